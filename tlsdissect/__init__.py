@@ -1,0 +1,1 @@
+"""Passive TLS handshake analyzer for packet captures."""
