@@ -36,15 +36,18 @@ def _u16s(count: int) -> struct.Struct:
 class Reader:
     """A cursor over one bounded run of bytes; no read can leave its bounds.
 
-    Numbers are big-endian and lengths stand in front of what they count (RFC 8446 section 3).
+    Numbers are big-endian and lengths stand in front of what they count (RFC 8446 section 3). `flaw` is what
+    stopped a reading `so_far`, and None while all is well.
     """
 
-    __slots__ = ("_data", "_end", "_next")
+    # Each method that reads does so by itself: calls between them would double what a hello costs.
+    __slots__ = ("_data", "_end", "_next", "flaw")
 
     def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
         self._data = data
         self._next = start
         self._end = len(data) if end is None else end
+        self.flaw: WireError | None = None
 
     def __len__(self) -> int:
         return self._end - self._next
@@ -56,12 +59,19 @@ class Reader:
 
     def u8(self) -> int:
         """Read a uint8."""
-        start = self._claim(1)
+        start = self._next
+        if start >= self._end:
+            raise self._short(1)
+        self._next = start + 1
         return self._data[start]
 
     def u16(self) -> int:
         """Read a uint16."""
-        return self.uint(2)
+        start = self._next
+        if start + 2 > self._end:
+            raise self._short(2)
+        self._next = start + 2
+        return self._data[start] << 8 | self._data[start + 1]
 
     def u24(self) -> int:
         """Read a uint24."""
@@ -76,47 +86,140 @@ class Reader:
         start = self._claim(size)
         return int.from_bytes(self._data[start : self._next], "big")
 
+    def varint(self) -> int:
+        """Read a number whose first two bits tell its size (RFC 9000 section 16)."""
+        start = self._claim(1)
+        size = 1 << (self._data[start] >> 6)
+        self._claim(size - 1)
+        return int.from_bytes(self._data[start : self._next], "big") & (1 << 8 * size - 2) - 1
+
     def opaque(self, size: int) -> bytes:
         """Read exactly `size` bytes."""
-        start = self._claim(size)
-        return self._data[start : self._next]
+        start = self._next
+        end = start + size
+        if end > self._end:
+            raise self._short(size)
+        self._next = end
+        return self._data[start:end]
 
     def rest(self) -> bytes:
         """Read what is left."""
         return self.opaque(self._end - self._next)
 
+    def sized(self, prefix: int) -> bytes:
+        """Read bytes whose length stands in the `prefix` bytes in front of them."""
+        start = self._next + prefix
+        if start > self._end:
+            raise self._short(prefix)
+        end = start + int.from_bytes(self._data[self._next : start], "big")
+        self._next = start
+        if end > self._end:
+            raise self._short(end - start)
+        self._next = end
+        return self._data[start:end]
+
+    def peek(self, size: int) -> bytes:
+        """Look at the next `size` bytes, or at those that there are."""
+        return self._data[self._next : min(self._next + size, self._end)]
+
+    def part(self, size: int) -> Reader:
+        """Enter a block of `size` bytes."""
+        start = self._claim(size)
+        return self._child(start, self._next)
+
     def block(self, prefix: int) -> Reader:
         """Enter a block whose length stands in its first `prefix` bytes."""
         start = self._claim(self.uint(prefix))
-        return type(self)(self._data, start, self._next)
+        return self._child(start, self._next)
+
+    def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read a run of items, to the last byte.
+
+        Where these are plain numbers of one or two bytes, `u8s` and `u16s` are faster, and `Reader.u8` as the item
+        would pass by what a subclass notes.
+        """
+        items = []
+        while self._next < self._end:
+            items.append(item(self))
+        return tuple(items)
 
     def vector(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a run of items whose length in bytes stands in front of it, to its last byte."""
-        block = self.block(prefix)
+        return self.block(prefix).items(item)
+
+    def items_so_far(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read a run of items up to the first malformed one, which becomes `flaw`: those before it are still told."""
         items = []
-        while block._next < block._end:
-            items.append(item(block))
+        start = self._next
+        try:
+            while (start := self._next) < self._end:
+                items.append(item(self))
+        except WireError as error:
+            # A traceback would keep the reader and its bytes alive as long as the flaw is.
+            self.flaw = error.with_traceback(None)
+            self._next = start
         return tuple(items)
+
+    def vector_so_far(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read a vector as `items_so_far`; that it is cut short is a `flaw` too."""
+        size = self.attempt(lambda: self.uint(prefix))
+        if size is None:
+            return ()
+        flaw = self._short(size) if size > len(self) else None
+        block = self.part(min(size, len(self)))
+        items = block.items_so_far(item)
+        self.flaw = flaw or block.flaw
+        return items
+
+    def attempt(self, read: Callable[[], T]) -> T | None:
+        """Read, and where that fails note the `flaw` and step to the end: nothing behind it can be placed."""
+        try:
+            return read()
+        except WireError as error:
+            self.flaw = error
+            self._next = self._end
+            return None
+
+    def u8s(self, prefix: int) -> tuple[int, ...]:
+        """Read a vector of uint8, in one go."""
+        return tuple(self.sized(prefix))
 
     def u16s(self, prefix: int) -> tuple[int, ...]:
         """Read a vector of uint16, in one go."""
-        block = self.block(prefix)
-        size = block._end - block._next
-        if size % 2:
-            raise WireError(f"a list of 2-byte numbers is {size} bytes long", block._next)
-        return _u16s(size // 2).unpack_from(block._data, block._next)
+        data = self.sized(prefix)
+        if len(data) % 2:
+            raise WireError(f"a list of 2-byte numbers is {len(data)} bytes long", self._next - len(data))
+        return _u16s(len(data) // 2).unpack(data)
 
     def whole(self, item: Callable[[Reader], T]) -> T:
-        """Read one item that must use up every byte left."""
+        """Read one item that must be without flaw and use up every byte left."""
         value = item(self)
-        if self._next != self._end:
-            raise WireError(f"{self._end - self._next} bytes left over", self._next)
+        flaw = self.flaw or self._left_over()
+        if flaw:
+            raise flaw
         return value
+
+    def _left_over(self) -> WireError | None:
+        size = self._end - self._next
+        return WireError(f"{size} bytes left over", self._next) if size else None
+
+    def _short(self, size: int) -> WireError:
+        return WireError(f"{size} bytes wanted, {self._end - self._next} left", self._next)
 
     def _claim(self, size: int) -> int:
         """Step over `size` bytes and return where they begin."""
         start = self._next
         if size > self._end - start:
-            raise WireError(f"{size} bytes wanted, {self._end - start} left", start)
+            raise self._short(size)
         self._next = start + size
         return start
+
+    def _child(self, start: int, end: int) -> Reader:
+        return Reader(self._data, start, end)
+
+
+def salvage(item: Callable[[Reader], T], data: bytes) -> tuple[T, WireError | None]:
+    """Read a whole message, and tell what is wrong with its last list or after it; all else wrong is raised."""
+    r = Reader(data)
+    value = item(r)
+    return value, r.flaw or r._left_over()  # noqa: SLF001  # the reader's own module

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tls_vectors import named
+
+from tlsdissect.tls import extension_ech as ech
+from tlsdissect.tls import extension_keys as keys
+from tlsdissect.tls import extension_names as names
+from tlsdissect.tls import extensions
+from tlsdissect.tls.certificate import CertificateStatus
+from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.extensions import (
+    FROM_CERTIFICATE_ENTRY,
+    FROM_CERTIFICATE_REQUEST,
+    FROM_CLIENT,
+    FROM_RETRY,
+    FROM_SERVER,
+    FROM_TICKET,
+    Table,
+    decode,
+    offsets,
+)
+from tlsdissect.tls.wire import Reader, WireError
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+TABLES = (FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY, FROM_TICKET)
+FLAG = keys.Flag()
+SHA1 = "ab" * 20
+
+BODIES: list[tuple[Table, int, str, Struct]] = [
+    (FROM_CLIENT, 0, "0006 00 0003 612e62", names.ServerNameList((names.ServerName(0, b"a.b"),))),
+    (FROM_SERVER, 0, "", FLAG),
+    (FROM_CLIENT, 1, "04", keys.MaxFragmentLength(4)),
+    (FROM_CLIENT, 2, "", FLAG),
+    (
+        FROM_CLIENT,
+        3,
+        f"001c 00 01{SHA1} 02 0003 300161",
+        names.TrustedAuthorities(
+            (
+                names.TrustedAuthority(0, None, None),
+                names.TrustedAuthority(1, b"\xab" * 20, None),
+                names.TrustedAuthority(2, None, b"\x30\x01a"),
+            )
+        ),
+    ),
+    (FROM_CLIENT, 4, "", FLAG),
+    (FROM_CLIENT, 5, "01 0000 0000", names.CertificateStatusRequest(1, names.OcspStatusRequest((), b""))),
+    (
+        FROM_CLIENT,
+        5,
+        "01 0003 000161 0001 62",
+        names.CertificateStatusRequest(1, names.OcspStatusRequest((b"a",), b"b")),
+    ),
+    (FROM_CLIENT, 5, "07 616263", names.CertificateStatusRequest(7, b"abc")),
+    (FROM_SERVER, 5, "", FLAG),
+    (FROM_CERTIFICATE_ENTRY, 5, "01 000001 61", CertificateStatus(1, b"a", None)),
+    (FROM_CLIENT, 6, "01 40", names.UserMappingTypeList((64,))),
+    (FROM_CLIENT, 7, "01 00", names.AuthorizationDataFormats((0,))),
+    (FROM_CLIENT, 9, "02 0001", names.CertificateTypes((0, 1))),
+    (FROM_SERVER, 9, "01", names.SelectedCertificateType(1)),
+    (FROM_CLIENT, 10, "0004 001d 0a0a", keys.NamedGroupList((29, 0x0A0A))),
+    (FROM_SERVER, 11, "01 00", keys.EcPointFormatList((0,))),
+    (FROM_CLIENT, 12, "03 626f62", keys.Srp(b"bob")),
+    (FROM_CLIENT, 13, "0002 0403", keys.SignatureSchemeList((0x0403,))),
+    (FROM_CLIENT, 14, "0002 0007 00", keys.UseSrtp((7,), b"")),
+    (FROM_CLIENT, 15, "01", keys.Heartbeat(1)),
+    (FROM_CLIENT, 16, "0003 02 6832", names.ProtocolNameList((b"h2",))),
+    (
+        FROM_CLIENT,
+        17,
+        "000b 02 0004 0000 0000 09 0001 61",
+        names.CertificateStatusRequestListV2(
+            (
+                names.CertificateStatusRequestItemV2(2, names.OcspStatusRequest((), b"")),
+                names.CertificateStatusRequestItemV2(9, b"a"),
+            )
+        ),
+    ),
+    (FROM_CLIENT, 18, "", FLAG),
+    (FROM_SERVER, 18, "0003 0001 61", names.SignedCertificateTimestampList((b"a",))),
+    (FROM_CLIENT, 20, "01 02", names.CertificateTypes((2,))),
+    (FROM_SERVER, 20, "02", names.SelectedCertificateType(2)),
+    (FROM_CLIENT, 21, "0000", keys.Opaque(b"\0\0")),
+    (FROM_CLIENT, 22, "", FLAG),
+    (FROM_CLIENT, 23, "", FLAG),
+    (FROM_CLIENT, 24, "01 00 01 02", keys.TokenBindingParameters(1, 0, (2,))),
+    (FROM_CLIENT, 25, "0003 01 01 61", names.CachedInformation((names.CachedObject(1, b"a"),))),
+    (FROM_SERVER, 25, "0001 02", names.CachedInformationTypes((2,))),
+    (FROM_CLIENT, 27, "02 0002", names.CertificateCompressionAlgorithms((2,))),
+    (FROM_CLIENT, 28, "4001", keys.RecordSizeLimit(0x4001)),
+    (FROM_CLIENT, 34, "0002 0403", keys.SignatureSchemeList((0x0403,))),
+    (
+        FROM_CERTIFICATE_ENTRY,
+        34,
+        "00000010 0403 000001 61 0804 0001 62",
+        names.DelegatedCredential(16, 0x0403, b"a", 0x0804, b"b"),
+    ),
+    (FROM_CLIENT, 35, "", keys.Opaque(b"")),
+    (FROM_CLIENT, 35, "616263", keys.Opaque(b"abc")),
+    (FROM_CLIENT, 40, "0005 0017 0001 04", keys.KeyShares((keys.KeyShareEntry(23, b"\x04"),))),
+    (
+        FROM_CLIENT,
+        41,
+        "0007 0001 61 00000005 0003 02 6262",
+        keys.OfferedPsks((keys.PskIdentity(b"a", 5),), (b"bb",)),
+    ),
+    (FROM_SERVER, 41, "0001", keys.SelectedPsk(1)),
+    (FROM_CLIENT, 42, "", FLAG),
+    (FROM_TICKET, 42, "00004000", keys.MaxEarlyDataSize(16384)),
+    (FROM_CLIENT, 43, "04 0304 0303", keys.SupportedVersions((0x0304, 0x0303))),
+    (FROM_SERVER, 43, "0304", keys.SelectedVersion(0x0304)),
+    (FROM_RETRY, 44, "0001 61", keys.Cookie(b"a")),
+    (FROM_CLIENT, 45, "01 01", keys.PskKeyExchangeModes((1,))),
+    (FROM_CERTIFICATE_REQUEST, 47, "0004 0002 3000", names.CertificateAuthorities((b"0\0",))),
+    (FROM_CERTIFICATE_REQUEST, 48, "0006 02 0603 0001 61", names.OidFilters((names.OidFilter(b"\x06\x03", b"a"),))),
+    (FROM_CLIENT, 49, "", FLAG),
+    (FROM_CLIENT, 50, "0002 0403", keys.SignatureSchemeList((0x0403,))),
+    (FROM_CLIENT, 51, "0005 001d 0001 04", keys.KeyShares((keys.KeyShareEntry(29, b"\x04"),))),
+    (FROM_CLIENT, 51, "0000", keys.KeyShares(())),
+    (FROM_SERVER, 51, "001d 0001 04", keys.KeyShareEntry(29, b"\x04")),
+    (FROM_RETRY, 51, "0018", keys.SelectedGroup(24)),
+    (FROM_SERVER, 52, "0003 0001 61", names.TransItemList((b"a",))),
+    (FROM_CLIENT, 53, "00", keys.ConnectionId(b"")),
+    (FROM_CLIENT, 54, "01 61", keys.ConnectionId(b"a")),
+    (FROM_CLIENT, 55, "01 61", keys.ExternalIdHash(b"a")),
+    (FROM_CLIENT, 56, "01 61", keys.ExternalSessionId(b"a")),
+    (
+        FROM_CLIENT,
+        57,
+        "01 02 6710 7127 01 00",
+        ech.TransportParameters(
+            (ech.TransportParameter(1, 2, b"\x67\x10"), ech.TransportParameter(0x3127, 1, b"\0")),
+        ),
+    ),
+    (FROM_CLIENT, 0xFFA5, "0006 0001 0002 6710", ech.TransportParameters((ech.TransportParameter(1, 2, b"\x67\x10"),))),
+    (FROM_CLIENT, 58, "02 01", keys.TicketRequest(2, 1)),
+    (FROM_SERVER, 58, "02", keys.TicketRequestHint(2)),
+    (FROM_CLIENT, 59, "01bb", names.DnssecPort(443)),
+    (FROM_SERVER, 59, "0001 6162", names.DnssecChain(1, b"ab")),
+    (FROM_CLIENT, 13172, "", FLAG),
+    (FROM_SERVER, 13172, "02 6832 01 78", names.NextProtocols((b"h2", b"x"))),
+    (FROM_CLIENT, 17613, "0003 02 6832", names.ProtocolNameList((b"h2",))),
+    (FROM_CLIENT, 30032, "", FLAG),
+    (FROM_CLIENT, 0xFD00, "02 0033", ech.EchOuterExtensions((51,))),
+    (
+        FROM_CLIENT,
+        0xFE0D,
+        "00 0001 0003 2a 0001 61 0002 6262",
+        ech.EchClientHello(0, ech.HpkeSymmetricCipherSuite(1, 3), 42, b"a", b"bb"),
+    ),
+    (FROM_CLIENT, 0xFE0D, "01", ech.EchClientHello(1, None, None, None, None)),
+    (FROM_RETRY, 0xFE0D, "0102030405060708", ech.EchConfirmation(bytes(range(1, 9)))),
+    (
+        FROM_SERVER,
+        0xFE0D,
+        "001a fe0d 0011 07 0020 0001 61 0004 0001 0001 00 01 62 0000 0a0a 0001 63",
+        ech.EchRetryConfigs(
+            (
+                ech.EchConfig(
+                    0xFE0D,
+                    ech.EchConfigContents(7, 0x20, b"a", (ech.HpkeSymmetricCipherSuite(1, 1),), 0, b"b", ()),
+                ),
+                ech.EchConfig(0x0A0A, b"c"),
+            )
+        ),
+    ),
+    (FROM_CLIENT, 0xFF01, "00", keys.RenegotiationInfo(b"")),
+]
+
+EVERY = pytest.mark.parametrize(
+    ("table", "number", "data", "body"),
+    BODIES,
+    ids=[f"{number}-{type(body).__name__}" for _, number, _, body in BODIES],
+)
+# Bodies that are all opaque, or end in it or in items without a count, go on as far as there are bytes.
+OPEN_ENDED = (keys.Opaque, names.DnssecChain, names.NextProtocols, ech.TransportParameters)
+
+
+def open_ended(body: Struct) -> bool:
+    return isinstance(body, OPEN_ENDED) or (
+        isinstance(body, names.CertificateStatusRequest) and isinstance(body.request, bytes)
+    )
+
+
+@EVERY
+def test_whole(table: Table, number: int, data: str, body: Struct) -> None:
+    assert decode(table, number, bytes.fromhex(data)) == body
+    assert decode(table, number, bytes.fromhex(data)) == body
+
+
+@EVERY
+def test_cut_short_and_with_bytes_after_it(table: Table, number: int, data: str, body: Struct) -> None:
+    if open_ended(body):
+        pytest.skip("takes any number of bytes")
+    whole = bytes.fromhex(data)
+    for wrong in [whole[:n] for n in range(len(whole))] + [whole + b"\0"]:
+        if table is FROM_CLIENT and number == 17 and not wrong:
+            continue
+        with pytest.raises(WireError):
+            decode(table, number, wrong)
+
+
+def test_what_nothing_is_known_of() -> None:
+    assert decode(FROM_CLIENT, 0x0A0A, b"x") is None
+    assert decode(FROM_CLIENT, 0xFFCE, b"x") is None
+    assert decode(FROM_RETRY, 0, b"") is None
+
+
+def test_malformed_bodies() -> None:
+    with pytest.raises(WireError, match="unknown type 4"):
+        decode(FROM_CLIENT, 3, bytes.fromhex("000104"))
+    with pytest.raises(WireError, match="unknown type 2"):
+        decode(FROM_CLIENT, 0xFE0D, b"\x02")
+
+
+def test_offsets_of_bodies() -> None:
+    for vector in named("client_hello", "server_hello"):
+        hello = Reader(vector.body).whole(vector.read)
+        for extension, start in zip(hello.extensions, offsets(hello.extensions, len(vector.body)), strict=True):
+            assert vector.body[start:].startswith(extension.extension_data)
+            assert vector.body[start - 4 : start - 2] == extension.extension_type.to_bytes(2, "big")
+
+
+def test_extensions_of_recorded_messages_decode() -> None:
+    for vector in named("client_hello", "server_hello", "encrypted_extensions"):
+        hello = Reader(vector.body).whole(vector.read)
+        retry = getattr(hello, "is_hello_retry_request", False)
+        table = FROM_CLIENT if vector.sender == "client" else FROM_RETRY if retry else FROM_SERVER
+        for extension in hello.extensions:
+            assert decode(table, extension.extension_type, extension.extension_data) is not None
+
+
+def test_what_does_not_repeat_is_not_kept() -> None:
+    before = extensions._decode_repeated.cache_info().currsize
+    decode(FROM_SERVER, 51, bytes.fromhex("001d 0004 01020304"))
+    decode(FROM_CLIENT, 21, bytes(extensions.CACHED_BODY_SIZE + 1))
+    assert extensions._decode_repeated.cache_info().currsize == before
+
+
+@given(st.data())
+def test_any_bytes_give_a_body_or_a_wire_error(data: st.DataObject) -> None:
+    table = data.draw(st.sampled_from(TABLES))
+    number = data.draw(st.sampled_from(sorted(table)))
+    body = data.draw(st.binary(max_size=60))
+    with suppress(WireError):
+        decode(table, number, body)
+
+
+@given(st.lists(st.builds(Extension, st.integers(0, 0xFFFF), st.binary(max_size=20)), max_size=8))
+def test_offsets_end_where_the_message_ends(extensions: list[Extension]) -> None:
+    body = b"".join(
+        e.extension_type.to_bytes(2, "big") + len(e.extension_data).to_bytes(2, "big") + e.extension_data
+        for e in extensions
+    )
+    starts = offsets(tuple(extensions), len(body))
+    assert all(body[s : s + len(e.extension_data)] == e.extension_data for s, e in zip(starts, extensions, strict=True))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlsdissect.tls.wire import Reader, WireError, salvage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_numbers_are_big_endian() -> None:
+    r = Reader(bytes(range(1, 11)))
+    assert (r.u8(), r.u16(), r.u24(), r.u32()) == (1, 0x0203, 0x040506, 0x0708090A)
+    assert not r
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [("25", 37), ("7bbd", 15293), ("9d7f3e7d", 494878333), ("c2197c5eff14e88c", 151288809941952652)],
+)
+def test_varint_has_the_numbers_of_rfc_9000_appendix_a(data: str, number: int) -> None:
+    assert Reader(bytes.fromhex(data)).whole(Reader.varint) == number
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        Reader.u8,
+        Reader.u16,
+        Reader.u24,
+        Reader.u32,
+        lambda r: r.opaque(2),
+        lambda r: r.sized(1),
+        lambda r: r.sized(2),
+        lambda r: r.block(1),
+        lambda r: r.part(2),
+        lambda r: r.u8s(1),
+        lambda r: r.u16s(1),
+        lambda r: r.vector(1, Reader.u8),
+    ],
+)
+@pytest.mark.parametrize("inside", [b"", b"\x07"])
+def test_no_read_leaves_its_bounds(read: Callable[[Reader], Any], inside: bytes) -> None:
+    def twice(r: Reader) -> Any:
+        return read(r), read(r)
+
+    with pytest.raises(WireError) as caught:
+        twice(Reader(b"\xff" + inside + b"\xff" * 9, 1, 1 + len(inside)))
+    assert "wanted" in str(caught.value)
+    assert 1 <= caught.value.offset <= 1 + len(inside)
+
+
+def test_the_outer_length_rules() -> None:
+    with pytest.raises(WireError, match="9 bytes wanted, 1 left at byte 2"):
+        Reader(b"\x02\x09\x01" + b"after" * 9).block(1).block(1)
+
+
+def test_a_list_of_numbers_of_odd_length() -> None:
+    with pytest.raises(WireError, match="3 bytes long at byte 1"):
+        Reader(b"\x03abc").u16s(1)
+
+
+def test_bytes_left_over() -> None:
+    with pytest.raises(WireError, match="2 bytes left over at byte 1"):
+        Reader(b"abc").whole(Reader.u8)
+
+
+def test_items_before_a_malformed_one_are_told() -> None:
+    def read(r: Reader) -> tuple[bytes, ...]:
+        return r.vector_so_far(1, lambda r: r.sized(1))
+
+    assert salvage(read, b"\x04\x01a\x01b") == ((b"a", b"b"), None)
+    value, flaw = salvage(read, b"\x04\x01a\x09b")
+    assert value == (b"a",)
+    assert str(flaw) == "9 bytes wanted, 1 left at byte 4"
+    value, flaw = salvage(read, b"\x08\x01a\x09b")
+    assert value == (b"a",)
+    assert str(flaw) == "8 bytes wanted, 4 left at byte 1"
+    value, flaw = salvage(read, b"\x02\x01a-")
+    assert value == (b"a",)
+    assert str(flaw) == "1 bytes left over at byte 3"
+    with pytest.raises(WireError, match="9 bytes wanted"):
+        Reader(b"\x04\x01a\x09b").whole(read)
+
+
+@given(st.lists(st.integers(0, 0xFFFF), max_size=40))
+def test_lists_read_back(numbers: list[int]) -> None:
+    data = b"".join(n.to_bytes(2, "big") for n in numbers)
+    data = len(data).to_bytes(2, "big") + data
+    assert Reader(data).u16s(2) == Reader(data).vector(2, Reader.u16) == tuple(numbers)

@@ -1,0 +1,280 @@
+"""Numbers and their names: the few that code branches on, and all others from the IANA registries in `iana/`.
+
+A field that holds a code point is annotated with its registry (`Group = Annotated[int, Registry.GROUPS]`), so one
+declaration serves naming and display. Numbers stay numbers until they are shown: an observer meets values that no
+registry has.
+"""
+
+import csv
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+GREASE: Final = frozenset(0x0A0A + 0x1010 * n for n in range(16))
+"""RFC 8701 section 2: cipher suites, extensions, groups, signature schemes, versions."""
+GREASE_PSK_MODES: Final = frozenset(0x0B + 0x1F * n for n in range(8))
+"""RFC 8701 section 2: psk_key_exchange_modes, which are one byte wide."""
+
+_FOLDER: Final = Path(__file__).parent / "iana"
+
+
+class _Names(dict[int, str]):
+    """The names of one registry, read from its file at the first lookup."""
+
+    def __init__(self, file: str, digits: int) -> None:
+        super().__init__()
+        self._file: str | None = file
+        self._digits = digits
+
+    def __missing__(self, number: int) -> str:
+        if self._file is not None:
+            self._read(_FOLDER / f"{self._file}.csv")
+            self._file = None
+            return self[number]
+        return f"0x{number:0{self._digits}x}"
+
+    def _read(self, path: Path) -> None:
+        # RFC 8701 leaves its values unnamed in each registry; one-byte registries other than PSK modes have none.
+        grease = GREASE if self._digits == 4 else GREASE_PSK_MODES if path.stem == "psk_modes" else ()
+        self.update(dict.fromkeys(grease, "GREASE"))
+        with path.open(newline="", encoding="ascii") as file:
+            self.update((int(row["value"], 16), row["name"]) for row in csv.DictReader(file))
+
+
+class Registry(Enum):
+    """An IANA registry: the name of its file, and how many hexadecimal digits its numbers have."""
+
+    CONTENT_TYPES = ("content_types", 2)
+    VERSIONS = ("versions", 4)
+    HANDSHAKE_TYPES = ("handshake_types", 2)
+    ALERT_LEVELS = ("alert_levels", 2)
+    ALERTS = ("alerts", 2)
+    CIPHER_SUITES = ("cipher_suites", 4)
+    COMPRESSION_METHODS = ("compression_methods", 2)
+    EXTENSIONS = ("extensions", 4)
+    GROUPS = ("groups", 4)
+    SIGNATURE_SCHEMES = ("signature_schemes", 4)
+    HASH_ALGORITHMS = ("hash_algorithms", 2)
+    SIGNATURE_ALGORITHMS = ("signature_algorithms", 2)
+    EC_POINT_FORMATS = ("ec_point_formats", 2)
+    EC_CURVE_TYPES = ("ec_curve_types", 2)
+    EC_BASIS_TYPES = ("ec_basis_types", 2)
+    PSK_MODES = ("psk_modes", 2)
+    SERVER_NAME_TYPES = ("server_name_types", 2)
+    MAX_FRAGMENT_LENGTHS = ("max_fragment_lengths", 2)
+    CA_IDENTIFIER_TYPES = ("ca_identifier_types", 2)
+    USER_MAPPING_TYPES = ("user_mapping_types", 2)
+    AUTHORIZATION_DATA_FORMATS = ("authorization_data_formats", 2)
+    SUPPLEMENTAL_DATA_FORMATS = ("supplemental_data_formats", 4)
+    SRTP_PROTECTION_PROFILES = ("srtp_protection_profiles", 4)
+    HEARTBEAT_MODES = ("heartbeat_modes", 2)
+    TOKEN_BINDING_KEY_PARAMETERS = ("token_binding_key_parameters", 2)
+    CACHED_INFORMATION_TYPES = ("cached_information_types", 2)
+    CERTIFICATE_TYPES = ("certificate_types", 2)
+    CERTIFICATE_STATUS_TYPES = ("certificate_status_types", 2)
+    CERTIFICATE_CHAIN_TYPES = ("certificate_chain_types", 2)
+    CERTIFICATE_COMPRESSION_ALGORITHMS = ("certificate_compression_algorithms", 4)
+    CLIENT_CERTIFICATE_TYPES = ("client_certificate_types", 2)
+    KEY_UPDATE_REQUESTS = ("key_update_requests", 2)
+    ECH_CLIENT_HELLO_TYPES = ("ech_client_hello_types", 2)
+    HPKE_KEMS = ("hpke_kems", 4)
+    HPKE_KDFS = ("hpke_kdfs", 4)
+    HPKE_AEADS = ("hpke_aeads", 4)
+    QUIC_TRANSPORT_PARAMETERS = ("quic_transport_parameters", 2)
+    SSL2_MESSAGES = ("ssl2_messages", 2)
+    SSL2_ERRORS = ("ssl2_errors", 4)
+    SSL2_CERTIFICATE_TYPES = ("ssl2_certificate_types", 2)
+    SSL2_CIPHER_KINDS = ("ssl2_cipher_kinds", 6)
+
+    def __init__(self, file: str, digits: int) -> None:
+        self.names = _Names(file, digits)
+
+
+def name(registry: Registry, number: int) -> str:
+    """Return the registry's name of a number; an unregistered one is hexadecimal, as wide as the registry."""
+    return registry.names[number]
+
+
+def cipher_spec_name(cipher_spec: int) -> str:
+    """Return the name of a 3-byte V2CipherSpec; a TLS suite stands in its last two bytes (RFC 5246 appendix E.2)."""
+    registry = Registry.CIPHER_SUITES if cipher_spec < 0x10000 else Registry.SSL2_CIPHER_KINDS
+    return registry.names[cipher_spec]
+
+
+ContentTypeNumber = Annotated[int, Registry.CONTENT_TYPES]
+Version = Annotated[int, Registry.VERSIONS]
+HandshakeTypeNumber = Annotated[int, Registry.HANDSHAKE_TYPES]
+AlertLevel = Annotated[int, Registry.ALERT_LEVELS]
+AlertDescription = Annotated[int, Registry.ALERTS]
+CipherSuite = Annotated[int, Registry.CIPHER_SUITES]
+CompressionMethod = Annotated[int, Registry.COMPRESSION_METHODS]
+ExtensionNumber = Annotated[int, Registry.EXTENSIONS]
+Group = Annotated[int, Registry.GROUPS]
+SignatureScheme = Annotated[int, Registry.SIGNATURE_SCHEMES]
+PointFormat = Annotated[int, Registry.EC_POINT_FORMATS]
+CurveTypeNumber = Annotated[int, Registry.EC_CURVE_TYPES]
+BasisTypeNumber = Annotated[int, Registry.EC_BASIS_TYPES]
+PskMode = Annotated[int, Registry.PSK_MODES]
+NameType = Annotated[int, Registry.SERVER_NAME_TYPES]
+MaxFragmentLengthCode = Annotated[int, Registry.MAX_FRAGMENT_LENGTHS]
+CaIdentifierType = Annotated[int, Registry.CA_IDENTIFIER_TYPES]
+UserMappingType = Annotated[int, Registry.USER_MAPPING_TYPES]
+AuthorizationDataFormat = Annotated[int, Registry.AUTHORIZATION_DATA_FORMATS]
+SupplementalDataFormat = Annotated[int, Registry.SUPPLEMENTAL_DATA_FORMATS]
+SrtpProtectionProfile = Annotated[int, Registry.SRTP_PROTECTION_PROFILES]
+HeartbeatMode = Annotated[int, Registry.HEARTBEAT_MODES]
+TokenBindingKeyParameter = Annotated[int, Registry.TOKEN_BINDING_KEY_PARAMETERS]
+CachedInformationType = Annotated[int, Registry.CACHED_INFORMATION_TYPES]
+CertificateType = Annotated[int, Registry.CERTIFICATE_TYPES]
+StatusTypeNumber = Annotated[int, Registry.CERTIFICATE_STATUS_TYPES]
+CertificateChainType = Annotated[int, Registry.CERTIFICATE_CHAIN_TYPES]
+CertificateCompressionAlgorithm = Annotated[int, Registry.CERTIFICATE_COMPRESSION_ALGORITHMS]
+ClientCertificateType = Annotated[int, Registry.CLIENT_CERTIFICATE_TYPES]
+KeyUpdateRequest = Annotated[int, Registry.KEY_UPDATE_REQUESTS]
+EchClientHelloType = Annotated[int, Registry.ECH_CLIENT_HELLO_TYPES]
+HpkeKem = Annotated[int, Registry.HPKE_KEMS]
+HpkeKdf = Annotated[int, Registry.HPKE_KDFS]
+HpkeAead = Annotated[int, Registry.HPKE_AEADS]
+QuicTransportParameterId = Annotated[int, Registry.QUIC_TRANSPORT_PARAMETERS]
+Ssl2Message = Annotated[int, Registry.SSL2_MESSAGES]
+Ssl2Error = Annotated[int, Registry.SSL2_ERRORS]
+Ssl2CertificateType = Annotated[int, Registry.SSL2_CERTIFICATE_TYPES]
+Ssl2CipherKind = Annotated[int, Registry.SSL2_CIPHER_KINDS]
+
+
+class ContentType(IntEnum):
+    """What a record carries (RFC 8446 section 5.1)."""
+
+    CHANGE_CIPHER_SPEC = 20
+    ALERT = 21
+    HANDSHAKE = 22
+    APPLICATION_DATA = 23
+    HEARTBEAT = 24
+    TLS12_CID = 25
+    ACK = 26
+
+
+class HandshakeType(IntEnum):
+    """RFC 8446 section 4 and appendix B.3."""
+
+    HELLO_REQUEST = 0
+    CLIENT_HELLO = 1
+    SERVER_HELLO = 2
+    HELLO_VERIFY_REQUEST = 3
+    NEW_SESSION_TICKET = 4
+    END_OF_EARLY_DATA = 5
+    HELLO_RETRY_REQUEST = 6
+    ENCRYPTED_EXTENSIONS = 8
+    REQUEST_CONNECTION_ID = 9
+    NEW_CONNECTION_ID = 10
+    CERTIFICATE = 11
+    SERVER_KEY_EXCHANGE = 12
+    CERTIFICATE_REQUEST = 13
+    SERVER_HELLO_DONE = 14
+    CERTIFICATE_VERIFY = 15
+    CLIENT_KEY_EXCHANGE = 16
+    FINISHED = 20
+    CERTIFICATE_URL = 21
+    CERTIFICATE_STATUS = 22
+    SUPPLEMENTAL_DATA = 23
+    KEY_UPDATE = 24
+    COMPRESSED_CERTIFICATE = 25
+    NEXT_PROTOCOL = 67
+    """draft-agl-tls-nextprotoneg-04 section 3; registered nowhere."""
+    CHANNEL_ID = 203
+    """draft-balfanz-tls-channelid-01 section 4; registered nowhere."""
+    MESSAGE_HASH = 254
+
+
+class StatusType(IntEnum):
+    """RFC 6066 section 8, RFC 6961 section 2.2."""
+
+    OCSP = 1
+    OCSP_MULTI = 2
+
+
+class CurveType(IntEnum):
+    """RFC 8422 section 5.4; the explicit ones are of RFC 4492."""
+
+    EXPLICIT_PRIME = 1
+    EXPLICIT_CHAR2 = 2
+    NAMED_CURVE = 3
+
+
+class ExtensionType(IntEnum):
+    """The extensions with a decoder, and those whose presence alone means something."""
+
+    SERVER_NAME = 0
+    MAX_FRAGMENT_LENGTH = 1
+    CLIENT_CERTIFICATE_URL = 2
+    TRUSTED_CA_KEYS = 3
+    TRUNCATED_HMAC = 4
+    STATUS_REQUEST = 5
+    USER_MAPPING = 6
+    CLIENT_AUTHZ = 7
+    SERVER_AUTHZ = 8
+    CERT_TYPE = 9
+    SUPPORTED_GROUPS = 10
+    EC_POINT_FORMATS = 11
+    SRP = 12
+    SIGNATURE_ALGORITHMS = 13
+    USE_SRTP = 14
+    HEARTBEAT = 15
+    APPLICATION_LAYER_PROTOCOL_NEGOTIATION = 16
+    STATUS_REQUEST_V2 = 17
+    SIGNED_CERTIFICATE_TIMESTAMP = 18
+    CLIENT_CERTIFICATE_TYPE = 19
+    SERVER_CERTIFICATE_TYPE = 20
+    PADDING = 21
+    ENCRYPT_THEN_MAC = 22
+    EXTENDED_MASTER_SECRET = 23
+    TOKEN_BINDING = 24
+    CACHED_INFO = 25
+    COMPRESS_CERTIFICATE = 27
+    RECORD_SIZE_LIMIT = 28
+    TLS_CERT_WITH_EXTERN_PSK = 33
+    DELEGATED_CREDENTIAL = 34
+    SESSION_TICKET = 35
+    KEY_SHARE_OLD = 40
+    """key_share until draft 22 of TLS 1.3."""
+    PRE_SHARED_KEY = 41
+    EARLY_DATA = 42
+    SUPPORTED_VERSIONS = 43
+    COOKIE = 44
+    PSK_KEY_EXCHANGE_MODES = 45
+    TICKET_EARLY_DATA_INFO = 46
+    """Size of early data that a ticket allows, until draft 19 of TLS 1.3."""
+    CERTIFICATE_AUTHORITIES = 47
+    OID_FILTERS = 48
+    POST_HANDSHAKE_AUTH = 49
+    SIGNATURE_ALGORITHMS_CERT = 50
+    KEY_SHARE = 51
+    TRANSPARENCY_INFO = 52
+    CONNECTION_ID_OLD = 53
+    """connection_id until draft 8 of RFC 9146."""
+    CONNECTION_ID = 54
+    EXTERNAL_ID_HASH = 55
+    EXTERNAL_SESSION_ID = 56
+    QUIC_TRANSPORT_PARAMETERS = 57
+    TICKET_REQUEST = 58
+    DNSSEC_CHAIN = 59
+    NEXT_PROTOCOL_NEGOTIATION = 13172
+    APPLICATION_SETTINGS_OLD = 17513
+    APPLICATION_SETTINGS = 17613
+    CHANNEL_ID_OLD = 30031
+    CHANNEL_ID = 30032
+    ECH_OUTER_EXTENSIONS = 0xFD00
+    ENCRYPTED_CLIENT_HELLO = 0xFE0D
+    RENEGOTIATION_INFO = 0xFF01
+    QUIC_TRANSPORT_PARAMETERS_DRAFT = 0xFFA5
+
+
+def has_signature_schemes(version: int) -> bool:
+    """Whether signatures name their algorithm: from TLS 1.2 and DTLS 1.2 on (RFC 5246 section 4.7)."""
+    # DTLS counts downwards, and its 1.0 is TLS 1.1: RFC 6347 section 4.1.
+    return version <= 0xFEFD if version >= 0xFE00 else version >= 0x0303
+
+
+def is_tls13(version: int) -> bool:
+    """Whether a negotiated version is TLS 1.3, one of its drafts and experiments, or DTLS 1.3."""
+    return 0x0304 <= version < 0xFE00 or version == 0xFEFC

@@ -1,0 +1,154 @@
+# ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
+"""Bodies of the extensions of Encrypted Client Hello and of QUIC."""
+
+from typing import Self
+
+from msgspec import Struct
+
+from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.codepoints import (
+    EchClientHelloType,
+    ExtensionNumber,
+    ExtensionType,
+    HpkeAead,
+    HpkeKdf,
+    HpkeKem,
+    QuicTransportParameterId,
+)
+from tlsdissect.tls.wire import Reader, WireError
+
+
+class HpkeSymmetricCipherSuite(Struct, frozen=True, gc=False):
+    """RFC 9849 section 4."""
+
+    kdf_id: HpkeKdf
+    aead_id: HpkeAead
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(kdf_id=r.u16(), aead_id=r.u16())
+
+
+class EchClientHello(Struct, frozen=True):
+    """RFC 9849 section 5: the outer hello's, or the inner one's, which is its type alone."""
+
+    type: EchClientHelloType
+    cipher_suite: HpkeSymmetricCipherSuite | None
+    config_id: int | None
+    enc: bytes | None
+    payload: bytes | None
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        start = r.offset
+        ech_type = r.u8()
+        if ech_type > 1:
+            raise WireError(f"encrypted_client_hello of unknown type {ech_type}", start)
+        outer = ech_type == 0
+        return cls(
+            type=ech_type,
+            cipher_suite=HpkeSymmetricCipherSuite.read(r) if outer else None,
+            config_id=r.u8() if outer else None,
+            enc=r.sized(2) if outer else None,
+            payload=r.sized(2) if outer else None,
+        )
+
+
+class EchConfigContents(Struct, frozen=True):
+    """RFC 9849 section 4."""
+
+    config_id: int
+    kem_id: HpkeKem
+    public_key: bytes
+    cipher_suites: tuple[HpkeSymmetricCipherSuite, ...]
+    maximum_name_length: int
+    public_name: bytes
+    extensions: tuple[Extension, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            config_id=r.u8(),
+            kem_id=r.u16(),
+            public_key=r.sized(2),
+            cipher_suites=r.vector(2, HpkeSymmetricCipherSuite.read),
+            maximum_name_length=r.u8(),
+            public_name=r.sized(1),
+            extensions=r.vector(2, Extension.read),
+        )
+
+
+class EchConfig(Struct, frozen=True):
+    """RFC 9849 section 4; of another version only the bytes are told."""
+
+    version: ExtensionNumber
+    contents: EchConfigContents | bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            version=(version := r.u16()),
+            contents=r.block(2).whole(EchConfigContents.read)
+            if version == ExtensionType.ENCRYPTED_CLIENT_HELLO
+            else r.sized(2),
+        )
+
+
+class EchRetryConfigs(Struct, frozen=True):
+    """The server's in EncryptedExtensions (RFC 9849 section 5)."""
+
+    retry_configs: tuple[EchConfig, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(retry_configs=r.vector(2, EchConfig.read))
+
+
+class EchConfirmation(Struct, frozen=True, gc=False):
+    """The server's in a HelloRetryRequest (RFC 9849 section 5)."""
+
+    confirmation: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(confirmation=r.opaque(8))
+
+
+class EchOuterExtensions(Struct, frozen=True):
+    """Extensions that the inner hello takes from the outer one (RFC 9849 section 5.1)."""
+
+    outer_extensions: tuple[ExtensionNumber, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(outer_extensions=r.u16s(1))
+
+
+class TransportParameter(Struct, frozen=True, gc=False):
+    """RFC 9000 section 18."""
+
+    id: QuicTransportParameterId
+    length: int
+    value: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(id=r.varint(), length=(length := r.varint()), value=r.opaque(length))
+
+    @classmethod
+    def read_old(cls, r: Reader) -> Self:
+        """Read the struct of draft-ietf-quic-transport-26 section 18."""
+        return cls(id=r.u16(), length=(length := r.u16()), value=r.opaque(length))
+
+
+class TransportParameters(Struct, frozen=True):
+    """RFC 9000 section 18."""
+
+    parameters: tuple[TransportParameter, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        # Until draft 26 the list began with its length, and numbers had 16 bits.
+        if len(r) > 2 and int.from_bytes(r.peek(2), "big") == len(r) - 2:
+            return cls(parameters=r.vector(2, TransportParameter.read_old))
+        return cls(parameters=r.items(TransportParameter.read))

@@ -1,0 +1,193 @@
+"""Which body an extension has, by its number and the message that it stands in."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from tlsdissect.tls import certificate
+from tlsdissect.tls import extension_ech as ech
+from tlsdissect.tls import extension_keys as keys
+from tlsdissect.tls import extension_names as names
+from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.wire import Reader
+
+
+class Body(Protocol):
+    """A Struct that reads itself."""
+
+    @classmethod
+    def read(cls, r: Reader) -> Struct:
+        """Read the body of one extension."""
+
+
+Table: TypeAlias = Mapping[int, type[Body]]
+
+_EITHER_SIDE: Final[Table] = {
+    Type.MAX_FRAGMENT_LENGTH: keys.MaxFragmentLength,
+    Type.CLIENT_CERTIFICATE_URL: keys.Flag,
+    Type.TRUNCATED_HMAC: keys.Flag,
+    Type.USER_MAPPING: names.UserMappingTypeList,
+    Type.CLIENT_AUTHZ: names.AuthorizationDataFormats,
+    Type.SERVER_AUTHZ: names.AuthorizationDataFormats,
+    Type.SUPPORTED_GROUPS: keys.NamedGroupList,
+    Type.EC_POINT_FORMATS: keys.EcPointFormatList,
+    Type.USE_SRTP: keys.UseSrtp,
+    Type.HEARTBEAT: keys.Heartbeat,
+    Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION: names.ProtocolNameList,
+    Type.PADDING: keys.Opaque,
+    Type.ENCRYPT_THEN_MAC: keys.Flag,
+    Type.EXTENDED_MASTER_SECRET: keys.Flag,
+    Type.TOKEN_BINDING: keys.TokenBindingParameters,
+    Type.COMPRESS_CERTIFICATE: names.CertificateCompressionAlgorithms,
+    Type.RECORD_SIZE_LIMIT: keys.RecordSizeLimit,
+    Type.TLS_CERT_WITH_EXTERN_PSK: keys.Flag,
+    Type.SESSION_TICKET: keys.Opaque,
+    Type.EARLY_DATA: keys.Flag,
+    Type.CONNECTION_ID: keys.ConnectionId,
+    Type.CONNECTION_ID_OLD: keys.ConnectionId,
+    Type.EXTERNAL_ID_HASH: keys.ExternalIdHash,
+    Type.EXTERNAL_SESSION_ID: keys.ExternalSessionId,
+    Type.QUIC_TRANSPORT_PARAMETERS: ech.TransportParameters,
+    Type.QUIC_TRANSPORT_PARAMETERS_DRAFT: ech.TransportParameters,
+    Type.CHANNEL_ID: keys.Flag,
+    Type.CHANNEL_ID_OLD: keys.Flag,
+    Type.RENEGOTIATION_INFO: keys.RenegotiationInfo,
+}
+
+FROM_CLIENT: Final[Table] = {
+    **_EITHER_SIDE,
+    Type.SERVER_NAME: names.ServerNameList,
+    Type.TRUSTED_CA_KEYS: names.TrustedAuthorities,
+    Type.STATUS_REQUEST: names.CertificateStatusRequest,
+    Type.CERT_TYPE: names.CertificateTypes,
+    Type.SRP: keys.Srp,
+    Type.SIGNATURE_ALGORITHMS: keys.SignatureSchemeList,
+    Type.STATUS_REQUEST_V2: names.CertificateStatusRequestListV2,
+    Type.SIGNED_CERTIFICATE_TIMESTAMP: keys.Flag,
+    Type.CLIENT_CERTIFICATE_TYPE: names.CertificateTypes,
+    Type.SERVER_CERTIFICATE_TYPE: names.CertificateTypes,
+    Type.CACHED_INFO: names.CachedInformation,
+    Type.DELEGATED_CREDENTIAL: keys.SignatureSchemeList,
+    Type.KEY_SHARE_OLD: keys.KeyShares,
+    Type.PRE_SHARED_KEY: keys.OfferedPsks,
+    Type.SUPPORTED_VERSIONS: keys.SupportedVersions,
+    Type.COOKIE: keys.Cookie,
+    Type.PSK_KEY_EXCHANGE_MODES: keys.PskKeyExchangeModes,
+    Type.CERTIFICATE_AUTHORITIES: names.CertificateAuthorities,
+    Type.POST_HANDSHAKE_AUTH: keys.Flag,
+    Type.SIGNATURE_ALGORITHMS_CERT: keys.SignatureSchemeList,
+    Type.KEY_SHARE: keys.KeyShares,
+    Type.TRANSPARENCY_INFO: keys.Flag,
+    Type.TICKET_REQUEST: keys.TicketRequest,
+    Type.DNSSEC_CHAIN: names.DnssecPort,
+    Type.NEXT_PROTOCOL_NEGOTIATION: keys.Flag,
+    Type.APPLICATION_SETTINGS: names.ProtocolNameList,
+    Type.APPLICATION_SETTINGS_OLD: names.ProtocolNameList,
+    Type.ECH_OUTER_EXTENSIONS: ech.EchOuterExtensions,
+    Type.ENCRYPTED_CLIENT_HELLO: ech.EchClientHello,
+}
+"""ClientHello."""
+
+FROM_SERVER: Final[Table] = {
+    **_EITHER_SIDE,
+    Type.SERVER_NAME: keys.Flag,
+    Type.TRUSTED_CA_KEYS: keys.Flag,
+    Type.STATUS_REQUEST: keys.Flag,
+    Type.CERT_TYPE: names.SelectedCertificateType,
+    Type.STATUS_REQUEST_V2: keys.Flag,
+    Type.SIGNED_CERTIFICATE_TIMESTAMP: names.SignedCertificateTimestampList,
+    Type.CLIENT_CERTIFICATE_TYPE: names.SelectedCertificateType,
+    Type.SERVER_CERTIFICATE_TYPE: names.SelectedCertificateType,
+    Type.CACHED_INFO: names.CachedInformationTypes,
+    Type.KEY_SHARE_OLD: keys.KeyShareEntry,
+    Type.PRE_SHARED_KEY: keys.SelectedPsk,
+    Type.SUPPORTED_VERSIONS: keys.SelectedVersion,
+    Type.KEY_SHARE: keys.KeyShareEntry,
+    Type.TRANSPARENCY_INFO: names.TransItemList,
+    Type.TICKET_REQUEST: keys.TicketRequestHint,
+    Type.DNSSEC_CHAIN: names.DnssecChain,
+    Type.NEXT_PROTOCOL_NEGOTIATION: names.NextProtocols,
+    Type.APPLICATION_SETTINGS: keys.Opaque,
+    Type.APPLICATION_SETTINGS_OLD: keys.Opaque,
+    Type.ENCRYPTED_CLIENT_HELLO: ech.EchRetryConfigs,
+}
+"""ServerHello and EncryptedExtensions."""
+
+FROM_RETRY: Final[Table] = {
+    Type.SUPPORTED_VERSIONS: keys.SelectedVersion,
+    Type.COOKIE: keys.Cookie,
+    Type.KEY_SHARE: keys.SelectedGroup,
+    Type.KEY_SHARE_OLD: keys.SelectedGroup,
+    Type.ENCRYPTED_CLIENT_HELLO: ech.EchConfirmation,
+}
+"""HelloRetryRequest (RFC 8446 section 4.1.4)."""
+
+FROM_CERTIFICATE_REQUEST: Final[Table] = {
+    Type.STATUS_REQUEST: keys.Flag,
+    Type.SIGNATURE_ALGORITHMS: keys.SignatureSchemeList,
+    Type.SIGNED_CERTIFICATE_TIMESTAMP: keys.Flag,
+    Type.COMPRESS_CERTIFICATE: names.CertificateCompressionAlgorithms,
+    Type.DELEGATED_CREDENTIAL: keys.SignatureSchemeList,
+    Type.CERTIFICATE_AUTHORITIES: names.CertificateAuthorities,
+    Type.OID_FILTERS: names.OidFilters,
+    Type.SIGNATURE_ALGORITHMS_CERT: keys.SignatureSchemeList,
+    Type.TRANSPARENCY_INFO: keys.Flag,
+}
+"""CertificateRequest of TLS 1.3 (RFC 8446 section 4.3.2)."""
+
+FROM_CERTIFICATE_ENTRY: Final[Table] = {
+    Type.STATUS_REQUEST: certificate.CertificateStatus,
+    Type.SIGNED_CERTIFICATE_TIMESTAMP: names.SignedCertificateTimestampList,
+    Type.DELEGATED_CREDENTIAL: names.DelegatedCredential,
+    Type.TRANSPARENCY_INFO: names.TransItemList,
+}
+"""CertificateEntry of TLS 1.3 (RFC 8446 section 4.4.2)."""
+
+FROM_TICKET: Final[Table] = {
+    Type.EARLY_DATA: keys.MaxEarlyDataSize,
+    Type.TICKET_EARLY_DATA_INFO: keys.MaxEarlyDataSize,
+}
+"""NewSessionTicket of TLS 1.3 (RFC 8446 section 4.6.1)."""
+
+# A cache of the largest bodies stays below 4 MB; what is longer or new in each connection isn't kept.
+CACHED_BODIES: Final = 4096
+CACHED_BODY_SIZE: Final = 256
+NEVER_REPEATED: Final = frozenset(
+    {
+        Type.COOKIE,
+        Type.ENCRYPTED_CLIENT_HELLO,
+        Type.KEY_SHARE,
+        Type.KEY_SHARE_OLD,
+        Type.PRE_SHARED_KEY,
+        Type.SESSION_TICKET,
+        Type.QUIC_TRANSPORT_PARAMETERS,
+    }
+)
+
+
+@lru_cache(maxsize=CACHED_BODIES)
+def _decode_repeated(body: type[Body], data: bytes) -> Struct:
+    return Reader(data).whole(body.read)
+
+
+def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
+    """Decode the body of an extension, None where nothing is known of its structure; offsets count from its start."""
+    body = table.get(extension_type)
+    if body is None:
+        return None
+    if len(data) > CACHED_BODY_SIZE or extension_type in NEVER_REPEATED:
+        return Reader(data).whole(body.read)
+    return _decode_repeated(body, data)
+
+
+def offsets(extensions: tuple[Extension, ...], end: int) -> tuple[int, ...]:
+    """Return where each body of a sound list begins that ends at `end`, the last byte of its message."""
+    starts = []
+    for extension in reversed(extensions):
+        end -= len(extension.extension_data)
+        starts.append(end)
+        end -= 4
+    return tuple(reversed(starts))

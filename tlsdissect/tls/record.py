@@ -1,0 +1,206 @@
+"""From a direction's bytes to records, and from records to handshake messages.
+
+RFC 8446 section 5.1 and RFC 5246 section 6.2.1: a message may span records and a record may hold several messages.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+CHANGE_CIPHER_SPEC = 20
+ALERT = 21
+HANDSHAKE = 22
+APPLICATION_DATA = 23
+HEARTBEAT = 24
+SSL2 = 128
+"""Stands for a message of SSL 2.0, whose records have no content type."""
+
+MAX_FRAGMENT = 2**14 + 2048
+"""The longest record body of any version (RFC 5246 section 6.2.3)."""
+MAX_MESSAGE = 1 << 20
+"""The longest handshake message that is put together; the format allows 2**24 - 1."""
+
+_HEADER = struct.Struct(">BHH")
+
+
+class Record(NamedTuple):
+    """A record; `fragment` is None for application data, whose body nobody reads, and for a body with holes."""
+
+    content_type: int
+    version: int
+    length: int
+    start: int
+    """Stream offset of its header."""
+    fragment: bytes | None
+
+
+class Message(NamedTuple):
+    """A whole handshake message, its 4-byte header (RFC 8446 section 4) left out of `body`."""
+
+    handshake_type: int
+    body: bytes
+    start: int
+    """Stream offset of the record that its header begins in."""
+
+
+def is_header(data: bytes, at: int = 0) -> bool:
+    """Whether five bytes may be a record header: a known type, version 3.x, a length that the type may have."""
+    if len(data) < at + 5:
+        return False
+    content_type, version, length = _HEADER.unpack_from(data, at)
+    return (
+        CHANGE_CIPHER_SPEC <= content_type <= HEARTBEAT
+        and (version <= 0x0304 or version >> 8 == 0x7F)
+        and version >= 0x0300
+        and length <= MAX_FRAGMENT
+        and (length > 0 or content_type == APPLICATION_DATA)
+    )
+
+
+class RecordReader:
+    """Cuts a direction's bytes into records; bodies of application data are stepped over, not kept.
+
+    `feed` and `lost` take the stream in order. A header that makes no sense puts the reader out of step: `astray`
+    holds its stream offset, and the reader looks for a header at the start of each later piece.
+    """
+
+    __slots__ = ("_buffer", "_buffer_start", "_pending", "_skip", "astray", "position")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._buffer_start = 0
+        self._pending: tuple[int, int, int, int] | None = None
+        self._skip = 0
+        self.position = 0
+        self.astray: int | None = None
+
+    @property
+    def skip(self) -> int:
+        """Bytes ahead that belong to a body which nobody reads."""
+        return self._skip
+
+    @property
+    def between(self) -> bool:
+        """Whether the next byte is the first of a record header."""
+        return not self._skip and not self._buffer
+
+    def start(self, position: int) -> None:
+        """Begin anew: the next byte is the first of a record header."""
+        self._buffer, self._skip, self._pending, self.astray = b"", 0, None, None
+        self.position = position
+
+    def pass_over(self, size: int) -> None:
+        """Step over bytes of a body that nobody reads; `size` is at most `skip`."""
+        self._skip -= size
+        self.position += size
+
+    def feed(self, data: bytes) -> list[Record]:
+        """Take the next bytes and return the records that they complete (application data: that they begin)."""
+        if self._skip:
+            step = min(self._skip, len(data))
+            self.pass_over(step)
+            data = data[step:]
+        if self.astray is not None:
+            if not is_header(data):
+                self.position += len(data)
+                return []
+            self.start(self.position)
+        if not self._buffer:
+            self._buffer_start = self.position
+        self.position += len(data)
+        self._buffer = self._buffer + data if self._buffer else data
+        return self._cut()
+
+    def lost(self, size: int) -> list[Record]:
+        """Take the news that the next `size` bytes are missing; return the record whose body they spoil, if any."""
+        if size <= self._skip:
+            self.pass_over(size)
+            return []
+        spoilt = []
+        if len(self._buffer) >= 5:
+            content_type, version, length = _HEADER.unpack_from(self._buffer)
+            spoilt.append(Record(content_type, version, length, self._buffer_start, None))
+            self._skip = 5 + length - len(self._buffer)
+        self._buffer = b""
+        if size <= self._skip:
+            self.pass_over(size)
+        else:
+            self.position += size
+            self._skip = 0
+            self.astray = self.position
+        return spoilt
+
+    def _cut(self) -> list[Record]:
+        data, at, end = self._buffer, 0, len(self._buffer)
+        records = []
+        while end - at >= 5:
+            content_type, version, length = _HEADER.unpack_from(data, at)
+            if not is_header(data, at):
+                self.astray = self._buffer_start + at
+                at = end
+                break
+            after = at + 5 + length
+            if content_type == APPLICATION_DATA:
+                records.append(Record(content_type, version, length, self._buffer_start + at, None))
+                if after > end:
+                    self._skip = after - end
+                    at = end
+                    break
+            elif after > end:
+                break
+            else:
+                fragment = data[at + 5 : after]
+                records.append(Record(content_type, version, length, self._buffer_start + at, fragment))
+            at = after
+        self._buffer = data[at:] if at else data
+        self._buffer_start += at
+        return records
+
+
+class MessageJoiner:
+    """Joins the fragments of handshake records into messages."""
+
+    __slots__ = ("_buffer", "_need", "_start", "malformed")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._need = 4
+        self._start = 0
+        self.malformed: int | None = None
+        """Stream offset of a record whose message header states an impossible length."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._buffer)
+
+    def feed(self, fragment: bytes, start: int) -> list[Message]:
+        """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
+        if not self._buffer:
+            self._start = start
+        self._buffer += fragment
+        if len(self._buffer) < self._need:
+            return []
+        data = bytes(self._buffer)
+        messages, at, end = [], 0, len(data)
+        self._need = 4
+        while end - at >= self._need:
+            body = at + 4
+            self._need = 4 + int.from_bytes(data[at + 1 : body], "big")
+            if self._need > MAX_MESSAGE:
+                self.malformed = self._start
+                at, self._need = end, 4
+            elif end - at >= self._need:
+                after = at + self._need
+                messages.append(Message(data[at], data[body:after], self._start))
+                at, self._start, self._need = after, start, 4
+        del self._buffer[:at]
+        return messages
+
+    def drop(self) -> bool:
+        """Forget a begun message, whose rest is lost; tell whether there was one."""
+        begun = bool(self._buffer)
+        self._buffer.clear()
+        self._need = 4
+        return begun

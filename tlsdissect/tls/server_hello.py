@@ -1,0 +1,119 @@
+# ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
+"""What a server picks or asks before it picks: ServerHello, HelloRetryRequest, HelloVerifyRequest, SSL 2.0's."""
+
+from typing import Final, Self
+
+from msgspec import Struct
+
+from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.codepoints import (
+    CipherSuite,
+    CompressionMethod,
+    Ssl2CertificateType,
+    Ssl2CipherKind,
+    Ssl2Message,
+    Version,
+)
+from tlsdissect.tls.wire import Reader
+
+RETRY_RANDOM: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+"""The SHA-256 of "HelloRetryRequest": RFC 8446 section 4.1.3."""
+LAST_SHORT_DRAFT: Final = 0x7F15
+"""Draft 21 of TLS 1.3, the last one to leave session id and compression method out of the ServerHello."""
+
+
+class ServerHello(Struct, frozen=True):
+    """A server's choice (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""
+
+    legacy_version: Version
+    random: bytes
+    legacy_session_id_echo: bytes | None
+    cipher_suite: CipherSuite
+    legacy_compression_method: CompressionMethod | None
+    extensions: tuple[Extension, ...] | None
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            legacy_version=(legacy_version := r.u16()),
+            random=r.opaque(32),
+            # draft-ietf-tls-tls13-21 section 4.1.3: three fields and the extensions.
+            legacy_session_id_echo=None if (short := 0x7F00 <= legacy_version <= LAST_SHORT_DRAFT) else r.sized(1),
+            cipher_suite=r.u16(),
+            legacy_compression_method=None if short else r.u8(),
+            # May be absent before 1.3: RFC 5246 section 7.4.1.3.
+            extensions=r.vector_so_far(2, Extension.read) if r else None,
+        )
+
+    @property
+    def is_hello_retry_request(self) -> bool:
+        """Whether this is a request for another ClientHello (RFC 8446 section 4.1.3)."""
+        return self.random == RETRY_RANDOM
+
+
+class HelloRetryRequest(Struct, frozen=True):
+    """The message of its own in drafts of TLS 1.3 up to 21 (draft-ietf-tls-tls13-21 section 4.1.4)."""
+
+    server_version: Version
+    cipher_suite: CipherSuite | None
+    extensions: tuple[Extension, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            server_version=(server_version := r.u16()),
+            # Since draft 19.
+            cipher_suite=r.u16() if server_version >= 0x7F13 else None,
+            extensions=r.vector_so_far(2, Extension.read),
+        )
+
+
+class HelloVerifyRequest(Struct, frozen=True, gc=False):
+    """A DTLS server's wish to see the client's address proved (RFC 6347 section 4.2.1)."""
+
+    server_version: Version
+    cookie: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(server_version=r.u16(), cookie=r.sized(1))
+
+
+class EncryptedExtensions(Struct, frozen=True):
+    """What a server answers under encryption (RFC 8446 section 4.3.1)."""
+
+    extensions: tuple[Extension, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(extensions=r.vector_so_far(2, Extension.read))
+
+
+class Ssl2ServerHello(Struct, frozen=True):
+    """The SERVER-HELLO of SSL 2.0 (draft-hickman-netscape-ssl-00 section 5.5), after the 2-byte record length."""
+
+    msg_type: Ssl2Message
+    session_id_hit: int
+    certificate_type: Ssl2CertificateType
+    server_version: Version
+    certificate_length: int
+    cipher_specs_length: int
+    connection_id_length: int
+    certificate: bytes
+    cipher_specs: tuple[Ssl2CipherKind, ...]
+    connection_id: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            msg_type=r.u8(),
+            session_id_hit=r.u8(),
+            certificate_type=r.u8(),
+            server_version=r.u16(),
+            certificate_length=(certificate_length := r.u16()),
+            cipher_specs_length=(cipher_specs_length := r.u16()),
+            connection_id_length=(connection_id_length := r.u16()),
+            certificate=r.opaque(certificate_length),
+            cipher_specs=r.part(cipher_specs_length).items(Reader.u24),
+            connection_id=r.opaque(connection_id_length),
+        )

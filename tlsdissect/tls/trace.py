@@ -1,0 +1,232 @@
+"""Where each field of a decoded message stands: the same decoders, read by a reader that notes its steps."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Literal, NamedTuple, TypeVar, get_args, get_type_hints
+
+from msgspec import Struct
+
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.wire import Reader
+
+T = TypeVar("T")
+
+
+class Leaf(NamedTuple):
+    """One step of reading: a number or opaque bytes, the length in front of something, or what could not be read."""
+
+    start: int
+    end: int
+    kind: Literal["value", "length", "unread"] = "value"
+    reach: int = 0
+    """Where that which a length counts ends."""
+
+
+class Field(Struct, frozen=True):
+    """One field of a Struct, or one item of a list, with all the bytes that it takes, its length in front included."""
+
+    name: str
+    value: object
+    registry: Registry | None
+    start: int
+    end: int
+    parts: tuple["Field", ...] = ()
+
+
+class TracingReader(Reader):
+    """A Reader that notes each leaf it reads, in the order of the wire."""
+
+    __slots__ = ("leaves",)
+
+    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+        super().__init__(data, start, end)
+        self.leaves: list[Leaf] = []
+
+    def u8(self) -> int:
+        """Read a uint8."""
+        value = super().u8()
+        self.leaves.append(Leaf(self._next - 1, self._next))
+        return value
+
+    def u16(self) -> int:
+        """Read a uint16."""
+        value = super().u16()
+        self.leaves.append(Leaf(self._next - 2, self._next))
+        return value
+
+    def uint(self, size: int) -> int:
+        """Read an unsigned number of `size` bytes."""
+        value = super().uint(size)
+        self.leaves.append(Leaf(self._next - size, self._next))
+        return value
+
+    def varint(self) -> int:
+        """Read a number whose first two bits tell its size."""
+        start = self._next
+        value = super().varint()
+        self.leaves.append(Leaf(start, self._next))
+        return value
+
+    def opaque(self, size: int) -> bytes:
+        """Read exactly `size` bytes."""
+        value = super().opaque(size)
+        self.leaves.append(Leaf(self._next - size, self._next))
+        return value
+
+    def sized(self, prefix: int) -> bytes:
+        """Read bytes whose length stands in front of them."""
+        start = self._next
+        value = super().sized(prefix)
+        self.leaves += (Leaf(start, start + prefix, "length", self._next), Leaf(start + prefix, self._next))
+        return value
+
+    def u8s(self, prefix: int) -> tuple[int, ...]:
+        """Read a vector of uint8."""
+        return self._numbers(super().u8s(prefix), 1)
+
+    def u16s(self, prefix: int) -> tuple[int, ...]:
+        """Read a vector of uint16."""
+        # Over the length and the opaque bytes that the plain reader reads, the numbers are noted one by one.
+        return self._numbers(super().u16s(prefix), 2)
+
+    def block(self, prefix: int) -> Reader:
+        """Enter a block whose length stands in front of it."""
+        start = self._next
+        child = super().block(prefix)
+        self.leaves[-1] = Leaf(start, start + prefix, "length", self._next)
+        return child
+
+    def items_so_far(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read items up to the first malformed one; this and all after it are one unread leaf."""
+        items = super().items_so_far(item)
+        if self.flaw:
+            while self.leaves and self._next <= self.leaves[-1].start < self.leaves[-1].end:
+                self.leaves.pop()
+            self.leaves.append(Leaf(self._next, self._end, "unread"))
+        return items
+
+    def vector_so_far(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read a vector up to its first malformed item."""
+        start, noted = self._next, len(self.leaves)
+        items = super().vector_so_far(prefix, item)
+        self.leaves[noted] = Leaf(start, start + prefix, "length", self._next)
+        return items
+
+    def _numbers(self, values: tuple[int, ...], size: int) -> tuple[int, ...]:
+        # The plain reader has read length and bytes by `sized`, which noted them as two leaves.
+        whole = self.leaves.pop()
+        self.leaves += (Leaf(start, start + size) for start in range(whole.start, whole.end, size))
+        return values
+
+    def _child(self, start: int, end: int) -> Reader:
+        child = TracingReader(self._data, start, end)
+        child.leaves = self.leaves
+        return child
+
+
+def trace(item: Callable[[Reader], T], data: bytes, start: int = 0, end: int | None = None) -> tuple[T, list[Leaf]]:
+    """Read a whole message, or the run of bytes within it that is an extension's body, with its leaves.
+
+    They cover every byte: what stands behind the message is one unread leaf more.
+    """
+    r = TracingReader(data, start, end)
+    value = item(r)
+    if r:
+        r.leaves.append(Leaf(r.offset, r.offset + len(r), "unread"))
+    return value, r.leaves
+
+
+def fields(value: Struct, leaves: list[Leaf]) -> tuple[Field, ...]:
+    """Pair the fields of a traced Struct with its leaves."""
+    pairing = _Pairing(leaves)
+    return pairing.struct(value) + pairing.unread()
+
+
+@cache
+def _registries(struct: type[Struct]) -> dict[str, Registry | None]:
+    hints = get_type_hints(struct, include_extras=True)
+    return {name: _registry(hints[name]) for name in struct.__struct_fields__}
+
+
+def _registry(hint: object) -> Registry | None:
+    """Find the registry in `Annotated[int, registry]`, in a tuple or a union of it."""
+    if isinstance(hint, Registry):
+        return hint
+    return next((found for part in get_args(hint) if (found := _registry(part))), None)
+
+
+class _Pairing:
+    """Walks a value and its leaves side by side: a number or bytes is one leaf, None is none."""
+
+    def __init__(self, leaves: list[Leaf]) -> None:
+        self._leaves = leaves
+        self._index = 0
+        self._here = leaves[0].start if leaves else 0
+        self._lengths: list[Leaf] = []
+
+    def struct(self, value: Struct) -> tuple[Field, ...]:
+        registries = _registries(type(value))
+        return tuple(
+            self._field(name, getattr(value, name), registries[name])
+            for name in value.__struct_fields__
+            if getattr(value, name) is not None
+        )
+
+    def unread(self) -> tuple[Field, ...]:
+        """Take the next leaf if it could not be read."""
+        if self._peek() != "unread":
+            return ()
+        start = self._take()
+        return (Field("unread", None, None, start, self._here),)
+
+    def _unread_items(self) -> tuple[Field, ...]:
+        """Take what could not be read of a list, which its length counts."""
+        inside = self._lengths and self._peek() == "unread" and self._lengths[-1].reach == self._leaves[self._index].end
+        return self.unread() if inside else ()
+
+    def _field(self, name: str, value: object, registry: Registry | None, *, item: bool = False) -> Field:
+        parts: tuple[Field, ...] = ()
+        if isinstance(value, tuple):
+            if not value:
+                self._take_lengths(until_empty=True)
+            parts = tuple(self._field(f"[{n}]", part, registry, item=True) for n, part in enumerate(value))
+            parts += self._unread_items()
+        elif isinstance(value, Struct):
+            parts = self.struct(value)
+        else:
+            self._take_lengths()
+            return self._bare(name, value, registry, self._take())
+        start = parts[0].start if parts else self._here
+        # The length in front of a list of Structs is the list's, not its first item's.
+        if not (item and isinstance(value, Struct)):
+            start = self._length_before(start)
+        return Field(name, value, None, start, self._here, parts)
+
+    def _bare(self, name: str, value: object, registry: Registry | None, start: int) -> Field:
+        # A number has no length in front: there it is the one of a list, whose first item this is.
+        if isinstance(value, int):
+            return Field(name, value, registry, start, self._here)
+        return Field(name, value, None, self._length_before(start), self._here)
+
+    def _take_lengths(self, *, until_empty: bool = False) -> None:
+        while self._peek() == "length":
+            length = self._leaves[self._index]
+            self._lengths.append(length)
+            self._take()
+            if until_empty and length.reach == length.end:
+                break
+
+    def _length_before(self, start: int) -> int:
+        """Take the length that counts just what stands from `start` to here."""
+        if self._lengths and self._lengths[-1].end == start and self._lengths[-1].reach == self._here:
+            return self._lengths.pop().start
+        return start
+
+    def _peek(self) -> str | None:
+        return self._leaves[self._index].kind if self._index < len(self._leaves) else None
+
+    def _take(self) -> int:
+        leaf = self._leaves[self._index]
+        self._index += 1
+        self._here = leaf.end
+        return leaf.start
