@@ -1,0 +1,296 @@
+"""Both file formats, in every variant, compressed or not, whole or damaged."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import subprocess
+import sys
+import threading
+
+import building as b
+import pytest
+import zstandard
+from conftest import rows_of
+
+from tlsdissect.capture import CaptureError, Damage, open_capture
+
+PACKETS = [b.ether(b.ip4(b.tcp(bytes([65 + number]) * number, seq=number))) for number in range(12)]
+PLAIN = b.pcap(PACKETS)
+TICKS = [b.TIME // 1000 * 1000 + number * 1_000_000 for number in range(len(PACKETS))]
+
+
+def pcapng(order: str = "<", options: bytes = b"", scale: int = 1000) -> bytes:
+    blocks = (b.enhanced(packet, time // scale, order=order) for packet, time in zip(PACKETS, TICKS, strict=True))
+    return b.section(order) + b.interface(options=options, order=order) + b"".join(blocks)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("magic", [0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34, 0xA1B23CD4])
+def test_variants_of_pcap(order, magic, read):
+    digits = 9 if magic in {0xA1B23C4D, 0xA1B23CD4} else 6
+    rows = read(b.pcap(PACKETS, order=order, magic=magic))
+    unit = 10 ** (9 - digits)
+    assert rows == [{**row, "digits": digits, "time": row["time"] // unit * unit} for row in read(PLAIN)]
+
+
+def test_link_type_has_other_things_in_its_upper_bits(read):
+    assert read(b.pcap(PACKETS, link=0x2400_0001)) == read(PLAIN)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_pcapng(order, read):
+    assert read(pcapng(order)) == read(b.pcap(PACKETS, magic=0xA1B2C3D4))
+
+
+@pytest.mark.parametrize("limit", [1, 5, 7, 65_536])
+@pytest.mark.parametrize("data", [PLAIN, pcapng()], ids=["pcap", "pcapng"])
+def test_batches(limit, data, read):
+    assert read(data, batch=limit) == read(data)
+    with open_capture(io.BytesIO(data), batch=limit) as capture:
+        assert max(len(packets) for packets in capture) <= limit
+        assert capture.frames == len(PACKETS)
+
+
+PACKED = {
+    "gz": gzip.compress(PLAIN),
+    "gz, members": gzip.compress(PLAIN[:100]) + gzip.compress(PLAIN[100:]) + bytes(512),
+    "zst": zstandard.compress(PLAIN),
+    "zst, frames": zstandard.compress(PLAIN[:100]) + zstandard.compress(PLAIN[100:]),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_compressed(kind, read, tmp_path):
+    path = tmp_path / "no-telling-name"
+    path.write_bytes(PACKED[kind])
+    with open_capture(path) as capture:
+        assert rows_of(capture) == read(PLAIN)
+        assert not capture.damage
+        assert capture.position == capture.size == len(PACKED[kind])
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_compressed_and_cut_anywhere(kind, read):
+    whole = read(PLAIN)
+    for size in range(len(PACKED[kind])):
+        try:
+            with open_capture(io.BytesIO(PACKED[kind][:size])) as capture:
+                rows = rows_of(capture)
+        except CaptureError:
+            continue
+        assert rows == whole[: len(rows)]
+        assert capture.damage or rows == whole
+
+
+def test_cut_gzip_says_so():
+    data = os.urandom(100_000)
+    packed = gzip.compress(b.pcap([b.ether(b.ip4(b.tcp(data[:50_000])))] * 2))
+    with open_capture(io.BytesIO(packed[:70_000])) as capture:
+        rows_of(capture)
+        assert [damage.detail for damage in capture.damage] == ["the gzip data are cut short"]
+
+
+def test_pipe_and_file(read, tmp_path):
+    path = tmp_path / "capture"
+    path.write_bytes(PLAIN)
+    with open_capture(str(path)) as capture:
+        assert rows_of(capture) == read(PLAIN)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=_dribble, args=(fifo,))
+    writer.start()
+    with open_capture(fifo) as capture:
+        assert capture.size is None
+        assert rows_of(capture) == read(PLAIN)
+    writer.join()
+
+
+def _dribble(path):
+    with open(path, "wb", buffering=0) as pipe:  # noqa: PTH123  # Path.open has no unbuffered writer of FIFOs
+        pipe.writelines(PLAIN[start : start + 11] for start in range(0, len(PLAIN), 11))
+
+
+def test_standard_input():
+    code = "from tlsdissect.capture import open_capture\nprint(sum(len(p) for p in open_capture('-')))"
+    result = subprocess.run([sys.executable, "-c", code], input=PLAIN, capture_output=True, check=True)
+    assert int(result.stdout) == len(PACKETS)
+
+
+@pytest.mark.parametrize("data", [PLAIN, pcapng(), pcapng(">")], ids=["pcap", "pcapng", "pcapng, big-endian"])
+def test_cut_anywhere(data, read):
+    whole = read(data)
+    for size in range(len(data)):
+        try:
+            with open_capture(io.BytesIO(data[:size])) as capture:
+                rows = rows_of(capture)
+        except CaptureError:
+            assert size < 40
+            continue
+        assert rows == whole[: len(rows)]
+
+
+def test_cut_file_tells_the_place():
+    size = len(PLAIN) - 3
+    with open_capture(io.BytesIO(PLAIN[:size])) as capture:
+        assert len(rows_of(capture)) == len(PACKETS) - 1
+        assert capture.damage == [
+            Damage(
+                "the file ends in the middle of a packet, 78 bytes of which are there",
+                len(PACKETS),
+                len(PLAIN) - 16 - len(PACKETS[-1]),
+            )
+        ]
+
+
+def test_a_header_alone_is_a_capture(read):
+    assert read(b.pcap([])) == []
+    assert read(b.section()) == []
+    assert read(b.section() + b.interface()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is empty"),
+        (b"no capture at all, but text", "is no capture"),
+        (PLAIN[:20], "is cut short"),
+        (b.pcap(PACKETS, link=147), "unknown link type 147"),
+        (b.pcap(PACKETS, link=9999), "unknown link type 9999"),
+        (gzip.compress(b""), "is empty"),
+        (b.section()[:20], "first section header"),
+    ],
+)
+def test_no_capture(data, message):
+    with pytest.raises(CaptureError, match=message):
+        open_capture(io.BytesIO(data))
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(CaptureError, match="No such file"):
+        open_capture(tmp_path / "none")
+    with pytest.raises(CaptureError, match="directory"):
+        open_capture(tmp_path)
+
+
+def test_senseless_length_in_the_middle(read):
+    """What follows a damaged record header is found again, by several headers in a row."""
+    start = 24 + sum(16 + len(packet) for packet in PACKETS[:4])
+    data = bytearray(PLAIN)
+    data[start + 8 : start + 12] = b"\xff\xff\xff\xff"
+    with open_capture(io.BytesIO(bytes(data))) as capture:
+        rows = rows_of(capture)
+    assert [row["sequence"] for row in rows] == [0, 1, 2, 3, *range(5, 12)]
+    assert [(damage.frame, damage.offset) for damage in capture.damage] == [(5, start)]
+
+
+def test_senseless_end():
+    with open_capture(io.BytesIO(PLAIN + b"\xff" * 5000)) as capture:
+        assert len(rows_of(capture)) == len(PACKETS)
+        assert len(capture.damage) == 1
+
+
+def test_senseless_block(read):
+    head = b.section() + b.interface()
+    data = head + b.enhanced(PACKETS[0], 1) + bytes(16) + b.enhanced(PACKETS[1], 2)
+    with open_capture(io.BytesIO(data)) as capture:
+        assert [row["sequence"] for row in rows_of(capture)] == [0, 1]
+        assert len(capture.damage) == 1
+
+
+@pytest.mark.parametrize(
+    ("resolution", "scale", "digits"), [(6, 1000, 6), (9, 1, 9), (3, 10**6, 3), (8, 10, 8), (0, 10**9, 0)]
+)
+def test_clocks(resolution, scale, digits, read):
+    rows = read(pcapng(options=b.option(9, bytes([resolution])), scale=scale))
+    assert [row["time"] for row in rows] == [time // scale * scale for time in TICKS]
+    assert {row["digits"] for row in rows} == {digits}
+
+
+@pytest.mark.parametrize(("exponent", "digits"), [(0, 0), (4, 1), (10, 3), (20, 6), (30, 9), (33, 9)])
+def test_binary_clocks(exponent, digits, read):
+    ticks = (b.TIME << exponent) // 10**9
+    options = b.option(9, bytes([0x80 | exponent]))
+    (row,) = read(b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], ticks))
+    assert row["time"] == ticks * 10**9 >> exponent
+    assert row["digits"] == digits
+
+
+@pytest.mark.parametrize("resolution", range(256))
+def test_absurd_clocks(resolution, read):
+    options = b.option(9, bytes([resolution])) + b.option(14, struct.pack("<q", -(2**63)))
+    data = b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], 2**64 - 1)
+    assert len(read(data)) == 1
+
+
+def test_clock_offset(read):
+    options = b.option(14, struct.pack("<q", -1_600_000_000))
+    (row,) = read(b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], 1_600_000_000_000_001))
+    assert row["time"] == 1000
+
+
+def test_sections_interfaces_and_kinds_of_packets(read):
+    """Two sections of different byte order, two link types, all three packet blocks and others between."""
+    loop = b"\x02\0\0\0" + PACKETS[1][14:]
+    old = struct.pack("<HHIIII", 1, 0, 0, 5, len(loop), len(loop)) + loop
+    data = (
+        b.section()
+        + b.interface()
+        + b.block(0x0BAD, bytes(100))
+        + b.interface(0)
+        + b.enhanced(loop, 1, number=1)
+        + b.block(2, old)
+        + b.block(4, bytes(3_000_000))
+        + b.block(3, struct.pack("<I", len(PACKETS[2])) + PACKETS[2])
+        + b.section(">")
+        + b.interface(113, order=">")
+        + b.enhanced(bytes(14) + b"\x08\0" + PACKETS[3][14:], 2, order=">")
+    )
+    rows = read(data)
+    assert [(row["frame"], row["sequence"], row["time"]) for row in rows] == [
+        (1, 1, 1000),
+        (2, 1, 5000),
+        (3, 2, 0),
+        (4, 3, 2000),
+    ]
+
+
+def test_snap_length_of_simple_packets(read):
+    data = b.section() + b.interface(snap=60) + b.block(3, struct.pack("<I", 1000) + PACKETS[8][:60])
+    (row,) = read(data)
+    assert (row["length"], row["captured"]) == (8, 6)
+
+
+def test_secrets():
+    secret = b"CLIENT_RANDOM 00 11\n"
+    body = struct.pack("<II", 0x544C534B, len(secret)) + secret
+    with open_capture(io.BytesIO(b.section() + b.block(10, body))) as capture:
+        assert rows_of(capture) == []
+        assert capture.secrets == [secret]
+
+
+def test_unknown_link_type_on_one_interface():
+    data = b.section() + b.interface() + b.interface(147)
+    data += b.enhanced(PACKETS[0], 1) + b.enhanced(PACKETS[0], 2, number=1) + b.enhanced(PACKETS[0], 3, number=9)
+    with open_capture(io.BytesIO(data)) as capture:
+        assert [row["frame"] for row in rows_of(capture)] == [1]
+        assert capture.skipped == {"link type 147 packets": 1, "packets of an interface that is not described": 1}
+
+
+def test_unknown_link_types_only():
+    data = b.section() + b.interface(147) + b.enhanced(PACKETS[0], 1)
+    with open_capture(io.BytesIO(data)) as capture, pytest.raises(CaptureError, match="link type 147"):
+        rows_of(capture)
+
+
+def test_many_windows(read):
+    """Records that the window's end cuts are read with the next."""
+    packets = [
+        b.ether(b.ip4(b.tcp(bytes([number % 251]) * (number * 37 % 1460), seq=number))) for number in range(8000)
+    ]
+    for data in (b.pcap(packets), b.section() + b.interface() + b"".join(b.enhanced(p, 1) for p in packets)):
+        rows = read(data)
+        assert [row["sequence"] for row in rows] == list(range(8000))
+        assert [row["payload"] for row in rows] == [packet[54:] for packet in packets]

@@ -1,0 +1,86 @@
+"""IP fragments: joined in any order, with overlaps, within bounds."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+
+import building as b
+import pytest
+from conftest import rows_of
+
+from tlsdissect.capture import fragments, open_capture
+
+SEGMENT = b.tcp(bytes(range(52)))
+MORE = 0x2000
+
+
+def four(start: int, stop: int | None = None, *, number: int = 1) -> bytes:
+    more = MORE if stop is not None else 0
+    return b.ether(b.ip4(SEGMENT[start:stop], fragment=more | start // 8, number=number))
+
+
+def six(start: int, stop: int | None = None) -> bytes:
+    field = start | (stop is not None)
+    return b.ether(b.ip6(struct.pack(">BBHI", 6, 0, field, 1) + SEGMENT[start:stop], 44), 0x86DD)
+
+
+def test_any_order(read):
+    for make in (four, six):
+        pieces = [make(0, 24), make(24, 48), make(48)]
+        for order in itertools.permutations(pieces):
+            (row,) = read(b.pcap(order))
+            assert (row["frame"], row["length"], row["captured"]) == (3, 52, 52)
+            assert row["time"] == b.TIME + 2_000_000
+            assert row["payload"] == SEGMENT[20:]
+
+
+@pytest.mark.parametrize("limit", [1, 7])
+def test_across_batches(limit, read):
+    whole = b.ether(b.ip4(b.tcp()))
+    data = b.pcap([four(0, 24), whole, four(24), whole])
+    rows = read(data, batch=limit)
+    assert [(row["frame"], row["length"]) for row in rows] == [(2, 5), (3, 52), (4, 5)]
+    assert rows == read(data)
+
+
+def test_overlap_keeps_the_piece_that_begins_first(read):
+    other = b.ether(b.ip4(bytes(40), fragment=MORE | 2))
+    (row,) = read(b.pcap([four(0, 32), other, four(48)]))
+    assert row["payload"] == (SEGMENT[:32] + bytes(24) + SEGMENT[56:])[20:]
+
+
+def test_twice(read):
+    pieces = [four(0, 24), four(24)]
+    assert [row["frame"] for row in read(b.pcap(pieces * 2))] == [2, 4]
+
+
+def test_tunnel_in_fragments(read):
+    """A tunnel's packet may be fragmented, outside, inside, or both."""
+    first, second = (b.udp(b"\x08" + bytes(7) + part, dport=4789) for part in (four(0, 24), four(24)))
+    packets = [b.ether(b.ip4(first, 17)), b.ether(b.ip4(second[:16], 17, fragment=MORE))]
+    packets.append(b.ether(b.ip4(second[16:], 17, fragment=2)))
+    rows = read(b.pcap(packets))
+    assert [(row["frame"], row["protocol"]) for row in rows] == [(1, 17), (3, 17), (3, 6)]
+    assert rows[2]["payload"] == SEGMENT[20:]
+
+
+def test_what_stays_alone_is_counted():
+    with open_capture(io.BytesIO(b.pcap([four(0, 24), four(48)]))) as capture:
+        assert rows_of(capture) == []
+        assert capture.skipped == {"IP fragments without the rest of their packet": 2}
+
+
+def test_first_fragment_cut_by_the_snap_length_stands_alone(read):
+    (row,) = read(b.pcap([four(0, 48)[:70]], carried=[82]))
+    assert (row["length"], row["captured"]) == (28, 16)
+
+
+def test_bounds(monkeypatch):
+    monkeypatch.setattr(fragments, "MAX_PACKETS", 3)
+    packets = [four(0, 24, number=number) for number in range(10)] + [four(24, number=number) for number in range(10)]
+    with open_capture(io.BytesIO(b.pcap(packets))) as capture:
+        rows = rows_of(capture)
+        assert len(rows) <= 3
+        assert capture.skipped["IP fragments without the rest of their packet"] + 2 * len(rows) == 20

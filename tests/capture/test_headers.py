@@ -1,0 +1,277 @@
+"""Every header in front of TCP, made by hand: the columns must be those of the packet without it."""
+
+from __future__ import annotations
+
+import io
+import struct
+from ipaddress import ip_address
+
+import building as b
+import pytest
+
+from tlsdissect.capture import open_capture
+
+IPV4, IPV6 = b.ip4(b.tcp()), b.ip6(b.tcp())
+ETHERNET = b.ether(IPV4)
+PPP = b"\xff\x03\x00\x21" + IPV4
+SNAP = b"\xaa\xaa\x03\0\0\0\x08\0"
+DATA = bytes([0x08, 0x02]) + bytes(22)
+QOS = bytes([0x88, 0x01]) + bytes(22)
+AMSDU = bytes(12) + struct.pack(">H", 8 + len(IPV4)) + SNAP + IPV4
+
+
+def gre(flags: int, kind: int, options: bytes, body: bytes) -> bytes:
+    return b.ether(b.ip4(struct.pack(">HH", flags, kind) + options + body, 47))
+
+
+def over_udp(port: int, body: bytes) -> bytes:
+    return b.ether(b.ip4(b.udp(body, dport=port), 17))
+
+
+PLAIN = {
+    "Ethernet": (1, ETHERNET),
+    "Ethernet, padded": (1, ETHERNET + bytes(60)),
+    "802.3 LLC/SNAP": (1, b.ether(SNAP + IPV4, 8 + len(IPV4))),
+    "VLAN": (1, b.ether(b"\0\x05\x08\0" + IPV4, 0x8100)),
+    "VLAN stack": (1, b.ether(b"\0\x05\x91\0\0\x06\x81\0\0\x07\x08\0" + IPV4, 0x88A8)),
+    "MPLS": (1, b.ether(b"\0\x01\x00\x40\0\x02\x01\x40" + IPV4, 0x8847)),
+    "MPLS pseudowire": (1, b.ether(b"\0\x01\x01\x40" + bytes(4) + b"\x02" + ETHERNET[1:], 0x8847)),
+    "MPLS pseudowire, no control word": (1, b.ether(b"\0\x01\x01\x40" + ETHERNET, 0x8847)),
+    "PPPoE": (1, b.ether(b"\x11\0\0\x01" + struct.pack(">H", 2 + len(IPV4)) + b"\0\x21" + IPV4, 0x8864)),
+    "PPP": (9, PPP),
+    "PPP, protocol compressed": (9, b"\xff\x03\x21" + IPV4),
+    "PPP, protocol only": (9, b"\x00\x21" + IPV4),
+    "Cisco HDLC": (50, b"\x0f\0\x08\0" + IPV4),
+    "SLL": (113, bytes(2) + b"\0\x01" + bytes(10) + b"\x08\0" + IPV4),
+    "SLL2": (276, b"\x08\0" + bytes(6) + b"\0\x01" + bytes(10) + IPV4),
+    "NULL, little": (0, b"\x02\0\0\0" + IPV4),
+    "NULL, big": (0, b"\0\0\0\x02" + IPV4),
+    "LOOP": (108, b"\0\0\0\x02" + IPV4),
+    "raw": (101, IPV4),
+    "raw 12": (12, IPV4),
+    "raw 14": (14, IPV4),
+    "IPv4": (228, IPV4),
+    "IPv4 options": (228, b.ip4(b.tcp(), options=b"\x01" * 12)),
+    "length 0": (228, b.ip4(b.tcp(), total=0)),
+    "IP in IP": (228, b.ip4(IPV4, 4)),
+    "4in6": (229, b.ip6(IPV4, 4)),
+    "authentication header": (228, b.ip4(b"\x06\x04" + bytes(22) + b.tcp(), 51)),
+    "EtherIP": (228, b.ip4(b"\x30\0" + ETHERNET, 97)),
+    "GRE": (1, gre(0, 0x0800, b"", IPV4)),
+    "GRE, all fields": (1, gre(0xB000, 0x0800, bytes(12), IPV4)),
+    "GRE bridging": (1, gre(0x2000, 0x6558, bytes(4), ETHERNET)),
+    "PPTP": (1, gre(0x3081, 0x880B, struct.pack(">HHII", len(PPP), 1, 2, 3), PPP)),
+    "ERSPAN I": (1, gre(0, 0x88BE, b"", ETHERNET)),
+    "ERSPAN II": (1, gre(0x1000, 0x88BE, bytes(4), b"\x10" + bytes(7) + ETHERNET)),
+    "ERSPAN III": (1, gre(0x1000, 0x22EB, bytes(4), b"\x20" + bytes(11) + ETHERNET)),
+    "ERSPAN III, longer": (1, gre(0x1000, 0x22EB, bytes(4), b"\x20" + bytes(10) + b"\x01" + bytes(8) + ETHERNET)),
+    "NSH": (1, b.ether(b"\x0f\xc2\x02\x03" + bytes(4) + ETHERNET, 0x894F)),
+    "L2TPv3": (228, b.ip4(b"\0\0\0\x05" + ETHERNET, 115)),
+    "L2TPv3, cookie": (228, b.ip4(b"\0\0\0\x05" + bytes(8) + ETHERNET, 115)),
+    "802.11": (105, DATA + SNAP + IPV4),
+    "802.11 QoS": (105, QOS + bytes(2) + SNAP + IPV4),
+    "802.11 A-MSDU": (105, QOS + b"\x80\0" + AMSDU),
+    "radiotap": (127, b"\0\0\x08\0" + bytes(4) + DATA + SNAP + IPV4),
+    "radiotap, FCS": (127, b"\0\0\x09\0\x02\0\0\0\x10" + DATA + SNAP + IPV4 + b"FCS!"),
+    "Prism": (119, b"\x44\0\0\0\x90\0\0\0" + bytes(136) + DATA + SNAP + IPV4),
+    "AVS": (163, b"\x80\x21\x10\x01\0\0\0\x40" + bytes(56) + DATA + SNAP + IPV4),
+    "PPI": (192, b"\0\0\x08\0\x69\0\0\0" + DATA + SNAP + IPV4),
+    "Aruba": (1, gre(0, 0x8240, b"", DATA + SNAP + IPV4)),
+}
+TUNNELS = {
+    "VXLAN": over_udp(4789, b"\x08" + bytes(7) + ETHERNET),
+    "VXLAN, Linux": over_udp(8472, b"\x08" + bytes(7) + ETHERNET),
+    "VXLAN-GPE": over_udp(4790, b"\x0c\0\0\x01" + bytes(4) + IPV4),
+    "GENEVE": over_udp(6081, b"\x01\0\x65\x58" + bytes(8) + ETHERNET),
+    "GTP": over_udp(2152, b"\x30\xff" + struct.pack(">H", len(IPV4)) + bytes(4) + IPV4),
+    "GTP, sequence": over_udp(2152, b"\x32\xff" + struct.pack(">H", 4 + len(IPV4)) + bytes(8) + IPV4),
+    "GTP, extensions": over_udp(
+        2152,
+        b"\x34\xff" + struct.pack(">H", 16 + len(IPV4)) + bytes(7) + b"\x85" + b"\x01\0\0\x85\x02" + bytes(7) + IPV4,
+    ),
+    "L2TP": over_udp(1701, b"\0\x02" + bytes(4) + PPP),
+    "L2TP, all fields": over_udp(1701, b"\x4a\x02\0\x42" + bytes(4) + bytes(4) + b"\0\x03" + bytes(3) + PPP),
+    "MPLS": over_udp(6635, b"\0\x01\x01\x40" + IPV4),
+    "GRE": over_udp(4754, b"\0\0\x08\0" + IPV4),
+    "CAPWAP": over_udp(5247, b"\0\x10\0\0" + bytes(4) + ETHERNET),
+    "CAPWAP 802.11": over_udp(5247, b"\0\x10\x03\0" + bytes(4) + b"\x02\x08" + DATA[2:] + SNAP + IPV4),
+    "TZSP": over_udp(37008, b"\x01\0\0\x01\x00\x0a\x01\xff\x01" + ETHERNET),
+}
+SIX = {
+    "6in4": (228, b.ip4(IPV6, 41)),
+    "IPv6": (229, IPV6),
+    "raw": (101, IPV6),
+    "jumbo": (229, b.ip6(b"\x06\0\xc2\x04\0\0\0\x21" + b.tcp(), 0, size=0)),
+    "extension headers": (229, b.ip6(b"\x3c" + bytes(7) + b"\x2b" + bytes(7) + b"\x06\x01" + bytes(14) + b.tcp(), 0)),
+    "atomic fragment": (229, b.ip6(b"\x06" + bytes(7) + b.tcp(), 44)),
+    "NULL, BSD": (0, b"\x1e\0\0\0" + IPV6),
+}
+TEREDO = {
+    "bare": over_udp(3544, IPV6),
+    "origin": over_udp(3544, bytes(8) + IPV6),
+    "authentication": over_udp(3544, b"\0\x01\x02\x03" + bytes(14) + bytes(8) + IPV6),
+}
+LOW, HIGH = (1 << 64) - 1, 64
+
+
+def expected(addresses: tuple[str, str]) -> dict[str, object]:
+    source, destination = (int(ip_address(address)) for address in addresses)
+    return {
+        "frame": 1,
+        "time": b.TIME,
+        "digits": 9,
+        "protocol": 6,
+        "family": ip_address(addresses[0]).version,
+        "source_high": source >> HIGH,
+        "source_low": source & LOW,
+        "destination_high": destination >> HIGH,
+        "destination_low": destination & LOW,
+        "source_port": 50_000,
+        "destination_port": 443,
+        "sequence": 7,
+        "acknowledgement": 9,
+        "flags": 0x18,
+        "length": 5,
+        "captured": 5,
+        "quoted": False,
+        "payload": b"hello",
+    }
+
+
+FOUR_ROW, SIX_ROW = expected((b.CLIENT, b.SERVER)), expected((b.CLIENT6, b.SERVER6))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_ipv4(name, read):
+    link, packet = PLAIN[name]
+    assert read(b.pcap([packet], link=link)) == [FOUR_ROW]
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_ipv6(name, read):
+    link, packet = SIX[name]
+    assert read(b.pcap([packet], link=link)) == [SIX_ROW]
+
+
+@pytest.mark.parametrize(
+    ("packet", "row"),
+    [*((packet, FOUR_ROW) for packet in TUNNELS.values()), *((packet, SIX_ROW) for packet in TEREDO.values())],
+    ids=[*TUNNELS, *TEREDO],
+)
+def test_tunnel_over_udp_has_both_rows(packet, row, read):
+    outer, inner = read(b.pcap([packet]))
+    assert outer["protocol"] == 17
+    assert outer["frame"] == 1
+    assert inner == row
+
+
+def test_all_at_once(read):
+    """Rows of many kinds in a batch come out in the order of frames, outer headers first."""
+    packets = [packet for link, packet in PLAIN.values() if link == 1] + list(TUNNELS.values())
+    rows = read(b.pcap(packets, times=[b.TIME] * len(packets)))
+    assert [row["frame"] for row in rows] == sorted(row["frame"] for row in rows)
+    assert [row for row in rows if row["protocol"] == 6] == [
+        {**FOUR_ROW, "frame": number} for number in range(1, len(packets) + 1)
+    ]
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *SIX, *TUNNELS, *TEREDO])
+def test_cut_anywhere(name, read):
+    """A packet cut by the snap length gives a row with less payload, or none; never an error."""
+    every = {**{name: (1, packet) for name, packet in {**TUNNELS, **TEREDO}.items()}, **SIX, **PLAIN}
+    link, packet = every[name]
+    cuts = [packet[:size] for size in range(len(packet))]
+    for row in read(b.pcap(cuts, link=link, carried=[len(packet)] * len(cuts))):
+        assert 0 <= row["captured"] <= row["length"]
+
+
+def test_snap_length(read):
+    packet = b.ether(b.ip4(b.tcp(bytes(1000))))
+    (row,) = read(b.pcap([packet[:100]], carried=[len(packet)]))
+    assert (row["length"], row["captured"]) == (1000, 46)
+
+
+def test_ip_length_beyond_the_packet(read):
+    (row,) = read(b.pcap([b.ether(b.ip4(b.tcp(), total=1500))]))
+    assert (row["length"], row["captured"]) == (5, 5)
+
+
+@pytest.mark.parametrize("offset", [0x00, 0x40, 0xF0])
+def test_bad_data_offset_leaves_no_payload(offset, read):
+    segment = bytearray(b.tcp())
+    segment[12] = offset
+    (row,) = read(b.pcap([b.ether(b.ip4(bytes(segment)))]))
+    assert (row["length"], row["captured"], row["payload"]) == (0, 0, b"")
+
+
+@pytest.mark.parametrize(("size", "count"), [(15, 0), (16, 1), (20, 1)])
+def test_cut_tcp_header(size, count):
+    packet = b.ether(b.ip4(b.tcp()))
+    data = b.pcap([packet[: 34 + size]], carried=[len(packet)])
+    with open_capture(io.BytesIO(data)) as capture:
+        assert sum(len(packets) for packets in capture) == count
+        assert capture.skipped == ({} if count else {"cut TCP header": 1})
+
+
+def test_large_segments(read):
+    (row,) = read(b.pcap([b.ether(b.ip6(b.tcp(bytes(65_000))), 0x86DD)]))
+    assert row["length"] == row["captured"] == 65_000
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b.ip4(b"\x03\x01" + bytes(6) + b.ip4(b.tcp()), 1),
+        b.ip6(b"\x01\0" + bytes(6) + b.ip4(b.tcp()), 58),
+        b.ip4(b"\x0b\0" + bytes(6) + b.ip4(b.tcp()[:16], total=60), 1),
+    ],
+)
+def test_quotes_in_errors(packet, read):
+    (row,) = read(b.pcap([packet], link=101))
+    assert row["quoted"]
+    assert (row["source_port"], row["sequence"]) == (50_000, 7)
+
+
+def test_short_quote_is_no_row_and_no_loss():
+    packet = b.ip4(b"\x03\x01" + bytes(6) + b.ip4(b.tcp()[:8], total=45), 1)
+    with open_capture(io.BytesIO(b.pcap([packet], link=101))) as capture:
+        assert [len(packets) for packets in capture] == [0]
+        assert not capture.skipped
+
+
+def test_sampled_packets_are_quoted(read):
+    record = struct.pack(">6I", 1, 16 + len(ETHERNET), 1, len(ETHERNET), 0, len(ETHERNET)) + ETHERNET
+    sample = struct.pack(">8I", 1, 2, 3, 4, 5, 6, 7, 1) + record
+    datagram = struct.pack(">7I", 5, 1, 1, 1, 1, 1, 1) + struct.pack(">II", 1, len(sample)) + sample
+    outer, inner = read(b.pcap([over_udp(6343, datagram)]))
+    assert outer["protocol"] == 17
+    assert inner == {**FOUR_ROW, "quoted": True}
+
+
+@pytest.mark.parametrize(
+    ("link", "packet", "what"),
+    [
+        (1, b.ether(b"\x55" + bytes(30)), "unreadable IPv4 header"),
+        (1, b.ether(b"\x45"), "cut IPv4 header"),
+        (105, b"\x08\x42" + bytes(40), "encrypted 802.11 frames"),
+        (105, b"\x08", "unreadable 802.11 frames"),
+        (227, bytes(16), "link type 227 packets"),
+    ],
+)
+def test_what_is_not_read_is_counted(link, packet, what):
+    with open_capture(io.BytesIO(b.pcap([packet], link=link))) as capture:
+        assert [len(packets) for packets in capture] == [0]
+        assert capture.skipped == {what: 1}
+
+
+def test_other_protocols_are_not_counted():
+    with open_capture(io.BytesIO(b.pcap([b.ether(bytes(28), 0x0806), b.ether(b.ip4(b"", 2))]))) as capture:
+        assert [len(packets) for packets in capture] == [0]
+        assert not capture.skipped
+
+
+def test_endless_headers():
+    packet = b.ether(b"\0\x05\x81\0" * 10_000, 0x8100)
+    with open_capture(io.BytesIO(b.pcap([packet]))) as capture:
+        assert [len(packets) for packets in capture] == [0]
+        assert capture.skipped == {"packets of too many headers": 1}

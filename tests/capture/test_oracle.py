@@ -1,0 +1,93 @@
+"""Wireshark finds the same TCP headers, in the captures of other projects and in ours."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import building as b
+import pytest
+from test_headers import PLAIN, SIX, TEREDO, TUNNELS
+
+from tlsdissect.capture import TCP, CaptureError, open_capture
+
+CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+FIELDS = ("frame.number", "tcp.stream", "tcp.srcport", "tcp.dstport", "tcp.seq_raw", "tcp.len")
+DIFFERENT = {
+    # Wireshark stops at a malformed IP option; the TCP header behind it is whole.
+    "firewall__tcp-session-decode-malformed-ipv4.pcap",
+}
+NOT_BY_DEFAULT = {
+    # Wireshark wants to be told of L2TPv3's cookie and contents, and that Linux's old port is VXLAN.
+    "L2TPv3",
+    "L2TPv3, cookie",
+    "UDP: VXLAN, Linux",
+    # It takes a jumbogram of less than 64 KiB for malformed.
+    "IPv6: jumbo",
+}
+Header = tuple[int, int, int, int | None]
+
+pytestmark = pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
+
+
+def theirs(path: Path) -> dict[int, tuple[int, list[Header]]]:
+    """For each frame the number of TCP headers with a stream, and the headers if all have all fields."""
+    fields = [word for name in FIELDS for word in ("-e", name)]
+    command = ["tshark", "-n", "-r", str(path), "-Y", "tcp.stream", "-T", "fields", "-E", "occurrence=a", *fields]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    frames = {}
+    for line in result.stdout.splitlines():
+        frame, streams, *columns = line.split("\t")
+        values = [list(map(int, filter(None, column.split(",")))) for column in columns]
+        frames[int(frame)] = len(streams.split(",")), list(zip(*values, strict=False))
+    return frames
+
+
+def ours(path: Path) -> dict[int, list[tuple[Header, bool]]]:
+    frames: dict[int, list[tuple[Header, bool]]] = {}
+    with open_capture(path) as capture:
+        for packets in capture:
+            names = ("source_port", "destination_port", "sequence", "length")
+            columns = [getattr(packets, name)[packets.protocol == TCP].tolist() for name in ("frame", *names, "quoted")]
+            for frame, *header, quoted in zip(*columns, strict=True):
+                frames.setdefault(frame, []).append((tuple(header), quoted))
+    return frames
+
+
+def compare(path: Path) -> None:
+    expected, found = theirs(path), ours(path)
+    assert {frame: len(headers) for frame, headers in found.items()} == {
+        frame: count for frame, (count, _) in expected.items()
+    }
+    for frame, headers in found.items():
+        # A quotation, or a header that is no header, has not all fields there.
+        if len(expected[frame][1]) == len(headers) and not any(quoted for _, quoted in headers):
+            assert [header for header, _ in headers] == expected[frame][1]
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason=f"no captures in {CAPTURES}")
+@pytest.mark.parametrize("folder", sorted(path.name for path in CAPTURES.glob("*/") if path.is_dir()) or [""])
+def test_captures_of_other_projects(folder):
+    paths = sorted(path for path in (CAPTURES / folder).iterdir() if path.suffix in {".pcap", ".pcapng"})
+    for path in paths:
+        if path.name in DIFFERENT:
+            continue
+        try:
+            compare(path)
+        except CaptureError as error:
+            pytest.fail(f"{path.name}: {error}")
+
+
+def cases() -> dict[str, tuple[int, bytes]]:
+    ethernet = {f"UDP: {name}": (1, packet) for name, packet in {**TUNNELS, **TEREDO}.items()}
+    every = {**PLAIN, **{f"IPv6: {name}": case for name, case in SIX.items()}, **ethernet}
+    return {name: case for name, case in every.items() if name not in NOT_BY_DEFAULT}
+
+
+@pytest.mark.parametrize("name", cases())
+def test_captures_of_ours(name, tmp_path):
+    link, packet = cases()[name]
+    path = tmp_path / "made.pcap"
+    path.write_bytes(b.pcap([packet], link=link))
+    compare(path)

@@ -1,0 +1,107 @@
+"""Whatever the bytes are, the answer is CaptureError or packets that keep their promises."""
+
+from __future__ import annotations
+
+import io
+import socket
+
+import building as b
+import dpkt
+from conftest import rows_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tlsdissect.capture import CaptureError, Packets, open_capture
+from tlsdissect.capture.headers import PEELS
+from tlsdissect.capture.rows import LINK_TYPE
+
+LINKS = sorted(kind - LINK_TYPE for kind in PEELS if LINK_TYPE <= kind <= LINK_TYPE + 300)
+TYPES = [kind for kind in PEELS if kind < 0x10000]
+PORTS = [1701, 2152, 3544, 4754, 4789, 4790, 5247, 6081, 6343, 6635, 8472, 37008]
+
+
+def check(data: bytes) -> list[dict]:
+    try:
+        with open_capture(io.BytesIO(data), batch=50) as capture:
+            rows = []
+            for packets in capture:
+                columns = [getattr(packets, name) for name in Packets.__struct_fields__ if name != "data"]
+                assert {len(column) for column in columns} == {len(packets)}
+                assert ((packets.captured >= 0) & (packets.captured <= packets.length)).all()
+                assert ((packets.payload >= 0) & (packets.payload + packets.captured <= len(packets.data))).all()
+                rows += rows_of([packets])
+            return rows
+    except CaptureError:
+        return []
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes(data):
+    check(data)
+
+
+@given(st.binary(max_size=500))
+def test_any_records(data):
+    check(b.pcap([]) + data)
+
+
+@given(st.binary(max_size=500), st.sampled_from("<>"))
+def test_any_blocks(data, order):
+    check(b.section(order) + b.interface(order=order) + data)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(LINKS), st.lists(st.binary(max_size=120), max_size=8))
+def test_any_packets(link, packets):
+    check(b.pcap(packets, link=link))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(TYPES), st.lists(st.binary(max_size=120), max_size=8))
+def test_any_ethernet_payload(kind, bodies):
+    check(b.pcap([b.ether(body, kind) for body in bodies]))
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 255), st.lists(st.binary(max_size=120), max_size=8), st.booleans())
+def test_any_ip_payload(protocol, bodies, newer):
+    make = b.ip6 if newer else b.ip4
+    check(b.pcap([make(body, protocol) for body in bodies], link=101))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(PORTS), st.lists(st.binary(max_size=120), max_size=8))
+def test_any_tunnel_contents(port, bodies):
+    check(b.pcap([b.ip4(b.udp(body, dport=port), 17) for body in bodies], link=101))
+
+
+@given(
+    st.lists(
+        st.builds(
+            b.tcp,
+            st.binary(max_size=100),
+            sport=st.integers(0, 65535),
+            dport=st.integers(0, 65535),
+            seq=st.integers(0, 2**32 - 1),
+            flags=st.integers(0, 255),
+        ),
+        min_size=1,
+    ),
+    st.booleans(),
+)
+def test_same_as_dpkt(segments, newer):
+    packets = [b.ether(*((b.ip6(s), 0x86DD) if newer else (b.ip4(s), 0x0800))) + bytes(9) for s in segments]
+    data = b.pcap(packets)
+    rows = check(data)
+    records = list(dpkt.pcap.Reader(io.BytesIO(data)))
+    assert len(rows) == len(records)
+    for row, (time, packet) in zip(rows, records, strict=True):
+        ip = dpkt.ethernet.Ethernet(packet).data
+        tcp = ip.data
+        assert abs(row["time"] / 1e9 - float(time)) < 1e-5
+        assert (row["source_port"], row["destination_port"]) == (tcp.sport, tcp.dport)
+        assert (row["sequence"], row["acknowledgement"], row["flags"]) == (tcp.seq, tcp.ack, tcp.flags)
+        assert row["payload"] == tcp.data
+        address = (row["source_high"] << 64) + row["source_low"]
+        family = socket.AF_INET6 if newer else socket.AF_INET
+        assert socket.inet_ntop(family, address.to_bytes(16 if newer else 4, "big")) == socket.inet_ntop(family, ip.src)

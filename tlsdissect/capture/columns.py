@@ -1,0 +1,142 @@
+"""Header fields of the rows that were found, gathered into the columns of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from tlsdissect.capture.packets import TCP, UDP, Packets
+from tlsdissect.capture.records import numbers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tlsdissect.capture.records import Records
+    from tlsdissect.capture.rows import Peeling, Rows
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """The columns of rows of one kind, by name, without what belongs to their records."""
+
+    record: NDArray[np.int64]
+    columns: dict[str, NDArray[Any]]
+
+
+def found(view: Peeling, *, base: int = 0, quoted: bool = False) -> list[Found]:
+    """Gather the fields of all TCP and UDP headers noted; `base` is where the view's bytes begin in the batch's."""
+    results = []
+    # UDP first: a tunnel over it stands outside whatever TCP is in the same frame.
+    for fields, groups in ((_udp, view.udp), (_tcp, view.tcp)):
+        for rows in groups:
+            columns = {**_addresses(view, rows), **fields(view, rows)}
+            columns["payload"] += base
+            columns["quoted"] = np.full(len(rows), quoted)
+            results.append(Found(rows.record, columns))
+    return [part for part in results if len(part.record)]
+
+
+def _addresses(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
+    ip = rows.ip
+    family = view.u8[ip] >> 4
+    old = family == 4
+    if old.all():
+        none = np.zeros(len(rows), np.uint64)
+        low = view.u32[ip + 12].astype(np.uint64), view.u32[ip + 16].astype(np.uint64)
+        return {"family": family, **_ends(none, low[0], none, low[1])}
+    ip6 = ip[~old]
+    u64 = numbers(view.data, ">u8")
+    ends = [np.zeros(len(rows), np.uint64) for _ in range(4)]
+    for number, column in enumerate(ends):
+        column[~old] = u64[ip6 + 8 + 8 * number]
+    ends[1][old], ends[3][old] = view.u32[ip[old] + 12], view.u32[ip[old] + 16]
+    return {"family": family, **_ends(*ends)}
+
+
+def _ends(*columns: NDArray[np.uint64]) -> dict[str, NDArray[np.uint64]]:
+    names = ("source_high", "source_low", "destination_high", "destination_low")
+    return dict(zip(names, columns, strict=True))
+
+
+def _tcp(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
+    at = rows.at
+    header = (view.u8[at + 12] >> 4).astype(np.int64) * 4
+    payload = at + header
+    # A header that is no header, or longer than its packet, leaves no payload (RFC 9293 section 3.1).
+    sane = (header >= 20) & (payload <= rows.limit)
+    if not sane.all():
+        payload = np.where(sane, payload, rows.limit)
+    return {
+        "protocol": np.full(len(rows), TCP, np.uint8),
+        "source_port": view.u16[at].astype(np.uint16),
+        "destination_port": view.u16[at + 2].astype(np.uint16),
+        "sequence": view.u32[at + 4].astype(np.uint32),
+        "acknowledgement": view.u32[at + 8].astype(np.uint32),
+        "flags": view.u8[at + 13],
+        "payload": np.minimum(payload, rows.end),
+        "length": rows.limit - payload,
+        "captured": np.maximum(rows.end - payload, 0),
+    }
+
+
+def _udp(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
+    at = rows.at
+    size = view.word(at + 4)
+    # 0 is a jumbogram (RFC 2675 section 4).
+    limit = np.where(size < 8, rows.limit, np.minimum(at + size, rows.limit))
+    none = np.zeros(len(rows), np.uint32)
+    return {
+        "protocol": np.full(len(rows), UDP, np.uint8),
+        "source_port": view.u16[at].astype(np.uint16),
+        "destination_port": view.u16[at + 2].astype(np.uint16),
+        "sequence": none,
+        "acknowledgement": none,
+        "flags": np.zeros(len(rows), np.uint8),
+        "payload": at + 8,
+        "length": limit - at - 8,
+        "captured": np.minimum(limit, rows.end) - at - 8,
+    }
+
+
+def packets(records: Records, parts: list[Found], data: memoryview) -> Packets:
+    """Join the parts into a batch in the order of frames, for one frame in the order of the parts."""
+    if len(parts) == 1:
+        return _packets(records, parts[0], data)
+    record = np.concatenate([part.record for part in parts]) if parts else np.zeros(0, np.int64)
+    order = np.argsort(record, kind="stable")
+    columns = {}
+    for name, kind in _KINDS.items():
+        column = np.concatenate([np.zeros(0, kind), *(part.columns[name] for part in parts)])
+        columns[name] = column[order]
+    return _packets(records, Found(record[order], columns), data)
+
+
+_KINDS: dict[str, type[np.generic]] = {
+    "protocol": np.uint8,
+    "family": np.uint8,
+    "source_high": np.uint64,
+    "source_low": np.uint64,
+    "destination_high": np.uint64,
+    "destination_low": np.uint64,
+    "source_port": np.uint16,
+    "destination_port": np.uint16,
+    "sequence": np.uint32,
+    "acknowledgement": np.uint32,
+    "flags": np.uint8,
+    "payload": np.int64,
+    "length": np.int64,
+    "captured": np.int64,
+    "quoted": np.bool_,
+}
+
+
+def _packets(records: Records, part: Found, data: memoryview) -> Packets:
+    record = part.record
+    return Packets(
+        data=data,
+        frame=records.frame + record,
+        time=records.time[record],
+        digits=records.digits[record],
+        **part.columns,
+    )

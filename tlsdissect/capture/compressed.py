@@ -1,0 +1,114 @@
+"""Compressed sources: gzip (RFC 1952) and Zstandard (RFC 8878), of one member or frame or of many."""
+
+from __future__ import annotations
+
+import zlib
+from typing import IO, TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.window import Source
+
+CHUNK = 1 << 17
+"""Compressed bytes read at a time."""
+
+
+class _Compressed:
+    """What both kinds share: the compressed bytes, given out in chunks, the first of which was read already."""
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        self._source = source
+        self._head = head
+        self._room = memoryview(bytearray(CHUNK))
+        self.trouble: str | None = None
+
+    @property
+    def position(self) -> int:
+        return self._source.position
+
+    @property
+    def size(self) -> int | None:
+        return self._source.size
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _chunk(self) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        count = self._source.read_into(self._room)
+        self.trouble = self.trouble or self._source.trouble
+        return bytes(self._room[:count])
+
+
+class Gzip(_Compressed):
+    """The bytes inside a gzip file."""
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        super().__init__(source, head)
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._left = b""
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room`; less of it at the end."""
+        filled = 0
+        while filled < len(room) and self.trouble is None:
+            part = self._inflate(len(room) - filled)
+            if part is None:
+                break
+            room[filled : filled + len(part)] = part
+            filled += len(part)
+        return filled
+
+    def _inflate(self, limit: int) -> bytes | None:
+        """Give up to `limit` bytes, perhaps none yet; None at the end."""
+        self._left = self._left or self._chunk()
+        if not self._left:
+            self.trouble = self.trouble or (None if self._member.eof else "the gzip data are cut short")
+            return None
+        if self._member.eof and not self._next_member():
+            return b""
+        try:
+            part = self._member.decompress(self._left, limit)
+        except zlib.error as error:
+            self.trouble = f"the gzip data are damaged ({error})"
+            return None
+        self._left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        return part
+
+    def _next_member(self) -> bool:
+        """Begin another member; False where there is only padding, which gzip tolerates too."""
+        self._left = self._left.lstrip(b"\0")
+        if self._left:
+            self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        return bool(self._left)
+
+
+class Zstandard(_Compressed):
+    """The bytes inside a Zstandard file."""
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        super().__init__(source, head)
+        import zstandard  # noqa: PLC0415  # start-up time: most captures need none
+
+        self._error = zstandard.ZstdError
+        # The reader asks this object's `read` for compressed bytes, and bounds what they grow into.
+        self._reader = zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", self), read_across_frames=True)
+
+    def read(self, _size: int) -> bytes:
+        """Give the next compressed bytes."""
+        return self._chunk()
+
+    def read_into(self, room: memoryview) -> int:
+        """Fill `room`; less of it at the end."""
+        filled = 0
+        while filled < len(room):
+            try:
+                count = self._reader.readinto(room[filled:])
+            except self._error as error:
+                self.trouble = f"the Zstandard data are damaged ({error})"
+                break
+            if not count:
+                break
+            filled += count
+        return filled

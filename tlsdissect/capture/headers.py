@@ -1,0 +1,54 @@
+"""All headers of a batch: one header of all rows is peeled a round, until none is left."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlsdissect.capture import link, network, tunnels, unusual
+from tlsdissect.capture.rows import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.capture.rows import Int64s, Mask, Peel, Peeling, Rows
+
+MAX_DEPTH = 128
+"""Headers of one packet. Honest ones have a dozen; the rest of a packet that has more is given up."""
+
+PEELS: dict[int, Peel] = {**link.PEELS, **network.PEELS, **tunnels.PEELS, **unusual.PEELS}
+_KNOWN = np.zeros(KINDS, np.bool_)
+_KNOWN[list(PEELS)] = True
+
+
+def peel(view: Peeling, kinds: Int64s | int, rows: Rows) -> None:
+    """Follow the rows to their innermost headers; what is found is noted in `view`, outer headers first."""
+    queue = deque([(0, kinds, rows)])
+    while queue:
+        depth, kinds, rows = queue.popleft()
+        if not len(rows):
+            continue
+        if depth > MAX_DEPTH:
+            view.skipped["packets of too many headers"] += len(rows)
+            continue
+        for kind, part in _split(kinds, rows):
+            queue.extend((depth + 1, *inner) for inner in PEELS[kind](view, part))
+
+
+def _split(kinds: Int64s | int, rows: Rows) -> Iterator[tuple[int, Rows]]:
+    """Part the rows by what stands at their places; what is unknown here holds no TCP or UDP, and is left out."""
+    column = np.full(1, kinds) if isinstance(kinds, int) else kinds
+    if (column != column[0]).any():
+        known = _KNOWN[column]
+        column, rows = column[known], rows.where(known)
+    while len(column):
+        kind = int(column[0])
+        same: Mask = column == kind
+        if same.all():
+            if _KNOWN[kind]:
+                yield kind, rows
+            return
+        yield kind, rows.where(same)
+        column, rows = column[~same], rows.where(~same)

@@ -1,0 +1,175 @@
+"""Link-layer headers, one round each: Ethernet and its tags, LLC, PPP, PPPoE, MPLS, cooked and loopback captures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlsdissect.capture.rows import ETHERNET, INTERNAL, IP_PROTOCOL, LINK_TYPE, PPP_PROTOCOL
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.rows import Int64s, Next, Peel, Peeling, Rows
+
+IPV4, IPV6, MPLS = 0x0800, 0x86DD, 0x8847
+PPP, LLC, IP, PSEUDOWIRE = INTERNAL + 1, INTERNAL + 2, INTERNAL + 3, INTERNAL + 6
+
+
+def ethernet(view: Peeling, rows: Rows) -> Next:
+    """Ethernet II, or IEEE 802.3 with a length where the type would be."""
+    rows = view.room(rows, 14, "cut Ethernet header")
+    return _typed(view, rows, 12)
+
+
+def tag(view: Peeling, rows: Rows) -> Next:
+    """IEEE 802.1Q: two bytes of VLAN, then a type like Ethernet's."""
+    rows = view.room(rows, 4, "cut VLAN tag")
+    return _typed(view, rows, 2)
+
+
+def _typed(view: Peeling, rows: Rows, place: int) -> Next:
+    """Read a type or length at `place`, behind which the header ends."""
+    kind = view.word(rows.at + place)
+    inner = rows.moved(place + 2)
+    if (kind >= 0x600).all():
+        return [(kind, inner)]
+    short = kind < 0x600
+    framed = inner.where(short)
+    return [(kind[~short], inner.where(~short)), (LLC, framed.within(framed.at + kind[short]))]
+
+
+def llc(view: Peeling, rows: Rows) -> Next:
+    """IEEE 802.2 LLC: SNAP with an EtherType, or the IP of RFC 1042's ancestor (SAP 6)."""
+    rows = view.room(rows, 3)
+    sap, control = view.word(rows.at), view.byte(rows.at + 2)
+    snap = view.room(rows.where((sap == 0xAAAA) & (control == 3)), 8)
+    oui = view.long(snap.at + 2) & 0xFFFFFF
+    # 00-00-00 is RFC 1042's, 00-00-F8 the bridge tunnel's of IEEE 802.1H.
+    snap = snap.where((oui == 0) | (oui == 0xF8))
+    saps = rows.where((sap == 0x0606) & (control == 3))
+    return [(view.word(snap.at + 6), snap.moved(8)), (IPV4, saps.moved(3))]
+
+
+def any_ip(view: Peeling, rows: Rows) -> Next:
+    """Bytes that are IP of the version in their upper four bits."""
+    rows = view.room(rows, 1, "empty IP packet")
+    version = view.byte(rows.at) >> 4
+    view.good(rows, (version == 4) | (version == 6), "unreadable IP header")
+    return [(np.where(version == 4, IPV4, np.where(version == 6, IPV6, 0)), rows)]
+
+
+_FAMILIES = {2: IPV4, 24: IPV6, 28: IPV6, 30: IPV6}
+"""Address families of the BSDs and Darwin, which number IPv6 differently."""
+
+
+def loopback(view: Peeling, rows: Rows) -> Next:
+    """BSD loopback: the address family as four bytes, in the order of the host or of the network."""
+    rows = view.room(rows, 4, "cut loopback header")
+    family = view.long(rows.at)
+    family = np.where(family > 0xFFFF, family >> 24, family)
+    kind = np.zeros(len(rows), np.int64)
+    for number, what in _FAMILIES.items():
+        kind[family == number] = what
+    return [(kind, rows.moved(4))]
+
+
+def cooked(view: Peeling, rows: Rows) -> Next:
+    """Linux cooked capture: 16 bytes, the protocol in the last two."""
+    rows = view.room(rows, 16, "cut Linux cooked header")
+    return _cooked(view, rows, 2, view.word(rows.at + 14), 16)
+
+
+def cooked_2(view: Peeling, rows: Rows) -> Next:
+    """Linux cooked capture, version 2: 20 bytes, the protocol in the first two."""
+    rows = view.room(rows, 20, "cut Linux cooked header")
+    return _cooked(view, rows, 8, view.word(rows.at), 20)
+
+
+_ARPHRD_NETLINK, _ARPHRD_GRE = 824, 778
+
+
+def _cooked(view: Peeling, rows: Rows, place: int, kind: Int64s, size: int) -> Next:
+    """Tell what stands behind a cooked header, whose ARPHRD_ type is at `place`."""
+    device = view.word(rows.at + place)
+    # 4 is Linux's number for 802.2 frames; for netlink and GRE the field is no EtherType.
+    kind = np.where(kind == 4, LLC, np.where(device == _ARPHRD_NETLINK, 0, kind))
+    return [(kind, rows.moved(size))]
+
+
+def ppp(view: Peeling, rows: Rows) -> Next:
+    """PPP (RFC 1661), with or without address and control (RFC 1662), its protocol one byte or two."""
+    rows = view.room(rows, 4, "cut PPP header")
+    framed = view.word(rows.at)
+    skip = np.where((framed == 0xFF03) | (framed == 0x0F00) | (framed == 0x8F00), 2, 0)
+    cisco = (framed == 0x0F00) | (framed == 0x8F00)
+    rows = rows.moved(skip)
+    first = view.byte(rows.at)
+    # Compressed to one byte, a protocol is odd (RFC 1661 section 6.5).
+    short = (first & 1 == 1) & ~cisco
+    number = np.where(short, first, view.word(rows.at))
+    kind = np.where(cisco, number, PPP_PROTOCOL + number)
+    return [(kind, rows.moved(np.where(short, 1, 2)))]
+
+
+def pppoe(view: Peeling, rows: Rows) -> Next:
+    """PPPoE session (RFC 2516 section 4): a length, then PPP from its protocol on."""
+    rows = view.room(rows, 6, "cut PPPoE header")
+    inner = rows.moved(6).within(rows.at + 6 + view.word(rows.at + 4))
+    return [(PPP, inner)]
+
+
+def mpls(view: Peeling, rows: Rows) -> Next:
+    """One label (RFC 3032 section 2.1); what is under the last is told by its first four bits."""
+    rows = view.room(rows, 4, "cut MPLS label")
+    last = view.byte(rows.at + 2) & 1 == 1
+    rows = rows.moved(4)
+    under = view.room(rows.where(last), 1)
+    nibble = view.byte(under.at) >> 4
+    kind = np.where(nibble == 4, IPV4, np.where(nibble == 6, IPV6, PSEUDOWIRE))
+    return [(MPLS, rows.where(~last)), (kind, under)]
+
+
+_FRAMED = (IPV4, IPV6, 0x8100, 0x88A8, MPLS, 0x8864)
+
+
+def pseudowire(view: Peeling, rows: Rows) -> Next:
+    """Ethernet over MPLS, with a control word or without (RFC 4448 section 4.4).
+
+    The word begins with four zero bits (RFC 4385 section 3), but so do many addresses: a type in its place decides.
+    """
+    rows = view.room(rows, 18)
+    worded = (view.byte(rows.at) >> 4 == 0) & ~np.isin(view.word(rows.at + 12), _FRAMED)
+    return [(ETHERNET, rows.moved(np.where(worded, 4, 0)))]
+
+
+def same_as(kind: int) -> Peel:
+    """Peel nothing: this number is another name of `kind`."""
+
+    def peel(_view: Peeling, rows: Rows) -> Next:
+        return [(kind, rows)]
+
+    return peel
+
+
+PEELS: dict[int, Peel] = {
+    ETHERNET: ethernet,
+    0x6558: same_as(ETHERNET),  # transparent Ethernet bridging (RFC 1701)
+    **dict.fromkeys((0x8100, 0x88A8, 0x9100, 0x9200, 0x9300), tag),
+    **dict.fromkeys((MPLS, 0x8848, PPP_PROTOCOL + 0x281, PPP_PROTOCOL + 0x283, IP_PROTOCOL + 137), mpls),
+    PSEUDOWIRE: pseudowire,
+    0x8864: pppoe,
+    0x880B: same_as(PPP),
+    LLC: llc,
+    IP: any_ip,
+    PPP: ppp,
+    **dict.fromkeys((LINK_TYPE + 9, LINK_TYPE + 50), ppp),
+    LINK_TYPE + 51: pppoe,
+    **dict.fromkeys((LINK_TYPE + 0, LINK_TYPE + 108), loopback),
+    **dict.fromkeys((LINK_TYPE + 12, LINK_TYPE + 14, LINK_TYPE + 101), any_ip),
+    LINK_TYPE + 113: cooked,
+    LINK_TYPE + 276: cooked_2,
+    LINK_TYPE + 228: same_as(IPV4),
+    LINK_TYPE + 229: same_as(IPV6),
+    PPP_PROTOCOL + 0x21: same_as(IPV4),
+    PPP_PROTOCOL + 0x57: same_as(IPV6),
+}

@@ -1,0 +1,122 @@
+"""IP headers, one round each, and the TCP and UDP headers in which they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlsdissect.capture.link import IP, IPV4, IPV6
+from tlsdissect.capture.rows import ETHERNET, IP_PROTOCOL, Rows
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.rows import Mask, Next, Peel, Peeling
+
+LEAST_OF_TCP = 16
+"""Bytes of a TCP header from its ports to its window: Wireshark does not number one that is cut shorter."""
+
+
+def ipv4(view: Peeling, rows: Rows) -> Next:
+    """IPv4 (RFC 791 section 3.1)."""
+    rows = view.room(rows, 20, "cut IPv4 header")
+    first, total = view.byte(rows.at), view.word(rows.at + 2)
+    header = (first & 15) * 4
+    sane = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0)) & (rows.at + header <= rows.end)
+    if not sane.all():
+        rows = view.good(rows, sane, "unreadable IPv4 header")
+        header, total = header[sane], total[sane]
+    # A network card that cuts segments itself is handed packets of length 0.
+    limit = np.where(total == 0, rows.limit, rows.at + total)
+    kind = view.byte(rows.at + 9) + IP_PROTOCOL
+    rows = Rows(rows.record, rows.at, rows.end, rows.limit, rows.at).within(limit)
+    part = view.word(rows.at + 6) & 0x3FFF
+    if not part.any():
+        return [(kind, rows.moved(header))]
+    whole = (part == 0) | ((part & 0x1FFF == 0) & _stands_alone(view, rows))
+    view.fragments.append(rows.where(~whole))
+    return [(kind[whole], rows.where(whole).moved(header[whole]))]
+
+
+def _stands_alone(view: Peeling, rows: Rows) -> Mask:
+    """Tell which first fragments are read by themselves: those that the rest can't be joined to."""
+    return (rows.end < rows.limit) | view.quoted
+
+
+def ipv6(view: Peeling, rows: Rows) -> Next:
+    """IPv6 (RFC 8200 section 3)."""
+    rows = view.room(rows, 40, "cut IPv6 header")
+    rows = view.good(rows, view.byte(rows.at) >> 4 == 6, "unreadable IPv6 header")
+    size = view.word(rows.at + 4)
+    # 0 is a jumbogram (RFC 2675 section 3), or a packet for a card that cuts segments itself.
+    limit = np.where(size == 0, rows.limit, rows.at + 40 + size)
+    kind = view.byte(rows.at + 6) + IP_PROTOCOL
+    rows = Rows(rows.record, rows.at, rows.end, rows.limit, rows.at).within(limit)
+    return [(kind, rows.moved(40))]
+
+
+def options(view: Peeling, rows: Rows) -> Next:
+    """Read an IPv6 extension header of the common form (RFC 8200 sections 4.3, 4.4 and 4.6; RFC 6275 section 6.1)."""
+    rows = view.room(rows, 8, "cut IPv6 extension header")
+    size = view.byte(rows.at + 1) * 8 + 8
+    return [(view.byte(rows.at) + IP_PROTOCOL, rows.moved(size))]
+
+
+def authentication(view: Peeling, rows: Rows) -> Next:
+    """Authentication header (RFC 4302 section 2): it signs what follows, and hides nothing."""
+    rows = view.room(rows, 12, "cut authentication header")
+    size = view.byte(rows.at + 1) * 4 + 8
+    return [(view.byte(rows.at) + IP_PROTOCOL, rows.moved(size))]
+
+
+def fragment(view: Peeling, rows: Rows) -> Next:
+    """IPv6 fragment header (RFC 8200 section 4.5); one that is the whole packet is only stepped over (RFC 6946)."""
+    rows = view.room(rows, 8, "cut IPv6 fragment header")
+    field = view.word(rows.at + 2)
+    whole = (field & 0xFFF9 == 0) | ((field & 0xFFF8 == 0) & _stands_alone(view, rows))
+    view.fragments.append(rows.where(~whole))
+    rows = rows.where(whole)
+    return [(view.byte(rows.at) + IP_PROTOCOL, rows.moved(8))]
+
+
+def ethernet_in_ip(view: Peeling, rows: Rows) -> Next:
+    """EtherIP (RFC 3378 section 3): two bytes, the first four bits the version."""
+    rows = view.room(rows, 2, "cut EtherIP header")
+    rows = view.good(rows, view.byte(rows.at) >> 4 == 3, "EtherIP of an unknown version")
+    return [(ETHERNET, rows.moved(2))]
+
+
+def icmp(view: Peeling, rows: Rows) -> Next:
+    """ICMP errors quote the packet they are about (RFC 792; RFC 1122 section 3.2.2)."""
+    rows = view.room(rows, 9)
+    kind = view.byte(rows.at)
+    view.quotes.append((IP, rows.where(np.isin(kind, (3, 4, 5, 11, 12))).moved(8)))
+    return []
+
+
+def icmp6(view: Peeling, rows: Rows) -> Next:
+    """ICMPv6 errors too (RFC 4443 section 3)."""
+    rows = view.room(rows, 9)
+    kind = view.byte(rows.at)
+    view.quotes.append((IP, rows.where((kind >= 1) & (kind <= 4)).moved(8)))
+    return []
+
+
+def tcp(view: Peeling, rows: Rows) -> Next:
+    """TCP (RFC 9293 section 3.1): the innermost header of the way."""
+    view.tcp.append(view.room(rows, LEAST_OF_TCP, "cut TCP header"))
+    return []
+
+
+PEELS: dict[int, Peel] = {
+    IPV4: ipv4,
+    IPV6: ipv6,
+    IP_PROTOCOL + 4: ipv4,
+    IP_PROTOCOL + 41: ipv6,
+    **dict.fromkeys((IP_PROTOCOL + number for number in (0, 43, 60, 135, 139, 140)), options),
+    IP_PROTOCOL + 44: fragment,
+    IP_PROTOCOL + 51: authentication,
+    IP_PROTOCOL + 97: ethernet_in_ip,
+    IP_PROTOCOL + 1: icmp,
+    IP_PROTOCOL + 58: icmp6,
+    IP_PROTOCOL + 6: tcp,
+}

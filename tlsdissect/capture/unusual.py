@@ -1,0 +1,170 @@
+"""Packets that are rare, read by dpkt one at a time: 802.11 with what capture cards put in front of it."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlsdissect.capture.link import IPV4, IPV6, LLC
+from tlsdissect.capture.rows import ETHERNET, INTERNAL, LINK_TYPE, WIRELESS, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.capture.rows import Next, Peel, Peeling
+
+    Reading = Callable[[Peeling, memoryview], Iterator[tuple[int, int, int]]]
+    """Gives for each packet inside a packet its kind, and where it begins and ends."""
+
+_ENCRYPTED, _MORE_FRAGMENTS, _ORDER = 0x40, 0x04, 0x80
+_AGGREGATED = 0x80
+"""The bit of a QoS control field that tells of an A-MSDU (IEEE 802.11-2020 section 9.2.4.5.9)."""
+_DATA = 2
+
+WIRELESS_SWAPPED, SFLOW = INTERNAL + 4, INTERNAL + 5
+
+
+def _one_by_one(read: Reading, what: str = "unreadable 802.11 frames") -> Peel:
+    """Make a reader of one packet's bytes into one of rows; whatever it stumbles over is counted."""
+
+    def peel(view: Peeling, rows: Rows) -> Next:
+        data = memoryview(view.data)
+        kinds: list[int] = []
+        columns: list[tuple[int, ...]] = []
+        places = (column.tolist() for column in (rows.record, rows.at, rows.end, rows.limit, rows.ip))
+        for record, at, end, limit, ip in zip(*places, strict=True):
+            for kind, start, stop in _safely(view, read, data[at:end], what):
+                inner = limit if stop == end - at else at + stop
+                kinds.append(kind)
+                columns.append((record, at + start, min(inner, end), inner, ip))
+        return [(np.array(kinds, np.int64), Rows(*np.array(columns, np.int64).reshape(-1, 5).T))]
+
+    return peel
+
+
+def _safely(view: Peeling, read: Reading, packet: memoryview, what: str) -> list[tuple[int, int, int]]:
+    try:
+        return list(read(view, packet))
+    except Exception:  # noqa: BLE001  # dpkt raises struct.error, AttributeError, KeyError and others than its own
+        view.skipped[what] += 1
+        return []
+
+
+def _wireless(view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """IEEE 802.11 (IEEE 802.11-2020 section 9.3.2): data frames hold LLC; others hold nothing for us."""
+    from dpkt import ieee80211  # noqa: PLC0415  # start-up time: most captures need none
+
+    control, flags = packet[0], packet[1]
+    if control >> 2 & 3 != _DATA or control & 0x40:
+        # Management, control, and data frames that hold none.
+        return
+    if flags & _ENCRYPTED:
+        view.skipped["encrypted 802.11 frames"] += 1
+        return
+    if flags & _MORE_FRAGMENTS:
+        view.skipped["802.11 fragments"] += 1
+        return
+    # dpkt knows plain and QoS data, the acknowledging kinds of which differ in their upper bits only.
+    frame = ieee80211.IEEE80211(bytes([control & 0x8F]) + packet[1:].tobytes())
+    start = len(packet) - len(bytes(frame.data))
+    quality = control & 0x80
+    if quality and flags & _ORDER:
+        # HT control stands behind QoS control, and dpkt doesn't know it.
+        start += 4
+    if quality and frame.qos_data.control >> 8 & _AGGREGATED:
+        yield from _aggregated(packet, start)
+    else:
+        yield LLC, start, len(packet)
+
+
+def _aggregated(packet: memoryview, start: int) -> Iterator[tuple[int, int, int]]:
+    """A-MSDU: subframes of addresses, a length and LLC, padded to four bytes (section 9.3.2.2.2)."""
+    while start + 14 <= len(packet):
+        size = int.from_bytes(packet[start + 12 : start + 14], "big")
+        yield LLC, start + 14, min(start + 14 + size, len(packet))
+        start += 14 + size + -(14 + size) % 4
+
+
+def _radiotap(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """Radiotap: of its fields only the frame check sequence at the end matters."""
+    from dpkt import radiotap  # noqa: PLC0415  # start-up time: most captures need none
+
+    header = radiotap.Radiotap(packet.tobytes())
+    checked = header.flags_present and header.flags.fcs
+    yield WIRELESS, header.length, len(packet) - (4 if checked else 0)
+
+
+def _prism(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """Prism, or AVS in its stead: both have their length behind a magic number, in different byte orders."""
+    magic = int.from_bytes(packet[:4], "big")
+    order = ">" if magic & 0xFFFFF000 == 0x80211000 else "<"
+    yield WIRELESS, struct.unpack_from(order + "I", packet, 4)[0], len(packet)
+
+
+def _per_packet_information(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """PPI: its length, and the link type of what follows."""
+    size, link = struct.unpack_from("<2xHI", packet)
+    if link in {1, 105}:
+        yield (ETHERNET if link == 1 else WIRELESS), size, len(packet)
+
+
+def _swapped(view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """802.11 as some access points put it into CAPWAP: with the two bytes of frame control exchanged."""
+    if packet[1] >> 2 & 3 == _DATA:
+        packet = memoryview(packet[1::-1].tobytes() + packet[2:].tobytes())
+    yield from _wireless(view, packet)
+
+
+_SAMPLES = {1: (8, 28), 3: (11, 40)}
+"""sFlow's flow samples by format: words in front of their records, and the place of the records' number."""
+_SAMPLED = {1: ETHERNET, 11: IPV4, 12: IPV6}
+
+
+def _samples(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """sFlow, version 5 (sflow.org, section 5): the beginnings of packets that a switch picked out."""
+    version, address = struct.unpack_from(">2I", packet)
+    if version != 5:
+        return
+    here = 8 + (16 if address == 2 else 4) + 12
+    count = struct.unpack_from(">I", packet, here)[0]
+    here += 4
+    for _ in range(count):
+        kind, size = struct.unpack_from(">2I", packet, here)
+        if kind in _SAMPLES:
+            yield from _sampled(packet, here + 8, _SAMPLES[kind])
+        here += 8 + size
+
+
+def _sampled(packet: memoryview, here: int, form: tuple[int, int]) -> Iterator[tuple[int, int, int]]:
+    """One sample: its records, of which raw headers (1) are wanted."""
+    words, place = form
+    count = struct.unpack_from(">I", packet, here + place)[0]
+    here += words * 4
+    for _ in range(count):
+        kind, size = struct.unpack_from(">2I", packet, here)
+        if kind == 1:
+            protocol, _, _, length = struct.unpack_from(">4I", packet, here + 8)
+            yield _SAMPLED.get(protocol, 0), here + 24, min(here + 24 + length, len(packet))
+        here += 8 + size
+
+
+_read_samples = _one_by_one(_samples, "unreadable sFlow datagrams")
+
+
+def sflow(view: Peeling, rows: Rows) -> Next:
+    """Note the samples like quotations: they prove a connection, and are no packets of this capture."""
+    view.quotes.extend(_read_samples(view, rows))
+    return []
+
+
+PEELS: dict[int, Peel] = {
+    WIRELESS: _one_by_one(_wireless),
+    WIRELESS_SWAPPED: _one_by_one(_swapped),
+    SFLOW: sflow,
+    LINK_TYPE + 119: _one_by_one(_prism),
+    LINK_TYPE + 127: _one_by_one(_radiotap),
+    LINK_TYPE + 163: _one_by_one(_prism),
+    LINK_TYPE + 192: _one_by_one(_per_packet_information),
+}
