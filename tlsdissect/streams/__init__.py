@@ -1,0 +1,1 @@
+"""Packets of many conversations in, each side's bytes in order out."""

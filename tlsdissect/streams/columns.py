@@ -1,0 +1,109 @@
+"""Who talks to whom: conversations, their numbers and totals, and which packets still matter.
+
+A conversation that nobody follows any more costs numpy work only: its rows are counted by column.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+FOLLOW, RECORDS, WATCH, DONE, CLOSED = 0, 1, 2, 3, 4
+"""What of a conversation still matters: every packet; those in which a record begins, and how it ends; those that
+begin with a hello; how it ends; nothing."""
+
+CLOSED_AFTER_NS = 60 * 10**9
+"""How long after its close a conversation may still get packets."""
+SILENT_AFTER_NS = 3600 * 10**9
+"""How long a conversation may be silent before it is taken as over."""
+NEVER = np.iinfo(np.int64).max
+OVER = np.iinfo(np.int64).min
+
+Row = tuple[int, int, int, int, int, int, int, int, int]
+"""frame, time, sender (0: who sent the conversation's first packet), flags, sequence, acknowledgement, payload
+length, where the payload begins in the batch's data, payload bytes captured."""
+
+
+class Totals(NamedTuple):
+    """What the columns hold of one conversation."""
+
+    stream: int
+    ends: tuple[tuple[int, int, int], tuple[int, int, int]]
+    """Address (upper and lower 64 bits) and port of the first packet's sender, then of the other side."""
+    family: int
+    first_frame: int
+    start: int
+    end: int
+    digits: int
+    packets: int
+    bytes: int
+
+
+class Columns:
+    """Growing numpy columns, one row a conversation; a row's index is the conversation's identity."""
+
+    __slots__ = (
+        "base", "bytes", "closing", "digits", "due", "end", "first_frame", "forward", "key", "packets", "size", "start",
+        "state", "stream",
+    )  # fmt: skip
+
+    def __init__(self, room: int = 1024) -> None:
+        self.size = 0
+        self.key = np.zeros((room, 5), np.uint64)
+        """The lower endpoint's address (high, low), the higher one's, and IP version, lower port, higher port."""
+        self.forward = np.zeros(room, np.int64)
+        """Which of the two sent the first packet: 0 the lower endpoint, 1 the higher one."""
+        self.base = np.zeros((room, 2), np.int64)
+        """Each endpoint's initial sequence number (one below the first one seen, without a SYN); -1: unknown."""
+        self.stream = np.zeros(room, np.int64)
+        self.first_frame = np.zeros(room, np.int64)
+        self.start = np.zeros(room, np.int64)
+        self.end = np.zeros(room, np.int64)
+        self.closing = np.full((room, 3), NEVER, np.int64)
+        """The clock at each side's first FIN and at the first RST."""
+        self.due = np.zeros(room, np.int64)
+        """The clock at which the conversation is over."""
+        self.digits = np.zeros(room, np.uint8)
+        self.packets = np.zeros(room, np.int64)
+        self.bytes = np.zeros(room, np.int64)
+        self.state = np.zeros(room, np.uint8)
+
+    def add(self, count: int) -> NDArray[np.int64]:
+        """Make room for so many more and return their indexes."""
+        first, self.size = self.size, self.size + count
+        if self.size > len(self.stream):
+            for name in self.__slots__:
+                column = getattr(self, name)
+                if isinstance(column, np.ndarray):
+                    more = np.zeros((max(self.size, len(column)), *column.shape[1:]), column.dtype)
+                    setattr(self, name, np.concatenate((column, more)))
+            self.closing[first:] = NEVER
+        return np.arange(first, self.size)
+
+    def is_closed(self, index: int) -> bool:
+        """Whether a conversation was ended by FIN both ways or by RST."""
+        lower, higher, reset = self.closing[index].tolist()
+        return bool(min(reset, max(lower, higher)) < NEVER)
+
+    def totals(self, index: int) -> Totals:
+        """What is known of one conversation."""
+        lower_high, lower_low, higher_high, higher_low, rest = self.key[index].tolist()
+        lower = (lower_high, lower_low, rest >> 16 & 0xFFFF)
+        higher = (higher_high, higher_low, rest & 0xFFFF)
+        return Totals(
+            stream=int(self.stream[index]),
+            ends=(higher, lower) if self.forward[index] else (lower, higher),
+            family=rest >> 32,
+            first_frame=int(self.first_frame[index]),
+            start=int(self.start[index]),
+            end=int(self.end[index]),
+            digits=int(self.digits[index]),
+            packets=int(self.packets[index]),
+            bytes=int(self.bytes[index]),
+        )

@@ -1,0 +1,110 @@
+"""Which packets belong together and which of them still matter.
+
+Rows of a batch are sorted by conversation; what concerns a conversation that nobody follows any more is done for
+all of them at once, by column.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlsdissect.capture.packets import TCP
+from tlsdissect.streams.columns import CLOSED_AFTER_NS, FIN, NEVER, OVER, RST, SILENT_AFTER_NS, SYN, Columns
+from tlsdissect.streams.directory import Directory, Run
+from tlsdissect.streams.visits import Rows, Visit, visits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from tlsdissect.capture.packets import Packets
+
+    Indexes = NDArray[np.int64]
+
+
+class FlowTable:
+    """The TCP conversations of a capture, from their first packet until nothing about them can change."""
+
+    def __init__(self) -> None:
+        self.columns = Columns()
+        self.clock = int(OVER)
+        """The latest capture time seen: it never goes back, though packets may."""
+        self.late = 0
+        """Packets that came after their conversation was taken as over."""
+        self._directory = Directory(self.columns)
+
+    def steps(self, packets: Packets) -> Iterator[list[Visit]]:
+        """Take a batch and yield, for each stretch of less than a minute, the conversations to look at.
+
+        The caller sets `columns.state` of each before it asks for the next stretch.
+        """
+        rows = np.flatnonzero(packets.protocol == TCP)
+        clock = np.maximum.accumulate(np.maximum(packets.time[rows], self.clock))
+        at = 0
+        while at < len(rows):
+            end = int(np.searchsorted(clock, clock[at] + CLOSED_AFTER_NS))
+            self.clock = int(clock[end - 1])
+            yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
+            at = end
+
+    def over(self, *, everything: bool = False) -> list[int]:
+        """Conversations that nothing can change any more, in the order in which they became so.
+
+        With `everything`, all that are left: the input has ended.
+        """
+        columns = self.columns
+        due = columns.due[: columns.size]
+        ready = np.flatnonzero((due < self.clock) & (due > OVER))
+        ordered: list[int] = ready[np.lexsort((columns.stream[ready], due[ready]))].tolist()
+        if everything:
+            left = np.flatnonzero(due >= self.clock)
+            ordered += left[np.argsort(columns.stream[left])].tolist()
+        due[ordered] = OVER
+        return ordered
+
+    def _step(self, packets: Packets, run: Run) -> list[Visit]:
+        starts, owners, replaced = self._directory.stretches(packets, run)
+        owner = np.repeat(owners, np.diff(starts, append=len(run.rows)))
+        self._learn_bases(packets, run, owner)
+        in_time = run.clock <= self.columns.due[owner]
+        self.late += int(np.count_nonzero(~in_time))
+        matters = in_time & ~packets.quoted[run.rows]
+        self._count(packets, run, owner, matters)
+        for index, clock in replaced:
+            self.columns.due[index] = min(int(self.columns.due[index]), clock)
+        sender = run.side ^ self.columns.forward[owner]
+        table = Rows(packets, run.rows[matters], sender[matters], run.order[matters])
+        kept = np.add.reduceat(matters, starts, dtype=np.int64)
+        return visits(table, owners[kept > 0], kept[kept > 0], self.columns.state)
+
+    def _learn_bases(self, packets: Packets, run: Run, owner: Indexes) -> None:
+        """Note the initial sequence number of a side that had not spoken before."""
+        columns = self.columns
+        unknown = np.flatnonzero(columns.base[owner, run.side] < 0)
+        _, first = np.unique(owner[unknown] * 2 + run.side[unknown], return_index=True)
+        at = unknown[first]
+        sequence = packets.sequence[run.rows[at]].astype(np.int64)
+        syn = (packets.flags[run.rows[at]] & SYN) != 0
+        columns.base[owner[at], run.side[at]] = np.where(syn, sequence, (sequence - 1) & 0xFFFFFFFF)
+
+    def _count(self, packets: Packets, run: Run, owner: Indexes, matters: NDArray[np.bool_]) -> None:
+        """Add rows to the totals of their conversations, and see which of these they close."""
+        columns, owner, rows, clock = self.columns, owner[matters], run.rows[matters], run.clock[matters]
+        if not len(owner):
+            return
+        starts = np.flatnonzero(np.diff(owner, prepend=-1))
+        who, last = owner[starts], np.append(starts[1:], len(owner)) - 1
+        columns.packets[who] += last - starts + 1
+        columns.bytes[who] += np.add.reduceat(packets.length[rows], starts)
+        columns.end[who] = packets.time[rows[last]]
+        flags = packets.flags[rows]
+        fin, rst = np.flatnonzero(flags & FIN), np.flatnonzero(flags & RST)
+        np.minimum.at(columns.closing, (owner[fin], run.side[matters][fin]), clock[fin])
+        np.minimum.at(columns.closing, (owner[rst], 2), clock[rst])
+        lower, higher, reset = columns.closing[who].T
+        closed = np.minimum(reset, np.maximum(lower, higher))
+        ended = closed < NEVER
+        columns.due[who] = np.where(ended, closed + CLOSED_AFTER_NS * ended, clock[last] + SILENT_AFTER_NS)
