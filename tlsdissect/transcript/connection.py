@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 Side = Literal["client", "server"]
 
@@ -88,8 +88,8 @@ class ClientHello(Struct, frozen=True):
     version: str
     random: str | None
     session_id: str | None
-    cipher_suites: tuple[str, ...]
-    compression_methods: tuple[str, ...]
+    cipher_suites: tuple[str, ...] | None
+    compression_methods: tuple[str, ...] | None
     extensions: tuple[Extension, ...]
     supported_versions: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
@@ -269,6 +269,10 @@ class Connection(Struct, frozen=True, kw_only=True):
     ja3: str | None
     ja3s: str | None
     ja4: str | None
+    ja3_string: str | UnsetType | None = UNSET
+    """The raw forms are told only where they are asked for."""
+    ja3n: str | UnsetType | None = UNSET
+    ja4_r: str | UnsetType | None = UNSET
     hidden: Hidden | None
     findings: tuple[Finding, ...] | None
     problems: tuple[Problem, ...]

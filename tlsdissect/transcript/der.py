@@ -1,0 +1,188 @@
+"""The values of DER that certificates and OCSP responses are made of (ITU-T X.690)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+
+from tlsdissect.tls.wire import Reader, WireError
+
+BOOLEAN = 0x01
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+ENUMERATED = 0x0A
+SEQUENCE = 0x30
+SET = 0x31
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
+
+_UTF8_STRING = 0x0C
+_STRINGS = {
+    _UTF8_STRING: "utf-8",
+    # OpenSSL and browsers take all one-byte strings for Latin-1; by the letter, most hold ASCII only.
+    0x12: "latin-1",  # NumericString
+    0x13: "latin-1",  # PrintableString
+    0x14: "latin-1",  # TeletexString
+    0x16: "latin-1",  # IA5String
+    0x1A: "latin-1",  # VisibleString
+    0x1B: "latin-1",  # GeneralString
+    0x1C: "utf-32-be",  # UniversalString
+    0x1E: "utf-16-be",  # BMPString
+}
+
+_MAX_ITEMS = 16_384  # in one value; the longest lists of names that are seen have some thousands
+_MAX_OID = 128  # bytes; a longer one is an attack on whoever prints it
+
+_UTC = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?()(Z|[+-]\d{4})?", re.ASCII)
+_GENERALIZED = re.compile(
+    rb"(\d{4})(\d\d)(\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:[.,](\d{1,9})\d*)?)?)?(Z|[+-]\d{4})?", re.ASCII
+)
+
+
+class Value(Struct, frozen=True, gc=False):
+    """One value inside `data`: its type, where it starts, where its contents start, and where both end."""
+
+    data: bytes
+    tag: int
+    start: int
+    inside: int
+    end: int
+
+    @property
+    def body(self) -> bytes:
+        """The contents."""
+        return self.data[self.inside : self.end]
+
+    @property
+    def encoding(self) -> bytes:
+        """Type, length and contents."""
+        return self.data[self.start : self.end]
+
+    def items(self, least: int = 0) -> tuple[Value, ...]:
+        """Read the values inside, to the last byte: at least so many."""
+        reader = Reader(self.data, self.inside, self.end)
+        values: list[Value] = []
+        while reader:
+            if len(values) == _MAX_ITEMS:
+                raise WireError(f"more than {_MAX_ITEMS} values in one", self.start)
+            values.append(value(reader, self.data))
+        if len(values) < least:
+            raise WireError(f"{least} values wanted, {len(values)} found", self.start)
+        return tuple(values)
+
+    def item(self) -> Value:
+        """Read the one value inside: the contents of an EXPLICIT tag, of an OCTET STRING that wraps another value."""
+        return Reader(self.data, self.inside, self.end).whole(lambda reader: value(reader, self.data))
+
+    def expect(self, tag: int) -> Value:
+        """Insist on a type."""
+        if self.tag != tag:
+            raise WireError(f"a value of type 0x{tag:02x} wanted, one of type 0x{self.tag:02x} found", self.start)
+        return self
+
+
+def value(reader: Reader, data: bytes) -> Value:
+    """Read one value (X.690 section 8.1) of `data`, of a definite length as DER demands."""
+    start = reader.offset
+    tag = reader.u8()
+    if tag & 0x1F == 0x1F:
+        raise WireError("a type number above 30", start)
+    size = reader.u8()
+    if size >= 0x80:
+        count = size - 0x80
+        if not 0 < count <= 4:
+            raise WireError(f"a length of {count} bytes" if count else "an indefinite length", start + 1)
+        size = reader.uint(count)
+    inside = reader.offset
+    reader.opaque(size)
+    return Value(data, tag, start, inside, inside + size)
+
+
+def first(data: bytes) -> Value:
+    """Read the value that `data` begins with."""
+    return value(Reader(data), data)
+
+
+def integer(number: Value) -> int:
+    """Read an INTEGER or ENUMERATED, two's complement (X.690 section 8.3)."""
+    return int.from_bytes(number.body, "big", signed=True)
+
+
+def hexadecimal(number: int) -> str:
+    """Write a serial number: whole bytes, and a sign before a negative one, which RFC 5280 forbids."""
+    digits = f"{abs(number):x}"
+    return "-" * (number < 0) + "0" * (len(digits) % 2) + digits
+
+
+def oid(identifier: Value) -> str:
+    """Write an object identifier in dotted decimal (X.690 section 8.19)."""
+    body = identifier.expect(OBJECT_IDENTIFIER).body
+    if not body or body[-1] & 0x80 or len(body) > _MAX_OID:
+        raise WireError("an object identifier that has no end", identifier.start)
+    arcs = [0]
+    for byte in body:
+        arcs[-1] = arcs[-1] << 7 | byte & 0x7F
+        if not byte & 0x80:
+            arcs.append(0)
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:-1])))
+
+
+def text(string: Value) -> str | None:
+    """Read a character string; None where the value is none. A byte that is no UTF-8 becomes a lone surrogate."""
+    encoding = _STRINGS.get(string.tag)
+    if encoding is None:
+        return None
+    try:
+        return string.body.decode(encoding, "surrogateescape" if string.tag == _UTF8_STRING else "strict")
+    except UnicodeDecodeError:
+        return None
+
+
+def time(moment: Value) -> str:
+    """Write a UTCTime or GeneralizedTime by RFC 3339, in UTC."""
+    if moment.tag not in {UTC_TIME, GENERALIZED_TIME}:
+        raise WireError(f"a time wanted, a value of type 0x{moment.tag:02x} found", moment.start)
+    try:
+        return utc(moment.body, generalized=moment.tag == GENERALIZED_TIME)
+    except ValueError as error:
+        raise WireError(str(error), moment.start) from None
+
+
+def utc(digits: bytes, *, generalized: bool) -> str:
+    """Write the digits of a time by RFC 3339.
+
+    RFC 5280 section 4.1.2.5 wants seconds and a Z; X.690 allows fractions and offsets, and what lacks seconds is seen.
+    """
+    found = (_GENERALIZED if generalized else _UTC).fullmatch(digits)
+    if found is None:
+        raise ValueError(f"no time: {printable(digits[:40])}")
+    year, month, day, hour, minute, second = (int(group or 0) for group in found.groups()[:6])
+    if not generalized:
+        year += 1900 if year >= 50 else 2000
+    try:
+        # Python's calendar begins with year 1; a year 0 is a leap year like 2000.
+        stated = datetime(year or 2000, month, day, hour, minute, second, tzinfo=UTC)
+        shifted = stated - _offset(found[8])
+    except (ValueError, OverflowError):
+        raise ValueError(f"no date: {printable(digits[:40])}") from None
+    year += shifted.year - stated.year
+    fraction = b"." + found[7] if found[7] else b""
+    return f"{year:04d}-{shifted:%m-%dT%H:%M:%S}{fraction.decode()}Z"
+
+
+def _offset(zone: bytes | None) -> timedelta:
+    """Read an offset from UTC; local time, which names none, is taken for UTC."""
+    if zone is None or zone == b"Z":
+        return timedelta()
+    distance = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+    return -distance if zone[:1] == b"-" else distance
+
+
+def printable(data: bytes) -> str:
+    r"""Show bytes as ASCII, those that are not printable and the backslash as `\xNN`."""
+    return "".join([chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data])

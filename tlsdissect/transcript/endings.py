@@ -1,0 +1,167 @@
+"""How a handshake and its connection ended, and who ended it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA
+from tlsdissect.transcript.connection import Alert, Closure
+from tlsdissect.transcript.half import TLS
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Side
+    from tlsdissect.transcript.half import Half
+    from tlsdissect.transcript.scene import Scene
+    from tlsdissect.transcript.transcript import Item
+
+_WARNING, _FATAL = 1, 2
+_CLOSE_NOTIFY, _USER_CANCELED = 0, 90
+
+
+class Ending(NamedTuple):
+    """How it ended; `inferred` says what of this rests on the lengths of records."""
+
+    complete: bool
+    outcome: str
+    failed_by: Side | None
+    inferred: str | None
+
+
+def ending(scene: Scene) -> Ending:
+    """Judge the handshake: the first outcome that fits."""
+    if scene.script.tls13 and scene.script.answer is not None:
+        rejection = _rejection(scene)
+        if rejection is not None:
+            return rejection
+        if _complete13(scene):
+            exact = scene.shape is not None and scene.shape.exact
+            guess = (
+                None
+                if exact
+                else "no record of the client has the length of a Finished: the handshake's end is told by order"
+            )
+            return Ending(True, "established", None, guess)
+    elif scene.finished(0) and scene.finished(1) and scene.change(0) and scene.change(1):
+        return Ending(True, "established", None, None)
+    return _failure(scene)
+
+
+def _complete13(scene: Scene) -> bool:
+    shape = scene.shape
+    return shape is not None and bool(shape.flight) and shape.before is not None and _fatal(scene) is None
+
+
+def _rejection(scene: Scene) -> Ending | None:
+    """A handshake of TLS 1.3 that one side refused under encryption, as the lengths of records tell it."""
+    shape = scene.shape
+    if shape is None:
+        return None
+    first = shape.flight[0] if shape.flight else None
+    if first is not None and first.size == shape.sizes.alert and not shape.exact:
+        return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
+    client, server = scene.halves
+    reply = shape.reply
+    refused = (
+        shape.exact
+        and reply is not None
+        # A client that closed before is answered by a close_notify: that refuses nothing.
+        and (client.fin is None or client.fin.frame > reply.frame)
+        and reply.size == shape.sizes.alert
+        and (server.fin is not None or server.rst is not None)
+        and server.assembler.position == reply.end
+        and not any(item.size == shape.sizes.alert and item.frame < reply.frame for item in shape.after)
+    )
+    if refused:
+        return Ending(
+            False, "alert", "server", "the server's only record after the client's Finished has an alert's length"
+        )
+    return None
+
+
+def _failure(scene: Scene) -> Ending:
+    client, server = scene.halves
+    if not (client.seen and server.seen):
+        return Ending(False, "one_sided", None, None)
+    fatal = _fatal(scene)
+    if fatal is not None:
+        guess = "an alert that cannot be read is taken as fatal" if fatal.encrypted else None
+        return Ending(False, "alert", scene.side(fatal.sender), guess)
+    first = min((s for half in scene.halves for s in (half.fin, half.rst) if s), default=None)
+    by_client = first is not None and first in (client.fin, client.rst)
+    if _unanswered(scene) and (first is None or by_client):
+        return Ending(False, "no_answer", None, None)
+    if first is None:
+        return Ending(False, "incomplete", None, None)
+    return Ending(
+        False, "reset" if first in (client.rst, server.rst) else "closed", "client" if by_client else "server", None
+    )
+
+
+def _unanswered(scene: Scene) -> bool:
+    """Whether the server acknowledged the whole ClientHello and sent nothing."""
+    client, server = scene.halves
+    offer = scene.script.offer
+    if offer is None or server.payload or client.acked is None:
+        return False
+    return client.assembler.offset(client.acked) >= offer.item.end
+
+
+def _fatal(scene: Scene) -> Item | None:
+    """The first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2)."""
+    for item in scene.script.items:
+        if item.content_type != ALERT:
+            continue
+        if item.encrypted:
+            return item
+        level, description = item.body
+        if level == _FATAL or (scene.script.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)):
+            return item
+    return None
+
+
+def alerts(scene: Scene) -> tuple[Alert, ...]:
+    """Every alert record, with its level and description where it is in the clear."""
+    return tuple(
+        Alert(
+            sender=scene.side(item.sender),
+            level=None if item.encrypted else Registry.ALERT_LEVELS.names[item.body[0]],
+            description=None if item.encrypted else Registry.ALERTS.names[item.body[1]],
+            frame=item.frame,
+        )
+        for item in scene.script.items
+        if item.content_type == ALERT
+    )
+
+
+def closure(scene: Scene) -> Closure:
+    """How each side ended: by an alert that says so, by the shape of one, or by TCP alone."""
+    return Closure(*(_closed(scene, side) for side in (0, 1)))
+
+
+def _closed(scene: Scene, side: int) -> str | None:
+    half = scene.halves[side]
+    said = [item for item in scene.items[side] if item.content_type == ALERT]
+    if any(not item.encrypted and item.body[1] == _CLOSE_NOTIFY for item in said):
+        return "close_notify"
+    if _ends_in_alert(scene, half, said):
+        return "inferred_alert"
+    if half.fin is not None and (half.rst is None or half.fin.frame < half.rst.frame):
+        return "fin"
+    return "rst" if half.rst is not None else None
+
+
+def _ends_in_alert(scene: Scene, half: Half, said: list[Item]) -> bool:
+    """Whether a side's last record before its FIN or RST is an encrypted alert, or has the length of one."""
+    signal = min((s for s in (half.fin, half.rst) if s is not None), default=None)
+    if not scene.script.tls13:
+        return bool(said) and said[-1].encrypted
+    if signal is None or scene.shape is None:
+        return False
+    if half.tail_end is not None:
+        return half.tail_end == signal.end
+    last = half.last
+    at_end = half.mode == TLS and half.assembler.offset(signal.end) == half.assembler.position
+    return (
+        at_end and last is not None and last.content_type == APPLICATION_DATA and last.length == scene.shape.sizes.alert
+    )

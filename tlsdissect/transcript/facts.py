@@ -1,0 +1,209 @@
+"""A conversation's whole story as one Connection."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
+from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
+from tlsdissect.transcript.connection import Connection, Endpoint, Message, Problem
+from tlsdissect.transcript.exposure import exposure
+from tlsdissect.transcript.scene import Scene
+from tlsdissect.transcript.upgrade import recognise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tlsdissect.capture.packets import Damage
+    from tlsdissect.streams.columns import Totals
+    from tlsdissect.transcript.endings import Ending
+    from tlsdissect.transcript.tracker import Tracker
+    from tlsdissect.transcript.transcript import Item
+
+_NS = 1_000_000_000
+
+
+def with_totals(told: Connection, totals: Totals) -> Connection:
+    """The same connection with the conversation's totals as they are now."""
+    end = _rfc3339(totals.end, totals.digits)
+    return replace(told, end=end, packets=totals.packets, bytes=totals.bytes)
+
+
+def connection(
+    source: str, totals: Totals, tracker: Tracker, damage: Iterable[Damage] = (), *, raw: bool = False
+) -> Connection | None:
+    """Conclude all facts of a conversation; None where no hello was seen: it is no TLS connection.
+
+    `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
+    fingerprints are told too.
+    """
+    tracker.finish()
+    client = tracker.script.client
+    if client is None:
+        return None
+    scene = Scene.of(tracker, client)
+    script, ending = scene.script, endings.ending(scene)
+    resumption, early_data = negotiation.resumption(scene), negotiation.early_data(scene)
+    agreement, seen, times = negotiation.key_agreement(scene), exposure(scene, resumption), timing.timing(scene)
+    upgrade, target = _upgrade(scene)
+    suite = scene.cipher_suite
+    return Connection(
+        source=source,
+        stream=totals.stream,
+        transport="tcp",
+        client=_endpoint(totals.family, totals.ends[client]),
+        server=_endpoint(totals.family, totals.ends[1 - client]),
+        start=_rfc3339(totals.start, totals.digits),
+        end=_rfc3339(totals.end, totals.digits),
+        first_frame=totals.first_frame,
+        packets=totals.packets,
+        bytes=totals.bytes,
+        open=False,
+        upgrade=upgrade,
+        upgrade_target=target,
+        complete=ending.complete,
+        outcome=ending.outcome,
+        failed_by=ending.failed_by,
+        closure=endings.closure(scene),
+        version=None if script.version is None else Registry.VERSIONS.names[script.version],
+        cipher_suite=None if suite is None else Registry.CIPHER_SUITES.names[suite],
+        group=agreement.group,
+        dh_bits=agreement.dh_bits,
+        signature_scheme=agreement.signature_scheme,
+        extended_master_secret=negotiation.negotiated(scene, Type.EXTENDED_MASTER_SECRET),
+        secure_renegotiation=negotiation.negotiated(scene, Type.RENEGOTIATION_INFO),
+        sni=hellos.sni(scene.asked),
+        alpn=negotiation.alpn(scene),
+        resumption=resumption,
+        resumes=None,
+        same_ticket_as=None,
+        early_data=early_data,
+        hello_retry=None if script.answer is None and script.retry is None else script.retry is not None,
+        hello_retry_request=hellos.hello_retry_request(script.retry, scene.halves[1]) if script.retry else None,
+        ech=negotiation.ech(scene),
+        round_trips=timing.round_trips(scene, early_data, complete=ending.complete),
+        timing=times,
+        handshake_bytes=timing.handshake_bytes(scene, complete=ending.complete),
+        client_hello=hellos.client_hello(script.offer, scene.asked, _segments(scene)) if script.offer else None,
+        server_hello=hellos.server_hello(script.answer, scene.answered) if script.answer else None,
+        certificates=seen.certificates,
+        client_certificate_requested=seen.client_certificate_requested,
+        certificate_request=seen.certificate_request,
+        client_certificates=seen.client_certificates,
+        ocsp_staple=seen.ocsp_staple,
+        session_ticket=seen.session_ticket,
+        alerts=endings.alerts(scene),
+        messages=_messages(scene),
+        renegotiations=0 if script.tls13 else max(0, min(half.changed for half in scene.halves) - 1),
+        ja3=prints.ja3(scene),
+        ja3s=prints.ja3s(scene),
+        ja4=prints.ja4(scene),
+        **_raw_fingerprints(scene) if raw else {},
+        hidden=None,
+        findings=None,
+        problems=_problems(scene, ending, damage, split=times.split_path is True),
+    )
+
+
+def _raw_fingerprints(scene: Scene) -> dict[str, str | None]:
+    return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4(scene, raw=True)}
+
+
+def _endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:
+    return Endpoint(_address(family, end[0], end[1]), end[2])
+
+
+@lru_cache(maxsize=65_536)
+def _address(family: int, high: int, low: int) -> str:
+    return str(IPv4Address(low) if family == 4 else IPv6Address(high << 64 | low))
+
+
+def _rfc3339(time: int, digits: int) -> str:
+    """A time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
+    seconds, nanoseconds = divmod(time, _NS)
+    fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
+    return f"{_second(seconds)}{fraction}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _segments(scene: Scene) -> int:
+    """In how many segments the first ClientHello came."""
+    offer = scene.script.offer
+    if offer is None:
+        return 0
+    start, end = offer.item.start, offer.item.end
+    arrivals = scene.halves[0].arrivals
+    return sum(1 for arrival in arrivals if arrival.offset < end and arrival.offset + arrival.size > start)
+
+
+def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
+    """What was spoken before TLS, and who was asked for."""
+    offer, arrivals = scene.script.offer, scene.halves[1].arrivals
+    before = scene.tracker.before or (scene.tracker.halves[0].before, scene.tracker.halves[1].before)
+    client, server = before[scene.client], before[1 - scene.client]
+    # What a server says in another protocol to a ClientHello came after it, not before.
+    answered = offer is not None and not client and bool(arrivals) and arrivals[0].frame > offer.item.frame
+    return recognise(client, server) if client or (server and not answered) else (None, None)
+
+
+def _messages(scene: Scene) -> tuple[Message, ...]:
+    """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
+    offer, shape = scene.script.offer, scene.shape
+    start = offer.item.time if offer else None
+    last = shape.flight[-1].frame if shape and shape.flight else None
+    return tuple([
+        Message(
+            sender=scene.side(item.sender),
+            type=_message_type(scene, item),
+            bytes=item.size,
+            frame=item.frame,
+            ms=None if start is None else (item.time - start) / 1_000_000,
+        )
+        for item in scene.script.items
+        if item.content_type != APPLICATION_DATA or (shape is not None and (last is None or item.frame <= last))
+    ])  # fmt: skip
+
+
+def _message_type(scene: Scene, item: Item) -> str:
+    if item.content_type == CHANGE_CIPHER_SPEC:
+        return "change_cipher_spec"
+    if item.content_type == ALERT:
+        return "alert"
+    if item.encrypted or item.handshake_type is None:
+        return "encrypted"
+    if scene.script.retry is not None and item is scene.script.retry.item:
+        return "hello_retry_request"
+    return Registry.HANDSHAKE_TYPES.names[item.handshake_type]
+
+
+def _problems(scene: Scene, ending: Ending, damage: Iterable[Damage], *, split: bool) -> tuple[Problem, ...]:
+    found = [
+        Problem(code=t.code, detail=t.detail, frame=t.frame, offset=t.offset, sender=side)
+        for half, side in zip(scene.halves, ("client", "server"), strict=True)
+        for t in half.troubles
+    ]
+    found += [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
+    if scene.tracker.opened is None and scene.script.offer is None:
+        found.append(Problem("midstream", "the capture begins after the ClientHello"))
+    if scene.script.limited:
+        found.append(Problem("limit", "more messages were sent than are kept"))
+    guesses = (
+        ending.inferred,
+        "whether early data was accepted is told by the lengths of records"
+        if negotiation.early_data_by_shape(scene) and negotiation.early_data(scene)
+        else None,
+        "the pre-shared key may be external: obfuscated_ticket_age is 0" if negotiation.external_psk(scene) else None,
+        "TCP seems to end nearer than TLS, or the server was slow" if split else None,
+    )
+    return tuple(found + [Problem("inferred", guess) for guess in guesses if guess])

@@ -1,0 +1,189 @@
+"""JA3, JA3S and JA4: short names for what a hello offers.
+
+Every function takes plain numbers in the order of the wire, so that a log of another tool can feed it as well.
+GREASE values (RFC 8701) are left out everywhere: they are drawn anew for every connection.
+
+JA3 and JA3S are what Salesforce published in 2017, JA4 is FoxIO's description of TLS client fingerprints.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import md5, sha256
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Protocol = Literal["t", "q", "d"]
+
+GREASE = frozenset(0x0A0A + 0x1010 * n for n in range(16))
+"""The sixteen values of RFC 8701 section 2."""
+
+_SERVER_NAME = 0x0000
+_ALPN = 0x0010
+
+_JA4_VERSIONS = {
+    0x0304: "13",
+    0x0303: "12",
+    0x0302: "11",
+    0x0301: "10",
+    0x0300: "s3",
+    0x0002: "s2",
+    0xFEFF: "d1",
+    0xFEFD: "d2",
+    0xFEFC: "d3",
+}
+
+_NOTHING = "000000000000"
+_LISTS = 4096  # cipher, group and signature lists kept; a network shows some hundreds
+
+
+def ja3_string(
+    version: int,
+    cipher_suites: Sequence[int],
+    extensions: Sequence[int],
+    groups: Sequence[int],
+    ec_point_formats: Sequence[int],
+) -> str:
+    """Write the text that JA3 hashes: five fields of decimal numbers; `version` is the legacy_version."""
+    suites, curves = _decimals(tuple(cipher_suites)), _decimals(tuple(groups))
+    return f"{version},{suites},{_decimals(tuple(extensions))},{curves},{_decimals(tuple(ec_point_formats))}"
+
+
+def ja3n_string(
+    version: int,
+    cipher_suites: Sequence[int],
+    extensions: Sequence[int],
+    groups: Sequence[int],
+    ec_point_formats: Sequence[int],
+) -> str:
+    """Write a JA3 text with sorted extensions, which browsers that shuffle theirs share."""
+    return ja3_string(version, cipher_suites, sorted(extensions), groups, ec_point_formats)
+
+
+def ja3s_string(version: int, cipher_suite: int, extensions: Sequence[int]) -> str:
+    """Write the text that JA3S hashes; `version` is the legacy_version of the ServerHello."""
+    return f"{version},{cipher_suite},{_decimals(tuple(extensions))}"
+
+
+@lru_cache(maxsize=_LISTS)
+def ja3(string: str) -> str:
+    """Hash the text of a JA3, JA3N or JA3S."""
+    return md5(string.encode(), usedforsecurity=False).hexdigest()
+
+
+def highest_version(legacy_version: int, supported_versions: Sequence[int] | None) -> int:
+    """Find the version that JA4 names: the highest of supported_versions, else the legacy_version.
+
+    The numbers of DTLS run downwards (RFC 6347 section 4.1): there the lowest is the highest version.
+    """
+    offered = [number for number in supported_versions or () if number not in GREASE]
+    if not offered:
+        return legacy_version
+    datagram = [number for number in offered if number >= 0xFE00]
+    return min(datagram) if datagram else max(offered)
+
+
+def ja4(
+    protocol: Protocol,
+    version: int,
+    cipher_suites: Sequence[int],
+    extensions: Sequence[int],
+    *,
+    alpn: bytes | None,
+    signature_algorithms: Sequence[int],
+    sni: bool | None = None,
+) -> str:
+    """Name a ClientHello by JA4.
+
+    `protocol` is "t" over TCP, "q" in QUIC, "d" in DTLS; `version` is what `highest_version` finds; `alpn` is the first
+    protocol offered, None where there is none. `sni` says whether the server_name extension is there; left out, the
+    list of extensions tells.
+
+    GREASE is left out of the signature algorithms too: the description wants it ignored wherever it is seen.
+    """
+    # Sorted first: a browser that shuffles its extensions has one entry in the caches, not one a connection.
+    suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
+    head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
+    return f"{head}_{_hashed_suites(suites)}_{_hashed_extensions(kinds, tuple(signature_algorithms))}"
+
+
+def ja4_r(
+    protocol: Protocol,
+    version: int,
+    cipher_suites: Sequence[int],
+    extensions: Sequence[int],
+    *,
+    alpn: bytes | None,
+    signature_algorithms: Sequence[int],
+    sni: bool | None = None,
+) -> str:
+    """Write a JA4 with its sorted lists in place of their hashes."""
+    suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
+    head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
+    return f"{head}_{_hexadecimals(tuple(sorted(suites)))}_{_extensions_text(kinds, tuple(signature_algorithms))}"
+
+
+def _head(
+    protocol: Protocol,
+    version: int,
+    cipher_suites: tuple[int, ...],
+    extensions: tuple[int, ...],
+    *,
+    alpn: bytes | None,
+    sni: bool | None,
+) -> str:
+    named = _SERVER_NAME in extensions if sni is None else sni
+    return (
+        f"{protocol}{_JA4_VERSIONS.get(version, '00')}{'d' if named else 'i'}"
+        f"{_count(cipher_suites)}{_count(extensions)}{_alpn_mark(alpn)}"
+    )
+
+
+@lru_cache(maxsize=_LISTS)
+def _decimals(numbers: tuple[int, ...]) -> str:
+    return "-".join([str(number) for number in numbers if number not in GREASE])
+
+
+@lru_cache(maxsize=_LISTS)
+def _hexadecimals(numbers: tuple[int, ...]) -> str:
+    return ",".join([f"{number:04x}" for number in numbers if number not in GREASE])
+
+
+@lru_cache(maxsize=_LISTS)
+def _count(numbers: tuple[int, ...]) -> str:
+    """Count in two digits, 99 at most."""
+    return f"{min(99, sum(number not in GREASE for number in numbers)):02d}"
+
+
+@lru_cache(maxsize=_LISTS)
+def _hashed_suites(cipher_suites: tuple[int, ...]) -> str:
+    return _digest(_hexadecimals(tuple(sorted(cipher_suites))))
+
+
+@lru_cache(maxsize=_LISTS)
+def _hashed_extensions(extensions: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> str:
+    return _digest(_extensions_text(extensions, signature_algorithms))
+
+
+def _extensions_text(extensions: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> str:
+    """Join the sorted extensions, but for the two that the head tells of, and the signature algorithms as sent."""
+    kept = tuple([number for number in extensions if number not in {_SERVER_NAME, _ALPN}])
+    algorithms = _hexadecimals(signature_algorithms)
+    return f"{_hexadecimals(kept)}_{algorithms}" if algorithms else _hexadecimals(kept)
+
+
+@lru_cache(maxsize=_LISTS)
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:12] if text else _NOTHING
+
+
+@lru_cache(maxsize=_LISTS)
+def _alpn_mark(alpn: bytes | None) -> str:
+    """Take the first and last character, or of their hexadecimal digits where one is no ASCII letter or digit."""
+    if not alpn:
+        return "00"
+    ends = alpn[:1] + alpn[-1:]
+    text = ends.decode("ascii") if ends.isalnum() else alpn.hex()
+    return text[0] + text[-1]

@@ -1,0 +1,225 @@
+"""What one side of a conversation sent: from its segments to its records."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from tlsdissect.streams.reassembly import MAX_HELD, Arrival, Assembler
+from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader
+from tlsdissect.transcript.opening import Opening, judge
+from tlsdissect.transcript.transcript import Signal, Trouble
+
+OPENING, PLAIN, TLS, UNREAD = range(4)
+"""A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records; one
+whose bytes nobody reads any more, for they are those of SSL 2.0."""
+
+KEPT = 2048
+"""Bytes kept of the beginning and of the end of what a half said before TLS."""
+MAX_TROUBLES = 64
+"""Troubles noted of one half."""
+MAX_ARRIVALS = 4096
+"""Segments of a half of which it is noted where they lie."""
+
+_HELLO = re.compile(rb"\x16\x03[\x00-\x04][\x00-\x48].[\x01\x02]\x00..[\x03\x7f][\x00-\x1c]", re.DOTALL)
+_HELLO_SIZE = 11
+_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
+
+
+class Place(NamedTuple):
+    """Where a segment lies in its stream, and which frame brought it."""
+
+    offset: int
+    size: int
+    frame: int
+
+
+class Piece(NamedTuple):
+    """A record, and the packet that completed it (application data: that began it)."""
+
+    record: Record
+    frame: int
+    time: int
+
+
+class Half:
+    """One side's bytes, put in order and cut into records."""
+
+    __slots__ = (
+        "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed", "fin", "gaps", "joiner", "last",
+        "mode", "payload", "reader", "rst", "seeking", "seen", "tail_end", "troubles",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.assembler = Assembler()
+        self.reader = RecordReader()
+        self.joiner = MessageJoiner()
+        self.mode = OPENING
+        self.seen = False
+        """A packet of this side was seen."""
+        self.seeking = False
+        """The other half sends records: an alert may begin this half's TLS too."""
+        self.before = b""
+        """What was said before TLS: its beginning, and its end where it was long."""
+        self.changed = 0
+        """ChangeCipherSpecs sent."""
+        self.acked: int | None = None
+        """Sequence number up to which the other side has acknowledged this one."""
+        self.arrivals: list[Place] = []
+        """Where the first segments lie, in order of their bytes."""
+        self.payload = 0
+        """Payload bytes seen, repeated ones included."""
+        self.gaps = 0
+        self.last: Record | None = None
+        self.tail_end: int | None = None
+        """Sequence number behind a segment that ends with a protected record of an alert's size."""
+        self.fin: Signal | None = None
+        self.rst: Signal | None = None
+        self.troubles: list[Trouble] = []
+        self._opening = bytearray()
+        self._tail = b""
+
+    def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
+        """Take a segment's payload and return the records that it completes."""
+        assembler = self.assembler
+        self.payload += size
+        if not assembler.started:
+            assembler.start(self._first(sequence))
+        pieces: list[Piece] = []
+        for arrival in assembler.feed(sequence, data, size, frame, time):
+            pieces += self._arrive(arrival)
+        while assembler.held_bytes > MAX_HELD:
+            pieces += self._leap()
+        return pieces
+
+    def finish(self) -> list[Piece]:
+        """Take all holes as lost: nothing will fill them any more."""
+        pieces: list[Piece] = []
+        while self.assembler.holds:
+            pieces += self._leap()
+        if self.mode == OPENING:
+            self._settle()
+        return pieces
+
+    def renewed(self) -> Half:
+        """A half that begins anew within the same conversation."""
+        half = Half()
+        half.acked, half.fin, half.rst, half.seen = self.acked, self.fin, self.rst, self.seen
+        return half
+
+    def trouble(self, code: str, detail: str, frame: int, offset: int | None) -> None:
+        """Note what could not be read; a half has no end of troubles, so only the first are kept."""
+        if len(self.troubles) < MAX_TROUBLES:
+            self.troubles.append(Trouble(code, detail, frame, offset))
+
+    def _first(self, sequence: int) -> int:
+        """Where the stream begins: where the other side waits for it, if this segment is near behind that."""
+        if self.acked is not None and (sequence - self.acked) & 0xFFFFFFFF < MAX_HELD:
+            return self.acked
+        return sequence
+
+    def _leap(self) -> list[Piece]:
+        """Go on behind the first hole."""
+        start = self.assembler.position
+        hole, arrivals = self.assembler.give_up()
+        frame, time = arrivals[0].frame, arrivals[0].time
+        self.gaps += 1
+        self.trouble("gap", f"{hole} bytes are not in the capture", frame, start)
+        pieces = self._lose(hole, frame, time)
+        for arrival in arrivals:
+            pieces += self._arrive(arrival)
+        return pieces
+
+    def _lose(self, size: int, frame: int, time: int) -> list[Piece]:
+        if self.mode == TLS:
+            return [Piece(record, frame, time) for record in self.reader.lost(size)]
+        if self._opening:
+            self._settle()
+        self._tail = b""
+        return []
+
+    def _arrive(self, arrival: Arrival) -> list[Piece]:
+        if len(self.arrivals) < MAX_ARRIVALS:
+            self.arrivals.append(Place(arrival.offset, arrival.size, arrival.frame))
+        pieces = self._read(arrival)
+        cut = arrival.size - len(arrival.data)
+        if cut > 0:
+            where = arrival.offset + len(arrival.data)
+            self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
+            pieces += self._lose(cut, arrival.frame, arrival.time)
+        return pieces
+
+    def _read(self, arrival: Arrival) -> list[Piece]:
+        data = arrival.data
+        if self.mode == TLS:
+            records = self.reader.feed(data)
+        elif self.mode == OPENING:
+            self._opening += data
+            records = self._open(arrival.offset + len(data))
+        elif self.mode == PLAIN:
+            records = self._seek(arrival)
+        else:
+            return []
+        if self.reader.astray is not None and self.reader.astray >= arrival.offset:
+            self.trouble("malformed_record", "no record header here", arrival.frame, self.reader.astray)
+        return [Piece(record, arrival.frame, arrival.time) for record in records]
+
+    def _open(self, position: int) -> list[Record]:
+        """Judge the first bytes; return the records among them."""
+        data = bytes(self._opening)
+        verdict = judge(data)
+        start = position - len(data)
+        if verdict == Opening.UNDECIDED:
+            return []
+        if verdict == Opening.OTHER:
+            found = self._find(data)
+            if found:
+                self._opening.clear()
+                return self._begin(start, data, found)
+            self._settle()
+            return []
+        self._opening.clear()
+        self.mode = TLS
+        if verdict == Opening.RECORDS:
+            self.reader.start(start)
+            return self.reader.feed(data)
+        size = int.from_bytes(data[:2], "big") & 0x7FFF
+        self.reader.start(start + 2 + size)
+        return [Record(SSL2, 2, size, start, data[2 : 2 + size]), *self.reader.feed(data[2 + size :])]
+
+    @property
+    def said(self) -> bytes:
+        """What was said so far that is not TLS: its beginning, and its end where it was long."""
+        return bytes(self._opening) if self.mode == OPENING else self.before
+
+    def _settle(self) -> None:
+        """Take the first bytes for something else than TLS."""
+        self.mode = PLAIN
+        self.before = bytes(self._opening[-KEPT:])
+        self._tail = bytes(self._opening[-_HELLO_SIZE:])
+        self._opening.clear()
+
+    def _seek(self, arrival: Arrival) -> list[Record]:
+        """Look for the beginning of TLS in what is not TLS so far."""
+        data = self._tail + arrival.data
+        if found := self._find(data):
+            return self._begin(arrival.offset - len(self._tail), data, found)
+        self._tail = data[-_HELLO_SIZE:]
+        self.before = _ends(self.before + arrival.data)
+        return []
+
+    def _find(self, data: bytes) -> re.Match[bytes] | None:
+        return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
+
+    def _begin(self, offset: int, data: bytes, found: re.Match[bytes]) -> list[Record]:
+        """Let TLS begin within `data`, whose first byte stands at `offset`."""
+        self.mode = TLS
+        old = len(self._tail) - found.start()
+        self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : found.start()])
+        self.reader.start(offset + found.start())
+        return self.reader.feed(data[found.start() :])
+
+
+def _ends(said: bytes) -> bytes:
+    """The beginning and the end of what was said."""
+    return said if len(said) <= 2 * KEPT else said[:KEPT] + said[-KEPT:]

@@ -1,0 +1,158 @@
+"""Hellos as facts: names for numbers, and the few extensions that other facts rest on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tlsdissect.tls.client_hello import ClientHello as WireClientHello
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.codepoints import Registry, cipher_spec_name
+from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
+from tlsdissect.tls.server_hello import ServerHello as WireServerHello
+from tlsdissect.transcript.connection import ClientHello, HelloRetryRequest, ServerHello
+from tlsdissect.transcript.naming import Decoded, extension, text
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from tlsdissect.tls.client_hello import Extension as WireExtension
+    from tlsdissect.tls.client_hello import Ssl2ClientHello
+    from tlsdissect.tls.extensions import Table
+    from tlsdissect.transcript.half import Half
+    from tlsdissect.transcript.transcript import Answer, Item, Offer, Retry
+
+HOST_NAME = 0
+"""RFC 6066 section 3."""
+
+
+class Told(NamedTuple):
+    """The extensions of a hello, decoded; of a type that is repeated the first counts."""
+
+    decoded: tuple[Decoded, ...]
+    bodies: dict[int, Struct | None]
+
+    def get(self, number: int, field: str) -> Any:
+        """A field of an extension's body; None where the extension is absent or malformed."""
+        return getattr(self.bodies.get(number), field, None)
+
+
+def tell(table: Table, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Told:
+    """Decode the extensions of a hello; what is malformed is a trouble of its half."""
+    decoded = tuple([extension(table, sent) for sent in extensions or ()])
+    bodies: dict[int, Struct | None] = {}
+    for one in decoded:
+        if one.error is not None:
+            detail = f"extension {one.fact.type}: {one.error}"
+            half.trouble("malformed_message", detail, item.frame, item.start)
+        bodies.setdefault(one.fact.code, one.body)
+    return Told(decoded, bodies)
+
+
+def client_extensions(offer: Offer, half: Half) -> Told:
+    """The extensions of a ClientHello."""
+    hello = offer.hello
+    return tell(FROM_CLIENT, hello.extensions if isinstance(hello, WireClientHello) else None, half, offer.item)
+
+
+def server_extensions(answer: Answer, half: Half) -> Told:
+    """The extensions of a ServerHello."""
+    hello = answer.hello
+    return tell(FROM_SERVER, hello.extensions if isinstance(hello, WireServerHello) else None, half, answer.item)
+
+
+def client_hello(offer: Offer, told: Told, segments: int) -> ClientHello:
+    """What a ClientHello says."""
+    item, hello = offer.item, offer.hello
+    if not isinstance(hello, WireClientHello):
+        return _ssl2_client_hello(item, hello, segments)
+    shares = told.get(Type.KEY_SHARE, "client_shares") or told.get(Type.KEY_SHARE_OLD, "client_shares")
+    has_share = Type.KEY_SHARE in told.bodies or Type.KEY_SHARE_OLD in told.bodies
+    protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    return ClientHello(
+        frame=item.frame,
+        bytes=item.size,
+        segments=segments,
+        version=Registry.VERSIONS.names[hello.legacy_version],
+        random=hello.random.hex(),
+        session_id=(hello.legacy_session_id or b"").hex() or None,
+        cipher_suites=_names(Registry.CIPHER_SUITES, hello.cipher_suites),
+        compression_methods=_names(Registry.COMPRESSION_METHODS, hello.legacy_compression_methods),
+        extensions=tuple([one.fact for one in told.decoded]),
+        supported_versions=_names(Registry.VERSIONS, told.get(Type.SUPPORTED_VERSIONS, "versions")),
+        groups=_names(Registry.GROUPS, told.get(Type.SUPPORTED_GROUPS, "named_group_list")),
+        key_shares=_names(Registry.GROUPS, tuple([s.group for s in shares or ()])) if has_share else None,
+        signature_schemes=_names(
+            Registry.SIGNATURE_SCHEMES, told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")
+        ),
+        alpn=None if protocols is None else tuple([text(name) for name in protocols]),
+        psk_modes=_names(Registry.PSK_MODES, told.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
+        ec_point_formats=_names(Registry.EC_POINT_FORMATS, told.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
+    )
+
+
+def _ssl2_client_hello(item: Item, hello: Ssl2ClientHello, segments: int) -> ClientHello:
+    """A CLIENT-HELLO of SSL 2.0: the challenge is its random (RFC 5246 appendix E.2)."""
+    return ClientHello(
+        frame=item.frame,
+        bytes=item.size,
+        segments=segments,
+        version=Registry.VERSIONS.names[hello.version],
+        random=hello.challenge.hex(),
+        session_id=hello.session_id.hex() or None,
+        cipher_suites=tuple([cipher_spec_name(spec) for spec in hello.cipher_specs]),
+        compression_methods=(),
+        extensions=(),
+    )
+
+
+def server_hello(answer: Answer, told: Told) -> ServerHello:
+    """What a ServerHello says."""
+    item, hello = answer.item, answer.hello
+    if not isinstance(hello, WireServerHello):
+        return ServerHello(
+            frame=item.frame,
+            bytes=item.size,
+            version=Registry.VERSIONS.names[hello.server_version],
+            random=hello.connection_id.hex(),
+            session_id=None,
+            cipher_suite=None,
+            compression_method=None,
+            extensions=(),
+        )
+    method = hello.legacy_compression_method
+    return ServerHello(
+        frame=item.frame,
+        bytes=item.size,
+        version=Registry.VERSIONS.names[hello.legacy_version],
+        random=hello.random.hex(),
+        session_id=(hello.legacy_session_id_echo or b"").hex() or None,
+        cipher_suite=Registry.CIPHER_SUITES.names[hello.cipher_suite],
+        compression_method=None if method is None else Registry.COMPRESSION_METHODS.names[method],
+        extensions=tuple([one.fact for one in told.decoded]),
+    )
+
+
+def hello_retry_request(retry: Retry, half: Half) -> HelloRetryRequest:
+    """What a HelloRetryRequest asks for."""
+    told = tell(FROM_RETRY, retry.hello.extensions, half, retry.item)
+    group = told.get(Type.KEY_SHARE, "selected_group") or told.get(Type.KEY_SHARE_OLD, "selected_group")
+    cookie = told.get(Type.COOKIE, "cookie")
+    return HelloRetryRequest(
+        frame=retry.item.frame,
+        group=None if group is None else Registry.GROUPS.names[group],
+        cookie_bytes=None if cookie is None else len(cookie),
+    )
+
+
+def sni(told: Told) -> str | None:
+    """The host name asked for (RFC 6066 section 3)."""
+    for entry in told.get(Type.SERVER_NAME, "server_name_list") or ():
+        if entry.name_type == HOST_NAME:
+            return text(entry.host_name) or None
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _names(registry: Registry, numbers: tuple[int, ...] | None) -> tuple[str, ...] | None:
+    return None if numbers is None else tuple([registry.names[number] for number in numbers])

@@ -1,0 +1,118 @@
+"""Decoded structs as facts: numbers named by their registries, bytes as hexadecimal or text."""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from msgspec import Struct, defstruct
+
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.extensions import CACHED_BODIES, CACHED_BODY_SIZE, NEVER_REPEATED, Table, decode
+from tlsdissect.tls.wire import WireError
+from tlsdissect.transcript.connection import Extension
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tlsdissect.tls.client_hello import Extension as WireExtension
+
+_TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name", "srp_i"))
+"""Fields whose bytes are text to those who send them."""
+
+
+_TAKEN = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
+"""Names that every extension's facts have already, and what a body's field of that name is called there."""
+
+
+class Decoded(Struct, frozen=True):
+    """An extension as a fact, its decoded body, and what was wrong with it."""
+
+    fact: Extension
+    body: Struct | None
+    error: WireError | None
+
+
+def text(data: bytes) -> str:
+    r"""Bytes as printable ASCII; every other byte, and the backslash, is written `\xNN`."""
+    if data.isalnum():
+        return data.decode("ascii")
+    return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
+
+
+def extension(table: Table, sent: WireExtension) -> Decoded:
+    """Tell an extension, by the table of the message that it stands in."""
+    number, data = sent.extension_type, sent.extension_data
+    if len(data) > CACHED_BODY_SIZE or number in NEVER_REPEATED:
+        return _extension(table, number, data)
+    return _repeated(_Once(table), number, data)
+
+
+class _Once:
+    """A table as a key of a cache: it is what it is, whatever stands in it."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __hash__(self) -> int:
+        return id(self.table)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Once) and self.table is other.table
+
+
+@lru_cache(maxsize=CACHED_BODIES)
+def _repeated(once: _Once, number: int, data: bytes) -> Decoded:
+    return _extension(once.table, number, data)
+
+
+def _extension(table: Table, number: int, data: bytes) -> Decoded:
+    common = {"type": Registry.EXTENSIONS.names[number], "code": number, "bytes": len(data)}
+    body, error = None, None
+    try:
+        body = decode(table, number, data)
+    except WireError as caught:
+        error = caught
+    if body is None:
+        return Decoded(Extension(**common), None, error)
+    kind, fields = _fact(type(body))
+    told = {shown: tell(getattr(body, name)) for shown, name, tell in fields}
+    return Decoded(kind(**common, **told), body, error)
+
+
+@cache
+def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Callable[[Any], Any]], ...]]:
+    """The class of facts for a body; and of each field the name there, the name here, and how it is told."""
+    fields = tuple((_TAKEN.get(name, name), name, tell) for name, tell in _tellers(kind))
+    shown = [(name, Any) for name, _, _ in fields]
+    return defstruct(kind.__name__, shown, bases=(Extension,), frozen=True, kw_only=True), fields
+
+
+@cache
+def _tellers(kind: type[Struct]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple((name, _teller(name, _registry(hints[name]))) for name in kind.__struct_fields__)
+
+
+def _registry(hint: object) -> Registry | None:
+    """The registry in `Annotated[int, registry]`, in a tuple or a union of it."""
+    if isinstance(hint, Registry):
+        return hint
+    return next((found for part in get_args(hint) if (found := _registry(part))), None)
+
+
+def _teller(name: str, registry: Registry | None) -> Callable[[Any], Any]:
+    def tell(value: Any) -> Any:
+        if isinstance(value, int):
+            return registry.names[value] if registry else value
+        if isinstance(value, bytes):
+            return text(value) if name in _TEXTS else value.hex()
+        if isinstance(value, tuple):
+            return tuple(tell(item) for item in value)
+        if isinstance(value, Struct):
+            return {field: inner(getattr(value, field)) for field, inner in _tellers(type(value))}
+        return value
+
+    return tell

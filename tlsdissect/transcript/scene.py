@@ -1,0 +1,94 @@
+"""A conversation's TLS with its sides named: what every fact is concluded from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.tls.codepoints import HandshakeType
+from tlsdissect.tls.record import CHANGE_CIPHER_SPEC, HANDSHAKE
+from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.transcript.hellos import Told, client_extensions, server_extensions
+from tlsdissect.transcript.shapes import Shape, shape
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Side
+    from tlsdissect.transcript.half import Half
+    from tlsdissect.transcript.script import Script
+    from tlsdissect.transcript.tracker import Tracker
+    from tlsdissect.transcript.transcript import Item
+
+NOTHING = Told((), {})
+
+
+class Scene(NamedTuple):
+    """Both sides of a TLS connection."""
+
+    script: Script
+    client: int
+    halves: tuple[Half, Half]
+    """The client's, the server's."""
+    items: tuple[list[Item], list[Item]]
+    """What the client said, what the server said."""
+    asked: Told
+    """Extensions of the ClientHello."""
+    answered: Told
+    """Extensions of the ServerHello."""
+    shape: Shape | None
+    """What the lengths of records tell of TLS 1.3."""
+    tracker: Tracker
+
+    @classmethod
+    def of(cls, tracker: Tracker, client: int) -> Scene:
+        """Name the sides of a conversation."""
+        script = tracker.script
+        halves = tracker.halves[client], tracker.halves[1 - client]
+        said: tuple[list[Item], list[Item]] = ([], [])
+        for item in script.items:
+            said[item.sender != client].append(item)
+        return cls(
+            script=script,
+            client=client,
+            halves=halves,
+            items=said,
+            asked=client_extensions(script.offer, halves[0]) if script.offer else NOTHING,
+            answered=server_extensions(script.answer, halves[1]) if script.answer else NOTHING,
+            shape=shape(script),
+            tracker=tracker,
+        )
+
+    def side(self, sender: int) -> Side:
+        """The name of a side."""
+        return "client" if sender == self.client else "server"
+
+    def message(self, side: int, kind: HandshakeType) -> Item | None:
+        """The first handshake message of a type that a side (0: client, 1: server) sent in the clear."""
+        for item in self.items[side]:
+            if item.handshake_type == kind:
+                return item
+        return None
+
+    def change(self, side: int) -> Item | None:
+        """A side's first ChangeCipherSpec."""
+        return next((item for item in self.items[side] if item.content_type == CHANGE_CIPHER_SPEC), None)
+
+    def finished(self, side: int) -> Item | None:
+        """What ends the handshake on a side: the first encrypted handshake record of TLS 1.2 and older."""
+        return next((item for item in self.items[side] if item.content_type == HANDSHAKE and item.encrypted), None)
+
+    @property
+    def cipher_suite(self) -> int | None:
+        """The number of the suite that the server chose."""
+        answer = self.script.answer
+        return answer.hello.cipher_suite if answer and isinstance(answer.hello, ServerHello) else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a server of TLS 1.2 or older answered with a whole flight, and so resumed nothing."""
+        kinds = (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
+        return any(item.handshake_type in kinds for item in self.items[1])
+
+    @property
+    def server_is_whole(self) -> bool:
+        """Whether the server's flight was seen to its ServerHelloDone or ChangeCipherSpec, without a hole."""
+        seen = self.message(1, HandshakeType.SERVER_HELLO_DONE) or self.change(1)
+        return seen is not None and self.script.answer is not None and not self.halves[1].gaps

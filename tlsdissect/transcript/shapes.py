@@ -1,0 +1,119 @@
+"""TLS 1.3 told by the lengths of records that nobody can read.
+
+With H the suite's hash length and T its tag, a Finished is a protected record of H+4+1+T bytes (RFC 8446 sections 4.4.4
+and 5.2), an alert one of 2+1+T, an EndOfEarlyData one of 4+1+T. What rests on this is a guess, and labelled so.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.record import APPLICATION_DATA
+from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.transcript.versions import offers_early_data
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.transcript.script import Script
+    from tlsdissect.transcript.transcript import Item
+
+_HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
+
+
+class Sizes(NamedTuple):
+    """Lengths of protected records."""
+
+    finished: int
+    alert: int
+    end_of_early_data: int
+
+
+class Shape(NamedTuple):
+    """What the lengths of the protected records say of a handshake of TLS 1.3."""
+
+    sizes: Sizes
+    flight: tuple[Item, ...]
+    """The client's protected records after the ServerHello, up to its Finished; early data left out."""
+    exact: bool
+    """The last of them has a Finished's length."""
+    ended_early_data: bool
+    """An EndOfEarlyData's length came before."""
+    before: Item | None
+    """The server's last protected record before the end of that flight."""
+    reply: Item | None
+    """The server's first protected record after it."""
+    after: tuple[Item, ...]
+    """The client's protected records after it."""
+
+
+@lru_cache(maxsize=64)
+def sizes(cipher_suite: int) -> Sizes:
+    """Lengths of the records that can be told apart, for a suite of TLS 1.3."""
+    words = Registry.CIPHER_SUITES.names[cipher_suite].split("_")
+    tag = 8 if "8" in words else 16
+    return Sizes(_HASHES.get(words[-1], 32) + 4 + 1 + tag, 2 + 1 + tag, 4 + 1 + tag)
+
+
+def shape(script: Script) -> Shape | None:
+    """Tell the shape of a handshake whose ServerHello chose TLS 1.3."""
+    answer = script.answer
+    if answer is None or not script.tls13 or not isinstance(answer.hello, ServerHello):
+        return None
+    lengths = sizes(answer.hello.cipher_suite)
+    items = script.items
+    first = next(n for n, item in enumerate(items) if item is answer.item)
+    protected = [item for item in items[first:] if item.content_type == APPLICATION_DATA]
+    server = answer.item.sender
+    early = script.offer is not None and offers_early_data(script.offer.hello)
+    start = (
+        next((n for n, i in enumerate(protected) if early and _is(i, 1 - server, lengths.end_of_early_data)), -1) + 1
+    )
+    end = next((n for n in range(start, len(protected)) if _is(protected[n], 1 - server, lengths.finished)), None)
+    exact = end is not None
+    if end is None and not early:
+        end = _before_reply(protected, server)
+    if end is None:
+        return Shape(lengths, (), False, start > 0, _last(protected, server), None, ())
+    after = protected[end + 1 :]
+    return Shape(
+        sizes=lengths,
+        flight=tuple(i for i in protected[start : end + 1] if i.sender != server) if not early else (protected[end],),
+        exact=exact,
+        ended_early_data=start > 0,
+        before=_last(protected[:end], server),
+        reply=next((item for item in after if item.sender == server), None),
+        after=tuple(item for item in after if item.sender != server),
+    )
+
+
+def is_decided(script: Script) -> bool:
+    """Whether the handshake is over, one way or the other, so that its packets need no longer be followed."""
+    if not script.tls13:
+        return script.sealed[0] and script.sealed[1]
+    seen = shape(script)
+    if seen is None or seen.reply is None or not seen.exact:
+        return False
+    # An alert in reply may be a rejection: what else the server sends tells.
+    return seen.reply.size != seen.sizes.alert
+
+
+def _is(item: Item, sender: int, size: int) -> bool:
+    return item.sender == sender and item.size == size
+
+
+def _last(items: Sequence[Item], sender: int) -> Item | None:
+    return next((item for item in reversed(items) if item.sender == sender), None)
+
+
+def _before_reply(protected: Sequence[Item], server: int) -> int | None:
+    """Index of the client's last record before the server's next one."""
+    spoken = next((n for n, item in enumerate(protected) if item.sender != server), None)
+    if spoken is None:
+        return None
+    end = spoken
+    while end + 1 < len(protected) and protected[end + 1].sender != server:
+        end += 1
+    return end

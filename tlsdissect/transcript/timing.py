@@ -1,0 +1,125 @@
+"""Round trips and milliseconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.tls.record import APPLICATION_DATA
+from tlsdissect.transcript.connection import HandshakeBytes, Timing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tlsdissect.transcript.scene import Scene
+    from tlsdissect.transcript.transcript import Item
+
+_SPLIT_FACTOR, _SPLIT_MS = 5, 10
+
+
+def round_trips(scene: Scene, early_data: str | None, *, complete: bool) -> int | None:
+    """Server flights that the client had to wait for before its handshake was over; None: not to be seen.
+
+    TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2.
+    """
+    if not complete:
+        return None
+    if not scene.script.tls13:
+        return _round_trips12(scene)
+    if early_data is None:
+        return None
+    return 0 if early_data == "accepted" else 1 + (scene.script.retry is not None)
+
+
+def _round_trips12(scene: Scene) -> int | None:
+    mine, theirs = scene.finished(0), scene.finished(1)
+    if mine is None or theirs is None:
+        return None
+    if not scene.is_full:
+        return 1
+    data = scene.script.first_data[scene.client]
+    if data is None or data.acknowledgement is None:
+        return 2
+    return 1 if scene.halves[1].assembler.offset(data.acknowledgement) < theirs.end else 2
+
+
+def timing(scene: Scene) -> Timing:
+    """Milliseconds between the packets that matter, as they passed the capture point."""
+    syn, synack, ack = scene.tracker.tcp
+    offer, answer = scene.script.offer, scene.script.answer
+    start = offer.item.time if offer else None
+    tcp_ms = _ms(syn, ack) if scene.tracker.opened == scene.client else None
+    server_hello_ms = _ms(start, answer.item.time if answer else None)
+    split = None
+    if tcp_ms is not None and server_hello_ms is not None:
+        split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
+    data = [_data_time(scene, side) for side in (0, 1)]
+    return Timing(
+        tcp_ms=tcp_ms,
+        syn_synack_ms=_ms(syn, synack),
+        synack_ack_ms=_ms(synack, ack),
+        server_hello_ms=server_hello_ms,
+        handshake_ms=_ms(start, _end_time(scene)),
+        client_data_ms=_ms(start, data[0]),
+        server_data_ms=_ms(start, data[1]),
+        split_path=split,
+    )
+
+
+def _ms(start: int | None, end: int | None) -> float | None:
+    return None if start is None or end is None else (end - start) / 1_000_000
+
+
+def _end_time(scene: Scene) -> int | None:
+    """When the handshake was over as the client sees it: with the Finished that comes last."""
+    if scene.script.tls13:
+        return scene.shape.flight[-1].time if scene.shape and scene.shape.flight and scene.shape.before else None
+    mine, theirs = scene.finished(0), scene.finished(1)
+    if mine is None or theirs is None:
+        return None
+    return theirs.time if scene.is_full else mine.time
+
+
+def _data_time(scene: Scene, side: int) -> int | None:
+    """When a side's application data began.
+
+    In TLS 1.3 a client's first protected record behind its flight that has not an alert's length; which of a server's
+    records are tickets cannot be seen.
+    """
+    if not scene.script.tls13:
+        data = scene.script.first_data[scene.client ^ side]
+        return None if data is None else data.time
+    if scene.shape is None or side == 1:
+        return None
+    return next((item.time for item in scene.shape.after if item.size != scene.shape.sizes.alert), None)
+
+
+def handshake_bytes(scene: Scene, *, complete: bool) -> HandshakeBytes:
+    """Bytes of each side's records to the end of its handshake; None where that is not seen."""
+    if not complete:
+        return HandshakeBytes(None, None)
+    if not scene.script.tls13:
+        ends = scene.finished(0), scene.finished(1)
+    else:
+        ends = (scene.shape.flight[-1], scene.shape.before) if scene.shape else (None, None)
+    return HandshakeBytes(*(_bytes(scene, side, ends[side]) for side in (0, 1)))
+
+
+def _bytes(scene: Scene, side: int, last: Item | None) -> int | None:
+    if last is None:
+        return None
+    flight = scene.shape.flight if scene.shape else ()
+    counted = (
+        item
+        for item in scene.items[side]
+        if item.end <= last.end and (item.content_type != APPLICATION_DATA or side == 1 or item in flight)
+    )
+    return _covered(counted)
+
+
+def _covered(items: Iterable[Item]) -> int:
+    """Bytes of the records in which these messages lie, each once."""
+    total, reached = 0, -1
+    for item in items:
+        total += max(0, item.end - max(item.start, reached))
+        reached = max(reached, item.end)
+    return total

@@ -1,0 +1,194 @@
+"""One conversation, followed until nothing more can be learnt of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.streams.columns import ACK, CLOSED, DONE, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
+from tlsdissect.streams.visits import ends_with_alert, starts_with_hello
+from tlsdissect.transcript.half import OPENING, PLAIN, TLS, Half
+from tlsdissect.transcript.script import MAX_PROTECTED, Script
+from tlsdissect.transcript.shapes import is_decided
+from tlsdissect.transcript.transcript import Signal
+from tlsdissect.transcript.upgrade import may_upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.streams.visits import Row
+
+FOLLOWED_BYTES = 1 << 20
+"""Payload after which a handshake that is still not decided is no longer followed packet by packet."""
+UPGRADE_BYTES = 1 << 16
+"""Payload within which a conversation that began with something else is followed in search of TLS."""
+
+SAID_BYTES = 64
+"""What is kept of each side's beginning while a conversation is only watched."""
+
+
+class Sleeper(NamedTuple):
+    """A conversation that is not TLS so far, and nobody follows."""
+
+    tcp: tuple[int | None, ...]
+    opened: int | None
+    said: tuple[bytes, bytes]
+
+
+class Tracker:
+    """The two halves of a conversation, and what they said in the order in which it was seen."""
+
+    __slots__ = ("_fins", "before", "halves", "opened", "script", "state", "tcp")
+
+    def __init__(self) -> None:
+        self.halves = (Half(), Half())
+        self.script = Script()
+        self.state = FOLLOW
+        self._fins = False
+        self.tcp: list[int | None] = [None, None, None]
+        """Times of the SYN, its SYN-ACK, and the ACK of that."""
+        self.opened: int | None = None
+        """Who sent the SYN."""
+        self.before: tuple[bytes, bytes] | None = None
+        """What the halves had said when the conversation was first given up as not TLS."""
+
+    def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
+        """Look at packets, in order; return what matters from now on."""
+        for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured in rows:
+            self.halves[sender].seen = True
+            if flags & (SYN | FIN | RST):
+                sequence = self._signal(sender, flags, frame, time, sequence, length)  # noqa: PLW2901
+            if flags & ACK:
+                self._acknowledge(sender, flags, acknowledgement, time)
+            if length:
+                chunk = data[payload : payload + captured]
+                self._payload(sender, chunk, length, sequence, acknowledgement, frame, time)
+            if self._fins and self._is_closed():
+                self.state = CLOSED
+                break
+        return self.state
+
+    def _payload(
+        self, sender: int, chunk: memoryview, length: int, sequence: int, acknowledgement: int, frame: int, time: int
+    ) -> None:
+        """Read a packet's payload, as far as the state wants it read."""
+        half = self.halves[sender]
+        if self.state == DONE:
+            if len(chunk) == length and ends_with_alert(chunk):
+                half.tail_end = (sequence + length) & 0xFFFFFFFF
+            return
+        if (self.state == WATCH or half.mode == PLAIN) and self.script.client is None:
+            if starts_with_hello(chunk):
+                half = self._wake(sender, sequence)
+            elif self.state == WATCH:
+                return
+        pieces = half.segment(sequence, bytes(chunk), length, frame, time)
+        for piece in pieces:
+            self.script.take(sender, half, piece, acknowledgement)
+        self._decide(news=bool(pieces))
+
+    def _is_closed(self) -> bool:
+        """Whether both sides have said all that they will."""
+        for half in self.halves:
+            if half.fin is None:
+                return False
+            if self.state != DONE and half.assembler.started:
+                end = half.assembler.offset(half.fin.end)
+                if half.assembler.position < end:
+                    return False
+        return True
+
+    def finish(self) -> None:
+        """Read what still waits behind holes: nothing will fill them any more."""
+        for sender, half in enumerate(self.halves):
+            for piece in half.finish():
+                self.script.take(sender, half, piece, None)
+        if any(half.gaps for half in self.halves):
+            self.script.sort()
+
+    def next_record(self, sender: int) -> tuple[int, int] | None:
+        """Sequence numbers of the next byte expected of a side and of its next record header; None: out of step."""
+        half = self.halves[sender]
+        if half.mode != TLS or half.reader.astray is not None or half.assembler.holds:
+            return None
+        position = half.assembler.position
+        return half.assembler.sequence(position), half.assembler.sequence(position + half.reader.skip)
+
+    def skip_to(self, sender: int, sequence: int) -> None:
+        """Step over bytes, seen in order, in which no record begins."""
+        half = self.halves[sender]
+        old = half.assembler.position
+        half.assembler.skip_to(sequence)
+        half.payload += half.assembler.position - old
+        half.reader.pass_over(half.assembler.position - old)
+
+    def _signal(self, sender: int, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
+        """Note a SYN, FIN or RST; return the sequence number of the packet's payload."""
+        half = self.halves[sender]
+        if flags & SYN:
+            sequence = (sequence + 1) & 0xFFFFFFFF
+            if not half.assembler.started:
+                half.assembler.start(sequence)
+            if not flags & ACK and self.tcp[1] is None:
+                self.tcp[0], self.opened = time, sender
+            elif flags & ACK and self.tcp[2] is None and sender != self.opened:
+                self.tcp[1], self.opened = time, 1 - sender
+        signal = Signal(frame, time, (sequence + length) & 0xFFFFFFFF)
+        if flags & FIN and half.fin is None:
+            half.fin = signal
+            self._fins = True
+        if flags & RST and half.rst is None:
+            half.rst = signal
+        return sequence
+
+    def _acknowledge(self, sender: int, flags: int, acknowledgement: int, time: int) -> None:
+        self.halves[1 - sender].acked = acknowledgement
+        if self.tcp[2] is None and self.tcp[1] is not None and sender == self.opened and not flags & (SYN | RST):
+            self.tcp[2] = time
+
+    @classmethod
+    def awakened(cls, sleeper: Sleeper) -> Tracker:
+        """Follow again a conversation that was only watched."""
+        tracker = cls()
+        tracker.state, tracker.before = WATCH, sleeper.said
+        tracker.tcp, tracker.opened = list(sleeper.tcp), sleeper.opened
+        return tracker
+
+    def asleep(self) -> Sleeper:
+        """What is worth keeping while the conversation is only watched."""
+        said = self.before or (self.halves[0].said, self.halves[1].said)
+        return Sleeper(tuple(self.tcp), self.opened, (said[0][:SAID_BYTES], said[1][:SAID_BYTES]))
+
+    def _wake(self, sender: int, sequence: int) -> Half:
+        """Follow again a conversation that was not TLS so far: here it begins."""
+        mine, other = self.halves
+        self.before = (mine.said, other.said) if self.before is None else self.before
+        self.halves = (mine.renewed(), other.renewed())
+        self.halves[sender].assembler.start(sequence)
+        self.state = FOLLOW
+        return self.halves[sender]
+
+    def _decide(self, *, news: bool) -> None:
+        """See what matters from now on; `news`: a record was read just now."""
+        payload = self.halves[0].payload + self.halves[1].payload
+        if self.script.client is None:
+            self._seek(payload)
+        elif news and self.state == FOLLOW:
+            self.halves[0].seeking = self.halves[1].seeking = True
+            if is_decided(self.script):
+                self.state = DONE if self.script.tls13 else RECORDS
+            elif payload > FOLLOWED_BYTES or max(self.script.protected) > MAX_PROTECTED:
+                self.state = RECORDS
+
+    def _seek(self, payload: int) -> None:
+        """See whether this may still become TLS."""
+        modes = (self.halves[0].mode, self.halves[1].mode)
+        if TLS in modes:
+            for other in self.halves:
+                other.seeking = True
+            hopeful = payload <= UPGRADE_BYTES
+        elif modes == (OPENING, OPENING):
+            hopeful = True
+        else:
+            hopeful = payload <= UPGRADE_BYTES and may_upgrade(self.halves[0].said, self.halves[1].said)
+        if not hopeful:
+            self.state = WATCH

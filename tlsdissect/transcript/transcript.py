@@ -1,0 +1,75 @@
+"""What was seen of a conversation's TLS, in order, before anything is concluded from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
+    from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
+
+
+class Item(NamedTuple):
+    """A handshake message, ChangeCipherSpec, alert, or record that nobody can read."""
+
+    sender: int
+    content_type: int
+    handshake_type: int | None
+    """None where the message is encrypted, and for what is no handshake message."""
+    size: int
+    """The length field: the message's, or the record's where there is no message to see."""
+    body: bytes
+    frame: int
+    time: int
+    start: int
+    """Stream offset of the header of the record in which it begins."""
+    end: int
+    """Stream offset behind the record in which it ends."""
+    encrypted: bool
+
+
+class Offer(NamedTuple):
+    """A ClientHello with what it says, as far as it could be read."""
+
+    item: Item
+    hello: ClientHello | Ssl2ClientHello
+
+
+class Answer(NamedTuple):
+    """A ServerHello with what it says, as far as it could be read."""
+
+    item: Item
+    hello: ServerHello | Ssl2ServerHello
+
+
+class Retry(NamedTuple):
+    """A HelloRetryRequest with what it says, as far as it could be read."""
+
+    item: Item
+    hello: ServerHello | HelloRetryRequest
+
+
+class Moment(NamedTuple):
+    """A packet of interest."""
+
+    frame: int
+    time: int
+    acknowledgement: int
+
+
+class Signal(NamedTuple):
+    """A FIN or RST."""
+
+    frame: int
+    time: int
+    end: int
+    """Sequence number behind the last byte that its side sent."""
+
+
+class Trouble(NamedTuple):
+    """Something that could not be read, and where."""
+
+    code: str
+    detail: str
+    frame: int
+    offset: int | None

@@ -1,0 +1,52 @@
+"""Which version a hello offers or selects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.tls.client_hello import ClientHello
+from tlsdissect.tls.codepoints import ExtensionType
+from tlsdissect.tls.server_hello import ServerHello
+
+if TYPE_CHECKING:
+    from tlsdissect.tls.client_hello import Extension, Ssl2ClientHello
+    from tlsdissect.tls.server_hello import HelloRetryRequest, Ssl2ServerHello
+
+EXPERIMENTS = frozenset((0x7E01, 0x7E02, 0xFB1A, 0xFB17, 0xFB1E))
+"""Numbers under which browsers and one big site tried drafts of TLS 1.3."""
+
+
+def is_tls13(version: int) -> bool:
+    """Whether a version is TLS 1.3 (RFC 8446 section 4.2.1), one of its drafts (0x7fNN) or experiments."""
+    return version == 0x0304 or version >> 8 == 0x7F or version in EXPERIMENTS
+
+
+def extension_data(extensions: tuple[Extension, ...] | None, number: int) -> bytes | None:
+    """The bytes of the first extension of a type; None: it is not there."""
+    for extension in extensions or ():
+        if extension.extension_type == number:
+            return extension.extension_data
+    return None
+
+
+def selected_version(hello: ServerHello | Ssl2ServerHello | HelloRetryRequest) -> int:
+    """What a server chose: supported_versions where it sent it, else its legacy_version (RFC 8446 section 4.2.1)."""
+    if not isinstance(hello, ServerHello):
+        return hello.server_version
+    data = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
+    return int.from_bytes(data, "big") if data is not None and len(data) == 2 else hello.legacy_version
+
+
+def offers_tls13(hello: ClientHello | Ssl2ClientHello) -> bool:
+    """Whether a client offers TLS 1.3 or a draft of it."""
+    if not isinstance(hello, ClientHello):
+        return False
+    data = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
+    if data is None:
+        return False
+    return any(is_tls13(int.from_bytes(data[at : at + 2], "big")) for at in range(1, len(data) - 1, 2))
+
+
+def offers_early_data(hello: ClientHello | Ssl2ClientHello) -> bool:
+    """Whether a client sends early data (RFC 8446 section 4.2.10)."""
+    return isinstance(hello, ClientHello) and extension_data(hello.extensions, ExtensionType.EARLY_DATA) is not None

@@ -1,0 +1,226 @@
+"""A certificate as `cryptography` reads it, or OpenSSL where that refuses: fields that need more than the bytes.
+
+Both libraries are imported when the first certificate shows, since most of a command's start-up time would be theirs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tlsdissect.tls.wire import WireError
+from tlsdissect.transcript import der
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cryptography.x509 import Certificate as CryptographyCertificate
+    from OpenSSL.crypto import X509
+
+_MAX_REASON = 160
+
+# By object identifier: how a signature of RSA, ECDSA or DSA is hashed.
+_HASHES = {
+    "1.2.840.113549.1.1.4": "MD5",
+    "1.2.840.113549.1.1.5": "SHA1",
+    "1.2.840.113549.1.1.11": "SHA256",
+    "1.2.840.113549.1.1.12": "SHA384",
+    "1.2.840.113549.1.1.13": "SHA512",
+    "1.2.840.113549.1.1.14": "SHA224",
+    "1.2.840.10040.4.3": "SHA1",
+    "1.2.840.10045.4.1": "SHA1",
+    "1.2.840.10045.4.3.1": "SHA224",
+    "1.2.840.10045.4.3.2": "SHA256",
+    "1.2.840.10045.4.3.3": "SHA384",
+    "1.2.840.10045.4.3.4": "SHA512",
+    "1.3.14.3.2.3": "MD5",
+    "1.3.14.3.2.29": "SHA1",
+    "2.16.840.1.101.3.4.3.1": "SHA224",
+    "2.16.840.1.101.3.4.3.2": "SHA256",
+}
+
+
+class Library(Protocol):
+    """What a library tells of a certificate; each method raises `WireError` where it cannot."""
+
+    def serial(self) -> int:
+        """Tell the serial number (RFC 5280 section 4.1.2.2)."""
+
+    def not_before(self) -> str:
+        """Tell when validity begins, by RFC 3339."""
+
+    def not_after(self) -> str:
+        """Tell when validity ends, by RFC 3339."""
+
+    def key(self) -> object:
+        """Give the key, as `cryptography` has it."""
+
+    def key_bits(self) -> int:
+        """Tell the size of the key."""
+
+
+class ByCryptography:
+    """A certificate that `cryptography` has loaded."""
+
+    def __init__(self, encoding: bytes) -> None:
+        with _refusals():
+            from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415  # start-up time
+
+            self._loaded: CryptographyCertificate = load_der_x509_certificate(encoding)
+
+    def serial(self) -> int:
+        """Tell the serial number (RFC 5280 section 4.1.2.2)."""
+        with _refusals():
+            return self._loaded.serial_number
+
+    def not_before(self) -> str:
+        """Tell when validity begins, by RFC 3339."""
+        with _refusals():
+            return self._loaded.not_valid_before_utc.isoformat().replace("+00:00", "Z")
+
+    def not_after(self) -> str:
+        """Tell when validity ends, by RFC 3339."""
+        with _refusals():
+            return self._loaded.not_valid_after_utc.isoformat().replace("+00:00", "Z")
+
+    def key(self) -> object:
+        """Give the key."""
+        with _refusals():
+            return self._loaded.public_key()
+
+    def key_bits(self) -> int:
+        """Tell the size of the key."""
+        return bits_of(self.key())
+
+    def signs_itself(self) -> bool:
+        """Tell whether the certificate's own key made its signature, by an algorithm that is still trusted."""
+        return _holds(lambda: self._loaded.verify_directly_issued_by(self._loaded))
+
+
+class ByOpenSSL:
+    """A certificate that OpenSSL has loaded: it takes negative serials, odd dates and more."""
+
+    def __init__(self, encoding: bytes) -> None:
+        with _refusals():
+            from OpenSSL.crypto import FILETYPE_ASN1, load_certificate  # noqa: PLC0415  # start-up time
+
+            self._loaded: X509 = load_certificate(FILETYPE_ASN1, encoding)
+
+    def serial(self) -> int:
+        """Tell the serial number (RFC 5280 section 4.1.2.2)."""
+        with _refusals():
+            return self._loaded.get_serial_number()
+
+    def not_before(self) -> str:
+        """Tell when validity begins, by RFC 3339."""
+        with _refusals():
+            return der.utc(self._loaded.get_notBefore() or b"", generalized=True)
+
+    def not_after(self) -> str:
+        """Tell when validity ends, by RFC 3339."""
+        with _refusals():
+            return der.utc(self._loaded.get_notAfter() or b"", generalized=True)
+
+    def algorithm(self) -> str:
+        """Tell OpenSSL's name of the signature's algorithm."""
+        with _refusals():
+            return der.printable(self._loaded.get_signature_algorithm())
+
+    def key(self) -> object:
+        """Give the key, as `cryptography` has it."""
+        with _refusals():
+            return self._loaded.get_pubkey().to_cryptography_key()
+
+    def key_bits(self) -> int:
+        """Tell the size of the key."""
+        with _refusals():
+            return self._loaded.get_pubkey().bits()
+
+    def subject(self) -> bytes:
+        """Give the subject, as DER that OpenSSL wrote."""
+        with _refusals():
+            return self._loaded.get_subject().der()
+
+    def issuer(self) -> bytes:
+        """Give the issuer, as DER that OpenSSL wrote."""
+        with _refusals():
+            return self._loaded.get_issuer().der()
+
+
+def load_key(encoding: bytes) -> object:
+    """Load a SubjectPublicKeyInfo by itself."""
+    with _refusals():
+        from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415  # start-up time
+
+        return load_der_public_key(encoding)
+
+
+def bits_of(key: object) -> int:
+    """Tell the size of a key of `cryptography`."""
+    bits = getattr(key, "key_size", None)
+    if not isinstance(bits, int):
+        raise WireError("a key without a size", 0)
+    return bits
+
+
+def signed_by(key: object, encoding: bytes) -> bool:
+    """Tell whether this key made a certificate's signature, however weak the algorithm.
+
+    SHA-1 and MD5 prove nothing in a path, so that `cryptography` refuses them there; but what a certificate is meant
+    to be they tell.
+    """
+    signed, algorithm, signature, *_ = der.first(encoding).items(least=3)
+    digest = _HASHES.get(der.oid(algorithm.items(least=1)[0]))
+    if digest is None:
+        raise WireError("no way to check a signature of this algorithm", algorithm.start)
+    # The first byte of a BIT STRING counts the bits to leave out: none.
+    return _holds(lambda: _verify(key, signature.body[1:], signed.encoding, digest))
+
+
+def _verify(key: Any, signature: bytes, signed: bytes, digest: str) -> None:
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415  # start-up time
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa  # noqa: PLC0415
+
+    algorithm = getattr(hashes, digest)()
+    if isinstance(key, rsa.RSAPublicKey):
+        key.verify(signature, signed, padding.PKCS1v15(), algorithm)
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(signature, signed, ec.ECDSA(algorithm))
+    elif isinstance(key, dsa.DSAPublicKey):
+        key.verify(signature, signed, algorithm)
+    else:
+        raise WireError("no way to check a signature of this key", 0)
+
+
+def _holds(check: Callable[[], None]) -> bool:
+    """Tell whether a signature holds; what cannot be checked at all is no answer."""
+    with _refusals():
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # start-up time
+
+        try:
+            check()
+        except InvalidSignature:
+            return False
+    return True
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what a library raises into a `WireError`, and keep its warnings from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except WireError:
+            raise
+        except Exception as error:  # noqa: BLE001  # two libraries, whose exceptions have no base in common
+            raise WireError(_reason(error), 0) from None
+
+
+def _reason(error: Exception) -> str:
+    """Say in one printable line why a library refused."""
+    reason = str(error) or type(error).__name__
+    if error.args and isinstance(error.args[0], list):  # OpenSSL's: (library, function, reason) each
+        reason = "; ".join(str(entry[-1]) for entry in error.args[0]) or type(error).__name__
+    return der.printable(" ".join(reason.split()).encode()[:_MAX_REASON])
