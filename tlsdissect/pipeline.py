@@ -1,0 +1,166 @@
+"""The way of the bytes on one screen: captures in, connections out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlsdissect.capture import CaptureError, open_capture
+from tlsdissect.streams.columns import CLOSED, WATCH
+from tlsdissect.streams.datagrams import Datagrams
+from tlsdissect.streams.flows import FlowTable
+from tlsdissect.transcript.connection import Connection
+from tlsdissect.transcript.facts import connection, with_totals
+from tlsdissect.transcript.tracker import Sleeper, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.capture import Capture, Damage
+    from tlsdissect.streams.visits import Visit
+
+    Followed = dict[int, Tracker | Sleeper | Connection]
+
+BATCH = 65_536
+"""Packets looked at together."""
+
+
+class Summary:
+    """What was read, and what was seen and not decoded."""
+
+    def __init__(self) -> None:
+        self.captures = 0
+        self.frames = 0
+        self.connections = 0
+        self.versions: Counter[str | None] = Counter()
+        """Connections by version."""
+        self.quic = 0
+        """Conversations of QUIC."""
+        self.dtls = 0
+        """Conversations of DTLS."""
+        self.skipped: Counter[str] = Counter()
+        """Packets of unknown kind, by what they are."""
+        self.damage: list[tuple[str, Damage]] = []
+        """What of a capture could not be read."""
+        self.refused: list[tuple[str, str]] = []
+        """Inputs that could not be read at all, and why."""
+        self.late = 0
+        """Packets that came after their conversation was taken as over."""
+
+    def count(self, told: Connection) -> None:
+        """Add a connection."""
+        self.connections += 1
+        self.versions[told.version] += 1
+
+    def add(self, source: str, capture: Capture, flows: FlowTable, datagrams: Datagrams) -> None:
+        """Add a capture that was read."""
+        self.captures += 1
+        self.frames += capture.frames
+        self.skipped += capture.skipped
+        self.damage += [(source, hurt) for hurt in capture.damage]
+        self.quic += datagrams.quic
+        self.dtls += datagrams.dtls
+        self.late += flows.late
+
+
+class Reading:
+    """The connections of captures, one capture after the other.
+
+    Folders are searched for captures, by content and not by name; "-" is standard input. An input that cannot be read
+    is noted in `summary.refused`, and the others are read all the same.
+    """
+
+    def __init__(
+        self,
+        captures: Iterable[str | os.PathLike[str]],
+        *,
+        batch: int = BATCH,
+        jobs: int = 1,
+        raw_fingerprints: bool = False,
+    ) -> None:
+        self._captures = [os.fspath(path) for path in captures]
+        self._batch = batch
+        self._jobs = jobs
+        self._raw = raw_fingerprints
+        self._open: Capture | None = None
+        self._bytes_before = 0
+        self.summary = Summary()
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Yield each connection when nothing about it can change any more."""
+        for path, named in _files(self._captures):
+            try:
+                with open_capture(path, batch=self._batch) as self._open:
+                    for told in self._read(path, self._open):
+                        self.summary.count(told)
+                        yield told
+                    self._bytes_before += self._open.position
+            except CaptureError as error:
+                if named:
+                    self.summary.refused.append((path, str(error)))
+
+    def progress(self) -> tuple[int, int | None]:
+        """Bytes read, and bytes of all captures where that is known."""
+        sizes = [Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file()]
+        return self._bytes_before + (self._open.position if self._open else 0), sum(sizes) or None
+
+    def _read(self, source: str, capture: Capture) -> Iterator[Connection]:
+        flows, datagrams = FlowTable(), Datagrams()
+        followed: Followed = {}
+        try:
+            for packets in capture:
+                datagrams.feed(packets)
+                for visits in flows.steps(packets):
+                    for visit in visits:
+                        _follow(source, visit, flows, followed)
+                    yield from _over(source, flows, followed, flows.over(), capture.damage)
+            yield from _over(source, flows, followed, flows.over(everything=True), capture.damage)
+        finally:
+            self.summary.add(source, capture, flows, datagrams)
+
+
+def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """The files to read, and whether each was named itself or is one of a folder's."""
+    for path in paths:
+        if path != "-" and Path(path).is_dir():
+            yield from ((str(file), False) for file in sorted(Path(path).rglob("*")) if file.is_file())
+        else:
+            yield path, True
+
+
+def _follow(source: str, visit: Visit, flows: FlowTable, followed: Followed) -> None:
+    """Show a conversation's packets to its tracker, and keep no more of it than is still needed."""
+    index = visit.index
+    tracker = followed.get(index) or Tracker()
+    if isinstance(tracker, Connection):
+        return
+    if isinstance(tracker, Sleeper):
+        tracker = Tracker.awakened(tracker)
+    state = flows.columns.state[index] = visit.lead(tracker, tracker.state)
+    if state == CLOSED:
+        told = connection(source, flows.columns.totals(index), tracker)
+        followed.pop(index, None)
+        if told is not None:
+            followed[index] = told
+    else:
+        followed[index] = tracker.asleep() if state == WATCH else tracker
+
+
+def _over(
+    source: str, flows: FlowTable, followed: Followed, ended: list[int], damage: list[Damage]
+) -> Iterator[Connection]:
+    """The TLS connections among conversations that have ended."""
+    for index in ended:
+        tracker = followed.pop(index, None)
+        if tracker is None or isinstance(tracker, Sleeper):
+            continue
+        totals = flows.columns.totals(index)
+        if isinstance(tracker, Connection):
+            yield with_totals(tracker, totals)
+            continue
+        touched = [hurt for hurt in damage if hurt.frame > totals.first_frame and not flows.columns.is_closed(index)]
+        told = connection(source, totals, tracker, touched)
+        if told is not None:
+            yield told
