@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, open_capture
 from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.datagrams import Datagrams
+from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import FlowTable
 from tlsdissect.transcript.connection import Connection
 from tlsdissect.transcript.facts import connection, with_totals
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 
 BATCH = 65_536
 """Packets looked at together."""
+
+
+class Place(NamedTuple):
+    """Where a connection stands in the output."""
+
+    capture: int
+    due: int
+    stream: int
 
 
 class Summary:
@@ -77,48 +86,96 @@ class Reading:
         captures: Iterable[str | os.PathLike[str]],
         *,
         batch: int = BATCH,
-        jobs: int = 1,
         raw_fingerprints: bool = False,
+        share: Share = WHOLE,
     ) -> None:
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
-        self._jobs = jobs
         self._raw = raw_fingerprints
+        self._share = share
         self._open: Capture | None = None
         self._bytes_before = 0
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
         """Yield each connection when nothing about it can change any more."""
-        for path, named in _files(self._captures):
+        for _, told in self.placed():
+            yield told
+
+    def placed(self) -> Iterator[tuple[Place, Connection]]:
+        """Yield each connection with its place: all shares of a reading, merged by place, are the whole."""
+        for number, (path, named) in enumerate(_files(self._captures)):
             try:
                 with open_capture(path, batch=self._batch) as self._open:
-                    for told in self._read(path, self._open):
+                    for due, told in self._read(path, self._open):
                         self.summary.count(told)
-                        yield told
-                    self._bytes_before += self._open.position
+                        yield Place(number, due, told.stream), told
+                self._bytes_before, self._open = self.position, None
             except CaptureError as error:
                 if named:
                     self.summary.refused.append((path, str(error)))
 
+    @property
+    def position(self) -> int:
+        """Bytes of the captures that were read."""
+        return self._bytes_before + (self._open.position if self._open else 0)
+
     def progress(self) -> tuple[int, int | None]:
         """Bytes read, and bytes of all captures where that is known."""
         sizes = [Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file()]
-        return self._bytes_before + (self._open.position if self._open else 0), sum(sizes) or None
+        return self.position, sum(sizes) or None
 
-    def _read(self, source: str, capture: Capture) -> Iterator[Connection]:
-        flows, datagrams = FlowTable(), Datagrams()
+    def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
+        flows, datagrams = FlowTable(self._share), Datagrams()
         followed: Followed = {}
         try:
             for packets in capture:
                 datagrams.feed(packets)
                 for visits in flows.steps(packets):
                     for visit in visits:
-                        _follow(source, visit, flows, followed)
-                    yield from _over(source, flows, followed, flows.over(), capture.damage)
-            yield from _over(source, flows, followed, flows.over(everything=True), capture.damage)
+                        self._follow(source, visit, flows, followed)
+                    yield from self._over(source, flows, followed, flows.over(), capture.damage)
+            yield from self._over(source, flows, followed, flows.over(everything=True), capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)
+
+    def _follow(self, source: str, visit: Visit, flows: FlowTable, followed: Followed) -> None:
+        """Show a conversation's packets to its tracker, and keep no more of it than is still needed."""
+        index, columns = visit.index, flows.columns
+        tracker = followed.get(index)
+        if tracker is None:
+            tracker = Tracker()
+        elif isinstance(tracker, Sleeper):
+            tracker = Tracker.awakened(tracker)
+        elif isinstance(tracker, Connection):
+            return
+        state = columns.state[index] = visit.lead(tracker, tracker.state)
+        if state == CLOSED:
+            told = connection(source, columns.totals(index), tracker, raw=self._raw)
+            followed.pop(index, None)
+            if told is not None:
+                followed[index] = told
+        else:
+            followed[index] = tracker.asleep() if state == WATCH else tracker
+
+    def _over(
+        self, source: str, flows: FlowTable, followed: Followed, ended: list[tuple[int, int]], damage: list[Damage]
+    ) -> Iterator[tuple[int, Connection]]:
+        """The TLS connections among conversations that have ended, each with the clock at which it did."""
+        for due, index in ended:
+            tracker = followed.pop(index, None)
+            if tracker is None or isinstance(tracker, Sleeper):
+                continue
+            totals = flows.columns.totals(index)
+            if isinstance(tracker, Connection):
+                yield due, with_totals(tracker, totals)
+                continue
+            touched = [
+                hurt for hurt in damage if hurt.frame > totals.first_frame and not flows.columns.is_closed(index)
+            ]
+            told = connection(source, totals, tracker, touched, raw=self._raw)
+            if told is not None:
+                yield due, told
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
@@ -128,39 +185,3 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
             yield from ((str(file), False) for file in sorted(Path(path).rglob("*")) if file.is_file())
         else:
             yield path, True
-
-
-def _follow(source: str, visit: Visit, flows: FlowTable, followed: Followed) -> None:
-    """Show a conversation's packets to its tracker, and keep no more of it than is still needed."""
-    index = visit.index
-    tracker = followed.get(index) or Tracker()
-    if isinstance(tracker, Connection):
-        return
-    if isinstance(tracker, Sleeper):
-        tracker = Tracker.awakened(tracker)
-    state = flows.columns.state[index] = visit.lead(tracker, tracker.state)
-    if state == CLOSED:
-        told = connection(source, flows.columns.totals(index), tracker)
-        followed.pop(index, None)
-        if told is not None:
-            followed[index] = told
-    else:
-        followed[index] = tracker.asleep() if state == WATCH else tracker
-
-
-def _over(
-    source: str, flows: FlowTable, followed: Followed, ended: list[int], damage: list[Damage]
-) -> Iterator[Connection]:
-    """The TLS connections among conversations that have ended."""
-    for index in ended:
-        tracker = followed.pop(index, None)
-        if tracker is None or isinstance(tracker, Sleeper):
-            continue
-        totals = flows.columns.totals(index)
-        if isinstance(tracker, Connection):
-            yield with_totals(tracker, totals)
-            continue
-        touched = [hurt for hurt in damage if hurt.frame > totals.first_frame and not flows.columns.is_closed(index)]
-        told = connection(source, totals, tracker, touched)
-        if told is not None:
-            yield told

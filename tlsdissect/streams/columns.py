@@ -22,8 +22,8 @@ CLOSED_AFTER_NS = 60 * 10**9
 """How long after its close a conversation may still get packets."""
 SILENT_AFTER_NS = 3600 * 10**9
 """How long a conversation may be silent before it is taken as over."""
-NEVER = np.iinfo(np.int64).max
-OVER = np.iinfo(np.int64).min
+NEVER = int(np.iinfo(np.int64).max)
+OVER = int(np.iinfo(np.int64).min)
 
 Row = tuple[int, int, int, int, int, int, int, int, int]
 """frame, time, sender (0: who sent the conversation's first packet), flags, sequence, acknowledgement, payload

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tlsdissect.streams.columns import ACK, FOLLOW, NEVER, SYN, Columns
+from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, NEVER, SYN, Columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     Indexes = NDArray[np.int64]
 
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5, 0x85EBCA77C2B2AE63)
+
+
+class Share(NamedTuple):
+    """A part of a capture's conversations: those whose stream number leaves this remainder."""
+
+    number: int
+    of: int
+
+
+WHOLE = Share(0, 1)
 
 
 class Run(NamedTuple):
@@ -55,8 +65,9 @@ class Directory:
     A SYN with another initial sequence number than its side had starts a new conversation on a known four-tuple.
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Columns, share: Share) -> None:
         self._columns = columns
+        self._share = share
         self._known: dict[int, int] = {}
         self._collided: dict[tuple[int, ...], int] = {}
         self._streams = 0
@@ -135,7 +146,8 @@ class Directory:
         columns.start[index] = columns.end[index] = packets.time[rows]
         columns.digits[index] = packets.digits[rows]
         columns.due[index] = NEVER
-        columns.state[index] = FOLLOW
+        mine = columns.stream[index] % self._share.of == self._share.number
+        columns.state[index] = np.where(mine, FOLLOW, CLOSED)
         return index
 
     def _remember(self, run: Run, starts: Indexes, owners: Indexes) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tlsdissect.capture.packets import TCP
 from tlsdissect.streams.columns import CLOSED_AFTER_NS, FIN, NEVER, OVER, RST, SILENT_AFTER_NS, SYN, Columns
-from tlsdissect.streams.directory import Directory, Run
+from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
 from tlsdissect.streams.visits import Rows, Visit, visits
 
 if TYPE_CHECKING:
@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 
 
 class FlowTable:
-    """The TCP conversations of a capture, from their first packet until nothing about them can change."""
+    """The TCP conversations of a capture, from their first packet until nothing about them can change.
 
-    def __init__(self) -> None:
+    All are numbered and counted; those of other shares are not looked at.
+    """
+
+    def __init__(self, share: Share = WHOLE) -> None:
         self.columns = Columns()
         self.clock = int(OVER)
         """The latest capture time seen: it never goes back, though packets may."""
         self.late = 0
         """Packets that came after their conversation was taken as over."""
-        self._directory = Directory(self.columns)
+        self._directory = Directory(self.columns, share)
 
     def steps(self, packets: Packets) -> Iterator[list[Visit]]:
         """Take a batch and yield, for each stretch of less than a minute, the conversations to look at.
@@ -50,20 +53,22 @@ class FlowTable:
             yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
             at = end
 
-    def over(self, *, everything: bool = False) -> list[int]:
-        """Conversations that nothing can change any more, in the order in which they became so.
+    def over(self, *, everything: bool = False) -> list[tuple[int, int]]:
+        """Conversations that nothing can change any more, in the order in which they became so, each with its clock.
 
-        With `everything`, all that are left: the input has ended.
+        With `everything`, all that are left: the input has ended, and their clock is NEVER.
         """
         columns = self.columns
         due = columns.due[: columns.size]
         ready = np.flatnonzero((due < self.clock) & (due > OVER))
-        ordered: list[int] = ready[np.lexsort((columns.stream[ready], due[ready]))].tolist()
+        ready = ready[np.lexsort((columns.stream[ready], due[ready]))]
+        ended: list[tuple[int, int]] = list(zip(due[ready].tolist(), ready.tolist(), strict=True))
+        due[ready] = OVER
         if everything:
-            left = np.flatnonzero(due >= self.clock)
-            ordered += left[np.argsort(columns.stream[left])].tolist()
-        due[ordered] = OVER
-        return ordered
+            left = np.flatnonzero(due > OVER)
+            ended += [(NEVER, index) for index in left[np.argsort(columns.stream[left])].tolist()]
+            due[left] = OVER
+        return ended
 
     def _step(self, packets: Packets, run: Run) -> list[Visit]:
         starts, owners, replaced = self._directory.stretches(packets, run)

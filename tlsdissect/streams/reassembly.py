@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import insort
 from operator import attrgetter
-from typing import NamedTuple
+
+from msgspec import Struct
 
 MAX_HELD = 1 << 20
 """Bytes that one direction may hold behind a hole before the hole is taken as lost."""
@@ -13,7 +14,7 @@ _HALF = 1 << 31
 _MASK = (1 << 32) - 1
 
 
-class Arrival(NamedTuple):
+class Arrival(Struct, frozen=True, order=True, gc=False):
     """A segment's payload at its place in the stream, and the frame that brought it."""
 
     offset: int

@@ -24,6 +24,8 @@ ALERT_TAILS = (24, 16)
 
 _HELLO = ((0, 22, 22), (1, 3, 3), (2, 0, 4), (5, 1, 2), (6, 0, 0), (9, 3, 3))
 """Places in the payload and what may stand there: record type and version, message type, its length, its version."""
+_FEW = 24
+"""Rows that are sooner looked at one by one than sorted out."""
 _AHEAD = 64
 """Rows of a followed conversation that are made ready at once."""
 
@@ -138,7 +140,7 @@ class Visit:
         if self._ready:
             state = follower.feed(data, self._ready)
         while self._next < self._end and state != CLOSED:
-            if state == FOLLOW:
+            if state == FOLLOW or self._end - self._next <= _FEW:
                 state = follower.feed(data, self._take(np.arange(self._next, min(self._next + _AHEAD, self._end))))
             elif state == RECORDS:
                 state = self._walk(follower)
@@ -228,17 +230,18 @@ def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint
     starts = ends - counts
     states = state[owners]
     row_state = np.repeat(states, counts)
-    follow = row_state == FOLLOW
+    follow = (row_state == FOLLOW) | ((row_state == RECORDS) & np.repeat(counts <= _FEW, counts))
     matters = follow & (np.arange(len(row_state)) - np.repeat(starts, counts) < _AHEAD)
     done = row_state == DONE
     matters[done & table.flagged] = True
     matters[table.alert_tails(np.flatnonzero(done & (table.length > 0)))] = True
     ready = table.take(np.flatnonzero(matters))
     rows = np.add.reduceat(matters, starts, dtype=np.int64)
+    whole = (states == DONE) | (states == CLOSED)
     wanted = (rows > 0) | (states == RECORDS)
     hellos = table.hellos(np.flatnonzero(row_state == WATCH))
     wanted[np.searchsorted(ends, hellos, "right")] = True
-    rest = np.where(states == FOLLOW, starts + rows, np.where(states == DONE, ends, starts))
+    rest = np.where(whole, ends, np.where(states == WATCH, starts, starts + rows))
     first = np.cumsum(rows) - rows
     columns = (owners, first, first + rows, rest, ends)
     order = np.argsort(table.order[starts])

@@ -6,7 +6,8 @@ RFC 8446 section 5.1 and RFC 5246 section 6.2.1: a message may span records and 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+from msgspec import Struct
 
 CHANGE_CIPHER_SPEC = 20
 ALERT = 21
@@ -24,7 +25,7 @@ MAX_MESSAGE = 1 << 20
 _HEADER = struct.Struct(">BHH")
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """A record; `fragment` is None for application data, whose body nobody reads, and for a body with holes."""
 
     content_type: int
@@ -35,7 +36,7 @@ class Record(NamedTuple):
     fragment: bytes | None
 
 
-class Message(NamedTuple):
+class Message(Struct, frozen=True, gc=False):
     """A whole handshake message, its 4-byte header (RFC 8446 section 4) left out of `body`."""
 
     handshake_type: int
@@ -44,18 +45,19 @@ class Message(NamedTuple):
     """Stream offset of the record that its header begins in."""
 
 
-def is_header(data: bytes, at: int = 0) -> bool:
-    """Whether five bytes may be a record header: a known type, version 3.x, a length that the type may have."""
-    if len(data) < at + 5:
-        return False
-    content_type, version, length = _HEADER.unpack_from(data, at)
+def fits(content_type: int, version: int, length: int) -> bool:
+    """Whether a record header makes sense: a known type, version 3.x, a length that the type may have."""
     return (
         CHANGE_CIPHER_SPEC <= content_type <= HEARTBEAT
-        and (version <= 0x0304 or version >> 8 == 0x7F)
-        and version >= 0x0300
+        and 0x0300 <= version <= 0x0304
         and length <= MAX_FRAGMENT
         and (length > 0 or content_type == APPLICATION_DATA)
     )
+
+
+def is_header(data: bytes) -> bool:
+    """Whether the first five bytes may be a record header."""
+    return len(data) >= 5 and fits(*_HEADER.unpack_from(data))
 
 
 class RecordReader:
@@ -132,17 +134,17 @@ class RecordReader:
         return spoilt
 
     def _cut(self) -> list[Record]:
-        data, at, end = self._buffer, 0, len(self._buffer)
+        data, at, end, origin = self._buffer, 0, len(self._buffer), self._buffer_start
         records = []
         while end - at >= 5:
             content_type, version, length = _HEADER.unpack_from(data, at)
-            if not is_header(data, at):
-                self.astray = self._buffer_start + at
+            if not fits(content_type, version, length):
+                self.astray = origin + at
                 at = end
                 break
             after = at + 5 + length
             if content_type == APPLICATION_DATA:
-                records.append(Record(content_type, version, length, self._buffer_start + at, None))
+                records.append(Record(content_type, version, length, origin + at, None))
                 if after > end:
                     self._skip = after - end
                     at = end
@@ -150,10 +152,9 @@ class RecordReader:
             elif after > end:
                 break
             else:
-                fragment = data[at + 5 : after]
-                records.append(Record(content_type, version, length, self._buffer_start + at, fragment))
+                records.append(Record(content_type, version, length, origin + at, data[at + 5 : after]))
             at = after
-        self._buffer = data[at:] if at else data
+        self._buffer = data[at:]
         self._buffer_start += at
         return records
 
@@ -179,28 +180,34 @@ class MessageJoiner:
         """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
         if not self._buffer:
             self._start = start
+            return self._split(fragment, start)
         self._buffer += fragment
         if len(self._buffer) < self._need:
             return []
         data = bytes(self._buffer)
+        self._buffer.clear()
+        return self._split(data, start)
+
+    def _split(self, data: bytes, start: int) -> list[Message]:
+        """Cut whole messages off; what is left waits for the next fragment."""
         messages, at, end = [], 0, len(data)
-        self._need = 4
-        while end - at >= self._need:
+        while end - at >= 4:
             body = at + 4
-            self._need = 4 + int.from_bytes(data[at + 1 : body], "big")
-            if self._need > MAX_MESSAGE:
+            after = body + int.from_bytes(data[at + 1 : body], "big")
+            if after - at > MAX_MESSAGE:
                 self.malformed = self._start
-                at, self._need = end, 4
-            elif end - at >= self._need:
-                after = at + self._need
-                messages.append(Message(data[at], data[body:after], self._start))
-                at, self._start, self._need = after, start, 4
-        del self._buffer[:at]
+                return messages
+            if after > end:
+                break
+            messages.append(Message(data[at], data[body:after], self._start))
+            at, self._start = after, start
+        if at < end:
+            self._buffer += data[at:]
+            self._need = 4 if end - at < 4 else 4 + int.from_bytes(data[at + 1 : at + 4], "big")
         return messages
 
     def drop(self) -> bool:
         """Forget a begun message, whose rest is lost; tell whether there was one."""
         begun = bool(self._buffer)
         self._buffer.clear()
-        self._need = 4
         return begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.tls.codepoints import Registry
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.scene import Scene
     from tlsdissect.transcript.transcript import Item
 
-_WARNING, _FATAL = 1, 2
+_FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90
+
+
+_frame = attrgetter("frame")
 
 
 class Ending(NamedTuple):
@@ -87,7 +91,7 @@ def _failure(scene: Scene) -> Ending:
     if fatal is not None:
         guess = "an alert that cannot be read is taken as fatal" if fatal.encrypted else None
         return Ending(False, "alert", scene.side(fatal.sender), guess)
-    first = min((s for half in scene.halves for s in (half.fin, half.rst) if s), default=None)
+    first = min((s for half in scene.halves for s in (half.fin, half.rst) if s), default=None, key=_frame)
     by_client = first is not None and first in (client.fin, client.rst)
     if _unanswered(scene) and (first is None or by_client):
         return Ending(False, "no_answer", None, None)
@@ -153,7 +157,7 @@ def _closed(scene: Scene, side: int) -> str | None:
 
 def _ends_in_alert(scene: Scene, half: Half, said: list[Item]) -> bool:
     """Whether a side's last record before its FIN or RST is an encrypted alert, or has the length of one."""
-    signal = min((s for s in (half.fin, half.rst) if s is not None), default=None)
+    signal = min((s for s in (half.fin, half.rst) if s is not None), default=None, key=_frame)
     if not scene.script.tls13:
         return bool(said) and said[-1].encrypted
     if signal is None or scene.shape is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tlsdissect.streams.reassembly import MAX_HELD, Arrival, Assembler
 from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader
@@ -26,7 +27,7 @@ _HELLO_SIZE = 11
 _ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
-class Place(NamedTuple):
+class Place(Struct, frozen=True, gc=False):
     """Where a segment lies in its stream, and which frame brought it."""
 
     offset: int
@@ -34,10 +35,10 @@ class Place(NamedTuple):
     frame: int
 
 
-class Piece(NamedTuple):
-    """A record, and the packet that completed it (application data: that began it)."""
+class Piece(Struct, frozen=True, gc=False):
+    """Records, and the packet that completed them (application data: that began it)."""
 
-    record: Record
+    records: list[Record]
     frame: int
     time: int
 
@@ -101,6 +102,10 @@ class Half:
             self._settle()
         return pieces
 
+    def has_passed(self, sequence: int) -> bool:
+        """Whether bytes at this sequence number were delivered before."""
+        return self.assembler.started and self.assembler.offset(sequence) < self.assembler.position
+
     def renewed(self) -> Half:
         """A half that begins anew within the same conversation."""
         half = Half()
@@ -132,37 +137,36 @@ class Half:
 
     def _lose(self, size: int, frame: int, time: int) -> list[Piece]:
         if self.mode == TLS:
-            return [Piece(record, frame, time) for record in self.reader.lost(size)]
+            return [Piece(self.reader.lost(size), frame, time)]
         if self._opening:
             self._settle()
         self._tail = b""
         return []
 
     def _arrive(self, arrival: Arrival) -> list[Piece]:
+        data, offset, frame = arrival.data, arrival.offset, arrival.frame
         if len(self.arrivals) < MAX_ARRIVALS:
-            self.arrivals.append(Place(arrival.offset, arrival.size, arrival.frame))
-        pieces = self._read(arrival)
-        cut = arrival.size - len(arrival.data)
-        if cut > 0:
-            where = arrival.offset + len(arrival.data)
-            self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
-            pieces += self._lose(cut, arrival.frame, arrival.time)
-        return pieces
-
-    def _read(self, arrival: Arrival) -> list[Piece]:
-        data = arrival.data
+            self.arrivals.append(Place(offset, arrival.size, frame))
         if self.mode == TLS:
             records = self.reader.feed(data)
-        elif self.mode == OPENING:
-            self._opening += data
-            records = self._open(arrival.offset + len(data))
-        elif self.mode == PLAIN:
-            records = self._seek(arrival)
+            if self.reader.astray is not None and self.reader.astray >= offset:
+                self.trouble("malformed_record", "no record header here", frame, self.reader.astray)
         else:
-            return []
-        if self.reader.astray is not None and self.reader.astray >= arrival.offset:
-            self.trouble("malformed_record", "no record header here", arrival.frame, self.reader.astray)
-        return [Piece(record, arrival.frame, arrival.time) for record in records]
+            records = self._begin(arrival)
+        pieces = [Piece(records, frame, arrival.time)] if records else []
+        cut = arrival.size - len(data)
+        if cut:
+            where = offset + len(data)
+            self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
+            pieces += self._lose(cut, frame, arrival.time)
+        return pieces
+
+    def _begin(self, arrival: Arrival) -> list[Record]:
+        """Take bytes of a stream that is not TLS so far; return the records with which it becomes so."""
+        if self.mode == OPENING:
+            self._opening += arrival.data
+            return self._open(arrival.offset + len(arrival.data))
+        return self._seek(arrival) if self.mode == PLAIN else []
 
     def _open(self, position: int) -> list[Record]:
         """Judge the first bytes; return the records among them."""
@@ -175,7 +179,7 @@ class Half:
             found = self._find(data)
             if found:
                 self._opening.clear()
-                return self._begin(start, data, found)
+                return self._turn(start, data, found)
             self._settle()
             return []
         self._opening.clear()
@@ -203,7 +207,7 @@ class Half:
         """Look for the beginning of TLS in what is not TLS so far."""
         data = self._tail + arrival.data
         if found := self._find(data):
-            return self._begin(arrival.offset - len(self._tail), data, found)
+            return self._turn(arrival.offset - len(self._tail), data, found)
         self._tail = data[-_HELLO_SIZE:]
         self.before = _ends(self.before + arrival.data)
         return []
@@ -211,7 +215,7 @@ class Half:
     def _find(self, data: bytes) -> re.Match[bytes] | None:
         return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
 
-    def _begin(self, offset: int, data: bytes, found: re.Match[bytes]) -> list[Record]:
+    def _turn(self, offset: int, data: bytes, found: re.Match[bytes]) -> list[Record]:
         """Let TLS begin within `data`, whose first byte stands at `offset`."""
         self.mode = TLS
         old = len(self._tail) - found.start()

@@ -11,14 +11,13 @@ from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
 from tlsdissect.transcript.connection import ClientHello, HelloRetryRequest, ServerHello
-from tlsdissect.transcript.naming import Decoded, extension, text
+from tlsdissect.transcript.naming import Decoded, Teller, text
 
 if TYPE_CHECKING:
     from msgspec import Struct
 
     from tlsdissect.tls.client_hello import Extension as WireExtension
     from tlsdissect.tls.client_hello import Ssl2ClientHello
-    from tlsdissect.tls.extensions import Table
     from tlsdissect.transcript.half import Half
     from tlsdissect.transcript.transcript import Answer, Item, Offer, Retry
 
@@ -37,9 +36,12 @@ class Told(NamedTuple):
         return getattr(self.bodies.get(number), field, None)
 
 
-def tell(table: Table, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Told:
+_FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = Teller(FROM_CLIENT), Teller(FROM_SERVER), Teller(FROM_RETRY)
+
+
+def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Told:
     """Decode the extensions of a hello; what is malformed is a trouble of its half."""
-    decoded = tuple([extension(table, sent) for sent in extensions or ()])
+    decoded = tuple([teller.tell(sent) for sent in extensions or ()])
     bodies: dict[int, Struct | None] = {}
     for one in decoded:
         if one.error is not None:
@@ -52,13 +54,13 @@ def tell(table: Table, extensions: tuple[WireExtension, ...] | None, half: Half,
 def client_extensions(offer: Offer, half: Half) -> Told:
     """The extensions of a ClientHello."""
     hello = offer.hello
-    return tell(FROM_CLIENT, hello.extensions if isinstance(hello, WireClientHello) else None, half, offer.item)
+    return tell(_FROM_CLIENT, hello.extensions if isinstance(hello, WireClientHello) else None, half, offer.item)
 
 
 def server_extensions(answer: Answer, half: Half) -> Told:
     """The extensions of a ServerHello."""
     hello = answer.hello
-    return tell(FROM_SERVER, hello.extensions if isinstance(hello, WireServerHello) else None, half, answer.item)
+    return tell(_FROM_SERVER, hello.extensions if isinstance(hello, WireServerHello) else None, half, answer.item)
 
 
 def client_hello(offer: Offer, told: Told, segments: int) -> ClientHello:
@@ -135,7 +137,7 @@ def server_hello(answer: Answer, told: Told) -> ServerHello:
 
 def hello_retry_request(retry: Retry, half: Half) -> HelloRetryRequest:
     """What a HelloRetryRequest asks for."""
-    told = tell(FROM_RETRY, retry.hello.extensions, half, retry.item)
+    told = tell(_FROM_RETRY, retry.hello.extensions, half, retry.item)
     group = told.get(Type.KEY_SHARE, "selected_group") or told.get(Type.KEY_SHARE_OLD, "selected_group")
     cookie = told.get(Type.COOKIE, "cookie")
     return HelloRetryRequest(

@@ -40,46 +40,31 @@ def text(data: bytes) -> str:
     return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
 
 
-def extension(table: Table, sent: WireExtension) -> Decoded:
-    """Tell an extension, by the table of the message that it stands in."""
-    number, data = sent.extension_type, sent.extension_data
-    if len(data) > CACHED_BODY_SIZE or number in NEVER_REPEATED:
-        return _extension(table, number, data)
-    return _repeated(_Once(table), number, data)
-
-
-class _Once:
-    """A table as a key of a cache: it is what it is, whatever stands in it."""
-
-    __slots__ = ("table",)
+class Teller:
+    """Tells the extensions of one kind of message; what repeats is told once."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self._table = table
+        self._again = lru_cache(maxsize=CACHED_BODIES)(self._tell)
 
-    def __hash__(self) -> int:
-        return id(self.table)
+    def tell(self, sent: WireExtension) -> Decoded:
+        """Tell an extension."""
+        number, data = sent.extension_type, sent.extension_data
+        if len(data) > CACHED_BODY_SIZE or number in NEVER_REPEATED:
+            return self._tell(number, data)
+        return self._again(number, data)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Once) and self.table is other.table
-
-
-@lru_cache(maxsize=CACHED_BODIES)
-def _repeated(once: _Once, number: int, data: bytes) -> Decoded:
-    return _extension(once.table, number, data)
-
-
-def _extension(table: Table, number: int, data: bytes) -> Decoded:
-    common = {"type": Registry.EXTENSIONS.names[number], "code": number, "bytes": len(data)}
-    body, error = None, None
-    try:
-        body = decode(table, number, data)
-    except WireError as caught:
-        error = caught
-    if body is None:
-        return Decoded(Extension(**common), None, error)
-    kind, fields = _fact(type(body))
-    told = {shown: tell(getattr(body, name)) for shown, name, tell in fields}
-    return Decoded(kind(**common, **told), body, error)
+    def _tell(self, number: int, data: bytes) -> Decoded:
+        name, size = Registry.EXTENSIONS.names[number], len(data)
+        try:
+            body = decode(self._table, number, data)
+        except WireError as error:
+            return Decoded(Extension(type=name, code=number, bytes=size), None, error)
+        if body is None:
+            return Decoded(Extension(type=name, code=number, bytes=size), None, None)
+        kind, fields = _fact(type(body))
+        told = {shown: tell(getattr(body, field)) for shown, field, tell in fields}
+        return Decoded(kind(type=name, code=number, bytes=size, **told), body, None)
 
 
 @cache

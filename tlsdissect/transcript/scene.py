@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import CHANGE_CIPHER_SPEC, HANDSHAKE
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracker import Tracker
     from tlsdissect.transcript.transcript import Item
 
+_WHOLE_FLIGHT = frozenset(
+    (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
+)
+
 NOTHING = Told((), {})
 
 
-class Scene(NamedTuple):
+class Scene(Struct, frozen=True, gc=False):
     """Both sides of a TLS connection."""
 
     script: Script
@@ -29,6 +35,12 @@ class Scene(NamedTuple):
     """The client's, the server's."""
     items: tuple[list[Item], list[Item]]
     """What the client said, what the server said."""
+    said: tuple[dict[int, Item], dict[int, Item]]
+    """The client's and the server's first handshake message of each type in the clear."""
+    changes: list[Item | None]
+    """Each side's first ChangeCipherSpec."""
+    sealed: list[Item | None]
+    """Each side's first encrypted handshake record: in TLS 1.2 and older its Finished."""
     asked: Told
     """Extensions of the ClientHello."""
     answered: Told
@@ -42,19 +54,22 @@ class Scene(NamedTuple):
         """Name the sides of a conversation."""
         script = tracker.script
         halves = tracker.halves[client], tracker.halves[1 - client]
-        said: tuple[list[Item], list[Item]] = ([], [])
+        items: tuple[list[Item], list[Item]] = ([], [])
+        said: tuple[dict[int, Item], dict[int, Item]] = ({}, {})
+        changes: list[Item | None] = [None, None]
+        sealed: list[Item | None] = [None, None]
         for item in script.items:
-            said[item.sender != client].append(item)
-        return cls(
-            script=script,
-            client=client,
-            halves=halves,
-            items=said,
-            asked=client_extensions(script.offer, halves[0]) if script.offer else NOTHING,
-            answered=server_extensions(script.answer, halves[1]) if script.answer else NOTHING,
-            shape=shape(script),
-            tracker=tracker,
-        )
+            side = item.sender ^ client
+            items[side].append(item)
+            if item.handshake_type is not None:
+                said[side].setdefault(item.handshake_type, item)
+            elif item.content_type == CHANGE_CIPHER_SPEC:
+                changes[side] = changes[side] or item
+            elif item.content_type == HANDSHAKE:
+                sealed[side] = sealed[side] or item
+        asked = client_extensions(script.offer, halves[0]) if script.offer else NOTHING
+        answered = server_extensions(script.answer, halves[1]) if script.answer else NOTHING
+        return cls(script, client, halves, items, said, changes, sealed, asked, answered, shape(script), tracker)
 
     def side(self, sender: int) -> Side:
         """The name of a side."""
@@ -62,18 +77,15 @@ class Scene(NamedTuple):
 
     def message(self, side: int, kind: HandshakeType) -> Item | None:
         """The first handshake message of a type that a side (0: client, 1: server) sent in the clear."""
-        for item in self.items[side]:
-            if item.handshake_type == kind:
-                return item
-        return None
+        return self.said[side].get(kind)
 
     def change(self, side: int) -> Item | None:
         """A side's first ChangeCipherSpec."""
-        return next((item for item in self.items[side] if item.content_type == CHANGE_CIPHER_SPEC), None)
+        return self.changes[side]
 
     def finished(self, side: int) -> Item | None:
         """What ends the handshake on a side: the first encrypted handshake record of TLS 1.2 and older."""
-        return next((item for item in self.items[side] if item.content_type == HANDSHAKE and item.encrypted), None)
+        return self.sealed[side]
 
     @property
     def cipher_suite(self) -> int | None:
@@ -84,8 +96,7 @@ class Scene(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether a server of TLS 1.2 or older answered with a whole flight, and so resumed nothing."""
-        kinds = (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
-        return any(item.handshake_type in kinds for item in self.items[1])
+        return not _WHOLE_FLIGHT.isdisjoint(self.said[1])
 
     @property
     def server_is_whole(self) -> bool:

@@ -16,20 +16,39 @@ from tlsdissect.transcript.versions import is_tls13, offers_tls13, selected_vers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tlsdissect.tls.record import Record
     from tlsdissect.transcript.half import Half, Piece
 
 T = TypeVar("T")
 
 MAX_PROTECTED = 256
 """Protected records of TLS 1.3 that are noted of each side."""
+MAX_ALERTS = 8
+"""Bytes of an alert record in the clear, which may hold several alerts; a longer one is encrypted."""
 MAX_ITEMS = 4096
 """Messages of one conversation that are noted."""
+
+
+_HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST))
 
 
 class Script:
     """Messages in order, and the hellos among them."""
 
-    __slots__ = ("answer", "first_data", "items", "limited", "offer", "protected", "retry", "sealed", "version")
+    __slots__ = (
+        "answer",
+        "client",
+        "first_data",
+        "items",
+        "limited",
+        "offer",
+        "protected",
+        "replied",
+        "retry",
+        "sealed",
+        "tls13",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.items: list[Item] = []
@@ -38,8 +57,14 @@ class Script:
         self.answer: Answer | None = None
         """The first ServerHello that is no HelloRetryRequest."""
         self.retry: Retry | None = None
+        self.client: int | None = None
+        """Who sends the ClientHello; None: no hello was seen, this is no TLS connection."""
         self.version: int | None = None
         """What the server chose."""
+        self.tls13 = False
+        """Whether it chose TLS 1.3, one of its drafts or experiments."""
+        self.replied = False
+        """Whether in TLS 1.3 a protected record of the server came after one of the client."""
         self.first_data: list[Moment | None] = [None, None]
         """The packets in which each side's first record of application data begins."""
         self.protected = [0, 0]
@@ -49,45 +74,35 @@ class Script:
         self.limited = False
         """More was said than is noted."""
 
-    @property
-    def client(self) -> int | None:
-        """Who sends the ClientHello; None: no hello was seen, this is no TLS connection."""
-        if self.offer is not None:
-            return self.offer.item.sender
-        answer = self.answer or self.retry
-        return None if answer is None else 1 - answer.item.sender
-
-    @property
-    def tls13(self) -> bool:
-        """Whether the server chose TLS 1.3, one of its drafts or experiments."""
-        return self.retry is not None if self.version is None else is_tls13(self.version)
-
     def sort(self) -> None:
         """Put the messages in the order of the frames that completed them."""
         self.items.sort(key=attrgetter("frame"))
 
     def take(self, sender: int, half: Half, piece: Piece, acknowledgement: int | None) -> None:
-        """Note what a record says; `acknowledgement` is that of the packet which brought it."""
-        record = piece.record
-        half.last = record
-        if record.content_type == APPLICATION_DATA:
-            self._application_data(sender, piece, acknowledgement)
-        elif record.content_type == HANDSHAKE:
-            self._handshake(sender, half, piece)
-        elif record.content_type == ALERT:
-            self._alerts(sender, half, piece)
-        elif record.content_type == CHANGE_CIPHER_SPEC:
-            half.changed += 1
-            self._note(sender, piece, record.length)
-        elif record.content_type == SSL2:
-            self._ssl2(sender, half, piece)
+        """Note what records say; `acknowledgement` is that of the packet which brought them."""
+        frame, time = piece.frame, piece.time
+        for record in piece.records:
+            content_type = record.content_type
+            if content_type == HANDSHAKE:
+                self._handshake(sender, half, record, frame, time)
+            elif content_type == APPLICATION_DATA:
+                self._application_data(sender, record, frame, time, acknowledgement)
+            elif content_type == CHANGE_CIPHER_SPEC:
+                half.changed += 1
+                self._note(sender, record, frame, time)
+            elif content_type == ALERT:
+                self._alerts(sender, half, record, frame, time)
+            elif content_type == SSL2:
+                self._ssl2(sender, half, record, frame, time)
+        if piece.records:
+            half.last = piece.records[-1]
 
-    def _note(self, sender: int, piece: Piece, size: int, body: bytes = b"", *, encrypted: bool = False) -> None:
-        record = piece.record
-        end = record.start + 5 + record.length
-        self._keep(
-            Item(sender, record.content_type, None, size, body, piece.frame, piece.time, record.start, end, encrypted)
-        )
+    def _note(
+        self, sender: int, record: Record, frame: int, time: int, body: bytes = b"", *, encrypted: bool = False
+    ) -> None:
+        """Note a record that is no handshake message in the clear."""
+        kind, size, start = record.content_type, record.length, record.start
+        self._keep(Item(sender, kind, None, size, body, frame, time, start, start + 5 + size, encrypted))
 
     def _keep(self, item: Item) -> None:
         if len(self.items) < MAX_ITEMS:
@@ -95,44 +110,45 @@ class Script:
         else:
             self.limited = True
 
-    def _application_data(self, sender: int, piece: Piece, acknowledgement: int | None) -> None:
+    def _application_data(
+        self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None
+    ) -> None:
         if self.first_data[sender] is None:
-            self.first_data[sender] = Moment(piece.frame, piece.time, acknowledgement)
+            self.first_data[sender] = Moment(frame, time, acknowledgement)
         if self.version is not None and not self.tls13:
             return
         self.protected[sender] += 1
+        self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
         if self.protected[sender] <= MAX_PROTECTED:
-            self._note(sender, piece, piece.record.length, encrypted=True)
+            self._note(sender, record, frame, time, encrypted=True)
 
-    def _alerts(self, sender: int, half: Half, piece: Piece) -> None:
-        record = piece.record
+    def _alerts(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         body = record.fragment or b""
-        if (half.changed and not self.tls13) or len(body) % 2 or len(body) > 8 or not body:
-            self._note(sender, piece, record.length, encrypted=True)
+        if (half.changed and not self.tls13) or len(body) % 2 or len(body) > MAX_ALERTS or not body:
+            self._note(sender, record, frame, time, encrypted=True)
             return
         for at in range(0, len(body), 2):
-            self._note(sender, piece, record.length, body[at : at + 2])
+            self._note(sender, record, frame, time, body[at : at + 2])
 
-    def _handshake(self, sender: int, half: Half, piece: Piece) -> None:
-        record = piece.record
-        if record.fragment is None:
+    def _handshake(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
+        fragment = record.fragment
+        if fragment is None:
             if half.joiner.drop() or not half.changed:
-                half.trouble("gap", "a handshake message has bytes missing", piece.frame, record.start)
+                half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
             return
-        if half.changed and not self._is_clear(half, record.fragment):
+        if half.changed and not self._is_clear(half, fragment):
             self.sealed[sender] = True
-            self._note(sender, piece, record.length, encrypted=True)
+            self._note(sender, record, frame, time, encrypted=True)
             return
         end = record.start + 5 + record.length
-        for message in half.joiner.feed(record.fragment, record.start):
-            kind, body, start = message
-            item = Item(sender, HANDSHAKE, kind, len(body), body, piece.frame, piece.time, start, end, False)
+        for message in half.joiner.feed(fragment, record.start):
+            kind, body = message.handshake_type, message.body
+            item = Item(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(item)
-            self._hello(half, item)
+            if kind in _HELLOS:
+                self._hello(half, item)
         if half.joiner.malformed is not None:
-            half.trouble(
-                "malformed_message", "a handshake message states too great a length", piece.frame, record.start
-            )
+            half.trouble("malformed_message", "a handshake message states too great a length", frame, record.start)
             half.joiner.malformed = None
 
     def _is_clear(self, half: Half, fragment: bytes) -> bool:
@@ -155,9 +171,17 @@ class Script:
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, self._read(half, item, ServerHello.read))
             elif item.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.retry is None:
-                self.retry = Retry(item, self._read(half, item, HelloRetryRequest.read))
+                self.retry, self.tls13 = Retry(item, self._read(half, item, HelloRetryRequest.read)), True
         except WireError as error:
             half.trouble("malformed_message", str(error), item.frame, item.start)
+        self._name_client()
+
+    def _name_client(self) -> None:
+        answer = self.answer or self.retry
+        if self.offer is not None:
+            self.client = self.offer.item.sender
+        elif answer is not None:
+            self.client = 1 - answer.item.sender
 
     def _client_hello(self, half: Half, item: Item) -> ClientHello:
         try:
@@ -169,8 +193,9 @@ class Script:
         if not hello.is_hello_retry_request:
             self.answer = Answer(item, hello)
             self.version = selected_version(hello)
+            self.tls13 = is_tls13(self.version)
         elif self.retry is None:
-            self.retry = Retry(item, hello)
+            self.retry, self.tls13 = Retry(item, hello), True
 
     def _read(self, half: Half, item: Item, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""
@@ -179,15 +204,12 @@ class Script:
             half.trouble("malformed_message", str(flaw), item.frame, item.start)
         return value
 
-    def _ssl2(self, sender: int, half: Half, piece: Piece) -> None:
+    def _ssl2(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         """Read a hello of SSL 2.0; what follows a SERVER-HELLO is of SSL 2.0 too, and nobody reads it."""
-        record = piece.record
         body = record.fragment or b""
         kind = HandshakeType.CLIENT_HELLO if body[0] == 1 else HandshakeType.SERVER_HELLO
         end = record.start + 2 + record.length
-        item = Item(
-            sender, SSL2, kind, record.length, body, piece.frame, piece.time, record.start, end, encrypted=False
-        )
+        item = Item(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
         self._keep(item)
         try:
             if kind == HandshakeType.CLIENT_HELLO and self.offer is None:
@@ -197,3 +219,4 @@ class Script:
                 self.answer, self.version = Answer(item, answer), answer.server_version
         except WireError as error:
             half.trouble("malformed_message", str(error), item.frame, item.start)
+        self._name_client()

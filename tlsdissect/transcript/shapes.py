@@ -93,6 +93,8 @@ def is_decided(script: Script) -> bool:
     """Whether the handshake is over, one way or the other, so that its packets need no longer be followed."""
     if not script.tls13:
         return script.sealed[0] and script.sealed[1]
+    if not script.replied:
+        return False
     seen = shape(script)
     if seen is None or seen.reply is None or not seen.exact:
         return False

@@ -61,7 +61,10 @@ class Tracker:
                 self._acknowledge(sender, flags, acknowledgement, time)
             if length:
                 chunk = data[payload : payload + captured]
-                self._payload(sender, chunk, length, sequence, acknowledgement, frame, time)
+                if self.script.client is None or self.state == DONE:
+                    self._payload(sender, chunk, length, sequence, acknowledgement, frame, time)
+                else:
+                    self._read(sender, chunk, length, sequence, acknowledgement, frame, time)
             if self._fins and self._is_closed():
                 self.state = CLOSED
                 break
@@ -76,15 +79,28 @@ class Tracker:
             if len(chunk) == length and ends_with_alert(chunk):
                 half.tail_end = (sequence + length) & 0xFFFFFFFF
             return
-        if (self.state == WATCH or half.mode == PLAIN) and self.script.client is None:
+        # A hello that takes the place of bytes already seen is not put in order: it begins anew.
+        if self.state == WATCH or (half.mode == PLAIN and half.has_passed(sequence)):
             if starts_with_hello(chunk):
-                half = self._wake(sender, sequence)
+                self._wake(sender, sequence)
             elif self.state == WATCH:
                 return
+        self._read(sender, chunk, length, sequence, acknowledgement, frame, time)
+        if self.script.client is None:
+            self._seek()
+
+    def _read(
+        self, sender: int, chunk: memoryview, length: int, sequence: int, acknowledgement: int, frame: int, time: int
+    ) -> None:
+        """Read a packet's payload for the records that it completes."""
+        half, script = self.halves[sender], self.script
         pieces = half.segment(sequence, bytes(chunk), length, frame, time)
+        if not pieces:
+            return
         for piece in pieces:
-            self.script.take(sender, half, piece, acknowledgement)
-        self._decide(news=bool(pieces))
+            script.take(sender, half, piece, acknowledgement)
+        if self.state == FOLLOW and script.client is not None:
+            self._decide()
 
     def _is_closed(self) -> bool:
         """Whether both sides have said all that they will."""
@@ -158,29 +174,26 @@ class Tracker:
         said = self.before or (self.halves[0].said, self.halves[1].said)
         return Sleeper(tuple(self.tcp), self.opened, (said[0][:SAID_BYTES], said[1][:SAID_BYTES]))
 
-    def _wake(self, sender: int, sequence: int) -> Half:
+    def _wake(self, sender: int, sequence: int) -> None:
         """Follow again a conversation that was not TLS so far: here it begins."""
         mine, other = self.halves
         self.before = (mine.said, other.said) if self.before is None else self.before
         self.halves = (mine.renewed(), other.renewed())
         self.halves[sender].assembler.start(sequence)
         self.state = FOLLOW
-        return self.halves[sender]
 
-    def _decide(self, *, news: bool) -> None:
-        """See what matters from now on; `news`: a record was read just now."""
-        payload = self.halves[0].payload + self.halves[1].payload
-        if self.script.client is None:
-            self._seek(payload)
-        elif news and self.state == FOLLOW:
-            self.halves[0].seeking = self.halves[1].seeking = True
-            if is_decided(self.script):
-                self.state = DONE if self.script.tls13 else RECORDS
-            elif payload > FOLLOWED_BYTES or max(self.script.protected) > MAX_PROTECTED:
-                self.state = RECORDS
+    def _decide(self) -> None:
+        """See what matters from now on, after a record was read."""
+        halves, script = self.halves, self.script
+        halves[0].seeking = halves[1].seeking = True
+        if is_decided(script):
+            self.state = DONE if script.tls13 else RECORDS
+        elif halves[0].payload + halves[1].payload > FOLLOWED_BYTES or max(script.protected) > MAX_PROTECTED:
+            self.state = RECORDS
 
-    def _seek(self, payload: int) -> None:
+    def _seek(self) -> None:
         """See whether this may still become TLS."""
+        payload = self.halves[0].payload + self.halves[1].payload
         modes = (self.halves[0].mode, self.halves[1].mode)
         if TLS in modes:
             for other in self.halves:

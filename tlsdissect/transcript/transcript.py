@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
     from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 
 
-class Item(NamedTuple):
+class Item(Struct, frozen=True, gc=False):
     """A handshake message, ChangeCipherSpec, alert, or record that nobody can read."""
 
     sender: int
@@ -28,28 +30,28 @@ class Item(NamedTuple):
     encrypted: bool
 
 
-class Offer(NamedTuple):
+class Offer(Struct, frozen=True):
     """A ClientHello with what it says, as far as it could be read."""
 
     item: Item
     hello: ClientHello | Ssl2ClientHello
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True):
     """A ServerHello with what it says, as far as it could be read."""
 
     item: Item
     hello: ServerHello | Ssl2ServerHello
 
 
-class Retry(NamedTuple):
+class Retry(Struct, frozen=True):
     """A HelloRetryRequest with what it says, as far as it could be read."""
 
     item: Item
     hello: ServerHello | HelloRetryRequest
 
 
-class Moment(NamedTuple):
+class Moment(Struct, frozen=True, gc=False):
     """A packet of interest."""
 
     frame: int
@@ -57,7 +59,7 @@ class Moment(NamedTuple):
     acknowledgement: int
 
 
-class Signal(NamedTuple):
+class Signal(Struct, frozen=True, gc=False):
     """A FIN or RST."""
 
     frame: int
@@ -66,7 +68,7 @@ class Signal(NamedTuple):
     """Sequence number behind the last byte that its side sent."""
 
 
-class Trouble(NamedTuple):
+class Trouble(Struct, frozen=True, gc=False):
     """Something that could not be read, and where."""
 
     code: str

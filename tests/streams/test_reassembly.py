@@ -1,0 +1,86 @@
+"""A stream comes out whole, however its segments came in."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlsdissect.streams.reassembly import MAX_HELD, Assembler
+
+STREAM = bytes(range(256)) * 3
+
+
+@st.composite
+def segments(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Cuts of the stream that cover it, with others that repeat and overlap, in any order."""
+    cuts = sorted(draw(st.sets(st.integers(1, len(STREAM) - 1), max_size=12)) | {0, len(STREAM)})
+    cover = list(itertools.pairwise(cuts))
+    ends = st.integers(0, len(STREAM))
+    more = draw(st.lists(st.tuples(ends, ends).map(lambda pair: (min(pair), max(pair))), max_size=6))
+    return draw(st.permutations(cover + [(a, b) for a, b in more if a < b]))
+
+
+@given(segments(), st.integers(0, 2**32 - 1))
+def test_any_order_gives_the_stream(cuts: list[tuple[int, int]], first: int) -> None:
+    assembler = Assembler()
+    assembler.start(first)
+    out = b""
+    for number, (start, end) in enumerate(cuts, 1):
+        for arrival in assembler.feed((first + start) % 2**32, STREAM[start:end], end - start, number, number):
+            assert arrival.offset == len(out)
+            assert arrival.frame == number
+            out += arrival.data
+    assert out == STREAM
+    assert assembler.held_bytes == 0
+    assert not assembler.holds
+
+
+def test_a_hole_that_is_given_up_is_told_with_its_size() -> None:
+    assembler = Assembler()
+    assembler.start(100)
+    assert assembler.feed(110, b"later", 5, 1, 1) == ()
+    assert assembler.feed(115, b"still", 5, 2, 2) == ()
+    hole, arrivals = assembler.give_up()
+    assert hole == 10
+    assert [(a.offset, a.data, a.frame) for a in arrivals] == [(10, b"later", 1), (15, b"still", 2)]
+    assert not assembler.holds
+
+
+def test_what_a_hole_held_up_is_as_late_as_what_fills_it() -> None:
+    assembler = Assembler()
+    assembler.start(0)
+    assembler.feed(3, b"def", 3, 1, 10)
+    filled = assembler.feed(0, b"abc", 3, 2, 20)
+    assert [(a.data, a.frame, a.time) for a in filled] == [(b"abc", 2, 20), (b"def", 2, 20)]
+
+
+def test_the_first_copy_of_a_byte_counts() -> None:
+    assembler = Assembler()
+    assembler.start(0)
+    first = assembler.feed(0, b"abcd", 4, 1, 1)
+    again = assembler.feed(2, b"XXef", 4, 2, 2)
+    assert [a.data for a in first + again] == [b"abcd", b"ef"]
+
+
+def test_a_segment_that_the_capture_cut_keeps_its_place() -> None:
+    assembler = Assembler()
+    assembler.start(0)
+    cut = assembler.feed(0, b"ab", 10, 1, 1)
+    after = assembler.feed(10, b"cd", 2, 2, 2)
+    assert (cut[0].data, cut[0].end, after[0].offset) == (b"ab", 10, 10)
+
+
+def test_sequence_numbers_wrap_again_and_again() -> None:
+    assembler = Assembler()
+    assembler.start(0)
+    step = 1 << 30
+    for turn in range(9):
+        assert assembler.offset(turn * step % 2**32) == turn * step
+        assembler.skip_to((turn + 1) * step % 2**32)
+    assert assembler.position == 9 * step
+
+
+def test_the_limit_is_what_it_says() -> None:
+    assert MAX_HELD == 1_048_576
