@@ -149,6 +149,9 @@ def _segments(scene: Scene) -> int:
 
 def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
     """What was spoken before TLS, and who was asked for."""
+    carrier = scene.halves[0].carrier or scene.halves[1].carrier
+    if carrier is not None:
+        return carrier, None
     offer, arrivals = scene.script.offer, scene.halves[1].arrivals
     before = scene.tracker.before or (scene.tracker.halves[0].before, scene.tracker.halves[1].before)
     client, server = before[scene.client], before[1 - scene.client]

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tlsdissect.streams.reassembly import MAX_HELD, Arrival, Assembler
 from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader
+from tlsdissect.transcript.framing import Framing, framing
 from tlsdissect.transcript.opening import Opening, judge
 from tlsdissect.transcript.transcript import Signal, Trouble
 
@@ -47,8 +48,9 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed", "fin", "gaps", "joiner", "last",
-        "mode", "payload", "reader", "rst", "seeking", "seen", "tail_end", "troubles",
+        "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed",
+        "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking", "seen", "tail_end",
+        "troubles",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,6 +80,9 @@ class Half:
         self.rst: Signal | None = None
         self.troubles: list[Trouble] = []
         self._opening = bytearray()
+        self._framing: Framing | None = None
+        self._inside = 0
+        """Bytes that the framing has given so far."""
         self._tail = b""
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
@@ -101,6 +106,11 @@ class Half:
         if self.mode == OPENING:
             self._settle()
         return pieces
+
+    @property
+    def carrier(self) -> str | None:
+        """The protocol in whose packets TLS is carried: where a record stands is then not where its bytes are."""
+        return None if self._framing is None else self._framing.name
 
     def has_passed(self, sequence: int) -> bool:
         """Whether bytes at this sequence number were delivered before."""
@@ -144,6 +154,8 @@ class Half:
         return []
 
     def _arrive(self, arrival: Arrival) -> list[Piece]:
+        if self._framing is not None:
+            arrival = self._unwrapped(arrival, self._framing)
         data, offset, frame = arrival.data, arrival.offset, arrival.frame
         if len(self.arrivals) < MAX_ARRIVALS:
             self.arrivals.append(Place(offset, arrival.size, frame))
@@ -161,6 +173,12 @@ class Half:
             pieces += self._lose(cut, frame, arrival.time)
         return pieces
 
+    def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
+        """What a segment carries, at its place in the stream that is carried; a hole breaks that stream off."""
+        data = framing.unwrap(arrival.data)
+        offset, self._inside = self._inside, self._inside + len(data)
+        return Arrival(offset, data, len(data), arrival.frame, arrival.time)
+
     def _begin(self, arrival: Arrival) -> list[Record]:
         """Take bytes of a stream that is not TLS so far; return the records with which it becomes so."""
         if self.mode == OPENING:
@@ -176,12 +194,7 @@ class Half:
         if verdict == Opening.UNDECIDED:
             return []
         if verdict == Opening.OTHER:
-            found = self._find(data)
-            if found:
-                self._opening.clear()
-                return self._turn(start, data, found)
-            self._settle()
-            return []
+            return self._other(start, data)
         self._opening.clear()
         self.mode = TLS
         if verdict == Opening.RECORDS:
@@ -190,6 +203,19 @@ class Half:
         size = int.from_bytes(data[:2], "big") & 0x7FFF
         self.reader.start(start + 2 + size)
         return [Record(SSL2, 2, size, start, data[2 : 2 + size]), *self.reader.feed(data[2 + size :])]
+
+    def _other(self, start: int, data: bytes) -> list[Record]:
+        """Take the first bytes for something else than TLS, in which TLS may already have begun."""
+        self._framing = framing(data)
+        if self._framing is not None:
+            data, start = self._framing.unwrap(data), 0
+            self._inside = len(data)
+        found = self._find(data)
+        if found:
+            self._opening.clear()
+            return self._turn(start, data, found)
+        self._settle()
+        return []
 
     @property
     def said(self) -> bytes:

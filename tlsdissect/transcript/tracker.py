@@ -124,7 +124,7 @@ class Tracker:
     def next_record(self, sender: int) -> tuple[int, int] | None:
         """Sequence numbers of the next byte expected of a side and of its next record header; None: out of step."""
         half = self.halves[sender]
-        if half.mode != TLS or half.reader.astray is not None or half.assembler.holds:
+        if half.mode != TLS or half.carrier or half.reader.astray is not None or half.assembler.holds:
             return None
         position = half.assembler.position
         return half.assembler.sequence(position), half.assembler.sequence(position + half.reader.skip)
@@ -199,8 +199,8 @@ class Tracker:
             for other in self.halves:
                 other.seeking = True
             hopeful = payload <= UPGRADE_BYTES
-        elif modes == (OPENING, OPENING):
-            hopeful = True
+        elif modes == (OPENING, OPENING) or any(half.carrier for half in self.halves):
+            hopeful = payload <= UPGRADE_BYTES
         else:
             hopeful = payload <= UPGRADE_BYTES and may_upgrade(self.halves[0].said, self.halves[1].said)
         if not hopeful:
