@@ -11,7 +11,8 @@ from tlsdissect.capture import CaptureError, open_capture
 from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
-from tlsdissect.streams.flows import FlowTable
+from tlsdissect.streams.flows import DEFAULTS, FlowTable
+from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.transcript.connection import Connection
 from tlsdissect.transcript.facts import connection, with_totals
 from tlsdissect.transcript.tracker import Sleeper, Tracker
@@ -88,11 +89,14 @@ class Reading:
         batch: int = BATCH,
         raw_fingerprints: bool = False,
         share: Share = WHOLE,
+        limits: Limits = DEFAULTS,
     ) -> None:
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
         self._raw = raw_fingerprints
         self._share = share
+        self._limits = limits
+        self._budget = Budget(limits)
         self._open: Capture | None = None
         self._bytes_before = 0
         self.summary = Summary()
@@ -126,7 +130,7 @@ class Reading:
         return self.position, sum(sizes) or None
 
     def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
-        flows, datagrams = FlowTable(self._share), Datagrams()
+        flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
         followed: Followed = {}
         try:
             for packets in capture:
@@ -144,19 +148,24 @@ class Reading:
         index, columns = visit.index, flows.columns
         tracker = followed.get(index)
         if tracker is None:
-            tracker = Tracker()
+            tracker = Tracker(self._budget)
         elif isinstance(tracker, Sleeper):
-            tracker = Tracker.awakened(tracker)
+            tracker = Tracker.awakened(tracker, self._budget)
         elif isinstance(tracker, Connection):
             return
         state = columns.state[index] = visit.lead(tracker, tracker.state)
         if state == CLOSED:
             told = connection(source, columns.totals(index), tracker, raw=self._raw)
+            tracker.release()
             followed.pop(index, None)
             if told is not None:
                 followed[index] = told
         else:
-            followed[index] = tracker.asleep() if state == WATCH else tracker
+            followed[index] = self._asleep(tracker) if state == WATCH else tracker
+
+    def _asleep(self, tracker: Tracker) -> Sleeper:
+        tracker.release()
+        return tracker.asleep()
 
     def _over(
         self, source: str, flows: FlowTable, followed: Followed, ended: list[tuple[int, int]], damage: list[Damage]
@@ -174,6 +183,7 @@ class Reading:
                 hurt for hurt in damage if hurt.frame > totals.first_frame and not flows.columns.is_closed(index)
             ]
             told = connection(source, totals, tracker, touched, raw=self._raw)
+            tracker.release()
             if told is not None:
                 yield due, told
 

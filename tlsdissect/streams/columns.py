@@ -18,10 +18,6 @@ FOLLOW, RECORDS, WATCH, DONE, CLOSED = 0, 1, 2, 3, 4
 """What of a conversation still matters: every packet; those in which a record begins, and how it ends; those that
 begin with a hello; how it ends; nothing."""
 
-CLOSED_AFTER_NS = 60 * 10**9
-"""How long after its close a conversation may still get packets."""
-SILENT_AFTER_NS = 3600 * 10**9
-"""How long a conversation may be silent before it is taken as over."""
 NEVER = int(np.iinfo(np.int64).max)
 OVER = int(np.iinfo(np.int64).min)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture.packets import TCP
-from tlsdissect.streams.columns import CLOSED_AFTER_NS, FIN, NEVER, OVER, RST, SILENT_AFTER_NS, SYN, Columns
+from tlsdissect.streams.columns import FIN, NEVER, OVER, RST, SYN, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
+from tlsdissect.streams.limits import Limits
 from tlsdissect.streams.visits import Rows, Visit, visits
 
 if TYPE_CHECKING:
@@ -25,13 +26,19 @@ if TYPE_CHECKING:
     Indexes = NDArray[np.int64]
 
 
+_NS = 1_000_000_000
+DEFAULTS = Limits()
+
+
 class FlowTable:
     """The TCP conversations of a capture, from their first packet until nothing about them can change.
 
     All are numbered and counted; those of other shares are not looked at.
     """
 
-    def __init__(self, share: Share = WHOLE) -> None:
+    def __init__(self, share: Share = WHOLE, limits: Limits = DEFAULTS) -> None:
+        self._closed_after = int(limits.closed_after * _NS)
+        self._silent_after = int(limits.silent_after * _NS)
         self.columns = Columns()
         self.clock = int(OVER)
         """The latest capture time seen: it never goes back, though packets may."""
@@ -40,15 +47,17 @@ class FlowTable:
         self._directory = Directory(self.columns, share)
 
     def steps(self, packets: Packets) -> Iterator[list[Visit]]:
-        """Take a batch and yield, for each stretch of less than a minute, the conversations to look at.
+        """Take a batch and yield, for each short stretch of time, the conversations to look at.
 
         The caller sets `columns.state` of each before it asks for the next stretch.
         """
         rows = np.flatnonzero(packets.protocol == TCP)
         clock = np.maximum.accumulate(np.maximum(packets.time[rows], self.clock))
+        # Within a stretch so short, no conversation can both begin to wait for its end and reach it.
+        span = max(1, min(self._closed_after, self._silent_after))
         at = 0
         while at < len(rows):
-            end = int(np.searchsorted(clock, clock[at] + CLOSED_AFTER_NS))
+            end = int(np.searchsorted(clock, clock[at] + span))
             self.clock = int(clock[end - 1])
             yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
             at = end
@@ -112,4 +121,4 @@ class FlowTable:
         lower, higher, reset = columns.closing[who].T
         closed = np.minimum(reset, np.maximum(lower, higher))
         ended = closed < NEVER
-        columns.due[who] = np.where(ended, closed + CLOSED_AFTER_NS * ended, clock[last] + SILENT_AFTER_NS)
+        columns.due[who] = np.where(ended, closed + self._closed_after * ended, clock[last] + self._silent_after)

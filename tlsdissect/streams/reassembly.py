@@ -7,9 +7,6 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-MAX_HELD = 1 << 20
-"""Bytes that one direction may hold behind a hole before the hole is taken as lost."""
-
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.streams.reassembly import MAX_HELD, Arrival, Assembler
+from tlsdissect.streams.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader
 from tlsdissect.transcript.framing import Framing, framing
 from tlsdissect.transcript.opening import Opening, judge
 from tlsdissect.transcript.transcript import Signal, Trouble
+
+if TYPE_CHECKING:
+    from tlsdissect.streams.limits import Budget
 
 OPENING, PLAIN, TLS, UNREAD = range(4)
 """A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records; one
@@ -48,12 +52,13 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed",
+        "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed",
         "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking", "seen", "tail_end",
         "troubles",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
@@ -92,9 +97,12 @@ class Half:
         if not assembler.started:
             assembler.start(self._first(sequence))
         pieces: list[Piece] = []
+        held = assembler.held_bytes
         for arrival in assembler.feed(sequence, data, size, frame, time):
             pieces += self._arrive(arrival)
-        while assembler.held_bytes > MAX_HELD:
+        self._budget.used += assembler.held_bytes - held
+        while assembler.holds and (assembler.held_bytes > self._budget.limits.held_bytes or self._budget.spent):
+            self.trouble("limit", "no more bytes are held behind a hole", frame, assembler.position)
             pieces += self._leap()
         return pieces
 
@@ -118,7 +126,7 @@ class Half:
 
     def renewed(self) -> Half:
         """A half that begins anew within the same conversation."""
-        half = Half()
+        half = Half(self._budget)
         half.acked, half.fin, half.rst, half.seen = self.acked, self.fin, self.rst, self.seen
         return half
 
@@ -129,14 +137,16 @@ class Half:
 
     def _first(self, sequence: int) -> int:
         """Where the stream begins: where the other side waits for it, if this segment is near behind that."""
-        if self.acked is not None and (sequence - self.acked) & 0xFFFFFFFF < MAX_HELD:
+        if self.acked is not None and (sequence - self.acked) & 0xFFFFFFFF < self._budget.limits.held_bytes:
             return self.acked
         return sequence
 
     def _leap(self) -> list[Piece]:
         """Go on behind the first hole."""
         start = self.assembler.position
+        held = self.assembler.held_bytes
         hole, arrivals = self.assembler.give_up()
+        self._budget.used += self.assembler.held_bytes - held
         frame, time = arrivals[0].frame, arrivals[0].time
         self.gaps += 1
         self.trouble("gap", f"{hole} bytes are not in the capture", frame, start)

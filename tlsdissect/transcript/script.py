@@ -16,6 +16,7 @@ from tlsdissect.transcript.versions import is_tls13, offers_tls13, selected_vers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tlsdissect.streams.limits import Budget
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.half import Half, Piece
 
@@ -36,21 +37,14 @@ class Script:
     """Messages in order, and the hellos among them."""
 
     __slots__ = (
-        "answer",
-        "client",
-        "first_data",
-        "items",
-        "limited",
-        "offer",
-        "protected",
-        "replied",
-        "retry",
-        "sealed",
-        "tls13",
-        "version",
-    )
+        "_budget", "answer", "client", "first_data", "items", "kept_bytes", "limited", "offer", "protected", "replied",
+        "retry", "sealed", "tls13", "version",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.kept_bytes = 0
+        """Bytes of the messages that are kept."""
         self.items: list[Item] = []
         self.offer: Offer | None = None
         """The first ClientHello."""
@@ -105,10 +99,14 @@ class Script:
         self._keep(Item(sender, kind, None, size, body, frame, time, start, start + 5 + size, encrypted))
 
     def _keep(self, item: Item) -> None:
-        if len(self.items) < MAX_ITEMS:
-            self.items.append(item)
-        else:
+        size = len(item.body)
+        full = self.kept_bytes + size > self._budget.limits.message_bytes or (size and self._budget.spent)
+        if full or len(self.items) >= MAX_ITEMS:
             self.limited = True
+            return
+        self.items.append(item)
+        self.kept_bytes += size
+        self._budget.used += size
 
     def _application_data(
         self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None

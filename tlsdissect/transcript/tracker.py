@@ -15,6 +15,7 @@ from tlsdissect.transcript.upgrade import may_upgrade
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.visits import Row
 
 FOLLOWED_BYTES = 1 << 20
@@ -37,11 +38,12 @@ class Sleeper(NamedTuple):
 class Tracker:
     """The two halves of a conversation, and what they said in the order in which it was seen."""
 
-    __slots__ = ("_fins", "before", "halves", "opened", "script", "state", "tcp")
+    __slots__ = ("_budget", "_fins", "before", "halves", "opened", "script", "state", "tcp")
 
-    def __init__(self) -> None:
-        self.halves = (Half(), Half())
-        self.script = Script()
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.halves = (Half(budget), Half(budget))
+        self.script = Script(budget)
         self.state = FOLLOW
         self._fins = False
         self.tcp: list[int | None] = [None, None, None]
@@ -121,6 +123,10 @@ class Tracker:
         if any(half.gaps for half in self.halves):
             self.script.sort()
 
+    def release(self) -> None:
+        """Give back what was held and kept."""
+        self._budget.used -= self.script.kept_bytes + sum(half.assembler.held_bytes for half in self.halves)
+
     def next_record(self, sender: int) -> tuple[int, int] | None:
         """Sequence numbers of the next byte expected of a side and of its next record header; None: out of step."""
         half = self.halves[sender]
@@ -162,9 +168,9 @@ class Tracker:
             self.tcp[2] = time
 
     @classmethod
-    def awakened(cls, sleeper: Sleeper) -> Tracker:
+    def awakened(cls, sleeper: Sleeper, budget: Budget) -> Tracker:
         """Follow again a conversation that was only watched."""
-        tracker = cls()
+        tracker = cls(budget)
         tracker.state, tracker.before = WATCH, sleeper.said
         tracker.tcp, tracker.opened = list(sleeper.tcp), sleeper.opened
         return tracker

@@ -1,0 +1,35 @@
+"""How much is kept, and for how long: each limit has a name, and what reaches it is told."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True):
+    """The limits of a reading."""
+
+    closed_after: float = 60.0
+    """Seconds of capture time for which a closed conversation may still get packets."""
+    silent_after: float = 3600.0
+    """Seconds of capture time after which a silent conversation is taken as over."""
+    held_bytes: int = 1 << 20
+    """Bytes that one side of a conversation may hold behind a hole before the hole is taken as lost."""
+    message_bytes: int = 4 << 20
+    """Bytes of handshake messages that are kept of one conversation."""
+    total_bytes: int = 256 << 20
+    """Bytes that all conversations together may hold and keep."""
+
+
+class Budget:
+    """What all conversations of a reading hold and keep together."""
+
+    __slots__ = ("limits", "used")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.used = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be held or kept."""
+        return self.used > self.limits.total_bytes
