@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -54,8 +55,11 @@ class Follower(Protocol):
     def next_record(self, sender: int) -> tuple[int, int] | None:
         """Sequence numbers of the next byte expected of a side and of its next record header; None: out of step."""
 
-    def skip_to(self, sender: int, sequence: int) -> None:
-        """Step over bytes, seen in order, in which no record begins."""
+    def plain_record(self, sender: int, data: memoryview, at: int, left: int) -> int:
+        """Size of the record whose header stands here, if it says nothing; 0 if it must be looked at."""
+
+    def skip_to(self, sender: int, position: int, header: int) -> None:
+        """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""
 
 
 class Rows:
@@ -96,6 +100,10 @@ class Rows:
     def whole(self, at: Indexes) -> bool:
         """Whether the capture holds all bytes of these rows."""
         return bool((self._packets.captured[self.rows[at]] == self.length[at]).all())
+
+    def payload_of(self, at: Indexes) -> Indexes:
+        """Where the payloads of these rows begin in the data."""
+        return self._packets.payload[self.rows[at]]
 
     def hellos(self, among: Indexes) -> Indexes:
         """Of these rows, those whose payload begins with the record of a ClientHello or ServerHello."""
@@ -189,21 +197,43 @@ class Visit:
         expected = follower.next_record(sender)
         if not in_order or expected is None or expected[0] != start:
             return follower.feed(table.data, table.take(mine))
-        stops = np.append(np.flatnonzero(table.flagged[mine]), len(mine))
+        steps = _Steps(ends.tolist(), (table.payload_of(mine) - (ends - table.length[mine])).tolist())
+        stops = [*np.flatnonzero(table.flagged[mine]).tolist(), len(mine)]
         at, state = 0, RECORDS
-        while True:
-            header = int(np.searchsorted(ends, (expected[1] - start) & 0xFFFFFFFF, "right"))
-            stop = int(stops[np.searchsorted(stops, at)])
-            upto = min(max(header, at), stop)
-            if upto > at:
-                follower.skip_to(sender, (start + int(ends[upto - 1])) & 0xFFFFFFFF)
-            if upto == len(mine):
-                return state
-            state = follower.feed(table.data, table.take(mine[upto : upto + 1]))
-            at = upto + 1
+        while at < len(mine):
+            stop = stops[bisect_left(stops, at)]
+            header = steps.hop(follower, sender, table.data, (expected[1] - start) & 0xFFFFFFFF, stop)
+            row = min(bisect_right(steps.ends, header), stop)
+            if row > at:
+                follower.skip_to(sender, start + steps.ends[row - 1], start + max(header, steps.ends[row - 1]))
+            if row < len(mine):
+                state = follower.feed(table.data, table.take(mine[row : row + 1]))
+            at = row + 1
             expected = follower.next_record(sender)
             if expected is None:
                 return follower.feed(table.data, table.take(mine[at:]))
+        return state
+
+
+class _Steps(NamedTuple):
+    """One side's rows as one run of bytes."""
+
+    ends: list[int]
+    """Where each row ends, counted from the first byte of the first."""
+    places: list[int]
+    """What to add to such an offset within a row to find its byte in the batch's data."""
+
+    def hop(self, follower: Follower, sender: int, data: memoryview, header: int, stop: int) -> int:
+        """Step over records that say nothing, up to the row `stop`; return where the next header begins."""
+        ends = self.ends
+        limit = ends[stop - 1] if stop else 0
+        while header < limit:
+            row = bisect_right(ends, header)
+            size = follower.plain_record(sender, data, self.places[row] + header, ends[row] - header)
+            if not size:
+                break
+            header += size
+        return header
 
 
 def starts_with_hello(payload: memoryview) -> bool:

@@ -22,6 +22,8 @@ MAX_FRAGMENT = 2**14 + 2048
 MAX_MESSAGE = 1 << 20
 """The longest handshake message that is put together; the format allows 2**24 - 1."""
 
+HEADER_SIZE = 5
+
 _HEADER = struct.Struct(">BHH")
 
 
@@ -60,6 +62,14 @@ def is_header(data: bytes) -> bool:
     return len(data) >= 5 and fits(*_HEADER.unpack_from(data))
 
 
+def application_data(data: memoryview, at: int) -> int:
+    """Size, with its header, of the record of application data that begins here; 0: another one, or none."""
+    content_type, version, length = _HEADER.unpack_from(data, at)
+    if content_type != APPLICATION_DATA or not fits(content_type, version, length):
+        return 0
+    return HEADER_SIZE + int(length)
+
+
 class RecordReader:
     """Cuts a direction's bytes into records; bodies of application data are stepped over, not kept.
 
@@ -96,6 +106,10 @@ class RecordReader:
         """Step over bytes of a body that nobody reads; `size` is at most `skip`."""
         self._skip -= size
         self.position += size
+
+    def jump(self, position: int, skip: int) -> None:
+        """Go on at a stream offset from which the next `skip` bytes belong to a body that nobody reads."""
+        self.position, self._skip = position, skip
 
     def feed(self, data: bytes) -> list[Record]:
         """Take the next bytes and return the records that they complete (application data: that they begin)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.streams.columns import ACK, CLOSED, DONE, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
 from tlsdissect.streams.visits import ends_with_alert, starts_with_hello
+from tlsdissect.tls.record import HEADER_SIZE, application_data
 from tlsdissect.transcript.half import OPENING, PLAIN, TLS, Half
 from tlsdissect.transcript.script import MAX_PROTECTED, Script
 from tlsdissect.transcript.shapes import is_decided
@@ -135,13 +136,22 @@ class Tracker:
         position = half.assembler.position
         return half.assembler.sequence(position), half.assembler.sequence(position + half.reader.skip)
 
-    def skip_to(self, sender: int, sequence: int) -> None:
-        """Step over bytes, seen in order, in which no record begins."""
+    def plain_record(self, sender: int, data: memoryview, at: int, left: int) -> int:
+        """Size of the record whose header stands here, if it says nothing; 0 if it must be looked at.
+
+        In TLS 1.2 and older, application data behind the first says nothing.
+        """
+        if left < HEADER_SIZE or self.script.tls13 or self.script.first_data[sender] is None:
+            return 0
+        return application_data(data, at)
+
+    def skip_to(self, sender: int, position: int, header: int) -> None:
+        """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""
         half = self.halves[sender]
         old = half.assembler.position
-        half.assembler.skip_to(sequence)
+        half.assembler.skip_to(position & 0xFFFFFFFF)
         half.payload += half.assembler.position - old
-        half.reader.pass_over(half.assembler.position - old)
+        half.reader.jump(half.assembler.position, (header - position) & 0xFFFFFFFF)
 
     def _signal(self, sender: int, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
         """Note a SYN, FIN or RST; return the sequence number of the packet's payload."""
