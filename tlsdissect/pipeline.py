@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BATCH = 65_536
 """Packets looked at together."""
+_TOGETHER = 64
+"""Conversations concluded together."""
 
 
 class Place(NamedTuple):
@@ -110,14 +112,18 @@ class Reading:
         """Yield each connection with its place: all shares of a reading, merged by place, are the whole."""
         for number, (path, named) in enumerate(_files(self._captures)):
             try:
-                with open_capture(path, batch=self._batch) as self._open:
-                    for due, told in self._read(path, self._open):
-                        self.summary.count(told)
-                        yield Place(number, due, told.stream), told
-                self._bytes_before, self._open = self.position, None
+                yield from self._capture(number, path)
             except CaptureError as error:
                 if named:
                     self.summary.refused.append((path, str(error)))
+
+    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection]]:
+        with open_capture(path, batch=self._batch) as capture:
+            self._open = capture
+            for due, told in self._read(path, capture):
+                self.summary.count(told)
+                yield Place(number, due, told.stream), told
+        self._bytes_before, self._open = self.position, None
 
     @property
     def position(self) -> int:
@@ -133,59 +139,63 @@ class Reading:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
         followed: Followed = {}
         try:
-            for packets in capture:
-                datagrams.feed(packets)
-                for visits in flows.steps(packets):
-                    for visit in visits:
-                        self._follow(source, visit, flows, followed)
-                    yield from self._over(source, flows, followed, flows.over(), capture.damage)
-            yield from self._over(source, flows, followed, flows.over(everything=True), capture.damage)
+            for visits in _steps(capture, flows, datagrams):
+                closed = [visit.index for visit in visits if self._follow(visit, flows, followed)]
+                self._conclude(source, closed, flows, followed, [])
+                yield from self._over(source, flows.over(), flows, followed, capture.damage)
+            yield from self._over(source, flows.over(everything=True), flows, followed, capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)
 
-    def _follow(self, source: str, visit: Visit, flows: FlowTable, followed: Followed) -> None:
-        """Show a conversation's packets to its tracker, and keep no more of it than is still needed."""
-        index, columns = visit.index, flows.columns
-        tracker = followed.get(index)
+    def _follow(self, visit: Visit, flows: FlowTable, followed: Followed) -> bool:
+        """Show a conversation's packets to its tracker; tell whether both sides have said all that they will."""
+        tracker = followed.get(visit.index)
         if tracker is None:
             tracker = Tracker(self._budget)
         elif isinstance(tracker, Sleeper):
             tracker = Tracker.awakened(tracker, self._budget)
         elif isinstance(tracker, Connection):
-            return
-        state = columns.state[index] = visit.lead(tracker, tracker.state)
-        if state == CLOSED:
-            told = connection(source, columns.totals(index), tracker, raw=self._raw)
+            return False
+        state = flows.columns.state[visit.index] = visit.lead(tracker, tracker.state)
+        if state == WATCH:
             tracker.release()
-            followed.pop(index, None)
+            followed[visit.index] = tracker.asleep()
+        else:
+            followed[visit.index] = tracker
+        return state == CLOSED
+
+    def _conclude(
+        self, source: str, ended: list[int], flows: FlowTable, followed: Followed, damage: list[Damage]
+    ) -> None:
+        """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""
+        for index, totals in zip(ended, flows.columns.totals(ended), strict=True):
+            tracker = followed.pop(index, None)
+            if isinstance(tracker, Tracker):
+                touched = [d for d in damage if d.frame > totals.first_frame and not flows.columns.is_closed(index)]
+                told = connection(source, totals, tracker, touched, raw=self._raw)
+                tracker.release()
+            else:
+                told = with_totals(tracker, totals) if isinstance(tracker, Connection) else None
             if told is not None:
                 followed[index] = told
-        else:
-            followed[index] = self._asleep(tracker) if state == WATCH else tracker
-
-    def _asleep(self, tracker: Tracker) -> Sleeper:
-        tracker.release()
-        return tracker.asleep()
 
     def _over(
-        self, source: str, flows: FlowTable, followed: Followed, ended: list[tuple[int, int]], damage: list[Damage]
+        self, source: str, ended: list[tuple[int, int]], flows: FlowTable, followed: Followed, damage: list[Damage]
     ) -> Iterator[tuple[int, Connection]]:
         """The TLS connections among conversations that have ended, each with the clock at which it did."""
-        for due, index in ended:
-            tracker = followed.pop(index, None)
-            if tracker is None or isinstance(tracker, Sleeper):
-                continue
-            totals = flows.columns.totals(index)
-            if isinstance(tracker, Connection):
-                yield due, with_totals(tracker, totals)
-                continue
-            touched = [
-                hurt for hurt in damage if hurt.frame > totals.first_frame and not flows.columns.is_closed(index)
-            ]
-            told = connection(source, totals, tracker, touched, raw=self._raw)
-            tracker.release()
-            if told is not None:
-                yield due, told
+        for at in range(0, len(ended), _TOGETHER):
+            some = ended[at : at + _TOGETHER]
+            self._conclude(source, [index for _, index in some if index in followed], flows, followed, damage)
+            for due, index in some:
+                told = followed.pop(index, None)
+                if isinstance(told, Connection):
+                    yield due, told
+
+
+def _steps(capture: Capture, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
+    for packets in capture:
+        datagrams.feed(packets)
+        yield from flows.steps(packets)
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:

@@ -1,34 +1,15 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from batches import Read, Rows, rows_of
 
-from tlsdissect.capture import Packets, open_capture
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-COLUMNS = [name for name in Packets.__struct_fields__ if name not in {"data", "payload"}]
-Rows = list[dict[str, Any]]
-
-
-def rows_of(batches: Any) -> Rows:
-    """Each row as a dict; instead of where the payload is, its bytes."""
-    rows = []
-    for packets in batches:
-        columns = {name: getattr(packets, name).tolist() for name in COLUMNS}
-        for number in range(len(packets)):
-            row = {name: column[number] for name, column in columns.items()}
-            start = int(packets.payload[number])
-            row["payload"] = bytes(packets.data[start : start + row["captured"]])
-            rows.append(row)
-    return rows
+from tlsdissect.capture import open_capture
 
 
 @pytest.fixture
-def read() -> Callable[..., Rows]:
+def read() -> Read:
     """Read a capture given as bytes."""
 
     def read(data: bytes, **options: int) -> Rows:

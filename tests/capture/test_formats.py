@@ -9,13 +9,19 @@ import struct
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import building as b
 import pytest
 import zstandard
-from conftest import rows_of
+from batches import rows_of
 
 from tlsdissect.capture import CaptureError, Damage, open_capture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batches import Read
 
 PACKETS = [b.ether(b.ip4(b.tcp(bytes([65 + number]) * number, seq=number))) for number in range(12)]
 PLAIN = b.pcap(PACKETS)
@@ -29,25 +35,25 @@ def pcapng(order: str = "<", options: bytes = b"", scale: int = 1000) -> bytes:
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("magic", [0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34, 0xA1B23CD4])
-def test_variants_of_pcap(order, magic, read):
+def test_variants_of_pcap(order: str, magic: int, read: Read) -> None:
     digits = 9 if magic in {0xA1B23C4D, 0xA1B23CD4} else 6
     rows = read(b.pcap(PACKETS, order=order, magic=magic))
     unit = 10 ** (9 - digits)
     assert rows == [{**row, "digits": digits, "time": row["time"] // unit * unit} for row in read(PLAIN)]
 
 
-def test_link_type_has_other_things_in_its_upper_bits(read):
+def test_link_type_has_other_things_in_its_upper_bits(read: Read) -> None:
     assert read(b.pcap(PACKETS, link=0x2400_0001)) == read(PLAIN)
 
 
 @pytest.mark.parametrize("order", "<>")
-def test_pcapng(order, read):
+def test_pcapng(order: str, read: Read) -> None:
     assert read(pcapng(order)) == read(b.pcap(PACKETS, magic=0xA1B2C3D4))
 
 
 @pytest.mark.parametrize("limit", [1, 5, 7, 65_536])
 @pytest.mark.parametrize("data", [PLAIN, pcapng()], ids=["pcap", "pcapng"])
-def test_batches(limit, data, read):
+def test_batches(limit: int, data: bytes, read: Read) -> None:
     assert read(data, batch=limit) == read(data)
     with open_capture(io.BytesIO(data), batch=limit) as capture:
         assert max(len(packets) for packets in capture) <= limit
@@ -63,7 +69,7 @@ PACKED = {
 
 
 @pytest.mark.parametrize("kind", PACKED)
-def test_compressed(kind, read, tmp_path):
+def test_compressed(kind: str, read: Read, tmp_path: Path) -> None:
     path = tmp_path / "no-telling-name"
     path.write_bytes(PACKED[kind])
     with open_capture(path) as capture:
@@ -73,7 +79,7 @@ def test_compressed(kind, read, tmp_path):
 
 
 @pytest.mark.parametrize("kind", PACKED)
-def test_compressed_and_cut_anywhere(kind, read):
+def test_compressed_and_cut_anywhere(kind: str, read: Read) -> None:
     whole = read(PLAIN)
     for size in range(len(PACKED[kind])):
         try:
@@ -85,7 +91,7 @@ def test_compressed_and_cut_anywhere(kind, read):
         assert capture.damage or rows == whole
 
 
-def test_cut_gzip_says_so():
+def test_cut_gzip_says_so() -> None:
     data = os.urandom(100_000)
     packed = gzip.compress(b.pcap([b.ether(b.ip4(b.tcp(data[:50_000])))] * 2))
     with open_capture(io.BytesIO(packed[:70_000])) as capture:
@@ -93,7 +99,7 @@ def test_cut_gzip_says_so():
         assert [damage.detail for damage in capture.damage] == ["the gzip data are cut short"]
 
 
-def test_pipe_and_file(read, tmp_path):
+def test_pipe_and_file(read: Read, tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(PLAIN)
     with open_capture(str(path)) as capture:
@@ -108,19 +114,19 @@ def test_pipe_and_file(read, tmp_path):
     writer.join()
 
 
-def _dribble(path):
+def _dribble(path: Path) -> None:
     with open(path, "wb", buffering=0) as pipe:  # noqa: PTH123  # Path.open has no unbuffered writer of FIFOs
         pipe.writelines(PLAIN[start : start + 11] for start in range(0, len(PLAIN), 11))
 
 
-def test_standard_input():
+def test_standard_input() -> None:
     code = "from tlsdissect.capture import open_capture\nprint(sum(len(p) for p in open_capture('-')))"
     result = subprocess.run([sys.executable, "-c", code], input=PLAIN, capture_output=True, check=True)
     assert int(result.stdout) == len(PACKETS)
 
 
 @pytest.mark.parametrize("data", [PLAIN, pcapng(), pcapng(">")], ids=["pcap", "pcapng", "pcapng, big-endian"])
-def test_cut_anywhere(data, read):
+def test_cut_anywhere(data: bytes, read: Read) -> None:
     whole = read(data)
     for size in range(len(data)):
         try:
@@ -132,7 +138,7 @@ def test_cut_anywhere(data, read):
         assert rows == whole[: len(rows)]
 
 
-def test_cut_file_tells_the_place():
+def test_cut_file_tells_the_place() -> None:
     size = len(PLAIN) - 3
     with open_capture(io.BytesIO(PLAIN[:size])) as capture:
         assert len(rows_of(capture)) == len(PACKETS) - 1
@@ -145,7 +151,7 @@ def test_cut_file_tells_the_place():
         ]
 
 
-def test_a_header_alone_is_a_capture(read):
+def test_a_header_alone_is_a_capture(read: Read) -> None:
     assert read(b.pcap([])) == []
     assert read(b.section()) == []
     assert read(b.section() + b.interface()) == []
@@ -163,19 +169,19 @@ def test_a_header_alone_is_a_capture(read):
         (b.section()[:20], "first section header"),
     ],
 )
-def test_no_capture(data, message):
+def test_no_capture(data: bytes, message: str) -> None:
     with pytest.raises(CaptureError, match=message):
         open_capture(io.BytesIO(data))
 
 
-def test_no_file(tmp_path):
+def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="No such file"):
         open_capture(tmp_path / "none")
     with pytest.raises(CaptureError, match="directory"):
         open_capture(tmp_path)
 
 
-def test_senseless_length_in_the_middle(read):
+def test_senseless_length_in_the_middle(read: Read) -> None:
     """What follows a damaged record header is found again, by several headers in a row."""
     start = 24 + sum(16 + len(packet) for packet in PACKETS[:4])
     data = bytearray(PLAIN)
@@ -186,13 +192,13 @@ def test_senseless_length_in_the_middle(read):
     assert [(damage.frame, damage.offset) for damage in capture.damage] == [(5, start)]
 
 
-def test_senseless_end():
+def test_senseless_end() -> None:
     with open_capture(io.BytesIO(PLAIN + b"\xff" * 5000)) as capture:
         assert len(rows_of(capture)) == len(PACKETS)
         assert len(capture.damage) == 1
 
 
-def test_senseless_block(read):
+def test_senseless_block(read: Read) -> None:
     head = b.section() + b.interface()
     data = head + b.enhanced(PACKETS[0], 1) + bytes(16) + b.enhanced(PACKETS[1], 2)
     with open_capture(io.BytesIO(data)) as capture:
@@ -203,14 +209,14 @@ def test_senseless_block(read):
 @pytest.mark.parametrize(
     ("resolution", "scale", "digits"), [(6, 1000, 6), (9, 1, 9), (3, 10**6, 3), (8, 10, 8), (0, 10**9, 0)]
 )
-def test_clocks(resolution, scale, digits, read):
+def test_clocks(resolution: int, scale: int, digits: int, read: Read) -> None:
     rows = read(pcapng(options=b.option(9, bytes([resolution])), scale=scale))
     assert [row["time"] for row in rows] == [time // scale * scale for time in TICKS]
     assert {row["digits"] for row in rows} == {digits}
 
 
 @pytest.mark.parametrize(("exponent", "digits"), [(0, 0), (4, 1), (10, 3), (20, 6), (30, 9), (33, 9)])
-def test_binary_clocks(exponent, digits, read):
+def test_binary_clocks(exponent: int, digits: int, read: Read) -> None:
     ticks = (b.TIME << exponent) // 10**9
     options = b.option(9, bytes([0x80 | exponent]))
     (row,) = read(b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], ticks))
@@ -219,19 +225,19 @@ def test_binary_clocks(exponent, digits, read):
 
 
 @pytest.mark.parametrize("resolution", range(256))
-def test_absurd_clocks(resolution, read):
+def test_absurd_clocks(resolution: int, read: Read) -> None:
     options = b.option(9, bytes([resolution])) + b.option(14, struct.pack("<q", -(2**63)))
     data = b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], 2**64 - 1)
     assert len(read(data)) == 1
 
 
-def test_clock_offset(read):
+def test_clock_offset(read: Read) -> None:
     options = b.option(14, struct.pack("<q", -1_600_000_000))
     (row,) = read(b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], 1_600_000_000_000_001))
     assert row["time"] == 1000
 
 
-def test_sections_interfaces_and_kinds_of_packets(read):
+def test_sections_interfaces_and_kinds_of_packets(read: Read) -> None:
     """Two sections of different byte order, two link types, all three packet blocks and others between."""
     loop = b"\x02\0\0\0" + PACKETS[1][14:]
     old = struct.pack("<HHIIII", 1, 0, 0, 5, len(loop), len(loop)) + loop
@@ -257,13 +263,13 @@ def test_sections_interfaces_and_kinds_of_packets(read):
     ]
 
 
-def test_snap_length_of_simple_packets(read):
+def test_snap_length_of_simple_packets(read: Read) -> None:
     data = b.section() + b.interface(snap=60) + b.block(3, struct.pack("<I", 1000) + PACKETS[8][:60])
     (row,) = read(data)
     assert (row["length"], row["captured"]) == (8, 6)
 
 
-def test_secrets():
+def test_secrets() -> None:
     secret = b"CLIENT_RANDOM 00 11\n"
     body = struct.pack("<II", 0x544C534B, len(secret)) + secret
     with open_capture(io.BytesIO(b.section() + b.block(10, body))) as capture:
@@ -271,7 +277,7 @@ def test_secrets():
         assert capture.secrets == [secret]
 
 
-def test_unknown_link_type_on_one_interface():
+def test_unknown_link_type_on_one_interface() -> None:
     data = b.section() + b.interface() + b.interface(147)
     data += b.enhanced(PACKETS[0], 1) + b.enhanced(PACKETS[0], 2, number=1) + b.enhanced(PACKETS[0], 3, number=9)
     with open_capture(io.BytesIO(data)) as capture:
@@ -279,13 +285,13 @@ def test_unknown_link_type_on_one_interface():
         assert capture.skipped == {"link type 147 packets": 1, "packets of an interface that is not described": 1}
 
 
-def test_unknown_link_types_only():
+def test_unknown_link_types_only() -> None:
     data = b.section() + b.interface(147) + b.enhanced(PACKETS[0], 1)
     with open_capture(io.BytesIO(data)) as capture, pytest.raises(CaptureError, match="link type 147"):
         rows_of(capture)
 
 
-def test_many_windows(read):
+def test_many_windows(read: Read) -> None:
     """Records that the window's end cuts are read with the next."""
     packets = [
         b.ether(b.ip4(b.tcp(bytes([number % 251]) * (number * 37 % 1460), seq=number))) for number in range(8000)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+from typing import TYPE_CHECKING
 
 import building as b
 import pytest
-from conftest import rows_of
+from batches import rows_of
 
 from tlsdissect.capture import fragments, open_capture
+
+if TYPE_CHECKING:
+    from batches import Read
 
 SEGMENT = b.tcp(bytes(range(52)))
 MORE = 0x2000
@@ -26,7 +30,7 @@ def six(start: int, stop: int | None = None) -> bytes:
     return b.ether(b.ip6(struct.pack(">BBHI", 6, 0, field, 1) + SEGMENT[start:stop], 44), 0x86DD)
 
 
-def test_any_order(read):
+def test_any_order(read: Read) -> None:
     for make in (four, six):
         pieces = [make(0, 24), make(24, 48), make(48)]
         for order in itertools.permutations(pieces):
@@ -37,7 +41,7 @@ def test_any_order(read):
 
 
 @pytest.mark.parametrize("limit", [1, 7])
-def test_across_batches(limit, read):
+def test_across_batches(limit: int, read: Read) -> None:
     whole = b.ether(b.ip4(b.tcp()))
     data = b.pcap([four(0, 24), whole, four(24), whole])
     rows = read(data, batch=limit)
@@ -45,18 +49,18 @@ def test_across_batches(limit, read):
     assert rows == read(data)
 
 
-def test_overlap_keeps_the_piece_that_begins_first(read):
+def test_overlap_keeps_the_piece_that_begins_first(read: Read) -> None:
     other = b.ether(b.ip4(bytes(40), fragment=MORE | 2))
     (row,) = read(b.pcap([four(0, 32), other, four(48)]))
     assert row["payload"] == (SEGMENT[:32] + bytes(24) + SEGMENT[56:])[20:]
 
 
-def test_twice(read):
+def test_twice(read: Read) -> None:
     pieces = [four(0, 24), four(24)]
     assert [row["frame"] for row in read(b.pcap(pieces * 2))] == [2, 4]
 
 
-def test_tunnel_in_fragments(read):
+def test_tunnel_in_fragments(read: Read) -> None:
     """A tunnel's packet may be fragmented, outside, inside, or both."""
     first, second = (b.udp(b"\x08" + bytes(7) + part, dport=4789) for part in (four(0, 24), four(24)))
     packets = [b.ether(b.ip4(first, 17)), b.ether(b.ip4(second[:16], 17, fragment=MORE))]
@@ -66,21 +70,26 @@ def test_tunnel_in_fragments(read):
     assert rows[2]["payload"] == SEGMENT[20:]
 
 
-def test_what_stays_alone_is_counted():
+def test_what_stays_alone_is_counted() -> None:
     with open_capture(io.BytesIO(b.pcap([four(0, 24), four(48)]))) as capture:
         assert rows_of(capture) == []
         assert capture.skipped == {"IP fragments without the rest of their packet": 2}
 
 
-def test_first_fragment_cut_by_the_snap_length_stands_alone(read):
+def test_first_fragment_cut_by_the_snap_length_stands_alone(read: Read) -> None:
     (row,) = read(b.pcap([four(0, 48)[:70]], carried=[82]))
     assert (row["length"], row["captured"]) == (28, 16)
 
 
-def test_bounds(monkeypatch):
+def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fragments, "MAX_PACKETS", 3)
     packets = [four(0, 24, number=number) for number in range(10)] + [four(24, number=number) for number in range(10)]
     with open_capture(io.BytesIO(b.pcap(packets))) as capture:
         rows = rows_of(capture)
         assert len(rows) <= 3
         assert capture.skipped["IP fragments without the rest of their packet"] + 2 * len(rows) == 20
+
+
+def test_fragment_header_of_the_other_ip(read: Read) -> None:
+    """IPv6's fragment header under IPv4 is nothing; nor is it a fragment that completes itself for ever."""
+    assert read(b.pcap([b.ip4(bytes(40), 44), b.ip4(b.tcp())], link=101))[0]["frame"] == 2

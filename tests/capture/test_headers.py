@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import struct
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import building as b
 import pytest
 
 from tlsdissect.capture import open_capture
+
+if TYPE_CHECKING:
+    from batches import Read
 
 IPV4, IPV6 = b.ip4(b.tcp()), b.ip6(b.tcp())
 ETHERNET = b.ether(IPV4)
@@ -142,13 +146,13 @@ FOUR_ROW, SIX_ROW = expected((b.CLIENT, b.SERVER)), expected((b.CLIENT6, b.SERVE
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_ipv4(name, read):
+def test_ipv4(name: str, read: Read) -> None:
     link, packet = PLAIN[name]
     assert read(b.pcap([packet], link=link)) == [FOUR_ROW]
 
 
 @pytest.mark.parametrize("name", SIX)
-def test_ipv6(name, read):
+def test_ipv6(name: str, read: Read) -> None:
     link, packet = SIX[name]
     assert read(b.pcap([packet], link=link)) == [SIX_ROW]
 
@@ -158,14 +162,14 @@ def test_ipv6(name, read):
     [*((packet, FOUR_ROW) for packet in TUNNELS.values()), *((packet, SIX_ROW) for packet in TEREDO.values())],
     ids=[*TUNNELS, *TEREDO],
 )
-def test_tunnel_over_udp_has_both_rows(packet, row, read):
+def test_tunnel_over_udp_has_both_rows(packet: bytes, row: dict[str, object], read: Read) -> None:
     outer, inner = read(b.pcap([packet]))
     assert outer["protocol"] == 17
     assert outer["frame"] == 1
     assert inner == row
 
 
-def test_all_at_once(read):
+def test_all_at_once(read: Read) -> None:
     """Rows of many kinds in a batch come out in the order of frames, outer headers first."""
     packets = [packet for link, packet in PLAIN.values() if link == 1] + list(TUNNELS.values())
     rows = read(b.pcap(packets, times=[b.TIME] * len(packets)))
@@ -176,7 +180,7 @@ def test_all_at_once(read):
 
 
 @pytest.mark.parametrize("name", [*PLAIN, *SIX, *TUNNELS, *TEREDO])
-def test_cut_anywhere(name, read):
+def test_cut_anywhere(name: str, read: Read) -> None:
     """A packet cut by the snap length gives a row with less payload, or none; never an error."""
     every = {**{name: (1, packet) for name, packet in {**TUNNELS, **TEREDO}.items()}, **SIX, **PLAIN}
     link, packet = every[name]
@@ -185,19 +189,19 @@ def test_cut_anywhere(name, read):
         assert 0 <= row["captured"] <= row["length"]
 
 
-def test_snap_length(read):
+def test_snap_length(read: Read) -> None:
     packet = b.ether(b.ip4(b.tcp(bytes(1000))))
     (row,) = read(b.pcap([packet[:100]], carried=[len(packet)]))
     assert (row["length"], row["captured"]) == (1000, 46)
 
 
-def test_ip_length_beyond_the_packet(read):
+def test_ip_length_beyond_the_packet(read: Read) -> None:
     (row,) = read(b.pcap([b.ether(b.ip4(b.tcp(), total=1500))]))
     assert (row["length"], row["captured"]) == (5, 5)
 
 
 @pytest.mark.parametrize("offset", [0x00, 0x40, 0xF0])
-def test_bad_data_offset_leaves_no_payload(offset, read):
+def test_bad_data_offset_leaves_no_payload(offset: int, read: Read) -> None:
     segment = bytearray(b.tcp())
     segment[12] = offset
     (row,) = read(b.pcap([b.ether(b.ip4(bytes(segment)))]))
@@ -205,7 +209,7 @@ def test_bad_data_offset_leaves_no_payload(offset, read):
 
 
 @pytest.mark.parametrize(("size", "count"), [(15, 0), (16, 1), (20, 1)])
-def test_cut_tcp_header(size, count):
+def test_cut_tcp_header(size: int, count: int) -> None:
     packet = b.ether(b.ip4(b.tcp()))
     data = b.pcap([packet[: 34 + size]], carried=[len(packet)])
     with open_capture(io.BytesIO(data)) as capture:
@@ -213,7 +217,7 @@ def test_cut_tcp_header(size, count):
         assert capture.skipped == ({} if count else {"cut TCP header": 1})
 
 
-def test_large_segments(read):
+def test_large_segments(read: Read) -> None:
     (row,) = read(b.pcap([b.ether(b.ip6(b.tcp(bytes(65_000))), 0x86DD)]))
     assert row["length"] == row["captured"] == 65_000
 
@@ -226,20 +230,20 @@ def test_large_segments(read):
         b.ip4(b"\x0b\0" + bytes(6) + b.ip4(b.tcp()[:16], total=60), 1),
     ],
 )
-def test_quotes_in_errors(packet, read):
+def test_quotes_in_errors(packet: bytes, read: Read) -> None:
     (row,) = read(b.pcap([packet], link=101))
     assert row["quoted"]
     assert (row["source_port"], row["sequence"]) == (50_000, 7)
 
 
-def test_short_quote_is_no_row_and_no_loss():
+def test_short_quote_is_no_row_and_no_loss() -> None:
     packet = b.ip4(b"\x03\x01" + bytes(6) + b.ip4(b.tcp()[:8], total=45), 1)
     with open_capture(io.BytesIO(b.pcap([packet], link=101))) as capture:
         assert [len(packets) for packets in capture] == [0]
         assert not capture.skipped
 
 
-def test_sampled_packets_are_quoted(read):
+def test_sampled_packets_are_quoted(read: Read) -> None:
     record = struct.pack(">6I", 1, 16 + len(ETHERNET), 1, len(ETHERNET), 0, len(ETHERNET)) + ETHERNET
     sample = struct.pack(">8I", 1, 2, 3, 4, 5, 6, 7, 1) + record
     datagram = struct.pack(">7I", 5, 1, 1, 1, 1, 1, 1) + struct.pack(">II", 1, len(sample)) + sample
@@ -258,19 +262,19 @@ def test_sampled_packets_are_quoted(read):
         (227, bytes(16), "link type 227 packets"),
     ],
 )
-def test_what_is_not_read_is_counted(link, packet, what):
+def test_what_is_not_read_is_counted(link: int, packet: bytes, what: str) -> None:
     with open_capture(io.BytesIO(b.pcap([packet], link=link))) as capture:
         assert [len(packets) for packets in capture] == [0]
         assert capture.skipped == {what: 1}
 
 
-def test_other_protocols_are_not_counted():
+def test_other_protocols_are_not_counted() -> None:
     with open_capture(io.BytesIO(b.pcap([b.ether(bytes(28), 0x0806), b.ether(b.ip4(b"", 2))]))) as capture:
         assert [len(packets) for packets in capture] == [0]
         assert not capture.skipped
 
 
-def test_endless_headers():
+def test_endless_headers() -> None:
     packet = b.ether(b"\0\x05\x81\0" * 10_000, 0x8100)
     with open_capture(io.BytesIO(b.pcap([packet]))) as capture:
         assert [len(packets) for packets in capture] == [0]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import socket
+from typing import Any
 
 import building as b
 import dpkt
-from conftest import rows_of
+from batches import rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ TYPES = [kind for kind in PEELS if kind < 0x10000]
 PORTS = [1701, 2152, 3544, 4754, 4789, 4790, 5247, 6081, 6343, 6635, 8472, 37008]
 
 
-def check(data: bytes) -> list[dict]:
+def check(data: bytes) -> list[dict[str, Any]]:
     try:
         with open_capture(io.BytesIO(data), batch=50) as capture:
             rows = []
@@ -36,42 +37,42 @@ def check(data: bytes) -> list[dict]:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes(data):
+def test_any_bytes(data: bytes) -> None:
     check(data)
 
 
 @given(st.binary(max_size=500))
-def test_any_records(data):
+def test_any_records(data: bytes) -> None:
     check(b.pcap([]) + data)
 
 
 @given(st.binary(max_size=500), st.sampled_from("<>"))
-def test_any_blocks(data, order):
+def test_any_blocks(data: bytes, order: str) -> None:
     check(b.section(order) + b.interface(order=order) + data)
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(LINKS), st.lists(st.binary(max_size=120), max_size=8))
-def test_any_packets(link, packets):
+def test_any_packets(link: int, packets: list[bytes]) -> None:
     check(b.pcap(packets, link=link))
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(TYPES), st.lists(st.binary(max_size=120), max_size=8))
-def test_any_ethernet_payload(kind, bodies):
+def test_any_ethernet_payload(kind: int, bodies: list[bytes]) -> None:
     check(b.pcap([b.ether(body, kind) for body in bodies]))
 
 
 @settings(max_examples=300)
 @given(st.integers(0, 255), st.lists(st.binary(max_size=120), max_size=8), st.booleans())
-def test_any_ip_payload(protocol, bodies, newer):
+def test_any_ip_payload(protocol: int, bodies: list[bytes], newer: bool) -> None:
     make = b.ip6 if newer else b.ip4
     check(b.pcap([make(body, protocol) for body in bodies], link=101))
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(PORTS), st.lists(st.binary(max_size=120), max_size=8))
-def test_any_tunnel_contents(port, bodies):
+def test_any_tunnel_contents(port: int, bodies: list[bytes]) -> None:
     check(b.pcap([b.ip4(b.udp(body, dport=port), 17) for body in bodies], link=101))
 
 
@@ -89,7 +90,7 @@ def test_any_tunnel_contents(port, bodies):
     ),
     st.booleans(),
 )
-def test_same_as_dpkt(segments, newer):
+def test_same_as_dpkt(segments: list[bytes], newer: bool) -> None:
     packets = [b.ether(*((b.ip6(s), 0x86DD) if newer else (b.ip4(s), 0x0800))) + bytes(9) for s in segments]
     data = b.pcap(packets)
     rows = check(data)

@@ -64,8 +64,7 @@ def run(rows: list[dict[str, Any]], batch: int, share: Share = directory.WHOLE) 
     table, told = FlowTable(share), []
 
     def tell(*, everything: bool = False) -> None:
-        for _, index in table.over(everything=everything):
-            t = table.columns.totals(index)
+        for t in table.columns.totals([index for _, index in table.over(everything=everything)]):
             told.append((t.stream, t.first_frame, t.packets, t.bytes, t.start, t.end))
 
     for at in range(0, len(rows), batch):

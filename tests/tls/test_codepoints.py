@@ -6,7 +6,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from conftest import SHARED
+from recorded import SHARED
 
 from tlsdissect.tls import codepoints
 from tlsdissect.tls.codepoints import GREASE, Registry, cipher_spec_name, has_signature_schemes, name

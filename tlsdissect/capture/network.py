@@ -71,6 +71,8 @@ def authentication(view: Peeling, rows: Rows) -> Next:
 def fragment(view: Peeling, rows: Rows) -> Next:
     """IPv6 fragment header (RFC 8200 section 4.5); one that is the whole packet is only stepped over (RFC 6946)."""
     rows = view.room(rows, 8, "cut IPv6 fragment header")
+    # Protocol 44 under IPv4 would be taken for a fragment of that header, again and again.
+    rows = rows.where(view.byte(rows.ip) >> 4 == 6)
     field = view.word(rows.at + 2)
     whole = (field & 0xFFF9 == 0) | ((field & 0xFFF8 == 0) & _stands_alone(view, rows))
     view.fragments.append(rows.where(~whole))

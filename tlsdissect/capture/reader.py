@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LAST_LINK_TYPE = 301
 """The greatest number in the registry of link types (draft-ietf-opsawg-pcaplinktype)."""
+MAX_NESTED = 8
+"""Fragments within joined fragments: so many levels are read."""
 READABLE = frozenset(kind - LINK_TYPE for kind in headers.PEELS if LINK_TYPE <= kind < INTERNAL)
 
 
@@ -100,13 +102,16 @@ class Capture:
         annexes: list[bytearray] = []
         base = len(records.data)
         # A packet joined from fragments may be a tunnel that holds fragments.
-        while view.fragments:
+        while view.fragments and len(annexes) < MAX_NESTED:
             joined = self._fragments.join(view)
             view = Peeling(joined.data, self.skipped)
             headers.peel(view, joined.kinds, joined.rows)
             parts += _found(view, base)
             annexes.append(joined.data)
             base += len(joined.data)
+        lost = sum(map(len, view.fragments))
+        if lost:
+            self.skipped["IP fragments nested too deep"] += lost
         data = b"".join((records.data, *annexes)) if annexes else records.data
         return columns.packets(records, parts, memoryview(data))
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 
-FOLLOW, RECORDS, WATCH, DONE, CLOSED = 0, 1, 2, 3, 4
+FOLLOW, RECORDS, WATCH, CLOSED = 0, 1, 2, 3
 """What of a conversation still matters: every packet; those in which a record begins, and how it ends; those that
-begin with a hello; how it ends; nothing."""
+begin with a hello; nothing."""
 
 NEVER = int(np.iinfo(np.int64).max)
 OVER = int(np.iinfo(np.int64).min)
@@ -26,19 +26,24 @@ Row = tuple[int, int, int, int, int, int, int, int, int]
 length, where the payload begins in the batch's data, payload bytes captured."""
 
 
+End = tuple[int, int, int]
+"""Address (upper and lower 64 bits) and port."""
+
+
 class Totals(NamedTuple):
     """What the columns hold of one conversation."""
 
     stream: int
-    ends: tuple[tuple[int, int, int], tuple[int, int, int]]
-    """Address (upper and lower 64 bits) and port of the first packet's sender, then of the other side."""
-    family: int
     first_frame: int
     start: int
     end: int
     digits: int
     packets: int
     bytes: int
+    family: int
+    sender: End
+    """Who sent the first packet."""
+    other: End
 
 
 class Columns:
@@ -87,19 +92,24 @@ class Columns:
         lower, higher, reset = self.closing[index].tolist()
         return bool(min(reset, max(lower, higher)) < NEVER)
 
-    def totals(self, index: int) -> Totals:
-        """What is known of one conversation."""
-        lower_high, lower_low, higher_high, higher_low, rest = self.key[index].tolist()
-        lower = (lower_high, lower_low, rest >> 16 & 0xFFFF)
-        higher = (higher_high, higher_low, rest & 0xFFFF)
-        return Totals(
-            stream=int(self.stream[index]),
-            ends=(higher, lower) if self.forward[index] else (lower, higher),
-            family=rest >> 32,
-            first_frame=int(self.first_frame[index]),
-            start=int(self.start[index]),
-            end=int(self.end[index]),
-            digits=int(self.digits[index]),
-            packets=int(self.packets[index]),
-            bytes=int(self.bytes[index]),
+    def totals(self, indexes: list[int]) -> list[Totals]:
+        """What is known of these conversations."""
+        columns = (
+            self.stream,
+            self.first_frame,
+            self.start,
+            self.end,
+            self.digits,
+            self.packets,
+            self.bytes,
+            self.forward,
+            self.key,
         )
+        rows = zip(*(column[indexes].tolist() for column in columns), strict=True)
+        return [Totals(*plain, *_ends(forward, *key)) for *plain, forward, key in rows]
+
+
+def _ends(forward: int, low: int, lower: int, high: int, higher: int, rest: int) -> tuple[int, End, End]:
+    """IP version, first sender and other side, from a conversation's key."""
+    first, other = (low, lower, rest >> 16 & 0xFFFF), (high, higher, rest & 0xFFFF)
+    return rest >> 32, other if forward else first, first if forward else other

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from tlsdissect.streams.columns import CLOSED, DONE, FIN, FOLLOW, RECORDS, RST, WATCH
+from tlsdissect.streams.columns import CLOSED, FIN, FOLLOW, RECORDS, RST, WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 HELLO_START = 11
 """Bytes by which a ClientHello or ServerHello at the start of a record is told from other bytes."""
-ALERT_TAILS = (24, 16)
-"""Lengths of a record with an alert in TLS 1.3: header, alert, content type and a tag of 16 or 8 bytes."""
 
 _HELLO = ((0, 22, 22), (1, 3, 3), (2, 0, 4), (5, 1, 2), (6, 0, 0), (9, 3, 3))
 """Places in the payload and what may stand there: record type and version, message type, its length, its version."""
@@ -113,19 +111,7 @@ class Rows:
             among = among[(byte >= low) & (byte <= high)]
         return among
 
-    def alert_tails(self, among: Indexes) -> Indexes:
-        """Of these rows, those whose payload ends with a protected record of an alert's length in TLS 1.3."""
-        captured = self._packets.captured[self.rows[among]]
-        among = among[(captured == self.length[among]) & (captured >= min(ALERT_TAILS))]
-        found = [np.zeros(0, np.int64)]
-        for size in ALERT_TAILS:
-            tail = among[self.length[among] >= size]
-            for offset, value in enumerate((23, 3, 3, 0, size - 5)):
-                tail = tail[self._bytes(tail, self.length[tail] - size + offset) == value]
-            found.append(tail)
-        return np.concatenate(found)
-
-    def _bytes(self, at: Indexes, offset: int | Indexes) -> NDArray[np.uint8]:
+    def _bytes(self, at: Indexes, offset: int) -> NDArray[np.uint8]:
         data = np.frombuffer(self._packets.data, np.uint8)
         return data[self._packets.payload[self.rows[at]] + offset]
 
@@ -150,22 +136,13 @@ class Visit:
         while self._next < self._end and state != CLOSED:
             if state == FOLLOW or self._end - self._next <= _FEW:
                 state = follower.feed(data, self._take(np.arange(self._next, min(self._next + _AHEAD, self._end))))
-            elif state == RECORDS:
-                state = self._walk(follower)
-            elif state == WATCH:
-                state = self._seek(follower)
             else:
-                state = follower.feed(data, self._take(self._ends()))
-                self._next = self._end
+                state = self._walk(follower) if state == RECORDS else self._seek(follower)
         return state
 
     def _take(self, at: Indexes) -> list[Row]:
         self._next = int(at[-1]) + 1 if len(at) else self._end
         return self._table.take(at)
-
-    def _ends(self) -> Indexes:
-        here = np.arange(self._next, self._end)
-        return np.union1d(here[self._table.flagged[here]], self._table.alert_tails(here))
 
     def _seek(self, follower: Follower) -> int:
         """Show the first packet that begins with a hello."""
@@ -241,14 +218,6 @@ def starts_with_hello(payload: memoryview) -> bool:
     return len(payload) >= HELLO_START and all(low <= payload[at] <= high for at, low, high in _HELLO)
 
 
-def ends_with_alert(payload: memoryview) -> bool:
-    """Whether a payload ends with a protected record of an alert's length in TLS 1.3."""
-    return any(
-        len(payload) >= size and bytes(payload[-size : 5 - size]) == bytes((23, 3, 3, 0, size - 5))
-        for size in ALERT_TAILS
-    )
-
-
 def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint8]) -> list[Visit]:
     """The conversations to look at, in the order of their first rows.
 
@@ -262,16 +231,12 @@ def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint
     row_state = np.repeat(states, counts)
     follow = (row_state == FOLLOW) | ((row_state == RECORDS) & np.repeat(counts <= _FEW, counts))
     matters = follow & (np.arange(len(row_state)) - np.repeat(starts, counts) < _AHEAD)
-    done = row_state == DONE
-    matters[done & table.flagged] = True
-    matters[table.alert_tails(np.flatnonzero(done & (table.length > 0)))] = True
     ready = table.take(np.flatnonzero(matters))
     rows = np.add.reduceat(matters, starts, dtype=np.int64)
-    whole = (states == DONE) | (states == CLOSED)
     wanted = (rows > 0) | (states == RECORDS)
     hellos = table.hellos(np.flatnonzero(row_state == WATCH))
     wanted[np.searchsorted(ends, hellos, "right")] = True
-    rest = np.where(whole, ends, np.where(states == WATCH, starts, starts + rows))
+    rest = np.where(states == WATCH, starts, starts + rows)
     first = np.cumsum(rows) - rows
     columns = (owners, first, first + rows, rest, ends)
     order = np.argsort(table.order[starts])

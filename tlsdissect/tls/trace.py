@@ -109,7 +109,10 @@ class TracingReader(Reader):
         """Read a vector up to its first malformed item."""
         start, noted = self._next, len(self.leaves)
         items = super().vector_so_far(prefix, item)
-        self.leaves[noted] = Leaf(start, start + prefix, "length", self._next)
+        if self.leaves[noted:]:
+            self.leaves[noted] = Leaf(start, start + prefix, "length", self._next)
+        elif start < self._end:
+            self.leaves.append(Leaf(start, self._end, "unread"))
         return items
 
     def _numbers(self, values: tuple[int, ...], size: int) -> tuple[int, ...]:

@@ -6,9 +6,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HEADER_SIZE
 from tlsdissect.transcript.connection import Alert, Closure
-from tlsdissect.transcript.half import TLS
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Side
@@ -156,16 +155,14 @@ def _closed(scene: Scene, side: int) -> str | None:
 
 
 def _ends_in_alert(scene: Scene, half: Half, said: list[Item]) -> bool:
-    """Whether a side's last record before its FIN or RST is an encrypted alert, or has the length of one."""
+    """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
     signal = min((s for s in (half.fin, half.rst) if s is not None), default=None, key=_frame)
     if not scene.script.tls13:
         return bool(said) and said[-1].encrypted
-    if signal is None or scene.shape is None:
-        return False
-    if half.tail_end is not None:
-        return half.tail_end == signal.end
     last = half.last
-    at_end = half.mode == TLS and half.assembler.offset(signal.end) == half.assembler.position
-    return (
-        at_end and last is not None and last.content_type == APPLICATION_DATA and last.length == scene.shape.sizes.alert
-    )
+    other = scene.halves[half is scene.halves[0]]
+    if last is None or scene.shape is None or (signal is None and other.fin is None and other.rst is None):
+        return False
+    end = half.assembler.position if signal is None else half.assembler.offset(signal.end)
+    ends_there = last.start + HEADER_SIZE + last.length == end
+    return ends_there and last.content_type == APPLICATION_DATA and last.length == scene.shape.sizes.alert

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -19,11 +19,11 @@ from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.upgrade import recognise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tlsdissect.capture.packets import Damage
     from tlsdissect.streams.columns import Totals
-    from tlsdissect.transcript.endings import Ending
+    from tlsdissect.transcript.connection import Timing
     from tlsdissect.transcript.tracker import Tracker
     from tlsdissect.transcript.transcript import Item
 
@@ -49,67 +49,82 @@ def connection(
     if client is None:
         return None
     scene = Scene.of(tracker, client)
-    script, ending = scene.script, endings.ending(scene)
-    resumption, early_data = negotiation.resumption(scene), negotiation.early_data(scene)
-    agreement, seen, times = negotiation.key_agreement(scene), exposure(scene, resumption), timing.timing(scene)
-    upgrade, target = _upgrade(scene)
-    suite = scene.cipher_suite
+    ending, resumption = endings.ending(scene), negotiation.resumption(scene)
+    early_data, times = negotiation.early_data(scene), timing.timing(scene)
+    facts = {
+        **_conversation(source, totals, client),
+        **_agreed(scene),
+        **_hellos(scene),
+        **exposure(scene, resumption)._asdict(),
+        **(_raw_fingerprints(scene) if raw else {}),
+    }
     return Connection(
-        source=source,
-        stream=totals.stream,
-        transport="tcp",
-        client=_endpoint(totals.family, totals.ends[client]),
-        server=_endpoint(totals.family, totals.ends[1 - client]),
-        start=_rfc3339(totals.start, totals.digits),
-        end=_rfc3339(totals.end, totals.digits),
-        first_frame=totals.first_frame,
-        packets=totals.packets,
-        bytes=totals.bytes,
-        open=False,
-        upgrade=upgrade,
-        upgrade_target=target,
+        **facts,
         complete=ending.complete,
         outcome=ending.outcome,
         failed_by=ending.failed_by,
         closure=endings.closure(scene),
-        version=None if script.version is None else Registry.VERSIONS.names[script.version],
-        cipher_suite=None if suite is None else Registry.CIPHER_SUITES.names[suite],
-        group=agreement.group,
-        dh_bits=agreement.dh_bits,
-        signature_scheme=agreement.signature_scheme,
-        extended_master_secret=negotiation.negotiated(scene, Type.EXTENDED_MASTER_SECRET),
-        secure_renegotiation=negotiation.negotiated(scene, Type.RENEGOTIATION_INFO),
-        sni=hellos.sni(scene.asked),
-        alpn=negotiation.alpn(scene),
         resumption=resumption,
-        resumes=None,
-        same_ticket_as=None,
         early_data=early_data,
-        hello_retry=None if script.answer is None and script.retry is None else script.retry is not None,
-        hello_retry_request=hellos.hello_retry_request(script.retry, scene.halves[1]) if script.retry else None,
-        ech=negotiation.ech(scene),
         round_trips=timing.round_trips(scene, early_data, complete=ending.complete),
         timing=times,
         handshake_bytes=timing.handshake_bytes(scene, complete=ending.complete),
-        client_hello=hellos.client_hello(script.offer, scene.asked, _segments(scene)) if script.offer else None,
-        server_hello=hellos.server_hello(script.answer, scene.answered) if script.answer else None,
-        certificates=seen.certificates,
-        client_certificate_requested=seen.client_certificate_requested,
-        certificate_request=seen.certificate_request,
-        client_certificates=seen.client_certificates,
-        ocsp_staple=seen.ocsp_staple,
-        session_ticket=seen.session_ticket,
         alerts=endings.alerts(scene),
         messages=_messages(scene),
-        renegotiations=0 if script.tls13 else max(0, min(half.changed for half in scene.halves) - 1),
-        ja3=prints.ja3(scene),
-        ja3s=prints.ja3s(scene),
-        ja4=prints.ja4(scene),
-        **_raw_fingerprints(scene) if raw else {},
-        hidden=None,
-        findings=None,
-        problems=_problems(scene, ending, damage, split=times.split_path is True),
+        problems=_problems(scene, (ending.inferred, *_guesses(scene, early_data, times)), damage),
+        **_NOT_TOLD,
     )
+
+
+_NOT_TOLD: dict[str, Any] = {"open": False, "resumes": None, "same_ticket_as": None, "hidden": None, "findings": None}
+"""What other stages tell, where they do."""
+
+
+def _conversation(source: str, totals: Totals, client: int) -> dict[str, Any]:
+    ends = (totals.sender, totals.other)
+    return {
+        "source": source,
+        "stream": totals.stream,
+        "transport": "tcp",
+        "client": _endpoint(totals.family, ends[client]),
+        "server": _endpoint(totals.family, ends[1 - client]),
+        "start": _rfc3339(totals.start, totals.digits),
+        "end": _rfc3339(totals.end, totals.digits),
+        "first_frame": totals.first_frame,
+        "packets": totals.packets,
+        "bytes": totals.bytes,
+    }
+
+
+def _agreed(scene: Scene) -> dict[str, Any]:
+    script, suite, upgrade = scene.script, scene.cipher_suite, _upgrade(scene)
+    renegotiations = 0 if script.tls13 else max(0, min(half.changed for half in scene.halves) - 1)
+    return {
+        "upgrade": upgrade[0],
+        "upgrade_target": upgrade[1],
+        "version": None if script.version is None else Registry.VERSIONS.names[script.version],
+        "cipher_suite": None if suite is None else Registry.CIPHER_SUITES.names[suite],
+        **negotiation.key_agreement(scene)._asdict(),
+        "extended_master_secret": negotiation.negotiated(scene, Type.EXTENDED_MASTER_SECRET),
+        "secure_renegotiation": negotiation.negotiated(scene, Type.RENEGOTIATION_INFO),
+        "alpn": negotiation.alpn(scene),
+        "renegotiations": renegotiations,
+    }
+
+
+def _hellos(scene: Scene) -> dict[str, Any]:
+    offer, answer, retry = scene.script.offer, scene.script.answer, scene.script.retry
+    return {
+        "sni": hellos.sni(scene.asked),
+        "hello_retry": None if answer is None and retry is None else retry is not None,
+        "hello_retry_request": hellos.hello_retry_request(retry, scene.halves[1]) if retry else None,
+        "ech": negotiation.ech(scene),
+        "client_hello": hellos.client_hello(offer, scene.asked, _segments(scene)) if offer else None,
+        "server_hello": hellos.server_hello(answer, scene.answered) if answer else None,
+        "ja3": prints.ja3(scene),
+        "ja3s": prints.ja3s(scene),
+        "ja4": prints.ja4(scene),
+    }
 
 
 def _raw_fingerprints(scene: Scene) -> dict[str, str | None]:
@@ -162,9 +177,13 @@ def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
 
 def _messages(scene: Scene) -> tuple[Message, ...]:
     """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
-    offer, shape = scene.script.offer, scene.shape
+    offer, items = scene.script.offer, scene.script.items
     start = offer.item.time if offer else None
-    last = shape.flight[-1].frame if shape and shape.flight else None
+    shape, last = scene.shape, len(items)
+    if shape is None:
+        last = -1
+    elif shape.flight:
+        last = next(n for n, item in enumerate(items) if item is shape.flight[-1])
     return tuple([
         Message(
             sender=scene.side(item.sender),
@@ -173,8 +192,8 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
             frame=item.frame,
             ms=None if start is None else (item.time - start) / 1_000_000,
         )
-        for item in scene.script.items
-        if item.content_type != APPLICATION_DATA or (shape is not None and (last is None or item.frame <= last))
+        for n, item in enumerate(items)
+        if item.content_type != APPLICATION_DATA or n <= last
     ])  # fmt: skip
 
 
@@ -190,10 +209,20 @@ def _message_type(scene: Scene, item: Item) -> str:
     return Registry.HANDSHAKE_TYPES.names[item.handshake_type]
 
 
-def _problems(scene: Scene, ending: Ending, damage: Iterable[Damage], *, split: bool) -> tuple[Problem, ...]:
+def _guesses(scene: Scene, early_data: str | None, times: Timing) -> Iterator[str]:
+    """What of the facts is told by shape, not read."""
+    if early_data is not None and negotiation.early_data_by_shape(scene):
+        yield "whether early data was accepted is told by the lengths of records"
+    if negotiation.external_psk(scene):
+        yield "the pre-shared key may be external: obfuscated_ticket_age is 0"
+    if times.split_path:
+        yield "TCP seems to end nearer than TLS, or the server was slow"
+
+
+def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Damage]) -> tuple[Problem, ...]:
     found = [
-        Problem(code=t.code, detail=t.detail, frame=t.frame, offset=t.offset, sender=side)
-        for half, side in zip(scene.halves, ("client", "server"), strict=True)
+        Problem(t.code, t.detail, t.frame, t.offset, scene.side(sender))
+        for sender, half in enumerate(scene.tracker.halves)
         for t in half.troubles
     ]
     found += [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
@@ -201,12 +230,5 @@ def _problems(scene: Scene, ending: Ending, damage: Iterable[Damage], *, split: 
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if scene.script.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
-    guesses = (
-        ending.inferred,
-        "whether early data was accepted is told by the lengths of records"
-        if negotiation.early_data_by_shape(scene) and negotiation.early_data(scene)
-        else None,
-        "the pre-shared key may be external: obfuscated_ticket_age is 0" if negotiation.external_psk(scene) else None,
-        "TCP seems to end nearer than TLS, or the server was slow" if split else None,
-    )
-    return tuple(found + [Problem("inferred", guess) for guess in guesses if guess])
+    found += [Problem("inferred", guess) for guess in guesses if guess]
+    return tuple(found)

@@ -27,8 +27,14 @@ MAX_TROUBLES = 64
 MAX_ARRIVALS = 4096
 """Segments of a half of which it is noted where they lie."""
 
-_HELLO = re.compile(rb"\x16\x03[\x00-\x04][\x00-\x48].[\x01\x02]\x00..[\x03\x7f][\x00-\x1c]", re.DOTALL)
-_HELLO_SIZE = 11
+_SHORT = b"|".join(b"\\x00\\x%02x[\\x01\\x02]" % n + b"." * (n - 1) + rb"\x16\x03[\x00-\x04]" for n in range(1, 6))
+"""A first record too short for all by which a hello is told, and the header of the next."""
+_HELLO = re.compile(
+    rb"\x16\x03[\x00-\x04](?:(?!\x00[\x00-\x05])[\x00-\x48].[\x01\x02]\x00..[\x03\x7f][\x00-\x1c]|" + _SHORT + b")",
+    re.DOTALL,
+)
+_HELLO_SIZE = 13
+"""Bytes that the longest of these patterns takes."""
 _ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
@@ -53,7 +59,7 @@ class Half:
 
     __slots__ = (
         "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed",
-        "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking", "seen", "tail_end",
+        "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking", "seen",
         "troubles",
     )  # fmt: skip
 
@@ -79,8 +85,6 @@ class Half:
         """Payload bytes seen, repeated ones included."""
         self.gaps = 0
         self.last: Record | None = None
-        self.tail_end: int | None = None
-        """Sequence number behind a segment that ends with a protected record of an alert's size."""
         self.fin: Signal | None = None
         self.rst: Signal | None = None
         self.troubles: list[Trouble] = []

@@ -10,6 +10,7 @@ from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.transcript.sizes import sizes
 from tlsdissect.transcript.transcript import Answer, Item, Moment, Offer, Retry
 from tlsdissect.transcript.versions import is_tls13, offers_tls13, selected_version
 
@@ -37,8 +38,8 @@ class Script:
     """Messages in order, and the hellos among them."""
 
     __slots__ = (
-        "_budget", "answer", "client", "first_data", "items", "kept_bytes", "limited", "offer", "protected", "replied",
-        "retry", "sealed", "tls13", "version",
+        "_budget", "alert_size", "answer", "client", "decided", "first_data", "items", "kept_bytes", "limited",
+        "offer", "protected", "replied", "retry", "sealed", "tls13", "version",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -57,6 +58,10 @@ class Script:
         """What the server chose."""
         self.tls13 = False
         """Whether it chose TLS 1.3, one of its drafts or experiments."""
+        self.decided = False
+        """Whether the handshake is over, one way or the other."""
+        self.alert_size: int | None = None
+        """Length of a protected record of TLS 1.3 that may be an alert."""
         self.replied = False
         """Whether in TLS 1.3 a protected record of the server came after one of the client."""
         self.first_data: list[Moment | None] = [None, None]
@@ -71,6 +76,12 @@ class Script:
     def sort(self) -> None:
         """Put the messages in the order of the frames that completed them."""
         self.items.sort(key=attrgetter("frame"))
+
+    def settle(self) -> None:
+        """Take the handshake as over: protected records of TLS 1.3 are application data from now on."""
+        self.decided = True
+        if self.tls13:
+            self.first_data = [None, None]
 
     def take(self, sender: int, half: Half, piece: Piece, acknowledgement: int | None) -> None:
         """Note what records say; `acknowledgement` is that of the packet which brought them."""
@@ -111,9 +122,9 @@ class Script:
     def _application_data(
         self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None
     ) -> None:
-        if self.first_data[sender] is None:
+        if self.first_data[sender] is None and not (self.decided and record.length == self.alert_size):
             self.first_data[sender] = Moment(frame, time, acknowledgement)
-        if self.version is not None and not self.tls13:
+        if self.decided or (self.version is not None and not self.tls13):
             return
         self.protected[sender] += 1
         self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
@@ -192,6 +203,7 @@ class Script:
             self.answer = Answer(item, hello)
             self.version = selected_version(hello)
             self.tls13 = is_tls13(self.version)
+            self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else None
         elif self.retry is None:
             self.retry, self.tls13 = Retry(item, hello), True
 

@@ -1,17 +1,15 @@
 """TLS 1.3 told by the lengths of records that nobody can read.
 
-With H the suite's hash length and T its tag, a Finished is a protected record of H+4+1+T bytes (RFC 8446 sections 4.4.4
-and 5.2), an alert one of 2+1+T, an EndOfEarlyData one of 4+1+T. What rests on this is a guess, and labelled so.
+Which records are the client's flight and what answers it. What rests on this is a guess, and labelled so.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.transcript.sizes import Sizes, sizes
 from tlsdissect.transcript.versions import offers_early_data
 
 if TYPE_CHECKING:
@@ -19,16 +17,6 @@ if TYPE_CHECKING:
 
     from tlsdissect.transcript.script import Script
     from tlsdissect.transcript.transcript import Item
-
-_HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
-
-
-class Sizes(NamedTuple):
-    """Lengths of protected records."""
-
-    finished: int
-    alert: int
-    end_of_early_data: int
 
 
 class Shape(NamedTuple):
@@ -47,14 +35,6 @@ class Shape(NamedTuple):
     """The server's first protected record after it."""
     after: tuple[Item, ...]
     """The client's protected records after it."""
-
-
-@lru_cache(maxsize=64)
-def sizes(cipher_suite: int) -> Sizes:
-    """Lengths of the records that can be told apart, for a suite of TLS 1.3."""
-    words = Registry.CIPHER_SUITES.names[cipher_suite].split("_")
-    tag = 8 if "8" in words else 16
-    return Sizes(_HASHES.get(words[-1], 32) + 4 + 1 + tag, 2 + 1 + tag, 4 + 1 + tag)
 
 
 def shape(script: Script) -> Shape | None:
@@ -96,10 +76,7 @@ def is_decided(script: Script) -> bool:
     if not script.replied:
         return False
     seen = shape(script)
-    if seen is None or seen.reply is None or not seen.exact:
-        return False
-    # An alert in reply may be a rejection: what else the server sends tells.
-    return seen.reply.size != seen.sizes.alert
+    return seen is not None and seen.exact and seen.reply is not None
 
 
 def _is(item: Item, sender: int, size: int) -> bool:

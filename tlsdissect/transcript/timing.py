@@ -85,12 +85,13 @@ def _data_time(scene: Scene, side: int) -> int | None:
     In TLS 1.3 a client's first protected record behind its flight that has not an alert's length; which of a server's
     records are tickets cannot be seen.
     """
+    data = scene.script.first_data[scene.client ^ side]
     if not scene.script.tls13:
-        data = scene.script.first_data[scene.client ^ side]
         return None if data is None else data.time
     if scene.shape is None or side == 1:
         return None
-    return next((item.time for item in scene.shape.after if item.size != scene.shape.sizes.alert), None)
+    times = (item.time for item in scene.shape.after if item.size != scene.shape.sizes.alert)
+    return next(times, data.time if data is not None and scene.script.decided else None)
 
 
 def handshake_bytes(scene: Scene, *, complete: bool) -> HandshakeBytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.streams.columns import ACK, CLOSED, DONE, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
-from tlsdissect.streams.visits import ends_with_alert, starts_with_hello
+from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
+from tlsdissect.streams.visits import starts_with_hello
 from tlsdissect.tls.record import HEADER_SIZE, application_data
 from tlsdissect.transcript.half import OPENING, PLAIN, TLS, Half
 from tlsdissect.transcript.script import MAX_PROTECTED, Script
@@ -64,7 +64,7 @@ class Tracker:
                 self._acknowledge(sender, flags, acknowledgement, time)
             if length:
                 chunk = data[payload : payload + captured]
-                if self.script.client is None or self.state == DONE:
+                if self.script.client is None:
                     self._payload(sender, chunk, length, sequence, acknowledgement, frame, time)
                 else:
                     self._read(sender, chunk, length, sequence, acknowledgement, frame, time)
@@ -76,12 +76,8 @@ class Tracker:
     def _payload(
         self, sender: int, chunk: memoryview, length: int, sequence: int, acknowledgement: int, frame: int, time: int
     ) -> None:
-        """Read a packet's payload, as far as the state wants it read."""
+        """Read a packet's payload in search of TLS."""
         half = self.halves[sender]
-        if self.state == DONE:
-            if len(chunk) == length and ends_with_alert(chunk):
-                half.tail_end = (sequence + length) & 0xFFFFFFFF
-            return
         # A hello that takes the place of bytes already seen is not put in order: it begins anew.
         if self.state == WATCH or (half.mode == PLAIN and half.has_passed(sequence)):
             if starts_with_hello(chunk):
@@ -110,10 +106,8 @@ class Tracker:
         for half in self.halves:
             if half.fin is None:
                 return False
-            if self.state != DONE and half.assembler.started:
-                end = half.assembler.offset(half.fin.end)
-                if half.assembler.position < end:
-                    return False
+            if half.assembler.started and half.assembler.position < half.assembler.offset(half.fin.end):
+                return False
         return True
 
     def finish(self) -> None:
@@ -121,8 +115,7 @@ class Tracker:
         for sender, half in enumerate(self.halves):
             for piece in half.finish():
                 self.script.take(sender, half, piece, None)
-        if any(half.gaps for half in self.halves):
-            self.script.sort()
+        self.script.sort()
 
     def release(self) -> None:
         """Give back what was held and kept."""
@@ -139,11 +132,13 @@ class Tracker:
     def plain_record(self, sender: int, data: memoryview, at: int, left: int) -> int:
         """Size of the record whose header stands here, if it says nothing; 0 if it must be looked at.
 
-        In TLS 1.2 and older, application data behind the first says nothing.
+        Application data says nothing behind the first, nor in TLS 1.3 after the handshake, unless it may be an alert.
         """
-        if left < HEADER_SIZE or self.script.tls13 or self.script.first_data[sender] is None:
+        script = self.script
+        if left < HEADER_SIZE or script.first_data[sender] is None or (script.tls13 and not script.decided):
             return 0
-        return application_data(data, at)
+        size = application_data(data, at)
+        return 0 if script.tls13 and size - HEADER_SIZE == script.alert_size else size
 
     def skip_to(self, sender: int, position: int, header: int) -> None:
         """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""
@@ -203,7 +198,8 @@ class Tracker:
         halves, script = self.halves, self.script
         halves[0].seeking = halves[1].seeking = True
         if is_decided(script):
-            self.state = DONE if script.tls13 else RECORDS
+            script.settle()
+            self.state = RECORDS
         elif halves[0].payload + halves[1].payload > FOLLOWED_BYTES or max(script.protected) > MAX_PROTECTED:
             self.state = RECORDS
 

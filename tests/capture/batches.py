@@ -1,0 +1,28 @@
+"""Batches as rows that can be compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tlsdissect.capture import Packets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Read = Callable[..., "Rows"]
+
+COLUMNS = [name for name in Packets.__struct_fields__ if name not in {"data", "payload"}]
+Rows = list[dict[str, Any]]
+
+
+def rows_of(batches: Any) -> Rows:
+    """Each row as a dict; instead of where the payload is, its bytes."""
+    rows = []
+    for packets in batches:
+        columns = {name: getattr(packets, name).tolist() for name in COLUMNS}
+        for number in range(len(packets)):
+            row = {name: column[number] for name, column in columns.items()}
+            start = int(packets.payload[number])
+            row["payload"] = bytes(packets.data[start : start + row["captured"]])
+            rows.append(row)
+    return rows
