@@ -1,1 +1,78 @@
-"""Passive TLS handshake analyzer for packet captures."""
+"""Passive TLS handshake analyzer for packet captures.
+
+    import tlsdissect
+
+    for connection in tlsdissect.read("capture.pcap"):
+        print(connection.stream, connection.sni, connection.version, connection.round_trips)
+
+What a `Connection` has, and what each name means, is what `tlsdissect read --format json` prints.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from tlsdissect.capture import CaptureError
+    from tlsdissect.pipeline import Reading, Summary
+    from tlsdissect.streams.limits import Limits
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.cells import load_csv
+
+    __version__: str
+
+__all__ = ["CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__", "load_csv", "read"]
+
+_HOMES = {
+    "CaptureError": "tlsdissect.capture",
+    "Connection": "tlsdissect.transcript.connection",
+    "Limits": "tlsdissect.streams.limits",
+    "Reading": "tlsdissect.pipeline",
+    "Summary": "tlsdissect.pipeline",
+    "load_csv": "tlsdissect.views.cells",
+}
+"""Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
+
+
+def read(
+    *captures: str | os.PathLike[str], raw_fingerprints: bool = False, limits: Limits | None = None, batch: int = 65_536
+) -> Iterator[Connection]:
+    """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
+
+    A capture is the path of a pcap or pcapng file (.gz and .zst too), of a directory of them, or "-" for standard
+    input. Damage inside a capture ends nothing: what could be read is yielded, with a problem on what it touches.
+    An input that is missing or no capture raises CaptureError, after the connections of the others were yielded.
+
+        >>> for connection in tlsdissect.read("samples/tls13-full.pcap"):
+        ...     print(connection.version, connection.cipher_suite, connection.group)
+        TLS 1.3 TLS_AES_128_GCM_SHA256 x25519
+
+    `Limits` says how much is kept of conversations, and for how long. `Reading` takes the same arguments, raises
+    nothing, and counts in its `summary` what was seen and not decoded.
+    """
+    from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.pipeline import Reading  # noqa: PLC0415
+    from tlsdissect.streams.limits import Limits  # noqa: PLC0415
+
+    reading = Reading(captures, batch=batch, raw_fingerprints=raw_fingerprints, limits=limits or Limits())
+    yield from reading
+    if reading.summary.refused:
+        raise CaptureError("; ".join(f"{source}: {why}" for source, why in reading.summary.refused))
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from where it is defined."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("tlsdissect")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return __all__

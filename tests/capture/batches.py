@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from tlsdissect.capture import Packets
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Read = Callable[..., "Rows"]
-
 COLUMNS = [name for name in Packets.__struct_fields__ if name not in {"data", "payload"}]
 Rows = list[dict[str, Any]]
+Read = Callable[..., Rows]
 
 
 def rows_of(batches: Any) -> Rows:

@@ -64,8 +64,8 @@ def run(rows: list[dict[str, Any]], batch: int, share: Share = directory.WHOLE) 
     table, told = FlowTable(share), []
 
     def tell(*, everything: bool = False) -> None:
-        for t in table.columns.totals([index for _, index in table.over(everything=everything)]):
-            told.append((t.stream, t.first_frame, t.packets, t.bytes, t.start, t.end))
+        totals = table.columns.totals([index for _, index in table.over(everything=everything)])
+        told.extend((t.stream, t.first_frame, t.packets, t.bytes, t.start, t.end) for t in totals)
 
     for at in range(0, len(rows), batch):
         for _ in table.steps(packets(rows[at : at + batch], at + 1)):

@@ -1,0 +1,26 @@
+"""The command line: arguments in, exit status out; one module a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> int:
+    """Run a command line, `sys.argv` unless others are given, and return its exit status.
+
+    Without `standalone_mode`, what goes wrong is raised, as click does it.
+    """
+    # All else is imported within: Ctrl-C while Python still loads modules has to end as quietly as later.
+    try:
+        from tlsdissect.cli.commands import invoke  # noqa: PLC0415
+        from tlsdissect.cli.endings import status  # noqa: PLC0415
+    except KeyboardInterrupt:
+        return 130
+    given = sys.argv[1:] if args is None else list(args)
+    if not standalone_mode:
+        return invoke(given)
+    return status(lambda: invoke(given), debug="--debug" in given)

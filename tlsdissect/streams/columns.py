@@ -106,7 +106,7 @@ class Columns:
             self.key,
         )
         rows = zip(*(column[indexes].tolist() for column in columns), strict=True)
-        return [Totals(*plain, *_ends(forward, *key)) for *plain, forward, key in rows]
+        return [Totals(*plain, *_ends(forward, *key)) for *plain, forward, key in rows]  # type: ignore[call-arg]
 
 
 def _ends(forward: int, low: int, lower: int, high: int, higher: int, rest: int) -> tuple[int, End, End]:

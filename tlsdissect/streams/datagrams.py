@@ -64,7 +64,7 @@ def _is_quic(head: list[NDArray[np.uint32]]) -> NDArray[np.bool_]:
     google = ((version >= _GOOGLE_QUIC[0]) & (version < _GOOGLE_QUIC[0] + 0x3A3A)) | (
         (version >= _GOOGLE_QUIC[1]) & (version < _GOOGLE_QUIC[1] + 0x10)
     )
-    return (head[0] >= 0xC0) & (np.isin(version, _QUIC_VERSIONS) | google)
+    return np.logical_and(head[0] >= 0xC0, np.isin(version, _QUIC_VERSIONS) | google)
 
 
 def _add(known: set[tuple[int, ...]], packets: Packets, rows: NDArray[np.int64]) -> None:

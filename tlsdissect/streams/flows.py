@@ -117,7 +117,7 @@ class FlowTable:
         flags = packets.flags[rows]
         fin, rst = np.flatnonzero(flags & FIN), np.flatnonzero(flags & RST)
         np.minimum.at(columns.closing, (owner[fin], run.side[matters][fin]), clock[fin])
-        np.minimum.at(columns.closing, (owner[rst], 2), clock[rst])
+        np.minimum.at(columns.closing[:, 2], owner[rst], clock[rst])
         lower, higher, reset = columns.closing[who].T
         closed = np.minimum(reset, np.maximum(lower, higher))
         ended = closed < NEVER

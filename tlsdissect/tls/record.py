@@ -204,7 +204,8 @@ class MessageJoiner:
 
     def _split(self, data: bytes, start: int) -> list[Message]:
         """Cut whole messages off; what is left waits for the next fragment."""
-        messages, at, end = [], 0, len(data)
+        messages: list[Message] = []
+        at, end = 0, len(data)
         while end - at >= 4:
             body = at + 4
             after = body + int.from_bytes(data[at + 1 : body], "big")

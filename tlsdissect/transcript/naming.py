@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from msgspec import Struct, defstruct
 
@@ -72,7 +72,8 @@ def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Ca
     """The class of facts for a body; and of each field the name there, the name here, and how it is told."""
     fields = tuple((_TAKEN.get(name, name), name, tell) for name, tell in _tellers(kind))
     shown = [(name, Any) for name, _, _ in fields]
-    return defstruct(kind.__name__, shown, bases=(Extension,), frozen=True, kw_only=True), fields
+    told = defstruct(kind.__name__, shown, bases=(Extension,), frozen=True, kw_only=True)
+    return cast("type[Extension]", told), fields
 
 
 @cache

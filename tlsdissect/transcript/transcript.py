@@ -56,7 +56,7 @@ class Moment(Struct, frozen=True, gc=False):
 
     frame: int
     time: int
-    acknowledgement: int
+    acknowledgement: int | None
 
 
 class Signal(Struct, frozen=True, gc=False):

@@ -1,0 +1,1 @@
+"""Connections in, what people and other programs read out."""

@@ -1,0 +1,164 @@
+"""How runs end early: a closed pipe, a signal, a full disk, an error of our own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import PROGRAM, RESUMED, TLS12
+from recorded import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPOILT = """
+import sys
+from tlsdissect import pipeline
+from tlsdissect.cli import main
+
+def fail(self, *arguments):
+    yield from ()
+    raise KeyError("spoilt")
+
+pipeline.Reading._read = fail
+sys.exit(main())
+"""
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Undo what a shell does to what it starts in the background: ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def waiting(*arguments: str | Path) -> subprocess.Popen[bytes]:
+    """Start a run that waits for standard input after it has read what else is named."""
+    command = [*PROGRAM, "read", TLS12, "-", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+
+
+def stop(process: subprocess.Popen[bytes], number: int) -> tuple[bytes, bytes]:
+    """Send a signal to a process that has taken the header of a capture from its standard input, and waits for more."""
+    assert process.stdin is not None
+    process.stdin.write((ROOT / TLS12).read_bytes()[:24])
+    deadline = time.monotonic() + 30
+    while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(number)
+    return process.communicate(timeout=30)
+
+
+def test_interrupted_after_what_was_read() -> None:
+    process = waiting("--format", "json")
+    out, err = stop(process, signal.SIGINT)
+    assert json.loads(out)["source"] == TLS12
+    assert err == b"1 connection: 1 TLS 1.2\n"
+    assert process.returncode == 130
+
+
+def test_interrupted_with_several_processes(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", TLS12, str(pipe)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert b"Traceback" not in err
+    assert process.returncode == 130
+
+
+def test_asked_to_end() -> None:
+    process = waiting()
+    out, err = stop(process, signal.SIGTERM)
+    assert len(out.splitlines()) == 2
+    assert b"Traceback" not in err
+    assert process.returncode == 143
+
+
+def test_an_interrupted_run_leaves_no_file(tmp_path: Path) -> None:
+    process = waiting("-o", tmp_path / "a.json")
+    stop(process, signal.SIGINT)
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_at_any_moment_shows_no_traceback() -> None:
+    for delay in (0.08, 0.12, 0.2, 0.3, 0.5):
+        process = waiting()
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        # Until it has found the command, Python itself answers.
+        assert b"/cli/" not in err, (delay, err)
+        assert process.returncode in (130, -signal.SIGINT)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_a_closed_pipe_is_silent(form: str, jobs: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*PROGRAM, "read", *([RESUMED] * 30), "--format", form, "--jobs", jobs]
+    done = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_head_gets_its_lines() -> None:
+    command = f"{sys.executable} -m tlsdissect read {' '.join([RESUMED] * 50)} | head -n 2; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert len(done.stdout.splitlines()) == 2
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 0
+
+
+def test_help_into_a_closed_pipe() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*PROGRAM, "read", "--help"], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_told() -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [*PROGRAM, "read", TLS12]
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.stderr == b"tlsdissect: standard output: No space left on device\n"
+    assert done.returncode == 74
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_standard_files(closed: str) -> None:
+    command = f"{sys.executable} -m tlsdissect read {TLS12} missing {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == (0 if ">&-" in closed.replace("2>&-", "") else 2)
+    assert b"refused" not in done.stdout
+
+
+def test_an_error_of_our_own_is_one_line() -> None:
+    command = [sys.executable, "-c", SPOILT, "read", TLS12]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    first = done.stderr.decode().splitlines()[0]
+    assert first == "tlsdissect: internal error after 0 frames: KeyError: 'spoilt' (--debug shows where)"
+    assert b"Traceback" not in done.stderr
+    assert done.returncode == 70
+    done = subprocess.run([*command, "--debug"], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert b"Traceback" in done.stderr
+    assert done.returncode == 70

@@ -1,0 +1,98 @@
+"""What a person sees: tables that fit a terminal, colours, a bar only where there is time for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from commands import RESUMED, TLS12, TLS13, on_terminal, run
+from recorded import ROOT
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+SLOW = """
+import sys, time
+from tlsdissect import pipeline
+from tlsdissect.cli import main
+
+read = pipeline.Reading._read
+
+def slowly(self, *arguments):
+    for told in read(self, *arguments):
+        time.sleep(1.6)
+        yield told
+
+pipeline.Reading._read = slowly
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    status, shown = on_terminal(width, "read", "-q", "samples")
+    lines = COLOUR.sub("", shown).splitlines()
+    assert status == 0
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= width
+
+
+def test_the_summary_stands_below_the_table() -> None:
+    _, shown = on_terminal(80, "read", TLS12, "--color", "never")
+    head, row, blank, summary = shown.splitlines()
+    assert head == "stream server                   TLS  suite      group     RT      ms outcome"
+    assert row.startswith("     0 localhost:8443 (::1)     1.2  AES256-GCM x25519     2 ")
+    assert (blank, summary) == ("", "1 connection: 1 TLS 1.2")
+
+
+def test_colours_are_for_terminals() -> None:
+    _, shown = on_terminal(80, "read", TLS13)
+    assert "\x1b[32mestablished\x1b[0m" in shown
+    for unwanted in (on_terminal(80, "read", TLS13, NO_COLOR="1")[1], on_terminal(80, "read", TLS13, TERM="dumb")[1]):
+        assert "\x1b" not in unwanted
+    assert b"\x1b" not in run("read", TLS13).stdout
+    assert b"\x1b[32m" in run("read", TLS13, "--color", "always", NO_COLOR="1").stdout
+
+
+def test_several_captures_are_headed_by_their_names() -> None:
+    _, shown = on_terminal(80, "read", RESUMED, TLS12, "--color", "never")
+    lines = shown.splitlines()
+    assert (lines[1], lines[4]) == (RESUMED, TLS12)
+    assert RESUMED not in on_terminal(80, "read", RESUMED)[1]
+
+
+def test_a_bar_comes_late_and_goes_again() -> None:
+    _, shown = on_terminal(80, "read", TLS12)
+    assert "\x1b[?25l" not in shown
+    status, shown = on_terminal(80, "-c", SLOW, "read", RESUMED)
+    assert status == 0
+    assert "\x1b[?25l" in shown
+    assert shown.rindex("\x1b[?25l") < shown.rindex("\x1b[?25h")
+    rows = [line for line in COLOUR.sub("", shown).splitlines() if line.endswith("established")]
+    assert len(rows) == 2
+
+
+def test_no_bar_where_nobody_looks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW, "read", TLS12], cwd=ROOT, capture_output=True, timeout=60, check=True
+    )
+    assert done.stderr == b"1 connection: 1 TLS 1.2\n"
+
+
+def test_a_small_run_loads_no_more_than_it_needs() -> None:
+    script = (
+        "import sys; from tlsdissect.cli import main; status = main(sys.argv[1:]); print(*sys.modules); exit(status)"
+    )
+    for form in ("json", "table", "csv"):
+        command = [sys.executable, "-c", script, "read", "-q", "--format", form, TLS13]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+        assert loaded.isdisjoint({"rich", "pandas", "matplotlib", "scapy", "dask", "jinja2", "IPython", "OpenSSL"})
+        assert ("tlsdissect.views.cells" in done.stdout) == (form == "csv")
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    script = "import tlsdissect, sys; print(*sys.modules); tlsdissect.Connection"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert not {"numpy", "msgspec", "click", "rich", "tlsdissect.pipeline"} & set(done.stdout.split())

@@ -1,0 +1,142 @@
+"""The README's examples, run: what it shows is what they print.
+
+`python tests/test_readme.py` writes what they print now into the README.
+"""
+
+from __future__ import annotations
+
+import doctest
+import fcntl
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+import pytest
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect.streams.limits import Limits
+
+README = ROOT / "README.md"
+WIDTH = 80
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def commands(block: str) -> list[str]:
+    """The commands of a console block, as they would be typed: `$ ` begins one, `> ` goes on with it."""
+    found: list[str] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append(line[2:])
+        elif line.startswith("> "):
+            found[-1] += "\n" + line[2:]
+    return found
+
+
+def shown(command: str) -> str:
+    """What a terminal shows of a command."""
+    process, terminal = pty.fork()
+    if process == 0:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+        os.chdir(ROOT)
+        path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"  # noqa: PTH120
+        kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        os.execve("/bin/bash", ["bash", "-c", command], {**kept, "PATH": path, "NO_COLOR": "1"})  # noqa: S606
+    text = b"".join(iter(lambda: _read(terminal), b"")).decode().replace("\r\n", "\n")
+    os.close(terminal)
+    os.waitpid(process, 0)
+    return re.sub(r" +$", "", text, flags=re.MULTILINE)
+
+
+def _read(terminal: int) -> bytes:
+    # Linux says EIO where all that had the terminal open are gone.
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""
+
+
+def run(block: str) -> str:
+    """The block with what its commands print now."""
+    return "".join("$ " + command.replace("\n", "\n> ") + "\n" + shown(command) for command in commands(block))
+
+
+@pytest.mark.parametrize("block", CONSOLE.findall(README.read_text()))
+def test_consoles_show_what_is_printed(block: str) -> None:
+    assert commands(block)
+    assert run(block) == block
+
+
+@pytest.mark.parametrize("block", PYTHON.findall(README.read_text()))
+def test_python_says_what_is_shown(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert _doctest(block).failed == 0
+
+
+def test_docstrings_say_what_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = doctest.DocTestFinder().find(tlsdissect.read, "read", globs={"tlsdissect": tlsdissect})
+    runner = doctest.DocTestRunner()
+    assert sum(runner.run(one).attempted for one in found) > 0
+    assert runner.failures == 0
+
+
+def test_limits_are_told_with_their_values() -> None:
+    text = README.read_text()
+    limits = Limits()
+    for name in Limits.__struct_fields__:
+        value = getattr(limits, name)
+        told = f"{value / (1 << 20):g} MiB" if name.endswith("bytes") else f"{value:g} seconds"
+        option = f"`--{name.replace('_', '-')}`"
+        assert re.search(rf"{option}( \|)? {told}", text), (option, told)
+
+
+def test_constants_are_told_with_their_values() -> None:
+    units = {"MiB": 1 << 20, "KiB": 1 << 10, "": 1}
+    told = re.findall(r"^\| `([a-z.]+)\.([A-Z_]+)` \| ([0-9,]+) ?(MiB|KiB|) \|", README.read_text(), re.MULTILINE)
+    assert len(told) == 10
+    for module, name, number, unit in told:
+        value = getattr(__import__(f"tlsdissect.{module}", fromlist=[name]), name)
+        assert value == int(number.replace(",", "")) * units[unit], (module, name)
+
+
+def _doctest(block: str) -> doctest.TestResults:
+    test = doctest.DocTestParser().get_doctest(block, {}, "README", None, None)
+    return doctest.DocTestRunner(verbose=False).run(test)
+
+
+def _answered(block: str) -> str:
+    """The block with what Python says now."""
+    lines, names = [], {}
+    for one in doctest.DocTestParser().get_examples(block):
+        source = one.source.rstrip("\n").split("\n")
+        lines += [f"{'...' if number else '>>>'} {line}" for number, line in enumerate(source)]
+        failed = doctest.DocTest([doctest.Example(one.source, "?\n")], names, "README", None, None, None)
+        said: list[str] = []
+        runner = _Listening(said)
+        runner.run(failed, clear_globs=False)
+        names = failed.globs
+        lines += "".join(said).splitlines()
+    return "\n".join(lines) + "\n"
+
+
+class _Listening(doctest.DocTestRunner):
+    """Notes what an example says instead of judging it."""
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(verbose=False)
+        self._said = said
+
+    def report_failure(self, out: object, test: object, example: object, got: str) -> None:  # doctest's signature
+        del out, test, example
+        self._said.append(got)
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    text = CONSOLE.sub(lambda found: f"```console\n{run(found[1])}```", README.read_text())
+    README.write_text(PYTHON.sub(lambda found: f"```pycon\n{_answered(found[1])}```", text))

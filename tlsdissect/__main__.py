@@ -1,0 +1,7 @@
+"""`python -m tlsdissect`."""
+
+import sys
+
+from tlsdissect.cli import main
+
+sys.exit(main())

@@ -1,0 +1,73 @@
+"""The command that holds the others."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+import click
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect read capture.pcap
+  tlsdissect read --format json capture.pcapng.gz > connections.json
+  tcpdump -i eth0 -c 1000 -w - | tlsdissect read -
+"""
+_COMMANDS = {"read": "The TLS connections of captures, one by one."}
+"""Each command stands in the module of its name, under the name `command`."""
+
+
+class Commands(click.Group):
+    """Commands whose modules are loaded when they are run: the list of them costs no import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """List the names."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
+        """Load a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"tlsdissect.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        import tlsdissect  # noqa: PLC0415 (only asked for here)
+
+        click.echo(f"tlsdissect {tlsdissect.__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Commands, epilog=EXAMPLES, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def tlsdissect() -> None:
+    """Tell what packet captures show of TLS: handshakes, certificates, fingerprints, round trips and failures.
+
+    Captures are only read: nothing is ever sent, and no name is looked up.
+    """
+
+
+def invoke(args: list[str]) -> int:
+    """Run a command line and return its exit status.
+
+    click's own `main` would do, but for what it makes of a closed pipe and of Ctrl-C: exit status 1.
+    """
+    asked = os.environ.get("_TLSDISSECT_COMPLETE")
+    if asked:
+        from click.shell_completion import shell_complete  # noqa: PLC0415 (a shell's completion script asks)
+
+        return shell_complete(tlsdissect, {}, "tlsdissect", "_TLSDISSECT_COMPLETE", asked)
+    try:
+        with tlsdissect.make_context("tlsdissect", args) as context:
+            return int(tlsdissect.invoke(context) or 0)
+    except click.exceptions.Exit as end:
+        return end.exit_code

@@ -1,0 +1,93 @@
+"""How a run ends: exit statuses, and one line on standard error in place of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tlsdissect.cli.interrupts import Stopped
+from tlsdissect.views.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REFUSED = 2
+"""A wrong command line, or an input that is no capture."""
+BUG = 70
+"""EX_SOFTWARE of sysexits.h: an error that is ours."""
+NOT_WRITTEN = 74
+"""EX_IOERR of sysexits.h: the result could not be written."""
+STOPPED = 130
+"""Ctrl-C, as shells have it."""
+
+
+class NotWrittenError(Exception):
+    """The result could not be written where it was to go."""
+
+
+def say(line: str) -> None:
+    """Print a line on standard error; what cannot be said there has nowhere else to go."""
+    # print(file=None) would print on standard output.
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def warn(line: str) -> None:
+    """Say what is wrong, and whose words these are."""
+    say(f"tlsdissect: {line}")
+
+
+def described(error: BaseException) -> str:
+    """Name an internal error, and how to learn more of it."""
+    return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def trace() -> None:
+    """Print the traceback of the error that is being handled."""
+    import traceback  # noqa: PLC0415 (for --debug only)
+
+    traceback.print_exc()
+
+
+def abandon_standard_output() -> None:
+    """Let Python's own flush at exit, after a closed pipe, find a place for what is left."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def status(run: Callable[[], int], *, debug: bool) -> int:
+    """Run a command and return its exit status; what it raises becomes one line on standard error."""
+    try:
+        return run()
+    except click.ClickException as error:
+        warn(_complaint(error))
+        return REFUSED
+    except Stopped as stop:
+        return stop.status
+    except KeyboardInterrupt:
+        return STOPPED
+    except BrokenPipeError:
+        abandon_standard_output()
+        return 0
+    except NotWrittenError as error:
+        warn(str(error))
+        return NOT_WRITTEN
+    except Exception as error:  # noqa: BLE001 (no command line may end in a traceback)
+        if debug:
+            trace()
+        warn(f"internal error: {described(error)}")
+        return BUG
+
+
+def _complaint(error: click.ClickException) -> str:
+    """Say what is wrong with a command line, and where to read how it should be."""
+    said = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{said} (see {context.command_path} --help)" if context else said

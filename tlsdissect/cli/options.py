@@ -1,0 +1,123 @@
+"""Options that commands share, under one name everywhere."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli.selection import Selection, Stream
+from tlsdissect.streams.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class StreamType(click.ParamType[Stream]):
+    """`[SOURCE:]N`."""
+
+    name = "stream"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Stream:
+        """Take the source, which may hold colons itself, off the number."""
+        if isinstance(value, Stream):
+            return value
+        told = re.fullmatch(r"(?:(.*):)?([0-9]{1,18})", value, re.DOTALL)
+        if told is None:
+            self.fail(f"{value!r} is no stream number, nor SOURCE:NUMBER", param, ctx)
+        return Stream(told[1] or None, int(told[2]))
+
+
+_WHICH: tuple[Decorator, ...] = (
+    click.option(
+        "--stream",
+        "streams",
+        type=StreamType(),
+        multiple=True,
+        metavar="[SOURCE:]N",
+        help="Only the connection with this number, as Wireshark's tcp.stream; of one capture, or of each.",
+    ),
+    click.option(
+        "-p",
+        "--port",
+        "ports",
+        type=click.IntRange(0, 65_535),
+        multiple=True,
+        metavar="N",
+        help="Only connections from or to this port.",
+    ),
+    click.option(
+        "--sni",
+        "names",
+        multiple=True,
+        metavar="GLOB",
+        help="Only connections that ask for a host name like this: '*.example.com'.",
+    ),
+    click.option(
+        "--tls",
+        "versions",
+        type=click.Choice(["1.2", "1.3", "older"]),
+        multiple=True,
+        help="Only connections that agreed on this version.",
+    ),
+)
+_HOW: tuple[Decorator, ...] = (
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colours in tables; auto: on a terminal, unless NO_COLOR is set.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No summary; errors and warnings all the same."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
+)
+_LIMITS = {
+    "closed_after": "Seconds of capture time that a closed conversation may still get packets.",
+    "silent_after": "Seconds of capture time after which a silent conversation is over.",
+    "held_bytes": "Bytes that a side of a conversation may hold behind a hole.",
+    "message_bytes": "Bytes of handshake messages kept of a conversation.",
+    "total_bytes": "Bytes that all conversations together hold and keep.",
+}
+
+
+def which(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select connections; `selection` makes one value of theirs."""
+    return _added(command, _WHICH)
+
+
+def how(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for what is shown around a result."""
+    return _added(command, _HOW)
+
+
+def limited(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for how much is kept, and for how long; `limits` makes one value of theirs."""
+    options = [_limit(name, getattr(Limits(), name), said) for name, said in _LIMITS.items()]
+    return _added(command, tuple(options))
+
+
+def limits(options: dict[str, Any]) -> Limits:
+    """Take the options of `limited` out of a command's."""
+    return Limits(**{name: options.pop(name) for name in _LIMITS})
+
+
+def selection(options: dict[str, Any]) -> Selection:
+    """Take the options of `which` out of a command's."""
+    return Selection(**{name: options.pop(name) for name in Selection.__struct_fields__})
+
+
+def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:
+    # A decorator adds its option in front.
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _limit(name: str, default: float, said: str) -> Decorator:
+    kind = click.FloatRange(0) if isinstance(default, float) else click.IntRange(0)
+    flag = f"--{name.replace('_', '-')}"
+    return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=said)

@@ -1,0 +1,116 @@
+"""`tlsdissect read`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import options
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.corpus import worthwhile
+
+if TYPE_CHECKING:
+    from tlsdissect.cli.rows import View
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect read capture.pcap
+  tlsdissect read --tls older captures/ -o older.csv
+  tlsdissect read --sni '*.example.com' --format json capture.pcapng.gz
+  tcpdump -i eth0 -w - port 443 | tlsdissect read -
+
+\b
+Exit status:
+  0    all was read, or the reader of the output wanted no more
+  2    a wrong command line, or an input that is no capture; the others were read
+  130  interrupted, after printing what was read
+"""
+_SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    help="How to print; a table unless the suffix of -o FILE says otherwise.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE: .json, .ndjson, .csv or .txt, unless --format.")
+@click.option("--raw-fingerprints", is_flag=True, help="Print also what the fingerprints JA3 and JA4 are made of.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes to use; one a core, if the captures are large."
+)
+@click.option("--batch", type=click.IntRange(1), default=65_536, hidden=True)
+@options.limited
+@options.how
+def command(captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
+    """Print the TLS connections that captures hold, one by one.
+
+    CAPTURE is a pcap or pcapng file, also compressed with gzip or zstd, a directory of such files, or - for standard
+    input. A connection is printed when nothing about it can change any more.
+    """
+    file = None if output == "-" else output
+    if file is not None:
+        form = form or _form(file)
+        _refuse_to_overwrite(captures, file)
+    seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    raw = given["raw_fingerprints"]
+    view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen)
+    question = Question(captures, given["batch"], raw, options.limits(given), options.selection(given), view)
+    run = Run(question, given["jobs"] or worthwhile(list(captures)), debug=given["debug"])
+    status = run.to(standard_output() if file is None else whole_file(file))
+    run.account(quiet=given["quiet"], below=seen)
+    return status
+
+
+def _form(output: str) -> str:
+    """Tell the form of a file by its suffix."""
+    suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
+    if suffix not in _SUFFIXES:
+        raise click.UsageError(f"-o {output}: the suffix tells no form ({', '.join(_SUFFIXES)}); give --format")
+    return _SUFFIXES[suffix]
+
+
+def _refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
+    for capture in captures:
+        if os.path.exists(output) and os.path.exists(capture) and os.path.samefile(capture, output):  # noqa: PTH110, PTH121
+            raise click.UsageError(f"-o {output}: this is one of the captures")
+
+
+def _view(form: str, raw_fingerprints: bool) -> View | None:
+    """Make what writes a form for other programs; only the one that is asked for is loaded."""
+    if form == "json":
+        from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
+
+        return Ndjson()
+    if form == "csv":
+        from tlsdissect.views.cells import Csv  # noqa: PLC0415
+
+        return Csv(raw_fingerprints=raw_fingerprints)
+    return None
+
+
+def _table(captures: tuple[str, ...], color: str, *, seen: bool) -> View:
+    """Make the table: as wide as the terminal, with room for everything where there is none."""
+    import shutil  # noqa: PLC0415 (not needed for other forms)
+
+    from tlsdissect.views.table import Table  # noqa: PLC0415
+
+    coloured = color == "always" or (
+        color == "auto" and seen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+    if not seen:
+        return Table(coloured=coloured)
+    return Table(
+        shutil.get_terminal_size().columns,
+        coloured=coloured,
+        sections=len(captures) > 1 or os.path.isdir(captures[0]),  # noqa: PTH112 (paths are text here)
+        encoding=sys.stdout.encoding,
+    )

@@ -1,0 +1,145 @@
+"""The rows of a result, in their order: by this process, or shared among several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tlsdissect.corpus import Workers
+from tlsdissect.pipeline import Reading, Summary
+from tlsdissect.streams.directory import WHOLE, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.cli.selection import Selection
+    from tlsdissect.streams.limits import Limits
+    from tlsdissect.transcript.connection import Connection
+
+
+class View(Protocol):
+    """What writes connections in one form."""
+
+    @property
+    def head(self) -> bytes:
+        """What comes before the first."""
+        ...
+
+    def section(self, source: str) -> bytes:
+        """Write what comes before a connection of this capture, if it is not the capture of the one before."""
+        ...
+
+    def row(self, connection: Connection) -> bytes:
+        """Write a connection."""
+        ...
+
+
+class Row(NamedTuple):
+    """What is printed of a connection, and what of it is counted."""
+
+    source: str
+    version: str | None
+    problems: tuple[str, ...]
+    text: bytes
+
+    @classmethod
+    def of(cls, connection: Connection, view: View) -> Row:
+        """Write a connection."""
+        problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
+        return cls(connection.source, connection.version, problems, view.row(connection))
+
+    def packed(self) -> bytes:
+        """Write the row for the way from one process to another."""
+        counted = "\0".join([self.source, self.version or "", ",".join(self.problems), ""])
+        return counted.encode("utf-8", "surrogateescape") + self.text
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Row:
+        """Read what `packed` wrote: no name of a file holds a zero byte."""
+        *counted, text = data.split(b"\0", 3)
+        source, version, problems = [part.decode("utf-8", "surrogateescape") for part in counted]
+        return cls(source, version or None, tuple(problems.split(",")) if problems else (), text)
+
+
+class Question(NamedTuple):
+    """What is asked of which captures, and how the answer is written."""
+
+    captures: tuple[str, ...]
+    batch: int
+    raw_fingerprints: bool
+    limits: Limits
+    selection: Selection
+    view: View
+
+    def reading(self, share: Share = WHOLE) -> Reading:
+        """Open a reading of all conversations, or of a share of them."""
+        raw, limits = self.raw_fingerprints, self.limits
+        return Reading(self.captures, batch=self.batch, raw_fingerprints=raw, share=share, limits=limits)
+
+    def packed(self, connection: Connection) -> bytes:
+        """Write a row for another process; nothing for a connection that is not asked for."""
+        return Row.of(connection, self.view).packed() if self.selection.wants(connection) else b""
+
+
+class Rows:
+    """The rows of one reading."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._reading = question.reading()
+        self.progress = self._reading.progress
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each as soon as nothing about it can change."""
+        wants, view = self._question.selection.wants, self._question.view
+        for connection in self._reading:
+            if wants(connection):
+                yield Row.of(connection, view)
+
+    @property
+    def summary(self) -> Summary:
+        """What was read so far."""
+        return self._reading.summary
+
+    def close(self) -> None:
+        """Nothing is left behind."""
+
+
+class SharedRows:
+    """The same rows, by several processes."""
+
+    def __init__(self, question: Question, jobs: int) -> None:
+        self._all = question.reading()
+        self._workers = Workers(jobs, question.reading, question.packed, _summary)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield each when no process can have one that comes before it."""
+        for data in self._workers:
+            yield Row.unpacked(data)
+
+    def progress(self) -> tuple[int, int | None]:
+        """Tell how far the first of the processes is: bytes read, and bytes in all."""
+        return self._workers.position, self._all.progress()[1]
+
+    @property
+    def summary(self) -> Summary:
+        """What was read, once it all is; before, nothing is known here."""
+        return _merged(self._workers.accounts) if self._workers.accounts else Summary()
+
+    def close(self) -> None:
+        """End the processes, if they still run."""
+        self._workers.stop()
+
+
+def _summary(reading: Reading) -> Summary:
+    return reading.summary
+
+
+def _merged(accounts: list[Summary]) -> Summary:
+    """Add up what each process found: all saw every packet, each told the connections of its share."""
+    whole, *others = accounts
+    for other in others:
+        whole.connections += other.connections
+        whole.versions += other.versions
+        whole.late = max(whole.late, other.late)
+    accounts[:] = [whole]
+    return whole

@@ -1,0 +1,72 @@
+"""One run: connections from captures to where the result goes, and what is said around it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from tlsdissect.cli import endings
+from tlsdissect.cli.interrupts import Interrupts, Stopped
+from tlsdissect.cli.progress import Bar
+from tlsdissect.cli.rows import Question, Rows, SharedRows
+from tlsdissect.cli.summary import Tally, complain, sentences
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from tlsdissect.cli.sink import Sink
+
+
+class Run:
+    """The answer to a question, printed."""
+
+    def __init__(self, question: Question, jobs: int, *, debug: bool) -> None:
+        self._view = question.view
+        self._selected = bool(question.selection)
+        self._rows = Rows(question) if jobs == 1 else SharedRows(question, jobs)
+        self._debug = debug
+        self._tally = Tally()
+
+    def to(self, place: AbstractContextManager[Sink]) -> int:
+        """Print the connections; return the exit status, and leave what else there is to say to `account`.
+
+        Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written.
+        """
+        try:
+            with Interrupts() as interrupts, closing(self._rows), place as sink, Bar(self._rows.progress) as bar:
+                self._print(sink, interrupts, bar)
+        except Stopped as stop:
+            return stop.status
+        except (BrokenPipeError, endings.NotWrittenError):
+            raise
+        except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
+            self._confess(error)
+            return endings.BUG
+        return endings.REFUSED if self._rows.summary.refused else 0
+
+    def account(self, *, quiet: bool, below: bool) -> None:
+        """Complain of what could not be read, and sum up: below the result, or on standard error."""
+        summary = self._rows.summary
+        complain(summary)
+        if quiet:
+            return
+        said = sentences(self._tally, summary, selected=self._selected)
+        if below and sys.stdout is not None:
+            print("", *said, sep="\n", flush=True)  # noqa: T201 (this is a command)
+        else:
+            endings.say("; ".join(said))
+
+    def _print(self, sink: Sink, interrupts: Interrupts, bar: Bar) -> None:
+        sink.write(self._view.head)
+        for row in self._rows:
+            with interrupts.held(), bar.aside():
+                sink.write(self._view.section(row.source) + row.text)
+                self._tally.add(row)
+
+    def _confess(self, error: Exception) -> None:
+        if self._debug:
+            endings.trace()
+        where = f"{self._tally.source}: " if self._tally.source else ""
+        frames = self._rows.summary.frames
+        endings.warn(f"{where}internal error after {frames:,} frames: {endings.described(error)}")

@@ -1,0 +1,87 @@
+"""What is said about a run besides its result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tlsdissect.cli.endings import warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.cli.rows import Row
+    from tlsdissect.pipeline import Summary
+
+_WARNINGS = 20
+"""Places of damage that are told one by one; the others are counted."""
+
+
+class Tally:
+    """The connections that were printed, counted."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.troubled = 0
+        self.versions: Counter[str | None] = Counter()
+        self.problems: Counter[str] = Counter()
+        self.source: str | None = None
+        """The capture of the latest."""
+
+    def add(self, row: Row) -> None:
+        """Count a connection."""
+        self.source = row.source
+        self.connections += 1
+        self.versions[row.version] += 1
+        self.troubled += bool(row.problems)
+        self.problems.update(row.problems)
+
+
+def complain(summary: Summary) -> None:
+    """Print what could not be read, a line each, on standard error."""
+    for source, why in summary.refused:
+        warn(f"{source}: {why}")
+    for source, damage in summary.damage[:_WARNINGS]:
+        warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
+    if len(summary.damage) > _WARNINGS:
+        warn(f"{len(summary.damage) - _WARNINGS:,} more places of damage")
+
+
+def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
+    """Sum up a run: what was printed, and all that was seen and not printed."""
+    return [_printed(tally, summary, selected=selected), *_left_out(tally, summary)]
+
+
+def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
+    selected = selected and summary.connections > 0
+    total = _count(summary.connections, "connection")
+    said = f"{tally.connections:,} of {total}" if selected else _count(tally.connections, "connection")
+    if not tally.connections:
+        return said if selected else "no TLS connections"
+    versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
+    return f"{said}: {', '.join(versions)}"
+
+
+def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
+    if tally.troubled:
+        yield f"{tally.troubled:,} with problems: {_listed(tally.problems)}"
+    others = [f"{many:,} {kind}" for kind, many in (("QUIC", summary.quic), ("DTLS", summary.dtls)) if many]
+    if others:
+        noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
+        yield f"{' and '.join(others)} {noun} not decoded"
+    if summary.skipped:
+        yield f"not read: {_listed(summary.skipped)}"
+    if summary.late:
+        yield f"{_count(summary.late, 'packet')} after the end of their conversation"
+    if summary.damage:
+        yield f"damage in {_count(len(summary.damage), 'place')}"
+    if summary.refused:
+        yield f"{_count(len(summary.refused), 'input')} refused"
+
+
+def _count(many: int, noun: str) -> str:
+    return f"{many:,} {noun}{'' if many == 1 else 's'}"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{many:,} {what}" for what, many in counts.most_common())

@@ -1,0 +1,42 @@
+"""Connections as JSON, one object a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.json import Encoder
+from msgspec.structs import replace
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Connection
+
+
+class Ndjson:
+    """The encoder of a run."""
+
+    head = b""
+
+    def __init__(self) -> None:
+        self._encode = Encoder().encode
+
+    def section(self, _: str) -> bytes:
+        """Write nothing: each connection names its capture."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Write a connection as one line."""
+        try:
+            return self._encode(connection) + b"\n"
+        except UnicodeEncodeError:
+            return self._encode(_with_text(connection)) + b"\n"
+
+
+def _with_text(connection: Connection) -> Connection:
+    """Escape what is no text in the names of captures: any byte may stand in a file name (PEP 383)."""
+    others = {name: getattr(connection, name) for name in ("resumes", "same_ticket_as")}
+    named = {name: replace(one, source=_text(one.source)) for name, one in others.items() if one}
+    return replace(connection, source=_text(connection.source), **named)
+
+
+def _text(source: str) -> str:
+    return source.encode("utf-8", "backslashreplace").decode()

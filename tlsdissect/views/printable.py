@@ -1,0 +1,67 @@
+"""Text from captures and file names, made safe for a terminal."""
+
+from __future__ import annotations
+
+from unicodedata import category, east_asian_width
+
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
+"""Hangul fillers: letters by their category, and blank."""
+_ELLIPSIS = "…"
+
+
+def printable(text: str) -> str:
+    r"""Escape all that a terminal would obey or not show: controls, direction marks, zero width, combining marks.
+
+    >>> printable("a\x1b[2J")
+    'a\\x1b[2J'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join([char if _shows(char) else _escaped(char) for char in text])
+
+
+def columns(text: str) -> int:
+    """Count the columns of a terminal that printable text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def shortened(text: str, width: int, *, tail: int = 0) -> str:
+    """Cut printable text to `width` columns, an ellipsis in place of what is left out; keep `tail` columns of its end.
+
+    >>> shortened("www.example.com:8443", 12, tail=7)
+    'www.…om:8443'
+    """
+    if columns(text) <= width:
+        return text
+    if width <= 1:
+        return _ELLIPSIS[:width]
+    end = _first(text[::-1], min(tail, width - 1))[::-1]
+    return f"{_first(text, width - 1 - columns(end))}{_ELLIPSIS}{end}"
+
+
+def _shows(char: str) -> bool:
+    # Marks stand on the character before them, any number on one.
+    return char.isprintable() and category(char)[0] != "M" and char not in _INVISIBLE
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _first(text: str, width: int) -> str:
+    """Take as many characters as fit in `width` columns."""
+    if text.isascii():
+        return text[:width]
+    taken = 0
+    for index, char in enumerate(text):
+        taken += columns(char)
+        if taken > width:
+            return text[:index]
+    return text

@@ -1,0 +1,165 @@
+"""Connections as a table, a line each; its columns are chosen by its width alone, so that it streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotations)
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.views import phrases
+from tlsdissect.views.printable import columns, printable, shortened
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Connection
+
+_ABSENT = "-"
+_ROOMY = 100
+"""Columns of a terminal from which on two blanks stand between cells."""
+
+
+class Column(Struct, frozen=True):
+    """One column of the table."""
+
+    title: str
+    texts: Callable[[Connection], tuple[str | None, ...]]
+    """What may stand there, the best first: the first that fits, or the last one shortened."""
+    style: Callable[[Connection], str] = phrases.plain
+    right: bool = False
+    tail: int = 0
+    """How much of the end is kept of a text that has to be shortened, in hundredths of the width."""
+
+
+COLUMNS = (
+    Column("stream", phrases.stream, phrases.faint, right=True),
+    Column("start", phrases.start, phrases.faint),
+    Column("client", phrases.client, tail=60),
+    Column("server", phrases.server, tail=60),
+    Column("TLS", phrases.version, phrases.by_version),
+    Column("suite", phrases.suite),
+    Column("group", phrases.group, tail=90),
+    Column("ALPN", phrases.alpn),
+    Column("resumed", phrases.resumed),
+    Column("RT", phrases.round_trips, right=True),
+    Column("ms", phrases.milliseconds, right=True),
+    Column("outcome", phrases.outcome, phrases.by_outcome),
+    Column("problems", phrases.problems, phrases.by_problems),
+    Column("JA4", phrases.ja4, phrases.faint),
+    Column("certificate", phrases.certificate),
+    Column("source", phrases.source, phrases.faint, tail=70),
+)
+"""In the order in which they stand."""
+
+GROWTH = (
+    ("stream", 6),
+    ("server", 18),
+    ("TLS", 4),
+    ("outcome", 11),
+    ("suite", 10),
+    ("RT", 2),
+    ("ms", 7),
+    ("group", 9),
+    ("client", 15),
+    ("client", 21),
+    ("group", 14),
+    ("outcome", 18),
+    ("server", 22),
+    ("problems", 8),
+    ("resumed", 10),
+    ("suite", 20),
+    ("server", 30),
+    ("ALPN", 8),
+    ("outcome", 27),
+    ("start", 15),
+    ("JA4", 36),
+    ("certificate", 24),
+    ("source", 24),
+    ("start", 29),
+    ("problems", 20),
+    ("server", 46),
+    ("client", 47),
+    ("group", 18),
+    ("source", 40),
+    ("stream", 9),
+)
+"""How columns come and widen, one after the other, while there is room; what is left then goes to the server."""
+
+
+class Table:
+    """The table of a run."""
+
+    def __init__(
+        self, width: int | None = None, *, coloured: bool = False, sections: bool = False, encoding: str = "utf-8"
+    ) -> None:
+        """Without a width there is room for everything; `sections` head what comes from another capture."""
+        self._gap = "  " if width is None or width >= _ROOMY else " "
+        self._columns = layout(width, len(self._gap))
+        self._width = width
+        self._coloured = coloured
+        self._encoding = encoding
+        self._sections = sections and all(column.title != "source" for column, _ in self._columns)
+        self._source: str | None = None
+        titles = [_padded(column.title[:width], column, width) for column, width in self._columns]
+        self.head = self._line([(title, phrases.HEADING) for title in titles], between=phrases.HEADING)
+
+    def section(self, source: str) -> bytes:
+        """Head the first connection of a capture with its name."""
+        if not self._sections or source == self._source:
+            return b""
+        self._source = source
+        name = printable(source)
+        return self._line([(shortened(name, self._width or columns(name), tail=columns(name)), phrases.SECTION)])
+
+    def row(self, connection: Connection) -> bytes:
+        """Write a connection as one line."""
+        cells = []
+        for column, width in self._columns:
+            text = _text(connection, column, width)
+            style = phrases.FAINT if text == _ABSENT else column.style(connection)
+            cells.append((_padded(text, column, width), style))
+        return self._line(cells)
+
+    def _line(self, cells: list[tuple[str, str]], between: str = "") -> bytes:
+        if self._coloured:
+            text = _styled(self._gap, between).join([_styled(cell, style) for cell, style in cells])
+        else:
+            text = self._gap.join([cell for cell, _ in cells]).rstrip()
+        # A terminal that lacks the ellipsis gets a question mark: of the same width.
+        return f"{text}\n".encode(self._encoding, "replace")
+
+
+def layout(width: int | None, gap: int) -> list[tuple[Column, int]]:
+    """Choose the columns that have room, and how wide each may be."""
+    if width is None:
+        width = sum(dict(GROWTH).values()) + gap * (len(COLUMNS) - 1)
+    widths: dict[str, int] = {}
+    room = width + gap
+    for title, wanted in GROWTH:
+        more = wanted - widths[title] if title in widths else wanted + gap
+        if more > room:
+            break
+        widths[title] = wanted
+        room -= more
+    if "server" in widths:
+        widths["server"] += room
+    return [(column, widths[column.title]) for column in COLUMNS if column.title in widths] or [(COLUMNS[0], width)]
+
+
+def _text(connection: Connection, column: Column, width: int) -> str:
+    """Take the first text that fits, or what fits of the last."""
+    text = _ABSENT
+    for one in column.texts(connection):
+        if one is not None:
+            text = printable(one)
+            if columns(text) <= width:
+                break
+    return shortened(text, width, tail=width * column.tail // 100)
+
+
+def _padded(text: str, column: Column, width: int) -> str:
+    blank = " " * (width - columns(text))
+    return blank + text if column.right else text + blank
+
+
+def _styled(text: str, style: str) -> str:
+    return f"\x1b[{style}m{text}\x1b[0m" if style else text
