@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,11 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+GARBAGE = 200_000
+"""New objects after which Python looks for cycles among them."""
+
+
 def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> int:
     """Run a command line, `sys.argv` unless others are given, and return its exit status.
 
     Without `standalone_mode`, what goes wrong is raised, as click does it.
     """
+    # numpy's linear algebra is not used: threads for it would only cost start-up time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Facts hold no cycles; looking for some among those of many connections takes a quarter of the time.
+    gc.set_threshold(GARBAGE)
     # All else is imported within: Ctrl-C while Python still loads modules has to end as quietly as later.
     try:
         from tlsdissect.cli.commands import invoke  # noqa: PLC0415

@@ -55,7 +55,9 @@ class Datagrams:
 
 def _is_dtls(head: list[NDArray[np.uint32]]) -> NDArray[np.bool_]:
     """A handshake or alert record in the clear: RFC 6347 section 4.1."""
-    return ((head[0] == 22) | (head[0] == 21)) & (head[1] == 0xFE) & (head[2] >= 0xFC) & (head[3] == 0)
+    kind = (head[0] == 22) | (head[0] == 21)
+    found: NDArray[np.bool_] = kind & (head[1] == 0xFE) & (head[2] >= 0xFC) & (head[3] == 0)
+    return found
 
 
 def _is_quic(head: list[NDArray[np.uint32]]) -> NDArray[np.bool_]:
@@ -64,7 +66,8 @@ def _is_quic(head: list[NDArray[np.uint32]]) -> NDArray[np.bool_]:
     google = ((version >= _GOOGLE_QUIC[0]) & (version < _GOOGLE_QUIC[0] + 0x3A3A)) | (
         (version >= _GOOGLE_QUIC[1]) & (version < _GOOGLE_QUIC[1] + 0x10)
     )
-    return np.logical_and(head[0] >= 0xC0, np.isin(version, _QUIC_VERSIONS) | google)
+    found: NDArray[np.bool_] = (head[0] >= 0xC0) & (np.isin(version, _QUIC_VERSIONS) | google)
+    return found
 
 
 def _add(known: set[tuple[int, ...]], packets: Packets, rows: NDArray[np.int64]) -> None:

@@ -176,7 +176,8 @@ class Reader:
         try:
             return read()
         except WireError as error:
-            self.flaw = error
+            # Without its frames, which hold this reader: a cycle for each malformed message.
+            self.flaw = error.with_traceback(None)
             self._next = self._end
             return None
 

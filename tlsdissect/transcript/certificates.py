@@ -1,7 +1,7 @@
 """Certificates as facts (RFC 5280), read field by field: one that cannot be read costs no other.
 
-`cryptography` reads what it loads, OpenSSL what that refuses. Names and extensions are read from the bytes, and so are
-the fields of a certificate that neither loads for the sake of another field.
+What stands there in plain DER is read from the bytes; what needs more, or is written in an odd way, by `cryptography`,
+and by OpenSSL what that refuses. Most certificates so need neither, and neither is loaded for them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tlsdissect.transcript import der, x509_extensions
 from tlsdissect.transcript.connection import Certificate
 from tlsdissect.transcript.names import name, read_name
 from tlsdissect.transcript.staples import MAX_KEPT, staple
-from tlsdissect.transcript.x509_algorithms import CURVES, KEY_BITS, KEY_TYPES, SIGNATURES, UNSIZED
+from tlsdissect.transcript.x509_algorithms import CURVES, KEY_BITS, KEY_TYPES, PRIME_CURVES, SIGNATURES, UNSIZED
 from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, Library, bits_of, load_key, signed_by
 
 if TYPE_CHECKING:
@@ -120,13 +120,13 @@ class _Reading:
         self.unread(field, reason)
         return None
 
-    def ask(self, field: str, question: Callable[[Library], T], otherwise: Callable[[_Outline], T]) -> T | None:
-        """Ask `cryptography` for a field, then OpenSSL; else read the bytes."""
+    def ask(self, field: str, question: Callable[[Library], T], plainly: Callable[[_Outline], T]) -> T | None:
+        """Read a field from the bytes; else ask `cryptography`, then OpenSSL."""
         return self.field(
             field,
+            lambda: plainly(self.outline()),
             lambda: question(self.cryptography()),
             lambda: question(self.openssl()),
-            lambda: otherwise(self.outline()),
         )
 
     def key(self) -> object:
@@ -200,14 +200,32 @@ def _key_bits(reading: _Reading, key_type: str | None) -> int | None:
         return KEY_BITS[key_type]
     if key_type and key_type.startswith(UNSIZED):
         return None
+    plainly = {"RSA": _modulus_bits, "EC": _curve_bits}.get(key_type or "")
     ways = [
         lambda: reading.cryptography().key_bits(),
         lambda: reading.openssl().key_bits(),
         lambda: bits_of(reading.key()),
     ]
+    if plainly is not None:
+        ways.insert(0, lambda: plainly(reading.outline().key))
     if key_type == "EC":
         ways.append(lambda: _field_bits(reading.outline().key))
     return reading.field("key_bits", *ways)
+
+
+def _modulus_bits(key: der.Value) -> int:
+    """Tell the size of an RSA key (RFC 8017 appendix A.1.1)."""
+    # The first byte of a BIT STRING counts the bits to leave out: none.
+    modulus = der.first(key.items(least=2)[1].body[1:]).expect(der.SEQUENCE).items(least=2)[0]
+    return der.integer(modulus.expect(der.INTEGER)).bit_length()
+
+
+def _curve_bits(key: der.Value) -> int:
+    """Tell the size of a key on a curve over a prime field, whose name says it."""
+    bits = PRIME_CURVES.get(_curve(key))
+    if bits is None:
+        raise WireError("a curve whose name does not tell its size", key.start)
+    return bits
 
 
 def _curve(key: der.Value) -> str:
@@ -244,10 +262,9 @@ def _self_signed(reading: _Reading, subject: str | None, issuer: str | None) -> 
     cryptography, openssl, encoding = reading.cryptography, reading.openssl, reading.encoding
     return reading.field(
         "self_signed",
-        lambda: cryptography().signs_itself(),
-        lambda: signed_by(cryptography().key(), encoding),
-        lambda: signed_by(openssl().key(), encoding),
         lambda: signed_by(reading.key(), encoding),
+        lambda: cryptography().signs_itself(),
+        lambda: signed_by(openssl().key(), encoding),
     )
 
 

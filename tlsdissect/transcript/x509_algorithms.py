@@ -77,6 +77,13 @@ CURVES = {
     "1.2.156.10197.1.301": "curveSM2",
 }
 
+PRIME_CURVES = {
+    name: int(digits)
+    for name in CURVES.values()
+    if name.startswith(("secp", "brainpoolP")) and (digits := name.removeprefix("secp").removeprefix("brainpoolP")[:3])
+}
+"""Sizes of keys on curves over prime fields (SEC 2 section 2, RFC 5639 section 3)."""
+
 # OpenSSL's long names, which most tools print, but for three: it has no better ones there than those in capitals.
 SIGNATURES = {
     "1.2.840.113549.1.1.2": "md2WithRSAEncryption",
