@@ -67,6 +67,7 @@ GROWTH = (
     ("problems", 8),
     ("resumed", 10),
     ("suite", 20),
+    ("certificate", 12),
     ("server", 30),
     ("ALPN", 8),
     ("outcome", 27),
