@@ -80,11 +80,16 @@ class Workers(Generic[Account]):
         finally:
             self.stop()
 
+    def finish(self) -> None:
+        """Ask the workers to read no more, and to tell what they have read."""
+        for pid, _ in self._workers:
+            os.kill(pid, signal.SIGTERM)
+
     def stop(self) -> None:
         """End the workers, if they still run."""
         for pid, pipe in self._workers:
             pipe.close()
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         self._workers = []
 
@@ -98,7 +103,6 @@ class Workers(Generic[Account]):
         try:
             # Ctrl-C reaches the whole group: the parent alone decides what it means.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(inner)
             with os.fdopen(outer, "wb", _BUFFER) as pipe:
                 self._work(share, pipe)
@@ -108,6 +112,7 @@ class Workers(Generic[Account]):
 
     def _work(self, share: Share, pipe: BinaryIO) -> None:
         reading = self._reading(share)
+        signal.signal(signal.SIGTERM, lambda *_: reading.stop())
         try:
             for place, told in reading.placed():
                 text = self._write(told)

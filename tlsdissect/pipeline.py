@@ -39,6 +39,10 @@ class Place(NamedTuple):
     stream: int
 
 
+class StopReading(KeyboardInterrupt):
+    """Raised into a reading that waits for more packets: take what came so far as all."""
+
+
 class Summary:
     """What was read, and what was seen and not decoded."""
 
@@ -101,6 +105,10 @@ class Reading:
         self._budget = Budget(limits)
         self._open: Capture | None = None
         self._bytes_before = 0
+        self._size: int | None = None
+        self._stopped = False
+        self.waiting = False
+        """The next packets are being waited for: a signal's handler may raise StopReading now."""
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -111,6 +119,8 @@ class Reading:
     def placed(self) -> Iterator[tuple[Place, Connection]]:
         """Yield each connection with its place: all shares of a reading, merged by place, are the whole."""
         for number, (path, named) in enumerate(_files(self._captures)):
+            if self._stopped:
+                return
             try:
                 yield from self._capture(number, path)
             except CaptureError as error:
@@ -125,6 +135,10 @@ class Reading:
                 yield Place(number, due, told.stream), told
         self._bytes_before, self._open = self.position, None
 
+    def stop(self) -> None:
+        """Read no more: what was read so far is told, as at the end of the input."""
+        self._stopped = True
+
     @property
     def position(self) -> int:
         """Bytes of the captures that were read."""
@@ -132,20 +146,36 @@ class Reading:
 
     def progress(self) -> tuple[int, int | None]:
         """Bytes read, and bytes of all captures where that is known."""
-        sizes = [Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file()]
-        return self.position, sum(sizes) or None
+        if self._size is None:
+            self._size = sum(Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file())
+        return self.position, self._size or None
 
     def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
         followed: Followed = {}
         try:
-            for visits in _steps(capture, flows, datagrams):
+            for visits in self._steps(capture, flows, datagrams):
                 closed = [visit.index for visit in visits if self._follow(visit, flows, followed)]
                 self._conclude(source, closed, flows, followed, [])
                 yield from self._over(source, flows.over(), flows, followed, capture.damage)
             yield from self._over(source, flows.over(everything=True), flows, followed, capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)
+
+    def _steps(self, capture: Capture, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
+        batches = iter(capture)
+        while not self._stopped:
+            self.waiting = True
+            try:
+                packets = next(batches, None)
+            except StopReading:
+                self._stopped, packets = True, None
+            finally:
+                self.waiting = False
+            if packets is None:
+                return
+            datagrams.feed(packets)
+            yield from flows.steps(packets)
 
     def _follow(self, visit: Visit, flows: FlowTable, followed: Followed) -> bool:
         """Show a conversation's packets to its tracker; tell whether both sides have said all that they will."""
@@ -190,12 +220,6 @@ class Reading:
                 told = followed.pop(index, None)
                 if isinstance(told, Connection):
                     yield due, told
-
-
-def _steps(capture: Capture, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
-    for packets in capture:
-        datagrams.feed(packets)
-        yield from flows.steps(packets)
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:

@@ -89,11 +89,26 @@ def test_asked_to_end() -> None:
     assert process.returncode == 143
 
 
-def test_an_interrupted_run_leaves_no_file(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_a_file_of_what_was_read(tmp_path: Path) -> None:
     process = waiting("-o", tmp_path / "a.json")
     stop(process, signal.SIGINT)
     assert process.returncode == 130
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert json.loads((tmp_path / "a.json").read_bytes())["source"] == TLS12
+
+
+def test_interrupted_while_a_pipe_brings_more_tells_what_is_open() -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "read", "--format", "json", "-"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    process.stdin.write((ROOT / TLS12).read_bytes()[:-60])
+    process.stdin.flush()
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert json.loads(out)["version"] == "TLS 1.2"
+    assert process.returncode == 130
 
 
 def test_interrupted_at_any_moment_shows_no_traceback() -> None:

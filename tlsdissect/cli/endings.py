@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlsdissect.cli.interrupts import Stopped
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -69,8 +68,6 @@ def status(run: Callable[[], int], *, debug: bool) -> int:
     except click.ClickException as error:
         warn(_complaint(error))
         return REFUSED
-    except Stopped as stop:
-        return stop.status
     except KeyboardInterrupt:
         return STOPPED
     except BrokenPipeError:

@@ -100,6 +100,14 @@ class Rows:
         """What was read so far."""
         return self._reading.summary
 
+    def stop(self) -> None:
+        """Read no more, but tell what was read."""
+        self._reading.stop()
+
+    def waits(self) -> bool:
+        """Whether more packets are being waited for."""
+        return self._reading.waiting
+
     def close(self) -> None:
         """Nothing is left behind."""
 
@@ -110,10 +118,13 @@ class SharedRows:
     def __init__(self, question: Question, jobs: int) -> None:
         self._all = question.reading()
         self._workers = Workers(jobs, question.reading, question.packed, _summary)
+        self._brought = 0
+        self._asked = 0
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each when no process can have one that comes before it."""
         for data in self._workers:
+            self._brought += 1
             yield Row.unpacked(data)
 
     def progress(self) -> tuple[int, int | None]:
@@ -124,6 +135,15 @@ class SharedRows:
     def summary(self) -> Summary:
         """What was read, once it all is; before, nothing is known here."""
         return _merged(self._workers.accounts) if self._workers.accounts else Summary()
+
+    def stop(self) -> None:
+        """Read no more, but tell what was read."""
+        self._workers.finish()
+
+    def waits(self) -> bool:
+        """Whether no process has brought anything since this was asked last."""
+        before, self._asked = self._asked, self._brought
+        return before == self._brought
 
     def close(self) -> None:
         """End the processes, if they still run."""

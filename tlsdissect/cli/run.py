@@ -11,6 +11,7 @@ from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
 from tlsdissect.cli.rows import Question, Rows, SharedRows
 from tlsdissect.cli.summary import Tally, complain, sentences
+from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -33,17 +34,18 @@ class Run:
 
         Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written.
         """
+        interrupts = Interrupts(self._rows.stop, self._rows.waits)
         try:
-            with Interrupts() as interrupts, closing(self._rows), place as sink, Bar(self._rows.progress) as bar:
+            with interrupts, closing(self._rows), place as sink, Bar(self._rows.progress) as bar:
                 self._print(sink, interrupts, bar)
-        except Stopped as stop:
-            return stop.status
+        except (Stopped, StopReading):
+            return interrupts.status
         except (BrokenPipeError, endings.NotWrittenError):
             raise
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._confess(error)
             return endings.BUG
-        return endings.REFUSED if self._rows.summary.refused else 0
+        return interrupts.status or (endings.REFUSED if self._rows.summary.refused else 0)
 
     def account(self, *, quiet: bool, below: bool) -> None:
         """Complain of what could not be read, and sum up: below the result, or on standard error."""
