@@ -8,27 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, open_capture
-from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
 from tlsdissect.streams.limits import Budget, Limits
-from tlsdissect.transcript.connection import Connection
-from tlsdissect.transcript.facts import connection, with_totals
-from tlsdissect.transcript.tracker import Sleeper, Tracker
+from tlsdissect.transcript.conversations import Conversations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.capture import Capture, Damage
     from tlsdissect.streams.visits import Visit
-
-    Followed = dict[int, Tracker | Sleeper | Connection]
+    from tlsdissect.transcript.connection import Connection
 
 BATCH = 65_536
 """Packets looked at together."""
-_TOGETHER = 64
-"""Conversations concluded together."""
 
 
 class Place(NamedTuple):
@@ -64,6 +58,8 @@ class Summary:
         """Inputs that could not be read at all, and why."""
         self.late = 0
         """Packets that came after their conversation was taken as over."""
+        self.given_up = 0
+        """Conversations that were followed no further because too many went on."""
 
     def count(self, told: Connection) -> None:
         """Add a connection."""
@@ -152,15 +148,16 @@ class Reading:
 
     def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
-        followed: Followed = {}
+        conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw)
         try:
             for visits in self._steps(capture, flows, datagrams):
-                closed = [visit.index for visit in visits if self._follow(visit, flows, followed)]
-                self._conclude(source, closed, flows, followed, [])
-                yield from self._over(source, flows.over(), flows, followed, capture.damage)
-            yield from self._over(source, flows.over(everything=True), flows, followed, capture.damage)
+                conversations.look(visits)
+                yield from conversations.over(flows.over(), capture.damage)
+            yield from conversations.over(flows.over(everything=True), capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)
+            self.summary.given_up += conversations.given_up
+            conversations.close()
 
     def _steps(self, capture: Capture, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
         batches = iter(capture)
@@ -176,50 +173,6 @@ class Reading:
                 return
             datagrams.feed(packets)
             yield from flows.steps(packets)
-
-    def _follow(self, visit: Visit, flows: FlowTable, followed: Followed) -> bool:
-        """Show a conversation's packets to its tracker; tell whether both sides have said all that they will."""
-        tracker = followed.get(visit.index)
-        if tracker is None:
-            tracker = Tracker(self._budget)
-        elif isinstance(tracker, Sleeper):
-            tracker = Tracker.awakened(tracker, self._budget)
-        elif isinstance(tracker, Connection):
-            return False
-        state = flows.columns.state[visit.index] = visit.lead(tracker, tracker.state)
-        if state == WATCH:
-            tracker.release()
-            followed[visit.index] = tracker.asleep()
-        else:
-            followed[visit.index] = tracker
-        return state == CLOSED
-
-    def _conclude(
-        self, source: str, ended: list[int], flows: FlowTable, followed: Followed, damage: list[Damage]
-    ) -> None:
-        """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""
-        for index, totals in zip(ended, flows.columns.totals(ended), strict=True):
-            tracker = followed.pop(index, None)
-            if isinstance(tracker, Tracker):
-                touched = [d for d in damage if d.frame > totals.first_frame and not flows.columns.is_closed(index)]
-                told = connection(source, totals, tracker, touched, raw=self._raw)
-                tracker.release()
-            else:
-                told = with_totals(tracker, totals) if isinstance(tracker, Connection) else None
-            if told is not None:
-                followed[index] = told
-
-    def _over(
-        self, source: str, ended: list[tuple[int, int]], flows: FlowTable, followed: Followed, damage: list[Damage]
-    ) -> Iterator[tuple[int, Connection]]:
-        """The TLS connections among conversations that have ended, each with the clock at which it did."""
-        for at in range(0, len(ended), _TOGETHER):
-            some = ended[at : at + _TOGETHER]
-            self._conclude(source, [index for _, index in some if index in followed], flows, followed, damage)
-            for due, index in some:
-                told = followed.pop(index, None)
-                if isinstance(told, Connection):
-                    yield due, told
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:

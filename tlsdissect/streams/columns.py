@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -51,7 +53,7 @@ class Columns:
 
     __slots__ = (
         "base", "bytes", "closing", "digits", "due", "end", "first_frame", "forward", "key", "packets", "size", "start",
-        "state", "stream",
+        "state", "stream", "way",
     )  # fmt: skip
 
     def __init__(self, room: int = 1024) -> None:
@@ -74,6 +76,8 @@ class Columns:
         self.packets = np.zeros(room, np.int64)
         self.bytes = np.zeros(room, np.int64)
         self.state = np.zeros(room, np.uint8)
+        self.way = np.zeros((room, 9), np.int64)
+        """TCP's own handshake, as `ThreeWay.packed` writes it."""
 
     def add(self, count: int) -> NDArray[np.int64]:
         """Make room for so many more and return their indexes."""
@@ -92,7 +96,7 @@ class Columns:
         lower, higher, reset = self.closing[index].tolist()
         return bool(min(reset, max(lower, higher)) < NEVER)
 
-    def totals(self, indexes: list[int]) -> list[Totals]:
+    def totals(self, indexes: Sequence[int]) -> list[Totals]:
         """What is known of these conversations."""
         columns = (
             self.stream,
@@ -105,7 +109,7 @@ class Columns:
             self.forward,
             self.key,
         )
-        rows = zip(*(column[indexes].tolist() for column in columns), strict=True)
+        rows = zip(*(column[list(indexes)].tolist() for column in columns), strict=True)
         return [Totals(*plain, *_ends(forward, *key)) for *plain, forward, key in rows]  # type: ignore[call-arg]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, NEVER, SYN, Columns
+from tlsdissect.streams.threeway import UNSEEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,6 +147,7 @@ class Directory:
         columns.start[index] = columns.end[index] = packets.time[rows]
         columns.digits[index] = packets.digits[rows]
         columns.due[index] = NEVER
+        columns.way[index] = UNSEEN
         mine = columns.stream[index] % self._share.of == self._share.number
         columns.state[index] = np.where(mine, FOLLOW, CLOSED)
         return index

@@ -12,6 +12,8 @@ class Limits(Struct, frozen=True):
     """Seconds of capture time for which a closed conversation may still get packets."""
     silent_after: float = 3600.0
     """Seconds of capture time after which a silent conversation is taken as over."""
+    followed: int = 100_000
+    """Conversations that are followed at the same time; of more, those that began first are given up."""
     held_bytes: int = 1 << 20
     """Bytes that one side of a conversation may hold behind a hole before the hole is taken as lost."""
     message_bytes: int = 4 << 20

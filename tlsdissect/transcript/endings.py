@@ -84,7 +84,7 @@ def _rejection(scene: Scene) -> Ending | None:
 
 def _failure(scene: Scene) -> Ending:
     client, server = scene.halves
-    if not (client.seen and server.seen):
+    if not all(scene.tracker.way.seen):
         return Ending(False, "one_sided", None, None)
     fatal = _fatal(scene)
     if fatal is not None:

@@ -226,8 +226,10 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
         for t in half.troubles
     ]
     found += [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
-    if scene.tracker.opened is None and scene.script.offer is None:
+    if scene.tracker.way.opener is None and scene.script.offer is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
+    if scene.tracker.limited:
+        found.append(Problem("limit", "more conversations went on than are followed: this one was given up"))
     if scene.script.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
     found += [Problem("inferred", guess) for guess in guesses if guess]

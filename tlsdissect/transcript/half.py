@@ -59,7 +59,7 @@ class Half:
 
     __slots__ = (
         "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed",
-        "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking", "seen",
+        "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking",
         "troubles",
     )  # fmt: skip
 
@@ -69,8 +69,6 @@ class Half:
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
         self.mode = OPENING
-        self.seen = False
-        """A packet of this side was seen."""
         self.seeking = False
         """The other half sends records: an alert may begin this half's TLS too."""
         self.before = b""
@@ -131,7 +129,7 @@ class Half:
     def renewed(self) -> Half:
         """A half that begins anew within the same conversation."""
         half = Half(self._budget)
-        half.acked, half.fin, half.rst, half.seen = self.acked, self.fin, self.rst, self.seen
+        half.acked, half.fin, half.rst = self.acked, self.fin, self.rst
         return half
 
     def trouble(self, code: str, detail: str, frame: int, offset: int | None) -> None:

@@ -44,10 +44,11 @@ def _round_trips12(scene: Scene) -> int | None:
 
 def timing(scene: Scene) -> Timing:
     """Milliseconds between the packets that matter, as they passed the capture point."""
-    syn, synack, ack = scene.tracker.tcp
+    way = scene.tracker.way
+    syn, synack, ack = way.syn, way.synack, way.ack
     offer, answer = scene.script.offer, scene.script.answer
     start = offer.item.time if offer else None
-    tcp_ms = _ms(syn, ack) if scene.tracker.opened == scene.client else None
+    tcp_ms = _ms(syn, ack) if way.opener == scene.client else None
     server_hello_ms = _ms(start, answer.item.time if answer else None)
     split = None
     if tcp_ms is not None and server_hello_ms is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
 from tlsdissect.streams.visits import starts_with_hello
@@ -17,51 +17,54 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.streams.limits import Budget
+    from tlsdissect.streams.threeway import ThreeWay
     from tlsdissect.streams.visits import Row
 
+_FORGOTTEN = (b"?", b"?")
+"""What stands for words that were not kept."""
 FOLLOWED_BYTES = 1 << 20
 """Payload after which a handshake that is still not decided is no longer followed packet by packet."""
 UPGRADE_BYTES = 1 << 16
 """Payload within which a conversation that began with something else is followed in search of TLS."""
 
-SAID_BYTES = 64
-"""What is kept of each side's beginning while a conversation is only watched."""
-
-
-class Sleeper(NamedTuple):
-    """A conversation that is not TLS so far, and nobody follows."""
-
-    tcp: tuple[int | None, ...]
-    opened: int | None
-    said: tuple[bytes, bytes]
-
 
 class Tracker:
     """The two halves of a conversation, and what they said in the order in which it was seen."""
 
-    __slots__ = ("_budget", "_fins", "before", "halves", "opened", "script", "state", "tcp")
+    __slots__ = ("_budget", "_fins", "before", "halves", "limited", "script", "state", "way")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW) -> None:
         self._budget = budget
+        self.way = way
+        """TCP's own handshake, and what of the conversation is known besides."""
         self.halves = (Half(budget), Half(budget))
         self.script = Script(budget)
-        self.state = FOLLOW
+        self.state = state
         self._fins = False
-        self.tcp: list[int | None] = [None, None, None]
-        """Times of the SYN, its SYN-ACK, and the ACK of that."""
-        self.opened: int | None = None
-        """Who sent the SYN."""
-        self.before: tuple[bytes, bytes] | None = None
+        self.before: tuple[bytes, bytes] | None = _FORGOTTEN if way.spoken else None
         """What the halves had said when the conversation was first given up as not TLS."""
+        self.limited = False
+        """It was given up before its end."""
+        for half, first, acked in zip(self.halves, way.first, way.acked, strict=True):
+            half.acked = acked
+            if first is not None:
+                half.assembler.start(first)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was said that may be TLS: `way` is then all there is to keep."""
+        return self.state == WATCH or not (self.halves[0].payload or self.halves[1].payload)
 
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets, in order; return what matters from now on."""
+        see = self.way.see
         for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured in rows:
-            self.halves[sender].seen = True
+            see(sender, flags, time, sequence, acknowledgement)
+            half = self.halves[sender]
             if flags & (SYN | FIN | RST):
-                sequence = self._signal(sender, flags, frame, time, sequence, length)  # noqa: PLW2901
+                sequence = self._signal(half, flags, frame, time, sequence, length)  # noqa: PLW2901
             if flags & ACK:
-                self._acknowledge(sender, flags, acknowledgement, time)
+                self.halves[1 - sender].acked = acknowledgement
             if length:
                 chunk = data[payload : payload + captured]
                 if self.script.client is None:
@@ -148,17 +151,12 @@ class Tracker:
         half.payload += half.assembler.position - old
         half.reader.jump(half.assembler.position, (header - position) & 0xFFFFFFFF)
 
-    def _signal(self, sender: int, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
+    def _signal(self, half: Half, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
         """Note a SYN, FIN or RST; return the sequence number of the packet's payload."""
-        half = self.halves[sender]
         if flags & SYN:
             sequence = (sequence + 1) & 0xFFFFFFFF
             if not half.assembler.started:
                 half.assembler.start(sequence)
-            if not flags & ACK and self.tcp[1] is None:
-                self.tcp[0], self.opened = time, sender
-            elif flags & ACK and self.tcp[2] is None and sender != self.opened:
-                self.tcp[1], self.opened = time, 1 - sender
         signal = Signal(frame, time, (sequence + length) & 0xFFFFFFFF)
         if flags & FIN and half.fin is None:
             half.fin = signal
@@ -166,24 +164,6 @@ class Tracker:
         if flags & RST and half.rst is None:
             half.rst = signal
         return sequence
-
-    def _acknowledge(self, sender: int, flags: int, acknowledgement: int, time: int) -> None:
-        self.halves[1 - sender].acked = acknowledgement
-        if self.tcp[2] is None and self.tcp[1] is not None and sender == self.opened and not flags & (SYN | RST):
-            self.tcp[2] = time
-
-    @classmethod
-    def awakened(cls, sleeper: Sleeper, budget: Budget) -> Tracker:
-        """Follow again a conversation that was only watched."""
-        tracker = cls(budget)
-        tracker.state, tracker.before = WATCH, sleeper.said
-        tracker.tcp, tracker.opened = list(sleeper.tcp), sleeper.opened
-        return tracker
-
-    def asleep(self) -> Sleeper:
-        """What is worth keeping while the conversation is only watched."""
-        said = self.before or (self.halves[0].said, self.halves[1].said)
-        return Sleeper(tuple(self.tcp), self.opened, (said[0][:SAID_BYTES], said[1][:SAID_BYTES]))
 
     def _wake(self, sender: int, sequence: int) -> None:
         """Follow again a conversation that was not TLS so far: here it begins."""
@@ -217,3 +197,4 @@ class Tracker:
             hopeful = payload <= UPGRADE_BYTES and may_upgrade(self.halves[0].said, self.halves[1].said)
         if not hopeful:
             self.state = WATCH
+            self.way.spoken = True

@@ -1,0 +1,70 @@
+"""TCP's own handshake: its times, and where each side's bytes begin (RFC 9293 section 3.5)."""
+
+from __future__ import annotations
+
+from tlsdissect.streams.columns import ACK, RST, SYN
+
+_UNKNOWN = -1
+
+
+class ThreeWay:
+    """What a conversation's packets tell before any of them carries payload; as numbers, a row of a column."""
+
+    __slots__ = ("ack", "acked", "first", "opener", "seen", "spoken", "syn", "synack")
+
+    def __init__(self) -> None:
+        self.syn: int | None = None
+        """Time of the last SYN before it was answered."""
+        self.synack: int | None = None
+        """Time of the last SYN-ACK before it was acknowledged."""
+        self.ack: int | None = None
+        """Time of the first acknowledgement of the SYN-ACK."""
+        self.opener: int | None = None
+        """Who sent the SYN."""
+        self.first: list[int | None] = [None, None]
+        """Sequence number of each side's first byte, where its SYN was seen."""
+        self.acked: list[int | None] = [None, None]
+        """Sequence number up to which each side's bytes were acknowledged last."""
+        self.seen = [False, False]
+        """Whether packets of each side were seen."""
+        self.spoken = False
+        """Whether payload was seen that is no TLS."""
+
+    @classmethod
+    def unpacked(cls, row: list[int]) -> ThreeWay:
+        """Take a row of the column."""
+        way = cls()
+        known = [None if number == _UNKNOWN else number for number in row]
+        way.syn, way.synack, way.ack, way.opener = known[:4]
+        way.first, way.acked = known[4:6], known[6:8]
+        way.seen, way.spoken = [bool(row[8] & 1), bool(row[8] & 2)], bool(row[8] & 4)
+        return way
+
+    def packed(self) -> list[int]:
+        """Write a row of the column."""
+        known = [self.syn, self.synack, self.ack, self.opener, *self.first, *self.acked]
+        flags = self.seen[0] | self.seen[1] << 1 | self.spoken << 2
+        return [_UNKNOWN if number is None else number for number in known] + [flags]
+
+    def see(self, sender: int, flags: int, time: int, sequence: int, acknowledgement: int) -> None:
+        """Look at a packet's header."""
+        self.seen[sender] = True
+        if flags & SYN:
+            self._synchronize(sender, flags, time, sequence)
+        if flags & ACK:
+            self.acked[1 - sender] = acknowledgement
+            acknowledges = self.synack is not None and sender == self.opener and not flags & (SYN | RST)
+            if self.ack is None and acknowledges:
+                self.ack = time
+
+    def _synchronize(self, sender: int, flags: int, time: int, sequence: int) -> None:
+        if self.first[sender] is None:
+            self.first[sender] = (sequence + 1) & 0xFFFFFFFF
+        if not flags & ACK and self.synack is None:
+            self.syn, self.opener = time, sender
+        elif flags & ACK and self.ack is None and sender != self.opener:
+            self.synack, self.opener = time, 1 - sender
+
+
+UNSEEN = ThreeWay().packed()
+"""The row of a conversation of which nothing was seen."""

@@ -1,0 +1,99 @@
+"""The conversations of a capture: trackers while something may be learnt, facts while they wait to be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.streams.columns import CLOSED, WATCH
+from tlsdissect.streams.threeway import ThreeWay
+from tlsdissect.transcript.facts import connection, with_totals
+from tlsdissect.transcript.tracker import Tracker
+from tlsdissect.transcript.waiting import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tlsdissect.capture.packets import Damage
+    from tlsdissect.streams.flows import FlowTable
+    from tlsdissect.streams.limits import Budget
+    from tlsdissect.streams.visits import Visit
+    from tlsdissect.transcript.connection import Connection
+
+_TOGETHER = 64
+"""Conversations concluded together."""
+
+
+class Conversations:
+    """What is known of each conversation that may be TLS.
+
+    Of one without payload, or that is no TLS so far, there remains a row of columns.
+    """
+
+    def __init__(self, source: str, flows: FlowTable, budget: Budget, *, raw_fingerprints: bool) -> None:
+        self._source = source
+        self._flows = flows
+        self._budget = budget
+        self._raw = raw_fingerprints
+        self._trackers: dict[int, Tracker] = {}
+        self._told = Waiting()
+        self.given_up = 0
+        """Conversations that were given up because too many went on."""
+
+    def look(self, visits: Sequence[Visit]) -> None:
+        """Show packets to their conversations."""
+        closed = [visit.index for visit in visits if self._look(visit) == CLOSED]
+        self._conclude(closed, ())
+        while len(self._trackers) > self._budget.limits.followed:
+            self._give_up(next(iter(self._trackers)))
+
+    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[tuple[int, Connection]]:
+        """The TLS connections among conversations that nothing can change any more, each with its clock."""
+        for at in range(0, len(ended), _TOGETHER):
+            some = ended[at : at + _TOGETHER]
+            self._conclude([index for _, index in some if index in self._trackers], damage)
+            told = [(due, index) for due, index in some if index in self._told]
+            totals = self._flows.columns.totals([index for _, index in told])
+            for (due, index), last in zip(told, totals, strict=True):
+                yield due, with_totals(self._told.pop(index), last)
+
+    def close(self) -> None:
+        """Let go of what the conversations hold outside of memory."""
+        self._told.close()
+
+    def _look(self, visit: Visit) -> int:
+        """Show a conversation's packets to its tracker, and keep that if it learnt something; return the state."""
+        columns, index = self._flows.columns, visit.index
+        state = int(columns.state[index])
+        tracker = self._trackers.get(index)
+        if tracker is None:
+            tracker = Tracker(self._budget, ThreeWay.unpacked(columns.way[index].tolist()), state)
+        state = columns.state[index] = visit.lead(tracker, state)
+        if tracker.silent:
+            tracker.release()
+            columns.way[index] = tracker.way.packed()
+            self._trackers.pop(index, None)
+        else:
+            self._trackers[index] = tracker
+        return state
+
+    def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:
+        """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""
+        columns = self._flows.columns
+        for index, totals in zip(ended, columns.totals(ended), strict=True):
+            tracker = self._trackers.pop(index, None)
+            if tracker is None:
+                continue
+            touched = [hurt for hurt in damage if hurt.frame > totals.first_frame and not columns.is_closed(index)]
+            told = connection(self._source, totals, tracker, touched, raw=self._raw)
+            tracker.release()
+            if told is not None:
+                self._told.put(index, told)
+
+    def _give_up(self, index: int) -> None:
+        """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""
+        self.given_up += 1
+        tracker = self._trackers[index]
+        tracker.limited = True
+        found = tracker.script.client is not None
+        self._flows.columns.state[index] = CLOSED if found else WATCH
+        self._conclude([index], ())
