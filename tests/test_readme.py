@@ -91,6 +91,7 @@ def test_limits_are_told_with_their_values() -> None:
     for name in Limits.__struct_fields__:
         value = getattr(limits, name)
         told = f"{value / (1 << 20):g} MiB" if name.endswith("bytes") else f"{value:g} seconds"
+        told = f"{value:,} conversations" if name == "followed" else told
         option = f"`--{name.replace('_', '-')}`"
         assert re.search(rf"{option}( \|)? {told}", text), (option, told)
 

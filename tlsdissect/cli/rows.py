@@ -160,6 +160,7 @@ def _merged(accounts: list[Summary]) -> Summary:
     for other in others:
         whole.connections += other.connections
         whole.versions += other.versions
+        whole.given_up += other.given_up
         whole.late = max(whole.late, other.late)
     accounts[:] = [whole]
     return whole

@@ -1,0 +1,68 @@
+"""What reaches a limit is told, and memory stays bounded."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from recorded import ROOT
+
+from tlsdissect import Limits, Reading
+
+SAMPLE = ROOT / "samples" / "tls12-full.pcap"
+_HEADER = struct.Struct("<IIII")
+
+
+def begun(path: Path, conversations: int, packets: int = 6) -> Path:
+    """A capture of so many conversations, each with the first packets of the sample, one after the other."""
+    data = SAMPLE.read_bytes()
+    records, at = [], 24
+    while len(records) < packets:
+        size = _HEADER.unpack_from(data, at)[2]
+        records.append((data[at : at + 16], bytearray(data[at + 16 : at + 16 + size])))
+        at += 16 + size
+    server = records[0][1][56:58]
+    out = [data[:24]]
+    for number in range(conversations):
+        for head, packet in records:
+            # The client's port: behind Ethernet and IPv6, first or second in the TCP header.
+            place = 56 if packet[54:56] == server else 54
+            packet[place : place + 2] = struct.pack(">H", 20_000 + number)
+            out += [head, bytes(packet)]
+    path.write_bytes(b"".join(out))
+    return path
+
+
+def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) -> None:
+    reading = Reading([begun(tmp_path / "many.pcap", 5)], limits=Limits(followed=2), batch=1)
+    connections = list(reading)
+    assert [c.stream for c in connections] == [0, 1, 2, 3, 4]
+    assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
+    assert {c.outcome for c in connections} == {"incomplete"}
+    assert {c.packets for c in connections} == {6}
+    assert reading.summary.given_up == 3
+
+
+def test_messages_beyond_the_limit_are_told(tmp_path: Path) -> None:
+    (connection,) = Reading([begun(tmp_path / "one.pcap", 1)], limits=Limits(message_bytes=500))
+    assert connection.client_hello is not None
+    assert connection.certificates is None
+    assert "limit" in {problem.code for problem in connection.problems}
+
+
+def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
+    path = begun(tmp_path / "one.pcap", 1)
+    data = path.read_bytes()
+    at = 24
+    for _ in range(3):
+        at += 16 + _HEADER.unpack_from(data, at)[2]
+    size = 16 + _HEADER.unpack_from(data, at)[2]
+    hello = bytearray(data[at : at + size])
+    # The ClientHello comes 100 bytes later in its stream than it should: there is a hole in front of it.
+    place = 16 + 14 + 40 + 4
+    hello[place : place + 4] = (int.from_bytes(hello[place : place + 4], "big") + 100).to_bytes(4, "big")
+    path.write_bytes(data[:at] + bytes(hello) + data[at + size :])
+    (connection,) = Reading([path], limits=Limits(held_bytes=50))
+    codes = [problem.code for problem in connection.problems]
+    assert codes[:2] == ["limit", "gap"]
+    assert connection.client_hello is not None
