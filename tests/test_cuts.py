@@ -65,7 +65,8 @@ def turns(sample: Path) -> tuple[Turn, ...]:
         last = said[-1] if said else None
         if one.payload and last and last.payload and last.first.ports == one.ports:
             said[-1] = Turn(last.first, last.payload + one.payload)
-        elif one.payload or one.flags & (SYN | RST | FIN):
+        elif one.payload or one.flags & (SYN | RST | FIN) or (last and last.first.flags == SYN | ACK):
+            # What acknowledges the SYN-ACK by itself is the end of TCP's own handshake.
             said.append(Turn(one, one.payload))
         if one.payload and one.flags & FIN:
             said.append(Turn(one, b""))

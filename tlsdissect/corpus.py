@@ -44,10 +44,15 @@ class WorkerError(Exception):
     """A worker ended without its account; the text says why."""
 
 
-def worthwhile(captures: list[str]) -> int:
-    """How many processes to use: one a core, but no more than there is work for; one for what is read only once."""
+def worthwhile(captures: list[str], jobs: int | None = None) -> int:
+    """How many processes to use: those asked for, or one a core, but no more than there is work for.
+
+    One for what can be read only once, as a pipe.
+    """
     if any(not Path(path).is_file() and not Path(path).is_dir() for path in captures):
         return 1
+    if jobs is not None:
+        return jobs
     size = Reading(captures).progress()[1] or 0
     return max(1, min(len(os.sched_getaffinity(0)), size // BYTES_A_JOB))
 

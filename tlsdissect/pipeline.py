@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.capture import CaptureError, open_capture
+from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
@@ -15,7 +15,7 @@ from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.transcript.conversations import Conversations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tlsdissect.capture import Capture, Damage
     from tlsdissect.streams.visits import Visit
@@ -114,14 +114,17 @@ class Reading:
 
     def placed(self) -> Iterator[tuple[Place, Connection]]:
         """Yield each connection with its place: all shares of a reading, merged by place, are the whole."""
-        for number, (path, named) in enumerate(_files(self._captures)):
+        for number, (path, named) in enumerate(_files(self._captures, self._refuse)):
             if self._stopped:
                 return
             try:
                 yield from self._capture(number, path)
             except CaptureError as error:
-                if named:
+                if named or not isinstance(error, NoCaptureError):
                     self.summary.refused.append((path, str(error)))
+
+    def _refuse(self, error: OSError) -> None:
+        self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
     def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection]]:
         with open_capture(path, batch=self._batch) as capture:
@@ -151,7 +154,7 @@ class Reading:
         conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw)
         try:
             for visits in self._steps(capture, flows, datagrams):
-                conversations.look(visits)
+                conversations.look(visits, capture.damage)
                 yield from conversations.over(flows.over(), capture.damage)
             yield from conversations.over(flows.over(everything=True), capture.damage)
         finally:
@@ -175,10 +178,20 @@ class Reading:
             yield from flows.steps(packets)
 
 
-def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """The files to read, and whether each was named itself or is one of a folder's."""
+def _files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
+    """The files to read, and whether each was named itself or is one of a folder's; `trouble`: a folder is closed."""
     for path in paths:
-        if path != "-" and Path(path).is_dir():
-            yield from ((str(file), False) for file in sorted(Path(path).rglob("*")) if file.is_file())
-        else:
+        if path == "-" or not Path(path).is_dir():
             yield path, True
+            continue
+        for folder, folders, names in os.walk(path, onerror=trouble):
+            folders.sort()
+            yield from ((str(Path(folder, name)), False) for name in sorted(names) if _is_file(folder, name))
+
+
+def _is_file(folder: str, name: str) -> bool:
+    """Whether this is a regular file: what else lies in a folder is no capture, and may wait for ever."""
+    try:
+        return Path(folder, name).is_file()
+    except OSError:
+        return False

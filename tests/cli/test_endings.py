@@ -70,15 +70,23 @@ def test_interrupted_after_what_was_read() -> None:
 
 
 def test_interrupted_with_several_processes(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", TLS12, str(pipe)]
+    many = tmp_path / "many.pcap"
+    data = (ROOT / TLS12).read_bytes()
+    many.write_bytes(data[:24] + data[24:] * 20_000)
+    command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", str(many)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(2)
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=30)
+    assert len(out.splitlines()) == 1
     assert b"Traceback" not in err
     assert process.returncode == 130
+
+
+def test_a_pipe_is_read_once_whatever_is_asked_for(tmp_path: Path) -> None:
+    command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", "-"]
+    done = subprocess.run(command, cwd=ROOT, input=(ROOT / TLS12).read_bytes(), capture_output=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
 
 
 def test_asked_to_end() -> None:

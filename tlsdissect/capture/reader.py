@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 import numpy as np
 
 from tlsdissect.capture import columns, headers, pcap, pcapng
-from tlsdissect.capture.errors import CaptureError
+from tlsdissect.capture.errors import CaptureError, NoCaptureError
 from tlsdissect.capture.fragments import Fragments
 from tlsdissect.capture.interfaces import NO_INTERFACE
 from tlsdissect.capture.rows import INTERNAL, LINK_TYPE, Peeling, Rows
@@ -178,9 +178,13 @@ def open_capture(source: str | os.PathLike[str] | BinaryIO, *, batch: int = 65_5
 def _format(window: Window, damage: list[Damage]) -> Format:
     """Tell the format by the first bytes."""
     if not window.end:
-        raise CaptureError(window.trouble or "is empty")
+        if window.trouble:
+            raise CaptureError(window.trouble)
+        raise NoCaptureError("is empty")
     if bytes(window.data[:4]) in pcap.MAGICS and window.end >= 4:
         return pcap.Pcap(window, damage)
     if window.data.startswith(pcapng.MAGIC) and window.end >= 4:
         return pcapng.Pcapng(window, damage)
-    raise CaptureError(window.trouble or "is no capture: its first bytes are not those of pcap or pcapng")
+    if window.trouble:
+        raise CaptureError(window.trouble)
+    raise NoCaptureError("is no capture: its first bytes are not those of pcap or pcapng")

@@ -64,7 +64,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     raw = given["raw_fingerprints"]
     view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen)
     question = Question(captures, given["batch"], raw, options.limits(given), options.selection(given), view)
-    run = Run(question, given["jobs"] or worthwhile(list(captures)), debug=given["debug"])
+    run = Run(question, worthwhile(list(captures), given["jobs"]), debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     return status

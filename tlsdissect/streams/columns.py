@@ -23,10 +23,6 @@ begin with a hello; nothing."""
 NEVER = int(np.iinfo(np.int64).max)
 OVER = int(np.iinfo(np.int64).min)
 
-Row = tuple[int, int, int, int, int, int, int, int, int]
-"""frame, time, sender (0: who sent the conversation's first packet), flags, sequence, acknowledgement, payload
-length, where the payload begins in the batch's data, payload bytes captured."""
-
 
 End = tuple[int, int, int]
 """Address (upper and lower 64 bits) and port."""
@@ -90,11 +86,6 @@ class Columns:
                     setattr(self, name, np.concatenate((column, more)))
             self.closing[first:] = NEVER
         return np.arange(first, self.size)
-
-    def is_closed(self, index: int) -> bool:
-        """Whether a conversation was ended by FIN both ways or by RST."""
-        lower, higher, reset = self.closing[index].tolist()
-        return bool(min(reset, max(lower, higher)) < NEVER)
 
     def totals(self, indexes: Sequence[int]) -> list[Totals]:
         """What is known of these conversations."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from heapq import heappop, heappush
 from operator import attrgetter
 
 from msgspec import Struct
+
+OVERHEAD = 128
+"""Bytes that a held segment costs besides its own."""
 
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1
@@ -77,8 +80,8 @@ class Assembler:
             self.position = offset + size
             return (Arrival(offset, data, size, frame, time),)
         if offset > self.position:
-            insort(self._held, Arrival(offset, data, size, frame, time))
-            self.held_bytes += len(data)
+            heappush(self._held, Arrival(offset, data, size, frame, time))
+            self.held_bytes += len(data) + OVERHEAD
             return ()
         return self._deliver(Arrival(offset, data, size, frame, time))
 
@@ -88,8 +91,7 @@ class Assembler:
 
     def give_up(self) -> tuple[int, tuple[Arrival, ...]]:
         """Take the first hole as lost; return its size, and what stands behind it."""
-        first = self._held.pop(0)
-        self.held_bytes -= len(first.data)
+        first = self._take_first()
         hole = first.offset - self.position
         self.position = first.offset
         return hole, self._deliver(first)
@@ -109,6 +111,10 @@ class Assembler:
                 self.position = current.end
             current = None
             if self._held and self._held[0].offset <= self.position:
-                current = self._held.pop(0)
-                self.held_bytes -= len(current.data)
+                current = self._take_first()
         return tuple(ready)
+
+    def _take_first(self) -> Arrival:
+        first = heappop(self._held)
+        self.held_bytes -= len(first.data) + OVERHEAD
+        return first

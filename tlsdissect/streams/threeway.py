@@ -10,7 +10,7 @@ _UNKNOWN = -1
 class ThreeWay:
     """What a conversation's packets tell before any of them carries payload; as numbers, a row of a column."""
 
-    __slots__ = ("ack", "acked", "first", "opener", "seen", "spoken", "syn", "synack")
+    __slots__ = ("ack", "acked", "first", "opener", "passed", "seen", "spoken", "syn", "synack")
 
     def __init__(self) -> None:
         self.syn: int | None = None
@@ -27,6 +27,8 @@ class ThreeWay:
         """Sequence number up to which each side's bytes were acknowledged last."""
         self.seen = [False, False]
         """Whether packets of each side were seen."""
+        self.passed = False
+        """Whether the first acknowledgement seen was one of payload: that of the SYN-ACK is not in the capture."""
         self.spoken = False
         """Whether payload was seen that is no TLS."""
 
@@ -38,12 +40,13 @@ class ThreeWay:
         way.syn, way.synack, way.ack, way.opener = known[:4]
         way.first, way.acked = known[4:6], known[6:8]
         way.seen, way.spoken = [bool(row[8] & 1), bool(row[8] & 2)], bool(row[8] & 4)
+        way.passed = bool(row[8] & 8)
         return way
 
     def packed(self) -> list[int]:
         """Write a row of the column."""
         known = [self.syn, self.synack, self.ack, self.opener, *self.first, *self.acked]
-        flags = self.seen[0] | self.seen[1] << 1 | self.spoken << 2
+        flags = self.seen[0] | self.seen[1] << 1 | self.spoken << 2 | self.passed << 3
         return [_UNKNOWN if number is None else number for number in known] + [flags]
 
     def see(self, sender: int, flags: int, time: int, sequence: int, acknowledgement: int) -> None:
@@ -53,9 +56,15 @@ class ThreeWay:
             self._synchronize(sender, flags, time, sequence)
         if flags & ACK:
             self.acked[1 - sender] = acknowledgement
-            acknowledges = self.synack is not None and sender == self.opener and not flags & (SYN | RST)
-            if self.ack is None and acknowledges:
-                self.ack = time
+            if self.ack is None and self.synack is not None and sender == self.opener and not flags & (SYN | RST):
+                self._acknowledge(time, first=acknowledgement == self.first[1 - sender])
+
+    def _acknowledge(self, time: int, *, first: bool) -> None:
+        """Take the acknowledgement of the SYN-ACK; one of payload tells no round trip of TCP (RFC 8912 section 10)."""
+        if first and not self.passed:
+            self.ack = time
+        else:
+            self.passed = True
 
     def _synchronize(self, sender: int, flags: int, time: int, sequence: int) -> None:
         if self.first[sender] is None:

@@ -28,7 +28,7 @@ _HEADER = struct.Struct(">BHH")
 
 
 class Record(Struct, frozen=True, gc=False):
-    """A record; `fragment` is None for application data, whose body nobody reads, and for a body with holes."""
+    """A record; `fragment` is None for application data, whose body nobody reads."""
 
     content_type: int
     version: int
@@ -36,6 +36,8 @@ class Record(Struct, frozen=True, gc=False):
     start: int
     """Stream offset of its header."""
     fragment: bytes | None
+    whole: bool = True
+    """False: `fragment` ends where the capture lacks bytes."""
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -136,7 +138,8 @@ class RecordReader:
         spoilt = []
         if len(self._buffer) >= 5:
             content_type, version, length = _HEADER.unpack_from(self._buffer)
-            spoilt.append(Record(content_type, version, length, self._buffer_start, None))
+            beginning = self._buffer[5:]
+            spoilt.append(Record(content_type, version, length, self._buffer_start, beginning, whole=False))
             self._skip = 5 + length - len(self._buffer)
         self._buffer = b""
         if size <= self._skip:

@@ -39,12 +39,12 @@ class Conversations:
         self.given_up = 0
         """Conversations that were given up because too many went on."""
 
-    def look(self, visits: Sequence[Visit]) -> None:
-        """Show packets to their conversations."""
+    def look(self, visits: Sequence[Visit], damage: Sequence[Damage]) -> None:
+        """Show packets to their conversations; `damage` is what of the capture could not be read so far."""
         closed = [visit.index for visit in visits if self._look(visit) == CLOSED]
-        self._conclude(closed, ())
+        self._conclude(closed, damage)
         while len(self._trackers) > self._budget.limits.followed:
-            self._give_up(next(iter(self._trackers)))
+            self._give_up(next(iter(self._trackers)), damage)
 
     def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[tuple[int, Connection]]:
         """The TLS connections among conversations that nothing can change any more, each with its clock."""
@@ -83,17 +83,18 @@ class Conversations:
             tracker = self._trackers.pop(index, None)
             if tracker is None:
                 continue
-            touched = [hurt for hurt in damage if hurt.frame > totals.first_frame and not columns.is_closed(index)]
+            closed = tracker.closing_frame
+            touched = [d for d in damage if d.frame > totals.first_frame and (closed is None or closed >= d.frame)]
             told = connection(self._source, totals, tracker, touched, raw=self._raw)
             tracker.release()
             if told is not None:
                 self._told.put(index, told)
 
-    def _give_up(self, index: int) -> None:
+    def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
         """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""
         self.given_up += 1
         tracker = self._trackers[index]
         tracker.limited = True
         found = tracker.script.client is not None
         self._flows.columns.state[index] = CLOSED if found else WATCH
-        self._conclude([index], ())
+        self._conclude([index], damage)

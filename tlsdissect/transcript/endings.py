@@ -60,13 +60,12 @@ def _rejection(scene: Scene) -> Ending | None:
     shape = scene.shape
     if shape is None:
         return None
-    first = shape.flight[0] if shape.flight else None
-    if first is not None and first.size == shape.sizes.alert and not shape.exact:
+    if shape.refused:
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = scene.halves
     reply = shape.reply
     refused = (
-        shape.exact
+        bool(shape.flight)
         and reply is not None
         # A client that closed before is answered by a close_notify: that refuses nothing.
         and (client.fin is None or client.fin.frame > reply.frame)
@@ -77,7 +76,10 @@ def _rejection(scene: Scene) -> Ending | None:
     )
     if refused:
         return Ending(
-            False, "alert", "server", "the server's only record after the client's Finished has an alert's length"
+            False,
+            "alert",
+            "server",
+            "all that the server sent after the client's flight is a record of an alert's length",
         )
     return None
 
@@ -93,8 +95,9 @@ def _failure(scene: Scene) -> Ending:
     first = min((s for half in scene.halves for s in (half.fin, half.rst) if s), default=None, key=_frame)
     by_client = first is not None and first in (client.fin, client.rst)
     if _unanswered(scene) and (first is None or by_client):
-        return Ending(False, "no_answer", None, None)
-    if first is None:
+        return Ending(False, "no_answer", "client" if by_client else None, None)
+    # Behind a hole the handshake may have been over.
+    if first is None or any(half.first_hole is not None for half in scene.halves):
         return Ending(False, "incomplete", None, None)
     return Ending(
         False, "reset" if first in (client.rst, server.rst) else "closed", "client" if by_client else "server", None
@@ -157,12 +160,13 @@ def _closed(scene: Scene, side: int) -> str | None:
 def _ends_in_alert(scene: Scene, half: Half, said: list[Item]) -> bool:
     """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
     signal = min((s for s in (half.fin, half.rst) if s is not None), default=None, key=_frame)
-    if not scene.script.tls13:
-        return bool(said) and said[-1].encrypted
     last = half.last
     other = scene.halves[half is scene.halves[0]]
-    if last is None or scene.shape is None or (signal is None and other.fin is None and other.rst is None):
+    if signal is None and other.fin is None and other.rst is None:
         return False
     end = half.assembler.position if signal is None else half.assembler.offset(signal.end)
-    ends_there = last.start + HEADER_SIZE + last.length == end
-    return ends_there and last.content_type == APPLICATION_DATA and last.length == scene.shape.sizes.alert
+    if not scene.script.tls13:
+        return bool(said) and said[-1].encrypted and said[-1].end == end
+    if last is None or scene.shape is None or last.content_type != APPLICATION_DATA:
+        return False
+    return last.start + HEADER_SIZE + last.length == end and last.length == scene.shape.sizes.alert

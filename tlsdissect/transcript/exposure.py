@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MAX_CHAIN = 100
+"""Certificates of one chain that are told."""
+_EMPTY = 3
+"""Bytes of a Certificate without certificates: the length of its list."""
+
 
 class Exposure(NamedTuple):
     """What was in the clear; None: not sent, or not to be seen."""
@@ -54,10 +59,9 @@ def _server_certificates(scene: Scene) -> tuple[Certificate, ...] | None:
     answer = scene.script.answer
     if answer is not None and isinstance(answer.hello, Ssl2ServerHello):
         return _facts([answer.hello.certificate], scene.halves[1], answer.item) if answer.hello.certificate else ()
-    chain = _chain(scene, 1)
-    if chain is None and scene.server_is_whole:
-        return ()
-    return chain
+    if scene.message(1, HandshakeType.CERTIFICATE) is None:
+        return () if scene.server_is_whole else None
+    return _chain(scene, 1)
 
 
 def _chain(scene: Scene, side: int) -> tuple[Certificate, ...] | None:
@@ -65,7 +69,13 @@ def _chain(scene: Scene, side: int) -> tuple[Certificate, ...] | None:
     message = _read(scene.halves[side], item, CertificateMessage.read)
     if item is None or message is None:
         return None
-    return _facts(message.certificate_list, scene.halves[side], item)
+    # A list of which nothing can be read is not an empty one.
+    if not message.certificate_list and item.size > _EMPTY:
+        return None
+    if len(message.certificate_list) > MAX_CHAIN:
+        detail = f"of {len(message.certificate_list)} certificates the first {MAX_CHAIN} are told"
+        scene.halves[side].trouble("limit", detail, item.frame, item.start)
+    return _facts(message.certificate_list[:MAX_CHAIN], scene.halves[side], item)
 
 
 def _facts(chain: tuple[bytes, ...] | list[bytes], half: Half, item: Item) -> tuple[Certificate, ...]:

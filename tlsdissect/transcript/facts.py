@@ -119,7 +119,7 @@ def _hellos(scene: Scene) -> dict[str, Any]:
         "hello_retry": None if answer is None and retry is None else retry is not None,
         "hello_retry_request": hellos.hello_retry_request(retry, scene.halves[1]) if retry else None,
         "ech": negotiation.ech(scene),
-        "client_hello": hellos.client_hello(offer, scene.asked, _segments(scene)) if offer else None,
+        "client_hello": hellos.client_hello(offer, scene.asked) if offer else None,
         "server_hello": hellos.server_hello(answer, scene.answered) if answer else None,
         "ja3": prints.ja3(scene),
         "ja3s": prints.ja3s(scene),
@@ -152,26 +152,16 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _segments(scene: Scene) -> int:
-    """In how many segments the first ClientHello came."""
-    offer = scene.script.offer
-    if offer is None:
-        return 0
-    start, end = offer.item.start, offer.item.end
-    arrivals = scene.halves[0].arrivals
-    return sum(1 for arrival in arrivals if arrival.offset < end and arrival.offset + arrival.size > start)
-
-
 def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
     """What was spoken before TLS, and who was asked for."""
     carrier = scene.halves[0].carrier or scene.halves[1].carrier
     if carrier is not None:
         return carrier, None
-    offer, arrivals = scene.script.offer, scene.halves[1].arrivals
+    offer, first = scene.script.offer, scene.halves[1].first_frame
     before = scene.tracker.before or (scene.tracker.halves[0].before, scene.tracker.halves[1].before)
     client, server = before[scene.client], before[1 - scene.client]
     # What a server says in another protocol to a ClientHello came after it, not before.
-    answered = offer is not None and not client and bool(arrivals) and arrivals[0].frame > offer.item.frame
+    answered = offer is not None and not client and first is not None and first > offer.item.frame
     return recognise(client, server) if client or (server and not answered) else (None, None)
 
 

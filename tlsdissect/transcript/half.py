@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.streams.reassembly import Arrival, Assembler
-from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader
+from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader, is_header
 from tlsdissect.transcript.framing import Framing, framing
 from tlsdissect.transcript.opening import Opening, judge
 from tlsdissect.transcript.transcript import Signal, Trouble
@@ -24,8 +24,8 @@ KEPT = 2048
 """Bytes kept of the beginning and of the end of what a half said before TLS."""
 MAX_TROUBLES = 64
 """Troubles noted of one half."""
-MAX_ARRIVALS = 4096
-"""Segments of a half of which it is noted where they lie."""
+MAX_ARRIVALS = 65_536
+"""Segments of one record or message of which it is noted where they lie."""
 
 _SHORT = b"|".join(b"\\x00\\x%02x[\\x01\\x02]" % n + b"." * (n - 1) + rb"\x16\x03[\x00-\x04]" for n in range(1, 6))
 """A first record too short for all by which a hello is told, and the header of the next."""
@@ -58,9 +58,9 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler", "before", "changed",
-        "fin", "gaps", "joiner", "last", "mode", "payload", "reader", "rst", "seeking",
-        "troubles",
+        "_budget", "_framing", "_inside", "_last_time", "_opening", "_tail", "acked", "arrivals", "assembler",
+        "before", "changed", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload", "reader", "rst",
+        "seeking", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -78,14 +78,18 @@ class Half:
         self.acked: int | None = None
         """Sequence number up to which the other side has acknowledged this one."""
         self.arrivals: list[Place] = []
-        """Where the first segments lie, in order of their bytes."""
+        """Where the segments lie that brought the record or message which is being read."""
         self.payload = 0
         """Payload bytes seen, repeated ones included."""
-        self.gaps = 0
+        self.first_hole: int | None = None
+        """Stream offset of the first byte that is missing."""
+        self.first_frame: int | None = None
+        """The frame of the first segment."""
         self.last: Record | None = None
         self.fin: Signal | None = None
         self.rst: Signal | None = None
         self.troubles: list[Trouble] = []
+        self._last_time = 0
         self._opening = bytearray()
         self._framing: Framing | None = None
         self._inside = 0
@@ -150,14 +154,16 @@ class Half:
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
         frame, time = arrivals[0].frame, arrivals[0].time
-        self.gaps += 1
         self.trouble("gap", f"{hole} bytes are not in the capture", frame, start)
-        pieces = self._lose(hole, frame, time)
+        pieces = self._lose(start, hole, frame, time)
         for arrival in arrivals:
             pieces += self._arrive(arrival)
         return pieces
 
-    def _lose(self, size: int, frame: int, time: int) -> list[Piece]:
+    def _lose(self, start: int, size: int, frame: int, time: int) -> list[Piece]:
+        """Take the news that the capture lacks these bytes."""
+        if self.first_hole is None:
+            self.first_hole = start
         if self.mode == TLS:
             return [Piece(self.reader.lost(size), frame, time)]
         if self._opening:
@@ -169,6 +175,11 @@ class Half:
         if self._framing is not None:
             arrival = self._unwrapped(arrival, self._framing)
         data, offset, frame = arrival.data, arrival.offset, arrival.frame
+        self._last_time = arrival.time
+        if self.first_frame is None:
+            self.first_frame = frame
+        if self.reader.between and not self.joiner.waiting:
+            self.arrivals.clear()
         if len(self.arrivals) < MAX_ARRIVALS:
             self.arrivals.append(Place(offset, arrival.size, frame))
         if self.mode == TLS:
@@ -182,7 +193,7 @@ class Half:
         if cut:
             where = offset + len(data)
             self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
-            pieces += self._lose(cut, frame, arrival.time)
+            pieces += self._lose(where, cut, frame, arrival.time)
         return pieces
 
     def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
@@ -225,7 +236,7 @@ class Half:
         found = self._find(data)
         if found:
             self._opening.clear()
-            return self._turn(start, data, found)
+            return self._turn(start, data, found.start())
         self._settle()
         return []
 
@@ -237,15 +248,19 @@ class Half:
     def _settle(self) -> None:
         """Take the first bytes for something else than TLS."""
         self.mode = PLAIN
-        self.before = bytes(self._opening[-KEPT:])
+        self.before = _ends(bytes(self._opening))
         self._tail = bytes(self._opening[-_HELLO_SIZE:])
         self._opening.clear()
 
     def _seek(self, arrival: Arrival) -> list[Record]:
         """Look for the beginning of TLS in what is not TLS so far."""
+        # Behind a hole of a half whose other half sends records, any record may come first.
+        if self.seeking and self.first_hole is not None and is_header(arrival.data):
+            self._tail = b""
+            return self._turn(arrival.offset, arrival.data, 0)
         data = self._tail + arrival.data
         if found := self._find(data):
-            return self._turn(arrival.offset - len(self._tail), data, found)
+            return self._turn(arrival.offset - len(self._tail), data, found.start())
         self._tail = data[-_HELLO_SIZE:]
         self.before = _ends(self.before + arrival.data)
         return []
@@ -253,13 +268,25 @@ class Half:
     def _find(self, data: bytes) -> re.Match[bytes] | None:
         return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
 
-    def _turn(self, offset: int, data: bytes, found: re.Match[bytes]) -> list[Record]:
+    def _turn(self, offset: int, data: bytes, begin: int) -> list[Record]:
         """Let TLS begin within `data`, whose first byte stands at `offset`."""
         self.mode = TLS
-        old = len(self._tail) - found.start()
-        self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : found.start()])
-        self.reader.start(offset + found.start())
-        return self.reader.feed(data[found.start() :])
+        old = len(self._tail) - begin
+        self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : begin])
+        self.reader.start(offset + begin)
+        return self.reader.feed(data[begin:])
+
+    def spoil(self, start: int) -> None:
+        """Take what stands at a stream offset as missing: it cannot be read."""
+        self.first_hole = start if self.first_hole is None else min(start, self.first_hole)
+
+    def is_whole(self, end: int) -> bool:
+        """Whether no byte of TLS before this stream offset is missing."""
+        return self.first_hole is None or self.first_hole >= end
+
+    def segments(self, start: int, end: int) -> int:
+        """In how many segments the part of the stream came that is being read."""
+        return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
 
 
 def _ends(said: bytes) -> bytes:

@@ -63,18 +63,18 @@ def server_extensions(answer: Answer, half: Half) -> Told:
     return tell(_FROM_SERVER, hello.extensions if isinstance(hello, WireServerHello) else None, half, answer.item)
 
 
-def client_hello(offer: Offer, told: Told, segments: int) -> ClientHello:
+def client_hello(offer: Offer, told: Told) -> ClientHello:
     """What a ClientHello says."""
     item, hello = offer.item, offer.hello
     if not isinstance(hello, WireClientHello):
-        return _ssl2_client_hello(item, hello, segments)
+        return _ssl2_client_hello(item, hello, offer.segments)
     shares = told.get(Type.KEY_SHARE, "client_shares") or told.get(Type.KEY_SHARE_OLD, "client_shares")
     has_share = Type.KEY_SHARE in told.bodies or Type.KEY_SHARE_OLD in told.bodies
     protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return ClientHello(
         frame=item.frame,
         bytes=item.size,
-        segments=segments,
+        segments=offer.segments,
         version=Registry.VERSIONS.names[hello.legacy_version],
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id or b"").hex() or None,

@@ -37,10 +37,8 @@ def resumption(scene: Scene) -> str | None:
         return None
     if scene.script.tls13:
         return "psk" if Type.PRE_SHARED_KEY in scene.answered.bodies else "none"
-    if scene.is_full:
-        return "none"
-    if scene.change(1) is None or scene.halves[1].gaps or scene.script.offer is None:
-        return None
+    if scene.is_full is not False or scene.script.offer is None:
+        return "none" if scene.is_full else None
     if scene.asked.get(Type.SESSION_TICKET, "data"):
         return "ticket"
     offered = getattr(scene.script.offer.hello, "legacy_session_id", b"")

@@ -94,12 +94,18 @@ class Scene(Struct, frozen=True, gc=False):
         return answer.hello.cipher_suite if answer and isinstance(answer.hello, ServerHello) else None
 
     @property
-    def is_full(self) -> bool:
-        """Whether a server of TLS 1.2 or older answered with a whole flight, and so resumed nothing."""
-        return not _WHOLE_FLIGHT.isdisjoint(self.said[1])
+    def is_full(self) -> bool | None:
+        """Whether a server of TLS 1.2 or older answered with a whole flight; None: the capture does not show it."""
+        if not _WHOLE_FLIGHT.isdisjoint(self.said[1]):
+            return True
+        change = self.change(1)
+        shown = change is not None and self.script.answer is not None and self.halves[1].is_whole(change.start)
+        return False if shown else None
 
     @property
     def server_is_whole(self) -> bool:
         """Whether the server's flight was seen to its ServerHelloDone or ChangeCipherSpec, without a hole."""
         seen = self.message(1, HandshakeType.SERVER_HELLO_DONE) or self.change(1)
-        return seen is not None and self.script.answer is not None and not self.halves[1].gaps
+        if seen is None or self.script.answer is None or 1 - self.client in self.script.limited:
+            return False
+        return self.halves[1].is_whole(seen.end)

@@ -31,6 +31,8 @@ MAX_ITEMS = 4096
 """Messages of one conversation that are noted."""
 
 
+MESSAGE_HEADER = 4
+_BEGINNINGS = (bytes([HandshakeType.CLIENT_HELLO]), bytes([HandshakeType.SERVER_HELLO]))
 _HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST))
 
 
@@ -70,8 +72,8 @@ class Script:
         """Records of application data that each side began while TLS 1.3 was possible."""
         self.sealed = [False, False]
         """Whether each side sent a handshake record under encryption: its Finished."""
-        self.limited = False
-        """More was said than is noted."""
+        self.limited: set[int] = set()
+        """Who said more than is noted."""
 
     def sort(self) -> None:
         """Put the messages in the order of the frames that completed them."""
@@ -113,7 +115,7 @@ class Script:
         size = len(item.body)
         full = self.kept_bytes + size > self._budget.limits.message_bytes or (size and self._budget.spent)
         if full or len(self.items) >= MAX_ITEMS:
-            self.limited = True
+            self.limited.add(item.sender)
             return
         self.items.append(item)
         self.kept_bytes += size
@@ -128,7 +130,8 @@ class Script:
             return
         self.protected[sender] += 1
         self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
-        if self.protected[sender] <= MAX_PROTECTED:
+        # A record of an alert's length may be what decides.
+        if self.protected[sender] <= MAX_PROTECTED or record.length == self.alert_size:
             self._note(sender, record, frame, time, encrypted=True)
 
     def _alerts(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
@@ -140,10 +143,9 @@ class Script:
             self._note(sender, record, frame, time, body[at : at + 2])
 
     def _handshake(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
-        fragment = record.fragment
-        if fragment is None:
-            if half.joiner.drop() or not half.changed:
-                half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
+        fragment = record.fragment or b""
+        if not record.whole:
+            self._cut_short(sender, half, record, frame, time)
             return
         if half.changed and not self._is_clear(half, fragment):
             self.sealed[sender] = True
@@ -157,8 +159,24 @@ class Script:
             if kind in _HELLOS:
                 self._hello(half, item)
         if half.joiner.malformed is not None:
+            half.spoil(record.start)
             half.trouble("malformed_message", "a handshake message states too great a length", frame, record.start)
             half.joiner.malformed = None
+
+    def _cut_short(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
+        """Read the beginning of a hello whose record has bytes missing; what else there is of messages is lost."""
+        begun = half.joiner.drop()
+        body = record.fragment or b""
+        if begun or not half.changed:
+            half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
+        if begun or half.changed or body[:1] not in _BEGINNINGS or len(body) < MESSAGE_HEADER:
+            return
+        size, end = int.from_bytes(body[1:MESSAGE_HEADER], "big"), record.start + 5 + record.length
+        start, kind = record.start, body[0]
+        item = Item(sender, HANDSHAKE, kind, size, body[MESSAGE_HEADER:], frame, time, start, end, False)
+        if self.client is None:
+            self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
+        self._hello(half, item)
 
     def _is_clear(self, half: Half, fragment: bytes) -> bool:
         """Whether a handshake record after a ChangeCipherSpec is in the clear.
@@ -176,11 +194,11 @@ class Script:
         """Read a message if it is a hello that counts."""
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
-                self.offer = Offer(item, self._client_hello(half, item))
+                self.offer = Offer(item, self._client_hello(half, item), half.segments(item.start, item.end))
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, self._read(half, item, ServerHello.read))
             elif item.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.retry is None:
-                self.retry, self.tls13 = Retry(item, self._read(half, item, HelloRetryRequest.read)), True
+                self._retry(item, self._read(half, item, HelloRetryRequest.read))
         except WireError as error:
             half.trouble("malformed_message", str(error), item.frame, item.start)
         self._name_client()
@@ -205,7 +223,11 @@ class Script:
             self.tls13 = is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else None
         elif self.retry is None:
-            self.retry, self.tls13 = Retry(item, hello), True
+            self._retry(item, hello)
+
+    def _retry(self, item: Item, hello: ServerHello | HelloRetryRequest) -> None:
+        self.retry, self.tls13 = Retry(item, hello), True
+        self.version = selected_version(hello)
 
     def _read(self, half: Half, item: Item, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""
@@ -223,7 +245,9 @@ class Script:
         self._keep(item)
         try:
             if kind == HandshakeType.CLIENT_HELLO and self.offer is None:
-                self.offer = Offer(item, self._read(half, item, Ssl2ClientHello.read))
+                self.offer = Offer(
+                    item, self._read(half, item, Ssl2ClientHello.read), half.segments(item.start, item.end)
+                )
             elif kind == HandshakeType.SERVER_HELLO and self.answer is None:
                 answer = self._read(half, item, Ssl2ServerHello.read)
                 self.answer, self.version = Answer(item, answer), answer.server_version

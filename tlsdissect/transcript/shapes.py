@@ -30,11 +30,16 @@ class Shape(NamedTuple):
     ended_early_data: bool
     """An EndOfEarlyData's length came before."""
     before: Item | None
-    """The server's last protected record before the end of that flight."""
+    """The server's last protected record before that flight."""
     reply: Item | None
     """The server's first protected record after it."""
     after: tuple[Item, ...]
     """The client's protected records after it."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the client's flight begins with a record of an alert's length and has no Finished."""
+        return bool(self.flight) and not self.exact and self.flight[0].size == self.sizes.alert
 
 
 def shape(script: Script) -> Shape | None:
@@ -47,23 +52,26 @@ def shape(script: Script) -> Shape | None:
     first = next(n for n, item in enumerate(items) if item is answer.item)
     protected = [item for item in items[first:] if item.content_type == APPLICATION_DATA]
     server = answer.item.sender
-    early = script.offer is not None and offers_early_data(script.offer.hello)
-    start = (
-        next((n for n, i in enumerate(protected) if early and _is(i, 1 - server, lengths.end_of_early_data)), -1) + 1
-    )
+    # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
+    early = script.offer is not None and script.retry is None and offers_early_data(script.offer.hello)
+    ended = next((n for n, i in enumerate(protected) if early and _is(i, 1 - server, lengths.end_of_early_data)), None)
+    start = 0 if ended is None else ended + 1
     end = next((n for n in range(start, len(protected)) if _is(protected[n], 1 - server, lengths.finished)), None)
     exact = end is not None
-    if end is None and not early:
-        end = _before_reply(protected, server)
+    end = _before_reply(protected, server, start) if end is None else end
     if end is None:
-        return Shape(lengths, (), False, start > 0, _last(protected, server), None, ())
+        return Shape(lengths, (), False, ended is not None, _last(protected, server), None, ())
+    if early and ended is None:
+        # Early data that was refused goes on until the server's flight is there; the client's own comes after it.
+        start = next((n + 1 for n in range(end, -1, -1) if protected[n].sender == server), 0)
+    begin = next(n for n in range(start, end + 1) if protected[n].sender != server)
     after = protected[end + 1 :]
     return Shape(
         sizes=lengths,
-        flight=tuple(i for i in protected[start : end + 1] if i.sender != server) if not early else (protected[end],),
+        flight=tuple(item for item in protected[begin : end + 1] if item.sender != server),
         exact=exact,
-        ended_early_data=start > 0,
-        before=_last(protected[:end], server),
+        ended_early_data=ended is not None,
+        before=_last(protected[:begin], server),
         reply=next((item for item in after if item.sender == server), None),
         after=tuple(item for item in after if item.sender != server),
     )
@@ -87,12 +95,13 @@ def _last(items: Sequence[Item], sender: int) -> Item | None:
     return next((item for item in reversed(items) if item.sender == sender), None)
 
 
-def _before_reply(protected: Sequence[Item], server: int) -> int | None:
-    """Index of the client's last record before the server's next one."""
-    spoken = next((n for n, item in enumerate(protected) if item.sender != server), None)
-    if spoken is None:
+def _before_reply(protected: Sequence[Item], server: int, start: int) -> int | None:
+    """Index of the client's last record before the server's next one, once the server has sent one."""
+    spoken = next((n for n, item in enumerate(protected) if item.sender == server), len(protected))
+    begin = next((n for n in range(max(start, spoken), len(protected)) if protected[n].sender != server), None)
+    if begin is None:
         return None
-    end = spoken
+    end = begin
     while end + 1 < len(protected) and protected[end + 1].sender != server:
         end += 1
     return end

@@ -34,8 +34,8 @@ def _round_trips12(scene: Scene) -> int | None:
     mine, theirs = scene.finished(0), scene.finished(1)
     if mine is None or theirs is None:
         return None
-    if not scene.is_full:
-        return 1
+    if scene.is_full is not True:
+        return None if scene.is_full is None else 1
     data = scene.script.first_data[scene.client]
     if data is None or data.acknowledgement is None:
         return 2
@@ -48,7 +48,9 @@ def timing(scene: Scene) -> Timing:
     syn, synack, ack = way.syn, way.synack, way.ack
     offer, answer = scene.script.offer, scene.script.answer
     start = offer.item.time if offer else None
-    tcp_ms = _ms(syn, ack) if way.opener == scene.client else None
+    if way.opener != scene.client:
+        syn = synack = ack = None
+    tcp_ms = _ms(syn, ack)
     server_hello_ms = _ms(start, answer.item.time if answer else None)
     split = None
     if tcp_ms is not None and server_hello_ms is not None:
@@ -73,9 +75,13 @@ def _ms(start: int | None, end: int | None) -> float | None:
 def _end_time(scene: Scene) -> int | None:
     """When the handshake was over as the client sees it: with the Finished that comes last."""
     if scene.script.tls13:
-        return scene.shape.flight[-1].time if scene.shape and scene.shape.flight and scene.shape.before else None
+        shape = scene.shape
+        # A first record of an alert's length ends it otherwise: the client refuses.
+        if shape is None or shape.before is None or not shape.flight or shape.refused:
+            return None
+        return shape.flight[-1].time
     mine, theirs = scene.finished(0), scene.finished(1)
-    if mine is None or theirs is None:
+    if mine is None or theirs is None or scene.is_full is None:
         return None
     return theirs.time if scene.is_full else mine.time
 
@@ -107,7 +113,7 @@ def handshake_bytes(scene: Scene, *, complete: bool) -> HandshakeBytes:
 
 
 def _bytes(scene: Scene, side: int, last: Item | None) -> int | None:
-    if last is None:
+    if last is None or not scene.halves[side].is_whole(last.end):
         return None
     flight = scene.shape.flight if scene.shape else ()
     counted = (

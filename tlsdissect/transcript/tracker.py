@@ -104,6 +104,13 @@ class Tracker:
         if self.state == FOLLOW and script.client is not None:
             self._decide()
 
+    @property
+    def closing_frame(self) -> int | None:
+        """The frame that closed the conversation: the later FIN, or the first RST."""
+        fins = [half.fin.frame for half in self.halves if half.fin is not None]
+        resets = [half.rst.frame for half in self.halves if half.rst is not None]
+        return min([*resets, *([max(fins)] if len(fins) == 2 else [])], default=None)
+
     def _is_closed(self) -> bool:
         """Whether both sides have said all that they will."""
         for half in self.halves:

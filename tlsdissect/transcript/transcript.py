@@ -35,6 +35,8 @@ class Offer(Struct, frozen=True):
 
     item: Item
     hello: ClientHello | Ssl2ClientHello
+    segments: int
+    """In how many segments it came."""
 
 
 class Answer(Struct, frozen=True):
