@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import tlsdissect
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+HEADER = struct.Struct("<IIII")
+"""In front of each packet of a sample."""
 SAMPLES = sorted((ROOT / "samples").glob("*.pcap"), key=lambda path: path.stem)
 
 
@@ -35,3 +38,23 @@ def absent(what: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
+
+
+def begun(path: Path, conversations: int, packets: int = 6) -> Path:
+    """A capture of so many conversations, each with the first packets of the sample, one after the other."""
+    data = (ROOT / "samples" / "tls12-full.pcap").read_bytes()
+    records, at = [], 24
+    while len(records) < packets:
+        size = HEADER.unpack_from(data, at)[2]
+        records.append((data[at : at + 16], bytearray(data[at + 16 : at + 16 + size])))
+        at += 16 + size
+    server = records[0][1][56:58]
+    out = [data[:24]]
+    for number in range(conversations):
+        for head, packet in records:
+            # The client's port: behind Ethernet and IPv6, first or second in the TCP header.
+            place = 56 if packet[54:56] == server else 54
+            packet[place : place + 2] = struct.pack(">H", 20_000 + number)
+            out += [head, bytes(packet)]
+    path.write_bytes(b"".join(out))
+    return path

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import struct
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recorded import ROOT
+from recorded import HEADER, begun
 
 from tlsdissect import Limits, Reading
 
-SAMPLE = ROOT / "samples" / "tls12-full.pcap"
-_HEADER = struct.Struct("<IIII")
-
-
-def begun(path: Path, conversations: int, packets: int = 6) -> Path:
-    """A capture of so many conversations, each with the first packets of the sample, one after the other."""
-    data = SAMPLE.read_bytes()
-    records, at = [], 24
-    while len(records) < packets:
-        size = _HEADER.unpack_from(data, at)[2]
-        records.append((data[at : at + 16], bytearray(data[at + 16 : at + 16 + size])))
-        at += 16 + size
-    server = records[0][1][56:58]
-    out = [data[:24]]
-    for number in range(conversations):
-        for head, packet in records:
-            # The client's port: behind Ethernet and IPv6, first or second in the TCP header.
-            place = 56 if packet[54:56] == server else 54
-            packet[place : place + 2] = struct.pack(">H", 20_000 + number)
-            out += [head, bytes(packet)]
-    path.write_bytes(b"".join(out))
-    return path
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) -> None:
@@ -55,8 +34,8 @@ def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
     data = path.read_bytes()
     at = 24
     for _ in range(3):
-        at += 16 + _HEADER.unpack_from(data, at)[2]
-    size = 16 + _HEADER.unpack_from(data, at)[2]
+        at += 16 + HEADER.unpack_from(data, at)[2]
+    size = 16 + HEADER.unpack_from(data, at)[2]
     hello = bytearray(data[at : at + size])
     # The ClientHello comes 100 bytes later in its stream than it should: there is a hole in front of it.
     place = 16 + 14 + 40 + 4

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import PROGRAM, RESUMED, TLS12
-from recorded import ROOT
+from recorded import ROOT, begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,15 +70,13 @@ def test_interrupted_after_what_was_read() -> None:
 
 
 def test_interrupted_with_several_processes(tmp_path: Path) -> None:
-    many = tmp_path / "many.pcap"
-    data = (ROOT / TLS12).read_bytes()
-    many.write_bytes(data[:24] + data[24:] * 20_000)
+    many = begun(tmp_path / "many.pcap", 20_000)
     command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", str(many)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert len(out.splitlines()) == 1
+    assert 0 < len(out.splitlines()) < 20_000
     assert b"Traceback" not in err
     assert process.returncode == 130
 

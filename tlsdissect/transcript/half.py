@@ -178,8 +178,10 @@ class Half:
         self._last_time = arrival.time
         if self.first_frame is None:
             self.first_frame = frame
-        if self.reader.between and not self.joiner.waiting:
+        if self.mode == TLS and self.reader.between and not self.joiner.waiting:
             self.arrivals.clear()
+        elif self.mode == PLAIN:
+            del self.arrivals[:-_HELLO_SIZE]
         if len(self.arrivals) < MAX_ARRIVALS:
             self.arrivals.append(Place(offset, arrival.size, frame))
         if self.mode == TLS:
