@@ -58,3 +58,30 @@ def begun(path: Path, conversations: int, packets: int = 6) -> Path:
             out += [head, bytes(packet)]
     path.write_bytes(b"".join(out))
     return path
+
+
+def packets(path: Path) -> list[tuple[bytes, bytes]]:
+    """The packets of a sample: what stands in front of each, and its bytes."""
+    data, found, at = path.read_bytes(), [], 24
+    while at < len(data):
+        size = HEADER.unpack_from(data, at)[2]
+        found.append((data[at : at + 16], data[at + 16 : at + 16 + size]))
+        at += 16 + size
+    return found
+
+
+def without(path: Path, frames: set[int], place: Path) -> Path:
+    """The same capture, but for these frames."""
+    kept = [head + packet for number, (head, packet) in enumerate(packets(path), 1) if number not in frames]
+    place.write_bytes(path.read_bytes()[:24] + b"".join(kept))
+    return place
+
+
+def snapped(path: Path, size: int, place: Path) -> Path:
+    """The same capture, with so many bytes of each packet at most."""
+    out = [path.read_bytes()[:24]]
+    for head, packet in packets(path):
+        second, fraction, _, whole = HEADER.unpack(head)
+        out.append(HEADER.pack(second, fraction, min(size, len(packet)), whole) + packet[:size])
+    place.write_bytes(b"".join(out))
+    return place

@@ -275,6 +275,10 @@ def has_signature_schemes(version: int) -> bool:
     return version <= 0xFEFD if version >= 0xFE00 else version >= 0x0303
 
 
+EXPERIMENTS: Final = frozenset((0x7E01, 0x7E02, 0xFB1A, 0xFB17, 0xFB1E))
+"""Numbers under which browsers and one big site tried drafts of TLS 1.3."""
+
+
 def is_tls13(version: int) -> bool:
-    """Whether a negotiated version is TLS 1.3, one of its drafts and experiments, or DTLS 1.3."""
-    return 0x0304 <= version < 0xFE00 or version == 0xFEFC
+    """Whether a version is TLS 1.3 (RFC 8446 section 4.2.1), one of its drafts (0x7fNN) or experiments, or DTLS 1.3."""
+    return version in (0x0304, 0xFEFC) or version >> 8 == 0x7F or version in EXPERIMENTS

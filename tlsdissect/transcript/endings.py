@@ -96,12 +96,16 @@ def _failure(scene: Scene) -> Ending:
     by_client = first is not None and first in (client.fin, client.rst)
     if _unanswered(scene) and (first is None or by_client):
         return Ending(False, "no_answer", "client" if by_client else None, None)
-    # Behind a hole the handshake may have been over.
-    if first is None or any(half.first_hole is not None for half in scene.halves):
+    if first is None or _has_holes(scene):
         return Ending(False, "incomplete", None, None)
     return Ending(
         False, "reset" if first in (client.rst, server.rst) else "closed", "client" if by_client else "server", None
     )
+
+
+def _has_holes(scene: Scene) -> bool:
+    """Whether bytes are missing: behind them the handshake may have been over."""
+    return any(half.first_hole is not None for half in scene.halves)
 
 
 def _unanswered(scene: Scene) -> bool:
@@ -119,6 +123,8 @@ def _fatal(scene: Scene) -> Item | None:
         if item.content_type != ALERT:
             continue
         if item.encrypted:
+            if _has_holes(scene):
+                continue
             return item
         level, description = item.body
         if level == _FATAL or (scene.script.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)):

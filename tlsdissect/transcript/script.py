@@ -6,13 +6,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
-from tlsdissect.tls.codepoints import HandshakeType
+from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
 from tlsdissect.transcript.sizes import sizes
 from tlsdissect.transcript.transcript import Answer, Item, Moment, Offer, Retry
-from tlsdissect.transcript.versions import is_tls13, offers_tls13, selected_version
+from tlsdissect.transcript.versions import offers_tls13, selected_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable

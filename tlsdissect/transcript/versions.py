@@ -5,20 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.client_hello import ClientHello
-from tlsdissect.tls.codepoints import ExtensionType
+from tlsdissect.tls.codepoints import ExtensionType, is_tls13
 from tlsdissect.tls.server_hello import ServerHello
 
 if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import Extension, Ssl2ClientHello
     from tlsdissect.tls.server_hello import HelloRetryRequest, Ssl2ServerHello
-
-EXPERIMENTS = frozenset((0x7E01, 0x7E02, 0xFB1A, 0xFB17, 0xFB1E))
-"""Numbers under which browsers and one big site tried drafts of TLS 1.3."""
-
-
-def is_tls13(version: int) -> bool:
-    """Whether a version is TLS 1.3 (RFC 8446 section 4.2.1), one of its drafts (0x7fNN) or experiments."""
-    return version == 0x0304 or version >> 8 == 0x7F or version in EXPERIMENTS
 
 
 def extension_data(extensions: tuple[Extension, ...] | None, number: int) -> bytes | None:

@@ -64,7 +64,7 @@ def group(c: Connection) -> Texts:
 
 
 def alpn(c: Connection) -> Texts:
-    """The protocol that the server picked, or in TLS 1.3 the only one that was offered."""
+    """The protocol that the server picked in the clear."""
     return (c.alpn,)
 
 
