@@ -73,6 +73,13 @@ class Assembler:
         """Sequence number of a stream offset."""
         return ((self._base or 0) + offset) & _MASK
 
+    def advance(self, sequence: int, size: int) -> bool:
+        """Step over a segment that comes in order while none is held; tell whether it does."""
+        if self._held or self._base is None or (self._base + self.position - sequence) & _MASK:
+            return False
+        self.position += size
+        return True
+
     def feed(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> tuple[Arrival, ...]:
         """Take a segment and return what can now be delivered, in order and without overlap."""
         offset = self.offset(sequence)

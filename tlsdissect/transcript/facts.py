@@ -32,6 +32,8 @@ _NS = 1_000_000_000
 
 def with_totals(told: Connection, totals: Totals) -> Connection:
     """The same connection with the conversation's totals as they are now."""
+    if told.packets == totals.packets:
+        return told
     end = _rfc3339(totals.end, totals.digits)
     return replace(told, end=end, packets=totals.packets, bytes=totals.bytes)
 

@@ -100,6 +100,8 @@ class Half:
         """Take a segment's payload and return the records that it completes."""
         assembler = self.assembler
         self.payload += size
+        if self.mode == TLS and len(data) == size and self._framing is None and assembler.advance(sequence, size):
+            return self._next(data, assembler.position - size, frame, time)
         if not assembler.started:
             assembler.start(self._first(sequence))
         pieces: list[Piece] = []
@@ -175,28 +177,36 @@ class Half:
         if self._framing is not None:
             arrival = self._unwrapped(arrival, self._framing)
         data, offset, frame = arrival.data, arrival.offset, arrival.frame
-        self._last_time = arrival.time
         if self.first_frame is None:
             self.first_frame = frame
-        if self.mode == TLS and self.reader.between and not self.joiner.waiting:
-            self.arrivals.clear()
-        elif self.mode == PLAIN:
-            del self.arrivals[:-_HELLO_SIZE]
-        if len(self.arrivals) < MAX_ARRIVALS:
-            self.arrivals.append(Place(offset, arrival.size, frame))
         if self.mode == TLS:
-            records = self.reader.feed(data)
-            if self.reader.astray is not None and self.reader.astray >= offset:
-                self.trouble("malformed_record", "no record header here", frame, self.reader.astray)
+            pieces = self._next(data, offset, frame, arrival.time)
         else:
+            self._last_time = arrival.time
+            if self.mode == PLAIN:
+                del self.arrivals[:-_HELLO_SIZE]
+            self.arrivals.append(Place(offset, arrival.size, frame))
             records = self._begin(arrival)
-        pieces = [Piece(records, frame, arrival.time)] if records else []
+            pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
         if cut:
             where = offset + len(data)
             self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
             pieces += self._lose(where, cut, frame, arrival.time)
         return pieces
+
+    def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
+        """Read the next bytes of a half that sends records."""
+        reader = self.reader
+        self._last_time = time
+        if reader.between and not self.joiner.waiting:
+            self.arrivals = []
+        if len(self.arrivals) < MAX_ARRIVALS:
+            self.arrivals.append(Place(offset, len(data), frame))
+        records = reader.feed(data)
+        if reader.astray is not None and reader.astray >= offset:
+            self.trouble("malformed_record", "no record header here", frame, reader.astray)
+        return [Piece(records, frame, time)] if records else []
 
     def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
         """What a segment carries, at its place in the stream that is carried; a hole breaks that stream off."""

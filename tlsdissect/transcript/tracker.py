@@ -57,9 +57,13 @@ class Tracker:
 
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets, in order; return what matters from now on."""
-        see = self.way.see
+        way = self.way
         for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured in rows:
-            see(sender, flags, time, sequence, acknowledgement)
+            # Once TCP's own handshake is known, only who speaks is still of interest.
+            if way.ack is None or flags & SYN:
+                way.see(sender, flags, time, sequence, acknowledgement)
+            else:
+                way.seen[sender] = True
             half = self.halves[sender]
             if flags & (SYN | FIN | RST):
                 sequence = self._signal(half, flags, frame, time, sequence, length)  # noqa: PLW2901
