@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from recorded import SHARED
 
-FLOOR = 97.0  # percent of the facts about TLS over TCP
+FLOOR = 99.9  # percent of the facts about TLS over TCP
 CHECK = SHARED / "conformance" / "check"
 
 

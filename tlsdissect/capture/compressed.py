@@ -6,7 +6,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from tlsdissect.capture.window import Source
+    from tlsdissect.capture.source import Source
 
 CHUNK = 1 << 17
 """Compressed bytes read at a time."""

@@ -6,12 +6,14 @@ import os
 import select
 import stat
 import sys
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from tlsdissect.capture.errors import CaptureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tlsdissect.capture.source import Source
 
 SIZE = 2 << 20
 """Bytes of a window. What numpy reads after the record walk is then still in the processor's cache."""
@@ -25,31 +27,6 @@ HEAD = 24
 
 MAGIC_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
-
-
-class Source(Protocol):
-    """Where bytes come from."""
-
-    trouble: str | None
-    """What is wrong with the end of the bytes, once they have ended; None if nothing is."""
-
-    @property
-    def position(self) -> int:
-        """Bytes read so far, as they lie on disk."""
-        ...
-
-    @property
-    def size(self) -> int | None:
-        """All bytes, as they lie on disk, if that can be known."""
-        ...
-
-    def read_into(self, room: memoryview) -> int:
-        """Put the next bytes into `room`; 0 at the end of them."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what this source opened."""
-        ...
 
 
 class Descriptor:
