@@ -245,6 +245,8 @@ class Half:
         if self._framing is not None:
             data, start = self._framing.unwrap(data), 0
             self._inside = len(data)
+            # Where segments lay so far was told in the stream that carries this one.
+            self.arrivals = []
         found = self._find(data)
         if found:
             self._opening.clear()
