@@ -61,7 +61,7 @@ def fits(content_type: int, version: int, length: int) -> bool:
 
 def is_header(data: bytes) -> bool:
     """Whether the first five bytes may be a record header."""
-    return len(data) >= 5 and fits(*_HEADER.unpack_from(data))
+    return len(data) >= HEADER_SIZE and fits(*_HEADER.unpack_from(data))
 
 
 def application_data(data: memoryview, at: int) -> int:

@@ -16,9 +16,8 @@ from tlsdissect.transcript.transcript import Signal, Trouble
 if TYPE_CHECKING:
     from tlsdissect.streams.limits import Budget
 
-OPENING, PLAIN, TLS, UNREAD = range(4)
-"""A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records; one
-whose bytes nobody reads any more, for they are those of SSL 2.0."""
+OPENING, PLAIN, TLS = range(3)
+"""A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records."""
 
 KEPT = 2048
 """Bytes kept of the beginning and of the end of what a half said before TLS."""
@@ -39,11 +38,10 @@ _ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOT
 
 
 class Place(Struct, frozen=True, gc=False):
-    """Where a segment lies in its stream, and which frame brought it."""
+    """Where a segment lies in its stream."""
 
     offset: int
     size: int
-    frame: int
 
 
 class Piece(Struct, frozen=True, gc=False):
@@ -58,7 +56,7 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "_inside", "_last_time", "_opening", "_tail", "acked", "arrivals", "assembler",
+        "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler",
         "before", "changed", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload", "reader", "rst",
         "seeking", "troubles",
     )  # fmt: skip
@@ -89,7 +87,6 @@ class Half:
         self.fin: Signal | None = None
         self.rst: Signal | None = None
         self.troubles: list[Trouble] = []
-        self._last_time = 0
         self._opening = bytearray()
         self._framing: Framing | None = None
         self._inside = 0
@@ -164,8 +161,7 @@ class Half:
 
     def _lose(self, start: int, size: int, frame: int, time: int) -> list[Piece]:
         """Take the news that the capture lacks these bytes."""
-        if self.first_hole is None:
-            self.first_hole = start
+        self.spoil(start)
         if self.mode == TLS:
             return [Piece(self.reader.lost(size), frame, time)]
         if self._opening:
@@ -182,10 +178,9 @@ class Half:
         if self.mode == TLS:
             pieces = self._next(data, offset, frame, arrival.time)
         else:
-            self._last_time = arrival.time
             if self.mode == PLAIN:
                 del self.arrivals[:-_HELLO_SIZE]
-            self.arrivals.append(Place(offset, arrival.size, frame))
+            self.arrivals.append(Place(offset, arrival.size))
             records = self._begin(arrival)
             pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
@@ -198,11 +193,10 @@ class Half:
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""
         reader = self.reader
-        self._last_time = time
         if reader.between and not self.joiner.waiting:
             self.arrivals = []
         if len(self.arrivals) < MAX_ARRIVALS:
-            self.arrivals.append(Place(offset, len(data), frame))
+            self.arrivals.append(Place(offset, len(data)))
         records = reader.feed(data)
         if reader.astray is not None and reader.astray >= offset:
             self.trouble("malformed_record", "no record header here", frame, reader.astray)
@@ -219,7 +213,7 @@ class Half:
         if self.mode == OPENING:
             self._opening += arrival.data
             return self._open(arrival.offset + len(arrival.data))
-        return self._seek(arrival) if self.mode == PLAIN else []
+        return self._seek(arrival)
 
     def _open(self, position: int) -> list[Record]:
         """Judge the first bytes; return the records among them."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, SSL2
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
 from tlsdissect.transcript.sizes import sizes
@@ -30,8 +30,8 @@ MAX_ALERTS = 8
 MAX_ITEMS = 4096
 """Messages of one conversation that are noted."""
 
-
 MESSAGE_HEADER = 4
+"""Bytes of a handshake message before its body: its type and its length."""
 _BEGINNINGS = (bytes([HandshakeType.CLIENT_HELLO]), bytes([HandshakeType.SERVER_HELLO]))
 _HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST))
 
@@ -109,7 +109,7 @@ class Script:
     ) -> None:
         """Note a record that is no handshake message in the clear."""
         kind, size, start = record.content_type, record.length, record.start
-        self._keep(Item(sender, kind, None, size, body, frame, time, start, start + 5 + size, encrypted))
+        self._keep(Item(sender, kind, None, size, body, frame, time, start, start + HEADER_SIZE + size, encrypted))
 
     def _keep(self, item: Item) -> None:
         size = len(item.body)
@@ -151,7 +151,7 @@ class Script:
             self.sealed[sender] = True
             self._note(sender, record, frame, time, encrypted=True)
             return
-        end = record.start + 5 + record.length
+        end = record.start + HEADER_SIZE + record.length
         for message in half.joiner.feed(fragment, record.start):
             kind, body = message.handshake_type, message.body
             item = Item(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
@@ -171,7 +171,7 @@ class Script:
             half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
         if begun or half.changed or body[:1] not in _BEGINNINGS or len(body) < MESSAGE_HEADER:
             return
-        size, end = int.from_bytes(body[1:MESSAGE_HEADER], "big"), record.start + 5 + record.length
+        size, end = int.from_bytes(body[1:MESSAGE_HEADER], "big"), record.start + HEADER_SIZE + record.length
         start, kind = record.start, body[0]
         item = Item(sender, HANDSHAKE, kind, size, body[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client is None:
@@ -237,7 +237,7 @@ class Script:
         return value
 
     def _ssl2(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
-        """Read a hello of SSL 2.0; what follows a SERVER-HELLO is of SSL 2.0 too, and nobody reads it."""
+        """Read a hello of SSL 2.0; what follows a SERVER-HELLO is of SSL 2.0 too."""
         body = record.fragment or b""
         kind = HandshakeType.CLIENT_HELLO if body[0] == 1 else HandshakeType.SERVER_HELLO
         end = record.start + 2 + record.length
