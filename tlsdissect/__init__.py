@@ -39,7 +39,11 @@ _HOMES = {
 
 
 def read(
-    *captures: str | os.PathLike[str], raw_fingerprints: bool = False, limits: Limits | None = None, batch: int = 65_536
+    *captures: str | os.PathLike[str],
+    raw_fingerprints: bool = False,
+    keep: bool = False,
+    limits: Limits | None = None,
+    batch: int = 65_536,
 ) -> Iterator[Connection]:
     """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
 
@@ -51,14 +55,15 @@ def read(
         ...     print(connection.version, connection.cipher_suite, connection.group)
         TLS 1.3 TLS_AES_128_GCM_SHA256 x25519
 
-    `Limits` says how much is kept of conversations, and for how long. `Reading` takes the same arguments, raises
-    nothing, and counts in its `summary` what was seen and not decoded.
+    With `keep` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
+    inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long. `Reading` takes the
+    same arguments, raises nothing, and counts in its `summary` what was seen and not decoded.
     """
     from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
     from tlsdissect.streams.limits import Limits  # noqa: PLC0415
 
-    reading = Reading(captures, batch=batch, raw_fingerprints=raw_fingerprints, limits=limits or Limits())
+    reading = Reading(captures, batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits or Limits())
     yield from reading
     if reading.summary.refused:
         raise CaptureError("; ".join(f"{source}: {why}" for source, why in reading.summary.refused))

@@ -81,7 +81,8 @@ class Reading:
     """The connections of captures, one capture after the other.
 
     Folders are searched for captures, by content and not by name; "-" is standard input. An input that cannot be read
-    is noted in `summary.refused`, and the others are read all the same.
+    is noted in `summary.refused`, and the others are read all the same. With `keep` connections are KeptConnections,
+    which have a transcript.
     """
 
     def __init__(
@@ -90,12 +91,14 @@ class Reading:
         *,
         batch: int = BATCH,
         raw_fingerprints: bool = False,
+        keep: bool = False,
         share: Share = WHOLE,
         limits: Limits = DEFAULTS,
     ) -> None:
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
         self._raw = raw_fingerprints
+        self._keep = keep
         self._share = share
         self._limits = limits
         self._budget = Budget(limits)
@@ -151,7 +154,7 @@ class Reading:
 
     def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
-        conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw)
+        conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep)
         try:
             for visits in self._steps(capture, flows, datagrams):
                 conversations.look(visits, capture.damage)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tlsdissect.capture import Packets
 
-COLUMNS = [name for name in Packets.__struct_fields__ if name not in {"data", "payload"}]
+COLUMNS = [name for name in Packets.__struct_fields__ if name not in {"data", "payload", "place"}]
 Rows = list[dict[str, Any]]
 Read = Callable[..., Rows]
 

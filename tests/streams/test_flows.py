@@ -49,6 +49,7 @@ def packets(rows: list[dict[str, Any]], first: int = 1) -> Packets:
         acknowledgement=column("ack", 0, np.uint32),
         flags=column("flags", ACK, np.uint8),
         payload=np.zeros(len(rows), np.int64),
+        place=np.full(len(rows), -1),
         length=column("length", 0, np.int64),
         captured=column("length", 0, np.int64),
         quoted=column("quoted", 0, np.bool_),

@@ -133,10 +133,14 @@ _KINDS: dict[str, type[np.generic]] = {
 
 def _packets(records: Records, part: Found, data: memoryview) -> Packets:
     record = part.record
+    payload = part.columns["payload"]
+    # What was joined from fragments stands behind the records' own bytes.
+    place = np.where(payload < len(records.data), payload - records.start[record], -1)
     return Packets(
         data=data,
         frame=records.frame + record,
         time=records.time[record],
         digits=records.digits[record],
+        place=place,
         **part.columns,
     )

@@ -61,6 +61,8 @@ class Packets(msgspec.Struct, frozen=True, gc=False):
     """The low eight TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16); 0 for UDP."""
     payload: NDArray[np.int64]
     """Where the transport payload begins in `data`."""
+    place: NDArray[np.int64]
+    """Byte of the frame at which the payload begins; -1 where it was joined from fragments."""
     length: NDArray[np.int64]
     """Payload bytes that the packet carried, by its IP (or UDP) length: link-layer padding left out."""
     captured: NDArray[np.int64]

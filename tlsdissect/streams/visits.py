@@ -42,6 +42,7 @@ class Row(NamedTuple):
     length: int
     payload: int
     captured: int
+    place: int
 
 
 class Follower(Protocol):
@@ -92,6 +93,7 @@ class Rows:
             self.length[at],
             packets.payload[rows],
             packets.captured[rows],
+            packets.place[rows],
         )
         return list(zip(*(column.tolist() for column in columns), strict=True))  # type: ignore[arg-type]
 

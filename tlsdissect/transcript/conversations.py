@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.threeway import ThreeWay
 from tlsdissect.transcript.facts import connection, with_totals
+from tlsdissect.transcript.keeping import KeepingTracker
 from tlsdissect.transcript.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
@@ -29,11 +30,14 @@ class Conversations:
     Of one without payload, or that is no TLS so far, there remains a row of columns.
     """
 
-    def __init__(self, source: str, flows: FlowTable, budget: Budget, *, raw_fingerprints: bool) -> None:
+    def __init__(
+        self, source: str, flows: FlowTable, budget: Budget, *, raw_fingerprints: bool, keep: bool = False
+    ) -> None:
         self._source = source
         self._flows = flows
         self._budget = budget
         self._raw = raw_fingerprints
+        self._tracker = KeepingTracker if keep else Tracker
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
         self.given_up = 0
@@ -66,7 +70,7 @@ class Conversations:
         state = int(columns.state[index])
         tracker = self._trackers.get(index)
         if tracker is None:
-            tracker = Tracker(self._budget, ThreeWay.unpacked(columns.way[index].tolist()), state)
+            tracker = self._tracker(self._budget, ThreeWay.unpacked(columns.way[index].tolist()), state)
         state = columns.state[index] = visit.lead(tracker, state)
         if tracker.silent:
             tracker.release()
@@ -88,7 +92,7 @@ class Conversations:
             told = connection(self._source, totals, tracker, touched, raw=self._raw)
             tracker.release()
             if told is not None:
-                self._told.put(index, told)
+                self._told.put(index, tracker.kept(told) if isinstance(tracker, KeepingTracker) else told)
 
     def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
         """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""

@@ -58,7 +58,7 @@ class Tracker:
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets, in order; return what matters from now on."""
         way = self.way
-        for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured in rows:
+        for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured, _ in rows:
             # Once TCP's own handshake is known, only who speaks is still of interest.
             if way.ack is None or flags & SYN:
                 way.see(sender, flags, time, sequence, acknowledgement)
