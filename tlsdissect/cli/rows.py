@@ -69,11 +69,18 @@ class Question(NamedTuple):
     limits: Limits
     selection: Selection
     view: View
+    keep: bool = False
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
-        raw, limits = self.raw_fingerprints, self.limits
-        return Reading(self.captures, batch=self.batch, raw_fingerprints=raw, share=share, limits=limits)
+        return Reading(
+            self.captures,
+            batch=self.batch,
+            raw_fingerprints=self.raw_fingerprints,
+            keep=self.keep,
+            share=share,
+            limits=self.limits,
+        )
 
     def packed(self, connection: Connection) -> bytes:
         """Write a row for another process; nothing for a connection that is not asked for."""
