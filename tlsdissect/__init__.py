@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.cells import load_csv
+    from tlsdissect.views.tree.build import tree
 
     __version__: str
 
-__all__ = ["CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__", "load_csv", "read"]
+__all__ = ["CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__", "load_csv", "read", "tree"]
 
 _HOMES = {
     "CaptureError": "tlsdissect.capture",
@@ -34,6 +35,7 @@ _HOMES = {
     "Reading": "tlsdissect.pipeline",
     "Summary": "tlsdissect.pipeline",
     "load_csv": "tlsdissect.views.cells",
+    "tree": "tlsdissect.views.tree.build",
 }
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
 

@@ -9,7 +9,7 @@ from recorded import SAMPLES, packets
 import tlsdissect
 from tlsdissect.streams.limits import Limits
 from tlsdissect.transcript.connection import Connection
-from tlsdissect.transcript.kept import KeptConnection
+from tlsdissect.transcript.kept import KeptConnection, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,7 @@ def check_places(connection: KeptConnection, frames: list[bytes]) -> int:
         if record.fragment is None or not record.whole:
             continue
         start = record.start + 5
-        spans = transcript.spans(record.sender, start, start + len(record.fragment), record.frame)
+        spans = Places(transcript, record.sender).spans(start, start + len(record.fragment), record.frame)
         assert all(span.offset is not None for span in spans)
         found = [frames[span.frame - 1][span.offset : span.offset + span.length] for span in spans]
         assert b"".join(found) == record.fragment
@@ -77,7 +77,8 @@ def test_fragments_have_no_place(tmp_path: Path) -> None:
     path.write_bytes(pcap([(0, frame) for frame in frames], 1))
     [connection, *_] = kept(path)
     chain = max(connection.transcript.records, key=lambda record: len(record.fragment or b""))
-    spans = connection.transcript.spans(chain.sender, chain.start, chain.start + 5 + chain.length, chain.frame)
+    places = Places(connection.transcript, chain.sender)
+    spans = places.spans(chain.start, chain.start + 5 + chain.length, chain.frame)
     assert {span.offset for span in spans} == {None}
     assert sum(span.length for span in spans) == 5 + chain.length
 

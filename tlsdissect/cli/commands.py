@@ -13,7 +13,10 @@ Examples:
   tlsdissect read --format json capture.pcapng.gz > connections.json
   tcpdump -i eth0 -c 1000 -w - | tlsdissect read -
 """
-_COMMANDS = {"read": "The TLS connections of captures, one by one."}
+_COMMANDS = {
+    "read": "The TLS connections of captures, one by one.",
+    "show": "Handshakes as trees: every field of every message.",
+}
 """Each command stands in the module of its name, under the name `command`."""
 
 

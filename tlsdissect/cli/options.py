@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from tlsdissect.cli.selection import Selection, Stream
 from tlsdissect.streams.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -99,6 +100,33 @@ def limited(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for how much is kept, and for how long; `limits` makes one value of theirs."""
     options = [_limit(name, getattr(Limits(), name), said) for name, said in _LIMITS.items()]
     return _added(command, tuple(options))
+
+
+def output(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option for where one result goes."""
+    said = "Write to FILE, in the form that its suffix tells, unless --format."
+    return click.option("-o", "--output", metavar="FILE", help=said)(command)
+
+
+def form(output: str, suffixes: Mapping[str, str]) -> str:
+    """Tell the form of a file by its suffix."""
+    suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
+    if suffix not in suffixes:
+        raise click.UsageError(f"-o {output}: the suffix tells no form ({', '.join(suffixes)}); give --format")
+    return suffixes[suffix]
+
+
+def refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
+    """Refuse to write over one of the captures."""
+    for capture in captures:
+        if os.path.exists(output) and os.path.exists(capture) and os.path.samefile(capture, output):  # noqa: PTH110, PTH121
+            raise click.UsageError(f"-o {output}: this is one of the captures")
+
+
+def coloured(color: str, *, seen: bool) -> bool:
+    """Tell whether `--color` asks for colours where a result is, or is not, seen on a terminal."""
+    fit = seen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return color == "always" or (color == "auto" and bool(fit))
 
 
 def limits(options: dict[str, Any]) -> Limits:

@@ -42,7 +42,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
     type=click.Choice(["table", "json", "csv"]),
     help="How to print; a table unless the suffix of -o FILE says otherwise.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE: .json, .ndjson, .csv or .txt, unless --format.")
+@options.output
 @click.option("--raw-fingerprints", is_flag=True, help="Print also what the fingerprints JA3 and JA4 are made of.")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes to use; one a core, if the captures are large."
@@ -58,8 +58,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     """
     file = None if output == "-" else output
     if file is not None:
-        form = form or _form(file)
-        _refuse_to_overwrite(captures, file)
+        form = form or options.form(file, _SUFFIXES)
+        options.refuse_to_overwrite(captures, file)
     seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
     raw = given["raw_fingerprints"]
     view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen)
@@ -68,20 +68,6 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     return status
-
-
-def _form(output: str) -> str:
-    """Tell the form of a file by its suffix."""
-    suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
-    if suffix not in _SUFFIXES:
-        raise click.UsageError(f"-o {output}: the suffix tells no form ({', '.join(_SUFFIXES)}); give --format")
-    return _SUFFIXES[suffix]
-
-
-def _refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
-    for capture in captures:
-        if os.path.exists(output) and os.path.exists(capture) and os.path.samefile(capture, output):  # noqa: PTH110, PTH121
-            raise click.UsageError(f"-o {output}: this is one of the captures")
 
 
 def _view(form: str, raw_fingerprints: bool) -> View | None:
@@ -103,9 +89,7 @@ def _table(captures: tuple[str, ...], color: str, *, seen: bool) -> View:
 
     from tlsdissect.views.table import Table  # noqa: PLC0415
 
-    coloured = color == "always" or (
-        color == "auto" and seen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    coloured = options.coloured(color, seen=seen)
     if not seen:
         return Table(coloured=coloured)
     return Table(

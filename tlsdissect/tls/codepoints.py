@@ -68,6 +68,7 @@ class Registry(Enum):
     SUPPLEMENTAL_DATA_FORMATS = ("supplemental_data_formats", 4)
     SRTP_PROTECTION_PROFILES = ("srtp_protection_profiles", 4)
     HEARTBEAT_MODES = ("heartbeat_modes", 2)
+    HEARTBEAT_MESSAGE_TYPES = ("heartbeat_message_types", 2)
     TOKEN_BINDING_KEY_PARAMETERS = ("token_binding_key_parameters", 2)
     CACHED_INFORMATION_TYPES = ("cached_information_types", 2)
     CERTIFICATE_TYPES = ("certificate_types", 2)
@@ -123,6 +124,7 @@ AuthorizationDataFormat = Annotated[int, Registry.AUTHORIZATION_DATA_FORMATS]
 SupplementalDataFormat = Annotated[int, Registry.SUPPLEMENTAL_DATA_FORMATS]
 SrtpProtectionProfile = Annotated[int, Registry.SRTP_PROTECTION_PROFILES]
 HeartbeatMode = Annotated[int, Registry.HEARTBEAT_MODES]
+HeartbeatMessageType = Annotated[int, Registry.HEARTBEAT_MESSAGE_TYPES]
 TokenBindingKeyParameter = Annotated[int, Registry.TOKEN_BINDING_KEY_PARAMETERS]
 CachedInformationType = Annotated[int, Registry.CACHED_INFORMATION_TYPES]
 CertificateType = Annotated[int, Registry.CERTIFICATE_TYPES]
@@ -266,6 +268,8 @@ class ExtensionType(IntEnum):
     ECH_OUTER_EXTENSIONS = 0xFD00
     ENCRYPTED_CLIENT_HELLO = 0xFE0D
     RENEGOTIATION_INFO = 0xFF01
+    ENCRYPTED_SERVER_NAME = 0xFFCE
+    """draft-ietf-tls-esni-01 section 5; registered nowhere."""
     QUIC_TRANSPORT_PARAMETERS_DRAFT = 0xFFA5
 
 

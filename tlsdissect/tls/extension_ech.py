@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import (
+    CipherSuite,
     EchClientHelloType,
     ExtensionNumber,
     ExtensionType,
@@ -15,6 +16,7 @@ from tlsdissect.tls.codepoints import (
     HpkeKem,
     QuicTransportParameterId,
 )
+from tlsdissect.tls.extension_keys import KeyShareEntry
 from tlsdissect.tls.wire import Reader, WireError
 
 
@@ -52,6 +54,19 @@ class EchClientHello(Struct, frozen=True):
             enc=r.sized(2) if outer else None,
             payload=r.sized(2) if outer else None,
         )
+
+
+class ClientEncryptedSni(Struct, frozen=True):
+    """What came before Encrypted Client Hello (draft-ietf-tls-esni-01 section 5)."""
+
+    suite: CipherSuite
+    key_share: KeyShareEntry
+    record_digest: bytes
+    encrypted_sni: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(suite=r.u16(), key_share=KeyShareEntry.read(r), record_digest=r.sized(2), encrypted_sni=r.sized(2))
 
 
 class EchConfigContents(Struct, frozen=True):

@@ -148,6 +148,29 @@ class CertificateStatusRequestListV2(Struct, frozen=True):
         return cls(certificate_status_req_list=r.vector(2, CertificateStatusRequestItemV2.read))
 
 
+class SignedCertificateTimestamp(Struct, frozen=True, gc=False):
+    """One of the list, whose items have a length of their own (RFC 6962 section 3.2)."""
+
+    sct_version: int
+    log_id: bytes
+    timestamp: int
+    """Milliseconds since 1970-01-01T00:00:00Z."""
+    extensions: bytes
+    signature_algorithm: SignatureScheme
+    signature: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            sct_version=r.u8(),
+            log_id=r.opaque(32),
+            timestamp=r.uint(8),
+            extensions=r.sized(2),
+            signature_algorithm=r.u16(),
+            signature=r.sized(2),
+        )
+
+
 class SignedCertificateTimestampList(Struct, frozen=True):
     """RFC 6962 section 3.3."""
 

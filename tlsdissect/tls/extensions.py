@@ -88,6 +88,7 @@ FROM_CLIENT: Final[Table] = {
     Type.APPLICATION_SETTINGS_OLD: names.ProtocolNameList,
     Type.ECH_OUTER_EXTENSIONS: ech.EchOuterExtensions,
     Type.ENCRYPTED_CLIENT_HELLO: ech.EchClientHello,
+    Type.ENCRYPTED_SERVER_NAME: ech.ClientEncryptedSni,
 }
 """ClientHello."""
 
@@ -159,6 +160,7 @@ NEVER_REPEATED: Final = frozenset(
     {
         Type.COOKIE,
         Type.ENCRYPTED_CLIENT_HELLO,
+        Type.ENCRYPTED_SERVER_NAME,
         Type.KEY_SHARE,
         Type.KEY_SHARE_OLD,
         Type.PRE_SHARED_KEY,

@@ -6,7 +6,7 @@ from typing import Self
 from msgspec import Struct
 
 from tlsdissect.tls.client_hello import Extension
-from tlsdissect.tls.codepoints import KeyUpdateRequest, SupplementalDataFormat
+from tlsdissect.tls.codepoints import HeartbeatMessageType, KeyUpdateRequest, SupplementalDataFormat
 from tlsdissect.tls.wire import Reader
 
 
@@ -99,3 +99,25 @@ class SupplementalData(Struct, frozen=True):
     @classmethod
     def read(cls, r: Reader) -> Self:
         return cls(supp_data=r.vector(3, SupplementalDataEntry.read))
+
+
+class ChangeCipherSpec(Struct, frozen=True, gc=False):
+    """RFC 5246 section 7.1."""
+
+    type: int
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(type=r.u8())
+
+
+class Heartbeat(Struct, frozen=True, gc=False):
+    """A HeartbeatMessage (RFC 6520 section 4): padding is all behind the payload."""
+
+    type: HeartbeatMessageType
+    payload: bytes
+    padding: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(type=r.u8(), payload=r.sized(2), padding=r.rest())

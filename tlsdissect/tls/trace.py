@@ -17,7 +17,7 @@ class Leaf(NamedTuple):
 
     start: int
     end: int
-    kind: Literal["value", "length", "unread"] = "value"
+    kind: Literal["value", "length", "unread", "missing"] = "value"
     reach: int = 0
     """Where that which a length counts ends."""
 
@@ -117,6 +117,8 @@ class TracingReader(Reader):
 
     def _numbers(self, values: tuple[int, ...], size: int) -> tuple[int, ...]:
         # The plain reader has read length and bytes by `sized`, which noted them as two leaves.
+        if self.leaves[-1].kind != "value":
+            return values
         whole = self.leaves.pop()
         self.leaves += (Leaf(start, start + size) for start in range(whole.start, whole.end, size))
         return values
@@ -169,11 +171,12 @@ class _Pairing:
 
     def struct(self, value: Struct) -> tuple[Field, ...]:
         registries = _registries(type(value))
-        return tuple(
+        found = (
             self._field(name, getattr(value, name), registries[name])
             for name in value.__struct_fields__
             if getattr(value, name) is not None
         )
+        return tuple(field for field in found if field is not None)
 
     def unread(self) -> tuple[Field, ...]:
         """Take the next leaf if it could not be read."""
@@ -187,17 +190,23 @@ class _Pairing:
         inside = self._lengths and self._peek() == "unread" and self._lengths[-1].reach == self._leaves[self._index].end
         return self.unread() if inside else ()
 
-    def _field(self, name: str, value: object, registry: Registry | None, *, item: bool = False) -> Field:
+    def _field(self, name: str, value: object, registry: Registry | None, *, item: bool = False) -> Field | None:
+        """Pair a field; None where no bytes were left for it."""
         parts: tuple[Field, ...] = ()
         if isinstance(value, tuple):
-            if not value:
-                self._take_lengths(until_empty=True)
-            parts = tuple(self._field(f"[{n}]", part, registry, item=True) for n, part in enumerate(value))
+            if not value and not self._take_lengths(until_empty=True) and self._peek() in ("unread", "missing"):
+                return self._unreadable(name)
+            found = (self._field(f"[{n}]", part, registry, item=True) for n, part in enumerate(value))
+            parts = tuple(field for field in found if field is not None)
             parts += self._unread_items()
         elif isinstance(value, Struct):
             parts = self.struct(value)
+            if not parts and value.__struct_fields__:
+                return None
         else:
             self._take_lengths()
+            if self._peek() in ("unread", "missing"):
+                return self._unreadable(name)
             return self._bare(name, value, registry, self._take())
         start = parts[0].start if parts else self._here
         # The length in front of a list of Structs is the list's, not its first item's.
@@ -205,19 +214,28 @@ class _Pairing:
             start = self._length_before(start)
         return Field(name, value, None, start, self._here, parts)
 
+    def _unreadable(self, name: str) -> Field | None:
+        """Take what stands in a field's place and could not be read; None where nothing stands there."""
+        missing = self._peek() == "missing"
+        start = self._length_before(self._take())
+        return None if missing else Field(name, None, None, start, self._here)
+
     def _bare(self, name: str, value: object, registry: Registry | None, start: int) -> Field:
         # A number has no length in front: there it is the one of a list, whose first item this is.
         if isinstance(value, int):
             return Field(name, value, registry, start, self._here)
         return Field(name, value, None, self._length_before(start), self._here)
 
-    def _take_lengths(self, *, until_empty: bool = False) -> None:
+    def _take_lengths(self, *, until_empty: bool = False) -> bool:
+        """Take the lengths that stand here; tell whether there was one."""
+        index = self._index
         while self._peek() == "length":
             length = self._leaves[self._index]
             self._lengths.append(length)
             self._take()
             if until_empty and length.reach == length.end:
                 break
+        return self._index > index
 
     def _length_before(self, start: int) -> int:
         """Take the length that counts just what stands from `start` to here."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -52,11 +53,12 @@ class WireRecord(Struct, frozen=True, gc=False):
     """False: the fragment ends where the capture lacks bytes."""
 
 
-class Span(NamedTuple):
-    """Bytes in a frame; `offset` None: they do not lie there as they are, for they were joined or unwrapped."""
+class Span(Struct, frozen=True, gc=False):
+    """Bytes in a frame."""
 
     frame: int
     offset: int | None
+    """Byte of the frame; None: they do not lie there as they are, for they were joined or unwrapped, or not kept."""
     length: int
 
 
@@ -74,30 +76,62 @@ class Transcript(Struct, frozen=True):
     carrier: str | None
     """The protocol in whose packets TLS is carried: stream offsets are then those of what is carried."""
 
-    def spans(self, sender: Side, start: int, end: int, frame: int) -> tuple[Span, ...]:
-        """The bytes of frames in which a stretch of what a side sent lies; `frame` where it cannot be told."""
-        if self.carrier is not None:
-            return (Span(frame, None, end - start),) if end > start else ()
-        spans: list[Span] = []
-        while start < end:
-            packet = self._holder(sender, start)
-            if packet is None or packet.offset is None:
-                return (*spans, Span(frame, None, end - start))
-            inside = start - packet.offset
-            size = min(end - start, len(packet.payload) - inside)
-            spans.append(Span(packet.frame, None if packet.place is None else packet.place + inside, size))
-            start += size
-        return tuple(spans)
-
-    def _holder(self, sender: Side, at: int) -> Packet | None:
-        """The first packet that brought a byte: its first copy counts."""
-        for packet in self.packets:
-            if packet.sender == sender and packet.offset is not None and 0 <= at - packet.offset < len(packet.payload):
-                return packet
-        return None
-
 
 class KeptConnection(Connection, frozen=True, kw_only=True):
     """A connection with its transcript."""
 
     transcript: Transcript
+
+
+class Places:
+    """Where each byte that a side sent lies in the frames; the first copy of a byte counts."""
+
+    def __init__(self, transcript: Transcript, sender: Side) -> None:
+        self._carried = transcript.carrier is not None
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        runs: list[tuple[int, int, Packet]] = []
+        for packet in transcript.packets:
+            if packet.sender == sender and packet.offset is not None and packet.payload:
+                runs += [(start, end, packet) for start, end in self._add(packet.offset, len(packet.payload))]
+        self._runs = sorted(runs, key=lambda run: run[0])
+        self._first = [start for start, _, _ in self._runs]
+
+    def spans(self, start: int, end: int, frame: int) -> tuple[Span, ...]:
+        """A stretch of what the side sent, by stream offsets; `frame` is told of bytes that lie nowhere as they are."""
+        spans: list[Span] = []
+        index = max(bisect_right(self._first, start) - 1, 0)
+        while start < end:
+            run = self._runs[index] if index < len(self._runs) and not self._carried else None
+            if run is None or run[0] > start:
+                upto = min(end, run[0]) if run else end
+                spans.append(Span(frame, None, upto - start))
+                start = upto
+                continue
+            upto = min(end, run[1])
+            if upto > start:
+                spans.append(_span(run[2], start, upto))
+                start = upto
+            index += 1
+        return tuple(spans)
+
+    def _add(self, start: int, size: int) -> list[tuple[int, int]]:
+        """Cover a stretch; return what of it was not covered."""
+        end, gaps = start + size, []
+        first = bisect_left(self._ends, start)
+        last, at = first, start
+        while last < len(self._starts) and self._starts[last] <= end:
+            if self._starts[last] > at:
+                gaps.append((at, self._starts[last]))
+            at = max(at, self._ends[last])
+            last += 1
+        if at < end:
+            gaps.append((at, end))
+        low = min(start, self._starts[first]) if last > first else start
+        self._starts[first:last], self._ends[first:last] = [low], [max(end, at)]
+        return gaps
+
+
+def _span(packet: Packet, start: int, end: int) -> Span:
+    inside = start - (packet.offset or 0)
+    return Span(packet.frame, None if packet.place is None else packet.place + inside, end - start)

@@ -41,6 +41,11 @@ def shortened(text: str, width: int, *, tail: int = 0) -> str:
     return f"{_first(text, width - 1 - columns(end))}{_ELLIPSIS}{end}"
 
 
+def styled(text: str, style: str) -> str:
+    """Wrap text in the sequence that sets a style (ECMA-48 section 8.3.117); in none where there is no style."""
+    return f"\x1b[{style}m{text}\x1b[0m" if style else text
+
+
 def _shows(char: str) -> bool:
     # Marks stand on the character before them, any number on one.
     return char.isprintable() and category(char)[0] != "M" and char not in _INVISIBLE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.views import phrases
-from tlsdissect.views.printable import columns, printable, shortened
+from tlsdissect.views.printable import columns, printable, shortened, styled
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
@@ -122,7 +122,7 @@ class Table:
 
     def _line(self, cells: list[tuple[str, str]], between: str = "") -> bytes:
         if self._coloured:
-            text = _styled(self._gap, between).join([_styled(cell, style) for cell, style in cells])
+            text = styled(self._gap, between).join([styled(cell, style) for cell, style in cells])
         else:
             text = self._gap.join([cell for cell, _ in cells]).rstrip()
         # A terminal that lacks the ellipsis gets a question mark: of the same width.
@@ -160,7 +160,3 @@ def _text(connection: Connection, column: Column, width: int) -> str:
 def _padded(text: str, column: Column, width: int) -> str:
     blank = " " * (width - columns(text))
     return blank + text if column.right else text + blank
-
-
-def _styled(text: str, style: str) -> str:
-    return f"\x1b[{style}m{text}\x1b[0m" if style else text

@@ -1,0 +1,81 @@
+"""`tlsdissect show`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import options
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import standard_output, whole_file
+
+if TYPE_CHECKING:
+    from tlsdissect.cli.rows import View
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect show capture.pcap --stream 0
+  tlsdissect show --message client_hello --bytes capture.pcap
+  tlsdissect show --format html -o handshake.html capture.pcap
+  tlsdissect show --format json capture.pcap | jq '.records[].node.name'
+"""
+_SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html", ".txt": "tree"}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option(
+    "--message", metavar="TYPE", help="Only messages of this type, by its registered name: client_hello, alert, ..."
+)
+@click.option("--bytes", "dumped", is_flag=True, help="Show also the bytes of each field, marked where they stand.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tree", "json", "html"]),
+    help="How to print; a tree unless the suffix of -o FILE says otherwise.",
+)
+@options.output
+@options.limited
+@options.how
+def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
+    """Show handshakes as trees: records, messages, and every field of every message and extension.
+
+    Each field has its name, its value and what it stands for, the bytes of the frame that it stands in, and the section
+    of the RFC that defines it. What is malformed stands where it is, with what was expected there.
+    """
+    file = None if output in (None, "-") else output
+    if file is not None:
+        form = form or options.form(file, _SUFFIXES)
+        options.refuse_to_overwrite(captures, file)
+    seen = form in (None, "tree") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
+    question = Question(captures, 65_536, False, options.limits(given), options.selection(given), view, keep=True)
+    run = Run(question, 1, debug=given["debug"])
+    status = run.to(standard_output() if file is None else whole_file(file))
+    run.account(quiet=given["quiet"], below=False)
+    return status
+
+
+def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:
+    """Make what writes a form; only the one that is asked for is loaded."""
+    if form == "json":
+        from tlsdissect.views.tree.ndjson import TreeLines  # noqa: PLC0415
+
+        return TreeLines(message)
+    if form == "html":
+        from tlsdissect.views.tree.page import Page  # noqa: PLC0415
+
+        return Page(message=message, dumped=dumped)
+    import shutil  # noqa: PLC0415 (not needed for other forms)
+
+    from tlsdissect.views.tree.text import Text  # noqa: PLC0415
+
+    coloured = options.coloured(color, seen=seen)
+    if not seen:
+        return Text(coloured=coloured, message=message, dumped=dumped)
+    width, encoding = shutil.get_terminal_size().columns, sys.stdout.encoding
+    return Text(width, coloured=coloured, encoding=encoding, message=message, dumped=dumped)

@@ -1,0 +1,303 @@
+"""Records and messages of a connection as nodes."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tlsdissect.tls import certificate, server_hello
+from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
+from tlsdissect.tls.client_hello import Ssl2ClientHello
+from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.handshake import decoder
+from tlsdissect.tls.headers import HandshakeHeader, RecordHeader, Ssl2RecordHeader
+from tlsdissect.tls.key_exchange import key_exchange
+from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
+from tlsdissect.tls.remarks import reference
+from tlsdissect.tls.survey import survey
+from tlsdissect.transcript.kept import KeptConnection, Places
+from tlsdissect.views.tree.fields import Fields
+from tlsdissect.views.tree.node import Ground, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tlsdissect.tls.wire import Reader
+    from tlsdissect.transcript.connection import Connection, Endpoint, Side
+    from tlsdissect.transcript.kept import Transcript, WireRecord
+
+MESSAGE_HEADER = 4
+_SSL2_HEADER = 2
+_TLS12 = 0x0303
+_RAW_PUBLIC_KEY = b"\x02"
+"""RFC 7250 section 3: the certificate type, as a server's extension."""
+_PLAIN: dict[int, tuple[str, Callable[[Reader], Struct], int | None]] = {
+    CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec.read, 1),
+    ALERT: ("alert", Alert.read, 2),
+    HEARTBEAT: ("heartbeat", Heartbeat.read, None),
+}
+"""What is in a record that holds no handshake message: name, decoder, and size where there may be several."""
+_SSL2: dict[int, tuple[str, Callable[[Reader], Struct]]] = {
+    0: ("error", Ssl2ErrorMessage.read),
+    1: ("client_hello", Ssl2ClientHello.read),
+    4: ("server_hello", server_hello.Ssl2ServerHello.read),
+}
+
+
+class Tree(Struct, frozen=True):
+    """All records of a connection's handshake."""
+
+    source: str
+    stream: int
+    client: Endpoint
+    server: Endpoint
+    records: tuple[TreeRecord, ...]
+
+    def __str__(self) -> str:
+        from tlsdissect.views.tree.text import Text  # noqa: PLC0415  # made of trees itself
+
+        return "\n".join(Text().lines(self))
+
+    def _repr_html_(self) -> str:
+        from tlsdissect.views.tree.page import card  # noqa: PLC0415  # made of trees itself
+
+        return card(self)
+
+    def only(self, message: str | None) -> Tree:
+        """Leave out all but messages of one type; without one, nothing."""
+        if message is None:
+            return self
+        kept = [record.only(message) for record in self.records]
+        return replace(self, records=tuple(record for record in kept if record.node.children))
+
+
+class TreeRecord(Struct, frozen=True):
+    """One record, who sent it, and the frame that completed it."""
+
+    sender: Side
+    frame: int
+    ms: float
+    """Since the first record."""
+    node: Node
+
+    def only(self, message: str) -> TreeRecord:
+        """Leave out all but messages of one type."""
+        children = tuple(child for child in self.node.children if child.name == message)
+        return replace(self, node=replace(self.node, children=children))
+
+
+def tree(connection: Connection) -> Tree:
+    """Draw the handshake of a connection that was read with `keep=True` as a tree of records, messages and fields.
+
+    Each node has its name, value and meaning, the bytes of the frames that it stands in, and what defines it. The
+    leaves of a record that is not encrypted cover each of its bytes once. What is malformed stands where it is, with
+    what was expected there; what is around it is drawn all the same. Raises ValueError for a connection without a
+    transcript.
+    """
+    if not isinstance(connection, KeptConnection):
+        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    return Tree(
+        connection.source,
+        connection.stream,
+        connection.client,
+        connection.server,
+        tuple(_Builder(connection.transcript).records()),
+    )
+
+
+class _Begun(NamedTuple):
+    """A handshake message that is not whole yet."""
+
+    record: int
+    """Which record it began in."""
+    ground: Ground
+
+
+class _Speaker:
+    """One side, while its records are gone through."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.begun: _Begun | None = None
+        self.changed = False
+        """It has sent a ChangeCipherSpec."""
+        self.sealed = 0
+        """Encrypted handshake records so far."""
+
+
+class _Builder:
+    """Draws the records one after the other."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._speakers = {side: _Speaker(Places(transcript, side)) for side in ("client", "server")}
+        self._raw_keys: set[Side] = set()
+        """Who shows a raw public key in place of certificates."""
+        suite = transcript.cipher_suite
+        self._exchange = None if suite is None else key_exchange(Registry.CIPHER_SUITES.names[suite])
+        self._inside: list[list[Node]] = []
+        """What each record holds."""
+
+    def records(self) -> list[TreeRecord]:
+        """Draw them all."""
+        records = self._transcript.records
+        heads = []
+        for number, record in enumerate(records):
+            self._inside.append([])
+            heads.append(self._head(record))
+            self._fill(number, record)
+        for speaker in self._speakers.values():
+            if speaker.begun is not None:
+                self._message(speaker, speaker.begun, "the rest of the message is not in the capture")
+        start = records[0].time if records else 0
+        return [
+            TreeRecord(
+                record.sender, record.frame, (record.time - start) / 1_000_000, self._record(record, head, inside)
+            )
+            for record, head, inside in zip(records, heads, self._inside, strict=True)
+        ]
+
+    def _record(self, record: WireRecord, head: tuple[Node, ...], inside: list[Node]) -> Node:
+        size = _SSL2_HEADER if record.content_type == SSL2 else HEADER_SIZE
+        spans = self._speakers[record.sender].places.spans(
+            record.start, record.start + size + record.length, record.frame
+        )
+        name = "SSL 2.0 record" if record.content_type == SSL2 else "record"
+        what = "encrypted" if record.encrypted else Registry.CONTENT_TYPES.names[record.content_type]
+        said = None if record.content_type == SSL2 else what
+        problem = None if record.whole else "the capture lacks bytes of it"
+        return Node(name, None, said, None, _RECORD, spans, problem, (*head, *inside))
+
+    def _head(self, record: WireRecord) -> tuple[Node, ...]:
+        """Draw a record's header."""
+        ground = Ground(self._speakers[record.sender].places, record.frame)
+        if record.content_type == SSL2:
+            ground.add(struct.pack(">H", record.length | 0x8000), record.start)
+            return Fields(ground).message(Ssl2RecordHeader.read, 0, _SSL2_HEADER)
+        ground.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
+        return Fields(ground).message(RecordHeader.read, 0, HEADER_SIZE)
+
+    def _fill(self, number: int, record: WireRecord) -> None:
+        """Draw what a record holds."""
+        speaker, kind = self._speakers[record.sender], record.content_type
+        if kind == CHANGE_CIPHER_SPEC:
+            speaker.changed = True
+        if kind == SSL2:
+            self._inside[number].append(self._ssl2(record, speaker))
+        elif record.encrypted or (kind == HEARTBEAT and speaker.changed) or kind == APPLICATION_DATA:
+            self._inside[number].append(self._sealed(record, speaker))
+        elif kind == HANDSHAKE:
+            self._handshake(number, record, speaker)
+        else:
+            self._inside[number] += self._plain(record, speaker)
+
+    def _sealed(self, record: WireRecord, speaker: _Speaker) -> Node:
+        """Draw what nobody can read."""
+        start = record.start + HEADER_SIZE
+        said = f"{record.length} bytes"
+        if record.content_type == HANDSHAKE:
+            # The first handshake record behind a ChangeCipherSpec: RFC 5246 section 7.4.9.
+            said += ", the Finished by its place" if speaker.changed and not speaker.sealed else ""
+            speaker.sealed += 1
+        spans = speaker.places.spans(start, start + record.length, record.frame)
+        return Node("encrypted", meaning=said, reference=_RECORD, bytes=spans)
+
+    def _plain(self, record: WireRecord, speaker: _Speaker) -> list[Node]:
+        """Draw a ChangeCipherSpec, alerts, or a heartbeat."""
+        ground, data = self._ground(record, speaker, HEADER_SIZE)
+        name, read, size = _PLAIN.get(record.content_type, ("unread", None, None))
+        if read is None:
+            return [Fields(ground).leaf(name, 0, len(data))]
+        step = size or len(data)
+        return [self._struct(ground, name, read, at, min(at + step, len(data))) for at in range(0, len(data), step)]
+
+    def _ssl2(self, record: WireRecord, speaker: _Speaker) -> Node:
+        ground, data = self._ground(record, speaker, _SSL2_HEADER)
+        name, read = _SSL2.get(data[0] if data else -1, ("message", None))
+        return self._struct(ground, name, read, 0, len(data)) if read else Fields(ground).leaf(name, 0, len(data))
+
+    def _ground(self, record: WireRecord, speaker: _Speaker, header: int) -> tuple[Ground, bytes]:
+        ground, data = Ground(speaker.places, record.frame), record.fragment or b""
+        ground.add(data, record.start + header)
+        return ground, data
+
+    def _struct(self, ground: Ground, name: str, read: Callable[[Reader], Struct], start: int, end: int) -> Node:
+        children = Fields(ground).message(read, start, end)
+        cited = children[0].reference if children else None
+        return Node(name, reference=cited, bytes=ground.spans(start, end), children=children)
+
+    def _handshake(self, number: int, record: WireRecord, speaker: _Speaker) -> None:
+        """Draw the messages that a record completes, each in the record that it began in."""
+        fragment = record.fragment or b""
+        at = 0
+        while at < len(fragment):
+            begun = speaker.begun
+            if begun is None:
+                begun = speaker.begun = _Begun(number, Ground(speaker.places, record.frame))
+            part = fragment[at : at + _wanted(begun.ground) - len(begun.ground)]
+            if begun.record != number and not any(node.name == "continued" for node in self._inside[number]):
+                self._inside[number].append(_continued(self._transcript.records[begun.record]))
+            begun.ground.add(part, record.start + HEADER_SIZE + at)
+            at += len(part)
+            if len(begun.ground) == _wanted(begun.ground):
+                self._message(speaker, begun, None)
+        if not record.whole and speaker.begun is not None:
+            self._message(speaker, speaker.begun, "the capture lacks bytes of the message")
+
+    def _message(self, speaker: _Speaker, begun: _Begun, problem: str | None) -> None:
+        """Draw a handshake message, whole or as far as it is there."""
+        speaker.begun = None
+        side: Side = self._transcript.records[begun.record].sender
+        data, fields = begun.ground.data, Fields(begun.ground)
+        header = fields.message(HandshakeHeader.read, 0, min(MESSAGE_HEADER, len(data)))
+        kind = data[0]
+        read = self._decoder(side, kind)
+        body: tuple[Node, ...] = ()
+        if read is not None:
+            body = fields.message(read, MESSAGE_HEADER, len(data)) if len(data) >= MESSAGE_HEADER else ()
+        elif len(data) > MESSAGE_HEADER:
+            body = (fields.leaf("body", MESSAGE_HEADER, len(data)),)
+        retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == server_hello.RETRY_RANDOM
+        name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
+        if kind == HandshakeType.SERVER_HELLO:
+            self._note_raw_keys(data[MESSAGE_HEADER:])
+        cited = body[0].reference if body else _MESSAGE
+        spans = begun.ground.spans(0, len(data))
+        node = Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
+        self._inside[begun.record].append(node)
+
+    def _decoder(self, side: Side, kind: int) -> Callable[[Reader], Struct] | None:
+        version = self._transcript.version
+        if kind == HandshakeType.CERTIFICATE and side in self._raw_keys:
+            return certificate.RawPublicKey.read
+        return decoder(kind, _TLS12 if version is None else version, self._exchange)
+
+    def _note_raw_keys(self, body: bytes) -> None:
+        """See whether raw public keys were agreed on (RFC 7250 section 4.2)."""
+        hello = survey(server_hello.ServerHello.read, body).value
+        for extension in getattr(hello, "extensions", None) or ():
+            if extension.extension_data == _RAW_PUBLIC_KEY:
+                if extension.extension_type == ExtensionType.SERVER_CERTIFICATE_TYPE:
+                    self._raw_keys.add("server")
+                elif extension.extension_type == ExtensionType.CLIENT_CERTIFICATE_TYPE:
+                    self._raw_keys.add("client")
+
+
+def _wanted(ground: Ground) -> int:
+    """How long a handshake message is; as long as its header is not there, that of a header that states nothing."""
+    header = ground.beginning(MESSAGE_HEADER)
+    if len(header) < MESSAGE_HEADER:
+        return MESSAGE_HEADER
+    return MESSAGE_HEADER + int.from_bytes(header[1:], "big")
+
+
+def _continued(record: WireRecord) -> Node:
+    return Node("continued", meaning=f"a message that began in frame {record.frame}")
+
+
+_RECORD = reference(RecordHeader)
+_MESSAGE = reference(HandshakeHeader)

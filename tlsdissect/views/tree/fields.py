@@ -1,0 +1,208 @@
+"""The fields of a message as nodes, with what stands inside of them: extensions, timestamps, certificates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.tls import certificate, client_hello, extension_names, extensions, messages, server_hello
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.headers import RecordHeader
+from tlsdissect.tls.remarks import extension_reference, reference, remark
+from tlsdissect.tls.survey import survey
+from tlsdissect.views.tree.asn1 import asn1
+from tlsdissect.views.tree.meanings import code_point, meaning
+from tlsdissect.views.tree.node import Node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tlsdissect.tls.extensions import Table
+    from tlsdissect.tls.trace import Field
+    from tlsdissect.tls.wire import Reader, WireError
+    from tlsdissect.transcript.kept import Span
+    from tlsdissect.views.tree.node import Ground
+
+    Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]
+
+_TABLES: dict[type[Struct], Table] = {
+    client_hello.ClientHello: extensions.FROM_CLIENT,
+    server_hello.ServerHello: extensions.FROM_SERVER,
+    server_hello.HelloRetryRequest: extensions.FROM_RETRY,
+    server_hello.EncryptedExtensions: extensions.FROM_SERVER,
+    certificate.CertificateRequest13: extensions.FROM_CERTIFICATE_REQUEST,
+    certificate.CertificateEntry: extensions.FROM_CERTIFICATE_ENTRY,
+    messages.NewSessionTicket13: extensions.FROM_TICKET,
+}
+"""How the extensions of a message are read."""
+
+
+class Fields:
+    """Draws the fields of one message."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._data = ground.data
+
+    def message(self, read: Callable[[Reader], Struct], start: int, end: int) -> tuple[Node, ...]:
+        """Draw what a decoder reads between two offsets of the data."""
+        return self._drawn(read, start, end, None)
+
+    def leaf(self, name: str, start: int, end: int, value: int | None = None, said: str | None = None) -> Node:
+        """Draw bytes that are no field of a struct: their hexadecimal digits, or a value."""
+        shown = self._data[start:end].hex() if value is None else value
+        return Node(name, shown, said, bytes=self._ground.spans(start, end))
+
+    def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+        """Draw a DER value; nothing where there are no bytes."""
+        return asn1(self._ground, self._data, start, end, name, cited) if start < end else ()
+
+    def _drawn(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+        found = survey(read, self._data, start, end)
+        drawing = _Drawing(self, self._ground, self._data, list(found.flaws))
+        if found.value is None:
+            return tuple(drawing.unread(field, "unread", cited) for field in found.fields)
+        return drawing.struct(found.value, found.fields, cited, {})
+
+    def inside(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+        """Draw a struct that stands within a field."""
+        return self._drawn(read, start, end, cited)
+
+
+class _Drawing:
+    """Draws what one survey has found."""
+
+    def __init__(self, fields: Fields, ground: Ground, data: bytes, flaws: list[WireError]) -> None:
+        self._fields = fields
+        self._ground = ground
+        self._data = data
+        self._flaws = flaws
+
+    def struct(self, value: Struct, fields: Sequence[Field], cited: str | None, table: Table) -> tuple[Node, ...]:
+        """Draw the fields of a struct."""
+        cited = reference(type(value)) or cited
+        table = _table(value, table)
+        return tuple(
+            self._field(type(value), field, field.name, cited, table) for field in fields if field.end > field.start
+        )
+
+    def unread(self, field: Field, name: str, cited: str | None) -> Node:
+        """Draw bytes that could not be read."""
+        problem = self._problem(field.start, field.end) or "malformed"
+        return Node(name, self._hex(field), reference=cited, bytes=self._spans(field), problem=problem)
+
+    def _field(self, owner: type[Struct], field: Field, called: str, cited: str | None, table: Table) -> Node:
+        """Draw a field; `called` is its name in its struct, whose item it may be."""
+        value = field.value
+        if isinstance(value, client_hello.Extension) and all(part.value is not None for part in field.parts):
+            return self._extension(value, field, table)
+        if isinstance(value, Struct):
+            children = self.struct(value, field.parts, cited, table)
+            return self._branch(field, children, reference(type(value)) or cited)
+        if isinstance(value, tuple):
+            children = tuple(self._field(owner, part, called, cited, table) for part in field.parts)
+            return self._branch(field, children, cited)
+        if value is None:
+            return self.unread(field, field.name, cited)
+        return self._leaf(owner, field, called, cited)
+
+    def _branch(self, field: Field, children: tuple[Node, ...], cited: str | None) -> Node:
+        """Draw a field that holds others, and the length in front of them."""
+        inner = field.parts[0].start if field.parts else field.end
+        length = self._length(field.start, inner, cited)
+        return Node(field.name, reference=cited, bytes=self._spans(field), children=(*length, *children))
+
+    def _leaf(self, owner: type[Struct], field: Field, called: str, cited: str | None) -> Node:
+        value, spans = field.value, self._spans(field)
+        if isinstance(value, bytes):
+            start = field.end - len(value)
+            inside = _INSIDE.get((owner, called))
+            children = inside(self._fields, start, field.end, cited) if inside and value else ()
+            if children:
+                length = self._length(field.start, start, cited)
+                return Node(field.name, reference=cited, bytes=spans, children=(*length, *children))
+            return Node(field.name, value.hex(), meaning(owner, called, value), reference=cited, bytes=spans)
+        number = int(value)  # type: ignore[call-overload]
+        said = meaning(owner, called, number)
+        if field.registry is None:
+            return Node(field.name, number, said, reference=cited, bytes=spans)
+        name, odd = code_point(field.registry, number)
+        code = f"0x{number:0{2 * (field.end - field.start)}x}"
+        # A record's version says nothing: RFC 8446 section 5.1.
+        return Node(field.name, code, said or name, None if owner is RecordHeader else odd, cited, spans)
+
+    def _extension(self, value: client_hello.Extension, field: Field, table: Table) -> Node:
+        number = value.extension_type
+        cited = extension_reference(number)
+        body = field.end - len(value.extension_data)
+        kind = self._leaf(type(value), field.parts[0], "extension_type", "RFC 8446 section 4.2")
+        length = self._length(field.start + 2, body, "RFC 8446 section 4.2")
+        read = table.get(number)
+        inside: tuple[Node, ...] = ()
+        if read is not None:
+            inside = self._fields.inside(read.read, body, field.end, cited)
+        elif value.extension_data:
+            inside = (self._fields.leaf("extension_data", body, field.end),)
+        return Node(
+            Registry.EXTENSIONS.names[number],
+            remark=remark(Registry.EXTENSIONS, number),
+            reference=cited,
+            bytes=self._spans(field),
+            children=(kind, *length, *inside),
+        )
+
+    def _length(self, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+        if start == end:
+            return ()
+        number = int.from_bytes(self._data[start:end], "big")
+        problem = self._problem(start, end)
+        return (Node("length", number, reference=cited, bytes=self._ground.spans(start, end), problem=problem),)
+
+    def _problem(self, start: int, end: int) -> str | None:
+        """Take the flaw that was found here."""
+        for flaw in self._flaws:
+            if start <= flaw.offset <= end:
+                self._flaws.remove(flaw)
+                return str(flaw.problem)
+        return None
+
+    def _hex(self, field: Field) -> str:
+        return self._data[field.start : field.end].hex()
+
+    def _spans(self, field: Field) -> tuple[Span, ...]:
+        return self._ground.spans(field.start, field.end)
+
+
+def _table(value: Struct, table: Table) -> Table:
+    if isinstance(value, server_hello.ServerHello) and value.is_hello_retry_request:
+        return extensions.FROM_RETRY
+    return _TABLES.get(type(value), table)
+
+
+def _der(name: str) -> Inside:
+    return lambda fields, start, end, cited: fields.der(name, start, end, cited)
+
+
+def _struct(read: Callable[[Reader], Struct]) -> Inside:
+    return lambda fields, start, end, cited: fields.inside(read, start, end, cited)
+
+
+_INSIDE: dict[tuple[type[Struct], str], Inside] = {
+    (certificate.Certificate, "certificate_list"): _der("Certificate"),
+    (certificate.CertificateEntry, "cert_data"): _der("Certificate"),
+    (certificate.RawPublicKey, "subject_public_key_info"): _der("subjectPublicKeyInfo"),
+    (certificate.CertificateStatus, "ocsp_response"): _der("OCSPResponse"),
+    (certificate.CertificateStatus, "ocsp_response_list"): _der("OCSPResponse"),
+    (certificate.CertificateRequest, "certificate_authorities"): _der("Name"),
+    (server_hello.Ssl2ServerHello, "certificate"): _der("Certificate"),
+    (extension_names.CertificateAuthorities, "authorities"): _der("Name"),
+    (extension_names.TrustedAuthority, "distinguished_name"): _der("Name"),
+    (extension_names.DelegatedCredential, "subject_public_key_info"): _der("subjectPublicKeyInfo"),
+    (extension_names.OcspStatusRequest, "responder_id_list"): _der("ResponderID"),
+    (extension_names.OcspStatusRequest, "request_extensions"): _der("extensions list"),
+    (extension_names.SignedCertificateTimestampList, "sct_list"): _struct(
+        extension_names.SignedCertificateTimestamp.read
+    ),
+}
+"""Fields of bytes that are a struct themselves."""

@@ -1,0 +1,124 @@
+"""What the value of a field stands for, where its registry does not say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tlsdissect.tls.client_hello import Ssl2ClientHello
+from tlsdissect.tls.codepoints import Registry, cipher_spec_name
+from tlsdissect.tls.extension_ech import EchConfigContents, TransportParameter
+from tlsdissect.tls.extension_keys import Srp
+from tlsdissect.tls.extension_names import NextProtocols, ProtocolNameList, ServerName, SignedCertificateTimestamp
+from tlsdissect.tls.key_exchange import (
+    ClientKeyExchange,
+    DhClientPublic,
+    DhParams,
+    EcdhClientPublic,
+    EcdhParams,
+    RsaParams,
+    ServerKeyExchange,
+)
+from tlsdissect.tls.messages import NewSessionTicket, NewSessionTicket13, NextProtocol
+from tlsdissect.tls.remarks import remark
+from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
+from tlsdissect.tls.wire import Reader, WireError
+from tlsdissect.transcript.naming import text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msgspec import Struct
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 1 << 47
+"""Milliseconds that a calendar still knows."""
+_DOWNGRADES = {
+    b"DOWNGRD\x01": "ends with the mark of a server of TLS 1.3 that chose TLS 1.2",
+    b"DOWNGRD\x00": "ends with the mark of a server that chose TLS 1.1 or older",
+}
+"""RFC 8446 section 4.1.3."""
+_POINTS = {2: "compressed", 3: "compressed", 4: "uncompressed"}
+
+
+def meaning(owner: type[Struct], name: str, value: object) -> str | None:
+    """What a field's value stands for; None where there is no more to say than the value."""
+    tell = _MEANINGS.get((owner, name))
+    return tell(value) if tell is not None else None
+
+
+def code_point(registry: Registry, number: int) -> tuple[str, str | None]:
+    """The name of a code point, and what is odd about it."""
+    name = registry.names[number]
+    if registry is Registry.SIGNATURE_SCHEMES and name.startswith("0x"):
+        # Before TLS 1.3 a pair, of which most have no name of their own.
+        first, second = divmod(number, 256)
+        hashed, signed = Registry.HASH_ALGORITHMS.names[first], Registry.SIGNATURE_ALGORITHMS.names[second]
+        if not hashed.startswith("0x") and not signed.startswith("0x"):
+            return f"{signed} with {hashed}", "a pair of RFC 5246 section 7.4.1.4.1"
+    return name, remark(registry, number)
+
+
+def _random(value: bytes) -> str | None:
+    if value == RETRY_RANDOM:
+        return "the mark of a HelloRetryRequest"
+    return _DOWNGRADES.get(value[-8:])
+
+
+def _bits(value: bytes) -> str:
+    return f"{int.from_bytes(value, 'big').bit_length()} bits"
+
+
+def _number(value: bytes) -> str | None:
+    return str(int.from_bytes(value, "big")) if len(value) <= 8 else None
+
+
+def _point(value: bytes) -> str:
+    kind = _POINTS.get(value[0]) if value else None
+    # A point of X25519 or X448 has no first byte that tells its form, and 32 or 56 bytes: RFC 8422 section 5.4.1.
+    return f"{len(value)} bytes" if kind is None or len(value) in (32, 56) else f"{kind} point, {len(value)} bytes"
+
+
+def _seconds(value: int) -> str:
+    return str(timedelta(seconds=value))
+
+
+def _moment(value: int) -> str | None:
+    if value >= _LONGEST:
+        return None
+    return (_EPOCH + timedelta(milliseconds=value)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _varint(value: bytes) -> str | None:
+    """Most transport parameters are a number (RFC 9000 section 18.2)."""
+    try:
+        return str(Reader(value).whole(Reader.varint)) if value else None
+    except WireError:
+        return None
+
+
+_MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
+    (ServerName, "host_name"): text,
+    (ProtocolNameList, "protocol_name_list"): text,
+    (NextProtocols, "protocols"): text,
+    (NextProtocol, "selected_protocol"): text,
+    (EchConfigContents, "public_name"): text,
+    (Srp, "srp_i"): text,
+    (ServerKeyExchange, "psk_identity_hint"): text,
+    (ClientKeyExchange, "psk_identity"): text,
+    (ServerHello, "random"): _random,
+    (DhParams, "dh_p"): _bits,
+    (DhParams, "dh_g"): _number,
+    (DhParams, "dh_ys"): _bits,
+    (DhClientPublic, "dh_yc"): _bits,
+    (RsaParams, "rsa_modulus"): _bits,
+    (RsaParams, "rsa_exponent"): _number,
+    (EcdhParams, "public"): _point,
+    (EcdhClientPublic, "ecdh_yc"): _point,
+    (NewSessionTicket, "ticket_lifetime_hint"): _seconds,
+    (NewSessionTicket13, "ticket_lifetime"): _seconds,
+    (SignedCertificateTimestamp, "timestamp"): _moment,
+    (TransportParameter, "value"): _varint,
+    (Ssl2ClientHello, "cipher_specs"): cipher_spec_name,
+    (Ssl2ServerHello, "cipher_specs"): cipher_spec_name,
+}

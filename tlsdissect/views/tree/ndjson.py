@@ -1,0 +1,36 @@
+"""Trees as JSON, one object a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.json import Encoder
+from msgspec.structs import replace
+
+from tlsdissect.views.tree.build import tree
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Connection
+
+
+class TreeLines:
+    """The trees of a run."""
+
+    head = b""
+
+    def __init__(self, message: str | None = None) -> None:
+        self._message = message
+        self._encode = Encoder().encode
+
+    def section(self, _: str) -> bytes:
+        """Write nothing: each tree names its capture."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Write a connection's tree as one line."""
+        whole = tree(connection).only(self._message)
+        if not whole.records:
+            return b""
+        # Any byte may stand in a file name (PEP 383).
+        named = replace(whole, source=whole.source.encode("utf-8", "backslashreplace").decode())
+        return self._encode(named) + b"\n"

@@ -1,0 +1,144 @@
+"""A tree for a terminal: a line a field, as deep as it is nested, with the bytes that it stands in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.views.printable import columns, printable, shortened, styled
+from tlsdissect.views.tree.build import tree
+from tlsdissect.views.tree.dump import dump, dumpable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.transcript.connection import Connection, Endpoint
+    from tlsdissect.transcript.kept import Packet, Span
+    from tlsdissect.views.tree.build import Tree
+    from tlsdissect.views.tree.node import Node
+
+_BOLD, _FAINT, _RED, _YELLOW, _CYAN = "1", "2", "31", "33", "36"
+_INDENT = "  "
+_NAME = 30
+"""Columns within which the names of fields that stand below each other are made equally long."""
+_LEAST = 12
+"""Columns that a value has at least before names and places are left out."""
+
+
+class Text:
+    """The trees of a run as text."""
+
+    head = b""
+
+    def __init__(
+        self,
+        width: int | None = None,
+        *,
+        coloured: bool = False,
+        encoding: str = "utf-8",
+        message: str | None = None,
+        dumped: bool = False,
+    ) -> None:
+        """Without a width no line is cut. Only messages of the type `message` are drawn; `dumped`: their bytes too."""
+        self._width = width
+        self._coloured = coloured
+        self._encoding = encoding
+        self._message = message
+        self._dumped = dumped
+        self._first = True
+        self._packets: dict[int, Packet] = {}
+
+    def section(self, _: str) -> bytes:
+        """Write nothing: each tree names its capture."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Write a connection's tree."""
+        whole = tree(connection).only(self._message)
+        if not whole.records:
+            return b""
+        self._packets = dumpable(connection) if self._dumped else {}
+        text = "\n".join(self.lines(whole))
+        gap, self._first = "" if self._first else "\n", False
+        return f"{gap}{text}\n".encode(self._encoding, "replace")
+
+    def lines(self, whole: Tree) -> Iterator[str]:
+        """Draw a tree, line by line."""
+        who = f"{end(whole.client)} > {end(whole.server)}"
+        yield self._cut([(f"stream {whole.stream}  {who}  {printable(whole.source)}", _BOLD)])
+        before = None
+        for record in whole.records:
+            place = (record.sender, record.frame)
+            if place != before:
+                yield self._cut([(f"frame {record.frame}  {record.sender}  {record.ms:.3f} ms", _BOLD)])
+            before = place
+            yield from self._node(record.node, 1, record.frame, None, 0)
+
+    def _node(self, node: Node, depth: int, frame: int, cited: str | None, named: int) -> Iterator[str]:
+        name = printable(node.name)
+        parts = [(_INDENT * depth + name, "")]
+        told = said(node)
+        if told or node.remark or node.problem:
+            parts.append((" " * max(named - columns(name), 0), ""))
+        parts += [(f"  {told}", _CYAN)] if told else []
+        parts += [(f"  {printable(node.remark)}", _YELLOW)] if node.remark else []
+        parts += [(f"  {node.problem}", _RED)] if node.problem else []
+        if node.children and node.reference and node.reference != cited:
+            parts.append((f"  {node.reference}", _FAINT))
+        yield self._cut(parts, place(node.bytes, frame))
+        if self._dumped and not node.children:
+            for line in dump(node.bytes, self._packets):
+                yield self._cut([(_INDENT * (depth + 1) + line, _FAINT)])
+        width = max((columns(child.name) for child in node.children if not child.children), default=0)
+        for child in node.children:
+            yield from self._node(child, depth + 1, frame, node.reference or cited, min(width, _NAME))
+
+    def _cut(self, parts: list[tuple[str, str]], where: str = "") -> str:
+        """Join the parts of a line, and put where its bytes lie at its end; what is too long for the width is cut."""
+        room = None if self._width is None else self._width - (columns(where) + 2 if where else 0)
+        if room is not None and room < _LEAST:
+            room, where = self._width, ""
+        out, used = [], 0
+        for text, style in parts:
+            shown = text if room is None else shortened(text, max(room - used, 0))
+            out.append(styled(shown, style) if self._coloured else shown)
+            used += columns(shown)
+        if where:
+            gap = 2 if room is None else room - used + 2
+            out.append(" " * gap + (styled(where, _FAINT) if self._coloured else where))
+        return "".join(out).rstrip()
+
+
+def said(node: Node) -> str:
+    """What a node's value is, and stands for."""
+    value = node.value
+    if value is None:
+        return printable(node.meaning or "")
+    if isinstance(value, int):
+        return f"{value} ({printable(node.meaning)})" if node.meaning else str(value)
+    if node.is_code and node.meaning != value:
+        return f"{printable(node.meaning or '')} ({value})"
+    return printable(value if node.meaning is None else node.meaning) or "(empty)"
+
+
+def place(spans: tuple[Span, ...], frame: int) -> str:
+    """Where bytes lie: first and last byte, and the frame where it is not the one above."""
+    if not spans:
+        return ""
+    first, last = spans[0], spans[-1]
+    start = _byte(first.frame, first.offset, frame)
+    if first.offset is None or last.offset is None:
+        return start
+    end = last.offset + last.length - 1
+    if len(spans) == 1 and last.length == 1:
+        return start
+    return f"{start}-{_byte(last.frame, end, first.frame)}"
+
+
+def _byte(frame: int, offset: int | None, above: int) -> str:
+    told = "?" if offset is None else str(offset)
+    return told if frame == above else f"{frame}:{told}"
+
+
+def end(one: Endpoint) -> str:
+    """Address and port (RFC 3986 section 3.2.2)."""
+    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
