@@ -157,6 +157,12 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
         ech.EchClientHello(0, ech.HpkeSymmetricCipherSuite(1, 3), 42, b"a", b"bb"),
     ),
     (FROM_CLIENT, 0xFE0D, "01", ech.EchClientHello(1, None, None, None, None)),
+    (
+        FROM_CLIENT,
+        0xFFCE,
+        "1301 001d 0002 aabb 0001 cc 0002 ddee",
+        ech.ClientEncryptedSni(0x1301, keys.KeyShareEntry(0x1D, b"\xaa\xbb"), b"\xcc", b"\xdd\xee"),
+    ),
     (FROM_RETRY, 0xFE0D, "0102030405060708", ech.EchConfirmation(bytes(range(1, 9)))),
     (
         FROM_SERVER,
@@ -210,7 +216,7 @@ def test_cut_short_and_with_bytes_after_it(table: Table, number: int, data: str,
 
 def test_what_nothing_is_known_of() -> None:
     assert decode(FROM_CLIENT, 0x0A0A, b"x") is None
-    assert decode(FROM_CLIENT, 0xFFCE, b"x") is None
+    assert decode(FROM_CLIENT, 0xFFCD, b"x") is None
     assert decode(FROM_RETRY, 0, b"") is None
 
 

@@ -51,6 +51,6 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 @cache
 def reference(kind: type[Struct]) -> str | None:
-    """Tell what defines a struct: the first document that its docstring cites."""
-    found = _REFERENCE.search(kind.__doc__ or "")
-    return found[0] if found else None
+    """Tell what defines a struct: the first document that its docstring cites with a section, or the first at all."""
+    found = _REFERENCE.findall(kind.__doc__ or "")
+    return next((cited for cited in found if " section " in cited), found[0] if found else None)

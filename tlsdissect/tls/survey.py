@@ -60,6 +60,8 @@ class PatientReader(TracingReader):
 
     def part(self, size: int) -> Reader:
         """Enter a block of `size` bytes, or of those that there are."""
+        if self._lost:
+            self.leaves.append(Leaf(self._end, self._end, "missing"))
         return super().part(self._at_most(size))
 
     def block(self, prefix: int) -> Reader:

@@ -187,8 +187,10 @@ class _Pairing:
 
     def _unread_items(self) -> tuple[Field, ...]:
         """Take what could not be read of a list, which its length counts."""
-        inside = self._lengths and self._peek() == "unread" and self._lengths[-1].reach == self._leaves[self._index].end
-        return self.unread() if inside else ()
+        if not self._lengths or self._peek() != "unread":
+            return ()
+        leaf, reach = self._leaves[self._index], self._lengths[-1].reach
+        return self.unread() if leaf.start < reach == leaf.end else ()
 
     def _field(self, name: str, value: object, registry: Registry | None, *, item: bool = False) -> Field | None:
         """Pair a field; None where no bytes were left for it."""
@@ -202,7 +204,7 @@ class _Pairing:
         elif isinstance(value, Struct):
             parts = self.struct(value)
             if not parts and value.__struct_fields__:
-                return None
+                return self._unreadable_struct(name)
         else:
             self._take_lengths()
             if self._peek() in ("unread", "missing"):
@@ -217,8 +219,13 @@ class _Pairing:
     def _unreadable(self, name: str) -> Field | None:
         """Take what stands in a field's place and could not be read; None where nothing stands there."""
         missing = self._peek() == "missing"
-        start = self._length_before(self._take())
-        return None if missing else Field(name, None, None, start, self._here)
+        start = self._take()
+        return None if missing else Field(name, None, None, self._length_before(start), self._here)
+
+    def _unreadable_struct(self, name: str) -> Field | None:
+        """Take the length of a struct behind which nothing stands; None where it has none."""
+        start = self._length_before(self._here)
+        return Field(name, None, None, start, self._here) if start < self._here else None
 
     def _bare(self, name: str, value: object, registry: Registry | None, start: int) -> Field:
         # A number has no length in front: there it is the one of a list, whose first item this is.

@@ -1,0 +1,248 @@
+"""Trees: every byte once, the same values as Wireshark's, and nothing lost around what is malformed."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+from made import made
+from mangle import cut, in_ethernet, pcap, segments
+from recorded import ROOT, SAMPLES, SHARED, need, packets
+
+import tlsdissect
+from tlsdissect.views.tree.build import tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tlsdissect.transcript.kept import Span
+    from tlsdissect.views.tree.build import Tree
+    from tlsdissect.views.tree.node import Node
+
+OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
+each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+
+SAME = {
+    "tls.record.content_type": "type",
+    "tls.record.version": "legacy_record_version",
+    "tls.record.length": "length",
+    "tls.handshake.type": "msg_type",
+    "tls.handshake.length": "length",
+    "tls.handshake.version": "legacy_version",
+    "tls.handshake.random": "random",
+    "tls.handshake.session_id": "legacy_session_id",
+    "tls.handshake.ciphersuite": "[]",
+    "tls.handshake.comp_method": "[]",
+    "tls.handshake.cipher_suites_length": "length",
+    "tls.handshake.extensions_length": "length",
+    "tls.handshake.extension.type": "extension_type",
+    "tls.handshake.extension.len": "length",
+    "tls.handshake.extensions_server_name_type": "name_type",
+    "tls.handshake.extensions_server_name": "host_name",
+    "tls.handshake.extensions_ec_point_format": "[]",
+    "tls.handshake.extensions_supported_group": "[]",
+    "tls.handshake.sig_hash_alg": "[]",
+    "tls.handshake.extensions.supported_version": "[]",
+    "tls.handshake.extensions_key_share_group": "group",
+    "tls.handshake.extensions_key_share_key_exchange": "key_exchange",
+    "tls.extension.psk_ke_mode": "[]",
+    "tls.handshake.extensions.psk.identity.identity": "identity",
+    "tls.handshake.extensions.psk.identity.obfuscated_ticket_age": "obfuscated_ticket_age",
+    "tls.handshake.extensions.psk.identity.selected": "selected_identity",
+    "tls.handshake.extensions.cookie": "cookie",
+    "tls.handshake.extensions_alpn_str": "[]",
+    "tls.handshake.server_curve_type": "curve_type",
+    "tls.handshake.server_named_curve": "named_curve",
+    "tls.handshake.server_point": "public",
+    "tls.handshake.client_point": "ecdh_yc",
+    "tls.handshake.p": "dh_p",
+    "tls.handshake.g": "dh_g",
+    "tls.handshake.ys": "dh_ys",
+    "tls.handshake.yc": "dh_yc",
+    "tls.handshake.sig": "signature",
+    "tls.handshake.session_ticket_lifetime_hint": "ticket_lifetime_hint",
+    "tls.handshake.session_ticket": "ticket",
+    "tls.handshake.cert_type": "[]",
+    "tls.handshake.epms": "encrypted_pre_master_secret",
+    "tls.alert_message.level": "level",
+    "tls.alert_message.desc": "description",
+}
+"""Wireshark's fields and ours where the two name the same thing; `[]` is an item of a list."""
+HEADER = {"tls.record.content_type": 0, "tls.record.version": 1, "tls.record.length": 3}
+"""Where each field of a record's header stands."""
+
+
+def trees(path: Path) -> list[Tree]:
+    return [tree(connection) for connection in tlsdissect.read(path, keep=True)]
+
+
+def leaves(node: Node) -> Iterator[Node]:
+    if not node.children:
+        yield node
+    for child in node.children:
+        yield from leaves(child)
+
+
+def bytes_of(spans: tuple[Span, ...]) -> list[tuple[int, int | None]]:
+    """Every byte of spans, by its frame and where it lies there."""
+    return [
+        (span.frame, None if span.offset is None else span.offset + at) for span in spans for at in range(span.length)
+    ]
+
+
+def uneven(whole: Tree) -> list[str]:
+    """The messages whose leaves have a hole between them, or overlap."""
+    return [
+        f"{whole.stream}: frame {record.frame}, {part.name}"
+        for record in whole.records
+        for part in record.node.children
+        if part.bytes and [at for leaf in leaves(part) for at in bytes_of(leaf.bytes)] != bytes_of(part.bytes)
+    ]
+
+
+@each_sample
+def test_leaves_cover_every_byte_of_every_message_once(sample: Path) -> None:
+    whole = trees(sample)
+    assert sum(len(part.children) for one in whole for record in one.records for part in record.node.children) > 4
+    assert [uneven(one) for one in whole] == [[] for _ in whole]
+
+
+@each_sample
+def test_records_are_their_headers_and_what_is_in_them(sample: Path) -> None:
+    for whole in trees(sample):
+        for record in whole.records:
+            parts = [at for part in record.node.children for at in bytes_of(part.bytes)]
+            assert sorted(parts) == sorted(bytes_of(record.node.bytes))
+
+
+@pytest.mark.skipif(not OTHERS, reason=f"no captures under {SHARED}: those of other projects are not part of this one")
+def test_captures_of_other_projects() -> None:
+    whole = {path.name: trees(path) for path in OTHERS}
+    assert sum(len(one.records) for found in whole.values() for one in found) > 5_000
+    assert {
+        name: bad for name, found in whole.items() if (bad := [line for one in found for line in uneven(one)])
+    } == {}
+
+
+@each_sample
+def test_values_are_those_of_wireshark(sample: Path) -> None:
+    frames = [packet for _, packet in packets(sample)]
+    ours = {key: value for whole in trees(sample) for key, value in named(whole)}
+    compared = 0
+    for frame, field in fields_of_wireshark(sample):
+        name, at, size = field.get("name"), int(field.get("pos", 0)), int(field.get("size", 0))
+        value = frames[frame - 1][at : at + size]
+        # Of a record that came in several segments Wireshark counts bytes from elsewhere.
+        if name not in SAME or value.hex() != field.get("value"):
+            continue
+        # Behind the handshake, records of application data are not drawn.
+        if name in HEADER and frames[frame - 1][at - HEADER[name]] == 23:
+            continue
+        assert ours.get((SAME[name], frame, at + size)) == value, (name, frame, at)
+        compared += 1
+    assert compared > 20
+
+
+def named(whole: Tree) -> Iterator[tuple[tuple[str, int, int], bytes]]:
+    """Our leaves as bytes, by their name and where they end."""
+    for record in whole.records:
+        for leaf in leaves(record.node):
+            if not leaf.bytes or leaf.bytes[-1].offset is None or leaf.value is None:
+                continue
+            name = "[]" if leaf.name.startswith("[") else leaf.name.removesuffix("_echo")
+            name = "legacy_version" if name == "server_version" else "[]" if name in SINGLE else name
+            last = leaf.bytes[-1]
+            yield (name, last.frame, last.offset + last.length), as_bytes(leaf)
+
+
+SINGLE = {"cipher_suite", "legacy_compression_method", "selected_version", "signature_scheme", "algorithm"}
+"""What a server picks is in Wireshark named as what a client offers."""
+
+
+def as_bytes(leaf: Node) -> bytes:
+    if isinstance(leaf.value, int):
+        return leaf.value.to_bytes(sum(span.length for span in leaf.bytes), "big")
+    try:
+        return bytes.fromhex(str(leaf.value).removeprefix("0x"))
+    except ValueError:
+        return str(leaf.value).encode()
+
+
+def fields_of_wireshark(sample: Path) -> Iterator[tuple[int, ET.Element]]:
+    command = [need("tshark"), "-n", "-r", str(sample), "-T", "pdml", "-d", "tcp.port==8443,tls"]
+    told = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
+    for frame, packet in enumerate(ET.fromstring(told).iter("packet"), 1):  # noqa: S314  # tshark's own
+        for field in packet.iter("field"):
+            yield frame, field
+
+
+def test_a_message_over_many_segments_is_in_all_their_frames(tmp_path: Path) -> None:
+    path = tmp_path / "cut.pcap"
+    frames = [packet for one in cut(segments(ROOT / "samples/tls12-full.pcap")) for packet in in_ethernet(one)]
+    path.write_bytes(pcap([(0, frame) for frame in frames], 1))
+    [whole] = trees(path)
+    assert uneven(whole) == []
+    [chain] = [part for record in whole.records for part in record.node.children if part.name == "certificate"]
+    assert len({span.frame for span in chain.bytes}) > 10
+
+
+def test_what_is_malformed_stands_where_it_is(tmp_path: Path) -> None:
+    data = bytearray((ROOT / "samples/tls13-full.pcap").read_bytes())
+    at = data.index(b"\x00\x00\x09localhost") - 2
+    data[at : at + 2] = b"\x00\xff"  # server_name_list claims more than its extension has
+    path = tmp_path / "damaged.pcap"
+    path.write_bytes(data)
+    [whole] = trees(path)
+    hello = whole.records[0].node.children[3]
+    assert uneven(whole) == []
+    extensions = {child.name: child for child in hello.children[-1].children}
+    [length] = [leaf for leaf in leaves(extensions["server_name"]) if leaf.problem]
+    assert (length.name, length.value) == ("length", 255)
+    assert length.problem == "255 bytes wanted, 12 left"
+    assert "localhost" in {leaf.meaning for leaf in leaves(extensions["server_name"])}
+    assert {"key_share", "supported_versions"} <= set(extensions)
+
+
+def test_a_message_that_never_ends(tmp_path: Path) -> None:
+    path = tmp_path / "short.pcap"
+    kept = [one for one in cut(segments(ROOT / "samples/tls12-full.pcap")) if one.payload or one.flags & 2]
+    frames = [packet for one in kept[:6] for packet in in_ethernet(one)]
+    path.write_bytes(pcap([(0, frame) for frame in frames], 1))
+    for whole in trees(path):
+        assert uneven(whole) == []
+
+
+def test_a_connection_without_transcript_is_refused() -> None:
+    with pytest.raises(ValueError, match="keep=True"):
+        tree(made())
+
+
+@each_sample
+def test_json_tells_the_whole_tree(sample: Path) -> None:
+    for whole in trees(sample):
+        assert msgspec.json.decode(msgspec.json.encode(whole))["records"]
+
+
+def test_every_node_of_a_message_says_what_defines_it() -> None:
+    for sample in SAMPLES:
+        for whole in trees(sample):
+            for record in whole.records:
+                for part in record.node.children:
+                    if part.name != "continued":
+                        assert all(leaf.reference for leaf in leaves(part)), part.name
+
+
+def test_decoded_twice_told_alike() -> None:
+    """The tree and the facts of a connection name the same things."""
+    for sample in SAMPLES:
+        for connection in tlsdissect.read(sample, keep=True):
+            hello = next(p for r in tree(connection).records for p in r.node.children if p.name == "client_hello")
+            told = {child.name: child for child in hello.children}
+            suites = [item.meaning for item in told["cipher_suites"].children[1:]]
+            assert tuple(suites) == connection.client_hello.cipher_suites
+            sent = [child.name for child in told["extensions"].children[1:]] if "extensions" in told else []
+            assert sent == [extension.type for extension in connection.client_hello.extensions]
