@@ -35,12 +35,12 @@ def test_both_ends_tell_the_same() -> None:
     assert told[0] == told[1]
 
 
-@pytest.mark.parametrize("place", TRUTH, ids=lambda place: f"{place[0]}:{place[1]}")
+@pytest.mark.parametrize(
+    "place", [place for place in TRUTH if not TRUTH[place]["loss"]], ids=lambda place: f"{place[0]}:{place[1]}"
+)
 def test_round_trips_take_what_the_path_takes(place: tuple[str, int]) -> None:
-    """Seen at the client, on the paths that lose nothing."""
+    """Seen at the client, on the paths that lose nothing: a lost packet costs more than a round trip."""
     truth = TRUTH[place]
-    if truth["loss"]:
-        pytest.skip("a lost packet costs more than a round trip")
     seen = [one for one in tlsdissect.read(ROOT / "samples/paths-client.pcap.gz") if one.server.ip == place[0]]
     times = [one.timing for one in seen if one.server.port == place[1] and one.resumption == "none"]
     assert median(time.tcp_ms for time in times) == pytest.approx(truth["rtt_ms"], rel=0.05)

@@ -186,7 +186,10 @@ def _content(value: der.Value, name: str) -> tuple[int | str | None, str | None]
         written = der.text(value)
     except WireError:
         return value.body.hex(), None
-    return (value.body.hex(), None) if written is None else (der.printable(value.body), written)
+    if written is None:
+        return value.body.hex(), None
+    # Bytes that are no UTF-8 are lone surrogates, which no JSON holds.
+    return der.printable(value.body), written.encode("utf-8", "backslashreplace").decode()
 
 
 @cache
