@@ -14,19 +14,23 @@ from tlsdissect.cli.summary import Tally, complain, sentences
 from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from tlsdissect.cli.sink import Sink
 
 
 class Run:
-    """The answer to a question, printed."""
+    """The answer to a question, printed; `end` makes what comes behind the last connection, piece by piece."""
 
-    def __init__(self, question: Question, jobs: int, *, debug: bool) -> None:
+    def __init__(
+        self, question: Question, jobs: int, *, debug: bool, end: Callable[[], Iterable[bytes]] = tuple
+    ) -> None:
         self._view = question.view
         self._selected = bool(question.selection)
         self._rows = Rows(question) if jobs == 1 else SharedRows(question, jobs)
         self._debug = debug
+        self._end = end
         self._tally = Tally()
 
     def to(self, place: AbstractContextManager[Sink]) -> int:
@@ -65,6 +69,8 @@ class Run:
             with interrupts.held(), bar.aside():
                 sink.write(self._view.section(row.source) + row.text)
                 self._tally.add(row)
+        for piece in self._end():
+            sink.write(piece)
 
     def _confess(self, error: Exception) -> None:
         if self._debug:

@@ -1,0 +1,1 @@
+"""A report: one page that holds everything, and loads nothing."""
