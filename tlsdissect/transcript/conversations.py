@@ -92,7 +92,8 @@ class Conversations:
             told = connection(self._source, totals, tracker, touched, raw=self._raw)
             tracker.release()
             if told is not None:
-                self._told.put(index, tracker.kept(told) if isinstance(tracker, KeepingTracker) else told)
+                told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
+                self._told.put(index, told, tracker.script.kept_bytes)
 
     def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
         """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""

@@ -72,7 +72,7 @@ def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Ca
     """The class of facts for a body; and of each field the name there, the name here, and how it is told."""
     fields = tuple((_TAKEN.get(name, name), name, tell) for name, tell in _tellers(kind))
     shown = [(name, Any) for name, _, _ in fields]
-    told = defstruct(kind.__name__, shown, bases=(Extension,), module=__name__, frozen=True, kw_only=True)
+    told = defstruct(kind.__name__, shown, bases=(Extension,), module=__name__, frozen=True, kw_only=True, gc=False)
     # Pickle finds a class by its name in its module.
     globals()[kind.__name__] = told
     return cast("type[Extension]", told), fields
