@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
@@ -22,6 +23,9 @@ _TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name
 """Fields whose bytes are text to those who send them."""
 
 
+_PLAIN = re.compile(rb"[ -\[\]-~]*")
+"""Printable ASCII but for the backslash."""
+
 _TAKEN = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
 """Names that every extension's facts have already, and what a body's field of that name is called there."""
 
@@ -36,7 +40,7 @@ class Decoded(Struct, frozen=True):
 
 def text(data: bytes) -> str:
     r"""Bytes as printable ASCII; every other byte, and the backslash, is written `\xNN`."""
-    if data.isalnum():
+    if _PLAIN.fullmatch(data):
         return data.decode("ascii")
     return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
 
@@ -51,7 +55,7 @@ class Teller:
     def tell(self, sent: WireExtension) -> Decoded:
         """Tell an extension."""
         number, data = sent.extension_type, sent.extension_data
-        if len(data) > CACHED_BODY_SIZE or number in NEVER_REPEATED:
+        if len(data) > CACHED_BODY_SIZE or (data and number in NEVER_REPEATED):
             return self._tell(number, data)
         return self._again(number, data)
 
