@@ -92,3 +92,11 @@ def test_a_file_cut_in_a_packet_is_damage_of_what_went_on(tmp_path: Path, cut: i
     connection = told(path)
     assert "damaged_capture" in codes(connection)
     assert connection["outcome"] == "established"
+
+
+def test_a_cut_server_hello_of_tls13_is_told_as_far_as_it_goes(tmp_path: Path) -> None:
+    connection = told(snapped(SAMPLES / "tls13-full.pcap", 180, tmp_path / "cut.pcap"))
+    assert connection["version"] == "TLS 1.3"
+    assert connection["server_hello"]["random"] == told(SAMPLES / "tls13-full.pcap")["server_hello"]["random"]
+    assert (connection["complete"], connection["outcome"], connection["group"]) == (False, "incomplete", None)
+    assert "truncated_packet" in codes(connection)

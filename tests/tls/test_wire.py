@@ -92,3 +92,17 @@ def test_lists_read_back(numbers: list[int]) -> None:
     data = b"".join(n.to_bytes(2, "big") for n in numbers)
     data = len(data).to_bytes(2, "big") + data
     assert Reader(data).u16s(2) == Reader(data).vector(2, Reader.u16) == tuple(numbers)
+
+
+@given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=5)), max_size=5), st.binary(max_size=6))
+def test_tagged_items_in_one_go_are_those_read_one_by_one(items: list[tuple[int, bytes]], after: bytes) -> None:
+    inside = b"".join(number.to_bytes(2, "big") + len(body).to_bytes(2, "big") + body for number, body in items)
+    data = len(inside).to_bytes(2, "big") + inside
+    for whole in (data + after, (len(inside) + len(after)).to_bytes(2, "big") + inside + after):
+        at_once, one_by_one = Reader(whole), Reader(whole)
+        told = at_once.tagged(lambda number, body: (number, body))
+        slowly = one_by_one.vector_so_far(2, lambda r: (r.u16(), r.sized(2)))
+        assert told == (None if one_by_one.flaw else slowly)
+        assert at_once.offset == (0 if one_by_one.flaw else one_by_one.offset)
+    for cut in range(len(data)):
+        assert Reader(data, 0, cut).tagged(lambda number, body: (number, body)) is None

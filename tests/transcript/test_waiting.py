@@ -6,17 +6,19 @@ import pytest
 from recorded import SAMPLES
 
 import tlsdissect
-from tlsdissect.transcript.waiting import Waiting
+from tlsdissect.transcript.waiting import OVERHEAD, Waiting
 
 CONNECTIONS = [connection for path in SAMPLES for connection in tlsdissect.read(path)]
 
 
-@pytest.mark.parametrize(("unpacked", "packed_bytes"), [(1000, 0), (0, 1 << 20), (0, 0), (3, 20_000)])
-def test_what_is_put_is_what_is_taken(unpacked: int, packed_bytes: int) -> None:
-    waiting = Waiting(unpacked, packed_bytes)
+@pytest.mark.parametrize(
+    ("plain_bytes", "packed_bytes"), [(1 << 20, 0), (0, 1 << 20), (0, 0), (3 * (1000 + OVERHEAD), 20_000)]
+)
+def test_what_is_put_is_what_is_taken(plain_bytes: int, packed_bytes: int) -> None:
+    waiting = Waiting(plain_bytes, packed_bytes)
     for turn in range(3):
         for index, connection in enumerate(CONNECTIONS):
-            waiting.put(index, connection)
+            waiting.put(index, connection, 1000)
         for index in sorted(range(len(CONNECTIONS)), key=lambda n: (n * 7 + turn) % 11):
             assert index in waiting
             assert waiting.pop(index) == CONNECTIONS[index]
@@ -29,7 +31,7 @@ def test_what_is_put_is_what_is_taken(unpacked: int, packed_bytes: int) -> None:
 def test_extensions_keep_their_fields() -> None:
     waiting = Waiting(0, 1 << 20)
     for connection in CONNECTIONS:
-        waiting.put(1, connection)
+        waiting.put(1, connection, 1000)
         back = waiting.pop(1)
         assert back.client_hello is not None
         assert connection.client_hello is not None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.capture.source import Source
 
-SIZE = 2 << 20
+SIZE = 4 << 20
 """Bytes of a window. What numpy reads after the record walk is then still in the processor's cache."""
 MAX_SIZE = 256 << 20
 """The window grows to hold a single record or block, never beyond this."""

@@ -23,7 +23,7 @@ HELLO_START = 11
 
 _HELLO = ((0, 22, 22), (1, 3, 3), (2, 0, 4), (5, 1, 2), (6, 0, 0), (9, 3, 3))
 """Places in the payload and what may stand there: record type and version, message type, its length, its version."""
-_FEW = 24
+_FEW = 12
 """Rows that are sooner looked at one by one than sorted out."""
 _AHEAD = 64
 """Rows of a followed conversation that are made ready at once."""
@@ -97,9 +97,10 @@ class Rows:
         )
         return list(zip(*(column.tolist() for column in columns), strict=True))  # type: ignore[arg-type]
 
-    def whole(self, at: Indexes) -> bool:
-        """Whether the capture holds all bytes of these rows."""
-        return bool((self._packets.captured[self.rows[at]] == self.length[at]).all())
+    def whole(self, at: Indexes) -> NDArray[np.bool_]:
+        """Which of these rows the capture holds all bytes of."""
+        whole: NDArray[np.bool_] = self._packets.captured[self.rows[at]] == self.length[at]
+        return whole
 
     def payload_of(self, at: Indexes) -> Indexes:
         """Where the payloads of these rows begin in the data."""
@@ -118,17 +119,98 @@ class Rows:
         return data[self._packets.payload[self.rows[at]] + offset]
 
 
+class Strides:
+    """The rows of each side of many conversations as runs of bytes, in which records can be found one by another.
+
+    Rows that neither carry nor end anything are left out.
+    """
+
+    __slots__ = ("_breaks", "_cuts", "_ends", "_places", "_rows", "_sequences", "_sides", "_stops", "_table")
+
+    def __init__(self, table: Rows, at: Indexes, owner: Indexes) -> None:
+        self._table = table
+        carries = (table.length[at] > 0) | table.flagged[at]
+        at = at[carries]
+        side = owner[carries] * 2 + table.sender[at]
+        order = np.argsort(side, kind="stable")
+        at, side = at[order], side[order]
+        length, sequence, ends = table.length[at], table.sequence[at], np.cumsum(table.length[at])
+        starts = np.flatnonzero(np.diff(side, prepend=-1))
+        bounds = zip(starts.tolist(), np.append(starts, len(at))[1:].tolist(), strict=True)
+        self._sides = dict(zip(side[starts].tolist(), bounds, strict=True))
+        """Of each side, the first of its rows here, and the first that is another's."""
+        self._rows = at.tolist()
+        self._sequences = sequence.tolist()
+        self._ends = [0, *ends.tolist()]
+        """Where each row begins and the one before it ends, counted in bytes over all rows."""
+        self._places = (table.payload_of(at) - ends + length).tolist()
+        """What to add to such a count within a row to find its byte in the batch's data."""
+        following = (sequence[:-1] + length[:-1] - sequence[1:]) & 0xFFFFFFFF == 0
+        self._breaks = np.cumsum(np.append(False, ~following)).tolist()
+        """How many rows up to each do not follow on the one before."""
+        self._cuts = [0, *np.cumsum(~table.whole(at)).tolist()]
+        """How many rows before each the capture has cut."""
+        self._stops = [*np.flatnonzero(table.flagged[at]).tolist(), len(at)]
+
+    def walk(self, follower: Follower, index: int, sender: int, begin: int) -> int:
+        """Show the packets in which a record begins, of a conversation's side from row `begin` on, and those that end.
+
+        A side whose packets are not in order or not whole is shown as it is.
+        """
+        first, last = self._sides.get(index * 2 + sender, (0, 0))
+        first = bisect_left(self._rows, begin, first, last)
+        if first == last:
+            return RECORDS
+        start, origin = self._sequences[first], self._ends[first]
+        in_order = self._breaks[first] == self._breaks[last - 1] and self._cuts[first] == self._cuts[last]
+        expected = follower.next_record(sender)
+        if not in_order or expected is None or expected[0] != start:
+            return self._show(follower, first, last)
+        at, state = first, RECORDS
+        while at < last:
+            stop = min(self._stops[bisect_left(self._stops, at)], last)
+            header = self._hop(follower, sender, origin + ((expected[1] - start) & 0xFFFFFFFF), (at, stop))
+            row = min(bisect_right(self._ends, header, at + 1, last + 1) - 1, stop)
+            if row > at:
+                end = self._ends[row]
+                follower.skip_to(sender, start + end - origin, start + max(header, end) - origin)
+            if row < last:
+                state = self._show(follower, row, row + 1)
+            at = row + 1
+            expected = follower.next_record(sender)
+            if expected is None:
+                return self._show(follower, at, last)
+        return state
+
+    def _show(self, follower: Follower, first: int, last: int) -> int:
+        return follower.feed(self._table.data, self._table.take(np.array(self._rows[first:last], np.int64)))
+
+    def _hop(self, follower: Follower, sender: int, header: int, rows: tuple[int, int]) -> int:
+        """Step over records that say nothing, within these rows; return where the next header begins."""
+        ends, (first, last) = self._ends, rows
+        while header < ends[last]:
+            row = bisect_right(ends, header, first + 1, last + 1) - 1
+            size = follower.plain_record(sender, self._table.data, self._places[row] + header, ends[row + 1] - header)
+            if not size:
+                break
+            header += size
+        return header
+
+
 class Visit:
     """The rows of one conversation."""
 
-    __slots__ = ("_end", "_next", "_ready", "_table", "index")
+    __slots__ = ("_end", "_next", "_ready", "_strides", "_table", "index")
 
-    def __init__(self, index: int, table: Rows, ready: list[Row], rest: int, end: int) -> None:
+    def __init__(
+        self, index: int, table: Rows, ready: list[Row], rest: tuple[int, int], strides: Strides | None
+    ) -> None:
         self.index = index
         self._table = table
         self._ready = ready
-        self._next = rest
-        self._end = end
+        self._next, self._end = rest
+        self._strides = strides
+        """The rows that are not ready, made so for walking; None: this is done when it comes to that."""
 
     def lead(self, follower: Follower, state: int) -> int:
         """Show the follower all that matters to it; return what will matter next time."""
@@ -156,63 +238,12 @@ class Visit:
 
     def _walk(self, follower: Follower) -> int:
         """Show the packets in which a record begins, each side's by itself, and those that end the conversation."""
-        here = np.arange(self._next, self._end)
-        self._next = self._end
-        state = RECORDS
-        for sender in (0, 1):
-            mine = here[
-                (self._table.sender[here] == sender) & ((self._table.length[here] > 0) | self._table.flagged[here])
-            ]
-            if len(mine):
-                state = self._stride(follower, sender, mine)
-        return state
-
-    def _stride(self, follower: Follower, sender: int, mine: Indexes) -> int:
-        """Step from record to record where a side's packets are in order and whole; else show them all."""
-        table = self._table
-        ends = np.cumsum(table.length[mine])
-        start = int(table.sequence[mine[0]])
-        in_order = ((table.sequence[mine[1:]] - start) & 0xFFFFFFFF == ends[:-1]).all() and table.whole(mine)
-        expected = follower.next_record(sender)
-        if not in_order or expected is None or expected[0] != start:
-            return follower.feed(table.data, table.take(mine))
-        steps = _Steps(ends.tolist(), (table.payload_of(mine) - (ends - table.length[mine])).tolist())
-        stops = [*np.flatnonzero(table.flagged[mine]).tolist(), len(mine)]
-        at, state = 0, RECORDS
-        while at < len(mine):
-            stop = stops[bisect_left(stops, at)]
-            header = steps.hop(follower, sender, table.data, (expected[1] - start) & 0xFFFFFFFF, stop)
-            row = min(bisect_right(steps.ends, header), stop)
-            if row > at:
-                follower.skip_to(sender, start + steps.ends[row - 1], start + max(header, steps.ends[row - 1]))
-            if row < len(mine):
-                state = follower.feed(table.data, table.take(mine[row : row + 1]))
-            at = row + 1
-            expected = follower.next_record(sender)
-            if expected is None:
-                return follower.feed(table.data, table.take(mine[at:]))
-        return state
-
-
-class _Steps(NamedTuple):
-    """One side's rows as one run of bytes."""
-
-    ends: list[int]
-    """Where each row ends, counted from the first byte of the first."""
-    places: list[int]
-    """What to add to such an offset within a row to find its byte in the batch's data."""
-
-    def hop(self, follower: Follower, sender: int, data: memoryview, header: int, stop: int) -> int:
-        """Step over records that say nothing, up to the row `stop`; return where the next header begins."""
-        ends = self.ends
-        limit = ends[stop - 1] if stop else 0
-        while header < limit:
-            row = bisect_right(ends, header)
-            size = follower.plain_record(sender, data, self.places[row] + header, ends[row] - header)
-            if not size:
-                break
-            header += size
-        return header
+        begin, self._next = self._next, self._end
+        strides = self._strides
+        if strides is None:
+            rows = np.arange(begin, self._end)
+            strides = Strides(self._table, rows, np.full(len(rows), self.index))
+        return max(strides.walk(follower, self.index, sender, begin) for sender in (0, 1))
 
 
 def starts_with_hello(payload: memoryview) -> bool:
@@ -238,11 +269,15 @@ def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint
     wanted = (rows > 0) | (states == RECORDS)
     hellos = table.hellos(np.flatnonzero(row_state == WATCH))
     wanted[np.searchsorted(ends, hellos, "right")] = True
+    walked = ~matters & ((row_state == FOLLOW) | (row_state == RECORDS))
+    strides = Strides(table, np.flatnonzero(walked), np.repeat(owners, counts)[walked]) if walked.any() else None
     rest = np.where(states == WATCH, starts, starts + rows)
     first = np.cumsum(rows) - rows
-    columns = (owners, first, first + rows, rest, ends)
+    columns = (owners, states, first, first + rows, rest, ends)
     order = np.argsort(table.order[starts])
     return [
-        Visit(index, table, ready[begin:end], after, last)
-        for index, begin, end, after, last in zip(*(c[order[wanted[order]]].tolist() for c in columns), strict=True)
+        Visit(index, table, ready[begin:end], (after, last), None if was == WATCH else strides)
+        for index, was, begin, end, after, last in zip(
+            *(c[order[wanted[order]]].tolist() for c in columns), strict=True
+        )
     ]

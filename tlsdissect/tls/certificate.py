@@ -5,7 +5,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.client_hello import Extension, extension_list
 from tlsdissect.tls.codepoints import (
     CertificateChainType,
     CertificateCompressionAlgorithm,
@@ -138,7 +138,7 @@ class CertificateRequest13(Struct, frozen=True):
 
     @classmethod
     def read(cls, r: Reader) -> Self:
-        return cls(certificate_request_context=r.sized(1), extensions=r.vector_so_far(2, Extension.read))
+        return cls(certificate_request_context=r.sized(1), extensions=extension_list(r))
 
 
 class CertificateVerify(Struct, frozen=True, gc=False):

@@ -20,6 +20,12 @@ class Extension(Struct, frozen=True, gc=False):
         return cls(r.u16(), r.sized(2))
 
 
+def extension_list(r: Reader) -> tuple[Extension, ...]:
+    """Read a vector of extensions, up to the first malformed one."""
+    extensions = r.tagged(Extension)
+    return r.vector_so_far(2, Extension.read) if extensions is None else extensions
+
+
 class ClientHello(Struct, frozen=True):
     """A client's offer (RFC 8446 section 4.1.2; RFC 5246 section 7.4.1.2).
 
@@ -42,7 +48,7 @@ class ClientHello(Struct, frozen=True):
             cipher_suites=r.u16s(2),
             legacy_compression_methods=r.u8s(1),
             # May be absent before 1.3: RFC 5246 section 7.4.1.2.
-            extensions=r.vector_so_far(2, Extension.read) if r else None,
+            extensions=extension_list(r) if r else None,
         )
 
     @classmethod
@@ -52,7 +58,7 @@ class ClientHello(Struct, frozen=True):
         session_id = r.attempt(lambda: r.sized(1))
         cipher_suites = None if r.flaw else r.attempt(lambda: r.u16s(2))
         methods = None if r.flaw else r.attempt(lambda: r.u8s(1))
-        extensions = r.vector_so_far(2, Extension.read) if r and not r.flaw else None
+        extensions = extension_list(r) if r and not r.flaw else None
         return cls(version, random, session_id, cipher_suites, methods, extensions)
 
 
@@ -77,7 +83,7 @@ class DtlsClientHello(Struct, frozen=True):
             cipher_suites=r.u16s(2),
             legacy_compression_methods=r.u8s(1),
             # May be absent before 1.3: RFC 5246 section 7.4.1.2.
-            extensions=r.vector_so_far(2, Extension.read) if r else None,
+            extensions=extension_list(r) if r else None,
         )
 
 

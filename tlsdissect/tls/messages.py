@@ -5,7 +5,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.client_hello import Extension, extension_list
 from tlsdissect.tls.codepoints import HeartbeatMessageType, KeyUpdateRequest, SupplementalDataFormat
 from tlsdissect.tls.wire import Reader
 
@@ -45,7 +45,7 @@ class NewSessionTicket13(Struct, frozen=True):
             ticket_age_add=r.u32(),
             ticket_nonce=r.sized(1),
             ticket=r.sized(2),
-            extensions=r.vector_so_far(2, Extension.read),
+            extensions=extension_list(r),
         )
 
 

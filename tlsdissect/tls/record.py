@@ -197,6 +197,8 @@ class MessageJoiner:
         """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
         if not self._buffer:
             self._start = start
+            if len(fragment) == 4 + int.from_bytes(fragment[1:4], "big") <= MAX_MESSAGE:
+                return [Message(fragment[0], fragment[4:], start)]
             return self._split(fragment, start)
         self._buffer += fragment
         if len(self._buffer) < self._need:

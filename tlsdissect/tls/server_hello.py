@@ -5,7 +5,7 @@ from typing import Final, Self
 
 from msgspec import Struct
 
-from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.client_hello import Extension, extension_list
 from tlsdissect.tls.codepoints import (
     CipherSuite,
     CompressionMethod,
@@ -42,7 +42,7 @@ class ServerHello(Struct, frozen=True):
             cipher_suite=r.u16(),
             legacy_compression_method=None if short else r.u8(),
             # May be absent before 1.3: RFC 5246 section 7.4.1.3.
-            extensions=r.vector_so_far(2, Extension.read) if r else None,
+            extensions=extension_list(r) if r else None,
         )
 
     @property
@@ -64,7 +64,7 @@ class HelloRetryRequest(Struct, frozen=True):
             server_version=(server_version := r.u16()),
             # Since draft 19.
             cipher_suite=r.u16() if server_version >= 0x7F13 else None,
-            extensions=r.vector_so_far(2, Extension.read),
+            extensions=extension_list(r),
         )
 
 
@@ -86,7 +86,7 @@ class EncryptedExtensions(Struct, frozen=True):
 
     @classmethod
     def read(cls, r: Reader) -> Self:
-        return cls(extensions=r.vector_so_far(2, Extension.read))
+        return cls(extensions=extension_list(r))
 
 
 class Ssl2ServerHello(Struct, frozen=True):

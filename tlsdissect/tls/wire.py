@@ -33,6 +33,9 @@ def _u16s(count: int) -> struct.Struct:
     return struct.Struct(f">{count}H")
 
 
+_TAG = struct.Struct(">HH")
+
+
 class Reader:
     """A cursor over one bounded run of bytes; no read can leave its bounds.
 
@@ -170,6 +173,26 @@ class Reader:
         items = block.items_so_far(item)
         self.flaw = flaw or block.flaw
         return items
+
+    def tagged(self, item: Callable[[int, bytes], T]) -> tuple[T, ...] | None:
+        """Read a vector of items, each a uint16 and a vector of bytes, in one go; None: it is not read, or malformed.
+
+        Its length and theirs take two bytes.
+        """
+        data, at = self._data, self._next + 2
+        end = at + int.from_bytes(data[self._next : at], "big")
+        if at > self._end or end > self._end:
+            return None
+        items = []
+        while at < end - 3:
+            number, size = _TAG.unpack_from(data, at)
+            body = at + 4
+            at = body + size
+            items.append(item(number, data[body:at]))
+        if at != end:
+            return None
+        self._next = end
+        return tuple(items)
 
     def attempt(self, read: Callable[[], T]) -> T | None:
         """Read, and where that fails note the `flaw` and step to the end: nothing behind it can be placed."""

@@ -68,7 +68,7 @@ class HelloRetryRequest(Struct, frozen=True, gc=False):
     cookie_bytes: int | None
 
 
-class Extension(Struct, frozen=True, kw_only=True):
+class Extension(Struct, frozen=True, kw_only=True, gc=False):
     """One extension of a hello, in the order of the wire (RFC 8446 section 4.2).
 
     The decoded fields of a known extension stand beside these three, in a subclass of its own.
@@ -79,7 +79,7 @@ class Extension(Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class ClientHello(Struct, frozen=True):
+class ClientHello(Struct, frozen=True, gc=False):
     """The first ClientHello (RFC 8446 section 4.1.2; RFC 5246 section 7.4.1.2)."""
 
     frame: int
@@ -100,7 +100,7 @@ class ClientHello(Struct, frozen=True):
     ec_point_formats: tuple[str, ...] | None = None
 
 
-class ServerHello(Struct, frozen=True):
+class ServerHello(Struct, frozen=True, gc=False):
     """The final ServerHello (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""
 
     frame: int
@@ -113,7 +113,7 @@ class ServerHello(Struct, frozen=True):
     extensions: tuple[Extension, ...]
 
 
-class Certificate(Struct, frozen=True):
+class Certificate(Struct, frozen=True, gc=False):
     """One X.509 certificate as shown (RFC 5280). Fields are read one by one: one that cannot be read is None."""
 
     sha256: str
@@ -139,7 +139,7 @@ class Certificate(Struct, frozen=True):
     acme_identifier: str | None = None
 
 
-class CertificateRequest(Struct, frozen=True):
+class CertificateRequest(Struct, frozen=True, gc=False):
     """What the server asks of a client's certificate (RFC 5246 section 7.4.4)."""
 
     types: tuple[str, ...]
@@ -147,7 +147,7 @@ class CertificateRequest(Struct, frozen=True):
     authorities: tuple[str, ...]
 
 
-class OcspStaple(Struct, frozen=True):
+class OcspStaple(Struct, frozen=True, gc=False):
     """The OCSP response of a CertificateStatus (RFC 6960 section 4.2; RFC 6066 section 8)."""
 
     response_status: str | None = None
@@ -185,7 +185,7 @@ class Message(Struct, frozen=True, gc=False):
     ms: float | None
 
 
-class Hidden(Struct, frozen=True):
+class Hidden(Struct, frozen=True, gc=False):
     """What TLS 1.3 encrypts, told with keys."""
 
     certificates: tuple[Certificate, ...] | None = None
@@ -195,7 +195,7 @@ class Hidden(Struct, frozen=True):
     alpn: str | None = None
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, gc=False):
     """A verdict, with its evidence."""
 
     code: str
@@ -216,7 +216,7 @@ class Problem(Struct, frozen=True, gc=False):
     sender: Side | None = field(name="from", default=None)
 
 
-class Connection(Struct, frozen=True, kw_only=True):
+class Connection(Struct, frozen=True, kw_only=True, gc=False):
     """Everything that was seen of one TLS connection."""
 
     source: str

@@ -87,12 +87,12 @@ class Conversations:
             tracker = self._trackers.pop(index, None)
             if tracker is None:
                 continue
-            closed = tracker.closing_frame
-            touched = [d for d in damage if d.frame > totals.first_frame and (closed is None or closed >= d.frame)]
+            touched = _touched(tracker, totals.first_frame, damage) if damage else ()
             told = connection(self._source, totals, tracker, touched, raw=self._raw)
             tracker.release()
             if told is not None:
-                self._told.put(index, tracker.kept(told) if isinstance(tracker, KeepingTracker) else told)
+                told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
+                self._told.put(index, told, tracker.script.kept_bytes)
 
     def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
         """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""
@@ -102,3 +102,9 @@ class Conversations:
         found = tracker.script.client is not None
         self._flows.columns.state[index] = CLOSED if found else WATCH
         self._conclude([index], damage)
+
+
+def _touched(tracker: Tracker, first_frame: int, damage: Sequence[Damage]) -> list[Damage]:
+    """The damage that lies within a conversation."""
+    closed = tracker.closing_frame
+    return [hurt for hurt in damage if hurt.frame > first_frame and (closed is None or closed >= hurt.frame)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -123,6 +124,11 @@ def oid(identifier: Value) -> str:
     body = identifier.expect(OBJECT_IDENTIFIER).body
     if not body or body[-1] & 0x80 or len(body) > _MAX_OID:
         raise WireError("an object identifier that has no end", identifier.start)
+    return _dotted(body)
+
+
+@lru_cache(maxsize=1024)
+def _dotted(body: bytes) -> str:
     arcs = [0]
     for byte in body:
         arcs[-1] = arcs[-1] << 7 | byte & 0x7F

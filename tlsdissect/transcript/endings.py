@@ -134,7 +134,7 @@ def _fatal(scene: Scene) -> Item | None:
 
 def alerts(scene: Scene) -> tuple[Alert, ...]:
     """Every alert record, with its level and description where it is in the clear."""
-    return tuple(
+    return tuple([
         Alert(
             sender=scene.side(item.sender),
             level=None if item.encrypted else Registry.ALERT_LEVELS.names[item.body[0]],
@@ -143,36 +143,36 @@ def alerts(scene: Scene) -> tuple[Alert, ...]:
         )
         for item in scene.script.items
         if item.content_type == ALERT
-    )
+    ])  # fmt: skip
 
 
 def closure(scene: Scene) -> Closure:
     """How each side ended: by an alert that says so, by the shape of one, or by TCP alone."""
-    return Closure(*(_closed(scene, side) for side in (0, 1)))
+    return Closure(_closed(scene, 0), _closed(scene, 1))
 
 
 def _closed(scene: Scene, side: int) -> str | None:
-    half = scene.halves[side]
-    said = [item for item in scene.items[side] if item.content_type == ALERT]
-    if any(not item.encrypted and item.body[1] == _CLOSE_NOTIFY for item in said):
+    half, said = scene.halves[side], scene.alerts[side]
+    if said and any(not item.encrypted and item.body[1] == _CLOSE_NOTIFY for item in said):
         return "close_notify"
     if _ends_in_alert(scene, half, said):
         return "inferred_alert"
-    if half.fin is not None and (half.rst is None or half.fin.frame < half.rst.frame):
-        return "fin"
-    return "rst" if half.rst is not None else None
+    if half.ended is None:
+        return None
+    return "rst" if half.ended is half.rst else "fin"
 
 
 def _ends_in_alert(scene: Scene, half: Half, said: list[Item]) -> bool:
     """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
-    signal = min((s for s in (half.fin, half.rst) if s is not None), default=None, key=_frame)
-    last = half.last
-    other = scene.halves[half is scene.halves[0]]
-    if signal is None and other.fin is None and other.rst is None:
+    if scene.script.tls13:
+        last, shape = half.last, scene.shape
+        if last is None or shape is None or last.content_type != APPLICATION_DATA or last.length != shape.sizes.alert:
+            return False
+        end = last.start + HEADER_SIZE + last.length
+    elif said and said[-1].encrypted:
+        end = said[-1].end
+    else:
         return False
-    end = half.assembler.position if signal is None else half.assembler.offset(signal.end)
-    if not scene.script.tls13:
-        return bool(said) and said[-1].encrypted and said[-1].end == end
-    if last is None or scene.shape is None or last.content_type != APPLICATION_DATA:
-        return False
-    return last.start + HEADER_SIZE + last.length == end and last.length == scene.shape.sizes.alert
+    if half.ended is not None:
+        return end == half.assembler.offset(half.ended.end)
+    return end == half.assembler.position and scene.halves[half is scene.halves[0]].ended is not None

@@ -97,8 +97,11 @@ class Half:
         """Take a segment's payload and return the records that it completes."""
         assembler = self.assembler
         self.payload += size
-        if self.mode == TLS and len(data) == size and self._framing is None and assembler.advance(sequence, size):
-            return self._next(data, assembler.position - size, frame, time)
+        if len(data) == size and assembler.advance(sequence, size):
+            offset = assembler.position - size
+            if self.mode == TLS and self._framing is None:
+                return self._next(data, offset, frame, time)
+            return self._arrive(Arrival(offset, data, size, frame, time))
         if not assembler.started:
             assembler.start(self._first(sequence))
         pieces: list[Piece] = []
@@ -124,6 +127,12 @@ class Half:
     def carrier(self) -> str | None:
         """The protocol in whose packets TLS is carried: where a record stands is then not where its bytes are."""
         return None if self._framing is None else self._framing.name
+
+    @property
+    def ended(self) -> Signal | None:
+        """The first FIN or RST; one that is both is taken as RST."""
+        fin, rst = self.fin, self.rst
+        return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
 
     def has_passed(self, sequence: int) -> bool:
         """Whether bytes at this sequence number were delivered before."""
@@ -181,7 +190,7 @@ class Half:
             if self.mode == PLAIN:
                 del self.arrivals[:-_HELLO_SIZE]
             self.arrivals.append(Place(offset, arrival.size))
-            records = self._begin(arrival)
+            records = self._open(arrival) if self.mode == OPENING else self._seek(arrival)
             pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
         if cut:
@@ -208,27 +217,22 @@ class Half:
         offset, self._inside = self._inside, self._inside + len(data)
         return Arrival(offset, data, len(data), arrival.frame, arrival.time)
 
-    def _begin(self, arrival: Arrival) -> list[Record]:
-        """Take bytes of a stream that is not TLS so far; return the records with which it becomes so."""
-        if self.mode == OPENING:
-            self._opening += arrival.data
-            return self._open(arrival.offset + len(arrival.data))
-        return self._seek(arrival)
-
-    def _open(self, position: int) -> list[Record]:
+    def _open(self, arrival: Arrival) -> list[Record]:
         """Judge the first bytes; return the records among them."""
-        data = bytes(self._opening)
+        start, data = arrival.offset - len(self._opening), bytes(self._opening) + arrival.data
         verdict = judge(data)
-        start = position - len(data)
-        if verdict == Opening.UNDECIDED:
+        if verdict is Opening.RECORDS:
+            self._opening.clear()
+            self.mode = TLS
+            self.reader.start(start)
+            return self.reader.feed(data)
+        self._opening += arrival.data
+        if verdict is Opening.UNDECIDED:
             return []
-        if verdict == Opening.OTHER:
+        if verdict is Opening.OTHER:
             return self._other(start, data)
         self._opening.clear()
         self.mode = TLS
-        if verdict == Opening.RECORDS:
-            self.reader.start(start)
-            return self.reader.feed(data)
         size = int.from_bytes(data[:2], "big") & 0x7FFF
         self.reader.start(start + 2 + size)
         return [Record(SSL2, 2, size, start, data[2 : 2 + size]), *self.reader.feed(data[2 + size :])]

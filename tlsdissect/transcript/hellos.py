@@ -33,7 +33,8 @@ class Told(NamedTuple):
 
     def get(self, number: int, field: str) -> Any:
         """A field of an extension's body; None where the extension is absent or malformed."""
-        return getattr(self.bodies.get(number), field, None)
+        body = self.bodies.get(number)
+        return None if body is None else getattr(body, field, None)
 
 
 _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = Teller(FROM_CLIENT), Teller(FROM_SERVER), Teller(FROM_RETRY)

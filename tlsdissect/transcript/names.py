@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript import der
 
@@ -40,6 +42,8 @@ _ATTRIBUTES = {
     "2.5.4.97": "organizationIdentifier",
 }
 
+_MAX_KEPT = 1024
+"""Bytes of a name that is kept."""
 _SPECIAL = frozenset('"+,;<>\\')
 
 
@@ -52,7 +56,20 @@ def name(encoding: bytes) -> str:
 
 
 def read_name(distinguished: der.Value) -> str:
-    """Write a Name (RFC 5280 section 4.1.2.4), the most specific part first as RFC 4514 section 2.1 has it."""
+    """Write a Name (RFC 5280 section 4.1.2.4), the most specific part first as RFC 4514 section 2.1 has it.
+
+    An issuer's name stands in each certificate that it signed.
+    """
+    encoding = distinguished.encoding
+    return _kept(encoding) if len(encoding) <= _MAX_KEPT else _written(distinguished)
+
+
+@lru_cache(maxsize=2048)
+def _kept(encoding: bytes) -> str:
+    return _written(der.first(encoding))
+
+
+def _written(distinguished: der.Value) -> str:
     parts = [_relative(part) for part in distinguished.expect(der.SEQUENCE).items()]
     return ",".join(reversed(parts))
 

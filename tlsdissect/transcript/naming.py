@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, defstruct
 
@@ -21,6 +23,9 @@ _TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name
 """Fields whose bytes are text to those who send them."""
 
 
+_PLAIN = re.compile(rb"[ -\[\]-~]*")
+"""Printable ASCII but for the backslash."""
+
 _TAKEN = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
 """Names that every extension's facts have already, and what a body's field of that name is called there."""
 
@@ -35,7 +40,7 @@ class Decoded(Struct, frozen=True):
 
 def text(data: bytes) -> str:
     r"""Bytes as printable ASCII; every other byte, and the backslash, is written `\xNN`."""
-    if data.isalnum():
+    if _PLAIN.fullmatch(data):
         return data.decode("ascii")
     return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
 
@@ -50,7 +55,7 @@ class Teller:
     def tell(self, sent: WireExtension) -> Decoded:
         """Tell an extension."""
         number, data = sent.extension_type, sent.extension_data
-        if len(data) > CACHED_BODY_SIZE or number in NEVER_REPEATED:
+        if len(data) > CACHED_BODY_SIZE or (data and number in NEVER_REPEATED):
             return self._tell(number, data)
         return self._again(number, data)
 
@@ -72,7 +77,7 @@ def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Ca
     """The class of facts for a body; and of each field the name there, the name here, and how it is told."""
     fields = tuple((_TAKEN.get(name, name), name, tell) for name, tell in _tellers(kind))
     shown = [(name, Any) for name, _, _ in fields]
-    told = defstruct(kind.__name__, shown, bases=(Extension,), module=__name__, frozen=True, kw_only=True)
+    told = defstruct(kind.__name__, shown, bases=(Extension,), module=__name__, frozen=True, kw_only=True, gc=False)
     # Pickle finds a class by its name in its module.
     globals()[kind.__name__] = told
     return cast("type[Extension]", told), fields
@@ -81,26 +86,31 @@ def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Ca
 @cache
 def _tellers(kind: type[Struct]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(kind, include_extras=True)
-    return tuple((name, _teller(name, _registry(hints[name]))) for name in kind.__struct_fields__)
+    return tuple((name, _teller(name, hints[name])) for name in kind.__struct_fields__)
 
 
-def _registry(hint: object) -> Registry | None:
-    """The registry in `Annotated[int, registry]`, in a tuple or a union of it."""
-    if isinstance(hint, Registry):
-        return hint
-    return next((found for part in get_args(hint) if (found := _registry(part))), None)
+def _teller(name: str, hint: Any) -> Callable[[Any], Any]:
+    """How a field of this name and type is told."""
+    if hint is bytes:
+        return text if name in _TEXTS else bytes.hex
+    if get_origin(hint) is Annotated:
+        return cast("Registry", get_args(hint)[1]).names.__getitem__
+    if get_origin(hint) is tuple:
+        inner = _teller(name, get_args(hint)[0])
+        return lambda value: tuple([inner(item) for item in value])
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return _struct_teller(hint)
+    if get_origin(hint) is UnionType:
+        ways = {way: _teller(name, way) for way in get_args(hint)}
+        return lambda value: ways[type(value)](value)
+    return _itself
 
 
-def _teller(name: str, registry: Registry | None) -> Callable[[Any], Any]:
-    def tell(value: Any) -> Any:
-        if isinstance(value, int):
-            return registry.names[value] if registry else value
-        if isinstance(value, bytes):
-            return text(value) if name in _TEXTS else value.hex()
-        if isinstance(value, tuple):
-            return tuple(tell(item) for item in value)
-        if isinstance(value, Struct):
-            return {field: inner(getattr(value, field)) for field, inner in _tellers(type(value))}
-        return value
+def _struct_teller(kind: type[Struct]) -> Callable[[Any], dict[str, Any]]:
+    fields = _tellers(kind)
+    return lambda value: {name: tell(getattr(value, name)) for name, tell in fields}
 
-    return tell
+
+def _itself(value: Any) -> Any:
+    """A number that no registry names, or nothing."""
+    return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.tls.codepoints import HandshakeType
-from tlsdissect.tls.record import CHANGE_CIPHER_SPEC, HANDSHAKE
+from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.transcript.hellos import Told, client_extensions, server_extensions
 from tlsdissect.transcript.shapes import Shape, shape
@@ -35,6 +35,8 @@ class Scene(Struct, frozen=True, gc=False):
     """The client's, the server's."""
     items: tuple[list[Item], list[Item]]
     """What the client said, what the server said."""
+    alerts: tuple[list[Item], list[Item]]
+    """The client's alerts, the server's."""
     said: tuple[dict[int, Item], dict[int, Item]]
     """The client's and the server's first handshake message of each type in the clear."""
     changes: list[Item | None]
@@ -55,6 +57,7 @@ class Scene(Struct, frozen=True, gc=False):
         script = tracker.script
         halves = tracker.halves[client], tracker.halves[1 - client]
         items: tuple[list[Item], list[Item]] = ([], [])
+        alerts: tuple[list[Item], list[Item]] = ([], [])
         said: tuple[dict[int, Item], dict[int, Item]] = ({}, {})
         changes: list[Item | None] = [None, None]
         sealed: list[Item | None] = [None, None]
@@ -67,9 +70,13 @@ class Scene(Struct, frozen=True, gc=False):
                 changes[side] = changes[side] or item
             elif item.content_type == HANDSHAKE:
                 sealed[side] = sealed[side] or item
+            elif item.content_type == ALERT:
+                alerts[side].append(item)
         asked = client_extensions(script.offer, halves[0]) if script.offer else NOTHING
         answered = server_extensions(script.answer, halves[1]) if script.answer else NOTHING
-        return cls(script, client, halves, items, said, changes, sealed, asked, answered, shape(script), tracker)
+        return cls(
+            script, client, halves, items, alerts, said, changes, sealed, asked, answered, shape(script), tracker
+        )
 
     def side(self, sender: int) -> Side:
         """The name of a side."""

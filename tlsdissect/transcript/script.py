@@ -112,14 +112,14 @@ class Script:
         self._keep(Item(sender, kind, None, size, body, frame, time, start, start + HEADER_SIZE + size, encrypted))
 
     def _keep(self, item: Item) -> None:
-        size = len(item.body)
-        full = self.kept_bytes + size > self._budget.limits.message_bytes or (size and self._budget.spent)
-        if full or len(self.items) >= MAX_ITEMS:
+        items, size, budget = self.items, len(item.body), self._budget
+        full = self.kept_bytes + size > budget.limits.message_bytes or (size and budget.spent)
+        if full or len(items) >= MAX_ITEMS:
             self.limited.add(item.sender)
             return
-        self.items.append(item)
+        items.append(item)
         self.kept_bytes += size
-        self._budget.used += size
+        budget.used += size
 
     def _application_data(
         self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None

@@ -48,15 +48,13 @@ def shape(script: Script) -> Shape | None:
     if answer is None or not script.tls13 or not isinstance(answer.hello, ServerHello):
         return None
     lengths = sizes(answer.hello.cipher_suite)
-    items = script.items
-    first = next(n for n, item in enumerate(items) if item is answer.item)
-    protected = [item for item in items[first:] if item.content_type == APPLICATION_DATA]
+    protected = [item for item in _since(answer.item, script.items) if item.content_type == APPLICATION_DATA]
     server = answer.item.sender
     # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
     early = script.offer is not None and script.retry is None and offers_early_data(script.offer.hello)
-    ended = next((n for n, i in enumerate(protected) if early and _is(i, 1 - server, lengths.end_of_early_data)), None)
+    ended = _find(protected, 0, 1 - server, lengths.end_of_early_data) if early else None
     start = 0 if ended is None else ended + 1
-    end = next((n for n in range(start, len(protected)) if _is(protected[n], 1 - server, lengths.finished)), None)
+    end = _find(protected, start, 1 - server, lengths.finished)
     exact = end is not None
     end = _before_reply(protected, server, start) if end is None else end
     if end is None:
@@ -68,12 +66,12 @@ def shape(script: Script) -> Shape | None:
     after = protected[end + 1 :]
     return Shape(
         sizes=lengths,
-        flight=tuple(item for item in protected[begin : end + 1] if item.sender != server),
+        flight=tuple([item for item in protected[begin : end + 1] if item.sender != server]),
         exact=exact,
         ended_early_data=ended is not None,
         before=_last(protected[:begin], server),
         reply=next((item for item in after if item.sender == server), None),
-        after=tuple(item for item in after if item.sender != server),
+        after=tuple([item for item in after if item.sender != server]),
     )
 
 
@@ -87,8 +85,20 @@ def is_decided(script: Script) -> bool:
     return seen is not None and seen.exact and seen.reply is not None
 
 
-def _is(item: Item, sender: int, size: int) -> bool:
-    return item.sender == sender and item.size == size
+def _since(hello: Item, items: list[Item]) -> list[Item]:
+    """The items from the ServerHello on; it is none of them where bytes of it are missing, or too much was said."""
+    try:
+        return items[items.index(hello) :]
+    except ValueError:
+        return [item for item in items if item.frame >= hello.frame]
+
+
+def _find(items: Sequence[Item], start: int, sender: int, size: int) -> int | None:
+    """Index of the first of a side's records of a length, from `start` on."""
+    for n in range(start, len(items)):
+        if items[n].size == size and items[n].sender == sender:
+            return n
+    return None
 
 
 def _last(items: Sequence[Item], sender: int) -> Item | None:

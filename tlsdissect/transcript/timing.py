@@ -109,25 +109,25 @@ def handshake_bytes(scene: Scene, *, complete: bool) -> HandshakeBytes:
         ends = scene.finished(0), scene.finished(1)
     else:
         ends = (scene.shape.flight[-1], scene.shape.before) if scene.shape else (None, None)
-    return HandshakeBytes(*(_bytes(scene, side, ends[side]) for side in (0, 1)))
+    return HandshakeBytes(_bytes(scene, 0, ends[0]), _bytes(scene, 1, ends[1]))
 
 
 def _bytes(scene: Scene, side: int, last: Item | None) -> int | None:
     if last is None or not scene.halves[side].is_whole(last.end):
         return None
-    flight = scene.shape.flight if scene.shape else ()
-    counted = (
-        item
-        for item in scene.items[side]
-        if item.end <= last.end and (item.content_type != APPLICATION_DATA or side == 1 or item in flight)
-    )
-    return _covered(counted)
+    items = [item for item in scene.items[side] if item.end <= last.end]
+    if side == 0:
+        flight = scene.shape.flight if scene.shape else ()
+        items = [item for item in items if item.content_type != APPLICATION_DATA or item in flight]
+    return _covered(items)
 
 
 def _covered(items: Iterable[Item]) -> int:
     """Bytes of the records in which these messages lie, each once."""
     total, reached = 0, -1
     for item in items:
-        total += max(0, item.end - max(item.start, reached))
-        reached = max(reached, item.end)
+        start, end = item.start, item.end
+        if end > reached:
+            total += end - max(start, reached)
+            reached = end
     return total

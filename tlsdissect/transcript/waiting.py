@@ -1,4 +1,4 @@
-"""Facts that wait until nothing about them can change: the first as they are, more of them packed, most on disk."""
+"""Facts that wait until nothing about them can change: some as they are, more of them packed, most on disk."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
 
-UNPACKED = 2048
-"""Connections that wait as they are."""
+PLAIN_BYTES = 128 << 20
+"""Bytes, by estimate, of connections that wait as they are: packing one costs as much as all that is told of it."""
+OVERHEAD = 6144
+"""Bytes that a connection takes, by estimate, besides those of the messages it tells of."""
 PACKED_BYTES = 64 << 20
 """Bytes of packed connections that wait in memory; more wait in a temporary file without a name."""
 
@@ -25,38 +27,42 @@ class _Spilled(NamedTuple):
 class Waiting:
     """Connections by number, in bounded memory."""
 
-    def __init__(self, unpacked: int = UNPACKED, packed_bytes: int = PACKED_BYTES) -> None:
-        self._unpacked = unpacked
+    def __init__(self, plain_bytes: int = PLAIN_BYTES, packed_bytes: int = PACKED_BYTES) -> None:
+        self._plain_bytes = plain_bytes
         self._packed_bytes = packed_bytes
-        self._plain: dict[int, Connection] = {}
+        self._plain: dict[int, tuple[Connection, int]] = {}
+        self._plain_size = 0
         self._packed: dict[int, bytes] = {}
         self._spilled: dict[int, _Spilled] = {}
-        self._size = 0
+        self._packed_size = 0
         self._file: BinaryIO | None = None
 
     def __contains__(self, index: int) -> bool:
         return index in self._plain or index in self._packed or index in self._spilled
 
-    def put(self, index: int, told: Connection) -> None:
-        """Let a connection wait."""
-        if len(self._plain) < self._unpacked:
-            self._plain[index] = told
+    def put(self, index: int, told: Connection, message_bytes: int) -> None:
+        """Let a connection wait that was told from so many bytes of messages."""
+        size = message_bytes + OVERHEAD
+        if self._plain_size + size <= self._plain_bytes:
+            self._plain[index] = told, size
+            self._plain_size += size
             return
         data = pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
-        if self._size + len(data) <= self._packed_bytes:
+        if self._packed_size + len(data) <= self._packed_bytes:
             self._packed[index] = data
-            self._size += len(data)
+            self._packed_size += len(data)
         else:
             self._spilled[index] = self._spill(data)
 
     def pop(self, index: int) -> Connection:
         """Take a connection that waits; KeyError if it does not."""
-        told = self._plain.pop(index, None)
-        if told is not None:
+        if index in self._plain:
+            told, size = self._plain.pop(index)
+            self._plain_size -= size
             return told
         data = self._packed.pop(index, None)
         if data is not None:
-            self._size -= len(data)
+            self._packed_size -= len(data)
         else:
             data = self._unspill(self._spilled.pop(index))
         restored: Connection = pickle.loads(data)  # noqa: S301  # written by this process, in a file without a name
