@@ -23,7 +23,7 @@ _TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name
 """Fields whose bytes are text to those who send them."""
 
 
-_PLAIN = re.compile(rb"[ -\[\]-~]*")
+_PLAIN = re.compile(rb"[!-\[\]-~]*")
 """Printable ASCII but for the backslash."""
 
 _TAKEN = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
