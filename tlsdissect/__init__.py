@@ -22,11 +22,23 @@ if TYPE_CHECKING:
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.cells import load_csv
+    from tlsdissect.views.ladder.drawing import ladder
     from tlsdissect.views.tree.build import tree
 
     __version__: str
 
-__all__ = ["CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__", "load_csv", "read", "tree"]
+__all__ = [
+    "CaptureError",
+    "Connection",
+    "Limits",
+    "Reading",
+    "Summary",
+    "__version__",
+    "ladder",
+    "load_csv",
+    "read",
+    "tree",
+]
 
 _HOMES = {
     "CaptureError": "tlsdissect.capture",
@@ -34,6 +46,7 @@ _HOMES = {
     "Limits": "tlsdissect.streams.limits",
     "Reading": "tlsdissect.pipeline",
     "Summary": "tlsdissect.pipeline",
+    "ladder": "tlsdissect.views.ladder.drawing",
     "load_csv": "tlsdissect.views.cells",
     "tree": "tlsdissect.views.tree.build",
 }

@@ -6,6 +6,8 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import click
+
 from tlsdissect.cli import endings
 from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
@@ -36,7 +38,8 @@ class Run:
     def to(self, place: AbstractContextManager[Sink]) -> int:
         """Print the connections; return the exit status, and leave what else there is to say to `account`.
 
-        Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written.
+        Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written, and
+        ClickException where what was read cannot be put as it was asked for.
         """
         interrupts = Interrupts(self._rows.stop, self._rows.waits)
         try:
@@ -44,7 +47,7 @@ class Run:
                 self._print(sink, interrupts, bar)
         except (Stopped, StopReading):
             return interrupts.status
-        except (BrokenPipeError, endings.NotWrittenError):
+        except (BrokenPipeError, endings.NotWrittenError, click.ClickException):
             raise
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._confess(error)

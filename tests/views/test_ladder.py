@@ -1,0 +1,215 @@
+"""Ladders: every message on an arrow, in the order of time, within the width, and harmless."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+from made import made
+from mangle import cut, duplicated, in_ethernet, pcap, segments
+from recorded import ROOT, SAMPLES, SHARED
+
+import tlsdissect
+from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.ladder.plot import figure, picture
+from tlsdissect.views.ladder.text import Text
+from tlsdissect.views.printable import columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.ladder.model import Ladder
+
+OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
+each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+
+
+def kept(path: Path) -> list[Connection]:
+    return list(tlsdissect.read(path, keep=True))
+
+
+def ladders(path: Path) -> list[Ladder]:
+    return [drawn(connection) for connection in kept(path)]
+
+
+def one(name: str, number: int = 0) -> Connection:
+    return kept(ROOT / f"samples/{name}.pcap")[number]
+
+
+def shown(connection: Connection, width: int | None = None, **options: object) -> list[str]:
+    return Text(width, **options).row(connection).decode().splitlines()
+
+
+@each_sample
+def test_every_message_is_on_an_arrow(sample: Path) -> None:
+    for connection in kept(sample):
+        arrows = [arrow for arrow in drawn(connection).arrows if arrow.kind in ("clear", "encrypted")]
+        told = " ".join(label for arrow in arrows for label in arrow.labels)
+        for message in connection.messages:
+            if message.type not in ("encrypted", "alert"):
+                assert f"{message.type} {message.bytes}" in told
+        frames = {arrow.frames[-1] for arrow in arrows}
+        assert {message.frame for message in connection.messages} >= frames
+        assert {arrow.sender for arrow in arrows} == {message.sender for message in connection.messages}
+
+
+@each_sample
+def test_arrows_are_in_the_order_of_time(sample: Path) -> None:
+    for whole in ladders(sample):
+        times = [arrow.ms for arrow in whole.arrows]
+        assert times == sorted(times)
+        assert [arrow.labels for arrow in whole.arrows[:3] if arrow.kind == "tcp"] == [
+            ("SYN",),
+            ("SYN, ACK",),
+            ("ACK",),
+        ]
+        for arrow in whole.arrows:
+            assert arrow.round_trips == pytest.approx(arrow.ms / whole.rtt_ms)
+
+
+@each_sample
+def test_flights_have_the_bytes_of_the_handshake(sample: Path) -> None:
+    """Up to the end of the handshake, arrows hold what `handshake_bytes` counts, early data left out."""
+    for connection in kept(sample):
+        if not connection.complete or connection.early_data != "none" or connection.renegotiations:
+            continue
+        for side in ("client", "server"):
+            counted = getattr(connection.handshake_bytes, side)
+            alerts = {alert.frame for alert in connection.alerts}
+            flights = [a for a in drawn(connection).arrows if a.sender == side and a.kind in ("clear", "encrypted")]
+            assert sum(a.bytes for a in flights if a.frames[-1] not in alerts) == counted
+
+
+@each_sample
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_lines_fit_the_terminal(sample: Path, width: int) -> None:
+    for connection in kept(sample):
+        assert max(columns(line) for line in shown(connection, width)) <= width
+        beside = Text(width).beside(connection, connection).decode().splitlines()
+        assert max(columns(line) for line in beside) <= width
+
+
+def test_a_ladder_in_full() -> None:
+    assert shown(one("tls12-unknown-ca"), 80)[1:] == [
+        "alert, TCP's took 0.035 ms",
+        "    ms    RT  [::1]:39982                              [::1]:8443  bytes  frames",
+        "-0.196  -5.6  │ SYN ───────────────────────────────────────────▶│         1",
+        "-0.177  -5.1  │◀────────────────────────────────────── SYN, ACK │         2",
+        "-0.161  -4.6  │ ACK ───────────────────────────────────────────▶│         3",
+        " 0.000   0.0  │ client_hello 145 ──────────────────────────────▶│    154  4",
+        "              │              server_hello 61, certificate 2088, │",
+        "              │    server_key_exchange 296, server_hello_done 0 │",
+        " 1.311  37.5  │◀─────────────────────────────────────────────── │   2481  6",
+        " 2.517  71.9  │ alert unknown_ca ──────────────────────────────▶│      7  8",
+        " 2.598  74.2  │ FIN ───────────────────────────────────────────▶│         9",
+        " 2.683  76.7  │◀─────────────────────────────────────────── FIN │         10",
+    ]
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    lines = Text(80, encoding="ascii").row(one("tls13-full")).decode("ascii")
+    assert "| SYN -" in lines
+    assert "~" in lines or "=" in lines
+    assert "?" not in lines.replace("?id", "")
+
+
+def test_encrypted_flights_and_application_data_are_drawn_as_such() -> None:
+    kinds = {arrow.labels: arrow.kind for arrow in drawn(one("tls13-hello-retry")).arrows}
+    assert kinds["encrypted 53",] == "encrypted"
+    assert kinds["application data, or tickets",] == "data"
+    assert kinds["hello_retry_request 84", "change_cipher_spec 1"] == "clear"
+
+
+def test_two_connections_share_an_axis_of_time() -> None:
+    lines = Text(120).beside(one("tls12-full"), one("tls13-full")).decode().splitlines()
+    times = [float(line[:6]) for line in lines[5:] if line[:6].strip()]
+    assert times == sorted(times)
+    assert sum("client_hello" in line for line in lines) == 2
+    assert [line[:6] for line in lines if "client_hello" in line] == [" 0.000", " 0.000"]
+
+
+def test_what_was_sent_again_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "again.pcap"
+    sent = duplicated(segments(ROOT / "samples/tls12-full.pcap"))
+    path.write_bytes(pcap([(at, frame) for at, segment in enumerate(sent) for frame in in_ethernet(segment)], 1))
+    [whole] = ladders(path)
+    again = [arrow for arrow in whole.arrows if arrow.kind == "again"]
+    assert again
+    assert all("sent again" in arrow.labels[0] for arrow in again)
+    assert [a.labels for a in whole.arrows if a.kind == "clear"] == [
+        a.labels for a in drawn(one("tls12-full")).arrows if a.kind == "clear"
+    ]
+
+
+def test_a_flight_over_many_segments_names_its_first_frame(tmp_path: Path) -> None:
+    path = tmp_path / "cut.pcap"
+    sent = cut(segments(ROOT / "samples/tls12-full.pcap"))
+    path.write_bytes(pcap([(at, frame) for at, segment in enumerate(sent) for frame in in_ethernet(segment)], 1))
+    [whole] = ladders(path)
+    flight = next(arrow for arrow in whole.arrows if any("certificate" in label for label in arrow.labels))
+    assert flight.frames[1] - flight.frames[0] > 5
+
+
+@pytest.mark.skipif(not OTHERS, reason=f"no captures under {SHARED}: those of other projects are not part of this one")
+def test_captures_of_other_projects() -> None:
+    count = 0
+    for path in OTHERS:
+        for connection in kept(path):
+            assert max(columns(line) for line in shown(connection, 80)) <= 80
+            count += 1
+    assert count > 300
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_pictures_do_not_depend_on_when_they_are_drawn(dark: bool) -> None:
+    both = [drawn(one("tls12-full")), drawn(one("tls13-full"))]
+    for form, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        drawing = picture(both, form, dark=dark)
+        assert drawing.startswith(start)
+        assert drawing == picture(both, form, dark=dark)
+
+
+@each_sample
+def test_no_words_of_a_picture_cover_others(sample: Path) -> None:
+    for whole in ladders(sample):
+        made = figure([whole, whole])
+        made.canvas.draw()
+        boxes = [text.get_window_extent() for text in made.axes[0].texts if text.get_text()]
+        inside = made.bbox
+        for number, box in enumerate(boxes):
+            assert inside.x0 <= box.x0
+            assert box.x1 <= inside.x1
+            assert inside.y0 <= box.y0
+            assert box.y1 <= inside.y1
+            assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+
+
+def test_hostile_names_stay_words(tmp_path: Path) -> None:
+    path = tmp_path / "<script>$x_1$\x1b[2J\u202e.pcap"
+    path.write_bytes((ROOT / "samples/tls13-full.pcap").read_bytes())
+    [whole] = ladders(path)
+    root = ET.fromstring(picture([whole], "svg"))  # noqa: S314  # our own
+    assert not [element for element in root.iter() if element.tag.endswith("script")]
+    [connection] = kept(path)
+    assert "\x1b" not in "".join(shown(connection, 100))
+    assert "\u202e" not in "".join(shown(connection, 100))
+
+
+def test_python_prints_draws_and_saves(tmp_path: Path) -> None:
+    drawing = tlsdissect.ladder(one("tls12-full"), one("tls13-full"))
+    assert "client_hello 137" in str(drawing)
+    assert drawing._repr_svg_().startswith("<?xml")
+    drawing.save(tmp_path / "both.png")
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="the suffix is none of"):
+        drawing.save(tmp_path / "both.gif")
+    with pytest.raises(ValueError, match="keep=True"):
+        tlsdissect.ladder(made())
+
+
+def test_a_colour_changes_no_word() -> None:
+    coloured = "\n".join(shown(one("tls12-full"), 80, coloured=True))
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == "\n".join(shown(one("tls12-full"), 80))

@@ -1,0 +1,237 @@
+"""What a ladder shows: arrows between client and server, in the order of time."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from textwrap import wrap
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from tlsdissect.transcript.connection import Message
+from tlsdissect.transcript.kept import KeptConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Side
+    from tlsdissect.transcript.kept import Packet, WireRecord
+
+_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
+_NS = 1_000_000
+_TOGETHER = "\xa0"
+_MANY = 4
+"""Encrypted records of which each is told with its size."""
+
+
+class Arrow(Struct, frozen=True):
+    """Something that one side sent."""
+
+    sender: Side
+    kind: Literal["tcp", "clear", "encrypted", "data", "again"]
+    """TCP's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again."""
+    labels: tuple[str, ...]
+    """What it holds: messages with their bytes, or TCP's flags."""
+    frames: tuple[int, ...]
+    """The first and the last frame."""
+    ms: float
+    """When it was complete, since the ClientHello, at the capture point."""
+    round_trips: float | None
+    """The same in round trips of TCP; None where these were not seen."""
+    bytes: int | None
+    """Of its records, their headers included, or of a segment that was sent again; None of what else there is."""
+
+
+class Ladder(Struct, frozen=True):
+    """One connection's arrows."""
+
+    source: str
+    stream: int
+    client: Endpoint
+    server: Endpoint
+    sni: str | None
+    version: str | None
+    cipher_suite: str | None
+    outcome: str
+    round_trips: int | None
+    rtt_ms: float | None
+    """TCP's round trip."""
+    arrows: tuple[Arrow, ...]
+
+
+def drawn(connection: Connection) -> Ladder:
+    """Draw the ladder of a connection that was read with `keep=True`; ValueError for another."""
+    if not isinstance(connection, KeptConnection):
+        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    return Ladder(
+        connection.source,
+        connection.stream,
+        connection.client,
+        connection.server,
+        connection.sni,
+        connection.version,
+        connection.cipher_suite,
+        connection.outcome,
+        connection.round_trips,
+        connection.timing.tcp_ms,
+        tuple(_Drawing(connection).arrows()),
+    )
+
+
+class _Drawing:
+    """Draws the arrows of one connection."""
+
+    def __init__(self, connection: KeptConnection) -> None:
+        self._connection = connection
+        self._packets = connection.transcript.packets
+        self._rtt = connection.timing.tcp_ms
+        self._zero = self._clock()
+        """When the ClientHello was complete, or where it was not seen the first packet, in nanoseconds."""
+
+    def arrows(self) -> list[Arrow]:
+        """All arrows, in the order of the frames that completed them."""
+        found = [*self._opening(), *self._flights(), *self._repeated(), *self._ends()]
+        return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
+
+    def _clock(self) -> int:
+        hello = self._connection.client_hello
+        times = {packet.frame: packet.time for packet in self._packets}
+        if hello is not None and hello.frame in times:
+            return times[hello.frame]
+        return self._packets[0].time if self._packets else 0
+
+    def _arrow(
+        self, sender: Side, kind: str, labels: Iterable[str], frames: tuple[int, ...], time: int, size: int | None
+    ) -> Arrow:
+        ms = (time - self._zero) / _NS
+        trips = ms / self._rtt if self._rtt else None
+        return Arrow(sender, kind, tuple(labels), frames, ms, trips, size)  # type: ignore[arg-type]
+
+    def _opening(self) -> Iterator[Arrow]:
+        """TCP's own handshake (RFC 9293 section 3.5)."""
+        wanted: list[tuple[Side, int, str]] = [
+            ("client", _SYN, "SYN"),
+            ("server", _SYN | _ACK, "SYN, ACK"),
+            ("client", _ACK, "ACK"),
+        ]
+        for packet in self._packets:
+            if not wanted:
+                return
+            sender, flags, label = wanted[0]
+            if packet.sender == sender and packet.flags & (_SYN | _ACK) == flags:
+                # An ACK that carries data is the flight's.
+                if not packet.length:
+                    yield self._tcp(packet, label)
+                wanted.pop(0)
+
+    def _tcp(self, packet: Packet, label: str) -> Arrow:
+        return self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, None)
+
+    def _flights(self) -> Iterator[Arrow]:
+        """Messages that one side sent before either side said something else."""
+        times = {record.frame: record.time for record in self._connection.transcript.records}
+        said: list[Message | Arrow] = [*self._connection.messages, *self._data()]
+        said.sort(key=_frame)
+        for (sender, is_data), group in groupby(said, key=lambda one: (one.sender, isinstance(one, Arrow))):
+            if is_data:
+                yield from (one for one in group if isinstance(one, Arrow))
+                continue
+            messages = [one for one in group if isinstance(one, Message)]
+            first, last = messages[0].frame, messages[-1].frame
+            records = self._records(sender, first, last)
+            sealed = all(self._is_sealed(message) for message in messages)
+            labels, size = self._labels(messages), sum(_size(record) for record in records)
+            frames = (self._first_frame(records, first), last)
+            yield self._arrow(
+                sender, "encrypted" if sealed else "clear", labels, frames, times.get(last, self._zero), size
+            )
+
+    def _labels(self, messages: list[Message]) -> Iterator[str]:
+        """The messages of a flight; encrypted ones one behind the other are told together."""
+        for kind, group in groupby(messages, key=lambda message: message.type):
+            same = list(group)
+            sizes = [message.bytes for message in same]
+            if kind == "alert":
+                yield from map(self._alert, same)
+            elif kind != "encrypted":
+                yield from (f"{kind} {size}" for size in sizes)
+            elif len(sizes) > _MANY:
+                yield f"{len(sizes)} encrypted {sum(sizes)}"
+            else:
+                yield f"encrypted {' + '.join(map(str, sizes))}"
+
+    def _alert(self, message: Message) -> str:
+        """An alert by its name, or by its size where that is all there is to see."""
+        names = [one.description for one in self._alerts(message)]
+        return f"alert {names[0]}" if names and names[0] else f"encrypted alert {message.bytes}"
+
+    def _is_sealed(self, message: Message) -> bool:
+        encrypted_alert = message.type == "alert" and all(one.level is None for one in self._alerts(message))
+        return message.type == "encrypted" or encrypted_alert
+
+    def _alerts(self, message: Message) -> list[Alert]:
+        alerts = self._connection.alerts
+        return [one for one in alerts if (one.frame, one.sender) == (message.frame, message.sender)]
+
+    def _records(self, sender: Side, first: int, last: int) -> list[WireRecord]:
+        records = self._connection.transcript.records
+        return [record for record in records if record.sender == sender and first <= record.frame <= last]
+
+    def _first_frame(self, records: list[WireRecord], frame: int) -> int:
+        """The frame in which the first of records begins."""
+        if not records or self._connection.transcript.carrier is not None:
+            return frame
+        sender, start = records[0].sender, records[0].start
+        for packet in self._packets:
+            at = None if packet.offset is None else start - packet.offset
+            if packet.sender == sender and at is not None and 0 <= at < len(packet.payload):
+                return packet.frame
+        return frame
+
+    def _repeated(self) -> Iterator[Arrow]:
+        """Segments that bring nothing which was not seen before."""
+        reached = {"client": 0, "server": 0}
+        for packet in self._packets:
+            if not packet.length or packet.offset is None:
+                continue
+            end = packet.offset + packet.length
+            if end <= reached[packet.sender]:
+                labels = [f"{packet.length} bytes sent again"]
+                yield self._arrow(packet.sender, "again", labels, (packet.frame,), packet.time, packet.length)
+            reached[packet.sender] = max(reached[packet.sender], end)
+
+    def _data(self) -> Iterator[Arrow]:
+        """Each side's first application data, where it is behind the handshake."""
+        sides: tuple[Side, Side] = ("client", "server")
+        for side, moment in zip(sides, self._connection.transcript.first_data, strict=True):
+            if moment is not None:
+                yield self._arrow(side, "data", [self._data_label(side)], (moment.frame,), moment.time, None)
+
+    def _data_label(self, side: Side) -> str:
+        # In TLS 1.3 tickets look the same: RFC 8446 section 5.2.
+        hidden = side == "server" and "1.3" in (self._connection.version or "")
+        return "application data, or tickets" if hidden else "application data"
+
+    def _ends(self) -> Iterator[Arrow]:
+        """Each side's first FIN and first RST."""
+        ended: set[tuple[Side, str]] = set()
+        for packet in self._packets:
+            label = "RST" if packet.flags & _RST else "FIN" if packet.flags & _FIN else None
+            if label is not None and (packet.sender, label) not in ended:
+                ended.add((packet.sender, label))
+                yield self._tcp(packet, label)
+
+
+def wrapped(labels: Sequence[str], width: int) -> list[str]:
+    """Labels in lines of so many columns; a name and its size stay together where they fit."""
+    joined = ", ".join(label.replace(" ", _TOGETHER, 1) for label in labels)
+    return [line.replace(_TOGETHER, " ") for line in wrap(joined, width, break_on_hyphens=False)]
+
+
+def _size(record: WireRecord) -> int:
+    # SSL 2.0 has headers of two bytes.
+    return record.length + (2 if record.content_type == 128 else 5)
+
+
+def _frame(one: Message | Arrow) -> int:
+    return one.frame if isinstance(one, Message) else one.frames[-1]

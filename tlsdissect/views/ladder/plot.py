@@ -1,0 +1,195 @@
+"""Ladders as pictures: one, or two on one axis of time.
+
+Time goes down. It is not to scale, for most of a handshake happens within a hundredth of it: the later of two moments
+stands lower, and the farther the longer it took, but no arrow covers the words of another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from tlsdissect.views.ladder.model import wrapped
+from tlsdissect.views.printable import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from tlsdissect.transcript.connection import Endpoint
+    from tlsdissect.views.ladder.model import Arrow, Ladder
+
+_LINE = 0.20
+"""Inches that a line of words takes."""
+_GAP = 0.20
+"""Inches between two arrows, at least."""
+_STRETCH = 0.55
+"""Inches that the longest wait adds."""
+_LANE, _MARGIN, _TIMES = 5.2, 0.45, 1.35
+"""Inches between lifelines, beside them, and for the times at the left."""
+_CHARACTERS = 50
+"""Characters of a label in a line."""
+_HEAD = 1.25
+"""Inches above the first arrow."""
+
+
+class _Ink(NamedTuple):
+    """Colours that differ for those who see few, and in grey (Okabe and Ito's set)."""
+
+    sheet: str
+    words: str
+    quiet: str
+    kinds: dict[str, str]
+
+
+_LIGHT = _Ink(
+    "#ffffff",
+    "#1a1a1a",
+    "#5c6470",
+    {"tcp": "#5c6470", "clear": "#0072b2", "encrypted": "#8b3f6d", "data": "#00694d", "again": "#a64500"},
+)
+_DARK = _Ink(
+    "#14181d",
+    "#e8eaed",
+    "#a7b0bb",
+    {"tcp": "#a7b0bb", "clear": "#56b4e9", "encrypted": "#e29bc4", "data": "#3ecf9e", "again": "#f0a060"},
+)
+_STYLES = {"tcp": "-", "clear": "-", "encrypted": (0, (5, 2)), "data": "-", "again": (0, (1, 2))}
+_WIDTHS = {"tcp": 0.9, "clear": 1.6, "encrypted": 1.6, "data": 3.0, "again": 1.2}
+
+
+class _Placed(NamedTuple):
+    """An arrow, its words, which ladder it is of, and how far down it stands."""
+
+    arrow: Arrow
+    lines: list[str]
+    lane: int
+    y: float
+
+
+def picture(ladders: Sequence[Ladder], form: str, *, dark: bool = False) -> bytes:
+    """Draw one ladder, or more side by side, as "svg", "png" or "pdf"."""
+    made = figure(ladders, dark=dark)
+    out = BytesIO()
+    # The same connection gives the same bytes: no date, no random names.
+    nothing = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form, {})
+    with rc_context({"svg.hashsalt": "tlsdissect", "svg.fonttype": "none"}):
+        made.savefig(out, format=form, dpi=144, metadata=nothing, facecolor=made.get_facecolor())
+    return out.getvalue()
+
+
+def figure(ladders: Sequence[Ladder], *, dark: bool = False) -> Figure:
+    """Draw ladders side by side, on one axis of time that begins at the ClientHello of each."""
+    ink = _DARK if dark else _LIGHT
+    placed = _place(ladders)
+    depth = max((one.y for one in placed), default=0) + 0.4
+    width = _TIMES + len(ladders) * (_LANE + 2 * _MARGIN)
+    made = Figure(figsize=(width, _HEAD + depth), facecolor=ink.sheet)
+    axes = made.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(_HEAD + depth, 0))
+    axes.set_axis_off()
+    for lane, ladder in enumerate(ladders):
+        _lifelines(axes, ladder, _left(lane), _HEAD + depth, ink)
+    for one in placed:
+        _arrow(axes, one, ink)
+    _times(axes, placed, width, ink)
+    return made
+
+
+def _left(lane: int) -> float:
+    return _TIMES + _MARGIN + lane * (_LANE + 2 * _MARGIN)
+
+
+def _place(ladders: Sequence[Ladder]) -> list[_Placed]:
+    """Put each arrow under those before it, the lower the longer after them."""
+    arrows = sorted(
+        ((arrow, lane) for lane, one in enumerate(ladders) for arrow in one.arrows), key=lambda one: one[0].ms
+    )
+    waits = [later.ms - earlier.ms for (earlier, _), (later, _) in itertools.pairwise(arrows)]
+    longest = max(waits, default=0) or 1
+    placed: list[_Placed] = []
+    y, before = 0.0, None
+    for arrow, lane in arrows:
+        lines = wrapped(_words(arrow), _CHARACTERS)
+        wait = 0 if before is None else arrow.ms - before
+        y += _LINE * len(lines) + _GAP + _STRETCH * math.sqrt(wait / longest)
+        placed.append(_Placed(arrow, lines, lane, y))
+        before = arrow.ms
+    return placed
+
+
+def _words(arrow: Arrow) -> list[str]:
+    if arrow.bytes is None or arrow.kind == "again":
+        return list(arrow.labels)
+    return [*arrow.labels[:-1], f"{arrow.labels[-1]}  ({arrow.bytes:,} bytes)"]
+
+
+def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
+    words: dict[str, Any] = {"color": ink.words, "fontsize": 9.5, "va": "bottom"}
+    suite = ladder.cipher_suite or "no cipher suite"
+    axes.text(
+        left, 0.34, f"{ladder.version or 'no version'}  {suite}", fontweight="bold", **{**words, "fontsize": 10.5}
+    )
+    trips = "" if ladder.round_trips is None else f", {ladder.round_trips} round trip{'s' * (ladder.round_trips != 1)}"
+    source = shortened(f"stream {ladder.stream} of {printable(ladder.source)}", 60, tail=30)
+    axes.text(left, 0.58, f"{ladder.outcome}{trips};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
+    for x, end, name, side in (
+        (left, ladder.client, "client", "left"),
+        (left + _LANE, ladder.server, "server", "right"),
+    ):
+        axes.text(x, 0.92, f"{name}  {_end(end)}", ha=side, **words)
+        axes.plot([x, x], [1.0, bottom - 0.15], color=ink.quiet, linewidth=1.2)
+
+
+def _arrow(axes: Axes, one: _Placed, ink: _Ink) -> None:
+    arrow, left, y = one.arrow, _left(one.lane), _HEAD + one.y
+    color = ink.kinds[arrow.kind]
+    ends = (left, left + _LANE) if arrow.sender == "client" else (left + _LANE, left)
+    axes.add_patch(
+        FancyArrowPatch(
+            (ends[0], y),
+            (ends[1], y),
+            arrowstyle="-|>",
+            mutation_scale=11,
+            color=color,
+            linestyle=_STYLES[arrow.kind],
+            linewidth=_WIDTHS[arrow.kind],
+            shrinkA=1,
+            shrinkB=0,
+        )
+    )
+    for number, line in enumerate(reversed(one.lines)):
+        axes.text(
+            left + 0.12 if arrow.sender == "client" else left + _LANE - 0.12,
+            y - 0.05 - number * _LINE,
+            line,
+            ha="left" if arrow.sender == "client" else "right",
+            va="bottom",
+            fontsize=8.5,
+            color=color if arrow.kind != "tcp" else ink.quiet,
+            parse_math=False,
+        )
+
+
+def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> None:
+    """Write when each arrow was complete, and in round trips of TCP where there is one ladder."""
+    single = len({one.lane for one in placed}) == 1
+    for one in placed:
+        trips = one.arrow.round_trips
+        told = f"{one.arrow.ms:.3f} ms"
+        if single and trips is not None:
+            told += f"\n{trips:.1f} RT"
+        y = _HEAD + one.y
+        axes.text(_TIMES - 0.1, y, told, ha="right", va="center", fontsize=8, color=ink.quiet, linespacing=1.1)
+        axes.plot([_TIMES, width - 0.1], [y, y], color=ink.quiet, linewidth=0.3, alpha=0.35, zorder=0)
+
+
+def _end(one: Endpoint) -> str:
+    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"

@@ -1,0 +1,176 @@
+"""Ladders for a terminal: one below the other, or two side by side on one axis of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.views.ladder.model import drawn, wrapped
+from tlsdissect.views.printable import columns, printable, shortened, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tlsdissect.transcript.connection import Connection, Endpoint
+    from tlsdissect.views.ladder.model import Arrow, Ladder
+
+USUAL = 100
+"""Columns of a ladder where no terminal says how many there are."""
+WIDEST = 120
+"""Columns that one ladder takes at most: a longer arrow tells no more."""
+_HEADINGS, _NOTHING = ("ms", "RT", "bytes", "frames"), ("", "", "", "")
+_LEAST = 14
+"""Columns between two lifelines, at least."""
+_BOLD, _FAINT = "1", "2"
+_STYLES = {"tcp": _FAINT, "clear": "", "encrypted": "35", "data": "32", "again": "33"}
+
+
+class _Signs(NamedTuple):
+    """What lines are made of."""
+
+    life: str
+    left: str
+    right: str
+    shafts: dict[str, str]
+
+
+_UNICODE = _Signs("│", "◀", "▶", {"tcp": "─", "clear": "─", "encrypted": "╌", "data": "═", "again": "·"})
+_ASCII = _Signs("|", "<", ">", {"tcp": "-", "clear": "-", "encrypted": "~", "data": "=", "again": "."})
+
+
+class Text:
+    """The ladders of a run as text."""
+
+    head = b""
+
+    def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
+        self._width = width or USUAL
+        self._coloured = coloured
+        self._encoding = encoding
+        self._signs = _UNICODE if _knows(encoding, _UNICODE) else _ASCII
+        self._first = True
+
+    def section(self, _: str) -> bytes:
+        """Write nothing: each ladder names its capture."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Write a connection's ladder."""
+        return self._written(self.ladder(drawn(connection)))
+
+    def beside(self, left: Connection, right: Connection) -> bytes:
+        """Write two ladders next to each other."""
+        return self._written(self.pair(drawn(left), drawn(right)))
+
+    def ladder(self, one: Ladder) -> Iterator[str]:
+        """Draw one ladder, line by line."""
+        width = min(self._width, WIDEST)
+        rows = [(_clock(arrow), _trips(arrow), _size(arrow), _frames(arrow)) for arrow in one.arrows]
+        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+        inner = max(width - sum(widths) - 10, _LEAST)
+        yield from self._titles(one)
+        yield _row(_HEADINGS, self._heads(one, inner), widths)
+        for arrow, row in zip(one.arrows, rows, strict=True):
+            *before, last = self._cells(arrow, inner)
+            yield from (_row(_NOTHING, cell, widths) for cell in before)
+            yield _row(row, last, widths)
+
+    def pair(self, left: Ladder, right: Ladder) -> Iterator[str]:
+        """Draw two ladders on one axis of time, which begins at the ClientHello of each."""
+        arrows = [(arrow, side) for side, one in enumerate((left, right)) for arrow in one.arrows]
+        time = max(map(len, [_HEADINGS[0], *(_clock(arrow) for arrow, _ in arrows)]))
+        inner = max((self._width - time - 8) // 2, _LEAST)
+        for one in (left, right):
+            yield from self._titles(one)
+        yield f"{_HEADINGS[0]:>{time}}  {self._heads(left, inner)}  {self._heads(right, inner)}"
+        empty = self._between("", inner)
+        for arrow, side in sorted(arrows, key=lambda placed: placed[0].ms):
+            cells = self._cells(arrow, inner)
+            for number, cell in enumerate(cells, 1):
+                clock = f"{_clock(arrow) if number == len(cells) else '':>{time}}"
+                yield f"{clock}  {empty}  {cell}" if side else f"{clock}  {cell}  {empty}"
+
+    def _written(self, lines: Iterator[str]) -> bytes:
+        gap, self._first = "" if self._first else "\n", False
+        text = "\n".join(line.rstrip() for line in lines)
+        return f"{gap}{text}\n".encode(self._encoding, "replace")
+
+    def _titles(self, one: Ladder) -> Iterator[str]:
+        """What the connection is, and what came of it."""
+        name = f"stream {one.stream}  {one.version or 'no version'}  {one.cipher_suite or 'no cipher suite'}"
+        trips = "" if one.round_trips is None else f", {one.round_trips} round trip{'s' * (one.round_trips != 1)}"
+        tcp = "" if one.rtt_ms is None else f", TCP's took {one.rtt_ms:.3f} ms"
+        place = printable(one.source)
+        for text, style in ((f"{name}  {place}", _BOLD), (f"{one.outcome}{trips}{tcp}", "")):
+            yield self._styled(shortened(text, self._width, tail=min(len(place), self._width // 3)), style)
+
+    def _heads(self, one: Ladder, inner: int) -> str:
+        """The two ends, above their lifelines."""
+        half = (inner + 2) // 2
+        client = shortened(_end(one.client), half - 1)
+        server = shortened(_end(one.server), inner + 2 - half - 1)
+        blank = " " * (inner + 2 - columns(client) - columns(server))
+        return self._styled(f"{client}{blank}{server}", _BOLD)
+
+    def _cells(self, arrow: Arrow, inner: int) -> list[str]:
+        """An arrow between the lifelines: what it holds, and a shaft behind the last line of that."""
+        signs, shaft = self._signs, self._signs.shafts[arrow.kind]
+        lines = wrapped(arrow.labels, inner - 2) or [""]
+        if columns(lines[-1]) > inner - 6:
+            lines.append("")
+        texts = []
+        for number, line in enumerate(lines, 1):
+            text = f" {line}" if line else ""
+            if number < len(lines):
+                texts.append(text.ljust(inner) if arrow.sender == "client" else f"{line} ".rjust(inner))
+            elif arrow.sender == "client":
+                texts.append(f"{text} {shaft * (inner - columns(text) - 2)}{signs.right}")
+            else:
+                behind = f" {line} " if line else " "
+                texts.append(f"{signs.left}{shaft * (inner - columns(behind) - 1)}{behind}")
+        return [self._between(self._styled(text, _STYLES[arrow.kind]), inner) for text in texts]
+
+    def _between(self, text: str, inner: int) -> str:
+        life = self._signs.life
+        return f"{life}{text or ' ' * inner}{life}"
+
+    def _styled(self, text: str, style: str) -> str:
+        return styled(text, style) if self._coloured else text
+
+
+def _row(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
+    """A line: when, between the lifelines what, and how large and where it is."""
+    (clock, trips, size, frames), (time, count, room, _) = cells, widths
+    return f"{clock:>{time}}  {trips:>{count}}  {between}  {size:>{room}}  {frames}"
+
+
+def _clock(arrow: Arrow) -> str:
+    return f"{arrow.ms:.3f}"
+
+
+def _size(arrow: Arrow) -> str:
+    return "" if arrow.bytes is None else str(arrow.bytes)
+
+
+def _trips(arrow: Arrow) -> str:
+    count = arrow.round_trips
+    if count is None:
+        return ""
+    return f"{count:.1f}" if abs(count) < 1000 else f"{count:.0f}"
+
+
+def _frames(arrow: Arrow) -> str:
+    first, last = arrow.frames[0], arrow.frames[-1]
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _end(one: Endpoint) -> str:
+    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
+
+
+def _knows(encoding: str, signs: _Signs) -> bool:
+    """Whether a terminal's encoding has the signs."""
+    try:
+        "".join([signs.life, signs.left, signs.right, *signs.shafts.values()]).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
