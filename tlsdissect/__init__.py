@@ -22,23 +22,16 @@ if TYPE_CHECKING:
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.cells import load_csv
+    from tlsdissect.views.explain.whole import explain
     from tlsdissect.views.ladder.drawing import ladder
     from tlsdissect.views.tree.build import tree
 
     __version__: str
 
 __all__ = [
-    "CaptureError",
-    "Connection",
-    "Limits",
-    "Reading",
-    "Summary",
-    "__version__",
-    "ladder",
-    "load_csv",
-    "read",
-    "tree",
-]
+    "CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__",
+    "explain", "ladder", "load_csv", "read", "tree",
+]  # fmt: skip
 
 _HOMES = {
     "CaptureError": "tlsdissect.capture",
@@ -46,6 +39,7 @@ _HOMES = {
     "Limits": "tlsdissect.streams.limits",
     "Reading": "tlsdissect.pipeline",
     "Summary": "tlsdissect.pipeline",
+    "explain": "tlsdissect.views.explain.whole",
     "ladder": "tlsdissect.views.ladder.drawing",
     "load_csv": "tlsdissect.views.cells",
     "tree": "tlsdissect.views.tree.build",

@@ -17,6 +17,7 @@ _COMMANDS = {
     "read": "The TLS connections of captures, one by one.",
     "show": "Handshakes as trees: every field of every message.",
     "ladder": "Handshakes as ladders: who said what when.",
+    "explain": "What happened, in sentences: who chose what, and why it took so long.",
     "report": "One page about captures, to be read in a browser.",
 }
 """Each command stands in the module of its name, under the name `command`."""

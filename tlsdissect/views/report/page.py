@@ -14,6 +14,10 @@ from markupsafe import Markup
 from msgspec import Struct
 from msgspec.json import encode
 
+from tlsdissect.views.explain.text import evidence
+from tlsdissect.views.explain.whole import explain
+from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.ladder.text import Text
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report.packing import TOGETHER, Block
 from tlsdissect.views.table import COLUMNS
@@ -59,6 +63,7 @@ class Report:
         self._rows: list[list[str]] = []
         self._blocks: list[str] = []
         self._block = Block()
+        self._ladder = Text()
         self._versions: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
 
@@ -70,7 +75,8 @@ class Report:
         self._rows.append(row)
         if len(self._rows) > self._detailed:
             return
-        self._block.add(tree(connection), "", [])
+        said = [f"{printable(one.text)} {evidence(one)}".rstrip() for one in explain(connection).sentences]
+        self._block.add(tree(connection), "\n".join(self._ladder.ladder(drawn(connection))), said)
         if len(self._block) == TOGETHER:
             self._finish_block()
 

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import json
+
+from commands import RESUMED, TLS12, on_terminal, run
+
+
+def test_text_on_a_terminal() -> None:
+    status, shown = on_terminal(80, "explain", "-q", TLS12, NO_COLOR="1")
+    assert status == 0
+    assert "What the server chose" in shown
+    assert "\x1b[" not in shown
+
+
+def test_json_is_one_line_a_connection() -> None:
+    done = run("explain", "-q", "--format", "json", RESUMED)
+    first, second = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (first["stream"], second["stream"]) == (0, 1)
+    assert "resumed" in {sentence["code"] for sentence in second["sentences"]}

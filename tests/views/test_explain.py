@@ -1,0 +1,236 @@
+"""Explanations: true of the samples, resting on frames that are there, and silent on what cannot be told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from made import made
+from mangle import Segment, in_ethernet, pcap, segments
+from recorded import ROOT, SAMPLES, SHARED, packets
+
+import tlsdissect
+from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
+from tlsdissect.views.explain.text import Text
+from tlsdissect.views.printable import columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.explain.model import Explanation
+
+OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
+each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+
+
+def kept(path: Path) -> list[Connection]:
+    return list(tlsdissect.read(path, keep=True))
+
+
+def told(name: str, number: int = 0) -> dict[str, str]:
+    """The sentences about a sample's connection, by their codes."""
+    return texts(tlsdissect.explain(kept(ROOT / f"samples/{name}.pcap")[number]))
+
+
+def texts(whole: Explanation) -> dict[str, str]:
+    return {sentence.code: sentence.text for sentence in whole.sentences}
+
+
+def written(path: Path, sent: list[Segment]) -> dict[str, str]:
+    path.write_bytes(pcap([(one.time, frame) for one in sent for frame in in_ethernet(one)], 1))
+    [connection] = kept(path)
+    return texts(tlsdissect.explain(connection))
+
+
+@each_sample
+def test_every_sentence_rests_on_frames_that_are_there(sample: Path) -> None:
+    last = len(packets(sample))
+    for connection in kept(sample):
+        whole = tlsdissect.explain(connection)
+        assert {sentence.topic for sentence in whole.sentences} >= {"offer", "time", "end"}
+        for sentence in whole.sentences:
+            assert sentence.topic in TOPICS
+            assert all(connection.first_frame <= frame <= last for frame in sentence.frames)
+            assert sentence.text.endswith(".")
+            assert not re.search(r"None|\(\)|  |, \.", sentence.text), sentence.text
+
+
+@pytest.mark.skipif(not OTHERS, reason=f"no captures under {SHARED}: those of other projects are not part of this one")
+def test_captures_of_other_projects() -> None:
+    count = 0
+    for path in OTHERS:
+        for connection in kept(path):
+            whole = tlsdissect.explain(connection)
+            count += len(whole.sentences)
+            assert not [one.text for one in whole.sentences if re.search(r"\bNone\b|\(\)|, \.", one.text)]
+            assert max(map(columns, Text(80).lines(whole))) <= 80
+    assert count > 3000
+
+
+def test_a_full_handshake_of_tls_1_2() -> None:
+    sentences = told("tls12-full")
+    assert sentences["round_trips"] == "The client waited 2 round trips, 3.35 ms from the ClientHello on."
+    assert sentences["trip_hello"] == "Round trip 1: the ClientHello, and the server's whole flight."
+    assert sentences["trip_keys"] == "Round trip 2: the client's keys and Finished, and the server's Finished."
+    assert "CN=localhost" in sentences["server_certificate_visible"]
+    assert "the only one that this version has among those offered" in sentences["choice"]
+    assert sentences["closed"] == "Both sides ended with an encrypted alert."
+    assert "hidden" not in sentences
+
+
+def test_a_retry_costs_a_round_trip() -> None:
+    sentences = told("tls13-hello-retry")
+    assert (
+        sentences["hello_retry"]
+        == "The server asked for a share of secp384r1, for the client had sent one of x25519 alone."
+    )
+    assert sentences["trip_retry"].startswith("Round trip 1: ")
+    assert sentences["trip_hello"] == "Round trip 2: the second ClientHello, and the server's whole flight."
+    assert "server_certificate_visible" not in sentences
+
+
+def test_resumption() -> None:
+    assert told("tls12-resumed-id", 1)["resumed"].endswith("by its session id: no certificate was needed.")
+    assert (
+        told("tls13-resumed", 1)["resumption_offered"]
+        == "It offered to resume an earlier session, by 1 pre-shared key."
+    )
+    assert "early" in told("tls13-early-data", 1)
+    assert "not_resumed" in told("tls13-early-data-rejected", 1)
+
+
+@pytest.mark.parametrize(
+    ("sample", "code", "text"),
+    [
+        (
+            "tls12-unknown-ca",
+            "alert",
+            "The client ended it with unknown_ca, after the server_hello_done of the server.",
+        ),
+        (
+            "tls12-client-cert-missing",
+            "no_client_certificate",
+            "The server had asked for a client certificate, and the client had sent none.",
+        ),
+        (
+            "tls13-no-common-version",
+            "no_common_version",
+            "The client had offered TLS 1.3: none that the server accepts.",
+        ),
+        ("tls13-client-cert-rejected", "refused", "The server refused: a record of an alert's size, and then the end."),
+    ],
+)
+def test_who_said_no(sample: str, code: str, text: str) -> None:
+    assert told(sample)[code] == text
+
+
+def test_what_may_have_been_the_reason_is_a_guess() -> None:
+    [connection] = kept(ROOT / "samples/tls12-no-common-suite.pcap")
+    [sentence] = [one for one in tlsdissect.explain(connection).sentences if one.code == "nothing_in_common"]
+    assert sentence.guess
+    assert "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" in sentence.text
+
+
+def test_suites_that_the_key_rules_out() -> None:
+    suites = (
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        "TLS_AES_128_GCM_SHA256",
+    )
+    connection = made()
+    from msgspec.structs import replace as changed
+
+    offered = changed(connection, client_hello=changed(connection.client_hello, cipher_suites=suites))
+    sentences = texts(tlsdissect.explain(offered))
+    assert sentences["key_of_certificate"] == (
+        "With its RSA key, 1 of the client's 2 suites of this version were out of the question."
+    )
+    assert "the 2nd of the 2 that this version has" in sentences["choice"]
+
+
+def slowed(sent: list[Segment], at: int, by: int) -> list[Segment]:
+    """The same segments, those from one on so many microseconds later."""
+    return [replace(one, time=one.time + by) if number >= at else one for number, one in enumerate(sent)]
+
+
+def split_flight(pieces: int, wait: int) -> list[Segment]:
+    """A TLS 1.2 handshake whose server's flight stops before its last piece until that before is acknowledged."""
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(sent) if len(one.payload) > 2000)
+    flight, size = sent[at], -(-len(sent[at].payload) // pieces)
+    cuts = range(0, len(flight.payload), size)
+    parts = [
+        replace(flight, sequence=(flight.sequence + cut) % 2**32, payload=flight.payload[cut : cut + size])
+        for cut in cuts
+    ]
+    # The client's acknowledgement that follows the flight in the sample comes before its last piece here.
+    acknowledgement = replace(sent[at + 1], acknowledged=parts[-1].sequence, time=flight.time + wait)
+    last = replace(parts[-1], time=flight.time + wait + 1)
+    return [*sent[:at], *parts[:-1], acknowledgement, last, *slowed(sent[at + 1 :], 0, wait + 2)]
+
+
+def test_a_flight_larger_than_the_initial_window(tmp_path: Path) -> None:
+    sentences = written(tmp_path / "window.pcap", split_flight(11, 40_000))
+    assert sentences["initial_window"].startswith("The server's flight stopped after 2,")
+    assert "in 10 segments and went on 40 ms later" in sentences["initial_window"]
+    assert "delayed_ack" not in sentences
+
+
+def test_an_acknowledgement_held_back(tmp_path: Path) -> None:
+    sentences = written(tmp_path / "delayed.pcap", split_flight(3, 40_000))
+    assert sentences["delayed_ack"].startswith("The server waited 40 ms within its flight")
+    assert "initial_window" not in sentences
+
+
+def test_a_segment_that_was_sent_again(tmp_path: Path) -> None:
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(sent) if one.payload)
+    again = replace(sent[at], time=sent[at].time + 200_000)
+    sentences = written(tmp_path / "again.pcap", [*sent[: at + 1], again, *slowed(sent[at + 1 :], 0, 200_001)])
+    assert sentences["sent_again"].startswith("The client sent a segment again, 200 ms after it was seen first")
+
+
+def test_nothing_of_the_kind_in_the_samples() -> None:
+    for sample in SAMPLES:
+        for connection in kept(sample):
+            assert not texts(tlsdissect.explain(connection)).keys() & {"initial_window", "delayed_ack", "sent_again"}
+
+
+def test_paths_of_several_lengths_lose_packets_on_one_alone() -> None:
+    for connection in kept(ROOT / "samples/paths-client.pcap.gz"):
+        codes = texts(tlsdissect.explain(connection))
+        if connection.server.ip != "10.77.0.61":
+            assert "sent_again" not in codes
+        assert ", captured near the client" in codes["tcp"]
+
+
+@each_sample
+@pytest.mark.parametrize("width", [40, 80])
+def test_lines_fit_the_terminal(sample: Path, width: int) -> None:
+    for connection in kept(sample):
+        # A name without blanks is as long as it is.
+        lines = [
+            line for line in Text(width).lines(tlsdissect.explain(connection)) if " " in line.strip().removeprefix("- ")
+        ]
+        assert max(map(columns, lines)) <= width
+
+
+def test_hostile_names_do_no_harm(tmp_path: Path) -> None:
+    data = (ROOT / "samples/tls13-full.pcap").read_bytes()
+    path = tmp_path / "x\x1b\u202e.pcap"
+    path.write_bytes(data.replace(b"\x00\x00\x09localhost", b"\x00\x00\x09<b>\x1b[2J'"))
+    [connection] = kept(path)
+    whole = tlsdissect.explain(connection)
+    assert "\n".join(Text(80).lines(whole)).replace("\n", "").isprintable()
+    assert "<b>" not in whole._repr_html_()
+    assert "&lt;b&gt;" in whole._repr_html_()
+
+
+def test_words() -> None:
+    assert (listed([]), listed(["a"]), listed(["a", "b", "c"])) == ("", "a", "a, b and c")
+    assert listed(list("abcdefgh")) == "a, b, c, d, e and 3 more"
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 22, 113)] == ["1st", "2nd", "3rd", "4th", "11th", "22nd", "113th"]
+    assert (counted(1, "day"), counted(1000, "day")) == ("1 day", "1,000 days")

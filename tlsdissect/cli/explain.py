@@ -1,0 +1,68 @@
+"""`tlsdissect explain`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import options
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import standard_output, whole_file
+
+if TYPE_CHECKING:
+    from tlsdissect.cli.rows import View
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect explain capture.pcap --stream 4
+  tlsdissect explain --sni '*.example.com' capture.pcap
+  tlsdissect explain --format json capture.pcap | jq '.sentences[] | select(.topic == "end") | .text'
+"""
+_SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), help="How to print; text unless -o tells otherwise."
+)
+@options.output
+@options.limited
+@options.how
+def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
+    """Say in sentences what happened in handshakes, each with the frames that it rests on.
+
+    What the client offered, what the server chose and what it could not have chosen, how many round trips it took and
+    what each was spent on, what anyone on the path could read; and of a failure who ended it, and what the other side
+    had offered. What is concluded and not read is called a guess.
+    """
+    file = None if output in (None, "-") else output
+    if file is not None:
+        form = form or options.form(file, _SUFFIXES)
+        options.refuse_to_overwrite(captures, file)
+    seen = form in (None, "text") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    view = _view(form or "text", given["color"], seen=seen)
+    question = Question(captures, 65_536, False, options.limits(given), options.selection(given), view, keep=True)
+    run = Run(question, 1, debug=given["debug"])
+    status = run.to(standard_output() if file is None else whole_file(file))
+    run.account(quiet=given["quiet"], below=False)
+    return status
+
+
+def _view(form: str, color: str, *, seen: bool) -> View:
+    """Make what writes a form."""
+    if form == "json":
+        from tlsdissect.views.explain.ndjson import ExplanationLines  # noqa: PLC0415 (only what is asked for is loaded)
+
+        return ExplanationLines()
+    from tlsdissect.views.explain.text import Text  # noqa: PLC0415
+
+    coloured = options.coloured(color, seen=seen)
+    if not seen:
+        return Text(coloured=coloured)
+    return Text(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)

@@ -1,0 +1,1 @@
+"""What happened in a handshake, in sentences, each with the frames that it rests on."""

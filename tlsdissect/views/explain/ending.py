@@ -1,0 +1,195 @@
+"""Sentences about how a connection ended, and of a failure who ended it and why, as far as that can be told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.views.explain.model import Sentence, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.transcript.connection import Alert, Connection, Message
+
+_CLOSED = {
+    "close_notify": "with close_notify",
+    "fin": "by TCP alone, without close_notify",
+    "rst": "by a TCP reset",
+}
+
+
+def ending(c: Connection) -> Iterator[Sentence]:
+    """How it ended."""
+    if c.outcome == "established":
+        yield from _closing(c)
+        return
+    tell = _FAILURES.get(c.outcome)
+    if tell is not None:
+        yield from tell(c)
+
+
+def _closing(c: Connection) -> Iterator[Sentence]:
+    # TLS 1.3 hides which of its records is an alert.
+    guess = "1.3" in (c.version or "")
+    alert = "with a record of an alert's size" if guess else "with an encrypted alert"
+    ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
+    if not ways:
+        yield Sentence("end", "open", "The capture does not show the end.")
+    elif len(ways) == 2 and len(set(ways.values())) == 1:
+        yield Sentence("end", "closed", f"Both sides ended {ways['client']}.", guess=guess)
+    else:
+        text = "; ".join(f"the {side} ended {way}" for side, way in ways.items())
+        yield Sentence("end", "closed", f"{text[0].upper()}{text[1:]}.", guess=guess)
+
+
+def _alert(c: Connection) -> Iterator[Sentence]:
+    """A handshake that one side refused."""
+    fatal = next((one for one in reversed(c.alerts) if one.sender == c.failed_by), None)
+    who = c.failed_by or "one side"
+    if fatal is None or fatal.description is None:
+        text = f"The {who} refused: a record of an alert's size, and then the end."
+        frames = (fatal.frame,) if fatal else _last_frames(c)
+        yield Sentence("end", "refused", text, frames, guess=True)
+        if who == "server" and _sent_no_certificate(c):
+            yield _nothing_sent(c)
+        return
+    after = _before(c, fatal)
+    behind = f", after {_named(after)}" if after else ""
+    text = f"The {who} ended it with {fatal.description}{behind}."
+    yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
+    yield from _reason(c, fatal)
+
+
+def _before(c: Connection, alert: Alert) -> Message | None:
+    """The last message of the other side before an alert: what it answers."""
+    said = [m for m in c.messages if m.sender != alert.sender and m.frame <= alert.frame and m.type != "alert"]
+    return said[-1] if said else None
+
+
+def _named(message: Message) -> str:
+    kind = "an encrypted record" if message.type == "encrypted" else f"the {message.type}"
+    return f"{kind} of the {message.sender}"
+
+
+def _reason(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    """Why, as far as the other side's messages tell."""
+    tell = _REASONS.get(alert.description or "")
+    if tell is not None:
+        yield from tell(c, alert)
+
+
+def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    hello = c.client_hello
+    if hello and alert.sender == "server":
+        versions = [version for version in hello.supported_versions or (hello.version,) if version != "GREASE"]
+        text = f"The client had offered {listed(versions)}: none that the server accepts."
+        yield Sentence("end", "no_common_version", text, (hello.frame,))
+
+
+def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    """handshake_failure, which says no more than that the server could not agree."""
+    hello = c.client_hello
+    if alert.sender == "server" and _sent_no_certificate(c):
+        yield _nothing_sent(c)
+    elif alert.sender == "server" and hello and c.server_hello is None:
+        suites = [s for s in hello.cipher_suites or () if not s.endswith("_SCSV") and s != "GREASE"]
+        text = (
+            f"Of what the client offered, something was not acceptable: most likely its cipher suites, {listed(suites)}"
+        )
+        groups = [g for g in hello.groups or () if g != "GREASE"]
+        text += f", or its groups, {listed(groups)}" if groups else ""
+        schemes = hello.signature_schemes or ()
+        text += f", or its {len(schemes)} signature schemes" if schemes else ""
+        yield Sentence("end", "nothing_in_common", f"{text}.", (hello.frame,), guess=True)
+
+
+def _sent_no_certificate(c: Connection) -> bool:
+    return bool(c.client_certificate_requested) and c.client_certificates == ()
+
+
+def _nothing_sent(c: Connection) -> Sentence:
+    frames = tuple(m.frame for m in c.messages if m.type in ("certificate_request", "certificate"))
+    text = "The server had asked for a client certificate, and the client had sent none."
+    return Sentence("end", "no_client_certificate", text, frames)
+
+
+def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    chain = c.certificates if alert.sender == "client" else c.client_certificates
+    if chain:
+        whose = "server" if alert.sender == "client" else "client"
+        text = f"The last certificate that the {whose} showed is {chain[-1].subject}, issued by {chain[-1].issuer}: "
+        text += f"the {alert.sender} does not know that authority."
+        frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == whose)[:1]
+        yield Sentence("end", "unknown_authority", text, frames)
+    elif c.version and "1.3" in c.version:
+        text = "Which authority that is cannot be seen: TLS 1.3 encrypts certificates."
+        yield Sentence("end", "unknown_authority", text, (alert.frame,))
+
+
+def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    chain = c.certificates if alert.sender == "client" else c.client_certificates
+    if chain:
+        leaf = chain[0]
+        text = f"The certificate is that of {leaf.subject}, valid from {leaf.not_before} to {leaf.not_after}; "
+        yield Sentence("end", "certificate_refused", f"{text}the capture is of {c.start}.", (alert.frame,))
+
+
+def _name(c: Connection, _: Alert) -> Iterator[Sentence]:
+    if c.client_hello:
+        text = f"The client had asked for {c.sni or 'no name'}."
+        yield Sentence("end", "name_refused", text, (c.client_hello.frame,))
+
+
+def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
+    if c.client_hello and c.client_hello.alpn:
+        text = f"The client had offered {listed(c.client_hello.alpn)}: none that the server speaks."
+        yield Sentence("end", "no_common_protocol", text, (c.client_hello.frame,))
+
+
+def _ended_early(c: Connection) -> Iterator[Sentence]:
+    how = "a reset" if c.outcome == "reset" else "TCP's end"
+    who = f"The {c.failed_by}" if c.failed_by else "One side"
+    after = f", after {_named(c.messages[-1])}" if c.messages else ""
+    yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", _last_frames(c))
+
+
+def _silence(c: Connection) -> Iterator[Sentence]:
+    text = "The server acknowledged the ClientHello and never answered it."
+    yield Sentence("end", "no_answer", text, (c.client_hello.frame,) if c.client_hello else ())
+
+
+def _one_sided(c: Connection) -> Iterator[Sentence]:
+    yield Sentence("end", "one_sided", "The capture has packets of one direction only.", (c.first_frame,))
+
+
+def _incomplete(c: Connection) -> Iterator[Sentence]:
+    after = f"; the last thing seen is {_named(c.messages[-1])}" if c.messages else ""
+    text = f"The capture does not show the end of the handshake{after}."
+    yield Sentence("end", "incomplete", text, _last_frames(c))
+
+
+def _last_frames(c: Connection) -> tuple[int, ...]:
+    return (c.messages[-1].frame,) if c.messages else ()
+
+
+_FAILURES: dict[str, Callable[[Connection], Iterator[Sentence]]] = {
+    "alert": _alert,
+    "reset": _ended_early,
+    "closed": _ended_early,
+    "no_answer": _silence,
+    "one_sided": _one_sided,
+    "incomplete": _incomplete,
+}
+_REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
+    "protocol_version": _version,
+    "handshake_failure": _nothing_in_common,
+    "insufficient_security": _nothing_in_common,
+    "unknown_ca": _authority,
+    "bad_certificate": _certificate,
+    "certificate_expired": _certificate,
+    "certificate_revoked": _certificate,
+    "certificate_unknown": _certificate,
+    "unsupported_certificate": _certificate,
+    "unrecognized_name": _name,
+    "no_application_protocol": _protocol,
+}

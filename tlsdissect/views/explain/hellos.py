@@ -1,0 +1,198 @@
+"""Sentences about what the client offered, and what the server made of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tlsdissect.tls.key_exchange import key_exchange
+from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.transcript.connection import ClientHello, Connection, Extension
+
+_SIGNALS = {"TLS_EMPTY_RENEGOTIATION_INFO_SCSV", "TLS_FALLBACK_SCSV", "GREASE"}
+"""Numbers among the cipher suites that are none: RFC 5746 section 3.3, RFC 7507, RFC 8701."""
+_SIGNERS = {"RSA": "RSA", "ECDSA": "EC", "DSS": "DSA"}
+"""The key that a server needs in its certificate, by the word in a suite's name."""
+_SESSIONS = {"ticket": "ticket", "session_id": "session id", "psk": "pre-shared key"}
+_DOWNGRADE = {"444f574e47524401": "TLS 1.3", "444f574e47524400": "TLS 1.2 or 1.3"}
+"""Ends of a ServerHello's random: what the server could have done (RFC 8446 section 4.1.3)."""
+
+
+def offer(c: Connection) -> Iterator[Sentence]:
+    """What the client offered."""
+    hello = c.client_hello
+    if hello is None:
+        yield Sentence("offer", "no_client_hello", "The ClientHello is not in the capture.")
+        return
+    at = (hello.frame,)
+    versions = _real(hello.supported_versions) or (hello.version,)
+    suites = _real(hello.cipher_suites)
+    count = counted(len(suites), "cipher suite")
+    told = f"{listed(versions)} with {count}" + (f", first of them {suites[0]}" if len(suites) > 1 else "")
+    told += f", {suites[0]}" if len(suites) == 1 else ""
+    yield Sentence("offer", "offer", f"The client offered {told}.", at)
+    yield from _groups(hello)
+    name = f"for {c.sni}" if c.sni else "for no server by name"
+    outer = " (the outer name: the inner one, if there is one, is encrypted)" if c.ech not in (None, "none") else ""
+    yield Sentence("offer", "sni", f"It asked {name}{outer}.", at)
+    if hello.alpn:
+        yield Sentence("offer", "alpn", f"Over TLS it would speak {listed(hello.alpn)}.", at)
+    yield from _sessions(c, hello)
+    if "TLS_FALLBACK_SCSV" in (hello.cipher_suites or ()):
+        text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
+        yield Sentence("offer", "fallback", text, at)
+
+
+def _groups(hello: ClientHello) -> Iterator[Sentence]:
+    groups, shares = _real(hello.groups), _real(hello.key_shares)
+    if not groups:
+        return
+    text = f"For the key exchange it knows {listed(groups)}"
+    if hello.key_shares is not None:
+        text += f", and sent {'a share of ' + listed(shares) if shares else 'no share yet'}"
+    yield Sentence("offer", "groups", f"{text}.", (hello.frame,))
+
+
+def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
+    """Sessions that the client would like to resume."""
+    ticket, keys = _extension(hello, "session_ticket"), _extension(hello, "pre_shared_key")
+    if keys is not None:
+        count = len(getattr(keys, "identities", None) or ()) or 1
+        text = f"It offered to resume an earlier session, by {counted(count, 'pre-shared key')}."
+    elif ticket is not None and ticket.bytes:
+        text = f"It offered to resume an earlier session, by a ticket of {ticket.bytes:,} bytes."
+    elif hello.session_id and hello.supported_versions is None:
+        text = "It offered to resume an earlier session, by its session id."
+    else:
+        return
+    yield Sentence("offer", "resumption_offered", text, (hello.frame,))
+    if c.early_data not in (None, "none"):
+        text = "It sent application data before any answer (early data, which can be replayed)."
+        yield Sentence("offer", "early_data", text, (hello.frame,))
+
+
+def choice(c: Connection) -> Iterator[Sentence]:
+    """What the server chose, and what it could not have chosen."""
+    retry = c.hello_retry_request
+    if retry is not None:
+        yield Sentence("choice", "hello_retry", _retry(c), (retry.frame,))
+    hello = c.server_hello
+    if hello is None or c.version is None or c.cipher_suite is None:
+        return
+    at = (hello.frame,)
+    yield Sentence("choice", "choice", f"The server chose {c.version} with {c.cipher_suite}{_rank(c)}.", at)
+    yield from _lower_version(c)
+    yield from _constraints(c)
+    if c.group:
+        yield Sentence("choice", "group", f"The keys come from {c.group}{_group_rank(c)}.", at)
+    elif c.dh_bits:
+        yield Sentence("choice", "group", f"The keys come from Diffie-Hellman with a prime of {c.dh_bits} bits.", at)
+    if c.alpn:
+        yield Sentence("choice", "alpn_chosen", f"It chose {c.alpn} to be spoken.", at)
+    yield from _resumed(c)
+
+
+def _retry(c: Connection) -> str:
+    retry, hello = c.hello_retry_request, c.client_hello
+    wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
+    sent = listed(_real(hello.key_shares)) if hello and hello.key_shares else ""
+    because = f", for the client had sent one of {sent} alone" if sent and retry and retry.group else ""
+    return f"The server asked for {wish}{because}."
+
+
+def _rank(c: Connection) -> str:
+    """Where the chosen suite stands in the client's list, among those that the version allows."""
+    fit = _fitting(c)
+    if c.cipher_suite not in fit:
+        return ""
+    place = fit.index(c.cipher_suite) + 1
+    kind = "of TLS 1.3" if _is_13(c) else "that this version has"
+    if len(fit) == 1:
+        return f", the only one {kind} among those offered"
+    return f", the {'first' if place == 1 else ordinal(place)} of the {len(fit)} {kind} in the client's list"
+
+
+def _fitting(c: Connection) -> list[str]:
+    suites = _real(c.client_hello.cipher_suites) if c.client_hello else ()
+    return [suite for suite in suites if ("_WITH_" not in suite) == _is_13(c)]
+
+
+def _is_13(c: Connection) -> bool:
+    return "1.3" in (c.version or "")
+
+
+def _lower_version(c: Connection) -> Iterator[Sentence]:
+    """A version below the best that the client offered."""
+    hello, answer = c.client_hello, c.server_hello
+    if hello is None or answer is None or _is_13(c):
+        return
+    offered = _real(hello.supported_versions)
+    if any("1.3" in version for version in offered):
+        could = _DOWNGRADE.get((answer.random or "")[-16:])
+        text = f"The client could have done TLS 1.3; the server chose {c.version}."
+        if could:
+            text += f" Its random ends with the mark of a server that could have done {could}: it was set up so, or"
+            text += " somebody on the path took TLS 1.3 out of the offer, which the client has to notice."
+        yield Sentence("choice", "lower_version", text, (hello.frame, answer.frame))
+
+
+def _constraints(c: Connection) -> Iterator[Sentence]:
+    """Suites that the server's certificate ruled out: those signed by another kind of key."""
+    key = c.certificates[0].key_type if c.certificates else None
+    fit = _fitting(c)
+    if key is None or _is_13(c) or len(fit) < 2:
+        return
+    ruled_out = [suite for suite in fit if (needed := _needed_key(suite)) is not None and needed != key]
+    if ruled_out:
+        suites = f"{len(ruled_out)} of the client's {len(fit)} suites of this version"
+        text = f"With its {key} key, {suites} were out of the question."
+        yield Sentence("choice", "key_of_certificate", text, _message_frames(c, "certificate"))
+
+
+def _needed_key(suite: str) -> str | None:
+    exchange = key_exchange(suite)
+    if exchange is None:
+        return None
+    return next((key for word, key in _SIGNERS.items() if exchange.name.split("_")[-1] == word), None)
+
+
+def _group_rank(c: Connection) -> str:
+    hello = c.client_hello
+    if hello is None:
+        return ""
+    groups, shares = _real(hello.groups), _real(hello.key_shares)
+    if _is_13(c) and c.group in shares and not c.hello_retry:
+        return ", of which the client had sent a share"
+    if c.group in groups:
+        place = groups.index(c.group) + 1
+        if len(groups) == 1:
+            return ", the only group that the client offered"
+        return f", the client's {'first' if place == 1 else ordinal(place)} of {len(groups)}"
+    return ""
+
+
+def _resumed(c: Connection) -> Iterator[Sentence]:
+    hello, answer = c.client_hello, c.server_hello
+    frames = tuple(one.frame for one in (hello, answer) if one is not None)
+    if c.resumption in _SESSIONS:
+        earlier = f" of stream {c.resumes.stream}" if c.resumes else ""
+        text = f"It resumed the session{earlier}, by its {_SESSIONS[c.resumption]}: no certificate was needed."
+        yield Sentence("choice", "resumed", text, frames)
+    elif c.resumption == "none" and hello is not None and next(_sessions(c, hello), None) is not None:
+        yield Sentence("choice", "not_resumed", "It did not resume the session that the client offered.", frames)
+
+
+def _real(names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Leave out what says nothing: GREASE and signals."""
+    return tuple(name for name in names or () if name not in _SIGNALS)
+
+
+def _extension(hello: ClientHello, kind: str) -> Extension | Any | None:
+    return next((extension for extension in hello.extensions if extension.type == kind), None)
+
+
+def _message_frames(c: Connection, kind: str) -> tuple[int, ...]:
+    return tuple(message.frame for message in c.messages if message.type == kind)[:1]

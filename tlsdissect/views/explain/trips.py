@@ -1,0 +1,169 @@
+"""Sentences about time: how many round trips a handshake took, what each was spent on, and what else it waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.transcript.kept import KeptConnection
+from tlsdissect.views.explain.model import Sentence, counted
+from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.kept import Packet
+    from tlsdissect.views.explain.pauses import Pause
+
+_NEAR = 0.9
+"""Share of TCP's round trip that lies on one side of the capture point where that is near the other."""
+_SLOW = 10.0
+"""Milliseconds beyond a round trip from which on a side is said to have taken its time."""
+_DELAYED = 25.0
+"""Milliseconds that an acknowledgement is held back at least: 40 in Linux, up to 500 (RFC 9293 section 3.8.6.3)."""
+_MANY = 4
+"""Segments that were sent again of which each is told."""
+
+
+def trips(c: Connection) -> Iterator[Sentence]:
+    """What took how long."""
+    yield from _tcp(c)
+    yield from _total(c)
+    yield from _spent(c)
+    yield from _server(c)
+    if isinstance(c, KeptConnection):
+        packets = _handshake(c)
+        yield from _hello_segments(c)
+        yield from _waits(c, packets)
+        yield from _repeated(packets)
+
+
+def _tcp(c: Connection) -> Iterator[Sentence]:
+    t = c.timing
+    if t.tcp_ms is None:
+        text = "TCP's own handshake is not in the capture: what a round trip takes is not known."
+        yield Sentence("time", "no_tcp_handshake", text)
+        return
+    near = ""
+    if t.syn_synack_ms is not None and t.tcp_ms >= 1:
+        share = t.syn_synack_ms / t.tcp_ms
+        near = (
+            ", captured near the client" if share > _NEAR else ", captured near the server" if share < 1 - _NEAR else ""
+        )
+    text = f"TCP's own handshake took {_ms(t.tcp_ms)}: that is one round trip{near}."
+    yield Sentence("time", "tcp", text, (c.first_frame,))
+
+
+def _total(c: Connection) -> Iterator[Sentence]:
+    if c.round_trips is None:
+        return
+    took = "" if c.timing.handshake_ms is None else f", {_ms(c.timing.handshake_ms)} from the ClientHello on"
+    guess = any(problem.code == "inferred" for problem in c.problems) and c.early_data != "none"
+    waited = counted(c.round_trips, "round trip") if c.round_trips else "no round trip"
+    frames = (c.client_hello.frame,) if c.client_hello else ()
+    yield Sentence("time", "round_trips", f"The client waited {waited}{took}.", frames, guess)
+
+
+def _spent(c: Connection) -> Iterator[Sentence]:
+    """What each round trip was spent on."""
+    number = 0
+    if c.round_trips is None:
+        return
+    if c.round_trips == 0:
+        text = "Early data was accepted: the request travelled with the ClientHello."
+        yield Sentence("time", "early", text, guess=True)
+        return
+    for code, text, frames in _stations(c):
+        number += 1
+        yield Sentence("time", code, f"Round trip {number}: {text}.", frames)
+    if number > c.round_trips:
+        text = "The client did not wait for the last: it sent data at once (false start, RFC 7918)."
+        yield Sentence("time", "false_start", text)
+
+
+def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    hello, answer, retry = c.client_hello, c.server_hello, c.hello_retry_request
+    if hello and retry:
+        text = "the ClientHello, and the server's wish for another one (HelloRetryRequest)"
+        yield "trip_retry", text, (hello.frame, retry.frame)
+    if hello and answer:
+        again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if retry else [hello.frame]
+        which = "the second ClientHello" if retry else "the ClientHello"
+        size = "short" if c.resumption in ("ticket", "session_id") else "whole"
+        yield "trip_hello", f"{which}, and the server's {size} flight", (*again, answer.frame)
+    keys = next((m for m in c.messages if m.type == "client_key_exchange"), None)
+    if keys is not None and c.resumption == "none":
+        done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
+        yield "trip_keys", "the client's keys and Finished, and the server's Finished", (keys.frame, *done[:1])
+
+
+def _server(c: Connection) -> Iterator[Sentence]:
+    """A server that took its time, or a TCP connection that ends before TLS does."""
+    t = c.timing
+    if t.tcp_ms is None or t.server_hello_ms is None or not c.server_hello or not c.client_hello:
+        return
+    frames = (c.client_hello.frame, c.server_hello.frame)
+    if t.split_path:
+        times = f", {t.server_hello_ms / t.tcp_ms:,.0f} round trips of TCP" if t.tcp_ms else ""
+        text = f"The ServerHello took {_ms(t.server_hello_ms)}{times}: "
+        text += "TCP may end at a proxy near the client, or the server was slow."
+        yield Sentence("time", "split_path", text, frames, guess=True)
+    elif not c.hello_retry and t.server_hello_ms - t.tcp_ms > _SLOW:
+        late = _ms(t.server_hello_ms - t.tcp_ms)
+        text = f"The server took about {late} to answer the ClientHello, beyond the round trip."
+        yield Sentence("time", "slow_server", text, frames)
+
+
+def _handshake(c: KeptConnection) -> list[Packet]:
+    """The packets up to the end of the handshake."""
+    last = c.messages[-1].frame if c.messages else 0
+    return [packet for packet in c.transcript.packets if packet.frame <= last]
+
+
+def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
+    hello = c.client_hello
+    if hello and hello.segments > 1:
+        text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} segments: "
+        yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
+
+
+def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
+    """Waits within a flight: for the congestion window, or for a delayed acknowledgement."""
+    rtt = c.timing.tcp_ms
+    if rtt is None:
+        return
+    for pause in pauses(packets, max(rtt / 2, 1.0)):
+        size = segment_size(packets, pause.sender)
+        if pause.sent >= (WINDOW - 1) * size and pause.segments >= WINDOW - 1:
+            yield _window(pause)
+        elif pause.ms >= _DELAYED and pause.ms > 1.5 * rtt:
+            yield _delayed(pause)
+
+
+def _window(pause: Pause) -> Sentence:
+    sent = f"{pause.sent:,} bytes in {counted(pause.segments, 'segment')}"
+    text = f"The {pause.sender}'s flight stopped after {sent} and went on {_ms(pause.ms)} later, once these were "
+    text += "acknowledged: it is larger than the initial window of ten segments (RFC 6928)."
+    return Sentence("time", "initial_window", text, pause.frames, guess=True)
+
+
+def _delayed(pause: Pause) -> Sentence:
+    other = "client" if pause.sender == "server" else "server"
+    text = f"The {pause.sender} waited {_ms(pause.ms)} within its flight for an acknowledgement that the {other} "
+    text += "held back (a delayed ACK, RFC 9293 section 3.8.6.3)."
+    return Sentence("time", "delayed_ack", text, pause.frames, guess=True)
+
+
+def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
+    found = list(repeats(packets))
+    for repeat in found[:_MANY]:
+        text = f"The {repeat.sender} sent a segment again, {_ms(repeat.ms)} after it was seen first: "
+        text += "it, or what acknowledged it, was lost or late."
+        yield Sentence("time", "sent_again", text, repeat.frames)
+    if len(found) > _MANY:
+        text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again."
+        yield Sentence("time", "sent_again_more", text, tuple(repeat.frames[1] for repeat in found[_MANY:])[:8])
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"

@@ -1,0 +1,35 @@
+"""The whole explanation of a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.views.explain.ending import ending
+from tlsdissect.views.explain.hellos import choice, offer
+from tlsdissect.views.explain.model import Explanation, Sentence
+from tlsdissect.views.explain.observer import observer
+from tlsdissect.views.explain.trips import trips
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Connection
+
+
+def explain(connection: Connection) -> Explanation:
+    """Say in sentences what was offered and chosen, what took how long, who could read what, and how it ended.
+
+    Each sentence has a code that stays the same and the frames that it rests on; `guess` marks what is concluded and
+    not read. Of a connection that was read with `keep=True` losses and waits below TLS are told too.
+    """
+    before: tuple[Sentence, ...] = ()
+    if connection.upgrade:
+        target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""
+        text = f"Before TLS, the two spoke {connection.upgrade}{target}."
+        before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
+    parts = (offer, choice, trips, observer, ending)
+    return Explanation(
+        connection.source,
+        connection.stream,
+        connection.client,
+        connection.server,
+        (*before, *(sentence for part in parts for sentence in part(connection))),
+    )
