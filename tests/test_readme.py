@@ -85,13 +85,16 @@ def test_docstrings_say_what_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.failures == 0
 
 
+_COUNTED = {"followed": "conversations", "max_sessions": "sessions"}
+
+
 def test_limits_are_told_with_their_values() -> None:
     text = README.read_text()
     limits = Limits()
     for name in Limits.__struct_fields__:
         value = getattr(limits, name)
         told = f"{value / (1 << 20):g} MiB" if name.endswith("bytes") else f"{value:g} seconds"
-        told = f"{value:,} conversations" if name == "followed" else told
+        told = f"{value:,} {_COUNTED[name]}" if name in _COUNTED else told
         option = f"`--{name.replace('_', '-')}`"
         assert re.search(rf"{option}( \|)? {told}", text), (option, told)
 

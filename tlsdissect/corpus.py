@@ -21,19 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.sessions import Session
 
 BYTES_A_JOB = 16 << 20
 """Bytes of captures that make another process worthwhile."""
 
-_HEADER = struct.Struct("<qqqqq")
-"""Place (three numbers), bytes of the captures read so far, and length of what follows; -1: the worker's account."""
+_HEADER = struct.Struct("<qqqqqq")
+"""Place (four numbers), bytes of the captures read so far, and length of what follows; -1: the worker's account."""
 _BUFFER = 1 << 20
 
 Account = TypeVar("Account")
 
 
 class Line(NamedTuple):
-    """What a worker wrote of a connection."""
+    """What a worker wrote of a connection, or of a session."""
 
     place: Place
     position: int
@@ -60,15 +61,15 @@ def worthwhile(captures: list[str], jobs: int | None = None) -> int:
 class Workers(Generic[Account]):
     """Processes that share a reading.
 
-    `reading` makes the reading of a share, `write` what is printed of a connection (empty: nothing), `account` what a
-    worker tells at its end; `accounts` holds these when all has been read.
+    `reading` makes the reading of a share, `write` what is told of a connection or of what links it to others,
+    `account` what a worker tells at its end; `accounts` holds these when all has been read.
     """
 
     def __init__(
         self,
         jobs: int,
         reading: Callable[[Share], Reading],
-        write: Callable[[Connection], bytes],
+        write: Callable[[Connection | Session], bytes],
         account: Callable[[Reading], Account],
     ) -> None:
         self._reading, self._write, self._account = reading, write, account
@@ -76,12 +77,12 @@ class Workers(Generic[Account]):
         self.position = 0
         self._workers = [self._start(Share(number, jobs)) for number in range(jobs)]
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Line]:
         """Yield what the workers write, in its place."""
         try:
             for line in heapq.merge(*(self._lines(pipe) for _, pipe in self._workers)):
                 self.position = max(self.position, line.position)
-                yield line.text
+                yield line
         finally:
             self.stop()
 
@@ -121,12 +122,11 @@ class Workers(Generic[Account]):
         try:
             for place, told in reading.placed():
                 text = self._write(told)
-                if text:
-                    pipe.write(_HEADER.pack(*place, reading.position, len(text)) + text)
+                pipe.write(_HEADER.pack(*place, reading.position, len(text)) + text)
             last: object = self._account(reading)
         except Exception as error:  # noqa: BLE001  # what it is, the parent tells
             last = WorkerError(f"{type(error).__name__}: {error}")
-        pipe.write(_HEADER.pack(0, 0, 0, 0, -1) + pickle.dumps(last))
+        pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -1) + pickle.dumps(last))
 
     def _lines(self, pipe: BinaryIO) -> Iterator[Line]:
         while len(header := pipe.read(_HEADER.size)) == _HEADER.size:

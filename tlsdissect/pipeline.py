@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.streams.columns import NEVER
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
 from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.transcript.conversations import Conversations
+from tlsdissect.transcript.links import Linker
+from tlsdissect.transcript.sessions import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +31,13 @@ BATCH = 65_536
 
 
 class Place(NamedTuple):
-    """Where a connection stands in the output."""
+    """Where a connection stands in the output, or what a frame showed of a session stands among them."""
 
     capture: int
     due: int
+    """The clock at which it is told."""
+    frame: int
+    """The frame that showed a session; a connection comes behind all that were shown at the same clock."""
     stream: int
 
 
@@ -60,6 +68,8 @@ class Summary:
         """Packets that came after their conversation was taken as over."""
         self.given_up = 0
         """Conversations that were followed no further because too many went on."""
+        self.forgotten = 0
+        """Sessions and failures that later connections cannot be linked to, because too many were seen."""
 
     def count(self, told: Connection) -> None:
         """Add a connection."""
@@ -112,11 +122,19 @@ class Reading:
 
     def __iter__(self) -> Iterator[Connection]:
         """Yield each connection when nothing about it can change any more."""
-        for _, told in self.placed():
-            yield told
+        linker = Linker(self._limits.max_sessions)
+        for place, told in self.placed():
+            if isinstance(told, Session):
+                linker.learn(place.capture, told)
+            else:
+                yield linker.link(place.capture, told)
+            self.summary.forgotten = linker.forgotten
 
-    def placed(self) -> Iterator[tuple[Place, Connection]]:
-        """Yield each connection with its place: all shares of a reading, merged by place, are the whole."""
+    def placed(self) -> Iterator[tuple[Place, Connection | Session]]:
+        """Yield each connection, not linked to others yet, and what links them, with its place.
+
+        All shares of a reading, merged by place, are the whole.
+        """
         for number, (path, named) in enumerate(_files(self._captures, self._refuse)):
             if self._stopped:
                 return
@@ -129,12 +147,15 @@ class Reading:
     def _refuse(self, error: OSError) -> None:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
-    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection]]:
+    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection | Session]]:
         with open_capture(path, batch=self._batch) as capture:
             self._open = capture
             for due, told in self._read(path, capture):
+                if isinstance(told, Session):
+                    yield Place(number, due, told.frame, told.stream), told
+                    continue
                 self.summary.count(told)
-                yield Place(number, due, told.stream), told
+                yield Place(number, due, NEVER, told.stream), told
         self._bytes_before, self._open = self.position, None
 
     def stop(self) -> None:
@@ -152,13 +173,16 @@ class Reading:
             self._size = sum(Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
+    def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection | Session]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
         conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep)
         try:
             for visits in self._steps(capture, flows, datagrams):
                 conversations.look(visits, capture.damage)
-                yield from conversations.over(flows.over(), capture.damage)
+                told: Iterator[tuple[int, Connection | Session]] = conversations.over(flows.over(), capture.damage)
+                sessions = conversations.sessions()
+                # What a packet shows comes before what is told at its clock.
+                yield from heapq.merge(sessions, told, key=itemgetter(0)) if sessions else told
             yield from conversations.over(flows.over(everything=True), capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)

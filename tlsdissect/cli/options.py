@@ -83,6 +83,7 @@ _LIMITS = {
     "held_bytes": "Bytes that a side of a conversation may hold behind a hole.",
     "message_bytes": "Bytes of handshake messages kept of a conversation.",
     "total_bytes": "Bytes that all conversations together hold and keep.",
+    "max_sessions": "Sessions, and failures, that are remembered to link later connections to.",
 }
 
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from msgspec import msgpack
 
 from tlsdissect.corpus import Workers
 from tlsdissect.pipeline import Reading, Summary
 from tlsdissect.streams.directory import WHOLE, Share
+from tlsdissect.transcript import portable
+from tlsdissect.transcript.links import NONE, Linker, Trace, linked
+from tlsdissect.transcript.sessions import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.cli.selection import Selection
+    from tlsdissect.corpus import Line
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
+
+
+_SESSION, _CONNECTION = b"s", b"c"
+_SENT = msgpack.Encoder()
+_RECEIVED = msgpack.Decoder(tuple[Trace, bytes, bytes])
 
 
 class View(Protocol):
@@ -82,9 +94,24 @@ class Question(NamedTuple):
             limits=self.limits,
         )
 
-    def packed(self, connection: Connection) -> bytes:
-        """Write a row for another process; nothing for a connection that is not asked for."""
-        return Row.of(connection, self.view).packed() if self.selection.wants(connection) else b""
+    def packed(self, told: Connection | Session) -> bytes:
+        """Write a row for another process, empty if it is not asked for, with what may link it."""
+        if isinstance(told, Session):
+            return _SESSION + pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
+        row = Row.of(told, self.view).packed() if self.selection.wants(told) else b""
+        return _CONNECTION + _SENT.encode((Trace.of(told), row, portable.packed(told)))
+
+    def unpacked(self, line: Line, linker: Linker) -> Row | None:
+        """Read what `packed` wrote, and link it; None: there is nothing to print."""
+        kind, data = line.text[:1], memoryview(line.text)[1:]
+        if kind == _SESSION:
+            linker.learn(line.place.capture, pickle.loads(data))  # noqa: S301  # from our own process
+            return None
+        trace, row, facts = _RECEIVED.decode(data)
+        links = linker.links(line.place.capture, trace, lambda: portable.unpacked(facts))
+        if not row or links is NONE:
+            return Row.unpacked(row) if row else None
+        return Row.of(linked(portable.unpacked(facts), links), self.view)
 
 
 class Rows:
@@ -123,6 +150,8 @@ class SharedRows:
     """The same rows, by several processes."""
 
     def __init__(self, question: Question, jobs: int) -> None:
+        self._question = question
+        self._linker = Linker(question.limits.max_sessions)
         self._all = question.reading()
         self._workers = Workers(jobs, question.reading, question.packed, _summary)
         self._brought = 0
@@ -130,9 +159,11 @@ class SharedRows:
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each when no process can have one that comes before it."""
-        for data in self._workers:
+        for line in self._workers:
             self._brought += 1
-            yield Row.unpacked(data)
+            row = self._question.unpacked(line, self._linker)
+            if row is not None:
+                yield row
 
     def progress(self) -> tuple[int, int | None]:
         """Tell how far the first of the processes is: bytes read, and bytes in all."""
@@ -141,7 +172,9 @@ class SharedRows:
     @property
     def summary(self) -> Summary:
         """What was read, once it all is; before, nothing is known here."""
-        return _merged(self._workers.accounts) if self._workers.accounts else Summary()
+        summary = _merged(self._workers.accounts) if self._workers.accounts else Summary()
+        summary.forgotten = self._linker.forgotten
+        return summary
 
     def stop(self) -> None:
         """Read no more, but tell what was read."""

@@ -73,6 +73,8 @@ def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
         yield f"{_count(summary.given_up, 'conversation')} given up"
+    if summary.forgotten:
+        yield f"{_count(summary.forgotten, 'session')} forgotten: later connections were not linked to them"
     if summary.late:
         yield f"{_count(summary.late, 'packet')} after the end of their conversation"
     if summary.damage:

@@ -17,7 +17,7 @@ from tlsdissect.streams.limits import Limits
 from tlsdissect.streams.visits import Rows, Visit, visits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -45,6 +45,7 @@ class FlowTable:
         self.late = 0
         """Packets that came after their conversation was taken as over."""
         self._directory = Directory(self.columns, share)
+        self._frames = self._clocks = np.empty(0, np.int64)
 
     def steps(self, packets: Packets) -> Iterator[list[Visit]]:
         """Take a batch and yield, for each short stretch of time, the conversations to look at.
@@ -59,8 +60,15 @@ class FlowTable:
         while at < len(rows):
             end = int(np.searchsorted(clock, clock[at] + span))
             self.clock = int(clock[end - 1])
+            self._frames, self._clocks = packets.frame[rows[at:end]], clock[at:end]
             yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
             at = end
+
+    def clocks(self, frames: Sequence[int]) -> list[int]:
+        """The clock at each of these frames of the stretch that was looked at last."""
+        order = np.argsort(self._frames, kind="stable")
+        found: list[int] = self._clocks[order[np.searchsorted(self._frames, frames, sorter=order)]].tolist()
+        return found
 
     def over(self, *, everything: bool = False) -> list[tuple[int, int]]:
         """Conversations that nothing can change any more, in the order in which they became so, each with its clock.

@@ -20,6 +20,8 @@ class Limits(Struct, frozen=True):
     """Bytes of handshake messages that are kept of one conversation."""
     total_bytes: int = 256 << 20
     """Bytes that all conversations together may hold and keep."""
+    max_sessions: int = 100_000
+    """Sessions, and failures, that are remembered to link later connections to; of more, the oldest are forgotten."""
 
 
 class Budget:

@@ -247,7 +247,13 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     alpn: str | None
     resumption: str | None
     resumes: Origin | None
+    """The earlier connection whose session this one resumes: that which set it up, or sent the ticket."""
     same_ticket_as: Origin | None
+    """The first connection that offered one of the same identities of TLS 1.3: siblings."""
+    retry_of: Origin | None
+    """An earlier connection that failed and that the client tried again, with a lower version, TLS_FALLBACK_SCSV
+    (RFC 7507) or a smaller offer: the same client address and server (address and port, or SNI), begun after it and at
+    most 10 s after its last packet. With a problem "inferred" unless the client says so by TLS_FALLBACK_SCSV."""
     early_data: str | None
     hello_retry: bool | None
     hello_retry_request: HelloRetryRequest | None

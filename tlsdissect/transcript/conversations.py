@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.threeway import ThreeWay
 from tlsdissect.transcript.facts import connection, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
+from tlsdissect.transcript.sessions import Session, established, identities
 from tlsdissect.transcript.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
@@ -40,6 +42,7 @@ class Conversations:
         self._tracker = KeepingTracker if keep else Tracker
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
+        self._sessions: list[Session] = []
         self.given_up = 0
         """Conversations that were given up because too many went on."""
 
@@ -49,6 +52,11 @@ class Conversations:
         self._conclude(closed, damage)
         while len(self._trackers) > self._budget.limits.followed:
             self._give_up(next(iter(self._trackers)), damage)
+
+    def sessions(self) -> list[tuple[int, Session]]:
+        """What the packets looked at last show of sessions, in order, each with its clock."""
+        shown, self._sessions = sorted(self._sessions, key=attrgetter("frame", "stream")), []
+        return list(zip(self._flows.clocks([one.frame for one in shown]), shown, strict=True)) if shown else []
 
     def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[tuple[int, Connection]]:
         """The TLS connections among conversations that nothing can change any more, each with its clock."""
@@ -71,7 +79,12 @@ class Conversations:
         tracker = self._trackers.get(index)
         if tracker is None:
             tracker = self._tracker(self._budget, ThreeWay.unpacked(columns.way[index].tolist()), state)
+        heard, settled = tracker.heard, tracker.settled
         state = columns.state[index] = visit.lead(tracker, state)
+        if heard is None and tracker.heard is not None:
+            self._show(index, tracker.heard, identities(tracker.script))
+        if settled is None and tracker.settled is not None:
+            self._show(index, tracker.settled, established(tracker.script, tracker.settled))
         if tracker.silent:
             tracker.release()
             columns.way[index] = tracker.way.packed()
@@ -79,6 +92,11 @@ class Conversations:
         else:
             self._trackers[index] = tracker
         return state
+
+    def _show(self, index: int, frame: int, keys: tuple[bytes, ...]) -> None:
+        """Note what a frame showed of sessions."""
+        if keys:
+            self._sessions.append(Session(self._source, int(self._flows.columns.stream[index]), frame, keys))
 
     def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:
         """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""

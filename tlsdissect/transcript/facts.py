@@ -78,7 +78,10 @@ def connection(
     )
 
 
-_NOT_TOLD: dict[str, Any] = {"open": False, "resumes": None, "same_ticket_as": None, "hidden": None, "findings": None}
+_NOT_TOLD: dict[str, Any] = {
+    **dict.fromkeys(("resumes", "same_ticket_as", "retry_of", "hidden", "findings")),
+    "open": False,
+}
 """What other stages tell, where they do."""
 
 

@@ -31,7 +31,7 @@ UPGRADE_BYTES = 1 << 16
 class Tracker:
     """The two halves of a conversation, and what they said in the order in which it was seen."""
 
-    __slots__ = ("_budget", "_fins", "before", "halves", "limited", "script", "state", "way")
+    __slots__ = ("_budget", "_fins", "before", "halves", "heard", "limited", "script", "settled", "state", "way")
 
     def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW) -> None:
         self._budget = budget
@@ -41,6 +41,10 @@ class Tracker:
         self.script = Script(budget)
         self.state = state
         self._fins = False
+        self.heard: int | None = None
+        """The frame that showed the ClientHello."""
+        self.settled: int | None = None
+        """The frame after which the handshake was followed no more."""
         self.before: tuple[bytes, bytes] | None = _FORGOTTEN if way.spoken else None
         """What the halves had said when the conversation was first given up as not TLS."""
         self.limited = False
@@ -106,7 +110,7 @@ class Tracker:
         for piece in pieces:
             script.take(sender, half, piece, acknowledgement)
         if self.state == FOLLOW and script.client is not None:
-            self._decide()
+            self._decide(frame)
 
     @property
     def closing_frame(self) -> int | None:
@@ -184,15 +188,19 @@ class Tracker:
         self.halves[sender].assembler.start(sequence)
         self.state = FOLLOW
 
-    def _decide(self) -> None:
+    def _decide(self, frame: int) -> None:
         """See what matters from now on, after a record was read."""
         halves, script = self.halves, self.script
+        if self.heard is None and script.offer is not None:
+            self.heard = frame
         halves[0].seeking = halves[1].seeking = True
         if is_decided(script):
             script.settle()
             self.state = RECORDS
         elif halves[0].payload + halves[1].payload > FOLLOWED_BYTES or max(script.protected) > MAX_PROTECTED:
             self.state = RECORDS
+        if self.state == RECORDS:
+            self.settled = frame
 
     def _seek(self) -> None:
         """See whether this may still become TLS."""

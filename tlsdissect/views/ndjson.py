@@ -33,7 +33,7 @@ class Ndjson:
 
 def _with_text(connection: Connection) -> Connection:
     """Escape what is no text in the names of captures: any byte may stand in a file name (PEP 383)."""
-    others = {name: getattr(connection, name) for name in ("resumes", "same_ticket_as")}
+    others = {name: getattr(connection, name) for name in ("resumes", "same_ticket_as", "retry_of")}
     named = {name: replace(one, source=_text(one.source)) for name, one in others.items() if one}
     return replace(connection, source=_text(connection.source), **named)
 

@@ -41,6 +41,9 @@ def offer(c: Connection) -> Iterator[Sentence]:
     if hello.alpn:
         yield Sentence("offer", "alpn", f"Over TLS it would speak {listed(hello.alpn)}.", at)
     yield from _sessions(c, hello)
+    if c.retry_of is not None:
+        text = f"It tries again what stream {c.retry_of.stream} failed at."
+        yield Sentence("offer", "retry", text, at, guess="TLS_FALLBACK_SCSV" not in (hello.cipher_suites or ()))
     if "TLS_FALLBACK_SCSV" in (hello.cipher_suites or ()):
         text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
         yield Sentence("offer", "fallback", text, at)
