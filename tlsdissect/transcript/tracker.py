@@ -188,6 +188,7 @@ class Tracker:
         """See what matters from now on, after a record was read."""
         halves, script = self.halves, self.script
         halves[0].seeking = halves[1].seeking = True
+        halves[0].counting = halves[1].counting = script.offer is None
         if is_decided(script):
             script.settle()
             self.state = RECORDS
