@@ -53,15 +53,12 @@ def connection(
     scene = Scene.of(tracker, client)
     ending, resumption = endings.ending(scene), negotiation.resumption(scene)
     early_data, times = negotiation.early_data(scene), timing.timing(scene)
-    facts = {
+    return Connection(
         **_conversation(source, totals, client),
         **_agreed(scene),
         **_hellos(scene),
         **exposure(scene, resumption)._asdict(),
         **(_raw_fingerprints(scene) if raw else {}),
-    }
-    return Connection(
-        **facts,
         complete=ending.complete,
         outcome=ending.outcome,
         failed_by=ending.failed_by,
@@ -132,7 +129,7 @@ def _hellos(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _raw_fingerprints(scene: Scene) -> dict[str, str | None]:
+def _raw_fingerprints(scene: Scene) -> dict[str, Any]:
     return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4(scene, raw=True)}
 
 

@@ -57,8 +57,8 @@ class Half:
 
     __slots__ = (
         "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler",
-        "before", "changed", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload", "reader", "rst",
-        "seeking", "troubles",
+        "before", "changed", "counting", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload",
+        "reader", "rst", "seeking", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -75,6 +75,8 @@ class Half:
         """ChangeCipherSpecs sent."""
         self.acked: int | None = None
         """Sequence number up to which the other side has acknowledged this one."""
+        self.counting = True
+        """The ClientHello was not seen: it is of interest in how many segments a message comes."""
         self.arrivals: list[Place] = []
         """Where the segments lie that brought the record or message which is being read."""
         self.payload = 0
@@ -202,10 +204,11 @@ class Half:
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""
         reader = self.reader
-        if reader.between and not self.joiner.waiting:
-            self.arrivals = []
-        if len(self.arrivals) < MAX_ARRIVALS:
-            self.arrivals.append(Place(offset, len(data)))
+        if self.counting:
+            if reader.between and not self.joiner.waiting:
+                self.arrivals = []
+            if len(self.arrivals) < MAX_ARRIVALS:
+                self.arrivals.append(Place(offset, len(data)))
         records = reader.feed(data)
         if reader.astray is not None and reader.astray >= offset:
             self.trouble("malformed_record", "no record header here", frame, reader.astray)

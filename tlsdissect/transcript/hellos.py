@@ -14,6 +14,8 @@ from tlsdissect.transcript.connection import ClientHello, HelloRetryRequest, Ser
 from tlsdissect.transcript.naming import Decoded, Teller, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from msgspec import Struct
 
     from tlsdissect.tls.client_hello import Extension as WireExtension
@@ -38,6 +40,21 @@ class Told(NamedTuple):
 
 
 _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = Teller(FROM_CLIENT), Teller(FROM_SERVER), Teller(FROM_RETRY)
+
+
+def _namer(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
+    """What names the numbers of a list, one that repeats only once."""
+
+    @lru_cache(maxsize=4096)
+    def names(numbers: tuple[int, ...] | None) -> tuple[str, ...] | None:
+        return None if numbers is None else tuple([registry.names[number] for number in numbers])
+
+    return names
+
+
+_versions, _suites, _groups = _namer(Registry.VERSIONS), _namer(Registry.CIPHER_SUITES), _namer(Registry.GROUPS)
+_methods, _schemes = _namer(Registry.COMPRESSION_METHODS), _namer(Registry.SIGNATURE_SCHEMES)
+_psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORMATS)
 
 
 def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Told:
@@ -79,18 +96,16 @@ def client_hello(offer: Offer, told: Told) -> ClientHello:
         version=Registry.VERSIONS.names[hello.legacy_version],
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id or b"").hex() or None,
-        cipher_suites=_names(Registry.CIPHER_SUITES, hello.cipher_suites),
-        compression_methods=_names(Registry.COMPRESSION_METHODS, hello.legacy_compression_methods),
+        cipher_suites=_suites(hello.cipher_suites),
+        compression_methods=_methods(hello.legacy_compression_methods),
         extensions=tuple([one.fact for one in told.decoded]),
-        supported_versions=_names(Registry.VERSIONS, told.get(Type.SUPPORTED_VERSIONS, "versions")),
-        groups=_names(Registry.GROUPS, told.get(Type.SUPPORTED_GROUPS, "named_group_list")),
-        key_shares=_names(Registry.GROUPS, tuple([s.group for s in shares or ()])) if has_share else None,
-        signature_schemes=_names(
-            Registry.SIGNATURE_SCHEMES, told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")
-        ),
+        supported_versions=_versions(told.get(Type.SUPPORTED_VERSIONS, "versions")),
+        groups=_groups(told.get(Type.SUPPORTED_GROUPS, "named_group_list")),
+        key_shares=_groups(tuple([s.group for s in shares or ()])) if has_share else None,
+        signature_schemes=_schemes(told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
         alpn=None if protocols is None else tuple([text(name) for name in protocols]),
-        psk_modes=_names(Registry.PSK_MODES, told.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
-        ec_point_formats=_names(Registry.EC_POINT_FORMATS, told.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
+        psk_modes=_psk_modes(told.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
+        ec_point_formats=_formats(told.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
     )
 
 
@@ -154,8 +169,3 @@ def sni(told: Told) -> str | None:
         if entry.name_type == HOST_NAME:
             return text(entry.host_name) or None
     return None
-
-
-@lru_cache(maxsize=4096)
-def _names(registry: Registry, numbers: tuple[int, ...] | None) -> tuple[str, ...] | None:
-    return None if numbers is None else tuple([registry.names[number] for number in numbers])

@@ -33,6 +33,7 @@ MAX_ITEMS = 4096
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
 _BEGINNINGS = (bytes([HandshakeType.CLIENT_HELLO]), bytes([HandshakeType.SERVER_HELLO]))
+_frame = attrgetter("frame")
 _HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST))
 
 
@@ -77,7 +78,7 @@ class Script:
 
     def sort(self) -> None:
         """Put the messages in the order of the frames that completed them."""
-        self.items.sort(key=attrgetter("frame"))
+        self.items.sort(key=_frame)
 
     def settle(self) -> None:
         """Take the handshake as over: protected records of TLS 1.3 are application data from now on."""

@@ -194,6 +194,7 @@ class Tracker:
         if self.heard is None and script.offer is not None:
             self.heard = frame
         halves[0].seeking = halves[1].seeking = True
+        halves[0].counting = halves[1].counting = script.offer is None
         if is_decided(script):
             script.settle()
             self.state = RECORDS
