@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from time import monotonic
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tlsdissect.cli.endings import NotWrittenError
 
@@ -20,33 +20,46 @@ _SOON = 0.5
 """Seconds after which they are written all the same, when there is something to add."""
 
 
+class _Pending(NamedTuple):
+    """What was gathered, and how much of it is written."""
+
+    data: bytearray
+    sent: list[int]
+
+
 class Sink:
-    """A binary file, written in large pieces; what a terminal shows is written at once."""
+    """A binary file, written in large pieces; what a terminal shows is written at once.
+
+    An interruption at any moment loses nothing: what is then still to be written, the next `flush` writes.
+    """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
-        self._pending = bytearray()
+        self._pending = _Pending(bytearray(), [])
         self._written = monotonic()
         self._at_once = file.isatty()
 
     def write(self, data: bytes) -> None:
         """Write; raises BrokenPipeError where nobody reads any more."""
-        self._pending += data
-        if self._at_once or len(self._pending) >= _ENOUGH or monotonic() - self._written > _SOON:
+        self._pending.data.extend(data)
+        if self._at_once or len(self._pending.data) >= _ENOUGH or monotonic() - self._written > _SOON:
             self.flush()
 
     def flush(self) -> None:
         """Write what was gathered."""
-        data, self._pending = self._pending, bytearray()
+        data, sent = self._pending
         self._written = monotonic()
         try:
-            self._file.write(data)
-            self._file.flush()
+            with memoryview(data) as view:
+                while (at := sum(sent)) < len(view):
+                    # One instruction writes and notes how much: a signal comes before or after both.
+                    sent.extend(map(os.write, (self._file.fileno(),), (view[at:],)))
         except BrokenPipeError:
             raise
         except OSError as error:
             raise NotWrittenError(f"{self._name}: {error.strerror}") from error
+        self._pending = _Pending(bytearray(), [])
 
 
 @contextlib.contextmanager
