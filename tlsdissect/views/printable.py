@@ -6,7 +6,7 @@ from unicodedata import category, east_asian_width
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
-_ELLIPSIS = "…"
+_ELLIPSIS, _PLAIN_ELLIPSIS = "…", "~"
 
 
 def printable(text: str) -> str:
@@ -39,6 +39,18 @@ def shortened(text: str, width: int, *, tail: int = 0) -> str:
         return _ELLIPSIS[:width]
     end = _first(text[::-1], min(tail, width - 1))[::-1]
     return f"{_first(text, width - 1 - columns(end))}{_ELLIPSIS}{end}"
+
+
+def encoded(text: str, encoding: str) -> bytes:
+    """Encode printable text for a terminal; an ellipsis that it does not know is a tilde, other characters are `?`.
+
+    >>> encoded("www.…om é", "ascii")
+    b'www.~om ?'
+    """
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.replace(_ELLIPSIS, _PLAIN_ELLIPSIS).encode(encoding, "replace")
 
 
 def styled(text: str, style: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.views import phrases
-from tlsdissect.views.printable import columns, printable, shortened, styled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
@@ -126,7 +126,7 @@ class Table:
         else:
             text = self._gap.join([cell for cell, _ in cells]).rstrip()
         # A terminal that lacks the ellipsis gets a question mark: of the same width.
-        return f"{text}\n".encode(self._encoding, "replace")
+        return encoded(f"{text}\n", self._encoding)
 
 
 def layout(width: int | None, gap: int) -> list[tuple[Column, int]]:

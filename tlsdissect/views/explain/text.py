@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.explain.whole import explain
-from tlsdissect.views.printable import printable, shortened, styled
+from tlsdissect.views.printable import encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Text:
         """Write a connection's explanation."""
         gap, self._first = "" if self._first else "\n", False
         text = "\n".join(self.lines(explain(connection)))
-        return f"{gap}{text}\n".encode(self._encoding, "replace")
+        return encoded(f"{gap}{text}\n", self._encoding)
 
     def lines(self, whole: Explanation) -> Iterator[str]:
         """Write an explanation, line by line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.ladder.model import drawn, wrapped
-from tlsdissect.views.printable import columns, printable, shortened, styled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,7 +92,7 @@ class Text:
     def _written(self, lines: Iterator[str]) -> bytes:
         gap, self._first = "" if self._first else "\n", False
         text = "\n".join(line.rstrip() for line in lines)
-        return f"{gap}{text}\n".encode(self._encoding, "replace")
+        return encoded(f"{gap}{text}\n", self._encoding)
 
     def _titles(self, one: Ladder) -> Iterator[str]:
         """What the connection is, and what came of it."""

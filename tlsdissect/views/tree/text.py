@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.views.printable import columns, printable, shortened, styled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 from tlsdissect.views.tree.build import tree
 from tlsdissect.views.tree.dump import dump, dumpable
 
@@ -59,7 +59,7 @@ class Text:
         self._packets = dumpable(connection) if self._dumped else {}
         text = "\n".join(self.lines(whole))
         gap, self._first = "" if self._first else "\n", False
-        return f"{gap}{text}\n".encode(self._encoding, "replace")
+        return encoded(f"{gap}{text}\n", self._encoding)
 
     def lines(self, whole: Tree) -> Iterator[str]:
         """Draw a tree, line by line."""
