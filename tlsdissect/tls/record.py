@@ -135,13 +135,7 @@ class RecordReader:
         if size <= self._skip:
             self.pass_over(size)
             return []
-        spoilt = []
-        if len(self._buffer) >= 5:
-            content_type, version, length = _HEADER.unpack_from(self._buffer)
-            beginning = self._buffer[5:]
-            spoilt.append(Record(content_type, version, length, self._buffer_start, beginning, whole=False))
-            self._skip = 5 + length - len(self._buffer)
-        self._buffer = b""
+        spoilt = self.break_off()
         if size <= self._skip:
             self.pass_over(size)
         else:
@@ -149,6 +143,16 @@ class RecordReader:
             self._skip = 0
             self.astray = self.position
         return spoilt
+
+    def break_off(self) -> list[Record]:
+        """Return what there is of a record whose body has begun: it is not read on."""
+        begun = []
+        if len(self._buffer) >= 5:
+            content_type, version, length = _HEADER.unpack_from(self._buffer)
+            begun.append(Record(content_type, version, length, self._buffer_start, self._buffer[5:], whole=False))
+            self._skip = 5 + length - len(self._buffer)
+        self._buffer = b""
+        return begun
 
     def _cut(self) -> list[Record]:
         data, at, end, origin = self._buffer, 0, len(self._buffer), self._buffer_start

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.streams.reassembly import Arrival, Assembler
-from tlsdissect.tls.record import SSL2, MessageJoiner, Record, RecordReader, is_header
+from tlsdissect.tls.record import HANDSHAKE, SSL2, MessageJoiner, Record, RecordReader, is_header
 from tlsdissect.transcript.framing import Framing, framing
 from tlsdissect.transcript.opening import Opening, judge
 from tlsdissect.transcript.transcript import Signal, Trouble
@@ -56,7 +56,7 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "_inside", "_opening", "_tail", "acked", "arrivals", "assembler",
+        "_budget", "_framing", "_inside", "_latest", "_opening", "_tail", "acked", "arrivals", "assembler",
         "before", "changed", "counting", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload",
         "reader", "rst", "seeking", "troubles",
     )  # fmt: skip
@@ -93,6 +93,8 @@ class Half:
         self._framing: Framing | None = None
         self._inside = 0
         """Bytes that the framing has given so far."""
+        self._latest = 0, 0
+        """Frame and time of the latest bytes."""
         self._tail = b""
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
@@ -123,7 +125,9 @@ class Half:
             pieces += self._leap()
         if self.mode == OPENING:
             self._settle()
-        return pieces
+        # A record that has no end says something only where it begins with a hello.
+        begun = [record for record in self.reader.break_off() if _is_hello(record)] if self.mode == TLS else []
+        return [*pieces, Piece(begun, *self._latest)] if begun else pieces
 
     @property
     def carrier(self) -> str | None:
@@ -184,6 +188,7 @@ class Half:
         if self._framing is not None:
             arrival = self._unwrapped(arrival, self._framing)
         data, offset, frame = arrival.data, arrival.offset, arrival.frame
+        self._latest = frame, arrival.time
         if self.first_frame is None:
             self.first_frame = frame
         if self.mode == TLS:
@@ -203,7 +208,7 @@ class Half:
 
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""
-        reader = self.reader
+        reader, self._latest = self.reader, (frame, time)
         if self.counting:
             if reader.between and not self.joiner.waiting:
                 self.arrivals = []
@@ -302,6 +307,12 @@ class Half:
     def segments(self, start: int, end: int) -> int:
         """In how many segments the part of the stream came that is being read."""
         return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
+
+
+def _is_hello(record: Record) -> bool:
+    """Whether a record that was cut begins with a ClientHello or ServerHello: its type, its length, its version."""
+    beginning = record.fragment or b""
+    return record.content_type == HANDSHAKE and re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
 
 
 def _ends(said: bytes) -> bytes:

@@ -12,7 +12,9 @@ from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.transcript.naming import text
 
 if TYPE_CHECKING:
+    from tlsdissect.transcript.hellos import Told
     from tlsdissect.transcript.scene import Scene
+    from tlsdissect.transcript.transcript import Answer, Offer
 
 _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
 """encrypted_client_hello, and the numbers that it and its forerunner had in drafts."""
@@ -36,7 +38,8 @@ def resumption(scene: Scene) -> str | None:
     if answer is None or not isinstance(answer.hello, ServerHello):
         return None
     if scene.script.tls13:
-        return "psk" if Type.PRE_SHARED_KEY in scene.answered.bodies else "none"
+        taken = _has(answer, scene.answered, Type.PRE_SHARED_KEY)
+        return None if taken is None else "psk" if taken else "none"
     if scene.is_full is not False or scene.script.offer is None:
         return "none" if scene.is_full else None
     if scene.asked.get(Type.SESSION_TICKET, "data"):
@@ -49,12 +52,15 @@ def early_data(scene: Scene) -> str | None:
     """The fate of early data (RFC 8446 section 4.2.10); where the server takes it or not is told by shape."""
     if scene.script.offer is None:
         return None
-    if Type.EARLY_DATA not in scene.asked.bodies:
-        return "none"
+    offered = _has(scene.script.offer, scene.asked, Type.EARLY_DATA)
+    if not offered:
+        return "none" if offered is False else None
     if scene.script.retry is not None:
         return "rejected"
     if scene.script.answer is None:
         return "offered"
+    if _has(scene.script.answer, scene.answered, Type.PRE_SHARED_KEY) is None:
+        return None
     if scene.answered.get(Type.PRE_SHARED_KEY, "selected_identity") != 0:
         return "rejected"
     if scene.shape is None or not scene.shape.exact:
@@ -72,7 +78,9 @@ def ech(scene: Scene) -> str | None:
     """Whether an Encrypted Client Hello, or GREASE that looks like one, was offered (RFC 9849)."""
     if scene.script.offer is None:
         return None
-    return "none" if _ECH.isdisjoint(scene.asked.bodies) else "grease_or_offered"
+    if not _ECH.isdisjoint(scene.asked.bodies):
+        return "grease_or_offered"
+    return "none" if scene.script.offer.item.whole else None
 
 
 def key_agreement(scene: Scene) -> KeyExchange:
@@ -102,9 +110,15 @@ def key_agreement(scene: Scene) -> KeyExchange:
 
 def negotiated(scene: Scene, extension: Type) -> bool | None:
     """Whether the server took up an extension that TLS 1.3 has no more; None there, and without a ServerHello."""
-    if scene.script.tls13 or scene.cipher_suite is None:
+    answer = scene.script.answer
+    if scene.script.tls13 or scene.cipher_suite is None or answer is None:
         return None
-    return extension in scene.answered.bodies
+    return _has(answer, scene.answered, extension)
+
+
+def _has(hello: Offer | Answer, told: Told, extension: Type) -> bool | None:
+    """Whether a hello has an extension; None where bytes of the hello are missing, and the extension may be."""
+    return extension in told.bodies or (None if not hello.item.whole else False)
 
 
 def alpn(scene: Scene) -> str | None:

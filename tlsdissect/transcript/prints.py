@@ -21,13 +21,15 @@ def _codes(told: Told) -> tuple[int, ...]:
 def ja3_string(scene: Scene, *, ordered: bool = False) -> str | None:
     """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
     offer, told = scene.script.offer, scene.asked
-    if offer is None or not isinstance(offer.hello, ClientHello) or offer.hello.cipher_suites is None:
+    if offer is None or not isinstance(offer.hello, ClientHello) or not offer.item.whole:
         return None
     hello = offer.hello
+    if hello.cipher_suites is None:
+        return None
     groups = told.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
     formats = told.get(Type.EC_POINT_FORMATS, "ec_point_format_list") or ()
     write = fingerprints.ja3n_string if ordered else fingerprints.ja3_string
-    return write(hello.legacy_version, offer.hello.cipher_suites, _codes(told), groups, formats)
+    return write(hello.legacy_version, hello.cipher_suites, _codes(told), groups, formats)
 
 
 def ja3(scene: Scene) -> str | None:
@@ -45,7 +47,7 @@ def ja3n(scene: Scene) -> str | None:
 def ja3s(scene: Scene) -> str | None:
     """JA3S of the final ServerHello."""
     answer = scene.script.answer
-    if answer is None or not isinstance(answer.hello, ServerHello):
+    if answer is None or not isinstance(answer.hello, ServerHello) or not answer.item.whole:
         return None
     hello = answer.hello
     return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(scene.answered)))
@@ -54,15 +56,17 @@ def ja3s(scene: Scene) -> str | None:
 def ja4(scene: Scene, *, raw: bool = False) -> str | None:
     """JA4 of the first ClientHello; `raw`: with its lists in place of their hashes."""
     offer, told = scene.script.offer, scene.asked
-    if offer is None or not isinstance(offer.hello, ClientHello) or offer.hello.cipher_suites is None:
+    if offer is None or not isinstance(offer.hello, ClientHello) or not offer.item.whole:
         return None
     hello = offer.hello
+    if hello.cipher_suites is None:
+        return None
     protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     write = fingerprints.ja4_r if raw else fingerprints.ja4
     return write(
         "t",
         fingerprints.highest_version(hello.legacy_version, told.get(Type.SUPPORTED_VERSIONS, "versions")),
-        offer.hello.cipher_suites,
+        hello.cipher_suites,
         _codes(told),
         alpn=protocols[0] if protocols else None,
         signature_algorithms=told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms") or (),

@@ -12,7 +12,7 @@ from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2Serv
 from tlsdissect.tls.wire import Reader, WireError, salvage
 from tlsdissect.transcript.sizes import sizes
 from tlsdissect.transcript.transcript import Answer, Item, Moment, Offer, Retry
-from tlsdissect.transcript.versions import offers_tls13, selected_version
+from tlsdissect.transcript.versions import lacks_version, offers_tls13, selected_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,15 +220,21 @@ class Script:
     def _server_hello(self, item: Item, hello: ServerHello) -> None:
         if not hello.is_hello_retry_request:
             self.answer = Answer(item, hello)
-            self.version = selected_version(hello)
-            self.tls13 = is_tls13(self.version)
+            self.version = self._selected(item, hello)
+            self.tls13 = self.version is not None and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else None
         elif self.retry is None:
             self._retry(item, hello)
 
     def _retry(self, item: Item, hello: ServerHello | HelloRetryRequest) -> None:
         self.retry, self.tls13 = Retry(item, hello), True
-        self.version = selected_version(hello)
+        self.version = self._selected(item, hello)
+
+    def _selected(self, item: Item, hello: ServerHello | HelloRetryRequest) -> int | None:
+        """Tell the version that a server chose; None where bytes are missing that may say TLS 1.3."""
+        unknown = not item.whole and isinstance(hello, ServerHello) and lacks_version(hello)
+        older = self.offer is not None and self.offer.item.whole and not offers_tls13(self.offer.hello)
+        return None if unknown and not older else selected_version(hello)
 
     def _read(self, half: Half, item: Item, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""

@@ -29,6 +29,11 @@ class Item(Struct, frozen=True, gc=False):
     """Stream offset behind the record in which it ends."""
     encrypted: bool
 
+    @property
+    def whole(self) -> bool:
+        """Whether a message in the clear is all there: what is not in one that was cut, may have been."""
+        return len(self.body) >= self.size
+
 
 class Offer(Struct, frozen=True):
     """A ClientHello with what it says, as far as it could be read."""

@@ -29,6 +29,12 @@ def selected_version(hello: ServerHello | Ssl2ServerHello | HelloRetryRequest) -
     return int.from_bytes(data, "big") if data is not None and len(data) == 2 else hello.legacy_version
 
 
+def lacks_version(hello: ServerHello) -> bool:
+    """Whether a hello is like one of TLS 1.3 but for the extension that says so."""
+    said = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
+    return said is None and hello.legacy_version == 0x0303
+
+
 def offers_tls13(hello: ClientHello | Ssl2ClientHello) -> bool:
     """Whether a client offers TLS 1.3 or a draft of it."""
     if not isinstance(hello, ClientHello):
