@@ -7,12 +7,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
 from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.transcript.conversations import Conversations
+from tlsdissect.transcript.evidence import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture import Capture, Damage
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.trust.judge import Judge
 
 BATCH = 65_536
 """Packets looked at together."""
@@ -94,13 +98,18 @@ class Reading:
         keep: bool = False,
         share: Share = WHOLE,
         limits: Limits = DEFAULTS,
+        judge: Judge | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
+        """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
         self._raw = raw_fingerprints
         self._keep = keep
         self._share = share
         self._limits = limits
+        self._judge = judge
+        self._evidence = Evidence() if judge is not None and evidence is None else evidence
         self._budget = Budget(limits)
         self._open: Capture | None = None
         self._bytes_before = 0
@@ -134,8 +143,13 @@ class Reading:
             self._open = capture
             for due, told in self._read(path, capture):
                 self.summary.count(told)
-                yield Place(number, due, told.stream), told
+                yield Place(number, due, told.stream), self._judged(told)
         self._bytes_before, self._open = self.position, None
+
+    def _judged(self, told: Connection) -> Connection:
+        if self._judge is None or self._evidence is None:
+            return told
+        return replace(told, findings=self._judge.findings(told, self._evidence))
 
     def stop(self) -> None:
         """Read no more: what was read so far is told, as at the end of the input."""
@@ -154,7 +168,9 @@ class Reading:
 
     def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
-        conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep)
+        conversations = Conversations(
+            source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep, evidence=self._evidence
+        )
         try:
             for visits in self._steps(capture, flows, datagrams):
                 conversations.look(visits, capture.damage)

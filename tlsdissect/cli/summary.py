@@ -25,6 +25,8 @@ class Tally:
         self.troubled = 0
         self.versions: Counter[str | None] = Counter()
         self.problems: Counter[str] = Counter()
+        self.findings: Counter[str] | None = None
+        """By severity and code; None where none was looked for."""
         self.source: str | None = None
         """The capture of the latest."""
 
@@ -35,6 +37,13 @@ class Tally:
         self.versions[row.version] += 1
         self.troubled += bool(row.problems)
         self.problems.update(row.problems)
+        if row.findings is not None:
+            self.findings = self.findings or Counter()
+            self.findings.update(row.findings)
+
+    def reaches(self, gate: frozenset[str]) -> bool:
+        """Tell whether there was a finding of one of these severities."""
+        return any(finding.partition(" ")[0] in gate for finding in self.findings or ())
 
 
 def complain(summary: Summary) -> None:
@@ -49,7 +58,8 @@ def complain(summary: Summary) -> None:
 
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
     """Sum up a run: what was printed, and all that was seen and not printed."""
-    return [_printed(tally, summary, selected=selected), *_left_out(tally, summary)]
+    found = () if tally.findings is None else _found(tally.findings)
+    return [_printed(tally, summary, selected=selected), *found, *_left_out(tally, summary)]
 
 
 def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
@@ -60,6 +70,18 @@ def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
         return said if selected else "no TLS connections"
     versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
     return f"{said}: {', '.join(versions)}"
+
+
+def _found(findings: Counter[str]) -> Iterator[str]:
+    """Count what was found, the gravest first."""
+    if not findings:
+        yield "nothing found"
+    for severity in ("high", "medium", "low", "info"):
+        codes = Counter({
+            code: many for told, many in findings.items() for kind, _, code in [told.partition(" ")] if kind == severity
+        })  # fmt: skip
+        if codes:
+            yield f"{severity}: {_listed(codes)}"
 
 
 def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:

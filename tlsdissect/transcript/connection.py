@@ -157,6 +157,8 @@ class OcspStaple(Struct, frozen=True, gc=False):
     next_update: str | None = None
     produced_at: str | None = None
     revocation_time: str | None = None
+    sha256: str | None = None
+    """Of the whole response."""
 
 
 class SessionTicket(Struct, frozen=True, gc=False):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.evidence import Evidence
 
 _TOGETHER = 64
 """Conversations concluded together."""
@@ -31,13 +32,21 @@ class Conversations:
     """
 
     def __init__(
-        self, source: str, flows: FlowTable, budget: Budget, *, raw_fingerprints: bool, keep: bool = False
+        self,
+        source: str,
+        flows: FlowTable,
+        budget: Budget,
+        *,
+        raw_fingerprints: bool,
+        keep: bool = False,
+        evidence: Evidence | None = None,
     ) -> None:
         self._source = source
         self._flows = flows
         self._budget = budget
         self._raw = raw_fingerprints
         self._tracker = KeepingTracker if keep else Tracker
+        self._evidence = evidence
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
         self.given_up = 0
@@ -88,7 +97,7 @@ class Conversations:
             if tracker is None:
                 continue
             touched = _touched(tracker, totals.first_frame, damage) if damage else ()
-            told = connection(self._source, totals, tracker, touched, raw=self._raw)
+            told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
             tracker.release()
             if told is not None:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told

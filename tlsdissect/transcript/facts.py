@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packets import Damage
     from tlsdissect.streams.columns import Totals
     from tlsdissect.transcript.connection import Timing
+    from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.transcript.tracker import Tracker
     from tlsdissect.transcript.transcript import Item
 
@@ -39,12 +40,18 @@ def with_totals(told: Connection, totals: Totals) -> Connection:
 
 
 def connection(
-    source: str, totals: Totals, tracker: Tracker, damage: Iterable[Damage] = (), *, raw: bool = False
+    source: str,
+    totals: Totals,
+    tracker: Tracker,
+    damage: Iterable[Damage] = (),
+    *,
+    raw: bool = False,
+    evidence: Evidence | None = None,
 ) -> Connection | None:
     """Conclude all facts of a conversation; None where no hello was seen: it is no TLS connection.
 
     `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
-    fingerprints are told too.
+    fingerprints are told too; what verdicts need beside facts is kept as evidence.
     """
     tracker.finish()
     client = tracker.script.client
@@ -57,7 +64,7 @@ def connection(
         **_conversation(source, totals, client),
         **_agreed(scene),
         **_hellos(scene),
-        **exposure(scene, resumption)._asdict(),
+        **exposure(scene, resumption, evidence)._asdict(),
         **(_raw_fingerprints(scene) if raw else {}),
     }
     return Connection(
