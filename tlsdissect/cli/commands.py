@@ -16,6 +16,7 @@ Examples:
 _COMMANDS = {
     "read": "The TLS connections of captures, one by one.",
     "show": "Handshakes as trees: every field of every message.",
+    "certs": "The certificates that were shown, and what is wrong with them.",
     "report": "One page about captures, to be read in a browser.",
 }
 """Each command stands in the module of its name, under the name `command`."""

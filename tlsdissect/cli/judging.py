@@ -60,14 +60,21 @@ def judged(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def judge(options: dict[str, Any], *, always: bool = False) -> Judge | None:
+def judge(options: dict[str, Any]) -> Judge | None:
     """Take what a judge goes by out of a command's options; None where no finding is asked for."""
+    asked = any(options[name] for name in (*_GIVEN, "min_severity", "fail_on"))
+    made = certain(options) if asked else None
+    for name in (*_GIVEN, "min_severity"):
+        options.pop(name, None)
+    return made
+
+
+def certain(options: dict[str, Any]) -> Judge:
+    """Take what a judge goes by out of the options of a command that always has one."""
     given = {name: options.pop(name) for name in _GIVEN}
     least, gate = options.pop("min_severity"), options["fail_on"]
     if least and gate and LEVELS.index(gate) < LEVELS.index(least):
         raise click.UsageError(f"--fail-on {gate}: --min-severity {least} leaves that out")
-    if not (always or least or gate or any(given.values())):
-        return None
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
     return Judge(_settings(**given), least=least or "info")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tlsdissect.cli.selection import Selection
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.trust.judge import Judge
 
 
@@ -76,6 +77,7 @@ class Question(NamedTuple):
     view: View
     keep: bool = False
     judge: Judge | None = None
+    evidence: Evidence | None = None
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
@@ -87,6 +89,7 @@ class Question(NamedTuple):
             share=share,
             limits=self.limits,
             judge=self.judge,
+            evidence=self.evidence,
         )
 
     def packed(self, connection: Connection) -> bytes:

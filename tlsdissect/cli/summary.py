@@ -27,6 +27,8 @@ class Tally:
         self.problems: Counter[str] = Counter()
         self.findings: Counter[str] | None = None
         """By severity and code; None where none was looked for."""
+        self.told: list[str] = []
+        """What was printed, where that is not connections."""
         self.source: str | None = None
         """The capture of the latest."""
 
@@ -59,13 +61,13 @@ def complain(summary: Summary) -> None:
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
     """Sum up a run: what was printed, and all that was seen and not printed."""
     found = () if tally.findings is None else _found(tally.findings)
-    return [_printed(tally, summary, selected=selected), *found, *_left_out(tally, summary)]
+    return [*tally.told, _printed(tally, summary, selected=selected), *found, *_left_out(tally, summary)]
 
 
 def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
     selected = selected and summary.connections > 0
-    total = _count(summary.connections, "connection")
-    said = f"{tally.connections:,} of {total}" if selected else _count(tally.connections, "connection")
+    total = count(summary.connections, "connection")
+    said = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
     if not tally.connections:
         return said if selected else "no TLS connections"
     versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
@@ -94,16 +96,17 @@ def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
     if summary.skipped:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
-        yield f"{_count(summary.given_up, 'conversation')} given up"
+        yield f"{count(summary.given_up, 'conversation')} given up"
     if summary.late:
-        yield f"{_count(summary.late, 'packet')} after the end of their conversation"
+        yield f"{count(summary.late, 'packet')} after the end of their conversation"
     if summary.damage:
-        yield f"damage in {_count(len(summary.damage), 'place')}"
+        yield f"damage in {count(len(summary.damage), 'place')}"
     if summary.refused:
-        yield f"{_count(len(summary.refused), 'input')} refused"
+        yield f"{count(len(summary.refused), 'input')} refused"
 
 
-def _count(many: int, noun: str) -> str:
+def count(many: int, noun: str) -> str:
+    """Write a number of things."""
     return f"{many:,} {noun}{'' if many == 1 else 's'}"
 
 

@@ -43,7 +43,21 @@ class Judge:
             found += [
                 finding(code, detail, frame, sha256) for code, detail, sha256 in self.notes(connection, chain, evidence)
             ]
-        return tuple([one for one in found if one.severity in self._told])
+        return tuple([one for one in found if self.tells(one)])
+
+    @property
+    def at(self) -> str | None:
+        """The time to judge everything as of; None: each connection as of its own."""
+        return self._settings.at
+
+    @property
+    def trusts(self) -> bool:
+        """Whether any authority is trusted, so that paths are checked."""
+        return bool(self._settings.anchors)
+
+    def tells(self, found: Finding) -> bool:
+        """Tell whether a finding is grave enough."""
+        return found.severity in self._told
 
     def time(self, connection: Connection) -> str:
         """Tell the time (of `second`) to judge a connection as of."""
