@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENT = "samples/tls12-client-cert.pcap"
+SAMPLES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("samples/*.pcap"))
 
 
 def told(*arguments: str) -> list[dict[str, Any]]:
@@ -29,13 +30,13 @@ def told(*arguments: str) -> list[dict[str, Any]]:
 
 
 def test_each_certificate_is_told_once_with_who_showed_it() -> None:
-    leaf, root, alice = told("samples")
+    leaf, root, alice = told(*SAMPLES)
     assert [one["subject"].split(",")[0] for one in (leaf, root, alice)] == [
         "emailAddress=webmaster@localhost",
         "emailAddress=ca@localhost",
         "CN=Alice",
     ]
-    shown = [one for one in tlsdissect.read(ROOT / "samples") if one.certificates]
+    shown = [one for one in tlsdissect.read(*[ROOT / sample for sample in SAMPLES]) if one.certificates]
     assert leaf["connections"] == root["connections"] == len(shown)
     assert (leaf["first_seen"], leaf["last_seen"]) == (min(c.start for c in shown), max(c.start for c in shown))
     assert [one["roles"] for one in (leaf, root, alice)] == [["server"], ["server"], ["client"]]

@@ -72,9 +72,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     gathering = Gathering(exhibits)
     limits, selection = options.limits(given), options.selection(given)
     question = Question(captures, 65_536, False, limits, selection, gathering, evidence=evidence)
-    run = CertificateRun(
-        question, exhibits, judge, _writer(form or "table", exhibits, given["color"], seen=seen), given
-    )
+    write = _writer(form or "table", exhibits, given["color"], seen=seen)
+    run = CertificateRun(question, exhibits, judge, evidence, write, given)
     status = run.to(standard_output() if file is None else whole_file(file))
     if folder is not None:
         write_files(folder, exhibits)
@@ -108,12 +107,14 @@ class CertificateRun(Run):
         question: Question,
         exhibits: Exhibits,
         judge: Judge,
+        evidence: Evidence,
         write: Callable[[Iterable[Exhibit]], Iterator[bytes]],
         given: dict[str, Any],
     ) -> None:
         super().__init__(question, 1, debug=given["debug"], gate=judging.gate(given["fail_on"]))
         self._exhibits = exhibits
         self._judge = judge
+        self._evidence = evidence
         self._write = write
 
     def _print(self, sink: Sink, interrupts: Interrupts, bar: Bar) -> None:
@@ -127,6 +128,8 @@ class CertificateRun(Run):
         self._tally.told.append(f"{count(len(told), 'certificate')} in {count(chains, 'chain')}")
         if told and not self._judge.trusts:
             self._tally.told.append("trust not checked: no authorities were named")
+        if self._evidence.lookups:
+            self._tally.told.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
         if left_out:
             self._tally.told.append(f"{left_out:,} times a certificate for which there was no room")
 

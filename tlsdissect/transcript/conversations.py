@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.threeway import ThreeWay
-from tlsdissect.transcript.facts import connection, with_totals
+from tlsdissect.transcript.facts import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
+from tlsdissect.transcript.lookups import Lookup, LookupTracker
 from tlsdissect.transcript.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
@@ -45,7 +46,7 @@ class Conversations:
         self._flows = flows
         self._budget = budget
         self._raw = raw_fingerprints
-        self._tracker = KeepingTracker if keep else Tracker
+        self._tracker = KeepingTracker if keep else Tracker if evidence is None else LookupTracker
         self._evidence = evidence
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
@@ -81,6 +82,8 @@ class Conversations:
         if tracker is None:
             tracker = self._tracker(self._budget, ThreeWay.unpacked(columns.way[index].tolist()), state)
         state = columns.state[index] = visit.lead(tracker, state)
+        if isinstance(tracker, LookupTracker) and tracker.found:
+            self._note(index, tracker)
         if tracker.silent:
             tracker.release()
             columns.way[index] = tracker.way.packed()
@@ -88,6 +91,15 @@ class Conversations:
         else:
             self._trackers[index] = tracker
         return state
+
+    def _note(self, index: int, tracker: LookupTracker) -> None:
+        """Keep what a conversation asked about certificates."""
+        (totals,) = self._flows.columns.totals([index])
+        ends = (endpoint(totals.family, totals.sender), endpoint(totals.family, totals.other))
+        for exchange, body in tracker.found:
+            if self._evidence is not None:
+                self._evidence.note(Lookup(self._source, totals.stream, *ends, exchange), body)
+        tracker.found.clear()
 
     def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:
         """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""

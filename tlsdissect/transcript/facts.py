@@ -15,6 +15,7 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
 from tlsdissect.transcript.connection import Connection, Endpoint, Message, Problem
 from tlsdissect.transcript.exposure import exposure
+from tlsdissect.transcript.moments import moments
 from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.upgrade import recognise
 
@@ -64,7 +65,7 @@ def connection(
         **_conversation(source, totals, client),
         **_agreed(scene),
         **_hellos(scene),
-        **exposure(scene, resumption, evidence)._asdict(),
+        **_shown(scene, resumption, (source, totals.stream), evidence),
         **(_raw_fingerprints(scene) if raw else {}),
     }
     return Connection(
@@ -89,14 +90,20 @@ _NOT_TOLD: dict[str, Any] = {"open": False, "resumes": None, "same_ticket_as": N
 """What other stages tell, where they do."""
 
 
+def _shown(scene: Scene, resumption: str | None, place: tuple[str, int], evidence: Evidence | None) -> dict[str, Any]:
+    if evidence is not None:
+        evidence.time(*place, moments(scene))
+    return exposure(scene, resumption, evidence)._asdict()
+
+
 def _conversation(source: str, totals: Totals, client: int) -> dict[str, Any]:
     ends = (totals.sender, totals.other)
     return {
         "source": source,
         "stream": totals.stream,
         "transport": "tcp",
-        "client": _endpoint(totals.family, ends[client]),
-        "server": _endpoint(totals.family, ends[1 - client]),
+        "client": endpoint(totals.family, ends[client]),
+        "server": endpoint(totals.family, ends[1 - client]),
         "start": _rfc3339(totals.start, totals.digits),
         "end": _rfc3339(totals.end, totals.digits),
         "first_frame": totals.first_frame,
@@ -140,7 +147,8 @@ def _raw_fingerprints(scene: Scene) -> dict[str, str | None]:
     return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4(scene, raw=True)}
 
 
-def _endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:
+def endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:
+    """Name an end of a conversation."""
     return Endpoint(_address(family, end[0], end[1]), end[2])
 
 

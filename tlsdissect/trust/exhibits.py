@@ -64,7 +64,7 @@ class Exhibit(Certificate, frozen=True, kw_only=True):
     revocation: str | None
     """By the CRLs that were given: "good" or "revoked"; None where they do not tell."""
     ocsp: str | None
-    """By staples that prove it: "good", "revoked" or "unknown"; None where there is none."""
+    """By staples and lookups that prove it: "good", "revoked" or "unknown"; None where there is none."""
     findings: tuple[Finding, ...]
     problems: tuple[str, ...]
     """What of it could not be read."""
@@ -78,6 +78,7 @@ class _Seen:
         self.roles: dict[str, None] = {}
         self.places: dict[int, None] = {}
         self.connections = 0
+        self._latest: tuple[str, int] | None = None
         self.servers: dict[str, None] = {}
         self.clients: dict[str, None] = {}
         self.names: dict[str, None] = {}
@@ -93,7 +94,10 @@ class _Seen:
 
     def shown(self, connection: Connection, chain: Chain, place: int) -> None:
         """Note a connection that shows it."""
-        self.connections += 1
+        # Both sides of a connection may show the same authority.
+        here = (connection.source, connection.stream)
+        self.connections += here != self._latest
+        self._latest = here
         self.roles[chain.side] = None
         self.places[place] = None
         self.first, self.last = min(self.first, connection.start), max(self.last, connection.start)
@@ -126,6 +130,7 @@ class Exhibits:
                 if seen is not None and link.facts.sha256 not in key[:place]:
                     seen.shown(connection, chain, place)
             self._judged(connection, chain)
+        self._looked_up(connection)
 
     def __iter__(self) -> Iterator[Exhibit]:
         """Tell the certificates, in the order in which they were first seen."""
@@ -164,6 +169,19 @@ class Exhibits:
         if leaf is not None:
             leaf.path = _worse(leaf.path, given.path)
             self._served(leaf, connection, chain)
+
+    def _looked_up(self, connection: Connection) -> None:
+        """Note what the sides of a connection asked others about certificates."""
+        if not self._evidence.lookups:
+            return
+        for found in self._judge.lookup_findings(connection, self._evidence):
+            seen = self._seen.get(found.certificate or "")
+            if seen is not None:
+                seen.found.setdefault(Note(found.code, found.detail, found.certificate), found)
+        for one in self._judge.lookups(connection, self._evidence):
+            seen = None if one.about is None else self._seen.get(one.about.facts.sha256)
+            if seen is not None and one.given.status is not None and not one.given.flaws and not one.given.stale:
+                seen.ocsp = one.given.status
 
     def _served(self, leaf: _Seen, connection: Connection, chain: Chain) -> None:
         """Note what is said of a server's own certificate."""

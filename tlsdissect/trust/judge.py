@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.transcript.connection import Hidden
 from tlsdissect.trust.chain import Link
+from tlsdissect.trust.lookups import asked, download_findings, lookup_findings
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.notes import Note, second
 from tlsdissect.trust.protocol import certificate_frame, exposure_findings, protocol_findings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.transcript.connection import Certificate, Connection, Finding
     from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.trust.lookups import Asked
     from tlsdissect.trust.ocsp import Answer
     from tlsdissect.trust.path import Verdict
 
@@ -43,7 +45,25 @@ class Judge:
             found += [
                 finding(code, detail, frame, sha256) for code, detail, sha256 in self.notes(connection, chain, evidence)
             ]
+        found += self.lookup_findings(connection, evidence)
         return tuple([one for one in found if self.tells(one)])
+
+    def lookups(self, connection: Connection, evidence: Evidence) -> list[Asked]:
+        """Find the OCSP lookups that the sides of a connection made while it waited."""
+        given = {chain.side: chain for chain in chains(connection, evidence)}
+        shown = {
+            "server": _shown(given.get("server"), seen=connection.certificates is not None),
+            "client": _shown(given.get("client"), seen=connection.client_certificate_requested is not None),
+        }
+        whole = tuple([link for chain in given.values() for link in chain.links])
+        helping = Chain("server", whole)
+        return list(asked(connection, shown, evidence, lambda link: self.verdicts.issuer_of(helping, link)))
+
+    def lookup_findings(self, connection: Connection, evidence: Evidence) -> Iterator[Finding]:
+        """Tell what the sides of a connection looked up over plain HTTP."""
+        yield from lookup_findings(self.lookups(connection, evidence))
+        links = [link for chain in chains(connection, evidence) for link in chain.links]
+        yield from download_findings(connection, links, evidence)
 
     @property
     def at(self) -> str | None:
@@ -109,6 +129,11 @@ def chains(connection: Connection, evidence: Evidence) -> Iterator[Chain]:
         yield Chain("server", servers)
     if clients:
         yield Chain("client", clients, servers)
+
+
+def _shown(chain: Chain | None, *, seen: bool) -> tuple[Link, ...] | None:
+    """What a side showed; where there is no chain, nothing if that was `seen`, None if it is hidden."""
+    return chain.links if chain is not None else () if seen else None
 
 
 def _links(shown: tuple[Certificate, ...] | None, evidence: Evidence) -> tuple[Link, ...]:

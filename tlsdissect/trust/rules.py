@@ -80,6 +80,9 @@ RULES = (
     Rule("must_staple_unmet", "medium", "the certificate demands a staple, and none came", "RFC 7633 section 4"),
     Rule("bad_staple", "medium", "a staple that proves nothing", "RFC 6960 section 3.2"),
     Rule("stale_staple", "medium", "a staple from outside its time", "RFC 6960 section 4.2.2.1"),
+    Rule("ocsp_lookup", "info", "an OCSP responder was asked in the clear", "RFC 6960 appendix A"),
+    Rule("ocsp_elsewhere", "info", "an OCSP responder that the certificate does not name", "RFC 5280 section 4.2.2.1"),
+    Rule("crl_download", "info", "a CRL was fetched in the clear", "RFC 5280 section 4.2.1.13"),
 )  # fmt: skip
 """In the order of the table in the README."""
 
