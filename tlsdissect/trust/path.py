@@ -58,8 +58,7 @@ class Verifier:
                 crypto.X509StoreContext(self._store(at), leaf, helping).verify_certificate()
         except crypto.X509StoreContextError as error:
             code, depth, reason = error.errors
-            there = crypto.dump_certificate(crypto.FILETYPE_ASN1, error.certificate)
-            return Verdict(False, reason, code, depth, sha256(there).hexdigest())
+            return Verdict(False, reason, code, depth, _digest(error.certificate, chain))
         except crypto.Error as error:
             return Verdict(None, printable(str(error).encode()))
         return Verdict(True, "ok", 0)
@@ -72,6 +71,17 @@ class Verifier:
         # pyOpenSSL reads the clock of a time without zone as UTC.
         store.set_time(at.replace(tzinfo=None))
         return store
+
+
+def _digest(loaded: crypto.X509, chain: Sequence[bytes]) -> str:
+    """Tell the SHA-256 of a certificate as it was sent: OpenSSL writes one anew that is not DER to the letter."""
+    written = _written(loaded)
+    sent = (one for one in chain if (own := _load(one)) is not None and _written(own) == written)
+    return sha256(next(sent, written)).hexdigest()
+
+
+def _written(loaded: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, loaded)
 
 
 @lru_cache(maxsize=4096)
