@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from msgspec.structs import replace
 from recorded import ROOT as HERE
+from recorded import SHARED
 
 import tlsdissect
 from tlsdissect.transcript.certificates import staple
+from tlsdissect.transcript.connection import Heartbeat, Problem
 from tlsdissect.transcript.evidence import Evidence
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
@@ -132,6 +134,48 @@ def test_acme_challenges(recorded: Connection, alpn: str, found: str) -> None:
     given = codes(shown(recorded, CHALLENGE, alpn=alpn))
     assert found in given
     assert "self_signed" not in given
+
+
+def beat(sender: Any, size: int, payload: int | None = None) -> Heartbeat:
+    kind = "heartbeat_response" if sender == "server" else "heartbeat_request"
+    return Heartbeat(sender, None if payload is None else kind, size, payload, 7)
+
+
+@pytest.mark.parametrize(
+    ("beats", "found"),
+    [
+        ((beat("client", 35), beat("server", 35)), False),
+        ((beat("client", 35), beat("server", 16_416)), True),
+        ((beat("client", 35), beat("server", 35), beat("server", 16_416)), True),
+        ((beat("server", 16_416), beat("client", 35)), False),
+        ((beat("client", 35),), False),
+        ((beat("client", 34, 15), beat("server", 34, 15)), False),
+        ((beat("client", 3, 16_000), beat("server", 16_019, 16_000)), True),
+        ((beat("client", 19, 16), beat("server", 35, 16)), True),
+        ((beat("client", 3, 16_000),), False),
+    ],
+)
+def test_heartbleed(recorded: Connection, beats: tuple[Heartbeat, ...], found: bool) -> None:
+    given = shown(recorded, LEAF, heartbeats=beats)
+    assert codes(given) == ({"heartbleed"} if found else set())
+    gap = replace(given[0], problems=(Problem("gap", "9 bytes are not in the capture", 3, 0, "client"),))
+    assert codes((gap, given[1])) == set()
+
+
+@pytest.mark.skipif(not (SHARED / "captures").exists(), reason="no captures of other projects beside this one")
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("heartbleed", False),
+        ("heartbleed-success", True),
+        ("heartbleed-encrypted", False),
+        ("heartbleed-encrypted-success", True),
+    ],
+)
+def test_heartbleed_as_recorded_by_others(name: str, found: bool) -> None:
+    (one,) = tlsdissect.Reading([SHARED / "captures" / "zeek" / f"tls__{name}.pcap"], judge=Judge())
+    assert one.heartbeats
+    assert any(finding.code == "heartbleed" for finding in one.findings or ()) is found
 
 
 # ---------------------------------------------------------------- staples

@@ -187,6 +187,18 @@ class Message(Struct, frozen=True, gc=False):
     ms: float | None
 
 
+class Heartbeat(Struct, frozen=True, gc=False):
+    """A heartbeat (RFC 6520 section 4): type and stated payload are None where it is encrypted."""
+
+    sender: Side = field(name="from")
+    type: str | None
+    bytes: int
+    """Of the record."""
+    payload_bytes: int | None
+    """As it says itself."""
+    frame: int
+
+
 class Hidden(Struct, frozen=True, gc=False):
     """What TLS 1.3 encrypts, told with keys."""
 
@@ -268,6 +280,7 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     alerts: tuple[Alert, ...]
     messages: tuple[Message, ...]
     renegotiations: int
+    heartbeats: tuple[Heartbeat, ...] = ()
     ja3: str | None
     ja3s: str | None
     ja4: str | None

@@ -13,10 +13,11 @@ from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
-from tlsdissect.transcript.connection import Connection, Endpoint, Message, Problem
+from tlsdissect.transcript.connection import Connection, Endpoint, Heartbeat, Message, Problem
 from tlsdissect.transcript.exposure import exposure
 from tlsdissect.transcript.moments import moments
 from tlsdissect.transcript.scene import Scene
+from tlsdissect.transcript.script import BEAT_HEAD
 from tlsdissect.transcript.upgrade import recognise
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Timing
     from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.transcript.tracker import Tracker
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.transcript import Beat, Item
 
 _NS = 1_000_000_000
 
@@ -125,7 +126,19 @@ def _agreed(scene: Scene) -> dict[str, Any]:
         "secure_renegotiation": negotiation.negotiated(scene, Type.RENEGOTIATION_INFO),
         "alpn": negotiation.alpn(scene),
         "renegotiations": renegotiations,
+        "heartbeats": tuple([_heartbeat(scene, beat) for beat in script.heartbeats]),
     }
+
+
+def _heartbeat(scene: Scene, beat: Beat) -> Heartbeat:
+    whole = len(beat.head) == BEAT_HEAD
+    return Heartbeat(
+        sender=scene.side(beat.sender),
+        type=Registry.HEARTBEAT_MESSAGE_TYPES.names[beat.head[0]] if whole else None,
+        bytes=beat.size,
+        payload_bytes=int.from_bytes(beat.head[1:], "big") if whole else None,
+        frame=beat.frame,
+    )
 
 
 def _hellos(scene: Scene) -> dict[str, Any]:

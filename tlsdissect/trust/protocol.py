@@ -11,10 +11,16 @@ from tlsdissect.trust.rules import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection, Finding
+    from tlsdissect.transcript.connection import Connection, Finding, Heartbeat
 
 SAFE_PRIME = 2048
 """Bits of a Diffie-Hellman prime (RFC 9325 section 4.1)."""
+
+MIN_PADDING = 16
+"""Bytes behind the payload of a heartbeat (RFC 6520 section 4)."""
+_BEAT_HEAD = 3
+MAX_PADDING = 256
+"""Bytes by which an honest answer may be longer: its padding is its own (RFC 6520 section 4)."""
 
 _SUITES = (
     ("null_cipher", r"_NULL_|_NULL$"),
@@ -38,6 +44,7 @@ def protocol_findings(connection: Connection) -> Iterator[Finding]:
     for code, detail in _suite(connection.cipher_suite):
         yield finding(code, detail, frame)
     yield from _key_exchange(connection)
+    yield from _heartbeats(connection)
     if connection.extended_master_secret is False and connection.version != "SSL 3.0":
         yield finding("no_extended_master_secret", "the master secret is not bound to the handshake", frame)
     if connection.secure_renegotiation is False:
@@ -65,6 +72,29 @@ def certificate_frame(connection: Connection, sender: str) -> int | None:
         if message.type == "certificate" and message.sender == sender:
             return message.frame
     return None
+
+
+def _heartbeats(connection: Connection) -> Iterator[Finding]:
+    """Tell of an answer with memory of whoever gave it (CVE-2014-0160).
+
+    It holds more than was sent, or answers what had to be dropped: a payload that does not fit with its padding.
+    """
+    if connection.outcome == "one_sided" or any(problem.code == "gap" for problem in connection.problems):
+        return
+    asked: dict[str, Heartbeat] = {}
+    for beat in connection.heartbeats:
+        question = asked.get("server" if beat.sender == "client" else "client")
+        if question is None:
+            asked.setdefault(beat.sender, beat)
+        elif beat.bytes > question.bytes + MAX_PADDING or _overstates(question):
+            detail = f"the {beat.sender} answered a heartbeat of {question.bytes:,} bytes with {beat.bytes:,}"
+            yield finding("heartbleed", detail, beat.frame)
+            return
+
+
+def _overstates(question: Heartbeat) -> bool:
+    stated = question.payload_bytes
+    return stated is not None and _BEAT_HEAD + stated + MIN_PADDING > question.bytes
 
 
 def _key_exchange(connection: Connection) -> Iterator[Finding]:

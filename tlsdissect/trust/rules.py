@@ -42,6 +42,7 @@ RULES = (
     Rule("no_extended_master_secret", "low", "no extended master secret", "RFC 7627 section 5.4"),
     Rule("no_secure_renegotiation", "medium", "no secure renegotiation", "RFC 5746 section 4"),
     Rule("compression", "high", "TLS compression, which gives away what it compresses (CRIME)", "RFC 9325 section 3.3"),
+    Rule("heartbleed", "high", "a heartbeat answered with more than it sent (Heartbleed)", "RFC 6520 section 4"),
     Rule("early_data", "low", "accepted early data can be replayed", "RFC 8446 section 8"),
     Rule("sni_in_clear", "info", "the host name was asked for in the clear in TLS 1.3", "RFC 9849"),
     Rule("client_certificate_in_clear", "low", "the path saw the client's certificate", "RFC 5246 section 7.4.6"),
