@@ -9,6 +9,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.streams.columns import NEVER
 from tlsdissect.streams.datagrams import Datagrams
@@ -16,6 +18,7 @@ from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
 from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.transcript.conversations import Conversations
+from tlsdissect.transcript.evidence import Evidence
 from tlsdissect.transcript.links import Linker
 from tlsdissect.transcript.sessions import Session
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture import Capture, Damage
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.trust.judge import Judge
 
 BATCH = 65_536
 """Packets looked at together."""
@@ -104,13 +108,18 @@ class Reading:
         keep: bool = False,
         share: Share = WHOLE,
         limits: Limits = DEFAULTS,
+        judge: Judge | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
+        """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
         self._raw = raw_fingerprints
         self._keep = keep
         self._share = share
         self._limits = limits
+        self._judge = judge
+        self._evidence = Evidence() if judge is not None and evidence is None else evidence
         self._budget = Budget(limits)
         self._open: Capture | None = None
         self._bytes_before = 0
@@ -155,8 +164,13 @@ class Reading:
                     yield Place(number, due, told.frame, told.stream), told
                     continue
                 self.summary.count(told)
-                yield Place(number, due, NEVER, told.stream), told
+                yield Place(number, due, NEVER, told.stream), self._judged(told)
         self._bytes_before, self._open = self.position, None
+
+    def _judged(self, told: Connection) -> Connection:
+        if self._judge is None or self._evidence is None:
+            return told
+        return replace(told, findings=self._judge.findings(told, self._evidence))
 
     def stop(self) -> None:
         """Read no more: what was read so far is told, as at the end of the input."""
@@ -175,7 +189,9 @@ class Reading:
 
     def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection | Session]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
-        conversations = Conversations(source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep)
+        conversations = Conversations(
+            source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep, evidence=self._evidence
+        )
         try:
             for visits in self._steps(capture, flows, datagrams):
                 conversations.look(visits, capture.damage)

@@ -139,9 +139,9 @@ def fresh_in_hello(kind: int, body: bytes) -> Iterator[slice]:
         at += 4 + size
 
 
-def host_names() -> Block:
+def host_names(hosts: int) -> Block:
     """As many names as there are hosts, a row each, all as long as the recorded one."""
-    return np.array([list(b"w%04d.lan" % number) for number in range(HOSTS)], np.uint8)
+    return np.array([list(b"w%04d.lan" % number) for number in range(hosts)], np.uint8)
 
 
 # ---------------------------------------------------------------- templates
@@ -210,18 +210,18 @@ def header(segment: Segment, options: bytes) -> bytes:
 # ---------------------------------------------------------------- copies
 
 
-def copies(made: Template, first: int, count: int, rng: np.random.Generator) -> Block:
-    """Rows of one template, each another connection."""
+def copies(made: Template, first: int, count: int, rng: np.random.Generator, hosts: int = HOSTS) -> Block:
+    """Rows of one template, each another connection, with one of so many hosts."""
     rows = np.tile(made.row, (count, 1))
     rows[:, made.fresh] = rng.integers(0, 256, (count, len(made.fresh)), np.uint8)
     if made.echo:
         rows[:, made.echo[1]] = rows[:, made.echo[0]]
     numbers = np.arange(first, first + count)
-    hosts = numbers % HOSTS
+    asked = numbers % hosts
     for columns in made.names:
-        rows[:, columns] = host_names()[hosts]
+        rows[:, columns] = host_names(hosts)[asked]
     client = 0x0A000000 + 1 + numbers // 4
-    server = 0xC6120000 + 1 + hosts  # 198.18.0.0/15 is for benchmarks: RFC 2544
+    server = 0xC6120000 + 1 + asked  # 198.18.0.0/15 is for benchmarks: RFC 2544
     ports = 32768 + numbers % 28000
     starts = rng.integers(0, 2**32, (2, count), np.uint32)
     for packet in made.packets:
@@ -286,8 +286,8 @@ def start_pcap(file: BinaryIO) -> None:
     file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
 
 
-def write_handshakes(path: Path, handshakes: int) -> None:
-    """Write short connections, a few hundred open at a time."""
+def write_handshakes(path: Path, handshakes: int, hosts: int = HOSTS) -> None:
+    """Write short connections with so many hosts, a few hundred open at a time."""
     rng = np.random.default_rng(2)
     mix = [(template(recorded(sample, stream)), share) for sample, stream, share in MIX]
     with path.open("wb", 1 << 20) as file:
@@ -296,7 +296,7 @@ def write_handshakes(path: Path, handshakes: int) -> None:
             count, group, taken = min(200, handshakes - first), [], 0
             for made, share in mix:
                 rows = -(-count * share // 100) if made is not mix[-1][0] else count - taken
-                group.append((made, copies(made, first + taken, min(rows, count - taken), rng)))
+                group.append((made, copies(made, first + taken, min(rows, count - taken), rng, hosts)))
                 taken += len(group[-1][1])
             write_group(file, group, second)
 

@@ -29,7 +29,7 @@ def test_what_an_interruption_left_is_written_next() -> None:
         while data := os.read(end, 1 << 16):
             read.extend(data)
 
-    with open(begin, "wb") as file, open(end, "rb"):
+    with os.fdopen(begin, "wb") as file, os.fdopen(end, "rb"):
         sink = Sink(file, "a pipe")
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(StoppedError):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import derwriting as der
 import pytest
@@ -68,6 +69,7 @@ def test_each_status(status: ocsp.OCSPCertStatus) -> None:
         next_update="2026-01-09T03:04:05Z",
         produced_at=told.produced_at,
         revocation_time="2026-01-01T03:04:05Z" if status is ocsp.OCSPCertStatus.REVOKED else None,
+        sha256=told.sha256,
     )
 
 
@@ -83,7 +85,8 @@ def test_an_answer_need_not_say_when_the_next_is_due() -> None:
     [(1, "malformedRequest"), (2, "internalError"), (3, "tryLater"), (5, "sigRequired"), (6, "unauthorized"), (9, "9")],
 )
 def test_an_unsuccessful_response(number: int, name: str) -> None:
-    assert staple(bytes((0x30, 3, 0x0A, 1, number))) == (OcspStaple(response_status=name), ())
+    response = bytes((0x30, 3, 0x0A, 1, number))
+    assert staple(response) == (OcspStaple(response_status=name, sha256=sha256(response).hexdigest()), ())
 
 
 def test_of_several_answers_the_first_is_told() -> None:
@@ -125,7 +128,7 @@ def test_a_version_and_nothing_to_go_with_it() -> None:
     data = der.tlv(0x30, b"\xa0\x03\x02\x01\x00", der.tlv(0xA2), TIME)
     content = der.tlv(0xA0, der.tlv(0x30, der.oid("1.3.6.1.5.5.7.48.1.1"), der.tlv(0x04, der.tlv(0x30, data))))
     told, problems = staple(der.tlv(0x30, b"\x0a\x01\x00", content))
-    assert told == OcspStaple(response_status="successful")
+    assert told == OcspStaple(response_status="successful", sha256=told.sha256)
     assert problems == ("OCSP response: a response without answers",)
 
 

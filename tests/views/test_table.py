@@ -74,7 +74,7 @@ def test_colours_change_no_text() -> None:
 def test_wider_shows_more_and_never_less() -> None:
     before: dict[str, int] = {}
     for width in range(100, 400):
-        now = {column.title: size for column, size in layout(width, 2)}
+        now = {column.title: size for column, size in layout(width, 2, judged=True)}
         assert set(before) <= set(now)
         before = now
     assert set(before) == {column.title for column in COLUMNS} == set(dict(GROWTH))
@@ -83,6 +83,8 @@ def test_wider_shows_more_and_never_less() -> None:
 def test_80_columns_tell_the_essentials() -> None:
     titles = [column.title for column, _ in layout(80, 1)]
     assert titles == ["stream", "server", "TLS", "suite", "group", "RT", "ms", "outcome"]
+    judged = [column.title for column, _ in layout(80, 1, judged=True)]
+    assert judged == ["stream", "server", "TLS", "suite", "RT", "outcome", "findings"]
 
 
 @given(st.text(max_size=60), st.integers(0, 60), st.integers(0, 60))

@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": "Handshakes as trees: every field of every message.",
     "ladder": "Handshakes as ladders: who said what when.",
     "explain": "What happened, in sentences: who chose what, and why it took so long.",
+    "certs": "The certificates that were shown, and what is wrong with them.",
     "report": "One page about captures, to be read in a browser.",
 }
 """Each command stands in the module of its name, under the name `command`."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 REFUSED = 2
 """A wrong command line, or an input that is no capture."""
+FOUND = 3
+"""A finding that is as grave as --fail-on has it."""
 BUG = 70
 """EX_SOFTWARE of sysexits.h: an error that is ours."""
 NOT_WRITTEN = 74

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import judging, options
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
@@ -28,6 +28,7 @@ Examples:
 Exit status:
   0    all was read, or the reader of the output wanted no more
   2    a wrong command line, or an input that is no capture; the others were read
+  3    a finding as grave as --fail-on has it
   130  interrupted, after printing what was read
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
@@ -48,6 +49,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
     "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes to use; one a core, if the captures are large."
 )
 @click.option("--batch", type=click.IntRange(1), default=65_536, hidden=True)
+@judging.judged
 @options.limited
 @options.how
 def command(captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
@@ -60,11 +62,15 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
+    judge = judging.judge(given)
     seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
     raw = given["raw_fingerprints"]
-    view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen)
-    question = Question(captures, given["batch"], raw, options.limits(given), options.selection(given), view)
-    run = Run(question, worthwhile(list(captures), given["jobs"]), debug=given["debug"])
+    view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen, judged=judge is not None)
+    limits, selection = options.limits(given), options.selection(given)
+    question = Question(captures, given["batch"], raw, limits, selection, view, judge=judge)
+    # One process judges alone: what it knows of a chain, or of a lookup, the others would not.
+    jobs = worthwhile(list(captures), given["jobs"]) if judge is None else 1
+    run = Run(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]))
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     return status
@@ -83,7 +89,7 @@ def _view(form: str, raw_fingerprints: bool) -> View | None:
     return None
 
 
-def _table(captures: tuple[str, ...], color: str, *, seen: bool) -> View:
+def _table(captures: tuple[str, ...], color: str, *, seen: bool, judged: bool) -> View:
     """Make the table: as wide as the terminal, with room for everything where there is none."""
     import shutil  # noqa: PLC0415 (not needed for other forms)
 
@@ -91,10 +97,11 @@ def _table(captures: tuple[str, ...], color: str, *, seen: bool) -> View:
 
     coloured = options.coloured(color, seen=seen)
     if not seen:
-        return Table(coloured=coloured)
+        return Table(coloured=coloured, judged=judged)
     return Table(
         shutil.get_terminal_size().columns,
         coloured=coloured,
         sections=len(captures) > 1 or os.path.isdir(captures[0]),  # noqa: PTH112 (paths are text here)
         encoding=sys.stdout.encoding,
+        judged=judged,
     )

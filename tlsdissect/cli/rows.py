@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tlsdissect.corpus import Line
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.trust.judge import Judge
 
 
 _SESSION, _CONNECTION = b"s", b"c"
@@ -51,16 +53,20 @@ class Row(NamedTuple):
     source: str
     version: str | None
     problems: tuple[str, ...]
+    findings: tuple[str, ...] | None
+    """Severity and code of each; None where none was looked for."""
     text: bytes
 
     @classmethod
     def of(cls, connection: Connection, view: View) -> Row:
         """Write a connection."""
         problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
-        return cls(connection.source, connection.version, problems, view.row(connection))
+        found = connection.findings
+        findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
+        return cls(connection.source, connection.version, problems, findings, view.row(connection))
 
     def packed(self) -> bytes:
-        """Write the row for the way from one process to another."""
+        """Write the row for the way from one process to another; findings are looked for by one alone."""
         counted = "\0".join([self.source, self.version or "", ",".join(self.problems), ""])
         return counted.encode("utf-8", "surrogateescape") + self.text
 
@@ -69,7 +75,7 @@ class Row(NamedTuple):
         """Read what `packed` wrote: no name of a file holds a zero byte."""
         *counted, text = data.split(b"\0", 3)
         source, version, problems = [part.decode("utf-8", "surrogateescape") for part in counted]
-        return cls(source, version or None, tuple(problems.split(",")) if problems else (), text)
+        return cls(source, version or None, tuple(problems.split(",")) if problems else (), None, text)
 
 
 class Question(NamedTuple):
@@ -82,6 +88,8 @@ class Question(NamedTuple):
     selection: Selection
     view: View
     keep: bool = False
+    judge: Judge | None = None
+    evidence: Evidence | None = None
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
@@ -92,6 +100,8 @@ class Question(NamedTuple):
             keep=self.keep,
             share=share,
             limits=self.limits,
+            judge=self.judge,
+            evidence=self.evidence,
         )
 
     def packed(self, told: Connection | Session) -> bytes:

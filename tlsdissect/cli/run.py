@@ -26,13 +26,21 @@ class Run:
     """The answer to a question, printed; `end` makes what comes behind the last connection, piece by piece."""
 
     def __init__(
-        self, question: Question, jobs: int, *, debug: bool, end: Callable[[], Iterable[bytes]] = tuple
+        self,
+        question: Question,
+        jobs: int,
+        *,
+        debug: bool,
+        end: Callable[[], Iterable[bytes]] = tuple,
+        gate: frozenset[str] = frozenset(),
     ) -> None:
+        """`gate` are the severities of findings that give an exit status of their own."""
         self._view = question.view
         self._selected = bool(question.selection)
         self._rows = Rows(question) if jobs == 1 else SharedRows(question, jobs)
         self._debug = debug
         self._end = end
+        self._gate = gate
         self._tally = Tally()
 
     def to(self, place: AbstractContextManager[Sink]) -> int:
@@ -52,7 +60,8 @@ class Run:
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._confess(error)
             return endings.BUG
-        return interrupts.status or (endings.REFUSED if self._rows.summary.refused else 0)
+        refused = endings.REFUSED if self._rows.summary.refused else 0
+        return interrupts.status or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
 
     def account(self, *, quiet: bool, below: bool) -> None:
         """Complain of what could not be read, and sum up: below the result, or on standard error."""

@@ -25,6 +25,10 @@ class Tally:
         self.troubled = 0
         self.versions: Counter[str | None] = Counter()
         self.problems: Counter[str] = Counter()
+        self.findings: Counter[str] | None = None
+        """By severity and code; None where none was looked for."""
+        self.told: list[str] = []
+        """What was printed, where that is not connections."""
         self.source: str | None = None
         """The capture of the latest."""
 
@@ -35,6 +39,13 @@ class Tally:
         self.versions[row.version] += 1
         self.troubled += bool(row.problems)
         self.problems.update(row.problems)
+        if row.findings is not None:
+            self.findings = self.findings or Counter()
+            self.findings.update(row.findings)
+
+    def reaches(self, gate: frozenset[str]) -> bool:
+        """Tell whether there was a finding of one of these severities."""
+        return any(finding.partition(" ")[0] in gate for finding in self.findings or ())
 
 
 def complain(summary: Summary) -> None:
@@ -49,17 +60,30 @@ def complain(summary: Summary) -> None:
 
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
     """Sum up a run: what was printed, and all that was seen and not printed."""
-    return [_printed(tally, summary, selected=selected), *_left_out(tally, summary)]
+    found = () if tally.findings is None else _found(tally.findings)
+    return [*tally.told, _printed(tally, summary, selected=selected), *found, *_left_out(tally, summary)]
 
 
 def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
     selected = selected and summary.connections > 0
-    total = _count(summary.connections, "connection")
-    said = f"{tally.connections:,} of {total}" if selected else _count(tally.connections, "connection")
+    total = count(summary.connections, "connection")
+    said = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
     if not tally.connections:
         return said if selected else "no TLS connections"
     versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
     return f"{said}: {', '.join(versions)}"
+
+
+def _found(findings: Counter[str]) -> Iterator[str]:
+    """Count what was found, the gravest first."""
+    if not findings:
+        yield "nothing found"
+    for severity in ("high", "medium", "low", "info"):
+        codes = Counter({
+            code: many for told, many in findings.items() for kind, _, code in [told.partition(" ")] if kind == severity
+        })  # fmt: skip
+        if codes:
+            yield f"{severity}: {_listed(codes)}"
 
 
 def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
@@ -72,18 +96,19 @@ def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
     if summary.skipped:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
-        yield f"{_count(summary.given_up, 'conversation')} given up"
+        yield f"{count(summary.given_up, 'conversation')} given up"
     if summary.forgotten:
-        yield f"{_count(summary.forgotten, 'session')} forgotten: later connections were not linked to them"
+        yield f"{count(summary.forgotten, 'session')} forgotten: later connections were not linked to them"
     if summary.late:
-        yield f"{_count(summary.late, 'packet')} after the end of their conversation"
+        yield f"{count(summary.late, 'packet')} after the end of their conversation"
     if summary.damage:
-        yield f"damage in {_count(len(summary.damage), 'place')}"
+        yield f"damage in {count(len(summary.damage), 'place')}"
     if summary.refused:
-        yield f"{_count(len(summary.refused), 'input')} refused"
+        yield f"{count(len(summary.refused), 'input')} refused"
 
 
-def _count(many: int, noun: str) -> str:
+def count(many: int, noun: str) -> str:
+    """Write a number of things."""
     return f"{many:,} {noun}{'' if many == 1 else 's'}"
 
 

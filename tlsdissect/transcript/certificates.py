@@ -23,7 +23,7 @@ from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, Libr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["certificate", "name", "staple"]
+__all__ = ["Outline", "certificate", "name", "staple"]
 
 T = TypeVar("T")
 
@@ -40,9 +40,11 @@ def certificate(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
     return _kept(encoding) if len(encoding) <= MAX_KEPT else _facts(encoding)
 
 
-class _Outline(Struct, frozen=True):
+class Outline(Struct, frozen=True):
     """The parts of a TBSCertificate that are read from the bytes (RFC 5280 section 4.1)."""
 
+    version: der.Value | None
+    """In its tag; None: it is not stated, and so the first."""
     serial: der.Value
     signature: der.Value
     validity: der.Value
@@ -52,16 +54,18 @@ class _Outline(Struct, frozen=True):
     extensions: der.Value | None
 
     @classmethod
-    def read(cls, encoding: bytes) -> _Outline:
+    def read(cls, encoding: bytes) -> Outline:
         """Find the parts; bytes after the certificate are left aside."""
         signed = der.first(encoding).expect(der.SEQUENCE).items(least=1)[0]
         parts = signed.expect(der.SEQUENCE).items(least=6)
-        if parts[0].tag == _VERSION:
+        version = parts[0] if parts[0].tag == _VERSION else None
+        if version is not None:
             parts = parts[1:]
         if len(parts) < 6:
             raise WireError("a certificate without a key", signed.start)
         extensions = [part.item() for part in parts[6:] if part.tag == _EXTENSIONS]
         return cls(
+            version=version,
             serial=parts[0],
             signature=parts[1],
             issuer=parts[2],
@@ -96,7 +100,7 @@ class _Reading:
 
     def __init__(self, encoding: bytes) -> None:
         self.encoding = encoding
-        self.outline = _Once(_Outline.read, encoding)
+        self.outline = _Once(Outline.read, encoding)
         self.cryptography = _Once(ByCryptography, encoding)
         self.openssl = _Once(ByOpenSSL, encoding)
         self._unread: dict[str, list[str]] = {}
@@ -120,7 +124,7 @@ class _Reading:
         self.unread(field, reason)
         return None
 
-    def ask(self, field: str, question: Callable[[Library], T], plainly: Callable[[_Outline], T]) -> T | None:
+    def ask(self, field: str, question: Callable[[Library], T], plainly: Callable[[Outline], T]) -> T | None:
         """Read a field from the bytes; else ask `cryptography`, then OpenSSL."""
         return self.field(
             field,
@@ -183,7 +187,7 @@ def _serial(reading: _Reading) -> str | None:
     return None if serial is None else der.hexadecimal(serial)
 
 
-def _date(outline: _Outline, place: int) -> str:
+def _date(outline: Outline, place: int) -> str:
     """Read a date of the Validity (RFC 5280 section 4.1.2.5)."""
     return der.time(outline.validity.expect(der.SEQUENCE).items(least=2)[place])
 

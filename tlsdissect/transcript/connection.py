@@ -157,6 +157,8 @@ class OcspStaple(Struct, frozen=True, gc=False):
     next_update: str | None = None
     produced_at: str | None = None
     revocation_time: str | None = None
+    sha256: str | None = None
+    """Of the whole response."""
 
 
 class SessionTicket(Struct, frozen=True, gc=False):
@@ -183,6 +185,18 @@ class Message(Struct, frozen=True, gc=False):
     bytes: int
     frame: int
     ms: float | None
+
+
+class Heartbeat(Struct, frozen=True, gc=False):
+    """A heartbeat (RFC 6520 section 4): type and stated payload are None where it is encrypted."""
+
+    sender: Side = field(name="from")
+    type: str | None
+    bytes: int
+    """Of the record."""
+    payload_bytes: int | None
+    """As it says itself."""
+    frame: int
 
 
 class Hidden(Struct, frozen=True, gc=False):
@@ -272,6 +286,7 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     alerts: tuple[Alert, ...]
     messages: tuple[Message, ...]
     renegotiations: int
+    heartbeats: tuple[Heartbeat, ...] = ()
     ja3: str | None
     ja3s: str | None
     ja4: str | None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.streams.columns import CLOSED, WATCH
 from tlsdissect.streams.threeway import ThreeWay
-from tlsdissect.transcript.facts import connection, with_totals
+from tlsdissect.transcript.facts import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
+from tlsdissect.transcript.lookups import Lookup, LookupTracker
 from tlsdissect.transcript.sessions import Session, established, identities
 from tlsdissect.transcript.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.evidence import Evidence
 
 _TOGETHER = 64
 """Conversations concluded together."""
@@ -33,13 +35,21 @@ class Conversations:
     """
 
     def __init__(
-        self, source: str, flows: FlowTable, budget: Budget, *, raw_fingerprints: bool, keep: bool = False
+        self,
+        source: str,
+        flows: FlowTable,
+        budget: Budget,
+        *,
+        raw_fingerprints: bool,
+        keep: bool = False,
+        evidence: Evidence | None = None,
     ) -> None:
         self._source = source
         self._flows = flows
         self._budget = budget
         self._raw = raw_fingerprints
-        self._tracker = KeepingTracker if keep else Tracker
+        self._tracker = KeepingTracker if keep else Tracker if evidence is None else LookupTracker
+        self._evidence = evidence
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
         self._sessions: list[Session] = []
@@ -85,6 +95,8 @@ class Conversations:
             self._show(index, tracker.heard, identities(tracker.script))
         if settled is None and tracker.settled is not None:
             self._show(index, tracker.settled, established(tracker.script, tracker.settled))
+        if isinstance(tracker, LookupTracker) and tracker.found:
+            self._note(index, tracker)
         if tracker.silent:
             tracker.release()
             columns.way[index] = tracker.way.packed()
@@ -98,6 +110,15 @@ class Conversations:
         if keys:
             self._sessions.append(Session(self._source, int(self._flows.columns.stream[index]), frame, keys))
 
+    def _note(self, index: int, tracker: LookupTracker) -> None:
+        """Keep what a conversation asked about certificates."""
+        (totals,) = self._flows.columns.totals([index])
+        ends = (endpoint(totals.family, totals.sender), endpoint(totals.family, totals.other))
+        for exchange, body in tracker.found:
+            if self._evidence is not None:
+                self._evidence.note(Lookup(self._source, totals.stream, *ends, exchange), body)
+        tracker.found.clear()
+
     def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:
         """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""
         columns = self._flows.columns
@@ -106,7 +127,7 @@ class Conversations:
             if tracker is None:
                 continue
             touched = _touched(tracker, totals.first_frame, damage) if damage else ()
-            told = connection(self._source, totals, tracker, touched, raw=self._raw)
+            told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
             tracker.release()
             if told is not None:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told

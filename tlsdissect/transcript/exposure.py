@@ -16,6 +16,7 @@ from tlsdissect.transcript.connection import Certificate, CertificateRequest, Oc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.transcript.half import Half
     from tlsdissect.transcript.scene import Scene
     from tlsdissect.transcript.transcript import Item
@@ -39,32 +40,33 @@ class Exposure(NamedTuple):
     session_ticket: SessionTicket | None
 
 
-def exposure(scene: Scene, resumption: str | None) -> Exposure:
-    """Read what both sides showed."""
+def exposure(scene: Scene, resumption: str | None, evidence: Evidence | None = None) -> Exposure:
+    """Read what both sides showed; what verdicts need of it is kept as evidence."""
     if scene.script.tls13:
         # A server that authenticates by a pre-shared key sends no certificate: RFC 8446 section 2.2.
         return Exposure(() if resumption == "psk" else None, None, None, None, None, None)
     asked = scene.message(1, HandshakeType.CERTIFICATE_REQUEST)
     return Exposure(
-        certificates=_server_certificates(scene),
+        certificates=_server_certificates(scene, evidence),
         client_certificate_requested=True if asked else (False if scene.server_is_whole else None),
         certificate_request=_request(scene, asked),
-        client_certificates=_chain(scene, 0) if asked else None,
-        ocsp_staple=_staple(scene),
+        client_certificates=_chain(scene, 0, evidence) if asked else None,
+        ocsp_staple=_staple(scene, evidence),
         session_ticket=_ticket(scene),
     )
 
 
-def _server_certificates(scene: Scene) -> tuple[Certificate, ...] | None:
+def _server_certificates(scene: Scene, evidence: Evidence | None) -> tuple[Certificate, ...] | None:
     answer = scene.script.answer
     if answer is not None and isinstance(answer.hello, Ssl2ServerHello):
-        return _facts([answer.hello.certificate], scene.halves[1], answer.item) if answer.hello.certificate else ()
+        shown = [answer.hello.certificate] if answer.hello.certificate else []
+        return _facts(shown, scene.halves[1], answer.item, evidence)
     if scene.message(1, HandshakeType.CERTIFICATE) is None:
         return () if scene.server_is_whole else None
-    return _chain(scene, 1)
+    return _chain(scene, 1, evidence)
 
 
-def _chain(scene: Scene, side: int) -> tuple[Certificate, ...] | None:
+def _chain(scene: Scene, side: int, evidence: Evidence | None) -> tuple[Certificate, ...] | None:
     item = scene.message(side, HandshakeType.CERTIFICATE)
     message = _read(scene.halves[side], item, CertificateMessage.read)
     if item is None or message is None:
@@ -75,10 +77,12 @@ def _chain(scene: Scene, side: int) -> tuple[Certificate, ...] | None:
     if len(message.certificate_list) > MAX_CHAIN:
         detail = f"of {len(message.certificate_list)} certificates the first {MAX_CHAIN} are told"
         scene.halves[side].trouble("limit", detail, item.frame, item.start)
-    return _facts(message.certificate_list[:MAX_CHAIN], scene.halves[side], item)
+    return _facts(message.certificate_list[:MAX_CHAIN], scene.halves[side], item, evidence)
 
 
-def _facts(chain: tuple[bytes, ...] | list[bytes], half: Half, item: Item) -> tuple[Certificate, ...]:
+def _facts(
+    chain: tuple[bytes, ...] | list[bytes], half: Half, item: Item, evidence: Evidence | None
+) -> tuple[Certificate, ...]:
     # cryptography is loaded when the first certificate shows: a tenth of a second that others need not wait.
     from tlsdissect.transcript.certificates import certificate  # noqa: PLC0415
 
@@ -86,6 +90,8 @@ def _facts(chain: tuple[bytes, ...] | list[bytes], half: Half, item: Item) -> tu
     for encoding in chain:
         fact, flaws = certificate(encoding)
         facts.append(fact)
+        if evidence is not None:
+            evidence.keep(fact.sha256, encoding)
         for flaw in flaws:
             half.trouble("malformed_message", f"certificate {fact.sha256[:16]}: {flaw}", item.frame, item.start)
     return tuple(facts)
@@ -106,7 +112,7 @@ def _request(scene: Scene, item: Item | None) -> CertificateRequest | None:
     )
 
 
-def _staple(scene: Scene) -> OcspStaple | None:
+def _staple(scene: Scene, evidence: Evidence | None) -> OcspStaple | None:
     item = scene.message(1, HandshakeType.CERTIFICATE_STATUS)
     message = _read(scene.halves[1], item, CertificateStatus.read)
     if item is None or message is None:
@@ -118,6 +124,8 @@ def _staple(scene: Scene) -> OcspStaple | None:
     from tlsdissect.transcript.staples import staple  # noqa: PLC0415
 
     fact, flaws = staple(response)
+    if evidence is not None and fact.sha256 is not None:
+        evidence.keep(fact.sha256, response)
     for flaw in flaws:
         scene.halves[1].trouble("malformed_message", f"OCSP response: {flaw}", item.frame, item.start)
     return fact

@@ -13,9 +13,11 @@ from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
-from tlsdissect.transcript.connection import Connection, Endpoint, Message, Problem
+from tlsdissect.transcript.connection import Connection, Endpoint, Heartbeat, Message, Problem
 from tlsdissect.transcript.exposure import exposure
+from tlsdissect.transcript.moments import moments
 from tlsdissect.transcript.scene import Scene
+from tlsdissect.transcript.script import BEAT_HEAD
 from tlsdissect.transcript.upgrade import recognise
 
 if TYPE_CHECKING:
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packets import Damage
     from tlsdissect.streams.columns import Totals
     from tlsdissect.transcript.connection import Timing
+    from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.transcript.tracker import Tracker
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.transcript import Beat, Item
 
 _NS = 1_000_000_000
 
@@ -39,12 +42,18 @@ def with_totals(told: Connection, totals: Totals) -> Connection:
 
 
 def connection(
-    source: str, totals: Totals, tracker: Tracker, damage: Iterable[Damage] = (), *, raw: bool = False
+    source: str,
+    totals: Totals,
+    tracker: Tracker,
+    damage: Iterable[Damage] = (),
+    *,
+    raw: bool = False,
+    evidence: Evidence | None = None,
 ) -> Connection | None:
     """Conclude all facts of a conversation; None where no hello was seen: it is no TLS connection.
 
     `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
-    fingerprints are told too.
+    fingerprints are told too; what verdicts need beside facts is kept as evidence.
     """
     tracker.finish()
     client = tracker.script.client
@@ -57,7 +66,7 @@ def connection(
         **_conversation(source, totals, client),
         **_agreed(scene),
         **_hellos(scene),
-        **exposure(scene, resumption)._asdict(),
+        **_shown(scene, resumption, (source, totals.stream), evidence),
         **(_raw_fingerprints(scene) if raw else {}),
         complete=ending.complete,
         outcome=ending.outcome,
@@ -82,14 +91,20 @@ _NOT_TOLD: dict[str, Any] = {
 """What other stages tell, where they do."""
 
 
+def _shown(scene: Scene, resumption: str | None, place: tuple[str, int], evidence: Evidence | None) -> dict[str, Any]:
+    if evidence is not None:
+        evidence.time(*place, moments(scene))
+    return exposure(scene, resumption, evidence)._asdict()
+
+
 def _conversation(source: str, totals: Totals, client: int) -> dict[str, Any]:
     ends = (totals.sender, totals.other)
     return {
         "source": source,
         "stream": totals.stream,
         "transport": "tcp",
-        "client": _endpoint(totals.family, ends[client]),
-        "server": _endpoint(totals.family, ends[1 - client]),
+        "client": endpoint(totals.family, ends[client]),
+        "server": endpoint(totals.family, ends[1 - client]),
         "start": _rfc3339(totals.start, totals.digits),
         "end": _rfc3339(totals.end, totals.digits),
         "first_frame": totals.first_frame,
@@ -111,7 +126,19 @@ def _agreed(scene: Scene) -> dict[str, Any]:
         "secure_renegotiation": negotiation.negotiated(scene, Type.RENEGOTIATION_INFO),
         "alpn": negotiation.alpn(scene),
         "renegotiations": renegotiations,
+        "heartbeats": tuple([_heartbeat(scene, beat) for beat in script.heartbeats]),
     }
+
+
+def _heartbeat(scene: Scene, beat: Beat) -> Heartbeat:
+    whole = len(beat.head) == BEAT_HEAD
+    return Heartbeat(
+        sender=scene.side(beat.sender),
+        type=Registry.HEARTBEAT_MESSAGE_TYPES.names[beat.head[0]] if whole else None,
+        bytes=beat.size,
+        payload_bytes=int.from_bytes(beat.head[1:], "big") if whole else None,
+        frame=beat.frame,
+    )
 
 
 def _hellos(scene: Scene) -> dict[str, Any]:
@@ -133,7 +160,8 @@ def _raw_fingerprints(scene: Scene) -> dict[str, Any]:
     return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4(scene, raw=True)}
 
 
-def _endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:
+def endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:
+    """Name an end of a conversation."""
     return Endpoint(_address(family, end[0], end[1]), end[2])
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, SSL2
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
 from tlsdissect.transcript.sizes import sizes
-from tlsdissect.transcript.transcript import Answer, Item, Moment, Offer, Retry
+from tlsdissect.transcript.transcript import Answer, Beat, Item, Moment, Offer, Retry
 from tlsdissect.transcript.versions import lacks_version, offers_tls13, selected_version
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 MAX_PROTECTED = 256
 """Protected records of TLS 1.3 that are noted of each side."""
+MAX_HEARTBEATS = 256
+"""Heartbeats of one conversation that are noted."""
+BEAT_HEAD = 3
+"""Bytes of a heartbeat before its payload: its type, and how long it says that the payload is (RFC 6520 section 4)."""
 MAX_ALERTS = 8
 """Bytes of an alert record in the clear, which may hold several alerts; a longer one is encrypted."""
 MAX_ITEMS = 4096
@@ -41,8 +45,8 @@ class Script:
     """Messages in order, and the hellos among them."""
 
     __slots__ = (
-        "_budget", "alert_size", "answer", "client", "decided", "first_data", "items", "kept_bytes", "limited",
-        "offer", "protected", "replied", "retry", "sealed", "tls13", "version",
+        "_budget", "alert_size", "answer", "client", "decided", "first_data", "heartbeats", "items",
+        "kept_bytes", "limited", "offer", "protected", "replied", "retry", "sealed", "tls13", "version",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -73,6 +77,8 @@ class Script:
         """Records of application data that each side began while TLS 1.3 was possible."""
         self.sealed = [False, False]
         """Whether each side sent a handshake record under encryption: its Finished."""
+        self.heartbeats: list[Beat] = []
+        """Heartbeats of both sides, in order."""
         self.limited: set[int] = set()
         """Who said more than is noted."""
 
@@ -102,6 +108,9 @@ class Script:
                 self._alerts(sender, half, record, frame, time)
             elif content_type == SSL2:
                 self._ssl2(sender, half, record, frame, time)
+            elif content_type == HEARTBEAT and len(self.heartbeats) < MAX_HEARTBEATS:
+                head = b"" if half.changed else (record.fragment or b"")[:BEAT_HEAD]
+                self.heartbeats.append(Beat(sender, record.length, head, frame))
         if piece.records:
             half.last = piece.records[-1]
 

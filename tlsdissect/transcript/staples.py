@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.tls.wire import WireError
@@ -41,6 +42,7 @@ def staple(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
 
 def _facts(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
     problems: list[str] = []
+    digest = sha256(response).hexdigest()
 
     def attempt(field: str, read: Callable[[], T]) -> T | None:
         try:
@@ -51,17 +53,17 @@ def _facts(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
 
     outer = attempt("OCSP response", lambda: der.first(response).expect(der.SEQUENCE).items(least=1))
     if outer is None:
-        return OcspStaple(), tuple(problems)
+        return OcspStaple(sha256=digest), tuple(problems)
     status = attempt("response_status", lambda: _response_status(outer[0]))
     if len(outer) == 1:
-        return OcspStaple(response_status=status), tuple(problems)
+        return OcspStaple(response_status=status, sha256=digest), tuple(problems)
     data = attempt("OCSP response", lambda: _response_data(outer[1]))
     if data is None:
-        return OcspStaple(response_status=status), tuple(problems)
+        return OcspStaple(response_status=status, sha256=digest), tuple(problems)
     produced = attempt("produced_at", lambda: der.time(data[0]))
     single = attempt("OCSP answer", lambda: data[1].expect(der.SEQUENCE).items(least=1)[0].items(least=3))
     if single is None:
-        return OcspStaple(response_status=status, produced_at=produced), tuple(problems)
+        return OcspStaple(response_status=status, produced_at=produced, sha256=digest), tuple(problems)
     facts = OcspStaple(
         response_status=status,
         cert_status=attempt("cert_status", lambda: _cert_status(single[1])),
@@ -70,6 +72,7 @@ def _facts(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
         next_update=attempt("next_update", lambda: _next_update(single)),
         produced_at=produced,
         revocation_time=attempt("revocation_time", lambda: _revocation_time(single[1])),
+        sha256=digest,
     )
     return facts, tuple(problems)
 

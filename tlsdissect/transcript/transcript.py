@@ -75,6 +75,17 @@ class Signal(Struct, frozen=True, gc=False):
     """Sequence number behind the last byte that its side sent."""
 
 
+class Beat(Struct, frozen=True, gc=False):
+    """A record of the Heartbeat protocol."""
+
+    sender: int
+    size: int
+    """The record's length field."""
+    head: bytes
+    """What of it is in the clear before its payload."""
+    frame: int
+
+
 class Trouble(Struct, frozen=True, gc=False):
     """Something that could not be read, and where."""
 

@@ -93,6 +93,10 @@ class ByCryptography:
         """Tell the size of the key."""
         return bits_of(self.key())
 
+    def is_issued_by(self, other: ByCryptography) -> bool:
+        """Tell whether another certificate is the issuer by name, and its key made the signature."""
+        return _holds(lambda: self._loaded.verify_directly_issued_by(other._loaded))
+
     def signs_itself(self) -> bool:
         """Tell whether the certificate's own key made its signature, by an algorithm that is still trusted."""
         return _holds(lambda: self._loaded.verify_directly_issued_by(self._loaded))

@@ -42,7 +42,7 @@ class Csv:
     def __init__(self, *, raw_fingerprints: bool = False) -> None:
         chosen = [column for column in COLUMNS if raw_fingerprints or not column.raw]
         self._values = [column.value for column in chosen]
-        self.head = _line([column.name for column in chosen])
+        self.head = line([column.name for column in chosen])
 
     def section(self, _: str) -> bytes:
         """Write nothing: each connection names its capture."""
@@ -50,7 +50,7 @@ class Csv:
 
     def row(self, connection: Connection) -> bytes:
         """Write a connection as one row."""
-        return _line([cell(value(connection)) for value in self._values])
+        return line([cell(value(connection)) for value in self._values])
 
 
 def cell(value: object) -> str:
@@ -58,7 +58,7 @@ def cell(value: object) -> str:
     return _WRITTEN.get(type(value), _list)(value)
 
 
-def _line(cells: list[str]) -> bytes:
+def line(cells: list[str]) -> bytes:
     """Write cells as one record. The csv module takes ten times as long: it looks at each character."""
     return f"{','.join([_quoted(text) for text in cells])}\r\n".encode("utf-8", "backslashreplace")
 
@@ -127,13 +127,13 @@ _RESTORED: dict[object, Callable[[str], Value]] = {
 }
 
 
-def _columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
+def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
     """List the columns of a struct, nested ones joined by `_`."""
     for field in structs.fields(kind):
         here = (*path, field.name)
         (of, *_) = plain = _plain(field.type)
         if len(plain) == 1 and isinstance(of, type) and issubclass(of, Struct):
-            yield from _columns(of, here)
+            yield from columns(of, here)
         else:
             # A Literal is of the kind of its values, a tuple's origin is no key here.
             restored = _RESTORED.get(type(of) if isinstance(of, str) else of, json.decode)
@@ -167,5 +167,5 @@ def _reach(path: tuple[str, ...]) -> Callable[[Any], Any]:
     return value
 
 
-COLUMNS: tuple[Column, ...] = tuple(_columns(Connection))
+COLUMNS: tuple[Column, ...] = tuple(columns(Connection))
 """Every column, in the order of the JSON output's keys."""

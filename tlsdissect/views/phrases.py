@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HEADING, SECTION, FAINT = "1;4", "1", "2"
 _RED, _GREEN, _YELLOW = "31", "32", "33"
 
+_GRAVE = ("high", "medium", "low", "info")
 _HTTPS = 443
 _NAMED = 18
 """Columns in which the name of an alert can be recognised."""
@@ -101,6 +102,14 @@ def problems(c: Connection) -> Texts:
     return (", ".join(kinds), str(len(c.problems))) if kinds else ()
 
 
+def findings(c: Connection) -> Texts:
+    """What was found, the gravest first; as many as fit, and how many more."""
+    codes = [one.code for grave in _GRAVE for one in c.findings or () if one.severity == grave]
+    codes = list(dict.fromkeys(codes))
+    some = [f"{', '.join(codes[:n])} +{len(codes) - n}" for n in range(len(codes) - 1, 0, -1)]
+    return (", ".join(codes), *some) if codes else ()
+
+
 def ja4(c: Connection) -> Texts:
     """The client's fingerprint."""
     return (c.ja4,)
@@ -129,6 +138,12 @@ def faint(_: Connection) -> str:
 def by_problems(c: Connection) -> str:
     """Yellow where something is missing; what was told by shape is not."""
     return _YELLOW if any(problem.code != "inferred" for problem in c.problems) else ""
+
+
+def by_findings(c: Connection) -> str:
+    """Red where something is grave, yellow where it is of some weight."""
+    severities = {one.severity for one in c.findings or ()}
+    return _RED if "high" in severities else _YELLOW if "medium" in severities else ""
 
 
 def by_version(c: Connection) -> str:

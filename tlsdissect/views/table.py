@@ -43,6 +43,7 @@ COLUMNS = (
     Column("RT", phrases.round_trips, right=True),
     Column("ms", phrases.milliseconds, right=True),
     Column("outcome", phrases.outcome, phrases.by_outcome),
+    Column("findings", phrases.findings, phrases.by_findings),
     Column("problems", phrases.problems, phrases.by_problems),
     Column("JA4", phrases.ja4, phrases.faint),
     Column("certificate", phrases.certificate),
@@ -55,6 +56,7 @@ GROWTH = (
     ("server", 18),
     ("TLS", 4),
     ("outcome", 11),
+    ("findings", 22),
     ("suite", 10),
     ("RT", 2),
     ("ms", 7),
@@ -77,6 +79,7 @@ GROWTH = (
     ("source", 24),
     ("start", 29),
     ("problems", 20),
+    ("findings", 60),
     ("server", 46),
     ("client", 47),
     ("group", 18),
@@ -90,11 +93,20 @@ class Table:
     """The table of a run."""
 
     def __init__(
-        self, width: int | None = None, *, coloured: bool = False, sections: bool = False, encoding: str = "utf-8"
+        self,
+        width: int | None = None,
+        *,
+        coloured: bool = False,
+        sections: bool = False,
+        encoding: str = "utf-8",
+        judged: bool = False,
     ) -> None:
-        """Without a width there is room for everything; `sections` head what comes from another capture."""
+        """Without a width there is room for everything; `sections` head what comes from another capture.
+
+        Connections that are judged have a column for what was found.
+        """
         self._gap = "  " if width is None or width >= _ROOMY else " "
-        self._columns = layout(width, len(self._gap))
+        self._columns = layout(width, len(self._gap), judged=judged)
         self._width = width
         self._coloured = coloured
         self._encoding = encoding
@@ -129,13 +141,15 @@ class Table:
         return encoded(f"{text}\n", self._encoding)
 
 
-def layout(width: int | None, gap: int) -> list[tuple[Column, int]]:
+def layout(width: int | None, gap: int, *, judged: bool = False) -> list[tuple[Column, int]]:
     """Choose the columns that have room, and how wide each may be."""
+    growth = [step for step in GROWTH if judged or step[0] != "findings"]
     if width is None:
-        width = sum(dict(GROWTH).values()) + gap * (len(COLUMNS) - 1)
+        last = dict(growth)
+        width = sum(last.values()) + gap * (len(last) - 1)
     widths: dict[str, int] = {}
     room = width + gap
-    for title, wanted in GROWTH:
+    for title, wanted in growth:
         more = wanted - widths[title] if title in widths else wanted + gap
         if more > room:
             break

@@ -1,0 +1,162 @@
+"""`tlsdissect certs`: each certificate once, in every form, and in files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commands import TLS12, TLS13, on_terminal, run
+from recorded import ROOT, need
+
+import tlsdissect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLIENT = "samples/tls12-client-cert.pcap"
+SAMPLES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("samples/*.pcap"))
+
+
+def told(*arguments: str) -> list[dict[str, Any]]:
+    done = run("certs", "-q", "--format", "json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_each_certificate_is_told_once_with_who_showed_it() -> None:
+    leaf, root, alice = told(*SAMPLES)
+    assert [one["subject"].split(",")[0] for one in (leaf, root, alice)] == [
+        "emailAddress=webmaster@localhost",
+        "emailAddress=ca@localhost",
+        "CN=Alice",
+    ]
+    shown = [one for one in tlsdissect.read(*[ROOT / sample for sample in SAMPLES]) if one.certificates]
+    assert leaf["connections"] == root["connections"] == len(shown)
+    assert (leaf["first_seen"], leaf["last_seen"]) == (min(c.start for c in shown), max(c.start for c in shown))
+    assert [one["roles"] for one in (leaf, root, alice)] == [["server"], ["server"], ["client"]]
+    assert [one["places"] for one in (leaf, root, alice)] == [[0], [1], [0]]
+    assert (leaf["servers"], leaf["clients"], alice["servers"], alice["clients"]) == (["[::1]:8443"], [], [], ["::1"])
+    assert (leaf["names_asked"], leaf["name_matches"], alice["name_matches"]) == (["localhost"], True, None)
+    assert alice["first_source"] == "samples/tls12-client-cert.pcap"
+    assert (leaf["first_source"], leaf["first_frame"]) == ("samples/smtp-starttls.pcap", 17)
+    assert alice["first_frame"] == 8
+
+
+def test_facts_are_those_that_read_tells() -> None:
+    (connection,) = tlsdissect.read(ROOT / TLS12)
+    assert connection.certificates is not None
+    for exhibit, facts in zip(told(TLS12), connection.certificates, strict=True):
+        assert {name: exhibit[name] for name in ("sha256", "subject", "serial", "not_after", "scts")} == {
+            name: getattr(facts, name) for name in ("sha256", "subject", "serial", "not_after", "scts")
+        }
+
+
+@pytest.mark.parametrize(
+    ("at", "days"), [("2044-12-31", 1), ("2044-12-30T23:59:59", 1), ("2045-01-01", 0), ("2045-01-02", -1)]
+)
+def test_days_left(at: str, days: int) -> None:
+    assert told("--at", at, TLS12)[0]["days_left"] == days
+
+
+def test_trust_is_not_checked_unless_somebody_is_trusted() -> None:
+    leaf, root = told(TLS12)
+    assert leaf["path"] == {"trusted": None, "reason": "not checked", "code": None, "depth": None, "certificate": None}
+    assert root["path"] is None
+    done = run("certs", TLS12)
+    assert b"trust not checked" in done.stderr
+    assert b"trusted" not in done.stdout
+
+
+def test_trust(tmp_path: Path) -> None:
+    assert run("certs", "-q", "--to", tmp_path, TLS12).returncode == 0
+    leaf, root = told(TLS12)
+    anchor = str(tmp_path / f"{root['sha256']}.pem")
+    assert told("--ca-file", anchor, TLS12)[0]["path"]["trusted"] is True
+    given = told("--ca-file", anchor, "--at", "2046-01-01", TLS12)[0]["path"]
+    assert (given["trusted"], given["code"], given["depth"]) == (False, 10, 1)
+    assert given["certificate"] == root["sha256"]
+    assert told("--ca-file", anchor, TLS12)[0]["web_pki"]["trusted"] is True
+    assert told("--ca-file", anchor, "--at", "2046-01-01", TLS12)[0]["web_pki"]["trusted"] is False
+    assert leaf["web_pki"]["trusted"] is None
+
+
+def test_csv_has_the_same_in_its_cells() -> None:
+    done = run("certs", "-q", "--format", "csv", CLIENT)
+    rows = list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))
+    lines = told(CLIENT)
+    for row, line in zip(rows, lines, strict=True):
+        assert row["sha256"] == line["sha256"]
+        assert json.loads(row["findings"]) == line["findings"]
+        assert json.loads(row["servers"]) == line["servers"]
+        assert row["days_left"] == str(line["days_left"])
+        assert row["path_reason"] == (line["path"]["reason"] if line["path"] else "")
+
+
+def test_pem_is_what_openssl_reads() -> None:
+    done = run("certs", "-q", "--format", "pem", CLIENT)
+    blocks = done.stdout.decode().split("subject: ")[1:]
+    assert len(blocks) == 3
+    for block, line in zip(blocks, told(CLIENT), strict=True):
+        assert (
+            hashlib.sha256(ssl.PEM_cert_to_DER_cert(block[block.index("-----BEGIN") :])).hexdigest() == line["sha256"]
+        )
+        command = [need("openssl"), "x509", "-noout", "-fingerprint", "-sha256"]
+        read = subprocess.run(command, input=block, capture_output=True, text=True, timeout=60, check=True)
+        assert read.stdout.split("=")[1].strip().replace(":", "").lower() == line["sha256"]
+
+
+def test_files_are_named_by_what_is_in_them_and_never_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    assert run("certs", "-q", "--to", folder, CLIENT).returncode == 0
+    names = sorted(path.name for path in folder.iterdir())
+    singles = [name for name in names if not name.startswith("chain-")]
+    assert singles == sorted(f"{line['sha256']}.pem" for line in told(CLIENT))
+    (chain,) = set(names) - set(singles)
+    leaf, root, _ = told(CLIENT)
+    whole = (folder / f"{leaf['sha256']}.pem").read_bytes() + (folder / f"{root['sha256']}.pem").read_bytes()
+    assert (folder / chain).read_bytes() == whole
+    (folder / singles[0]).write_bytes(b"mine")
+    (folder / singles[1]).unlink()
+    (folder / singles[1]).symlink_to(folder / "elsewhere")
+    assert run("certs", "-q", "--to", folder, CLIENT).returncode == 0
+    assert (folder / singles[0]).read_bytes() == b"mine"
+    assert not (folder / "elsewhere").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    done = run("certs", "-q", "--to", tmp_path / "file" / "folder", TLS12)
+    assert done.returncode == 74
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_nothing_to_tell() -> None:
+    done = run("certs", TLS13)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"0 certificates in 0 chains" in done.stderr
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_the_table_fits_its_terminal(width: int) -> None:
+    status, shown = on_terminal(width, "certs", "--color", "never", CLIENT)
+    assert status == 0
+    table = shown.split("\n\n")[0].splitlines()
+    assert max(map(len, table)) <= min(width, 120)
+    assert any("Alice" in line for line in table)
+    assert "info: email_address, private_name" in shown
+
+
+def test_the_gate() -> None:
+    assert run("certs", "--fail-on", "low", TLS12).returncode == 3
+    assert run("certs", "--fail-on", "medium", TLS12).returncode == 0
+
+
+def test_selections_and_refusals() -> None:
+    assert told("--port", "1", TLS12) == []
+    assert run("certs", "missing.pcap", TLS12).returncode == 2

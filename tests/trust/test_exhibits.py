@@ -1,0 +1,115 @@
+"""What only many certificates together show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from authority import authority, issue
+from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
+from recorded import ROOT as HERE
+
+import tlsdissect
+from tlsdissect.transcript.certificates import certificate
+from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.trust import exhibits as module
+from tlsdissect.trust.exhibits import Exhibit, Exhibits
+from tlsdissect.trust.judge import Judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tlsdissect.transcript.connection import Connection
+
+ROOT = authority("root")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Connection:
+    (one,) = tlsdissect.read(HERE / "samples/tls12-full.pcap")
+    return one
+
+
+def told(recorded: Connection, chains: Iterable[Iterable[bytes]]) -> list[Exhibit]:
+    evidence = Evidence()
+    gathered = Exhibits(Judge(), evidence)
+    for chain in chains:
+        facts = []
+        for encoding in chain:
+            facts.append(certificate(encoding)[0])
+            evidence.keep(facts[-1].sha256, encoding)
+        gathered.add(replace(recorded, certificates=tuple(facts)))
+    return list(gathered)
+
+
+def codes(exhibit: Exhibit) -> set[str]:
+    return {found.code for found in exhibit.findings}
+
+
+def test_serials_that_two_certificates_of_an_issuer_share(recorded: Connection) -> None:
+    first, second, third = (issue(name, ROOT, serial=serial) for name, serial in (("a", 7), ("b", 7), ("c", 8)))
+    other = issue("d", authority("another root"), serial=7)
+    a, b, c, d = told(recorded, [[party.der] for party in (first, second, third, other)])
+    assert "duplicate_serial" in codes(a) & codes(b)
+    assert "duplicate_serial" not in codes(c) | codes(d)
+    (found,) = [one for one in a.findings if one.code == "duplicate_serial"]
+    assert b.sha256[:16] in found.detail
+
+
+def test_keys_that_share_a_prime(recorded: Connection) -> None:
+    keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(3)]
+    p, q, r = (key.private_numbers().p for key in keys)
+    shared = [made(p, q), made(p, r), made(keys[2].private_numbers().p, keys[2].private_numbers().q)]
+    parties = [issue(f"leaf {number}", ROOT, key_name=None) for number in range(3)]
+    encodings = [rekeyed(party.der, key) for party, key in zip(parties, shared, strict=True)]
+    # The third has its first prime in common with the second; a key that is shown twice shares nothing with itself.
+    a, b, c = told(recorded, [[encoding] for encoding in (*encodings, encodings[0])])
+    assert all("shared_prime" in codes(one) for one in (a, b, c))
+    (alone,) = told(recorded, [[encodings[0]], [encodings[0]]])
+    assert "shared_prime" not in codes(alone)
+
+
+def made(p: int, q: int) -> rsa.RSAPublicKey:
+    return rsa.RSAPublicNumbers(65537, p * q).public_key()
+
+
+def rekeyed(encoding: bytes, key: rsa.RSAPublicKey) -> bytes:
+    """The certificate with another key: its signature is then wrong, which does not matter here."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from derwriting import tlv
+
+    from tlsdissect.transcript import der
+
+    signed, algorithm, signature = der.first(encoding).items()
+    parts = [part.encoding for part in signed.items()]
+    parts[6] = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return tlv(0x30, tlv(0x30, *parts), algorithm.encoding, signature.encoding)
+
+
+def test_a_chain_that_shows_a_certificate_twice_counts_once(recorded: Connection) -> None:
+    leaf = issue("leaf", ROOT)
+    one, _ = told(recorded, [[leaf.der, leaf.der, ROOT.der]])
+    assert (one.connections, one.places) == (1, (0,))
+
+
+def test_certificates_are_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
+    evidence = Evidence()
+    gathered = Exhibits(Judge(), evidence)
+    facts = tuple(certificate(issue(f"leaf {number}", ROOT).der)[0] for number in range(4))
+    gathered.add(replace(recorded, certificates=facts))
+    assert (len(list(gathered)), gathered.left_out) == (2, 2)
+
+
+def test_the_worse_verdict_stays(recorded: Connection) -> None:
+    leaf = issue("leaf", ROOT)
+    facts, _ = certificate(leaf.der)
+    evidence = Evidence()
+    evidence.keep(facts.sha256, leaf.der)
+    gathered = Exhibits(Judge(), evidence)
+    for name in ("www.example.com", "other.example", "www.example.com", None):
+        gathered.add(replace(recorded, certificates=(facts,), sni=name))
+    (one,) = gathered
+    assert one.name_matches is False
+    assert one.names_asked == ("www.example.com", "other.example")

@@ -1,0 +1,38 @@
+"""The table of findings: one place, the README held to it, and every one of them told of something."""
+
+from __future__ import annotations
+
+import re
+
+from recorded import ROOT
+
+from tlsdissect.trust.rules import RULES, SEVERITIES, at_least, finding
+
+SOURCES = sorted((ROOT / "tlsdissect" / "trust").glob("*.py"))
+
+
+def test_codes_are_distinct_and_severities_known() -> None:
+    assert len({rule.code for rule in RULES}) == len(RULES)
+    assert {rule.severity for rule in RULES} == set(SEVERITIES)
+    assert all(re.fullmatch(r"[a-z0-9_]+", rule.code) for rule in RULES)
+
+
+def test_the_readme_lists_them() -> None:
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \| (info|low|medium|high) \| (.*?) \| (.*?) \|$", readme(), re.MULTILINE)
+    assert rows == [(rule.code, rule.severity, rule.meaning, rule.rule) for rule in RULES]
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text()
+
+
+def test_each_is_told_somewhere() -> None:
+    told = "".join(source.read_text() for source in SOURCES if source.name != "rules.py")
+    assert [rule.code for rule in RULES if f'"{rule.code}"' not in told] == []
+
+
+def test_a_finding_has_the_severity_and_the_rule_of_its_code() -> None:
+    made = finding("expired", "valid until then", 7, "ab")
+    assert (made.severity, made.frame, made.certificate) == ("high", 7, "ab")
+    assert "RFC 5280" in made.rule
+    assert at_least("medium") == {"medium", "high"}

@@ -1,0 +1,139 @@
+"""Every certificate of the captures of other projects, where they lie beside the checkout: judged without an error, and
+told as OpenSSL tells them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from recorded import SHARED, need
+
+from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.trust import anchors
+from tlsdissect.trust.exhibits import Exhibit, Exhibits
+from tlsdissect.trust.judge import Judge
+from tlsdissect.trust.rules import RULES
+from tlsdissect.trust.verdicts import Settings
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Connection
+
+CAPTURES = SHARED / "captures"
+pytestmark = pytest.mark.skipif(
+    not CAPTURES.exists(), reason=f"no {CAPTURES}: the captures of other projects are not part of this one"
+)
+
+
+class Read(NamedTuple):
+    """What the captures hold."""
+
+    connections: list[Connection]
+    exhibits: list[Exhibit]
+    encodings: dict[str, bytes]
+
+
+@cache
+def read() -> Read:
+    evidence = Evidence()
+    judge = Judge(Settings(anchors=anchors.system()))
+    gathered = Exhibits(judge, evidence)
+    connections = []
+    for one in Reading([CAPTURES], judge=judge, evidence=evidence):
+        connections.append(one)
+        gathered.add(one)
+    exhibits = list(gathered)
+    return Read(connections, exhibits, {one.sha256: gathered.encoding(one.sha256) or b"" for one in exhibits})
+
+
+@cache
+def by_openssl(sha256: str) -> str | None:
+    """What `openssl x509 -text` prints of a certificate; None where it cannot read it."""
+    command = [need("openssl"), "x509", "-inform", "DER", "-noout", "-text", "-dates", "-serial"]
+    done = subprocess.run(command, input=read().encodings[sha256], capture_output=True, timeout=60, check=False)
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def test_there_are_many_and_each_was_kept() -> None:
+    assert len(read().exhibits) > 200
+    assert all(read().encodings.values())
+
+
+def test_every_connection_was_judged_by_rules_that_there_are() -> None:
+    codes = {rule.code for rule in RULES}
+    for one in read().connections:
+        assert one.findings is not None
+        assert {found.code for found in one.findings} <= codes
+        assert all(found.detail.isprintable() for found in one.findings)
+
+
+def test_findings_name_certificates_that_were_shown() -> None:
+    trusted = {anchor.facts.sha256 for anchor in anchors.system()}
+    for one in read().connections:
+        shown = {facts.sha256 for facts in (*(one.certificates or ()), *(one.client_certificates or ()))}
+        assert {found.certificate for found in one.findings or ()} <= shown | trusted | {None}
+
+
+def test_most_are_read_by_openssl_too() -> None:
+    assert sum(by_openssl(one.sha256) is not None for one in read().exhibits) > 200
+
+
+def test_serial_numbers_and_dates() -> None:
+    for one in read().exhibits:
+        text = by_openssl(one.sha256)
+        if text is None:
+            continue
+        stated = re.search(r"^serial=(-?)([0-9A-F]+)$", text, re.MULTILINE)
+        assert stated, text
+        assert one.serial is not None
+        assert int(one.serial, 16) == int("".join(stated.groups()), 16)
+        for name, told in (("notBefore", one.not_before), ("notAfter", one.not_after)):
+            date = re.search(rf"^{name}=(.*) GMT$", text, re.MULTILINE)
+            if date is not None and told is not None:
+                assert datetime.strptime(date[1], "%b %d %H:%M:%S %Y").replace(tzinfo=UTC) == when(told)
+
+
+def when(told: str) -> datetime:
+    return datetime.fromisoformat(told)
+
+
+def test_keys_signatures_and_constraints() -> None:
+    for one in read().exhibits:
+        text = by_openssl(one.sha256)
+        if text is None:
+            continue
+        bits = re.search(r"Public-Key: \((\d+) bit", text)
+        if bits is not None and one.key_bits is not None and not (one.key_type or "").startswith(("Ed", "X")):
+            assert one.key_bits == int(bits[1])
+        algorithm = re.search(r"Signature Algorithm: (\S+)", text)
+        assert algorithm, text
+        # OpenSSL 3.0 prints the number of what came after it.
+        if not re.fullmatch(r"[\d.]+", algorithm[1]):
+            assert canonical(one.signature_algorithm or "") == canonical(algorithm[1])
+        assert one.is_ca is ("CA:TRUE" in text)
+        if one.dns_names and all(re.fullmatch(r"[!-+\--~]+", name) for name in one.dns_names):
+            names = re.search(r"Subject Alternative Name: .*\n +(.*)\n", text)
+            assert names, text
+            listed = [name[4:] for name in names[1].split(", ") if name.startswith("DNS:")]
+            # A name that holds a zero byte is more than OpenSSL prints.
+            assert list(one.dns_names) == listed or any("\\x00" in name for name in one.dns_names)
+
+
+def canonical(algorithm: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", algorithm.lower()).removesuffix("encryption")
+
+
+def test_what_cannot_be_read_is_told() -> None:
+    """Fields are read one by one: what is refused whole still tells the others."""
+    odd = [one for one in read().exhibits if one.problems]
+    assert odd
+    for one in odd:
+        assert one.serial is not None or "serial" in "".join(one.problems)
+    for one in read().exhibits:
+        unread = {field for problem in one.problems for field in re.split(r", ", problem.partition(":")[0])}
+        for field in ("subject", "issuer", "serial", "not_before", "not_after", "key_type", "signature_algorithm"):
+            assert (getattr(one, field) is None) == (field in unread), (one.sha256, field, one.problems)

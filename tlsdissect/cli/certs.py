@@ -1,0 +1,148 @@
+"""`tlsdissect certs`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import judging, options
+from tlsdissect.cli.folder import write_files
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.summary import count
+from tlsdissect.transcript.evidence import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tlsdissect.cli.interrupts import Interrupts
+    from tlsdissect.cli.progress import Bar
+    from tlsdissect.cli.sink import Sink
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.trust.exhibits import Exhibit, Exhibits
+    from tlsdissect.trust.judge import Judge
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect certs capture.pcap
+  tlsdissect certs --system-ca --fail-on high captures/
+  tlsdissect certs --ca-file root.pem --crl root.crl capture.pcap
+  tlsdissect certs --format json capture.pcap | jq '{subject, days_left}'
+  tlsdissect certs --to certificates/ capture.pcap
+"""
+_SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "csv", "pem"]),
+    help="How to print; a table unless the suffix of -o FILE says otherwise.",
+)
+@options.output
+@click.option(
+    "--to", "folder", metavar="DIR", help="Write each certificate, and each chain as sent, to DIR; none is overwritten."
+)
+@judging.judged
+@options.limited
+@options.how
+def command(captures: tuple[str, ...], form: str | None, output: str | None, folder: str | None, **given: Any) -> int:
+    """Print every certificate that was shown in the clear, once: by whom, until when, and what is wrong with it.
+
+    Whether a path to a trusted authority holds is checked against those that --ca-file, --ca-path or --system-ca name,
+    as of the time of the capture; without any it is not checked. TLS 1.3 hides certificates.
+    """
+    file = None if output in (None, "-") else output
+    if file is not None:
+        form = form or options.form(file, _SUFFIXES)
+        options.refuse_to_overwrite(captures, file)
+    seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    from tlsdissect.trust.exhibits import Exhibits  # noqa: PLC0415 (start-up time of --help)
+
+    evidence, judge = Evidence(), judging.certain(given)
+    exhibits = Exhibits(judge, evidence)
+    gathering = Gathering(exhibits)
+    limits, selection = options.limits(given), options.selection(given)
+    question = Question(captures, 65_536, False, limits, selection, gathering, evidence=evidence)
+    write = _writer(form or "table", exhibits, given["color"], seen=seen)
+    run = CertificateRun(question, exhibits, judge, evidence, write, given)
+    status = run.to(standard_output() if file is None else whole_file(file))
+    if folder is not None:
+        write_files(folder, exhibits)
+    run.account(quiet=given["quiet"], below=seen)
+    return status
+
+
+class Gathering:
+    """A view that writes nothing of a connection, and keeps what it shows for the end."""
+
+    head = b""
+
+    def __init__(self, exhibits: Exhibits) -> None:
+        self._exhibits = exhibits
+
+    def section(self, _: str) -> bytes:
+        """Write nothing."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Keep what a connection shows."""
+        self._exhibits.add(connection)
+        return b""
+
+
+class CertificateRun(Run):
+    """A run whose result is written when all was read."""
+
+    def __init__(
+        self,
+        question: Question,
+        exhibits: Exhibits,
+        judge: Judge,
+        evidence: Evidence,
+        write: Callable[[Iterable[Exhibit]], Iterator[bytes]],
+        given: dict[str, Any],
+    ) -> None:
+        super().__init__(question, 1, debug=given["debug"], gate=judging.gate(given["fail_on"]))
+        self._exhibits = exhibits
+        self._judge = judge
+        self._evidence = evidence
+        self._write = write
+
+    def _print(self, sink: Sink, interrupts: Interrupts, bar: Bar) -> None:
+        super()._print(sink, interrupts, bar)
+        told = list(self._exhibits)
+        with bar.aside():
+            for text in self._write(told):
+                sink.write(text)
+        chains, left_out = len(self._exhibits.chains), self._exhibits.left_out
+        self._tally.findings = Counter(f"{found.severity} {found.code}" for one in told for found in one.findings)
+        self._tally.told.append(f"{count(len(told), 'certificate')} in {count(chains, 'chain')}")
+        if told and not self._judge.trusts:
+            self._tally.told.append("trust not checked: no authorities were named")
+        if self._evidence.lookups:
+            self._tally.told.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
+        if left_out:
+            self._tally.told.append(f"{left_out:,} times a certificate for which there was no room")
+
+
+def _writer(form: str, exhibits: Exhibits, color: str, *, seen: bool) -> Callable[[Iterable[Exhibit]], Iterator[bytes]]:
+    from tlsdissect.views import certificates as views  # noqa: PLC0415 (not needed for --help)
+
+    if form == "json":
+        return views.lines
+    if form == "csv":
+        return views.rows
+    if form == "pem":
+        return lambda told: (views.pem(one, der) for one in told if (der := exhibits.encoding(one.sha256)) is not None)
+    width = shutil.get_terminal_size().columns if seen else None
+    coding = sys.stdout.encoding if seen else "utf-8"
+    return views.CertificateTable(width, coloured=options.coloured(color, seen=seen), encoding=coding).table

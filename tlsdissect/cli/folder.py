@@ -1,0 +1,52 @@
+"""Many files of one result: certificates and chains in a folder, each named by what is in it."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.views.certificates import pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.trust.exhibits import Exhibits
+
+
+def write_files(folder: str, exhibits: Exhibits) -> None:
+    """Write each certificate as SHA256.pem, and each chain of several as chain-SHA256.pem, of all its certificates.
+
+    A file that is there already stays as it is: by its name, it holds the same.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (paths are text here)
+        for name, content in _files(exhibits):
+            _write(os.path.join(folder, name), content)  # noqa: PTH118
+    except OSError as error:
+        raise NotWrittenError(f"{error.filename or folder}: {error.strerror}") from error
+
+
+def _files(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
+    texts = {
+        one.sha256: (pem(one, encoding), encoding)
+        for one in exhibits
+        if (encoding := exhibits.encoding(one.sha256)) is not None
+    }
+    for digest, (text, _) in texts.items():
+        yield f"{digest}.pem", text
+    for chain in exhibits.chains:
+        if len(chain) > 1 and all(digest in texts for digest in chain):
+            name = sha256(b"".join([texts[digest][1] for digest in chain])).hexdigest()
+            yield f"chain-{name}.pem", b"".join([texts[digest][0] for digest in chain])
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        # Neither a file nor what a link points to is ever replaced.
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return
+    with open(number, "wb") as file:  # noqa: PTH123
+        file.write(content)

@@ -1,0 +1,160 @@
+"""The chain as it was sent: its order, what is missing in it, and what has no place there (RFC 5246 section 7.4.2)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.tls.wire import WireError
+from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, signed_by
+from tlsdissect.trust.details import details
+from tlsdissect.trust.notes import Note
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from tlsdissect.transcript.connection import Certificate
+
+_PURPOSES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
+_ANY_PURPOSE = "2.5.29.37.0"
+_STEP_UP = frozenset(("1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"))
+"""Server Gated Cryptography, which old servers' authorities have in place of serverAuth."""
+
+
+class Link(Struct, frozen=True):
+    """A certificate of a chain, with its encoding where that was kept."""
+
+    facts: Certificate
+    encoding: bytes | None
+
+
+class Path(Struct, frozen=True):
+    """The way from the leaf up, as far as the chain itself goes."""
+
+    places: tuple[int, ...]
+    """Of the chain, the leaf's first."""
+    top: Certificate
+    """The last that was sent."""
+
+
+def path(chain: Sequence[Link]) -> Path:
+    """Find the way from the first certificate to the highest that was sent, from each to its issuer."""
+    places = [0]
+    while not chain[places[-1]].facts.self_signed:
+        below = chain[places[-1]]
+        found = [place for place, one in enumerate(chain) if place not in places and issued(below, one)]
+        if not found:
+            break
+        places.append(found[0])
+    return Path(tuple(places), chain[places[-1]].facts)
+
+
+def issued(below: Link, above: Link) -> bool:
+    """Tell whether one certificate is by the other's name and, where that can be checked, by its key."""
+    if below.facts.issuer is None or below.facts.issuer != above.facts.subject:
+        return False
+    if below.encoding is None or above.encoding is None:
+        return True
+    return signed(below.encoding, above.encoding) is not False
+
+
+@lru_cache(maxsize=8192)
+def signed(below: bytes, above: bytes) -> bool | None:
+    """Tell whether the key of one certificate made the signature of another; None where that cannot be checked."""
+    try:
+        return signed_by(_key(above), below)
+    except WireError:
+        pass
+    # The other way knows more algorithms, and fewer of the certificates that are seen.
+    try:
+        return ByCryptography(below).is_issued_by(ByCryptography(above))
+    except WireError:
+        return None
+
+
+def chain_notes(chain: Sequence[Link], side: str, trusted: Collection[str]) -> Iterator[Note]:
+    """Note what is wrong with a chain in itself; `trusted` are the subjects of the authorities that are known."""
+    way = path(chain)
+    yield from _order(chain, way)
+    yield from _end(chain, way, trusted)
+    yield from _constraints(chain, way)
+    yield from _purpose(chain[0], side)
+
+
+def _order(chain: Sequence[Link], way: Path) -> Iterator[Note]:
+    if list(way.places) != sorted(way.places):
+        order = ", ".join(str(place) for place in way.places)
+        yield Note("misordered_chain", f"from leaf to root it should be {order}", chain[0].facts.sha256)
+    related = _related(chain, way)
+    seen: set[str] = set()
+    for place, one in enumerate(chain):
+        facts = one.facts
+        if facts.sha256 in seen:
+            yield Note("duplicate_in_chain", f"at {place}, and before", facts.sha256)
+        elif place not in way.places and facts.subject not in related:
+            yield Note("unrelated_certificate", f"at {place}: {facts.subject}", facts.sha256)
+        elif facts.self_signed and place:
+            yield Note("root_in_chain", f"at {place}: {facts.subject}", facts.sha256)
+        seen.add(facts.sha256)
+
+
+def _related(chain: Sequence[Link], way: Path) -> set[str | None]:
+    """Name all who have a place above the leaf: also those of another way up, by an authority certified twice."""
+    related = {name for place in way.places for name in (chain[place].facts.subject, chain[place].facts.issuer)}
+    while above := {one.facts.issuer for one in chain if one.facts.subject in related} - related:
+        related |= above
+    return related
+
+
+def _end(chain: Sequence[Link], way: Path, trusted: Collection[str]) -> Iterator[Note]:
+    """Note where the way ends before it is at an authority that is known."""
+    top = way.top
+    if top.self_signed is not False:
+        return
+    if any(one.facts.subject == top.issuer and one.facts.sha256 != top.sha256 for one in chain):
+        yield Note("bad_signature", f"the key of {top.issuer}, as it was sent, did not sign it", top.sha256)
+    elif trusted and not any(chain[place].facts.issuer in trusted for place in way.places):
+        strays = len(way.places) < len({one.facts.sha256 for one in chain})
+        behind = "; other certificates were sent" if strays else ""
+        yield Note("incomplete_chain", f"{top.issuer} was not sent, and is no trusted authority{behind}", top.sha256)
+
+
+def _constraints(chain: Sequence[Link], way: Path) -> Iterator[Note]:
+    """Hold each issuer of the way to its constraints (RFC 5280 sections 4.2.1.3 and 4.2.1.9)."""
+    for height, place in enumerate(way.places[1:]):
+        facts, encoding = chain[place].facts, chain[place].encoding
+        inside = None if encoding is None else details(encoding)
+        old = inside is not None and inside.version in (1, 2) and facts.self_signed
+        if facts.is_ca is False and not old:
+            yield Note("issuer_not_ca", f"{facts.subject} issued a certificate", facts.sha256)
+        if inside is None:
+            continue
+        if inside.key_usage is not None and "keyCertSign" not in inside.key_usage:
+            yield Note("wrong_key_usage", f"{facts.subject} issued without keyCertSign", facts.sha256)
+        if inside.path_length is not None and height > inside.path_length:
+            detail = f"{height} authorities below {facts.subject}, which allows {inside.path_length}"
+            yield Note("path_too_long", detail, facts.sha256)
+
+
+def _purpose(leaf: Link, side: str) -> Iterator[Note]:
+    """Hold the leaf to what it was used for (RFC 5280 section 4.2.1.12)."""
+    inside = None if leaf.encoding is None else details(leaf.encoding)
+    if inside is None:
+        return
+    wanted, listed = _PURPOSES[side], inside.purposes
+    allowed = {wanted, _ANY_PURPOSE} | (_STEP_UP if side == "server" else set())
+    if listed is not None and allowed.isdisjoint(listed):
+        yield Note("wrong_purpose", f"a {side} showed it, which it is not for", leaf.facts.sha256)
+    # A client always signs; what a server's key does is another question for each suite.
+    usage = inside.key_usage
+    if side == "client" and usage is not None and "digitalSignature" not in usage:
+        yield Note("wrong_key_usage", "a client's key that is not for signatures", leaf.facts.sha256)
+
+
+def _key(encoding: bytes) -> object:
+    try:
+        return ByCryptography(encoding).key()
+    except WireError:
+        return ByOpenSSL(encoding).key()

@@ -1,0 +1,274 @@
+"""Every certificate that a run showed, once: who showed it, when, and what is to be said of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from msgspec.structs import asdict
+
+from tlsdissect.transcript.certificates import certificate
+from tlsdissect.transcript.connection import Certificate, Finding
+from tlsdissect.trust.details import details
+from tlsdissect.trust.judge import chains
+from tlsdissect.trust.keys import shared_primes
+from tlsdissect.trust.notes import Note, moment
+from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
+from tlsdissect.trust.protocol import certificate_frame
+from tlsdissect.trust.rules import SEVERITIES, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.transcript.connection import Connection, Endpoint
+    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.trust.chain import Link
+    from tlsdissect.trust.judge import Judge
+    from tlsdissect.trust.verdicts import Chain
+
+MAX_CERTIFICATES = 100_000
+"""Certificates of a run that are told; more are counted."""
+MAX_CHAINS = 100_000
+"""Chains of a run that are told apart."""
+MAX_LISTED = 100
+"""Servers, clients and host names that are listed of one certificate."""
+
+
+class Exhibit(Certificate, frozen=True, kw_only=True):
+    """A certificate, and what a run tells of it. Lists are in the order of the capture."""
+
+    roles: tuple[str, ...]
+    """Who showed it: "server", "client"."""
+    places: tuple[int, ...]
+    """Where it stood in chains: the leaf at 0."""
+    connections: int
+    servers: tuple[str, ...]
+    """Addresses and ports of servers that showed it."""
+    clients: tuple[str, ...]
+    """Addresses of clients that showed it."""
+    names_asked: tuple[str, ...]
+    """Host names for which servers showed it as their own."""
+    first_seen: str
+    last_seen: str
+    first_source: str
+    first_stream: int
+    first_frame: int | None
+    days_left: int | None
+    """Whole days left when it was seen last, or at the time that was asked for; negative once it is no longer valid."""
+    path: Verdict | None
+    """Whether the path from it to an authority holds; None where it was nobody's own."""
+    web_pki: Verdict | None
+    """The same by the rules of the Web PKI; None where no server showed it as its own."""
+    name_matches: bool | None
+    """Whether it is for all the names that were asked for; None where none was."""
+    revocation: str | None
+    """By the CRLs that were given: "good" or "revoked"; None where they do not tell."""
+    ocsp: str | None
+    """By staples and lookups that prove it: "good", "revoked" or "unknown"; None where there is none."""
+    findings: tuple[Finding, ...]
+    problems: tuple[str, ...]
+    """What of it could not be read."""
+
+
+class _Seen:
+    """One certificate while the run goes on."""
+
+    def __init__(self, connection: Connection, chain: Chain, link: Link) -> None:
+        self.link = link
+        self.roles: dict[str, None] = {}
+        self.places: dict[int, None] = {}
+        self.connections = 0
+        self._latest: tuple[str, int] | None = None
+        self.servers: dict[str, None] = {}
+        self.clients: dict[str, None] = {}
+        self.names: dict[str, None] = {}
+        self.first, self.last = connection.start, connection.start
+        self.source, self.stream = connection.source, connection.stream
+        self.frame = certificate_frame(connection, chain.side)
+        self.path: Verdict | None = None
+        self.web_pki: Verdict | None = None
+        self.matches: bool | None = None
+        self.revocation: str | None = None
+        self.ocsp: str | None = None
+        self.found: dict[Note, Finding] = {}
+
+    def shown(self, connection: Connection, chain: Chain, place: int) -> None:
+        """Note a connection that shows it."""
+        # Both sides of a connection may show the same authority.
+        here = (connection.source, connection.stream)
+        self.connections += here != self._latest
+        self._latest = here
+        self.roles[chain.side] = None
+        self.places[place] = None
+        self.first, self.last = min(self.first, connection.start), max(self.last, connection.start)
+        if chain.side == "server":
+            _list(self.servers, _address(connection.server))
+        else:
+            _list(self.clients, connection.client.ip)
+
+
+class Exhibits:
+    """The certificates of a run, as its connections come."""
+
+    def __init__(self, judge: Judge, evidence: Evidence) -> None:
+        self._judge = judge
+        self._evidence = evidence
+        self._seen: dict[str, _Seen] = {}
+        self.chains: dict[tuple[str, ...], None] = {}
+        """Each chain as it was sent, by the SHA-256 of its certificates."""
+        self.left_out = 0
+        """How often a certificate was shown that there was no more room for."""
+
+    def add(self, connection: Connection) -> None:
+        """Note what a connection shows."""
+        for chain in chains(connection, self._evidence):
+            key = chain.key[1:]
+            if len(self.chains) < MAX_CHAINS:
+                self.chains[key] = None
+            for place, link in enumerate(chain.links):
+                seen = self._find(connection, chain, link)
+                if seen is not None and link.facts.sha256 not in key[:place]:
+                    seen.shown(connection, chain, place)
+            self._judged(connection, chain)
+        self._looked_up(connection)
+
+    def __iter__(self) -> Iterator[Exhibit]:
+        """Tell the certificates, in the order in which they were first seen."""
+        self._compare()
+        for seen in self._seen.values():
+            yield self._exhibit(seen)
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def encoding(self, sha256: str) -> bytes | None:
+        """Give a certificate in DER, where it was kept."""
+        seen = self._seen.get(sha256)
+        return None if seen is None else seen.link.encoding
+
+    def _find(self, connection: Connection, chain: Chain, link: Link) -> _Seen | None:
+        seen = self._seen.get(link.facts.sha256)
+        if seen is None and len(self._seen) < MAX_CERTIFICATES:
+            seen = self._seen[link.facts.sha256] = _Seen(connection, chain, link)
+        self.left_out += seen is None
+        return seen
+
+    def _judged(self, connection: Connection, chain: Chain) -> None:
+        """Note the verdicts on a chain."""
+        leaf, judge = self._seen.get(chain.links[0].facts.sha256), self._judge
+        given = judge.verdicts.judged(chain, judge.time(connection))
+        for link, state in zip(chain.links, given.revocation, strict=False):
+            seen = self._seen.get(link.facts.sha256)
+            if seen is not None:
+                seen.revocation = state or seen.revocation
+        for note in judge.notes(connection, chain, self._evidence):
+            seen = self._seen.get(note.certificate or "") or leaf
+            if seen is not None and note not in seen.found:
+                frame = certificate_frame(connection, chain.side)
+                seen.found[note] = finding(note.code, note.detail, frame, note.certificate)
+        if leaf is not None:
+            leaf.path = _worse(leaf.path, given.path)
+            self._served(leaf, connection, chain)
+
+    def _looked_up(self, connection: Connection) -> None:
+        """Note what the sides of a connection asked others about certificates."""
+        if not self._evidence.lookups:
+            return
+        for found in self._judge.lookup_findings(connection, self._evidence):
+            seen = self._seen.get(found.certificate or "")
+            if seen is not None:
+                seen.found.setdefault(Note(found.code, found.detail, found.certificate), found)
+        for one in self._judge.lookups(connection, self._evidence):
+            seen = None if one.about is None else self._seen.get(one.about.facts.sha256)
+            if seen is not None and one.given.status is not None and not one.given.flaws and not one.given.stale:
+                seen.ocsp = one.given.status
+
+    def _served(self, leaf: _Seen, connection: Connection, chain: Chain) -> None:
+        """Note what is said of a server's own certificate."""
+        if chain.side != "server":
+            return
+        leaf.web_pki = _worse(leaf.web_pki, self._judge.web_pki(connection, chain))
+        if connection.sni is not None:
+            _list(leaf.names, connection.sni)
+            matches = self._judge.name(connection, leaf.link.facts)
+            leaf.matches = matches if leaf.matches is None else leaf.matches and matches is not False
+        given = self._judge.staple(connection, chain, self._evidence)
+        if given is not None and given.status is not None and not given.flaws and given.stale is None:
+            leaf.ocsp = given.status
+
+    def _exhibit(self, seen: _Seen) -> Exhibit:
+        facts, at = seen.link.facts, moment(self._judge.at or seen.last)
+        end = moment(facts.not_after or "")
+        encoding = seen.link.encoding
+        return Exhibit(
+            **asdict(facts),
+            roles=tuple(seen.roles),
+            places=tuple(sorted(seen.places)),
+            connections=seen.connections,
+            servers=tuple(seen.servers),
+            clients=tuple(seen.clients),
+            names_asked=tuple(seen.names),
+            first_seen=seen.first,
+            last_seen=seen.last,
+            first_source=seen.source,
+            first_stream=seen.stream,
+            first_frame=seen.frame,
+            days_left=None if at is None or end is None else (end - at).days,
+            path=seen.path,
+            web_pki=seen.web_pki,
+            name_matches=seen.matches,
+            revocation=seen.revocation,
+            ocsp=seen.ocsp,
+            findings=_sorted(one for one in seen.found.values() if self._judge.tells(one)),
+            problems=() if encoding is None else certificate(encoding)[1],
+        )
+
+    def _compare(self) -> None:
+        """Find what only many certificates together show."""
+        for seen, note in (*self._shared_primes(), *self._shared_serials()):
+            seen.found[note] = finding(note.code, note.detail, seen.frame, note.certificate)
+
+    def _shared_primes(self) -> Iterator[tuple[_Seen, Note]]:
+        owners: dict[int, list[_Seen]] = defaultdict(list)
+        for seen in self._seen.values():
+            modulus = None if seen.link.encoding is None else details(seen.link.encoding).modulus
+            if modulus is not None and modulus > 1:
+                owners[modulus].append(seen)
+        for common, those in zip(shared_primes(list(owners)), owners.values(), strict=True):
+            if common > 1:
+                detail = f"a prime of {common.bit_length():,} bits is that of another key, too"
+                yield from ((seen, Note("shared_prime", detail, seen.link.facts.sha256)) for seen in those)
+
+    def _shared_serials(self) -> Iterator[tuple[_Seen, Note]]:
+        owners: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
+        for seen in self._seen.values():
+            facts = seen.link.facts
+            if facts.issuer is not None and facts.serial is not None and not facts.self_signed:
+                owners[facts.issuer, facts.serial].append(seen)
+        for (_, serial), those in owners.items():
+            for seen, other in zip(those, those[1:] + those[:1], strict=True):
+                if seen is not other:
+                    detail = f"serial {serial} is that of {other.link.facts.sha256[:16]}… too"
+                    yield seen, Note("duplicate_serial", detail, seen.link.facts.sha256)
+
+
+def _list(listed: dict[str, None], one: str) -> None:
+    if len(listed) < MAX_LISTED:
+        listed[one] = None
+
+
+def _address(end: Endpoint) -> str:
+    # RFC 3986 section 3.2.2
+    return f"[{end.ip}]:{end.port}" if ":" in end.ip else f"{end.ip}:{end.port}"
+
+
+def _worse(before: Verdict | None, now: Verdict) -> Verdict:
+    """Of two verdicts, the one that does not hold; else the first that says anything."""
+    if before is None or (now.trusted is False and before.trusted is not False) or before.trusted is None:
+        return now
+    return before
+
+
+def _sorted(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put the gravest first."""
+    return tuple(sorted(findings, key=lambda one: -SEVERITIES.index(one.severity)))

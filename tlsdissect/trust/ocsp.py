@@ -1,0 +1,161 @@
+"""OCSP responses checked: about which certificate, by whose key, of when (RFC 6960 section 3.2)."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from hashlib import sha1
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.x509 import ocsp
+from msgspec import Struct
+
+from tlsdissect.tls.wire import WireError
+from tlsdissect.transcript import der
+from tlsdissect.transcript.certificates import Outline
+from tlsdissect.trust.chain import Link, signed
+from tlsdissect.trust.details import details
+from tlsdissect.trust.notes import second, written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
+
+
+class Answer(Struct, frozen=True):
+    """What a response says of a certificate: `status` is None where it says nothing of it."""
+
+    status: str | None = None
+    since: str | None = None
+    """When it was revoked."""
+    flaws: tuple[str, ...] = ()
+    """Why it proves nothing."""
+    stale: str | None = None
+    """Why it is of another time than the one it was shown at."""
+
+
+def answer(response: bytes, about: Link, issuer: Link | None, at: str) -> Answer:
+    """Check what a response says of a certificate, whose issuer is given where it is known, at a time (of `second`)."""
+    loaded = _load(response)
+    if loaded is None:
+        return Answer(flaws=("it cannot be read",))
+    if loaded.response_status != ocsp.OCSPResponseStatus.SUCCESSFUL:
+        return Answer(flaws=(f"the responder said {loaded.response_status.name.lower()}",))
+    try:
+        return _answer(loaded, about, issuer, at)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        return Answer(flaws=(der.printable(str(error).encode()[:160]),))
+
+
+def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str) -> Answer:
+    single = next((one for one in loaded.responses if _is_about(one, about, issuer)), None)
+    if single is None:
+        return Answer(flaws=("it is about another certificate",))
+    since = single.revocation_time_utc
+    return Answer(
+        status=single.certificate_status.name.lower(),
+        since=None if since is None else f"{written(since)}Z",
+        flaws=tuple(_flaws(loaded, issuer)),
+        stale=_stale(single, at),
+    )
+
+
+def _is_about(single: ocsp.OCSPSingleResponse, about: Link, issuer: Link | None) -> bool:
+    """Hold a CertID to a certificate: its serial number, its issuer's name, and the key of that where it is known."""
+    serial = about.facts.serial
+    if serial is None or about.encoding is None or single.serial_number != int(serial, 16):
+        return False
+    name = details(about.encoding).issuer
+    if name is None or single.issuer_name_hash != _digest(single.hash_algorithm, name):
+        return False
+    if issuer is None or issuer.encoding is None:
+        return True
+    key = _key_bits(issuer.encoding)
+    return key is None or single.issuer_key_hash == _digest(single.hash_algorithm, key)
+
+
+def _flaws(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
+    """Say why a response was not signed by whom it had to be (RFC 6960 section 4.2.2.2)."""
+    if issuer is None or issuer.encoding is None:
+        yield "the issuer's certificate is not known, so neither is who may sign"
+        return
+    responders = [issuer.encoding, *[one for one in _sent(loaded) if _may_sign(one, issuer.encoding)]]
+    named = [one for one in responders if _is_responder(loaded, one)]
+    if not named:
+        yield "the responder is neither the issuer nor authorised by it"
+    elif not any(_signed(loaded, one) for one in named):
+        yield "the responder's key did not sign it"
+
+
+def _sent(loaded: ocsp.OCSPResponse) -> list[bytes]:
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415  (needed for few responses)
+
+    return [one.public_bytes(Encoding.DER) for one in loaded.certificates]
+
+
+def _may_sign(responder: bytes, issuer: bytes) -> bool:
+    purposes = details(responder).purposes or ()
+    return _OCSP_SIGNING in purposes and signed(responder, issuer) is True
+
+
+def _is_responder(loaded: ocsp.OCSPResponse, certificate: bytes) -> bool:
+    if loaded.responder_key_hash is not None:
+        key = _key_bits(certificate)
+        return key is not None and sha1(key, usedforsecurity=False).digest() == loaded.responder_key_hash
+    named = loaded.responder_name
+    return named is not None and named.public_bytes() == details(certificate).subject
+
+
+def _signed(loaded: ocsp.OCSPResponse, certificate: bytes) -> bool:
+    signature, data, algorithm = loaded.signature, loaded.tbs_response_bytes, loaded.signature_hash_algorithm
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+        if isinstance(key, rsa.RSAPublicKey) and algorithm is not None:
+            key.verify(signature, data, padding.PKCS1v15(), algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
+            key.verify(signature, data, ec.ECDSA(algorithm))
+        elif isinstance(key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
+            key.verify(signature, data)
+        else:
+            return False
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _stale(single: ocsp.OCSPSingleResponse, at: str) -> str | None:
+    begin, end = written(single.this_update_utc), single.next_update_utc
+    if second(at) < begin:
+        return f"it is of {begin}Z, which is later"
+    if end is not None and second(at) > written(end):
+        return f"it was good until {written(end)}Z"
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _load(response: bytes) -> ocsp.OCSPResponse | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ocsp.load_der_ocsp_response(response)
+    except ValueError:
+        return None
+
+
+def _key_bits(encoding: bytes) -> bytes | None:
+    """Give the key's bits, which a CertID hashes, without what says how many of them are unused."""
+    try:
+        return Outline.read(encoding).key.items(least=2)[1].body[1:]
+    except WireError:
+        return None
+
+
+def _digest(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
+    digest = hashes.Hash(algorithm)
+    digest.update(data)
+    return digest.finalize()

@@ -1,0 +1,94 @@
+"""The path from a leaf to a trusted authority, as OpenSSL builds and checks it (RFC 5280 section 6)."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from OpenSSL import crypto
+
+from tlsdissect.transcript.der import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from tlsdissect.trust.anchors import Anchor
+
+UNREADABLE = "a certificate that OpenSSL cannot load"
+
+
+class Verdict(Struct, frozen=True):
+    """Whether a path holds: `trusted` is None where that was not checked, and `reason` says why."""
+
+    trusted: bool | None
+    reason: str
+    code: int | None = None
+    """OpenSSL's: X509_V_ERR_*."""
+    depth: int | None = None
+    """Where on the path, the leaf at 0."""
+    certificate: str | None = None
+    """SHA-256 of the certificate there."""
+
+
+NOT_CHECKED = Verdict(None, "not checked")
+
+
+class Verifier:
+    """OpenSSL's verifier with the authorities that a user trusts.
+
+    A path has to end in a certificate that signs itself, as with `openssl verify` without -partial_chain.
+    """
+
+    def __init__(self, anchors: Sequence[Anchor]) -> None:
+        self._anchors = [one for anchor in anchors if (one := _load(anchor.encoding)) is not None]
+
+    def verify(self, chain: Sequence[bytes], at: datetime) -> Verdict:
+        """Verify the first certificate of a chain as of a time; the others may help to build the path."""
+        leaf, *others = [_load(encoding) for encoding in chain]
+        if leaf is None:
+            return Verdict(None, UNREADABLE)
+        helping = [one for one in others if one is not None]
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                crypto.X509StoreContext(self._store(at), leaf, helping).verify_certificate()
+        except crypto.X509StoreContextError as error:
+            code, depth, reason = error.errors
+            return Verdict(False, reason, code, depth, _digest(error.certificate, chain))
+        except crypto.Error as error:
+            return Verdict(None, printable(str(error).encode()))
+        return Verdict(True, "ok", 0)
+
+    def _store(self, at: datetime) -> crypto.X509Store:
+        """Make a store for a time: the second time that is set in one, OpenSSL ignores."""
+        store = crypto.X509Store()
+        for anchor in self._anchors:
+            store.add_cert(anchor)
+        # pyOpenSSL reads the clock of a time without zone as UTC.
+        store.set_time(at.replace(tzinfo=None))
+        return store
+
+
+def _digest(loaded: crypto.X509, chain: Sequence[bytes]) -> str:
+    """Tell the SHA-256 of a certificate as it was sent: OpenSSL writes one anew that is not DER to the letter."""
+    written = _written(loaded)
+    sent = (one for one in chain if (own := _load(one)) is not None and _written(own) == written)
+    return sha256(next(sent, written)).hexdigest()
+
+
+def _written(loaded: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, loaded)
+
+
+@lru_cache(maxsize=4096)
+def _load(encoding: bytes) -> crypto.X509 | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return crypto.load_certificate(crypto.FILETYPE_ASN1, encoding)
+    except (crypto.Error, ValueError):
+        return None

@@ -1,0 +1,163 @@
+"""The certificates of a run: as a table, as JSON, as CSV, and as PEM."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from msgspec import json
+from msgspec.structs import replace
+
+from tlsdissect.trust.exhibits import Exhibit
+from tlsdissect.views import phrases
+from tlsdissect.views.cells import cell, columns, line
+from tlsdissect.views.printable import columns as width_of
+from tlsdissect.views.printable import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.transcript.connection import Certificate
+    from tlsdissect.trust.path import Verdict
+
+WIDEST = 120
+"""Columns beyond which the table does not grow."""
+_SHARE = 0.6
+"""How much of the room for names is the subject's; the issuer has the rest."""
+_RED, _GREEN, _YELLOW = "31", "32", "33"
+_STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": phrases.FAINT}
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_FIXED = (("key", 9), ("until", 10), ("days", 7))
+
+COLUMNS = tuple(columns(Exhibit))
+"""Every column of the CSV, in the order of the JSON's keys."""
+
+
+def lines(exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
+    """Write certificates as JSON, one object a line."""
+    for exhibit in exhibits:
+        yield json.encode(_as_text(exhibit)) + b"\n"
+
+
+def rows(exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
+    """Write certificates as CSV, one row each."""
+    yield line([column.name for column in COLUMNS])
+    for exhibit in exhibits:
+        yield line([cell(column.value(exhibit)) for column in COLUMNS])
+
+
+def pem(facts: Certificate, encoding: bytes) -> bytes:
+    """Write a certificate as PEM, with its names in front (RFC 7468 section 5.2)."""
+    names = "".join([f"{what}: {printable(name or '?')}\n" for what, name in _names(facts)])
+    return names.encode() + ssl.DER_cert_to_PEM_cert(encoding).encode()
+
+
+def _names(facts: Certificate) -> Iterator[tuple[str, str | None]]:
+    yield "subject", facts.subject
+    yield "issuer", facts.issuer
+    yield "sha256", facts.sha256
+
+
+class CertificateTable:
+    """The table: a line of facts for each certificate, and below it who showed it and what was found."""
+
+    def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
+        self._width = min(width or WIDEST, WIDEST)
+        self._coloured = coloured
+        self._encoding = encoding
+        names = max(2, self._width - sum(size + 1 for _, size in _FIXED) - 1)
+        self._subject = int(names * _SHARE)
+        self._issuer = names - self._subject
+
+    def table(self, exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
+        """Write certificates; nothing at all where there is none."""
+        head = self._cells("certificate", "issuer", *[title for title, _ in _FIXED])
+        for number, exhibit in enumerate(exhibits):
+            if not number:
+                yield self._line([(head, phrases.HEADING)])
+            yield self._line(list(self._facts(exhibit)))
+            for text, style in self._below(exhibit):
+                for part in wrap(text, self._width - 2, subsequent_indent="  "):
+                    yield self._line([(f"  {part}", style)])
+
+    def _facts(self, one: Exhibit) -> Iterator[tuple[str, str]]:
+        key = _CURVES.get(one.curve or "", one.curve) or f"{one.key_type or '?'} {one.key_bits or ''}".rstrip()
+        days = "-" if one.days_left is None else f"{one.days_left:,}"
+        issuer = "itself" if one.self_signed else _common_name(one.issuer)
+        until = (one.not_after or "-")[:10]
+        yield self._cells(_common_name(one.subject, one.dns_names), issuer, key, until, days), phrases.SECTION
+
+    def _below(self, one: Exhibit) -> Iterator[tuple[str, str]]:
+        yield " · ".join(_shown(one)), phrases.FAINT
+        verdicts = dict(_verdicts(one))
+        if verdicts:
+            bad = any(not good for good in verdicts.values())
+            yield ", ".join(verdicts), _RED if bad else _GREEN
+        for severity in ("high", "medium", "low", "info"):
+            codes = dict.fromkeys(found.code for found in one.findings if found.severity == severity)
+            if codes:
+                yield f"{severity}: {', '.join(codes)}", _STYLES[severity]
+        if one.problems:
+            yield f"not read: {printable('; '.join(one.problems))}", _YELLOW
+
+    def _cells(self, subject: str, issuer: str, *fixed: str) -> str:
+        cells = [_padded(subject, self._subject), _padded(issuer, self._issuer)]
+        for text, (title, size) in zip(fixed, _FIXED, strict=True):
+            short = shortened(text, size)
+            cells.append(short.rjust(size) if title == "days" else short.ljust(size))
+        return " ".join(cells)
+
+    def _line(self, cells: list[tuple[str, str]]) -> bytes:
+        styled = [f"\x1b[{style}m{text}\x1b[0m" if style and self._coloured else text for text, style in cells]
+        text = "".join(styled) if self._coloured else "".join(styled).rstrip()
+        return f"{text}\n".encode(self._encoding, "replace")
+
+
+def _shown(one: Exhibit) -> Iterator[str]:
+    """Say who showed a certificate, and where it stood."""
+    for role, who in (("server", one.servers), ("client", one.clients)):
+        if who:
+            more = f" and {len(who) - 1} more" if len(who) > 1 else ""
+            yield f"{role} {who[0]}{more}"
+    names = [name for name in one.names_asked if name.lower() not in (_common_name(one.subject) or "").lower()]
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield f"as {printable(shortened(names[0], 40))}{more}"
+    if 0 not in one.places:
+        yield "root" if one.self_signed else "between leaf and root"
+    yield f"{one.connections:,} connection{'' if one.connections == 1 else 's'}"
+
+
+def _verdicts(one: Exhibit) -> Iterator[tuple[str, bool]]:
+    """Say what was decided, and whether that is good."""
+    if one.path is not None and one.path.trusted is not None:
+        yield ("trusted", True) if one.path.trusted else (f"not trusted: {_reason(one.path)}", False)
+    if one.revocation is not None:
+        yield f"{'not on a CRL' if one.revocation == 'good' else 'on a CRL'}", one.revocation == "good"
+    if one.ocsp is not None:
+        yield f"{one.ocsp} by OCSP", one.ocsp == "good"
+
+
+def _reason(verdict: Verdict) -> str:
+    depth = "" if verdict.depth is None else f" at depth {verdict.depth}"
+    return f"{verdict.reason}{depth}"
+
+
+def _padded(text: str, size: int) -> str:
+    short = shortened(printable(text), size)
+    return short + " " * (size - width_of(short))
+
+
+def _common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
+    """Take the common name out of a subject (RFC 4514), or what stands for it."""
+    found = re.search(r"(?:^|,)CN=((?:\\.|[^,+\\])+)", name or "")
+    if found:
+        return found[1]
+    return others[0] if others else name or "-"
+
+
+def _as_text(exhibit: Exhibit) -> Exhibit:
+    """Escape what is no text in the name of a capture: any byte may stand in a file name (PEP 383)."""
+    return replace(exhibit, first_source=exhibit.first_source.encode("utf-8", "backslashreplace").decode())
