@@ -10,6 +10,7 @@ What a `Connection` has, and what each name means, is what `tlsdissect read --fo
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -90,3 +91,7 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
     return __all__
+
+
+if "IPython" in sys.modules:
+    import_module("tlsdissect.views.card").register()
