@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MODULE_LINES, FUNCTION_LINES, DEPTH = 400, 40, 3
 
 HOMES = {
-    "numpy": ("capture/*", "streams/*"),
+    "numpy": ("capture/*", "streams/*", "views/comparison/*"),
     "dpkt": ("capture/unusual.py",),
     "scapy": ("capture/live.py",),
     "zstandard": ("capture/*",),

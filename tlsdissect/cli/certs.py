@@ -11,6 +11,7 @@ import click
 
 from tlsdissect.cli import judging, options
 from tlsdissect.cli.folder import write_files
+from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from tlsdissect.cli.interrupts import Interrupts
     from tlsdissect.cli.progress import Bar
     from tlsdissect.cli.sink import Sink
-    from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.exhibits import Exhibit, Exhibits
     from tlsdissect.trust.judge import Judge
 
@@ -79,24 +79,6 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
         write_files(folder, exhibits)
     run.account(quiet=given["quiet"], below=seen)
     return status
-
-
-class Gathering:
-    """A view that writes nothing of a connection, and keeps what it shows for the end."""
-
-    head = b""
-
-    def __init__(self, exhibits: Exhibits) -> None:
-        self._exhibits = exhibits
-
-    def section(self, _: str) -> bytes:
-        """Write nothing."""
-        return b""
-
-    def row(self, connection: Connection) -> bytes:
-        """Keep what a connection shows."""
-        self._exhibits.add(connection)
-        return b""
 
 
 class CertificateRun(Run):

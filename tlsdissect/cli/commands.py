@@ -18,6 +18,7 @@ _COMMANDS = {
     "show": "Handshakes as trees: every field of every message.",
     "ladder": "Handshakes as ladders: who said what when.",
     "explain": "What happened, in sentences: who chose what, and why it took so long.",
+    "compare": "TLS 1.2 beside TLS 1.3: round trips, times, suites, exposure.",
     "certs": "The certificates that were shown, and what is wrong with them.",
     "report": "One page about captures, to be read in a browser.",
 }

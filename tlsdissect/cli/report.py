@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tlsdissect.cli import options
+from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-
-if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.views.report.page import Report
 
 EXAMPLES = """\b
 Examples:
   tlsdissect report capture.pcap -o report.html
   tlsdissect report --tls 1.2 captures/ -o old.html
 """
-
-
-class _Gathered:
-    """A view that writes nothing before the end."""
-
-    head = b""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def section(self, _: str) -> bytes:
-        """Write nothing."""
-        return b""
-
-    def row(self, connection: Connection) -> bytes:
-        """Take a connection into the report."""
-        self._report.add(connection)
-        return b""
 
 
 @click.command(epilog=EXAMPLES)
@@ -65,7 +44,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
         options.refuse_to_overwrite(captures, output)
     report = Report(captures, detailed)
     selected, limits = options.selection(given), options.limits(given)
-    question = Question(captures, 65_536, False, limits, selected, _Gathered(report), keep=True)
+    question = Question(captures, 65_536, False, limits, selected, Gathering(report), keep=True)
     run = Run(question, 1, debug=given["debug"], end=report.pieces)
     status = run.to(standard_output() if output == "-" else whole_file(output))
     run.account(quiet=given["quiet"], below=False)

@@ -1,0 +1,81 @@
+"""`tlsdissect compare`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import options
+from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import standard_output, whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tlsdissect.views.comparison.model import Group
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect compare capture.pcap
+  tlsdissect compare --by server captures/
+  tlsdissect compare --format json capture.pcap | jq '.sides[] | {version, mean_round_trips}'
+  tlsdissect compare --by sni capture.pcap -o comparison.csv
+"""
+_SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option(
+    "--by",
+    type=click.Choice(["server", "sni", "client", "capture"]),
+    help="Compare also the connections of each server, name, client or capture.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "csv"]),
+    help="How to print; text unless the suffix of -o FILE says otherwise.",
+)
+@options.output
+@options.limited
+@options.how
+def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, **given: Any) -> int:
+    """Set TLS 1.2 beside TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
+
+    Times are those of the client, wherever packets were captured: where a message of the server ends what is timed, the
+    way between the capture point and the client is added, as the TCP handshake measured it. A difference is told with
+    a 95 % interval, over connections of the same client to the same server in both versions, and only if the interval
+    leaves out zero.
+    """
+    file = None if output in (None, "-") else output
+    if file is not None:
+        form = form or options.form(file, _SUFFIXES)
+        options.refuse_to_overwrite(captures, file)
+    seen = form in (None, "text") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
+
+    comparing, write = Comparing(by), _writer(form or "text", given["color"], seen=seen)
+    limits, selection = options.limits(given), options.selection(given)
+    question = Question(captures, 65_536, False, limits, selection, Gathering(comparing))
+    run = Run(question, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
+    status = run.to(standard_output() if file is None else whole_file(file))
+    run.account(quiet=given["quiet"], below=seen)
+    return status
+
+
+def _writer(form: str, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
+    """Make what writes a form."""
+    from tlsdissect.views.comparison import rows, text  # noqa: PLC0415 (not needed for --help)
+
+    if form != "text":
+        return rows.lines if form == "json" else rows.rows
+    width = shutil.get_terminal_size().columns if seen else None
+    coding = sys.stdout.encoding if seen else "utf-8"
+    return text.Text(width, coloured=options.coloured(color, seen=seen), encoding=coding).written

@@ -1,0 +1,151 @@
+"""What a comparison says of each version, as rows with a label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tlsdissect.views.comparison.model import Side, Spread
+
+LISTED = 6
+"""Names of each kind that are listed, the most frequent first."""
+_MEASURES = {
+    "tcp": "TCP handshake", "server_hello": "to the ServerHello", "handshake": "handshake",
+    "first_byte": "to the first byte", "tls": "TLS handshake", "tls_to_data": "to the client's data",
+    "data_to_first_byte": "to the first byte back",
+}  # fmt: skip
+
+
+class Section(NamedTuple):
+    """Rows that belong together: a label, and what each version has there."""
+
+    heading: str
+    rows: Sequence[tuple[str, Callable[[Side], str]]]
+
+
+def sections(sides: Sequence[Side]) -> Iterator[Section]:
+    """Give what a comparison says, in its order."""
+    yield from _ends(sides)
+    yield from _clocks(sides)
+    yield from _choices(sides)
+    yield _POST_QUANTUM
+    yield _EXPOSURE
+    yield from _sizes(sides)
+
+
+def _ends(sides: Sequence[Side]) -> Iterator[Section]:
+    yield Section("connections", [
+        ("seen", lambda s: f"{s.connections:,}"),
+        ("established", _share("established")),
+        ("failed", _share("failed")),
+        ("incomplete", _share("incomplete")),
+        ("HelloRetryRequest", _share("hello_retries")),
+    ])  # fmt: skip
+    yield _listed("failed with alert", "alerts", sides)
+    yield _listed("resumption", "resumption", sides)
+    yield _listed("early data", "early_data", sides)
+    yield _listed("captured", "capture_points", sides)
+
+
+def _clocks(sides: Sequence[Side]) -> Iterator[Section]:
+    yield Section("round trips of TLS", [
+        ("mean", lambda s: "-" if s.mean_round_trips is None else f"{s.mean_round_trips:.2f}"),
+        *((f"{n}", _count("round_trips", n)) for n in _keys("round_trips", sides)),
+        ("fewer than usual", _share("fewer_round_trips")),
+    ])  # fmt: skip
+    yield _timed("ms: median / 90 % / 99 %", "milliseconds", sides)
+    yield _timed("in TCP round trips", "in_round_trips", sides)
+    yield _timed("ms of each layer", "layers", sides)
+
+
+def _choices(sides: Sequence[Side]) -> Iterator[Section]:
+    yield _listed("cipher suite", "cipher_suites", sides)
+    yield Section("of these", [("AEAD", _share("aead")), ("forward secret", _share("forward_secret"))])
+    yield _listed("key exchange", "groups", sides)
+    yield _listed("signature", "signature_schemes", sides)
+
+
+def _sizes(sides: Sequence[Side]) -> Iterator[Section]:
+    yield Section("handshake bytes, median", [
+        ("client", lambda s: _median(s.client_bytes)),
+        ("server", lambda s: _median(s.server_bytes)),
+    ])  # fmt: skip
+    yield Section("mean bytes of a message", [
+        (name, _mean(name)) for name in _keys("message_bytes", sides)
+    ])  # fmt: skip
+
+
+def _listed(heading: str, name: str, sides: Sequence[Side]) -> Section:
+    return Section(heading, [(key, _count(name, key)) for key in _keys(name, sides)[:LISTED]])
+
+
+def _timed(heading: str, name: str, sides: Sequence[Side]) -> Section:
+    return Section(heading, [(_MEASURES[key], _spread(name, key)) for key in _MEASURES if key in _keys(name, sides)])
+
+
+def _keys(name: str, sides: Sequence[Side]) -> list[str]:
+    """All that any version has there, those of the most connections first."""
+    total: dict[str, float] = {}
+    for side in sides:
+        for key, many in getattr(side, name).items():
+            total[key] = total.get(key, 0) + (many if isinstance(many, int | float) else 0)
+    return sorted(total, key=lambda key: -total[key])
+
+
+def _share(name: str) -> Callable[[Side], str]:
+    return lambda side: _part(getattr(side, name), side)
+
+
+def _count(name: str, key: str) -> Callable[[Side], str]:
+    return lambda side: _part(getattr(side, name).get(key, 0), side)
+
+
+def _spread(name: str, key: str) -> Callable[[Side], str]:
+    def told(side: Side) -> str:
+        spread: Spread | None = getattr(side, name).get(key)
+        return "-" if spread is None else " / ".join(map(_short, (spread.median, spread.p90, spread.p99)))
+
+    return told
+
+
+def _short(value: float) -> str:
+    """Three digits that count, as far as there is room."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _part(many: int, side: Side) -> str:
+    return f"{many:,} ({100 * many / side.connections:.0f} %)" if many else "-"
+
+
+def _median(spread: Spread | None) -> str:
+    return "-" if spread is None else f"{spread.median:,.0f}"
+
+
+def _mean(name: str) -> Callable[[Side], str]:
+    return lambda side: f"{side.message_bytes[name]:,.0f}" if name in side.message_bytes else "-"
+
+
+_POST_QUANTUM = Section("post-quantum", [
+    ("offered", lambda s: _part(s.post_quantum.offered, s)),
+    ("key share sent", lambda s: _part(s.post_quantum.shared, s)),
+    ("negotiated", lambda s: _part(s.post_quantum.negotiated, s)),
+    ("retries for it", lambda s: _part(s.post_quantum.retries, s)),
+    ("ClientHello bytes with", lambda s: _median(s.post_quantum.hello_bytes)),
+    ("ClientHello bytes without", lambda s: _median(s.post_quantum.hello_bytes_without)),
+    ("its segments with", lambda s: _median(s.post_quantum.hello_segments)),
+    ("its segments without", lambda s: _median(s.post_quantum.hello_segments_without)),
+])  # fmt: skip
+
+_EXPOSURE = Section("open to anyone on the path", [
+    ("server name", lambda s: _part(s.exposure.sni, s)),
+    ("ALPN, offered", lambda s: _part(s.exposure.alpn_offered, s)),
+    ("ALPN, agreed", lambda s: _part(s.exposure.alpn_agreed, s)),
+    ("certificates", lambda s: _part(s.exposure.connections, s)),
+    ("client certificates", lambda s: _part(s.exposure.client_certificates, s)),
+    ("different certificates", lambda s: f"{s.exposure.distinct:,}"),
+    ("names in them", lambda s: f"{s.exposure.names:,}"),
+    ("e-mail addresses", lambda s: f"{s.exposure.emails:,}"),
+    ("certificate bytes", lambda s: f"{s.exposure.bytes:,}"),
+])  # fmt: skip

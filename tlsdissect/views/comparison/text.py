@@ -1,0 +1,77 @@
+"""Comparisons for a terminal: the versions side by side, and what can be concluded."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tlsdissect.views.comparison.model import Difference, Group
+
+WIDEST = 110
+"""Columns beyond which a comparison does not grow."""
+_LABEL, _ROOM = 28, 26
+_BOLD, _FAINT = "1", "2"
+_UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
+_LESS = {"round_trips": "fewer"}
+
+
+class Text:
+    """Comparisons as text of a width, which is at least 60 columns."""
+
+    def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
+        self._width = max(min(width or WIDEST, WIDEST), 60)
+        self._coloured = coloured
+        self._encoding = encoding
+
+    def written(self, groups: Sequence[Group]) -> Iterator[bytes]:
+        """Write groups, one below the other."""
+        for number, group in enumerate(groups):
+            gap = "\n" if number else ""
+            yield encoded(gap + "".join(f"{line}\n" for line in self.lines(group)), self._encoding)
+
+    def lines(self, group: Group) -> Iterator[str]:
+        """Write a group, line by line."""
+        if group.key is not None:
+            yield self._styled(shortened(printable(group.key), self._width, tail=self._width // 2), _BOLD)
+        if not group.sides:
+            yield "no TLS connections"
+            return
+        yield self._styled(self._line("", [side.version for side in group.sides]), _BOLD)
+        for section in sections(group.sides):
+            rows = [(label, [cell(side) for side in group.sides]) for label, cell in section.rows]
+            told = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
+            if told:
+                yield self._styled(section.heading, _FAINT)
+                yield from (self._line(f"  {label}", cells) for label, cells in told)
+        yield self._styled("TLS 1.2 beside TLS 1.3, by the same client and server", _FAINT)
+        for said in conclusions(group.differences):
+            yield from wrap(said, self._width, initial_indent="  ", subsequent_indent="    ")
+
+    def _line(self, label: str, cells: Sequence[str]) -> str:
+        room = min((self._width - _LABEL) // len(cells), _ROOM)
+        shown = shortened(printable(label), _LABEL - 1)
+        padded = [shortened(cell, room - 1).rjust(room) for cell in cells]
+        return f"{shown}{' ' * (_LABEL - columns(shown))}{''.join(padded)}".rstrip()
+
+    def _styled(self, text: str, style: str) -> str:
+        return styled(text, style) if self._coloured else text
+
+
+def conclusions(differences: Sequence[Difference] | None) -> Iterator[str]:
+    """Say what differs; nothing is called a difference whose interval holds zero."""
+    if differences is None:
+        yield "too few to say anything: 10 connections of each version are needed"
+    for one in differences or ():
+        what = f"{one.kind}, {_UNITS[one.measure]}:"
+        interval = f"(95 %: {one.low:.2f} to {one.high:.2f}; {one.connections} connections)"
+        if one.differs:
+            more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
+            yield f"{what} TLS 1.3 takes {abs(one.difference):.2f} {more} {interval}"
+        else:
+            yield f"{what} no difference to be told {interval}"
