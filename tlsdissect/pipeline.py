@@ -7,7 +7,8 @@ import os
 from collections import Counter
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from time import time_ns
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
 from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.transcript.conversations import Conversations
+from tlsdissect.transcript.deciding import DecidingConversations
 from tlsdissect.transcript.evidence import Evidence
 from tlsdissect.transcript.links import Linker
 from tlsdissect.transcript.sessions import Session
@@ -25,13 +27,15 @@ from tlsdissect.transcript.sessions import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tlsdissect.capture import Capture, Damage
+    from tlsdissect.capture import Capture, Damage, Packets
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.judge import Judge
 
 BATCH = 65_536
 """Packets looked at together."""
+_END: Any = object()
+"""What stands behind the last packets."""
 
 
 class Place(NamedTuple):
@@ -47,6 +51,22 @@ class Place(NamedTuple):
 
 class StopReading(KeyboardInterrupt):
     """Raised into a reading that waits for more packets: take what came so far as all."""
+
+
+class Source(Protocol):
+    """What packets come from: a file, or an interface, of which None says that for a moment nothing came."""
+
+    damage: list[Damage]
+    skipped: Counter[str]
+
+    @property
+    def frames(self) -> int:
+        """Frames read so far."""
+        ...
+
+    def __iter__(self) -> Iterator[Packets | None]:
+        """Give the packets in batches, of which only the latest is valid."""
+        ...
 
 
 class Summary:
@@ -80,7 +100,7 @@ class Summary:
         self.connections += 1
         self.versions[told.version] += 1
 
-    def add(self, source: str, capture: Capture, flows: FlowTable, datagrams: Datagrams) -> None:
+    def add(self, source: str, capture: Source, flows: FlowTable, datagrams: Datagrams) -> None:
         """Add a capture that was read."""
         self.captures += 1
         self.frames += capture.frames
@@ -110,8 +130,12 @@ class Reading:
         limits: Limits = DEFAULTS,
         judge: Judge | None = None,
         evidence: Evidence | None = None,
+        idle: float | None = None,
     ) -> None:
-        """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
+        """With `idle`, connections are told when their handshake is decided, or silent for so many seconds.
+
+        With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on.
+        """
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
         self._raw = raw_fingerprints
@@ -119,6 +143,7 @@ class Reading:
         self._share = share
         self._limits = limits
         self._judge = judge
+        self._idle = idle
         self._evidence = Evidence() if judge is not None and evidence is None else evidence
         self._budget = Budget(limits)
         self._open: Capture | None = None
@@ -159,13 +184,16 @@ class Reading:
     def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection | Session]]:
         with open_capture(path, batch=self._batch) as capture:
             self._open = capture
-            for due, told in self._read(path, capture):
-                if isinstance(told, Session):
-                    yield Place(number, due, told.frame, told.stream), told
-                    continue
-                self.summary.count(told)
-                yield Place(number, due, NEVER, told.stream), self._judged(told)
+            yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
+
+    def _told(self, number: int, path: str, capture: Source) -> Iterator[tuple[Place, Connection | Session]]:
+        for due, told in self._read(path, capture):
+            if isinstance(told, Session):
+                yield Place(number, due, told.frame, told.stream), told
+                continue
+            self.summary.count(told)
+            yield Place(number, due, NEVER, told.stream), self._judged(told)
 
     def _judged(self, told: Connection) -> Connection:
         if self._judge is None or self._evidence is None:
@@ -187,11 +215,9 @@ class Reading:
             self._size = sum(Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: Capture) -> Iterator[tuple[int, Connection | Session]]:
+    def _read(self, source: str, capture: Source) -> Iterator[tuple[int, Connection | Session]]:
         flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
-        conversations = Conversations(
-            source, flows, self._budget, raw_fingerprints=self._raw, keep=self._keep, evidence=self._evidence
-        )
+        conversations = self._conversations(source, flows)
         try:
             for visits in self._steps(capture, flows, datagrams):
                 conversations.look(visits, capture.damage)
@@ -199,24 +225,35 @@ class Reading:
                 sessions = conversations.sessions()
                 # What a packet shows comes before what is told at its clock.
                 yield from heapq.merge(sessions, told, key=itemgetter(0)) if sessions else told
+                yield from conversations.early()
             yield from conversations.over(flows.over(everything=True), capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
             conversations.close()
 
-    def _steps(self, capture: Capture, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
+    def _conversations(self, source: str, flows: FlowTable) -> Conversations:
+        given: dict[str, Any] = {"raw_fingerprints": self._raw, "keep": self._keep, "evidence": self._evidence}
+        if self._idle is None:
+            return Conversations(source, flows, self._budget, **given)
+        return DecidingConversations(source, flows, self._budget, idle_ns=int(self._idle * 1e9), **given)
+
+    def _steps(self, capture: Source, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
         batches = iter(capture)
         while not self._stopped:
             self.waiting = True
             try:
-                packets = next(batches, None)
+                packets = next(batches, _END)
             except StopReading:
-                self._stopped, packets = True, None
+                self._stopped, packets = True, _END
             finally:
                 self.waiting = False
-            if packets is None:
+            if packets is _END:
                 return
+            if packets is None:
+                flows.pass_time(time_ns())
+                yield []
+                continue
             datagrams.feed(packets)
             yield from flows.steps(packets)
 

@@ -11,14 +11,10 @@ import sys
 import termios
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from commands import PROGRAM, RESUMED, TLS12
 from recorded import ROOT, begun
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SPOILT = """
 import sys
@@ -32,14 +28,6 @@ def fail(self, *arguments):
 pipeline.Reading._read = fail
 sys.exit(main())
 """
-
-
-@pytest.fixture(autouse=True)
-def _interruptible() -> Iterator[None]:
-    """Undo what a shell does to what it starts in the background: ignore Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def waiting(*arguments: str | Path) -> subprocess.Popen[bytes]:

@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
-import numpy as np
-
-from tlsdissect.capture import columns, headers, pcap, pcapng
+from tlsdissect.capture import pcap, pcapng
+from tlsdissect.capture.batches import Batches
 from tlsdissect.capture.errors import CaptureError, NoCaptureError
-from tlsdissect.capture.fragments import Fragments
-from tlsdissect.capture.interfaces import NO_INTERFACE
-from tlsdissect.capture.rows import INTERNAL, LINK_TYPE, Peeling, Rows
 from tlsdissect.capture.window import Window, open_window
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from tlsdissect.capture.packets import Damage, Packets
     from tlsdissect.capture.records import Records
 
 LAST_LINK_TYPE = 301
 """The greatest number in the registry of link types (draft-ietf-opsawg-pcaplinktype)."""
-MAX_NESTED = 8
-"""Fragments within joined fragments: so many levels are read."""
-READABLE = frozenset(kind - LINK_TYPE for kind in headers.PEELS if LINK_TYPE <= kind < INTERNAL)
 
 
 class Format(Protocol):
@@ -55,7 +46,7 @@ class Capture:
         self._window = window
         self._batch = batch
         self._format = _format(window, self.damage)
-        self._fragments = Fragments(self.skipped)
+        self._batches = Batches(self.skipped)
         self._check_links()
 
     def __enter__(self) -> Self:
@@ -67,8 +58,8 @@ class Capture:
     def __iter__(self) -> Iterator[Packets]:
         """Give the packets in batches, of which only the latest is valid."""
         for records in self._format.batches(self._batch):
-            yield self._packets(records)
-        self._fragments.finish()
+            yield self._batches.packets(records)
+        self._batches.finish()
         self._check_links()
 
     @property
@@ -95,66 +86,12 @@ class Capture:
         """Let go of the input."""
         self._window.close()
 
-    def _packets(self, records: Records) -> Packets:
-        view = Peeling(records.data, self.skipped)
-        headers.peel(view, self._kinds(records.link), _rows(records))
-        parts = _found(view, 0)
-        annexes: list[bytearray] = []
-        base = len(records.data)
-        # A packet joined from fragments may be a tunnel that holds fragments.
-        while view.fragments and len(annexes) < MAX_NESTED:
-            joined = self._fragments.join(view)
-            view = Peeling(joined.data, self.skipped)
-            headers.peel(view, joined.kinds, joined.rows)
-            parts += _found(view, base)
-            annexes.append(joined.data)
-            base += len(joined.data)
-        lost = sum(map(len, view.fragments))
-        if lost:
-            self.skipped["IP fragments nested too deep"] += lost
-        data = b"".join((records.data, *annexes)) if annexes else records.data
-        return columns.packets(records, parts, memoryview(data))
-
-    def _kinds(self, link: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Turn link types into kinds of headers; packets of unknown ones are counted."""
-        if (link == link[0]).all() and int(link[0]) in READABLE:
-            return link + LINK_TYPE
-        for number, count in zip(*np.unique(link, return_counts=True), strict=True):
-            if number == NO_INTERFACE:
-                self.skipped["packets of an interface that is not described"] += int(count)
-            elif number not in READABLE:
-                self.skipped[f"link type {number} packets"] += int(count)
-        return np.where(link == NO_INTERFACE, 0, link + LINK_TYPE)
-
     def _check_links(self) -> None:
         """Refuse a capture whose every interface has a link type that is not even registered."""
         links = self._format.links
         if links and not any(_is_registered(link) for link in links):
             names = ", ".join(str(link) for link in sorted(links))
             raise CaptureError(f"has the unknown link type {names}")
-
-
-def _rows(records: Records) -> Rows:
-    at = records.start
-    return Rows(
-        record=np.arange(len(records)),
-        at=at,
-        end=at + records.captured,
-        limit=at + np.maximum(records.carried, records.captured),
-        ip=np.full(len(records), -1),
-    )
-
-
-def _found(view: Peeling, base: int) -> list[columns.Found]:
-    """Gather the headers noted in `view`, and those in the packets that it saw quoted."""
-    parts = columns.found(view, base=base)
-    if view.quotes:
-        # What a quotation lacks is no loss, and so counted nowhere.
-        quoted = Peeling(view.data, Counter(), quoted=True)
-        for kinds, rows in view.quotes:
-            headers.peel(quoted, kinds, rows)
-        parts += columns.found(quoted, base=base, quoted=True)
-    return parts
 
 
 def _is_registered(link: int) -> bool:

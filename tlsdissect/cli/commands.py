@@ -15,6 +15,7 @@ Examples:
 """
 _COMMANDS = {
     "read": "The TLS connections of captures, one by one.",
+    "live": "The TLS connections of an interface, each when its handshake is decided.",
     "show": "Handshakes as trees: every field of every message.",
     "ladder": "Handshakes as ladders: who said what when.",
     "explain": "What happened, in sentences: who chose what, and why it took so long.",

@@ -125,11 +125,11 @@ class Question(NamedTuple):
 
 
 class Rows:
-    """The rows of one reading."""
+    """The rows of one reading, the question's own unless one is given."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, reading: Reading | None = None) -> None:
         self._question = question
-        self._reading = question.reading()
+        self._reading = reading or question.reading()
         self.progress = self._reading.progress
 
     def __iter__(self) -> Iterator[Row]:

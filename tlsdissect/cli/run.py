@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlsdissect.cli.sink import Sink
+    from tlsdissect.pipeline import Reading
 
 
 class Run:
@@ -33,11 +34,16 @@ class Run:
         debug: bool,
         end: Callable[[], Iterable[bytes]] = tuple,
         gate: frozenset[str] = frozenset(),
+        live: Reading | None = None,
     ) -> None:
-        """`gate` are the severities of findings that give an exit status of their own."""
+        """`gate` are the severities of findings that give an exit status of their own.
+
+        `live` reads what is only coming: each row is written at once.
+        """
         self._view = question.view
         self._selected = bool(question.selection)
-        self._rows = Rows(question) if jobs == 1 else SharedRows(question, jobs)
+        self._rows = Rows(question, live) if jobs == 1 else SharedRows(question, jobs)
+        self._prompt = live is not None
         self._debug = debug
         self._end = end
         self._gate = gate
@@ -77,10 +83,14 @@ class Run:
 
     def _print(self, sink: Sink, interrupts: Interrupts, bar: Bar) -> None:
         sink.write(self._view.head)
+        if self._prompt:
+            sink.flush()
         for row in self._rows:
             with interrupts.held(), bar.aside():
                 sink.write(self._view.section(row.source) + row.text)
                 self._tally.add(row)
+                if self._prompt:
+                    sink.flush()
         for piece in self._end():
             sink.write(piece)
 

@@ -64,6 +64,10 @@ class FlowTable:
             yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
             at = end
 
+    def pass_time(self, clock: int) -> None:
+        """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
+        self.clock = max(self.clock, clock)
+
     def clocks(self, frames: Sequence[int]) -> list[int]:
         """The clock at each of these frames of the stretch that was looked at last."""
         order = np.argsort(self._frames, kind="stable")

@@ -63,6 +63,10 @@ class Conversations:
         while len(self._trackers) > self._budget.limits.followed:
             self._give_up(next(iter(self._trackers)), damage)
 
+    def early(self) -> Iterator[tuple[int, Connection]]:
+        """The connections to be told before they are over: none."""
+        return iter(())
+
     def sessions(self) -> list[tuple[int, Session]]:
         """What the packets looked at last show of sessions, in order, each with its clock."""
         shown, self._sessions = sorted(self._sessions, key=attrgetter("frame", "stream")), []

@@ -1,0 +1,90 @@
+"""Frames in, batches of TCP and UDP headers out: the same for a file's window and for what comes from an interface."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlsdissect.capture import columns, headers
+from tlsdissect.capture.fragments import Fragments
+from tlsdissect.capture.interfaces import NO_INTERFACE
+from tlsdissect.capture.rows import INTERNAL, LINK_TYPE, Peeling, Rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tlsdissect.capture.packets import Packets
+    from tlsdissect.capture.records import Records
+
+MAX_NESTED = 8
+"""Fragments within joined fragments: so many levels are read."""
+READABLE = frozenset(kind - LINK_TYPE for kind in headers.PEELS if LINK_TYPE <= kind < INTERNAL)
+
+
+class Batches:
+    """Turns records into packets; what cannot be read is counted in `skipped`."""
+
+    def __init__(self, skipped: Counter[str]) -> None:
+        self.skipped = skipped
+        self._fragments = Fragments(skipped)
+
+    def finish(self) -> None:
+        """Count the fragments that still wait for others."""
+        self._fragments.finish()
+
+    def packets(self, records: Records) -> Packets:
+        """Find the headers of frames; what is joined from fragments stands with the frame that completes it."""
+        view = Peeling(records.data, self.skipped)
+        headers.peel(view, self._kinds(records.link), _rows(records))
+        parts = _found(view, 0)
+        annexes: list[bytearray] = []
+        base = len(records.data)
+        # A packet joined from fragments may be a tunnel that holds fragments.
+        while view.fragments and len(annexes) < MAX_NESTED:
+            joined = self._fragments.join(view)
+            view = Peeling(joined.data, self.skipped)
+            headers.peel(view, joined.kinds, joined.rows)
+            parts += _found(view, base)
+            annexes.append(joined.data)
+            base += len(joined.data)
+        lost = sum(map(len, view.fragments))
+        if lost:
+            self.skipped["IP fragments nested too deep"] += lost
+        data = b"".join((records.data, *annexes)) if annexes else records.data
+        return columns.packets(records, parts, memoryview(data))
+
+    def _kinds(self, link: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turn link types into kinds of headers; packets of unknown ones are counted."""
+        if (link == link[0]).all() and int(link[0]) in READABLE:
+            return link + LINK_TYPE
+        for number, count in zip(*np.unique(link, return_counts=True), strict=True):
+            if number == NO_INTERFACE:
+                self.skipped["packets of an interface that is not described"] += int(count)
+            elif number not in READABLE:
+                self.skipped[f"link type {number} packets"] += int(count)
+        return np.where(link == NO_INTERFACE, 0, link + LINK_TYPE)
+
+
+def _rows(records: Records) -> Rows:
+    at = records.start
+    return Rows(
+        record=np.arange(len(records)),
+        at=at,
+        end=at + records.captured,
+        limit=at + np.maximum(records.carried, records.captured),
+        ip=np.full(len(records), -1),
+    )
+
+
+def _found(view: Peeling, base: int) -> list[columns.Found]:
+    """Gather the headers noted in `view`, and those in the packets that it saw quoted."""
+    parts = columns.found(view, base=base)
+    if view.quotes:
+        # What a quotation lacks is no loss, and so counted nowhere.
+        quoted = Peeling(view.data, Counter(), quoted=True)
+        for kinds, rows in view.quotes:
+            headers.peel(quoted, kinds, rows)
+        parts += columns.found(quoted, base=base, quoted=True)
+    return parts

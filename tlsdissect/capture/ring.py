@@ -1,0 +1,169 @@
+"""A packet socket of Linux whose frames come in blocks of a ring in memory (packet(7), TPACKET_V3 of if_packet.h)."""
+
+from __future__ import annotations
+
+import mmap
+import select
+import socket
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tlsdissect.capture.records import numbers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SOL_PACKET = 263
+PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION = 1, 5, 6, 10
+PACKET_IGNORE_OUTGOING = 23
+TPACKET_V3 = 2
+PACKET_MR_PROMISC = 1
+SO_ATTACH_FILTER = 26
+ETH_P_ALL = 3
+
+BLOCK = 1 << 20
+"""Bytes of a block: more than any frame has, also where `lo` carries segments of 64 KiB."""
+RETIRE_MS = 10
+"""Milliseconds after which a block that is not full is handed over."""
+GATHERED = 4
+"""Blocks that become one batch where so many are ready."""
+_FRAME = 2048
+"""The kernel wants to know a frame's size, and in this version of the ring makes nothing of it."""
+_GAP = 16
+"""Bytes between blocks that were gathered: the end of a frame that is recorded may need some."""
+_BLOCK_HEADER = struct.Struct("=8x4I")
+"""Behind version and offset: status, number of packets, offset of the first, bytes used."""
+_STATUS = struct.Struct("=I")
+_USER = 1
+_STATISTICS = struct.Struct("=3I")
+_PACKET = 48
+"""Bytes of a packet's header; its sockaddr_ll stands behind."""
+
+
+class Frames(NamedTuple):
+    """Frames in the order of their coming, and the bytes they stand in, valid until more are asked for."""
+
+    data: bytearray
+    head: NDArray[np.int64]
+    """Where each frame's header of the ring begins."""
+    start: NDArray[np.int64]
+    captured: NDArray[np.int64]
+    carried: NDArray[np.int64]
+    time: NDArray[np.int64]
+    """Nanoseconds since 1970-01-01T00:00:00Z."""
+
+    def where(self, mask: NDArray[np.bool_]) -> Frames:
+        """Keep the frames that `mask` tells."""
+        return Frames(self.data, *(column[mask] for column in self[1:]))
+
+
+class Drops(NamedTuple):
+    """What the kernel counted."""
+
+    received: int
+    dropped: int
+
+
+class Ring:
+    """A packet socket: nothing comes before `start`. OSError where the kernel refuses."""
+
+    def __init__(self, *, cooked: bool, size: int) -> None:
+        kind = socket.SOCK_DGRAM if cooked else socket.SOCK_RAW
+        self._socket = socket.socket(socket.AF_PACKET, kind, 0)
+        self._blocks = max(size // BLOCK, 2)
+        self._next = 0
+        self._data = bytearray(GATHERED * (BLOCK + _GAP))
+        self._drops = Drops(0, 0)
+        self._poll = select.poll()
+        try:
+            self._socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
+            total = self._blocks * BLOCK
+            wanted = struct.pack("=7I", BLOCK, self._blocks, _FRAME, total // _FRAME, RETIRE_MS, 0, 0)
+            self._socket.setsockopt(SOL_PACKET, PACKET_RX_RING, wanted)
+            self._map = mmap.mmap(self._socket.fileno(), total)
+        except OSError:
+            self._socket.close()
+            raise
+        self._poll.register(self._socket, select.POLLIN | select.POLLERR)
+
+    def filter(self, program: bytes) -> None:
+        """Attach a filter: a `struct sock_fprog`."""
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+    def ignore_outgoing(self) -> None:
+        """Leave out what this machine sends: on `lo` it comes again, as received."""
+        self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+
+    def promiscuous(self, index: int) -> None:
+        """Let an interface hear also what is not sent to it; this ends with the socket."""
+        request = struct.pack("=iHH8x", index, PACKET_MR_PROMISC, 0)
+        self._socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
+
+    def start(self, name: str) -> None:
+        """Begin to receive from an interface; from all if the name is empty."""
+        self._socket.bind((name, ETH_P_ALL))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a block; True if there is one. OSError tells what has become of the interface."""
+        if self._is_ready(self._next):
+            return True
+        self._poll.poll(seconds * 1000)
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, "")
+        return self._is_ready(self._next)
+
+    def take(self) -> Frames:
+        """Copy the blocks that are ready, and give them back to the kernel."""
+        heads: list[int] = []
+        at = 0
+        for _ in range(GATHERED):
+            if not self._is_ready(self._next):
+                break
+            at += self._take(at, heads)
+        return _frames(self._data, np.array(heads, np.int64))
+
+    @property
+    def drops(self) -> Drops:
+        """Frames that passed the filter so far, and those of them for which there was no room."""
+        told = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size)
+        received, dropped, _ = _STATISTICS.unpack(told)
+        # The kernel counts anew from each time that it is asked.
+        self._drops = Drops(self._drops.received + received - dropped, self._drops.dropped + dropped)
+        return self._drops
+
+    def close(self) -> None:
+        """Let go of socket and ring."""
+        self._map.close()
+        self._socket.close()
+
+    def _is_ready(self, block: int) -> bool:
+        return bool(_STATUS.unpack_from(self._map, block * BLOCK + 8)[0] & _USER)
+
+    def _take(self, at: int, heads: list[int]) -> int:
+        """Copy a block to `at`, note where its packets' headers are, and tell how much room it took."""
+        begin = self._next * BLOCK
+        _, count, first, used = _BLOCK_HEADER.unpack_from(self._map, begin)
+        self._data[at : at + used] = memoryview(self._map)[begin : begin + used]
+        _STATUS.pack_into(self._map, begin + 8, 0)
+        self._next = (self._next + 1) % self._blocks
+        read, here = _STATUS.unpack_from, at + first
+        for _ in range(count):
+            heads.append(here)
+            here += read(self._data, here)[0]
+        return int(used) + _GAP
+
+
+def _frames(data: bytearray, head: NDArray[np.int64]) -> Frames:
+    """Read the headers of packets (struct tpacket3_hdr)."""
+    u16, u32 = numbers(data, "=u2"), numbers(data, "=u4")
+    return Frames(
+        data=data,
+        head=head,
+        start=head + u16[head + 24],
+        captured=u32[head + 12].astype(np.int64),
+        carried=u32[head + 16].astype(np.int64),
+        time=u32[head + 4].astype(np.int64) * 1_000_000_000 + u32[head + 8],
+    )

@@ -1,0 +1,88 @@
+"""Conversations that are told as soon as their handshake is decided, and not when they are over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from tlsdissect.streams.columns import CLOSED
+from tlsdissect.transcript.conversations import Conversations
+from tlsdissect.transcript.facts import with_totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tlsdissect.capture.packets import Damage
+    from tlsdissect.streams.visits import Visit
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.tracker import Tracker
+
+_REPLY_NS = 250_000_000
+"""How long a server may take to answer a client's flight of TLS 1.3: many answer nothing, and none need."""
+
+
+class DecidingConversations(Conversations):
+    """Tells a handshake that succeeded, that failed, or that has been silent for a while."""
+
+    def __init__(self, *given: Any, idle_ns: int, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._idle = idle_ns
+        self._latest: dict[int, int] = {}
+        """Clock of the latest packet of handshakes that are not decided."""
+        self._ready: list[tuple[int, bool]] = []
+        """Conversations to be told, and whether they go on."""
+
+    def look(self, visits: Sequence[Visit], damage: Sequence[Damage]) -> None:
+        """Show packets to their conversations, or none where only time has passed."""
+        super().look(visits, damage)
+        for visit in visits:
+            self._see(visit.index, damage)
+        self._wait(damage)
+
+    def early(self) -> Iterator[tuple[int, Connection]]:
+        """The connections that were decided by now."""
+        ready, self._ready = self._ready, []
+        totals = self._flows.columns.totals([index for index, _ in ready])
+        for (index, goes_on), last in zip(ready, totals, strict=True):
+            yield self._flows.clock, replace(with_totals(self._told.pop(index), last), open=goes_on)
+
+    def _see(self, index: int, damage: Sequence[Damage]) -> None:
+        tracker = self._trackers.get(index)
+        if tracker is None:
+            self._latest.pop(index, None)
+            if index in self._told:
+                self._ready.append((index, False))
+        elif tracker.script.client is not None:
+            self._latest[index] = self._flows.clock
+            if tracker.settled is not None or any(half.rst for half in tracker.halves):
+                self._decide(index, damage)
+
+    def _wait(self, damage: Sequence[Damage]) -> None:
+        """Decide the handshakes in which nothing was said for too long."""
+        clock = self._flows.clock
+        for index, latest in list(self._latest.items()):
+            tracker = self._trackers.get(index)
+            if tracker is None:
+                del self._latest[index]
+            elif clock - latest > (_REPLY_NS if _awaits_reply(tracker) else self._idle):
+                self._decide(index, damage)
+
+    def _decide(self, index: int, damage: Sequence[Damage]) -> None:
+        self._latest.pop(index, None)
+        self._flows.columns.state[index] = CLOSED
+        self._conclude([index], damage)
+        if index in self._told:
+            self._ready.append((index, True))
+
+    def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
+        super()._give_up(index, damage)
+        self._latest.pop(index, None)
+        if index in self._told:
+            self._ready.append((index, True))
+
+
+def _awaits_reply(tracker: Tracker) -> bool:
+    """Whether both sides have sent what TLS 1.3 encrypts, the client last."""
+    script = tracker.script
+    return script.tls13 and min(script.protected) > 0
