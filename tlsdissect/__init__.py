@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.capture import CaptureError
+    from tlsdissect.listening import live
     from tlsdissect.pipeline import Reading, Summary
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__",
-    "explain", "ladder", "load_csv", "read", "tree",
+    "explain", "ladder", "live", "load_csv", "read", "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "Summary": "tlsdissect.pipeline",
     "explain": "tlsdissect.views.explain.whole",
     "ladder": "tlsdissect.views.ladder.drawing",
+    "live": "tlsdissect.listening",
     "load_csv": "tlsdissect.views.cells",
     "tree": "tlsdissect.views.tree.build",
 }

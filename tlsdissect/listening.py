@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import warnings
+from typing import TYPE_CHECKING, Self
 
+from tlsdissect.capture.live import LiveCapture
 from tlsdissect.pipeline import Place, Reading
 from tlsdissect.streams.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from tlsdissect.capture.live import LiveCapture
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.sessions import Session
     from tlsdissect.trust.judge import Judge
 
 IDLE = 10.0
 """Seconds after which a silent handshake is told as it is."""
+USUAL_PORT = 8443
+"""Where to listen if no port and no filter is asked for."""
 
 
 class Listening(Reading):
-    """A reading that ends with its capture, when it is stopped, or with `count` connections."""
+    """A reading that ends with its capture, when it is stopped, or with `count` connections.
+
+    As a context it lets go of the interface at its end. While it is iterated over, `stop` may be called from anywhere.
+    """
 
     def __init__(
         self,
@@ -35,6 +42,13 @@ class Listening(Reading):
         super().__init__([capture.interface], idle=idle, limits=limits or Limits(), judge=judge, keep=keep)
         self._capture_live = capture
         self._left = count
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._capture_live.close()
 
     def placed(self) -> Iterator[tuple[Place, Connection | Session]]:
         """Yield each connection with its place."""
@@ -51,11 +65,71 @@ class Listening(Reading):
                     self.stop()
             yield told
 
+    async def __aiter__(self) -> AsyncIterator[Connection]:
+        """Yield the same, and let other tasks run while nothing comes."""
+        told = iter(self)
+        try:
+            while (one := await asyncio.to_thread(next, told, None)) is not None:
+                yield one
+        finally:
+            self.stop()
+
+    @property
+    def dropped(self) -> int:
+        """Packets for which the kernel had no room, so far."""
+        return self._capture_live.drops.dropped
+
     def progress(self) -> tuple[int, int | None]:
         """Bytes received."""
         return self._capture_live.position, None
 
     def stop(self) -> None:
-        """Listen no more."""
-        super().stop()
+        """Listen no more; what came before is still told."""
         self._capture_live.stop()
+
+
+def expression(ports: Sequence[int], given: str | None) -> str:
+    """Make one filter, as pcap-filter(7) has it, of TCP ports and a filter."""
+    if given is None:
+        return " or ".join(f"tcp port {port}" for port in ports or (USUAL_PORT,))
+    return f"({given}) and ({expression(ports, None)})" if ports else given
+
+
+def live(
+    interface: str = "lo",
+    *,
+    port: int | Sequence[int] = (),
+    filter: str | None = None,  # noqa: A002 (what everybody calls it)
+    duration: float | None = None,
+    count: int | None = None,
+    idle: float = IDLE,
+    save: str | None = None,
+    limits: Limits | None = None,
+    keep: bool = False,
+) -> Listening:
+    """Listen to an interface, and yield its TLS connections, each as soon as its handshake is decided.
+
+    A handshake is decided when it succeeded, failed, or was silent for `idle` seconds; what is told of the connection
+    is as of then, and `open` says whether it goes on. `port` and `filter` (pcap-filter(7)) say which packets; TCP port
+    8443 without them. It ends after `duration` seconds, with `count` connections, or by `stop()`; "any" is every
+    interface. `save` is the path of a pcapng for all packets. What becomes of the interface comes as a RuntimeWarning.
+    `limits` and `keep` are as for `read`.
+
+        with tlsdissect.live("lo", port=8443) as listening:
+            for connection in listening:        # or: async for
+                print(connection.sni, connection.version, connection.round_trips)
+
+    Raises PermissionError without CAP_NET_RAW, and CaptureError where interface, filter or `save` is wrong.
+    """
+    ports = (port,) if isinstance(port, int) else tuple(port)
+    capture = LiveCapture(interface, expression(ports, filter), duration=duration, save=save, notify=_warn)
+    try:
+        capture.start()
+    except BaseException:
+        capture.close()
+        raise
+    return Listening(capture, idle=idle, count=count, limits=limits, keep=keep)
+
+
+def _warn(what: str) -> None:
+    warnings.warn(what, RuntimeWarning, stacklevel=2)

@@ -76,6 +76,8 @@ class Summary:
         self.captures = 0
         self.frames = 0
         self.connections = 0
+        self.undecided = 0
+        """Handshakes that go on, of connections told when they are decided."""
         self.versions: Counter[str | None] = Counter()
         """Connections by version."""
         self.quic = 0
@@ -226,6 +228,7 @@ class Reading:
                 # What a packet shows comes before what is told at its clock.
                 yield from heapq.merge(sessions, told, key=itemgetter(0)) if sessions else told
                 yield from conversations.early()
+                self.summary.undecided = conversations.undecided
             yield from conversations.over(flows.over(everything=True), capture.damage)
         finally:
             self.summary.add(source, capture, flows, datagrams)

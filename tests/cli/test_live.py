@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import json
 import os
+import pwd
 import signal
 import socket
+import ssl
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import PROGRAM, run
 from recorded import ROOT
 
+import tlsdissect
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 rooted = pytest.mark.skipif(os.geteuid() != 0, reason="listening needs root")
 
@@ -29,19 +37,8 @@ def server(tmp_path: Path) -> Iterator[int]:
     subprocess.run([*made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [
-        "openssl",
-        "s_server",
-        "-accept",
-        f"127.0.0.1:{port}",
-        "-key",
-        key,
-        "-cert",
-        certificate,
-        "-www",
-        "-quiet",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    serving = ["openssl", "s_server", "-accept", f"{port}", "-key", key, "-cert", certificate, "-www", "-quiet"]
+    process = subprocess.Popen(serving, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -63,10 +60,33 @@ def listening(*arguments: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def ask(port: int, *arguments: str) -> None:
-    subprocess.run(
-        ["curl", "-sk", "--max-time", "20", "-o", os.devnull, *arguments, f"https://127.0.0.1:{port}/"], check=False
-    )
+def ask(port: int, *arguments: str, address: str = "127.0.0.1") -> None:
+    url = f"https://{address}:{port}/"
+    subprocess.run(["curl", "-sk", "--max-time", "20", "-o", os.devnull, *arguments, url], check=False)
+
+
+def ended(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> tuple[bytes, str]:
+    process.send_signal(number)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    return out, said.decode()
+
+
+def connections(lines: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+AS_OF_NOW = ("open", "end", "packets", "bytes", "alerts", "messages", "closure", "timing", "source")
+"""What goes on changing when a handshake is decided."""
+
+
+def lasting(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What of connections is the same when they are over, in the order of their numbers."""
+    kept = []
+    for one in sorted(told, key=lambda one: one["stream"]):
+        handshake = {name: one["timing"][name] for name in ("tcp_ms", "server_hello_ms", "handshake_ms")}
+        kept.append({**{name: one[name] for name in one if name not in AS_OF_NOW}, **handshake})
+    return kept
 
 
 @rooted
@@ -124,3 +144,216 @@ def test_what_cannot_be_listened_to() -> None:
 
 def test_interfaces_are_listed() -> None:
     assert any(line.split()[0] == "lo" for line in run("live", "--list").stdout.decode().splitlines())
+
+
+def tshark(path: Path, *arguments: str) -> list[str]:
+    command = ["tshark", "-r", str(path), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+@rooted
+def test_what_is_saved_tells_the_same(server: int, tmp_path: Path) -> None:
+    saved = tmp_path / "seen.pcapng"
+    process = listening("-p", str(server), "--format", "json", "-w", str(saved))
+    for version in ("1.2", "1.3"):
+        ask(server, f"--tlsv{version}", "--tls-max", version)
+        ask(server, f"--tlsv{version}", "--tls-max", version, address="[::1]")
+    time.sleep(0.5)
+    at_once = connections(run("read", "--format", "json", str(saved)).stdout)
+    told, _ = ended(process)
+    after = connections(run("read", "--format", "json", str(saved)).stdout)
+    assert len(after) == 4
+    assert lasting(at_once) == lasting(after) == lasting(connections(told))
+    shown = subprocess.run(["capinfos", "-M", str(saved)], check=True, capture_output=True, text=True).stdout
+    assert "Name = lo" in shown
+    assert f"Filter string = tcp port {server}" in shown
+    assert "Number of stat entries = 1" in shown
+
+
+@rooted
+def test_all_interfaces_at_once(server: int, tmp_path: Path) -> None:
+    """What goes over `lo` is seen once, with the header of LINKTYPE_LINUX_SLL2, as tcpdump has it."""
+    saved = tmp_path / "any.pcapng.gz"
+    process = listening("-i", "any", "-p", str(server), "--format", "json", "-w", str(saved))
+    ask(server)
+    told, _ = ended(process)
+    (one,) = connections(told)
+    assert (one["outcome"], one["source"]) == ("established", "any")
+    assert gzip.decompress(saved.read_bytes())
+    fields = ["-T", "fields", "-e", "sll.etype", "-e", "sll.hatype", "-e", "tcp.analysis.flags"]
+    shown = tshark(saved, *fields)
+    assert set(shown) == {"0x0800\t772\t"}
+    (after,) = connections(run("read", "--format", "json", str(saved)).stdout)
+    assert lasting([after]) == lasting([one])
+
+
+@rooted
+def test_files_follow_one_another(server: int, tmp_path: Path) -> None:
+    process = listening("-p", str(server), "--format", "json", "-w", str(tmp_path / "a.pcapng"), "--rotate", "4k")
+    for _ in range(4):
+        ask(server)
+        time.sleep(0.1)
+    told, said = ended(process)
+    files = sorted(path.name for path in tmp_path.glob("a_*.pcapng"))
+    assert len(files) >= 4
+    assert files[0].startswith("a_00001_")
+    packets = sum(len(tshark(tmp_path / name)) for name in files)
+    assert f"{packets} packets, 0 dropped" in said
+    assert len(connections(told)) == 4
+
+
+@rooted
+def test_a_full_disk_costs_packets_that_are_counted(server: int) -> None:
+    process = listening("-p", str(server), "--format", "json", "-w", "/dev/full")
+    ask(server)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert len(connections(out)) == 1
+    assert b"No space left on device" in said
+    assert b"packets not saved" in said
+    assert process.returncode == 74
+
+
+@rooted
+def test_becomes_another_user(server: int, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    for above in list(tmp_path.parents)[:2]:
+        above.chmod(above.stat().st_mode | 0o011)
+    saved = tmp_path / "seen.pcapng"
+    process = listening("-p", str(server), "--user", "nobody", "-w", str(saved), "--format", "json")
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line
+    )
+    ask(server)
+    out, _ = ended(process)
+    assert set(status["Uid"].split()) == {str(pwd.getpwnam("nobody").pw_uid)}
+    assert int(status["CapEff"], 16) == 0
+    assert saved.owner() == "nobody"
+    assert len(connections(out)) == 1
+
+
+@rooted
+def test_without_the_right_to_listen() -> None:
+    command = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", *PROGRAM, "live"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"setcap cap_net_raw+ep" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def device() -> Iterator[str]:
+    name = f"tlsd{os.getpid() % 100_000}"
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"], check=True)
+    for end in (name, f"{name}p"):
+        subprocess.run(["ip", "link", "set", end, "up"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
+
+
+@rooted
+def test_an_interface_that_goes_down_and_disappears(device: str) -> None:
+    process = listening("-i", device)
+    assert process.stderr is not None
+    subprocess.run(["ip", "link", "set", device, "down"], check=True)
+    assert b"went down" in process.stderr.readline()
+    subprocess.run(["ip", "link", "set", device, "up"], check=True)
+    assert b"is up" in process.stderr.readline()
+    subprocess.run(["ip", "link", "del", device], check=True)
+    _, said = process.communicate(timeout=30)
+    assert b"disappeared" in said
+    assert process.returncode == 0
+
+
+@rooted
+def test_what_one_thousand_connections_are(server: int, tmp_path: Path) -> None:
+    """The same as in what tcpdump saved of them."""
+    dumped = tmp_path / "dumped.pcap"
+    dumping = subprocess.Popen(
+        ["tcpdump", "--nano", "-i", "lo", "-B", "65536", "-U", "-Z", "root", "-w", str(dumped), f"tcp port {server}"],
+        stderr=subprocess.PIPE,
+    )
+    assert dumping.stderr is not None
+    assert b"listening on" in dumping.stderr.readline()
+    process = listening("-p", str(server), "--format", "json")
+    contexts = [pace(ssl.TLSVersion.TLSv1_2), pace(ssl.TLSVersion.TLSv1_3)]
+    with ThreadPoolExecutor(4) as pool:
+        drain = pool.submit(lambda: process.stdout.read() if process.stdout is not None else b"")
+        list(pool.map(lambda number: hurry(server, contexts[number % 2]), range(1000)))
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        told = drain.result(60)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    process.communicate(timeout=30)
+    dumping.send_signal(signal.SIGINT)
+    dumping.communicate(timeout=30)
+    after = lasting(connections(run("read", "--format", "json", str(dumped)).stdout))
+    assert len(after) == 1000
+    assert {one["version"] for one in after} == {"TLS 1.2", "TLS 1.3"}
+    assert " 0 dropped by the kernel" in said
+    live = lasting(connections(told))
+    assert len(live) == 1000
+    differing = [
+        {name: (one[name], other[name]) for name in one if not same(name, one[name], other[name])}
+        for one, other in zip(live, after, strict=True)
+    ]
+    assert [one for one in differing if one] == []
+
+
+@rooted
+def test_in_python(server: int, tmp_path: Path) -> None:
+    saved = tmp_path / "seen.pcapng"
+    with tlsdissect.live("lo", port=server, count=2, save=str(saved)) as listening_to:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: [ask(server), ask(server)])
+            told = list(listening_to)
+        assert listening_to.dropped == 0
+    assert [(one.outcome, one.source) for one in told] == [("established", "lo")] * 2
+    assert [one.stream for one in tlsdissect.read(saved)] == [0, 1]
+
+
+@rooted
+def test_in_python_while_other_tasks_run(server: int) -> None:
+    async def listen() -> tuple[list[str], float]:
+        listening_to = tlsdissect.live("lo", port=server)
+        asking = asyncio.create_task(asyncio.to_thread(ask, server))
+        outcomes = []
+        with listening_to:
+            async for one in listening_to:
+                outcomes.append(one.outcome)
+                began = time.monotonic()
+                listening_to.stop()
+        await asking
+        return outcomes, time.monotonic() - began
+
+    outcomes, took = asyncio.run(listen())
+    assert outcomes == ["established"]
+    assert took < 1
+
+
+@rooted
+def test_in_python_without_an_interface() -> None:
+    with pytest.raises(tlsdissect.CaptureError, match="no such interface"):
+        tlsdissect.live("nosuch0")
+
+
+def pace(version: ssl.TLSVersion) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+def hurry(port: int, context: ssl.SSLContext) -> None:
+    with socket.create_connection(("127.0.0.1", port), 20) as plain, context.wrap_socket(plain) as wrapped:
+        wrapped.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        while wrapped.recv(65_536):
+            pass
+
+
+def same(name: str, one: Any, other: Any) -> bool:
+    """Each of two listeners has its own stamps of when a packet came: they agree to a part of a millisecond."""
+    if name == "start":
+        return abs(datetime.fromisoformat(one[:26]) - datetime.fromisoformat(other[:26])) < timedelta(milliseconds=1)
+    return abs(one - other) < 1 if name.endswith("_ms") else bool(one == other)

@@ -6,18 +6,19 @@ import ctypes
 import math
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
+from tlsdissect.capture import device
 from tlsdissect.capture.batches import Batches
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.records import Records
-from tlsdissect.capture.ring import Drops, Ring
+from tlsdissect.capture.ring import Drops, Ring, cooked
+from tlsdissect.capture.saving import Rotation, Saved, Saver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tlsdissect.capture.packets import Damage, Packets
 
@@ -25,11 +26,10 @@ RING_BYTES = 64 << 20
 """Bytes that the kernel may hold before it drops frames."""
 TICK = 0.05
 """Seconds after which a silent interface says that nothing came."""
-_ETHERNET, _RAW = 1, 101
-"""Link types (LINKTYPE_ETHERNET, LINKTYPE_RAW) of the frames of a socket, with their headers and without."""
-_DLT_RAW = 12
-_ETHERNET_HARDWARE = frozenset((1, 772))
-"""Hardware types of interfaces whose frames have Ethernet's header (ARPHRD_ETHER, ARPHRD_LOOPBACK)."""
+_ETHERNET, _COOKED = 1, 276
+"""Link types of what is told: LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL2."""
+_DLT_EN10MB, _DLT_RAW = 1, 12
+"""Link types for filters: the kernel runs them before it is told what came from where."""
 EVERY = "any"
 
 
@@ -44,13 +44,23 @@ class Interface(NamedTuple):
 class LiveCapture:
     """What comes over an interface from now on; None in the place of a batch: for a moment nothing came.
 
-    Raises CaptureError where the interface or the filter is wrong, PermissionError without the right to listen.
+    An interface that goes down is waited for; one that disappears ends the capture; `notify` is told of both. Raises
+    CaptureError where the interface, the filter or the folder to save in is wrong, PermissionError without the right
+    to listen.
     """
 
     def __init__(
-        self, interface: str, expression: str, *, duration: float | None = None, ring_bytes: int = RING_BYTES
+        self,
+        interface: str,
+        expression: str,
+        *,
+        duration: float | None = None,
+        save: str | None = None,
+        rotation: Rotation | None = None,
+        notify: Callable[[str], object] = str,
+        ring_bytes: int = RING_BYTES,
     ) -> None:
-        """`expression` filters as pcap-filter(7) has it; `duration` is in seconds."""
+        """`expression` filters as pcap-filter(7) has it; `duration` is in seconds; `save` is the path of a pcapng."""
         self.interface = interface
         self.damage: list[Damage] = []
         self.skipped: Counter[str] = Counter()
@@ -58,20 +68,24 @@ class LiveCapture:
         self.frames = 0
         self.position, self.size = 0, None
         """Bytes received; how many there will be is not known."""
-        self._end = math.inf if duration is None else time.monotonic() + duration
+        self._duration = duration
+        self._end = math.inf
+        self._notify = notify
         self._batches = Batches(self.skipped)
-        cooked = not _has_ethernet(interface)
-        self._link = _RAW if cooked else _ETHERNET
-        program = _compiled(expression, _DLT_RAW if cooked else _ETHERNET)
-        self._ring = Ring(cooked=cooked, size=ring_bytes)
+        self._cooked = not _has_ethernet(interface)
+        self._link = _COOKED if self._cooked else _ETHERNET
+        self._index = None if interface == EVERY else device.index(interface)
+        self._down = self._index is not None and not device.is_up(interface)
+        program = _compiled(expression, _DLT_RAW if self._cooked else _DLT_EN10MB)
+        self._saver: Saver | None = None
+        self._ring = Ring(cooked=self._cooked, size=ring_bytes)
         try:
-            self._ring.filter(program)
-            if interface in ("lo", EVERY):
-                self._ring.ignore_outgoing()
-            self._ring.start("" if interface == EVERY else interface)
-        except OSError as error:
-            self._ring.close()
-            raise CaptureError(f"cannot be listened to: {error.strerror}") from error
+            self._listen(program)
+            if save is not None:
+                self._saver = _saver(Saved(save, interface, self._link, expression, rotation))
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -79,17 +93,30 @@ class LiveCapture:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Begin the time that the capture is to last, and the file that it is saved in (CaptureError)."""
+        if self._duration is not None:
+            self._end = time.monotonic() + self._duration
+        if self._saver is not None:
+            try:
+                self._saver.start()
+            except OSError as error:
+                raise CaptureError(f"{error.filename}: {error.strerror}") from error
+
     def __iter__(self) -> Iterator[Packets | None]:
         """Give the packets in batches, of which only the latest is valid."""
-        while time.monotonic() < self._end:
-            try:
-                ready = self._ring.wait(TICK)
-            except OSError as error:
-                self.skipped[f"interface {self.interface}: {error.strerror or error}"] += 1
-                time.sleep(TICK)
-                ready = False
-            yield self._take() if ready else None
-        self._batches.finish()
+        if self._down:
+            self._notify(f"{self.interface} is down: waiting for it")
+        try:
+            while time.monotonic() < self._end:
+                yield self._take() if self._is_ready() else None
+                if self._saver is not None:
+                    self._saver.tick()
+            yield from self._rest()
+        finally:
+            self._batches.finish()
+            if self._saver is not None:
+                self._saver.finish(self.drops)
 
     def stop(self) -> None:
         """Listen no more: what is in the ring now is the last."""
@@ -100,15 +127,65 @@ class LiveCapture:
         """Frames that passed the filter, and those for which the kernel had no room."""
         return self._ring.drops
 
+    @property
+    def unsaved(self) -> tuple[int, str | None]:
+        """Packets that could not be written to the file, and why the latest could not."""
+        return (0, None) if self._saver is None else (self._saver.unsaved, self._saver.trouble)
+
     def close(self) -> None:
         """Let go of the interface."""
         self._ring.close()
+        if self._saver is not None:
+            self._saver.close()
+
+    def _listen(self, program: bytes) -> None:
+        try:
+            self._ring.filter(program)
+            if self.interface == "lo":
+                self._ring.ignore_outgoing()
+            elif self._index is not None:
+                self._ring.promiscuous(self._index)
+            self._ring.start(self._index or 0)
+        except OSError as error:
+            raise CaptureError(f"cannot be listened to: {error.strerror}") from error
+
+    def _is_ready(self) -> bool:
+        try:
+            ready = self._ring.wait(TICK)
+        except OSError:
+            ready = False
+            if not self._down:
+                self._down = True
+                self._notify(f"{self.interface} went down: waiting for it")
+        if self._down:
+            self._look_for_it()
+        return ready
+
+    def _look_for_it(self) -> None:
+        """The socket hears an interface again when it comes back up, but never one that is made anew."""
+        if self._index is not None and device.index(self.interface) != self._index:
+            self._notify(f"{self.interface} disappeared")
+            self.stop()
+        elif self._index is None or device.is_up(self.interface):
+            self._down = False
+            self._notify(f"{self.interface} is up")
+
+    def _rest(self) -> Iterator[Packets | None]:
+        """What came before the end and is still in the ring."""
+        for _ in range(self._ring.blocks):
+            if not self._is_ready():
+                return
+            yield self._take()
 
     def _take(self) -> Packets | None:
         frames = self._ring.take()
+        if self._cooked:
+            frames = cooked(frames)
         many = len(frames.head)
         if not many:
             return None
+        if self._saver is not None:
+            self._saver.add(frames)
         records = Records(
             data=frames.data,
             frame=self.frames + 1,
@@ -141,9 +218,16 @@ def _has_ethernet(interface: str) -> bool:
     if interface == EVERY:
         return False
     try:
-        return int(Path("/sys/class/net", interface, "type").read_text()) in _ETHERNET_HARDWARE
+        return device.hardware(interface) in (device.ETHERNET, device.LOOPBACK)
     except OSError:
         raise CaptureError("there is no such interface (tlsdissect live --list)") from None
+
+
+def _saver(saved: Saved) -> Saver:
+    try:
+        return Saver(saved)
+    except OSError as error:
+        raise CaptureError(f"{saved.path}: {error.strerror}") from error
 
 
 def _compiled(expression: str, link: int) -> bytes:

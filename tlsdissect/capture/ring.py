@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
 import select
 import socket
 import struct
+import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tlsdissect.capture.device import LOOPBACK
 from tlsdissect.capture.records import numbers
 
 if TYPE_CHECKING:
@@ -40,6 +44,10 @@ _USER = 1
 _STATISTICS = struct.Struct("=3I")
 _PACKET = 48
 """Bytes of a packet's header; its sockaddr_ll stands behind."""
+_SLL2 = 20
+"""Bytes of a sockaddr_ll, and of the header that is made of it."""
+_OUTGOING = 4
+"""PACKET_OUTGOING of if_packet.h."""
 
 
 class Frames(NamedTuple):
@@ -54,7 +62,7 @@ class Frames(NamedTuple):
     time: NDArray[np.int64]
     """Nanoseconds since 1970-01-01T00:00:00Z."""
 
-    def where(self, mask: NDArray[np.bool_]) -> Frames:
+    def only(self, mask: NDArray[np.bool_]) -> Frames:
         """Keep the frames that `mask` tells."""
         return Frames(self.data, *(column[mask] for column in self[1:]))
 
@@ -72,15 +80,16 @@ class Ring:
     def __init__(self, *, cooked: bool, size: int) -> None:
         kind = socket.SOCK_DGRAM if cooked else socket.SOCK_RAW
         self._socket = socket.socket(socket.AF_PACKET, kind, 0)
-        self._blocks = max(size // BLOCK, 2)
+        self.blocks = max(size // BLOCK, 2)
         self._next = 0
         self._data = bytearray(GATHERED * (BLOCK + _GAP))
         self._drops = Drops(0, 0)
+        self._asking = threading.Lock()
         self._poll = select.poll()
         try:
             self._socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
-            total = self._blocks * BLOCK
-            wanted = struct.pack("=7I", BLOCK, self._blocks, _FRAME, total // _FRAME, RETIRE_MS, 0, 0)
+            total = self.blocks * BLOCK
+            wanted = struct.pack("=7I", BLOCK, self.blocks, _FRAME, total // _FRAME, RETIRE_MS, 0, 0)
             self._socket.setsockopt(SOL_PACKET, PACKET_RX_RING, wanted)
             self._map = mmap.mmap(self._socket.fileno(), total)
         except OSError:
@@ -101,9 +110,11 @@ class Ring:
         request = struct.pack("=iHH8x", index, PACKET_MR_PROMISC, 0)
         self._socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
 
-    def start(self, name: str) -> None:
-        """Begin to receive from an interface; from all if the name is empty."""
-        self._socket.bind((name, ETH_P_ALL))
+    def start(self, index: int) -> None:
+        """Begin to receive from the interface of this number; from all of them if it is 0, which Python cannot bind."""
+        address = struct.pack("=H", socket.AF_PACKET) + struct.pack(">H", ETH_P_ALL) + struct.pack("=i12x", index)
+        if ctypes.CDLL(None, use_errno=True).bind(self._socket.fileno(), address, len(address)):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def wait(self, seconds: float) -> bool:
         """Wait for a block; True if there is one. OSError tells what has become of the interface."""
@@ -128,11 +139,12 @@ class Ring:
     @property
     def drops(self) -> Drops:
         """Frames that passed the filter so far, and those of them for which there was no room."""
-        told = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size)
-        received, dropped, _ = _STATISTICS.unpack(told)
         # The kernel counts anew from each time that it is asked.
-        self._drops = Drops(self._drops.received + received - dropped, self._drops.dropped + dropped)
-        return self._drops
+        with self._asking:
+            told = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size)
+            received, dropped, _ = _STATISTICS.unpack(told)
+            self._drops = Drops(self._drops.received + received - dropped, self._drops.dropped + dropped)
+            return self._drops
 
     def close(self) -> None:
         """Let go of socket and ring."""
@@ -148,7 +160,7 @@ class Ring:
         _, count, first, used = _BLOCK_HEADER.unpack_from(self._map, begin)
         self._data[at : at + used] = memoryview(self._map)[begin : begin + used]
         _STATUS.pack_into(self._map, begin + 8, 0)
-        self._next = (self._next + 1) % self._blocks
+        self._next = (self._next + 1) % self.blocks
         read, here = _STATUS.unpack_from, at + first
         for _ in range(count):
             heads.append(here)
@@ -167,3 +179,21 @@ def _frames(data: bytearray, head: NDArray[np.int64]) -> Frames:
         carried=u32[head + 16].astype(np.int64),
         time=u32[head + 4].astype(np.int64) * 1_000_000_000 + u32[head + 8],
     )
+
+
+def cooked(frames: Frames) -> Frames:
+    """Put the header of LINKTYPE_LINUX_SLL2 before frames without one, in the room that the kernel leaves there.
+
+    What this machine sends over `lo` comes again, as received: this is the one that stays.
+    """
+    address = np.frombuffer(frames.data, np.uint8)[frames.head[:, None] + (_PACKET + np.arange(_SLL2))]
+    family, protocol, index, hardware, kind, rest = np.split(address, (2, 4, 8, 10, 11), axis=1)
+    numbered = index.copy().view(np.int32).astype(">i4").view(np.uint8)
+    hardware_type = hardware.copy().view(np.uint16)
+    parts = (protocol, np.zeros_like(family), numbered, hardware_type.astype(">u2").view(np.uint8), kind, rest)
+    header = np.concatenate(parts, axis=1)
+    np.frombuffer(frames.data, np.uint8)[frames.start[:, None] - _SLL2 + np.arange(_SLL2)] = header
+    whole = frames._replace(
+        start=frames.start - _SLL2, captured=frames.captured + _SLL2, carried=frames.carried + _SLL2
+    )
+    return whole.only((kind[:, 0] != _OUTGOING) | (hardware_type[:, 0] != LOOPBACK))

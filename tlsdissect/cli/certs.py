@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tlsdissect.cli.interrupts import Interrupts
-    from tlsdissect.cli.progress import Bar
     from tlsdissect.cli.sink import Sink
     from tlsdissect.trust.exhibits import Exhibit, Exhibits
     from tlsdissect.trust.judge import Judge
@@ -99,10 +98,10 @@ class CertificateRun(Run):
         self._evidence = evidence
         self._write = write
 
-    def _print(self, sink: Sink, interrupts: Interrupts, bar: Bar) -> None:
-        super()._print(sink, interrupts, bar)
+    def _print(self, sink: Sink, interrupts: Interrupts) -> None:
+        super()._print(sink, interrupts)
         told = list(self._exhibits)
-        with bar.aside():
+        with self._below.aside():
             for text in self._write(told):
                 sink.write(text)
         chains, left_out = len(self._exhibits.chains), self._exhibits.left_out

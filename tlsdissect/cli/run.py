@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
+    from tlsdissect.cli.below import Below
     from tlsdissect.cli.sink import Sink
     from tlsdissect.pipeline import Reading
 
@@ -34,16 +35,17 @@ class Run:
         debug: bool,
         end: Callable[[], Iterable[bytes]] = tuple,
         gate: frozenset[str] = frozenset(),
-        live: Reading | None = None,
+        live: tuple[Reading, Below] | None = None,
     ) -> None:
         """`gate` are the severities of findings that give an exit status of their own.
 
-        `live` reads what is only coming: each row is written at once.
+        `live` reads what is only coming, with what stands below the rows: each row is written at once.
         """
         self._view = question.view
         self._selected = bool(question.selection)
-        self._rows = Rows(question, live) if jobs == 1 else SharedRows(question, jobs)
+        self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs)
         self._prompt = live is not None
+        self._below = live[1] if live else Bar(self._rows.progress)
         self._debug = debug
         self._end = end
         self._gate = gate
@@ -57,8 +59,8 @@ class Run:
         """
         interrupts = Interrupts(self._rows.stop, self._rows.waits)
         try:
-            with interrupts, closing(self._rows), place as sink, Bar(self._rows.progress) as bar:
-                self._print(sink, interrupts, bar)
+            with interrupts, closing(self._rows), place as sink, self._below:
+                self._print(sink, interrupts)
         except (Stopped, StopReading):
             return interrupts.status
         except (BrokenPipeError, endings.NotWrittenError, click.ClickException):
@@ -81,12 +83,12 @@ class Run:
         else:
             endings.say("; ".join(said))
 
-    def _print(self, sink: Sink, interrupts: Interrupts, bar: Bar) -> None:
+    def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         sink.write(self._view.head)
         if self._prompt:
             sink.flush()
         for row in self._rows:
-            with interrupts.held(), bar.aside():
+            with interrupts.held(), self._below.aside():
                 sink.write(self._view.section(row.source) + row.text)
                 self._tally.add(row)
                 if self._prompt:

@@ -67,6 +67,11 @@ class Conversations:
         """The connections to be told before they are over: none."""
         return iter(())
 
+    @property
+    def undecided(self) -> int:
+        """Handshakes that go on."""
+        return len(self._trackers)
+
     def sessions(self) -> list[tuple[int, Session]]:
         """What the packets looked at last show of sessions, in order, each with its clock."""
         shown, self._sessions = sorted(self._sessions, key=attrgetter("frame", "stream")), []

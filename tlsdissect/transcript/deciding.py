@@ -47,6 +47,11 @@ class DecidingConversations(Conversations):
         for (index, goes_on), last in zip(ready, totals, strict=True):
             yield self._flows.clock, replace(with_totals(self._told.pop(index), last), open=goes_on)
 
+    @property
+    def undecided(self) -> int:
+        """Handshakes that began with a ClientHello and go on."""
+        return len(self._latest)
+
     def _see(self, index: int, damage: Sequence[Damage]) -> None:
         tracker = self._trackers.get(index)
         if tracker is None:
