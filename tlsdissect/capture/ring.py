@@ -27,11 +27,11 @@ PACKET_MR_PROMISC = 1
 SO_ATTACH_FILTER = 26
 ETH_P_ALL = 3
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 """Bytes of a block: more than any frame has, also where `lo` carries segments of 64 KiB."""
 RETIRE_MS = 10
 """Milliseconds after which a block that is not full is handed over."""
-GATHERED = 4
+GATHERED = 64
 """Blocks that become one batch where so many are ready."""
 _FRAME = 2048
 """The kernel wants to know a frame's size, and in this version of the ring makes nothing of it."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tlsdissect.streams.columns import ACK, RST, SYN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.streams.visits import Row
 
 _UNKNOWN = -1
 
@@ -58,6 +65,16 @@ class ThreeWay:
             self.acked[1 - sender] = acknowledgement
             if self.ack is None and self.synack is not None and sender == self.opener and not flags & (SYN | RST):
                 self._acknowledge(time, first=acknowledgement == self.first[1 - sender])
+
+    def after(self, rows: Sequence[Row]) -> list[int]:
+        """Look at the headers of packets without payload; return the row of the column."""
+        for _, time, sender, flags, sequence, acknowledgement, *_ in rows:
+            # Once TCP's own handshake is known, only who speaks is still of interest.
+            if self.ack is None or flags & SYN:
+                self.see(sender, flags, time, sequence, acknowledgement)
+            else:
+                self.seen[sender] = True
+        return self.packed()
 
     def _acknowledge(self, time: int, *, first: bool) -> None:
         """Take the acknowledgement of the SYN-ACK; one of payload tells no round trip of TCP (RFC 8912 section 10)."""

@@ -212,6 +212,18 @@ class Visit:
         self._strides = strides
         """The rows that are not ready, made so for walking; None: this is done when it comes to that."""
 
+    @property
+    def headers(self) -> list[Row] | None:
+        """The rows, where none has payload, and not both sides end; None otherwise."""
+        if self._next < self._end:
+            return None
+        ended = [False, False]
+        for row in self._ready:
+            if row[6]:
+                return None
+            ended[row[2]] |= bool(row[3] & FIN)
+        return None if all(ended) else self._ready
+
     def lead(self, follower: Follower, state: int) -> int:
         """Show the follower all that matters to it; return what will matter next time."""
         data = self._table.data

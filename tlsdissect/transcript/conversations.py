@@ -97,7 +97,12 @@ class Conversations:
         state = int(columns.state[index])
         tracker = self._trackers.get(index)
         if tracker is None:
-            tracker = self._tracker(self._budget, ThreeWay.unpacked(columns.way[index].tolist()), state)
+            way = ThreeWay.unpacked(columns.way[index].tolist())
+            headers = visit.headers
+            if headers is not None:
+                columns.way[index] = way.after(headers)
+                return state
+            tracker = self._tracker(self._budget, way, state)
         heard, settled = tracker.heard, tracker.settled
         state = columns.state[index] = visit.lead(tracker, state)
         if heard is None and tracker.heard is not None:
