@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from recorded import ROOT
 
-from tlsdissect import Reading
+from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from pathlib import Path

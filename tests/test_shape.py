@@ -33,6 +33,7 @@ HOMES = {
     "OpenSSL": ("transcript/certificates*.py", "transcript/x509*.py", "trust/*"),
     "pandas": ("views/*",),
     "matplotlib": ("views/*",),
+    "pyarrow": ("views/parquet.py",),
     "jinja2": ("views/*",),
     "rich": ("views/*", "cli/*"),
     "click": ("cli/*",),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
@@ -20,31 +20,29 @@ if TYPE_CHECKING:
 
     from tlsdissect.capture import CaptureError
     from tlsdissect.listening import live
-    from tlsdissect.pipeline import Reading, Summary
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.views.cells import load_csv
     from tlsdissect.views.explain.whole import explain
+    from tlsdissect.views.frames import Tables
     from tlsdissect.views.ladder.drawing import ladder
+    from tlsdissect.views.tables import load_csv
     from tlsdissect.views.tree.build import tree
 
     __version__: str
 
 __all__ = [
-    "CaptureError", "Connection", "Limits", "Reading", "Summary", "__version__",
-    "explain", "ladder", "live", "load_csv", "read", "tree",
+    "CaptureError", "Connection", "Limits", "__version__",
+    "explain", "ladder", "live", "load_csv", "read", "tables", "tree",
 ]  # fmt: skip
 
 _HOMES = {
     "CaptureError": "tlsdissect.capture",
     "Connection": "tlsdissect.transcript.connection",
     "Limits": "tlsdissect.streams.limits",
-    "Reading": "tlsdissect.pipeline",
-    "Summary": "tlsdissect.pipeline",
     "explain": "tlsdissect.views.explain.whole",
     "ladder": "tlsdissect.views.ladder.drawing",
     "live": "tlsdissect.listening",
-    "load_csv": "tlsdissect.views.cells",
+    "load_csv": "tlsdissect.views.tables",
     "tree": "tlsdissect.views.tree.build",
 }
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
@@ -68,8 +66,9 @@ def read(
         TLS 1.3 TLS_AES_128_GCM_SHA256 x25519
 
     With `keep` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
-    inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long. `Reading` takes the
-    same arguments, raises nothing, and counts in its `summary` what was seen and not decoded.
+    inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long.
+    `tlsdissect.pipeline.Reading` takes the same arguments, raises nothing, and counts in its `summary` what was seen
+    and not decoded.
     """
     from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
@@ -79,6 +78,21 @@ def read(
     yield from reading
     if reading.summary.refused:
         raise CaptureError("; ".join(f"{source}: {why}" for source, why in reading.summary.refused))
+
+
+def tables(*captures: str | os.PathLike[str], **options: Any) -> Tables:
+    """Read captures into DataFrames, each an attribute that is made when it is first asked for.
+
+    They are `connections`, `certificates`, `messages`, `extensions`, `alerts`, `findings` and `comparison`; nothing is
+    read before one is asked for. `options` are those of `read`, which tells also what is raised.
+
+        >>> t = tlsdissect.tables("samples/tls12-full.pcap", "samples/tls13-full.pcap")
+        >>> t.connections.groupby("version", observed=True)["round_trips"].mean().to_dict()
+        {'TLS 1.2': 2.0, 'TLS 1.3': 1.0}
+    """
+    from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas takes half a second)
+
+    return Tables(lambda: read(*captures, **options))
 
 
 def __getattr__(name: str) -> object:

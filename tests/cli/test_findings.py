@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import TLS12, TLS13, on_terminal, run
 
-import tlsdissect
+from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_trust_is_checked_where_somebody_is_trusted(tmp_path: Path) -> None:
     root = tmp_path / "roots" / "root.pem"
     root.parent.mkdir()
     evidence = Evidence()
-    (one,) = tlsdissect.Reading([TLS12], evidence=evidence)
+    (one,) = Reading([TLS12], evidence=evidence)
     assert one.certificates is not None
     root.write_bytes(evidence.encoding(one.certificates[1].sha256) or b"")
     for options in (("--ca-file", str(root)), ("--ca-path", str(root.parent))):

@@ -15,6 +15,7 @@ from recorded import ROOT as HERE
 from recorded import SHARED
 
 import tlsdissect
+from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.certificates import staple
 from tlsdissect.transcript.connection import Heartbeat, Problem
 from tlsdissect.transcript.evidence import Evidence
@@ -173,7 +174,7 @@ def test_heartbleed(recorded: Connection, beats: tuple[Heartbeat, ...], found: b
     ],
 )
 def test_heartbleed_as_recorded_by_others(name: str, found: bool) -> None:
-    (one,) = tlsdissect.Reading([SHARED / "captures" / "zeek" / f"tls__{name}.pcap"], judge=Judge())
+    (one,) = Reading([SHARED / "captures" / "zeek" / f"tls__{name}.pcap"], judge=Judge())
     assert one.heartbeats
     assert any(finding.code == "heartbleed" for finding in one.findings or ()) is found
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "explain": "What happened, in sentences: who chose what, and why it took so long.",
     "compare": "TLS 1.2 beside TLS 1.3: round trips, times, suites, exposure.",
     "certs": "The certificates that were shown, and what is wrong with them.",
+    "export": "Tables of connections, certificates, messages and more, as files.",
     "report": "One page about captures, to be read in a browser.",
 }
 """Each command stands in the module of its name, under the name `command`."""

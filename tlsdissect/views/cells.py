@@ -1,8 +1,7 @@
-"""Connections as CSV (RFC 4180), and back: one flat row each, for `read --format csv`, exports and tables."""
+"""Connections as CSV (RFC 4180): one flat row each, for `read --format csv`, exports and tables."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotations)
 from operator import attrgetter
@@ -14,7 +13,6 @@ from msgspec import UNSET, Struct, UnsetType, json, structs
 from tlsdissect.transcript.connection import Connection
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
 Value = str | int | float | bool | list[Any] | None
@@ -22,18 +20,21 @@ Value = str | int | float | bool | list[Any] | None
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a spreadsheet takes for the start of a formula, and the quote that keeps it from doing so."""
-_LIMIT = 2**31 - 1
-"""Bytes of a cell that are read back; lists of messages outgrow the csv module's own limit."""
 
 
 class Column(Struct, frozen=True):
     """One column: its name, how to reach its value, and how a cell becomes a value again."""
 
     name: str
+    kind: type
+    """str, int, float or bool; list for what a cell holds as JSON."""
     value: Callable[[Any], Any]
-    restored: Callable[[str], Value]
-    raw: bool
+    raw: bool = False
     """Whether it is there only with raw fingerprints."""
+
+    def restored(self, text: str) -> Value:
+        """Turn a cell that is not empty into its value again."""
+        return _RESTORED[self.kind](text)
 
 
 class Csv:
@@ -89,41 +90,17 @@ _WRITTEN: dict[type, Callable[[Any], str]] = {
 }
 
 
-def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
-    """Read what `tlsdissect read --format csv` wrote: a dict a connection, the values as they were.
-
-    Numbers, true and false, and lists come back as such, an empty cell as None, and the quote that keeps a spreadsheet
-    from running a cell is taken off. A column of another origin is text.
-
-        >>> rows = tlsdissect.load_csv("connections.csv")
-        >>> rows[0]["version"], rows[0]["round_trips"], rows[0]["certificates"][0]["dns_names"]
-        ('TLS 1.2', 2, ['localhost'])
-    """
-    before = csv.field_size_limit(_LIMIT)
-    try:
-        # Excel puts a byte order mark in front of what it saves as UTF-8.
-        with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a str is welcome)
-            return list(_restored(csv.reader(file)))
-    finally:
-        csv.field_size_limit(before)
-
-
-def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
-    kinds = {column.name: column.restored for column in COLUMNS}
-    names = next(rows, [])
-    for cells in rows:
-        yield {name: kinds.get(name, _text)(text) if text else None for name, text in zip(names, cells, strict=False)}
-
-
-def _text(text: str) -> str:
+def unguarded(text: str) -> str:
+    """Take off the quote that keeps a spreadsheet from running a cell."""
     return text.removeprefix("'")
 
 
-_RESTORED: dict[object, Callable[[str], Value]] = {
-    str: _text,
+_RESTORED: dict[type, Callable[[str], Value]] = {
+    str: unguarded,
     int: int,
     float: float,
     bool: {"true": True, "false": False}.__getitem__,
+    list: json.decode,
 }
 
 
@@ -135,9 +112,9 @@ def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
         if len(plain) == 1 and isinstance(of, type) and issubclass(of, Struct):
             yield from columns(of, here)
         else:
-            # A Literal is of the kind of its values, a tuple's origin is no key here.
-            restored = _RESTORED.get(type(of) if isinstance(of, str) else of, json.decode)
-            yield Column("_".join(here), _reach(here), restored, raw=field.default is UNSET)
+            # A Literal is of the kind of its values, and a tuple a list.
+            held: type = str if isinstance(of, str) else of if of in _RESTORED else list
+            yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET)
 
 
 def _plain(annotation: Any) -> list[Any]:

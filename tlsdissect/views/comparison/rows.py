@@ -27,11 +27,11 @@ def rows(groups: Iterable[Group]) -> Iterator[bytes]:
     """Write groups as CSV: one row for each number, the path to it joined by dots."""
     yield line(list(HEAD))
     for group in map(_as_text, groups):
-        yield from (line(list(map(cell, (group.key, *row)))) for row in _numbers(group))
+        yield from (line(list(map(cell, (group.key, *row)))) for row in numbers(group))
 
 
-def _numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
-    """Version, measure and value; of a difference between versions, no version."""
+def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
+    """Tell version, measure and value; of a difference between versions, no version."""
     for side in group.sides:
         told = to_builtins(side)
         yield from ((told["version"], *pair) for pair in _flat(told) if pair[0] != "version")

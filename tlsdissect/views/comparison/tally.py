@@ -194,4 +194,4 @@ class Tally:
 
 def _ordered(counts: Counter[str]) -> dict[str, int]:
     """The most frequent first."""
-    return dict(counts.most_common())
+    return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))

@@ -1,0 +1,185 @@
+"""`tlsdissect export` and `tlsdissect.tables`: the same facts, taken apart."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from commands import run
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect.views.tables import TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLES = ROOT / "samples"
+TALK = str(SAMPLES / "talk")
+NAMES = [table.name for table in TABLES]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    for form in ("csv", "json", "parquet"):
+        done = run("export", TALK, "--to", str(folder), "--format", form)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == b""
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told() -> list[dict[str, Any]]:
+    lines = run("read", TALK, "--format", "json", "--min-severity", "info").stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def keyed(told: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The rows that a list of each connection makes."""
+    return [
+        {"source": one["source"], "stream": one["stream"], "position": position}
+        | {"sender" if key == "from" else key: value for key, value in item.items()}
+        for one in told
+        for position, item in enumerate(one[name] or ())
+    ]
+
+
+def test_connections_are_what_read_tells(exported: Path, tmp_path: Path) -> None:
+    file = tmp_path / "read.csv"
+    run("read", TALK, "--min-severity", "info", "-o", str(file))
+    assert (exported / "connections.csv").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["messages", "alerts", "findings"])
+def test_lists_are_rows(exported: Path, told: list[dict[str, Any]], name: str) -> None:
+    assert lines(exported / f"{name}.json") == keyed(told, name) != []
+
+
+def test_certificates_are_rows(exported: Path, told: list[dict[str, Any]]) -> None:
+    shown = [
+        {"source": one["source"], "stream": one["stream"], "sender": sender, "position": position, **certificate}
+        for one in told
+        for sender, name in (("server", "certificates"), ("client", "client_certificates"))
+        for position, certificate in enumerate(one[name] or ())
+    ]
+    assert lines(exported / "certificates.json") == shown
+    assert {row["sender"] for row in shown} == {"client", "server"}
+
+
+def test_extensions_are_rows(exported: Path, told: list[dict[str, Any]]) -> None:
+    rows = [
+        (one["stream"], sender, extension)
+        for one in told
+        for sender in ("client", "server")
+        for extension in (one[f"{sender}_hello"] or {"extensions": ()})["extensions"]
+    ]
+    exported_rows = [
+        (
+            row["stream"],
+            row["sender"],
+            {**{name: row[name] for name in ("type", "code", "bytes")}, **(row["fields"] or {})},
+        )
+        for row in lines(exported / "extensions.json")
+    ]
+    assert exported_rows == rows
+
+
+@pytest.mark.parametrize("name", [*NAMES, "comparison"])
+def test_csv_gives_every_value_back(exported: Path, name: str) -> None:
+    assert tlsdissect.load_csv(exported / f"{name}.csv") == lines(exported / f"{name}.json")
+
+
+@pytest.mark.parametrize("name", [*NAMES, "comparison"])
+def test_parquet_holds_the_same(exported: Path, name: str) -> None:
+    frame = pd.read_parquet(exported / f"{name}.parquet", dtype_backend="numpy_nullable")
+    rows = [
+        {key: None if value is pd.NA or value is None else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+    plain = [
+        {key: json.dumps(value, separators=(",", ":"), ensure_ascii=False) if isinstance(value, list | dict) else value
+         for key, value in row.items()}
+        for row in lines(exported / f"{name}.json")
+    ]  # fmt: skip
+    assert rows == plain
+
+
+def test_files_that_are_there_are_kept(exported: Path) -> None:
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    done = run("export", TALK, "--to", str(exported))
+    assert done.returncode == 2
+    assert b"connections.csv is there already" in done.stderr
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    done = run("export", TALK, "--to", str(tmp_path / "file" / "tables"))
+    assert done.returncode == 74
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_of_files_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hostile = tmp_path / "=cmd()<script>\u202e.pcap"
+    hostile.write_bytes((SAMPLES / "tls12-full.pcap").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert tlsdissect.tables(hostile.name).connections["source"].tolist() == [hostile.name]
+
+
+def test_frames_are_typed(told: list[dict[str, Any]]) -> None:
+    t = tlsdissect.tables(TALK)
+    assert t.connections["stream"].dtype == "Int64"
+    assert t.connections["complete"].dtype == "boolean"
+    assert t.connections["version"].dtype == "category"
+    assert str(t.connections["start"].dtype) == "datetime64[ns, UTC]"
+    assert str(t.certificates["not_after"].dtype) == "datetime64[s, UTC]"
+    assert t.connections["round_trips"].tolist() == [
+        pd.NA if one["round_trips"] is None else one["round_trips"] for one in told
+    ]
+    assert [one.isoformat() for one in t.connections["start"]] == [
+        pd.Timestamp(one["start"]).isoformat() for one in told
+    ]
+    assert len(t.messages) == sum(len(one["messages"]) for one in told)
+    joined = t.certificates.merge(t.connections, on=["source", "stream"], suffixes=("", "_c"))
+    assert len(joined) == len(t.certificates)
+    assert set(t.comparison["version"].dropna()) == {"TLS 1.2", "TLS 1.3"}
+
+
+def test_a_certificate_may_last_for_ever() -> None:
+    from tlsdissect.views.frames import _series
+    from tlsdissect.views.tables import TABLES as ALL
+
+    (column,) = (column for column in ALL[1].columns if column.name == "not_after")
+    series = _series(column, ["9999-12-31T23:59:59Z", None, "0001-01-01T00:00:00Z"])
+    assert [None if pd.isna(one) else one.year for one in series] == [9999, None, 1]
+
+
+def test_frames_of_nothing_have_their_columns(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes((SAMPLES / "tls12-full.pcap").read_bytes()[:24])
+    t = tlsdissect.tables(empty)
+    for table in TABLES:
+        frame = getattr(t, table.name)
+        assert len(frame) == 0
+        assert list(frame.columns) == [column.name for column in table.columns]
+
+
+def test_formulas_are_guarded(tmp_path: Path) -> None:
+    row = [["=cmd()", 1, 0, "client", "fatal", "@x", 3]]
+    from tlsdissect.views.export import CsvRows
+
+    written: list[bytes] = []
+    writer = CsvRows(TABLES[4], written.append)
+    writer.add(row[0])
+    (tmp_path / "a.csv").write_bytes(b"".join(written))
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["source"] == "'=cmd()"
+    assert tlsdissect.load_csv(tmp_path / "a.csv")[0]["source"] == "=cmd()"

@@ -1,0 +1,121 @@
+"""`tlsdissect export`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import judging, options
+from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import standard_output, whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.export import TableWriter
+    from tlsdissect.views.tables import Table
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect export capture.pcap --to tables
+  tlsdissect export --format parquet --sni '*.example.com' captures/ --to tables
+"""
+_SUFFIXES = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
+
+
+class Exporter:
+    """Takes connections apart, each into its rows."""
+
+    def __init__(self, tables: list[tuple[Table, TableWriter]], comparison: TableWriter) -> None:
+        from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
+
+        self._tables = tables
+        self._comparison = comparison
+        self._comparing = Comparing()
+
+    def add(self, connection: Connection) -> None:
+        """Write the rows of a connection."""
+        self._comparing.add(connection)
+        for table, writer in self._tables:
+            for row in table.rows(connection):
+                writer.add(row)
+
+    def end(self) -> Iterator[bytes]:
+        """Write the comparison, and end the files; nothing goes to standard output."""
+        from tlsdissect.views.comparison.rows import numbers  # noqa: PLC0415
+
+        for group in self._comparing.groups():
+            for version, measure, value in numbers(group):
+                self._comparison.add([group.key, version, measure, None if value is None else str(value)])
+        for writer in (*(writer for _, writer in self._tables), self._comparison):
+            writer.end()
+        yield from ()
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option("--to", "folder", required=True, metavar="DIR", help="Write the tables here; none may be there already.")
+@click.option(
+    "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="How to write them."
+)
+@judging.judged
+@options.limited
+@options.how
+def command(captures: tuple[str, ...], folder: str, form: str, **given: Any) -> int:
+    """Write the connections of captures as tables: connections, certificates, messages, extensions, alerts, findings.
+
+    `source` and `stream` join them, and `position` counts from 0 in the order on the wire; `comparison` has the numbers
+    of `tlsdissect compare`. Each table is a file, which is there only once it is whole; `tlsdissect.load_csv` gives the
+    values of a CSV back.
+    """
+    given["min_severity"] = given["min_severity"] or "info"
+    judge = judging.judge(given)
+    with _opened(folder, form) as exporter:
+        limits, selection = options.limits(given), options.selection(given)
+        question = Question(captures, 65_536, False, limits, selection, Gathering(exporter), judge=judge)
+        run = Run(question, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
+        status = run.to(standard_output())
+    run.account(quiet=given["quiet"], below=False)
+    return status
+
+
+@contextmanager
+def _opened(folder: str, form: str) -> Iterator[Exporter]:
+    """Open a file for each table."""
+    from tlsdissect.views.tables import COMPARISON, TABLES  # noqa: PLC0415 (not needed for --help)
+
+    writer = _writer(form)
+    paths = [os.path.join(folder, table.name + _SUFFIXES[form]) for table in (*TABLES, COMPARISON)]  # noqa: PTH118
+    there = [path for path in paths if os.path.lexists(path)]
+    if there:
+        raise click.UsageError(f"--to {folder}: {there[0]} is there already")
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        raise NotWrittenError(f"{folder}: {error.strerror}") from error
+    with ExitStack() as files:
+        sinks = [files.enter_context(whole_file(path)) for path in paths]
+        *tables, comparison = [
+            writer(table, sink.write) for table, sink in zip((*TABLES, COMPARISON), sinks, strict=True)
+        ]
+        yield Exporter(list(zip(TABLES, tables, strict=True)), comparison)
+
+
+def _writer(form: str) -> type[Any]:
+    from tlsdissect.views import export  # noqa: PLC0415 (not needed for --help)
+
+    if form != "parquet":
+        return export.CsvRows if form == "csv" else export.JsonRows
+    try:
+        from tlsdissect.views.parquet import ParquetRows  # noqa: PLC0415 (an extra)
+    except ImportError:
+        raise click.UsageError("--format parquet needs pyarrow: pip install 'tlsdissect[parquet]'") from None
+    return ParquetRows

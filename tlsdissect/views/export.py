@@ -1,0 +1,64 @@
+"""Tables written row by row, as CSV or JSON, to wherever their bytes go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import json
+
+from tlsdissect.views.cells import cell, line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tlsdissect.views.tables import Table
+
+    Write = Callable[[bytes], object]
+
+
+class TableWriter(Protocol):
+    """Writes the rows of one table."""
+
+    def add(self, row: list[Any], /) -> None:
+        """Take a row."""
+        ...
+
+    def end(self) -> None:
+        """Write what comes after the last."""
+        ...
+
+
+class CsvRows:
+    """RFC 4180, safe in a spreadsheet."""
+
+    def __init__(self, table: Table, write: Write) -> None:
+        self._write = write
+        write(line([column.name for column in table.columns]))
+
+    def add(self, row: list[Any]) -> None:
+        """Write a row."""
+        self._write(line([cell(value) for value in row]))
+
+    def end(self) -> None:
+        """Nothing comes after the last row."""
+
+
+class JsonRows:
+    """One object a line."""
+
+    def __init__(self, table: Table, write: Write) -> None:
+        self._write = write
+        self._names = [column.name for column in table.columns]
+
+    def add(self, row: list[Any]) -> None:
+        """Write a row."""
+        texts = [text(value) if type(value) is str else value for value in row]
+        self._write(json.encode(dict(zip(self._names, texts, strict=True))) + b"\n")
+
+    def end(self) -> None:
+        """Nothing comes after the last row."""
+
+
+def text(value: str) -> str:
+    """Escape what is no text: any byte may stand in a file name (PEP 383)."""
+    return value.encode("utf-8", "backslashreplace").decode()

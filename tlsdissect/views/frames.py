@@ -1,0 +1,118 @@
+"""The tables as typed pandas DataFrames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pandas as pd
+
+from tlsdissect.views.comparison.rows import HEAD, numbers
+from tlsdissect.views.comparison.whole import Comparing
+from tlsdissect.views.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.cells import Column
+    from tlsdissect.views.tables import Table
+
+_NANOSECONDS: Literal["datetime64[ns]"] = "datetime64[ns]"
+_SECONDS: Literal["datetime64[s]"] = "datetime64[s]"
+_TIMES = {
+    "start": _NANOSECONDS,
+    "end": _NANOSECONDS,
+    "not_before": _SECONDS,
+    "not_after": _SECONDS,
+    "ocsp_staple_this_update": _SECONDS,
+    "ocsp_staple_next_update": _SECONDS,
+    "ocsp_staple_produced_at": _SECONDS,
+    "ocsp_staple_revocation_time": _SECONDS,
+}
+"""Columns that are times, and their unit: a certificate may end in the year 9999, which nanoseconds do not reach."""
+_CATEGORIES = frozenset(
+    (
+        "source", "transport", "upgrade", "outcome", "failed_by", "closure_client", "closure_server", "version",
+        "cipher_suite", "group", "signature_scheme", "alpn", "resumption", "early_data", "ech", "sender", "type",
+        "message", "level", "description", "severity", "key_type", "curve", "signature_algorithm",
+    )
+)  # fmt: skip
+"""Columns of few different values."""
+_DTYPES = {int: "Int64", float: "float64", bool: "boolean", list: "object"}
+
+
+class Tables:
+    """DataFrames of connections, each made when it is first asked for, and the captures read at the first of them.
+
+    Integers and booleans are nullable (`Int64`, `boolean`), times are in UTC, lists are lists. `source` and `stream`
+    join the tables; `position` counts from 0 in the order on the wire.
+    """
+
+    def __init__(self, read: Callable[[], Iterable[Connection]]) -> None:
+        self._read = read
+
+    @cached_property
+    def connections(self) -> pd.DataFrame:
+        """One row a connection: the columns of `read --format csv`."""
+        return self._frame("connections")
+
+    @cached_property
+    def certificates(self) -> pd.DataFrame:
+        """One row a certificate shown in a connection, by its `sender`."""
+        return self._frame("certificates")
+
+    @cached_property
+    def messages(self) -> pd.DataFrame:
+        """One row a handshake message, ChangeCipherSpec or alert."""
+        return self._frame("messages")
+
+    @cached_property
+    def extensions(self) -> pd.DataFrame:
+        """One row an extension of a ClientHello or ServerHello, its decoded `fields` as a dict."""
+        return self._frame("extensions")
+
+    @cached_property
+    def alerts(self) -> pd.DataFrame:
+        """One row an alert."""
+        return self._frame("alerts")
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """One row a finding; none without a judge."""
+        return self._frame("findings")
+
+    @cached_property
+    def comparison(self) -> pd.DataFrame:
+        """One row a number of the comparison of versions; what differs between two has no version."""
+        comparing = Comparing()
+        for one in self._connections:
+            comparing.add(one)
+        (whole,) = comparing.groups()
+        return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
+
+    @cached_property
+    def _connections(self) -> list[Connection]:
+        return list(self._read())
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        (table,) = (table for table in TABLES if table.name == name)
+        return frame(table, self._connections)
+
+
+def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:
+    """Make the DataFrame of a table."""
+    rows = [row for one in connections for row in table.rows(one)]
+    by_column: Sequence[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * len(table.columns)
+    return pd.DataFrame(
+        {column.name: _series(column, values) for column, values in zip(table.columns, by_column, strict=True)}
+    )
+
+
+def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
+    if column.name in _TIMES:
+        plain: pd.Series[Any] = pd.Series([one and one.removesuffix("Z") for one in values], dtype=_TIMES[column.name])
+        return cast("pd.Series[Any]", plain.dt.tz_localize("UTC"))
+    if column.kind is str:
+        return pd.Series(values, dtype="category" if column.name in _CATEGORIES else "string")
+    return pd.Series(values, dtype=_DTYPES[column.kind])
