@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from recorded import HEADER, begun
 
-from tlsdissect import Limits, Reading
+from tlsdissect import Limits
+from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,10 @@ import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import ROOT, facts
 
-from tlsdissect import Limits, Reading
+from tlsdissect import Limits
 from tlsdissect.cli.rows import Question, Rows, SharedRows
 from tlsdissect.cli.selection import Selection
+from tlsdissect.pipeline import Reading
 from tlsdissect.streams.flows import DEFAULTS
 from tlsdissect.views.ndjson import Ndjson
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "compare": "TLS 1.2 beside TLS 1.3: round trips, times, suites, exposure.",
     "certs": "The certificates that were shown, and what is wrong with them.",
     "export": "Tables of connections, certificates, messages and more, as files.",
+    "plot": "Figures of connections: times, round trips, suites, groups, certificates.",
     "report": "One page about captures, to be read in a browser.",
 }
 """Each command stands in the module of its name, under the name `command`."""

@@ -50,6 +50,7 @@ class Conversations:
         self._raw = raw_fingerprints
         self._tracker = KeepingTracker if keep else Tracker if evidence is None else LookupTracker
         self._evidence = evidence
+        self._keeps = keep
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
         self._sessions: list[Session] = []
@@ -98,7 +99,7 @@ class Conversations:
         tracker = self._trackers.get(index)
         if tracker is None:
             way = ThreeWay.unpacked(columns.way[index].tolist())
-            headers = visit.headers
+            headers = None if self._keeps else visit.headers
             if headers is not None:
                 columns.way[index] = way.after(headers)
                 return state

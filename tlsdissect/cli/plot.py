@@ -1,0 +1,80 @@
+"""`tlsdissect plot`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import options
+from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli.rows import Question
+from tlsdissect.cli.run import Run
+from tlsdissect.cli.sink import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.transcript.connection import Connection
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect plot handshake-round-trips captures/ -o times.svg
+  tlsdissect plot cipher-suites --sni '*.example.com' capture.pcap -o suites.png
+  tlsdissect plot lifetimes --dark capture.pcap -o lifetimes.pdf
+
+\b
+One connection, to scale of time: tlsdissect ladder.
+"""
+_SUFFIXES = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+_KINDS = (
+    "handshake-times",
+    "handshake-round-trips",
+    "round-trips",
+    "cipher-suites",
+    "groups",
+    "certificate-bytes",
+    "versions",
+    "lifetimes",
+    "offered-and-chosen",
+)
+
+
+class _Gathered:
+    def __init__(self) -> None:
+        self.connections: list[Connection] = []
+
+    def add(self, connection: Connection) -> None:
+        self.connections.append(connection)
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@options.which
+@click.option("-o", "--output", required=True, metavar="FILE", help="Write the picture to FILE: .png, .svg or .pdf.")
+@click.option("--dark", is_flag=True, help="Draw for a dark background.")
+@options.limited
+@options.how
+def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:
+    """Draw a figure of connections.
+
+    KIND is handshake-times, handshake-round-trips, round-trips, cipher-suites, groups, certificate-bytes, versions,
+    lifetimes or offered-and-chosen. All connections are kept in memory until it is drawn.
+    """
+    form = options.form(output, _SUFFIXES)
+    options.refuse_to_overwrite(captures, output)
+    gathered = _Gathered()
+
+    def end() -> Iterator[bytes]:
+        from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
+        from tlsdissect.views.plots import picture  # noqa: PLC0415
+
+        yield picture(Tables(lambda: gathered.connections), kind, form, dark=dark)
+
+    limits, selection = options.limits(given), options.selection(given)
+    question = Question(captures, 65_536, False, limits, selection, Gathering(gathered))
+    run = Run(question, 1, debug=given["debug"], end=end)
+    status = run.to(whole_file(output))
+    run.account(quiet=given["quiet"], below=False)
+    return status

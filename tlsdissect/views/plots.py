@@ -1,0 +1,275 @@
+"""Figures of many connections, from their DataFrames: each function draws on an Axes and returns it."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from tlsdissect.views.printable import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+    from tlsdissect.views.frames import Tables
+
+MAX_BARS = 20
+"""Categories that are drawn, the most frequent; the others are one bar together."""
+MAX_LIFETIMES = 40
+"""Certificates whose lifetimes are drawn, those that end first."""
+_LABEL = 44
+"""Characters of a category's name."""
+_OTHER = "other"
+_COLOURS = {"TLS 1.3": "#0072b2", "TLS 1.2": "#d55e00", _OTHER: "#7f7f7f"}
+"""Colours that differ for those who see few (Okabe and Ito's set), and in grey."""
+_LINES = {"TLS 1.3": "-", "TLS 1.2": "--", _OTHER: ":"}
+_HATCHES = {"TLS 1.3": "", "TLS 1.2": "///", _OTHER: "..."}
+_SHEETS = {False: ("#ffffff", "#1a1a1a"), True: ("#14181d", "#e8eaed")}
+_INCHES = {"width": 8.0, "least": 3.2, "row": 0.27, "around": 1.5}
+
+
+class Plot(NamedTuple):
+    """One kind of figure."""
+
+    title: str
+    draw: Callable[[Tables, Axes], Axes]
+    rows: Callable[[Tables], int] = lambda _: 0
+    """How many categories stand one below the other."""
+
+
+def handshake_times(tables: Tables, ax: Axes) -> Axes:
+    """Draw the share of handshakes that took at most so long, by version; milliseconds at the capture point."""
+    return _cumulative(tables.connections.assign(value=lambda c: c["timing_handshake_ms"]), ax, "milliseconds")
+
+
+def handshake_round_trips(tables: Tables, ax: Axes) -> Axes:
+    """Draw the same in units of each connection's own TCP round trip, where that was seen."""
+    ratio = tables.connections.assign(
+        value=lambda c: c["timing_handshake_ms"] / c["timing_tcp_ms"].where(lambda t: t > 0)
+    )
+    return _cumulative(ratio, ax, "round trips of TCP")
+
+
+def round_trips(tables: Tables, ax: Axes) -> Axes:
+    """Draw how many handshakes took how many round trips, by version."""
+    known = tables.connections.dropna(subset=["round_trips"])
+    counts = _by_version(known.assign(category=known["round_trips"].astype(str)))
+    return _bars(counts.sort_index(), ax, "connections")
+
+
+def cipher_suites(tables: Tables, ax: Axes) -> Axes:
+    """Draw how often each cipher suite was chosen, by version."""
+    return _bars(_most(tables, "cipher_suite"), ax, "connections")
+
+
+def groups(tables: Tables, ax: Axes) -> Axes:
+    """Draw how often each group of the key exchange was used, by version."""
+    return _bars(_most(tables, "group"), ax, "connections")
+
+
+def certificate_bytes(tables: Tables, ax: Axes) -> Axes:
+    """Draw the bytes of certificates that anyone on the path could read, by version and side."""
+    keys = ["source", "stream"]
+    versions = tables.connections[[*keys, "version"]]
+    shown = tables.certificates[[*keys, "sender", "bytes"]].merge(versions, on=keys)
+    shown = shown.assign(category=shown["sender"].astype(str))
+    sums = shown.pivot_table("bytes", "category", _version(shown), aggfunc="sum", observed=True, fill_value=0)
+    return _bars(sums, ax, "bytes")
+
+
+def versions(tables: Tables, ax: Axes) -> Axes:
+    """Draw connections over the time of the captures, by version, stacked."""
+    starts = tables.connections["start"]
+    if not len(starts):
+        return _nothing(ax)
+    edges: Any = pd.date_range(starts.min(), max(starts.max(), starts.min() + pd.Timedelta("1s")), periods=41)
+    names = _version(tables.connections)
+    shown = [name for name in _COLOURS if (names == name).any()]
+    bottom: Any = 0
+    for name in shown:
+        counts = pd.cut(starts[names == name], edges, include_lowest=True).value_counts(sort=False).to_numpy()
+        colour, hatch = _COLOURS[name], _HATCHES[name]
+        ax.bar(edges[:-1], counts, edges[1:] - edges[:-1], bottom, align="edge", label=name, color=colour, hatch=hatch)
+        bottom = bottom + counts
+    ax.set_xlabel("time (UTC)")
+    ax.set_ylabel("connections begun")
+    ax.tick_params(axis="x", rotation=30)
+    _legend(ax)
+    return ax
+
+
+def lifetimes(tables: Tables, ax: Axes) -> Axes:
+    """Draw from when to when each certificate is valid, those that end first, and when the captures were made."""
+    shown = _lifetimes(tables)
+    if not len(shown):
+        return _nothing(ax)
+    begin = shown["not_before"].dt.year + shown["not_before"].dt.day_of_year / 366
+    end = shown["not_after"].dt.year + shown["not_after"].dt.day_of_year / 366
+    captured = tables.connections["start"].max()
+    now = captured.year + captured.day_of_year / 366
+    colours = ["#d55e00" if until < now or since > now else "#0072b2" for since, until in zip(begin, end, strict=True)]
+    ax.barh(range(len(shown)), end - begin, left=begin, color=colours, edgecolor=colours, linewidth=1.5, height=0.6)
+    ax.axvline(now, color="#009e73", linestyle="--", label="captured (not valid then: orange)")
+    _names(ax, [one or "(no name)" for one in shown["subject"].fillna("")])
+    ax.set_xlabel("year")
+    _legend(ax)
+    return ax
+
+
+def offered_and_chosen(tables: Tables, ax: Axes) -> Axes:
+    """Draw how often a cipher suite was chosen where another was offered: shares of the connections that offer it."""
+    table = _offers(tables)
+    if not len(table):
+        return _nothing(ax)
+    image = ax.imshow(table.to_numpy(), aspect="auto", cmap="cividis", vmin=0, vmax=1)
+    _names(ax, [str(name) for name in table.index])
+    ax.set_xticks(range(len(table.columns)), [_short(str(name), 30) for name in table.columns], rotation=60, ha="right")
+    ax.set_xlabel("chosen")
+    ax.set_ylabel("offered")
+    _figure(ax).colorbar(image, ax=ax, label="share of the connections that offer it")
+    return ax
+
+
+PLOTS: dict[str, Plot] = {
+    "handshake-times": Plot("How long handshakes take", handshake_times),
+    "handshake-round-trips": Plot("How long handshakes take, in round trips", handshake_round_trips),
+    "round-trips": Plot("Round trips of handshakes", round_trips),
+    "cipher-suites": Plot("Cipher suites", cipher_suites, lambda t: len(_most(t, "cipher_suite"))),
+    "groups": Plot("Groups of the key exchange", groups, lambda t: len(_most(t, "group"))),
+    "certificate-bytes": Plot("Certificates in the clear", certificate_bytes),
+    "versions": Plot("Versions over time", versions),
+    "lifetimes": Plot("Lifetimes of certificates", lifetimes, lambda t: len(_lifetimes(t))),
+    "offered-and-chosen": Plot("Cipher suites: offered and chosen", offered_and_chosen, lambda t: len(_offers(t)) + 14),
+}
+
+
+def picture(tables: Tables, kind: str, form: str, *, dark: bool = False) -> bytes:
+    """Draw one kind of figure as "svg", "png" or "pdf", as high as its categories need."""
+    plot, (sheet, ink) = PLOTS[kind], _SHEETS[dark]
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "hatch.color")
+    settings: dict[Any, Any] = {
+        **dict.fromkeys(names, ink),
+        "axes.facecolor": sheet,
+        "legend.facecolor": sheet,
+        "svg.hashsalt": "tlsdissect",
+        "text.parse_math": False,
+    }
+    with rc_context(settings):
+        height = max(_INCHES["least"], plot.rows(tables) * _INCHES["row"] + _INCHES["around"])
+        figure = Figure(figsize=(_INCHES["width"], height), facecolor=sheet, layout="constrained")
+        plot.draw(tables, figure.add_subplot()).set_title(plot.title, loc="left", pad=28)
+        out = BytesIO()
+        # No time stamp: the same connections give the same picture.
+        nothing = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+        figure.savefig(out, format=form, dpi=144, metadata=nothing, facecolor=sheet)
+    return out.getvalue()
+
+
+def _version(connections: pd.DataFrame) -> pd.Series[str]:
+    names = connections["version"].astype(object)
+    return names.where(names.isin(list(_COLOURS)), _OTHER)
+
+
+def _by_version(connections: pd.DataFrame) -> pd.DataFrame:
+    return pd.crosstab(connections["category"], _version(connections))
+
+
+def _most(tables: Tables, column: str) -> pd.DataFrame:
+    """Count by version: the most frequent, and the others together."""
+    known = tables.connections.dropna(subset=[column])
+    counts = _by_version(known.assign(category=known[column].astype(str)))
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    if len(counts) <= MAX_BARS:
+        return counts
+    rest = counts.iloc[MAX_BARS:]
+    return pd.concat([counts.iloc[:MAX_BARS], rest.sum().to_frame(f"{len(rest):,} others").T])
+
+
+def _lifetimes(tables: Tables) -> pd.DataFrame:
+    known = tables.certificates.dropna(subset=["not_before", "not_after"]).drop_duplicates("sha256")
+    return known.sort_values("not_after", kind="stable").head(MAX_LIFETIMES)
+
+
+def _offers(tables: Tables) -> pd.DataFrame:
+    """Tell which share of the connections that offer a suite chose which."""
+    known = tables.connections.dropna(subset=["cipher_suite", "client_hello_cipher_suites"])
+    pairs = known[["client_hello_cipher_suites", "cipher_suite"]].explode("client_hello_cipher_suites")
+    pairs = pairs[pairs["client_hello_cipher_suites"] != "GREASE"]
+    if not len(pairs):
+        return pd.DataFrame()
+    counts = pd.crosstab(pairs["client_hello_cipher_suites"], pairs["cipher_suite"].astype(str))
+    rows = counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MAX_BARS]
+    columns = counts.sum().sort_values(ascending=False, kind="stable").index[: MAX_BARS // 2]
+    return counts.div(counts.sum(axis=1), axis=0).loc[rows, columns]
+
+
+def _cumulative(connections: pd.DataFrame, ax: Axes, unit: str) -> Axes:
+    known = connections.dropna(subset=["value"])
+    names = _version(known)
+    for name, colour in _COLOURS.items():
+        values = known["value"][names == name].sort_values()
+        if len(values):
+            shares = [(at + 1) / len(values) for at in range(len(values))]
+            label = f"{name} ({len(values):,})"
+            ax.step(values, shares, where="post", label=label, color=colour, linestyle=_LINES[name])
+    if not len(known):
+        return _nothing(ax)
+    if known["value"].min() > 0:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set_xlabel(unit)
+    ax.set_ylabel("share of handshakes")
+    ax.set_ylim(0, 1.02)
+    ax.grid(alpha=0.3)
+    _legend(ax)
+    return ax
+
+
+def _bars(counts: pd.DataFrame, ax: Axes, unit: str) -> Axes:
+    """Draw one bar a category, stacked by version, the first at the top."""
+    if not len(counts):
+        return _nothing(ax)
+    left = pd.Series(0, index=counts.index)
+    for name in (name for name in _COLOURS if name in counts):
+        values = counts[name]
+        ax.barh(
+            range(len(counts)), values, left=left, height=0.7, label=name, color=_COLOURS[name], hatch=_HATCHES[name]
+        )
+        left = left + values
+    for at, total in enumerate(left):
+        ax.annotate(f"{total:,}", (total, at), xytext=(4, 0), textcoords="offset points", va="center")
+    ax.set_xlim(0, max(left.max(), 1) * 1.14)
+    _names(ax, [str(name) for name in counts.index])
+    ax.set_xlabel(unit)
+    _legend(ax)
+    return ax
+
+
+def _legend(ax: Axes) -> None:
+    """Put the legend above, where it covers nothing."""
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
+
+
+def _names(ax: Axes, names: list[str]) -> None:
+    ax.set_yticks(range(len(names)), [_short(name, _LABEL) for name in names])
+    ax.invert_yaxis()
+
+
+def _short(name: str, width: int) -> str:
+    return shortened(printable(name), width)
+
+
+def _nothing(ax: Axes) -> Axes:
+    ax.text(0.5, 0.5, "no connection shows this", ha="center", va="center", transform=ax.transAxes)
+    ax.set_axis_off()
+    return ax
+
+
+def _figure(ax: Axes) -> Figure:
+    figure: Any = ax.get_figure(root=True)
+    return cast("Figure", figure)
