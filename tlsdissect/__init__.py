@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tlsdissect.listening import live
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.comparison.notebook import Comparison
+    from tlsdissect.views.comparison.whole import By
     from tlsdissect.views.explain.whole import explain
     from tlsdissect.views.frames import Tables
     from tlsdissect.views.ladder.drawing import ladder
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "explain", "ladder", "live", "load_csv", "read", "tables", "tree",
+    "compare", "explain", "ladder", "live", "load_csv", "read", "tables", "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -93,6 +95,22 @@ def tables(*captures: str | os.PathLike[str], **options: Any) -> Tables:
     from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas takes half a second)
 
     return Tables(lambda: read(*captures, **options))
+
+
+def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: Any) -> Comparison:
+    """Set TLS 1.2 beside TLS 1.3, over all connections of captures and, with `by`, over groups of them.
+
+    `by` is "server", "sni", "client" or "capture"; `options` are those of `read`, which tells also what is raised. A
+    `Comparison` is text when it is printed and a table in a notebook; `numbers`, `summary` and `differences` are
+    DataFrames, and `plot(kind, ax)` draws its figures.
+
+        >>> c = tlsdissect.compare("samples/tls12-full.pcap", "samples/tls13-full.pcap")
+        >>> c.numbers.loc["mean_round_trips"].to_dict()
+        {'TLS 1.2': 2.0, 'TLS 1.3': 1.0}
+    """
+    from tlsdissect.views.comparison.notebook import Comparison  # noqa: PLC0415 (pandas takes half a second)
+
+    return Comparison(tables(*captures, **options), by)
 
 
 def __getattr__(name: str) -> object:

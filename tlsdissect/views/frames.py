@@ -49,8 +49,8 @@ class Tables:
     join the tables; `position` counts from 0 in the order on the wire.
     """
 
-    def __init__(self, read: Callable[[], Iterable[Connection]]) -> None:
-        self._read = read
+    def __init__(self, source: Callable[[], Iterable[Connection]]) -> None:
+        self._source = source
 
     @cached_property
     def connections(self) -> pd.DataFrame:
@@ -86,18 +86,22 @@ class Tables:
     def comparison(self) -> pd.DataFrame:
         """One row a number of the comparison of versions; what differs between two has no version."""
         comparing = Comparing()
-        for one in self._connections:
+        for one in self.read():
             comparing.add(one)
         (whole,) = comparing.groups()
         return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
 
+    def read(self) -> list[Connection]:
+        """The connections themselves, read once."""
+        return self._connections
+
     @cached_property
     def _connections(self) -> list[Connection]:
-        return list(self._read())
+        return list(self._source())
 
     def _frame(self, name: str) -> pd.DataFrame:
         (table,) = (table for table in TABLES if table.name == name)
-        return frame(table, self._connections)
+        return frame(table, self.read())
 
 
 def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:
