@@ -23,6 +23,16 @@ def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) ->
     assert reading.summary.given_up == 3
 
 
+def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: Path) -> None:
+    reading = Reading([begun(tmp_path / "many.pcap", 5)], limits=Limits(known=2), batch=1)
+    connections = list(reading)
+    assert [c.stream for c in connections] == [0, 1, 2, 3, 4]
+    assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
+    assert {c.outcome for c in connections} == {"incomplete"}
+    assert [c.packets for c in connections] == [6, 6, 6, 6, 6]
+    assert reading.summary.displaced == 3
+
+
 def test_messages_beyond_the_limit_are_told(tmp_path: Path) -> None:
     (connection,) = Reading([begun(tmp_path / "one.pcap", 1)], limits=Limits(message_bytes=500))
     assert connection.client_hello is not None

@@ -85,7 +85,7 @@ def test_docstrings_say_what_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.failures == 0
 
 
-_COUNTED = {"followed": "conversations", "max_sessions": "sessions"}
+_COUNTED = {"known": "conversations", "followed": "conversations", "max_sessions": "sessions"}
 
 
 def test_limits_are_told_with_their_values() -> None:

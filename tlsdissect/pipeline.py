@@ -94,6 +94,8 @@ class Summary:
         """Packets that came after their conversation was taken as over."""
         self.given_up = 0
         """Conversations that were followed no further because too many went on."""
+        self.displaced = 0
+        """Conversations that were forgotten before they were over because too many were known."""
         self.forgotten = 0
         """Sessions and failures that later connections cannot be linked to, because too many were seen."""
 
@@ -111,6 +113,7 @@ class Summary:
         self.quic += datagrams.quic
         self.dtls += datagrams.dtls
         self.late += flows.late
+        self.displaced += flows.displaced
 
 
 class Reading:

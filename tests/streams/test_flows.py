@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from ipaddress import ip_address
 from typing import Any
 
@@ -12,7 +13,8 @@ from tlsdissect.capture.packets import TCP, Packets
 from tlsdissect.streams import directory
 from tlsdissect.streams.columns import CLOSED, FOLLOW
 from tlsdissect.streams.directory import Share
-from tlsdissect.streams.flows import FlowTable
+from tlsdissect.streams.flows import DEFAULTS, FlowTable
+from tlsdissect.streams.limits import Limits
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 SECOND = 10**9
@@ -60,9 +62,11 @@ def back(**fields: Any) -> dict[str, Any]:
     return {"src": B, "dst": A, **fields}
 
 
-def run(rows: list[dict[str, Any]], batch: int, share: Share = directory.WHOLE) -> list[tuple[int, ...]]:
+def run(
+    rows: list[dict[str, Any]], batch: int, share: Share = directory.WHOLE, limits: Limits = DEFAULTS
+) -> list[tuple[int, ...]]:
     """(stream, first frame, packets, bytes, start, end) of conversations in the order in which they end."""
-    table, told = FlowTable(share), []
+    table, told = FlowTable(share, limits), []
 
     def tell(*, everything: bool = False) -> None:
         totals = table.columns.totals([index for _, index in table.over(everything=everything)])
@@ -169,3 +173,49 @@ def test_shares_number_alike_and_look_at_their_own() -> None:
         assert set(table.columns.state[: table.columns.size].tolist()) == {FOLLOW, CLOSED}
     assert sorted(looked[0] + looked[1]) == [0, 1, 2, 3]
     assert run(REUSED, 3, Share(1, 2)) == run(REUSED, 3)
+
+
+def client(number: int, **fields: Any) -> dict[str, Any]:
+    return {"src": ("192.0.2.9", number), **fields}
+
+
+def test_a_full_table_forgets_what_is_over_then_most_of_what_said_nothing_then_what_is_silent() -> None:
+    rows = [
+        client(1, length=5, time=1),
+        client(2, flags=RST, length=5, time=2),
+        client(3, flags=SYN, time=100 * SECOND),
+        client(4, length=5, time=101 * SECOND),
+        client(5, flags=SYN, time=102 * SECOND),
+        # The second is over, and forgotten: its next packet is another's, which is closed at once.
+        client(2, flags=RST, length=6, time=103 * SECOND),
+        client(6, flags=SYN, time=104 * SECOND),
+        client(7, length=5, time=105 * SECOND),
+        client(1, length=6, time=106 * SECOND),
+    ]
+    told = run(rows, 1, limits=Limits(known=4))
+    assert [(stream, size) for stream, _, _, size, *_ in told] == [
+        (1, 5), (5, 6), (2, 0), (0, 5), (3, 5), (4, 0), (6, 0), (7, 5), (8, 6),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("colliding", [False, True])
+def test_a_table_stays_as_small_as_it_may_be(colliding: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if colliding:
+        monkeypatch.setattr(directory, "_digests", lambda keys: keys[:, 4] % np.uint64(3))
+    table, chosen, known = FlowTable(limits=Limits(known=40)), random.Random(1), {}  # noqa: S311 (a test's choice)
+    told: list[tuple[int, int]] = []
+    for number in range(400):
+        rows = [
+            client(chosen.randrange(60), flags=SYN, seq=chosen.randrange(2), length=1, time=number * SECOND)
+            for _ in range(10)
+        ]
+        for _ in table.steps(packets(rows, number * 10 + 1)):
+            index = np.flatnonzero(table.columns.stream[: table.columns.size] >= 0)
+            assert table.columns.known == len(index) <= 50
+            known |= {int(table.columns.stream[at]): int(table.columns.packets[at]) for at in index}
+            told += [(t.stream, t.packets) for t in table.columns.totals([at for _, at in table.over()])]
+    told += [(t.stream, t.packets) for t in table.columns.totals([at for _, at in table.over(everything=True)])]
+    assert sorted(told) == sorted(known.items())
+    assert sum(many for _, many in told) + table.late == 4000
+    assert table.displaced > 0
+    assert table.columns.size <= 50

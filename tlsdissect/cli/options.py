@@ -79,6 +79,7 @@ _HOW: tuple[Decorator, ...] = (
 _LIMITS = {
     "closed_after": "Seconds of capture time that a closed conversation may still get packets.",
     "silent_after": "Seconds of capture time after which a silent conversation is over.",
+    "known": "Conversations that are known at the same time.",
     "followed": "Conversations that are followed at the same time.",
     "held_bytes": "Bytes that a side of a conversation may hold behind a hole.",
     "message_bytes": "Bytes of handshake messages kept of a conversation.",

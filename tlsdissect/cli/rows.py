@@ -212,5 +212,6 @@ def _merged(accounts: list[Summary]) -> Summary:
         whole.versions += other.versions
         whole.given_up += other.given_up
         whole.late = max(whole.late, other.late)
+        whole.displaced = max(whole.displaced, other.displaced)
     accounts[:] = [whole]
     return whole

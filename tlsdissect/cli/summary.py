@@ -97,6 +97,8 @@ def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
         yield f"{count(summary.given_up, 'conversation')} given up"
+    if summary.displaced:
+        yield f"{count(summary.displaced, 'conversation')} forgotten before their end"
     if summary.forgotten:
         yield f"{count(summary.forgotten, 'session')} forgotten: later connections were not linked to them"
     if summary.late:

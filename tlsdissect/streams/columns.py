@@ -22,7 +22,7 @@ begin with a hello; nothing."""
 
 NEVER = int(np.iinfo(np.int64).max)
 OVER = int(np.iinfo(np.int64).min)
-
+FREE = -1
 
 End = tuple[int, int, int]
 """Address (upper and lower 64 bits) and port."""
@@ -45,15 +45,17 @@ class Totals(NamedTuple):
 
 
 class Columns:
-    """Growing numpy columns, one row a conversation; a row's index is the conversation's identity."""
+    """Growing numpy columns, one row a conversation; a row's index is the conversation's identity while it is known."""
 
     __slots__ = (
-        "base", "bytes", "closing", "digits", "due", "end", "first_frame", "forward", "key", "packets", "size", "start",
-        "state", "stream", "way",
+        "_free", "base", "bytes", "closing", "digits", "due", "end", "first_frame", "forward", "key", "packets", "size",
+        "start", "state", "stream", "way",
     )  # fmt: skip
 
     def __init__(self, room: int = 1024) -> None:
         self.size = 0
+        """Rows that are, or were, a conversation's."""
+        self._free = np.empty(0, np.int64)
         self.key = np.zeros((room, 5), np.uint64)
         """The lower endpoint's address (high, low), the higher one's, and IP version, lower port, higher port."""
         self.forward = np.zeros(room, np.int64)
@@ -61,10 +63,11 @@ class Columns:
         self.base = np.zeros((room, 2), np.int64)
         """Each endpoint's initial sequence number (one below the first one seen, without a SYN); -1: unknown."""
         self.stream = np.zeros(room, np.int64)
+        """Number of the conversation; FREE: the row is nobody's."""
         self.first_frame = np.zeros(room, np.int64)
         self.start = np.zeros(room, np.int64)
         self.end = np.zeros(room, np.int64)
-        self.closing = np.full((room, 3), NEVER, np.int64)
+        self.closing = np.zeros((room, 3), np.int64)
         """The clock at each side's first FIN and at the first RST."""
         self.due = np.zeros(room, np.int64)
         """The clock at which the conversation is over."""
@@ -77,15 +80,29 @@ class Columns:
 
     def add(self, count: int) -> NDArray[np.int64]:
         """Make room for so many more and return their indexes."""
-        first, self.size = self.size, self.size + count
+        again, self._free = self._free[:count], self._free[count:]
+        first, self.size = self.size, self.size + count - len(again)
         if self.size > len(self.stream):
-            for name in self.__slots__:
+            for name in _COLUMNS:
                 column = getattr(self, name)
-                if isinstance(column, np.ndarray):
-                    more = np.zeros((max(self.size, len(column)), *column.shape[1:]), column.dtype)
-                    setattr(self, name, np.concatenate((column, more)))
-            self.closing[first:] = NEVER
-        return np.arange(first, self.size)
+                more = np.zeros((max(self.size, 2 * len(column)), *column.shape[1:]), column.dtype)
+                more[:first] = column[:first]
+                setattr(self, name, more)
+        index = np.append(again, np.arange(first, self.size))
+        self.closing[index] = NEVER
+        self.packets[index] = self.bytes[index] = 0
+        return index
+
+    def free(self, indexes: NDArray[np.int64]) -> None:
+        """Let rows be used for other conversations."""
+        self.stream[indexes] = FREE
+        self.due[indexes] = OVER
+        self._free = np.append(self._free, indexes)
+
+    @property
+    def known(self) -> int:
+        """Conversations that have a row."""
+        return self.size - len(self._free)
 
     def totals(self, indexes: Sequence[int]) -> list[Totals]:
         """What is known of these conversations."""
@@ -102,6 +119,9 @@ class Columns:
         )
         rows = zip(*(column[list(indexes)].tolist() for column in columns), strict=True)
         return [Totals(*plain, *_ends(forward, *key)) for *plain, forward, key in rows]  # type: ignore[call-arg]
+
+
+_COLUMNS = [name for name in Columns.__slots__ if name not in ("_free", "size")]
 
 
 def _ends(forward: int, low: int, lower: int, high: int, higher: int, rest: int) -> tuple[int, End, End]:

@@ -99,11 +99,21 @@ class Directory:
         replaced = [(index, int(run.clock[cut])) for index, cut in zip(before, cuts, strict=True)]
         return Stretches(starts, owners, replaced)
 
+    def forget(self, indexes: Indexes) -> None:
+        """Know these conversations no more: what comes of them begins anew."""
+        keys = self._columns.key[indexes]
+        for n, (digest, index) in enumerate(zip(_digests(keys).tolist(), indexes.tolist(), strict=True)):
+            if self._known.get(digest) == index:
+                del self._known[digest]
+            elif self._collided and self._collided.get(key := tuple(keys[n].tolist())) == index:
+                del self._collided[key]
+        self._columns.free(indexes)
+
     def _look_up(self, run: Run, starts: Indexes) -> Indexes:
         known = self._known
         owners = np.array([known.get(digest, -1) for digest in run.digests[starts].tolist()], np.int64)
-        wrong = (owners >= 0) & (self._columns.key[owners] != run.keys[starts]).any(axis=1)
-        for n in np.flatnonzero(wrong).tolist():
+        wrong = (self._columns.key[owners] != run.keys[starts]).any(axis=1) | (owners < 0)
+        for n in np.flatnonzero(wrong).tolist() if self._collided else np.flatnonzero(wrong & (owners >= 0)).tolist():
             owners[n] = self._collided.get(tuple(run.keys[starts[n]].tolist()), -1)
         return owners
 
@@ -155,12 +165,14 @@ class Directory:
     def _remember(self, run: Run, starts: Indexes, owners: Indexes) -> None:
         for digest, at, owner in zip(run.digests[starts].tolist(), starts.tolist(), owners.tolist(), strict=True):
             first = self._known.setdefault(digest, owner)
-            if first == owner:
+            if first == owner and not self._collided:
                 continue
+            key = tuple(run.keys[at].tolist())
             if (self._columns.key[first] == run.keys[at]).all():
                 self._known[digest] = owner
+                self._collided.pop(key, None)
             else:
-                self._collided[tuple(run.keys[at].tolist())] = owner
+                self._collided[key] = owner
 
 
 def _endpoints(packets: Packets, rows: Indexes) -> tuple[NDArray[np.uint64], Indexes]:

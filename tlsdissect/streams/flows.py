@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture.packets import TCP
-from tlsdissect.streams.columns import FIN, NEVER, OVER, RST, SYN, Columns
+from tlsdissect.streams.columns import FIN, FREE, NEVER, OVER, RST, SYN, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
 from tlsdissect.streams.limits import Limits
 from tlsdissect.streams.visits import Rows, Visit, visits
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _NS = 1_000_000_000
+_SPARE = 8
+"""A full table is emptied by one in so many."""
 DEFAULTS = Limits()
 
 
@@ -39,11 +41,18 @@ class FlowTable:
     def __init__(self, share: Share = WHOLE, limits: Limits = DEFAULTS) -> None:
         self._closed_after = int(limits.closed_after * _NS)
         self._silent_after = int(limits.silent_after * _NS)
+        self._room = max(1, limits.known)
         self.columns = Columns()
         self.clock = int(OVER)
         """The latest capture time seen: it never goes back, though packets may."""
         self.late = 0
         """Packets that came after their conversation was taken as over."""
+        self.cut_short: frozenset[int] = frozenset()
+        """Of the conversations that `over` told last, those that might have gone on, but there was no room."""
+        self.displaced = 0
+        """Conversations that might have gone on, but there was no room."""
+        self._leaving = np.empty(0, np.int64)
+        """Conversations to be forgotten with the next step: those of this one may still be asked for."""
         self._directory = Directory(self.columns, share)
         self._frames = self._clocks = np.empty(0, np.int64)
 
@@ -61,6 +70,8 @@ class FlowTable:
             end = int(np.searchsorted(clock, clock[at] + span))
             self.clock = int(clock[end - 1])
             self._frames, self._clocks = packets.frame[rows[at:end]], clock[at:end]
+            self._directory.forget(self._leaving)
+            self._leaving = self._leaving[:0]
             yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
             at = end
 
@@ -77,7 +88,8 @@ class FlowTable:
     def over(self, *, everything: bool = False) -> list[tuple[int, int]]:
         """Conversations that nothing can change any more, in the order in which they became so, each with its clock.
 
-        With `everything`, all that are left: the input has ended, and their clock is NEVER.
+        Where more are known than there may be, the first in line are among them, as of now. With `everything`, all
+        that are left: the input has ended, and their clock is NEVER.
         """
         columns = self.columns
         due = columns.due[: columns.size]
@@ -85,11 +97,34 @@ class FlowTable:
         ready = ready[np.lexsort((columns.stream[ready], due[ready]))]
         ended: list[tuple[int, int]] = list(zip(due[ready].tolist(), ready.tolist(), strict=True))
         due[ready] = OVER
+        self._leaving, self.cut_short = self._surplus(), frozenset()
+        if len(self._leaving):
+            early = self._leaving[due[self._leaving] > OVER]
+            self.cut_short = frozenset(early.tolist())
+            self.displaced += len(early)
+            ended += [(self.clock, index) for index in early[np.argsort(columns.stream[early])].tolist()]
+            due[early] = OVER
         if everything:
             left = np.flatnonzero(due > OVER)
             ended += [(NEVER, index) for index in left[np.argsort(columns.stream[left])].tolist()]
             due[left] = OVER
         return ended
+
+    def _surplus(self) -> Indexes:
+        """The conversations to forget: enough that it is not soon asked again.
+
+        Those in which nothing was said keep at most half of the room, and never take it from one another's newest.
+        """
+        columns = self.columns
+        if columns.known <= self._room:
+            return np.empty(0, np.int64)
+        held = np.flatnonzero(columns.stream[: columns.size] != FREE)
+        held = held[np.lexsort((columns.stream[held], columns.due[held]))]
+        mute = np.flatnonzero((columns.bytes[held] == 0) & (columns.due[held] > OVER))
+        later = columns.due[held] > OVER
+        later[mute[: max(0, len(mute) - self._room // 2)]] = False
+        order = np.argsort(later, kind="stable")
+        return held[order[: len(held) - self._room + self._room // _SPARE]]
 
     def _step(self, packets: Packets, run: Run) -> list[Visit]:
         starts, owners, replaced = self._directory.stretches(packets, run)

@@ -12,6 +12,9 @@ class Limits(Struct, frozen=True):
     """Seconds of capture time for which a closed conversation may still get packets."""
     silent_after: float = 3600.0
     """Seconds of capture time after which a silent conversation is taken as over."""
+    known: int = 250_000
+    """Conversations that are known at the same time. Of more, those that are over are forgotten, then those in which
+    nothing was said, as far as they are more than half, then those that are silent for longest."""
     followed: int = 100_000
     """Conversations that are followed at the same time; of more, those that began first are given up."""
     held_bytes: int = 1 << 20

@@ -82,7 +82,10 @@ class Conversations:
         """The TLS connections among conversations that nothing can change any more, each with its clock."""
         for at in range(0, len(ended), _TOGETHER):
             some = ended[at : at + _TOGETHER]
-            self._conclude([index for _, index in some if index in self._trackers], damage)
+            followed = [index for _, index in some if index in self._trackers]
+            for index in self._flows.cut_short.intersection(followed):
+                self._trackers[index].limited = True
+            self._conclude(followed, damage)
             told = [(due, index) for due, index in some if index in self._told]
             totals = self._flows.columns.totals([index for _, index in told])
             for (due, index), last in zip(told, totals, strict=True):

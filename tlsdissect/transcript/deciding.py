@@ -29,7 +29,9 @@ class DecidingConversations(Conversations):
         super().__init__(*given, **named)
         self._idle = idle_ns
         self._latest: dict[int, int] = {}
-        """Clock of the latest packet of handshakes that are not decided."""
+        """Clock of the latest packet of handshakes that are not decided, the longest silent first."""
+        self._awaiting: dict[int, int] = {}
+        """The same, of those that lack no more than what a server need not say."""
         self._ready: list[tuple[int, bool]] = []
         """Conversations to be told, and whether they go on."""
 
@@ -42,7 +44,7 @@ class DecidingConversations(Conversations):
 
     def early(self) -> Iterator[tuple[int, Connection]]:
         """The connections that were decided by now."""
-        ready, self._ready = self._ready, []
+        ready, self._ready = [one for one in self._ready if one[0] in self._told], []
         totals = self._flows.columns.totals([index for index, _ in ready])
         for (index, goes_on), last in zip(ready, totals, strict=True):
             yield self._flows.clock, replace(with_totals(self._told.pop(index), last), open=goes_on)
@@ -50,31 +52,40 @@ class DecidingConversations(Conversations):
     @property
     def undecided(self) -> int:
         """Handshakes that began with a ClientHello and go on."""
-        return len(self._latest)
+        return len(self._latest) + len(self._awaiting)
+
+    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[tuple[int, Connection]]:
+        """Tell those that nothing can change any more and that were not told before, each with its clock."""
+        for _, index in ended:
+            self._forget(index)
+        return super().over(ended, damage)
+
+    def _forget(self, index: int) -> None:
+        self._latest.pop(index, None)
+        self._awaiting.pop(index, None)
 
     def _see(self, index: int, damage: Sequence[Damage]) -> None:
+        self._forget(index)
         tracker = self._trackers.get(index)
         if tracker is None:
-            self._latest.pop(index, None)
             if index in self._told:
                 self._ready.append((index, False))
         elif tracker.script.client is not None:
-            self._latest[index] = self._flows.clock
+            (self._awaiting if _awaits_reply(tracker) else self._latest)[index] = self._flows.clock
             if tracker.settled is not None or any(half.rst for half in tracker.halves):
                 self._decide(index, damage)
 
     def _wait(self, damage: Sequence[Damage]) -> None:
         """Decide the handshakes in which nothing was said for too long."""
-        clock = self._flows.clock
-        for index, latest in list(self._latest.items()):
-            tracker = self._trackers.get(index)
-            if tracker is None:
-                del self._latest[index]
-            elif clock - latest > (_REPLY_NS if _awaits_reply(tracker) else self._idle):
+        for waiting, time in ((self._latest, self._idle), (self._awaiting, _REPLY_NS)):
+            while waiting:
+                index, latest = next(iter(waiting.items()))
+                if self._flows.clock - latest <= time:
+                    break
                 self._decide(index, damage)
 
     def _decide(self, index: int, damage: Sequence[Damage]) -> None:
-        self._latest.pop(index, None)
+        self._forget(index)
         self._flows.columns.state[index] = CLOSED
         self._conclude([index], damage)
         if index in self._told:
@@ -82,7 +93,7 @@ class DecidingConversations(Conversations):
 
     def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
         super()._give_up(index, damage)
-        self._latest.pop(index, None)
+        self._forget(index)
         if index in self._told:
             self._ready.append((index, True))
 
