@@ -221,7 +221,7 @@ class Reading:
         return self.position, self._size or None
 
     def _read(self, source: str, capture: Source) -> Iterator[tuple[int, Connection | Session]]:
-        flows, datagrams = FlowTable(self._share, self._limits), Datagrams()
+        flows, datagrams = FlowTable(self._share, self._limits, mute=self._keep), Datagrams()
         conversations = self._conversations(source, flows)
         try:
             for visits in self._steps(capture, flows, datagrams):

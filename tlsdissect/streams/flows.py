@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture.packets import TCP
-from tlsdissect.streams.columns import FIN, FREE, NEVER, OVER, RST, SYN, Columns
+from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
+from tlsdissect.streams.headers import Headers, look
 from tlsdissect.streams.limits import Limits
 from tlsdissect.streams.visits import Rows, Visit, visits
 
@@ -38,7 +39,9 @@ class FlowTable:
     All are numbered and counted; those of other shares are not looked at.
     """
 
-    def __init__(self, share: Share = WHOLE, limits: Limits = DEFAULTS) -> None:
+    def __init__(self, share: Share = WHOLE, limits: Limits = DEFAULTS, *, mute: bool = True) -> None:
+        """With `mute`, conversations in which nobody has said anything are looked at one by one, and not by column."""
+        self._all = mute
         self._closed_after = int(limits.closed_after * _NS)
         self._silent_after = int(limits.silent_after * _NS)
         self._room = max(1, limits.known)
@@ -137,9 +140,30 @@ class FlowTable:
         for index, clock in replaced:
             self.columns.due[index] = min(int(self.columns.due[index]), clock)
         sender = run.side ^ self.columns.forward[owner]
+        if not self._all:
+            matters &= ~self._mute(packets, run, owner, sender, matters)
         table = Rows(packets, run.rows[matters], sender[matters], run.order[matters])
         kept = np.add.reduceat(matters, starts, dtype=np.int64)
         return visits(table, owners[kept > 0], kept[kept > 0], self.columns.state)
+
+    def _mute(
+        self, packets: Packets, run: Run, owner: Indexes, sender: Indexes, matters: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Look at the headers of conversations in which nobody has said anything, and tell which rows these are."""
+        columns = self.columns
+        mute: NDArray[np.bool_] = matters & (columns.bytes[owner] == 0) & (columns.state[owner] == FOLLOW)
+        rows = run.rows[mute]
+        found = Headers(
+            owner[mute],
+            sender[mute],
+            packets.flags[rows],
+            packets.time[rows],
+            packets.sequence[rows].astype(np.int64),
+            packets.acknowledgement[rows].astype(np.int64),
+        )
+        many = look(columns.way, found)
+        mute[np.isin(owner, many)] = False
+        return mute
 
     def _learn_bases(self, packets: Packets, run: Run, owner: Indexes) -> None:
         """Note the initial sequence number of a side that had not spoken before."""
