@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Headers(NamedTuple):
 
     owner: Indexes
     sender: Indexes
-    flags: Indexes
+    flags: NDArray[np.integer[Any]]
     time: Indexes
     sequence: Indexes
     acknowledgement: Indexes
