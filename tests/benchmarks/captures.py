@@ -35,6 +35,7 @@ SEGMENT = 1448  # what 1,500 bytes hold after IPv4 and TCP with a timestamp
 RECORD = 2**14
 SESSION_ID = slice(44, 76)  # of a stream that begins with a hello and has one
 FIRST_SECOND = 1_750_000_000
+TOGETHER = 200  # short connections that are open at a time
 ROUND = 10_000  # microseconds between a conversation's packets
 SYN, ACK, PSH, FIN = 0x02, 0x10, 0x08, 0x01
 SYN_OPTIONS = bytes.fromhex("020405b40402080a000000010000000001030307")
@@ -286,18 +287,24 @@ def start_pcap(file: BinaryIO) -> None:
     file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
 
 
-def write_handshakes(path: Path, handshakes: int, hosts: int = HOSTS) -> None:
-    """Write short connections with so many hosts, a few hundred open at a time."""
+def short(handshakes: int, hosts: int = HOSTS) -> Iterator[list[tuple[Template, Block]]]:
+    """Make short connections with so many hosts, in groups of those that are open at a time."""
     rng = np.random.default_rng(2)
     mix = [(template(recorded(sample, stream)), share) for sample, stream, share in MIX]
+    for first in range(0, handshakes, TOGETHER):
+        count, group, taken = min(TOGETHER, handshakes - first), [], 0
+        for made, share in mix:
+            rows = -(-count * share // 100) if made is not mix[-1][0] else count - taken
+            group.append((made, copies(made, first + taken, min(rows, count - taken), rng, hosts)))
+            taken += len(group[-1][1])
+        yield group
+
+
+def write_handshakes(path: Path, handshakes: int, hosts: int = HOSTS) -> None:
+    """Write short connections with so many hosts."""
     with path.open("wb", 1 << 20) as file:
         start_pcap(file)
-        for second, first in enumerate(range(0, handshakes, 200)):
-            count, group, taken = min(200, handshakes - first), [], 0
-            for made, share in mix:
-                rows = -(-count * share // 100) if made is not mix[-1][0] else count - taken
-                group.append((made, copies(made, first + taken, min(rows, count - taken), rng, hosts)))
-                taken += len(group[-1][1])
+        for second, group in enumerate(short(handshakes, hosts)):
             write_group(file, group, second)
 
 

@@ -7,10 +7,12 @@ import gzip
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -357,3 +359,15 @@ def same(name: str, one: Any, other: Any) -> bool:
     if name == "start":
         return abs(datetime.fromisoformat(one[:26]) - datetime.fromisoformat(other[:26])) < timedelta(milliseconds=1)
     return abs(one - other) < 1 if name.endswith("_ms") else bool(one == other)
+
+
+@rooted
+def test_a_flood_is_forgotten_and_nothing_else() -> None:
+    """The soak of the benchmarks, fifty times smaller, with tables that are soon full."""
+    soak = [sys.executable, str(ROOT / "tests" / "benchmarks" / "soak"), "--connections", "4000", "--syns", "40000"]
+    limits = ["--known", "10000", "--max-sessions", "1000"]
+    done = subprocess.run(
+        [*soak, "--first", "12000", "--growth", "1.4", "--", *limits], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search("2,400 TLS 1.2, 1,600 TLS 1.3; 3[0-9],[0-9]{3} conversations forgotten before", done.stdout)

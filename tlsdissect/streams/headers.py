@@ -32,7 +32,7 @@ class Headers(NamedTuple):
 
     def take(self, at: NDArray[np.int64] | NDArray[np.bool_]) -> Headers:
         """Some of the rows."""
-        return Headers(*(column[at] for column in self))
+        return Headers(*(column[at] for column in self))  # type: ignore[arg-type]
 
 
 def look(way: NDArray[np.int64], rows: Headers) -> Indexes:
