@@ -90,6 +90,10 @@ STORIES: dict[str, list[dict[str, object]]] = {
     "tls13-no-common-version": [UNANSWERED | {"alerts": ALERT("server", "protocol_version")}],
     "smtp-starttls": [FULL12 | {"upgrade": "smtp"}],
     "tomcat-tls12": [FULL12],
+    "tomcat-tls13": [FULL13 | {"cipher_suite": "TLS_AES_256_GCM_SHA384"}],
+    "tomcat-firefox-tls12": [
+        FULL12 | {"cipher_suite": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "alerts": "client, server"}
+    ],
     "tomcat-firefox-resumed": [FULL13, RESUMED13],
 }
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tlsdissect.streams.columns import CLOSED
 from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.facts import with_totals
+from tlsdissect.transcript.shapes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,11 @@ _REPLY_NS = 250_000_000
 
 
 class DecidingConversations(Conversations):
-    """Tells a handshake that succeeded, that failed, or that has been silent for a while."""
+    """Tells a handshake that succeeded, that failed, or that has been silent for a while.
+
+    In TLS 1.3 what follows the client's flight decides; a record of an alert's length does together with what comes
+    after it, for only then is it known whether the client was refused.
+    """
 
     def __init__(self, *given: Any, idle_ns: int, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -71,8 +76,9 @@ class DecidingConversations(Conversations):
             if index in self._told:
                 self._ready.append((index, False))
         elif tracker.script.client is not None:
-            (self._awaiting if _awaits_reply(tracker) else self._latest)[index] = self._flows.clock
-            if tracker.settled is not None or any(half.rst for half in tracker.halves):
+            refused = tracker.settled is not None and _may_be_refused(tracker)
+            (self._awaiting if refused or _awaits_reply(tracker) else self._latest)[index] = self._flows.clock
+            if (tracker.settled is not None and not refused) or any(half.rst for half in tracker.halves):
                 self._decide(index, damage)
 
     def _wait(self, damage: Sequence[Damage]) -> None:
@@ -102,3 +108,12 @@ def _awaits_reply(tracker: Tracker) -> bool:
     """Whether both sides have sent what TLS 1.3 encrypts, the client last."""
     script = tracker.script
     return script.tls13 and min(script.protected) > 0
+
+
+def _may_be_refused(tracker: Tracker) -> bool:
+    """Whether all that answered the client's flight of TLS 1.3 so far has an alert's length: what comes next tells."""
+    seen = shape(tracker.script)
+    if seen is None or seen.reply is None or seen.reply.size != seen.sizes.alert:
+        return False
+    server = tracker.halves[seen.reply.sender]
+    return server.fin is None and server.assembler.position == seen.reply.end
