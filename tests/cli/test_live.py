@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -120,19 +121,27 @@ def test_ends_with_so_many(server: int) -> None:
 
 
 @rooted
-def test_what_is_sent_over_lo_comes_once() -> None:
-    """What is sent over `lo` comes twice to a socket that does not leave out what goes out."""
+def test_what_is_sent_over_lo_comes_once_and_whole(tmp_path: Path) -> None:
+    """What is sent over `lo`, in segments of 64 KiB, comes twice to a socket that does not leave out what goes out."""
+    saved = tmp_path / "seen.pcapng"
     with socket.create_server(("127.0.0.1", 0)) as taker:
         port = taker.getsockname()[1]
-        process = listening("-p", str(port), "--duration", "3")
+        process = listening("-p", str(port), "--duration", "3", "-w", str(saved))
         with socket.create_connection(("127.0.0.1", port)) as giver:
             conn, _ = taker.accept()
-            giver.sendall(b"x" * 30_000)
-            assert conn.recv(30_000, socket.MSG_WAITALL) == b"x" * 30_000
+            sent = os.urandom(1 << 20)
+            drain = threading.Thread(target=giver.sendall, args=[sent])
+            drain.start()
+            assert conn.recv(len(sent), socket.MSG_WAITALL) == sent
+            drain.join()
             conn.close()
-        _, said = process.communicate(timeout=30)
-    (line,) = [line for line in said.decode().splitlines() if "dropped by the kernel" in line]
-    assert 6 <= int(line.split()[0]) <= 14
+        process.communicate(timeout=30)
+    fields = ["-T", "fields", "-e", "tcp.len", "-e", "tcp.seq_raw", "-e", "frame.len", "-e", "frame.cap_len"]
+    rows = [line.split("\t") for line in tshark(saved, "-Y", "tcp.len > 0", *fields)]
+    assert sum(int(length) for length, *_ in rows) == len(sent)
+    assert len({number for _, number, *_ in rows}) == len(rows)
+    assert all(size == kept for *_, size, kept in rows)
+    assert max(int(length) for length, *_ in rows) > 60_000
 
 
 @rooted
@@ -265,6 +274,20 @@ def test_an_interface_that_goes_down_and_disappears(device: str) -> None:
     _, said = process.communicate(timeout=30)
     assert b"disappeared" in said
     assert process.returncode == 0
+
+
+@rooted
+def test_vlan_tags_are_saved_though_the_kernel_takes_them_out(device: str, tmp_path: Path) -> None:
+    saved = tmp_path / "seen.pcapng"
+    process = listening("-i", device, "--filter", "udp port 9", "-w", str(saved))
+    frame = bytes.fromhex("0200000000020200000000018100a00708004500001c0000000040110000c0000201c0000202")
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sending:
+        sending.bind((f"{device}p", 0))
+        sending.send(frame + bytes.fromhex("0009000900080000"))
+        sending.send(frame[:12] + frame[16:] + bytes.fromhex("0009000900080000"))
+    ended(process)
+    fields = ["-T", "fields", "-e", "eth.src", "-e", "vlan.id", "-e", "vlan.priority", "-e", "udp.port"]
+    assert tshark(saved, *fields) == ["02:00:00:00:00:01\t7\t5\t9,9", "02:00:00:00:00:01\t\t\t9,9"]
 
 
 @rooted

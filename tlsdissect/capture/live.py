@@ -14,7 +14,7 @@ from tlsdissect.capture import device
 from tlsdissect.capture.batches import Batches
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.records import Records
-from tlsdissect.capture.ring import Drops, Ring, cooked
+from tlsdissect.capture.ring import Drops, Ring, cooked, tagged
 from tlsdissect.capture.saving import Rotation, Saved, Saver
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ _ETHERNET, _COOKED = 1, 276
 """Link types of what is told: LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL2."""
 _DLT_EN10MB, _DLT_RAW = 1, 12
 """Link types for filters: the kernel runs them before it is told what came from where."""
+_RETURN, _WHOLE = 0x06, 0xFFFFFFFF
+"""A filter's instruction to take a packet (BPF_RET | BPF_K of bpf_common.h), and to take all of it."""
 EVERY = "any"
 
 
@@ -179,8 +181,7 @@ class LiveCapture:
 
     def _take(self) -> Packets | None:
         frames = self._ring.take()
-        if self._cooked:
-            frames = cooked(frames)
+        frames = cooked(frames) if self._cooked else tagged(frames)
         many = len(frames.head)
         if not many:
             return None
@@ -239,4 +240,8 @@ def _compiled(expression: str, link: int) -> bytes:
         program = compile_filter(expression, linktype=link)
     except (Scapy_Exception, ImportError) as error:
         raise CaptureError(f"{error} (the filter is compiled by libpcap: Debian's libpcap0.8)") from None
+    for instruction in program.bf_insns[: program.bf_len]:
+        # libpcap writes how many bytes of a packet to take, of which scapy asks for too few for segments of `lo`.
+        if instruction.code == _RETURN and instruction.k:
+            instruction.k = _WHOLE
     return ctypes.string_at(ctypes.addressof(program), ctypes.sizeof(program))

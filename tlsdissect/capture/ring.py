@@ -46,6 +46,11 @@ _PACKET = 48
 """Bytes of a packet's header; its sockaddr_ll stands behind."""
 _SLL2 = 20
 """Bytes of a sockaddr_ll, and of the header that is made of it."""
+_STATUS_AT, _TCI_AT, _TPID_AT = 20, 32, 36
+"""Where in a packet's header its status and the VLAN tag stand that was taken out."""
+_VLAN_VALID, _VLAN_TPID_VALID = 1 << 4, 1 << 6
+_ADDRESSES, _TAG, _8021Q = 12, 4, 0x8100
+"""Bytes of Ethernet's addresses, behind which a tag stands, and of the tag; the usual kind."""
 _OUTGOING = 4
 """PACKET_OUTGOING of if_packet.h."""
 
@@ -179,6 +184,27 @@ def _frames(data: bytearray, head: NDArray[np.int64]) -> Frames:
         carried=u32[head + 16].astype(np.int64),
         time=u32[head + 4].astype(np.int64) * 1_000_000_000 + u32[head + 8],
     )
+
+
+def tagged(frames: Frames) -> Frames:
+    """Put VLAN tags back that the kernel took out of Ethernet frames, in the room that it leaves before them.
+
+    It tells a tag beside the frame (TP_STATUS_VLAN_VALID), and its kind (TP_STATUS_VLAN_TPID_VALID) or means 802.1Q.
+    """
+    u16, u32 = numbers(frames.data, "=u2"), numbers(frames.data, "=u4")
+    status = u32[frames.head + _STATUS_AT]
+    taken = np.flatnonzero(status & _VLAN_VALID)
+    if not len(taken):
+        return frames
+    head, start = frames.head[taken, None], frames.start[taken, None]
+    data = np.frombuffer(frames.data, np.uint8)
+    addresses = data[start + np.arange(_ADDRESSES)]
+    kind = np.where(status[taken, None] & _VLAN_TPID_VALID, u16[head + _TPID_AT], _8021Q)
+    tag = np.concatenate((kind, u32[head + _TCI_AT]), axis=1).astype(">u2").view(np.uint8)
+    data[start - _TAG + np.arange(_ADDRESSES + _TAG)] = np.concatenate((addresses, tag), axis=1)
+    more = np.zeros_like(frames.start)
+    more[taken] = _TAG
+    return frames._replace(start=frames.start - more, captured=frames.captured + more, carried=frames.carried + more)
 
 
 def cooked(frames: Frames) -> Frames:
