@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from tlsdissect.capture.live import LiveCapture
 from tlsdissect.pipeline import Place, Reading
 from tlsdissect.streams.limits import Limits
+from tlsdissect.views.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -74,6 +75,29 @@ class Listening(Reading):
         finally:
             self.stop()
 
+    def watch(self) -> list[Connection]:
+        """Show the connections in a notebook, the latest ones in a table that is updated in place; return them all.
+
+        It ends as iteration does; to interrupt the kernel ends it too. Needs IPython.
+        """
+        with Watch(self._figures) as watch:
+            try:
+                for told in self:
+                    watch.told.append(told)
+            except KeyboardInterrupt:
+                self.stop()
+        return watch.told
+
+    def _figures(self) -> str:
+        """Sum up what was seen so far."""
+        counts = (
+            f"{self.summary.connections:,} connections",
+            f"{self.summary.undecided:,} handshakes open",
+            f"{self._capture_live.frames:,} packets",
+            f"{self.dropped:,} dropped by the kernel",
+        )
+        return ", ".join(counts)
+
     @property
     def dropped(self) -> int:
         """Packets for which the kernel had no room, so far."""
@@ -113,7 +137,7 @@ def live(
     is as of then, and `open` says whether it goes on. `port` and `filter` (pcap-filter(7)) say which packets; TCP port
     8443 without them. It ends after `duration` seconds, with `count` connections, or by `stop()`; "any" is every
     interface. `save` is the path of a pcapng for all packets. What becomes of the interface comes as a RuntimeWarning.
-    `limits` and `keep` are as for `read`.
+    `limits` and `keep` are as for `read`. In a notebook `watch()` shows them as they come.
 
         with tlsdissect.live("lo", port=8443) as listening:
             for connection in listening:        # or: async for

@@ -20,8 +20,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 from commands import PROGRAM, run
+from nbclient import NotebookClient
 from recorded import ROOT
 
 import tlsdissect
@@ -336,6 +338,24 @@ def test_in_python(server: int, tmp_path: Path) -> None:
         assert listening_to.dropped == 0
     assert [(one.outcome, one.source) for one in told] == [("established", "lo")] * 2
     assert [one.stream for one in tlsdissect.read(saved)] == [0, 1]
+
+
+@rooted
+def test_in_a_notebook(server: int) -> None:
+    """A table that is updated in place: the only output has all connections in the end."""
+    cells = [
+        f"import tlsdissect, subprocess\nlistening = tlsdissect.live('lo', port={server}, count=3)",
+        f"ask = ['curl', '-sk', '-o', '/dev/null', 'https://127.0.0.1:{server}/']",
+        "asking = subprocess.Popen('; '.join([' '.join(ask)] * 3), shell=True)\ntold = listening.watch()",
+        "print(len(told), asking.wait())",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    (shown,), (printed,) = notebook.cells[2].outputs, notebook.cells[3].outputs
+    page = "".join(shown["data"]["text/html"])
+    assert page.count("<tr><td>") == 3
+    assert "3 connections, 0 handshakes open" in page
+    assert printed["text"] == "3 0\n"
 
 
 @rooted
