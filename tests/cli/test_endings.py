@@ -29,6 +29,29 @@ pipeline.Reading._read = fail
 sys.exit(main())
 """
 
+INTERRUPTED_IMPORTS = """
+import os, signal, sys
+from tlsdissect.cli import main
+
+left = int(sys.argv[1])
+
+def interrupt(frame, event, _):
+    global left
+    left -= event == "call" and frame.f_code.co_name == "cb" and "importlib" in frame.f_code.co_filename
+    if not left:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.setprofile(interrupt)
+sys.exit(main(["read", "samples/tls12-full.pcap", "-"]))
+"""
+BEGUN = """
+import sys
+print("begun", file=sys.stderr, flush=True)
+from tlsdissect.cli import main
+sys.exit(main())
+"""
+
 
 def waiting(*arguments: str | Path) -> subprocess.Popen[bytes]:
     """Start a run that waits for standard input after it has read what else is named."""
@@ -41,12 +64,28 @@ def stop(process: subprocess.Popen[bytes], number: int) -> tuple[bytes, bytes]:
     """Send a signal to a process that has taken the header of a capture from its standard input, and waits for more."""
     assert process.stdin is not None
     process.stdin.write((ROOT / TLS12).read_bytes()[:24])
+    taken(process)
+    process.send_signal(number)
+    return process.communicate(timeout=30)
+
+
+def taken(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has taken all of its standard input and waits for more."""
+    assert process.stdin is not None
     deadline = time.monotonic() + 30
     while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.3)
-    process.send_signal(number)
-    return process.communicate(timeout=30)
+
+
+def running(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process catches what would end it: its run has begun."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        if int(status.split("SigCgt:")[1].split()[0], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
 
 
 def test_interrupted_after_what_was_read() -> None:
@@ -61,7 +100,7 @@ def test_interrupted_with_several_processes(tmp_path: Path) -> None:
     many = begun(tmp_path / "many.pcap", 20_000)
     command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", str(many)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1)
+    running(process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert all(json.loads(line)["source"] == str(many) for line in out.splitlines())
@@ -98,22 +137,35 @@ def test_interrupted_while_a_pipe_brings_more_tells_what_is_open() -> None:
     assert process.stdin is not None
     process.stdin.write((ROOT / TLS12).read_bytes()[:-60])
     process.stdin.flush()
-    time.sleep(2)
+    taken(process)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert json.loads(out)["version"] == "TLS 1.2"
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize("which", [1, 20, 60])
+def test_interrupted_while_modules_are_loaded(which: int) -> None:
+    """Within a weakref's callback, of which imports call many, Python would lose a KeyboardInterrupt."""
+    command = [sys.executable, "-c", INTERRUPTED_IMPORTS, str(which)]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 def test_interrupted_at_any_moment_shows_no_traceback() -> None:
-    for delay in (0.08, 0.12, 0.2, 0.3, 0.5):
-        process = waiting()
+    command = [sys.executable, "-c", BEGUN, "read", TLS12, "-"]
+    for delay in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5):
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"begun\n"
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         # Until it has found the command, Python itself answers.
         assert b"/cli/" not in err, (delay, err)
-        assert process.returncode in (130, -signal.SIGINT)
+        assert process.returncode in (130, -signal.SIGINT), (delay, err)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,12 @@ def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Facts hold no cycles; looking for some among those of many connections takes a quarter of the time.
     gc.set_threshold(GARBAGE)
-    # All else is imported within: Ctrl-C while Python still loads modules has to end as quietly as later.
-    try:
-        from tlsdissect.cli.commands import invoke  # noqa: PLC0415
-        from tlsdissect.cli.endings import status  # noqa: PLC0415
-    except KeyboardInterrupt:
-        return 130
+    # Until a run begins, Ctrl-C ends the process: as an exception it is lost within the callbacks of Python's imports.
+    if standalone_mode and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from tlsdissect.cli.commands import invoke  # noqa: PLC0415
+    from tlsdissect.cli.endings import status  # noqa: PLC0415
+
     given = sys.argv[1:] if args is None else list(args)
     if not standalone_mode:
         return invoke(given)

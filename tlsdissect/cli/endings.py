@@ -22,8 +22,6 @@ BUG = 70
 """EX_SOFTWARE of sysexits.h: an error that is ours."""
 NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: the result could not be written."""
-STOPPED = 130
-"""Ctrl-C, as shells have it."""
 
 
 class NotWrittenError(Exception):
@@ -70,8 +68,6 @@ def status(run: Callable[[], int], *, debug: bool) -> int:
     except click.ClickException as error:
         warn(_complaint(error))
         return REFUSED
-    except KeyboardInterrupt:
-        return STOPPED
     except BrokenPipeError:
         abandon_standard_output()
         return 0
