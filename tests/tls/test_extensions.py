@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import csv
+import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +14,11 @@ from tls_vectors import named
 from tlsdissect.tls import extension_ech as ech
 from tlsdissect.tls import extension_keys as keys
 from tlsdissect.tls import extension_names as names
+from tlsdissect.tls import extension_proofs as proofs
 from tlsdissect.tls import extensions
 from tlsdissect.tls.certificate import CertificateStatus
 from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.codepoints import GREASE, Registry
 from tlsdissect.tls.extensions import (
     FROM_CERTIFICATE_ENTRY,
     FROM_CERTIFICATE_REQUEST,
@@ -25,6 +30,7 @@ from tlsdissect.tls.extensions import (
     decode,
     offsets,
 )
+from tlsdissect.tls.remarks import remark
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
 TABLES = (FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY, FROM_TICKET)
 FLAG = keys.Flag()
 SHA1 = "ab" * 20
+TOKEN = "07" * 16
 
 BODIES: list[tuple[Table, int, str, Struct]] = [
     (FROM_CLIENT, 0, "0006 00 0003 612e62", names.ServerNameList((names.ServerName(0, b"a.b"),))),
@@ -85,7 +92,7 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
         ),
     ),
     (FROM_CLIENT, 18, "", FLAG),
-    (FROM_SERVER, 18, "0003 0001 61", names.SignedCertificateTimestampList((b"a",))),
+    (FROM_SERVER, 18, "0003 0001 61", proofs.SignedCertificateTimestampList((b"a",))),
     (FROM_CLIENT, 20, "01 02", names.CertificateTypes((2,))),
     (FROM_SERVER, 20, "02", names.SelectedCertificateType(2)),
     (FROM_CLIENT, 21, "0000", keys.Opaque(b"\0\0")),
@@ -94,6 +101,15 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
     (FROM_CLIENT, 24, "01 00 01 02", keys.TokenBindingParameters(1, 0, (2,))),
     (FROM_CLIENT, 25, "0003 01 01 61", names.CachedInformation((names.CachedObject(1, b"a"),))),
     (FROM_SERVER, 25, "0001 02", names.CachedInformationTypes((2,))),
+    (FROM_CLIENT, 26, "", FLAG),
+    (FROM_CLIENT, 29, "02 6162", keys.PwdName(b"ab")),
+    (FROM_CLIENT, 30, "03 626f62", keys.PwdName(b"bob")),
+    (FROM_RETRY, 31, "0001 61", keys.PasswordSalt(b"a")),
+    (FROM_CLIENT, 32, "0003 0001 61", proofs.PinningTicket((b"a",))),
+    (FROM_CLIENT, 32, "0000", proofs.PinningTicket(())),
+    (FROM_SERVER, 32, "02 01 62 0003 0001 61 00015180", proofs.PinningProof((b"b",), (b"a",), 86_400)),
+    (FROM_CLIENT, 39, "02 0102", keys.EktCiphers((1, 2))),
+    (FROM_SERVER, 39, "02", keys.SelectedEktCipher(2)),
     (FROM_CLIENT, 27, "02 0002", names.CertificateCompressionAlgorithms((2,))),
     (FROM_CLIENT, 28, "4001", keys.RecordSizeLimit(0x4001)),
     (FROM_CLIENT, 34, "0002 0403", keys.SignatureSchemeList((0x0403,))),
@@ -127,7 +143,7 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
     (FROM_CLIENT, 51, "0000", keys.KeyShares(())),
     (FROM_SERVER, 51, "001d 0001 04", keys.KeyShareEntry(29, b"\x04")),
     (FROM_RETRY, 51, "0018", keys.SelectedGroup(24)),
-    (FROM_SERVER, 52, "0003 0001 61", names.TransItemList((b"a",))),
+    (FROM_SERVER, 52, "0003 0001 61", proofs.TransItemList((b"a",))),
     (FROM_CLIENT, 53, "00", keys.ConnectionId(b"")),
     (FROM_CLIENT, 54, "01 61", keys.ConnectionId(b"a")),
     (FROM_CLIENT, 55, "01 61", keys.ExternalIdHash(b"a")),
@@ -137,14 +153,50 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
         57,
         "01 02 6710 7127 01 00",
         ech.TransportParameters(
-            (ech.TransportParameter(1, 2, b"\x67\x10"), ech.TransportParameter(0x3127, 1, b"\0")),
+            (ech.TransportParameter(1, 2, 10_000), ech.TransportParameter(0x3127, 1, 0)),
         ),
     ),
     (FROM_CLIENT, 0xFFA5, "0006 0001 0002 6710", ech.TransportParameters((ech.TransportParameter(1, 2, b"\x67\x10"),))),
+    (
+        FROM_SERVER,
+        57,
+        "0d 29 c0000201 01bb 20010db8000000000000000000000001 01bc 00" + TOKEN + "11 08 00000001 6b3343cf 0f 01 ff",
+        ech.TransportParameters(
+            (
+                ech.TransportParameter(
+                    13,
+                    41,
+                    ech.PreferredAddress(
+                        b"\xc0\0\2\1",
+                        443,
+                        bytes.fromhex("20010db8000000000000000000000001"),
+                        444,
+                        b"",
+                        bytes.fromhex(TOKEN),
+                    ),
+                ),
+                ech.TransportParameter(17, 8, ech.VersionInformation(1, (0x6B3343CF,))),
+                ech.TransportParameter(15, 1, b"\xff"),
+            )
+        ),
+    ),
+    (FROM_CLIENT, 61, "", FLAG),
+    (FROM_CERTIFICATE_ENTRY, 62, "02 0180", keys.FlagExtensions(b"\x01\x80")),
     (FROM_CLIENT, 58, "02 01", keys.TicketRequest(2, 1)),
     (FROM_SERVER, 58, "02", keys.TicketRequestHint(2)),
-    (FROM_CLIENT, 59, "01bb", names.DnssecPort(443)),
-    (FROM_SERVER, 59, "0001 6162", names.DnssecChain(1, b"ab")),
+    (FROM_CLIENT, 59, "01bb", proofs.DnssecPort(443)),
+    (
+        FROM_SERVER,
+        59,
+        "0001 001c 01 61 00 0034 0001 00000e10 0004 03 01 01 aa 00 0010 0001 00000000 0000",
+        proofs.DnssecChain(
+            1,
+            (
+                proofs.DnsRecord(b"\1a\0", 52, 1, 3600, proofs.Tlsa(3, 1, 1, b"\xaa")),
+                proofs.DnsRecord(b"\0", 16, 1, 0, b""),
+            ),
+        ),
+    ),
     (FROM_CLIENT, 13172, "", FLAG),
     (FROM_SERVER, 13172, "02 6832 01 78", names.NextProtocols((b"h2", b"x"))),
     (FROM_CLIENT, 17613, "0003 02 6832", names.ProtocolNameList((b"h2",))),
@@ -187,7 +239,7 @@ EVERY = pytest.mark.parametrize(
     ids=[f"{number}-{type(body).__name__}" for _, number, _, body in BODIES],
 )
 # Bodies that are all opaque, or end in it or in items without a count, go on as far as there are bytes.
-OPEN_ENDED = (keys.Opaque, names.DnssecChain, names.NextProtocols, ech.TransportParameters)
+OPEN_ENDED = (keys.Opaque, names.NextProtocols, ech.TransportParameters)
 
 
 def open_ended(body: Struct) -> bool:
@@ -212,6 +264,71 @@ def test_cut_short_and_with_bytes_after_it(table: Table, number: int, data: str,
             continue
         with pytest.raises(WireError):
             decode(table, number, wrong)
+
+
+FORMATS_OF_NO_RFC = {"TLMSP", "TLMSP_proxying", "TLMSP_delegate", "sequence_number_encryption_algorithms"}
+
+
+def test_every_registered_extension_is_decoded() -> None:
+    """In some message at least; what is not has a format that stands in no RFC, and says so."""
+    numbers = {number for table in TABLES for number in table}
+    registered = {number: name for number, name in registry("extensions").items() if number not in GREASE}
+    assert len(registered) > 60
+    assert {name for number, name in registered.items() if number not in numbers} == FORMATS_OF_NO_RFC
+    for number, name in registered.items():
+        assert name not in FORMATS_OF_NO_RFC or "in no RFC" in (remark(Registry.EXTENSIONS, number) or "")
+
+
+RRSIG = "0030 08 00 0002a300 6a000000 69000000 4f66 00 aabb"
+RECORDS = [
+    (43, "4f66 08 02 aa", proofs.Ds(0x4F66, 8, 2, b"\xaa")),
+    (48, "0101 03 0d aa", proofs.Dnskey(257, 3, 13, b"\xaa")),
+    (46, RRSIG, proofs.Rrsig(48, 8, 0, 172_800, 0x6A000000, 0x69000000, 0x4F66, b"\0", b"\xaa\xbb")),
+    (5, "01 62 00", proofs.DnsAlias(b"\1b\0")),
+    (47, "aabb", b"\xaa\xbb"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "told"), RECORDS, ids=[str(kind) for kind, _, _ in RECORDS])
+def test_records_of_a_dnssec_chain(kind: int, data: str, told: Struct | bytes) -> None:
+    rdata = bytes.fromhex(data)
+    record = b"\x01a\0" + struct.pack(">HHIH", kind, 1, 300, len(rdata)) + rdata
+    chain = decode(FROM_SERVER, 59, struct.pack(">HH", 1, len(record)) + record)
+    assert chain == proofs.DnssecChain(1, (proofs.DnsRecord(b"\1a\0", kind, 1, 300, told),))
+
+
+ITEMS = [
+    ("0102 02 2a03 0000018bcfe56800 0000 0001 aa", proofs.TimestampedEntryV2(b"*\3", 1_700_000_000_000, b"", b"\xaa")),
+    (
+        "0104 02 2a03 0000018bcfe56800 0000000000000009 01 bb 0000 0001 aa",
+        proofs.SignedTreeHeadV2(b"*\3", 1_700_000_000_000, 9, b"\xbb", b"", b"\xaa"),
+    ),
+    (
+        "0105 02 2a03 0000000000000001 0000000000000009 0002 01 cc",
+        proofs.ConsistencyProofV2(b"*\3", 1, 9, (b"\xcc",)),
+    ),
+    (
+        "0106 02 2a03 0000000000000009 0000000000000001 0002 01 cc",
+        proofs.InclusionProofV2(b"*\3", 9, 1, (b"\xcc",)),
+    ),
+    ("e001 aa", b"\xaa"),
+]
+
+
+@pytest.mark.parametrize(("data", "told"), ITEMS, ids=[data[:4] for data, _ in ITEMS])
+def test_items_of_transparency(data: str, told: Struct | bytes) -> None:
+    whole = bytes.fromhex(data)
+    assert Reader(whole).whole(proofs.TransItem.read) == proofs.TransItem(int(data[:4], 16), told)
+    if told != b"\xaa":
+        for wrong in (*(whole[:n] for n in range(len(whole))), whole + b"\0"):
+            with pytest.raises(WireError):
+                Reader(wrong).whole(proofs.TransItem.read)
+
+
+def registry(file: str) -> dict[int, str]:
+    path = Path(extensions.__file__).parent / "iana" / f"{file}.csv"
+    with path.open(encoding="ascii", newline="") as lines:
+        return {int(row["value"], 16): row["name"] for row in csv.DictReader(lines)}
 
 
 def test_what_nothing_is_known_of() -> None:

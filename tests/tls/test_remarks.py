@@ -12,6 +12,7 @@ from tlsdissect.tls import (
     extension_ech,
     extension_keys,
     extension_names,
+    extension_proofs,
     headers,
     key_exchange,
     messages,
@@ -21,8 +22,8 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.remarks import extension_reference, reference, remark
 
 MODULES = (
-    alert, certificate, client_hello, extension_ech, extension_keys, extension_names, headers, key_exchange, messages,
-    server_hello,
+    alert, certificate, client_hello, extension_ech, extension_keys, extension_names, extension_proofs, headers,
+    key_exchange, messages, server_hello,
 )  # fmt: skip
 STRUCTS = [
     kind

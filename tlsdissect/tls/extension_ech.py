@@ -1,7 +1,8 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
 """Bodies of the extensions of Encrypted Client Hello and of QUIC."""
 
-from typing import Self
+from collections.abc import Callable
+from typing import Final, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -139,16 +140,63 @@ class EchOuterExtensions(Struct, frozen=True):
         return cls(outer_extensions=r.u16s(1))
 
 
-class TransportParameter(Struct, frozen=True, gc=False):
-    """RFC 9000 section 18."""
+class PreferredAddress(Struct, frozen=True, gc=False):
+    """Where a server would rather be spoken to (RFC 9000 section 18.2)."""
 
-    id: QuicTransportParameterId
-    length: int
-    value: bytes
+    ipv4_address: bytes
+    ipv4_port: int
+    ipv6_address: bytes
+    ipv6_port: int
+    connection_id: bytes
+    stateless_reset_token: bytes
 
     @classmethod
     def read(cls, r: Reader) -> Self:
-        return cls(id=r.varint(), length=(length := r.varint()), value=r.opaque(length))
+        return cls(
+            ipv4_address=r.opaque(4),
+            ipv4_port=r.u16(),
+            ipv6_address=r.opaque(16),
+            ipv6_port=r.u16(),
+            connection_id=r.sized(1),
+            stateless_reset_token=r.opaque(16),
+        )
+
+
+class VersionInformation(Struct, frozen=True):
+    """RFC 9368 section 3."""
+
+    chosen_version: int
+    available_versions: tuple[int, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(chosen_version=r.u32(), available_versions=r.items(lambda one: one.u32()))
+
+
+Parameter: TypeAlias = int | bytes | PreferredAddress | VersionInformation
+_NUMBERS: Final = (0x01, *range(0x03, 0x0C), 0x0E, 0x20, 0x3127)
+"""RFC 9000 section 18.2, RFC 9221 section 3; initial_rtt is Google's."""
+_VALUES: Final[dict[int, Callable[[Reader], Parameter]]] = {
+    **dict.fromkeys(_NUMBERS, lambda r: r.varint()),
+    0x0D: PreferredAddress.read,
+    0x11: VersionInformation.read,
+}
+
+
+class TransportParameter(Struct, frozen=True, gc=False):
+    """RFC 9000 section 18; what is neither a number nor a struct is bytes."""
+
+    id: QuicTransportParameterId
+    length: int
+    value: Parameter
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(
+            id=(number := r.varint()),
+            length=(length := r.varint()),
+            value=r.part(length).whole(_VALUES.get(number, Reader.rest)),
+        )
 
     @classmethod
     def read_old(cls, r: Reader) -> Self:

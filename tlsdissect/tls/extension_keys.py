@@ -6,6 +6,7 @@ from typing import Self
 from msgspec import Struct
 
 from tlsdissect.tls.codepoints import (
+    EktCipher,
     Group,
     HeartbeatMode,
     MaxFragmentLengthCode,
@@ -78,6 +79,26 @@ class Srp(Struct, frozen=True, gc=False):
         return cls(srp_i=r.sized(1))
 
 
+class PwdName(Struct, frozen=True, gc=False):
+    """The user's name, encrypted in pwd_protect (RFC 8492 section 4.4)."""
+
+    pwd_name: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(pwd_name=r.sized(1))
+
+
+class PasswordSalt(Struct, frozen=True, gc=False):
+    """What the server mixes into the password (RFC 8492 section 4.4)."""
+
+    salt: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(salt=r.sized(2))
+
+
 class SignatureSchemeList(Struct, frozen=True):
     """RFC 8446 section 4.2.3; RFC 9345 section 4.1.1 for delegated credentials."""
 
@@ -97,6 +118,36 @@ class UseSrtp(Struct, frozen=True):
     @classmethod
     def read(cls, r: Reader) -> Self:
         return cls(srtp_protection_profiles=r.u16s(2), srtp_mki=r.sized(1))
+
+
+class EktCiphers(Struct, frozen=True):
+    """The client's ciphers for keys of SRTP (RFC 8870 section 5.2.2)."""
+
+    supported_ciphers: tuple[EktCipher, ...]
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(supported_ciphers=r.u8s(1))
+
+
+class SelectedEktCipher(Struct, frozen=True, gc=False):
+    """RFC 8870 section 5.2.2."""
+
+    selected_cipher: EktCipher
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(selected_cipher=r.u8())
+
+
+class FlagExtensions(Struct, frozen=True, gc=False):
+    """Flags by their bits, the lowest of the first byte first (draft-ietf-tls-tlsflags section 2)."""
+
+    flags: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(flags=r.sized(1))
 
 
 class Heartbeat(Struct, frozen=True, gc=False):

@@ -148,49 +148,6 @@ class CertificateStatusRequestListV2(Struct, frozen=True):
         return cls(certificate_status_req_list=r.vector(2, CertificateStatusRequestItemV2.read))
 
 
-class SignedCertificateTimestamp(Struct, frozen=True, gc=False):
-    """One of the list, whose items have a length of their own (RFC 6962 section 3.2)."""
-
-    sct_version: int
-    log_id: bytes
-    timestamp: int
-    """Milliseconds since 1970-01-01T00:00:00Z."""
-    extensions: bytes
-    signature_algorithm: SignatureScheme
-    signature: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(
-            sct_version=r.u8(),
-            log_id=r.opaque(32),
-            timestamp=r.uint(8),
-            extensions=r.sized(2),
-            signature_algorithm=r.u16(),
-            signature=r.sized(2),
-        )
-
-
-class SignedCertificateTimestampList(Struct, frozen=True):
-    """RFC 6962 section 3.3."""
-
-    sct_list: tuple[bytes, ...]
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(sct_list=r.vector(2, opaque16))
-
-
-class TransItemList(Struct, frozen=True):
-    """RFC 9162 section 6.5."""
-
-    trans_item_list: tuple[bytes, ...]
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(trans_item_list=r.vector(2, opaque16))
-
-
 class CertificateTypes(Struct, frozen=True):
     """The client's certificate types (RFC 7250 section 3, RFC 6091 section 3.1)."""
 
@@ -321,24 +278,3 @@ class OidFilters(Struct, frozen=True):
     @classmethod
     def read(cls, r: Reader) -> Self:
         return cls(filters=r.vector(2, OidFilter.read))
-
-
-class DnssecPort(Struct, frozen=True, gc=False):
-    """The port that the client has connected to (RFC 9102 section 2.2)."""
-
-    port_number: int
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(port_number=r.u16())
-
-
-class DnssecChain(Struct, frozen=True, gc=False):
-    """RFC 9102 section 2.3: the chain is a run of DNS resource records."""
-
-    ext_support_lifetime: int
-    authentication_chain: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(ext_support_lifetime=r.u16(), authentication_chain=r.rest())

@@ -10,6 +10,7 @@ from tlsdissect.tls import certificate
 from tlsdissect.tls import extension_ech as ech
 from tlsdissect.tls import extension_keys as keys
 from tlsdissect.tls import extension_names as names
+from tlsdissect.tls import extension_proofs as proofs
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.wire import Reader
@@ -40,12 +41,15 @@ _EITHER_SIDE: Final[Table] = {
     Type.PADDING: keys.Opaque,
     Type.ENCRYPT_THEN_MAC: keys.Flag,
     Type.EXTENDED_MASTER_SECRET: keys.Flag,
+    Type.TLS_LTS: keys.Flag,
     Type.TOKEN_BINDING: keys.TokenBindingParameters,
     Type.COMPRESS_CERTIFICATE: names.CertificateCompressionAlgorithms,
     Type.RECORD_SIZE_LIMIT: keys.RecordSizeLimit,
     Type.TLS_CERT_WITH_EXTERN_PSK: keys.Flag,
     Type.SESSION_TICKET: keys.Opaque,
     Type.EARLY_DATA: keys.Flag,
+    Type.RRC: keys.Flag,
+    Type.TLS_FLAGS: keys.FlagExtensions,
     Type.CONNECTION_ID: keys.ConnectionId,
     Type.CONNECTION_ID_OLD: keys.ConnectionId,
     Type.EXTERNAL_ID_HASH: keys.ExternalIdHash,
@@ -72,6 +76,11 @@ FROM_CLIENT: Final[Table] = {
     Type.CACHED_INFO: names.CachedInformation,
     Type.DELEGATED_CREDENTIAL: keys.SignatureSchemeList,
     Type.KEY_SHARE_OLD: keys.KeyShares,
+    Type.PWD_PROTECT: keys.PwdName,
+    Type.PWD_CLEAR: keys.PwdName,
+    Type.PASSWORD_SALT: keys.PasswordSalt,
+    Type.TICKET_PINNING: proofs.PinningTicket,
+    Type.SUPPORTED_EKT_CIPHERS: keys.EktCiphers,
     Type.PRE_SHARED_KEY: keys.OfferedPsks,
     Type.SUPPORTED_VERSIONS: keys.SupportedVersions,
     Type.COOKIE: keys.Cookie,
@@ -82,7 +91,7 @@ FROM_CLIENT: Final[Table] = {
     Type.KEY_SHARE: keys.KeyShares,
     Type.TRANSPARENCY_INFO: keys.Flag,
     Type.TICKET_REQUEST: keys.TicketRequest,
-    Type.DNSSEC_CHAIN: names.DnssecPort,
+    Type.DNSSEC_CHAIN: proofs.DnssecPort,
     Type.NEXT_PROTOCOL_NEGOTIATION: keys.Flag,
     Type.APPLICATION_SETTINGS: names.ProtocolNameList,
     Type.APPLICATION_SETTINGS_OLD: names.ProtocolNameList,
@@ -99,17 +108,19 @@ FROM_SERVER: Final[Table] = {
     Type.STATUS_REQUEST: keys.Flag,
     Type.CERT_TYPE: names.SelectedCertificateType,
     Type.STATUS_REQUEST_V2: keys.Flag,
-    Type.SIGNED_CERTIFICATE_TIMESTAMP: names.SignedCertificateTimestampList,
+    Type.SIGNED_CERTIFICATE_TIMESTAMP: proofs.SignedCertificateTimestampList,
     Type.CLIENT_CERTIFICATE_TYPE: names.SelectedCertificateType,
     Type.SERVER_CERTIFICATE_TYPE: names.SelectedCertificateType,
     Type.CACHED_INFO: names.CachedInformationTypes,
     Type.KEY_SHARE_OLD: keys.KeyShareEntry,
+    Type.TICKET_PINNING: proofs.PinningProof,
+    Type.SUPPORTED_EKT_CIPHERS: keys.SelectedEktCipher,
     Type.PRE_SHARED_KEY: keys.SelectedPsk,
     Type.SUPPORTED_VERSIONS: keys.SelectedVersion,
     Type.KEY_SHARE: keys.KeyShareEntry,
-    Type.TRANSPARENCY_INFO: names.TransItemList,
+    Type.TRANSPARENCY_INFO: proofs.TransItemList,
     Type.TICKET_REQUEST: keys.TicketRequestHint,
-    Type.DNSSEC_CHAIN: names.DnssecChain,
+    Type.DNSSEC_CHAIN: proofs.DnssecChain,
     Type.NEXT_PROTOCOL_NEGOTIATION: names.NextProtocols,
     Type.APPLICATION_SETTINGS: keys.Opaque,
     Type.APPLICATION_SETTINGS_OLD: keys.Opaque,
@@ -120,9 +131,11 @@ FROM_SERVER: Final[Table] = {
 FROM_RETRY: Final[Table] = {
     Type.SUPPORTED_VERSIONS: keys.SelectedVersion,
     Type.COOKIE: keys.Cookie,
+    Type.PASSWORD_SALT: keys.PasswordSalt,
     Type.KEY_SHARE: keys.SelectedGroup,
     Type.KEY_SHARE_OLD: keys.SelectedGroup,
     Type.ENCRYPTED_CLIENT_HELLO: ech.EchConfirmation,
+    Type.TLS_FLAGS: keys.FlagExtensions,
 }
 """HelloRetryRequest (RFC 8446 section 4.1.4)."""
 
@@ -136,22 +149,30 @@ FROM_CERTIFICATE_REQUEST: Final[Table] = {
     Type.OID_FILTERS: names.OidFilters,
     Type.SIGNATURE_ALGORITHMS_CERT: keys.SignatureSchemeList,
     Type.TRANSPARENCY_INFO: keys.Flag,
+    Type.TLS_FLAGS: keys.FlagExtensions,
 }
 """CertificateRequest of TLS 1.3 (RFC 8446 section 4.3.2)."""
 
 FROM_CERTIFICATE_ENTRY: Final[Table] = {
     Type.STATUS_REQUEST: certificate.CertificateStatus,
-    Type.SIGNED_CERTIFICATE_TIMESTAMP: names.SignedCertificateTimestampList,
+    Type.SIGNED_CERTIFICATE_TIMESTAMP: proofs.SignedCertificateTimestampList,
     Type.DELEGATED_CREDENTIAL: names.DelegatedCredential,
-    Type.TRANSPARENCY_INFO: names.TransItemList,
+    Type.TRANSPARENCY_INFO: proofs.TransItemList,
+    Type.TLS_FLAGS: keys.FlagExtensions,
 }
 """CertificateEntry of TLS 1.3 (RFC 8446 section 4.4.2)."""
 
 FROM_TICKET: Final[Table] = {
     Type.EARLY_DATA: keys.MaxEarlyDataSize,
     Type.TICKET_EARLY_DATA_INFO: keys.MaxEarlyDataSize,
+    Type.TLS_FLAGS: keys.FlagExtensions,
 }
 """NewSessionTicket of TLS 1.3 (RFC 8446 section 4.6.1)."""
+
+DECODED: Final = frozenset().union(
+    FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY, FROM_TICKET
+)
+"""Extensions that are decoded where they belong."""
 
 # A cache of the largest bodies stays below 4 MB; what is longer or new in each connection isn't kept.
 CACHED_BODIES: Final = 4096

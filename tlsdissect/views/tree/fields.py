@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.tls import certificate, client_hello, extension_names, extensions, messages, server_hello
+from tlsdissect.tls import (
+    certificate,
+    client_hello,
+    extension_names,
+    extension_proofs,
+    extensions,
+    messages,
+    server_hello,
+)
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.headers import RecordHeader
 from tlsdissect.tls.remarks import extension_reference, reference, remark
@@ -36,6 +44,7 @@ _TABLES: dict[type[Struct], Table] = {
     messages.NewSessionTicket13: extensions.FROM_TICKET,
 }
 """How the extensions of a message are read."""
+_MISPLACED = "does not belong in this message: RFC 8446 section 4.2"
 
 
 class Fields:
@@ -144,9 +153,10 @@ class _Drawing:
             inside = self._fields.inside(read.read, body, field.end, cited)
         elif value.extension_data:
             inside = (self._fields.leaf("extension_data", body, field.end),)
+        misplaced = read is None and number in extensions.DECODED
         return Node(
             Registry.EXTENSIONS.names[number],
-            remark=remark(Registry.EXTENSIONS, number),
+            remark=_MISPLACED if misplaced else remark(Registry.EXTENSIONS, number),
             reference=cited,
             bytes=self._spans(field),
             children=(kind, *length, *inside),
@@ -201,8 +211,9 @@ _INSIDE: dict[tuple[type[Struct], str], Inside] = {
     (extension_names.DelegatedCredential, "subject_public_key_info"): _der("subjectPublicKeyInfo"),
     (extension_names.OcspStatusRequest, "responder_id_list"): _der("ResponderID"),
     (extension_names.OcspStatusRequest, "request_extensions"): _der("extensions list"),
-    (extension_names.SignedCertificateTimestampList, "sct_list"): _struct(
-        extension_names.SignedCertificateTimestamp.read
+    (extension_proofs.SignedCertificateTimestampList, "sct_list"): _struct(
+        extension_proofs.SignedCertificateTimestamp.read
     ),
+    (extension_proofs.TransItemList, "trans_item_list"): _struct(extension_proofs.TransItem.read),
 }
 """Fields of bytes that are a struct themselves."""

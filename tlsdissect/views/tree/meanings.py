@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.client_hello import Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
-from tlsdissect.tls.extension_ech import EchConfigContents, TransportParameter
-from tlsdissect.tls.extension_keys import Srp
-from tlsdissect.tls.extension_names import NextProtocols, ProtocolNameList, ServerName, SignedCertificateTimestamp
+from tlsdissect.tls.extension_ech import EchConfigContents, PreferredAddress, VersionInformation
+from tlsdissect.tls.extension_keys import FlagExtensions, KeyShareEntry, PwdName, Srp
+from tlsdissect.tls.extension_names import NextProtocols, ProtocolNameList, ServerName
+from tlsdissect.tls.extension_proofs import (
+    DnsAlias,
+    DnsRecord,
+    DnssecChain,
+    Rrsig,
+    SignedCertificateTimestamp,
+    SignedTreeHeadV2,
+    TimestampedEntryV2,
+)
 from tlsdissect.tls.key_exchange import (
     ClientKeyExchange,
     DhClientPublic,
@@ -22,7 +32,6 @@ from tlsdissect.tls.key_exchange import (
 from tlsdissect.tls.messages import NewSessionTicket, NewSessionTicket13, NextProtocol
 from tlsdissect.tls.remarks import remark
 from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
-from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.transcript.naming import text
 
 if TYPE_CHECKING:
@@ -73,6 +82,10 @@ def _number(value: bytes) -> str | None:
     return str(int.from_bytes(value, "big")) if len(value) <= 8 else None
 
 
+def _size(value: bytes) -> str:
+    return f"{len(value)} byte{'' if len(value) == 1 else 's'}"
+
+
 def _point(value: bytes) -> str:
     kind = _POINTS.get(value[0]) if value else None
     # A point of X25519 or X448 has no first byte that tells its form, and 32 or 56 bytes: RFC 8422 section 5.4.1.
@@ -89,12 +102,35 @@ def _moment(value: int) -> str | None:
     return (_EPOCH + timedelta(milliseconds=value)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _varint(value: bytes) -> str | None:
-    """Most transport parameters are a number (RFC 9000 section 18.2)."""
-    try:
-        return str(Reader(value).whole(Reader.varint)) if value else None
-    except WireError:
-        return None
+def _hours(value: int) -> str:
+    return str(timedelta(hours=value))
+
+
+def _second(value: int) -> str:
+    # Of the number modulo 2^32 the nearest time is meant, and that is before 2106: RFC 4034 section 3.1.5.
+    return (_EPOCH + timedelta(seconds=value)).isoformat().replace("+00:00", "Z")
+
+
+def _domain_name(value: bytes) -> str:
+    """The labels with a dot behind each (RFC 1034 section 3.1)."""
+    labels, at = [], 0
+    while at < len(value) - 1:
+        labels.append(text(value[at + 1 : at + 1 + value[at]]))
+        at += 1 + value[at]
+    return ".".join(labels) + "."
+
+
+def _flags(value: bytes) -> str:
+    bits = [str(bit) for bit in range(8 * len(value)) if value[bit // 8] >> bit % 8 & 1]
+    return f"flags {', '.join(bits)}" if bits else "no flag"
+
+
+def _quic_version(value: int) -> str:
+    return {1: "QUIC version 1", 0x6B3343CF: "QUIC version 2"}.get(value, f"0x{value:08x}")
+
+
+def _address(value: bytes) -> str:
+    return str(ip_address(value))
 
 
 _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
@@ -118,7 +154,22 @@ _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (NewSessionTicket, "ticket_lifetime_hint"): _seconds,
     (NewSessionTicket13, "ticket_lifetime"): _seconds,
     (SignedCertificateTimestamp, "timestamp"): _moment,
-    (TransportParameter, "value"): _varint,
+    (SignedTreeHeadV2, "timestamp"): _moment,
+    (TimestampedEntryV2, "timestamp"): _moment,
+    (DnsRecord, "name"): _domain_name,
+    (DnsRecord, "ttl"): _seconds,
+    (DnssecChain, "ext_support_lifetime"): _hours,
+    (DnsAlias, "target"): _domain_name,
+    (Rrsig, "signer_name"): _domain_name,
+    (Rrsig, "signature_expiration"): _second,
+    (Rrsig, "signature_inception"): _second,
+    (PreferredAddress, "ipv4_address"): _address,
+    (PreferredAddress, "ipv6_address"): _address,
+    (VersionInformation, "chosen_version"): _quic_version,
+    (VersionInformation, "available_versions"): _quic_version,
+    (FlagExtensions, "flags"): _flags,
+    (PwdName, "pwd_name"): text,
+    (KeyShareEntry, "key_exchange"): _size,
     (Ssl2ClientHello, "cipher_specs"): cipher_spec_name,
     (Ssl2ServerHello, "cipher_specs"): cipher_spec_name,
 }
