@@ -64,6 +64,7 @@ def test_a_certificate_of_the_web() -> None:
             [
                 x509.DNSName("a.example"),
                 x509.RFC822Name("joe@a.example"),
+                uri("spiffe://a.example/joe"),
                 x509.DNSName("*.a.example"),
                 x509.IPAddress(ip_address("192.0.2.1")),
                 x509.IPAddress(ip_address("2001:db8::1")),
@@ -103,11 +104,32 @@ def test_a_certificate_of_the_web() -> None:
         ca_issuer_urls=("http://ca.example/ca.crt",),
         scts=0,
         acme_identifier=None,
+        version=3,
+        exponent=None,
+        email_addresses=("joe@a.example",),
+        uris=("spiffe://a.example/joe",),
+        path_length=None,
     )
+
+
+def test_version_exponent_and_path_length() -> None:
+    limited = der.extension("2.5.29.19", der.tlv(0x30, b"\x01\x01\xff", b"\x02\x01\x03"))
+    told = facts(der.certificate(extensions=(limited,)))
+    assert (told.version, told.exponent, told.is_ca, told.path_length) == (3, 65537, True, 3)
+
+
+def test_an_exponent_that_no_column_holds() -> None:
+    numbers = der.KEY.public_key().public_numbers()
+    key = der.tlv(0x30, der.integer(numbers.n), der.integer((1 << 67) + 1))
+    rsa_encryption = der.tlv(0x30, der.oid("1.2.840.113549.1.1.1"), b"\x05\x00")
+    told, problems = certificate(der.certificate(key=der.tlv(0x30, rsa_encryption, der.tlv(0x03, b"\x00", key))))
+    assert (told.key_bits, told.exponent) == (2048, None)
+    assert "exponent: a number of 9 bytes" in problems
 
 
 def test_a_certificate_without_extensions_has_empty_lists() -> None:
     told = facts(der.certificate(version=b""))
+    assert (told.version, told.email_addresses, told.uris, told.path_length) == (1, (), (), None)
     assert (told.dns_names, told.ip_addresses, told.is_ca, told.scts) == ((), (), False, 0)
     assert (told.must_staple, told.ocsp_urls, told.crl_urls, told.ca_issuer_urls) == (False, (), (), ())
     assert told.acme_identifier is None

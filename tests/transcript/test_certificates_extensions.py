@@ -10,6 +10,8 @@ from tlsdissect.transcript.certificates import certificate
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate
 
+BASIC_FIELDS = {"is_ca", "path_length"}
+SAN_FIELDS = {"dns_names", "ip_addresses", "email_addresses", "uris"}
 SAN, BASIC, CRL, AIA, FEATURE = "2.5.29.17", "2.5.29.19", "2.5.29.31", "1.3.6.1.5.5.7.1.1", "1.3.6.1.5.5.7.1.24"
 ACME, SCTS = "1.3.6.1.5.5.7.1.31", "1.3.6.1.4.1.11129.2.4.2"
 
@@ -28,17 +30,18 @@ def general(*names: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("extension", "fields"),
     [
-        (der.extension(SAN, b"\x30\x05\x82"), {"dns_names", "ip_addresses"}),
-        (der.extension(SAN, general(der.tlv(0x87, b"abc"))), {"dns_names", "ip_addresses"}),
-        (der.extension(SAN, b"\x02\x01\x05"), {"dns_names", "ip_addresses"}),
-        (der.extension(BASIC, b""), {"is_ca"}),
+        (der.extension(SAN, b"\x30\x05\x82"), SAN_FIELDS),
+        (der.extension(SAN, general(der.tlv(0x87, b"abc"))), SAN_FIELDS),
+        (der.extension(SAN, b"\x02\x01\x05"), SAN_FIELDS),
+        (der.extension(BASIC, b""), BASIC_FIELDS),
+        (der.extension(BASIC, general(b"\x01\x01\xff", der.tlv(0x02, b"\x01" * 9))), BASIC_FIELDS),
         (der.extension(CRL, b"\x30\x80"), {"crl_urls"}),
         (der.extension(AIA, b"\x30\x03\x30\x01\x05"), {"ocsp_urls", "ca_issuer_urls"}),
         (der.extension(FEATURE, b"\x05\x00"), {"must_staple"}),
         (der.extension(ACME, b"\x04\x09"), {"acme_identifier"}),
         (der.extension(SCTS, der.tlv(0x04, b"\x00\x05\x00")), {"scts"}),
         (der.extension(SCTS, der.tlv(0x04, b"\x00\x00\x00")), {"scts"}),
-        (der.tlv(0x30, der.oid(BASIC), b"\x05\x00"), {"is_ca"}),
+        (der.tlv(0x30, der.oid(BASIC), b"\x05\x00"), BASIC_FIELDS),
     ],
 )
 def test_a_damaged_extension_costs_only_its_own_facts(extension: bytes, fields: set[str]) -> None:
@@ -57,7 +60,7 @@ def test_of_a_repeated_extension_the_first_is_told() -> None:
     second = der.extension(SAN, general(der.tlv(0x82, b"two.example")))
     told, problems = certificate(der.certificate(extensions=(first, second)))
     assert told.dns_names == ("one.example",)
-    assert problems == ("dns_names, ip_addresses: the extension is repeated",)
+    assert problems == ("dns_names, ip_addresses, email_addresses, uris: the extension is repeated",)
 
 
 def test_names_of_odd_bytes_are_escaped() -> None:
@@ -91,4 +94,4 @@ def test_a_list_without_end_is_refused() -> None:
     names = der.extension(SAN, general(der.tlv(0x82, b"a") * 17_000))
     told, problems = certificate(der.certificate(extensions=(names,)))
     assert told.dns_names is None
-    assert problems == ("dns_names, ip_addresses: more than 16384 values in one",)
+    assert problems == ("dns_names, ip_addresses, email_addresses, uris: more than 16384 values in one",)

@@ -30,6 +30,7 @@ T = TypeVar("T")
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
 _PRIME_FIELD = "1.2.840.10045.1.1"
+_WITH_EXPONENT = ("RSA", "RSA-PSS")
 
 
 def certificate(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
@@ -169,6 +170,8 @@ def _facts(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
             lambda: openssl().algorithm(),
         ),
         self_signed=_self_signed(reading, subject, issuer),
+        version=reading.field("version", lambda: _certificate_version(outline())),
+        exponent=reading.field("exponent", lambda: _exponent(outline().key)) if key_type in _WITH_EXPONENT else None,
         **_extension_facts(reading),
     )
     return facts, reading.problems()
@@ -217,11 +220,24 @@ def _key_bits(reading: _Reading, key_type: str | None) -> int | None:
     return reading.field("key_bits", *ways)
 
 
-def _modulus_bits(key: der.Value) -> int:
-    """Tell the size of an RSA key (RFC 8017 appendix A.1.1)."""
+def _certificate_version(outline: Outline) -> int:
+    """Tell the version: 1 where none is stated (RFC 5280 section 4.1.2.1)."""
+    return 1 if outline.version is None else der.small(outline.version.item().expect(der.INTEGER)) + 1
+
+
+def _rsa(key: der.Value) -> tuple[der.Value, der.Value]:
+    """Find modulus and exponent of an RSA key (RFC 8017 appendix A.1.1)."""
     # The first byte of a BIT STRING counts the bits to leave out: none.
-    modulus = der.first(key.items(least=2)[1].body[1:]).expect(der.SEQUENCE).items(least=2)[0]
-    return der.integer(modulus.expect(der.INTEGER)).bit_length()
+    modulus, exponent, *_ = der.first(key.items(least=2)[1].body[1:]).expect(der.SEQUENCE).items(least=2)
+    return modulus.expect(der.INTEGER), exponent.expect(der.INTEGER)
+
+
+def _modulus_bits(key: der.Value) -> int:
+    return der.integer(_rsa(key)[0]).bit_length()
+
+
+def _exponent(key: der.Value) -> int:
+    return der.small(_rsa(key)[1])
 
 
 def _curve_bits(key: der.Value) -> int:

@@ -42,6 +42,8 @@ class Timing(Struct, frozen=True, gc=False):
     """SYN to the ACK of the SYN-ACK: the passive round trip of RFC 8912 section 10."""
     syn_synack_ms: float | None = None
     synack_ack_ms: float | None = None
+    ack_client_hello_ms: float | None = None
+    """ACK of the SYN-ACK to the first ClientHello: the gap between TCP and TLS, with what was said in between."""
     server_hello_ms: float | None = None
     """First ClientHello to ServerHello."""
     handshake_ms: float | None = None
@@ -49,6 +51,8 @@ class Timing(Struct, frozen=True, gc=False):
     client_data_ms: float | None = None
     """First ClientHello to the first application data of the client."""
     server_data_ms: float | None = None
+    server_record_ms: float | None = None
+    """TLS 1.3, whose tickets look like data: to the server's first record behind the client's flight, one or other."""
     split_path: bool | None = None
     """TCP seems to end nearer than TLS: server_hello_ms is at least 5 * tcp_ms and tcp_ms + 10."""
 
@@ -137,6 +141,14 @@ class Certificate(Struct, frozen=True, gc=False):
     ca_issuer_urls: tuple[str, ...] | None = None
     scts: int | None = None
     acme_identifier: str | None = None
+    version: int | None = None
+    exponent: int | None = None
+    """The public exponent of an RSA key."""
+    email_addresses: tuple[str, ...] | None = None
+    """Of subjectAltName; those in the subject stand there."""
+    uris: tuple[str, ...] | None = None
+    path_length: int | None = None
+    """Authorities that may stand below this one; None where basicConstraints sets no limit."""
 
 
 class CertificateRequest(Struct, frozen=True, gc=False):

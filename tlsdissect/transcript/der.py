@@ -36,6 +36,7 @@ _STRINGS = {
 }
 
 _MAX_ITEMS = 16_384  # in one value; the longest lists of names that are seen have some thousands
+_SMALL = 8  # bytes
 _MAX_OID = 128  # bytes; a longer one is an attack on whoever prints it
 
 _UTC = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?()(Z|[+-]\d{4})?", re.ASCII)
@@ -111,6 +112,13 @@ def first(data: bytes) -> Value:
 def integer(number: Value) -> int:
     """Read an INTEGER or ENUMERATED, two's complement (X.690 section 8.3)."""
     return int.from_bytes(number.body, "big", signed=True)
+
+
+def small(number: Value) -> int:
+    """Read an INTEGER that 64 bits hold, as a column of a table does; WireError for a larger one."""
+    if len(number.body) > _SMALL:
+        raise WireError(f"a number of {len(number.body)} bytes", number.start)
+    return integer(number)
 
 
 def hexadecimal(number: int) -> str:

@@ -60,10 +60,12 @@ def timing(scene: Scene) -> Timing:
         tcp_ms=tcp_ms,
         syn_synack_ms=_ms(syn, synack),
         synack_ack_ms=_ms(synack, ack),
+        ack_client_hello_ms=_ms(ack, start),
         server_hello_ms=server_hello_ms,
         handshake_ms=_ms(start, _end_time(scene)),
         client_data_ms=_ms(start, data[0]),
         server_data_ms=_ms(start, data[1]),
+        server_record_ms=_ms(start, _reply_time(scene)),
         split_path=split,
     )
 
@@ -99,6 +101,12 @@ def _data_time(scene: Scene, side: int) -> int | None:
         return None
     times = (item.time for item in scene.shape.after if item.size != scene.shape.sizes.alert)
     return next(times, data.time if data is not None and scene.script.decided else None)
+
+
+def _reply_time(scene: Scene) -> int | None:
+    """When the server's first record behind the client's flight came, unless it has an alert's length."""
+    reply = None if scene.shape is None else scene.shape.reply
+    return None if reply is None or scene.shape is None or reply.size == scene.shape.sizes.alert else reply.time
 
 
 def handshake_bytes(scene: Scene, *, complete: bool) -> HandshakeBytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
-_DNS_NAME, _URI, _IP_ADDRESS = 0x82, 0x86, 0x87
+_RFC822_NAME, _DNS_NAME, _URI, _IP_ADDRESS = 0x81, 0x82, 0x86, 0x87
 _CONTEXT_0 = 0xA0
 _STATUS_REQUEST = 5
 
@@ -31,6 +31,9 @@ ABSENT: Facts = {
     "ca_issuer_urls": (),
     "scts": 0,
     "acme_identifier": None,
+    "email_addresses": (),
+    "uris": (),
+    "path_length": None,
 }
 """The facts of a certificate without extensions."""
 
@@ -61,9 +64,15 @@ def _alternative_names(content: der.Value) -> Facts:
     """Read subjectAltName (RFC 5280 section 4.2.1.6)."""
     names = content.item().expect(der.SEQUENCE).items()
     return {
-        "dns_names": tuple([der.printable(name.body) for name in names if name.tag == _DNS_NAME]),
+        "dns_names": _texts(names, _DNS_NAME),
         "ip_addresses": tuple([_address(name) for name in names if name.tag == _IP_ADDRESS]),
+        "email_addresses": _texts(names, _RFC822_NAME),
+        "uris": _texts(names, _URI),
     }
+
+
+def _texts(names: Iterable[der.Value], tag: int) -> tuple[str, ...]:
+    return tuple([der.printable(name.body) for name in names if name.tag == tag])
 
 
 def _address(name: der.Value) -> str:
@@ -75,7 +84,11 @@ def _address(name: der.Value) -> str:
 def _basic_constraints(content: der.Value) -> Facts:
     """Read basicConstraints (RFC 5280 section 4.2.1.9); cA is false where it is left out."""
     parts = content.item().expect(der.SEQUENCE).items()
-    return {"is_ca": bool(parts) and parts[0].tag == der.BOOLEAN and any(parts[0].body)}
+    lengths = [part for part in parts if part.tag == der.INTEGER]
+    return {
+        "is_ca": bool(parts) and parts[0].tag == der.BOOLEAN and any(parts[0].body),
+        "path_length": der.small(lengths[0]) if lengths else None,
+    }
 
 
 def _features(content: der.Value) -> Facts:
@@ -98,7 +111,7 @@ def _distribution_points(content: der.Value) -> Facts:
     """Read cRLDistributionPoints (RFC 5280 section 4.2.1.13)."""
     points = [point.expect(der.SEQUENCE).items() for point in content.item().expect(der.SEQUENCE).items()]
     names = [name for point in points for name in _full_names(point)]
-    return {"crl_urls": tuple([der.printable(name.body) for name in names if name.tag == _URI])}
+    return {"crl_urls": _texts(names, _URI)}
 
 
 def _full_names(point: Iterable[der.Value]) -> Iterable[der.Value]:
@@ -119,8 +132,8 @@ def _acme(content: der.Value) -> Facts:
 
 
 _READERS: dict[str, tuple[tuple[str, ...], Callable[[der.Value], Facts]]] = {
-    "2.5.29.17": (("dns_names", "ip_addresses"), _alternative_names),
-    "2.5.29.19": (("is_ca",), _basic_constraints),
+    "2.5.29.17": (("dns_names", "ip_addresses", "email_addresses", "uris"), _alternative_names),
+    "2.5.29.19": (("is_ca", "path_length"), _basic_constraints),
     "2.5.29.31": (("crl_urls",), _distribution_points),
     "1.3.6.1.5.5.7.1.1": (("ocsp_urls", "ca_issuer_urls"), _information_access),
     "1.3.6.1.5.5.7.1.24": (("must_staple",), _features),

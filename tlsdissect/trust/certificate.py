@@ -46,9 +46,11 @@ def certificate_notes(certificate: Certificate, details: Details | None) -> Iter
         yield Note("weak_signature", f"signed with {algorithm}", sha256)
     if certificate.serial is not None and (certificate.serial.startswith("-") or not int(certificate.serial, 16)):
         yield Note("bad_serial", f"the serial number is {certificate.serial}", sha256)
+    if certificate.version not in (None, 3):
+        yield Note("old_certificate_version", f"version {certificate.version}", sha256)
     if details is not None:
         yield from _inside(details, sha256)
-    yield from _private(certificate, details)
+    yield from _private(certificate)
 
 
 def date_notes(certificate: Certificate, at: str) -> Iterator[Note]:
@@ -92,8 +94,6 @@ def _key(certificate: Certificate) -> Iterator[Note]:
 
 
 def _inside(details: Details, sha256: str) -> Iterator[Note]:
-    if details.version is not None and details.version != 3:
-        yield Note("old_certificate_version", f"version {details.version}", sha256)
     if details.modulus is not None and details.modulus > 1 and has_roca_shape(details.modulus):
         yield Note("roca_key", "the modulus is a power of 65537 modulo every small prime", sha256)
     exponent = details.exponent
@@ -102,12 +102,17 @@ def _inside(details: Details, sha256: str) -> Iterator[Note]:
         yield Note("odd_exponent", f"the public exponent is {told}", sha256)
 
 
-def _private(certificate: Certificate, details: Details | None) -> Iterator[Note]:
+def emails(certificate: Certificate) -> tuple[str, ...]:
+    """Tell the e-mail addresses in a certificate: of its subject, and of subjectAltName; each once."""
+    inside = re.findall(r"(?:^|[,+])emailAddress=((?:\\.|[^,+\\])+)", certificate.subject or "")
+    return tuple(dict.fromkeys((*inside, *(certificate.email_addresses or ()))))
+
+
+def _private(certificate: Certificate) -> Iterator[Note]:
     """Note what a certificate gives away of people and of networks."""
-    subject = certificate.subject or ""
-    emails = re.findall(r"(?:^|[,+])emailAddress=((?:\\.|[^,+\\])+)", subject) + list(details.emails if details else ())
-    if emails:
-        yield Note("email_address", f"names {', '.join(dict.fromkeys(emails))}", certificate.sha256)
+    named = emails(certificate)
+    if named:
+        yield Note("email_address", f"names {', '.join(named)}", certificate.sha256)
     names = [*(certificate.dns_names or ()), *(certificate.ip_addresses or ())]
     private = [name for name in names if is_private(name)]
     if private:

@@ -126,15 +126,13 @@ def _constraints(chain: Sequence[Link], way: Path) -> Iterator[Note]:
     for height, place in enumerate(way.places[1:]):
         facts, encoding = chain[place].facts, chain[place].encoding
         inside = None if encoding is None else details(encoding)
-        old = inside is not None and inside.version in (1, 2) and facts.self_signed
+        old = facts.version in (1, 2) and facts.self_signed
         if facts.is_ca is False and not old:
             yield Note("issuer_not_ca", f"{facts.subject} issued a certificate", facts.sha256)
-        if inside is None:
-            continue
-        if inside.key_usage is not None and "keyCertSign" not in inside.key_usage:
+        if inside is not None and inside.key_usage is not None and "keyCertSign" not in inside.key_usage:
             yield Note("wrong_key_usage", f"{facts.subject} issued without keyCertSign", facts.sha256)
-        if inside.path_length is not None and height > inside.path_length:
-            detail = f"{height} authorities below {facts.subject}, which allows {inside.path_length}"
+        if facts.path_length is not None and height > facts.path_length:
+            detail = f"{height} authorities below {facts.subject}, which allows {facts.path_length}"
             yield Note("path_too_long", detail, facts.sha256)
 
 

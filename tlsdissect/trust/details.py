@@ -24,8 +24,6 @@ _RSA_PSS = "1.2.840.113549.1.1.10"
 _KEY_USAGE = "2.5.29.15"
 _EXTENDED_KEY_USAGE = "2.5.29.37"
 _BASIC_CONSTRAINTS = "2.5.29.19"
-_ALTERNATIVE_NAMES = "2.5.29.17"
-_RFC822_NAME = 0x81
 
 _USAGES = (
     "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign",
@@ -36,8 +34,6 @@ _USAGES = (
 class Details(Struct, frozen=True):
     """Parts of a certificate, as far as they could be read."""
 
-    version: int | None
-    """1, 2 or 3."""
     subject: bytes | None
     """In DER."""
     issuer: bytes | None
@@ -45,13 +41,10 @@ class Details(Struct, frozen=True):
     """Of an RSA key."""
     exponent: int | None
     has_basic_constraints: bool | None
-    path_length: int | None
-    """None: not limited."""
     key_usage: frozenset[str] | None
     """None: not limited."""
     purposes: tuple[str, ...] | None
     """Object identifiers of the extended key usage; None: not limited."""
-    emails: tuple[str, ...]
 
 
 def details(encoding: bytes) -> Details:
@@ -63,20 +56,17 @@ def details(encoding: bytes) -> Details:
 def _details(encoding: bytes) -> Details:
     outline = _attempt(lambda: Outline.read(encoding))
     if outline is None:
-        return Details(None, None, None, None, None, None, None, None, None, ())
+        return Details(None, None, None, None, None, None, None)
     extensions = _attempt(lambda: _extensions(outline)) or {}
     rsa = _attempt(lambda: _rsa(outline.key))
     return Details(
-        version=_attempt(lambda: _version(outline)),
         subject=outline.subject.encoding,
         issuer=outline.issuer.encoding,
         modulus=rsa and rsa[0],
         exponent=rsa and rsa[1],
         has_basic_constraints=_BASIC_CONSTRAINTS in extensions,
-        path_length=_attempt(lambda: _path_length(extensions.get(_BASIC_CONSTRAINTS))),
         key_usage=_attempt(lambda: _key_usage(extensions.get(_KEY_USAGE))),
         purposes=_attempt(lambda: _purposes(extensions.get(_EXTENDED_KEY_USAGE))),
-        emails=_attempt(lambda: _emails(extensions.get(_ALTERNATIVE_NAMES))) or (),
     )
 
 
@@ -85,10 +75,6 @@ def _attempt(read: Callable[[], T]) -> T | None:
         return read()
     except WireError:
         return None
-
-
-def _version(outline: Outline) -> int:
-    return 1 if outline.version is None else der.integer(outline.version.item().expect(der.INTEGER)) + 1
 
 
 def _extensions(outline: Outline) -> dict[str, der.Value]:
@@ -112,13 +98,6 @@ def _rsa(key: der.Value) -> tuple[int, int] | None:
     return der.integer(modulus.expect(der.INTEGER)), der.integer(exponent.expect(der.INTEGER))
 
 
-def _path_length(content: der.Value | None) -> int | None:
-    if content is None:
-        return None
-    numbers = [part for part in content.item().expect(der.SEQUENCE).items() if part.tag == der.INTEGER]
-    return der.integer(numbers[0]) if numbers else None
-
-
 def _key_usage(content: der.Value | None) -> frozenset[str] | None:
     """Read keyUsage (RFC 5280 section 4.2.1.3): bits from the left."""
     if content is None:
@@ -131,8 +110,3 @@ def _key_usage(content: der.Value | None) -> frozenset[str] | None:
 def _purposes(content: der.Value | None) -> tuple[str, ...] | None:
     """Read extKeyUsage (RFC 5280 section 4.2.1.12)."""
     return None if content is None else tuple([der.oid(one) for one in content.item().expect(der.SEQUENCE).items()])
-
-
-def _emails(content: der.Value | None) -> tuple[str, ...]:
-    names = () if content is None else content.item().expect(der.SEQUENCE).items()
-    return tuple([der.printable(name.body) for name in names if name.tag == _RFC822_NAME])
