@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.transcript.connection import Connection, Timing
-from tlsdissect.views.comparison import rows
+from tlsdissect.transcript.connection import Connection, Endpoint, HelloRetryRequest, Timing
+from tlsdissect.views.comparison import kinds, room, rows
+from tlsdissect.views.comparison.clocks import layers
 from tlsdissect.views.comparison.model import Group, Side, Spread
 from tlsdissect.views.comparison.pairs import LEAST
 from tlsdissect.views.comparison.text import Text
@@ -142,7 +143,167 @@ def test_failures_and_unknown_versions() -> None:
 
 def test_retries_and_early_data() -> None:
     told = side("TLS 1.3", "tls13-hello-retry")
-    assert (told.hello_retries, told.round_trips, told.fewer_round_trips) == (1, {"2": 1}, 0)
+    assert (told.hello_retries, told.round_trips) == (1, {"2": 1})
+    assert (told.expected_round_trips, told.mean_with_tcp) == (1, 3)
+    assert told.against_expected == {"HelloRetryRequest": 1}
+
+
+def against(name: str, **changes: object) -> dict[str, int]:
+    whole, *_ = compared([replace(one, **changes) for one in tlsdissect.read(ROOT / f"samples/{name}.pcap")])
+    return whole.sides[0].against_expected
+
+
+def test_round_trips_beside_those_expected() -> None:
+    assert against("tls12-full") == {"as expected": 1}
+    assert against("tls12-resumed-id") == {"as expected": 2}
+    assert against("tls13-early-data") == {"as expected": 1, "early data": 1}
+    assert against("tls12-full", round_trips=1) == {"false start": 1}
+    assert against("tls12-full", round_trips=None) == {}
+
+
+def test_layers_follow_one_another() -> None:
+    """TCP, gap, TLS, gap, first byte: together they are the time from the SYN to the first byte, as captured here."""
+    one = sample("tls12-full")
+    took = dict(layers(one))
+    whole = one.timing.tcp_ms + one.timing.ack_client_hello_ms + one.timing.server_data_ms
+    # The way between capture point and client is added to the end that a message of the server makes.
+    assert sum(took.values()) == pytest.approx(whole + one.timing.synack_ack_ms)
+    assert all(value >= 0 for value in took.values())
+    assert "data_to_first_byte" not in dict(layers(sample("tls13-full")))
+
+
+def post_quantum(shares: tuple[str, ...], group: str, asked: str | None = None) -> Connection:
+    one = sample("tls13-full")
+    retry = None if asked is None else HelloRetryRequest(6, asked, None)
+    hello = replace(one.client_hello, groups=("X25519MLKEM768", "x25519"), key_shares=shares, bytes=1500, segments=2)
+    return replace(one, client_hello=hello, group=group, hello_retry=retry is not None, hello_retry_request=retry)
+
+
+def test_what_post_quantum_costs() -> None:
+    hybrid = "X25519MLKEM768"
+    (whole,) = compared([
+        sample("tls13-full"),
+        post_quantum((hybrid, "x25519"), hybrid),
+        post_quantum(("x25519",), hybrid, hybrid),
+        post_quantum((hybrid,), "x25519", "x25519"),
+        post_quantum((hybrid, "x25519"), "secp384r1", "secp384r1"),
+    ])  # fmt: skip
+    told = whole.sides[0].post_quantum
+    assert (told.offered, told.shared, told.negotiated) == (4, 3, 2)
+    # To get such a share, and for want of another; the server that wanted P-384 would have asked anyway.
+    assert told.retries == 2
+    assert told.hello_bytes is not None
+    assert (told.hello_bytes.n, told.hello_bytes.median, told.hello_segments.median) == (3, 1500, 2)
+    assert told.hello_bytes_without.n == 2
+    assert told.share_bytes.n == 3
+
+
+@pytest.mark.parametrize(
+    ("suite", "aead"),
+    [
+        ("TLS_AES_128_CCM_8_SHA256", True),
+        ("TLS_RSA_WITH_AES_128_CCM", True),
+        ("TLS_CHACHA20_POLY1305_SHA256", True),
+        ("TLS_AEGIS_128L_SHA256", True),
+        ("TLS_SM4_GCM_SM3", True),
+        ("TLS_GOSTR341112_256_WITH_MAGMA_MGM_L", True),
+        ("TLS_SHA256_SHA256", False),
+        ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", False),
+    ],
+)
+def test_aead(suite: str, aead: bool) -> None:
+    assert kinds.is_aead(suite) is aead
+
+
+@pytest.mark.parametrize(
+    ("suite", "group", "bits", "secret"),
+    [
+        ("TLS_RSA_WITH_AES_128_GCM_SHA256", None, None, False),
+        ("TLS_ECDH_RSA_WITH_AES_128_GCM_SHA256", None, None, False),
+        ("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", None, None, True),
+        ("TLS_DH_anon_WITH_AES_128_GCM_SHA256", None, None, True),
+        ("TLS_AES_128_GCM_SHA256", None, None, False),  # a PSK without (EC)DHE
+        ("TLS_AES_128_GCM_SHA256", "x25519", None, True),
+        ("0x9999", None, 2048, True),
+    ],
+)
+def test_forward_secrecy(suite: str, group: str | None, bits: int | None, secret: bool) -> None:
+    assert (
+        kinds.is_forward_secret(replace(sample("tls12-full"), cipher_suite=suite, group=group, dh_bits=bits)) is secret
+    )
+
+
+def test_addresses_in_certificates() -> None:
+    one = sample("tls12-full")
+    leaf = replace(one.certificates[0], subject="CN=a,emailAddress=joe@a.example", email_addresses=("ann@a.example",))
+    other = replace(leaf, sha256="1" * 64, email_addresses=("joe@a.example",))
+    (whole,) = compared([replace(one, certificates=(leaf,)), replace(one, certificates=(other, other))])
+    told = whole.sides[0].exposure
+    assert (told.distinct, told.emails, told.bytes) == (2, 2, 3 * leaf.bytes)
+
+
+def test_what_tls13_hides() -> None:
+    old, new = side("TLS 1.2", "tomcat-tls12").exposure, side("TLS 1.3", "tomcat-tls13").exposure
+    assert (old.hidden_certificates, old.hidden_alpn) == (0, 0)
+    assert new.hidden_certificates == 1
+    assert new.readable["server"].median < old.readable["server"].median
+    assert new.encrypted["server"].median > old.encrypted["server"].median
+
+
+def test_pairs_of_one_connection_each_are_no_certainty() -> None:
+    """Ten clients, each with one connection of both versions: only what differs between the clients shows how sure."""
+    costs = [5, -5, 1, -1, 3, -4, 2, -2, 6, -4]
+    both = [
+        replace(at_cost(version, 1, 20 + (cost if version == "TLS 1.3" else 0)), client=Endpoint(f"192.0.2.{at}", 5000))
+        for at, cost in enumerate(costs)
+        for version in ("TLS 1.2", "TLS 1.3")
+    ]
+    (whole,) = compared(both)
+    told = {one.measure: one for one in whole.differences or ()}["milliseconds"]
+    assert (told.pairs, told.differs) == (10, False)
+    assert told.low < -1
+    assert told.high > 1
+
+
+def test_limits_sample_or_say_what_they_leave_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_VALUES", 1000)
+    monkeypatch.setattr(room, "MAX_NAMES", 30)
+    monkeypatch.setattr(room, "MAX_PAIRS", 5)
+    connections = [
+        replace(
+            at_cost(("TLS 1.2", "TLS 1.3")[n % 2], 1, float(n)),
+            client=Endpoint(f"192.0.2.{n // 2 % 10}", 5000),
+            sni=f"{n}.example",
+        )
+        for n in range(5000)
+    ]
+    (whole,) = compared(connections)
+    for told in whole.sides:
+        spread = told.milliseconds["handshake"]
+        assert spread.n == 2500
+        assert spread.median == pytest.approx(2500, rel=0.1)
+        assert spread.p90 == pytest.approx(4500, rel=0.1)
+        assert told.exposure.cut
+    assert sum(told.exposure.sni_names for told in whole.sides) <= 30
+    assert whole.unpaired == 5000 - 5
+    assert "30 or more" in "\n".join(Text().lines(whole)) or "or more" in "\n".join(Text().lines(whole))
+    assert "4,995 connections were left out of the pairs" in "\n".join(Text().lines(whole))
+
+
+def test_a_sample_is_everything_as_long_as_there_is_room() -> None:
+    sample_of = room.Sample(room.Room())
+    for value in range(101):
+        sample_of.add(value)
+    assert sample_of.spread() == Spread(101, 50, 90, 99)
+    full = room.Room()
+    full.values = 0
+    few = room.Sample(full)
+    for value in range(1000):
+        few.add(value)
+    spread = few.spread()
+    assert spread is not None
+    assert spread.n == 1000
+    assert 300 < spread.median < 700
 
 
 def test_a_spread() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import endings, options
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
@@ -67,6 +67,8 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     run = Run(question, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
+    if comparing.left_out:
+        endings.warn(f"{comparing.left_out:,} connections count only in the whole: too many groups to tell apart")
     return status
 
 

@@ -23,12 +23,12 @@ class Spread(Struct, frozen=True):
     p99: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread | None:
-        """Sum up; None where there is nothing."""
+    def of(cls, values: Sequence[float], n: int | None = None) -> Spread | None:
+        """Sum up values, which may stand for `n`; None where there is nothing."""
         if not len(values):
             return None
         median, p90, p99 = np.percentile(np.asarray(values, dtype=float), (50, 90, 99)).tolist()
-        return cls(len(values), median, p90, p99)
+        return cls(len(values) if n is None else n, median, p90, p99)
 
 
 class Exposure(Struct, frozen=True):
@@ -39,20 +39,35 @@ class Exposure(Struct, frozen=True):
     distinct: int
     """Certificates, each once."""
     bytes: int
+    """Of certificates, as often as they were shown."""
     names: int
     """Different DNS names and IP addresses in certificates."""
     emails: int
+    """Different e-mail addresses in certificates: of subjects and of subjectAltName."""
     client_certificates: int
     """Connections that showed the client's."""
     sni: int
+    sni_names: int
+    """Different ones."""
     alpn_offered: int
     alpn_agreed: int
+    hidden_certificates: int
+    """Connections whose server certified itself under encryption: full handshakes of TLS 1.3."""
+    hidden_alpn: int
+    """Connections that offered application protocols, and whose choice was encrypted."""
+    readable: dict[str, Spread]
+    """By side, bytes of the handshake messages of an established connection that were in the clear."""
+    encrypted: dict[str, Spread]
+    """By side, those of the records that were not."""
+    cut: bool
+    """Certificates and names were more than were told apart: they are at least so many."""
 
 
 class PostQuantum(Struct, frozen=True):
-    """Connections that offered, and took, a group that a quantum computer does not break; and what a hello weighs.
+    """Connections that offered, and took, a group that a quantum computer does not break; and what that weighs.
 
-    A client that sent a ClientHello with such a key share counts in `shared`; `retries` are HelloRetryRequests to it.
+    `shared` are those whose ClientHello had such a key share, `retries` the HelloRetryRequests that came of it: the
+    server asked for such a share, or the client had sent no other. Spreads are of hellos with such a share and without.
     """
 
     offered: int
@@ -63,6 +78,12 @@ class PostQuantum(Struct, frozen=True):
     hello_bytes_without: Spread | None
     hello_segments: Spread | None
     hello_segments_without: Spread | None
+    share_bytes: Spread | None
+    """Of the client's key_share extension (RFC 8446 section 4.2.8)."""
+    share_bytes_without: Spread | None
+    server_hello_bytes: Spread | None
+    """Where such a group was negotiated."""
+    server_hello_bytes_without: Spread | None
 
 
 class Side(Struct, frozen=True):
@@ -82,16 +103,23 @@ class Side(Struct, frozen=True):
     early_data: dict[str, int]
     round_trips: dict[str, int]
     mean_round_trips: float | None
-    fewer_round_trips: int
-    """Than RFC 5246 section 7.3 and RFC 8446 section 2 have for this kind of handshake: false start, early data."""
+    mean_with_tcp: float | None
+    """With the one of TCP's own handshake."""
+    expected_round_trips: float | None
+    """Mean of what a handshake of its kind takes: 2 in full up to TLS 1.2 (RFC 5246 section 7.3), else 1."""
+    against_expected: dict[str, int]
+    """`as expected`, or why not: `false start`, `early data`: one fewer; `HelloRetryRequest`: one more."""
     capture_points: dict[str, int]
     """Near which end packets were captured, as the halves of the TCP handshake tell."""
+    split_paths: int
+    """Connections whose TCP may end nearer than their TLS: their unit, the TCP round trip, is then too short."""
     milliseconds: dict[str, Spread]
-    """`tcp`, `server_hello`, `handshake`, `first_byte`: from the ClientHello on, as the client sees it."""
+    """From the ClientHello on, as the client sees it: `server_hello`, `handshake`, `client_data`, `first_byte`,
+    `first_record` (where tickets of TLS 1.3 look like data, either of them); `tcp` is TCP's own handshake."""
     in_round_trips: dict[str, Spread]
     """The same in units of the connection's own TCP round trip."""
     layers: dict[str, Spread]
-    """Milliseconds of each layer on its own: `tcp`, `tls`, `tls_to_data`, `data_to_first_byte`."""
+    """Milliseconds of each layer on its own: `tcp`, `tcp_to_tls`, `tls`, `tls_to_data`, `data_to_first_byte`."""
     cipher_suites: dict[str, int]
     offered_suites: dict[str, int]
     groups: dict[str, int]
@@ -102,8 +130,9 @@ class Side(Struct, frozen=True):
     exposure: Exposure
     client_bytes: Spread | None
     server_bytes: Spread | None
-    message_bytes: dict[str, float]
-    """Mean bytes of each handshake message, over the connections that had it in the clear, or as records."""
+    client_message_bytes: dict[str, float]
+    """Mean bytes of each of the client's messages, over those that were in the clear; `encrypted`: of records."""
+    server_message_bytes: dict[str, float]
 
 
 class Difference(Struct, frozen=True):
@@ -132,4 +161,6 @@ class Group(Struct, frozen=True):
     key: str | None
     sides: tuple[Side, ...]
     differences: tuple[Difference, ...] | None
-    """None: too few pairs to say anything."""
+    """None: too few to say anything."""
+    unpaired: int = 0
+    """Connections that were left out of the pairs, for there were too many."""

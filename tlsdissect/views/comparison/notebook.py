@@ -10,7 +10,7 @@ import pandas as pd
 from msgspec import structs
 
 from tlsdissect.views.comparison.sections import sections
-from tlsdissect.views.comparison.text import Text, conclusions
+from tlsdissect.views.comparison.text import Text, conclusions, remarks
 from tlsdissect.views.comparison.whole import Comparing
 from tlsdissect.views.printable import printable
 
@@ -73,7 +73,8 @@ class Comparison:
             if group.key is not None:
                 parts.append(f"<h4>{escape(printable(group.key))}</h4>")
             parts.append(_summary(group).to_html(escape=True, border=0))
-            parts += [f"<p>{escape(said)}</p>" for said in conclusions(group.differences)]
+            said = (*conclusions(group.differences), *remarks(group))
+            parts += [f"<p>{escape(one)}</p>" for one in said]
         return "".join(parts)
 
 

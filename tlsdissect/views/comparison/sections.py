@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 LISTED = 6
 """Names of each kind that are listed, the most frequent first."""
+_LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
 _MEASURES = {
     "tcp": "TCP handshake", "server_hello": "to the ServerHello", "handshake": "handshake",
-    "first_byte": "to the first byte", "tls": "TLS handshake", "tls_to_data": "to the client's data",
-    "data_to_first_byte": "to the first byte back",
+    "client_data": "to the client's data", "first_byte": "to the first byte back",
+    "first_record": "to that, or a ticket", "tcp_to_tls": "gap before TLS", "tls": "TLS handshake",
+    "tls_to_data": "gap before data", "data_to_first_byte": "first byte back",
 }  # fmt: skip
 
 
@@ -31,7 +33,7 @@ def sections(sides: Sequence[Side]) -> Iterator[Section]:
     yield from _clocks(sides)
     yield from _choices(sides)
     yield _POST_QUANTUM
-    yield _EXPOSURE
+    yield from _EXPOSURE
     yield from _sizes(sides)
 
 
@@ -46,23 +48,29 @@ def _ends(sides: Sequence[Side]) -> Iterator[Section]:
     yield _listed("failed with alert", "alerts", sides)
     yield _listed("resumption", "resumption", sides)
     yield _listed("early data", "early_data", sides)
-    yield _listed("captured", "capture_points", sides)
+    captured = _listed("captured", "capture_points", sides)
+    yield Section(captured.heading, [*captured.rows, ("TCP may end nearer", _share("split_paths"))])
 
 
 def _clocks(sides: Sequence[Side]) -> Iterator[Section]:
     yield Section("round trips of TLS", [
-        ("mean", lambda s: "-" if s.mean_round_trips is None else f"{s.mean_round_trips:.2f}"),
-        *((f"{n}", _count("round_trips", n)) for n in _keys("round_trips", sides)),
-        ("fewer than usual", _share("fewer_round_trips")),
+        *((f"{n}", _count("round_trips", n)) for n in sorted(_keys("round_trips", sides))),
+        ("mean", _number("mean_round_trips")),
+        ("mean expected", _number("expected_round_trips")),
+        ("mean with TCP's own", _number("mean_with_tcp")),
     ])  # fmt: skip
+    yield _listed("beside what is expected", "against_expected", sides)
     yield _timed("ms: median / 90 % / 99 %", "milliseconds", sides)
     yield _timed("in TCP round trips", "in_round_trips", sides)
-    yield _timed("ms of each layer", "layers", sides)
+    yield Section("ms of each layer, median", [
+        (_MEASURES[name], _middle("layers", name)) for name in _LAYERS
+    ])  # fmt: skip
 
 
 def _choices(sides: Sequence[Side]) -> Iterator[Section]:
-    yield _listed("cipher suite", "cipher_suites", sides)
+    yield _listed("cipher suite chosen", "cipher_suites", sides)
     yield Section("of these", [("AEAD", _share("aead")), ("forward secret", _share("forward_secret"))])
+    yield _listed("cipher suite offered", "offered_suites", sides)
     yield _listed("key exchange", "groups", sides)
     yield _listed("signature", "signature_schemes", sides)
 
@@ -72,9 +80,9 @@ def _sizes(sides: Sequence[Side]) -> Iterator[Section]:
         ("client", lambda s: _median(s.client_bytes)),
         ("server", lambda s: _median(s.server_bytes)),
     ])  # fmt: skip
-    yield Section("mean bytes of a message", [
-        (name, _mean(name)) for name in _keys("message_bytes", sides)
-    ])  # fmt: skip
+    for side in ("client", "server"):
+        name = f"{side}_message_bytes"
+        yield Section(f"mean bytes of the {side}'s", [(kind, _mean(name, kind)) for kind in _keys(name, sides)])
 
 
 def _listed(heading: str, name: str, sides: Sequence[Side]) -> Section:
@@ -123,29 +131,69 @@ def _median(spread: Spread | None) -> str:
     return "-" if spread is None else f"{spread.median:,.0f}"
 
 
-def _mean(name: str) -> Callable[[Side], str]:
-    return lambda side: f"{side.message_bytes[name]:,.0f}" if name in side.message_bytes else "-"
+def _mean(name: str, kind: str) -> Callable[[Side], str]:
+    def told(side: Side) -> str:
+        means: dict[str, float] = getattr(side, name)
+        return f"{means[kind]:,.0f}" if kind in means else "-"
+
+    return told
 
 
-_POST_QUANTUM = Section("post-quantum", [
+def _number(name: str) -> Callable[[Side], str]:
+    def told(side: Side) -> str:
+        number: float | None = getattr(side, name)
+        return "-" if number is None else f"{number:.2f}"
+
+    return told
+
+
+def _middle(name: str, key: str) -> Callable[[Side], str]:
+    def told(side: Side) -> str:
+        spread: Spread | None = getattr(side, name).get(key)
+        return "-" if spread is None else _short(spread.median)
+
+    return told
+
+
+def _exposed(name: str) -> Callable[[Side], str]:
+    """Tell a number of different things; where there were more than are told apart, that it is at least this."""
+    return lambda s: f"{getattr(s.exposure, name):,}{' or more' if s.exposure.cut else ''}"
+
+
+_POST_QUANTUM = Section("post-quantum key exchange", [
     ("offered", lambda s: _part(s.post_quantum.offered, s)),
     ("key share sent", lambda s: _part(s.post_quantum.shared, s)),
     ("negotiated", lambda s: _part(s.post_quantum.negotiated, s)),
-    ("retries for it", lambda s: _part(s.post_quantum.retries, s)),
+    ("retries because of it", lambda s: _part(s.post_quantum.retries, s)),
     ("ClientHello bytes with", lambda s: _median(s.post_quantum.hello_bytes)),
     ("ClientHello bytes without", lambda s: _median(s.post_quantum.hello_bytes_without)),
+    ("  of these, key shares", lambda s: _median(s.post_quantum.share_bytes)),
+    ("  of these, key shares", lambda s: _median(s.post_quantum.share_bytes_without)),
     ("its segments with", lambda s: _median(s.post_quantum.hello_segments)),
     ("its segments without", lambda s: _median(s.post_quantum.hello_segments_without)),
+    ("ServerHello bytes with", lambda s: _median(s.post_quantum.server_hello_bytes)),
+    ("ServerHello bytes without", lambda s: _median(s.post_quantum.server_hello_bytes_without)),
 ])  # fmt: skip
 
-_EXPOSURE = Section("open to anyone on the path", [
-    ("server name", lambda s: _part(s.exposure.sni, s)),
-    ("ALPN, offered", lambda s: _part(s.exposure.alpn_offered, s)),
-    ("ALPN, agreed", lambda s: _part(s.exposure.alpn_agreed, s)),
-    ("certificates", lambda s: _part(s.exposure.connections, s)),
-    ("client certificates", lambda s: _part(s.exposure.client_certificates, s)),
-    ("different certificates", lambda s: f"{s.exposure.distinct:,}"),
-    ("names in them", lambda s: f"{s.exposure.names:,}"),
-    ("e-mail addresses", lambda s: f"{s.exposure.emails:,}"),
-    ("certificate bytes", lambda s: f"{s.exposure.bytes:,}"),
-])  # fmt: skip
+_EXPOSURE = (
+    Section("open to anyone on the path", [
+        ("server name", lambda s: _part(s.exposure.sni, s)),
+        ("different names", _exposed("sni_names")),
+        ("ALPN, offered", lambda s: _part(s.exposure.alpn_offered, s)),
+        ("ALPN, agreed", lambda s: _part(s.exposure.alpn_agreed, s)),
+        ("certificates", lambda s: _part(s.exposure.connections, s)),
+        ("client certificates", lambda s: _part(s.exposure.client_certificates, s)),
+        ("different certificates", _exposed("distinct")),
+        ("names in them", _exposed("names")),
+        ("e-mail addresses in them", _exposed("emails")),
+        ("certificate bytes", lambda s: f"{s.exposure.bytes:,}"),
+        ("handshake bytes, client", lambda s: _median(s.exposure.readable.get("client"))),
+        ("handshake bytes, server", lambda s: _median(s.exposure.readable.get("server"))),
+    ]),
+    Section("encrypted", [
+        ("certificates", lambda s: _part(s.exposure.hidden_certificates, s)),
+        ("ALPN, agreed", lambda s: _part(s.exposure.hidden_alpn, s)),
+        ("handshake bytes, client", lambda s: _median(s.exposure.encrypted.get("client"))),
+        ("handshake bytes, server", lambda s: _median(s.exposure.encrypted.get("server"))),
+    ]),
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from tlsdissect.views.comparison.clocks import LOCAL, NOT_SEEN
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 WIDEST = 110
 """Columns beyond which a comparison does not grow."""
-_LABEL, _ROOM = 28, 26
+_LABEL, _LONGEST, _ROOM = 28, 48, 26
 _BOLD, _FAINT = "1", "2"
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
 _LESS = {"round_trips": "fewer"}
@@ -50,14 +51,15 @@ class Text:
                 yield self._styled(section.heading, _FAINT)
                 yield from (self._line(f"  {label}", cells) for label, cells in told)
         yield self._styled("TLS 1.2 beside TLS 1.3, by the same client and server", _FAINT)
-        for said in conclusions(group.differences):
+        for said in (*conclusions(group.differences), *remarks(group)):
             yield from wrap(said, self._width, initial_indent="  ", subsequent_indent="    ")
 
     def _line(self, label: str, cells: Sequence[str]) -> str:
         room = min((self._width - _LABEL) // len(cells), _ROOM)
-        shown = shortened(printable(label), _LABEL - 1)
+        before = min(self._width - room * len(cells), _LONGEST)
+        shown = shortened(printable(label), before - 1)
         padded = [shortened(cell, room - 1).rjust(room) for cell in cells]
-        return f"{shown}{' ' * (_LABEL - columns(shown))}{''.join(padded)}".rstrip()
+        return f"{shown}{' ' * (before - columns(shown))}{''.join(padded)}".rstrip()
 
     def _styled(self, text: str, style: str) -> str:
         return styled(text, style) if self._coloured else text
@@ -69,9 +71,23 @@ def conclusions(differences: Sequence[Difference] | None) -> Iterator[str]:
         yield "too few to say anything: 10 connections of each version are needed"
     for one in differences or ():
         what = f"{one.kind}, {_UNITS[one.measure]}:"
-        interval = f"(95 %: {one.low:.2f} to {one.high:.2f}; {one.connections} connections)"
+        pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
+        interval = f"(95 %: {one.low:.2f} to {one.high:.2f}; {one.connections:,} connections, {pairs})"
         if one.differs:
             more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
             yield f"{what} TLS 1.3 takes {abs(one.difference):.2f} {more} {interval}"
         else:
             yield f"{what} no difference to be told {interval}"
+
+
+def remarks(group: Group) -> Iterator[str]:
+    """Say what has to be minded when these numbers are read."""
+    newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
+    if newer is not None and "first_record" in newer.milliseconds:
+        yield "TLS 1.3 encrypts tickets as it does data: the server's first byte is told together with them"
+    if any(side.capture_points.get(LOCAL) for side in group.sides):
+        yield "where TCP's round trip takes less than 1 ms, programs weigh more than the path: see the ms"
+    if any(side.capture_points.get(NOT_SEEN) for side in group.sides):
+        yield "where TCP's handshake was not seen, times are those of the capture point"
+    if group.unpaired:
+        yield f"{group.unpaired:,} connections were left out of the pairs, for there were too many"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from tlsdissect.views.comparison.kinds import version_group
 from tlsdissect.views.comparison.model import VERSIONS, Group
 from tlsdissect.views.comparison.pairs import Pairs
-from tlsdissect.views.comparison.tally import Tally, version_group
+from tlsdissect.views.comparison.room import Room
+from tlsdissect.views.comparison.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,26 +30,30 @@ _KEYS: dict[str, Callable[[Connection], str]] = {
 class _Gathered:
     """The connections of one group."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
+        self.room = room
         self.tallies: dict[str, Tally] = {}
-        self.pairs = Pairs()
+        self.pairs = Pairs(room)
 
     def add(self, c: Connection) -> None:
         version = version_group(c)
-        self.tallies.setdefault(version, Tally(version)).add(c)
+        if version not in self.tallies:
+            self.tallies[version] = Tally(version, self.room)
+        self.tallies[version].add(c)
         self.pairs.add(c)
 
     def told(self, key: str | None) -> Group:
         sides = tuple(self.tallies[version].side() for version in VERSIONS if version in self.tallies)
-        return Group(key, sides, self.pairs.differences())
+        return Group(key, sides, self.pairs.differences(), self.pairs.left_out)
 
 
 class Comparing:
-    """Gathers connections, one by one, in memory that grows by some hundred bytes for each."""
+    """Gathers connections, one by one, in bounded memory: one room for all of them together, one for their groups."""
 
     def __init__(self, by: By | None = None) -> None:
         self._key = None if by is None else _KEYS[by]
-        self._whole = _Gathered()
+        self._whole = _Gathered(Room())
+        self._room = Room()
         self._groups: dict[str, _Gathered] = {}
         self.left_out = 0
         """Connections of groups for which there was no room."""
@@ -61,7 +67,9 @@ class Comparing:
         if key not in self._groups and len(self._groups) >= MAX_GROUPS:
             self.left_out += 1
             return
-        self._groups.setdefault(key, _Gathered()).add(c)
+        if key not in self._groups:
+            self._groups[key] = _Gathered(self._room)
+        self._groups[key].add(c)
 
     def groups(self) -> tuple[Group, ...]:
         """Compare: everything first, then each group, by the order in which they came."""
