@@ -26,6 +26,11 @@ RING_BYTES = 64 << 20
 """Bytes that the kernel may hold before it drops frames."""
 TICK = 0.05
 """Seconds after which a silent interface says that nothing came."""
+MANY, PATIENCE = 128, 0.05
+"""Packets of a batch behind which others are gathered for so many seconds, and behind fewer for as much less.
+
+A batch has its price, however small it is; but a handshake that comes alone is not to wait.
+"""
 _ETHERNET, _COOKED = 1, 276
 """Link types of what is told: LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL2."""
 _DLT_EN10MB, _DLT_RAW = 1, 12
@@ -111,9 +116,12 @@ class LiveCapture:
             self._notify(f"{self.interface} is down: waiting for it")
         try:
             while time.monotonic() < self._end:
-                yield self._take() if self._is_ready() else None
+                packets = self._take() if self._is_ready() else None
+                yield packets
                 if self._saver is not None:
                     self._saver.tick()
+                if packets is not None:
+                    self._ring.gather(PATIENCE * min(len(packets) / MANY, 1.0))
             yield from self._rest()
         finally:
             self._batches.finish()

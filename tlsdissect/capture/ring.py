@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,6 +34,10 @@ RETIRE_MS = 10
 """Milliseconds after which a block that is not full is handed over."""
 GATHERED = 64
 """Blocks that become one batch where so many are ready."""
+ENOUGH = 16
+"""Blocks that are worth a batch: more are not waited for."""
+_MOMENT = 0.002
+"""Seconds after which it is looked again whether there are enough."""
 _FRAME = 2048
 """The kernel wants to know a frame's size, and in this version of the ring makes nothing of it."""
 _GAP = 16
@@ -130,6 +135,13 @@ class Ring:
         if error:
             raise OSError(error, "")
         return self._is_ready(self._next)
+
+    def gather(self, seconds: float) -> None:
+        """Let blocks come in for a while, or until there are enough."""
+        end = time.monotonic() + seconds
+        enough = min(ENOUGH, self.blocks // 4)
+        while time.monotonic() < end and not self._is_ready((self._next + enough) % self.blocks):
+            time.sleep(_MOMENT)
 
     def take(self) -> Frames:
         """Copy the blocks that are ready, and give them back to the kernel."""
