@@ -34,7 +34,7 @@ class Listening(Reading):
         self,
         capture: LiveCapture,
         *,
-        idle: float = IDLE,
+        idle: float | None = IDLE,
         count: int | None = None,
         limits: Limits | None = None,
         judge: Judge | None = None,

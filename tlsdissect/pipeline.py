@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import os
 from collections import Counter
-from operator import itemgetter
 from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
-from tlsdissect.streams.columns import NEVER
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
@@ -32,6 +30,9 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.judge import Judge
 
+    _Told = tuple[int, int, Connection | Session]
+    """What is told or shown, its clock, and the frame that decided or showed it."""
+
 BATCH = 65_536
 """Packets looked at together."""
 _END: Any = object()
@@ -45,7 +46,7 @@ class Place(NamedTuple):
     due: int
     """The clock at which it is told."""
     frame: int
-    """The frame that showed a session; a connection comes behind all that were shown at the same clock."""
+    """The frame that showed a session, or decided a handshake; NEVER, behind all of the same clock: time alone did."""
     stream: int
 
 
@@ -193,12 +194,13 @@ class Reading:
         self._bytes_before, self._open = self.position, None
 
     def _told(self, number: int, path: str, capture: Source) -> Iterator[tuple[Place, Connection | Session]]:
-        for due, told in self._read(path, capture):
+        for due, frame, told in self._read(path, capture):
+            place = Place(number, due, frame, told.stream)
             if isinstance(told, Session):
-                yield Place(number, due, told.frame, told.stream), told
+                yield place, told
                 continue
             self.summary.count(told)
-            yield Place(number, due, NEVER, told.stream), self._judged(told)
+            yield place, self._judged(told)
 
     def _judged(self, told: Connection) -> Connection:
         if self._judge is None or self._evidence is None:
@@ -220,17 +222,16 @@ class Reading:
             self._size = sum(Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: Source) -> Iterator[tuple[int, Connection | Session]]:
+    def _read(self, source: str, capture: Source) -> Iterator[_Told]:
         flows, datagrams = FlowTable(self._share, self._limits, mute=self._keep), Datagrams()
         conversations = self._conversations(source, flows)
         try:
             for visits in self._steps(capture, flows, datagrams):
                 conversations.look(visits, capture.damage)
-                told: Iterator[tuple[int, Connection | Session]] = conversations.over(flows.over(), capture.damage)
-                sessions = conversations.sessions()
-                # What a packet shows comes before what is told at its clock.
-                yield from heapq.merge(sessions, told, key=itemgetter(0)) if sessions else told
-                yield from conversations.early()
+                over, early = conversations.over(flows.over(), capture.damage), conversations.early()
+                # What a frame shows comes before what it decides.
+                told: tuple[Iterable[_Told], ...] = (conversations.sessions(), over, early)
+                yield from heapq.merge(*told, key=_order)
                 self.summary.undecided = conversations.undecided
             yield from conversations.over(flows.over(everything=True), capture.damage)
         finally:
@@ -262,6 +263,11 @@ class Reading:
                 continue
             datagrams.feed(packets)
             yield from flows.steps(packets)
+
+
+def _order(told: _Told) -> tuple[int, int, int]:
+    """Clock, frame and stream: the order of places within a capture."""
+    return told[0], told[1], told[2].stream
 
 
 def _files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:

@@ -236,3 +236,10 @@ def test_limits_are_told_where_they_are_reached() -> None:
     done = run("read", "--format", "json", "--message-bytes", "100", TLS12)
     assert done.returncode == 0
     assert "limit" in [problem["code"] for problem in json.loads(done.stdout)["problems"]]
+
+
+def test_decisions_do_not_depend_on_how_many_processes_read() -> None:
+    asked = ("read", "-q", "--emit", "decided", "--format", "json", "samples")
+    one, three = (run(*asked, "--jobs", jobs) for jobs in ("1", "3"))
+    assert one.stdout.count(b'"open":true') > 100
+    assert one.stdout == three.stdout

@@ -68,14 +68,7 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("--list", "listing", is_flag=True, help="Show the interfaces, their addresses and state.")
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End with so many connections.")
-@click.option(
-    "--idle",
-    type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds after which a silent handshake is told as it is.",
-)
+@options.emitted("decided")
 @click.option(
     "--format",
     "form",
@@ -130,7 +123,7 @@ def _told(capture: LiveCapture, form: str, file: str | None, given: dict[str, An
     seen = form == "table" and file is None and sys.stdout is not None and sys.stdout.isatty()
     limits, verbose = options.limits(given), given["verbose"]
     view = _tree(given["color"], seen=seen) if verbose else _view(form, given["color"], seen=seen)
-    listening = Listening(capture, idle=given["idle"], count=given["count"], limits=limits, keep=verbose)
+    listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
     question = Question((capture.interface,), 0, False, limits, Selection(), view)
     board = Board(capture, listening, said=given["stats"])
     run = Run(question, 1, debug=given["debug"], live=(listening, board))

@@ -104,6 +104,28 @@ def limited(command: Callable[..., Any]) -> Callable[..., Any]:
     return _added(command, tuple(options))
 
 
+def emitted(default: str) -> Decorator:
+    """Add the options for when a connection is printed; `idle` makes one value of theirs."""
+    options = (
+        click.option(
+            "--emit",
+            type=click.Choice(["decided", "over"]),
+            default=default,
+            show_default=True,
+            help="When to print a connection: as its handshake is decided, or when nothing can change any more.",
+        ),
+        click.option(
+            "--idle",
+            type=click.FloatRange(0),
+            default=10.0,
+            show_default=True,
+            metavar="S",
+            help="Seconds after which a silent handshake is taken as decided.",
+        ),
+    )
+    return lambda command: _added(command, options)
+
+
 def output(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for where one result goes."""
     said = "Write to FILE, in the form that its suffix tells, unless --format."
@@ -134,6 +156,12 @@ def coloured(color: str, *, seen: bool) -> bool:
 def limits(options: dict[str, Any]) -> Limits:
     """Take the options of `limited` out of a command's."""
     return Limits(**{name: options.pop(name) for name in _LIMITS})
+
+
+def idle(options: dict[str, Any]) -> float | None:
+    """Take the options of `emitted` out of a command's: seconds, or None where connections are printed when over."""
+    emit, seconds = options.pop("emit"), options.pop("idle")
+    return seconds if emit == "decided" else None
 
 
 def selection(options: dict[str, Any]) -> Selection:

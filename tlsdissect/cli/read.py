@@ -44,6 +44,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
     help="How to print; a table unless the suffix of -o FILE says otherwise.",
 )
 @options.output
+@options.emitted("over")
 @click.option("--raw-fingerprints", is_flag=True, help="Print also what the fingerprints JA3 and JA4 are made of.")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes to use; one a core, if the captures are large."
@@ -56,7 +57,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     """Print the TLS connections that captures hold, one by one.
 
     CAPTURE is a pcap or pcapng file, also compressed with gzip or zstd, a directory of such files, or - for standard
-    input. A connection is printed when nothing about it can change any more.
+    input. A connection is printed when nothing about it can change any more; with --emit decided, as of the packet
+    that decided its handshake, and then `open` says whether it goes on.
     """
     file = None if output == "-" else output
     if file is not None:
@@ -67,10 +69,11 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     raw = given["raw_fingerprints"]
     view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen, judged=judge is not None)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, given["batch"], raw, limits, selection, view, judge=judge)
+    idle = options.idle(given)
+    question = Question(captures, given["batch"], raw, limits, selection, view, judge=judge, idle=idle)
     # One process judges alone: what it knows of a chain, or of a lookup, the others would not.
     jobs = worthwhile(list(captures), given["jobs"]) if judge is None else 1
-    run = Run(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]))
+    run = Run(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), prompt=idle is not None)
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     return status

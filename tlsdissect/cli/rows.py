@@ -90,6 +90,8 @@ class Question(NamedTuple):
     keep: bool = False
     judge: Judge | None = None
     evidence: Evidence | None = None
+    idle: float | None = None
+    """Seconds of silence that decide a handshake, where connections are told when it is decided."""
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
@@ -102,6 +104,7 @@ class Question(NamedTuple):
             limits=self.limits,
             judge=self.judge,
             evidence=self.evidence,
+            idle=self.idle,
         )
 
     def packed(self, told: Connection | Session) -> bytes:

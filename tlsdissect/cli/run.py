@@ -36,15 +36,17 @@ class Run:
         end: Callable[[], Iterable[bytes]] = tuple,
         gate: frozenset[str] = frozenset(),
         live: tuple[Reading, Below] | None = None,
+        prompt: bool = False,
     ) -> None:
         """`gate` are the severities of findings that give an exit status of their own.
 
-        `live` reads what is only coming, with what stands below the rows: each row is written at once.
+        `live` reads what is only coming, with what stands below the rows; then, and if it is to be prompt, each row is
+        written at once.
         """
         self._view = question.view
         self._selected = bool(question.selection)
         self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs)
-        self._prompt = live is not None
+        self._prompt = prompt or live is not None
         self._below = live[1] if live else Bar(self._rows.progress)
         self._debug = debug
         self._end = end

@@ -84,8 +84,7 @@ class FlowTable:
 
     def clocks(self, frames: Sequence[int]) -> list[int]:
         """The clock at each of these frames of the stretch that was looked at last."""
-        order = np.argsort(self._frames, kind="stable")
-        found: list[int] = self._clocks[order[np.searchsorted(self._frames, frames, sorter=order)]].tolist()
+        found: list[int] = self._clocks[np.searchsorted(self._frames, frames)].tolist()
         return found
 
     def over(self, *, everything: bool = False) -> list[tuple[int, int]]:

@@ -224,6 +224,11 @@ class Visit:
             ended[row[2]] |= bool(row[3] & FIN)
         return None if all(ended) else self._ready
 
+    @property
+    def left(self) -> tuple[int, int]:
+        """How many rows, and bytes in them, stand behind those that were shown last."""
+        return self._end - self._next, int(self._table.length[self._next : self._end].sum())
+
     def lead(self, follower: Follower, state: int) -> int:
         """Show the follower all that matters to it; return what will matter next time."""
         data = self._table.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from tlsdissect.streams.columns import CLOSED, WATCH
+from tlsdissect.streams.columns import CLOSED, NEVER, WATCH
 from tlsdissect.streams.threeway import ThreeWay
 from tlsdissect.transcript.facts import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.capture.packets import Damage
+    from tlsdissect.streams.columns import Totals
     from tlsdissect.streams.flows import FlowTable
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.evidence import Evidence
+
+    Told = tuple[int, int, Connection]
+    """A connection, the clock at which it is told, and the frame that decided that; NEVER: none did."""
 
 _TOGETHER = 64
 """Conversations concluded together."""
@@ -64,7 +68,7 @@ class Conversations:
         while len(self._trackers) > self._budget.limits.followed:
             self._give_up(next(iter(self._trackers)), damage)
 
-    def early(self) -> Iterator[tuple[int, Connection]]:
+    def early(self) -> Iterator[Told]:
         """The connections to be told before they are over: none."""
         return iter(())
 
@@ -73,12 +77,13 @@ class Conversations:
         """Handshakes that go on."""
         return len(self._trackers)
 
-    def sessions(self) -> list[tuple[int, Session]]:
-        """What the packets looked at last show of sessions, in order, each with its clock."""
+    def sessions(self) -> list[tuple[int, int, Session]]:
+        """What the packets looked at last show of sessions, in order, each with its clock and frame."""
         shown, self._sessions = sorted(self._sessions, key=attrgetter("frame", "stream")), []
-        return list(zip(self._flows.clocks([one.frame for one in shown]), shown, strict=True)) if shown else []
+        frames = [one.frame for one in shown]
+        return list(zip(self._flows.clocks(frames), frames, shown, strict=True)) if shown else []
 
-    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[tuple[int, Connection]]:
+    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Told]:
         """The TLS connections among conversations that nothing can change any more, each with its clock."""
         for at in range(0, len(ended), _TOGETHER):
             some = ended[at : at + _TOGETHER]
@@ -89,7 +94,7 @@ class Conversations:
             told = [(due, index) for due, index in some if index in self._told]
             totals = self._flows.columns.totals([index for _, index in told])
             for (due, index), last in zip(told, totals, strict=True):
-                yield due, with_totals(self._told.pop(index), last)
+                yield due, NEVER, with_totals(self._told.pop(index), last)
 
     def close(self) -> None:
         """Let go of what the conversations hold outside of memory."""
@@ -108,7 +113,7 @@ class Conversations:
                 return state
             tracker = self._tracker(self._budget, way, state)
         heard, settled = tracker.heard, tracker.settled
-        state = columns.state[index] = visit.lead(tracker, state)
+        state = columns.state[index] = self._lead(visit, tracker, state)
         if heard is None and tracker.heard is not None:
             self._show(index, tracker.heard, identities(tracker.script))
         if settled is None and tracker.settled is not None:
@@ -122,6 +127,10 @@ class Conversations:
         else:
             self._trackers[index] = tracker
         return state
+
+    def _lead(self, visit: Visit, tracker: Tracker, state: int) -> int:
+        """Show a conversation's packets to its tracker; return the state."""
+        return visit.lead(tracker, state)
 
     def _show(self, index: int, frame: int, keys: tuple[bytes, ...]) -> None:
         """Note what a frame showed of sessions."""
@@ -139,17 +148,24 @@ class Conversations:
 
     def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:
         """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""
-        columns = self._flows.columns
-        for index, totals in zip(ended, columns.totals(ended), strict=True):
+        for index, totals in zip(ended, self._totals(ended), strict=True):
             tracker = self._trackers.pop(index, None)
             if tracker is None:
                 continue
-            touched = _touched(tracker, totals.first_frame, damage) if damage else ()
+            touched = _touched(tracker, totals.first_frame, self._damage(index, damage)) if damage else ()
             told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
             tracker.release()
             if told is not None:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
                 self._told.put(index, told, tracker.script.kept_bytes)
+
+    def _totals(self, ended: Sequence[int]) -> list[Totals]:
+        """What is counted of conversations when they are concluded."""
+        return self._flows.columns.totals(ended)
+
+    def _damage(self, index: int, damage: Sequence[Damage]) -> Sequence[Damage]:  # noqa: ARG002 (another may need it)
+        """What of the capture may concern a conversation."""
+        return damage
 
     def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
         """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""

@@ -2,118 +2,128 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from tlsdissect.streams.columns import CLOSED
+from tlsdissect.streams.columns import CLOSED, NEVER
 from tlsdissect.transcript.conversations import Conversations
-from tlsdissect.transcript.facts import with_totals
-from tlsdissect.transcript.shapes import shape
+from tlsdissect.transcript.deadlines import Deadlines
+from tlsdissect.transcript.turns import Latest, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.capture.packets import Damage
+    from tlsdissect.streams.columns import Totals
     from tlsdissect.streams.visits import Visit
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.conversations import Told
     from tlsdissect.transcript.tracker import Tracker
 
-_REPLY_NS = 250_000_000
-"""How long a server may take to answer a client's flight of TLS 1.3: many answer nothing, and none need."""
+
+class _Decision(NamedTuple):
+    """When a handshake was decided, and what of the conversation came before."""
+
+    clock: int
+    frame: int
+    """The frame that decided; NEVER: silence did."""
+    latest: Latest
+    """The conversation's last packet until then."""
+    later: tuple[int, int]
+    """Packets and bytes that are counted already, and came after it."""
+    goes_on: bool
 
 
 class DecidingConversations(Conversations):
     """Tells a handshake that succeeded, that failed, or that has been silent for a while.
 
-    In TLS 1.3 what follows the client's flight decides; a record of an alert's length does together with what comes
-    after it, for only then is it known whether the client was refused.
+    What is told is as of the packet that decided, or of the last one before the silence: the same however many packets
+    are looked at together.
     """
 
     def __init__(self, *given: Any, idle_ns: int, **named: Any) -> None:
         super().__init__(*given, **named)
         self._idle = idle_ns
-        self._latest: dict[int, int] = {}
-        """Clock of the latest packet of handshakes that are not decided, the longest silent first."""
-        self._awaiting: dict[int, int] = {}
-        """The same, of those that lack no more than what a server need not say."""
-        self._ready: list[tuple[int, bool]] = []
-        """Conversations to be told, and whether they go on."""
+        self._waiting: dict[int, Latest] = {}
+        """Handshakes that are not decided."""
+        self._deadlines = Deadlines()
+        self._decisions: dict[int, _Decision] = {}
+        """Those of handshakes that are to be told."""
 
     def look(self, visits: Sequence[Visit], damage: Sequence[Damage]) -> None:
         """Show packets to their conversations, or none where only time has passed."""
         super().look(visits, damage)
-        for visit in visits:
-            self._see(visit.index, damage)
-        self._wait(damage)
+        columns = self._flows.columns
+        for index in self._deadlines.passed(self._flows.clock):
+            latest = self._waiting.pop(index)
+            # One that is over before that is told when it is over.
+            if latest.deadline < columns.due[index]:
+                columns.state[index] = CLOSED
+                self._decide(index, latest.deadline, latest)
+                self._conclude([index], damage)
 
-    def early(self) -> Iterator[tuple[int, Connection]]:
-        """The connections that were decided by now."""
-        ready, self._ready = [one for one in self._ready if one[0] in self._told], []
-        totals = self._flows.columns.totals([index for index, _ in ready])
-        for (index, goes_on), last in zip(ready, totals, strict=True):
-            yield self._flows.clock, replace(with_totals(self._told.pop(index), last), open=goes_on)
+    def early(self) -> Iterator[Told]:
+        """The connections that were decided by now, in the order in which they were."""
+        decisions, self._decisions = self._decisions, {}
+        stream = self._flows.columns.stream
+        told = [(one.clock, one.frame, int(stream[index]), index) for index, one in decisions.items()]
+        for clock, frame, _, index in sorted(told, key=itemgetter(0, 1, 2)):
+            if index in self._told:
+                yield clock, frame, replace(self._told.pop(index), open=decisions[index].goes_on)
 
     @property
     def undecided(self) -> int:
         """Handshakes that began with a ClientHello and go on."""
-        return len(self._latest) + len(self._awaiting)
+        return len(self._waiting)
 
-    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[tuple[int, Connection]]:
+    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Told]:
         """Tell those that nothing can change any more and that were not told before, each with its clock."""
         for _, index in ended:
             self._forget(index)
-        return super().over(ended, damage)
+        return super().over([one for one in ended if one[1] not in self._decisions], damage)
 
-    def _forget(self, index: int) -> None:
-        self._latest.pop(index, None)
-        self._awaiting.pop(index, None)
+    def _forget(self, index: int) -> Latest | None:
+        self._deadlines.forget(index)
+        return self._waiting.pop(index, None)
 
-    def _see(self, index: int, damage: Sequence[Damage]) -> None:
-        self._forget(index)
-        tracker = self._trackers.get(index)
-        if tracker is None:
-            if index in self._told:
-                self._ready.append((index, False))
-        elif tracker.script.client is not None:
-            refused = tracker.settled is not None and _may_be_refused(tracker)
-            (self._awaiting if refused or _awaits_reply(tracker) else self._latest)[index] = self._flows.clock
-            if (tracker.settled is not None and not refused) or any(half.rst for half in tracker.halves):
-                self._decide(index, damage)
+    def _lead(self, visit: Visit, tracker: Tracker, state: int) -> int:
+        turns = Turns(tracker, self._flows.clocks, self._idle, self._forget(visit.index))
+        state = visit.lead(turns, state)
+        if turns.latest is None:
+            return state
+        if turns.decided is not None:
+            packets, octets = visit.left
+            later = packets + len(turns.unseen), octets + sum(row[6] for row in turns.unseen)
+            goes_on = tracker.closing_frame is None
+            self._decisions[visit.index] = _Decision(*turns.decided, turns.latest, later, goes_on)
+        else:
+            self._waiting[visit.index] = turns.latest
+            self._deadlines.set(visit.index, turns.latest.deadline)
+        return state
 
-    def _wait(self, damage: Sequence[Damage]) -> None:
-        """Decide the handshakes in which nothing was said for too long."""
-        for waiting, time in ((self._latest, self._idle), (self._awaiting, _REPLY_NS)):
-            while waiting:
-                index, latest = next(iter(waiting.items()))
-                if self._flows.clock - latest <= time:
-                    break
-                self._decide(index, damage)
+    def _totals(self, ended: Sequence[int]) -> list[Totals]:
+        return [self._as_of(index, totals) for index, totals in zip(ended, super()._totals(ended), strict=True)]
 
-    def _decide(self, index: int, damage: Sequence[Damage]) -> None:
-        self._forget(index)
-        self._flows.columns.state[index] = CLOSED
-        self._conclude([index], damage)
-        if index in self._told:
-            self._ready.append((index, True))
+    def _as_of(self, index: int, totals: Totals) -> Totals:
+        """What the columns would hold if they had been read when the handshake was decided."""
+        decision = self._decisions.get(index)
+        if decision is None:
+            return totals
+        packets, octets = decision.later
+        return totals._replace(end=decision.latest.time, packets=totals.packets - packets, bytes=totals.bytes - octets)
+
+    def _damage(self, index: int, damage: Sequence[Damage]) -> Sequence[Damage]:
+        decision = self._decisions.get(index)
+        return damage if decision is None else [hurt for hurt in damage if hurt.frame <= decision.latest.frame]
+
+    def _decide(self, index: int, clock: int, latest: Latest) -> None:
+        """Note that silence, or a limit, decided a handshake."""
+        goes_on = self._trackers[index].closing_frame is None
+        self._decisions[index] = _Decision(clock, NEVER, latest, (0, 0), goes_on)
 
     def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
+        latest = self._forget(index)
+        if latest is not None:
+            self._decide(index, self._flows.clock, latest)
         super()._give_up(index, damage)
-        self._forget(index)
-        if index in self._told:
-            self._ready.append((index, True))
-
-
-def _awaits_reply(tracker: Tracker) -> bool:
-    """Whether both sides have sent what TLS 1.3 encrypts, the client last."""
-    script = tracker.script
-    return script.tls13 and min(script.protected) > 0
-
-
-def _may_be_refused(tracker: Tracker) -> bool:
-    """Whether all that answered the client's flight of TLS 1.3 so far has an alert's length: what comes next tells."""
-    seen = shape(tracker.script)
-    if seen is None or seen.reply is None or seen.reply.size != seen.sizes.alert:
-        return False
-    server = tracker.halves[seen.reply.sender]
-    return server.fin is None and server.assembler.position == seen.reply.end
