@@ -38,14 +38,14 @@ def commands(block: str) -> list[str]:
 
 
 def shown(command: str) -> str:
-    """What a terminal shows of a command."""
+    """What a terminal shows of a command in the end: no progress bar, which a slow machine would draw."""
     process, terminal = pty.fork()
     if process == 0:
         fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
         os.chdir(ROOT)
         path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"  # noqa: PTH120
         kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-        os.execve("/bin/bash", ["bash", "-c", command], {**kept, "PATH": path, "NO_COLOR": "1"})  # noqa: S606
+        os.execve("/bin/bash", ["bash", "-c", command], {**kept, "PATH": path, "NO_COLOR": "1", "TERM": "dumb"})  # noqa: S606
     text = b"".join(iter(lambda: _read(terminal), b"")).decode().replace("\r\n", "\n")
     os.close(terminal)
     os.waitpid(process, 0)
