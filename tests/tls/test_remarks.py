@@ -19,7 +19,7 @@ from tlsdissect.tls import (
     server_hello,
 )
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.remarks import extension_reference, reference, remark
+from tlsdissect.tls.remarks import alert_meaning, extension_reference, reference, remark
 
 MODULES = (
     alert, certificate, client_hello, extension_ech, extension_keys, extension_names, extension_proofs, headers,
@@ -60,3 +60,13 @@ def test_every_registered_extension_has_a_reference() -> None:
     for number, name in Registry.EXTENSIONS.names.items():
         if name != "GREASE" and number not in (0x3374, 0x4469, 0x44CD, 0x754F, 0x7550):
             assert re.match(r"RFC \d+ section|ETSI TS|draft-", extension_reference(number) or ""), name
+
+
+def test_every_registered_alert_has_a_meaning() -> None:
+    assert Registry.ALERTS.names[0] == "close_notify"
+    for number, name in Registry.ALERTS.names.items():
+        if not name.startswith("0x"):
+            meaning, cited = alert_meaning(number) or ("", "")
+            assert meaning, name
+            assert re.fullmatch(r"RFC \d+ section [0-9.]+", cited), name
+    assert alert_meaning(0xFF) is None

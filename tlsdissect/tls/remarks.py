@@ -44,6 +44,22 @@ def _references() -> dict[int, str]:
     return {int(row["value"], 16): row["reference"] for row in _rows("extensions")}
 
 
+def alert_meaning(number: int) -> tuple[str, str] | None:
+    """Tell what the sender of an alert says by it, in a few words, and what defines it."""
+    return _alerts().get(number)
+
+
+@cache
+def alert_meanings() -> dict[str, str]:
+    """What the sender of an alert says by it, by the alert's name."""
+    return {Registry.ALERTS.names[number]: meaning for number, (meaning, _) in _alerts().items()}
+
+
+@cache
+def _alerts() -> dict[int, tuple[str, str]]:
+    return {int(row["value"], 16): (row["meaning"], row["reference"]) for row in _rows("alert_meanings")}
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     with (_FOLDER / f"{name}.csv").open(newline="", encoding="ascii") as file:
         return list(csv.DictReader(file))

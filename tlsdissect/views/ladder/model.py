@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _NS = 1_000_000
 _TOGETHER = "\xa0"
+_CHANGE = "change_cipher_spec"
 _MANY = 4
 """Encrypted records of which each is told with its size."""
 
@@ -153,6 +154,8 @@ class _Drawing:
             sizes = [message.bytes for message in same]
             if kind == "alert":
                 yield from map(self._alert, same)
+            elif kind == _CHANGE:
+                yield from (f"{kind} {size}" if size == 1 else f"encrypted {kind} {size}" for size in sizes)
             elif kind != "encrypted":
                 yield from (f"{kind} {size}" for size in sizes)
             elif len(sizes) > _MANY:
@@ -167,7 +170,9 @@ class _Drawing:
 
     def _is_sealed(self, message: Message) -> bool:
         encrypted_alert = message.type == "alert" and all(one.level is None for one in self._alerts(message))
-        return message.type == "encrypted" or encrypted_alert
+        # Behind the first of its side it is encrypted, and longer than a byte: RFC 5246 section 7.1.
+        encrypted_change = message.type == _CHANGE and message.bytes != 1
+        return message.type == "encrypted" or encrypted_alert or encrypted_change
 
     def _alerts(self, message: Message) -> list[Alert]:
         alerts = self._connection.alerts

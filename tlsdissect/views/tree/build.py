@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 MESSAGE_HEADER = 4
 _SSL2_HEADER = 2
+_UNENCRYPTED = re.compile("_WITH_NULL_([A-Z0-9]+)$")
+_MAC_SIZES = {"MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48, "NULL": None}
+_MAC = "RFC 5246 section 6.2.3.1"
 _TLS12 = 0x0303
 _RAW_PUBLIC_KEY = b"\x02"
 """RFC 7250 section 3: the certificate type, as a server's extension."""
@@ -125,8 +129,18 @@ class _Speaker:
         self.begun: _Begun | None = None
         self.changed = False
         """It has sent a ChangeCipherSpec."""
+        self.mac: int | None = None
+        """Bytes of MAC behind the content of its records, which has no other protection; None: it has."""
         self.sealed = 0
         """Encrypted handshake records so far."""
+
+    def protects(self, record: WireRecord) -> bool:
+        """Whether what is in a record was protected by the keys that were agreed on."""
+        kind = record.content_type
+        if record.encrypted or kind == APPLICATION_DATA:
+            return True
+        # Behind a side's first, a ChangeCipherSpec is protected, and longer than a byte: RFC 5246 section 7.1.
+        return self.changed and (kind == HEARTBEAT or (kind == CHANGE_CIPHER_SPEC and record.length != 1))
 
 
 class _Builder:
@@ -137,8 +151,7 @@ class _Builder:
         self._speakers = {side: _Speaker(Places(transcript, side)) for side in ("client", "server")}
         self._raw_keys: set[Side] = set()
         """Who shows a raw public key in place of certificates."""
-        suite = transcript.cipher_suite
-        self._exchange = None if suite is None else key_exchange(Registry.CIPHER_SUITES.names[suite])
+        self._agree(transcript.cipher_suite)
         self._inside: list[list[Node]] = []
         """What each record holds."""
 
@@ -167,7 +180,8 @@ class _Builder:
             record.start, record.start + size + record.length, record.frame
         )
         name = "SSL 2.0 record" if record.content_type == SSL2 else "record"
-        what = "encrypted" if record.encrypted else Registry.CONTENT_TYPES.names[record.content_type]
+        sealed = any(node.name == "encrypted" for node in inside)
+        what = "encrypted" if sealed else Registry.CONTENT_TYPES.names[record.content_type]
         said = None if record.content_type == SSL2 else what
         problem = None if record.whole else "the capture lacks bytes of it"
         return Node(name, None, said, None, _RECORD, spans, problem, (*head, *inside))
@@ -184,16 +198,29 @@ class _Builder:
     def _fill(self, number: int, record: WireRecord) -> None:
         """Draw what a record holds."""
         speaker, kind = self._speakers[record.sender], record.content_type
-        if kind == CHANGE_CIPHER_SPEC:
-            speaker.changed = True
+        protected = speaker.protects(record)
+        mac = self._mac(record, speaker) if protected else None
         if kind == SSL2:
             self._inside[number].append(self._ssl2(record, speaker))
-        elif record.encrypted or (kind == HEARTBEAT and speaker.changed) or kind == APPLICATION_DATA:
+        elif protected and mac is None:
             self._inside[number].append(self._sealed(record, speaker))
         elif kind == HANDSHAKE:
-            self._handshake(number, record, speaker)
+            self._handshake(number, _without(mac, record), speaker)
         else:
-            self._inside[number] += self._plain(record, speaker)
+            self._inside[number] += self._plain(_without(mac, record), speaker)
+        if mac is not None:
+            self._inside[number].append(mac)
+        if kind == CHANGE_CIPHER_SPEC:
+            speaker.changed, speaker.mac = True, self._mac_size
+
+    def _mac(self, record: WireRecord, speaker: _Speaker) -> Node | None:
+        """Draw the MAC behind what a suite without encryption leaves in the clear; None where that is sealed."""
+        fragment, size = record.fragment or b"", speaker.mac
+        if size is None or len(fragment) < max(size, record.length):
+            return None
+        ground = Ground(speaker.places, record.frame)
+        ground.add(fragment[-size:], record.start + HEADER_SIZE + record.length - size)
+        return replace(Fields(ground).leaf("MAC", 0, size), reference=_MAC)
 
     def _sealed(self, record: WireRecord, speaker: _Speaker) -> Node:
         """Draw what nobody can read."""
@@ -264,7 +291,7 @@ class _Builder:
         retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == server_hello.RETRY_RANDOM
         name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
         if kind == HandshakeType.SERVER_HELLO:
-            self._note_raw_keys(data[MESSAGE_HEADER:])
+            self._note_choice(data[MESSAGE_HEADER:])
         cited = body[0].reference if body else _MESSAGE
         spans = begun.ground.spans(0, len(data))
         node = Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
@@ -276,10 +303,23 @@ class _Builder:
             return certificate.RawPublicKey.read
         return decoder(kind, _TLS12 if version is None else version, self._exchange)
 
-    def _note_raw_keys(self, body: bytes) -> None:
-        """See whether raw public keys were agreed on (RFC 7250 section 4.2)."""
+    def _agree(self, suite: int | None) -> None:
+        """Note how keys are exchanged under a suite, and whether it leaves in the clear what it protects."""
+        name = "" if suite is None else Registry.CIPHER_SUITES.names[suite]
+        self._exchange = key_exchange(name)
+        unencrypted = _UNENCRYPTED.search(name)
+        self._mac_size = _MAC_SIZES[unencrypted[1]] if unencrypted else None
+
+    def _note_choice(self, body: bytes) -> None:
+        """See what a server chose: in a renegotiation it may be another suite."""
         hello = survey(server_hello.ServerHello.read, body).value
-        for extension in getattr(hello, "extensions", None) or ():
+        if isinstance(hello, server_hello.ServerHello) and not hello.is_hello_retry_request:
+            self._agree(hello.cipher_suite)
+            self._note_raw_keys(hello)
+
+    def _note_raw_keys(self, hello: server_hello.ServerHello) -> None:
+        """See whether raw public keys were agreed on (RFC 7250 section 4.2)."""
+        for extension in hello.extensions or ():
             if extension.extension_data == _RAW_PUBLIC_KEY:
                 if extension.extension_type == ExtensionType.SERVER_CERTIFICATE_TYPE:
                     self._raw_keys.add("server")
@@ -297,6 +337,13 @@ def _wanted(ground: Ground) -> int:
 
 def _continued(record: WireRecord) -> Node:
     return Node("continued", meaning=f"a message that began in frame {record.frame}")
+
+
+def _without(mac: Node | None, record: WireRecord) -> WireRecord:
+    """A record without the MAC at its end."""
+    if mac is None or record.fragment is None:
+        return record
+    return replace(record, fragment=record.fragment[: -sum(span.length for span in mac.bytes)])
 
 
 _RECORD = reference(RecordHeader)

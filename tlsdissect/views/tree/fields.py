@@ -17,7 +17,7 @@ from tlsdissect.tls import (
 )
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.headers import RecordHeader
-from tlsdissect.tls.remarks import extension_reference, reference, remark
+from tlsdissect.tls.remarks import alert_meaning, extension_reference, reference, remark
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.asn1 import asn1
 from tlsdissect.views.tree.meanings import code_point, meaning
@@ -137,6 +137,8 @@ class _Drawing:
         if field.registry is None:
             return Node(field.name, number, said, reference=cited, bytes=spans)
         name, odd = code_point(field.registry, number)
+        if field.registry is Registry.ALERTS:
+            _, cited = alert_meaning(number) or ("", cited)
         code = f"0x{number:0{2 * (field.end - field.start)}x}"
         # A record's version says nothing: RFC 8446 section 5.1.
         return Node(field.name, code, said or name, None if owner is RecordHeader else odd, cited, spans)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from tlsdissect.tls.alert import Alert
 from tlsdissect.tls.client_hello import Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extension_ech import EchConfigContents, PreferredAddress, VersionInformation
@@ -30,7 +31,7 @@ from tlsdissect.tls.key_exchange import (
     ServerKeyExchange,
 )
 from tlsdissect.tls.messages import NewSessionTicket, NewSessionTicket13, NextProtocol
-from tlsdissect.tls.remarks import remark
+from tlsdissect.tls.remarks import alert_meaning, remark
 from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
 from tlsdissect.transcript.naming import text
 
@@ -133,6 +134,11 @@ def _address(value: bytes) -> str:
     return str(ip_address(value))
 
 
+def _alert(value: int) -> str | None:
+    told = alert_meaning(value)
+    return f"{Registry.ALERTS.names[value]}: {told[0]}" if told else None
+
+
 _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (ServerName, "host_name"): text,
     (ProtocolNameList, "protocol_name_list"): text,
@@ -142,6 +148,7 @@ _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (Srp, "srp_i"): text,
     (ServerKeyExchange, "psk_identity_hint"): text,
     (ClientKeyExchange, "psk_identity"): text,
+    (Alert, "description"): _alert,
     (ServerHello, "random"): _random,
     (DhParams, "dh_p"): _bits,
     (DhParams, "dh_g"): _number,
