@@ -12,6 +12,8 @@ from mangle import Segment, in_ethernet, pcap, segments
 from recorded import ROOT, SAMPLES, SHARED, packets
 
 import tlsdissect
+from tlsdissect.pipeline import Reading
+from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
 from tlsdissect.views.explain.text import Text
 from tlsdissect.views.printable import columns
@@ -193,10 +195,50 @@ def test_a_segment_that_was_sent_again(tmp_path: Path) -> None:
     assert sentences["sent_again"].startswith("The client sent a segment again, 200 ms after it was seen first")
 
 
+def test_a_segment_that_came_late(tmp_path: Path) -> None:
+    """Lost between the server and the capture point: what stands behind it was seen first."""
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    at = next(number for number, one in enumerate(sent) if len(one.payload) > 2000)
+    whole = sent[at]
+    first, rest = (
+        replace(whole, payload=whole.payload[:1000]),
+        replace(whole, payload=whole.payload[1000:], sequence=whole.sequence + 1000),
+    )
+    late = replace(rest, payload=rest.payload[:500], time=whole.time + 300_000)
+    early = replace(rest, payload=rest.payload[500:], sequence=rest.sequence + 500)
+    again = replace(late, time=late.time + 1)
+    moved = slowed(sent[at + 1 :], 0, 300_002)
+    sentences = written(tmp_path / "late.pcap", [*sent[:at], first, early, late, again, *moved])
+    assert sentences["late_segment"].startswith("A segment of the server came 300 ms after one that stands behind it")
+    assert sentences["sent_again"].startswith("The server sent a segment again, 0.001 ms after")
+    assert sentences["flight_segments"].startswith("The server's flight came in 3 segments with 2,")
+
+
+@pytest.mark.parametrize(("version", "guess"), [("tls12", False), ("tls13", True)])
+def test_a_lookup_that_the_handshake_waited_for(version: str, guess: bool) -> None:
+    path = str(ROOT / f"samples/talk/httpd-8891-{version}.pcap")
+    [connection] = Reading((path,), keep=True, judge=Judge())
+    [lookup] = [one for one in tlsdissect.explain(connection).sentences if one.code == "ocsp_lookup"]
+    assert lookup.text.startswith("The handshake waited for an OCSP look-up: the server asked http://localhost:2560/")
+    assert lookup.guess == guess
+
+
+def test_what_links_and_what_is_left_to_see() -> None:
+    assert "links this connection" in told("tls12-resumed-ticket", 1)["session_visible"]
+    assert "session_visible" not in told("tls12-full")
+    assert "sizes and times" in told("tls13-full")["sizes_visible"]
+    assert told("tls12-renegotiation")["renegotiated"] == "Later the two negotiated anew, once, under encryption."
+
+
 def test_nothing_of_the_kind_in_the_samples() -> None:
     for sample in SAMPLES:
         for connection in kept(sample):
-            assert not texts(tlsdissect.explain(connection)).keys() & {"initial_window", "delayed_ack", "sent_again"}
+            assert not texts(tlsdissect.explain(connection)).keys() & {
+                "initial_window",
+                "delayed_ack",
+                "sent_again",
+                "late_segment",
+            }
 
 
 def test_paths_of_several_lengths_lose_packets_on_one_alone() -> None:

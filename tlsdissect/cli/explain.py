@@ -47,7 +47,11 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
         options.refuse_to_overwrite(captures, file)
     seen = form in (None, "text") and file is None and sys.stdout is not None and sys.stdout.isatty()
     view = _view(form or "text", given["color"], seen=seen)
-    question = Question(captures, 65_536, False, options.limits(given), options.selection(given), view, keep=True)
+    # Only with a judge are look-ups matched to the handshakes that waited for them.
+    from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
+
+    selection = options.selection(given)
+    question = Question(captures, 65_536, False, options.limits(given), selection, view, keep=True, judge=Judge())
     run = Run(question, 1, debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from tlsdissect.transcript.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tlsdissect.capture.packets import Damage
     from tlsdissect.streams.columns import Totals
@@ -52,7 +53,9 @@ class Conversations:
         self._flows = flows
         self._budget = budget
         self._raw = raw_fingerprints
-        self._tracker = KeepingTracker if keep else Tracker if evidence is None else LookupTracker
+        listens = evidence is not None
+        keeping = partial(KeepingTracker, listens=listens)
+        self._tracker: Callable[..., Tracker] = keeping if keep else LookupTracker if listens else Tracker
         self._evidence = evidence
         self._keeps = keep
         self._trackers: dict[int, Tracker] = {}

@@ -9,8 +9,8 @@ from msgspec.structs import asdict
 from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, SYN, WATCH
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.kept import KeptConnection, Packet, Transcript, WireRecord
+from tlsdissect.transcript.lookups import LookupTracker
 from tlsdissect.transcript.script import Script
-from tlsdissect.transcript.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,35 +59,36 @@ class KeepingScript(Script):
         return True
 
 
-class KeepingTracker(Tracker):
-    """A tracker whose connection has a transcript."""
+class KeepingTracker(LookupTracker):
+    """A tracker whose connection has a transcript; it listens to questions too, if it is asked to."""
 
     __slots__ = ("_packets",)
 
-    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW) -> None:
-        super().__init__(budget, way, state)
+    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW, *, listens: bool = False) -> None:
+        super().__init__(budget, way, state, listens=listens)
         self.script: KeepingScript = KeepingScript(budget)
         self._packets: list[tuple[Row, int | None, int | None, bytes]] = []
 
     @property
     def silent(self) -> bool:
         """Whether nothing is worth keeping: TCP's own handshake is, as long as TLS may follow it."""
-        return self.state == WATCH
+        return self.state == WATCH and not self.hears
 
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets one by one, and keep those that matter."""
+        state = self.state
         for row in rows:
             frame, _, sender, _, _, _, length, payload, captured, _ = row
             following, noted = self.state == FOLLOW, len(self.script.items)
             self.script.following = following
-            super().feed(data, (row,))
+            state = super().feed(data, (row,))
             # What came later depends on how packets were grouped, but for those that brought or end something.
             told = len(self.script.items) > noted or (length and self._gathers(sender)) or self._ends(sender, frame)
             if following or (told and self.state != WATCH):
                 self._keep(row, bytes(data[payload : payload + captured]))
             if self.state == CLOSED:
                 break
-        return self.state
+        return state
 
     def kept(self, told: Connection) -> KeptConnection:
         """Add the transcript to what is told."""

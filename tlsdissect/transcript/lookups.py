@@ -127,10 +127,10 @@ class LookupTracker(Tracker):
 
     __slots__ = ("_asked", "_directions", "_held", "found")
 
-    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW) -> None:
+    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW, *, listens: bool = True) -> None:
         super().__init__(budget, way, state)
         self._directions: tuple[_Direction, _Direction] | None = None
-        if state == FOLLOW and not way.spoken:
+        if listens and state == FOLLOW and not way.spoken:
             self._directions = (_Direction(way.first[0]), _Direction(way.first[1]))
         self._asked: list[tuple[Message, tuple[int, int]]] = []
         self._held = 0
@@ -138,10 +138,14 @@ class LookupTracker(Tracker):
         """What was asked and answered, with the answer's body, to be taken away."""
 
     @property
+    def hears(self) -> bool:
+        """Whether something is said that may be a question, or its answer."""
+        return self._directions is not None and any(one.assembler.position for one in self._directions)
+
+    @property
     def silent(self) -> bool:
         """Whether nothing was said that may be TLS, or a question."""
-        listening = self._directions is not None and any(one.assembler.position for one in self._directions)
-        return super().silent and not listening
+        return super().silent and not self.hears
 
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets, in order; return what matters from now on."""

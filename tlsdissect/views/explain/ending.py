@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.views.explain.model import Sentence, listed
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ _CLOSED = {
     "fin": "by TCP alone, without close_notify",
     "rst": "by a TCP reset",
 }
+_EMPTY_CERTIFICATE = 8 + 1
+"""The message's header, an empty context and an empty list; and the type of what is inside (RFC 8446 section 5.2)."""
+_TAG, _SHORT_TAG = 16, 8
 
 
 def ending(c: Connection) -> Iterator[Sentence]:
@@ -52,12 +56,22 @@ def _alert(c: Connection) -> Iterator[Sentence]:
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
             yield _nothing_sent(c)
+        elif who == "server":
+            yield from _shape_of_nothing(c)
         return
     after = _before(c, fatal)
     behind = f", after {_named(after)}" if after else ""
-    text = f"The {who} ended it with {fatal.description}{behind}."
+    reasons = tuple(_reason(c, fatal))
+    meaning = "" if reasons else _meaning(fatal.description)
+    text = f"The {who} ended it with {fatal.description}{behind}{meaning}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
-    yield from _reason(c, fatal)
+    yield from reasons
+
+
+def _meaning(description: str) -> str:
+    """What the sender of an alert says by it (RFC 8446 section 6)."""
+    told = alert_meanings().get(description)
+    return f": {told}" if told else ""
 
 
 def _before(c: Connection, alert: Alert) -> Message | None:
@@ -98,8 +112,8 @@ def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
         )
         groups = [g for g in hello.groups or () if g != "GREASE"]
         text += f", or its groups, {listed(groups)}" if groups else ""
-        schemes = hello.signature_schemes or ()
-        text += f", or its {len(schemes)} signature schemes" if schemes else ""
+        schemes = [s for s in hello.signature_schemes or () if s != "GREASE"]
+        text += f", or its signature schemes, {listed(schemes)}" if schemes else ""
         yield Sentence("end", "nothing_in_common", f"{text}.", (hello.frame,), guess=True)
 
 
@@ -111,6 +125,27 @@ def _nothing_sent(c: Connection) -> Sentence:
     frames = tuple(m.frame for m in c.messages if m.type in ("certificate_request", "certificate"))
     text = "The server had asked for a client certificate, and the client had sent none."
     return Sentence("end", "no_client_certificate", text, frames)
+
+
+def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
+    """An empty Certificate of TLS 1.3 by its record's length (RFC 8446 section 4.4.2): 8 bytes, a type, and the tag."""
+    sent = [m for m in c.messages if m.sender == "client" and m.type == "encrypted"]
+    size = _EMPTY_CERTIFICATE + (_SHORT_TAG if (c.cipher_suite or "").endswith("CCM_8_SHA256") else _TAG)
+    if "1.3" in (c.version or "") and len(sent) > 1 and sent[0].bytes == size:
+        text = "The client's flight begins with a record of the length of an empty Certificate: most likely the "
+        text += "server had asked for a client certificate, and the client had sent none."
+        yield Sentence("end", "no_client_certificate", text, (sent[0].frame,), guess=True)
+
+
+def _fallback(c: Connection, _: Alert) -> Iterator[Sentence]:
+    if c.client_hello:
+        text = f"The client said that it tried again with less, {c.client_hello.version}: the server can do better."
+        yield Sentence("end", "fallback_refused", text, (c.client_hello.frame,))
+
+
+def _wanted(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    if alert.sender == "server" and _sent_no_certificate(c):
+        yield _nothing_sent(c)
 
 
 def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
@@ -190,6 +225,9 @@ _REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
     "certificate_revoked": _certificate,
     "certificate_unknown": _certificate,
     "unsupported_certificate": _certificate,
+    "certificate_required": _wanted,
+    "inappropriate_fallback": _fallback,
+    "no_certificate": _wanted,
     "unrecognized_name": _name,
     "no_application_protocol": _protocol,
 }

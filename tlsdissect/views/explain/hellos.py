@@ -96,6 +96,16 @@ def choice(c: Connection) -> Iterator[Sentence]:
     if c.alpn:
         yield Sentence("choice", "alpn_chosen", f"It chose {c.alpn} to be spoken.", at)
     yield from _resumed(c)
+    yield from _renegotiated(c)
+
+
+def _renegotiated(c: Connection) -> Iterator[Sentence]:
+    if c.renegotiations:
+        times = "once" if c.renegotiations == 1 else f"{c.renegotiations} times"
+        hidden = "in records that anyone can read" if "_NULL_" in (c.cipher_suite or "") else "under encryption"
+        text = f"Later the two negotiated anew, {times}, {hidden}."
+        changes = [message.frame for message in c.messages if message.type == "change_cipher_spec"]
+        yield Sentence("choice", "renegotiated", text, tuple(changes[2:]))
 
 
 def _retry(c: Connection) -> str:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from tlsdissect.transcript.connection import Certificate, Connection
 
+_NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
+"""What a client names an earlier session by."""
+
 
 def observer(c: Connection) -> Iterator[Sentence]:
     """What anyone on the path could read."""
@@ -23,6 +26,7 @@ def observer(c: Connection) -> Iterator[Sentence]:
         )
     yield from _chain(c, c.certificates, "server", "The server's certificate")
     yield from _chain(c, c.client_certificates, "client", "The client's certificate")
+    yield from _session(c)
     if c.version and "1.3" in c.version:
         certificates = "" if c.resumption == "psk" else "certificates, "
         hidden = f"{certificates}the protocol that was chosen, and whether a client certificate was asked for"
@@ -31,6 +35,28 @@ def observer(c: Connection) -> Iterator[Sentence]:
         yield Sentence("observer", "hidden", text, frames)
     elif c.server_hello and c.certificates == ():
         yield Sentence("observer", "no_certificate", "No certificate: none was sent.", (c.server_hello.frame,))
+    yield from _content(c)
+
+
+def _session(c: Connection) -> Iterator[Sentence]:
+    """What links a connection with an earlier one."""
+    if c.client_hello and c.resumption in _NAMES:
+        name = _NAMES[c.resumption]
+        text = f"The session's {name}, which links this connection with the one that it is from."
+        yield Sentence("observer", "session_visible", text, (c.client_hello.frame,))
+
+
+def _content(c: Connection) -> Iterator[Sentence]:
+    """What was said over a connection that came about."""
+    if c.outcome != "established" or c.cipher_suite is None:
+        return
+    frames = (c.server_hello.frame,) if c.server_hello else ()
+    if "_NULL_" in c.cipher_suite:
+        text = "All that was said over it: this cipher suite encrypts nothing."
+        yield Sentence("observer", "content_visible", text, frames)
+    else:
+        text = "Of all that was said over it, its sizes and times, and nothing else."
+        yield Sentence("observer", "sizes_visible", text, frames)
 
 
 def _chain(c: Connection, chain: tuple[Certificate, ...] | None, side: str, whose: str) -> Iterator[Sentence]:

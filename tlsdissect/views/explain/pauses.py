@@ -29,12 +29,14 @@ class Pause(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """A segment that was sent again."""
+    """A segment that was seen before, or that came after what stands behind it."""
 
     sender: Side
     ms: float
-    """After it was seen first."""
+    """After it was seen first, or after what stands behind it."""
     frames: tuple[int, int]
+    late: bool
+    """It was not seen before."""
 
 
 def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
@@ -58,17 +60,44 @@ def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
 
 
 def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
-    """Segments all of whose bytes had been seen."""
-    seen: dict[tuple[Side, int], Packet] = {}
-    reached: dict[Side, int] = {"client": 0, "server": 0}
+    """Segments that bring nothing new, and those that fill a hole in front of what was seen."""
+    sides: dict[Side, _Seen] = {"client": _Seen(), "server": _Seen()}
     for packet in packets:
         if not packet.length or packet.offset is None:
             continue
-        end = packet.offset + packet.length
-        first = seen.setdefault((packet.sender, packet.offset), packet)
-        if end <= reached[packet.sender]:
-            yield Repeat(packet.sender, (packet.time - first.time) / _NS, (first.frame, packet.frame))
-        reached[packet.sender] = max(reached[packet.sender], end)
+        before, late = sides[packet.sender].add(packet, packet.offset)
+        if before is not None:
+            ms = (packet.time - before.time) / _NS
+            yield Repeat(packet.sender, ms, (before.frame, packet.frame), late)
+
+
+class _Seen:
+    """What was seen of one side's bytes: all up to a place, but for holes."""
+
+    def __init__(self) -> None:
+        self._packets: list[tuple[int, Packet]] = []
+        self._reached = 0
+        self._holes: list[tuple[int, int, Packet]] = []
+        """Each with the segment behind it."""
+
+    def add(self, packet: Packet, start: int) -> tuple[Packet | None, bool]:
+        """See a segment; the one that it should have come before and True, or the one that it repeats and False."""
+        end = start + packet.length
+        filled = [hole for hole in self._holes if start < hole[1] and hole[0] < end]
+        before = filled[0][2] if filled else self._first(start) if end <= self._reached else None
+        for hole in filled:
+            self._holes.remove(hole)
+            rest = ((hole[0], start, hole[2]), (end, hole[1], hole[2]))
+            self._holes += (part for part in rest if part[0] < part[1])
+        if start > self._reached and self._packets:
+            self._holes.append((self._reached, start, packet))
+        self._reached = max(self._reached, end)
+        self._packets.append((start, packet))
+        return before, bool(filled)
+
+    def _first(self, byte: int) -> Packet | None:
+        """The first segment with a byte."""
+        return next((packet for start, packet in self._packets if start <= byte < start + packet.length), None)
 
 
 def segment_size(packets: Sequence[Packet], sender: Side) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from tlsdissect.transcript.kept import KeptConnection
@@ -21,6 +22,11 @@ _SLOW = 10.0
 """Milliseconds beyond a round trip from which on a side is said to have taken its time."""
 _DELAYED = 25.0
 """Milliseconds that an acknowledgement is held back at least: 40 in Linux, up to 500 (RFC 9293 section 3.8.6.3)."""
+_LOOKUPS = {
+    "ocsp_lookup": "The handshake waited for an OCSP look-up",
+    "crl_download": "A CRL was fetched meanwhile",
+}
+"""Findings that tell what time was spent on."""
 _MANY = 4
 """Segments that were sent again of which each is told."""
 
@@ -31,9 +37,11 @@ def trips(c: Connection) -> Iterator[Sentence]:
     yield from _total(c)
     yield from _spent(c)
     yield from _server(c)
+    yield from _lookups(c)
     if isinstance(c, KeptConnection):
         packets = _handshake(c)
         yield from _hello_segments(c)
+        yield from _flight_segments(c, packets)
         yield from _waits(c, packets)
         yield from _repeated(packets)
 
@@ -127,6 +135,36 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
         yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
 
 
+def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
+    """The server's first flight, with its certificates, where it is more than one segment."""
+    hello = c.server_hello
+    if hello is None:
+        return
+    said = [m for m in c.messages if m.frame >= hello.frame]
+    flight = list(takewhile(lambda m: m.sender == "server", said))
+    frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
+    segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
+    again = {repeat.frames[1] for repeat in repeats(packets) if not repeat.late}
+    sent = [packet for packet in segments if packet.frame not in again]
+    if len(sent) > 1:
+        size = sum(packet.length for packet in sent)
+        text = f"The server's flight came in {len(sent)} segments with {size:,} bytes, over {_ms(_between(sent))}."
+        yield Sentence("time", "flight_segments", text, frames)
+
+
+def _between(packets: list[Packet]) -> float:
+    """Milliseconds from the first to the last."""
+    return (packets[-1].time - packets[0].time) / 1_000_000
+
+
+def _lookups(c: Connection) -> Iterator[Sentence]:
+    """Lookups that the handshake waited for; they are told where findings were looked for."""
+    for one in c.findings or ():
+        if one.code in _LOOKUPS and one.frame is not None:
+            text = f"{_LOOKUPS[one.code]}: {one.detail}."
+            yield Sentence("time", one.code, text, (one.frame,), guess="by time and address" in one.detail)
+
+
 def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
     """Waits within a flight: for the congestion window, or for a delayed acknowledgement."""
     rtt = c.timing.tcp_ms
@@ -157,11 +195,16 @@ def _delayed(pause: Pause) -> Sentence:
 def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
     found = list(repeats(packets))
     for repeat in found[:_MANY]:
+        if repeat.late:
+            text = f"A segment of the {repeat.sender} came {_ms(repeat.ms)} after one that stands behind it: it was "
+            text += "lost before it came here and sent again, or overtaken."
+            yield Sentence("time", "late_segment", text, repeat.frames)
+            continue
         text = f"The {repeat.sender} sent a segment again, {_ms(repeat.ms)} after it was seen first: "
         text += "it, or what acknowledged it, was lost or late."
         yield Sentence("time", "sent_again", text, repeat.frames)
     if len(found) > _MANY:
-        text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again."
+        text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again or late."
         yield Sentence("time", "sent_again_more", text, tuple(repeat.frames[1] for repeat in found[_MANY:])[:8])
 
 
