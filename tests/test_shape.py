@@ -37,7 +37,7 @@ HOMES = {
     "jinja2": ("views/*",),
     "rich": ("views/*", "cli/*"),
     "click": ("cli/*",),
-    "dask": ("corpus.py",),
+    "dask": ("__init__.py", "corpus.py"),
     "fsspec": ("corpus.py",),
 }
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)

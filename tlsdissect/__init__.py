@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from dask.distributed import Client
+
     from tlsdissect.capture import CaptureError
     from tlsdissect.listening import live
     from tlsdissect.streams.limits import Limits
@@ -56,6 +58,7 @@ def read(
     keep: bool = False,
     limits: Limits | None = None,
     batch: int = 65_536,
+    client: Client | None = None,
 ) -> Iterator[Connection]:
     """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
 
@@ -71,12 +74,26 @@ def read(
     inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long.
     `tlsdissect.pipeline.Reading` takes the same arguments, raises nothing, and counts in its `summary` what was seen
     and not decoded.
+
+    With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
+    folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
     from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
     from tlsdissect.streams.limits import Limits  # noqa: PLC0415
 
-    reading = Reading(captures, batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits or Limits())
+    options: dict[str, Any] = {
+        "batch": batch,
+        "raw_fingerprints": raw_fingerprints,
+        "keep": keep,
+        "limits": limits or Limits(),
+    }
+    if client is not None:
+        from tlsdissect.corpus import read_on  # noqa: PLC0415
+
+        yield from read_on(client, captures, **options)
+        return
+    reading = Reading(captures, **options)
     yield from reading
     if reading.summary.refused:
         raise CaptureError("; ".join(f"{source}: {why}" for source, why in reading.summary.refused))

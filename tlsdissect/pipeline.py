@@ -24,6 +24,7 @@ from tlsdissect.transcript.sessions import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Capture, Damage, Packets
     from tlsdissect.streams.visits import Visit
@@ -67,6 +68,14 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[Packets | None]:
         """Give the packets in batches, of which only the latest is valid."""
+        ...
+
+
+class Opening(Protocol):
+    """How a capture is opened by its name; raises CaptureError."""
+
+    def __call__(self, source: str, *, batch: int) -> AbstractContextManager[Capture]:
+        """Open a capture that gives so many packets at a time."""
         ...
 
 
@@ -137,6 +146,7 @@ class Reading:
         judge: Judge | None = None,
         evidence: Evidence | None = None,
         idle: float | None = None,
+        opening: Opening = open_capture,
     ) -> None:
         """With `idle`, connections are told when their handshake is decided, or silent for so many seconds.
 
@@ -144,6 +154,7 @@ class Reading:
         """
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
+        self._opening = opening
         self._raw = raw_fingerprints
         self._keep = keep
         self._share = share
@@ -175,7 +186,7 @@ class Reading:
 
         All shares of a reading, merged by place, are the whole.
         """
-        for number, (path, named) in enumerate(_files(self._captures, self._refuse)):
+        for number, (path, named) in enumerate(files(self._captures, self._refuse)):
             if self._stopped:
                 return
             try:
@@ -188,7 +199,7 @@ class Reading:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
     def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection | Session]]:
-        with open_capture(path, batch=self._batch) as capture:
+        with self._opening(path, batch=self._batch) as capture:
             self._open = capture
             yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
@@ -219,7 +230,7 @@ class Reading:
     def progress(self) -> tuple[int, int | None]:
         """Bytes read, and bytes of all captures where that is known."""
         if self._size is None:
-            self._size = sum(Path(path).stat().st_size for path, _ in _files(self._captures) if Path(path).is_file())
+            self._size = sum(Path(path).stat().st_size for path, _ in files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
     def _read(self, source: str, capture: Source) -> Iterator[_Told]:
@@ -270,7 +281,7 @@ def _order(told: _Told) -> tuple[int, int, int]:
     return told[0], told[1], told[2].stream
 
 
-def _files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
+def files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
     """The files to read, and whether each was named itself or is one of a folder's; `trouble`: a folder is closed."""
     for path in paths:
         if path == "-" or not Path(path).is_dir():

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, defstruct
+from msgspec.structs import astuple
 
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import CACHED_BODIES, CACHED_BODY_SIZE, NEVER_REPEATED, Table, decode
@@ -77,10 +78,17 @@ def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Ca
     """The class of facts for a body; and of each field the name there, the name here, and how it is told."""
     fields = tuple((_TAKEN.get(name, name), name, tell) for name, tell in _tellers(kind))
     shown = [(name, Any) for name, _, _ in fields]
-    told = defstruct(kind.__name__, shown, bases=(Extension,), module=__name__, frozen=True, kw_only=True, gc=False)
-    # Pickle finds a class by its name in its module.
-    globals()[kind.__name__] = told
+    # Another process may not have made this class yet.
+    rebuilt = {"__reduce__": lambda told: (_rebuild, (kind, *astuple(told)))}
+    name, bases = kind.__name__, (Extension,)
+    told = defstruct(name, shown, bases=bases, module=__name__, namespace=rebuilt, frozen=True, kw_only=True, gc=False)
     return cast("type[Extension]", told), fields
+
+
+def _rebuild(kind: type[Struct], *values: Any) -> Extension:
+    """Make the facts for a body from their values, in the order of their fields."""
+    told = _fact(kind)[0]
+    return told(**dict(zip(told.__struct_fields__, values, strict=True)))
 
 
 @cache
