@@ -12,7 +12,7 @@ from mangle import cut, duplicated, in_ethernet, pcap, segments
 from recorded import ROOT, SAMPLES, SHARED
 
 import tlsdissect
-from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.ladder.model import drawn, tenths
 from tlsdissect.views.ladder.plot import figure, picture
 from tlsdissect.views.ladder.text import Text
 from tlsdissect.views.printable import columns
@@ -121,6 +121,19 @@ def test_encrypted_flights_and_application_data_are_drawn_as_such() -> None:
     assert kinds["encrypted 53",] == "encrypted"
     assert kinds["application data, or tickets",] == "data"
     assert kinds["hello_retry_request 84", "change_cipher_spec 1"] == "clear"
+    flight = next(arrow for arrow in drawn(one("tls13-hello-retry")).arrows if "encrypted 23" in str(arrow.labels))
+    assert [(kind, len(labels)) for kind, labels in flight.parts()] == [("clear", 1), ("encrypted", 1)]
+    lines = shown(one("tls13-hello-retry"), 120)
+    assert any("server_hello" in line and "encrypted" not in line for line in lines)
+    assert any("◀╌╌" in line and "encrypted 23 + " in line for line in lines)
+
+
+def test_a_second_change_of_keys_is_encrypted() -> None:
+    labels = [label for arrow in drawn(one("tls12-renegotiation")).arrows for label in arrow.labels]
+    assert [label for label in labels if "change_cipher" in label] == [
+        *["change_cipher_spec 1"] * 2,
+        *["encrypted change_cipher_spec 25"] * 2,
+    ]
 
 
 def test_two_connections_share_an_axis_of_time() -> None:
@@ -129,6 +142,21 @@ def test_two_connections_share_an_axis_of_time() -> None:
     assert times == sorted(times)
     assert sum("client_hello" in line for line in lines) == 2
     assert [line[:6] for line in lines if "client_hello" in line] == [" 0.000", " 0.000"]
+
+
+def test_two_connections_tell_their_own_round_trips() -> None:
+    left, right = one("tls12-full"), one("tls13-full")
+    for width, told in ((80, ["32.2"]), (120, ["32.2", "2481"])):
+        lines = Text(width).beside(left, right).decode().splitlines()
+        [line] = [line for line in lines if "server_hello_done" in line]
+        assert re.findall(r"(?<= )[0-9.]+(?= |$)", line.replace("│", " "))[1:] == [told[0], "0", *told[1:]]
+    assert "1.0 RT" not in "".join(text.get_text() for text in figure([drawn(left)]).axes[0].texts)
+    words = [text.get_text() for text in figure([drawn(left), drawn(right)]).axes[0].texts]
+    assert "(2,481 bytes, 32.2 RT)" in "".join(words)
+
+
+def test_a_moment_before_the_hello_is_no_round_trip() -> None:
+    assert [tenths(count) for count in (-0.04, -0.06, 0.0, 1.04)] == ["0.0", "-0.1", "0.0", "1.0"]
 
 
 def test_what_was_sent_again_is_told(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Message
 from tlsdissect.transcript.kept import KeptConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Side
     from tlsdissect.transcript.kept import Packet, WireRecord
@@ -25,12 +26,15 @@ _MANY = 4
 """Encrypted records of which each is told with its size."""
 
 
+Kind = Literal["tcp", "clear", "encrypted", "data", "again"]
+"""TCP's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again."""
+
+
 class Arrow(Struct, frozen=True):
     """Something that one side sent."""
 
     sender: Side
-    kind: Literal["tcp", "clear", "encrypted", "data", "again"]
-    """TCP's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again."""
+    kind: Kind
     labels: tuple[str, ...]
     """What it holds: messages with their bytes, or TCP's flags."""
     frames: tuple[int, ...]
@@ -41,6 +45,16 @@ class Arrow(Struct, frozen=True):
     """The same in round trips of TCP; None where these were not seen."""
     bytes: int | None
     """Of its records, their headers included, or of a segment that was sent again; None of what else there is."""
+    sealed: tuple[bool, ...] = ()
+    """Which of the messages nobody can read; empty where they are no messages."""
+
+    def parts(self) -> Iterator[tuple[Kind, tuple[str, ...]]]:
+        """What it holds, in parts that are drawn alike: messages in the clear and encrypted ones."""
+        if not self.sealed:
+            yield self.kind, self.labels
+            return
+        for sealed, group in groupby(zip(self.labels, self.sealed, strict=True), key=lambda pair: pair[1]):
+            yield "encrypted" if sealed else "clear", tuple(label for label, _ in group)
 
 
 class Ladder(Struct, frozen=True):
@@ -102,11 +116,11 @@ class _Drawing:
         return self._packets[0].time if self._packets else 0
 
     def _arrow(
-        self, sender: Side, kind: str, labels: Iterable[str], frames: tuple[int, ...], time: int, size: int | None
+        self, sender: Side, kind: Kind, labels: Iterable[str], frames: tuple[int, ...], time: int, size: int | None
     ) -> Arrow:
         ms = (time - self._zero) / _NS
         trips = ms / self._rtt if self._rtt else None
-        return Arrow(sender, kind, tuple(labels), frames, ms, trips, size)  # type: ignore[arg-type]
+        return Arrow(sender, kind, tuple(labels), frames, ms, trips, size)
 
     def _opening(self) -> Iterator[Arrow]:
         """TCP's own handshake (RFC 9293 section 3.5)."""
@@ -140,28 +154,27 @@ class _Drawing:
             messages = [one for one in group if isinstance(one, Message)]
             first, last = messages[0].frame, messages[-1].frame
             records = self._records(sender, first, last)
-            sealed = all(self._is_sealed(message) for message in messages)
-            labels, size = self._labels(messages), sum(_size(record) for record in records)
+            told = list(self._labels(messages))
+            labels, sealed = [label for label, _ in told], tuple(sealed for _, sealed in told)
+            size = sum(_size(record) for record in records)
             frames = (self._first_frame(records, first), last)
-            yield self._arrow(
-                sender, "encrypted" if sealed else "clear", labels, frames, times.get(last, self._zero), size
-            )
+            kind: Kind = "encrypted" if all(sealed) else "clear"
+            arrow = self._arrow(sender, kind, labels, frames, times.get(last, self._zero), size)
+            yield replace(arrow, sealed=sealed)
 
-    def _labels(self, messages: list[Message]) -> Iterator[str]:
-        """The messages of a flight; encrypted ones one behind the other are told together."""
-        for kind, group in groupby(messages, key=lambda message: message.type):
+    def _labels(self, messages: list[Message]) -> Iterator[tuple[str, bool]]:
+        """The messages of a flight, and whether nobody can read them; encrypted ones in a row are told together."""
+        for (kind, sealed), group in groupby(messages, key=lambda message: (message.type, self._is_sealed(message))):
             same = list(group)
             sizes = [message.bytes for message in same]
             if kind == "alert":
-                yield from map(self._alert, same)
-            elif kind == _CHANGE:
-                yield from (f"{kind} {size}" if size == 1 else f"encrypted {kind} {size}" for size in sizes)
+                yield from ((self._alert(message), sealed) for message in same)
             elif kind != "encrypted":
-                yield from (f"{kind} {size}" for size in sizes)
+                yield from ((f"{'encrypted ' if sealed else ''}{kind} {size}", sealed) for size in sizes)
             elif len(sizes) > _MANY:
-                yield f"{len(sizes)} encrypted {sum(sizes)}"
+                yield f"{len(sizes)} encrypted {sum(sizes)}", sealed
             else:
-                yield f"encrypted {' + '.join(map(str, sizes))}"
+                yield f"encrypted {' + '.join(map(str, sizes))}", sealed
 
     def _alert(self, message: Message) -> str:
         """An alert by its name, or by its size where that is all there is to see."""
@@ -227,10 +240,24 @@ class _Drawing:
                 yield self._tcp(packet, label)
 
 
-def wrapped(labels: Sequence[str], width: int) -> list[str]:
-    """Labels in lines of so many columns; a name and its size stay together where they fit."""
-    joined = ", ".join(label.replace(" ", _TOGETHER, 1) for label in labels)
-    return [line.replace(_TOGETHER, " ") for line in wrap(joined, width, break_on_hyphens=False)]
+def wrapped(arrow: Arrow, width: int, behind: str = "") -> list[tuple[str, Kind]]:
+    """What an arrow holds in lines of so many columns, each with how it is drawn; `behind` is said after the last.
+
+    A name and its size stay together where they fit, and so do the words behind.
+    """
+    parts = list(arrow.parts())
+    lines: list[tuple[str, Kind]] = []
+    for number, (kind, labels) in enumerate(parts, 1):
+        joined = ", ".join(label.replace(" ", _TOGETHER, 1) for label in labels)
+        joined += "," if number < len(parts) else f"  {behind.replace(' ', _TOGETHER)}" if behind else ""
+        lines += [(line.replace(_TOGETHER, " "), kind) for line in wrap(joined, width, break_on_hyphens=False)]
+    return lines
+
+
+def tenths(round_trips: float) -> str:
+    """Round trips for people: a moment before the ClientHello is none of them."""
+    told = f"{round_trips:.1f}"
+    return "0.0" if told == "-0.0" else told
 
 
 def _size(record: WireRecord) -> int:

@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from tlsdissect.views.ladder.model import wrapped
+from tlsdissect.views.ladder.model import tenths, wrapped
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tlsdissect.transcript.connection import Endpoint
-    from tlsdissect.views.ladder.model import Arrow, Ladder
+    from tlsdissect.views.ladder.model import Arrow, Kind, Ladder
 
 _LINE = 0.20
 """Inches that a line of words takes."""
@@ -69,7 +69,7 @@ class _Placed(NamedTuple):
     """An arrow, its words, which ladder it is of, and how far down it stands."""
 
     arrow: Arrow
-    lines: list[str]
+    lines: list[tuple[str, Kind]]
     lane: int
     y: float
 
@@ -117,7 +117,7 @@ def _place(ladders: Sequence[Ladder]) -> list[_Placed]:
     placed: list[_Placed] = []
     y, before = 0.0, None
     for arrow, lane in arrows:
-        lines = wrapped(_words(arrow), _CHARACTERS)
+        lines = wrapped(arrow, _CHARACTERS, _behind(arrow, alone=len(ladders) == 1))
         wait = 0 if before is None else arrow.ms - before
         y += _LINE * len(lines) + _GAP + _STRETCH * math.sqrt(wait / longest)
         placed.append(_Placed(arrow, lines, lane, y))
@@ -125,10 +125,11 @@ def _place(ladders: Sequence[Ladder]) -> list[_Placed]:
     return placed
 
 
-def _words(arrow: Arrow) -> list[str]:
-    if arrow.bytes is None or arrow.kind == "again":
-        return list(arrow.labels)
-    return [*arrow.labels[:-1], f"{arrow.labels[-1]}  ({arrow.bytes:,} bytes)"]
+def _behind(arrow: Arrow, *, alone: bool) -> str:
+    """What is said behind the messages: bytes, and round trips where those beside the axis are another ladder's too."""
+    told = [] if arrow.bytes is None or arrow.kind == "again" else [f"{arrow.bytes:,} bytes"]
+    told += [] if alone or arrow.round_trips is None else [f"{tenths(arrow.round_trips)} RT"]
+    return f"({', '.join(told)})" if told else ""
 
 
 def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
@@ -150,22 +151,12 @@ def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink
 
 def _arrow(axes: Axes, one: _Placed, ink: _Ink) -> None:
     arrow, left, y = one.arrow, _left(one.lane), _HEAD + one.y
-    color = ink.kinds[arrow.kind]
     ends = (left, left + _LANE) if arrow.sender == "client" else (left + _LANE, left)
-    axes.add_patch(
-        FancyArrowPatch(
-            (ends[0], y),
-            (ends[1], y),
-            arrowstyle="-|>",
-            mutation_scale=11,
-            color=color,
-            linestyle=_STYLES[arrow.kind],
-            linewidth=_WIDTHS[arrow.kind],
-            shrinkA=1,
-            shrinkB=0,
-        )
-    )
-    for number, line in enumerate(reversed(one.lines)):
+    kinds = [kind for kind, _ in arrow.parts()]
+    steps = [ends[0] + (ends[1] - ends[0]) * n / len(kinds) for n in range(len(kinds) + 1)]
+    for kind, start, end in zip(kinds, steps, steps[1:], strict=False):
+        _shaft(axes, kind, (start, end), y, ink, headed=end == steps[-1])
+    for number, (line, kind) in enumerate(reversed(one.lines)):
         axes.text(
             left + 0.12 if arrow.sender == "client" else left + _LANE - 0.12,
             y - 0.05 - number * _LINE,
@@ -173,9 +164,26 @@ def _arrow(axes: Axes, one: _Placed, ink: _Ink) -> None:
             ha="left" if arrow.sender == "client" else "right",
             va="bottom",
             fontsize=8.5,
-            color=color if arrow.kind != "tcp" else ink.quiet,
+            color=ink.kinds[kind],
             parse_math=False,
         )
+
+
+def _shaft(axes: Axes, kind: Kind, ends: tuple[float, float], y: float, ink: _Ink, *, headed: bool) -> None:
+    """Draw an arrow, or the part of one that holds messages of one kind."""
+    axes.add_patch(
+        FancyArrowPatch(
+            (ends[0], y),
+            (ends[1], y),
+            arrowstyle="-|>" if headed else "-",
+            mutation_scale=11,
+            color=ink.kinds[kind],
+            linestyle=_STYLES[kind],
+            linewidth=_WIDTHS[kind],
+            shrinkA=0,
+            shrinkB=0,
+        )
+    )
 
 
 def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> None:
@@ -185,7 +193,7 @@ def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> No
         trips = one.arrow.round_trips
         told = f"{one.arrow.ms:.3f} ms"
         if single and trips is not None:
-            told += f"\n{trips:.1f} RT"
+            told += f"\n{tenths(trips)} RT"
         y = _HEAD + one.y
         axes.text(_TIMES - 0.1, y, told, ha="right", va="center", fontsize=8, color=ink.quiet, linespacing=1.1)
         axes.plot([_TIMES, width - 0.1], [y, y], color=ink.quiet, linewidth=0.3, alpha=0.35, zorder=0)

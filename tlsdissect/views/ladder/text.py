@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.views.ladder.model import drawn, wrapped
+from tlsdissect.views.ladder.model import drawn, tenths, wrapped
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ USUAL = 100
 WIDEST = 120
 """Columns that one ladder takes at most: a longer arrow tells no more."""
 _HEADINGS, _NOTHING = ("ms", "RT", "bytes", "frames"), ("", "", "", "")
+_ROOMY = 120
+"""Columns from which on bytes are told of two ladders side by side."""
 _LEAST = 14
 """Columns between two lifelines, at least."""
 _BOLD, _FAINT = "1", "2"
@@ -75,19 +77,28 @@ class Text:
             yield _row(row, last, widths)
 
     def pair(self, left: Ladder, right: Ladder) -> Iterator[str]:
-        """Draw two ladders on one axis of time, which begins at the ClientHello of each."""
+        """Draw two ladders on one axis of time, which begins at the ClientHello of each.
+
+        Round trips, which each has its own, stand beside its lifelines, and the bytes of flights where there is room.
+        """
         arrows = [(arrow, side) for side, one in enumerate((left, right)) for arrow in one.arrows]
         time = max(map(len, [_HEADINGS[0], *(_clock(arrow) for arrow, _ in arrows)]))
-        inner = max((self._width - time - 8) // 2, _LEAST)
+        tell = [_trips, _size] if self._width >= _ROOMY else [_trips]
+        beside = [[_HEADINGS[1 + number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(tell)]
+        widths = [max(map(len, column)) for column in beside]
+        inner = max((self._width - time) // 2 - sum(widths) - 2 * len(widths) - 4, _LEAST)
         for one in (left, right):
             yield from self._titles(one)
-        yield f"{_HEADINGS[0]:>{time}}  {self._heads(left, inner)}  {self._heads(right, inner)}"
-        empty = self._between("", inner)
+        heads = [_beside(_HEADINGS[1:], self._heads(one, inner), widths) for one in (left, right)]
+        yield f"{_HEADINGS[0]:>{time}}  {heads[0]}  {heads[1]}"
+        empty = _beside(_NOTHING, self._between("", inner), widths)
         for arrow, side in sorted(arrows, key=lambda placed: placed[0].ms):
             cells = self._cells(arrow, inner)
             for number, cell in enumerate(cells, 1):
-                clock = f"{_clock(arrow) if number == len(cells) else '':>{time}}"
-                yield f"{clock}  {empty}  {cell}" if side else f"{clock}  {cell}  {empty}"
+                last = number == len(cells)
+                clock = f"{_clock(arrow) if last else '':>{time}}"
+                told = _beside([one(arrow) for one in tell] if last else _NOTHING, cell, widths)
+                yield f"{clock}  {empty}  {told}" if side else f"{clock}  {told}  {empty}"
 
     def _written(self, lines: Iterator[str]) -> bytes:
         gap, self._first = "" if self._first else "\n", False
@@ -113,13 +124,13 @@ class Text:
 
     def _cells(self, arrow: Arrow, inner: int) -> list[str]:
         """An arrow between the lifelines: what it holds, and a shaft behind the last line of that."""
-        signs, shaft = self._signs, self._signs.shafts[arrow.kind]
-        lines = wrapped(arrow.labels, inner - 2) or [""]
-        if columns(lines[-1]) > inner - 6:
-            lines.append("")
+        signs = self._signs
+        lines = wrapped(arrow, inner - 2) or [("", arrow.kind)]
+        if columns(lines[-1][0]) > inner - 6:
+            lines.append(("", lines[-1][1]))
         texts = []
-        for number, line in enumerate(lines, 1):
-            text = f" {line}" if line else ""
+        for number, (line, kind) in enumerate(lines, 1):
+            text, shaft = f" {line}" if line else "", signs.shafts[kind]
             if number < len(lines):
                 texts.append(text.ljust(inner) if arrow.sender == "client" else f"{line} ".rjust(inner))
             elif arrow.sender == "client":
@@ -127,7 +138,8 @@ class Text:
             else:
                 behind = f" {line} " if line else " "
                 texts.append(f"{signs.left}{shaft * (inner - columns(behind) - 1)}{behind}")
-        return [self._between(self._styled(text, _STYLES[arrow.kind]), inner) for text in texts]
+        styles = [_STYLES[kind] for _, kind in lines]
+        return [self._between(self._styled(text, style), inner) for text, style in zip(texts, styles, strict=True)]
 
     def _between(self, text: str, inner: int) -> str:
         life = self._signs.life
@@ -135,6 +147,12 @@ class Text:
 
     def _styled(self, text: str, style: str) -> str:
         return styled(text, style) if self._coloured else text
+
+
+def _beside(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
+    """One of two ladders: round trips before the lifelines, and behind them bytes if they are told."""
+    before, behind = f"{cells[0]:>{widths[0]}}", f"  {cells[1]:>{widths[1]}}" if len(widths) > 1 else ""
+    return f"{before}  {between}{behind}"
 
 
 def _row(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
@@ -155,7 +173,7 @@ def _trips(arrow: Arrow) -> str:
     count = arrow.round_trips
     if count is None:
         return ""
-    return f"{count:.1f}" if abs(count) < 1000 else f"{count:.0f}"
+    return tenths(count) if abs(count) < 1000 else f"{count:.0f}"
 
 
 def _frames(arrow: Arrow) -> str:
