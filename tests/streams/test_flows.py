@@ -133,6 +133,40 @@ def test_an_hour_of_silence_ends_a_conversation(batch: int) -> None:
     assert run(rows, batch) == [(0, 1, 2, 6, 0, 3600 * SECOND)]
 
 
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_no_silence_ends_a_conversation_in_which_nothing_was_said(batch: int) -> None:
+    # The clock may have been set between the SYN and its answer.
+    rows = [
+        {"flags": SYN, "seq": 1, "time": 0},
+        back(flags=SYN | ACK, seq=9, ack=2, time=400_000 * SECOND),
+        {"seq": 2, "time": 400_000 * SECOND + 1, "length": 3},
+        {"seq": 5, "time": 404_000 * SECOND, "length": 3},
+    ]
+    assert run(rows, batch) == [(0, 1, 3, 3, 0, 400_000 * SECOND + 1)]
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_close_ends_a_conversation_in_which_nothing_was_said(batch: int) -> None:
+    rows = [
+        {"flags": SYN, "seq": 1, "time": 0},
+        back(flags=RST | ACK, seq=0, ack=2, time=1),
+        {"seq": 2, "time": 400_000 * SECOND, "length": 3},
+    ]
+    assert run(rows, batch) == [(0, 1, 2, 0, 0, 1)]
+
+
+def test_each_share_counts_the_late_packets_of_its_own() -> None:
+    rows = [{"seq": 1, "length": 3}, {"src": ("192.0.2.9", 1), "length": 3}]
+    rows += [{**row, "time": 4000 * SECOND} for row in rows[:1]]
+    late = []
+    for number in (0, 1):
+        table = FlowTable(Share(number, 2))
+        for _ in table.steps(packets(rows)):
+            table.over()
+        late.append(table.late)
+    assert late == [1, 0]
+
+
 @pytest.mark.parametrize("batch", [1, 100])
 def test_time_that_goes_back_ends_nothing(batch: int) -> None:
     rows = [{"seq": 1, "time": 100 * SECOND, "length": 1}, {"seq": 2, "time": 5 * SECOND, "length": 1}]

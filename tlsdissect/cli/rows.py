@@ -214,7 +214,7 @@ def _merged(accounts: list[Summary]) -> Summary:
         whole.connections += other.connections
         whole.versions += other.versions
         whole.given_up += other.given_up
-        whole.late = max(whole.late, other.late)
+        whole.late += other.late
         whole.displaced = max(whole.displaced, other.displaced)
     accounts[:] = [whole]
     return whole

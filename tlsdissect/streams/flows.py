@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture.packets import TCP
-from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN, Columns
+from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN, WATCH, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
 from tlsdissect.streams.headers import Headers, look
 from tlsdissect.streams.limits import Limits
@@ -49,13 +49,14 @@ class FlowTable:
         self.clock = int(OVER)
         """The latest capture time seen: it never goes back, though packets may."""
         self.late = 0
-        """Packets that came after their conversation was taken as over."""
+        """Packets that came after their conversation, one of this share, was taken as over."""
         self.cut_short: frozenset[int] = frozenset()
         """Of the conversations that `over` told last, those that might have gone on, but there was no room."""
         self.displaced = 0
         """Conversations that might have gone on, but there was no room."""
         self._leaving = np.empty(0, np.int64)
         """Conversations to be forgotten with the next step: those of this one may still be asked for."""
+        self._share = share
         self._directory = Directory(self.columns, share)
         self._frames = self._clocks = np.empty(0, np.int64)
 
@@ -133,7 +134,10 @@ class FlowTable:
         owner = np.repeat(owners, np.diff(starts, append=len(run.rows)))
         self._learn_bases(packets, run, owner)
         in_time = run.clock <= self.columns.due[owner]
-        self.late += int(np.count_nonzero(~in_time))
+        if not in_time.all():
+            in_time |= self._goes_on(owner)
+            late = self.columns.stream[owner[~in_time]]
+            self.late += int(np.count_nonzero(late % self._share.of == self._share.number))
         matters = in_time & ~packets.quoted[run.rows]
         self._count(packets, run, owner, matters)
         for index, clock in replaced:
@@ -188,7 +192,19 @@ class FlowTable:
         fin, rst = np.flatnonzero(flags & FIN), np.flatnonzero(flags & RST)
         np.minimum.at(columns.closing, (owner[fin], run.side[matters][fin]), clock[fin])
         np.minimum.at(columns.closing[:, 2], owner[rst], clock[rst])
-        lower, higher, reset = columns.closing[who].T
-        closed = np.minimum(reset, np.maximum(lower, higher))
+        closed = self._closed(who)
         ended = closed < NEVER
         columns.due[who] = np.where(ended, closed + self._closed_after * ended, clock[last] + self._silent_after)
+
+    def _closed(self, indexes: Indexes) -> Indexes:
+        """The clock at which both sides had ended each conversation, or one had reset it; NEVER: it is open."""
+        lower, higher, reset = self.columns.closing[indexes].T
+        closed: Indexes = np.minimum(reset, np.maximum(lower, higher))
+        return closed
+
+    def _goes_on(self, indexes: Indexes) -> NDArray[np.bool_]:
+        """Tell which conversations no silence ends: those that are open and of which there is nothing to tell yet."""
+        columns = self.columns
+        nothing = (columns.bytes[indexes] == 0) | (columns.state[indexes] == WATCH)
+        goes_on: NDArray[np.bool_] = nothing & (self._closed(indexes) == NEVER)
+        return goes_on

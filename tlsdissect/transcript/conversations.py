@@ -158,7 +158,9 @@ class Conversations:
             touched = _touched(tracker, totals.first_frame, self._damage(index, damage)) if damage else ()
             told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
             tracker.release()
-            if told is not None:
+            if told is None:
+                self._flows.columns.way[index] = tracker.way.packed()
+            else:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
                 self._told.put(index, told, tracker.script.kept_bytes)
 
