@@ -13,6 +13,7 @@ from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.transcript import portable
 from tlsdissect.transcript.links import NONE, Linker, Trace, linked
 from tlsdissect.transcript.sessions import Session
+from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,8 @@ class Question(NamedTuple):
         if isinstance(told, Session):
             return _SESSION + pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
         row = Row.of(told, self.view).packed() if self.selection.wants(told) else b""
-        return _CONNECTION + _SENT.encode((Trace.of(told), row, portable.packed(told)))
+        facts = b"" if row and isinstance(self.view, Ndjson) else portable.packed(told)
+        return _CONNECTION + _SENT.encode((Trace.of(told), row, facts))
 
     def unpacked(self, line: Line, linker: Linker) -> Row | None:
         """Read what `packed` wrote, and link it; None: there is nothing to print."""
@@ -121,10 +123,15 @@ class Question(NamedTuple):
             linker.learn(line.place.capture, pickle.loads(data))  # noqa: S301  # from our own process
             return None
         trace, row, facts = _RECEIVED.decode(data)
-        links = linker.links(line.place.capture, trace, lambda: portable.unpacked(facts))
+        links = linker.links(line.place.capture, trace, lambda: _facts(row, facts))
         if not row or links is NONE:
             return Row.unpacked(row) if row else None
-        return Row.of(linked(portable.unpacked(facts), links), self.view)
+        return Row.of(linked(_facts(row, facts), links), self.view)
+
+
+def _facts(row: bytes, facts: bytes) -> Connection:
+    """The connection that came with a row; one that was written as JSON came as nothing else."""
+    return portable.unpacked(facts or Row.unpacked(row).text)
 
 
 class Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from msgspec import msgpack
+from msgspec import json, msgpack
 
 from tlsdissect.transcript.connection import ClientHello, Connection, ServerHello
 
@@ -25,9 +25,10 @@ class _Connection(Connection, frozen=True, kw_only=True):
     server_hello: _ServerHello | None
 
 
-_PLAIN, _PICKLED = b"m", b"p"
+_PLAIN, _PICKLED, _JSON = b"m", b"p", b"{"
 _ENCODER = msgpack.Encoder()
 _DECODER = msgpack.Decoder(_Connection)
+_JSON_DECODER = json.Decoder(_Connection)
 
 
 def packed(connection: Connection) -> bytes:
@@ -41,8 +42,10 @@ def packed(connection: Connection) -> bytes:
 
 
 def unpacked(data: bytes) -> Connection:
-    """Read what `packed` wrote in another process of this run: it prints as the same."""
+    """Read what `packed` wrote in another process of this run, or its line of JSON: it prints as the same."""
     if data[:1] == _PLAIN:
         return _DECODER.decode(memoryview(data)[1:])
+    if data[:1] == _JSON:
+        return _JSON_DECODER.decode(data)
     restored: Connection = pickle.loads(data[1:])  # noqa: S301  # written by our own process
     return restored
