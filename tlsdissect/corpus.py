@@ -26,6 +26,7 @@ from tlsdissect.pipeline import Place, Reading, files
 from tlsdissect.streams.directory import Share
 from tlsdissect.streams.flows import DEFAULTS
 from tlsdissect.transcript.links import Linker
+from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from dask.distributed import Client, Future
 
     from tlsdissect.capture import Capture
+    from tlsdissect.pipeline import Told
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
 
@@ -78,15 +80,15 @@ def worthwhile(captures: list[str], jobs: int | None = None) -> int:
 class Workers(Generic[Account]):
     """Processes that share a reading.
 
-    `reading` makes the reading of a share, `write` what is told of a connection or of what links it to others,
-    `account` what a worker tells at its end; `accounts` holds these when all has been read.
+    `reading` makes the reading of a share, `write` the text of a connection or of what is known beside, `account` what
+    a worker tells at its end; `accounts` holds these when all has been read.
     """
 
     def __init__(
         self,
         jobs: int,
         reading: Callable[[Share], Reading],
-        write: Callable[[Connection | Session], bytes],
+        write: Callable[[Told], bytes],
         account: Callable[[Reading], Account],
     ) -> None:
         self._reading, self._write, self._account = reading, write, account
@@ -207,7 +209,7 @@ def _brought(path: str, *, named: bool, limits: Limits, **options: Any) -> _Brou
         except CaptureError as error:
             return _Brought((), str(error))
     reading = Reading([path], limits=limits, opening=_opened, **options)
-    told = tuple([one for _, one in reading.placed()])
+    told = tuple([one for _, one in reading.placed() if not isinstance(one, Heard)])
     return _Brought(told, "; ".join(why for _, why in reading.summary.refused) or None)
 
 

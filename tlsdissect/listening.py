@@ -14,8 +14,8 @@ from tlsdissect.views.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from tlsdissect.pipeline import Told
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.sessions import Session
     from tlsdissect.trust.judge import Judge
 
 IDLE = 10.0
@@ -51,7 +51,7 @@ class Listening(Reading):
         self.stop()
         self._capture_live.close()
 
-    def placed(self) -> Iterator[tuple[Place, Connection | Session]]:
+    def placed(self) -> Iterator[tuple[Place, Told]]:
         """Yield each connection with its place."""
         yield from self._told(0, self._capture_live.interface, self._capture_live)
 

@@ -20,6 +20,7 @@ from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.deciding import DecidingConversations
 from tlsdissect.transcript.evidence import Evidence
 from tlsdissect.transcript.links import Linker
+from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.judge import Judge
 
-    _Told = tuple[int, int, Connection | Session]
+    Told = Connection | Session | Heard
+    _Placed = tuple[int, int, Told]
     """What is told or shown, its clock, and the frame that decided or showed it."""
 
 BATCH = 65_536
@@ -41,13 +43,13 @@ _END: Any = object()
 
 
 class Place(NamedTuple):
-    """Where a connection stands in the output, or what a frame showed of a session stands among them."""
+    """Where a connection stands in the output, or what a frame showed of a session or a lookup stands among them."""
 
     capture: int
     due: int
     """The clock at which it is told."""
     frame: int
-    """The frame that showed a session, or decided a handshake; NEVER, behind all of the same clock: time alone did."""
+    """The frame that showed it, or decided a handshake; NEVER, behind all of the same clock: time alone did."""
     stream: int
 
 
@@ -147,10 +149,12 @@ class Reading:
         evidence: Evidence | None = None,
         idle: float | None = None,
         opening: Opening = open_capture,
+        linked: bool = True,
     ) -> None:
         """With `idle`, connections are told when their handshake is decided, or silent for so many seconds.
 
-        With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on.
+        With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on. Unless they are
+        to be `linked`, connections do not name those before them that they belong to.
         """
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
@@ -161,6 +165,7 @@ class Reading:
         self._limits = limits
         self._judge = judge
         self._idle = idle
+        self._linked = linked
         self._evidence = Evidence() if judge is not None and evidence is None else evidence
         self._budget = Budget(limits)
         self._open: Capture | None = None
@@ -177,12 +182,12 @@ class Reading:
         for place, told in self.placed():
             if isinstance(told, Session):
                 linker.learn(place.capture, told)
-            else:
-                yield linker.link(place.capture, told)
+            elif not isinstance(told, Heard):
+                yield linker.link(place.capture, told) if self._linked else told
             self.summary.forgotten = linker.forgotten
 
-    def placed(self) -> Iterator[tuple[Place, Connection | Session]]:
-        """Yield each connection, not linked to others yet, and what links them, with its place.
+    def placed(self) -> Iterator[tuple[Place, Told]]:
+        """Yield each connection, not linked to others yet, and what links them or is known beside, with its place.
 
         All shares of a reading, merged by place, are the whole.
         """
@@ -198,16 +203,18 @@ class Reading:
     def _refuse(self, error: OSError) -> None:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
-    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Connection | Session]]:
+    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Told]]:
         with self._opening(path, batch=self._batch) as capture:
             self._open = capture
             yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
 
-    def _told(self, number: int, path: str, capture: Source) -> Iterator[tuple[Place, Connection | Session]]:
+    def _told(self, number: int, path: str, capture: Source) -> Iterator[tuple[Place, Told]]:
         for due, frame, told in self._read(path, capture):
             place = Place(number, due, frame, told.stream)
-            if isinstance(told, Session):
+            if isinstance(told, Heard) and self._evidence is not None:
+                self._evidence.note(told)
+            if isinstance(told, (Session, Heard)):
                 yield place, told
                 continue
             self.summary.count(told)
@@ -233,7 +240,7 @@ class Reading:
             self._size = sum(Path(path).stat().st_size for path, _ in files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: Source) -> Iterator[_Told]:
+    def _read(self, source: str, capture: Source) -> Iterator[_Placed]:
         flows, datagrams = FlowTable(self._share, self._limits, mute=self._keep), Datagrams()
         conversations = self._conversations(source, flows)
         try:
@@ -241,7 +248,7 @@ class Reading:
                 conversations.look(visits, capture.damage)
                 over, early = conversations.over(flows.over(), capture.damage), conversations.early()
                 # What a frame shows comes before what it decides.
-                told: tuple[Iterable[_Told], ...] = (conversations.sessions(), over, early)
+                told: tuple[Iterable[_Placed], ...] = (conversations.asides(), over, early)
                 yield from heapq.merge(*told, key=_order)
                 self.summary.undecided = conversations.undecided
             yield from conversations.over(flows.over(everything=True), capture.damage)
@@ -252,6 +259,7 @@ class Reading:
 
     def _conversations(self, source: str, flows: FlowTable) -> Conversations:
         given: dict[str, Any] = {"raw_fingerprints": self._raw, "keep": self._keep, "evidence": self._evidence}
+        given["linked"] = self._linked
         if self._idle is None:
             return Conversations(source, flows, self._budget, **given)
         return DecidingConversations(source, flows, self._budget, idle_ns=int(self._idle * 1e9), **given)
@@ -276,7 +284,7 @@ class Reading:
             yield from flows.steps(packets)
 
 
-def _order(told: _Told) -> tuple[int, int, int]:
+def _order(told: _Placed) -> tuple[int, int, int]:
     """Clock, frame and stream: the order of places within a capture."""
     return told[0], told[1], told[2].stream
 

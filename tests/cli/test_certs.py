@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import ssl
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENT = "samples/tls12-client-cert.pcap"
+CRL = "samples/talk/httpd-8890-revoked-tls12.crl"
 OTHERS = "tomcat-firefox-tls12"
 """A sample that was recorded by itself: the certificates in it are of another authority."""
 SAMPLES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("samples/*.pcap") if path.stem != OTHERS)
@@ -136,6 +138,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     done = run("certs", "-q", "--to", tmp_path / "file" / "folder", TLS12)
     assert done.returncode == 74
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_several_processes_tell_the_same(form: str) -> None:
+    """Lookups are heard by one process, and the handshakes that waited for them read by another."""
+    command = ["certs", "--format", form, "--crl", CRL, "samples/talk", CLIENT, "missing.pcap", "--tls", "1.2"]
+    one, several = run(*command, "--jobs", "1"), run(*command, "--jobs", "3")
+    assert (one.stdout, one.stderr, one.returncode) == (several.stdout, several.stderr, several.returncode)
+    assert b"lookups over plain HTTP" in one.stderr
+    assert one.stdout.count(b"ocsp_lookup") > 1
+    assert b"revoked" in one.stdout
+
+
+def test_a_capture_whose_name_is_no_text(tmp_path: Path) -> None:
+    capture = tmp_path / os.fsdecode(b"\xff.pcap")
+    capture.write_bytes((ROOT / CLIENT).read_bytes())
+    one, several = (run("certs", "--format", "json", "--jobs", jobs, capture) for jobs in "12")
+    assert (one.stdout, one.stderr) == (several.stdout, several.stderr)
+    assert rb"\\udcff.pcap" in one.stdout
 
 
 def test_nothing_to_tell() -> None:

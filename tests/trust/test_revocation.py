@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from recorded import need
 
 from tlsdissect.trust.anchors import AnchorError, lists
+from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.revocation import Crl, CrlError
-from tlsdissect.trust.verdicts import Chain, Judged, Settings, Verdicts
+from tlsdissect.trust.verdicts import Judged, Settings, Verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ from authority import AT, CLIENT, DAY, NOW, Party, authority, issue, key, usage,
 from cryptography import x509
 from recorded import need
 
-from tlsdissect.trust.verdicts import Chain, Settings, Verdicts
+from tlsdissect.trust.chain import Chain
+from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

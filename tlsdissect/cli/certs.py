@@ -14,8 +14,10 @@ from tlsdissect.cli.folder import write_files
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
+from tlsdissect.cli.showing import ShowingCarrier
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import count
+from tlsdissect.corpus import worthwhile
 from tlsdissect.transcript.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
 @click.option(
     "--to", "folder", metavar="DIR", help="Write each certificate, and each chain as sent, to DIR; none is overwritten."
 )
+@options.shared
 @judging.judged
 @options.limited
 @options.how
@@ -70,7 +73,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     exhibits = Exhibits(judge, evidence)
     gathering = Gathering(exhibits)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, 65_536, False, limits, selection, gathering, evidence=evidence)
+    question = Question(captures, 65_536, False, limits, selection, gathering, evidence=evidence, linked=False)
     write = _writer(form or "table", exhibits, given["color"], seen=seen)
     run = CertificateRun(question, exhibits, judge, evidence, write, given)
     status = run.to(standard_output() if file is None else whole_file(file))
@@ -92,7 +95,9 @@ class CertificateRun(Run):
         write: Callable[[Iterable[Exhibit]], Iterator[bytes]],
         given: dict[str, Any],
     ) -> None:
-        super().__init__(question, 1, debug=given["debug"], gate=judging.gate(given["fail_on"]))
+        jobs = worthwhile(list(question.captures), given["jobs"])
+        carrier = ShowingCarrier(question.selection, exhibits, evidence)
+        super().__init__(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), carrier=carrier)
         self._exhibits = exhibits
         self._judge = judge
         self._evidence = evidence

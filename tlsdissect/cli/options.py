@@ -126,6 +126,12 @@ def emitted(default: str) -> Decorator:
     return lambda command: _added(command, options)
 
 
+def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option for how many processes share the work."""
+    said = "Processes to use; one a core, if the captures are large."
+    return click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help=said)(command)
+
+
 def output(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for where one result goes."""
     said = "Write to FILE, in the form that its suffix tells, unless --format."

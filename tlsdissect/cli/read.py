@@ -46,9 +46,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 @options.output
 @options.emitted("over")
 @click.option("--raw-fingerprints", is_flag=True, help="Print also what the fingerprints JA3 and JA4 are made of.")
-@click.option(
-    "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes to use; one a core, if the captures are large."
-)
+@options.shared
 @click.option("--batch", type=click.IntRange(1), default=65_536, hidden=True)
 @judging.judged
 @options.limited

@@ -12,6 +12,7 @@ from tlsdissect.pipeline import Reading, Summary
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.transcript import portable
 from tlsdissect.transcript.links import NONE, Linker, Trace, linked
+from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
 from tlsdissect.views.ndjson import Ndjson
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.cli.selection import Selection
     from tlsdissect.corpus import Line
+    from tlsdissect.pipeline import Told
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.evidence import Evidence
@@ -59,12 +61,12 @@ class Row(NamedTuple):
     text: bytes
 
     @classmethod
-    def of(cls, connection: Connection, view: View) -> Row:
-        """Write a connection."""
+    def of(cls, connection: Connection, text: bytes) -> Row:
+        """Count a connection that is written so."""
         problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
         found = connection.findings
         findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
-        return cls(connection.source, connection.version, problems, findings, view.row(connection))
+        return cls(connection.source, connection.version, problems, findings, text)
 
     def packed(self) -> bytes:
         """Write the row for the way from one process to another; findings are looked for by one alone."""
@@ -93,6 +95,7 @@ class Question(NamedTuple):
     evidence: Evidence | None = None
     idle: float | None = None
     """Seconds of silence that decide a handshake, where connections are told when it is decided."""
+    linked: bool = True
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
@@ -106,27 +109,65 @@ class Question(NamedTuple):
             judge=self.judge,
             evidence=self.evidence,
             idle=self.idle,
+            linked=self.linked,
         )
 
-    def packed(self, told: Connection | Session) -> bytes:
-        """Write a row for another process, empty if it is not asked for, with what may link it."""
+    def row(self, connection: Connection) -> Row:
+        """Write a connection."""
+        return Row.of(connection, self.view.row(connection))
+
+
+class Carrier(Protocol):
+    """What brings connections from the processes that read to the one that prints."""
+
+    @property
+    def forgotten(self) -> int:
+        """Sessions that later connections could not be linked to."""
+        ...
+
+    def packed(self, told: Told) -> bytes:
+        """Write in one process what another needs to know."""
+        ...
+
+    def unpacked(self, line: Line) -> Row | None:
+        """Read what `packed` wrote, line by line in the order of output; None: there is nothing to print."""
+        ...
+
+
+class LinkingCarrier:
+    """Brings rows as they are printed, with what may link their connections; those that are linked are written anew."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._linker = Linker(question.limits.max_sessions)
+
+    @property
+    def forgotten(self) -> int:
+        """Sessions that later connections could not be linked to."""
+        return self._linker.forgotten
+
+    def packed(self, told: Told) -> bytes:
+        """Write a row, empty if it is not asked for, and the facts beside it."""
         if isinstance(told, Session):
             return _SESSION + pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
-        row = Row.of(told, self.view).packed() if self.selection.wants(told) else b""
-        facts = b"" if row and isinstance(self.view, Ndjson) else portable.packed(told)
+        if isinstance(told, Heard):
+            return b""
+        row = self._question.row(told).packed() if self._question.selection.wants(told) else b""
+        facts = b"" if row and isinstance(self._question.view, Ndjson) else portable.packed(told)
         return _CONNECTION + _SENT.encode((Trace.of(told), row, facts))
 
-    def unpacked(self, line: Line, linker: Linker) -> Row | None:
-        """Read what `packed` wrote, and link it; None: there is nothing to print."""
+    def unpacked(self, line: Line) -> Row | None:
+        """Give a row, linked."""
         kind, data = line.text[:1], memoryview(line.text)[1:]
         if kind == _SESSION:
-            linker.learn(line.place.capture, pickle.loads(data))  # noqa: S301  # from our own process
+            self._linker.learn(line.place.capture, pickle.loads(data))  # noqa: S301  # from our own process
+        if kind != _CONNECTION:
             return None
         trace, row, facts = _RECEIVED.decode(data)
-        links = linker.links(line.place.capture, trace, lambda: _facts(row, facts))
+        links = self._linker.links(line.place.capture, trace, lambda: _facts(row, facts))
         if not row or links is NONE:
             return Row.unpacked(row) if row else None
-        return Row.of(linked(_facts(row, facts), links), self.view)
+        return self._question.row(linked(_facts(row, facts), links))
 
 
 def _facts(row: bytes, facts: bytes) -> Connection:
@@ -144,10 +185,9 @@ class Rows:
 
     def __iter__(self) -> Iterator[Row]:
         """Yield each as soon as nothing about it can change."""
-        wants, view = self._question.selection.wants, self._question.view
         for connection in self._reading:
-            if wants(connection):
-                yield Row.of(connection, view)
+            if self._question.selection.wants(connection):
+                yield self._question.row(connection)
 
     @property
     def summary(self) -> Summary:
@@ -169,11 +209,10 @@ class Rows:
 class SharedRows:
     """The same rows, by several processes."""
 
-    def __init__(self, question: Question, jobs: int) -> None:
-        self._question = question
-        self._linker = Linker(question.limits.max_sessions)
+    def __init__(self, question: Question, jobs: int, carrier: Carrier | None = None) -> None:
+        self._carrier = carrier or LinkingCarrier(question)
         self._all = question.reading()
-        self._workers = Workers(jobs, question.reading, question.packed, _summary)
+        self._workers = Workers(jobs, question.reading, self._carrier.packed, _summary)
         self._brought = 0
         self._asked = 0
 
@@ -181,7 +220,7 @@ class SharedRows:
         """Yield each when no process can have one that comes before it."""
         for line in self._workers:
             self._brought += 1
-            row = self._question.unpacked(line, self._linker)
+            row = self._carrier.unpacked(line)
             if row is not None:
                 yield row
 
@@ -193,7 +232,7 @@ class SharedRows:
     def summary(self) -> Summary:
         """What was read, once it all is; before, nothing is known here."""
         summary = _merged(self._workers.accounts) if self._workers.accounts else Summary()
-        summary.forgotten = self._linker.forgotten
+        summary.forgotten = self._carrier.forgotten
         return summary
 
     def stop(self) -> None:

@@ -11,7 +11,7 @@ import click
 from tlsdissect.cli import endings
 from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
-from tlsdissect.cli.rows import Question, Rows, SharedRows
+from tlsdissect.cli.rows import Rows, SharedRows
 from tlsdissect.cli.summary import Tally, complain, sentences
 from tlsdissect.pipeline import StopReading
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlsdissect.cli.below import Below
+    from tlsdissect.cli.rows import Carrier, Question
     from tlsdissect.cli.sink import Sink
     from tlsdissect.pipeline import Reading
 
@@ -37,15 +38,17 @@ class Run:
         gate: frozenset[str] = frozenset(),
         live: tuple[Reading, Below] | None = None,
         prompt: bool = False,
+        carrier: Carrier | None = None,
     ) -> None:
         """`gate` are the severities of findings that give an exit status of their own.
 
-        `live` reads what is only coming, with what stands below the rows; then, and if it is to be prompt, each row is
-        written at once.
+        `carrier` brings connections from several processes, unless rows are written there as they are printed. `live`
+        reads what is only coming, with what stands below the rows; then, and if it is to be prompt, each row is written
+        at once.
         """
         self._view = question.view
         self._selected = bool(question.selection)
-        self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs)
+        self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs, carrier)
         self._prompt = prompt or live is not None
         self._below = live[1] if live else Bar(self._rows.progress)
         self._debug = debug

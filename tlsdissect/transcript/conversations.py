@@ -10,7 +10,7 @@ from tlsdissect.streams.columns import CLOSED, NEVER, WATCH
 from tlsdissect.streams.threeway import ThreeWay
 from tlsdissect.transcript.facts import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
-from tlsdissect.transcript.lookups import Lookup, LookupTracker
+from tlsdissect.transcript.lookups import Heard, Lookup, LookupTracker
 from tlsdissect.transcript.sessions import Session, established, identities
 from tlsdissect.transcript.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
@@ -48,7 +48,12 @@ class Conversations:
         raw_fingerprints: bool,
         keep: bool = False,
         evidence: Evidence | None = None,
+        linked: bool = True,
     ) -> None:
+        """With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there.
+
+        Unless connections are to be `linked`, nothing is noted of sessions.
+        """
         self._source = source
         self._flows = flows
         self._budget = budget
@@ -57,10 +62,11 @@ class Conversations:
         keeping = partial(KeepingTracker, listens=listens)
         self._tracker: Callable[..., Tracker] = keeping if keep else LookupTracker if listens else Tracker
         self._evidence = evidence
+        self._linked = linked
         self._keeps = keep
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
-        self._sessions: list[Session] = []
+        self._asides: list[Session | Heard] = []
         self.given_up = 0
         """Conversations that were given up because too many went on."""
 
@@ -80,9 +86,9 @@ class Conversations:
         """Handshakes that go on."""
         return len(self._trackers)
 
-    def sessions(self) -> list[tuple[int, int, Session]]:
-        """What the packets looked at last show of sessions, in order, each with its clock and frame."""
-        shown, self._sessions = sorted(self._sessions, key=attrgetter("frame", "stream")), []
+    def asides(self) -> list[tuple[int, int, Session | Heard]]:
+        """What the packets looked at last show of sessions, and of lookups, in order, each with its clock and frame."""
+        shown, self._asides = sorted(self._asides, key=attrgetter("frame", "stream")), []
         frames = [one.frame for one in shown]
         return list(zip(self._flows.clocks(frames), frames, shown, strict=True)) if shown else []
 
@@ -117,9 +123,9 @@ class Conversations:
             tracker = self._tracker(self._budget, way, state)
         heard, settled = tracker.heard, tracker.settled
         state = columns.state[index] = self._lead(visit, tracker, state)
-        if heard is None and tracker.heard is not None:
+        if heard is None and tracker.heard is not None and self._linked:
             self._show(index, tracker.heard, identities(tracker.script))
-        if settled is None and tracker.settled is not None:
+        if settled is None and tracker.settled is not None and self._linked:
             self._show(index, tracker.settled, established(tracker.script, tracker.settled))
         if isinstance(tracker, LookupTracker) and tracker.found:
             self._note(index, tracker)
@@ -138,15 +144,14 @@ class Conversations:
     def _show(self, index: int, frame: int, keys: tuple[bytes, ...]) -> None:
         """Note what a frame showed of sessions."""
         if keys:
-            self._sessions.append(Session(self._source, int(self._flows.columns.stream[index]), frame, keys))
+            self._asides.append(Session(self._source, int(self._flows.columns.stream[index]), frame, keys))
 
     def _note(self, index: int, tracker: LookupTracker) -> None:
-        """Keep what a conversation asked about certificates."""
+        """Note what a conversation asked about certificates."""
         (totals,) = self._flows.columns.totals([index])
         ends = (endpoint(totals.family, totals.sender), endpoint(totals.family, totals.other))
         for exchange, body in tracker.found:
-            if self._evidence is not None:
-                self._evidence.note(Lookup(self._source, totals.stream, *ends, exchange), body)
+            self._asides.append(Heard(Lookup(self._source, totals.stream, *ends, exchange), body))
         tracker.found.clear()
 
     def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.lookups import Lookup
+    from tlsdissect.transcript.lookups import Heard, Lookup
     from tlsdissect.transcript.moments import Moments
 
 KEPT_BYTES = 64 << 20
@@ -45,12 +45,13 @@ class Evidence:
             oldest = next(iter(self._encodings))
             self._used -= len(self._encodings.pop(oldest))
 
-    def note(self, lookup: Lookup, body: bytes) -> None:
+    def note(self, heard: Heard) -> None:
         """Keep a lookup, and its answer."""
         self.lookups += 1
         if self.lookups <= MAX_LOOKUPS:
+            lookup = heard.lookup
             insort(self._lookups.setdefault(lookup.source, []), lookup, key=_asked)
-            self.keep(lookup.exchange.sha256, body)
+            self.keep(lookup.exchange.sha256, heard.body)
 
     def time(self, source: str, stream: int, moments: Moments) -> None:
         """Keep when things happened in a connection."""

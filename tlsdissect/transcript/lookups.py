@@ -76,6 +76,23 @@ class Lookup(Struct, frozen=True):
         return f"http://{self.exchange.host or f'{at}:{self.server.port}'}{self.exchange.target}"
 
 
+class Heard(Struct, frozen=True):
+    """A lookup as a capture shows it, with the answer's body: it is known from the frame on that completed it."""
+
+    lookup: Lookup
+    body: bytes
+
+    @property
+    def frame(self) -> int:
+        """The frame that completed the answer."""
+        return self.lookup.exchange.answered_frame
+
+    @property
+    def stream(self) -> int:
+        """The conversation that it was."""
+        return self.lookup.stream
+
+
 class _Direction:
     """One side's bytes, put in order, and where each message among them began and ended."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
+from tlsdissect.transcript.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, signed_by
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import Note
@@ -15,7 +16,6 @@ from tlsdissect.trust.notes import Note
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Certificate
 
 _PURPOSES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
 _ANY_PURPOSE = "2.5.29.37.0"
@@ -28,6 +28,22 @@ class Link(Struct, frozen=True):
 
     facts: Certificate
     encoding: bytes | None
+
+
+class Chain(Struct, frozen=True):
+    """A chain as one side showed it."""
+
+    side: str
+    links: tuple[Link, ...]
+    known: tuple[Link, ...] = ()
+    """What the other side showed: among it the issuer may be found."""
+    frame: int | None = None
+    """The frame that completed it."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What identifies it."""
+        return (self.side, *[link.facts.sha256 for link in self.links])
 
 
 class Path(Struct, frozen=True):

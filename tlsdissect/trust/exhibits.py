@@ -10,21 +10,19 @@ from msgspec.structs import asdict
 from tlsdissect.transcript.certificates import certificate
 from tlsdissect.transcript.connection import Certificate, Finding
 from tlsdissect.trust.details import details
-from tlsdissect.trust.judge import chains
 from tlsdissect.trust.keys import shared_primes
 from tlsdissect.trust.notes import Note, moment
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.trust.protocol import certificate_frame
 from tlsdissect.trust.rules import SEVERITIES, finding
+from tlsdissect.trust.showing import Showing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.transcript.connection import Connection, Endpoint
     from tlsdissect.transcript.evidence import Evidence
-    from tlsdissect.trust.chain import Link
+    from tlsdissect.trust.chain import Chain, Link
     from tlsdissect.trust.judge import Judge
-    from tlsdissect.trust.verdicts import Chain
 
 MAX_CERTIFICATES = 100_000
 """Certificates of a run that are told; more are counted."""
@@ -73,7 +71,7 @@ class Exhibit(Certificate, frozen=True, kw_only=True):
 class _Seen:
     """One certificate while the run goes on."""
 
-    def __init__(self, connection: Connection, chain: Chain, link: Link) -> None:
+    def __init__(self, showing: Showing, chain: Chain, link: Link) -> None:
         self.link = link
         self.roles: dict[str, None] = {}
         self.places: dict[int, None] = {}
@@ -82,9 +80,9 @@ class _Seen:
         self.servers: dict[str, None] = {}
         self.clients: dict[str, None] = {}
         self.names: dict[str, None] = {}
-        self.first, self.last = connection.start, connection.start
-        self.source, self.stream = connection.source, connection.stream
-        self.frame = certificate_frame(connection, chain.side)
+        self.first, self.last = showing.start, showing.start
+        self.source, self.stream = showing.source, showing.stream
+        self.frame = chain.frame
         self.path: Verdict | None = None
         self.web_pki: Verdict | None = None
         self.matches: bool | None = None
@@ -92,19 +90,19 @@ class _Seen:
         self.ocsp: str | None = None
         self.found: dict[Note, Finding] = {}
 
-    def shown(self, connection: Connection, chain: Chain, place: int) -> None:
+    def shown(self, showing: Showing, chain: Chain, place: int) -> None:
         """Note a connection that shows it."""
         # Both sides of a connection may show the same authority.
-        here = (connection.source, connection.stream)
+        here = (showing.source, showing.stream)
         self.connections += here != self._latest
         self._latest = here
         self.roles[chain.side] = None
         self.places[place] = None
-        self.first, self.last = min(self.first, connection.start), max(self.last, connection.start)
+        self.first, self.last = min(self.first, showing.start), max(self.last, showing.start)
         if chain.side == "server":
-            _list(self.servers, _address(connection.server))
+            _list(self.servers, _address(showing.server))
         else:
-            _list(self.clients, connection.client.ip)
+            _list(self.clients, showing.client.ip)
 
 
 class Exhibits:
@@ -120,17 +118,22 @@ class Exhibits:
         """How often a certificate was shown that there was no more room for."""
 
     def add(self, connection: Connection) -> None:
+        """Note what a connection shows; the evidence was gathered by the reading that told it."""
+        if connection.certificates or connection.client_certificates or connection.hidden:
+            self.take(Showing.of(connection, self._evidence))
+
+    def take(self, showing: Showing) -> None:
         """Note what a connection shows."""
-        for chain in chains(connection, self._evidence):
+        for chain in showing.chains:
             key = chain.key[1:]
             if len(self.chains) < MAX_CHAINS:
                 self.chains[key] = None
             for place, link in enumerate(chain.links):
-                seen = self._find(connection, chain, link)
+                seen = self._find(showing, chain, link)
                 if seen is not None and link.facts.sha256 not in key[:place]:
-                    seen.shown(connection, chain, place)
-            self._judged(connection, chain)
-        self._looked_up(connection)
+                    seen.shown(showing, chain, place)
+            self._judged(showing, chain)
+        self._looked_up(showing)
 
     def __iter__(self) -> Iterator[Exhibit]:
         """Tell the certificates, in the order in which they were first seen."""
@@ -146,53 +149,52 @@ class Exhibits:
         seen = self._seen.get(sha256)
         return None if seen is None else seen.link.encoding
 
-    def _find(self, connection: Connection, chain: Chain, link: Link) -> _Seen | None:
+    def _find(self, showing: Showing, chain: Chain, link: Link) -> _Seen | None:
         seen = self._seen.get(link.facts.sha256)
         if seen is None and len(self._seen) < MAX_CERTIFICATES:
-            seen = self._seen[link.facts.sha256] = _Seen(connection, chain, link)
+            seen = self._seen[link.facts.sha256] = _Seen(showing, chain, link)
         self.left_out += seen is None
         return seen
 
-    def _judged(self, connection: Connection, chain: Chain) -> None:
+    def _judged(self, showing: Showing, chain: Chain) -> None:
         """Note the verdicts on a chain."""
         leaf, judge = self._seen.get(chain.links[0].facts.sha256), self._judge
-        given = judge.verdicts.judged(chain, judge.time(connection))
+        given = judge.verdicts.judged(chain, judge.time(showing))
         for link, state in zip(chain.links, given.revocation, strict=False):
             seen = self._seen.get(link.facts.sha256)
             if seen is not None:
                 seen.revocation = state or seen.revocation
-        for note in judge.notes(connection, chain, self._evidence):
+        for note in judge.notes(showing, chain):
             seen = self._seen.get(note.certificate or "") or leaf
             if seen is not None and note not in seen.found:
-                frame = certificate_frame(connection, chain.side)
-                seen.found[note] = finding(note.code, note.detail, frame, note.certificate)
+                seen.found[note] = finding(note.code, note.detail, chain.frame, note.certificate)
         if leaf is not None:
             leaf.path = _worse(leaf.path, given.path)
-            self._served(leaf, connection, chain)
+            self._served(leaf, showing, chain)
 
-    def _looked_up(self, connection: Connection) -> None:
+    def _looked_up(self, showing: Showing) -> None:
         """Note what the sides of a connection asked others about certificates."""
         if not self._evidence.lookups:
             return
-        for found in self._judge.lookup_findings(connection, self._evidence):
+        for found in self._judge.lookup_findings(showing, self._evidence):
             seen = self._seen.get(found.certificate or "")
             if seen is not None:
                 seen.found.setdefault(Note(found.code, found.detail, found.certificate), found)
-        for one in self._judge.lookups(connection, self._evidence):
+        for one in self._judge.lookups(showing, self._evidence):
             seen = None if one.about is None else self._seen.get(one.about.facts.sha256)
             if seen is not None and one.given.status is not None and not one.given.flaws and not one.given.stale:
                 seen.ocsp = one.given.status
 
-    def _served(self, leaf: _Seen, connection: Connection, chain: Chain) -> None:
+    def _served(self, leaf: _Seen, showing: Showing, chain: Chain) -> None:
         """Note what is said of a server's own certificate."""
         if chain.side != "server":
             return
-        leaf.web_pki = _worse(leaf.web_pki, self._judge.web_pki(connection, chain))
-        if connection.sni is not None:
-            _list(leaf.names, connection.sni)
-            matches = self._judge.name(connection, leaf.link.facts)
+        leaf.web_pki = _worse(leaf.web_pki, self._judge.web_pki(showing, chain))
+        if showing.sni is not None:
+            _list(leaf.names, showing.sni)
+            matches = self._judge.name(showing, leaf.link.facts)
             leaf.matches = matches if leaf.matches is None else leaf.matches and matches is not False
-        given = self._judge.staple(connection, chain, self._evidence)
+        given = self._judge.staple(showing, chain)
         if given is not None and given.status is not None and not given.flaws and given.stale is None:
             leaf.ocsp = given.status
 

@@ -13,13 +13,14 @@ from tlsdissect.trust.ocsp import Answer, answer
 from tlsdissect.trust.rules import finding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Connection, Finding
+    from tlsdissect.transcript.connection import Finding
     from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.transcript.lookups import CertId, Lookup
     from tlsdissect.transcript.moments import Moments
     from tlsdissect.trust.chain import Link
+    from tlsdissect.trust.showing import Showing, Side
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHA1_DIGITS = 40
@@ -40,32 +41,32 @@ class Asked(NamedTuple):
     """Milliseconds from the ClientHello to the server's answer to the client's flight."""
 
 
-def asked(
-    connection: Connection,
-    shown: Mapping[str, Sequence[Link] | None],
-    evidence: Evidence,
-    issuer_of: Callable[[Link], Link | None],
-) -> Iterator[Asked]:
-    """Find the OCSP lookups that a connection's sides made; `shown` is what each showed, None where it is hidden."""
-    times = evidence.moments(connection.source, connection.stream)
+def asked(showing: Showing, evidence: Evidence, issuer_of: Callable[[Link], Link | None]) -> Iterator[Asked]:
+    """Find the OCSP lookups that a connection's sides made while it waited for the answers."""
+    times = showing.moments
     if times is None or not evidence.lookups:
         return
     seen: set[int] = set()
-    for asker, other, begin, end in (
-        ("server", "server", times.hello, times.shown),
-        ("server", "client", times.flight, times.reply),
-        ("client", "server", times.shown, times.flight),
-    ):
+    for asker, other, begin, end in _waits(times):
         if begin is None or end is None:
             continue
-        ip = connection.server.ip if asker == "server" else connection.client.ip
-        for lookup in evidence.asked(connection.source, begin, end):
-            about, frame = _about(lookup, shown[other]), lookup.exchange.asked_frame
+        ip, shown = showing.server.ip if asker == "server" else showing.client.ip, showing.shown(other)
+        for lookup in evidence.asked(showing.source, begin, end):
+            about, frame = _about(lookup, shown), lookup.exchange.asked_frame
             # Of a certificate that is hidden only who asked, and when, can be told.
-            fits = about is not None or (shown[other] is None and _is_one_host(lookup.client.ip, ip))
+            fits = about is not None or (shown is None and _is_one_host(lookup.client.ip, ip))
             if lookup.exchange.kind == "ocsp" and frame not in seen and fits:
                 seen.add(frame)
                 yield _asked(lookup, asker, about, times, evidence, issuer_of)
+
+
+def _waits(times: Moments) -> tuple[tuple[Side, Side, int | None, int | None], ...]:
+    """Tell who can look up whose certificate, and between which times the other side waits for that."""
+    return (
+        ("server", "server", times.hello, times.shown),
+        ("server", "client", times.flight, times.reply),
+        ("client", "server", times.shown, times.flight),
+    )
 
 
 def _asked(
@@ -100,13 +101,11 @@ def lookup_findings(found: Iterable[Asked]) -> Iterator[Finding]:
             yield finding("ocsp_elsewhere", detail, exchange.asked_frame, sha256)
 
 
-def download_findings(connection: Connection, shown: Iterable[Link], evidence: Evidence) -> Iterator[Finding]:
+def download_findings(showing: Showing, evidence: Evidence) -> Iterator[Finding]:
     """Tell of the CRLs that a side fetched from where one of these certificates says, while the connection lasted."""
-    if not evidence.lookups:
-        return
-    begin, end = _nanoseconds(connection.start), _nanoseconds(connection.end) + 1000
-    links = list(shown)
-    for lookup in evidence.asked(connection.source, begin, end):
+    begin, end = _nanoseconds(showing.start), _nanoseconds(showing.end) + 1000
+    links = [link for chain in showing.chains for link in chain.links]
+    for lookup in evidence.asked(showing.source, begin, end):
         exchange = lookup.exchange
         named = [one.facts for one in links if _is_named(lookup.url, one.facts.crl_urls or ())]
         if exchange.kind == "crl" and named:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.rules import finding
+from tlsdissect.trust.showing import certificate_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,14 +65,6 @@ def exposure_findings(connection: Connection) -> Iterator[Finding]:
     if shown:
         frame = certificate_frame(connection, "client")
         yield finding("client_certificate_in_clear", f"{shown[0].subject} is told to the path", frame, shown[0].sha256)
-
-
-def certificate_frame(connection: Connection, sender: str) -> int | None:
-    """Tell the frame that completed a side's Certificate."""
-    for message in connection.messages:
-        if message.type == "certificate" and message.sender == sender:
-            return message.frame
-    return None
 
 
 def _heartbeats(connection: Connection) -> Iterator[Finding]:

@@ -10,15 +10,13 @@ from tlsdissect.trust.ocsp import Answer, answer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.chain import Link
+    from tlsdissect.trust.showing import Showing
 
-_AFTER_THE_STAPLE = frozenset(("server_key_exchange", "certificate_request", "server_hello_done"))
 
-
-def must_staple_notes(connection: Connection, leaf: Link) -> Iterator[Note]:
+def must_staple_notes(showing: Showing, leaf: Link) -> Iterator[Note]:
     """Note that a certificate promises a staple, the client asked for it, and the server sent none."""
-    if leaf.facts.must_staple and connection.ocsp_staple is None and _asked(connection) and _is_seen(connection):
+    if leaf.facts.must_staple and showing.unstapled:
         yield Note(
             "must_staple_unmet", "the client asked for the staple that the certificate promises", leaf.facts.sha256
         )
@@ -38,15 +36,3 @@ def staple_notes(given: Answer, leaf: Link) -> Iterator[Note]:
 def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str) -> Answer:
     """Check a staple as of a time (of `second`)."""
     return answer(response, leaf, issuer, second(at))
-
-
-def _asked(connection: Connection) -> bool:
-    hello = connection.client_hello
-    return hello is not None and any(one.type == "status_request" for one in hello.extensions)
-
-
-def _is_seen(connection: Connection) -> bool:
-    """Whether the capture shows that no staple came: what follows on it did, and nothing before that is missing."""
-    if any(problem.code == "gap" and problem.sender == "server" for problem in connection.problems):
-        return False
-    return any(one.type in _AFTER_THE_STAPLE and one.sender == "server" for one in connection.messages)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from tlsdissect.trust.anchors import Anchor
+    from tlsdissect.trust.chain import Chain
 
 T = TypeVar("T")
 
@@ -36,20 +37,6 @@ class Settings(Struct, frozen=True):
     lists: tuple[Crl, ...] = ()
     at: str | None = None
     """The time to judge as of, by RFC 3339; None: that of each connection."""
-
-
-class Chain(Struct, frozen=True):
-    """A chain as one side showed it."""
-
-    side: str
-    links: tuple[Link, ...]
-    known: tuple[Link, ...] = ()
-    """What the other side showed: among it the issuer may be found."""
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What identifies it."""
-        return (self.side, *[link.facts.sha256 for link in self.links])
 
 
 class Judged(Struct, frozen=True):
