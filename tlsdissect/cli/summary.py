@@ -61,7 +61,8 @@ def complain(summary: Summary) -> None:
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
     """Sum up a run: what was printed, and all that was seen and not printed."""
     found = () if tally.findings is None else _found(tally.findings)
-    return [*tally.told, _printed(tally, summary, selected=selected), *found, *_left_out(tally, summary)]
+    troubled = [f"{tally.troubled:,} with problems: {_listed(tally.problems)}"] if tally.troubled else []
+    return [*tally.told, _printed(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
 
 
 def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
@@ -86,9 +87,8 @@ def _found(findings: Counter[str]) -> Iterator[str]:
             yield f"{severity}: {_listed(codes)}"
 
 
-def _left_out(tally: Tally, summary: Summary) -> Iterator[str]:
-    if tally.troubled:
-        yield f"{tally.troubled:,} with problems: {_listed(tally.problems)}"
+def left_out(summary: Summary) -> Iterator[str]:
+    """Tell what was seen and not decoded, and what could not be read."""
     others = [f"{many:,} {kind}" for kind, many in (("QUIC", summary.quic), ("DTLS", summary.dtls)) if many]
     if others:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"

@@ -31,8 +31,9 @@ class Judge:
     """Tells what is wrong with connections; what was judged once is not judged again."""
 
     def __init__(self, settings: Settings | None = None, *, least: str = "info") -> None:
-        """`least` is the severity from which on findings are told."""
         self._settings = settings or Settings()
+        self.least = least
+        """The severity from which on findings are told."""
         self._told = at_least(least)
         self.verdicts = Verdicts(self._settings)
         self._staples: Bounded[Answer] = Bounded()

@@ -83,18 +83,17 @@ class CertificateTable:
                     yield self._line([(f"  {part}", style)])
 
     def _facts(self, one: Exhibit) -> Iterator[tuple[str, str]]:
-        key = _CURVES.get(one.curve or "", one.curve) or f"{one.key_type or '?'} {one.key_bits or ''}".rstrip()
         days = "-" if one.days_left is None else f"{one.days_left:,}"
-        issuer = "itself" if one.self_signed else _common_name(one.issuer)
+        issuer = "itself" if one.self_signed else common_name(one.issuer)
         until = (one.not_after or "-")[:10]
-        yield self._cells(_common_name(one.subject, one.dns_names), issuer, key, until, days), phrases.SECTION
+        yield self._cells(common_name(one.subject, one.dns_names), issuer, key_of(one), until, days), phrases.SECTION
 
     def _below(self, one: Exhibit) -> Iterator[tuple[str, str]]:
         yield " · ".join(_shown(one)), phrases.FAINT
-        verdicts = dict(_verdicts(one))
-        if verdicts:
-            bad = any(not good for good in verdicts.values())
-            yield ", ".join(verdicts), _RED if bad else _GREEN
+        decided = dict(verdicts(one))
+        if decided:
+            bad = any(not good for good in decided.values())
+            yield ", ".join(decided), _RED if bad else _GREEN
         for severity in ("high", "medium", "low", "info"):
             codes = dict.fromkeys(found.code for found in one.findings if found.severity == severity)
             if codes:
@@ -121,7 +120,7 @@ def _shown(one: Exhibit) -> Iterator[str]:
         if who:
             more = f" and {len(who) - 1} more" if len(who) > 1 else ""
             yield f"{role} {who[0]}{more}"
-    names = [name for name in one.names_asked if name.lower() not in (_common_name(one.subject) or "").lower()]
+    names = [name for name in one.names_asked if name.lower() not in (common_name(one.subject) or "").lower()]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"as {printable(shortened(names[0], 40))}{more}"
@@ -130,7 +129,7 @@ def _shown(one: Exhibit) -> Iterator[str]:
     yield f"{one.connections:,} connection{'' if one.connections == 1 else 's'}"
 
 
-def _verdicts(one: Exhibit) -> Iterator[tuple[str, bool]]:
+def verdicts(one: Exhibit) -> Iterator[tuple[str, bool]]:
     """Say what was decided, and whether that is good."""
     if one.path is not None and one.path.trusted is not None:
         yield ("trusted", True) if one.path.trusted else (f"not trusted: {_reason(one.path)}", False)
@@ -150,7 +149,12 @@ def _padded(text: str, size: int) -> str:
     return short + " " * (size - width_of(short))
 
 
-def _common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
+def key_of(one: Certificate) -> str:
+    """Name the key: its curve, or its type and bits."""
+    return _CURVES.get(one.curve or "", one.curve) or f"{one.key_type or '?'} {one.key_bits or ''}".rstrip()
+
+
+def common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
     """Take the common name out of a subject (RFC 4514), or what stands for it."""
     found = re.search(r"(?:^|,)CN=((?:\\.|[^,+\\])+)", name or "")
     if found:
