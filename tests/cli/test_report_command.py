@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from commands import RESUMED, TLS12, run
+from recorded import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,12 +14,12 @@ def test_a_page_is_written(tmp_path: Path) -> None:
     done = run("report", TLS12, RESUMED, "-o", page)
     assert (done.returncode, done.stdout) == (0, b"")
     assert page.read_text().startswith("<!DOCTYPE html>")
-    assert "<li>3 connections.</li>" in page.read_text()
+    assert "<li>3 connections of 1 client with 1 server began" in page.read_text()
 
 
 def test_selected_connections_alone() -> None:
     done = run("report", TLS12, RESUMED, "-o", "-", "--tls", "1.3")
-    assert b"<li>2 connections.</li>" in done.stdout
+    assert b"<li>2 connections of 1 client with 1 server began" in done.stdout
 
 
 def test_inputs_that_cannot_be_read_are_told(tmp_path: Path) -> None:
@@ -32,3 +33,33 @@ def test_a_capture_is_not_overwritten() -> None:
     done = run("report", TLS12, "-o", TLS12)
     assert done.returncode == 2
     assert b"this is one of the captures" in done.stderr
+
+
+def test_a_grave_finding_has_a_status_of_its_own(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    assert run("report", TLS12, "-o", page, "--fail-on", "low").returncode == 3
+    assert "long_lifetime" in page.read_text()
+    assert run("report", TLS12, "-o", page, "--fail-on", "medium").returncode == 0
+    assert run("report", TLS12, "-o", page, "--fail-on", "low", "--min-severity", "high").returncode == 2
+
+
+def test_what_only_many_certificates_show_counts(tmp_path: Path) -> None:
+    """Two samples have certificates of one authority with one serial; no connection of its own shows that."""
+    samples = ("samples/smtp-starttls.pcap", "samples/tomcat-firefox-tls12.pcap")
+    done = run("report", *samples, "-o", tmp_path / "report.html", "--fail-on", "medium")
+    assert done.returncode == 3
+    assert b"medium: 2 duplicate_serial" in done.stderr
+
+
+def test_little_findings_are_left_out(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    run("report", TLS12, "-o", page, "--min-severity", "high")
+    assert "Nothing was found that is high or graver." in page.read_text()
+    assert "long_lifetime" not in page.read_text()
+
+
+def test_what_was_not_read_is_in_the_page(tmp_path: Path) -> None:
+    capture, page = tmp_path / "cut.pcap", tmp_path / "report.html"
+    capture.write_bytes((ROOT / TLS12).read_bytes()[:-10])
+    assert run("report", capture, "-o", page).returncode == 0
+    assert "Damage in 1 place." in page.read_text()

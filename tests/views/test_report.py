@@ -1,189 +1,287 @@
-"""The report's page, in a real browser."""
+"""The report's page, in a real browser: its tables, and what they open."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
-from recorded import ROOT, SAMPLES, absent
+from recorded import ROOT, SAMPLES
+from visiting import Visit, report
 
 import tlsdissect
-from tlsdissect.views.report.page import Report
+from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.trust.anchors import certificates
+from tlsdissect.trust.judge import Judge
+from tlsdissect.trust.verdicts import Settings
+from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.tree.text import place, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator
 
-PATHS = ROOT / "samples/paths-client.pcap.gz"
-AXE = files("axe_playwright_python").joinpath("axe.min.js")
-
-
-def report(*captures: Path, detailed: int = 20_000) -> bytes:
-    made = Report(tuple(map(str, captures)), detailed)
-    for connection in tlsdissect.read(*captures, keep=True):
-        made.add(connection)
-    return b"".join(made.pieces())
+    from tlsdissect.views.tree.node import Node
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        absent("chromium is not installed")
-    with sync_playwright() as driver:
-        # Chromium's own sandbox does not run as root.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with driver.chromium.launch(executable_path=chromium, args=arguments) as started:
-            yield started
+def test_everything_is_in_the_table(visit: Visit, captures: list[Path]) -> None:
+    total = len(list(tlsdissect.read(*captures)))
+    assert visit.count() == f"{total} of {total} connections"
+    assert visit.rows().count() < total  # rows are drawn where they are seen
+    visit.page.locator("#connections-scroll").evaluate("one => { one.scrollTop = one.scrollHeight; }")
+    visit.page.wait_for_selector(f"#connections-body [aria-rowindex='{total + 1}']")
+    assert visit.page.locator("#connections-grid").get_attribute("aria-rowcount") == str(total + 1)
 
 
-class Visit:
-    """A page that is open, and what went wrong in it."""
-
-    def __init__(self, browser: Browser, path: Path, **context: Any) -> None:
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page: Page = browser.new_context(viewport={"width": 1300, "height": 900}, **context).new_page()
-        self.page.on("console", lambda said: self.complaints.append(said.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector("html[data-ready]", timeout=20_000)
-
-    def rows(self, column: int) -> list[str]:
-        cells = f"#rows [role=row] [role=gridcell]:nth-child({column + 1})"
-        return self.page.locator(cells).all_inner_texts()
-
-    def column(self, title: str) -> int:
-        return self.page.locator("[role=columnheader]").all_inner_texts().index(title)
-
-
-@pytest.fixture(scope="session")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_bytes(report(*SAMPLES, PATHS))
-    return path
-
-
-@pytest.fixture
-def visit(browser: Browser, written: Path) -> Iterator[Visit]:
-    visit = Visit(browser, written)
-    yield visit
-    assert visit.complaints == []
-    assert visit.requests == [written.as_uri()]
-    visit.page.context.close()
-
-
-def test_everything_is_in_the_table(visit: Visit) -> None:
-    total = len(list(tlsdissect.read(*SAMPLES, PATHS)))
-    assert visit.page.locator("#count").inner_text() == f"{total} of {total} connections"
-    assert len(visit.rows(0)) < total  # rows are drawn where they are seen
-    visit.page.locator("#grid").evaluate("grid => { grid.scrollTop = grid.scrollHeight; }")
-    visit.page.wait_for_selector(f"#rows [aria-rowindex='{total + 1}']")
-
-
-def test_sorting_by_a_column(visit: Visit) -> None:
-    at = visit.column("ms")
-    header = visit.page.locator("[role=columnheader]").nth(at)
+def test_numbers_sort_as_numbers_and_what_is_empty_comes_last(visit: Visit) -> None:
+    head = visit.head("ms")
+    visit.search("8443")
+    before = visit.cells("ms")
     for order, down in (("ascending", False), ("descending", True)):
-        header.locator("button").click()
-        assert header.get_attribute("aria-sort") == order
-        times = [float(cell) for cell in visit.rows(at) if cell != "-"]
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == order
+        cells = visit.cells("ms")
+        times = [float(cell) for cell in cells if cell != "-"]
         assert len(times) > 10
         assert times == sorted(times, reverse=down)
+        assert set(cells[len(times) :]) == {"-"}
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "none"
+    assert visit.cells("ms") == before
+
+
+def test_text_sorts_by_keyboard(visit: Visit) -> None:
+    visit.head("outcome").locator("button").focus()
+    visit.page.keyboard.press("Enter")
+    assert visit.cells("outcome") == sorted(visit.cells("outcome"))
+    assert visit.cells("outcome")[0].startswith("alert")
 
 
 def test_words_and_choices_select(visit: Visit) -> None:
-    visit.page.fill("#search", "psk")
-    assert set(visit.rows(visit.column("resumed"))) == {"psk", "psk 0-RTT"}
-    visit.page.fill("#search", "")
-    visit.page.select_option("#version", "1.2")
-    assert set(visit.rows(visit.column("TLS"))) == {"1.2"}
+    visit.search("PSK  paths-client")
+    assert set(visit.cells("resumed")) == {"psk"}
+    visit.search("")
+    visit.page.select_option("#connections-TLS", "1.2")
+    assert set(visit.cells("TLS")) == {"1.2"}
+    visit.page.select_option("#connections-findings", "static_rsa")
+    assert visit.count().startswith("1 of ")
+    visit.search("nothing is like this")
+    assert visit.page.get_by_text("No connection is like this.").is_visible()
+    visit.page.click("#connections-all")
+    assert visit.page.input_value("#connections-words") == visit.page.input_value("#connections-TLS") == ""
+    assert len(set(visit.cells("TLS"))) > 1
 
 
-def test_a_connection_opens_on_a_click_and_by_keyboard(visit: Visit) -> None:
-    visit.page.fill("#search", "tls12-full")
-    visit.page.locator("#rows [role=row]").first.click()
-    visit.page.wait_for_selector("#detail .tree")
-    visit.page.locator("#detail .tree > details > summary").nth(2).click()
-    assert visit.page.get_by_text("ServerKeyExchange").count() == 0
-    assert visit.page.locator("#detail").get_by_text("tbsCertificate").count() >= 1
-    visit.page.fill("#search", "")
-    visit.page.locator("#rows [role=row]").first.focus()
-    for key in ("ArrowDown", "ArrowDown", "Enter"):
+def test_a_finding_shows_where_it_was_found(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Show the connections with client_certificate_in_clear").click()
+    assert {"client_certificate_in_clear" in cell for cell in visit.cells("findings")} == {True}
+    assert visit.page.evaluate("document.activeElement.id") == "connections-words"
+    visit.page.get_by_role("button", name="Show the certificates with self_signed").click()
+    assert visit.cells("certificate", "certificates") == ["server.test"]
+
+
+def test_a_connection_opens_on_a_click(visit: Visit) -> None:
+    detail = visit.open_first("tls12-full")
+    assert detail.locator("h3").inner_text().startswith("Stream 0 of ")
+    assert detail.locator("dd", has_text="TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384").count() == 1
+    assert detail.get_by_text("The client waited 2 round trips").is_visible()
+    assert detail.locator("li", has_text="long_lifetime").is_visible()
+    assert detail.get_by_text("tbsCertificate").count() == 0  # a record's fields are made when it is opened
+    detail.locator(".tree > details > summary", has_text="certificate").first.click()
+    assert detail.get_by_text("tbsCertificate").first.is_visible()
+    detail.get_by_role("button", name="Open all").click()
+    assert detail.locator("details:not([open])").count() == 0
+    detail.get_by_role("button", name="Close all").click()
+    assert detail.locator("details[open]").count() == 0
+
+
+def test_the_keyboard_goes_from_row_to_row_and_back(visit: Visit) -> None:
+    visit.rows().first.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowUp", "Enter"):
         visit.page.keyboard.press(key)
-    visit.page.wait_for_selector("#rows [aria-rowindex='4'][aria-selected=true]")
+    visit.opened()
+    assert visit.page.locator("#connections-body [aria-selected=true]").get_attribute("aria-rowindex") == "3"
+    assert visit.page.evaluate("document.activeElement.tagName") == "H3"
+    visit.page.keyboard.press("Escape")
+    assert visit.page.evaluate("document.activeElement.getAttribute('aria-rowindex')") == "3"
+    assert visit.page.locator("#connections-detail").is_hidden()
+    visit.page.keyboard.press("End")
+    last = visit.page.locator("#connections-grid").get_attribute("aria-rowcount")
+    assert visit.page.evaluate("document.activeElement.getAttribute('aria-rowindex')") == last
+    visit.page.keyboard.press("Home")
+    assert visit.page.evaluate("document.activeElement.getAttribute('aria-rowindex')") == "2"
+    assert visit.page.locator("#connections-body [tabindex='0']").count() == 1
 
 
-def test_places_are_those_of_the_tree(visit: Visit) -> None:
+def test_one_goes_on_to_the_next_and_back_in_history(visit: Visit) -> None:
+    detail = visit.open_first("tls13-resumed")
+    assert detail.get_by_role("button", name="Previous").is_disabled()
+    detail.get_by_role("button", name="Next").click()
+    detail.locator("h3", has_text="Stream 1 of").wait_for()
+    assert detail.get_by_role("button", name="Next").is_disabled()
+    visit.page.go_back()
+    detail.locator("h3", has_text="Stream 0 of").wait_for()
+
+
+def test_an_address_opens_a_connection(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, "#connection-200") as visit:
+        assert "paths-client" in visit.opened().locator("h3").inner_text()
+        assert visit.page.locator("#connections-body [aria-selected=true]").get_attribute("aria-rowindex") == "202"
+
+
+def test_a_certificate_leads_to_a_connection_and_back(visit: Visit) -> None:
+    visit.rows("certificates").nth(2).click()
+    detail = visit.opened("certificates")
+    assert "Alice" in detail.locator("h3").inner_text()
+    detail.get_by_role("link", name="The first connection that showed it").click()
+    connection = visit.opened()
+    assert "client-cert" in connection.locator("h3").inner_text()
+    connection.get_by_role("link", name="localhost").click()
+    detail.locator("h3", has_text="localhost").wait_for()
+
+
+def test_trust_is_checked_where_authorities_are_named(browser: Browser, tmp_path: Path) -> None:
+    """The root that the sample's server sends is taken as the one that its user trusts."""
+    capture, root, path = sample("tls12-full"), tmp_path / "root.der", tmp_path / "trusted.html"
+    evidence = Evidence()
+    (connection,) = Reading([capture], judge=Judge(), evidence=evidence)
+    root.write_bytes(evidence.encoding(connection.certificates[-1].sha256))
+    path.write_bytes(report(capture, settings=Settings(anchors=certificates(str(root)))))
+    with Visit(browser, path) as visit:
+        assert visit.cells("verdict", "certificates")[0] == "trusted"
+        assert visit.page.get_by_text("was not checked").count() == 0
+
+
+def sample(name: str) -> Path:
+    return ROOT / f"samples/{name}.pcap"
+
+
+def lines(node: Node, frame: int) -> Iterator[tuple[str, str, str]]:
+    yield node.name, said(node), place(node.bytes, frame)
+    for child in node.children:
+        yield from lines(child, frame)
+
+
+def drawn(tree: Locator) -> list[list[str]]:
+    return tree.evaluate(
+        """tree => [...tree.querySelectorAll("li")].map((item) => {
+            const line = item.firstElementChild.tagName === "DETAILS" ? item.querySelector("summary") : item;
+            const value = line.querySelector(":scope > .value");
+            const [where, name] = line.querySelectorAll(":scope > span");
+            return [name.textContent, value ? value.textContent : "", where.textContent];
+        })"""
+    )
+
+
+@pytest.mark.parametrize("name", ["tls12-client-cert", "tls13-hello-retry", "tomcat-firefox-resumed"])
+def test_the_tree_is_that_of_the_program(visit: Visit, name: str) -> None:
     """The page works out where a field stands; the program knows it."""
-    visit.page.fill("#search", "tls12-full")
-    visit.page.locator("#rows [role=row]").first.click()
-    visit.page.wait_for_selector("#detail .tree")
-    line = visit.page.locator("#detail .tree li", has_text=re.compile("named_curve.*x25519")).last
-    assert line.locator(".place").first.text_content() == "2263-2264"
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barrier_that_axe_knows(browser: Browser, written: Path, scheme: str) -> None:
-    visit = Visit(browser, written, color_scheme=scheme, bypass_csp=True)
-    visit.page.locator("#rows [role=row]").first.click()
-    visit.page.wait_for_selector("#detail .tree")
-    visit.page.evaluate(AXE.read_text())
-    found = visit.page.evaluate("axe.run()")
-    assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found["violations"]] == []
-
-
-def test_hostile_names_do_nothing(browser: Browser, tmp_path: Path) -> None:
-    capture = tmp_path / "<img src=x onerror=alert(1)>.pcap"
-    data = (ROOT / "samples/tls13-full.pcap").read_bytes()
-    capture.write_bytes(data.replace(b"\x00\x00\x09localhost", b"\x00\x00\x09<script>\x1b"))
-    page = tmp_path / "page.html"
-    page.write_bytes(report(capture))
-    visit = Visit(browser, page)
-    visit.page.locator("#rows [role=row]").first.click()
-    visit.page.wait_for_selector("#detail .tree")
-    assert visit.complaints == []
-    assert visit.requests == [page.as_uri()]
-    assert "<script>\\x1b" in visit.page.locator("#detail").text_content()
-    assert visit.page.locator("img").count() == 0
-
-
-def test_ten_thousand_connections(browser: Browser, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        ROOT / "tests/benchmarks/captures.py",
-        "--handshakes",
-        "10000",
-        "--out",
-        tmp_path / "c.pcap",
+    connection = next(iter(tlsdissect.read(sample(name), keep=True)))
+    wanted = [
+        list(line)
+        for record in tlsdissect.tree(connection).records
+        for part in record.node.children
+        for line in lines(part, record.frame)
     ]
-    subprocess.run(command, check=True, timeout=120)
-    path = tmp_path / "large.html"
-    path.write_bytes(report(tmp_path / "c.pcap"))
-    assert path.stat().st_size < 20_000_000
-    visit = Visit(browser, path)
-    assert visit.page.evaluate("performance.now()") < 3000
-    assert visit.page.locator("#count").inner_text() == "10000 of 10000 connections"
-    assert visit.page.locator("#rows [role=row]").count() < 100
-    visit.page.locator("#grid").evaluate("grid => { grid.scrollTop = grid.scrollHeight; }")
-    visit.page.wait_for_selector("#rows [aria-rowindex='10001']")
-    visit.page.locator("#rows [role=row]").last.click()
-    visit.page.wait_for_selector("#detail .tree", timeout=2000)
+    detail = visit.open_first(f"{name}.pcap")
+    detail.get_by_role("button", name="Open all").click()
+    detail.locator(".tree li").nth(len(wanted) - 1).wait_for(state="attached")
+    assert drawn(detail.locator(".tree")) == wanted
+
+
+def test_the_ladder_is_that_of_the_program(visit: Visit) -> None:
+    _, connection = tlsdissect.read(sample("tls13-early-data"), keep=True)
+    (ladder,) = tlsdissect.ladder(connection).ladders
+    visit.search("tls13-early-data.pcap")
+    visit.rows().nth(1).click()
+    rows = visit.opened().locator(".ladder tbody tr")
+    assert rows.evaluate_all("all => all.map((row) => [...row.cells].map((cell) => cell.textContent))") == [
+        [
+            f"{arrow.ms:.3f}",
+            "" if arrow.round_trips is None else f"{arrow.round_trips:.1f}",
+            f"{arrow.sender} to {'server' if arrow.sender == 'client' else 'client'}, {KINDS[arrow.kind]}: "
+            + ", ".join(arrow.labels),
+            "" if arrow.bytes is None else f"{arrow.bytes:,}",
+            "-".join(map(str, dict.fromkeys((arrow.frames[0], arrow.frames[-1])))),
+        ]
+        for arrow in ladder.arrows
+    ]
+
+
+KINDS = {"tcp": "TCP", "clear": "in the clear", "encrypted": "encrypted", "data": "application data"}
+
+
+def test_the_comparison_is_that_of_the_program(visit: Visit, captures: list[Path]) -> None:
+    (whole,) = tlsdissect.compare(*captures).groups
+    wanted = [
+        [label, *(cell(side) for side in whole.sides)]
+        for section in sections(whole.sides)
+        for label, cell in section.rows
+    ]
+    cells = "all => all.map((row) => [...row.cells].map((cell) => cell.textContent))"
+    shown = visit.page.locator(".card tbody tr").evaluate_all(cells)
+    assert shown == [row for row in wanted if any(cell.strip("-") for cell in row[1:])]
+    assert visit.page.get_by_text("full handshakes of TLS 1.3 take").count() == 2
+
+
+def test_figures_stand_in_the_page(visit: Visit) -> None:
+    figures = visit.page.locator("figure svg[role=img]")
+    labels = figures.evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
+    assert {"How long handshakes take", "Cipher suites", "Lifetimes of certificates"} <= set(labels)
+    assert visit.page.get_by_text("TLS_AES_128_GCM_SHA256").first.is_visible()  # text, and not its outlines
+    twice = "() => { const ids = [...document.querySelectorAll('[id]')].map((one) => one.id);"
+    assert visit.page.evaluate(f"{twice} return ids.filter((id, at) => ids.indexOf(id) !== at); }}") == []
 
 
 def test_details_are_limited(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "few.html"
     path.write_bytes(report(*SAMPLES, detailed=1))
-    visit = Visit(browser, path)
-    visit.page.locator("#rows [role=row]").nth(3).click()
-    assert "The details of the first 1 are in this page." in visit.page.locator("main").inner_text()
+    with Visit(browser, path) as visit:
+        assert visit.page.get_by_text("The ladders and trees of the first 1 connection are in this page.").count() == 1
+        visit.rows().nth(3).click()
+        assert "There was no room for more of it" in visit.opened().inner_text()
+
+
+def test_a_page_about_nothing(browser: Browser, tmp_path: Path) -> None:
+    capture, path = tmp_path / "empty.pcap", tmp_path / "empty.html"
+    capture.write_bytes(SAMPLES[0].read_bytes()[:24])
+    path.write_bytes(report(capture))
+    with Visit(browser, path) as visit:
+        assert visit.page.get_by_text("The captures hold no TLS connections.").is_visible()
+        assert visit.count() == "0 of 0 connections"
+        assert visit.page.locator("figure, .card, #certificates, #findings").count() == 0
+
+
+def test_many_connections_take_little_room_and_stay_usable(browser: Browser, tmp_path: Path) -> None:
+    """The details of 1,024 are in this page; from them follows what those of all would take."""
+    path = tmp_path / "many.html"
+    path.write_bytes(report(made(tmp_path / "many.pcap", 10_000), detailed=1024))
+    page = path.read_text()
+    details = sum(map(len, re.findall(r'id="connections-details-\d+">([^<]*)<', page)))
+    assert len(page) - details + details * 10_000 / 1024 < 20_000_000
+    with Visit(browser, path) as visit:
+        assert visit.count() == "10,000 of 10,000 connections"
+        assert visit.rows().count() < 100
+        visit.page.locator("#connections-scroll").evaluate("one => { one.scrollTop = one.scrollHeight; }")
+        visit.page.wait_for_selector("#connections-body [aria-rowindex='10001']")
+        visit.head("ms").locator("button").click()
+        times = [float(cell) for cell in visit.cells("ms")]
+        assert times == sorted(times)
+        assert re.fullmatch(r"\d+", visit.cells("days", "certificates")[0])
+        visit.search("w0123.lan ticket")
+        assert set(visit.cells("server")) == {"w0123.lan (198.18.0.124)"}
+        visit.page.click("#connections-all")
+        visit.rows().first.click()
+        assert visit.opened().locator(".ladder tbody tr").count() > 5
+
+
+def made(path: Path, connections: int) -> Path:
+    script = ROOT / "tests/benchmarks/captures.py"
+    command = [sys.executable, script, "--handshakes", str(connections), "--out", path]
+    subprocess.run(command, check=True, timeout=300)
+    return path

@@ -1,4 +1,4 @@
-"""Trees packed for a page: many together, what repeats once, deflated."""
+"""What a page unpacks only where it is wanted: many trees together, what repeats once, deflated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from msgspec.json import encode
+
+from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from tlsdissect.views.tree.build import Tree
@@ -19,7 +21,7 @@ TOGETHER = 128
 class Block:
     """Details of some connections; what they share is there once.
 
-    Unpacked it is `{"nodes": [...], "connections": [...]}`. A node is `[name, size, value, meaning, remark, reference,
+    Unpacked it is `{"nodes": [...], "entries": [...]}`. A node is `[name, size, value, meaning, remark, reference,
     problem, children]`, its children numbers of nodes before it, and what is missing at the end left out. Where a node
     stands is not told: nodes without children lie one behind the other in the bytes of their message.
     """
@@ -27,24 +29,22 @@ class Block:
     def __init__(self) -> None:
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._nodes: list[list[Any]] = []
-        self._connections: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return len(self._entries)
 
-    def add(self, whole: Tree, ladder: str, said: list[str]) -> None:
-        """Add a connection: its tree, its ladder as text, and what is to be said of it."""
+    def add(self, whole: Tree, details: dict[str, Any]) -> None:
+        """Add a connection: its tree, and what else is to be told of it."""
         records = [
             [record.sender, record.frame, round(record.ms, 3), record.node.meaning, self._parts(record.node)]
             for record in whole.records
         ]
-        self._connections.append({"records": records, "ladder": ladder, "said": said})
+        self._entries.append({"records": records, **details})
 
     def packed(self) -> str:
-        """The block as text for a page: JSON, deflated, in base64."""
-        data = encode({"nodes": self._nodes, "connections": self._connections})
-        squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        return b64encode(squeezer.compress(data) + squeezer.flush()).decode()
+        """The block as text for a page."""
+        return packed({"nodes": self._nodes, "entries": self._entries})
 
     def _parts(self, record: Node) -> list[list[Any]]:
         """What a record holds, each with the stretches of frames that it lies in."""
@@ -61,8 +61,14 @@ class Block:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._nodes)
-            self._nodes.append(_without_end(list(key)))
+            self._nodes.append(_without_end([printable(one) if isinstance(one, str) else one for one in key]))
         return number
+
+
+def packed(value: object) -> str:
+    """Text for a page: JSON, deflated, in base64."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b64encode(squeezer.compress(encode(value)) + squeezer.flush()).decode()
 
 
 def _without_end(values: list[Any]) -> list[Any]:

@@ -2,168 +2,184 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-from base64 import b64encode
-from collections import Counter
-from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from msgspec import Struct
-from msgspec.json import encode
 
-from tlsdissect.views.explain.text import evidence
-from tlsdissect.views.explain.whole import explain
-from tlsdissect.views.ladder.model import drawn
-from tlsdissect.views.ladder.text import Text
+from tlsdissect.trust.exhibits import MAX_CERTIFICATES, Exhibits
+from tlsdissect.trust.judge import chains
+from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.comparison.text import conclusions
+from tlsdissect.views.comparison.whole import Comparing
+from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
-from tlsdissect.views.report.packing import TOGETHER, Block
+from tlsdissect.views.report import certificates, findings, template
+from tlsdissect.views.report.details import details
+from tlsdissect.views.report.figures import Figures
+from tlsdissect.views.report.grid import Grid, widths
+from tlsdissect.views.report.packing import TOGETHER, Block, packed
+from tlsdissect.views.report.summary import Overview
 from tlsdissect.views.table import COLUMNS
 from tlsdissect.views.tree.build import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.trust.exhibits import Exhibit
+    from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.comparison.model import Group
+    from tlsdissect.views.report.findings import Found
+    from tlsdissect.views.report.grid import Column
 
 DETAILED = 20_000
-"""Connections whose details are in the page; of more, the table has the facts."""
+"""Connections, and certificates, whose details are in the page; of more, there are only rows."""
+LISTED = 100
+"""Captures that are listed by name."""
 _LAST = ("ALPN", "client", "start", "certificate", "JA4", "source")
 """Columns of the terminal's table that a page has behind the others, where one scrolls to."""
+_PAPER = ("stream", "server", "TLS", "suite", "group", "resumed", "RT", "ms", "outcome", "findings")
 _COLUMNS = sorted(COLUMNS, key=lambda column: _LAST.index(column.title) if column.title in _LAST else -1)
-_WIDEST = 48
-"""Characters of the widest column."""
-_LOADER = PackageLoader("tlsdissect.views.report", ".")
 
 
-class Column(Struct, frozen=True):
-    """A column of the page's table."""
+class Compared(Struct, frozen=True):
+    """A table of the comparison: rows with a label, and a cell for each version."""
 
-    title: str
-    right: bool
-    width: int
-
-
-class Part(Struct, frozen=True):
-    """A section of the page before its connections."""
-
-    name: str
-    title: str
-    html: Markup
+    heading: str
+    rows: list[tuple[str, list[str]]]
 
 
 class Report:
     """A page about connections, in bounded memory but for what is in the page."""
 
-    def __init__(self, captures: tuple[str, ...], detailed: int = DETAILED) -> None:
+    def __init__(self, captures: Sequence[str], judge: Judge, evidence: Evidence, detailed: int = DETAILED) -> None:
+        """`judge` and `evidence` are those of the reading that the connections come from."""
         self._captures = captures
+        self._judge = judge
+        self._evidence = evidence
         self._detailed = detailed
         self._rows: list[list[str]] = []
         self._blocks: list[str] = []
         self._block = Block()
-        self._ladder = Text()
-        self._versions: Counter[str] = Counter()
-        self._outcomes: Counter[str] = Counter()
+        self._overview, self._comparing, self._figures = Overview(), Comparing(), Figures()
+        self._findings = findings.Findings()
+        self._shown: dict[str, tuple[int, int]] = {}
+        """Of each certificate its number, in the order in which they came, and that of the connection."""
+        self._exhibits = Exhibits(judge, evidence)
+        self.found: list[Found] = []
+        """What was found, once the page is written."""
 
     def add(self, connection: Connection) -> None:
         """Add a connection that was read with its transcript."""
-        row = [printable(next((text for text in column.texts(connection) if text), "")) for column in _COLUMNS]
-        self._versions[row[_at("TLS")]] += 1
-        self._outcomes[row[_at("outcome")]] += 1
-        self._rows.append(row)
+        self._rows.append(
+            [printable(next((text for text in column.texts(connection) if text), "")) for column in _COLUMNS]
+        )
+        gatherers = (self._overview, self._comparing, self._figures, self._findings, self._exhibits)
+        for add in [one.add for one in gatherers]:
+            add(connection)
+        shown = self._certificates(connection)
         if len(self._rows) > self._detailed:
             return
-        said = [f"{printable(one.text)} {evidence(one)}".rstrip() for one in explain(connection).sentences]
-        self._block.add(tree(connection), "\n".join(self._ladder.ladder(drawn(connection))), said)
+        self._block.add(tree(connection), details(connection, shown))
         if len(self._block) == TOGETHER:
             self._finish_block()
 
-    def pieces(self, parts: tuple[Part, ...] = ()) -> Iterator[bytes]:
-        """The page, piece by piece."""
-        for piece in self._texts(parts):
+    def pieces(self, notes: Sequence[str] = ()) -> Iterator[bytes]:
+        """The page, piece by piece; `notes` is what else is to be said of what was read."""
+        for piece in self._texts(notes):
             yield piece.encode("utf-8", "backslashreplace")
 
-    def _texts(self, parts: tuple[Part, ...]) -> Iterator[str]:
+    def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._finish_block()
-        style, script = _source("report.css"), _source("report.js")
-        environment = Environment(loader=_LOADER, autoescape=True, undefined=StrictUndefined)
-        columns = self._columns()
-        yield environment.get_template("report.html").render(
-            policy=_policy(style, script),
-            style=Markup(style),  # noqa: S704  # the program's own
-            captures=self._title(),
-            summary=self._summary(),
-            parts=parts,
-            versions=sorted(filter(None, self._versions)),
-            outcomes=sorted(filter(None, self._outcomes)),
-            columns=columns,
-            columns_json=_harmless(columns),
-            together=TOGETHER,
-            table=_packed(self._rows),
-        )
+        exhibits = list(self._exhibits)
+        shown = [certificates.row(one) for one in exhibits[: self._detailed]]
+        yield self._head(notes, exhibits, shown)
+        yield template.data("connections-rows", packed(self._rows))
         for number, block in enumerate(self._blocks):
-            yield f'\n<script type="text/plain" id="block-{number}">{block}</script>'
-        yield f"\n<script>{script}</script>\n"
+            yield template.data(f"connections-details-{number}", block)
+        yield template.data("certificates-rows", packed(shown))
+        for at in range(0, len(shown), TOGETHER):
+            entries = [self._detail(one) for one in exhibits[at : min(at + TOGETHER, len(shown))]]
+            yield template.data(f"certificates-details-{at // TOGETHER}", packed({"entries": entries}))
+        yield template.end()
+
+    def _head(self, notes: Sequence[str], exhibits: list[Exhibit], shown: list[list[str]]) -> str:
+        """What the page says before a script runs."""
+        (whole,) = self._comparing.groups()
+        self.found = found = self._findings.told(exhibits)
+        captures = self._overview.captures
+        codes = [[one.rule.code for one in found if many(one)] for many in (_in_connections, _in_certificates)]
+        choices = {"TLS": self._different("TLS"), "outcome": self._different("outcome"), "findings": codes[0]}
+        return template.head(
+            title=self._title(),
+            captures=[(printable(name), many) for name, many in list(captures.items())[:LISTED]],
+            more_captures=max(len(captures) - LISTED, 0),
+            summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(exhibits))],
+            found=found,
+            verdicts=list(findings.sentences(found, self._judge)) if self._rows else [],
+            versions=[side.version for side in whole.sides],
+            compared=_compared(whole),
+            conclusions=list(conclusions(whole.differences)) if whole.sides else [],
+            figures=list(self._figures.drawn()),
+            connections=Grid("connections", self._columns(), choices, len(self._rows)),
+            certificates=Grid("certificates", certificates.columns(shown), {"findings": codes[1]}, len(shown)),
+            settings={"together": TOGETHER, "topics": list(TOPICS.values())},
+        )
 
     def _finish_block(self) -> None:
         if len(self._block):
             self._blocks.append(self._block.packed())
             self._block = Block()
 
+    def _certificates(self, connection: Connection) -> list[int]:
+        """Number the certificates that a connection showed."""
+        numbers = []
+        for chain in chains(connection, self._evidence):
+            for link in chain.links:
+                sha256 = link.facts.sha256
+                if sha256 not in self._shown and len(self._shown) < MAX_CERTIFICATES:
+                    self._shown[sha256] = (len(self._shown), len(self._rows) - 1)
+                numbers += [self._shown[sha256][0]] if sha256 in self._shown else []
+        return list(dict.fromkeys(numbers))
+
+    def _detail(self, one: Exhibit) -> dict[str, Any]:
+        _, connection = self._shown[one.sha256]
+        return certificates.details(one, connection)
+
     def _columns(self) -> list[Column]:
-        widths = [max([len(column.title), *(len(row[at]) for row in self._rows)]) for at, column in enumerate(_COLUMNS)]
-        return [
-            Column(column.title, column.right, min(width, _WIDEST) + 3)
-            for column, width in zip(_COLUMNS, widths, strict=True)
-        ]
+        return widths([(column.title, column.right) for column in _COLUMNS], self._rows, _PAPER)
+
+    def _different(self, title: str) -> list[str]:
+        at = [column.title for column in _COLUMNS].index(title)
+        return sorted({row[at] for row in self._rows if row[at]})
 
     def _title(self) -> str:
         if len(self._captures) == 1:
             return printable(self._captures[0])
-        return f"{len(self._captures)} captures"
+        return counted(len(self._captures), "capture")
 
-    def _summary(self) -> list[str]:
-        """What was read, in sentences."""
-        told = [f"{len(self._rows):,} connections."]
-        versions = ", ".join(f"{count:,} {_version(name)}" for name, count in self._versions.most_common())
-        outcomes = ", ".join(f"{count:,} {name or 'unknown'}" for name, count in self._outcomes.most_common())
-        told += [f"Versions: {versions}.", f"Outcomes: {outcomes}."] if self._rows else []
+    def _left_out(self, certificates_seen: int) -> Iterator[str]:
         if len(self._rows) > self._detailed:
-            told.append(f"The details of the first {self._detailed:,} are in this page.")
-        return told
+            yield f"The ladders and trees of the first {counted(self._detailed, 'connection')} are in this page."
+        if certificates_seen > self._detailed:
+            yield f"The first {counted(self._detailed, 'certificate')} are in this page, of {certificates_seen:,}."
 
 
-def _at(title: str) -> int:
-    return next(number for number, column in enumerate(_COLUMNS) if column.title == title)
+def _in_connections(one: Found) -> int:
+    return one.connections
 
 
-def _version(name: str) -> str:
-    return f"TLS {name}" if re.match(r"1\.", name) else name or "without a version"
+def _in_certificates(one: Found) -> int:
+    return one.certificates
 
 
-def _source(name: str) -> str:
-    return _LOADER.get_source(Environment(autoescape=True), name)[0]
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing is loaded from anywhere, and only this script runs, whatever a capture might smuggle in."""
-    return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-def _harmless(value: object) -> Markup:
-    """JSON that ends no script element."""
-    return Markup(encode(value).decode().replace("<", "\\u003c"))  # noqa: S704  # no markup is left in it
-
-
-def _packed(value: object) -> str:
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return b64encode(squeezer.compress(encode(value)) + squeezer.flush()).decode()
+def _compared(whole: Group) -> list[Compared]:
+    """The sections of a comparison, but for rows in which nobody has anything."""
+    told = []
+    for section in sections(whole.sides):
+        rows = [(printable(label), [cell(side) for side in whole.sides]) for label, cell in section.rows]
+        rows = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
+        if rows:
+            told.append(Compared(section.heading, rows))
+    return told

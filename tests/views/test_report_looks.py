@@ -1,0 +1,112 @@
+"""The report's page: light and dark, on paper, narrow, without a script, and for those who do not see it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from visiting import Visit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+PHONE = {"width": 390, "height": 844}
+SHEET, NIGHT = "rgb(255, 255, 255)", "rgb(20, 24, 29)"
+
+
+def background(visit: Visit) -> str:
+    return str(visit.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barrier_that_axe_knows(browser: Browser, written: Path, scheme: str, width: int) -> None:
+    size = {"width": width, "height": 900}
+    with Visit(browser, written, color_scheme=scheme, viewport=size, bypass_csp=True) as visit:
+        visit.page.locator("details", has_text="Captures").locator("summary").first.click()
+        visit.rows("certificates").first.click()
+        visit.opened("certificates")
+        detail = visit.open_first("tls12-client-cert.pcap")
+        detail.locator(".tree > details > summary").first.click()
+        assert visit.violations() == []
+
+
+def test_light_and_dark(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, color_scheme="dark") as visit:
+        assert background(visit) == NIGHT
+        visit.page.get_by_role("button", name="Light or dark").click()
+        assert background(visit) == SHEET
+        visit.page.get_by_role("button", name="Light or dark").click()
+        assert background(visit) == NIGHT
+        ink = "getComputedStyle(document.querySelector('figure text')).fill"
+        assert visit.page.evaluate(ink) == "rgb(232, 234, 237)"
+        visit.page.emulate_media(media="print")
+        assert background(visit) == SHEET
+
+
+def test_paper_has_all_rows_and_no_controls(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        visit.search("samples")
+        visit.page.emulate_media(media="print")
+        visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        wanted = int(visit.page.locator("#connections-grid").get_attribute("aria-rowcount")) - 1
+        assert visit.rows().count() == wanted > 100
+        assert visit.page.locator("#connections-paper").inner_text() == f"{visit.count()}."
+        for hidden in (".controls", "nav", "#scheme", ".grid thead button", ".grid .screen"):
+            assert not visit.page.locator(hidden).first.is_visible()
+        visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert visit.rows().count() < wanted
+
+
+def test_paper_has_the_connection_that_is_open(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        visit.open_first("tls12-full")
+        visit.page.emulate_media(media="print")
+        assert visit.page.locator(".ladder").is_visible()
+        assert not visit.page.get_by_role("button", name="Next").is_visible()
+        assert visit.page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, viewport=PHONE) as visit:
+        detail = visit.open_first("tls12-client-cert.pcap")
+        detail.get_by_role("button", name="Open all").click()
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_without_a_script_the_rest_is_there(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, java_script_enabled=False) as visit:
+        assert visit.page.get_by_text("appear once the script of this page has run").is_visible()
+        assert visit.page.locator("figure svg").first.is_visible()
+        assert visit.page.locator(".card").first.is_visible()
+        assert visit.page.locator("#findings").is_visible()
+
+
+def test_a_browser_that_cannot_unpack_says_so(browser: Browser, written: Path, tmp_path: Path) -> None:
+    path = tmp_path / "old.html"
+    page = written.read_text()
+    start = page.index('id="connections-rows">') + len('id="connections-rows">')
+    path.write_text(page[:start] + "AAAA" + page[start + 4 :])
+    context = browser.new_context()
+    visited = context.new_page()
+    visited.goto(path.as_uri())
+    visited.get_by_role("alert").filter(has_text="This browser cannot show the tables").wait_for()
+    context.close()
+
+
+def test_landmarks_and_headings_guide(browser: Browser, written: Path) -> None:
+    with Visit(browser, written) as visit:
+        visit.page.keyboard.press("Tab")
+        assert visit.page.evaluate("document.activeElement.textContent") == "Skip to the connections"
+        levels = visit.page.locator("h1, h2").evaluate_all("all => all.map((one) => one.tagName + one.textContent)")
+        assert levels[0].startswith("H1TLS in")
+        assert [one[2:] for one in levels[1:]] == [
+            "Summary", "Findings", "Comparison of versions", "Figures", "Certificates", "Connections",
+        ]  # fmt: skip
+        for name in ("header", "nav", "main"):
+            assert visit.page.locator(name).count() == 1
+        assert visit.page.get_by_role("search").count() == 2
+        visit.search("psk")
+        assert visit.page.get_by_role("status").filter(has_text="of").count() == 2

@@ -1,0 +1,63 @@
+// What is shown of one connection, or of one certificate, below its table.
+
+function drawConnection(one, row, grids) {
+  if (!one) return [facts(settings.columns.connections.map((column, at) => [column.title, row[at]])), absent()];
+  const parts = [facts(one.facts)];
+  if (one.findings.length) parts.push(element("h4", null, "Findings"), found(one.findings));
+  if (one.problems.length) {
+    const lines = one.problems.map(([code, detail]) => element("li", null, element("code", null, code), ` ${detail}`));
+    parts.push(element("h4", null, "What could not be read, or is concluded"), element("ul", { class: "list" }, ...lines));
+  }
+  const shown = one.certificates.filter((number) => number < grids.certificates?.rows.length);
+  if (shown.length) {
+    const links = shown.map((number) => element("li", null, link("certificate", number, grids.certificates.rows[number][0])));
+    parts.push(element("h4", null, "Certificates"), element("ul", { class: "list" }, ...links));
+  }
+  parts.push(element("h4", null, "What happened"), ...story(one.said));
+  parts.push(element("h4", null, "Ladder"), drawLadder(one));
+  const tree = drawTree(one);
+  const buttons = [button("Open all", () => setOpen(tree, true)), " ", button("Close all", () => setOpen(tree, false))];
+  return [...parts, element("h4", null, "Records and messages"), element("p", null, ...buttons), tree];
+}
+
+function drawCertificate(one, row) {
+  if (!one) return [absent()];
+  const parts = [facts(one.facts)];
+  if (one.connection !== null) parts.push(element("p", null, link("connection", one.connection, "The first connection that showed it")));
+  if (one.findings.length) parts.push(element("h4", null, "Findings"), found(one.findings));
+  if (one.problems.length) {
+    const lines = one.problems.map((text) => element("li", null, text));
+    parts.push(element("h4", null, "What could not be read"), element("ul", { class: "list" }, ...lines));
+  }
+  return parts;
+}
+
+function absent() {
+  return element("p", null, "There was no room for more of it in this page.");
+}
+
+function facts(pairs) {
+  const lines = pairs.filter(([, text]) => text).map(([label, text]) =>
+    element("div", null, element("dt", null, label), element("dd", null, text)));
+  return element("dl", { class: "facts" }, ...lines);
+}
+
+function found(findings) {
+  const lines = findings.map(([severity, code, detail, rule]) => element("li", null,
+    element("span", { class: `badge ${severity}` }, severity), element("code", null, code), ` ${detail} `,
+    element("cite", null, rule)));
+  return element("ul", { class: "list" }, ...lines);
+}
+
+function story(said) {
+  const parts = [];
+  settings.topics.forEach((topic, number) => {
+    const lines = said.filter(([about]) => about === number).map(([, text]) => element("li", null, text));
+    if (lines.length) parts.push(element("h5", null, topic), element("ul", { class: "sentences" }, ...lines));
+  });
+  return parts;
+}
+
+function link(kind, number, text) {
+  return element("a", { href: `#${kind}-${number}` }, text);
+}

@@ -1,0 +1,36 @@
+// The page's data was packed by the program that wrote it; all text of it becomes text nodes, never markup.
+
+const settings = JSON.parse(document.getElementById("settings").textContent);
+const KEPT = 16; // blocks of details that stay unpacked
+const blocks = new Map();
+
+async function unpack(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (char) => char.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+// Details lie together in blocks; null: there was no more room for these.
+async function details(name, number) {
+  const id = `${name}-details-${Math.floor(number / settings.together)}`;
+  if (!blocks.has(id) && document.getElementById(id)) {
+    if (blocks.size >= KEPT) blocks.delete(blocks.keys().next().value);
+    blocks.set(id, await unpack(id));
+  }
+  const block = blocks.get(id);
+  const one = block?.entries[number % settings.together];
+  return one ? { ...one, nodes: block.nodes } : null;
+}
+
+function element(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) made.setAttribute(name, value);
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+function button(text, act, kind = "plain") {
+  const made = element("button", { type: "button", class: kind }, text);
+  made.addEventListener("click", act);
+  return made;
+}

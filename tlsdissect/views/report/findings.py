@@ -1,0 +1,95 @@
+"""What was found in a run, by rule: how often, and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.trust.rules import RULES, SEVERITIES
+from tlsdissect.views import phrases
+from tlsdissect.views.explain.model import counted, listed
+from tlsdissect.views.printable import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.trust.exhibits import Exhibit
+    from tlsdissect.trust.judge import Judge
+    from tlsdissect.trust.rules import Rule
+
+MAX_SERVERS = 10_000
+"""Servers that are told apart for one rule."""
+_NAMED = 3
+"""Servers that are named."""
+_NAME = 40
+"""Characters of a server's name."""
+
+
+class Found(Struct, frozen=True):
+    """What was found by one rule."""
+
+    rule: Rule
+    connections: int
+    certificates: int
+    where: str
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self.connections = 0
+        self.certificates = 0
+        self.servers: dict[str, None] = {}
+
+    def where(self) -> str:
+        first = [shortened(printable(name), _NAME, tail=_NAME // 2) for name in list(self.servers)[:_NAMED]]
+        more = len(self.servers) - len(first)
+        least = "at least " if len(self.servers) == MAX_SERVERS else ""
+        return ", ".join(first) + (f" and {least}{more:,} more" if more > 0 else "")
+
+
+class Findings:
+    """Gathers findings, connection by connection."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[str, _Tally] = {}
+
+    def add(self, connection: Connection) -> None:
+        """Count what was found in a connection, each rule once."""
+        for code in {one.code for one in connection.findings or ()}:
+            tally = self._tallies.setdefault(code, _Tally())
+            tally.connections += 1
+            if len(tally.servers) < MAX_SERVERS:
+                tally.servers[phrases.server(connection)[-1] or ""] = None
+
+    def told(self, exhibits: Iterable[Exhibit]) -> list[Found]:
+        """Tell what was found in connections and certificates, the gravest first."""
+        for exhibit in exhibits:
+            for code in {one.code for one in exhibit.findings}:
+                self._tallies.setdefault(code, _Tally()).certificates += 1
+        found = [self._found(rule) for rule in RULES if rule.code in self._tallies]
+        return sorted(found, key=lambda one: -SEVERITIES.index(one.rule.severity))
+
+    def _found(self, rule: Rule) -> Found:
+        tally = self._tallies[rule.code]
+        return Found(rule, tally.connections, tally.certificates, tally.where())
+
+
+def sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
+    """Say how much was found, how grave it is, and whether trust was checked."""
+    for severity in reversed(SEVERITIES[1:]):
+        codes = [one for one in found if one.rule.severity == severity]
+        if codes:
+            named = listed([f"{one.rule.code} ({_many(one)})" for one in codes], 8)
+            yield f"{severity.capitalize()}: {named}."
+    if not found:
+        yield f"Nothing was found{'' if judge.least == 'info' else f' that is {judge.least} or graver'}."
+    elif all(one.rule.severity == "info" for one in found):
+        yield "Nothing was found that is more than information."
+    if not judge.trusts:
+        yield "Whether certificates are trusted was not checked, for no authorities were named."
+
+
+def _many(one: Found) -> str:
+    return counted(one.connections, "connection") if one.connections else counted(one.certificates, "certificate")

@@ -1,0 +1,227 @@
+// A table of many rows: those are drawn that can be seen, and some around them.
+
+const SPARE = 12;
+const PAGE = 15;
+const PRINTED = 1000; // rows that are printed
+const NARROW = 13; // characters of a column that keeps its width on paper
+
+class Grid {
+  constructor(name, noun, open) {
+    Object.assign(this, { name, noun, open, rows: [], shown: [], places: new Map(), texts: [], drawn: new Map() });
+    this.columns = settings.columns[name];
+    this.titles = this.columns.map((column) => column.title);
+    this.sorting = { at: -1, down: false };
+    this.current = this.selected = null;
+    this.height = 28;
+    const part = (what) => document.getElementById(`${name}-${what}`);
+    [this.table, this.body, this.scroll] = [part("grid"), part("body"), part("scroll")];
+    [this.words, this.count, this.paper, this.all] = [part("words"), part("count"), part("paper"), part("all")];
+    this.heads = [...this.table.querySelectorAll("thead th")];
+    this.choices = [...this.table.closest("section").querySelectorAll("select")];
+    const across = { colspan: this.columns.length };
+    [this.above, this.below] = [new Space(across), new Space(across)];
+    this.none = element("tr", { class: "none" }, element("td", across, `No ${noun} is like this.`));
+    this.body.append(this.above.row, this.below.row, this.none);
+  }
+
+  async start() {
+    this.rows = await unpack(`${this.name}-rows`);
+    this.arrange();
+    this.heads.forEach((head, at) => head.firstElementChild.addEventListener("click", () => this.sort(at)));
+    for (const control of [this.words, ...this.choices]) control.addEventListener("input", () => this.select());
+    this.all.addEventListener("click", () => this.show({}));
+    this.scroll.addEventListener("scroll", () => this.draw());
+    this.body.addEventListener("click", (event) => this.clicked(event.target.closest("tr[tabindex]")));
+    this.body.addEventListener("keydown", (event) => this.pressed(event));
+    window.addEventListener("resize", () => this.draw());
+    window.addEventListener("beforeprint", () => this.drawRows(0, Math.min(PRINTED, this.shown.length)));
+    window.addEventListener("afterprint", () => this.draw());
+    this.select();
+    const row = this.body.querySelector("tr[tabindex]");
+    if (row) this.height = row.getBoundingClientRect().height || this.height;
+    this.draw();
+  }
+
+  arrange() {
+    const around = this.table.querySelectorAll("col");
+    this.columns.forEach((column, at) => {
+      around[at].style.width = `${column.width}ch`;
+      around[at].style.setProperty("--paper", column.width > NARROW ? "auto" : `${column.width}ch`);
+      for (const one of [around[at], this.heads[at]]) one.classList.toggle("screen", !column.paper);
+    });
+    this.table.style.width = `${this.columns.reduce((all, column) => all + column.width, 0)}ch`;
+  }
+
+  // Show rows with a choice for some columns, and no other restriction.
+  show(chosen) {
+    this.words.value = "";
+    for (const one of this.choices) one.value = chosen[one.dataset.column] ?? "";
+    this.select();
+  }
+
+  select() {
+    const words = this.words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = this.choices.filter((one) => one.value).map((one) => [this.titles.indexOf(one.dataset.column), one.value]);
+    this.shown = [];
+    this.rows.forEach((row, number) => {
+      const fits = wanted.every(([at, value]) => row[at] === value || row[at].split(", ").includes(value));
+      if (fits && words.every((word) => this.text(number).includes(word))) this.shown.push(number);
+    });
+    if (this.sorting.at >= 0) this.order();
+    this.places = new Map(this.shown.map((number, at) => [number, at]));
+    const [some, all] = [this.shown.length, this.rows.length].map((many) => many.toLocaleString("en"));
+    this.count.textContent = `${some} of ${all} ${this.noun}s`;
+    const more = this.shown.length > PRINTED ? `; the first ${PRINTED.toLocaleString("en")} are printed` : "";
+    this.paper.textContent = `${this.count.textContent}${more}.`;
+    this.table.setAttribute("aria-rowcount", this.shown.length + 1);
+    this.scroll.scrollTop = 0;
+    this.draw();
+  }
+
+  text(number) {
+    return (this.texts[number] ??= this.rows[number].join("\n").toLowerCase());
+  }
+
+  sort(at) {
+    const { at: before, down } = this.sorting;
+    this.sorting = at !== before ? { at, down: false } : down ? { at: -1, down: false } : { at, down: true };
+    this.heads.forEach((head, place) => {
+      const order = this.sorting.down ? "descending" : "ascending";
+      head.setAttribute("aria-sort", place === this.sorting.at ? order : "none");
+    });
+    this.select();
+  }
+
+  // Numbers come before text, and what is empty comes last, whichever way.
+  order() {
+    const { at, down } = this.sorting;
+    const keys = new Map(this.shown.map((number) => [number, key(this.rows[number][at])]));
+    this.shown.sort((a, b) => compare(keys.get(a), keys.get(b), down ? -1 : 1) || a - b);
+  }
+
+  draw() {
+    const first = Math.max(0, Math.floor(this.scroll.scrollTop / this.height) - SPARE);
+    const many = Math.ceil(this.scroll.clientHeight / this.height) + 2 * SPARE;
+    this.drawRows(first, Math.min(this.shown.length, first + many));
+  }
+
+  // Rows that stay are not moved, for one of them may have the focus, and the height is never less than that of all.
+  drawRows(first, last) {
+    const focused = document.activeElement?.closest?.("tr[tabindex]")?.dataset.number;
+    const before = this.drawn;
+    this.drawn = new Map();
+    for (let at = first; at < last; at += 1) {
+      const number = this.shown[at];
+      this.drawn.set(number, this.mark(before.get(number) ?? this.row(number), number, at));
+    }
+    this.above.make(first * this.height);
+    this.below.make((this.shown.length - last) * this.height);
+    for (const [number, row] of before) if (!this.drawn.has(number)) row.remove();
+    let above = this.above.row;
+    for (const row of this.drawn.values()) {
+      if (above.nextSibling !== row) above.after(row);
+      above = row;
+    }
+    this.none.hidden = this.shown.length > 0;
+    if (focused !== undefined) this.drawn.get(Number(focused))?.focus({ preventScroll: true });
+  }
+
+  row(number) {
+    const row = element("tr");
+    row.dataset.number = number;
+    this.columns.forEach((column, at) => {
+      const text = this.rows[number][at];
+      const kinds = [column.right ? "right" : "", column.paper ? "" : "screen", tone(column.title, text)];
+      const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, text || "-");
+      if (text.length > column.width - 3) cell.title = text;
+      row.append(cell);
+    });
+    return row;
+  }
+
+  mark(row, number, at) {
+    const reached = this.places.has(this.current) ? this.current : this.shown[0];
+    row.setAttribute("aria-rowindex", at + 2);
+    row.setAttribute("aria-selected", number === this.selected);
+    row.setAttribute("tabindex", number === reached ? 0 : -1);
+    return row;
+  }
+
+  clicked(row) {
+    if (row && !window.getSelection().toString()) this.open(Number(row.dataset.number));
+  }
+
+  pressed(event) {
+    const row = event.target.closest("tr[tabindex]");
+    if (!row) return;
+    const at = this.places.get(Number(row.dataset.number));
+    const end = this.shown.length - 1;
+    const steps = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + PAGE, PageUp: at - PAGE, Home: 0, End: end };
+    if (event.key in steps) this.go(Math.max(0, Math.min(end, steps[event.key])));
+    else if (event.key === "Enter" || event.key === " ") this.open(Number(row.dataset.number));
+    else return;
+    event.preventDefault();
+  }
+
+  go(at) {
+    this.current = this.shown[at];
+    this.reveal(at);
+    this.draw();
+    this.drawn.get(this.current)?.focus({ preventScroll: true });
+  }
+
+  reveal(at) {
+    const head = this.table.tHead.offsetHeight;
+    const [top, bottom] = [at * this.height, (at + 1) * this.height + head - this.scroll.clientHeight];
+    if (top < this.scroll.scrollTop) this.scroll.scrollTop = top;
+    else if (bottom > this.scroll.scrollTop) this.scroll.scrollTop = bottom;
+  }
+
+  // Mark the row whose details are open; a row that is not shown makes all be shown.
+  choose(number) {
+    if (!this.places.has(number)) this.show({});
+    this.current = this.selected = number;
+    this.reveal(this.places.get(number));
+    this.draw();
+  }
+
+  back() {
+    this.selected = null;
+    this.go(this.places.get(this.current) ?? 0);
+  }
+
+  neighbour(number, by) {
+    return this.shown[this.places.get(number) + by];
+  }
+}
+
+// Room for rows that are not drawn.
+class Space {
+  constructor(across) {
+    this.row = element("tr", { class: "space", "aria-hidden": true }, element("td", across));
+  }
+
+  make(height) {
+    this.row.firstElementChild.style.height = `${height}px`;
+    this.row.hidden = height <= 0;
+  }
+}
+
+function key(text) {
+  if (text === "") return { kind: 2 };
+  const number = Number(text);
+  return Number.isNaN(number) ? { kind: 1, value: text } : { kind: 0, value: number };
+}
+
+function compare(a, b, sign) {
+  if (a.kind === 2 || b.kind === 2) return a.kind === b.kind ? 0 : a.kind === 2 ? 1 : -1;
+  if (a.kind !== b.kind) return sign * (a.kind - b.kind);
+  return sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0);
+}
+
+function tone(title, text) {
+  if (!text) return "quiet";
+  if (title === "outcome") return text.startsWith("established") ? "good" : "bad";
+  if (title === "verdict") return /^not|revoked|on a CRL$/.test(text) && text !== "not on a CRL" ? "bad" : "good";
+  return title === "problems" || title === "findings" ? "odd" : "";
+}

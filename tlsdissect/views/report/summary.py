@@ -1,0 +1,180 @@
+"""What a report says before its tables, in sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tlsdissect.views.explain.model import counted, listed
+from tlsdissect.views.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.views.comparison.model import Difference, Group, Side
+
+MAX_ENDS = 100_000
+"""Clients and servers that are told apart."""
+_KINDS = {"ticket": "by session ticket", "session_id": "by session id", "psk": "by PSK"}
+_UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "round trips of TCP"}
+
+
+class Overview:
+    """Gathers what a comparison does not have."""
+
+    def __init__(self) -> None:
+        self._connections = 0
+        self._clients: set[str] = set()
+        self._servers: set[tuple[str, int]] = set()
+        self._first: str | None = None
+        self._last: str | None = None
+        self._problems: Counter[str] = Counter()
+        self._troubled = 0
+        self.captures: Counter[str] = Counter()
+        """Connections of each capture."""
+
+    def add(self, c: Connection) -> None:
+        """Take a connection in."""
+        self._connections += 1
+        self.captures[c.source] += 1
+        if len(self._clients) < MAX_ENDS:
+            self._clients.add(c.client.ip)
+        if len(self._servers) < MAX_ENDS:
+            self._servers.add((c.server.ip, c.server.port))
+        self._first = min(self._first or c.start, c.start)
+        self._last = max(self._last or c.start, c.start)
+        self._troubled += bool(c.problems)
+        self._problems.update({one.code for one in c.problems})
+
+    def sentences(self, whole: Group) -> Iterator[str]:
+        """Sum up; nothing is called a difference whose interval holds zero."""
+        if not self._connections:
+            yield "The captures hold no TLS connections."
+            return
+        yield self._seen()
+        yield from _versions(whole.sides, self._connections)
+        yield from _ends(whole.sides)
+        yield from _resumed(whole.sides)
+        yield from _took(whole.sides)
+        yield from _differences(whole.differences)
+        yield from _post_quantum(whole.sides)
+        yield from _exposed(whole.sides)
+        if self._troubled:
+            kinds = listed([f"{many:,} {code}" for code, many in self._problems.most_common()], 10)
+            yield f"Of {_connections(self._troubled)} something is missing or concluded, not read: {kinds}."
+
+    def _seen(self) -> str:
+        clients, servers = (
+            f"{'at least ' if len(ends) == MAX_ENDS else ''}{counted(len(ends), what)}"
+            for ends, what in ((self._clients, "client"), (self._servers, "server"))
+        )
+        begin, end = _moment(self._first), _moment(self._last)
+        when = f"at {begin}" if begin == end else f"between {begin} and {end}"
+        return f"{_connections(self._connections).capitalize()} of {clients} with {servers} began {when} (UTC)."
+
+
+def _versions(sides: Sequence[Side], total: int) -> Iterator[str]:
+    told = [(_version(side), side.connections) for side in sides if side.version != "unknown"]
+    parts = [f"{many:,} ({100 * many / total:.0f} %) agreed on {name}" for name, many in reversed(told)]
+    parts += [f"{side.connections:,} on no version that is visible" for side in sides if side.version == "unknown"]
+    yield f"{listed(parts)}."
+
+
+def _ends(sides: Sequence[Side]) -> Iterator[str]:
+    established, failed, incomplete = (
+        sum(getattr(side, name) for side in sides) for name in ("established", "failed", "incomplete")
+    )
+    if not failed and not incomplete:
+        yield "Every handshake was completed."
+        return
+    parts = [f"{counted(established, 'handshake was', 'handshakes were')} completed"]
+    if failed:
+        alerts: Counter[str] = Counter()
+        for side in sides:
+            alerts.update(side.alerts)
+        named = listed([f"{many:,} {printable(name)}" for name, many in alerts.most_common()])
+        parts.append(f"{failed:,} failed{f', with the alerts {named}' if named else ''}")
+    if incomplete:
+        parts.append(f"of {incomplete:,} the captures do not show the end")
+    yield f"{'; '.join(parts)}."
+
+
+def _resumed(sides: Sequence[Side]) -> Iterator[str]:
+    kinds: Counter[str] = Counter()
+    for side in sides:
+        kinds.update({kind: many for kind, many in side.resumption.items() if kind != "none"})
+    early = sum(side.early_data.get("accepted", 0) for side in sides)
+    if kinds:
+        how = listed([f"{many:,} {_KINDS.get(kind, kind)}" for kind, many in kinds.most_common()])
+        more = f"; {early:,} sent data early, which was accepted" if early else ""
+        yield f"{kinds.total():,} resumed an earlier session: {how}{more}."
+    retries = sum(side.hello_retries for side in sides)
+    if retries:
+        yield f"In {_connections(retries)} the server asked for another ClientHello (HelloRetryRequest)."
+
+
+def _took(sides: Sequence[Side]) -> Iterator[str]:
+    """Round trips and time by version; a comparison over the same clients and servers says more."""
+    for side in sides:
+        times, trips = side.milliseconds.get("handshake"), side.mean_round_trips
+        if side.version == "unknown" or times is None or trips is None:
+            continue
+        yield (
+            f"A handshake of {_version(side)} took {trips:.2f} round trips in the mean, and "
+            f"{_figure(times.median)} ms in the median, {_figure(times.p90)} ms or less in 90 % of cases."
+        )
+
+
+def _differences(differences: Sequence[Difference] | None) -> Iterator[str]:
+    for one in differences or ():
+        if one.kind != "full" or one.measure not in ("round_trips", "milliseconds"):
+            continue
+        unit = _UNITS[one.measure]
+        interval = f"95 %: {one.low:.2f} to {one.high:.2f}"
+        what = f"Between the same clients and servers, full handshakes of TLS 1.3 take {abs(one.difference):.2f} {unit}"
+        if one.differs:
+            yield f"{what} {'less' if one.difference > 0 else 'more'} than those of TLS 1.2 ({interval})."
+        else:
+            yield f"In {unit}, no difference between full handshakes of TLS 1.2 and TLS 1.3 can be told ({interval})."
+
+
+def _post_quantum(sides: Sequence[Side]) -> Iterator[str]:
+    offered, used = (sum(getattr(side.post_quantum, name) for side in sides) for name in ("offered", "negotiated"))
+    if used:
+        yield f"{used:,} agreed on keys that a quantum computer does not break; {offered:,} offered to."
+    elif offered:
+        yield f"{offered:,} offered a post-quantum key exchange, and none agreed on one."
+    else:
+        yield "None offered a post-quantum key exchange."
+
+
+def _exposed(sides: Sequence[Side]) -> Iterator[str]:
+    """What anyone on the path could read."""
+    sni, shown, clients, size = (
+        sum(getattr(side.exposure, name) for side in sides)
+        for name in ("sni", "connections", "client_certificates", "bytes")
+    )
+    parts = [f"the server's name in {_connections(sni)}"] if sni else []
+    if shown:
+        parts.append(f"certificates in {_connections(shown)} ({size:,} bytes)")
+    if clients:
+        parts.append(f"the client's certificate in {_connections(clients)}")
+    if parts:
+        yield f"Anyone on the path could read {listed(parts)}."
+
+
+def _connections(many: int) -> str:
+    return counted(many, "connection")
+
+
+def _version(side: Side) -> str:
+    return "TLS 1.1 or older" if side.version == "older" else side.version
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _moment(time: str | None) -> str:
+    return (time or "")[:19].replace("T", " ")
