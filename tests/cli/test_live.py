@@ -413,4 +413,6 @@ def test_a_flood_is_forgotten_and_nothing_else() -> None:
         [*soak, "--first", "12000", "--growth", "1.4", "--", *limits], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search("2,400 TLS 1.2, 1,600 TLS 1.3; 3[0-9],[0-9]{3} conversations forgotten before", done.stdout)
+    # On a slow machine some packets come so late that a split path is inferred.
+    counted = r"2,400 TLS 1\.2, 1,600 TLS 1\.3; (.* inferred; )?3[0-9],[0-9]{3} conversations forgotten before"
+    assert re.search(counted, done.stdout), done.stdout
