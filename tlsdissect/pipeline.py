@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 BATCH = 65_536
 """Packets looked at together."""
+UNTOLD_NS = 25_000_000
+"""How long a packet may be held by the kernel after its time before an interface tells it."""
 _END: Any = object()
 """What stands behind the last packets."""
 
@@ -277,7 +279,7 @@ class Reading:
             if packets is _END:
                 return
             if packets is None:
-                flows.pass_time(time_ns())
+                flows.pass_time(time_ns() - UNTOLD_NS)
                 yield []
                 continue
             datagrams.feed(packets)

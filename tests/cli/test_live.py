@@ -29,7 +29,7 @@ from recorded import ROOT
 import tlsdissect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterable, Iterator
 
 rooted = pytest.mark.skipif(os.geteuid() != 0, reason="listening needs root")
 
@@ -213,6 +213,9 @@ def test_files_follow_one_another(server: int, tmp_path: Path) -> None:
     packets = sum(len(tshark(tmp_path / name)) for name in files)
     assert f"{packets} packets, 0 dropped" in said
     assert len(connections(told)) == 4
+    paths = [str(tmp_path / name) for name in files]
+    counted = subprocess.run(["capinfos", "-M", *paths], check=True, capture_output=True, text=True).stdout
+    assert counted.count("Number of stat entries = 1") == len(files)
 
 
 @rooted
@@ -375,6 +378,32 @@ def test_in_python_while_other_tasks_run(server: int) -> None:
     outcomes, took = asyncio.run(listen())
     assert outcomes == ["established"]
     assert took < 1
+
+
+@rooted
+def test_in_python_ends_while_it_waits(server: int, tmp_path: Path) -> None:
+    """A task that is cancelled leaves a thread in the iteration, from under which the socket is closed."""
+    saved = tmp_path / "seen.pcapng"
+
+    async def listen() -> tuple[str, float, int]:
+        told: asyncio.Queue[str] = asyncio.Queue()
+        with tlsdissect.live("lo", port=server, save=str(saved)) as listening_to:
+            task = asyncio.create_task(pass_on(listening_to, told))
+            await asyncio.to_thread(ask, server)
+            outcome = await told.get()
+            task.cancel()
+            began = time.monotonic()
+        return outcome, time.monotonic() - began, listening_to.dropped
+
+    outcome, took, dropped = asyncio.run(listen())
+    assert (outcome, dropped) == ("established", 0)
+    assert took < 1
+    assert [one.outcome for one in tlsdissect.read(saved)] == [outcome]
+
+
+async def pass_on(listening_to: AsyncIterable[tlsdissect.Connection], told: asyncio.Queue[str]) -> None:
+    async for one in listening_to:
+        await told.put(one.outcome)
 
 
 @rooted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -78,6 +79,7 @@ class LiveCapture:
         self._duration = duration
         self._end = math.inf
         self._notify = notify
+        self._using = threading.Lock()
         self._batches = Batches(self.skipped)
         self._cooked = not _has_ethernet(interface)
         self._link = _COOKED if self._cooked else _ETHERNET
@@ -89,7 +91,7 @@ class LiveCapture:
         try:
             self._listen(program)
             if save is not None:
-                self._saver = _saver(Saved(save, interface, self._link, expression, rotation))
+                self._saver = _saver(Saved(save, interface, self._link, expression, rotation), lambda: self.drops)
         except BaseException:
             self.close()
             raise
@@ -116,17 +118,20 @@ class LiveCapture:
             self._notify(f"{self.interface} is down: waiting for it")
         try:
             while time.monotonic() < self._end:
-                packets = self._take() if self._is_ready() else None
+                _, packets = self._look()
                 yield packets
-                if self._saver is not None:
-                    self._saver.tick()
-                if packets is not None:
-                    self._ring.gather(PATIENCE * min(len(packets) / MANY, 1.0))
-            yield from self._rest()
+                self._pause(0 if packets is None else len(packets))
+            # What came before the end and is still in the ring.
+            for _ in range(self._ring.blocks):
+                ready, packets = self._look()
+                if not ready:
+                    return
+                yield packets
         finally:
             self._batches.finish()
-            if self._saver is not None:
-                self._saver.finish(self.drops)
+            with self._using:
+                if self._saver is not None:
+                    self._saver.finish()
 
     def stop(self) -> None:
         """Listen no more: what is in the ring now is the last."""
@@ -143,10 +148,12 @@ class LiveCapture:
         return (0, None) if self._saver is None else (self._saver.unsaved, self._saver.trouble)
 
     def close(self) -> None:
-        """Let go of the interface."""
-        self._ring.close()
-        if self._saver is not None:
-            self._saver.close()
+        """Let go of the interface, also while another thread iterates: what that has taken is the last."""
+        self.stop()
+        with self._using:
+            self._ring.close()
+            if self._saver is not None:
+                self._saver.close()
 
     def _listen(self, program: bytes) -> None:
         try:
@@ -180,12 +187,20 @@ class LiveCapture:
             self._down = False
             self._notify(f"{self.interface} is up")
 
-    def _rest(self) -> Iterator[Packets | None]:
-        """What came before the end and is still in the ring."""
-        for _ in range(self._ring.blocks):
-            if not self._is_ready():
+    def _look(self) -> tuple[bool, Packets | None]:
+        """Whether something came, and what of it is to be told."""
+        with self._using:
+            ready = not self._ring.closed and self._is_ready()
+            return ready, self._take() if ready else None
+
+    def _pause(self, packets: int) -> None:
+        """Behind a batch of so many packets, see to what is saved, and let the next batch grow."""
+        with self._using:
+            if self._ring.closed:
                 return
-            yield self._take()
+            if self._saver is not None:
+                self._saver.tick()
+            self._ring.gather(PATIENCE * min(packets / MANY, 1.0))
 
     def _take(self) -> Packets | None:
         frames = self._ring.take()
@@ -232,9 +247,9 @@ def _has_ethernet(interface: str) -> bool:
         raise CaptureError("there is no such interface (tlsdissect live --list)") from None
 
 
-def _saver(saved: Saved) -> Saver:
+def _saver(saved: Saved, drops: Callable[[], Drops]) -> Saver:
     try:
-        return Saver(saved)
+        return Saver(saved, drops)
     except OSError as error:
         raise CaptureError(f"{saved.path}: {error.strerror}") from error
 

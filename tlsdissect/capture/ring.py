@@ -158,13 +158,23 @@ class Ring:
         """Frames that passed the filter so far, and those of them for which there was no room."""
         # The kernel counts anew from each time that it is asked.
         with self._asking:
+            if self._socket.fileno() < 0:
+                return self._drops
             told = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size)
             received, dropped, _ = _STATISTICS.unpack(told)
             self._drops = Drops(self._drops.received + received - dropped, self._drops.dropped + dropped)
             return self._drops
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing comes any more."""
+        return self._map.closed
+
     def close(self) -> None:
-        """Let go of socket and ring."""
+        """Let go of socket and ring; what the kernel counted is still known."""
+        if self.closed:
+            return
+        _ = self.drops
         self._map.close()
         self._socket.close()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tlsdissect.capture.ring import Drops, Frames
 
@@ -58,8 +58,10 @@ class Saver:
     user's, whose files they are. A disk that is full costs the packets that come meanwhile, which are counted.
     """
 
-    def __init__(self, saved: Saved) -> None:
+    def __init__(self, saved: Saved, drops: Callable[[], Drops]) -> None:
+        """`drops` asks what the kernel counted since the first file was begun."""
         self._saved = saved
+        self._drops = drops
         folder, self._name = os.path.split(saved.path)
         self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
         self._file = -1
@@ -96,25 +98,21 @@ class Saver:
         if now - self._began > self._limits.seconds:
             self._next()
 
-    def finish(self, drops: Drops) -> None:
-        """Tell what the kernel counted, and end the last file."""
+    def finish(self) -> None:
+        """End the last file."""
         if self._file < 0:
             return
-        received, dropped = drops
-        told = ((_ACCEPTED, received + dropped), (_DROPPED, dropped), (_DELIVERED, received))
-        high, low = divmod(time.time_ns(), 1 << 32)
-        options = [(code, struct.pack("<Q", count)) for code, count in told]
-        self._put(_block(_STATISTICS, struct.pack("<3I", 0, high, low) + _options(options)), 0)
+        self._put(_statistics(self._drops()), 0)
         self._flush()
         os.close(self._file)
         self._file = -1
 
     def close(self) -> None:
-        """Let go of file and folder."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-        os.close(self._folder)
+        """End the last file, and let go of the folder."""
+        self.finish()
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
     @property
     def _limits(self) -> Rotation:
@@ -127,6 +125,7 @@ class Saver:
 
     def _next(self) -> None:
         """Go on in a new file; the old one is kept open where that cannot be had."""
+        self._put(_statistics(self._drops()), 0)
         self._flush()
         before = self._file
         try:
@@ -194,6 +193,15 @@ def _beginning(saved: Saved) -> bytes:
         ]
     )
     return _block(_SECTION, section) + _block(_INTERFACE, interface)
+
+
+def _statistics(drops: Drops) -> bytes:
+    """Tell what the kernel counted so far."""
+    received, dropped = drops
+    told = ((_ACCEPTED, received + dropped), (_DROPPED, dropped), (_DELIVERED, received))
+    high, low = divmod(time.time_ns(), 1 << 32)
+    options = [(code, struct.pack("<Q", count)) for code, count in told]
+    return _block(_STATISTICS, struct.pack("<3I", 0, high, low) + _options(options))
 
 
 def _packets(frames: Frames) -> bytes:

@@ -100,6 +100,8 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
         return _list()
     if given["rotation"] and not given["save"]:
         raise click.UsageError("--rotate goes with -w FILE")
+    if given["save"] == "-":
+        raise click.UsageError("-w -: packets are saved in files only; their names may be ./-")
     if given["verbose"] and (form or output) not in (None, "table", "-"):
         raise click.UsageError("--verbose is a way to print on a terminal: no --format json or csv, no -o FILE")
     file = None if output in (None, "-") else output
