@@ -11,6 +11,8 @@ from commands import RESUMED, TLS12, TLS13, on_terminal, run
 from recorded import ROOT
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+BAR = re.compile(r"\x1b\[\?25l(.*?)\x1b\[\?25h\r\x1b\[1A\x1b\[2K", re.DOTALL)
+"""A bar, from its first showing until it is wiped."""
 
 SLOW = """
 import sys, time
@@ -28,14 +30,32 @@ pipeline.Reading._read = slowly
 sys.exit(main())
 """
 
+BARRED = """
+import sys
+from tlsdissect.cli import below, main, progress
+
+progress.Bar.patience, below._PERIOD = 0.0, 0.01
+sys.exit(main())
+"""
+
 
 @pytest.mark.parametrize("width", [20, 40, 80, 120, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     status, shown = on_terminal(width, "read", "-q", "samples")
-    lines = COLOUR.sub("", shown).splitlines()
+    # On a slow machine there is a bar between the rows.
+    lines = COLOUR.sub("", BAR.sub("", shown)).splitlines()
     assert status == 0
     assert len(lines) > 20
     assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_a_bar_that_comes_again_wipes_no_row(width: int) -> None:
+    status, shown = on_terminal(width, "-c", BARRED, "read", "-q", "--color", "never", "samples")
+    bars = BAR.findall(shown)
+    assert status == 0
+    assert len(bars) > 1
+    assert [bar for bar in bars if "\x1b[1A" in bar] == []
 
 
 def test_the_summary_stands_below_the_table() -> None:

@@ -27,12 +27,17 @@ class Bar(Below):
         """Make the bar."""
         from rich import progress  # noqa: PLC0415 (a tenth of a second that short runs save)
         from rich.console import Console  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
+
+        def cell() -> Column:
+            # One line, however narrow: of more, rich would wipe rows of the result when it shows them again.
+            return Column(no_wrap=True, overflow="ellipsis")
 
         self._bar = progress.Progress(
-            progress.BarColumn(bar_width=30),
-            progress.DownloadColumn(binary_units=False),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
+            progress.BarColumn(bar_width=30, table_column=cell()),
+            progress.DownloadColumn(binary_units=False, table_column=cell()),
+            progress.TransferSpeedColumn(table_column=cell()),
+            progress.TimeRemainingColumn(table_column=cell()),
             console=Console(stderr=True),
             auto_refresh=False,
             transient=True,
