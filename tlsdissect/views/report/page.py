@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from tlsdissect.transcript.connection import Hidden
 from tlsdissect.trust.exhibits import MAX_CERTIFICATES, Exhibits
-from tlsdissect.trust.judge import chains
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.comparison.text import conclusions
 from tlsdissect.views.comparison.whole import Comparing
@@ -57,7 +57,6 @@ class Report:
         """`judge` and `evidence` are those of the reading that the connections come from."""
         self._captures = captures
         self._judge = judge
-        self._evidence = evidence
         self._detailed = detailed
         self._rows: list[list[str]] = []
         self._blocks: list[str] = []
@@ -134,14 +133,15 @@ class Report:
 
     def _certificates(self, connection: Connection) -> list[int]:
         """Number the certificates that a connection showed."""
-        numbers = []
-        for chain in chains(connection, self._evidence):
-            for link in chain.links:
-                sha256 = link.facts.sha256
-                if sha256 not in self._shown and len(self._shown) < MAX_CERTIFICATES:
-                    self._shown[sha256] = (len(self._shown), len(self._rows) - 1)
-                numbers += [self._shown[sha256][0]] if sha256 in self._shown else []
-        return list(dict.fromkeys(numbers))
+        numbers: dict[int, None] = {}
+        hidden = connection.hidden or Hidden()
+        for sender in ("certificates", "client_certificates"):
+            for one in getattr(connection, sender) or getattr(hidden, sender) or ():
+                if len(self._shown) < MAX_CERTIFICATES:
+                    self._shown.setdefault(one.sha256, (len(self._shown), len(self._rows) - 1))
+                if one.sha256 in self._shown:
+                    numbers[self._shown[one.sha256][0]] = None
+        return list(numbers)
 
     def _detail(self, one: Exhibit) -> dict[str, Any]:
         _, connection = self._shown[one.sha256]
