@@ -22,9 +22,7 @@ Examples:
   tlsdissect plot handshake-round-trips captures/ -o times.svg
   tlsdissect plot cipher-suites --sni '*.example.com' capture.pcap -o suites.png
   tlsdissect plot lifetimes --dark capture.pcap -o lifetimes.pdf
-
-\b
-One connection, to scale of time: tlsdissect ladder.
+  tlsdissect plot timeline --stream 3 capture.pcap -o handshake.svg
 """
 _SUFFIXES = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 _KINDS = (
@@ -37,7 +35,9 @@ _KINDS = (
     "versions",
     "lifetimes",
     "offered-and-chosen",
+    "timeline",
 )
+_SINGLE = "timeline"
 
 
 class _Gathered:
@@ -60,7 +60,8 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     """Draw a figure of connections.
 
     KIND is handshake-times, handshake-round-trips, round-trips, cipher-suites, groups, certificate-bytes, versions,
-    lifetimes or offered-and-chosen. All connections are kept in memory until it is drawn.
+    lifetimes, offered-and-chosen or, of a single connection, timeline: its ladder, to scale. All connections are kept
+    in memory until it is drawn.
     """
     form = options.form(output, _SUFFIXES)
     options.refuse_to_overwrite(captures, output)
@@ -70,6 +71,9 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
         from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
         from tlsdissect.views.plots import picture  # noqa: PLC0415
 
+        if kind == _SINGLE and len(gathered.connections) != 1:
+            count = len(gathered.connections)
+            raise click.UsageError(f"{count:,} connections: a {kind} is of one; choose it with --stream")
         yield picture(Tables(lambda: gathered.connections), kind, form, dark=dark)
 
     limits, selection = options.limits(given), options.selection(given)

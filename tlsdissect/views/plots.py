@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from tlsdissect.views import timeline
+from tlsdissect.views.comparison.kinds import is_offer
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from matplotlib.axes import Axes
 
@@ -24,6 +28,8 @@ MAX_LIFETIMES = 40
 """Certificates whose lifetimes are drawn, those that end first."""
 _LABEL = 44
 """Characters of a category's name."""
+_TICKS = 7
+"""Steps of an axis of whole numbers, at most."""
 _OTHER = "other"
 _COLOURS = {"TLS 1.3": "#0072b2", "TLS 1.2": "#d55e00", _OTHER: "#7f7f7f"}
 """Colours that differ for those who see few (Okabe and Ito's set), and in grey."""
@@ -43,16 +49,23 @@ class Plot(NamedTuple):
 
 
 def handshake_times(tables: Tables, ax: Axes) -> Axes:
-    """Draw the share of handshakes that took at most so long, by version; milliseconds at the capture point."""
-    return _cumulative(tables.connections.assign(value=lambda c: c["timing_handshake_ms"]), ax, "milliseconds")
+    """Draw the share of handshakes that took at most so long, by version; in milliseconds, as the client sees it."""
+    return _cumulative(tables.connections.assign(value=_as_client_sees), ax, "milliseconds")
 
 
 def handshake_round_trips(tables: Tables, ax: Axes) -> Axes:
     """Draw the same in units of each connection's own TCP round trip, where that was seen."""
-    ratio = tables.connections.assign(
-        value=lambda c: c["timing_handshake_ms"] / c["timing_tcp_ms"].where(lambda t: t > 0)
-    )
+    ratio = tables.connections.assign(value=lambda c: _as_client_sees(c) / c["timing_tcp_ms"].where(lambda t: t > 0))
+    for trips in (1, 2, 3):
+        ax.axvline(trips, color=_COLOURS[_OTHER], linewidth=0.8)
     return _cumulative(ratio, ax, "round trips of TCP")
+
+
+def _as_client_sees(connections: pd.DataFrame) -> pd.Series[float]:
+    """Add the way from the capture point to the client where the server's Finished is the last: `comparison.clocks`."""
+    older = ~connections["version"].astype(str).str.contains("1.3", regex=False)
+    way = connections["timing_synack_ack_ms"].fillna(0).where(older & (connections["resumption"] == "none"), 0)
+    return connections["timing_handshake_ms"] + way
 
 
 def round_trips(tables: Tables, ax: Axes) -> Axes:
@@ -98,6 +111,7 @@ def versions(tables: Tables, ax: Axes) -> Axes:
         bottom = bottom + counts
     ax.set_xlabel("time (UTC)")
     ax.set_ylabel("connections begun")
+    ax.yaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
     ax.tick_params(axis="x", rotation=30)
     _legend(ax)
     return ax
@@ -116,6 +130,7 @@ def lifetimes(tables: Tables, ax: Axes) -> Axes:
     ax.barh(range(len(shown)), end - begin, left=begin, color=colours, edgecolor=colours, linewidth=1.5, height=0.6)
     ax.axvline(now, color="#009e73", linestyle="--", label="captured (not valid then: orange)")
     _names(ax, [one or "(no name)" for one in shown["subject"].fillna("")])
+    ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
     ax.set_xlabel("year")
     _legend(ax)
     return ax
@@ -128,7 +143,8 @@ def offered_and_chosen(tables: Tables, ax: Axes) -> Axes:
         return _nothing(ax)
     image = ax.imshow(table.to_numpy(), aspect="auto", cmap="cividis", vmin=0, vmax=1)
     _names(ax, [str(name) for name in table.index])
-    ax.set_xticks(range(len(table.columns)), [_short(str(name), 30) for name in table.columns], rotation=60, ha="right")
+    names = [_short(str(name), _LABEL) for name in table.columns]
+    ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
     ax.set_xlabel("chosen")
     ax.set_ylabel("offered")
     _figure(ax).colorbar(image, ax=ax, label="share of the connections that offer it")
@@ -144,13 +160,35 @@ PLOTS: dict[str, Plot] = {
     "certificate-bytes": Plot("Certificates in the clear", certificate_bytes),
     "versions": Plot("Versions over time", versions),
     "lifetimes": Plot("Lifetimes of certificates", lifetimes, lambda t: len(_lifetimes(t))),
-    "offered-and-chosen": Plot("Cipher suites: offered and chosen", offered_and_chosen, lambda t: len(_offers(t)) + 14),
+    "offered-and-chosen": Plot("Cipher suites: offered and chosen", offered_and_chosen, lambda t: len(_offers(t)) + 16),
 }
+"""Figures of any number of connections."""
+KINDS: dict[str, Plot] = {**PLOTS, "timeline": Plot("One handshake, to scale", timeline.timeline, timeline.rows)}
+"""All figures: also the one that is of a single connection."""
 
 
 def picture(tables: Tables, kind: str, form: str, *, dark: bool = False) -> bytes:
     """Draw one kind of figure as "svg", "png" or "pdf", as high as its categories need."""
-    plot, (sheet, ink) = PLOTS[kind], _SHEETS[dark]
+    with _inked(dark=dark):
+        made, out = figure(tables, kind), BytesIO()
+        # No time stamp: the same connections give the same picture.
+        nothing = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+        made.savefig(out, format=form, dpi=144, metadata=nothing, facecolor=_SHEETS[dark][0])
+    return out.getvalue()
+
+
+def figure(tables: Tables, kind: str) -> Figure:
+    """Draw one kind of figure with its title, in the colours that are set."""
+    plot = KINDS[kind]
+    height = max(_INCHES["least"], plot.rows(tables) * _INCHES["row"] + _INCHES["around"])
+    made = Figure(figsize=(_INCHES["width"], height), layout="constrained")
+    plot.draw(tables, made.add_subplot()).set_title(plot.title, loc="left", pad=28)
+    return made
+
+
+def _inked(*, dark: bool) -> AbstractContextManager[None]:
+    """Set the colours of a light or dark sheet."""
+    sheet, ink = _SHEETS[dark]
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "hatch.color")
     settings: dict[Any, Any] = {
         **dict.fromkeys(names, ink),
@@ -159,15 +197,7 @@ def picture(tables: Tables, kind: str, form: str, *, dark: bool = False) -> byte
         "svg.hashsalt": "tlsdissect",
         "text.parse_math": False,
     }
-    with rc_context(settings):
-        height = max(_INCHES["least"], plot.rows(tables) * _INCHES["row"] + _INCHES["around"])
-        figure = Figure(figsize=(_INCHES["width"], height), facecolor=sheet, layout="constrained")
-        plot.draw(tables, figure.add_subplot()).set_title(plot.title, loc="left", pad=28)
-        out = BytesIO()
-        # No time stamp: the same connections give the same picture.
-        nothing = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-        figure.savefig(out, format=form, dpi=144, metadata=nothing, facecolor=sheet)
-    return out.getvalue()
+    return rc_context(settings)
 
 
 def _version(connections: pd.DataFrame) -> pd.Series[str]:
@@ -199,7 +229,7 @@ def _offers(tables: Tables) -> pd.DataFrame:
     """Tell which share of the connections that offer a suite chose which."""
     known = tables.connections.dropna(subset=["cipher_suite", "client_hello_cipher_suites"])
     pairs = known[["client_hello_cipher_suites", "cipher_suite"]].explode("client_hello_cipher_suites")
-    pairs = pairs[pairs["client_hello_cipher_suites"] != "GREASE"]
+    pairs = pairs[pairs["client_hello_cipher_suites"].map(is_offer).astype(bool)]
     if not len(pairs):
         return pd.DataFrame()
     counts = pd.crosstab(pairs["client_hello_cipher_suites"], pairs["cipher_suite"].astype(str))
@@ -222,6 +252,7 @@ def _cumulative(connections: pd.DataFrame, ax: Axes, unit: str) -> Axes:
     if known["value"].min() > 0:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(unit)
     ax.set_ylabel("share of handshakes")
     ax.set_ylim(0, 1.02)
@@ -244,6 +275,8 @@ def _bars(counts: pd.DataFrame, ax: Axes, unit: str) -> Axes:
     for at, total in enumerate(left):
         ax.annotate(f"{total:,}", (total, at), xytext=(4, 0), textcoords="offset points", va="center")
     ax.set_xlim(0, max(left.max(), 1) * 1.14)
+    ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     _names(ax, [str(name) for name in counts.index])
     ax.set_xlabel(unit)
     _legend(ax)

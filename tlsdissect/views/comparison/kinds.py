@@ -23,9 +23,14 @@ def version_group(c: Connection) -> str:
     return "TLS 1.2" if c.version.endswith("TLS 1.2") else "older"
 
 
+def is_offer(suite: str) -> bool:
+    """Whether a name in a hello's list offers a suite: GREASE (RFC 8701) and signalling values do not."""
+    return suite != "GREASE" and not suite.endswith("_SCSV")
+
+
 def offered(hello: ClientHello) -> set[str]:
-    """Tell the cipher suites that a hello offers: GREASE (RFC 8701) and signalling values are none."""
-    return {suite for suite in hello.cipher_suites or () if suite != "GREASE" and not suite.endswith("_SCSV")}
+    """Tell the cipher suites that a hello offers."""
+    return set(filter(is_offer, hello.cipher_suites or ()))
 
 
 @lru_cache(maxsize=512)

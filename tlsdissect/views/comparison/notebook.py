@@ -60,9 +60,9 @@ class Comparison:
 
     def plot(self, kind: str, ax: Axes) -> Axes:
         """Draw a figure of `tlsdissect plot` on an Axes; KeyError for an unknown kind."""
-        from tlsdissect.views.plots import PLOTS  # noqa: PLC0415 (matplotlib is slow to load)
+        from tlsdissect.views.plots import KINDS  # noqa: PLC0415 (matplotlib is slow to load)
 
-        return PLOTS[kind].draw(self.tables, ax)
+        return KINDS[kind].draw(self.tables, ax)
 
     def __str__(self) -> str:
         return b"".join(Text().written(self.groups)).decode().rstrip("\n")
