@@ -25,6 +25,8 @@ NOT_BY_DEFAULT = {
     "UDP: VXLAN, Linux",
     # It guesses a pseudowire's control word by the makers whose addresses it knows.
     "MPLS pseudowire",
+    # It reads the logs of another machine as if they were its own.
+    "NFLOG, big",
     # It takes a jumbogram of less than 64 KiB for malformed.
     "IPv6: jumbo",
 }

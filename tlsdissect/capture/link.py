@@ -1,4 +1,4 @@
-"""Link-layer headers, one round each: Ethernet and its tags, LLC, PPP, PPPoE, MPLS, cooked and loopback captures."""
+"""Link-layer headers, one round each: Ethernet and its tags, FDDI, LLC, PPP, HDLC, PPPoE, MPLS, cooked, loopback."""
 
 from __future__ import annotations
 
@@ -27,6 +27,43 @@ def tag(view: Peeling, rows: Rows) -> Next:
     return _typed(view, rows, 2)
 
 
+def longer_tag(size: int) -> Peel:
+    """Make a reader of other tags: bytes that say nothing here, then a type like Ethernet's."""
+
+    def peel(view: Peeling, rows: Rows) -> Next:
+        rows = view.room(rows, size + 2, "cut Ethernet tag")
+        return _typed(view, rows, size)
+
+    return peel
+
+
+def framed_behind(size: int) -> Peel:
+    """Make a reader of headers that say nothing here, behind which a whole Ethernet frame stands."""
+
+    def peel(view: Peeling, rows: Rows) -> Next:
+        return [(ETHERNET, view.room(rows, size, "cut Ethernet tag").moved(size))]
+
+    return peel
+
+
+def macsec(view: Peeling, rows: Rows) -> Next:
+    """MACsec that signs and does not encrypt (IEEE 802.1AE-2018 section 9.3): a SecTAG, then the frame's own type."""
+    rows = view.room(rows, 6, "cut MACsec tag")
+    control = view.byte(rows.at)
+    clear = control & 0x0C == 0
+    if not clear.all():
+        rows = view.good(rows, clear, "encrypted MACsec frames")
+        control = control[clear]
+    rows = view.room(rows.moved(np.where(control & 0x20, 14, 6)), 2, "cut MACsec tag")
+    return _typed(view, rows, 0)
+
+
+def trill(view: Peeling, rows: Rows) -> Next:
+    """TRILL (RFC 6325 section 3.1): a header with options, counted in words, then an Ethernet frame."""
+    rows = view.room(rows, 6, "cut TRILL header")
+    return [(ETHERNET, rows.moved(6 + 4 * (view.word(rows.at) >> 6 & 31)))]
+
+
 def _typed(view: Peeling, rows: Rows, place: int) -> Next:
     """Read a type or length at `place`, behind which the header ends."""
     kind = view.word(rows.at + place)
@@ -48,6 +85,12 @@ def llc(view: Peeling, rows: Rows) -> Next:
     snap = snap.where((oui == 0) | (oui == 0xF8))
     saps = rows.where((sap == 0x0606) & (control == 3))
     return [(view.word(snap.at + 6), snap.moved(8)), (IPV4, saps.moved(3))]
+
+
+def fddi(view: Peeling, rows: Rows) -> Next:
+    """FDDI: frame control and two addresses, then LLC, as a rule."""
+    rows = view.room(rows, 13, "cut FDDI header")
+    return [(LLC, rows.moved(13))]
 
 
 def any_ip(view: Peeling, rows: Rows) -> Next:
@@ -111,6 +154,12 @@ def ppp(view: Peeling, rows: Rows) -> Next:
     return [(kind, rows.moved(np.where(short, 1, 2)))]
 
 
+def cisco_hdlc(view: Peeling, rows: Rows) -> Next:
+    """Cisco's framing of HDLC: address, control, and a type like Ethernet's."""
+    rows = view.room(rows, 4, "cut HDLC header")
+    return [(view.word(rows.at + 2), rows.moved(4))]
+
+
 def pppoe(view: Peeling, rows: Rows) -> Next:
     """PPPoE session (RFC 2516 section 4): a length, then PPP from its protocol on."""
     rows = view.room(rows, 6, "cut PPPoE header")
@@ -154,7 +203,15 @@ def same_as(kind: int) -> Peel:
 PEELS: dict[int, Peel] = {
     ETHERNET: ethernet,
     0x6558: same_as(ETHERNET),  # transparent Ethernet bridging (RFC 1701)
+    0x6400: same_as(ETHERNET),  # MikroTik's EoIP, in GRE with a key
     **dict.fromkeys((0x8100, 0x88A8, 0x9100, 0x9200, 0x9300), tag),
+    # Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag; E-Tag (IEEE 802.1BR), Cisco's SGT.
+    **dict.fromkeys((0xF1C1, 0x892F, 0x8926), longer_tag(4)),
+    **dict.fromkeys((0x893F, 0x8909), longer_tag(6)),
+    0x88E7: framed_behind(4),  # provider backbone bridging (IEEE 802.1Q-2018 section 9.7)
+    0x8903: framed_behind(2),  # Cisco's FabricPath
+    0x88E5: macsec,
+    0x22F3: trill,
     **dict.fromkeys((MPLS, 0x8848, PPP_PROTOCOL + 0x281, PPP_PROTOCOL + 0x283, IP_PROTOCOL + 137), mpls),
     PSEUDOWIRE: pseudowire,
     0x8864: pppoe,
@@ -163,7 +220,9 @@ PEELS: dict[int, Peel] = {
     IP: any_ip,
     PPP: ppp,
     **dict.fromkeys((LINK_TYPE + 9, LINK_TYPE + 50), ppp),
+    LINK_TYPE + 10: fddi,
     LINK_TYPE + 51: pppoe,
+    LINK_TYPE + 104: cisco_hdlc,
     **dict.fromkeys((LINK_TYPE + 0, LINK_TYPE + 108), loopback),
     **dict.fromkeys((LINK_TYPE + 12, LINK_TYPE + 14, LINK_TYPE + 101), any_ip),
     LINK_TYPE + 113: cooked,

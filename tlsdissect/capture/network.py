@@ -19,7 +19,12 @@ LEAST_OF_TCP = 16
 def ipv4(view: Peeling, rows: Rows) -> Next:
     """IPv4 (RFC 791 section 3.1)."""
     rows = view.room(rows, 20, "cut IPv4 header")
-    first, total = view.byte(rows.at), view.word(rows.at + 2)
+    first = view.byte(rows.at)
+    newer = first >> 4 == 6
+    if newer.any():
+        # The version is what counts: some senders write IPv4's EtherType in front of IPv6 too.
+        return [(IPV6, rows.where(newer)), *ipv4(view, rows.where(~newer))]
+    total = view.word(rows.at + 2)
     header = (first & 15) * 4
     sane = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0)) & (rows.at + header <= rows.end)
     if not sane.all():

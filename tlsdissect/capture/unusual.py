@@ -1,4 +1,4 @@
-"""Packets that are rare, read by dpkt one at a time: 802.11 with what capture cards put in front of it."""
+"""Packets that are rare, read one at a time: 802.11 with what capture cards put in front of it, samples, logs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlsdissect.capture.link import IPV4, IPV6, LLC
+from tlsdissect.capture.link import IP, IPV4, IPV6, LLC
 from tlsdissect.capture.rows import ETHERNET, INTERNAL, LINK_TYPE, WIRELESS, Rows
 
 if TYPE_CHECKING:
@@ -117,6 +117,22 @@ def _swapped(view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]
     yield from _wireless(view, packet)
 
 
+_LOGGED_PACKET = 9
+
+
+def _netfilter_log(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    """NFLOG (tcpdump.org/linktypes): four bytes, then lengths, types and values in the host's order, one a packet."""
+    order = "<" if struct.unpack_from("<H", packet, 4)[0] <= len(packet) - 4 else ">"
+    here = 4
+    while here + 4 <= len(packet):
+        size, kind = struct.unpack_from(order + "2H", packet, here)
+        if size < 4:
+            return
+        if kind & 0x7FFF == _LOGGED_PACKET:
+            yield IP, here + 4, min(here + size, len(packet))
+        here += size + -size % 4
+
+
 _SAMPLES = {1: (8, 28), 3: (11, 40)}
 """sFlow's flow samples by format: words in front of their records, and the place of the records' number."""
 _SAMPLED = {1: ETHERNET, 11: IPV4, 12: IPV6}
@@ -167,4 +183,5 @@ PEELS: dict[int, Peel] = {
     LINK_TYPE + 127: _one_by_one(_radiotap),
     LINK_TYPE + 163: _one_by_one(_prism),
     LINK_TYPE + 192: _one_by_one(_per_packet_information),
+    LINK_TYPE + 239: _one_by_one(_netfilter_log, "unreadable NFLOG packets"),
 }
