@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from made import made, recorded
+from msgspec.structs import replace
 from visiting import Visit
+
+from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.trust.judge import Judge
+from tlsdissect.views.report.page import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,3 +116,49 @@ def test_landmarks_and_headings_guide(browser: Browser, written: Path) -> None:
         assert visit.page.get_by_role("search").count() == 2
         visit.search("psk")
         assert visit.page.get_by_role("status").filter(has_text="of").count() == 2
+
+
+def many(categories: int) -> Report:
+    """A report on as many suites, groups, names, captures, outcomes and certificates as there are categories."""
+    judge, evidence = Judge(), Evidence()
+    report = Report(("many",), judge, evidence, 0)
+    for number in range(categories):
+        (leaf, *_) = recorded().certificates
+        shown = replace(leaf, sha256=f"{number:064x}", subject=f"CN=www{number}.example.com,O=A name of some length")
+        report.add(
+            made(
+                source=f"captures/{number}/a name of some length.pcap",
+                stream=number,
+                version=("TLS 1.3", "TLS 1.2", "TLS 1.0")[number % 3],
+                cipher_suite=f"TLS_ECDHE_ECDSA_WITH_SOMETHING_LONG_{number}_POLY1305_SHA256",
+                group=f"a_group_of_some_length_{number}",
+                signature_scheme=f"a_scheme_of_some_length_{number}",
+                sni=f"www{number}.{'long.' * 10}example.com",
+                outcome="alert",
+                failed_by="server",
+                certificates=(shown,),
+            )
+        )
+    return report
+
+
+OVERLAPS = """() => [...document.querySelectorAll("figure svg")].flatMap((svg) => {
+    const upright = [...svg.querySelectorAll("text")].filter((one) => !/rotate\\(-?(?!0|90)/.test(one.outerHTML));
+    const boxes = upright.map((one) => [one.textContent, one.getBoundingClientRect()]);
+    return boxes.flatMap(([text, a], at) => boxes.slice(at + 1).filter(([, b]) =>
+        Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3).map(([other]) => [text, other]));
+})"""
+
+
+@pytest.mark.parametrize("categories", [3, 300])
+@pytest.mark.parametrize("width", [1300, 390])
+def test_nothing_overlaps(browser: Browser, tmp_path: Path, categories: int, width: int) -> None:
+    path = tmp_path / "many.html"
+    path.write_bytes(b"".join(many(categories).pieces()))
+    with Visit(browser, path, viewport={"width": width, "height": 900}) as visit:
+        assert visit.page.locator("figure text").count() > 50
+        assert visit.page.evaluate(OVERLAPS) == []
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+        spilled = "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
+        assert visit.page.locator(".plain td, .plain th").evaluate_all(spilled) == []

@@ -134,7 +134,8 @@ def _differences(differences: Sequence[Difference] | None) -> Iterator[str]:
         interval = f"95 %: {one.low:.2f} to {one.high:.2f}"
         what = f"Between the same clients and servers, full handshakes of TLS 1.3 take {abs(one.difference):.2f} {unit}"
         if one.differs:
-            yield f"{what} {'less' if one.difference > 0 else 'more'} than those of TLS 1.2 ({interval})."
+            more = ("fewer" if one.measure == "round_trips" else "less") if one.difference > 0 else "more"
+            yield f"{what} {more} than those of TLS 1.2 ({interval})."
         else:
             yield f"In {unit}, no difference between full handshakes of TLS 1.2 and TLS 1.3 can be told ({interval})."
 
