@@ -249,6 +249,13 @@ def test_becomes_another_user(server: int, tmp_path: Path) -> None:
 
 
 @rooted
+def test_a_folder_that_the_other_user_may_not_write_in(tmp_path: Path) -> None:
+    saved = tmp_path / "seen.pcapng"
+    done = run("live", "--user", "nobody", "-w", saved)
+    assert (done.returncode, done.stderr.decode()) == (2, f"tlsdissect: -w {saved}: Permission denied\n")
+
+
+@rooted
 def test_without_the_right_to_listen() -> None:
     command = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", *PROGRAM, "live"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)

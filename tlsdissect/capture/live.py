@@ -110,7 +110,7 @@ class LiveCapture:
             try:
                 self._saver.start()
             except OSError as error:
-                raise CaptureError(f"{error.filename}: {error.strerror}") from error
+                raise CaptureError(f"{self._saver.path}: {error.strerror}") from error
 
     def __iter__(self) -> Iterator[Packets | None]:
         """Give the packets in batches, of which only the latest is valid."""

@@ -61,6 +61,7 @@ class Saver:
     def __init__(self, saved: Saved, drops: Callable[[], Drops]) -> None:
         """`drops` asks what the kernel counted since the first file was begun."""
         self._saved = saved
+        self.path = saved.path
         self._drops = drops
         folder, self._name = os.path.split(saved.path)
         self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
