@@ -14,7 +14,7 @@ from recorded import ROOT, need
 
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.evidence import Evidence
-from tlsdissect.trust.anchors import Anchor, lists
+from tlsdissect.trust.anchors import Anchor, certificates, lists
 from tlsdissect.trust.exhibits import Exhibits
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.revocation import Crl
@@ -35,6 +35,18 @@ def path(name: str) -> Path:
     return TALK / f"{name}.pcap"
 
 
+SITE = "www.sample.example"
+BEFORE_KEYS = "httpd-certbot-no-chain-tls12"
+"""The client left before there were any keys: its key log is empty."""
+
+
+@cache
+def site_root() -> Anchor:
+    """The authority of the site, which no server sent."""
+    (one,) = certificates(str(TALK / "httpd-certbot-tls12.pem"))
+    return one
+
+
 @cache
 def root() -> Anchor:
     """The authority of the recordings, as a server sent it."""
@@ -48,7 +60,7 @@ def root() -> Anchor:
 
 def read(name: str, *crls: Path, batch: int = 65_536) -> Connection:
     given = tuple(Crl(encoding, one.name) for one in crls for encoding in lists(str(one)))
-    judge = Judge(Settings(anchors=(root(),), lists=given))
+    judge = Judge(Settings(anchors=(root(), site_root()), lists=given))
     (told,) = list(Reading([path(name)], judge=judge, batch=batch))
     return told
 
@@ -63,10 +75,17 @@ def alerts(connection: Connection) -> list[str | None]:
 
 @BOTH
 def test_every_set_up_has_its_sample(version: str) -> None:
-    rows = ("8888", "8889", "8889-missing", "8889-unknown-ca", "8890-revoked", "8891", "8892", "8892-revoked")
-    for name in (*[f"httpd-{row}" for row in rows], "httpd-stapled", "httpd-must-staple", "acme-challenge"):
-        assert path(f"{name}-{version}").exists()
-        assert path(f"{name}-{version}").with_suffix(".keys").stat().st_size > 0
+    rows = ("8888", "8889", "8889-missing", "8889-unknown-ca", "8890", "8890-revoked", "8891", "8892", "8892-revoked")
+    rows += ("certbot", "certbot-no-chain", "md", "stapled", "must-staple")
+    for name in (*[f"httpd-{row}-{version}" for row in rows], f"acme-challenge-{version}"):
+        assert path(name).exists()
+        assert (path(name).with_suffix(".keys").stat().st_size > 0) is (name != BEFORE_KEYS)
+
+
+def test_each_is_told_of_in_the_readme() -> None:
+    told = (ROOT / "samples" / "README.md").read_text()
+    for sample in SAMPLES:
+        assert f"| `{re.sub('-tls1[23]$', '', sample.stem)}`" in told
 
 
 # ---------------------------------------------------------------- Tomcat 8443: see also tests/test_samples.py
@@ -135,6 +154,23 @@ def test_a_client_certificate_that_is_missing_or_of_a_stranger(version: str, kin
 
 
 # ---------------------------------------------------------------- httpd 8890: a CRL
+
+
+@BOTH
+def test_a_client_that_is_not_revoked(version: str) -> None:
+    one = read(f"httpd-8890-{version}", REVOKED)
+    assert one.outcome == "established"
+    assert not {"revoked", "bad_crl"} & set(found(one))
+
+
+def test_certs_tells_the_state_of_both_clients() -> None:
+    evidence = Evidence()
+    given = tuple(Crl(encoding, "list") for encoding in lists(str(REVOKED)))
+    gathered = Exhibits(Judge(Settings(anchors=(root(),), lists=given)), evidence)
+    for one in Reading([path("httpd-8890-tls12"), path("httpd-8890-revoked-tls12")], evidence=evidence):
+        gathered.add(one)
+    states = {one.subject: one.revocation for one in gathered if "client" in one.roles and 0 in one.places}
+    assert states == {"CN=Alice,O=Sample captures": "good", "CN=Mallory,O=Sample captures": "revoked"}
 
 
 def test_a_revoked_client_and_the_same_list() -> None:
@@ -227,32 +263,74 @@ def test_certs_tells_what_responders_said() -> None:
     for sample in SAMPLES:
         for one in Reading([sample], evidence=evidence):
             gathered.add(one)
-    states = {one.subject.split(",")[0]: one.ocsp for one in gathered if one.subject and one.acme_identifier is None}
+    own = [one for one in gathered if "CN=checkca" in (one.issuer or "")]
+    states = {one.subject.split(",")[0]: one.ocsp for one in own if one.subject}
     assert states == {
         "CN=localhost": states["CN=localhost"],
         "CN=checkca": None,
         "CN=Alice": "good",
         "CN=Bob": "good",
         "CN=Mallory": "revoked",
-        "CN=Eve": None,
     }
 
 
-# ---------------------------------------------------------------- Let's Encrypt's lifetimes, ACME, stapling
+# ---------------------------------------------------------------- httpd 443, certbot: 90 days, fullchain
 
 
-def test_lifetime_and_days_left_at_the_time_of_the_capture() -> None:
+def test_lifetime_days_left_and_the_order_of_the_chain() -> None:
     evidence = Evidence()
-    gathered = Exhibits(Judge(), evidence)
-    for one in Reading([path("acme-challenge-tls12")], evidence=evidence):
+    gathered = Exhibits(Judge(Settings(anchors=(site_root(),))), evidence)
+    for one in Reading([path("httpd-certbot-tls12")], evidence=evidence):
         gathered.add(one)
-    (exhibit,) = gathered
-    assert exhibit.days_left in (6, 7)  # seven, less what passed since it was made
-    assert "expires_soon" not in {finding.code for finding in exhibit.findings}
+    leaf, between = gathered
+    # It was issued an hour before its recording, as Let's Encrypt does it.
+    assert (leaf.lifetime_days, leaf.days_left, leaf.places, between.places) == (90, 89, (0,), (1,))
+    assert leaf.issuer == between.subject
+    assert (leaf.name_matches, leaf.path and leaf.path.trusted, leaf.web_pki and leaf.web_pki.trusted) == (True,) * 3
+    assert leaf.findings == between.findings == ()
+
+
+def test_the_chain_was_left_out() -> None:
+    one = read("httpd-certbot-no-chain-tls12")
+    assert (one.outcome, one.failed_by) == ("alert", "client")
+    assert [alert.description for alert in one.alerts] == ["unknown_ca"]
+    assert {"incomplete_chain", "untrusted"} <= set(found(one))
+    assert "(OpenSSL's 20)" in found(one)["untrusted"].detail
+
+
+@pytest.mark.parametrize(("name", "outcome"), [("httpd-certbot", "established"), ("httpd-certbot-no-chain", "alert")])
+def test_of_the_site_tls_1_3_tells_the_name_and_the_end(name: str, outcome: str) -> None:
+    one = read(f"{name}-tls13")
+    assert (one.sni, one.outcome, one.certificates) == (SITE, outcome, None)
+    assert set(found(one)) == {"sni_in_clear"}
+    assert [alert.description for alert in one.alerts] == ([] if outcome == "established" else ["unknown_ca"])
+
+
+# ---------------------------------------------------------------- httpd 443, mod_md: ACME, must-staple, stapling
+
+
+def test_mod_md_staples_what_its_certificate_demands() -> None:
+    one = read("httpd-md-tls12")
+    assert one.certificates is not None
+    assert (one.certificates[0].must_staple, len(one.certificates)) == (True, 2)
+    assert one.ocsp_staple is not None
+    assert one.ocsp_staple.cert_status == "good"
+    assert found(one) == {}
+
+
+def test_of_mod_md_tls_1_3_tells_that_a_staple_was_asked_for() -> None:
+    one = read("httpd-md-tls13")
+    assert one.client_hello is not None
+    assert "status_request" in {extension.type for extension in one.client_hello.extensions}
+    assert (one.ocsp_staple, one.certificates, set(found(one))) == (None, None, {"sni_in_clear"})
 
 
 def test_an_acme_challenge() -> None:
     one = read("acme-challenge-tls12")
+    assert one.certificates is not None
+    assert one.certificates[0].dns_names == (SITE,)
+    assert one.certificates[0].acme_identifier is not None
+    assert len(one.certificates[0].acme_identifier) == 64
     assert (one.alpn, len(one.certificates or ())) == ("acme-tls/1", 1)
     challenge = found(one)["acme_challenge"]
     assert challenge.certificate == (one.certificates or ())[0].sha256
@@ -263,6 +341,9 @@ def test_an_acme_challenge_in_tls_1_3_shows_what_was_offered() -> None:
     one = read("acme-challenge-tls13")
     assert one.client_hello is not None
     assert (one.client_hello.alpn, one.alpn, one.certificates) == (("acme-tls/1",), None, None)
+
+
+# ---------------------------------------------------------------- stapling
 
 
 def test_a_staple() -> None:

@@ -11,7 +11,7 @@ from tlsdissect.transcript.certificates import certificate
 from tlsdissect.transcript.connection import Certificate, Finding
 from tlsdissect.trust.details import details
 from tlsdissect.trust.keys import shared_primes
-from tlsdissect.trust.notes import Note, moment
+from tlsdissect.trust.notes import Note, lifetime, moment
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.rules import SEVERITIES, finding
 from tlsdissect.trust.showing import Showing
@@ -51,6 +51,8 @@ class Exhibit(Certificate, frozen=True, kw_only=True):
     first_source: str
     first_stream: int
     first_frame: int | None
+    lifetime_days: int | None
+    """Whole days from the beginning of validity to its end, both included."""
     days_left: int | None
     """Whole days left when it was seen last, or at the time that was asked for; negative once it is no longer valid."""
     path: Verdict | None
@@ -200,7 +202,7 @@ class Exhibits:
 
     def _exhibit(self, seen: _Seen) -> Exhibit:
         facts, at = seen.link.facts, moment(self._judge.at or seen.last)
-        end = moment(facts.not_after or "")
+        end, lives = moment(facts.not_after or ""), lifetime(facts.not_before, facts.not_after)
         encoding = seen.link.encoding
         return Exhibit(
             **asdict(facts),
@@ -215,6 +217,7 @@ class Exhibits:
             first_source=seen.source,
             first_stream=seen.stream,
             first_frame=seen.frame,
+            lifetime_days=None if lives is None else lives.days,
             days_left=None if at is None or end is None else (end - at).days,
             path=seen.path,
             web_pki=seen.web_pki,
