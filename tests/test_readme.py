@@ -10,9 +10,13 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import struct
+import subprocess
 import sys
 import termios
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from recorded import ROOT
@@ -75,6 +79,22 @@ def test_consoles_show_what_is_printed(block: str) -> None:
 def test_python_says_what_is_shown(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert _doctest(block).failed == 0
+
+
+def test_the_picture_is_what_its_command_draws(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^`(tlsdissect ladder [^`]*)` drew this", README.read_text(), re.MULTILINE)
+    *arguments, kept = shlex.split(command)[1:]
+    drawn = tmp_path / "drawn.svg"
+    subprocess.run(
+        [Path(sys.executable).with_name("tlsdissect"), *arguments, drawn], cwd=ROOT, check=True, capture_output=True
+    )
+    assert _texts(drawn) == _texts(ROOT / kept)
+
+
+def _texts(picture: Path) -> list[str]:
+    """What is written in a picture, in order: where it stands differs between versions of matplotlib."""
+    root = ElementTree.parse(picture).getroot()  # noqa: S314  # our own
+    return ["".join(one.itertext()).strip() for one in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def test_docstrings_say_what_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
