@@ -16,7 +16,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from recorded import ROOT
@@ -93,7 +93,7 @@ def test_the_picture_is_what_its_command_draws(tmp_path: Path) -> None:
 
 def _texts(picture: Path) -> list[str]:
     """What is written in a picture, in order: where it stands differs between versions of matplotlib."""
-    root = ElementTree.parse(picture).getroot()  # noqa: S314  # our own
+    root = ET.parse(picture).getroot()  # noqa: S314  # our own
     return ["".join(one.itertext()).strip() for one in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
