@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from authority import AT, CLIENT, DAY, NOW, Party, authority, issue, key, usage, with_sha1
+from authority import AT, CLIENT, DAY, NOW, Party, authority, common_name, issue, key, usage, with_sha1
 from cryptography import x509
 from recorded import need
 
@@ -38,6 +39,26 @@ ONLY_EXAMPLE = authority(
 NOT_EXAMPLE = authority(
     "not example.com", ROOT, extra=[(x509.NameConstraints(None, [x509.DNSName("example.com")]), True)]
 )
+BELOW_ONLY_EXAMPLE = authority("below only example.com", ONLY_EXAMPLE)
+OF_CLIENTS = authority("of clients", ROOT, extra=[(x509.ExtendedKeyUsage([CLIENT]), False)])
+
+
+def limited(subject: str, base: x509.GeneralName) -> Party:
+    """An authority that may certify only what is below a base."""
+    return authority(subject, ROOT, extra=[(x509.NameConstraints([base], None), True)])
+
+
+def addressed(address: str) -> tuple[x509.ExtensionType, bool]:
+    return x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), False
+
+
+def mailed(address: str) -> tuple[x509.ExtensionType, bool]:
+    return x509.SubjectAlternativeName([x509.RFC822Name(address)]), False
+
+
+ONLY_NET = limited("only a network", x509.IPAddress(ip_network("192.0.2.0/24")))
+ONLY_MAIL = limited("only a mail server", x509.RFC822Name("mail.example"))
+ONLY_LEAVES = limited("only leaves", x509.DirectoryName(common_name("leaf")))
 SHA1_MIDDLE = with_sha1(authority("sha1 middle", ROOT), ROOT)
 ODD = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)
 
@@ -85,8 +106,16 @@ CASES: dict[str, Case] = {
     "path too long": Case([issue("deep", BELOW_SHORT), BELOW_SHORT, SHORT], found=("path_too_long",), code=25),
     "path just not too long": Case([issue("leaf", SHORT), SHORT]),
     "name allowed": Case([issue("leaf", ONLY_EXAMPLE), ONLY_EXAMPLE]),
-    "name not permitted": Case([issue("leaf", ONLY_EXAMPLE, names=["www.example.org"]), ONLY_EXAMPLE], code=47),
-    "name excluded": Case([issue("leaf", NOT_EXAMPLE), NOT_EXAMPLE], code=48),
+    "name not permitted": Case([issue("leaf", ONLY_EXAMPLE, names=["www.example.org"]), ONLY_EXAMPLE], found=("name_not_permitted",), code=47),
+    "name excluded": Case([issue("leaf", NOT_EXAMPLE), NOT_EXAMPLE], found=("name_not_permitted",), code=48),
+    "address allowed": Case([issue("leaf", ONLY_NET, names=(), extra=[addressed("192.0.2.7")]), ONLY_NET]),
+    "address not permitted": Case([issue("leaf", ONLY_NET, names=(), extra=[addressed("198.51.100.7")]), ONLY_NET], found=("name_not_permitted",), code=47),
+    "e-mail allowed": Case([issue("leaf", ONLY_MAIL, names=(), extra=[mailed("a@mail.example")]), ONLY_MAIL]),
+    "e-mail not permitted": Case([issue("leaf", ONLY_MAIL, names=(), extra=[mailed("a@other.example")]), ONLY_MAIL], found=("name_not_permitted",), code=47),
+    "subject allowed": Case([issue("leaf", ONLY_LEAVES), ONLY_LEAVES]),
+    "subject not permitted": Case([issue("tree", ONLY_LEAVES), ONLY_LEAVES], found=("name_not_permitted",), code=47),
+    "constraints from far above": Case([issue("leaf", BELOW_ONLY_EXAMPLE, names=["www.example.org"]), BELOW_ONLY_EXAMPLE, ONLY_EXAMPLE], found=("name_not_permitted",), code=47),
+    "issued by an authority of clients": Case([issue("leaf", OF_CLIENTS), OF_CLIENTS], found=("wrong_purpose",)),
     "unknown critical extension": Case([issue("leaf", MIDDLE, extra=[ODD]), MIDDLE], code=34),
     "signed by another key": Case([issue("leaf", MIDDLE, signer=key("p256 thief")), MIDDLE], found=("bad_signature",), code=7),
     "a thief's middle of the same name": Case([issue("leaf", MIDDLE), authority("middle", ROOT, key_name="p256 thief", identifiers=False)], found=("bad_signature",), code=7),

@@ -24,14 +24,16 @@ SAFE_EXPONENT = 1 << 16
 """A public exponent is greater than this, and below the next (BR section 6.1.6)."""
 LARGEST_EXPONENT = 1 << 256
 
+_SHA1 = "1.3.14.3.2.26"
+
 LIFETIMES = (
     ("2029-03-15", 47),
     ("2027-03-15", 100),
     ("2026-03-15", 200),
     ("2020-09-01", 398),
     ("2018-03-01", 825),
-    ("2015-04-01", 1187),
-    ("2012-07-01", 1826),
+    ("2015-04-01", 1188),
+    ("2012-07-01", 1827),
 )
 """Days that a server's certificate may be valid if it was issued from this date on (BR section 6.3.2): 39 and 60 months
 are counted as the days that they have at most."""
@@ -42,8 +44,9 @@ def certificate_notes(certificate: Certificate, details: Details | None) -> Iter
     sha256 = certificate.sha256
     yield from _key(certificate)
     algorithm = certificate.signature_algorithm or ""
-    if not certificate.self_signed and re.search(r"md2|md5|sha-?1(?![0-9])", algorithm, re.IGNORECASE):
-        yield Note("weak_signature", f"signed with {algorithm}", sha256)
+    by_sha1 = details is not None and details.pss_hash == _SHA1
+    if not certificate.self_signed and (by_sha1 or re.search(r"md2|md5|sha-?1(?![0-9])", algorithm, re.IGNORECASE)):
+        yield Note("weak_signature", f"signed with {algorithm}{' and SHA-1' if by_sha1 else ''}", sha256)
     if certificate.serial is not None and (certificate.serial.startswith("-") or not int(certificate.serial, 16)):
         yield Note("bad_serial", f"the serial number is {certificate.serial}", sha256)
     if certificate.version not in (None, 3):

@@ -10,11 +10,15 @@ from msgspec import Struct
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, signed_by
+from tlsdissect.trust.constraints import violations
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import Note
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+
+    from tlsdissect.trust.constraints import Constraints
+    from tlsdissect.trust.details import Details
 
 
 _PURPOSES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
@@ -95,7 +99,7 @@ def chain_notes(chain: Sequence[Link], side: str, trusted: Collection[str]) -> I
     way = path(chain)
     yield from _order(chain, way)
     yield from _end(chain, way, trusted)
-    yield from _constraints(chain, way)
+    yield from _constraints(chain, way, side)
     yield from _purpose(chain[0], side)
 
 
@@ -137,19 +141,55 @@ def _end(chain: Sequence[Link], way: Path, trusted: Collection[str]) -> Iterator
         yield Note("incomplete_chain", f"{top.issuer} was not sent, and is no trusted authority{behind}", top.sha256)
 
 
-def _constraints(chain: Sequence[Link], way: Path) -> Iterator[Note]:
-    """Hold each issuer of the way to its constraints (RFC 5280 sections 4.2.1.3 and 4.2.1.9)."""
-    for height, place in enumerate(way.places[1:]):
+def _constraints(chain: Sequence[Link], way: Path, side: str) -> Iterator[Note]:
+    """Hold each issuer of the way to its constraints (RFC 5280 sections 4.2.1.3, 4.2.1.9, 4.2.1.10 and 4.2.1.12)."""
+    below = [chain[way.places[0]]]
+    for place in way.places[1:]:
         facts, encoding = chain[place].facts, chain[place].encoding
+        yield from _authority(facts, below[1:])
         inside = None if encoding is None else details(encoding)
-        old = facts.version in (1, 2) and facts.self_signed
-        if facts.is_ca is False and not old:
-            yield Note("issuer_not_ca", f"{facts.subject} issued a certificate", facts.sha256)
-        if inside is not None and inside.key_usage is not None and "keyCertSign" not in inside.key_usage:
-            yield Note("wrong_key_usage", f"{facts.subject} issued without keyCertSign", facts.sha256)
-        if facts.path_length is not None and height > facts.path_length:
-            detail = f"{height} authorities below {facts.subject}, which allows {facts.path_length}"
-            yield Note("path_too_long", detail, facts.sha256)
+        if inside is not None:
+            yield from _limits(facts, inside, side)
+        if inside is not None and inside.constraints is not None:
+            yield from _named(below, facts, inside.constraints)
+        below.append(chain[place])
+
+
+def _authority(facts: Certificate, below: Sequence[Link]) -> Iterator[Note]:
+    """Hold an issuer to basicConstraints; `below` are the authorities between it and the leaf."""
+    old = facts.version in (1, 2) and facts.self_signed
+    if facts.is_ca is False and not old:
+        yield Note("issuer_not_ca", f"{facts.subject} issued a certificate", facts.sha256)
+    # What an authority issues to itself does not count.
+    height = sum(one.facts.subject != one.facts.issuer for one in below)
+    if facts.path_length is not None and height > facts.path_length:
+        detail = f"{height} authorities below {facts.subject}, which allows {facts.path_length}"
+        yield Note("path_too_long", detail, facts.sha256)
+
+
+def _limits(facts: Certificate, inside: Details, side: str) -> Iterator[Note]:
+    """Hold an issuer to what its key, and what is below it, may be used for."""
+    if inside.key_usage is not None and "keyCertSign" not in inside.key_usage:
+        yield Note("wrong_key_usage", f"{facts.subject} issued without keyCertSign", facts.sha256)
+    if inside.purposes is not None and _allowed(side).isdisjoint(inside.purposes):
+        yield Note("wrong_purpose", f"{facts.subject} is not to issue to a {side}", facts.sha256)
+
+
+def _named(below: Sequence[Link], issuer: Certificate, constraints: Constraints) -> Iterator[Note]:
+    """Hold the names of all that is below an issuer to what it may certify."""
+    for height, one in enumerate(below):
+        # An authority's certificate for itself goes free: RFC 5280 section 6.1.3 (b).
+        if height and one.facts.subject == one.facts.issuer:
+            continue
+        subject = None if one.encoding is None else details(one.encoding).subject
+        found = list(violations(one.facts, subject, constraints))
+        if found:
+            yield Note("name_not_permitted", f"{'; '.join(found[:3])} by {issuer.subject}", one.facts.sha256)
+
+
+def _allowed(side: str) -> set[str]:
+    """Name the purposes that let a certificate be shown by a side."""
+    return {_PURPOSES[side], _ANY_PURPOSE} | (_STEP_UP if side == "server" else set())
 
 
 def _purpose(leaf: Link, side: str) -> Iterator[Note]:
@@ -157,9 +197,7 @@ def _purpose(leaf: Link, side: str) -> Iterator[Note]:
     inside = None if leaf.encoding is None else details(leaf.encoding)
     if inside is None:
         return
-    wanted, listed = _PURPOSES[side], inside.purposes
-    allowed = {wanted, _ANY_PURPOSE} | (_STEP_UP if side == "server" else set())
-    if listed is not None and allowed.isdisjoint(listed):
+    if inside.purposes is not None and _allowed(side).isdisjoint(inside.purposes):
         yield Note("wrong_purpose", f"a {side} showed it, which it is not for", leaf.facts.sha256)
     # A client always signs; what a server's key does is another question for each suite.
     usage = inside.key_usage

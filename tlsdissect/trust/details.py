@@ -10,6 +10,7 @@ from msgspec import Struct
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript import der
 from tlsdissect.transcript.certificates import Outline
+from tlsdissect.trust.constraints import Constraints, read_constraints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,9 @@ _RSA_PSS = "1.2.840.113549.1.1.10"
 _KEY_USAGE = "2.5.29.15"
 _EXTENDED_KEY_USAGE = "2.5.29.37"
 _BASIC_CONSTRAINTS = "2.5.29.19"
+_NAME_CONSTRAINTS = "2.5.29.30"
+_SHA1 = "1.3.14.3.2.26"
+_HASH = 0xA0
 
 _USAGES = (
     "digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign",
@@ -45,6 +49,10 @@ class Details(Struct, frozen=True):
     """None: not limited."""
     purposes: tuple[str, ...] | None
     """Object identifiers of the extended key usage; None: not limited."""
+    constraints: Constraints | None
+    """Of names; None: not limited."""
+    pss_hash: str | None
+    """Object identifier of the hash of a signature by RSASSA-PSS; None: by another algorithm."""
 
 
 def details(encoding: bytes) -> Details:
@@ -56,7 +64,7 @@ def details(encoding: bytes) -> Details:
 def _details(encoding: bytes) -> Details:
     outline = _attempt(lambda: Outline.read(encoding))
     if outline is None:
-        return Details(None, None, None, None, None, None, None)
+        return Details(None, None, None, None, None, None, None, None, None)
     extensions = _attempt(lambda: _extensions(outline)) or {}
     rsa = _attempt(lambda: _rsa(outline.key))
     return Details(
@@ -67,6 +75,8 @@ def _details(encoding: bytes) -> Details:
         has_basic_constraints=_BASIC_CONSTRAINTS in extensions,
         key_usage=_attempt(lambda: _key_usage(extensions.get(_KEY_USAGE))),
         purposes=_attempt(lambda: _purposes(extensions.get(_EXTENDED_KEY_USAGE))),
+        constraints=_attempt(lambda: _constraints(extensions.get(_NAME_CONSTRAINTS))),
+        pss_hash=_attempt(lambda: _pss_hash(outline.signature)),
     )
 
 
@@ -110,3 +120,16 @@ def _key_usage(content: der.Value | None) -> frozenset[str] | None:
 def _purposes(content: der.Value | None) -> tuple[str, ...] | None:
     """Read extKeyUsage (RFC 5280 section 4.2.1.12)."""
     return None if content is None else tuple([der.oid(one) for one in content.item().expect(der.SEQUENCE).items()])
+
+
+def _constraints(content: der.Value | None) -> Constraints | None:
+    return None if content is None else read_constraints(content)
+
+
+def _pss_hash(signature: der.Value) -> str | None:
+    """Read the hash of RSASSA-PSS-params (RFC 4055 section 3.1): SHA-1 where none is stated."""
+    algorithm, *parameters = signature.expect(der.SEQUENCE).items(least=1)
+    if der.oid(algorithm) != _RSA_PSS:
+        return None
+    stated = [part for one in parameters for part in one.expect(der.SEQUENCE).items() if part.tag == _HASH]
+    return der.oid(stated[0].item().expect(der.SEQUENCE).items(least=1)[0]) if stated else _SHA1

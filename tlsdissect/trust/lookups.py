@@ -93,7 +93,7 @@ def lookup_findings(found: Iterable[Asked]) -> Iterator[Finding]:
         exchange, about = one.lookup.exchange, one.about
         sha256 = None if about is None else about.facts.sha256
         yield finding("ocsp_lookup", _told(one), exchange.asked_frame, sha256)
-        if one.given.status == "revoked":
+        if one.given.revokes:
             detail = f"by OCSP ({one.lookup.url}), since {one.given.since or _since(one)}"
             yield finding("revoked", detail, exchange.answered_frame, sha256)
         if about is not None and about.facts.ocsp_urls and not _is_named(one.lookup.url, about.facts.ocsp_urls):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
+_NOBODY_KNOWN = "the issuer's certificate is not known, so neither is who may sign"
 
 
 class Answer(Struct, frozen=True):
@@ -37,6 +38,11 @@ class Answer(Struct, frozen=True):
     """Why it proves nothing."""
     stale: str | None = None
     """Why it is of another time than the one it was shown at."""
+
+    @property
+    def revokes(self) -> bool:
+        """Whether it says "revoked", and nothing speaks against who says so."""
+        return self.status == "revoked" and set(self.flaws) <= {_NOBODY_KNOWN}
 
 
 def answer(response: bytes, about: Link, issuer: Link | None, at: str) -> Answer:
@@ -82,7 +88,7 @@ def _is_about(single: ocsp.OCSPSingleResponse, about: Link, issuer: Link | None)
 def _flaws(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
     """Say why a response was not signed by whom it had to be (RFC 6960 section 4.2.2.2)."""
     if issuer is None or issuer.encoding is None:
-        yield "the issuer's certificate is not known, so neither is who may sign"
+        yield _NOBODY_KNOWN
         return
     responders = [issuer.encoding, *[one for one in _sent(loaded) if _may_sign(one, issuer.encoding)]]
     named = [one for one in responders if _is_responder(loaded, one)]

@@ -24,7 +24,7 @@ MAX_PADDING = 256
 """Bytes by which an honest answer may be longer: its padding is its own (RFC 6520 section 4)."""
 
 _SUITES = (
-    ("null_cipher", r"_NULL_|_NULL$"),
+    ("null_cipher", r"_NULL_|_NULL$|^TLS_SHA\d+_SHA\d+$"),
     ("anonymous_cipher", r"_anon_|^TLS_NULL_"),
     ("export_cipher", r"_EXPORT|_40_|DES40|_56_"),
     ("rc4_cipher", r"_RC4_"),

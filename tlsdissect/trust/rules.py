@@ -62,6 +62,7 @@ RULES = (
     Rule("bad_signature", "high", "the issuer's key did not make the signature", "RFC 5280 section 6.1.3"),
     Rule("issuer_not_ca", "high", "the issuer is no authority", "RFC 5280 section 4.2.1.9"),
     Rule("path_too_long", "high", "more authorities below one than it allows", "RFC 5280 section 4.2.1.9"),
+    Rule("name_not_permitted", "high", "a name that an authority above may not certify", "RFC 5280 section 4.2.1.10"),
     Rule("wrong_key_usage", "medium", "the key is not for what it was used for", "RFC 5280 section 4.2.1.3"),
     Rule("wrong_purpose", "medium", "the certificate is not for this purpose", "RFC 5280 section 4.2.1.12"),
     Rule("weak_key", "high", "RSA under 2048 bits, a curve under 256, or any DSA", "BR section 6.1.5"),

@@ -29,7 +29,7 @@ def staple_notes(given: Answer, leaf: Link) -> Iterator[Note]:
         yield Note("bad_staple", "; ".join(given.flaws), sha256)
     if given.stale is not None:
         yield Note("stale_staple", given.stale, sha256)
-    if given.status == "revoked":
+    if given.revokes:
         yield Note("revoked", f"by the server's own staple, since {given.since}", sha256)
 
 
