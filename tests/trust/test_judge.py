@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from msgspec.structs import replace
 from recorded import ROOT as HERE
-from recorded import SHARED
+from recorded import SHARED, need
 
 import tlsdissect
 from tlsdissect.pipeline import Reading
@@ -20,9 +22,12 @@ from tlsdissect.transcript.certificates import staple
 from tlsdissect.transcript.connection import Heartbeat, Problem
 from tlsdissect.transcript.evidence import Evidence
 from tlsdissect.trust.judge import Judge
+from tlsdissect.trust.ocsp import answer
 from tlsdissect.trust.verdicts import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tlsdissect.transcript.connection import Connection
 
 ROOT = authority("root")
@@ -101,6 +106,7 @@ def test_another_time(recorded: Connection) -> None:
         ({"cipher_suite": "TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA"}, "triple_des_cipher"),
         ({"cipher_suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"}, "cbc_cipher"),
         ({"cipher_suite": "TLS_RSA_WITH_AES_128_GCM_SHA256"}, "static_rsa"),
+        ({"cipher_suite": "TLS_SHA256_SHA256"}, "null_cipher"),
         ({"cipher_suite": "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"}, ""),
         ({"dh_bits": 1024}, "small_dh"),
         ({"dh_bits": 2048}, ""),
@@ -206,6 +212,53 @@ def response(
 def tampered(encoding: bytes) -> bytes:
     """The same, but for a bit of the signature."""
     return encoding[:-1] + bytes([encoding[-1] ^ 1])
+
+
+ANSWERS = {
+    "good": response(),
+    "by name": response(by_key=False),
+    "by a responder": response(signer=RESPONDER),
+    "by a responder's name": response(signer=RESPONDER, by_key=False),
+    "by a stranger": response(signer=STRANGER),
+    "by a leaf": response(signer=LEAF),
+    "tampered with": tampered(response()),
+    "of another serial": response(issue("leaf", ROOT, serial=77)),
+    "of another issuer": response(issuer=authority("another"), signer=RESPONDER),
+    "try later": b"\x30\x03\x0a\x01\x03",
+    "nonsense": b"nonsense",
+    "of another time": response(begin=NOW - 9 * DAY, end=NOW - DAY),
+    "without an end": response(end=None),
+    "revoked": response(status=ocsp.OCSPCertStatus.REVOKED),
+    "revoked, by a stranger": response(status=ocsp.OCSPCertStatus.REVOKED, signer=STRANGER),
+    "unknown": response(status=ocsp.OCSPCertStatus.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_openssl_says_the_same_of_responses(name: str, tmp_path: Path) -> None:
+    given = answer(ANSWERS[name], LEAF.link, ROOT.link, AT)
+    (tmp_path / "response").write_bytes(ANSWERS[name])
+    for party, file in ((LEAF, "leaf"), (ROOT, "root")):
+        (tmp_path / f"{file}.pem").write_bytes(party.pem)
+    files = ["-respin", "response", "-CAfile", "root.pem", "-issuer", "root.pem", "-cert", "leaf.pem", "-no_nonce"]
+    # How old a response may be, openssl holds against the clock alone.
+    times = ["-attime", str(int(NOW.timestamp())), "-validity_period", str(10**9)]
+    done = subprocess.run(
+        [need("openssl"), "ocsp", *files, *times],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    status = re.search(r"^leaf\.pem: (good|revoked|unknown)$", said, re.MULTILINE)
+    assert (not given.flaws) is ("Response verify OK" in said and status is not None), said
+    if status is not None:
+        assert given.status == status[1]
+    if given.since is not None:
+        assert f"Revocation Time: {NOW - 2 * DAY:%b %e %H:%M:%S %Y} GMT" in said
+
+
+def test_a_stranger_revokes_nothing(recorded: Connection) -> None:
+    given = shown(recorded, LEAF, ROOT, response=ANSWERS["revoked, by a stranger"])
+    assert codes(given) - {"root_in_chain"} == {"bad_staple"}
 
 
 @pytest.mark.parametrize(

@@ -172,13 +172,22 @@ def test_openssl_says_the_same(name: str, tmp_path: Path) -> None:
         assert f"error {path.code} at {path.depth} depth lookup: " in told
 
 
-def verified(case: Case, folder: Path) -> str:
+@each_case
+def test_openssl_says_the_same_of_purposes(name: str, tmp_path: Path) -> None:
+    """Where the path holds, whether its certificates are for the side that shows them."""
+    case = CASES[name]
+    wrong = "wrong_purpose" in case.found or (case.side == "client" and "wrong_key_usage" in case.found)
+    if case.code == 0:
+        assert verified(case, tmp_path, "-purpose", f"ssl{case.side}").startswith("leaf.pem: OK") is not wrong
+
+
+def verified(case: Case, folder: Path, *options: str) -> str:
     """What `openssl verify` says of the chain."""
     for name, parties in (("leaf", case.chain[:1]), ("others", case.chain[1:]), ("trusted", case.trusted)):
         (folder / f"{name}.pem").write_bytes(b"".join(party.pem for party in parties))
     command = [need("openssl"), "verify", "-no-CApath", "-no-CAstore", "-CAfile", "trusted.pem"]
     command += ["-untrusted", "others.pem"] if case.chain[1:] else []
-    command += ["-attime", str(int(NOW.timestamp())), "leaf.pem"]
+    command += ["-attime", str(int(NOW.timestamp())), *options, "leaf.pem"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=60, check=False)
     return done.stdout + done.stderr
 
