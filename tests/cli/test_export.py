@@ -183,3 +183,16 @@ def test_formulas_are_guarded(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open(newline="") as file:
         assert next(csv.DictReader(file))["source"] == "'=cmd()"
     assert tlsdissect.load_csv(tmp_path / "a.csv")[0]["source"] == "=cmd()"
+
+
+@pytest.mark.parametrize(("names", "files"), [("zeek", {"ssl", "x509"}), ("ecs", {"ecs"}), ("tshark", {"tshark"})])
+def test_names_of_other_tools(tmp_path: Path, names: str, files: set[str]) -> None:
+    for form in ("csv", "json", "parquet"):
+        done = run("export", TALK, "--names", names, "--format", form, "--to", str(tmp_path / form))
+        assert done.returncode == 0, done.stderr
+        assert {path.name for path in (tmp_path / form).iterdir()} == {f"{name}.{form}" for name in files}
+    for name in files:
+        told = lines(tmp_path / "json" / f"{name}.json")
+        assert told
+        assert tlsdissect.load_csv(tmp_path / "csv" / f"{name}.csv") == told
+        assert len(pd.read_parquet(tmp_path / "parquet" / f"{name}.parquet")) == len(told)

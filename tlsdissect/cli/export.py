@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect export capture.pcap --to tables
+  tlsdissect export --names zeek --format json capture.pcap --to logs
   tlsdissect export --format parquet --sni '*.example.com' captures/ --to tables
 """
 _SUFFIXES = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
@@ -33,7 +34,7 @@ _SUFFIXES = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
 class Exporter:
     """Takes connections apart, each into its rows."""
 
-    def __init__(self, tables: list[tuple[Table, TableWriter]], comparison: TableWriter) -> None:
+    def __init__(self, tables: list[tuple[Table, TableWriter]], comparison: TableWriter | None) -> None:
         from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
 
         self._tables = tables
@@ -42,21 +43,27 @@ class Exporter:
 
     def add(self, connection: Connection) -> None:
         """Write the rows of a connection."""
-        self._comparing.add(connection)
+        if self._comparison is not None:
+            self._comparing.add(connection)
         for table, writer in self._tables:
             for row in table.rows(connection):
                 writer.add(row)
 
     def end(self) -> Iterator[bytes]:
         """Write the comparison, and end the files; nothing goes to standard output."""
+        if self._comparison is not None:
+            self._compare(self._comparison)
+        for _, writer in self._tables:
+            writer.end()
+        yield from ()
+
+    def _compare(self, writer: TableWriter) -> None:
         from tlsdissect.views.comparison.rows import numbers  # noqa: PLC0415
 
         for group in self._comparing.groups():
             for version, measure, value in numbers(group):
-                self._comparison.add([group.key, version, measure, None if value is None else str(value)])
-        for writer in (*(writer for _, writer in self._tables), self._comparison):
-            writer.end()
-        yield from ()
+                writer.add([group.key, version, measure, None if value is None else str(value)])
+        writer.end()
 
 
 @click.command(epilog=EXAMPLES)
@@ -66,19 +73,27 @@ class Exporter:
 @click.option(
     "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="How to write them."
 )
+@click.option(
+    "--names",
+    "vocabulary",
+    type=click.Choice(["zeek", "ecs", "tshark"]),
+    help="Write tables with the names and values of Zeek's ssl.log and x509.log, of the Elastic Common Schema, or of "
+    "tshark's fields.",
+)
 @judging.judged
 @options.limited
 @options.how
-def command(captures: tuple[str, ...], folder: str, form: str, **given: Any) -> int:
+def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Write the connections of captures as tables: connections, certificates, messages, extensions, alerts, findings.
 
     `source` and `stream` join them, and `position` counts from 0 in the order on the wire; `comparison` has the numbers
     of `tlsdissect compare`. Each table is a file, which is there only once it is whole; `tlsdissect.load_csv` gives the
     values of a CSV back.
     """
-    given["min_severity"] = given["min_severity"] or "info"
+    if vocabulary in (None, "ecs"):
+        given["min_severity"] = given["min_severity"] or "info"
     judge = judging.judge(given)
-    with _opened(folder, form) as exporter:
+    with _opened(folder, form, vocabulary) as exporter:
         limits, selection = options.limits(given), options.selection(given)
         question = Question(captures, 65_536, False, limits, selection, Gathering(exporter), judge=judge)
         run = Run(question, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
@@ -88,12 +103,10 @@ def command(captures: tuple[str, ...], folder: str, form: str, **given: Any) -> 
 
 
 @contextmanager
-def _opened(folder: str, form: str) -> Iterator[Exporter]:
+def _opened(folder: str, form: str, names: str | None) -> Iterator[Exporter]:
     """Open a file for each table."""
-    from tlsdissect.views.tables import COMPARISON, TABLES  # noqa: PLC0415 (not needed for --help)
-
-    writer = _writer(form)
-    paths = [os.path.join(folder, table.name + _SUFFIXES[form]) for table in (*TABLES, COMPARISON)]  # noqa: PTH118
+    writer, tables = _writer(form), _tables(names)
+    paths = [os.path.join(folder, table.name + _SUFFIXES[form]) for table in tables]  # noqa: PTH118
     there = [path for path in paths if os.path.lexists(path)]
     if there:
         raise click.UsageError(f"--to {folder}: {there[0]} is there already")
@@ -103,10 +116,20 @@ def _opened(folder: str, form: str) -> Iterator[Exporter]:
         raise NotWrittenError(f"{folder}: {error.strerror}") from error
     with ExitStack() as files:
         sinks = [files.enter_context(whole_file(path)) for path in paths]
-        *tables, comparison = [
-            writer(table, sink.write) for table, sink in zip((*TABLES, COMPARISON), sinks, strict=True)
-        ]
-        yield Exporter(list(zip(TABLES, tables, strict=True)), comparison)
+        writers = [(table, writer(table, sink.write)) for table, sink in zip(tables, sinks, strict=True)]
+        comparison = None if names else writers.pop()[1]
+        yield Exporter(writers, comparison)
+
+
+def _tables(names: str | None) -> tuple[Table, ...]:
+    """Give the tables of a vocabulary, or of one's own: there, the comparison is the last."""
+    if names is None:
+        from tlsdissect.views.tables import COMPARISON, TABLES  # noqa: PLC0415 (not needed for --help)
+
+        return (*TABLES, COMPARISON)
+    from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415
+
+    return VOCABULARIES[names]()
 
 
 def _writer(form: str) -> type[Any]:

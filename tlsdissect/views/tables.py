@@ -119,7 +119,9 @@ def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
 
 def _columns(names: list[str]) -> tuple[Column, ...]:
     """Find the columns of the table that has these names: the same name may be a number in one and text in another."""
-    for table in TABLES:
+    from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (they are made of these tables' parts)
+
+    for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):
         if names == [column.name for column in table.columns]:
             return table.columns
     return COLUMNS

@@ -1,0 +1,120 @@
+"""The Elastic Common Schema: its sets `tls`, `x509`, `client`, `server`, `source`, `destination`, `network`, `event`.
+
+What it has no field for stands under `tlsdissect.`, with the names of the table of connections. Hashes of certificates
+and serial numbers are upper-case hexadecimal, as the schema wants them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tlsdissect.views.cells import COLUMNS, Column
+from tlsdissect.views.names.columns import column, leaf, rows
+from tlsdissect.views.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.transcript.connection import Certificate, Connection
+
+_MAPPED = frozenset((
+    "start", "end", "transport", "client_ip", "client_port", "server_ip", "server_port", "packets",
+    "cipher_suite", "group", "sni", "alpn", "complete", "ja3", "ja3s", "client_hello_cipher_suites",
+))  # fmt: skip
+"""Columns of the table of connections that ECS has fields for, as they are."""
+_UNMAPPED = [one for one in COLUMNS if one.name not in _MAPPED and not one.raw]
+
+
+def _version(c: Connection) -> str | None:
+    """The number in a version: ECS keeps the protocol apart."""
+    return None if c.version is None else c.version.split(" ", 1)[1]
+
+
+def _protocol(c: Connection) -> str | None:
+    return None if c.version is None else c.version.split(" ")[0].lower()
+
+
+def _of(side: str, value: Callable[[Certificate], Any]) -> Callable[[Connection], Any]:
+    """Read something of a side's own certificate."""
+
+    def of(c: Connection) -> Any:
+        own = leaf(c, side)
+        return None if own is None else value(own)
+
+    return of
+
+
+def _upper(text: str | None) -> str | None:
+    return None if text is None else text.upper()
+
+
+def _names(one: Certificate) -> tuple[str, ...] | None:
+    lists = (one.dns_names, one.ip_addresses, one.email_addresses, one.uris)
+    return None if all(names is None for names in lists) else tuple([name for names in lists for name in names or ()])
+
+
+def _side(side: str, chain: Callable[[Connection], tuple[Certificate, ...] | None]) -> Iterator[Column]:
+    """The fields of a side's certificate."""
+    x509 = f"tls.{side}.x509"
+    plain: tuple[tuple[str, type, Callable[[Certificate], Any]], ...] = (
+        (f"tls.{side}.hash.sha256", str, lambda one: one.sha256.upper()),
+        (f"tls.{side}.subject", str, lambda one: one.subject),
+        (f"tls.{side}.issuer", str, lambda one: one.issuer),
+        (f"tls.{side}.not_before", str, lambda one: one.not_before),
+        (f"tls.{side}.not_after", str, lambda one: one.not_after),
+        (f"{x509}.version_number", str, lambda one: None if one.version is None else str(one.version)),
+        (f"{x509}.serial_number", str, lambda one: _upper(one.serial)),
+        (f"{x509}.subject.distinguished_name", str, lambda one: one.subject),
+        (f"{x509}.issuer.distinguished_name", str, lambda one: one.issuer),
+        (f"{x509}.not_before", str, lambda one: one.not_before),
+        (f"{x509}.not_after", str, lambda one: one.not_after),
+        (f"{x509}.signature_algorithm", str, lambda one: one.signature_algorithm),
+        (f"{x509}.public_key_algorithm", str, lambda one: one.key_type),
+        (f"{x509}.public_key_size", int, lambda one: one.key_bits),
+        (f"{x509}.public_key_exponent", int, lambda one: one.exponent),
+        (f"{x509}.public_key_curve", str, lambda one: one.curve),
+        (f"{x509}.alternative_names", list, _names),
+    )
+    yield from (column(name, kind, _of(side, value)) for name, kind, value in plain)
+    yield column(
+        f"tlsdissect.{side}_chain_sha256",
+        list,
+        lambda c: None if chain(c) is None else tuple([one.sha256.upper() for one in chain(c) or ()]),
+    )
+
+
+COLUMNS_OF_ECS: tuple[Column, ...] = (
+    column("@timestamp", str, lambda c: c.start),
+    column("event.start", str, lambda c: c.start),
+    column("event.end", str, lambda c: c.end),
+    column("client.ip", str, lambda c: c.client.ip),
+    column("client.port", int, lambda c: c.client.port),
+    column("server.ip", str, lambda c: c.server.ip),
+    column("server.port", int, lambda c: c.server.port),
+    column("source.ip", str, lambda c: c.client.ip),
+    column("source.port", int, lambda c: c.client.port),
+    column("destination.ip", str, lambda c: c.server.ip),
+    column("destination.port", int, lambda c: c.server.port),
+    column("network.transport", str, lambda c: "udp" if c.transport == "quic" else c.transport),
+    column("network.protocol", str, lambda c: "quic" if c.transport == "quic" else "tls"),
+    column("network.packets", int, lambda c: c.packets),
+    column("tls.version", str, _version),
+    column("tls.version_protocol", str, _protocol),
+    column("tls.cipher", str, lambda c: c.cipher_suite),
+    column("tls.curve", str, lambda c: c.group),
+    column("tls.resumed", bool, lambda c: None if c.resumption is None else c.resumption != "none"),
+    column("tls.established", bool, lambda c: c.complete),
+    column("tls.next_protocol", str, lambda c: c.alpn),
+    column("tls.client.ja3", str, lambda c: c.ja3),
+    column("tls.client.server_name", str, lambda c: c.sni),
+    column("tls.client.supported_ciphers", list, lambda c: c.client_hello and c.client_hello.cipher_suites),
+    column("tls.server.ja3s", str, lambda c: c.ja3s),
+    *_side("client", lambda c: c.client_certificates),
+    *_side("server", lambda c: c.certificates),
+    *(column(f"tlsdissect.{one.name}", one.kind, one.value) for one in _UNMAPPED),
+)  # fmt: skip
+
+
+def tables() -> tuple[Table, ...]:
+    """Make the tables of one export: one, a row a connection."""
+    return (Table("ecs", COLUMNS_OF_ECS, rows(COLUMNS_OF_ECS, lambda c: (c,))),)

@@ -1,0 +1,148 @@
+"""Zeek's ssl.log and x509.log: names and values as its scripts `base/protocols/ssl` and `base/files/x509` write them.
+
+`uid` is not Zeek's own, which is random: it names capture and stream. `ts` is when the conversation began. Zeek logs a
+certificate once a day; here it is once an export.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.trust.names import is_for
+from tlsdissect.views.names.columns import Shown, column, epoch, leaf, rows, shown, uid
+from tlsdissect.views.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.transcript.connection import Certificate, Connection
+
+MAX_LOGGED = 100_000
+"""Certificates that are known to have been told; more are told each time."""
+
+_VERSIONS = {"SSL 2.0": "SSLv2", "SSL 3.0": "SSLv3", "TLS 1.0": "TLSv10", "TLS 1.1": "TLSv11", "TLS 1.2": "TLSv12"}
+_LETTERS = {
+    "hello_request": "h", "client_hello": "c", "server_hello": "s", "hello_verify_request": "v",
+    "new_session_ticket": "t", "certificate": "x", "server_key_exchange": "k", "certificate_request": "r",
+    "server_hello_done": "n", "certificate_verify": "y", "client_key_exchange": "g", "finished": "f",
+    "certificate_url": "w", "certificate_status": "u", "change_cipher_spec": "i", "end_of_early_data": "e",
+    "encrypted_extensions": "o", "key_update": "p", "message_hash": "m", "hello_retry_request": "j",
+}  # fmt: skip
+_UNKNOWN = "z"
+_ALERT = "l"
+_KEY_ALGORITHMS = {"RSA": "rsaEncryption", "EC": "id-ecPublicKey", "DSA": "dsaEncryption", "RSA-PSS": "rsassaPss"}
+_KEY_TYPES = {"RSA": "rsa", "RSA-PSS": "rsa", "EC": "ecdsa", "DSA": "dsa"}
+_CURVES = {"secp192r1": "prime192v1", "secp256r1": "prime256v1"}
+"""Curves that OpenSSL, which Zeek asks, calls otherwise."""
+
+
+def version(c: Connection) -> str | None:
+    """Name the version as Zeek does."""
+    if c.version is None or c.version in _VERSIONS:
+        return _VERSIONS.get(c.version or "")
+    return c.version.replace("TLS 1.3", "TLSv13").replace(" (draft ", "-draft").rstrip(")")
+
+
+def history(c: Connection) -> str | None:
+    """Write the messages in the clear as letters, capital ones for the client's; what is encrypted has none."""
+    sealed = {(one.frame, one.sender) for one in c.alerts if one.level is None}
+    letters = [
+        letter.upper() if one.sender == "client" else letter
+        for one in c.messages
+        if (letter := _letter(one.type, sealed=(one.frame, one.sender) in sealed))
+    ]
+    return "".join(letters) or None
+
+
+def _letter(kind: str, *, sealed: bool) -> str:
+    if kind == "alert":
+        return "" if sealed else _ALERT
+    return "" if kind == "encrypted" else _LETTERS.get(kind, _UNKNOWN)
+
+
+def matches(c: Connection) -> bool | None:
+    """Tell whether the server's certificate is for the name that was asked for; None where one of them is missing."""
+    own = leaf(c, "server")
+    return None if own is None or c.sni is None else is_for(own, c.sni)
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _fingerprints(chain: tuple[Certificate, ...] | None) -> tuple[str, ...] | None:
+    return None if chain is None else tuple([one.sha256 for one in chain])
+
+
+SSL = (
+    column("ts", float, lambda c: epoch(c.start)),
+    column("uid", str, uid),
+    column("id.orig_h", str, lambda c: c.client.ip),
+    column("id.orig_p", int, lambda c: c.client.port),
+    column("id.resp_h", str, lambda c: c.server.ip),
+    column("id.resp_p", int, lambda c: c.server.port),
+    column("version", str, version),
+    column("cipher", str, lambda c: c.cipher_suite),
+    column("curve", str, lambda c: c.group),
+    column("server_name", str, lambda c: c.sni),
+    column("resumed", bool, lambda c: None if c.resumption is None else c.resumption != "none"),
+    column("last_alert", str, lambda c: next((one.description for one in c.alerts[::-1] if one.description), None)),
+    column("next_protocol", str, lambda c: c.alpn),
+    column("established", bool, lambda c: c.complete),
+    column("ssl_history", str, history),
+    column("cert_chain_fps", list, lambda c: _fingerprints(c.certificates)),
+    column("client_cert_chain_fps", list, lambda c: _fingerprints(c.client_certificates)),
+    column("subject", str, lambda c: getattr(leaf(c, "server"), "subject", None)),
+    column("issuer", str, lambda c: getattr(leaf(c, "server"), "issuer", None)),
+    column("client_subject", str, lambda c: getattr(leaf(c, "client"), "subject", None)),
+    column("client_issuer", str, lambda c: getattr(leaf(c, "client"), "issuer", None)),
+    column("sni_matches_cert", bool, matches),
+    column("orig_alpn", list, lambda c: c.client_hello and c.client_hello.alpn),
+    column("ticket_lifetime_hint", int, lambda c: c.session_ticket and c.session_ticket.lifetime_s),
+    column("dh_param_size", int, lambda c: c.dh_bits),
+)
+
+X509 = (
+    column("ts", float, lambda s: epoch(s.connection.start)),
+    column("fingerprint", str, lambda s: s.certificate.sha256),
+    column("certificate.version", int, lambda s: s.certificate.version),
+    column("certificate.serial", str, lambda s: s.certificate.serial and s.certificate.serial.upper()),
+    column("certificate.subject", str, lambda s: s.certificate.subject),
+    column("certificate.issuer", str, lambda s: s.certificate.issuer),
+    column("certificate.not_valid_before", float, lambda s: epoch(s.certificate.not_before)),
+    column("certificate.not_valid_after", float, lambda s: epoch(s.certificate.not_after)),
+    column("certificate.key_alg", str, lambda s: _KEY_ALGORITHMS.get(s.certificate.key_type, s.certificate.key_type)),
+    column("certificate.sig_alg", str, lambda s: s.certificate.signature_algorithm),
+    column("certificate.key_type", str, lambda s: _KEY_TYPES.get(s.certificate.key_type, "unknown")),
+    column("certificate.key_length", int, lambda s: s.certificate.key_bits),
+    column("certificate.exponent", str, lambda s: _text(s.certificate.exponent)),
+    column("certificate.curve", str, lambda s: _CURVES.get(s.certificate.curve, s.certificate.curve)),
+    column("san.dns", list, lambda s: s.certificate.dns_names),
+    column("san.uri", list, lambda s: s.certificate.uris),
+    column("san.email", list, lambda s: s.certificate.email_addresses),
+    column("san.ip", list, lambda s: s.certificate.ip_addresses),
+    column("basic_constraints.ca", bool, lambda s: s.certificate.is_ca),
+    column("basic_constraints.path_len", int, lambda s: s.certificate.path_length),
+    column("host_cert", bool, lambda s: s.position == 0 and s.side == "server"),
+    column("client_cert", bool, lambda s: s.position == 0 and s.side == "client"),
+)  # fmt: skip
+
+
+class _Once:
+    """The certificates of connections, each when it shows first."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def items(self, c: Connection) -> Iterator[Shown]:
+        for one in shown(c):
+            if one.certificate.sha256 in self._told:
+                continue
+            if len(self._told) < MAX_LOGGED:
+                self._told.add(one.certificate.sha256)
+            yield one
+
+
+def tables() -> tuple[Table, ...]:
+    """Make the tables of one export."""
+    return Table("ssl", SSL, rows(SSL, lambda c: (c,))), Table("x509", X509, rows(X509, _Once().items))
