@@ -55,7 +55,7 @@ def _see(way: NDArray[np.int64], rows: Headers) -> None:
     known = way[rows.owner]
     sender, at = rows.sender, np.arange(len(rows.owner))
     syn, ack = rows.flags & SYN != 0, rows.flags & ACK != 0
-    first = syn & (known[at, _FIRST + sender] == _UNKNOWN)
+    first = syn & ((known[at, _FIRST + sender] == _UNKNOWN) | (known[at, _ACKED + sender] == _UNKNOWN))
     known[at[first], _FIRST + sender[first]] = rows.sequence[first] + 1 & 0xFFFFFFFF
     opens = syn & ~ack & (known[:, _SYNACK_AT] == _UNKNOWN)
     known[opens, _SYN_AT], known[opens, _OPENER] = rows.time[opens], sender[opens]

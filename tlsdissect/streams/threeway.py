@@ -84,7 +84,8 @@ class ThreeWay:
             self.passed = True
 
     def _synchronize(self, sender: int, flags: int, time: int, sequence: int) -> None:
-        if self.first[sender] is None:
+        # Of several answers to a SYN that number their bytes differently, the last one not acknowledged yet counts.
+        if self.first[sender] is None or self.acked[sender] is None:
             self.first[sender] = (sequence + 1) & 0xFFFFFFFF
         if not flags & ACK and self.synack is None:
             self.syn, self.opener = time, sender

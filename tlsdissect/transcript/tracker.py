@@ -170,7 +170,7 @@ class Tracker:
         """Note a SYN, FIN or RST; return the sequence number of the packet's payload."""
         if flags & SYN:
             sequence = (sequence + 1) & 0xFFFFFFFF
-            if not half.assembler.started:
+            if not half.assembler.started or (half.acked is None and not half.payload):
                 half.assembler.start(sequence)
         signal = Signal(frame, time, (sequence + length) & 0xFFFFFFFF)
         if flags & FIN and half.fin is None:
