@@ -170,6 +170,17 @@ def test_hello_of_a_draft_has_neither_session_id_nor_compression() -> None:
     assert hello == ServerHello(0x7F12, b"\xab" * 32, None, 0x1301, None, (Extension(0x29, b""),))
 
 
+@pytest.mark.parametrize("session_id", [b"", b"\x02" * 32])
+def test_a_server_hello_under_the_final_number_is_short_where_its_lengths_say_so(session_id: bytes) -> None:
+    # draft-ietf-tls-tls13-14 section 4.1.2, as NSS and Mozilla's server spoke it; and what no RFC allows.
+    short = bytes.fromhex("0304") + b"\xab" * 32 + bytes.fromhex("c02b 0006 002a 0002 abcd")
+    hello = Reader(short).whole(ServerHello.read)
+    assert hello == ServerHello(0x0304, b"\xab" * 32, None, 0xC02B, None, (Extension(0x2A, b"\xab\xcd"),))
+    rest = bytes.fromhex("1301 00 0006 002b 0002 0304")
+    hello = Reader(short[:34] + bytes([len(session_id)]) + session_id + rest).whole(ServerHello.read)
+    assert hello == ServerHello(0x0304, b"\xab" * 32, session_id, 0x1301, 0, (Extension(0x2B, b"\x03\x04"),))
+
+
 def test_retry_of_a_draft() -> None:
     old = Reader(bytes.fromhex("7f120006002800020017")).whole(HelloRetryRequest.read)
     assert old == HelloRetryRequest(0x7F12, None, (Extension(40, b"\0\x17"),))

@@ -37,8 +37,7 @@ class ServerHello(Struct, frozen=True):
         return cls(
             legacy_version=(legacy_version := r.u16()),
             random=r.opaque(32),
-            # draft-ietf-tls-tls13-21 section 4.1.3: three fields and the extensions.
-            legacy_session_id_echo=None if (short := 0x7F00 <= legacy_version <= LAST_SHORT_DRAFT) else r.sized(1),
+            legacy_session_id_echo=None if (short := _is_short(legacy_version, r)) else r.sized(1),
             cipher_suite=r.u16(),
             legacy_compression_method=None if short else r.u8(),
             # May be absent before 1.3: RFC 5246 section 7.4.1.3.
@@ -49,6 +48,16 @@ class ServerHello(Struct, frozen=True):
     def is_hello_retry_request(self) -> bool:
         """Whether this is a request for another ClientHello (RFC 8446 section 4.1.3)."""
         return self.random == RETRY_RANDOM
+
+
+def _is_short(version: int, r: Reader) -> bool:
+    """Whether a suite and extensions are all that is left (draft-ietf-tls-tls13-21 section 4.1.3).
+
+    Before draft 22 the number of TLS 1.3 itself stood here too, as it may not since: the extensions' length decides.
+    """
+    if version == 0x0304:
+        return len(r) >= 4 and int.from_bytes(r.peek(4)[2:], "big") == len(r) - 4
+    return 0x7F00 <= version <= LAST_SHORT_DRAFT
 
 
 class HelloRetryRequest(Struct, frozen=True):
