@@ -123,7 +123,8 @@ def _fatal(scene: Scene) -> Item | None:
         if item.content_type != ALERT:
             continue
         if item.encrypted:
-            if _has_holes(scene):
+            # Where a side could not be read to the end, the handshake may have been over before.
+            if _has_holes(scene) or any(half.strayed for half in scene.halves):
                 continue
             return item
         level, description = item.body

@@ -58,7 +58,7 @@ class Half:
     __slots__ = (
         "_budget", "_framing", "_inside", "_latest", "_opening", "_tail", "acked", "arrivals", "assembler",
         "before", "changed", "counting", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload",
-        "reader", "rst", "seeking", "troubles",
+        "reader", "rst", "seeking", "strayed", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -83,6 +83,8 @@ class Half:
         """Payload bytes seen, repeated ones included."""
         self.first_hole: int | None = None
         """Stream offset of the first byte that is missing."""
+        self.strayed = False
+        """Something else stood where a record should begin: what was said there is not known."""
         self.first_frame: int | None = None
         """The frame of the first segment."""
         self.last: Record | None = None
@@ -216,6 +218,7 @@ class Half:
                 self.arrivals.append(Place(offset, len(data)))
         records = reader.feed(data)
         if reader.astray is not None and reader.astray >= offset:
+            self.strayed = True
             self.trouble("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []
 
