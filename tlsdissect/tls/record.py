@@ -230,8 +230,8 @@ class MessageJoiner:
             self._need = 4 if end - at < 4 else 4 + int.from_bytes(data[at + 1 : at + 4], "big")
         return messages
 
-    def drop(self) -> bool:
-        """Forget a begun message, whose rest is lost; tell whether there was one."""
-        begun = bool(self._buffer)
+    def drop(self) -> tuple[bytes, int]:
+        """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins."""
+        begun = bytes(self._buffer)
         self._buffer.clear()
-        return begun
+        return begun, self._start

@@ -161,8 +161,12 @@ class Script:
             self.sealed[sender] = True
             self._note(sender, record, frame, time, encrypted=True)
             return
+        self._messages(sender, half, record, frame, time)
+
+    def _messages(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
+        """Note the messages that a record's fragment completes."""
         end = record.start + HEADER_SIZE + record.length
-        for message in half.joiner.feed(fragment, record.start):
+        for message in half.joiner.feed(record.fragment or b"", record.start):
             kind, body = message.handshake_type, message.body
             item = Item(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(item)
@@ -174,16 +178,17 @@ class Script:
             half.joiner.malformed = None
 
     def _cut_short(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
-        """Read the beginning of a hello whose record has bytes missing; what else there is of messages is lost."""
-        begun = half.joiner.drop()
-        body = record.fragment or b""
-        if begun or not half.changed:
-            half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
-        if begun or half.changed or body[:1] not in _BEGINNINGS or len(body) < MESSAGE_HEADER:
+        """Read whole messages of a record that has bytes missing, and the beginning of a hello; the rest is lost."""
+        if half.changed and not half.joiner.waiting:
             return
-        size, end = int.from_bytes(body[1:MESSAGE_HEADER], "big"), record.start + HEADER_SIZE + record.length
-        start, kind = record.start, body[0]
-        item = Item(sender, HANDSHAKE, kind, size, body[MESSAGE_HEADER:], frame, time, start, end, False)
+        half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
+        self._messages(sender, half, record, frame, time)
+        begun, start = half.joiner.drop()
+        if half.changed or begun[:1] not in _BEGINNINGS or len(begun) < MESSAGE_HEADER:
+            return
+        size, end = int.from_bytes(begun[1:MESSAGE_HEADER], "big"), record.start + HEADER_SIZE + record.length
+        kind = begun[0]
+        item = Item(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client is None:
             self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
         self._hello(half, item)
