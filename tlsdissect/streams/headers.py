@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tlsdissect.streams.columns import ACK, RST, SYN
+from tlsdissect.streams.threeway import UNKNOWN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,6 @@ MOST = 16
 """Rows of one conversation that are looked at in turn, each turn all conversations at once."""
 _SYN_AT, _SYNACK_AT, _ACK_AT, _OPENER, _FIRST, _ACKED, _FLAGS = 0, 1, 2, 3, 4, 6, 8
 _SPOKE, _PASSED = 1, 8
-_UNKNOWN = -1
 
 
 class Headers(NamedTuple):
@@ -39,7 +39,7 @@ def look(way: NDArray[np.int64], rows: Headers) -> Indexes:
     """Note what headers tell in the column of `ThreeWay`; return the conversations that have too many for that."""
     np.bitwise_or.at(way[:, _FLAGS], rows.owner, _SPOKE << rows.sender)
     # Once TCP's own handshake is known, only who speaks is still of interest.
-    rows = rows.take((way[rows.owner, _ACK_AT] == _UNKNOWN) | (rows.flags & SYN != 0))
+    rows = rows.take((way[rows.owner, _ACK_AT] == UNKNOWN) | (rows.flags & SYN != 0))
     starts = np.flatnonzero(np.diff(rows.owner, prepend=-1))
     counts = np.diff(starts, append=len(rows.owner))
     few = counts <= MOST
@@ -51,19 +51,19 @@ def look(way: NDArray[np.int64], rows: Headers) -> Indexes:
 
 def _see(way: NDArray[np.int64], rows: Headers) -> None:
     """Look at one row each of some conversations, as `ThreeWay.see` does."""
-    rows = rows.take((way[rows.owner, _ACK_AT] == _UNKNOWN) | (rows.flags & SYN != 0))
+    rows = rows.take((way[rows.owner, _ACK_AT] == UNKNOWN) | (rows.flags & SYN != 0))
     known = way[rows.owner]
     sender, at = rows.sender, np.arange(len(rows.owner))
     syn, ack = rows.flags & SYN != 0, rows.flags & ACK != 0
-    first = syn & ((known[at, _FIRST + sender] == _UNKNOWN) | (known[at, _ACKED + sender] == _UNKNOWN))
+    first = syn & ((known[at, _FIRST + sender] == UNKNOWN) | (known[at, _ACKED + sender] == UNKNOWN))
     known[at[first], _FIRST + sender[first]] = rows.sequence[first] + 1 & 0xFFFFFFFF
-    opens = syn & ~ack & (known[:, _SYNACK_AT] == _UNKNOWN)
+    opens = syn & ~ack & (known[:, _SYNACK_AT] == UNKNOWN)
     known[opens, _SYN_AT], known[opens, _OPENER] = rows.time[opens], sender[opens]
-    answers = syn & ack & (known[:, _ACK_AT] == _UNKNOWN) & (sender != known[:, _OPENER])
+    answers = syn & ack & (known[:, _ACK_AT] == UNKNOWN) & (sender != known[:, _OPENER])
     known[answers, _SYNACK_AT], known[answers, _OPENER] = rows.time[answers], 1 - sender[answers]
     known[at[ack], _ACKED + 1 - sender[ack]] = rows.acknowledgement[ack]
     plain = ack & (rows.flags & (SYN | RST) == 0) & (sender == known[:, _OPENER])
-    done = plain & (known[:, _ACK_AT] == _UNKNOWN) & (known[:, _SYNACK_AT] != _UNKNOWN)
+    done = plain & (known[:, _ACK_AT] == UNKNOWN) & (known[:, _SYNACK_AT] != UNKNOWN)
     in_turn = (rows.acknowledgement == known[at, _FIRST + 1 - sender]) & (known[:, _FLAGS] & _PASSED == 0)
     known[done & in_turn, _ACK_AT] = rows.time[done & in_turn]
     known[done & ~in_turn, _FLAGS] |= _PASSED

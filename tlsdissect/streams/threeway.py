@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.streams.visits import Row
 
-_UNKNOWN = -1
+UNKNOWN = -(1 << 63)
+"""Stands for a number that is not known: no time is so early."""
 
 
 class ThreeWay:
@@ -43,7 +44,7 @@ class ThreeWay:
     def unpacked(cls, row: list[int]) -> ThreeWay:
         """Take a row of the column."""
         way = cls()
-        known = [None if number == _UNKNOWN else number for number in row]
+        known = [None if number == UNKNOWN else number for number in row]
         way.syn, way.synack, way.ack, way.opener = known[:4]
         way.first, way.acked = known[4:6], known[6:8]
         way.seen, way.spoken = [bool(row[8] & 1), bool(row[8] & 2)], bool(row[8] & 4)
@@ -54,7 +55,7 @@ class ThreeWay:
         """Write a row of the column."""
         known = [self.syn, self.synack, self.ack, self.opener, *self.first, *self.acked]
         flags = self.seen[0] | self.seen[1] << 1 | self.spoken << 2 | self.passed << 3
-        return [_UNKNOWN if number is None else number for number in known] + [flags]
+        return [UNKNOWN if number is None else number for number in known] + [flags]
 
     def see(self, sender: int, flags: int, time: int, sequence: int, acknowledgement: int) -> None:
         """Look at a packet's header."""
