@@ -273,8 +273,9 @@ def test_many_connections_take_little_room_and_stay_usable(browser: Browser, tmp
         times = [float(cell) for cell in visit.cells("ms")]
         assert times == sorted(times)
         assert re.fullmatch(r"\d+", visit.cells("days", "certificates")[0])
-        visit.search("w0123.lan ticket")
+        visit.search("w0123.lan 1.3")
         assert set(visit.cells("server")) == {"w0123.lan (198.18.0.124)"}
+        assert set(visit.cells("TLS")) == {"1.3"}
         visit.page.click("#connections-all")
         visit.rows().first.click()
         assert visit.opened().locator(".ladder tbody tr").count() > 5
