@@ -76,8 +76,9 @@ class ReportRun(Run):
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
         notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._rows.summary)]
-        for piece in self._report.pieces(notes):
-            sink.write(piece)
+        with self._below.aside():
+            for piece in self._report.pieces(notes):
+                sink.write(piece)
         # What only many certificates together show is in no connection.
         if self._tally.findings is not None:
             alone = [one for one in self._report.found if not one.connections]
