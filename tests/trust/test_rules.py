@@ -36,3 +36,8 @@ def test_a_finding_has_the_severity_and_the_rule_of_its_code() -> None:
     assert (made.severity, made.frame, made.certificate) == ("high", 7, "ab")
     assert "RFC 5280" in made.rule
     assert at_least("medium") == {"medium", "high"}
+
+
+def test_each_is_expected_of_some_case() -> None:
+    tests = "".join(path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    assert [rule.code for rule in RULES if not re.search(rf"\b{rule.code}\b", tests)] == []

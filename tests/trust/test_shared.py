@@ -7,6 +7,7 @@ import re
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -54,6 +55,7 @@ def read() -> Read:
 def by_openssl(sha256: str) -> str | None:
     """What `openssl x509 -text` prints of a certificate; None where it cannot read it."""
     command = [need("openssl"), "x509", "-inform", "DER", "-noout", "-text", "-dates", "-serial"]
+    command += ["-subject", "-issuer", "-nameopt", "RFC2253"]
     done = subprocess.run(command, input=read().encodings[sha256], capture_output=True, timeout=60, check=False)
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
@@ -121,6 +123,52 @@ def test_keys_signatures_and_constraints() -> None:
             listed = [name[4:] for name in names[1].split(", ") if name.startswith("DNS:")]
             # A name that holds a zero byte is more than OpenSSL prints.
             assert list(one.dns_names) == listed or any("\\x00" in name for name in one.dns_names)
+
+
+def test_names_of_subject_and_issuer() -> None:
+    for one in read().exhibits:
+        for name, told in (("subject", one.subject), ("issuer", one.issuer)):
+            stated = re.search(rf"^{name}=(.*)$", by_openssl(one.sha256) or "", re.MULTILINE)
+            assert stated is None or told == stated[1]
+
+
+def test_version_exponent_curve_and_length_of_paths() -> None:
+    for one in read().exhibits:
+        text = by_openssl(one.sha256)
+        if text is None:
+            continue
+        for told, stated in (
+            (one.version, re.search(r"Version: (\d+)", text)),
+            (one.exponent, re.search(r"Exponent: (\d+)", text)),
+            (one.path_length, re.search(r"pathlen:(\d+)", text)),
+        ):
+            assert told == (None if stated is None else int(stated[1]))
+        curve = re.search(r"ASN1 OID: (\S+)", text)
+        # OpenSSL has the older name of ANSI X9.62.
+        assert one.curve == (None if curve is None else curve[1].replace("prime256v1", "secp256r1"))
+
+
+def test_what_extensions_say() -> None:
+    for one in read().exhibits:
+        text = by_openssl(one.sha256)
+        if text is None:
+            continue
+        access, lists = (section(text, name) for name in ("Authority Information Access", "X509v3 CRL Distribution"))
+        names = section(text, "X509v3 Subject Alternative Name")
+        assert list(one.ocsp_urls or ()) == re.findall(r"OCSP - URI:(.*)", access)
+        assert list(one.ca_issuer_urls or ()) == re.findall(r"CA Issuers - URI:(.*)", access)
+        assert list(one.crl_urls or ()) == re.findall(r"URI:(.*)", lists)
+        assert list(one.email_addresses or ()) == re.findall(r"email:([^,\s]+)", names)
+        addresses = [str(ip_address(told)) for told in re.findall(r"IP Address:([0-9A-F.:]+)", names)]
+        assert list(one.ip_addresses or ()) == addresses
+        assert one.scts == text.count("Signed Certificate Timestamp:")
+        assert one.must_staple is ("status_request" in section(text, "TLS Feature"))
+
+
+def section(text: str, name: str) -> str:
+    """The lines below a heading of `openssl x509 -text`, as far as they stand further in."""
+    found = re.search(rf"^( +){re.escape(name)}.*\n((?:\1 .*\n|\s*\n)*)", text, re.MULTILINE)
+    return found[2] if found else ""
 
 
 def canonical(algorithm: str) -> str:
