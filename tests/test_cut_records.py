@@ -86,3 +86,12 @@ def test_a_hello_in_front_of_a_hole_tells_no_more_than_it_says(tmp_path: Path, h
     assert (connection.ja3s, connection.certificates) == (None, None)
     assert connection.version in {None, original.version}
     assert connection.cipher_suite in {None, original.cipher_suite}
+
+
+@pytest.mark.parametrize(("lost", "retried"), [(-1, True), (4, None), (3, True)])
+def test_what_a_hole_may_hide_is_not_denied(tmp_path: Path, lost: int, retried: bool | None) -> None:
+    """The second message of the conversation is a HelloRetryRequest; the ServerHello behind it was seen."""
+    words = said("tls13-hello-retry")
+    (connection,) = read(write(tmp_path / "cut.pcap", Lossy(words, start=0, closed=1, port=40_000, lost=lost)))
+    assert (connection.version, connection.hello_retry) == ("TLS 1.3", retried)
+    assert connection.round_trips == (2 if retried else None)

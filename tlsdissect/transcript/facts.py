@@ -145,7 +145,7 @@ def _hellos(scene: Scene) -> dict[str, Any]:
     offer, answer, retry = scene.script.offer, scene.script.answer, scene.script.retry
     return {
         "sni": hellos.sni(scene.asked),
-        "hello_retry": None if answer is None and retry is None else retry is not None,
+        "hello_retry": negotiation.hello_retry(scene),
         "hello_retry_request": hellos.hello_retry_request(retry, scene.halves[1]) if retry else None,
         "ech": negotiation.ech(scene),
         "client_hello": hellos.client_hello(offer, scene.asked) if offer else None,

@@ -48,6 +48,16 @@ def resumption(scene: Scene) -> str | None:
     return "session_id" if offered and answer.hello.legacy_session_id_echo == offered else None
 
 
+def hello_retry(scene: Scene) -> bool | None:
+    """Whether the server asked for another ClientHello; None: bytes are missing in which it may have done so."""
+    if scene.script.retry is not None:
+        return True
+    answer = scene.script.answer
+    if answer is None or (scene.script.tls13 and not scene.halves[1].is_whole(answer.item.start)):
+        return None
+    return False
+
+
 def early_data(scene: Scene) -> str | None:
     """The fate of early data (RFC 8446 section 4.2.10); where the server takes it or not is told by shape."""
     if scene.script.offer is None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.connection import HandshakeBytes, Timing
+from tlsdissect.transcript.negotiation import hello_retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +26,10 @@ def round_trips(scene: Scene, early_data: str | None, *, complete: bool) -> int 
         return None
     if not scene.script.tls13:
         return _round_trips12(scene)
-    if early_data is None:
+    retried = hello_retry(scene)
+    if early_data is None or retried is None:
         return None
-    return 0 if early_data == "accepted" else 1 + (scene.script.retry is not None)
+    return 0 if early_data == "accepted" else 1 + retried
 
 
 def _round_trips12(scene: Scene) -> int | None:
