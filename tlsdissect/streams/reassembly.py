@@ -103,6 +103,16 @@ class Assembler:
         self.position = first.offset
         return hole, self._deliver(first)
 
+    @property
+    def next_held(self) -> int:
+        """Stream offset of the first byte that waits behind a hole."""
+        return self._held[0].offset
+
+    def drop_held(self) -> None:
+        """Forget what waits behind a hole."""
+        self._held.clear()
+        self.held_bytes = 0
+
     def _deliver(self, arrival: Arrival) -> tuple[Arrival, ...]:
         """Deliver a segment that reaches the hole, and those held that follow on it.
 

@@ -23,6 +23,8 @@ KEPT = 2048
 """Bytes kept of the beginning and of the end of what a half said before TLS."""
 MAX_TROUBLES = 64
 """Troubles noted of one half."""
+MAX_AHEAD = 1 << 24
+"""Bytes that may be missing though the other side has not acknowledged them: more than are on their way at a time."""
 MAX_ARRIVALS = 65_536
 """Segments of one record or message of which it is noted where they lie."""
 
@@ -167,6 +169,11 @@ class Half:
         """Go on behind the first hole."""
         start = self.assembler.position
         held = self.assembler.held_bytes
+        if self._waits_too_far():
+            self.trouble("gap", "segments far ahead of all that was acknowledged are left out", self._latest[0], start)
+            self.assembler.drop_held()
+            self._budget.used -= held
+            return []
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
         frame, time = arrivals[0].frame, arrivals[0].time
@@ -175,6 +182,16 @@ class Half:
         for arrival in arrivals:
             pieces += self._arrive(arrival)
         return pieces
+
+    def _waits_too_far(self) -> bool:
+        """Whether what waits behind the first hole was numbered by somebody else, as the other side's word tells.
+
+        In front of a device that changes sequence numbers and behind it, the same segments pass twice.
+        """
+        if self.acked is None:
+            return False
+        reached = max(self.assembler.position, self.assembler.offset(self.acked))
+        return self.assembler.next_held - reached > MAX_AHEAD
 
     def _lose(self, start: int, size: int, frame: int, time: int) -> list[Piece]:
         """Take the news that the capture lacks these bytes."""
