@@ -117,9 +117,9 @@ def _staple(scene: Scene, evidence: Evidence | None) -> OcspStaple | None:
     message = _read(scene.halves[1], item, CertificateStatus.read)
     if item is None or message is None:
         return None
-    responses = [message.ocsp_response, *(message.ocsp_response_list or ())]
-    response = next((r for r in responses if r), None)
-    if response is None:
+    # Of a list the first is the server's own, and empty where it has none: RFC 6961 section 2.2.
+    response = next(iter(message.ocsp_response_list or ()), message.ocsp_response)
+    if not response:
         return None
     from tlsdissect.transcript.staples import staple  # noqa: PLC0415
 

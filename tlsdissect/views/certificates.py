@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate
     from tlsdissect.trust.path import Verdict
 
+_NAMES = 3
+"""Names of a certificate that are listed."""
 WIDEST = 120
 """Columns beyond which the table does not grow."""
 _SHARE = 0.6
@@ -90,6 +92,7 @@ class CertificateTable:
 
     def _below(self, one: Exhibit) -> Iterator[tuple[str, str]]:
         yield " · ".join(_shown(one)), phrases.FAINT
+        yield " · ".join(_stated(one)), phrases.FAINT
         decided = dict(verdicts(one))
         if decided:
             bad = any(not good for good in decided.values())
@@ -127,6 +130,17 @@ def _shown(one: Exhibit) -> Iterator[str]:
     if 0 not in one.places:
         yield "root" if one.self_signed else "between leaf and root"
     yield f"{one.connections:,} connection{'' if one.connections == 1 else 's'}"
+
+
+def _stated(one: Exhibit) -> Iterator[str]:
+    """Say how long a certificate lives, how it was signed, and for which names it is."""
+    if one.not_before is not None and one.lifetime_days is not None:
+        yield f"{one.lifetime_days:,} days from {one.not_before[:10]}"
+    yield one.signature_algorithm or "signature not read"
+    names = (*(one.dns_names or ()), *(one.ip_addresses or ()))
+    if names:
+        more = f" and {len(names) - _NAMES:,} more" if len(names) > _NAMES else ""
+        yield f"for {printable(', '.join(names[:_NAMES]))}{more}"
 
 
 def verdicts(one: Exhibit) -> Iterator[tuple[str, bool]]:
