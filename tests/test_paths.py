@@ -9,6 +9,7 @@ import pytest
 from recorded import ROOT
 
 import tlsdissect
+from tlsdissect.views.comparison.clocks import seen
 
 TRUTH = {(one["server"], one["port"]): one for one in json.loads((ROOT / "samples/paths.json").read_text())}
 EACH = sum(one["each"] * (1 if one["round_trips_resumed"] is None else 2) for one in TRUTH.values())
@@ -46,3 +47,14 @@ def test_round_trips_take_what_the_path_takes(place: tuple[str, int]) -> None:
     assert median(time.tcp_ms for time in times) == pytest.approx(truth["rtt_ms"], rel=0.05)
     ratio = median(time.handshake_ms / time.tcp_ms for time in times)
     assert ratio == pytest.approx(truth["round_trips"], rel=0.1)
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_every_handshake_takes_its_round_trips(end: str) -> None:
+    """Within 5 %, from either end, on the path so long that the programs' own milliseconds weigh less than that."""
+    told = [one for one in tlsdissect.read(ROOT / f"samples/paths-{end}.pcap.gz") if one.server.ip == "10.77.0.240"]
+    assert len(told) == 50
+    for one in told:
+        truth = TRUTH[one.server.ip, one.server.port]
+        kind = "round_trips" if one.resumption == "none" else "round_trips_resumed"
+        assert dict(seen(one))["handshake"] / one.timing.tcp_ms == pytest.approx(truth[kind], rel=0.05)

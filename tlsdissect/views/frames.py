@@ -9,6 +9,7 @@ import pandas as pd
 
 from tlsdissect.views.comparison.rows import HEAD, numbers
 from tlsdissect.views.comparison.whole import Comparing
+from tlsdissect.views.export import text
 from tlsdissect.views.tables import TABLES
 
 if TYPE_CHECKING:
@@ -118,5 +119,6 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
         plain: pd.Series[Any] = pd.Series([one and one.removesuffix("Z") for one in values], dtype=_TIMES[column.name])
         return cast("pd.Series[Any]", plain.dt.tz_localize("UTC"))
     if column.kind is str:
-        return pd.Series(values, dtype="category" if column.name in _CATEGORIES else "string")
+        texts = [None if value is None else text(value) for value in values]
+        return pd.Series(texts, dtype="category" if column.name in _CATEGORIES else "string")
     return pd.Series(values, dtype=_DTYPES[column.kind])
