@@ -236,7 +236,7 @@ def test_client_key_exchanges_seldom_met() -> None:
         ("TLS_SRP_SHA_WITH_AES_128_CBC_SHA", "0001 61", key_exchange.SrpClientPublic(b"a")),
         ("TLS_ECCPWD_WITH_AES_128_CCM_SHA256", "01 61 01 62", key_exchange.EccPwdClient(b"a", b"b")),
         ("TLS_KRB5_WITH_DES_CBC_SHA", "0001 61 0000 0001 62", key_exchange.KerberosWrapper(b"a", b"", b"b")),
-        ("TLS_GOSTR341112_256_WITH_28147_CNT_IMIT", "3000", key_exchange.Unstructured(b"0\0")),
+        ("TLS_GOSTR341112_256_WITH_28147_CNT_IMIT", "3000", key_exchange.GostKeyTransport(b"0\0")),
         ("TLS_DH_RSA_WITH_AES_128_CBC_SHA", "", key_exchange.DhClientPublic(None)),
     ):
         kind = key_exchange.key_exchange(suite)

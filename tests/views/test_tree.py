@@ -71,6 +71,46 @@ SAME = {
     "tls.handshake.session_ticket": "ticket",
     "tls.handshake.cert_type": "[]",
     "tls.handshake.epms": "encrypted_pre_master_secret",
+    "tls.handshake.extensions_padding_data": "data",
+    "tls.handshake.extensions_status_request_type": "status_type",
+    "tls.handshake.extensions_key_share_selected_group": "selected_group",
+    "tls.handshake.extensions_alps_alpn_str": "[]",
+    "tls.handshake.extensions_npn": "[]",
+    "tls.handshake.extension.heartbeat.mode": "mode",
+    "tls.handshake.client_cert_vrfy.sig": "signature",
+    "tls.handshake.verify_data": "verify_data",
+    "tls.handshake.md5_hash": "md5_hash",
+    "tls.handshake.sha_hash": "sha_hash",
+    "tls.handshake.identity": "psk_identity",
+    "tls.handshake.modulus": "rsa_modulus",
+    "tls.handshake.exponent": "rsa_exponent",
+    "tls.handshake.challenge": "challenge",
+    "tls.handshake.connection_id": "connection_id",
+    "tls.handshake.cipherspec": "[]",
+    "tls.compress_certificate.algorithm": "[]",
+    "tls.record_size_limit": "record_size_limit",
+    "tls.sct.sct_version": "sct_version",
+    "tls.sct.sct_logid": "log_id",
+    "tls.sct.sct_timestamp": "timestamp",
+    "tls.sct.sct_signature": "signature",
+    "tls.esni.suite": "suite",
+    "tls.esni.record_digest": "record_digest",
+    "tls.esni.encrypted_sni": "encrypted_sni",
+    "x509sat.CountryName": "value",
+    "x509sat.uTF8String": "value",
+    "x509sat.printableString": "value",
+    "x509sat.IA5String": "value",
+    "x509ce.dNSName": "dNSName",
+    "x509ce.IPAddress.ipv4": "iPAddress",
+    "x509ce.IPAddress.ipv6": "iPAddress",
+    "x509ce.uniformResourceIdentifier": "uniformResourceIdentifier",
+    "x509ce.SubjectKeyIdentifier": "SubjectKeyIdentifier",
+    "x509ce.keyIdentifier": "keyIdentifier",
+    "pkcs1.modulus": "modulus",
+    "ocsp.issuerNameHash": "issuerNameHash",
+    "ocsp.issuerKeyHash": "issuerKeyHash",
+    "ocsp.producedAt": "producedAt",
+    "ocsp.thisUpdate": "thisUpdate",
     "tls.alert_message.level": "level",
     "tls.alert_message.desc": "description",
 }
@@ -153,10 +193,30 @@ def test_captures_of_other_projects() -> None:
     assert wrong == []
 
 
-@each_sample
+RICH = [
+    SHARED / "captures" / name
+    for name in (
+        "suricata-verify/bug-2430__backwards.pcap",
+        "arkime/https-generalizedtime.pcap",
+        "nDPI/tls_esni_sni_both.pcap",
+        "suricata-verify/bypass-depth-disabled.pcap",
+        "suricata-verify/pgsql__pgsql-upgrade-tls.pcap",
+        "zeek/tls__ssl.v3.pcap",
+    )
+]
+"""Captures of other projects with fields that no sample has."""
+
+
+@pytest.mark.parametrize("sample", [one for one in EVERY + RICH if one.suffix == ".pcap"], ids=lambda path: path.stem)
 def test_values_are_those_of_wireshark(sample: Path) -> None:
+    if not sample.exists():
+        pytest.skip(f"{sample} is not there: captures of other projects are not part of this one")
     frames = [packet for _, packet in packets(sample)]
-    ours = {key: value for whole in trees(sample) for key, value in named(whole)}
+    ours: dict[tuple[str, int, int], set[bytes]] = {}
+    for whole in trees(sample):
+        for key, values in named(whole):
+            ours.setdefault(key, set()).update(values)
+    drawn = {frame for _, frame, _ in ours}
     compared = 0
     for frame, field in fields_of_wireshark(sample):
         name, at, size = field.get("name"), int(field.get("pos", 0)), int(field.get("size", 0))
@@ -164,22 +224,28 @@ def test_values_are_those_of_wireshark(sample: Path) -> None:
         # Of a record that came in several segments Wireshark counts bytes from elsewhere.
         if name not in SAME or value.hex() != field.get("value"):
             continue
+        # A length of SSL 2.0 shares its bytes with a flag.
+        if name == "tls.record.length" and value[0] & 0x80:
+            continue
         # Behind the handshake, records of application data are not drawn.
         if name in HEADER and frames[frame - 1][at - HEADER[name]] == 23:
             continue
-        assert ours.get((SAME[name], frame, at + size)) == value, (name, frame, at)
+        # The look-ups of samples are no TLS: only what stands in the tree can be compared.
+        if name.startswith(("ocsp.", "x509", "pkcs1.")) and frame not in drawn:
+            continue
+        assert value in ours.get((SAME[name], frame, at + size), ()), (name, frame, at)
         compared += 1
     assert compared > 20
 
 
-def named(whole: Tree) -> Iterator[tuple[tuple[str, int, int], bytes]]:
-    """Our leaves as bytes, by their name and where they end."""
+def named(whole: Tree) -> Iterator[tuple[tuple[str, int, int], set[bytes]]]:
+    """What bytes our leaves may stand for, by their name and where they end."""
     for record in whole.records:
         for leaf in leaves(record.node):
             if not leaf.bytes or leaf.bytes[-1].offset is None or leaf.value is None:
                 continue
             name = "[]" if leaf.name.startswith("[") else leaf.name.removesuffix("_echo")
-            name = "legacy_version" if name == "server_version" else "[]" if name in SINGLE else name
+            name = "legacy_version" if name in ("server_version", "version") else "[]" if name in SINGLE else name
             last = leaf.bytes[-1]
             yield (name, last.frame, last.offset + last.length), as_bytes(leaf)
 
@@ -188,13 +254,14 @@ SINGLE = {"cipher_suite", "legacy_compression_method", "selected_version", "sign
 """What a server picks is in Wireshark named as what a client offers."""
 
 
-def as_bytes(leaf: Node) -> bytes:
+def as_bytes(leaf: Node) -> set[bytes]:
     if isinstance(leaf.value, int):
-        return leaf.value.to_bytes(sum(span.length for span in leaf.bytes), "big")
+        return {leaf.value.to_bytes(sum(span.length for span in leaf.bytes), "big")}
+    text = str(leaf.value)
     try:
-        return bytes.fromhex(str(leaf.value).removeprefix("0x"))
+        return {bytes.fromhex(text.removeprefix("0x")), text.encode()}
     except ValueError:
-        return str(leaf.value).encode()
+        return {text.encode()}
 
 
 def fields_of_wireshark(sample: Path) -> Iterator[tuple[int, ET.Element]]:

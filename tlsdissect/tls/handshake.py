@@ -12,6 +12,8 @@ from tlsdissect.tls.codepoints import is_tls13
 from tlsdissect.tls.key_exchange import ClientKeyExchange, KeyExchange, ServerKeyExchange
 from tlsdissect.tls.wire import Reader
 
+SSL3: Final = 0x0300
+
 Read: TypeAlias = Callable[[Reader], Struct]
 
 _ALWAYS: Final[Mapping[int, Read]] = {
@@ -53,6 +55,8 @@ def decoder(
         return client_hello.DtlsClientHello.read
     if handshake_type == Type.CERTIFICATE_VERIFY:
         return partial(certificate.CertificateVerify.read, version=version)
+    if handshake_type == Type.FINISHED and version <= SSL3:
+        return messages.FinishedSsl3.read
     if is_tls13(version):
         return _TLS13.get(handshake_type)
     if handshake_type == Type.CERTIFICATE_REQUEST:

@@ -211,13 +211,23 @@ class KerberosWrapper(Struct, frozen=True, gc=False):
 
 
 class Unstructured(Struct, frozen=True, gc=False):
-    """Bytes that are no TLS struct: SSL 3.0's RSA ciphertext (RFC 6101 section 5.6.7.1), GOST's DER (RFC 9189)."""
+    """Bytes that are no TLS struct: SSL 3.0's RSA ciphertext (RFC 6101 section 5.6.7.1)."""
 
     exchange: bytes
 
     @classmethod
     def read(cls, r: Reader) -> Self:
         return cls(exchange=r.rest())
+
+
+class GostKeyTransport(Struct, frozen=True, gc=False):
+    """The premaster secret wrapped for the server's key, in DER (RFC 9189 section 8.2.1)."""
+
+    gost_key_transport: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(gost_key_transport=r.rest())
 
 
 class _Params(Protocol):
@@ -260,7 +270,7 @@ _KINDS: Final = {
         KeyExchange("SRP_SHA_DSS", SrpParams, SrpClientPublic, signed=True),
         KeyExchange("ECCPWD", EccPwdParams, EccPwdClient),
         KeyExchange("KRB5", None, KerberosWrapper),
-        KeyExchange("GOSTR341112_256", None, Unstructured),
+        KeyExchange("GOSTR341112_256", None, GostKeyTransport),
     )
 }
 # Two suites of RFC 6655 have the words the other way round.

@@ -59,6 +59,17 @@ class Finished(Struct, frozen=True, gc=False):
         return cls(verify_data=r.rest())
 
 
+class FinishedSsl3(Struct, frozen=True, gc=False):
+    """RFC 6101 section 5.6.9."""
+
+    md5_hash: bytes
+    sha_hash: bytes
+
+    @classmethod
+    def read(cls, r: Reader) -> Self:
+        return cls(md5_hash=r.opaque(16), sha_hash=r.opaque(20))
+
+
 class KeyUpdate(Struct, frozen=True, gc=False):
     """RFC 8446 section 4.6.3."""
 

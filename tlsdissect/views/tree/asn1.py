@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec.structs import replace
 
 from tlsdissect import tls
+from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.transcript import der
 from tlsdissect.transcript.names import name as distinguished
+from tlsdissect.views.tree import shapes
 from tlsdissect.views.tree.node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tlsdissect.views.tree.node import Ground
 
@@ -47,84 +50,86 @@ _TAGS = {
     0x30: "SEQUENCE",
     0x31: "SET",
 }
-_CONSTRUCTED, _CONTEXT = 0x20, 0x80
+_CONSTRUCTED, _CONTEXT, _BIT_STRING = 0x20, 0x80, 0x03
+_TIMESTAMPS = "SignedCertificateTimestampList"
 
-_SHAPES: dict[str, tuple[str, ...]] = {
-    "Certificate": ("tbsCertificate", "signatureAlgorithm", "signatureValue"),
-    "tbsCertificate": (
-        "[0] version",
-        "serialNumber",
-        "signature",
-        "issuer",
-        "validity",
-        "subject",
-        "subjectPublicKeyInfo",
-        "[1] issuerUniqueID",
-        "[2] subjectUniqueID",
-        "[3] extensions",
-    ),
-    "validity": ("notBefore", "notAfter"),
-    "subjectPublicKeyInfo": ("algorithm", "subjectPublicKey"),
-    "signatureAlgorithm": ("algorithm", "parameters"),
-    "signature": ("algorithm", "parameters"),
-    "algorithm": ("algorithm", "parameters"),
-    "extensions": ("*extensions list",),
-    "extensions list": ("*extension",),
-    "extension": ("extnID", "critical", "extnValue"),
-    "issuer": ("*relativeDistinguishedName",),
-    "subject": ("*relativeDistinguishedName",),
-    "Name": ("*relativeDistinguishedName",),
-    "relativeDistinguishedName": ("*attribute",),
-    "attribute": ("type", "value"),
-    "OCSPResponse": ("responseStatus", "[0] responseBytes"),
-}
-"""The names of what is inside, in order; `*`: of each value, `[n]`: of the one with that tag, if it is there."""
-_OPTIONAL = {"critical": 0x01}
+Structs: TypeAlias = "Callable[[int, int], tuple[Node, ...]]"
+"""Draws a SignedCertificateTimestampList, which is TLS's and no DER, between two offsets."""
 
 
 class _Drawing:
     """The nodes of one DER structure."""
 
-    def __init__(self, ground: Ground, reference: str | None) -> None:
+    def __init__(self, ground: Ground, reference: str | None, timestamps: Structs | None) -> None:
         self._ground = ground
         self._reference = reference
+        self._timestamps = timestamps
         self._left = MAX_VALUES
+        self._identifier = ""
+        """Of the extension whose value comes next."""
 
     def node(self, value: der.Value, name: str, depth: int = 0) -> Node:
         """Draw a value; one inside another that cannot be read is drawn as bytes."""
         self._left -= 1
-        inside, problem = self._inside(value, depth)
-        if inside:
-            header = Node(
-                f"{_tag(value.tag)} header",
-                reference=self._reference,
-                bytes=self._ground.spans(value.start, inside[0].start),
-            )
-            children = (header, *self._children(inside, _shape(name), depth))
-            return replace(self._leaf(value, name, problem), value=None, children=children)
-        return self._leaf(value, name, problem)
+        if name == "extnID" and value.tag == der.OBJECT_IDENTIFIER:
+            self._identifier = _content(value, name)[0]
+        elif name == _TIMESTAMPS and self._timestamps is not None and value.tag == der.OCTET_STRING:
+            return self._branch(value, name, self._timestamps(value.inside, value.end), value.inside)
+        inside, problem = self._inside(value, name, depth)
+        if not inside:
+            return self._leaf(value, name, problem)
+        children = tuple(self._children(inside, self._shape(name), depth))
+        return self._branch(value, name, children, inside[0].start)
+
+    def _branch(self, value: der.Value, name: str, inside: tuple[Node, ...], start: int) -> Node:
+        """Draw a value that holds others, with the bytes in front of the first."""
+        header = Node(
+            f"{_tag(value.tag)} header", reference=self._reference, bytes=self._ground.spans(value.start, start)
+        )
+        return replace(self._leaf(value, name, None), value=None, children=(header, *inside))
 
     def _leaf(self, value: der.Value, name: str, problem: str | None) -> Node:
         told, meaning = _content(value, name)
         spans = self._ground.spans(value.start, value.end)
         return Node(name, told, meaning, reference=self._reference, bytes=spans, problem=problem)
 
-    def _inside(self, value: der.Value, depth: int) -> tuple[Sequence[der.Value], str | None]:
+    def _inside(self, value: der.Value, name: str, depth: int) -> tuple[Sequence[der.Value], str | None]:
         if depth >= MAX_DEPTH or self._left <= 0:
             return (), "no deeper than this is drawn" if value.tag & _CONSTRUCTED else None
         try:
             if value.tag & _CONSTRUCTED:
                 return value.items(), None
-            return ((value.item(),) if value.tag == der.OCTET_STRING else ()), None
+            return ((_wrapped(value),) if name in shapes.WRAPPING else ()), None
         except WireError as error:
-            return (), None if value.tag == der.OCTET_STRING else error.problem
+            # What is wrapped need not be DER: a key of Ed25519, an extension that nobody knows.
+            return (), None if name in shapes.WRAPPING else error.problem
+
+    def _shape(self, name: str) -> list[str]:
+        if name == "extnValue":
+            return [shapes.EXTENSIONS[self._identifier]] if self._identifier in shapes.EXTENSIONS else []
+        return list(shapes.SHAPES.get(name, ()))
 
     def _children(self, inside: Sequence[der.Value], names: list[str], depth: int) -> Iterator[Node]:
         for value in inside:
             yield self.node(value, _name(value, names), depth + 1)
 
 
-def asn1(ground: Ground, data: bytes, start: int, end: int, name: str, reference: str | None) -> tuple[Node, ...]:
+def _wrapped(value: der.Value) -> der.Value:
+    """The value that a string holds; of a BIT STRING behind the number of bits that its last byte has too many."""
+    if value.tag == _BIT_STRING:
+        value = replace(value, inside=min(value.inside + 1, value.end))
+    return value.item()
+
+
+def asn1(
+    ground: Ground,
+    data: bytes,
+    start: int,
+    end: int,
+    name: str,
+    reference: str | None,
+    timestamps: Structs | None = None,
+) -> tuple[Node, ...]:
     """Draw the DER value of `data` between two offsets; what stands behind it, or cannot be read, is drawn as bytes."""
     reader = Reader(data, start, end)
     try:
@@ -133,7 +138,7 @@ def asn1(ground: Ground, data: bytes, start: int, end: int, name: str, reference
         return (
             Node(name, data[start:end].hex(), reference=reference, bytes=ground.spans(start, end), problem=str(error)),
         )
-    whole = _Drawing(ground, reference).node(value, name)
+    whole = _Drawing(ground, reference, timestamps).node(value, _chosen(value, name))
     if value.end == end:
         return (whole,)
     rest = Node(
@@ -142,14 +147,10 @@ def asn1(ground: Ground, data: bytes, start: int, end: int, name: str, reference
     return whole, rest
 
 
-def _shape(name: str) -> list[str]:
-    return list(_SHAPES.get(name, ()))
-
-
 def _name(value: der.Value, names: list[str]) -> str:
     """The name of the next value, by what its place and its tag allow."""
     if names and names[0].startswith("*"):
-        return names[0][1:]
+        return _chosen(value, names[0][1:])
     while names:
         name = names[0]
         if name.startswith("["):
@@ -159,33 +160,72 @@ def _name(value: der.Value, names: list[str]) -> str:
                 return plain
             continue
         names.pop(0)
-        if name in _OPTIONAL and value.tag != _OPTIONAL[name]:
+        if name in shapes.OPTIONAL and value.tag != shapes.OPTIONAL[name]:
             continue
-        return name
+        return _chosen(value, name)
     return _tag(value.tag)
+
+
+def _chosen(value: der.Value, name: str) -> str:
+    """The name of a value of one of several kinds."""
+    kinds = shapes.CHOICES.get(name)
+    return name if kinds is None or value.tag & 0xC0 != _CONTEXT else kinds.get(value.tag & 0x1F, name)
 
 
 def _tag(tag: int) -> str:
     return _TAGS.get(tag, f"[{tag & 0x1F}]")
 
 
-def _content(value: der.Value, name: str) -> tuple[int | str | None, str | None]:
+def _content(value: der.Value, name: str) -> tuple[Any, str | None]:
     """A value as it is told, and what it stands for."""
     try:
         if name in ("issuer", "subject", "Name"):
             return None, distinguished(value.encoding)
-        if value.tag == der.OBJECT_IDENTIFIER:
-            dotted = der.oid(value)
-            return dotted, _oids().get(dotted)
-        if value.tag in (der.UTC_TIME, der.GENERALIZED_TIME):
-            return der.printable(value.body), der.time(value)
-        if value.tag == der.BOOLEAN and len(value.body) == 1:
-            return value.body[0], "true" if value.body[0] else "false"
-        if value.tag in (der.INTEGER, der.ENUMERATED) and len(value.body) <= 6:
-            return der.integer(value), None
-        written = der.text(value)
+        return _named(value, name) or _typed(value)
     except WireError:
         return value.body.hex(), None
+
+
+def _named(value: der.Value, name: str) -> tuple[Any, str | None] | None:
+    """Tell a value by its name; None where that says nothing of it."""
+    body = value.body
+    if name in shapes.TEXTS:
+        return der.printable(body), None
+    if name == "iPAddress" and len(body) in (4, 16):
+        return body.hex(), str(ip_address(body))
+    if name == "registeredID":
+        dotted = der.oid(replace(value, tag=der.OBJECT_IDENTIFIER))
+        return dotted, _oids().get(dotted)
+    if name in shapes.NUMBERS and len(body) == 1:
+        return body[0], shapes.NUMBERS[name].get(body[0])
+    if name == "Feature" and len(body) <= 3:
+        return der.integer(value), Registry.EXTENSIONS.names[der.integer(value)]
+    if name == "modulus":
+        return body.hex(), f"{der.integer(value).bit_length()} bits: {body.hex()}"
+    if name in shapes.BITS and value.tag & 0x1F == _BIT_STRING:
+        return body.hex(), ", ".join(_bits(body[1:], shapes.BITS[name])) or "none"
+    return None
+
+
+def _bits(data: bytes, names: Sequence[str]) -> Iterator[str]:
+    """The names of the bits that are set, the highest of the first byte first (X.690 section 8.6)."""
+    for number, name in enumerate(names):
+        if number < 8 * len(data) and data[number // 8] >> 7 - number % 8 & 1:
+            yield name
+
+
+def _typed(value: der.Value) -> tuple[Any, str | None]:
+    """Tell a value by its type."""
+    if value.tag == der.OBJECT_IDENTIFIER:
+        dotted = der.oid(value)
+        return dotted, _oids().get(dotted)
+    if value.tag in (der.UTC_TIME, der.GENERALIZED_TIME):
+        return der.printable(value.body), der.time(value)
+    if value.tag == der.BOOLEAN and len(value.body) == 1:
+        return value.body[0], "true" if value.body[0] else "false"
+    if value.tag in (der.INTEGER, der.ENUMERATED) and len(value.body) <= 6:
+        return der.integer(value), None
+    written = der.text(value)
     if written is None:
         return value.body.hex(), None
     # Bytes that are no UTF-8 are lone surrogates, which no JSON holds.

@@ -12,6 +12,7 @@ from tlsdissect.tls import (
     extension_names,
     extension_proofs,
     extensions,
+    key_exchange,
     messages,
     server_hello,
 )
@@ -65,7 +66,11 @@ class Fields:
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         """Draw a DER value; nothing where there are no bytes."""
-        return asn1(self._ground, self._data, start, end, name, cited) if start < end else ()
+        return asn1(self._ground, self._data, start, end, name, cited, self._timestamps) if start < end else ()
+
+    def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
+        """Draw the timestamps within a certificate or an OCSP response."""
+        return self._drawn(extension_proofs.SignedCertificateTimestampList.read, start, end, None)
 
     def _drawn(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         found = survey(read, self._data, start, end)
@@ -207,6 +212,7 @@ _INSIDE: dict[tuple[type[Struct], str], Inside] = {
     (certificate.CertificateStatus, "ocsp_response"): _der("OCSPResponse"),
     (certificate.CertificateStatus, "ocsp_response_list"): _der("OCSPResponse"),
     (certificate.CertificateRequest, "certificate_authorities"): _der("Name"),
+    (key_exchange.GostKeyTransport, "gost_key_transport"): _der("GostKeyTransport"),
     (server_hello.Ssl2ServerHello, "certificate"): _der("Certificate"),
     (extension_names.CertificateAuthorities, "authorities"): _der("Name"),
     (extension_names.TrustedAuthority, "distinguished_name"): _der("Name"),

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.alert import Alert
-from tlsdissect.tls.client_hello import Ssl2ClientHello
+from tlsdissect.tls.client_hello import ClientHello, DtlsClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extension_ech import EchConfigContents, PreferredAddress, VersionInformation
 from tlsdissect.tls.extension_keys import FlagExtensions, KeyShareEntry, PwdName, Srp
@@ -69,10 +69,12 @@ def code_point(registry: Registry, number: int) -> tuple[str, str | None]:
     return name, remark(registry, number)
 
 
-def _random(value: bytes) -> str | None:
+def _random(value: bytes) -> str:
+    """The bytes, and what they may say: a time (RFC 5246 section 7.4.1.2), or a mark (RFC 8446 section 4.1.3)."""
     if value == RETRY_RANDOM:
-        return "the mark of a HelloRetryRequest"
-    return _DOWNGRADES.get(value[-8:])
+        return f"{value.hex()}: the mark of a HelloRetryRequest"
+    said = _DOWNGRADES.get(value[-8:], f"{_second(int.from_bytes(value[:4], 'big'))}, if it begins with the time")
+    return f"{value.hex()}: {said}"
 
 
 def _bits(value: bytes) -> str:
@@ -149,6 +151,8 @@ _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (ServerKeyExchange, "psk_identity_hint"): text,
     (ClientKeyExchange, "psk_identity"): text,
     (Alert, "description"): _alert,
+    (ClientHello, "random"): _random,
+    (DtlsClientHello, "random"): _random,
     (ServerHello, "random"): _random,
     (DhParams, "dh_p"): _bits,
     (DhParams, "dh_g"): _number,
