@@ -46,15 +46,16 @@ def test_round_trips_take_what_the_path_takes(place: tuple[str, int]) -> None:
     times = [one.timing for one in seen if one.server.port == place[1] and one.resumption == "none"]
     assert median(time.tcp_ms for time in times) == pytest.approx(truth["rtt_ms"], rel=0.05)
     ratio = median(time.handshake_ms / time.tcp_ms for time in times)
-    assert ratio == pytest.approx(truth["round_trips"], rel=0.1)
+    assert ratio == pytest.approx(truth["round_trips"], rel=0.05)
 
 
 @pytest.mark.parametrize("end", ["client", "server"])
 def test_every_handshake_takes_its_round_trips(end: str) -> None:
-    """Within 5 %, from either end, on the path so long that the programs' own milliseconds weigh less than that."""
-    told = [one for one in tlsdissect.read(ROOT / f"samples/paths-{end}.pcap.gz") if one.server.ip == "10.77.0.240"]
-    assert len(told) == 50
-    for one in told:
+    """Within 5 %, from either end, on the paths that lose nothing."""
+    told = list(tlsdissect.read(ROOT / f"samples/paths-{end}.pcap.gz"))
+    steady = [one for one in told if not TRUTH[one.server.ip, one.server.port]["loss"]]
+    assert len(steady) == 150
+    for one in steady:
         truth = TRUTH[one.server.ip, one.server.port]
         kind = "round_trips" if one.resumption == "none" else "round_trips_resumed"
         assert dict(seen(one))["handshake"] / one.timing.tcp_ms == pytest.approx(truth[kind], rel=0.05)

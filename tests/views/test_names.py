@@ -210,7 +210,7 @@ def _structs(value: object) -> bool:
 
 @pytest.mark.parametrize("vocabulary", VOCABULARIES)
 def test_every_name_is_documented(vocabulary: str) -> None:
-    text = (ROOT / "docs/names.md").read_text()
+    text = (ROOT / "tlsdissect/views/names/README.md").read_text()
     names = [column.name for table in VOCABULARIES[vocabulary]() for column in table.columns]
     plain = [name.replace("tls.client.", "tls.*.").replace("tls.server.", "tls.*.") for name in names]
     missing = [
