@@ -79,8 +79,10 @@ def test_the_conclusions_are_those_of_the_truth(end: str) -> None:
     assert trips.differs
     assert trips.low <= 0.5 <= trips.high
     assert told["full", "milliseconds"].differs
-    for measure in ("round_trips", "milliseconds", "in_round_trips"):
-        assert not told["resumed", measure].differs
+    assert not told["resumed", "round_trips"].differs
+    # What the programs take for themselves may differ, and be told: it is far from a round trip.
+    assert abs(told["resumed", "milliseconds"].difference) < 3
+    assert abs(told["resumed", "in_round_trips"].difference) < 0.05
 
 
 def test_the_same_is_told_each_time() -> None:
