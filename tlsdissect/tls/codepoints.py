@@ -150,18 +150,6 @@ Ssl2CertificateType = Annotated[int, Registry.SSL2_CERTIFICATE_TYPES]
 Ssl2CipherKind = Annotated[int, Registry.SSL2_CIPHER_KINDS]
 
 
-class ContentType(IntEnum):
-    """What a record carries (RFC 8446 section 5.1)."""
-
-    CHANGE_CIPHER_SPEC = 20
-    ALERT = 21
-    HANDSHAKE = 22
-    APPLICATION_DATA = 23
-    HEARTBEAT = 24
-    TLS12_CID = 25
-    ACK = 26
-
-
 class HandshakeType(IntEnum):
     """RFC 8446 section 4 and appendix B.3."""
 
