@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RESPONSE_STATUS = {
+RESPONSE_STATUS = {
     0: "successful",
     1: "malformedRequest",
     2: "internalError",
@@ -23,6 +23,7 @@ _RESPONSE_STATUS = {
     5: "sigRequired",
     6: "unauthorized",
 }
+"""OCSPResponseStatus (RFC 6960 section 4.2.1)."""
 # The number of an IMPLICIT tag; whether its contents are constructed is another bit.
 _CERT_STATUS = {0: "good", 1: "revoked", 2: "unknown"}
 _BASIC = "1.3.6.1.5.5.7.48.1.1"
@@ -82,7 +83,7 @@ _kept = lru_cache(maxsize=512)(_facts)
 
 def _response_status(status: der.Value) -> str:
     number = der.integer(status.expect(der.ENUMERATED))
-    return _RESPONSE_STATUS.get(number, str(number))
+    return RESPONSE_STATUS.get(number, str(number))
 
 
 def _response_data(wrapped: der.Value) -> tuple[der.Value, der.Value]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tlsdissect.transcript.staples import RESPONSE_STATUS
+
 SHAPES: Final[dict[str, tuple[str, ...]]] = {
     "Certificate": ("tbsCertificate", "signatureAlgorithm", "signatureValue"),
     "tbsCertificate": (
@@ -163,14 +165,7 @@ BITS: Final = {
 
 NUMBERS: Final[dict[str, dict[int, str]]] = {
     "Version": {0: "v1", 1: "v2", 2: "v3"},
-    "responseStatus": {
-        0: "successful",
-        1: "malformedRequest",
-        2: "internalError",
-        3: "tryLater",
-        5: "sigRequired",
-        6: "unauthorized",
-    },
+    "responseStatus": RESPONSE_STATUS,
     "CRLReason": {
         0: "unspecified",
         1: "keyCompromise",
