@@ -157,7 +157,7 @@ def _hellos(scene: Scene) -> dict[str, Any]:
 
 
 def _raw_fingerprints(scene: Scene) -> dict[str, Any]:
-    return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4(scene, raw=True)}
+    return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4_r(scene)}
 
 
 def endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from tlsdissect.tls.client_hello import ClientHello as WireClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
+from tlsdissect.tls.forms import once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
 from tlsdissect.transcript.connection import ClientHello, HelloRetryRequest, ServerHello
 from tlsdissect.transcript.naming import Decoded, Teller, text
@@ -62,23 +65,44 @@ def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Hal
     decoded = tuple([teller.tell(sent) for sent in extensions or ()])
     bodies: dict[int, Struct | None] = {}
     for one in decoded:
-        if one.error is not None:
-            detail = f"extension {one.fact.type}: {one.error}"
-            half.trouble("malformed_message", detail, item.frame, item.start)
+        _complain(one, half, item)
         bodies.setdefault(one.fact.code, one.body)
     return Told(decoded, bodies)
+
+
+def _complain(one: Decoded, half: Half, item: Item) -> None:
+    if one.error is not None:
+        detail = f"extension {one.fact.type}: {one.error}"
+        half.trouble("malformed_message", detail, item.frame, item.start)
 
 
 def client_extensions(offer: Offer, half: Half) -> Told:
     """The extensions of a ClientHello."""
     hello = offer.hello
-    return tell(_FROM_CLIENT, hello.extensions if isinstance(hello, WireClientHello) else None, half, offer.item)
+    return _again(_FROM_CLIENT, offer, hello.extensions if isinstance(hello, WireClientHello) else None, half)
 
 
 def server_extensions(answer: Answer, half: Half) -> Told:
     """The extensions of a ServerHello."""
     hello = answer.hello
-    return tell(_FROM_SERVER, hello.extensions if isinstance(hello, WireServerHello) else None, half, answer.item)
+    return _again(_FROM_SERVER, answer, hello.extensions if isinstance(hello, WireServerHello) else None, half)
+
+
+def _again(teller: Teller, hello: Offer | Answer, sent: tuple[WireExtension, ...] | None, half: Half) -> Told:
+    """Decode extensions; of a hello whose form is known, only those that vary."""
+    form = hello.form
+    known: Told | None = None if form is None else form.notes.get(_again)
+    if form is None or known is None or sent is None:
+        told = tell(teller, sent, half, hello.item)
+        if form is not None and not any(one.error for one in told.decoded):
+            form.notes[_again] = told
+        return told
+    decoded, bodies = list(known.decoded), known.bodies.copy()
+    for index in form.fresh:
+        one = decoded[index] = teller.tell(sent[index])
+        _complain(one, half, hello.item)
+        bodies[one.fact.code] = one.body
+    return Told(tuple(decoded), bodies)
 
 
 def client_hello(offer: Offer, told: Told) -> ClientHello:
@@ -86,27 +110,46 @@ def client_hello(offer: Offer, told: Told) -> ClientHello:
     item, hello = offer.item, offer.hello
     if not isinstance(hello, WireClientHello):
         return _ssl2_client_hello(item, hello, offer.segments)
-    shares = told.get(Type.KEY_SHARE, "client_shares") or told.get(Type.KEY_SHARE_OLD, "client_shares")
-    has_share = Type.KEY_SHARE in told.bodies or Type.KEY_SHARE_OLD in told.bodies
-    protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
-    return ClientHello(
+    return replace(
+        once(offer.form, _client_form, hello, told),
         frame=item.frame,
         bytes=item.size,
         segments=offer.segments,
-        version=Registry.VERSIONS.names[hello.legacy_version],
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id or b"").hex() or None,
+        extensions=tuple([one.fact for one in told.decoded]),
+        key_shares=_key_shares(told),
+    )
+
+
+def _client_form(hello: WireClientHello, told: Told) -> ClientHello:
+    """What a ClientHello says but for what is drawn anew for each."""
+    protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    return ClientHello(
+        frame=0,
+        bytes=0,
+        segments=0,
+        version=Registry.VERSIONS.names[hello.legacy_version],
+        random="",
+        session_id=None,
         cipher_suites=_suites(hello.cipher_suites),
         compression_methods=_methods(hello.legacy_compression_methods),
-        extensions=tuple([one.fact for one in told.decoded]),
+        extensions=(),
         supported_versions=_versions(told.get(Type.SUPPORTED_VERSIONS, "versions")),
         groups=_groups(told.get(Type.SUPPORTED_GROUPS, "named_group_list")),
-        key_shares=_groups(tuple([s.group for s in shares or ()])) if has_share else None,
         signature_schemes=_schemes(told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
         alpn=None if protocols is None else tuple([text(name) for name in protocols]),
         psk_modes=_psk_modes(told.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
         ec_point_formats=_formats(told.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
     )
+
+
+def _key_shares(told: Told) -> tuple[str, ...] | None:
+    """The groups that a ClientHello has shares of; None: it has no such extension."""
+    if Type.KEY_SHARE not in told.bodies and Type.KEY_SHARE_OLD not in told.bodies:
+        return None
+    shares = told.get(Type.KEY_SHARE, "client_shares") or told.get(Type.KEY_SHARE_OLD, "client_shares")
+    return _groups(tuple([share.group for share in shares or ()]))
 
 
 def _ssl2_client_hello(item: Item, hello: Ssl2ClientHello, segments: int) -> ClientHello:
@@ -138,16 +181,28 @@ def server_hello(answer: Answer, told: Told) -> ServerHello:
             compression_method=None,
             extensions=(),
         )
-    method = hello.legacy_compression_method
-    return ServerHello(
+    return replace(
+        once(answer.form, _server_form, hello),
         frame=item.frame,
         bytes=item.size,
-        version=Registry.VERSIONS.names[hello.legacy_version],
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id_echo or b"").hex() or None,
+        extensions=tuple([one.fact for one in told.decoded]),
+    )
+
+
+def _server_form(hello: WireServerHello) -> ServerHello:
+    """What a ServerHello says but for what is drawn anew for each."""
+    method = hello.legacy_compression_method
+    return ServerHello(
+        frame=0,
+        bytes=0,
+        version=Registry.VERSIONS.names[hello.legacy_version],
+        random="",
+        session_id=None,
         cipher_suite=Registry.CIPHER_SUITES.names[hello.cipher_suite],
         compression_method=None if method is None else Registry.COMPRESSION_METHODS.names[method],
-        extensions=tuple([one.fact for one in told.decoded]),
+        extensions=(),
     )
 
 

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.forms import once
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.transcript import fingerprints
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tlsdissect.transcript.hellos import Told
     from tlsdissect.transcript.scene import Scene
 
@@ -18,22 +21,37 @@ def _codes(told: Told) -> tuple[int, ...]:
     return tuple([one.fact.code for one in told.decoded])
 
 
-def ja3_string(scene: Scene, *, ordered: bool = False) -> str | None:
-    """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
-    offer, told = scene.script.offer, scene.asked
+def _hello(scene: Scene) -> ClientHello | None:
+    """The first ClientHello, unless what fingerprints are made of is not all there."""
+    offer = scene.script.offer
     if offer is None or not isinstance(offer.hello, ClientHello) or not offer.item.whole:
         return None
-    hello = offer.hello
-    if hello.cipher_suites is None:
+    return None if offer.hello.cipher_suites is None else offer.hello
+
+
+def _by_form(scene: Scene, write: Callable[[Scene], str | None]) -> str | None:
+    """Write a fingerprint of the first ClientHello, of hellos of one form once."""
+    offer = scene.script.offer
+    return None if offer is None or not offer.item.whole else once(offer.form, write, scene)
+
+
+def ja3_string(scene: Scene, *, ordered: bool = False) -> str | None:
+    """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
+    hello, told = _hello(scene), scene.asked
+    if hello is None:
         return None
     groups = told.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
     formats = told.get(Type.EC_POINT_FORMATS, "ec_point_format_list") or ()
     write = fingerprints.ja3n_string if ordered else fingerprints.ja3_string
-    return write(hello.legacy_version, hello.cipher_suites, _codes(told), groups, formats)
+    return write(hello.legacy_version, hello.cipher_suites or (), _codes(told), groups, formats)
 
 
 def ja3(scene: Scene) -> str | None:
     """JA3 of the first ClientHello."""
+    return _by_form(scene, _ja3)
+
+
+def _ja3(scene: Scene) -> str | None:
     string = ja3_string(scene)
     return None if string is None else fingerprints.ja3(string)
 
@@ -49,20 +67,32 @@ def ja3s(scene: Scene) -> str | None:
     answer = scene.script.answer
     if answer is None or not isinstance(answer.hello, ServerHello) or not answer.item.whole:
         return None
-    hello = answer.hello
-    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(scene.answered)))
+    return once(answer.form, _ja3s, answer.hello, scene.answered)
 
 
-def ja4(scene: Scene, *, raw: bool = False) -> str | None:
-    """JA4 of the first ClientHello; `raw`: with its lists in place of their hashes."""
-    offer, told = scene.script.offer, scene.asked
-    if offer is None or not isinstance(offer.hello, ClientHello) or not offer.item.whole:
-        return None
-    hello = offer.hello
-    if hello.cipher_suites is None:
+def _ja3s(hello: ServerHello, told: Told) -> str:
+    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(told)))
+
+
+def ja4(scene: Scene) -> str | None:
+    """JA4 of the first ClientHello."""
+    return _by_form(scene, _ja4)
+
+
+def _ja4(scene: Scene) -> str | None:
+    return _written(scene, fingerprints.ja4)
+
+
+def ja4_r(scene: Scene) -> str | None:
+    """JA4 of the first ClientHello with its lists in place of their hashes."""
+    return _written(scene, fingerprints.ja4_r)
+
+
+def _written(scene: Scene, write: Callable[..., str]) -> str | None:
+    hello, told = _hello(scene), scene.asked
+    if hello is None:
         return None
     protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
-    write = fingerprints.ja4_r if raw else fingerprints.ja4
     return write(
         "t",
         fingerprints.highest_version(hello.legacy_version, told.get(Type.SUPPORTED_VERSIONS, "versions")),

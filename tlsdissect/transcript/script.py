@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
+from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
@@ -209,9 +210,10 @@ class Script:
         """Read a message if it is a hello that counts."""
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
-                self.offer = Offer(item, self._client_hello(half, item), half.segments(item.start, item.end))
+                hello, form = self._client_hello(half, item)
+                self.offer = Offer(item, hello, half.segments(item.start, item.end), form)
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
-                self._server_hello(item, self._read(half, item, ServerHello.read))
+                self._server_hello(item, *self._formed(half, item, SERVER_HELLOS, ServerHello.read))
             elif item.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.retry is None:
                 self._retry(item, self._read(half, item, HelloRetryRequest.read))
         except WireError as error:
@@ -225,15 +227,15 @@ class Script:
         elif answer is not None:
             self.client = 1 - answer.item.sender
 
-    def _client_hello(self, half: Half, item: Item) -> ClientHello:
+    def _client_hello(self, half: Half, item: Item) -> tuple[ClientHello, Form[ClientHello] | None]:
         try:
-            return self._read(half, item, ClientHello.read)
+            return self._formed(half, item, CLIENT_HELLOS, ClientHello.read)
         except WireError:
-            return self._read(half, item, ClientHello.read_beginning)
+            return self._read(half, item, ClientHello.read_beginning), None
 
-    def _server_hello(self, item: Item, hello: ServerHello) -> None:
+    def _server_hello(self, item: Item, hello: ServerHello, form: Form[ServerHello] | None) -> None:
         if not hello.is_hello_retry_request:
-            self.answer = Answer(item, hello)
+            self.answer = Answer(item, hello, form)
             self.version = self._selected(item, hello)
             self.tls13 = self.version is not None and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else None
@@ -249,6 +251,19 @@ class Script:
         unknown = not item.whole and isinstance(hello, ServerHello) and lacks_version(hello)
         older = self.offer is not None and self.offer.item.whole and not offers_tls13(self.offer.hello)
         return None if unknown and not older else selected_version(hello)
+
+    def _formed(
+        self, half: Half, item: Item, forms: Forms[Hello], read: Callable[[Reader], Hello]
+    ) -> tuple[Hello, Form[Hello] | None]:
+        """Read a hello, by its form where that is known, and learn the form of one without flaw."""
+        form = forms.find(item.body)
+        if form is not None:
+            return form.fill(item.body), form
+        hello, flaw = salvage(read, item.body)
+        if flaw is None:
+            return hello, forms.learn(item.body, hello)
+        half.trouble("malformed_message", str(flaw), item.frame, item.start)
+        return hello, None
 
     def _read(self, half: Half, item: Item, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
+    from tlsdissect.tls.forms import Form
     from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 
 
@@ -42,6 +43,8 @@ class Offer(Struct, frozen=True):
     hello: ClientHello | Ssl2ClientHello
     segments: int
     """In how many segments it came."""
+    form: Form[ClientHello] | None = None
+    """What it has in common with other hellos, where that is known."""
 
 
 class Answer(Struct, frozen=True):
@@ -49,6 +52,8 @@ class Answer(Struct, frozen=True):
 
     item: Item
     hello: ServerHello | Ssl2ServerHello
+    form: Form[ServerHello] | None = None
+    """What it has in common with other hellos, where that is known."""
 
 
 class Retry(Struct, frozen=True):

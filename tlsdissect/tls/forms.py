@@ -1,0 +1,138 @@
+"""Hellos that say the same but for what is drawn anew for each: read once, and known again by the bytes between.
+
+A client says hello in one form a thousand times, each time with another random, another key share, another name. Where
+those stand a form has no say; all other bytes, lengths and types among them, must be the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from msgspec.structs import replace
+
+from tlsdissect.tls.client_hello import ClientHello, Extension
+from tlsdissect.tls.codepoints import GREASE, ExtensionType
+from tlsdissect.tls.extensions import NEVER_REPEATED, offsets
+from tlsdissect.tls.server_hello import ServerHello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Hello = TypeVar("Hello", ClientHello, ServerHello)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_FORMS = 512
+"""Forms that are known at a time."""
+MAX_MASKS = 4
+"""Sets of places at which hellos of one length may vary."""
+LONGEST = 4096
+"""Bytes of the longest hello that has a form: most of a longer one is drawn anew."""
+
+_RANDOM = slice(2, 34)
+_SESSION_ID = 35
+_UNKNOWN: Any = object()
+_FRESH = NEVER_REPEATED | {ExtensionType.SERVER_NAME}
+
+
+class Form(Generic[Hello]):
+    """What hellos have in common; forms are compared by identity."""
+
+    __slots__ = ("_hello", "_places", "_session_id", "_session_id_field", "fresh", "notes")
+
+    def __init__(self, hello: Hello, size: int) -> None:
+        """Take the form of a sound hello that is so many bytes long."""
+        self._hello: Hello = hello
+        self._session_id_field = "legacy_session_id" if isinstance(hello, ClientHello) else "legacy_session_id_echo"
+        session_id = getattr(hello, self._session_id_field)
+        self._session_id = slice(_SESSION_ID, _SESSION_ID + len(session_id))
+        sent = hello.extensions or ()
+        starts = offsets(sent, size)
+        self._places = [
+            (index, slice(start, start + len(one.extension_data)))
+            for index, (start, one) in enumerate(zip(starts, sent, strict=True))
+            if one.extension_type in _FRESH
+        ]
+        self.fresh = tuple([index for index, _ in self._places])
+        """Which of the extensions have bodies that vary."""
+        self.notes: dict[object, Any] = {}
+        """What was concluded from what these hellos have in common, by who concluded it."""
+
+    def fill(self, body: bytes) -> Hello:
+        """The hello of this form that these bytes are."""
+        extensions = list(self._hello.extensions or ())
+        for index, place in self._places:
+            extensions[index] = Extension(extensions[index].extension_type, body[place])
+        varying = {self._session_id_field: body[self._session_id], "extensions": tuple(extensions)}
+        filled: Hello = replace(self._hello, random=body[_RANDOM], **varying)
+        return filled
+
+    def mask(self, size: int) -> int:
+        """A number of so many bytes whose bits are set where these hellos are alike."""
+        alike = bytearray(b"\xff" * size)
+        for place in (_RANDOM, self._session_id, *(place for _, place in self._places)):
+            alike[place] = bytes(place.stop - place.start)
+        return int.from_bytes(alike, "little")
+
+
+class Forms(Generic[Hello]):
+    """The forms of one kind of hello."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[int, dict[int, Form[Hello]]]] = {}
+        """By length, by mask, and by what the mask leaves of a hello's bytes."""
+        self._count = 0
+
+    def find(self, body: bytes) -> Form[Hello] | None:
+        """The form that these bytes have, if it is known."""
+        masks = self._known.get(len(body))
+        if masks is None:
+            return None
+        number = int.from_bytes(body, "little")
+        for mask, forms in masks.items():
+            form = forms.get(number & mask)
+            if form is not None:
+                return form
+        return None
+
+    def learn(self, body: bytes, hello: Hello) -> Form[Hello] | None:
+        """Keep the form of a hello that was read without flaw from these bytes; None: it has none worth keeping."""
+        size = len(body)
+        if size > LONGEST or not _recurs(hello):
+            return None
+        form = Form(hello, size)
+        if self._count >= MAX_FORMS:
+            self._known, self._count = {}, 0
+        masks, mask = self._known.setdefault(size, {}), form.mask(size)
+        if mask not in masks and len(masks) >= MAX_MASKS:
+            self._count -= len(masks.pop(next(iter(masks))))
+        masks.setdefault(mask, {})[int.from_bytes(body, "little") & mask] = form
+        self._count += 1
+        return form
+
+
+def once(form: Form[Any] | None, conclude: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """What is concluded from hellos of a form alone, for all of them once; without a form, each time."""
+    if form is None:
+        return conclude(*given, **named)
+    found: T = form.notes.get(conclude, _UNKNOWN)
+    if found is _UNKNOWN:
+        found = form.notes[conclude] = conclude(*given, **named)
+    return found
+
+
+def _recurs(hello: ClientHello | ServerHello) -> bool:
+    """Whether another hello may have the same form.
+
+    A client that draws values of RFC 8701 draws others for the next; and what has an extension twice has no place here.
+    """
+    types = [one.extension_type for one in hello.extensions or ()]
+    if len(set(types)) < len(types):
+        return False
+    if isinstance(hello, ServerHello):
+        return hello.legacy_session_id_echo is not None
+    return GREASE.isdisjoint(types) and GREASE.isdisjoint(hello.cipher_suites or ())
+
+
+CLIENT_HELLOS: Forms[ClientHello] = Forms()
+SERVER_HELLOS: Forms[ServerHello] = Forms()
