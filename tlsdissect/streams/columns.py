@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tlsdissect.streams.bulk import UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from tlsdissect.streams.visits import Follower
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 
@@ -48,8 +52,8 @@ class Columns:
     """Growing numpy columns, one row a conversation; a row's index is the conversation's identity while it is known."""
 
     __slots__ = (
-        "_free", "base", "bytes", "closing", "digits", "due", "end", "first_frame", "forward", "key", "packets", "size",
-        "start", "state", "stream", "way",
+        "_free", "base", "bytes", "closing", "digits", "due", "end", "first_frame", "forward", "key", "packets",
+        "records", "size", "start", "state", "stream", "way",
     )  # fmt: skip
 
     def __init__(self, room: int = 1024) -> None:
@@ -75,6 +79,8 @@ class Columns:
         self.packets = np.zeros(room, np.int64)
         self.bytes = np.zeros(room, np.int64)
         self.state = np.zeros(room, np.uint8)
+        self.records = np.full((room, 2, 3), UNKNOWN, np.int64)
+        """`Next` of the first sender and of the other side, while records are what matters."""
         self.way = np.zeros((room, 9), np.int64)
         """TCP's own handshake, as `ThreeWay.packed` writes it."""
 
@@ -91,6 +97,7 @@ class Columns:
         index = np.append(again, np.arange(first, self.size))
         self.closing[index] = NEVER
         self.packets[index] = self.bytes[index] = 0
+        self.records[index] = UNKNOWN
         return index
 
     def free(self, indexes: NDArray[np.int64]) -> None:
@@ -98,6 +105,17 @@ class Columns:
         self.stream[indexes] = FREE
         self.due[indexes] = OVER
         self._free = np.append(self._free, indexes)
+
+    def expect(self, index: int, follower: Follower) -> None:
+        """Note where the next records of a conversation stand: it may go on from there without its follower."""
+        self.records[index] = [follower.next_record(sender) or UNKNOWN for sender in (0, 1)]
+
+    def catch_up(self, index: int, follower: Follower) -> None:
+        """Move a follower on to where its conversation stands."""
+        for sender, (position, header, _) in enumerate(self.records[index].tolist()):
+            if position != UNKNOWN.position:
+                follower.skip_to(sender, position, header)
+        self.records[index] = UNKNOWN
 
     @property
     def known(self) -> int:

@@ -147,7 +147,7 @@ class FlowTable:
             matters &= ~self._mute(packets, run, owner, sender, matters)
         table = Rows(packets, run.rows[matters], sender[matters], run.order[matters])
         kept = np.add.reduceat(matters, starts, dtype=np.int64)
-        return visits(table, owners[kept > 0], kept[kept > 0], self.columns.state)
+        return visits(table, owners[kept > 0], kept[kept > 0], self.columns)
 
     def _mute(
         self, packets: Packets, run: Run, owner: Indexes, sender: Indexes, matters: NDArray[np.bool_]

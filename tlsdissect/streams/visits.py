@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from tlsdissect.streams.bulk import pass_over, silent_record
 from tlsdissect.streams.columns import CLOSED, FIN, FOLLOW, RECORDS, RST, WATCH
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tlsdissect.capture.packets import Packets
+    from tlsdissect.streams.bulk import Next
+    from tlsdissect.streams.columns import Columns
 
     Indexes = NDArray[np.int64]
 
@@ -51,11 +54,8 @@ class Follower(Protocol):
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets; return what matters from now on."""
 
-    def next_record(self, sender: int) -> tuple[int, int] | None:
-        """Sequence numbers of the next byte expected of a side and of its next record header; None: out of step."""
-
-    def plain_record(self, sender: int, data: memoryview, at: int, left: int) -> int:
-        """Size of the record whose header stands here, if it says nothing; 0 if it must be looked at."""
+    def next_record(self, sender: int) -> Next | None:
+        """Where a side stands; None: out of step."""
 
     def skip_to(self, sender: int, position: int, header: int) -> None:
         """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""
@@ -164,12 +164,12 @@ class Strides:
         start, origin = self._sequences[first], self._ends[first]
         in_order = self._breaks[first] == self._breaks[last - 1] and self._cuts[first] == self._cuts[last]
         expected = follower.next_record(sender)
-        if not in_order or expected is None or expected[0] != start:
+        if not in_order or expected is None or expected.position != start:
             return self._show(follower, first, last)
         at, state = first, RECORDS
         while at < last:
             stop = min(self._stops[bisect_left(self._stops, at)], last)
-            header = self._hop(follower, sender, origin + ((expected[1] - start) & 0xFFFFFFFF), (at, stop))
+            header = self._hop(origin + ((expected.header - start) & 0xFFFFFFFF), expected.telling, (at, stop))
             row = min(bisect_right(self._ends, header, at + 1, last + 1) - 1, stop)
             if row > at:
                 end = self._ends[row]
@@ -185,12 +185,12 @@ class Strides:
     def _show(self, follower: Follower, first: int, last: int) -> int:
         return follower.feed(self._table.data, self._table.take(np.array(self._rows[first:last], np.int64)))
 
-    def _hop(self, follower: Follower, sender: int, header: int, rows: tuple[int, int]) -> int:
+    def _hop(self, header: int, telling: int, rows: tuple[int, int]) -> int:
         """Step over records that say nothing, within these rows; return where the next header begins."""
         ends, (first, last) = self._ends, rows
         while header < ends[last]:
             row = bisect_right(ends, header, first + 1, last + 1) - 1
-            size = follower.plain_record(sender, self._table.data, self._places[row] + header, ends[row + 1] - header)
+            size = silent_record(self._table.data, self._places[row] + header, ends[row + 1] - header, telling)
             if not size:
                 break
             header += size
@@ -200,12 +200,19 @@ class Strides:
 class Visit:
     """The rows of one conversation."""
 
-    __slots__ = ("_end", "_next", "_ready", "_strides", "_table", "index")
+    __slots__ = ("_columns", "_end", "_next", "_ready", "_strides", "_table", "index")
 
     def __init__(
-        self, index: int, table: Rows, ready: list[Row], rest: tuple[int, int], strides: Strides | None
+        self,
+        index: int,
+        columns: Columns,
+        table: Rows,
+        ready: list[Row],
+        rest: tuple[int, int],
+        strides: Strides | None,
     ) -> None:
         self.index = index
+        self._columns = columns
         self._table = table
         self._ready = ready
         self._next, self._end = rest
@@ -232,6 +239,7 @@ class Visit:
     def lead(self, follower: Follower, state: int) -> int:
         """Show the follower all that matters to it; return what will matter next time."""
         data = self._table.data
+        self._columns.catch_up(self.index, follower)
         if self._ready:
             state = follower.feed(data, self._ready)
         while self._next < self._end and state != CLOSED:
@@ -239,6 +247,8 @@ class Visit:
                 state = follower.feed(data, self._take(np.arange(self._next, min(self._next + _AHEAD, self._end))))
             else:
                 state = self._walk(follower) if state == RECORDS else self._seek(follower)
+        if state == RECORDS:
+            self._columns.expect(self.index, follower)
         return state
 
     def _take(self, at: Indexes) -> list[Row]:
@@ -268,7 +278,7 @@ def starts_with_hello(payload: memoryview) -> bool:
     return len(payload) >= HELLO_START and all(low <= payload[at] <= high for at, low, high in _HELLO)
 
 
-def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint8]) -> list[Visit]:
+def visits(table: Rows, owners: Indexes, counts: Indexes, columns: Columns) -> list[Visit]:
     """The conversations to look at, in the order of their first rows.
 
     `owners` are the conversations in the order of `table`, `counts` how many rows each has there.
@@ -277,7 +287,8 @@ def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint
         return []
     ends = np.cumsum(counts)
     starts = ends - counts
-    states = state[owners]
+    states = columns.state[owners]
+    states[pass_over(columns.records, table, owners, counts, states == RECORDS)] = CLOSED
     row_state = np.repeat(states, counts)
     follow = (row_state == FOLLOW) | ((row_state == RECORDS) & np.repeat(counts <= _FEW, counts))
     matters = follow & (np.arange(len(row_state)) - np.repeat(starts, counts) < _AHEAD)
@@ -290,11 +301,11 @@ def visits(table: Rows, owners: Indexes, counts: Indexes, state: NDArray[np.uint
     strides = Strides(table, np.flatnonzero(walked), np.repeat(owners, counts)[walked]) if walked.any() else None
     rest = np.where(states == WATCH, starts, starts + rows)
     first = np.cumsum(rows) - rows
-    columns = (owners, states, first, first + rows, rest, ends)
+    parts = (owners, states, first, first + rows, rest, ends)
     order = np.argsort(table.order[starts])
     return [
-        Visit(index, table, ready[begin:end], (after, last), None if was == WATCH else strides)
+        Visit(index, columns, table, ready[begin:end], (after, last), None if was == WATCH else strides)
         for index, was, begin, end, after, last in zip(
-            *(c[order[wanted[order]]].tolist() for c in columns), strict=True
+            *(part[order[wanted[order]]].tolist() for part in parts), strict=True
         )
     ]

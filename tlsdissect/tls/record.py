@@ -64,14 +64,6 @@ def is_header(data: bytes) -> bool:
     return len(data) >= HEADER_SIZE and fits(*_HEADER.unpack_from(data))
 
 
-def application_data(data: memoryview, at: int) -> int:
-    """Size, with its header, of the record of application data that begins here; 0: another one, or none."""
-    content_type, version, length = _HEADER.unpack_from(data, at)
-    if content_type != APPLICATION_DATA or not fits(content_type, version, length):
-        return 0
-    return HEADER_SIZE + int(length)
-
-
 class RecordReader:
     """Cuts a direction's bytes into records; bodies of application data are stepped over, not kept.
 

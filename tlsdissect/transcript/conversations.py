@@ -160,6 +160,7 @@ class Conversations:
             tracker = self._trackers.pop(index, None)
             if tracker is None:
                 continue
+            self._flows.columns.catch_up(index, tracker)
             touched = _touched(tracker, totals.first_frame, self._damage(index, damage)) if damage else ()
             told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
             tracker.release()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.streams.bulk import EVERY, NONE, Next
 from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
 from tlsdissect.streams.visits import starts_with_hello
-from tlsdissect.tls.record import HEADER_SIZE, application_data
 from tlsdissect.transcript.half import OPENING, PLAIN, TLS, Half
 from tlsdissect.transcript.script import MAX_PROTECTED, Script
 from tlsdissect.transcript.shapes import is_decided
@@ -139,24 +139,18 @@ class Tracker:
         """Give back what was held and kept."""
         self._budget.used -= self.script.kept_bytes + sum(half.assembler.held_bytes for half in self.halves)
 
-    def next_record(self, sender: int) -> tuple[int, int] | None:
-        """Sequence numbers of the next byte expected of a side and of its next record header; None: out of step."""
-        half = self.halves[sender]
+    def next_record(self, sender: int) -> Next | None:
+        """Where a side stands; None: out of step."""
+        half, script = self.halves[sender], self.script
         if half.mode != TLS or half.carrier or half.reader.astray is not None or half.assembler.holds:
             return None
-        position = half.assembler.position
-        return half.assembler.sequence(position), half.assembler.sequence(position + half.reader.skip)
-
-    def plain_record(self, sender: int, data: memoryview, at: int, left: int) -> int:
-        """Size of the record whose header stands here, if it says nothing; 0 if it must be looked at.
-
-        Application data says nothing behind the first, nor in TLS 1.3 after the handshake, unless it may be an alert.
-        """
-        script = self.script
-        if left < HEADER_SIZE or script.first_data[sender] is None or (script.tls13 and not script.decided):
-            return 0
-        size = application_data(data, at)
-        return 0 if script.tls13 and size - HEADER_SIZE == script.alert_size else size
+        position, skip = half.assembler.position, half.reader.skip
+        telling = NONE if script.alert_size is None else script.alert_size
+        # Application data says nothing behind the first, nor in TLS 1.3 after the handshake, unless it may be an alert.
+        settled = script.first_data[sender] is not None and (script.decided or not script.tls13)
+        if not settled or not (skip or half.reader.between):
+            telling = EVERY
+        return Next(half.assembler.sequence(position), half.assembler.sequence(position + skip), telling)
 
     def skip_to(self, sender: int, position: int, header: int) -> None:
         """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""

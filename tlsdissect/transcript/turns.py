@@ -10,6 +10,7 @@ from tlsdissect.transcript.shapes import shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tlsdissect.streams.bulk import Next
     from tlsdissect.streams.visits import Row
     from tlsdissect.transcript.tracker import Tracker
 
@@ -62,13 +63,9 @@ class Turns:
         # Only packets that are all shown, and in order, decide at the same moment however many come together.
         return FOLLOW if state == RECORDS else state
 
-    def next_record(self, sender: int) -> tuple[int, int] | None:
+    def next_record(self, sender: int) -> Next | None:
         """As a tracker's."""
         return self._tracker.next_record(sender)
-
-    def plain_record(self, sender: int, data: memoryview, at: int, left: int) -> int:
-        """As a tracker's."""
-        return self._tracker.plain_record(sender, data, at, left)
 
     def skip_to(self, sender: int, position: int, header: int) -> None:
         """As a tracker's."""
