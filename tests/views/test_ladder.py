@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.views.ladder.model import Ladder
+    from tlsdissect.views.ladder.model import Arrow, Ladder
 
 OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
 each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
@@ -39,6 +39,10 @@ def one(name: str, number: int = 0) -> Connection:
     return kept(ROOT / f"samples/{name}.pcap")[number]
 
 
+def is_refusal(arrow: Arrow) -> bool:
+    return "an alert's size" in arrow.labels[0]
+
+
 def shown(connection: Connection, width: int | None = None, **options: object) -> list[str]:
     return Text(width, **options).row(connection).decode().splitlines()
 
@@ -51,7 +55,7 @@ def test_every_message_is_on_an_arrow(sample: Path) -> None:
         for message in connection.messages:
             if message.type not in ("encrypted", "alert"):
                 assert f"{message.type} {message.bytes}" in told
-        frames = {arrow.frames[-1] for arrow in arrows}
+        frames = {arrow.frames[-1] for arrow in arrows if not is_refusal(arrow)}
         assert {message.frame for message in connection.messages} >= frames
         assert {arrow.sender for arrow in arrows} == {message.sender for message in connection.messages}
 
@@ -126,6 +130,25 @@ def test_encrypted_flights_and_application_data_are_drawn_as_such() -> None:
     lines = shown(one("tls13-hello-retry"), 120)
     assert any("server_hello" in line and "encrypted" not in line for line in lines)
     assert any("◀╌╌" in line and "encrypted 23 + " in line for line in lines)
+
+
+@each_sample
+def test_application_data_begins_when_the_times_say(sample: Path) -> None:
+    for connection in kept(sample):
+        timing = connection.timing
+        told = {arrow.sender: arrow.ms for arrow in drawn(connection).arrows if arrow.kind == "data"}
+        behind = timing.server_record_ms if timing.server_data_ms is None else timing.server_data_ms
+        assert (told.get("client"), told.get("server")) == (timing.client_data_ms, behind)
+
+
+def test_what_a_server_refused_by_is_drawn_and_named() -> None:
+    """The capture's frame 9 is the server's answer to the client's flight in frame 8: a record of 19 bytes."""
+    refused = one("talk/httpd-8889-missing-tls13")
+    [arrow] = [arrow for arrow in drawn(refused).arrows if is_refusal(arrow)]
+    assert (arrow.sender, arrow.kind, arrow.frames, arrow.bytes) == ("server", "encrypted", (9,), 24)
+    assert arrow.labels == ("encrypted 19, an alert's size",)
+    [sentence] = [one for one in tlsdissect.explain(refused).sentences if one.code == "refused"]
+    assert (sentence.frames, sentence.guess) == ((9,), True)
 
 
 def test_a_second_change_of_keys_is_encrypted() -> None:

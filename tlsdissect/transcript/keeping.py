@@ -11,6 +11,7 @@ from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.kept import KeptConnection, Packet, Transcript, WireRecord
 from tlsdissect.transcript.lookups import LookupTracker
 from tlsdissect.transcript.script import Script
+from tlsdissect.transcript.transcript import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.threeway import ThreeWay
     from tlsdissect.streams.visits import Row
     from tlsdissect.tls.record import Record
-    from tlsdissect.transcript.connection import Connection, Side
+    from tlsdissect.transcript.connection import Connection, Side, Timing
     from tlsdissect.transcript.half import Half, Piece
 
 MAX_PACKETS = 16_384
@@ -93,19 +94,34 @@ class KeepingTracker(LookupTracker):
     def kept(self, told: Connection) -> KeptConnection:
         """Add the transcript to what is told."""
         client = cast("int", self.script.client)
-        first = self.script.first_data
         answer = self.script.answer
         return KeptConnection(
             **{name: getattr(told, name) for name in told.__struct_fields__},
             transcript=Transcript(
                 packets=tuple(self._named_packets(client)),
                 records=tuple(self._named_records(client)),
-                first_data=(first[client], first[1 - client]),
+                first_data=self._first_data(client, told.timing),
                 version=self.script.version,
                 cipher_suite=getattr(answer.hello, "cipher_suite", None) if answer else None,
                 carrier=self.halves[0].carrier or self.halves[1].carrier,
             ),
         )
+
+    def _first_data(self, client: int, timing: Timing) -> tuple[Moment | None, Moment | None]:
+        """Where each side's application data begins: in TLS 1.3, which hides it, where its times say so."""
+        first = self.script.first_data
+        if not self.script.tls13:
+            return first[client], first[1 - client]
+        return self._at(client, timing.client_data_ms), self._at(1 - client, timing.server_record_ms)
+
+    def _at(self, sender: int, ms: float | None) -> Moment | None:
+        """The packet of a side that came so long after the ClientHello."""
+        if ms is None or self.script.offer is None:
+            return None
+        time = self.script.offer.item.time + round(ms * 1_000_000)
+        frames = [item.frame for item in self.script.items if (item.sender, item.time) == (sender, time)]
+        behind = self.script.first_data[sender]
+        return Moment(frames[0], time, None) if frames else behind
 
     def _wake(self, sender: int, sequence: int) -> None:
         super()._wake(sender, sequence)

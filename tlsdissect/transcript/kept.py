@@ -69,7 +69,10 @@ class Transcript(Struct, frozen=True):
     """Those of the handshake, and of what came later those that brought messages, or the end."""
     records: tuple[WireRecord, ...]
     first_data: tuple[Moment | None, Moment | None]
-    """The packet in which the first application data begins: of the client, of the server."""
+    """The packet in which the first application data begins: of the client, of the server.
+
+    In TLS 1.3 the server's first record behind the client's flight, which may be a ticket.
+    """
     version: int | None
     """What the server chose."""
     cipher_suite: int | None
@@ -81,6 +84,16 @@ class KeptConnection(Connection, frozen=True, kw_only=True):
     """A connection with its transcript."""
 
     transcript: Transcript
+
+
+def refusal(connection: Connection) -> WireRecord | None:
+    """The record of an alert's length by which a server refused in TLS 1.3: its first behind the client's flight."""
+    refused = connection.outcome == "alert" and connection.failed_by == "server"
+    if not refused or not isinstance(connection, KeptConnection) or connection.alerts:
+        return None
+    last = connection.messages[-1].frame
+    behind = (one for one in connection.transcript.records if one.sender == "server" and one.frame > last)
+    return next(behind, None)
 
 
 class Places:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
+from tlsdissect.transcript.kept import refusal
 from tlsdissect.views.explain.model import Sentence, listed
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
         text = f"The {who} refused: a record of an alert's size, and then the end."
-        frames = (fatal.frame,) if fatal else _last_frames(c)
+        frames = (fatal.frame,) if fatal else _refused_in(c)
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
             yield _nothing_sent(c)
@@ -72,6 +73,14 @@ def _meaning(description: str) -> str:
     """What the sender of an alert says by it (RFC 8446 section 6)."""
     told = alert_meanings().get(description)
     return f": {told}" if told else ""
+
+
+def _refused_in(c: Connection) -> tuple[int, ...]:
+    """The frame of the record by which a side refused; a server's is behind the messages that are told."""
+    if c.failed_by == "client":
+        return _last_frames(c)
+    record = refusal(c)
+    return (record.frame,) if record else ()
 
 
 def _before(c: Connection, alert: Alert) -> Message | None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Message
-from tlsdissect.transcript.kept import KeptConnection
+from tlsdissect.transcript.kept import KeptConnection, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,7 +105,7 @@ class _Drawing:
 
     def arrows(self) -> list[Arrow]:
         """All arrows, in the order of the frames that completed them."""
-        found = [*self._opening(), *self._flights(), *self._repeated(), *self._ends()]
+        found = [*self._opening(), *self._flights(), *self._refusal(), *self._repeated(), *self._ends()]
         return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
 
     def _clock(self) -> int:
@@ -229,6 +229,13 @@ class _Drawing:
         # In TLS 1.3 tickets look the same: RFC 8446 section 5.2.
         hidden = side == "server" and "1.3" in (self._connection.version or "")
         return "application data, or tickets" if hidden else "application data"
+
+    def _refusal(self) -> Iterator[Arrow]:
+        """The record by which a server refused under encryption, told by its length."""
+        record = refusal(self._connection)
+        if record is not None:
+            labels = [f"encrypted {record.length}, an alert's size"]
+            yield self._arrow(record.sender, "encrypted", labels, (record.frame,), record.time, _size(record))
 
     def _ends(self) -> Iterator[Arrow]:
         """Each side's first FIN and first RST."""
