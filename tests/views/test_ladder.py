@@ -106,7 +106,7 @@ def test_a_ladder_in_full() -> None:
         " 0.000   0.0  │ client_hello 145 ──────────────────────────────▶│    154  4",
         "              │              server_hello 61, certificate 2088, │",
         "              │    server_key_exchange 296, server_hello_done 0 │",
-        " 1.311  37.5  │◀─────────────────────────────────────────────── │   2481  6",
+        " 1.311  37.5  │◀────────────────────────────────────────────────│   2481  6",
         " 2.517  71.9  │ alert unknown_ca ──────────────────────────────▶│      7  8",
         " 2.598  74.2  │ FIN ───────────────────────────────────────────▶│         9",
         " 2.683  76.7  │◀─────────────────────────────────────────── FIN │         10",
@@ -149,6 +149,11 @@ def test_what_a_server_refused_by_is_drawn_and_named() -> None:
     assert arrow.labels == ("encrypted 19, an alert's size",)
     [sentence] = [one for one in tlsdissect.explain(refused).sentences if one.code == "refused"]
     assert (sentence.frames, sentence.guess) == ((9,), True)
+
+
+def test_a_place_without_room_keeps_its_end() -> None:
+    assert re.search(r"_GCM_SHA384  ….+/tls12-full\.pcap$", shown(one("tls12-full"), 80)[0])
+    assert shown(one("tls12-full"), 60)[0].endswith("…  …ls12-full.pcap")
 
 
 def test_a_second_change_of_keys_is_encrypted() -> None:

@@ -41,6 +41,17 @@ def shortened(text: str, width: int, *, tail: int = 0) -> str:
     return f"{_first(text, width - 1 - columns(end))}{_ELLIPSIS}{end}"
 
 
+def titled(name: str, place: str, width: int) -> str:
+    """Write where something was found behind its name; of a place that is too long its end is kept.
+
+    >>> titled("stream 0", "captures/2026/web.pcap", 24)
+    'stream 0  …2026/web.pcap'
+    """
+    room = max(width - columns(name) - 2, width // 4)
+    end = shortened(place, room, tail=room - 1)
+    return f"{shortened(name, width - columns(end) - 2)}  {end}"
+
+
 def encoded(text: str, encoding: str) -> bytes:
     """Encode printable text for a terminal; an ellipsis that it does not know is a tilde, other characters are `?`.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.explain.whole import explain
-from tlsdissect.views.printable import encoded, printable, shortened, styled
+from tlsdissect.views.printable import encoded, printable, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,7 @@ class Text:
     def lines(self, whole: Explanation) -> Iterator[str]:
         """Write an explanation, line by line."""
         who = f"stream {whole.stream}  {_end(whole.client)} > {_end(whole.server)}"
-        title = shortened(f"{who}  {printable(whole.source)}", self._width, tail=self._width // 3)
-        yield self._styled(title, _BOLD)
+        yield self._styled(titled(who, printable(whole.source), self._width), _BOLD)
         for topic, heading in TOPICS.items():
             sentences = whole.about(topic)
             if sentences:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.ladder.model import drawn, tenths, wrapped
-from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,9 +110,8 @@ class Text:
         name = f"stream {one.stream}  {one.version or 'no version'}  {one.cipher_suite or 'no cipher suite'}"
         trips = "" if one.round_trips is None else f", {one.round_trips} round trip{'s' * (one.round_trips != 1)}"
         tcp = "" if one.rtt_ms is None else f", TCP's took {one.rtt_ms:.3f} ms"
-        place = printable(one.source)
-        for text, style in ((f"{name}  {place}", _BOLD), (f"{one.outcome}{trips}{tcp}", "")):
-            yield self._styled(shortened(text, self._width, tail=min(len(place), self._width // 3)), style)
+        yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
+        yield shortened(f"{one.outcome}{trips}{tcp}", self._width)
 
     def _heads(self, one: Ladder, inner: int) -> str:
         """The two ends, above their lifelines."""
@@ -130,14 +129,13 @@ class Text:
             lines.append(("", lines[-1][1]))
         texts = []
         for number, (line, kind) in enumerate(lines, 1):
-            text, shaft = f" {line}" if line else "", signs.shafts[kind]
+            text, shaft = f" {line} " if line else "", signs.shafts[kind]
             if number < len(lines):
-                texts.append(text.ljust(inner) if arrow.sender == "client" else f"{line} ".rjust(inner))
+                texts.append(text.ljust(inner) if arrow.sender == "client" else text.rjust(inner))
             elif arrow.sender == "client":
-                texts.append(f"{text} {shaft * (inner - columns(text) - 2)}{signs.right}")
+                texts.append(f"{text}{shaft * (inner - columns(text) - 1)}{signs.right}")
             else:
-                behind = f" {line} " if line else " "
-                texts.append(f"{signs.left}{shaft * (inner - columns(behind) - 1)}{behind}")
+                texts.append(f"{signs.left}{shaft * (inner - columns(text) - 1)}{text}")
         styles = [_STYLES[kind] for _, kind in lines]
         return [self._between(self._styled(text, style), inner) for text, style in zip(texts, styles, strict=True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
 from tlsdissect.views.tree.build import tree
 from tlsdissect.views.tree.dump import dump, dumpable
 
@@ -63,8 +63,9 @@ class Text:
 
     def lines(self, whole: Tree) -> Iterator[str]:
         """Draw a tree, line by line."""
-        who = f"{end(whole.client)} > {end(whole.server)}"
-        yield self._cut([(f"stream {whole.stream}  {who}  {printable(whole.source)}", _BOLD)])
+        who, source = f"stream {whole.stream}  {end(whole.client)} > {end(whole.server)}", printable(whole.source)
+        title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
+        yield self._cut([(title, _BOLD)])
         before = None
         for record in whole.records:
             place = (record.sender, record.frame)
