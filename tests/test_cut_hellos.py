@@ -44,6 +44,14 @@ def test_the_beginning_of_a_hello_is_enough_for_its_first_fields(tmp_path: Path)
         assert one["client_hello"][key] == whole["client_hello"][key]
     assert one["client"]["port"] == 50_000
     assert (one["ja3"], one["ech"], one["early_data"]) == (None, None, None)
+    assert one["client_hello"]["extensions"] is None
+
+
+def test_a_hello_without_extensions_has_none(tmp_path: Path) -> None:
+    body = b"\x03\x01" + bytes(32) + b"\x00" + b"\x00\x02\x00\x2f" + b"\x01\x00"
+    message = b"\x01" + len(body).to_bytes(3, "big") + body
+    (one,) = told(tmp_path / "bare.pcap", [(CLIENT, b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message)])
+    assert one["client_hello"]["extensions"] == []
 
 
 @pytest.mark.parametrize("cut", range(BEGINNING))

@@ -94,7 +94,8 @@ class ClientHello(Struct, frozen=True, gc=False):
     session_id: str | None
     cipher_suites: tuple[str, ...] | None
     compression_methods: tuple[str, ...] | None
-    extensions: tuple[Extension, ...]
+    extensions: tuple[Extension, ...] | None
+    """None: the hello was cut, or is malformed, before them."""
     supported_versions: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
     key_shares: tuple[str, ...] | None = None
@@ -114,7 +115,8 @@ class ServerHello(Struct, frozen=True, gc=False):
     session_id: str | None
     cipher_suite: str | None
     compression_method: str | None
-    extensions: tuple[Extension, ...]
+    extensions: tuple[Extension, ...] | None
+    """None: the hello was cut, or is malformed, before them."""
 
 
 class Certificate(Struct, frozen=True, gc=False):

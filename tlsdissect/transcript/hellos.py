@@ -13,7 +13,7 @@ from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.forms import once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
-from tlsdissect.transcript.connection import ClientHello, HelloRetryRequest, ServerHello
+from tlsdissect.transcript.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
 from tlsdissect.transcript.naming import Decoded, Teller, text
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def client_hello(offer: Offer, told: Told) -> ClientHello:
         segments=offer.segments,
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id or b"").hex() or None,
-        extensions=tuple([one.fact for one in told.decoded]),
+        extensions=_listed(told, seen=item.whole and hello.legacy_compression_methods is not None),
         key_shares=_key_shares(told),
     )
 
@@ -142,6 +142,11 @@ def _client_form(hello: WireClientHello, told: Told) -> ClientHello:
         psk_modes=_psk_modes(told.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
         ec_point_formats=_formats(told.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
     )
+
+
+def _listed(told: Told, *, seen: bool) -> tuple[Extension, ...] | None:
+    """The extensions of a hello; None where none can be told of one that was not `seen` to its end."""
+    return tuple([one.fact for one in told.decoded]) if told.decoded or seen else None
 
 
 def _key_shares(told: Told) -> tuple[str, ...] | None:
@@ -187,7 +192,7 @@ def server_hello(answer: Answer, told: Told) -> ServerHello:
         bytes=item.size,
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id_echo or b"").hex() or None,
-        extensions=tuple([one.fact for one in told.decoded]),
+        extensions=_listed(told, seen=item.whole),
     )
 
 

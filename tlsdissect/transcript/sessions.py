@@ -112,7 +112,9 @@ def _resumed(hello: ConnectionHello, resumption: str | None) -> bytes | None:
     if resumption == "session_id" and hello.session_id:
         return _key(_ID, bytes.fromhex(hello.session_id))
     if resumption == "ticket":
-        tickets = [getattr(one, "data", "") for one in hello.extensions if one.code == ExtensionType.SESSION_TICKET]
+        tickets = [
+            getattr(one, "data", "") for one in hello.extensions or () if one.code == ExtensionType.SESSION_TICKET
+        ]
         return _key(_TICKET, bytes.fromhex(tickets[0])) if tickets else None
     return None
 

@@ -137,7 +137,7 @@ def certificate_frame(connection: Connection, sender: str) -> int | None:
 
 def _asked(connection: Connection) -> bool:
     hello = connection.client_hello
-    return hello is not None and any(one.type == "status_request" for one in hello.extensions)
+    return hello is not None and any(one.type == "status_request" for one in hello.extensions or ())
 
 
 def _lacks_staple(connection: Connection) -> bool:

@@ -53,7 +53,7 @@ def _extensions(c: Connection) -> Iterator[list[Any]]:
         ("client", "client_hello", c.client_hello),
         ("server", "server_hello", c.server_hello),
     ):
-        for position, one in enumerate(hello.extensions if hello else ()):
+        for position, one in enumerate((hello.extensions if hello else None) or ()):
             told = to_builtins(one)
             plain = [told.pop(name) for name in ("type", "code", "bytes")]
             yield [c.source, c.stream, sender, message, position, *plain, told or None]

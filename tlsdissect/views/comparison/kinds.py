@@ -66,4 +66,4 @@ def is_retry_for_it(c: Connection, hello: ClientHello) -> bool:
 
 def share_bytes(hello: ClientHello) -> int | None:
     """Tell the bytes of a hello's key_share extension; None where it has none."""
-    return next((one.bytes for one in hello.extensions if one.type == "key_share"), None)
+    return next((one.bytes for one in hello.extensions or () if one.type == "key_share"), None)

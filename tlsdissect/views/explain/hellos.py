@@ -204,7 +204,7 @@ def _real(names: tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def _extension(hello: ClientHello, kind: str) -> Extension | Any | None:
-    return next((extension for extension in hello.extensions if extension.type == kind), None)
+    return next((extension for extension in hello.extensions or () if extension.type == kind), None)
 
 
 def _message_frames(c: Connection, kind: str) -> tuple[int, ...]:

@@ -84,7 +84,7 @@ def _sent(one: Said, name: str) -> tuple[str, ...] | None:
 
 
 def _extension(hello: ClientHello | ServerHello, code: int) -> Extension | None:
-    return next((one for one in hello.extensions if one.code == code), None)
+    return next((one for one in hello.extensions or () if one.code == code), None)
 
 
 def _suites(one: Said) -> str | None:
@@ -111,6 +111,10 @@ def _shares(one: Said) -> str | None:
         sent = _extension(one.answer, ExtensionType.KEY_SHARE) is not None
         return _coded(Registry.GROUPS, one.connection.group, _DECIMAL) if sent else None
     return _list(Registry.GROUPS, _sent(one, "key_shares"), _DECIMAL)
+
+
+def _extensions(hello: ClientHello | ServerHello) -> str | None:
+    return _joined(one.code for one in hello.extensions or ())
 
 
 def _points(hello: ClientHello | ServerHello) -> str | None:
@@ -152,7 +156,7 @@ TLS = (
     column("tls.handshake.session_id", str, _hello(lambda hello: hello.session_id)),
     column("tls.handshake.ciphersuite", str, _suites),
     column("tls.handshake.comp_method", str, _compressions),
-    column("tls.handshake.extension.type", str, _hello(lambda hello: _joined(one.code for one in hello.extensions))),
+    column("tls.handshake.extension.type", str, _hello(_extensions)),
     column("tls.handshake.extensions_server_name", str, lambda s: s.connection.sni if s.offer else None),
     column("tls.handshake.extensions_alpn_str", str, lambda s: _joined(_sent(s, "alpn") or ())),
     column("tls.handshake.extensions.supported_version", str, _versions),
