@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import judging, options
-from tlsdissect.cli.folder import write_files
+from tlsdissect.cli.folder import make, write_files
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
@@ -66,6 +66,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
+    if folder is not None:
+        make(folder)
     seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
     from tlsdissect.trust.exhibits import Exhibits  # noqa: PLC0415 (start-up time of --help)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import judging, options
-from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.cli.folder import make
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
@@ -18,6 +18,7 @@ from tlsdissect.cli.sink import standard_output, whole_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tlsdissect.cli.sink import Sink
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.export import TableWriter
     from tlsdissect.views.tables import Table
@@ -32,14 +33,35 @@ _SUFFIXES = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
 
 
 class Exporter:
-    """Takes connections apart, each into its rows."""
+    """Takes connections apart, each into the rows of tables; `place` gives these their files."""
 
-    def __init__(self, tables: list[tuple[Table, TableWriter]], comparison: TableWriter | None) -> None:
+    def __init__(self, folder: str, form: str, names: str | None) -> None:
         from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
 
-        self._tables = tables
-        self._comparison = comparison
+        self._folder = folder
+        self._suffix = _SUFFIXES[form]
+        self._writer = _writer(form)
+        self._kinds = _tables(names)
+        self._has_comparison = names is None
+        self._tables: list[tuple[Table, TableWriter]] = []
+        self._comparison: TableWriter | None = None
         self._comparing = Comparing()
+
+    @contextmanager
+    def place(self) -> Iterator[Sink]:
+        """Open a file for each table: they are there at the end, or none if that is not reached."""
+        paths = [os.path.join(self._folder, table.name + self._suffix) for table in self._kinds]  # noqa: PTH118
+        there = [path for path in paths if os.path.lexists(path)]
+        if there:
+            raise click.UsageError(f"--to {self._folder}: {there[0]} is there already")
+        make(self._folder)
+        with ExitStack() as files:
+            sinks = [files.enter_context(whole_file(path)) for path in paths]
+            self._tables = [
+                (table, self._writer(table, sink.write)) for table, sink in zip(self._kinds, sinks, strict=True)
+            ]
+            self._comparison = self._tables.pop()[1] if self._has_comparison else None
+            yield files.enter_context(standard_output())
 
     def add(self, connection: Connection) -> None:
         """Write the rows of a connection."""
@@ -92,33 +114,13 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
     """
     if vocabulary in (None, "ecs"):
         given["min_severity"] = given["min_severity"] or "info"
-    judge = judging.judge(given)
-    with _opened(folder, form, vocabulary) as exporter:
-        limits, selection = options.limits(given), options.selection(given)
-        question = Question(captures, 65_536, False, limits, selection, Gathering(exporter), judge=judge)
-        run = Run(question, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
-        status = run.to(standard_output())
+    judge, exporter = judging.judge(given), Exporter(folder, form, vocabulary)
+    limits, selection = options.limits(given), options.selection(given)
+    question = Question(captures, 65_536, False, limits, selection, Gathering(exporter), judge=judge)
+    run = Run(question, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
+    status = run.to(exporter.place())
     run.account(quiet=given["quiet"], below=False)
     return status
-
-
-@contextmanager
-def _opened(folder: str, form: str, names: str | None) -> Iterator[Exporter]:
-    """Open a file for each table."""
-    writer, tables = _writer(form), _tables(names)
-    paths = [os.path.join(folder, table.name + _SUFFIXES[form]) for table in tables]  # noqa: PTH118
-    there = [path for path in paths if os.path.lexists(path)]
-    if there:
-        raise click.UsageError(f"--to {folder}: {there[0]} is there already")
-    try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    except OSError as error:
-        raise NotWrittenError(f"{folder}: {error.strerror}") from error
-    with ExitStack() as files:
-        sinks = [files.enter_context(whole_file(path)) for path in paths]
-        writers = [(table, writer(table, sink.write)) for table, sink in zip(tables, sinks, strict=True)]
-        comparison = None if names else writers.pop()[1]
-        yield Exporter(writers, comparison)
 
 
 def _tables(names: str | None) -> tuple[Table, ...]:

@@ -6,6 +6,8 @@ import os
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+import click
+
 from tlsdissect.cli.endings import NotWrittenError
 from tlsdissect.views.certificates import pem
 
@@ -15,13 +17,22 @@ if TYPE_CHECKING:
     from tlsdissect.trust.exhibits import Exhibits
 
 
+def make(folder: str) -> None:
+    """Make the folder of --to, unless it is there; raises UsageError where a file has its name."""
+    if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 (paths are text here)
+        raise click.UsageError(f"--to {folder}: this is no folder")
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        raise NotWrittenError(f"{folder}: {error.strerror}") from error
+
+
 def write_files(folder: str, exhibits: Exhibits) -> None:
     """Write each certificate as SHA256.pem, and each chain of several as chain-SHA256.pem, of all its certificates.
 
     A file that is there already stays as it is: by its name, it holds the same.
     """
     try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 (paths are text here)
         for name, content in _files(exhibits):
             _write(os.path.join(folder, name), content)  # noqa: PTH118
     except OSError as error:

@@ -98,11 +98,12 @@ def _table(captures: tuple[str, ...], color: str, *, seen: bool, judged: bool) -
 
     coloured = options.coloured(color, seen=seen)
     if not seen:
-        return Table(coloured=coloured, judged=judged)
+        return Table(coloured=coloured, judged=judged, waits=True)
     return Table(
         shutil.get_terminal_size().columns,
         coloured=coloured,
         sections=len(captures) > 1 or os.path.isdir(captures[0]),  # noqa: PTH112 (paths are text here)
         encoding=sys.stdout.encoding,
         judged=judged,
+        waits=True,
     )

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from tlsdissect.pipeline import Reading
 
 
+class _NothingReadError(Exception):
+    """None of the inputs could be read: there is no result, not even an empty one."""
+
+
 class Run:
     """The answer to a question, printed; `end` makes what comes behind the last connection, piece by piece."""
 
@@ -49,7 +53,8 @@ class Run:
         self._view = question.view
         self._selected = bool(question.selection)
         self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs, carrier)
-        self._prompt = prompt or live is not None
+        self._live = live is not None
+        self._prompt = prompt or self._live
         self._below = live[1] if live else Bar(self._rows.progress)
         self._debug = debug
         self._end = end
@@ -68,6 +73,8 @@ class Run:
                 self._print(sink, interrupts)
         except (Stopped, StopReading):
             return interrupts.status
+        except _NothingReadError:
+            return endings.REFUSED
         except (BrokenPipeError, endings.NotWrittenError, click.ClickException):
             raise
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
@@ -89,15 +96,21 @@ class Run:
             endings.say("; ".join(said))
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
-        sink.write(self._view.head)
-        if self._prompt:
+        head = self._view.head
+        if self._live:
+            sink.write(head)
             sink.flush()
+            head = b""
         for row in self._rows:
             with interrupts.held(), self._below.aside():
-                sink.write(self._view.section(row.source) + row.text)
+                sink.write(head + self._view.section(row.source) + row.text)
                 self._tally.add(row)
                 if self._prompt:
                     sink.flush()
+            head = b""
+        if self._rows.summary.refused and not self._rows.summary.captures:
+            raise _NothingReadError
+        sink.write(head)
         for piece in self._end():
             sink.write(piece)
 

@@ -100,10 +100,11 @@ class Table:
         sections: bool = False,
         encoding: str = "utf-8",
         judged: bool = False,
+        waits: bool = False,
     ) -> None:
         """Without a width there is room for everything; `sections` head what comes from another capture.
 
-        Connections that are judged have a column for what was found.
+        Connections that are judged have a column for what was found. A heading that waits comes with the first.
         """
         self._gap = "  " if width is None or width >= _ROOMY else " "
         self._columns = layout(width, len(self._gap), judged=judged)
@@ -113,15 +114,18 @@ class Table:
         self._sections = sections and all(column.title != "source" for column, _ in self._columns)
         self._source: str | None = None
         titles = [_padded(column.title[:width], column, width) for column, width in self._columns]
-        self.head = self._line([(title, phrases.HEADING) for title in titles], between=phrases.HEADING)
+        heading = self._line([(title, phrases.HEADING) for title in titles], between=phrases.HEADING)
+        self.head, self._waiting = (b"", heading) if waits else (heading, b"")
 
     def section(self, source: str) -> bytes:
-        """Head the first connection of a capture with its name."""
+        """Head the first connection of a capture with its name, and the very first with a heading that waited."""
+        heading, self._waiting = self._waiting, b""
         if not self._sections or source == self._source:
-            return b""
+            return heading
         self._source = source
         name = printable(source)
-        return self._line([(shortened(name, self._width or columns(name), tail=columns(name)), phrases.SECTION)])
+        shown = shortened(name, self._width or columns(name), tail=columns(name))
+        return heading + self._line([(shown, phrases.SECTION)])
 
     def row(self, connection: Connection) -> bytes:
         """Write a connection as one line."""
