@@ -17,3 +17,7 @@ def test_json_is_one_line_a_connection() -> None:
     first, second = [json.loads(line) for line in done.stdout.splitlines()]
     assert (first["stream"], second["stream"]) == (0, 1)
     assert "resumed" in {sentence["code"] for sentence in second["sentences"]}
+
+
+def test_findings_that_nobody_asked_for_are_not_counted() -> None:
+    assert run("explain", TLS12).stderr == b"1 connection: 1 TLS 1.2\n"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import RESUMED, TLS12, TLS13, on_terminal, run
 from recorded import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 BAR = re.compile(r"\x1b\[\?25l(.*?)\x1b\[\?25h\r\x1b\[1A\x1b\[2K", re.DOTALL)
@@ -116,3 +120,21 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     script = "import tlsdissect, sys; print(*sys.modules); tlsdissect.Connection"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert not {"numpy", "msgspec", "click", "rich", "tlsdissect.pipeline"} & set(done.stdout.split())
+
+
+def test_a_summary_is_cut_between_words() -> None:
+    _, shown = on_terminal(80, "read", "--min-severity", "info", "samples/talk", TERM="dumb")
+    lines = shown.splitlines()
+    [info] = [number for number, line in enumerate(lines) if line.startswith("info: ")]
+    assert max(map(len, lines)) <= 80
+    assert lines[info].endswith(", 8 ocsp_lookup,")
+    assert lines[info + 1] == "  1 acme_challenge, 1 ocsp_elsewhere, 1 crl_download"
+
+
+def test_a_summary_on_standard_error_has_lines_on_a_terminal(tmp_path: Path) -> None:
+    _, shown = on_terminal(80, "certs", "samples/talk", "-o", str(tmp_path / "certificates.csv"), TERM="dumb")
+    assert shown.splitlines()[:3] == [
+        "11 certificates in 10 chains",
+        "trust not checked: no authorities were named",
+        "9 lookups over plain HTTP",
+    ]

@@ -50,8 +50,10 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     # Only with a judge are look-ups matched to the handshakes that waited for them.
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
-    selection = options.selection(given)
-    question = Question(captures, 65_536, False, options.limits(given), selection, view, keep=True, judge=Judge())
+    limits, selection = options.limits(given), options.selection(given)
+    question = Question(
+        captures, 65_536, False, limits, selection, view, keep=True, judge=Judge(), tells_findings=False
+    )
     run = Run(question, 1, debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)

@@ -96,6 +96,8 @@ class Question(NamedTuple):
     idle: float | None = None
     """Seconds of silence that decide a handshake, where connections are told when it is decided."""
     linked: bool = True
+    tells_findings: bool = True
+    """Unless a judge serves something else."""
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
@@ -114,7 +116,8 @@ class Question(NamedTuple):
 
     def row(self, connection: Connection) -> Row:
         """Write a connection."""
-        return Row.of(connection, self.view.row(connection))
+        row = Row.of(connection, self.view.row(connection))
+        return row if self.tells_findings else row._replace(findings=None)
 
 
 class Carrier(Protocol):

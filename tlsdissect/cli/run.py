@@ -12,7 +12,7 @@ from tlsdissect.cli import endings
 from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
 from tlsdissect.cli.rows import Rows, SharedRows
-from tlsdissect.cli.summary import Tally, complain, sentences
+from tlsdissect.cli.summary import Tally, complain, fitted, sentences
 from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
@@ -91,7 +91,11 @@ class Run:
             return
         said = sentences(self._tally, summary, selected=self._selected)
         if below and sys.stdout is not None:
-            print("", *said, sep="\n", flush=True)  # noqa: T201 (this is a command)
+            gap = [""] if self._tally.connections else []
+            print(*gap, *fitted(said, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)
+        elif sys.stderr is not None and sys.stderr.isatty():
+            for line in fitted(said, sys.stderr):
+                endings.say(line)
         else:
             endings.say("; ".join(said))
 

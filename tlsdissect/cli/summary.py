@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.cli.endings import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
     from tlsdissect.cli.rows import Row
     from tlsdissect.pipeline import Summary
 
 _WARNINGS = 20
 """Places of damage that are told one by one; the others are counted."""
+_USUAL = 80
+"""Columns of a terminal that does not know how many it has."""
+_TOGETHER = "\xa0"
 
 
 class Tally:
@@ -60,9 +67,19 @@ def complain(summary: Summary) -> None:
 
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
     """Sum up a run: what was printed, and all that was seen and not printed."""
-    found = () if tally.findings is None else _found(tally.findings)
+    looked = tally.findings is not None and (tally.connections or tally.findings)
+    found = _found(tally.findings or Counter()) if looked else ()
     troubled = [f"{tally.troubled:,} with problems: {_listed(tally.problems)}"] if tally.troubled else []
     return [*tally.told, _printed(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
+
+
+def fitted(said: list[str], terminal: TextIO) -> Iterator[str]:
+    """Cut sentences into the lines of a terminal, between words; a number stays with what it counts."""
+    width = os.get_terminal_size(terminal.fileno()).columns or _USUAL
+    for sentence in said:
+        together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, sentence)
+        for line in wrap(together, width, subsequent_indent="  ", break_on_hyphens=False):
+            yield line.replace(_TOGETHER, " ")
 
 
 def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
