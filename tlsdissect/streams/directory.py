@@ -33,7 +33,11 @@ class Run(NamedTuple):
     """The TCP rows of a stretch of time, those of one four-tuple together and in order."""
 
     keys: NDArray[np.uint64]
+    """One row for each part of the key: see `Columns.key`."""
+    starts: Indexes
+    """The first row of each four-tuple."""
     digests: NDArray[np.uint64]
+    """Of each four-tuple."""
     side: Indexes
     """Whose packet: 0 the lower endpoint's, 1 the higher one's."""
     clock: Indexes
@@ -47,8 +51,9 @@ class Run(NamedTuple):
         """Sort a batch's rows by four-tuple."""
         keys, side = _endpoints(packets, rows)
         digests = _digests(keys)
-        order = _together(keys, digests)
-        return cls(keys[order], digests[order], side[order], clock[order], order, rows[order])
+        order, keys = _together(keys, digests)
+        starts = np.flatnonzero(np.append(True, _differ(keys)))
+        return cls(keys, starts, digests[order[starts]], side[order], clock[order], order, rows[order])
 
 
 class Stretches(NamedTuple):
@@ -75,10 +80,7 @@ class Directory:
 
     def stretches(self, packets: Packets, run: Run) -> Stretches:
         """Give every row its conversation, a new one where there is none."""
-        fresh = np.ones(len(run.rows), np.bool_)
-        fresh[1:] = (run.keys[1:] != run.keys[:-1]).any(axis=1)
-        starts = np.flatnonzero(fresh)
-        owners = self._look_up(run, starts)
+        starts, owners = run.starts, self._look_up(run)
         syn = (packets.flags[run.rows] & (SYN | ACK)) == SYN
         syn[starts[owners < 0]] = False
         cuts = self._cuts(packets, run, starts, owners, np.flatnonzero(syn)) if syn.any() else []
@@ -102,19 +104,20 @@ class Directory:
     def forget(self, indexes: Indexes) -> None:
         """Know these conversations no more: what comes of them begins anew."""
         keys = self._columns.key[indexes]
-        for n, (digest, index) in enumerate(zip(_digests(keys).tolist(), indexes.tolist(), strict=True)):
+        for n, (digest, index) in enumerate(zip(_digests(keys.T).tolist(), indexes.tolist(), strict=True)):
             if self._known.get(digest) == index:
                 del self._known[digest]
             elif self._collided and self._collided.get(key := tuple(keys[n].tolist())) == index:
                 del self._collided[key]
         self._columns.free(indexes)
 
-    def _look_up(self, run: Run, starts: Indexes) -> Indexes:
+    def _look_up(self, run: Run) -> Indexes:
         known = self._known
-        owners = np.array([known.get(digest, -1) for digest in run.digests[starts].tolist()], np.int64)
-        wrong = (self._columns.key[owners] != run.keys[starts]).any(axis=1) | (owners < 0)
+        keys = run.keys[:, run.starts].T
+        owners = np.array([known.get(digest, -1) for digest in run.digests.tolist()], np.int64)
+        wrong = (self._columns.key[owners] != keys).any(axis=1) | (owners < 0)
         for n in np.flatnonzero(wrong).tolist() if self._collided else np.flatnonzero(wrong & (owners >= 0)).tolist():
-            owners[n] = self._collided.get(tuple(run.keys[starts[n]].tolist()), -1)
+            owners[n] = self._collided.get(tuple(keys[n].tolist()), -1)
         return owners
 
     def _cuts(self, packets: Packets, run: Run, starts: Indexes, owners: Indexes, syns: Indexes) -> list[int]:
@@ -147,7 +150,7 @@ class Directory:
         rows, side = run.rows[starts], run.side[starts]
         columns.stream[index] = self._streams + rank
         self._streams += len(starts)
-        columns.key[index] = run.keys[starts]
+        columns.key[index] = run.keys[:, starts].T
         columns.forward[index] = side
         flags, sequence = packets.flags[rows], packets.sequence[rows].astype(np.int64)
         columns.base[index, side] = np.where(flags & SYN, sequence, (sequence - 1) & 0xFFFFFFFF)
@@ -163,12 +166,13 @@ class Directory:
         return index
 
     def _remember(self, run: Run, starts: Indexes, owners: Indexes) -> None:
-        for digest, at, owner in zip(run.digests[starts].tolist(), starts.tolist(), owners.tolist(), strict=True):
+        digests = run.digests[np.searchsorted(run.starts, starts, "right") - 1]
+        for digest, at, owner in zip(digests.tolist(), starts.tolist(), owners.tolist(), strict=True):
             first = self._known.setdefault(digest, owner)
             if first == owner and not self._collided:
                 continue
-            key = tuple(run.keys[at].tolist())
-            if (self._columns.key[first] == run.keys[at]).all():
+            key = tuple(run.keys[:, at].tolist())
+            if (self._columns.key[first] == run.keys[:, at]).all():
                 self._known[digest] = owner
                 self._collided.pop(key, None)
             else:
@@ -186,32 +190,42 @@ def _endpoints(packets: Packets, rows: Indexes) -> tuple[NDArray[np.uint64], Ind
     higher = (here[0] > there[0]) | (
         (here[0] == there[0]) & ((here[1] > there[1]) | ((here[1] == there[1]) & (here[2] > there[2])))
     )
-    keys = np.empty((len(rows), 5), np.uint64)
+    keys = np.empty((5, len(rows)), np.uint64)
     for n in (0, 1):
-        keys[:, n] = np.where(higher, there[n], here[n])
-        keys[:, n + 2] = np.where(higher, here[n], there[n])
+        keys[n] = np.where(higher, there[n], here[n])
+        keys[n + 2] = np.where(higher, here[n], there[n])
     lower_port, higher_port = np.where(higher, there[2], here[2]), np.where(higher, here[2], there[2])
     family = packets.family[rows].astype(np.uint64)
-    keys[:, 4] = family << np.uint64(32) | lower_port << np.uint64(16) | higher_port
+    keys[4] = family << np.uint64(32) | lower_port << np.uint64(16) | higher_port
     return keys, higher.astype(np.int64)
 
 
 def _digests(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """A 64-bit digest of each key; two keys may share one."""
-    digest = np.zeros(len(keys), np.uint64)
-    for n, factor in enumerate(_FACTORS):
-        digest = (digest ^ keys[:, n]) * np.uint64(factor)
+    digest = np.zeros(keys.shape[1], np.uint64)
+    for part, factor in zip(keys, _FACTORS, strict=True):
+        digest = (digest ^ part) * np.uint64(factor)
         digest ^= digest >> np.uint64(29)
     return digest
 
 
-def _together(keys: NDArray[np.uint64], digests: NDArray[np.uint64]) -> Indexes:
-    """The order that brings rows of the same key together and leaves them in their own order."""
-    order = np.argsort(digests, kind="stable")
-    ordered, digest = keys[order], digests[order]
-    if ((digest[1:] == digest[:-1]) & (ordered[1:] != ordered[:-1]).any(axis=1)).any():
-        return np.lexsort(keys.T)
-    return order
+def _together(keys: NDArray[np.uint64], digests: NDArray[np.uint64]) -> tuple[Indexes, NDArray[np.uint64]]:
+    """The order that brings rows of the same key together and leaves them in their own order, and the keys in it."""
+    # To sort numbers takes a third of the time that it takes to sort places by them: each row's place is in its number.
+    places = np.uint64((1 << len(digests).bit_length()) - 1)
+    ordered = np.sort(digests & ~places | np.arange(len(digests), dtype=np.uint64))
+    order = (ordered & places).astype(np.int64)
+    together = keys.take(order, axis=1)
+    if (_differ(together) & (ordered[1:] ^ ordered[:-1] <= places)).any():
+        order = np.lexsort(keys)
+        together = keys.take(order, axis=1)
+    return order, together
+
+
+def _differ(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which keys are not the same as the one before."""
+    differ: NDArray[np.bool_] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
+    return differ
 
 
 def _first_bases(packets: Packets, run: Run, at: int) -> list[int]:

@@ -132,7 +132,8 @@ class FlowTable:
     def _step(self, packets: Packets, run: Run) -> list[Visit]:
         starts, owners, replaced = self._directory.stretches(packets, run)
         owner = np.repeat(owners, np.diff(starts, append=len(run.rows)))
-        self._learn_bases(packets, run, owner)
+        if (self.columns.base[owners] < 0).any():
+            self._learn_bases(packets, run, owner)
         in_time = run.clock <= self.columns.due[owner]
         if not in_time.all():
             in_time |= self._goes_on(owner)
@@ -155,6 +156,8 @@ class FlowTable:
         """Look at the headers of conversations in which nobody has said anything, and tell which rows these are."""
         columns = self.columns
         mute: NDArray[np.bool_] = matters & (columns.bytes[owner] == 0) & (columns.state[owner] == FOLLOW)
+        if not mute.any():
+            return mute
         rows = run.rows[mute]
         found = Headers(
             owner[mute],
