@@ -120,8 +120,11 @@ class Workers(Generic[Account]):
 
     def _start(self, share: Share) -> tuple[int, BinaryIO]:
         inner, outer = os.pipe()
+        # Being asked to finish waits until the worker can.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(outer)
             return pid, os.fdopen(inner, "rb", _BUFFER)
         status = 1
@@ -138,6 +141,7 @@ class Workers(Generic[Account]):
     def _work(self, share: Share, pipe: BinaryIO) -> None:
         reading = self._reading(share)
         signal.signal(signal.SIGTERM, lambda *_: reading.stop())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:
             for place, told in reading.placed():
                 text = self._write(told)

@@ -11,10 +11,17 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from commands import PROGRAM, RESUMED, TLS12
 from recorded import ROOT, begun
+
+from tlsdissect.corpus import Workers
+from tlsdissect.pipeline import Reading
+
+if TYPE_CHECKING:
+    from tlsdissect.streams.directory import Share
 
 SPOILT = """
 import sys
@@ -223,3 +230,14 @@ def test_an_error_of_our_own_is_one_line() -> None:
     done = subprocess.run([*command, "--debug"], cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert b"Traceback" in done.stderr
     assert done.returncode == 70
+
+
+def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> None:
+    def slowly(share: Share) -> Reading:
+        time.sleep(0.3)
+        return Reading([ROOT / TLS12], share=share)
+
+    workers = Workers(2, slowly, lambda _: b"", lambda reading: reading.summary.captures)
+    workers.finish()
+    assert list(workers) == []
+    assert len(workers.accounts) == 2
