@@ -201,6 +201,8 @@ class Reading:
             except CaptureError as error:
                 if named or not isinstance(error, NoCaptureError):
                     self.summary.refused.append((path, str(error)))
+        if not (self.summary.captures or self.summary.refused or self._stopped):
+            self.summary.refused += [(path, "has no capture in it") for path in self._captures]
 
     def _refuse(self, error: OSError) -> None:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))

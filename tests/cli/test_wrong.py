@@ -94,3 +94,58 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
     done = run(command, TLS12, "--to", tmp_path / "file")
     assert (done.returncode, done.stdout) == (2, b"")
     assert f"--to {tmp_path}/file: this is no folder (see tlsdissect {command} --help)" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--bogus", "No such option '--bogus'"),
+        ("live --bogus", "No such option '--bogus'"),
+        (f"read --bogus {TLS12}", "No such option '--bogus'"),
+        (f"read --strem 0 {TLS12}", "No such option '--strem': did you mean '--stream'?"),
+        (f"certs --out x {TLS12}", "No such option '--out': did you mean '--output'?"),
+        ("raed", "No such command 'raed': did you mean 'read'?"),
+        ("samples", "No such command 'samples': to read a file, tlsdissect read samples"),
+        (f"plot groups -o x.html {TLS12}", "-o x.html: the suffix tells no form (.png, .svg, .pdf)"),
+        (f"report -o x.pdf {TLS12}", "-o x.pdf: the suffix tells no form (.html, .htm)"),
+        (f"show -o x.pdf {TLS12}", "-o x.pdf: the suffix tells no form (.json, .ndjson, .html, .htm, .txt); give --format"),
+        (f"ladder --dark {TLS12}", "--dark goes with -o FILE.svg, .png or .pdf"),
+        (f"read --idle 5 {TLS12}", "--idle goes with --emit decided"),
+        (f"read --raw-fingerprints {TLS12}", "--raw-fingerprints goes with --format json or csv"),
+        (f"show --bytes --format json {TLS12}", "--bytes goes with --format tree or html"),
+        (f"show --message helo {TLS12}", "--message helo: no message has this name, such as client_hello, certificate or alert"),
+        (f"show --message server_helo {TLS12}", "--message server_helo: no message has this name: did you mean 'server_hello'?"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_line_is_told_in_a_line(arguments: str, said: str) -> None:
+    done = run(*arguments.split())
+    first, *others = arguments.split()
+    program = f"tlsdissect {first}" if others else "tlsdissect"
+    told = f"tlsdissect: {said} (see {program} --help)\n"
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", told)
+
+
+@pytest.mark.parametrize("command", ["read", "show", "explain", "ladder", "compare", "certs"])
+def test_a_stream_that_is_not_there_is_told(command: str) -> None:
+    done = run(command, "-q", "--stream", "7", "--stream", "tls12-full.pcap:1", TLS12)
+    assert done.returncode == 0
+    assert done.stderr.decode().splitlines() == [
+        f"tlsdissect: --stream {asked}: no TLS connection has this number; tlsdissect read lists them"
+        for asked in ("7", "tls12-full.pcap:1")
+    ]
+    assert run(command, "-q", "--stream", "0", "--tls", "older", TLS12).stderr == b""
+
+
+def test_folders_without_a_capture_are_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("no capture")
+    done = run("read", "-q", tmp_path / "empty", tmp_path / "notes")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode() == "".join(
+        f"tlsdissect: {tmp_path}/{name}: has no capture in it\n" for name in ("empty", "notes")
+    )
+
+
+def test_standard_input_is_told_by_its_name() -> None:
+    assert run("read", "-q", "-", given=b"").stderr == b"tlsdissect: standard input: is empty\n"

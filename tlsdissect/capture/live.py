@@ -261,8 +261,10 @@ def _compiled(expression: str, link: int) -> bytes:
 
     try:
         program = compile_filter(expression, linktype=link)
-    except (Scapy_Exception, ImportError) as error:
-        raise CaptureError(f"{error} (the filter is compiled by libpcap: Debian's libpcap0.8)") from None
+    except ImportError as error:
+        raise CaptureError(f"{error} (Debian: libpcap0.8)") from None
+    except Scapy_Exception as error:
+        raise CaptureError(str(error)) from None
     for instruction in program.bf_insns[: program.bf_len]:
         # libpcap writes how many bytes of a packet to take, of which scapy asks for too few for segments of `lo`.
         if instruction.code == _RETURN and instruction.k:

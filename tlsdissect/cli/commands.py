@@ -7,6 +7,8 @@ from importlib import import_module
 
 import click
 
+from tlsdissect.cli.endings import meant
+
 EXAMPLES = """\b
 Examples:
   tlsdissect read capture.pcap
@@ -30,6 +32,16 @@ _COMMANDS = {
 
 class Commands(click.Group):
     """Commands whose modules are loaded when they are run: the list of them costs no import."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named first; UsageError says which may be meant."""
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            hint = f": to read a file, tlsdissect read {name}" if os.path.exists(name) else meant(name, _COMMANDS)  # noqa: PTH110
+            raise click.UsageError(f"No such command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """List the names."""

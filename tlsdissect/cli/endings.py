@@ -12,7 +12,7 @@ import click
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 REFUSED = 2
 """A wrong command line, or an input that is no capture."""
@@ -22,6 +22,10 @@ BUG = 70
 """EX_SOFTWARE of sysexits.h: an error that is ours."""
 NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: the result could not be written."""
+
+
+_NEAR = 0.65
+"""How alike two words are of which one may be meant by the other, from 0 to 1."""
 
 
 class NotWrittenError(Exception):
@@ -51,6 +55,15 @@ def trace() -> None:
     import traceback  # noqa: PLC0415 (for --debug only)
 
     traceback.print_exc()
+
+
+def meant(word: str, words: Iterable[str]) -> str:
+    """Ask whether one of `words` was meant, where one is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 (for mistakes only)
+
+    bare = {one.lstrip("-"): one for one in words}
+    near = get_close_matches(word.lstrip("-"), bare, n=1, cutoff=_NEAR)
+    return f": did you mean {bare[near[0]]!r}?" if near else ""
 
 
 def abandon_standard_output() -> None:
@@ -83,6 +96,9 @@ def status(run: Callable[[], int], *, debug: bool) -> int:
 
 def _complaint(error: click.ClickException) -> str:
     """Say what is wrong with a command line, and where to read how it should be."""
-    said = error.format_message().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
+    said = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption) and context:
+        options = [name for one in context.command.get_params(context) for name in one.opts]
+        said = f"No such option {error.option_name!r}{meant(error.option_name, options)}"
     return f"{said} (see {context.command_path} --help)" if context else said

@@ -68,7 +68,9 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     time that begins at the ClientHello of each.
     """
     file = None if output in (None, "-") else output
-    form = "text" if file is None else options.form(file, _SUFFIXES)
+    form = "text" if file is None else options.form(file, _SUFFIXES, otherwise="")
+    if dark and form == "text":
+        raise click.UsageError("--dark goes with -o FILE.svg, .png or .pdf")
     if file is not None:
         options.refuse_to_overwrite(captures, file)
     streams = given["streams"]

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from tlsdissect.cli.selection import Selection, Stream
 from tlsdissect.streams.limits import Limits
@@ -138,11 +139,12 @@ def output(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("-o", "--output", metavar="FILE", help=said)(command)
 
 
-def form(output: str, suffixes: Mapping[str, str]) -> str:
-    """Tell the form of a file by its suffix."""
+def form(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
+    """Tell the form of a file by its suffix; `otherwise` says what else would tell it."""
     suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
     if suffix not in suffixes:
-        raise click.UsageError(f"-o {output}: the suffix tells no form ({', '.join(suffixes)}); give --format")
+        told = ", ".join(filter(None, suffixes))
+        raise click.UsageError(f"-o {output}: the suffix tells no form ({told}){otherwise}")
     return suffixes[suffix]
 
 
@@ -167,7 +169,14 @@ def limits(options: dict[str, Any]) -> Limits:
 def idle(options: dict[str, Any]) -> float | None:
     """Take the options of `emitted` out of a command's: seconds, or None where connections are printed when over."""
     emit, seconds = options.pop("emit"), options.pop("idle")
+    if emit != "decided" and is_given("idle"):
+        raise click.UsageError("--idle goes with --emit decided")
     return seconds if emit == "decided" else None
+
+
+def is_given(name: str) -> bool:
+    """Tell whether the command line has an option, and not only its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def selection(options: dict[str, Any]) -> Selection:

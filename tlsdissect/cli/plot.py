@@ -63,7 +63,7 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     lifetimes, offered-and-chosen or, of a single connection, timeline: its ladder, to scale. All connections are kept
     in memory until it is drawn.
     """
-    form = options.form(output, _SUFFIXES)
+    form = options.form(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)
     gathered = _Gathered()
 

@@ -62,6 +62,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
+    if given["raw_fingerprints"] and form in (None, "table"):
+        raise click.UsageError("--raw-fingerprints goes with --format json or csv")
     judge = judging.judge(given)
     seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
     raw = given["raw_fingerprints"]

@@ -25,6 +25,7 @@ Examples:
   tlsdissect report --tls 1.2 captures/ -o old.html
   tlsdissect report --system-ca --fail-on high captures/ -o report.html
 """
+_SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
 @click.command(epilog=EXAMPLES)
@@ -54,6 +55,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
 
     if output != "-":
         options.refuse_to_overwrite(captures, output)
+        options.form(output, _SUFFIXES, otherwise="")
     judge, evidence = judging.certain(given), Evidence()
     report = Report(captures, judge, evidence, detailed)
     selected, limits = options.selection(given), options.limits(given)

@@ -51,7 +51,7 @@ class Run:
         at once.
         """
         self._view = question.view
-        self._selected = bool(question.selection)
+        self._selection = question.selection
         self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs, carrier)
         self._live = live is not None
         self._prompt = prompt or self._live
@@ -87,9 +87,12 @@ class Run:
         """Complain of what could not be read, and sum up: below the result, or on standard error."""
         summary = self._rows.summary
         complain(summary)
+        if summary.connections and not self._tally.connections:
+            for told in self._selection.missed():
+                endings.warn(f"--stream {told}: no TLS connection has this number; tlsdissect read lists them")
         if quiet:
             return
-        said = sentences(self._tally, summary, selected=self._selected)
+        said = sentences(self._tally, summary, selected=bool(self._selection))
         if below and sys.stdout is not None:
             gap = [""] if self._tally.connections else []
             print(*gap, *fitted(said, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)

@@ -20,6 +20,9 @@ class Stream(Struct, frozen=True):
     source: str | None
     number: int
 
+    def __str__(self) -> str:
+        return str(self.number) if self.source is None else f"{self.source}:{self.number}"
+
     def fits(self, connection: Connection) -> bool:
         """Tell whether this is a connection's stream; a capture may be called by its file name alone."""
         if self.number != connection.stream:
@@ -37,6 +40,10 @@ class Selection(Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.streams or self.ports or self.names or self.versions)
+
+    def missed(self) -> tuple[Stream, ...]:
+        """Tell the streams that are not there, where no connection was as asked for."""
+        return () if self.ports or self.names or self.versions else self.streams
 
     def wants(self, connection: Connection) -> bool:
         """Tell whether a connection is asked for."""

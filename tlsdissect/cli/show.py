@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
+from tlsdissect.cli.endings import meant
 from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
@@ -51,6 +52,9 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
+    if given["dumped"] and form == "json":
+        raise click.UsageError("--bytes goes with --format tree or html")
+    _check(given["message"])
     seen = form in (None, "tree") and file is None and sys.stdout is not None and sys.stdout.isatty()
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
     question = Question(captures, 65_536, False, options.limits(given), options.selection(given), view, keep=True)
@@ -58,6 +62,15 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)
     return status
+
+
+def _check(message: str | None) -> None:
+    """Refuse a type of message that no tree has."""
+    from tlsdissect.views.tree.build import MESSAGE_TYPES  # noqa: PLC0415 (not needed for --help)
+
+    if message is not None and message not in MESSAGE_TYPES:
+        near = meant(message, MESSAGE_TYPES) or ", such as client_hello, certificate or alert"
+        raise click.UsageError(f"--message {message}: no message has this name{near}")
 
 
 def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:

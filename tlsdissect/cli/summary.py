@@ -58,7 +58,7 @@ class Tally:
 def complain(summary: Summary) -> None:
     """Print what could not be read, a line each, on standard error."""
     for source, why in summary.refused:
-        warn(f"{source}: {why}")
+        warn(f"{'standard input' if source == '-' else source}: {why}")
     for source, damage in summary.damage[:_WARNINGS]:
         warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
     if len(summary.damage) > _WARNINGS:

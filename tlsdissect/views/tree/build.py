@@ -50,6 +50,13 @@ _SSL2: dict[int, tuple[str, Callable[[Reader], Struct]]] = {
     1: ("client_hello", Ssl2ClientHello.read),
     4: ("server_hello", server_hello.Ssl2ServerHello.read),
 }
+MESSAGE_TYPES: frozenset[str] = frozenset([
+    *[Registry.HANDSHAKE_TYPES.names[number] for number in range(256)],
+    *[plain[0] for plain in _PLAIN.values()],
+    *[old[0] for old in _SSL2.values()],
+    *["hello_retry_request", "encrypted"],
+])  # fmt: skip
+"""The names under which messages stand in trees."""
 
 
 class Tree(Struct, frozen=True):
