@@ -97,6 +97,13 @@ def test_a_bar_comes_late_and_goes_again() -> None:
     assert len(rows) == 2
 
 
+def test_a_bar_stands_aside_for_what_comes_at_the_end() -> None:
+    status, shown = on_terminal(80, "-c", SLOW, "compare", RESUMED)
+    assert status == 0
+    assert len(BAR.findall(shown)) >= 1
+    assert COLOUR.sub("", BAR.sub("", shown)).splitlines()[0].split() == ["TLS", "1.3"]
+
+
 def test_no_bar_where_nobody_looks() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SLOW, "read", TLS12], cwd=ROOT, capture_output=True, timeout=60, check=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from functools import cache
 
 import pytest
@@ -323,6 +324,28 @@ def test_text_fits(width: int) -> None:
     ]
     for group in compared(connections, "sni"):
         assert max(map(len, Text(width).lines(group))) <= width
+
+
+def test_what_is_cut_misleads_nobody() -> None:
+    """Of three versions on 80 columns: suites differ in what is left of their names, and no number is cut."""
+    suites = [
+        f"TLS_ECDHE_{key}_WITH_AES_{bits}_GCM_SHA{digest}"
+        for key in ("RSA", "ECDSA")
+        for bits, digest in ((128, 256), (256, 384))
+    ]
+    some = [replace(sample("tls12-full"), cipher_suite=suite, stream=number) for number, suite in enumerate(suites)]
+    slow = replace(sample("tls12-full").timing, tcp_ms=0.001, handshake_ms=1234.5)
+    others = [
+        replace(sample("tls12-full"), version="SSL 3.0", timing=slow),
+        replace(sample("tls12-full"), version="TLS 1.0"),
+    ]
+    [group] = compared([*some, *others])
+    lines = list(Text(80).lines(group))
+    first = lines.index("cipher suite chosen") + 1
+    assert len({line[:28] for line in lines[first : first + 4]}) == 4
+    [took] = [line for line in lines[lines.index("in TCP round trips") :] if line.startswith("  handshake  ")][:1]
+    assert re.findall(r"[^ ]…", took) == []
+    assert "…" in took
 
 
 @pytest.mark.parametrize("name", ["=cmd()", "<script>", "\x1b[2J", "\u202eabc", "a" * 255, 'x,"y\r\nz'])

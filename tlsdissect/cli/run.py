@@ -119,7 +119,8 @@ class Run:
             raise _NothingReadError
         sink.write(head)
         for piece in self._end():
-            sink.write(piece)
+            with self._below.aside():
+                sink.write(piece)
 
     def _confess(self, error: Exception) -> None:
         if self._debug:

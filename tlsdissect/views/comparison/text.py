@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WIDEST = 110
 """Columns beyond which a comparison does not grow."""
 _LABEL, _LONGEST, _ROOM = 28, 48, 26
+_BETWEEN = " / "
 _BOLD, _FAINT = "1", "2"
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
 _LESS = {"round_trips": "fewer"}
@@ -43,26 +44,48 @@ class Text:
         if not group.sides:
             yield "no TLS connections"
             return
-        yield self._styled(self._line("", [side.version for side in group.sides]), _BOLD)
-        for section in sections(group.sides):
-            rows = [(label, [cell(side) for side in group.sides]) for label, cell in section.rows]
-            told = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
-            if told:
-                yield self._styled(section.heading, _FAINT)
-                yield from (self._line(f"  {label}", cells) for label, cells in told)
+        versions = [side.version for side in group.sides]
+        told = list(_told(group))
+        room = self._room([versions, *(cells for _, rows in told for _, cells in rows)])
+        yield self._styled(self._line("", versions, room), _BOLD)
+        for heading, rows in told:
+            yield self._styled(heading, _FAINT)
+            yield from (self._line(f"  {label}", cells, room) for label, cells in rows)
         yield self._styled("TLS 1.2 beside TLS 1.3, by the same client and server", _FAINT)
         for said in (*conclusions(group.differences), *remarks(group)):
             yield from wrap(said, self._width, initial_indent="  ", subsequent_indent="    ")
 
-    def _line(self, label: str, cells: Sequence[str]) -> str:
-        room = min((self._width - _LABEL) // len(cells), _ROOM)
+    def _room(self, rows: Sequence[Sequence[str]]) -> int:
+        """How wide a version's column is: no wider than needed where labels would have to be cut for it."""
+        count, needed = len(rows[0]), max(len(cell) for row in rows for cell in row) + 2
+        return min((self._width - _LABEL) // count, _ROOM, max(needed, (self._width - _LONGEST) // count))
+
+    def _line(self, label: str, cells: Sequence[str], room: int) -> str:
         before = min(self._width - room * len(cells), _LONGEST)
-        shown = shortened(printable(label), before - 1)
-        padded = [shortened(cell, room - 1).rjust(room) for cell in cells]
+        shown = shortened(printable(label), before - 1, tail=before * 2 // 5)
+        padded = [_fitting(cell, room - 1).rjust(room) for cell in cells]
         return f"{shown}{' ' * (before - columns(shown))}{''.join(padded)}".rstrip()
 
     def _styled(self, text: str, style: str) -> str:
         return styled(text, style) if self._coloured else text
+
+
+def _told(group: Group) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:
+    """The sections that have something to tell: headings, and rows of a label and a cell for each version."""
+    for section in sections(group.sides):
+        rows = [(label, [cell(side) for side in group.sides]) for label, cell in section.rows]
+        told = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
+        if told:
+            yield section.heading, told
+
+
+def _fitting(cell: str, width: int) -> str:
+    """Leave out the last of several numbers until the others fit: half a number tells a wrong one."""
+    parts = cell.split(_BETWEEN)
+    while len(parts) > 1 and columns(cell) > width:
+        parts = parts[:-1]
+        cell = _BETWEEN.join([*parts, "…"])
+    return shortened(cell, width)
 
 
 def conclusions(differences: Sequence[Difference] | None) -> Iterator[str]:
