@@ -10,12 +10,12 @@ What a `Connection` has, and what each name means, is what `tlsdissect read --fo
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from dask.distributed import Client
@@ -64,7 +64,8 @@ def read(
 
     A capture is the path of a pcap or pcapng file (.gz and .zst too), of a directory of them, or "-" for standard
     input. Damage inside a capture ends nothing: what could be read is yielded, with a problem on what it touches.
-    An input that is missing or no capture raises CaptureError, after the connections of the others were yielded.
+    An input that is missing or no capture raises CaptureError, after the connections of the others were yielded;
+    arguments of a wrong kind raise TypeError or ValueError at once.
 
         >>> for connection in tlsdissect.read("samples/tls13-full.pcap"):
         ...     print(connection.version, connection.cipher_suite, connection.group)
@@ -78,16 +79,25 @@ def read(
     With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
     folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
+    from tlsdissect.streams.limits import Limits  # noqa: PLC0415 (`import tlsdissect` is light)
+
+    for capture in captures:
+        if not isinstance(capture, str | os.PathLike):
+            raise TypeError(
+                f"a capture is a path, not {type(capture).__name__}; of many, each is an argument: read(*paths)"
+            )
+    limits = Limits() if limits is None else limits
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
+    if batch < 1:
+        raise ValueError(f"batch is a number of packets, at least 1, not {batch}")
+    return _read(captures, client, batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits)
+
+
+def _read(captures: tuple[str | os.PathLike[str], ...], client: Client | None, **options: Any) -> Iterator[Connection]:
     from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
-    from tlsdissect.streams.limits import Limits  # noqa: PLC0415
 
-    options: dict[str, Any] = {
-        "batch": batch,
-        "raw_fingerprints": raw_fingerprints,
-        "keep": keep,
-        "limits": limits or Limits(),
-    }
     if client is not None:
         from tlsdissect.corpus import read_on  # noqa: PLC0415
 
@@ -111,6 +121,8 @@ def tables(*captures: str | os.PathLike[str], **options: Any) -> Tables:
     """
     from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas takes half a second)
 
+    # What is wrong with the arguments is told now; nothing is read before something is taken from it.
+    read(*captures, **options)
     return Tables(lambda: read(*captures, **options))
 
 
@@ -119,7 +131,7 @@ def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: 
 
     `by` is "server", "sni", "client" or "capture"; `options` are those of `read`, which tells also what is raised. A
     `Comparison` is text when it is printed and a table in a notebook; `numbers`, `summary` and `differences` are
-    DataFrames, and `plot(kind, ax)` draws its figures.
+    DataFrames, and `plot(kind)` draws its figures.
 
         >>> c = tlsdissect.compare("samples/tls12-full.pcap", "samples/tls13-full.pcap")
         >>> c.numbers.loc["mean_round_trips"].to_dict()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import pytest
 from made import made
+from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.views.comparison.notebook import Comparison
 from tlsdissect.views.frames import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATHS = ROOT / "samples/paths-client.pcap.gz"
 
@@ -22,6 +29,48 @@ def test_tables_and_text() -> None:
     assert "full, round trips: TLS 1.3 takes" in str(c)
     assert "full, round trips: TLS 1.3 takes" in c._repr_html_()
     assert c.plot("round-trips", Figure().add_subplot()).patches
+
+
+def test_a_figure_is_drawn_where_notebooks_draw() -> None:
+    plt.switch_backend("agg")
+    axes = tlsdissect.compare(PATHS).plot("round-trips")
+    assert axes.figure is plt.gcf()
+    plt.close()
+
+
+def test_what_is_asked_for_wrongly_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match=r"^by is one of server, sni, client, capture, not 'name'$"):
+        tlsdissect.compare(PATHS, by="name")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^'histogram' is none of handshake-times, "):
+        tlsdissect.compare(PATHS).plot("histogram")
+    assert repr(tlsdissect.tables(PATHS)) == (
+        "<Tables: connections, certificates, messages, extensions, alerts, findings, comparison>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("captures", "options", "error", "said"),
+    [
+        ([5], {}, TypeError, "a capture is a path, not int"),
+        ([[PATHS]], {}, TypeError, "a capture is a path, not list; of many, each is an argument"),
+        ([b"a.pcap"], {}, TypeError, "a capture is a path, not bytes"),
+        ([PATHS], {"limits": 5}, TypeError, "limits is a tlsdissect.Limits, not int"),
+        ([PATHS], {"batch": 0}, ValueError, "batch is a number of packets, at least 1, not 0"),
+        ([PATHS], {"bogus": 1}, TypeError, "unexpected keyword argument 'bogus'"),
+    ],
+)
+@pytest.mark.parametrize("call", [tlsdissect.read, tlsdissect.tables, tlsdissect.compare])
+def test_arguments_of_a_wrong_kind_are_told_at_once(
+    call: Callable[..., Any], captures: list[Any], options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        call(*captures, **options)
+
+
+@pytest.mark.parametrize("call", [tlsdissect.tree, tlsdissect.ladder, tlsdissect.explain])
+def test_what_is_no_connection_is_told(call: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="this is no connection, but str"):
+        call("samples/tls12-full.pcap")
 
 
 def test_too_few_say_nothing() -> None:

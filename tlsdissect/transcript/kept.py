@@ -86,6 +86,15 @@ class KeptConnection(Connection, frozen=True, kw_only=True):
     transcript: Transcript
 
 
+def kept(connection: Connection) -> KeptConnection:
+    """The same connection, where it has a transcript; ValueError where it has none, TypeError where it is none."""
+    if not isinstance(connection, Connection):
+        raise TypeError(f"this is no connection, but {type(connection).__name__}")
+    if not isinstance(connection, KeptConnection):
+        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    return connection
+
+
 def refusal(connection: Connection) -> WireRecord | None:
     """The record of an alert's length by which a server refused in TLS 1.3: its first behind the client's flight."""
     refused = connection.outcome == "alert" and connection.failed_by == "server"

@@ -92,6 +92,10 @@ class Tables:
         (whole,) = comparing.groups()
         return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
 
+    def __repr__(self) -> str:
+        names = ", ".join([*(table.name for table in TABLES), "comparison"])
+        return f"<Tables: {names}>"
+
     def read(self) -> list[Connection]:
         """The connections themselves, read once."""
         return self._connections

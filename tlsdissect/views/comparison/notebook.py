@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from functools import cached_property
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pandas as pd
 from msgspec import structs
 
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.comparison.text import Text, conclusions, remarks
-from tlsdissect.views.comparison.whole import Comparing
+from tlsdissect.views.comparison.whole import By, Comparing
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tlsdissect.views.comparison.model import Difference, Group
-    from tlsdissect.views.comparison.whole import By
     from tlsdissect.views.frames import Tables
 
 
@@ -29,6 +28,8 @@ class Comparison:
     """
 
     def __init__(self, tables: Tables, by: By | None = None) -> None:
+        if by is not None and by not in get_args(By):
+            raise ValueError(f"by is one of {', '.join(get_args(By))}, not {by!r}")
         self.tables = tables
         """The connections behind it, as DataFrames."""
         self._by = by
@@ -58,10 +59,16 @@ class Comparison:
         rows = [_difference(one) for one in self.groups[0].differences or ()]
         return pd.DataFrame(rows, columns=[*_DIFFERENCE, "differs"])
 
-    def plot(self, kind: str, ax: Axes) -> Axes:
-        """Draw a figure of `tlsdissect plot` on an Axes; KeyError for an unknown kind."""
+    def plot(self, kind: str, ax: Axes | None = None) -> Axes:
+        """Draw a figure of `tlsdissect plot` on an Axes, or on pyplot's; ValueError for an unknown kind."""
         from tlsdissect.views.plots import KINDS  # noqa: PLC0415 (matplotlib is slow to load)
 
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+        if ax is None:
+            from matplotlib import pyplot as plt  # noqa: PLC0415
+
+            ax = plt.gca()
         return KINDS[kind].draw(self.tables, ax)
 
     def __str__(self) -> str:

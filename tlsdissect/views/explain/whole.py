@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tlsdissect.transcript.connection import Connection
 from tlsdissect.views.explain.ending import ending
 from tlsdissect.views.explain.hellos import choice, offer
 from tlsdissect.views.explain.model import Explanation, Sentence
 from tlsdissect.views.explain.observer import observer
 from tlsdissect.views.explain.trips import trips
-
-if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
 
 
 def explain(connection: Connection) -> Explanation:
@@ -20,6 +16,8 @@ def explain(connection: Connection) -> Explanation:
     Each sentence has a code that stays the same and the frames that it rests on; `guess` marks what is concluded and
     not read. Of a connection that was read with `keep=True` losses and waits below TLS are told too.
     """
+    if not isinstance(connection, Connection):
+        raise TypeError(f"this is no connection, but {type(connection).__name__}")
     before: tuple[Sentence, ...] = ()
     if connection.upgrade:
         target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""

@@ -10,13 +10,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Message
-from tlsdissect.transcript.kept import KeptConnection, refusal
+from tlsdissect.transcript.kept import kept, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Side
-    from tlsdissect.transcript.kept import Packet, WireRecord
+    from tlsdissect.transcript.kept import KeptConnection, Packet, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _NS = 1_000_000
@@ -76,8 +76,7 @@ class Ladder(Struct, frozen=True):
 
 def drawn(connection: Connection) -> Ladder:
     """Draw the ladder of a connection that was read with `keep=True`; ValueError for another."""
-    if not isinstance(connection, KeptConnection):
-        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    arrows = _Drawing(kept(connection)).arrows()
     return Ladder(
         connection.source,
         connection.stream,
@@ -89,7 +88,7 @@ def drawn(connection: Connection) -> Ladder:
         connection.outcome,
         connection.round_trips,
         connection.timing.tcp_ms,
-        tuple(_Drawing(connection).arrows()),
+        tuple(arrows),
     )
 
 

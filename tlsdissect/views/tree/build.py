@@ -20,7 +20,7 @@ from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
-from tlsdissect.transcript.kept import KeptConnection, Places
+from tlsdissect.transcript.kept import Places, kept
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import Ground, Node
 
@@ -109,14 +109,13 @@ def tree(connection: Connection) -> Tree:
     what was expected there; what is around it is drawn all the same. Raises ValueError for a connection without a
     transcript.
     """
-    if not isinstance(connection, KeptConnection):
-        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    records = _Builder(kept(connection).transcript).records()
     return Tree(
         connection.source,
         connection.stream,
         connection.client,
         connection.server,
-        tuple(_Builder(connection.transcript).records()),
+        tuple(records),
     )
 
 
