@@ -5,7 +5,7 @@
     for connection in tlsdissect.read("capture.pcap"):
         print(connection.stream, connection.sni, connection.version, connection.round_trips)
 
-What a `Connection` has, and what each name means, is what `tlsdissect read --format json` prints.
+What a `Connection` has is what `tlsdissect read --format json` prints; docs/connection.md says what each name means.
 """
 
 from __future__ import annotations

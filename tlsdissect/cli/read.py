@@ -57,6 +57,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     CAPTURE is a pcap or pcapng file, also compressed with gzip or zstd, a directory of such files, or - for standard
     input. A connection is printed when nothing about it can change any more; with --emit decided, as of the packet
     that decided its handshake, and then `open` says whether it goes on.
+
+    In the table RT are the round trips that the client had to wait for, ms is the time until its handshake was over,
+    and a - is what the capture does not show, or what there was not.
     """
     file = None if output == "-" else output
     if file is not None:
