@@ -81,18 +81,21 @@ class Pcap:
         The second value is what the record after them needs, its header included.
         """
         window, header = self._window, self._kind.header
-        read = struct.Struct(self._kind.order + "I").unpack_from
+        read = struct.Struct(self._kind.order + "8xI").unpack_from
         data, end, here = window.data, window.end, window.start
         heads: list[int] = []
         note = heads.append
-        stop = end - header
+        last, most = end - header, header + MAX_CAPTURED
         size = header
-        while here <= stop and len(heads) < limit:
-            size = header + read(data, here + 8)[0]
-            if here + size > end or size > MAX_CAPTURED + header:
+        for _ in range(limit):
+            if here > last:
+                break
+            size = header + read(data, here)[0]
+            after = here + size
+            if after > end or size > most:
                 break
             note(here)
-            here += size
+            here = after
         window.start = here
         return heads, size
 
