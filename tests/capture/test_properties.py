@@ -8,12 +8,14 @@ from typing import Any
 
 import building as b
 import dpkt
+import numpy as np
 from batches import rows_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tlsdissect.capture import CaptureError, Packets, open_capture
 from tlsdissect.capture.headers import PEELS
+from tlsdissect.capture.records import fields
 from tlsdissect.capture.rows import LINK_TYPE
 
 LINKS = sorted(kind - LINK_TYPE for kind in PEELS if LINK_TYPE <= kind <= LINK_TYPE + 300)
@@ -34,6 +36,14 @@ def check(data: bytes) -> list[dict[str, Any]]:
             return rows
     except CaptureError:
         return []
+
+
+@given(st.binary(min_size=16, max_size=60))
+@example(bytes.fromhex("010000000000f07f01000000000004807ff0000000000001fff4000000000000"))
+def test_fields_are_the_bytes_that_are_there(data: bytes) -> None:
+    at = np.arange(len(data) - 15)
+    read = fields(bytearray(data), at, np.dtype([("octets", "u1", (16,))]))
+    assert [row.tobytes() for row in read] == [data[n : n + 16] for n in at]
 
 
 @given(st.binary(max_size=300))

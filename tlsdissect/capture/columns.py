@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tlsdissect.capture.packets import TCP, UDP, Packets
-from tlsdissect.capture.records import numbers
+from tlsdissect.capture.records import fields, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,9 +28,9 @@ def found(view: Peeling, *, base: int = 0, quoted: bool = False) -> list[Found]:
     """Gather the fields of all TCP and UDP headers noted; `base` is where the view's bytes begin in the batch's."""
     results = []
     # UDP first: a tunnel over it stands outside whatever TCP is in the same frame.
-    for fields, groups in ((_udp, view.udp), (_tcp, view.tcp)):
+    for read, groups in ((_udp, view.udp), (_tcp, view.tcp)):
         for rows in groups:
-            columns = {**_addresses(view, rows), **fields(view, rows)}
+            columns = {**_addresses(view, rows), **read(view, rows)}
             columns["payload"] += base
             columns["quoted"] = np.full(len(rows), quoted)
             results.append(Found(rows.record, columns))
@@ -59,21 +59,35 @@ def _ends(*columns: NDArray[np.uint64]) -> dict[str, NDArray[np.uint64]]:
     return dict(zip(names, columns, strict=True))
 
 
+_TCP = np.dtype(
+    [
+        ("source_port", ">u2"),
+        ("destination_port", ">u2"),
+        ("sequence", ">u4"),
+        ("acknowledgement", ">u4"),
+        ("offset", "u1"),
+        ("flags", "u1"),
+        ("window", ">u2"),
+    ]
+)
+"""The part of a TCP header that is always there (RFC 9293 section 3.1), without checksum and urgent pointer."""
+
+
 def _tcp(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
-    at = rows.at
-    header = (view.u8[at + 12] >> 4).astype(np.int64) * 4
-    payload = at + header
+    tcp = fields(view.data, rows.at, _TCP)
+    header = (tcp["offset"] >> 4).astype(np.int64) * 4
+    payload = rows.at + header
     # A header that is no header, or longer than its packet, leaves no payload (RFC 9293 section 3.1).
     sane = (header >= 20) & (payload <= rows.limit)
     if not sane.all():
         payload = np.where(sane, payload, rows.limit)
     return {
         "protocol": np.full(len(rows), TCP, np.uint8),
-        "source_port": view.u16[at].astype(np.uint16),
-        "destination_port": view.u16[at + 2].astype(np.uint16),
-        "sequence": view.u32[at + 4].astype(np.uint32),
-        "acknowledgement": view.u32[at + 8].astype(np.uint32),
-        "flags": view.u8[at + 13],
+        "source_port": tcp["source_port"].astype(np.uint16),
+        "destination_port": tcp["destination_port"].astype(np.uint16),
+        "sequence": tcp["sequence"].astype(np.uint32),
+        "acknowledgement": tcp["acknowledgement"].astype(np.uint32),
+        "flags": tcp["flags"].copy(),
         "payload": np.minimum(payload, rows.end),
         "length": rows.limit - payload,
         "captured": np.maximum(rows.end - payload, 0),

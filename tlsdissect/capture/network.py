@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture.link import IP, IPV4, IPV6
+from tlsdissect.capture.records import fields
 from tlsdissect.capture.rows import ETHERNET, IP_PROTOCOL, Rows
 
 if TYPE_CHECKING:
@@ -16,25 +17,42 @@ LEAST_OF_TCP = 16
 """Bytes of a TCP header from its ports to its window: Wireshark does not number one that is cut shorter."""
 
 
+_IPV4 = np.dtype(
+    [
+        ("first", "u1"),
+        ("service", "u1"),
+        ("total", ">u2"),
+        ("identification", ">u2"),
+        ("fragment", ">u2"),
+        ("ttl", "u1"),
+        ("protocol", "u1"),
+        ("checksum", ">u2"),
+        ("source", ">u4"),
+    ]
+)
+"""An IPv4 header up to the source address; its first byte has the version and the header's length."""
+
+
 def ipv4(view: Peeling, rows: Rows) -> Next:
     """IPv4 (RFC 791 section 3.1)."""
     rows = view.room(rows, 20, "cut IPv4 header")
-    first = view.byte(rows.at)
-    newer = first >> 4 == 6
+    ip = fields(view.data, rows.at, _IPV4)
+    version = ip["first"] >> 4
+    newer = version == 6
     if newer.any():
         # The version is what counts: some senders write IPv4's EtherType in front of IPv6 too.
         return [(IPV6, rows.where(newer)), *ipv4(view, rows.where(~newer))]
-    total = view.word(rows.at + 2)
-    header = (first & 15) * 4
-    sane = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0)) & (rows.at + header <= rows.end)
+    total = ip["total"].astype(np.int64)
+    header = (ip["first"] & 15).astype(np.int64) * 4
+    sane = (version == 4) & (header >= 20) & ((total >= header) | (total == 0)) & (rows.at + header <= rows.end)
     if not sane.all():
         rows = view.good(rows, sane, "unreadable IPv4 header")
-        header, total = header[sane], total[sane]
+        ip, header, total = ip[sane], header[sane], total[sane]
     # A network card that cuts segments itself is handed packets of length 0.
     limit = np.where(total == 0, rows.limit, rows.at + total)
-    kind = view.byte(rows.at + 9) + IP_PROTOCOL
+    kind = ip["protocol"].astype(np.int64) + IP_PROTOCOL
     rows = Rows(rows.record, rows.at, rows.end, rows.limit, rows.at).within(limit)
-    part = view.word(rows.at + 6) & 0x3FFF
+    part = ip["fragment"].astype(np.int64) & 0x3FFF
     if not part.any():
         return [(kind, rows.moved(header))]
     whole = (part == 0) | ((part & 0x1FFF == 0) & _stands_alone(view, rows))

@@ -11,7 +11,7 @@ import numpy as np
 from tlsdissect.capture import resume
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.packets import Damage
-from tlsdissect.capture.records import MAX_CAPTURED, MAX_TROUBLES, Records, numbers
+from tlsdissect.capture.records import MAX_CAPTURED, MAX_TROUBLES, Records, fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,16 +133,17 @@ class Pcap:
 
     def _columns(self, heads: NDArray[np.int64]) -> Records:
         window, kind = self._window, self._kind
-        u32 = numbers(window.data, kind.order + "u4")
-        second, fraction = u32[heads].astype(np.int64), u32[heads + 4].astype(np.int64)
+        names = ("second", "fraction", "captured", "carried")
+        read = fields(window.data, heads, np.dtype([(name, kind.order + "u4") for name in names]))
+        second, fraction, captured, carried = (read[name].astype(np.int64) for name in names)
         first = self.frames + 1
         self.frames += len(heads)
         return Records(
             data=window.data,
             frame=first,
             start=heads + kind.header,
-            captured=u32[heads + 8].astype(np.int64),
-            carried=u32[heads + 12].astype(np.int64),
+            captured=captured,
+            carried=carried,
             link=np.full(len(heads), self.link),
             time=second * 1_000_000_000 + fraction * 10 ** (9 - kind.digits),
             digits=np.full(len(heads), kind.digits, np.uint8),
