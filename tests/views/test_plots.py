@@ -175,3 +175,9 @@ def test_certificates_that_are_not_valid_are_told(tables: Tables) -> None:
     ax = drawn(tables, "lifetimes")
     assert len(ax.patches) == tables.certificates["sha256"].nunique()
     assert pd.notna(ax.lines[0].get_xdata()[0])
+
+
+def test_certificates_are_called_as_in_their_table(tables: Tables) -> None:
+    called = names(drawn(tables, "lifetimes"))
+    assert {"localhost", "server.test"} & set(called)
+    assert not any("=" in one for one in called)

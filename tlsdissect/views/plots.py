@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tlsdissect.views import timeline
+from tlsdissect.views.certificates import common_name
 from tlsdissect.views.comparison.kinds import is_offer
 from tlsdissect.views.printable import printable, shortened
 
@@ -129,7 +130,8 @@ def lifetimes(tables: Tables, ax: Axes) -> Axes:
     colours = ["#d55e00" if until < now or since > now else "#0072b2" for since, until in zip(begin, end, strict=True)]
     ax.barh(range(len(shown)), end - begin, left=begin, color=colours, edgecolor=colours, linewidth=1.5, height=0.6)
     ax.axvline(now, color="#009e73", linestyle="--", label="captured (not valid then: orange)")
-    _names(ax, [one or "(no name)" for one in shown["subject"].fillna("")])
+    subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
+    _names(ax, [common_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
     ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
     ax.set_xlabel("year")
     _legend(ax)
