@@ -129,6 +129,22 @@ def test_asked_to_end() -> None:
     assert process.returncode == 143
 
 
+def test_a_run_that_is_broken_off_claims_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [*PROGRAM, "export", "-", "--to", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write((ROOT / TLS12).read_bytes())
+    process.stdin.flush()
+    running(process)
+    taken(process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"broken off\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupted_run_leaves_a_file_of_what_was_read(tmp_path: Path) -> None:
     process = waiting("-o", tmp_path / "a.json")
     stop(process, signal.SIGINT)

@@ -60,6 +60,7 @@ class Run:
         self._end = end
         self._gate = gate
         self._tally = Tally()
+        self._broken_off = False
 
     def to(self, place: AbstractContextManager[Sink]) -> int:
         """Print the connections; return the exit status, and leave what else there is to say to `account`.
@@ -72,6 +73,7 @@ class Run:
             with interrupts, closing(self._rows), place as sink, self._below:
                 self._print(sink, interrupts)
         except (Stopped, StopReading):
+            self._broken_off = True
             return interrupts.status
         except _NothingReadError:
             return endings.REFUSED
@@ -93,6 +95,9 @@ class Run:
         if quiet:
             return
         said = sentences(self._tally, summary, selected=bool(self._selection))
+        if self._broken_off:
+            # What was not told until then may be anything.
+            said = ["broken off", *said] if self._tally.connections else ["broken off"]
         if below and sys.stdout is not None:
             gap = [""] if self._tally.connections else []
             print(*gap, *fitted(said, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)
