@@ -113,7 +113,8 @@ class CertificateRun(Run):
                 sink.write(text)
         chains, left_out = len(self._exhibits.chains), self._exhibits.left_out
         self._tally.findings = Counter(f"{found.severity} {found.code}" for one in told for found in one.findings)
-        self._tally.told.append(f"{count(len(told), 'certificate')} in {count(chains, 'chain')}")
+        shown = f"{count(len(told), 'certificate')} in {count(chains, 'chain')}"
+        self._tally.told.append(shown if told else "no certificates in the clear")
         if told and not self._judge.trusts:
             self._tally.told.append("trust not checked: no authorities were named")
         if self._evidence.lookups:

@@ -118,6 +118,6 @@ def _picture(gathered: Gathered, form: str, *, dark: bool) -> bytes:
     from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415 (matplotlib is slow to load)
 
     if gathered.more or not gathered.connections:
-        count = len(gathered.connections) + gathered.more
+        count = len(gathered.connections) + gathered.more or "no"
         raise click.UsageError(f"{count} connections: a picture has room for one or two; choose them with --stream")
     return picture([drawn(one) for one in gathered.connections], form, dark=dark)

@@ -72,8 +72,8 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
         from tlsdissect.views.plots import picture  # noqa: PLC0415
 
         if kind == _SINGLE and len(gathered.connections) != 1:
-            count = len(gathered.connections)
-            raise click.UsageError(f"{count:,} connections: a {kind} is of one; choose it with --stream")
+            count = f"{len(gathered.connections):,}" if gathered.connections else "no"
+            raise click.UsageError(f"{count} connections: a {kind} is of one; choose it with --stream")
         yield picture(Tables(lambda: gathered.connections), kind, form, dark=dark)
 
     limits, selection = options.limits(given), options.selection(given)

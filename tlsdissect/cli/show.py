@@ -21,7 +21,7 @@ Examples:
   tlsdissect show capture.pcap --stream 0
   tlsdissect show --message client_hello --bytes capture.pcap
   tlsdissect show --format html -o handshake.html capture.pcap
-  tlsdissect show --format json capture.pcap | jq '.records[].node.name'
+  tlsdissect show --format json capture.pcap | jq '.. | objects | select(.name == "cipher_suite") | .meaning'
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html", ".txt": "tree"}
 

@@ -1,0 +1,80 @@
+"""The examples of every command's help, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from recorded import ROOT
+
+COMMANDS = ("read", "show", "ladder", "explain", "compare", "certs", "export", "plot", "report")
+EXAMPLES = [
+    line.strip()
+    for command in COMMANDS
+    for line in import_module(f"tlsdissect.cli.{command}").EXAMPLES.splitlines()
+    if line.strip().startswith("tlsdissect ")
+]
+GIVEN = {
+    "capture.pcap": "paths-client.pcap.gz",
+    "capture.pcapng.gz": "paths-client.pcap.gz",
+    "captures/a.pcap": "tls12-client-cert.pcap",
+    "captures/b.pcap": "tls13-full.pcap",
+    "old.pcap": "tls12-full.pcap",
+    "new.pcap": "tls13-full.pcap",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the examples name: captures, and an authority with its CRL."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "captures").mkdir()
+    for name, sample in GIVEN.items():
+        shutil.copy(ROOT / "samples" / sample, folder / name)
+    key, root = folder / "root.key", folder / "root.pem"
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=root",
+        "-keyout",
+        key,
+        "-out",
+        root,
+    ]
+    (folder / "index").touch()
+    (folder / "ca.cnf").write_text("[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=9\n")
+    revoked = ["openssl", "ca", "-gencrl", "-config", "ca.cnf", "-keyfile", key, "-cert", root, "-out", "root.crl"]
+    for command in (made, revoked):
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    return folder
+
+
+def test_every_command_has_examples() -> None:
+    assert {line.split()[1] for line in EXAMPLES} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_runs(example: str, place: Path) -> None:
+    for folder in ("tables", "logs"):
+        shutil.rmtree(place / folder, ignore_errors=True)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", example],
+        cwd=place, capture_output=True, text=True, env={**os.environ, "PATH": path}, timeout=120, check=False,
+    )  # fmt: skip
+    # Only an example with --fail-on may find something.
+    assert done.returncode in ((0, 3) if "--fail-on" in example else (0,)), done.stderr
+    assert "tlsdissect: " not in done.stderr
+    if "--sni '*.example.com'" not in example and not re.search(r" (?:-o|--to) ", example):
+        assert done.stdout.strip()
