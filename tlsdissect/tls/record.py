@@ -25,6 +25,14 @@ MAX_MESSAGE = 1 << 20
 HEADER_SIZE = 5
 
 _HEADER = struct.Struct(">BHH")
+_TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)
+_NONE = range(0)
+_LENGTHS = {
+    bytes([content_type, 3, minor]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1)
+    for content_type in _TYPES
+    for minor in range(5)
+}
+"""By a record's type and version, 3.0 to 3.4, the lengths that make sense: only application data may be empty."""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -49,19 +57,9 @@ class Message(Struct, frozen=True, gc=False):
     """Stream offset of the record that its header begins in."""
 
 
-def fits(content_type: int, version: int, length: int) -> bool:
-    """Whether a record header makes sense: a known type, version 3.x, a length that the type may have."""
-    return (
-        CHANGE_CIPHER_SPEC <= content_type <= HEARTBEAT
-        and 0x0300 <= version <= 0x0304
-        and length <= MAX_FRAGMENT
-        and (length > 0 or content_type == APPLICATION_DATA)
-    )
-
-
 def is_header(data: bytes) -> bool:
     """Whether the first five bytes may be a record header."""
-    return len(data) >= HEADER_SIZE and fits(*_HEADER.unpack_from(data))
+    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:3], _NONE)
 
 
 class RecordReader:
@@ -71,12 +69,11 @@ class RecordReader:
     holds its stream offset, and the reader looks for a header at the start of each later piece.
     """
 
-    __slots__ = ("_buffer", "_buffer_start", "_pending", "_skip", "astray", "position")
+    __slots__ = ("_buffer", "_buffer_start", "_skip", "astray", "position")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._buffer_start = 0
-        self._pending: tuple[int, int, int, int] | None = None
         self._skip = 0
         self.position = 0
         self.astray: int | None = None
@@ -93,7 +90,7 @@ class RecordReader:
 
     def start(self, position: int) -> None:
         """Begin anew: the next byte is the first of a record header."""
-        self._buffer, self._skip, self._pending, self.astray = b"", 0, None, None
+        self._buffer, self._skip, self.astray = b"", 0, None
         self.position = position
 
     def pass_over(self, size: int) -> None:
@@ -116,11 +113,12 @@ class RecordReader:
                 self.position += len(data)
                 return []
             self.start(self.position)
-        if not self._buffer:
-            self._buffer_start = self.position
+        if self._buffer:
+            begun = self._buffer + data
+        else:
+            begun, self._buffer_start = data, self.position
         self.position += len(data)
-        self._buffer = self._buffer + data if self._buffer else data
-        return self._cut()
+        return self._cut(begun)
 
     def lost(self, size: int) -> list[Record]:
         """Take the news that the next `size` bytes are missing; return the record whose body they spoil, if any."""
@@ -146,29 +144,26 @@ class RecordReader:
         self._buffer = b""
         return begun
 
-    def _cut(self) -> list[Record]:
-        data, at, end, origin = self._buffer, 0, len(self._buffer), self._buffer_start
+    def _cut(self, data: bytes) -> list[Record]:
+        at, end, origin = 0, len(data), self._buffer_start
         records = []
-        while end - at >= 5:
+        while (body := at + HEADER_SIZE) <= end:
             content_type, version, length = _HEADER.unpack_from(data, at)
-            if not fits(content_type, version, length):
+            if length not in _LENGTHS.get(data[at : at + 3], _NONE):
                 self.astray = origin + at
                 at = end
                 break
-            after = at + 5 + length
+            after = body + length
             if content_type == APPLICATION_DATA:
                 records.append(Record(content_type, version, length, origin + at, None))
-                if after > end:
-                    self._skip = after - end
-                    at = end
-                    break
-            elif after > end:
-                break
+            elif after <= end:
+                records.append(Record(content_type, version, length, origin + at, data[body:after]))
             else:
-                records.append(Record(content_type, version, length, origin + at, data[at + 5 : after]))
+                break
             at = after
-        self._buffer = data[at:]
-        self._buffer_start += at
+        if at > end:
+            self._skip, at = at - end, end
+        self._buffer, self._buffer_start = data[at:], origin + at
         return records
 
 
