@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.transcript import Beat, Item
 
 _NS = 1_000_000_000
+_MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
+"""What is no handshake message in the clear; all else is encrypted."""
 
 
 def with_totals(told: Connection, totals: Totals) -> Connection:
@@ -218,12 +220,8 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
 
 
 def _message_type(scene: Scene, item: Item) -> str:
-    if item.content_type == CHANGE_CIPHER_SPEC:
-        return "change_cipher_spec"
-    if item.content_type == ALERT:
-        return "alert"
-    if item.encrypted or item.handshake_type is None:
-        return "encrypted"
+    if item.handshake_type is None:
+        return _MESSAGE_TYPES.get(item.content_type, "encrypted")
     if scene.script.retry is not None and item is scene.script.retry.item:
         return "hello_retry_request"
     return Registry.HANDSHAKE_TYPES.names[item.handshake_type]

@@ -123,14 +123,18 @@ class Script:
         self._keep(Item(sender, kind, None, size, body, frame, time, start, start + HEADER_SIZE + size, encrypted))
 
     def _keep(self, item: Item) -> None:
-        items, size, budget = self.items, len(item.body), self._budget
-        full = self.kept_bytes + size > budget.limits.message_bytes or (size and budget.spent)
-        if full or len(items) >= MAX_ITEMS:
+        size = len(item.body)
+        if len(self.items) >= MAX_ITEMS or (size and not self._has_room(size)):
             self.limited.add(item.sender)
             return
-        items.append(item)
-        self.kept_bytes += size
-        budget.used += size
+        self.items.append(item)
+        if size:
+            self.kept_bytes += size
+            self._budget.used += size
+
+    def _has_room(self, size: int) -> bool:
+        budget = self._budget
+        return self.kept_bytes + size <= budget.limits.message_bytes and not budget.spent
 
     def _application_data(
         self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.threeway import ThreeWay
     from tlsdissect.streams.visits import Row
 
+_SIGNALS = SYN | FIN | RST
 _FORGOTTEN = (b"?", b"?")
 """What stands for words that were not kept."""
 FOLLOWED_BYTES = 1 << 20
@@ -61,16 +62,14 @@ class Tracker:
 
     def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
         """Look at packets, in order; return what matters from now on."""
-        way = self.way
+        way, seen = self.way, self.way.seen
         for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured, _ in rows:
             # Once TCP's own handshake is known, only who speaks is still of interest.
             if way.ack is None or flags & SYN:
                 way.see(sender, flags, time, sequence, acknowledgement)
-            else:
-                way.seen[sender] = True
-            half = self.halves[sender]
-            if flags & (SYN | FIN | RST):
-                sequence = self._signal(half, flags, frame, time, sequence, length)  # noqa: PLW2901
+            seen[sender] = True
+            if flags & _SIGNALS:
+                sequence = self._signal(sender, flags, frame, time, sequence, length)  # noqa: PLW2901
             if flags & ACK:
                 self.halves[1 - sender].acked = acknowledgement
             if length:
@@ -160,8 +159,9 @@ class Tracker:
         half.payload += half.assembler.position - old
         half.reader.jump(half.assembler.position, (header - position) & 0xFFFFFFFF)
 
-    def _signal(self, half: Half, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
+    def _signal(self, sender: int, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
         """Note a SYN, FIN or RST; return the sequence number of the packet's payload."""
+        half = self.halves[sender]
         if flags & SYN:
             sequence = (sequence + 1) & 0xFFFFFFFF
             if not half.assembler.started or (half.acked is None and not half.payload):
@@ -184,18 +184,26 @@ class Tracker:
 
     def _decide(self, frame: int) -> None:
         """See what matters from now on, after a record was read."""
-        halves, script = self.halves, self.script
-        if self.heard is None and script.offer is not None:
-            self.heard = frame
-        halves[0].seeking = halves[1].seeking = True
-        halves[0].counting = halves[1].counting = script.offer is None
+        script = self.script
+        if self.heard is None:
+            self._hear(frame)
         if is_decided(script):
             script.settle()
-            self.state = RECORDS
-        elif halves[0].payload + halves[1].payload > FOLLOWED_BYTES or max(script.protected) > MAX_PROTECTED:
-            self.state = RECORDS
-        if self.state == RECORDS:
-            self.settled = frame
+        elif not self._is_too_long():
+            return
+        self.state, self.settled = RECORDS, frame
+
+    def _hear(self, frame: int) -> None:
+        """Know this for TLS; from the ClientHello on nobody asks any more in how many segments a message comes."""
+        unheard = self.script.offer is None
+        for half in self.halves:
+            half.seeking, half.counting = True, unheard
+        self.heard = None if unheard else frame
+
+    def _is_too_long(self) -> bool:
+        """Whether more was said than a handshake takes."""
+        mine, other = self.halves
+        return mine.payload + other.payload > FOLLOWED_BYTES or max(self.script.protected) > MAX_PROTECTED
 
     def _seek(self) -> None:
         """See whether this may still become TLS."""
