@@ -206,24 +206,24 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
         last = -1
     elif shape.flight:
         last = next(n for n, item in enumerate(items) if item is shape.flight[-1])
+    retry, sides = scene.script.retry, (scene.side(0), scene.side(1))
+    retried = None if retry is None else retry.item
     return tuple([
         Message(
-            sender=scene.side(item.sender),
-            type=_message_type(scene, item),
-            bytes=item.size,
-            frame=item.frame,
-            ms=None if start is None else (item.time - start) / 1_000_000,
+            sides[item.sender],
+            _message_type(item) if item is not retried else "hello_retry_request",
+            item.size,
+            item.frame,
+            None if start is None else (item.time - start) / 1_000_000,
         )
         for n, item in enumerate(items)
         if item.content_type != APPLICATION_DATA or n <= last
     ])  # fmt: skip
 
 
-def _message_type(scene: Scene, item: Item) -> str:
+def _message_type(item: Item) -> str:
     if item.handshake_type is None:
         return _MESSAGE_TYPES.get(item.content_type, "encrypted")
-    if scene.script.retry is not None and item is scene.script.retry.item:
-        return "hello_retry_request"
     return Registry.HANDSHAKE_TYPES.names[item.handshake_type]
 
 

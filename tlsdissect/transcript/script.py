@@ -252,9 +252,10 @@ class Script:
 
     def _selected(self, item: Item, hello: ServerHello | HelloRetryRequest) -> int | None:
         """Tell the version that a server chose; None where bytes are missing that may say TLS 1.3."""
-        unknown = not item.whole and isinstance(hello, ServerHello) and lacks_version(hello)
+        if item.whole or not isinstance(hello, ServerHello) or not lacks_version(hello):
+            return selected_version(hello)
         older = self.offer is not None and self.offer.item.whole and not offers_tls13(self.offer.hello)
-        return None if unknown and not older else selected_version(hello)
+        return selected_version(hello) if older else None
 
     def _formed(
         self, half: Half, item: Item, forms: Forms[Hello], read: Callable[[Reader], Hello]
