@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from made import made
 from mangle import Segment, in_ethernet, pcap, segments
+from msgspec import structs
 from recorded import ROOT, SAMPLES, SHARED, packets
 
 import tlsdissect
@@ -92,6 +93,21 @@ def test_a_retry_costs_a_round_trip() -> None:
     assert sentences["trip_retry"].startswith("Round trip 1: ")
     assert sentences["trip_hello"] == "Round trip 2: the second ClientHello, and the server's whole flight."
     assert "server_certificate_visible" not in sentences
+
+
+def test_a_round_trip_that_the_client_did_not_wait_for_is_none() -> None:
+    [full] = kept(ROOT / "samples/tls12-full.pcap")
+    said = texts(tlsdissect.explain(structs.replace(full, round_trips=1)))
+    assert said["trip_hello"].startswith("Round trip 1: ")
+    assert said["trip_keys"].startswith("Not waited for: ")
+    assert said["false_start"] == "The client sent data before the server's Finished was there (false start, RFC 7918)."
+
+
+def test_an_authority_is_issued_by_itself() -> None:
+    assert (
+        ",C=XX, issued by itself: the client does not know that authority."
+        in told("tls12-unknown-ca")["unknown_authority"]
+    )
 
 
 def test_resumption() -> None:

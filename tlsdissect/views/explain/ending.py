@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.transcript.kept import refusal
-from tlsdissect.views.explain.model import Sentence, listed
+from tlsdissect.views.explain.model import Sentence, described, listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,7 +161,7 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
     chain = c.certificates if alert.sender == "client" else c.client_certificates
     if chain:
         whose = "server" if alert.sender == "client" else "client"
-        text = f"The last certificate that the {whose} showed is {chain[-1].subject}, issued by {chain[-1].issuer}: "
+        text = f"The last certificate that the {whose} showed is {described(chain[-1])}: "
         text += f"the {alert.sender} does not know that authority."
         frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == whose)[:1]
         yield Sentence("end", "unknown_authority", text, frames)

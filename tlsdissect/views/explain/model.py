@@ -9,7 +9,7 @@ from msgspec import Struct, field
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.transcript.connection import Endpoint
+    from tlsdissect.transcript.connection import Certificate, Endpoint
 
 Topic = Literal["offer", "choice", "time", "observer", "end"]
 TOPICS: dict[Topic, str] = {
@@ -67,6 +67,12 @@ def listed(words: Sequence[str], most: int = 6) -> str:
     if len(words) > most:
         return f"{', '.join(words[: most - 1])} and {len(words) - most + 1} more"
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def described(certificate: Certificate) -> str:
+    """Whom a certificate is for, and who issued it."""
+    issuer = "itself" if certificate.self_signed else certificate.issuer or "nobody"
+    return f"{certificate.subject or 'no subject'}, issued by {issuer}"
 
 
 def counted(number: int, what: str, more: str | None = None) -> str:

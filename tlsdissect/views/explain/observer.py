@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.views.explain.model import Sentence, counted
+from tlsdissect.views.explain.model import Sentence, counted, described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,5 +65,5 @@ def _chain(c: Connection, chain: tuple[Certificate, ...] | None, side: str, whos
     leaf, size = chain[0], sum(one.bytes for one in chain)
     frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == side)[:1]
     with_it = f", with {counted(len(chain) - 1, 'other')}" if len(chain) > 1 else ""
-    text = f"{whose}{with_it} ({size:,} bytes): {leaf.subject or 'no subject'}, issued by {leaf.issuer or 'nobody'}."
+    text = f"{whose}{with_it} ({size:,} bytes): {described(leaf)}."
     yield Sentence("observer", f"{side}_certificate_visible", text, frames)

@@ -83,9 +83,10 @@ def _spent(c: Connection) -> Iterator[Sentence]:
         return
     for code, text, frames in _stations(c):
         number += 1
-        yield Sentence("time", code, f"Round trip {number}: {text}.", frames)
+        what = f"Round trip {number}" if number <= c.round_trips else "Not waited for"
+        yield Sentence("time", code, f"{what}: {text}.", frames)
     if number > c.round_trips:
-        text = "The client did not wait for the last: it sent data at once (false start, RFC 7918)."
+        text = "The client sent data before the server's Finished was there (false start, RFC 7918)."
         yield Sentence("time", "false_start", text)
 
 
