@@ -349,3 +349,16 @@ def test_decoded_twice_told_alike() -> None:
             assert tuple(suites) == connection.client_hello.cipher_suites
             sent = [child.name for child in told["extensions"].children[1:]] if "extensions" in told else []
             assert sent == [extension.type for extension in connection.client_hello.extensions]
+
+
+def test_times_are_those_of_messages_where_the_answer_was_captured_first(tmp_path: Path) -> None:
+    sent = segments(ROOT / "samples/tls12-full.pcap")
+    hello, answer = [at for at, segment in enumerate(sent) if segment.payload][:2]
+    sent[hello], sent[answer] = sent[answer], sent[hello]
+    path = tmp_path / "answer-first.pcap"
+    path.write_bytes(pcap([(at, frame) for at, segment in enumerate(sent) for frame in in_ethernet(segment)], 1))
+    [connection] = tlsdissect.read(path, keep=True)
+    told = {(message.sender, message.frame): message.ms for message in connection.messages}
+    drawn = {(record.sender, record.frame): record.ms for record in tree(connection).records}
+    assert min(told.values()) < 0
+    assert {place: drawn[place] for place in told} == told

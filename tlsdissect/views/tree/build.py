@@ -92,7 +92,7 @@ class TreeRecord(Struct, frozen=True):
     sender: Side
     frame: int
     ms: float
-    """Since the first record."""
+    """Since the ClientHello was complete, or where it was not seen the first record."""
     node: Node
 
     def only(self, message: str) -> TreeRecord:
@@ -109,7 +109,8 @@ def tree(connection: Connection) -> Tree:
     what was expected there; what is around it is drawn all the same. Raises ValueError for a connection without a
     transcript.
     """
-    records = _Builder(kept(connection).transcript).records()
+    transcript, hello = kept(connection).transcript, connection.client_hello
+    records = _Builder(transcript).records(hello.frame if hello else None)
     return Tree(
         connection.source,
         connection.stream,
@@ -161,8 +162,8 @@ class _Builder:
         self._inside: list[list[Node]] = []
         """What each record holds."""
 
-    def records(self) -> list[TreeRecord]:
-        """Draw them all."""
+    def records(self, hello: int | None) -> list[TreeRecord]:
+        """Draw them all; time begins in the frame of the ClientHello."""
         records = self._transcript.records
         heads = []
         for number, record in enumerate(records):
@@ -172,7 +173,7 @@ class _Builder:
         for speaker in self._speakers.values():
             if speaker.begun is not None:
                 self._message(speaker, speaker.begun, "the rest of the message is not in the capture")
-        start = records[0].time if records else 0
+        start = next((record.time for record in records if record.frame == hello), records[0].time if records else 0)
         return [
             TreeRecord(
                 record.sender, record.frame, (record.time - start) / 1_000_000, self._record(record, head, inside)
