@@ -110,6 +110,14 @@ def test_an_authority_is_issued_by_itself() -> None:
     )
 
 
+def test_a_version_without_a_suite_is_told() -> None:
+    """A ServerHello of SSL 2.0 chooses none (draft-hickman-netscape-ssl-00 section 2.6)."""
+    [full] = kept(ROOT / "samples/tls12-full.pcap")
+    said = texts(tlsdissect.explain(structs.replace(full, version="SSL 2.0", cipher_suite=None, group=None)))
+    assert said["choice"] == "The server chose SSL 2.0."
+    assert "group" not in said
+
+
 def test_resumption() -> None:
     assert told("tls12-resumed-id", 1)["resumed"].endswith("by its session id: no certificate was needed.")
     assert (

@@ -83,10 +83,14 @@ def choice(c: Connection) -> Iterator[Sentence]:
     if retry is not None:
         yield Sentence("choice", "hello_retry", _retry(c), (retry.frame,))
     hello = c.server_hello
-    if hello is None or c.version is None or c.cipher_suite is None:
+    if hello is None or c.version is None:
         return
     at = (hello.frame,)
-    yield Sentence("choice", "choice", f"The server chose {c.version} with {c.cipher_suite}{_rank(c)}.", at)
+    # In SSL 2.0 the client has the last word: its ServerHello lists suites.
+    suite = f" with {c.cipher_suite}{_rank(c)}" if c.cipher_suite else ""
+    yield Sentence("choice", "choice", f"The server chose {c.version}{suite}.", at)
+    if not suite:
+        return
     yield from _lower_version(c)
     yield from _constraints(c)
     if c.group:
