@@ -283,22 +283,23 @@ def visits(table: Rows, owners: Indexes, counts: Indexes, columns: Columns) -> l
 
     `owners` are the conversations in the order of `table`, `counts` how many rows each has there.
     """
-    if not len(owners):
-        return []
-    ends = np.cumsum(counts)
-    starts = ends - counts
     states = columns.state[owners]
-    states[pass_over(columns.records, table, owners, counts, states == RECORDS)] = CLOSED
+    left = (states != CLOSED) & ~pass_over(columns.records, table, owners, counts, states == RECORDS)
+    if not left.any():
+        return []
+    at, ends = np.flatnonzero(np.repeat(left, counts)), np.cumsum(counts)[left]
+    owners, counts, states = owners[left], counts[left], states[left]
+    starts = ends - counts
     row_state = np.repeat(states, counts)
     follow = (row_state == FOLLOW) | ((row_state == RECORDS) & np.repeat(counts <= _FEW, counts))
-    matters = follow & (np.arange(len(row_state)) - np.repeat(starts, counts) < _AHEAD)
-    ready = table.take(np.flatnonzero(matters))
-    rows = np.add.reduceat(matters, starts, dtype=np.int64)
+    matters = follow & (at - np.repeat(starts, counts) < _AHEAD)
+    ready = table.take(at[matters])
+    rows = np.add.reduceat(matters, np.cumsum(counts) - counts, dtype=np.int64)
     wanted = (rows > 0) | (states == RECORDS)
-    hellos = table.hellos(np.flatnonzero(row_state == WATCH))
+    hellos = table.hellos(at[row_state == WATCH])
     wanted[np.searchsorted(ends, hellos, "right")] = True
-    walked = ~matters & ((row_state == FOLLOW) | (row_state == RECORDS))
-    strides = Strides(table, np.flatnonzero(walked), np.repeat(owners, counts)[walked]) if walked.any() else None
+    walked = ~matters & (row_state != WATCH)
+    strides = Strides(table, at[walked], np.repeat(owners, counts)[walked]) if walked.any() else None
     rest = np.where(states == WATCH, starts, starts + rows)
     first = np.cumsum(rows) - rows
     parts = (owners, states, first, first + rows, rest, ends)
