@@ -239,7 +239,8 @@ class Visit:
     def lead(self, follower: Follower, state: int) -> int:
         """Show the follower all that matters to it; return what will matter next time."""
         data = self._table.data
-        self._columns.catch_up(self.index, follower)
+        if state == RECORDS:
+            self._columns.catch_up(self.index, follower)
         if self._ready:
             state = follower.feed(data, self._ready)
         while self._next < self._end and state != CLOSED:
