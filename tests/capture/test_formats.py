@@ -9,6 +9,8 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zlib
 from typing import TYPE_CHECKING
 
 import building as b
@@ -16,7 +18,8 @@ import pytest
 import zstandard
 from batches import rows_of
 
-from tlsdissect.capture import CaptureError, Damage, open_capture
+from tlsdissect.capture import CaptureError, Damage, compressed, open_capture
+from tlsdissect.capture.window import Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,12 +63,34 @@ def test_batches(limit: int, data: bytes, read: Read) -> None:
         assert capture.frames == len(PACKETS)
 
 
+def zst(size: int) -> bytes:
+    """A frame of blocks that hold so many bytes each."""
+    frame = zstandard.ZstdCompressor(write_checksum=True).compressobj()
+    parts = (PLAIN[at : at + size] for at in range(0, len(PLAIN), size))
+    blocks = (frame.compress(part) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for part in parts)
+    return b"".join(blocks) + frame.flush()
+
+
+SKIPPABLE = b"\x50\x2a\x4d\x18\x05\0\0\0other"
 PACKED = {
     "gz": gzip.compress(PLAIN),
     "gz, members": gzip.compress(PLAIN[:100]) + gzip.compress(PLAIN[100:]) + bytes(512),
     "zst": zstandard.compress(PLAIN),
-    "zst, frames": zstandard.compress(PLAIN[:100]) + zstandard.compress(PLAIN[100:]),
+    "zst, blocks": zst(100),
+    "zst, frames": zstandard.compress(PLAIN[:100]) + SKIPPABLE + zstandard.compress(PLAIN[100:]) + SKIPPABLE,
 }
+
+
+def unpacked(kind: str, data: bytes) -> bytes:
+    """What the libraries make in one go of compressed bytes, whole or cut."""
+    if kind.startswith("zst"):
+        return zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress(data)
+    plain = b""
+    while data := data.lstrip(b"\0"):
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        plain += member.decompress(data)
+        data = member.unused_data
+    return plain
 
 
 @pytest.mark.parametrize("kind", PACKED)
@@ -82,13 +107,42 @@ def test_compressed(kind: str, read: Read, tmp_path: Path) -> None:
 def test_compressed_and_cut_anywhere(kind: str, read: Read) -> None:
     whole = read(PLAIN)
     for size in range(len(PACKED[kind])):
+        plain = unpacked(kind, PACKED[kind][:size])
         try:
             with open_capture(io.BytesIO(PACKED[kind][:size])) as capture:
                 rows = rows_of(capture)
         except CaptureError:
+            assert len(plain) < 24
             continue
-        assert rows == whole[: len(rows)]
+        assert rows == read(plain)
         assert capture.damage or rows == whole
+
+
+@pytest.mark.parametrize("size", [70, 1000, 60_000])
+def test_cut_zstandard_says_so(size: int, read: Read) -> None:
+    """Cut behind a whole block, what that holds is read; and what comes before the cut is said to end there."""
+    packets = [b.ether(b.ip4(b.tcp(bytes(size), seq=number))) for number in range(3)]
+    frame = zstandard.ZstdCompressor().compressobj()
+    packed = frame.compress(b.pcap(packets)) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    with open_capture(io.BytesIO(packed)) as capture:
+        assert rows_of(capture) == read(b.pcap(packets))
+        assert [damage.detail for damage in capture.damage] == ["the Zstandard data are cut short"]
+
+
+def test_zstandard_that_grows_beyond_measure_is_read_in_bounded_memory() -> None:
+    """Blocks of four bytes that each stand for 128 KiB of zeros (RFC 8878 section 3.1.1.2.2)."""
+    blocks = 3000
+    run = (128 << 10 << 3 | 1 << 1).to_bytes(3, "little") + b"\0"
+    bomb = b"\x28\xb5\x2f\xfd\0\x58" + run * blocks + b"\x01\0\0"
+    tracemalloc.start()
+    source = compressed.Zstandard(Stream(io.BytesIO(bomb)), b"")
+    room, total = memoryview(bytearray(1 << 20)), 0
+    while count := source.read_into(room):
+        total += count
+    assert total == blocks << 17
+    assert source.trouble is None
+    assert tracemalloc.get_traced_memory()[1] < 128 << 20
+    tracemalloc.stop()
 
 
 def test_cut_gzip_says_so() -> None:

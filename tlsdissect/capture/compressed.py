@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from typing import IO, TYPE_CHECKING, cast
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tlsdissect.capture.source import Source
 
 CHUNK = 1 << 17
 """Compressed bytes read at a time."""
+SLICE = 1 << 10
+"""Compressed bytes of Zstandard decompressed at a time: blocks of four bytes may grow to 128 KiB each (RFC 8878 section
+3.1.1.2), so that these grow to 32 MiB at most."""
 
 
-class _Compressed:
+class _Compressed(ABC):
     """What both kinds share: the compressed bytes, given out in chunks, the first of which was read already."""
 
     def __init__(self, source: Source, head: bytes) -> None:
@@ -32,23 +36,6 @@ class _Compressed:
     def close(self) -> None:
         self._source.close()
 
-    def _chunk(self) -> bytes:
-        if self._head:
-            head, self._head = self._head, b""
-            return head
-        count = self._source.read_into(self._room)
-        self.trouble = self.trouble or self._source.trouble
-        return bytes(self._room[:count])
-
-
-class Gzip(_Compressed):
-    """The bytes inside a gzip file."""
-
-    def __init__(self, source: Source, head: bytes) -> None:
-        super().__init__(source, head)
-        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        self._left = b""
-
     def read_into(self, room: memoryview) -> int:
         """Fill `room`; less of it at the end."""
         filled = 0
@@ -60,8 +47,29 @@ class Gzip(_Compressed):
             filled += len(part)
         return filled
 
-    def _inflate(self, limit: int) -> bytes | None:
+    @abstractmethod
+    def _inflate(self, limit: int) -> bytes | memoryview | None:
         """Give up to `limit` bytes, perhaps none yet; None at the end."""
+
+    def _chunk(self) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        count = self._source.read_into(self._room)
+        if not count:
+            self.trouble = self._source.trouble
+        return bytes(self._room[:count])
+
+
+class Gzip(_Compressed):
+    """The bytes inside a gzip file."""
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        super().__init__(source, head)
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._left = b""
+
+    def _inflate(self, limit: int) -> bytes | None:
         self._left = self._left or self._chunk()
         if not self._left:
             self.trouble = self.trouble or (None if self._member.eof else "the gzip data are cut short")
@@ -92,23 +100,30 @@ class Zstandard(_Compressed):
         import zstandard  # noqa: PLC0415  # start-up time: most captures need none
 
         self._error = zstandard.ZstdError
-        # The reader asks this object's `read` for compressed bytes, and bounds what they grow into.
-        self._reader = zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", self), read_across_frames=True)
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame = self._decompressor.decompressobj()
+        self._left = memoryview(b"")
+        self._ready = memoryview(b"")
 
-    def read(self, _size: int) -> bytes:
-        """Give the next compressed bytes."""
-        return self._chunk()
+    def _inflate(self, limit: int) -> memoryview | None:
+        if not self._ready and not self._decompress():
+            return None
+        part, self._ready = self._ready[:limit], self._ready[limit:]
+        return part
 
-    def read_into(self, room: memoryview) -> int:
-        """Fill `room`; less of it at the end."""
-        filled = 0
-        while filled < len(room):
-            try:
-                count = self._reader.readinto(room[filled:])
-            except self._error as error:
-                self.trouble = f"the Zstandard data are damaged ({error})"
-                break
-            if not count:
-                break
-            filled += count
-        return filled
+    def _decompress(self) -> bool:
+        """Make the next slice ready, all that it grows into, perhaps nothing; False at the end."""
+        self._left = self._left or memoryview(self._chunk())
+        if not self._left:
+            self.trouble = self.trouble or (None if self._frame.eof else "the Zstandard data are cut short")
+            return False
+        if self._frame.eof:
+            self._frame = self._decompressor.decompressobj()
+        part = self._left[:SLICE]
+        try:
+            self._ready = memoryview(self._frame.decompress(part))
+        except self._error as error:
+            self.trouble = f"the Zstandard data are damaged ({error})"
+            return False
+        self._left = self._left[len(part) - len(self._frame.unused_data) :]
+        return True
