@@ -78,6 +78,10 @@ PACKED = {
     "zst": zstandard.compress(PLAIN),
     "zst, blocks": zst(100),
     "zst, frames": zstandard.compress(PLAIN[:100]) + SKIPPABLE + zstandard.compress(PLAIN[100:]) + SKIPPABLE,
+    "zst, as pzstd writes it": SKIPPABLE
+    + zstandard.compress(PLAIN[:100])
+    + SKIPPABLE
+    + zstandard.compress(PLAIN[100:]),
 }
 
 

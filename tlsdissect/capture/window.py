@@ -27,6 +27,8 @@ HEAD = 24
 
 MAGIC_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
+MAGICS_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
+"""Of Zstandard's frames that hold none of its data (section 3.1.2): pzstd begins with one."""
 
 
 class Descriptor:
@@ -187,7 +189,7 @@ class Window:
     def _unpack(self) -> None:
         """Put a decompressor between, if the first bytes ask for one; names are not looked at."""
         head = bytes(self.data[: self.end])
-        if not head.startswith((MAGIC_GZIP, MAGIC_ZSTD)):
+        if not head.startswith((MAGIC_GZIP, MAGIC_ZSTD, *MAGICS_SKIPPABLE)):
             return
         from tlsdissect.capture import compressed  # noqa: PLC0415  # start-up time: most captures need none
 
