@@ -21,6 +21,9 @@ PPP = b"\xff\x03\x00\x21" + IPV4
 SNAP = b"\xaa\xaa\x03\0\0\0\x08\0"
 DATA = bytes([0x08, 0x02]) + bytes(22)
 QOS = bytes([0x88, 0x01]) + bytes(22)
+MESH = b"\x88\x03" + bytes(28) + b"\0\x01"
+MESH_CONTROL = b"\0\x1f\x01\0\0\0"
+MESH_AMSDU = b"\xff" * 12 + struct.pack(">H", 14 + len(IPV4)) + MESH_CONTROL + SNAP + IPV4
 AMSDU = bytes(12) + struct.pack(">H", 8 + len(IPV4)) + SNAP + IPV4
 
 
@@ -92,8 +95,20 @@ PLAIN = {
     "802.11": (105, DATA + SNAP + IPV4),
     "802.11 QoS": (105, QOS + bytes(2) + SNAP + IPV4),
     "802.11 A-MSDU": (105, QOS + b"\x80\0" + AMSDU),
+    "802.11 HT control": (105, QOS[:1] + b"\x81" + QOS[2:] + bytes(6) + SNAP + IPV4),
+    "802.11 WDS": (105, b"\x08\x03" + bytes(28) + SNAP + IPV4),
+    "802.11 WDS QoS, queue": (105, b"\x88\x03" + bytes(28) + b"\0\x01" + SNAP + IPV4),
+    "802.11 mesh": (105, MESH + MESH_CONTROL + SNAP + IPV4),
+    "802.11 mesh, one address": (105, MESH + b"\x01" + MESH_CONTROL[1:] + bytes(6) + SNAP + IPV4),
+    "802.11 mesh, two addresses": (105, MESH + b"\x02" + MESH_CONTROL[1:] + bytes(12) + SNAP + IPV4),
+    "802.11 mesh, to a group": (105, b"\x88\x02" + bytes(22) + b"\0\x01" + MESH_CONTROL + SNAP + IPV4),
+    "802.11 mesh, A-MSDU": (105, b"\x88\x03" + bytes(28) + b"\x80\x01" + MESH_AMSDU),
     "radiotap": (127, b"\0\0\x08\0" + bytes(4) + DATA + SNAP + IPV4),
     "radiotap, FCS": (127, b"\0\0\x09\0\x02\0\0\0\x10" + DATA + SNAP + IPV4 + b"FCS!"),
+    "radiotap, padded": (127, b"\0\0\x09\0\x02\0\0\0\x20" + QOS + bytes(4) + SNAP + IPV4),
+    "radiotap, padded, none needed": (127, b"\0\0\x09\0\x02\0\0\0\x20" + DATA + SNAP + IPV4),
+    "radiotap, padded, FCS": (127, b"\0\0\x09\0\x02\0\0\0\x30" + QOS + bytes(4) + SNAP + IPV4 + b"FCS!"),
+    "radiotap, padded mesh": (127, b"\0\0\x09\0\x02\0\0\0\x20" + MESH + MESH_CONTROL + SNAP + IPV4),
     "Prism": (119, b"\x44\0\0\0\x90\0\0\0" + bytes(136) + DATA + SNAP + IPV4),
     "AVS": (163, b"\x80\x21\x10\x01\0\0\0\x40" + bytes(56) + DATA + SNAP + IPV4),
     "PPI": (192, b"\0\0\x08\0\x69\0\0\0" + DATA + SNAP + IPV4),
@@ -277,6 +292,9 @@ def test_sampled_packets_are_quoted(read: Read) -> None:
         (1, b.ether(b"\x45"), "cut IPv4 header"),
         (105, b"\x08\x42" + bytes(40), "encrypted 802.11 frames"),
         (105, b"\x08", "unreadable 802.11 frames"),
+        (105, DATA[:23], "unreadable 802.11 frames"),
+        (105, QOS, "unreadable 802.11 frames"),
+        (105, MESH, "unreadable 802.11 frames"),
         (227, bytes(16), "link type 227 packets"),
     ],
 )

@@ -27,6 +27,8 @@ NOT_BY_DEFAULT = {
     "MPLS pseudowire",
     # It reads the logs of another machine as if they were its own.
     "NFLOG, big",
+    # It looks for mesh control in front of an A-MSDU, not in its subframes.
+    "802.11 mesh, A-MSDU",
     # It takes a jumbogram of less than 64 KiB for malformed.
     "IPv6: jumbo",
 }

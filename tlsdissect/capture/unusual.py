@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     """Gives for each packet inside a packet its kind, and where it begins and ends."""
 
 _ENCRYPTED, _MORE_FRAGMENTS, _ORDER = 0x40, 0x04, 0x80
-_AGGREGATED = 0x80
-"""The bit of a QoS control field that tells of an A-MSDU (IEEE 802.11-2020 section 9.2.4.5.9)."""
-_DATA = 2
+_FROM_SYSTEM, _BOTH_SYSTEMS = 0x02, 0x03
+"""The bits that tell who sent a frame: an access point or mesh station, and one such to another."""
+_AGGREGATED, _MESH = 0x80, 0x01
+"""Bits of a QoS control field's two bytes: A-MSDU, mesh control (IEEE 802.11-2020 sections 9.2.4.5.9, 9.2.4.5.10)."""
+_CHECKED, _PADDED = 0x10, 0x20
+"""Bits of radiotap's flags (radiotap.org/fields/Flags)."""
+_DATA, _QUALITY, _NO_DATA = 2, 0x80, 0x40
 
-WIRELESS_SWAPPED, SFLOW = INTERNAL + 4, INTERNAL + 5
+WIRELESS_SWAPPED, SFLOW, WIRELESS_PADDED = INTERNAL + 4, INTERNAL + 5, INTERNAL + 7
 
 
 def _one_by_one(read: Reading, what: str = "unreadable 802.11 frames") -> Peel:
@@ -52,12 +57,13 @@ def _safely(view: Peeling, read: Reading, packet: memoryview, what: str) -> list
         return []
 
 
-def _wireless(view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
-    """IEEE 802.11 (IEEE 802.11-2020 section 9.3.2): data frames hold LLC; others hold nothing for us."""
-    from dpkt import ieee80211  # noqa: PLC0415  # start-up time: most captures need none
+def _wireless(view: Peeling, packet: memoryview, *, padded: bool = False) -> Iterator[tuple[int, int, int]]:
+    """IEEE 802.11 (IEEE 802.11-2020 section 9.3.2): data frames hold LLC; others hold nothing for us.
 
+    In a `padded` one the body begins at a multiple of four bytes.
+    """
     control, flags = packet[0], packet[1]
-    if control >> 2 & 3 != _DATA or control & 0x40:
+    if control >> 2 & 3 != _DATA or control & _NO_DATA:
         # Management, control, and data frames that hold none.
         return
     if flags & _ENCRYPTED:
@@ -66,34 +72,48 @@ def _wireless(view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int
     if flags & _MORE_FRAGMENTS:
         view.skipped["802.11 fragments"] += 1
         return
-    # dpkt knows plain and QoS data, the acknowledging kinds of which differ in their upper bits only.
-    frame = ieee80211.IEEE80211(bytes([control & 0x8F]) + packet[1:].tobytes())
-    start = len(packet) - len(bytes(frame.data))
-    quality = control & 0x80
-    if quality and flags & _ORDER:
-        # HT control stands behind QoS control, and dpkt doesn't know it.
-        start += 4
-    if quality and frame.qos_data.control >> 8 & _AGGREGATED:
-        yield from _aggregated(packet, start)
+    start = 30 if flags & _BOTH_SYSTEMS == _BOTH_SYSTEMS else 24
+    aggregated, mesh = False, False
+    if control & _QUALITY:
+        aggregated = packet[start] & _AGGREGATED != 0
+        mesh = packet[start + 1] & _MESH != 0 and flags & _FROM_SYSTEM != 0
+        start += 6 if flags & _ORDER else 2
+    if padded:
+        start += -start % 4
+    if start > len(packet):
+        raise ValueError("cut in the header")
+    if aggregated:
+        yield from _aggregated(packet, start, mesh=mesh)
     else:
-        yield LLC, start, len(packet)
+        yield LLC, start + (_mesh_control(packet, start) if mesh else 0), len(packet)
 
 
-def _aggregated(packet: memoryview, start: int) -> Iterator[tuple[int, int, int]]:
+def _aggregated(packet: memoryview, start: int, *, mesh: bool) -> Iterator[tuple[int, int, int]]:
     """A-MSDU: subframes of addresses, a length and LLC, padded to four bytes (section 9.3.2.2.2)."""
     while start + 14 <= len(packet):
         size = int.from_bytes(packet[start + 12 : start + 14], "big")
-        yield LLC, start + 14, min(start + 14 + size, len(packet))
+        inner = start + 14 + (_mesh_control(packet, start + 14) if mesh else 0)
+        yield LLC, inner, min(start + 14 + size, len(packet))
         start += 14 + size + -(14 + size) % 4
 
 
+def _mesh_control(packet: memoryview, at: int) -> int:
+    """Bytes of a mesh control field: six, and up to two addresses (section 9.2.4.7.3).
+
+    Outside a mesh its bit may be one of a queue's length; there LLC follows at once, which begins with no such flags.
+    """
+    addresses = packet[at]
+    return 6 + 6 * addresses if addresses <= 2 else 0
+
+
 def _radiotap(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
-    """Radiotap: of its fields only the frame check sequence at the end matters."""
+    """Radiotap: of its fields only the flags matter, for padding and a frame check sequence at the end."""
     from dpkt import radiotap  # noqa: PLC0415  # start-up time: most captures need none
 
     header = radiotap.Radiotap(packet.tobytes())
-    checked = header.flags_present and header.flags.fcs
-    yield WIRELESS, header.length, len(packet) - (4 if checked else 0)
+    flags = header.flags.val if header.flags_present else 0
+    kind = WIRELESS_PADDED if flags & _PADDED else WIRELESS
+    yield kind, header.length, len(packet) - (4 if flags & _CHECKED else 0)
 
 
 def _prism(_view: Peeling, packet: memoryview) -> Iterator[tuple[int, int, int]]:
@@ -177,6 +197,7 @@ def sflow(view: Peeling, rows: Rows) -> Next:
 
 PEELS: dict[int, Peel] = {
     WIRELESS: _one_by_one(_wireless),
+    WIRELESS_PADDED: _one_by_one(partial(_wireless, padded=True)),
     WIRELESS_SWAPPED: _one_by_one(_swapped),
     SFLOW: sflow,
     LINK_TYPE + 119: _one_by_one(_prism),
