@@ -6,6 +6,7 @@ those stand a form has no say; all other bytes, lengths and types among them, mu
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from msgspec.structs import replace
@@ -82,6 +83,7 @@ class Forms(Generic[Hello]):
         self._known: dict[int, dict[int, dict[int, Form[Hello]]]] = {}
         """By length, by mask, and by what the mask leaves of a hello's bytes."""
         self._count = 0
+        self._learning = Lock()
 
     def find(self, body: bytes) -> Form[Hello] | None:
         """The form that these bytes have, if it is known."""
@@ -89,7 +91,8 @@ class Forms(Generic[Hello]):
         if masks is None:
             return None
         number = int.from_bytes(body, "little")
-        for mask, forms in masks.items():
+        # Another thread may learn meanwhile.
+        for mask, forms in tuple(masks.items()):
             form = forms.get(number & mask)
             if form is not None:
                 return form
@@ -101,18 +104,26 @@ class Forms(Generic[Hello]):
         if size > LONGEST or not _recurs(hello):
             return None
         form = Form(hello, size)
+        mask = form.mask(size)
+        with self._learning:
+            self._add(form, size, mask, int.from_bytes(body, "little") & mask)
+        return form
+
+    def _add(self, form: Form[Hello], size: int, mask: int, alike: int) -> None:
         if self._count >= MAX_FORMS:
             self._known, self._count = {}, 0
-        masks, mask = self._known.setdefault(size, {}), form.mask(size)
+        masks = self._known.setdefault(size, {})
         if mask not in masks and len(masks) >= MAX_MASKS:
             self._count -= len(masks.pop(next(iter(masks))))
-        masks.setdefault(mask, {})[int.from_bytes(body, "little") & mask] = form
+        masks.setdefault(mask, {})[alike] = form
         self._count += 1
-        return form
 
 
 def once(form: Form[Any] | None, conclude: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """What is concluded from hellos of a form alone, for all of them once; without a form, each time."""
+    """What is concluded from hellos of a form alone, for all of them once; without a form, each time.
+
+    What is given may differ between hellos of a form: only what they have in common may be looked at.
+    """
     if form is None:
         return conclude(*given, **named)
     found: T = form.notes.get(conclude, _UNKNOWN)

@@ -199,8 +199,7 @@ def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
 
 def _messages(scene: Scene) -> tuple[Message, ...]:
     """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
-    offer, items = scene.script.offer, scene.script.items
-    start = offer.item.time if offer else None
+    items, start = scene.script.items, scene.start
     shape, last = scene.shape, len(items)
     if shape is None:
         last = -1

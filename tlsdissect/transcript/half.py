@@ -14,6 +14,8 @@ from tlsdissect.transcript.opening import Opening, judge
 from tlsdissect.transcript.transcript import Signal, Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlsdissect.streams.limits import Budget
 
 OPENING, PLAIN, TLS = range(3)
@@ -122,16 +124,16 @@ class Half:
             pieces += self._leap()
         return pieces
 
-    def finish(self) -> list[Piece]:
-        """Take all holes as lost: nothing will fill them any more."""
-        pieces: list[Piece] = []
+    def finish(self) -> Iterator[Piece]:
+        """Take all holes as lost, one by one: nothing will fill them any more."""
         while self.assembler.holds:
-            pieces += self._leap()
+            yield from self._leap()
         if self.mode == OPENING:
             self._settle()
         # A record that has no end says something only where it begins with a hello.
         begun = [record for record in self.reader.break_off() if _is_hello(record)] if self.mode == TLS else []
-        return [*pieces, Piece(begun, *self._latest)] if begun else pieces
+        if begun:
+            yield Piece(begun, *self._latest)
 
     @property
     def carrier(self) -> str | None:
@@ -165,23 +167,21 @@ class Half:
             return self.acked
         return sequence
 
-    def _leap(self) -> list[Piece]:
-        """Go on behind the first hole."""
+    def _leap(self) -> Iterator[Piece]:
+        """Go on behind the first hole; the record that it spoils came as far as it did with what stands before."""
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
             self.trouble("gap", "segments far ahead of all that was acknowledged are left out", self._latest[0], start)
             self.assembler.drop_held()
             self._budget.used -= held
-            return []
+            return
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
-        frame, time = arrivals[0].frame, arrivals[0].time
-        self.trouble("gap", f"{hole} bytes are not in the capture", frame, start)
-        pieces = self._lose(start, hole, frame, time)
+        self.trouble("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
+        yield from self._lose(start, hole)
         for arrival in arrivals:
-            pieces += self._arrive(arrival)
-        return pieces
+            yield from self._arrive(arrival)
 
     def _waits_too_far(self) -> bool:
         """Whether what waits behind the first hole was numbered by somebody else, as the other side's word tells.
@@ -193,11 +193,11 @@ class Half:
         reached = max(self.assembler.position, self.assembler.offset(self.acked))
         return self.assembler.next_held - reached > MAX_AHEAD
 
-    def _lose(self, start: int, size: int, frame: int, time: int) -> list[Piece]:
+    def _lose(self, start: int, size: int) -> list[Piece]:
         """Take the news that the capture lacks these bytes."""
         self.spoil(start)
         if self.mode == TLS:
-            return [Piece(self.reader.lost(size), frame, time)]
+            return [Piece(self.reader.lost(size), *self._latest)]
         if self._opening:
             self._settle()
         self._tail = b""
@@ -222,7 +222,7 @@ class Half:
         if cut:
             where = offset + len(data)
             self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
-            pieces += self._lose(where, cut, frame, arrival.time)
+            pieces += self._lose(where, cut)
         return pieces
 
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:

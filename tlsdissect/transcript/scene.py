@@ -95,6 +95,14 @@ class Scene(Struct, frozen=True, gc=False):
         return self.sealed[side]
 
     @property
+    def start(self) -> int | None:
+        """The time of the first ClientHello; None where it was not seen."""
+        offer, retry = self.script.offer, self.script.retry
+        if offer is None or (retry is not None and retry.item.frame < offer.item.frame):
+            return None
+        return offer.item.time
+
+    @property
     def cipher_suite(self) -> int | None:
         """The number of the suite that the server chose."""
         answer = self.script.answer

@@ -48,8 +48,7 @@ def timing(scene: Scene) -> Timing:
     """Milliseconds between the packets that matter, as they passed the capture point."""
     way = scene.tracker.way
     syn, synack, ack = way.syn, way.synack, way.ack
-    offer, answer = scene.script.offer, scene.script.answer
-    start = offer.item.time if offer else None
+    answer, start = scene.script.answer, scene.start
     if way.opener != scene.client:
         syn = synack = ack = None
     tcp_ms = _ms(syn, ack)
