@@ -15,7 +15,9 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
 from tlsdissect.transcript.connection import Connection, Endpoint, Heartbeat, Message, Problem
 from tlsdissect.transcript.exposure import exposure
+from tlsdissect.transcript.half import TLS
 from tlsdissect.transcript.moments import moments
+from tlsdissect.transcript.proxies import proxy_header
 from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.script import BEAT_HEAD
 from tlsdissect.transcript.upgrade import recognise
@@ -52,14 +54,14 @@ def connection(
     raw: bool = False,
     evidence: Evidence | None = None,
 ) -> Connection | None:
-    """Conclude all facts of a conversation; None where no hello was seen: it is no TLS connection.
+    """Conclude all facts of a conversation; None where no hello was seen but in what is quoted: it is no TLS.
 
     `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
     fingerprints are told too; what verdicts need beside facts is kept as evidence.
     """
     tracker.finish()
     client = tracker.script.client
-    if client is None:
+    if client is None or _is_quoted(tracker):
         return None
     scene = Scene.of(tracker, client)
     ending, resumption = endings.ending(scene), negotiation.resumption(scene)
@@ -84,6 +86,17 @@ def connection(
         problems=_problems(scene, (ending.inferred, *_guesses(scene, early_data, times)), damage),
         **_NOT_TOLD,
     )
+
+
+def _is_quoted(tracker: Tracker) -> bool:
+    """Whether one side alone has what looks like TLS, within something else that it said: in an upload, or a mail.
+
+    Only a PROXY header has a hello follow on it in the same segment, answered or not.
+    """
+    speaking = [half for half in tracker.halves if half.mode == TLS]
+    if len(speaking) != 1 or not speaking[0].embedded or speaking[0].carrier:
+        return False
+    return proxy_header(speaking[0].before) is None
 
 
 _NOT_TOLD: dict[str, Any] = {

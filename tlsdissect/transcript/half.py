@@ -61,8 +61,8 @@ class Half:
 
     __slots__ = (
         "_budget", "_framing", "_inside", "_latest", "_opening", "_tail", "acked", "arrivals", "assembler",
-        "before", "changed", "counting", "fin", "first_frame", "first_hole", "joiner", "last", "mode", "payload",
-        "reader", "rst", "seeking", "strayed", "troubles",
+        "before", "changed", "counting", "embedded", "fin", "first_frame", "first_hole", "joiner", "last", "mode",
+        "payload", "reader", "rst", "seeking", "strayed", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -73,6 +73,8 @@ class Half:
         self.mode = OPENING
         self.seeking = False
         """The other half sends records: an alert may begin this half's TLS too."""
+        self.embedded = False
+        """TLS begins within a segment, behind something else: who waits for an answer begins a segment with it."""
         self.before = b""
         """What was said before TLS: its beginning, and its end where it was long."""
         self.changed = 0
@@ -258,15 +260,18 @@ class Half:
         if verdict is Opening.UNDECIDED:
             return []
         if verdict is Opening.OTHER:
-            return self._other(start, data)
+            return self._other(start, data, arrival.offset)
         self._opening.clear()
         self.mode = TLS
         size = int.from_bytes(data[:2], "big") & 0x7FFF
         self.reader.start(start + 2 + size)
         return [Record(SSL2, 2, size, start, data[2 : 2 + size]), *self.reader.feed(data[2 + size :])]
 
-    def _other(self, start: int, data: bytes) -> list[Record]:
-        """Take the first bytes for something else than TLS, in which TLS may already have begun."""
+    def _other(self, start: int, data: bytes, latest: int) -> list[Record]:
+        """Take the first bytes for something else than TLS, in which TLS may already have begun.
+
+        `latest` is where in the stream the latest segment begins.
+        """
         self._framing = framing(data)
         if self._framing is not None:
             data, start = self._framing.unwrap(data), 0
@@ -276,7 +281,7 @@ class Half:
         found = self._find(data)
         if found:
             self._opening.clear()
-            return self._turn(start, data, found.start())
+            return self._turn(start, data, found.start(), latest)
         self._settle()
         return []
 
@@ -297,10 +302,10 @@ class Half:
         # Behind a hole of a half whose other half sends records, any record may come first.
         if self.seeking and self.first_hole is not None and is_header(arrival.data):
             self._tail = b""
-            return self._turn(arrival.offset, arrival.data, 0)
+            return self._turn(arrival.offset, arrival.data, 0, arrival.offset)
         data = self._tail + arrival.data
         if found := self._find(data):
-            return self._turn(arrival.offset - len(self._tail), data, found.start())
+            return self._turn(arrival.offset - len(self._tail), data, found.start(), arrival.offset)
         self._tail = data[-_HELLO_SIZE:]
         self.before = _ends(self.before + arrival.data)
         return []
@@ -308,9 +313,10 @@ class Half:
     def _find(self, data: bytes) -> re.Match[bytes] | None:
         return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
 
-    def _turn(self, offset: int, data: bytes, begin: int) -> list[Record]:
-        """Let TLS begin within `data`, whose first byte stands at `offset`."""
+    def _turn(self, offset: int, data: bytes, begin: int, latest: int) -> list[Record]:
+        """Let TLS begin within `data`, whose first byte stands at `offset`, the latest segment's at `latest`."""
         self.mode = TLS
+        self.embedded = offset + begin != latest
         old = len(self._tail) - begin
         self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : begin])
         self.reader.start(offset + begin)
