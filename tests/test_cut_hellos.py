@@ -45,6 +45,7 @@ def test_the_beginning_of_a_hello_is_enough_for_its_first_fields(tmp_path: Path)
     assert one["client"]["port"] == 50_000
     assert (one["ja3"], one["ech"], one["early_data"]) == (None, None, None)
     assert one["client_hello"]["extensions"] is None
+    assert {problem["code"] for problem in one["problems"]} == {"gap"}
 
 
 def test_a_hello_without_extensions_has_none(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ class Script:
             elif item.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.retry is None:
                 self._retry(item, self._read(half, item, HelloRetryRequest.read))
         except WireError as error:
-            half.trouble("malformed_message", str(error), item.frame, item.start)
+            _complain(error, half, item)
         self._name_client()
 
     def _name_client(self) -> None:
@@ -267,14 +267,14 @@ class Script:
         hello, flaw = salvage(read, item.body)
         if flaw is None:
             return hello, forms.learn(item.body, hello)
-        half.trouble("malformed_message", str(flaw), item.frame, item.start)
+        _complain(flaw, half, item)
         return hello, None
 
     def _read(self, half: Half, item: Item, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""
         value, flaw = salvage(read, item.body)
         if flaw is not None:
-            half.trouble("malformed_message", str(flaw), item.frame, item.start)
+            _complain(flaw, half, item)
         return value
 
     def _ssl2(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
@@ -293,5 +293,11 @@ class Script:
                 answer = self._read(half, item, Ssl2ServerHello.read)
                 self.answer, self.version = Answer(item, answer), answer.server_version
         except WireError as error:
-            half.trouble("malformed_message", str(error), item.frame, item.start)
+            _complain(error, half, item)
         self._name_client()
+
+
+def _complain(flaw: WireError, half: Half, item: Item) -> None:
+    """Note what is malformed; of a message that was cut the gap is told, and its sender did nothing wrong."""
+    if item.whole:
+        half.trouble("malformed_message", str(flaw), item.frame, item.start)
