@@ -20,6 +20,7 @@ from tlsdissect.transcript.moments import moments
 from tlsdissect.transcript.proxies import proxy_header
 from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.script import BEAT_HEAD
+from tlsdissect.transcript.sizes import is_guessed
 from tlsdissect.transcript.upgrade import recognise
 
 if TYPE_CHECKING:
@@ -245,6 +246,8 @@ def _guesses(scene: Scene, early_data: str | None, times: Timing) -> Iterator[st
         yield "whether early data was accepted is told by the lengths of records"
     if negotiation.external_psk(scene):
         yield "the pre-shared key may be external: obfuscated_ticket_age is 0"
+    if scene.shape is not None and is_guessed(scene.cipher_suite or 0):
+        yield "the cipher suite is not known: records are told apart as if it had SHA-256 and a tag of 16 bytes"
     if times.split_path:
         yield "TCP seems to end nearer than TLS, or the server was slow"
 
