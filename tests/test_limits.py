@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from recorded import HEADER, begun
+import pytest
+from recorded import HEADER, SAMPLES, begun
 
 from tlsdissect import Limits
 from tlsdissect.pipeline import Reading
@@ -56,3 +57,10 @@ def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
     codes = [problem.code for problem in connection.problems]
     assert codes[:2] == ["limit", "gap"]
     assert connection.client_hello is not None
+
+
+@pytest.mark.parametrize("seconds", [1e11, 1e30, float("inf")])
+def test_a_time_without_end_is_one(seconds: float) -> None:
+    endless = Limits(closed_after=seconds, silent_after=seconds)
+    for sample in SAMPLES:
+        assert list(Reading([sample], limits=endless, idle=seconds)) == list(Reading([sample], idle=60))

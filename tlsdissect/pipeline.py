@@ -15,7 +15,7 @@ from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
-from tlsdissect.streams.limits import Budget, Limits
+from tlsdissect.streams.limits import Budget, Limits, nanoseconds
 from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.deciding import DecidingConversations
 from tlsdissect.transcript.evidence import Evidence
@@ -266,7 +266,7 @@ class Reading:
         given["linked"] = self._linked
         if self._idle is None:
             return Conversations(source, flows, self._budget, **given)
-        return DecidingConversations(source, flows, self._budget, idle_ns=int(self._idle * 1e9), **given)
+        return DecidingConversations(source, flows, self._budget, idle_ns=nanoseconds(self._idle), **given)
 
     def _steps(self, capture: Source, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
         batches = iter(capture)

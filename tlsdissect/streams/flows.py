@@ -14,7 +14,7 @@ from tlsdissect.capture.packets import TCP
 from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN, WATCH, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
 from tlsdissect.streams.headers import Headers, look
-from tlsdissect.streams.limits import Limits
+from tlsdissect.streams.limits import Limits, nanoseconds
 from tlsdissect.streams.visits import Rows, Visit, visits
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Indexes = NDArray[np.int64]
 
 
-_NS = 1_000_000_000
 _SPARE = 8
 """A full table is emptied by one in so many."""
 DEFAULTS = Limits()
@@ -42,8 +41,8 @@ class FlowTable:
     def __init__(self, share: Share = WHOLE, limits: Limits = DEFAULTS, *, mute: bool = True) -> None:
         """With `mute`, conversations in which nobody has said anything are looked at one by one, and not by column."""
         self._all = mute
-        self._closed_after = int(limits.closed_after * _NS)
-        self._silent_after = int(limits.silent_after * _NS)
+        self._closed_after = nanoseconds(limits.closed_after)
+        self._silent_after = nanoseconds(limits.silent_after)
         self._room = max(1, limits.known)
         self.columns = Columns()
         self.clock = int(OVER)

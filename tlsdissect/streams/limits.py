@@ -27,6 +27,15 @@ class Limits(Struct, frozen=True):
     """Sessions, and failures, that are remembered to link later connections to; of more, the oldest are forgotten."""
 
 
+FOREVER = 2.0**31
+"""Seconds, 68 years, that no capture lasts: a longer time, or an infinite one, is as long."""
+
+
+def nanoseconds(seconds: float) -> int:
+    """A span of capture time, which is counted in nanoseconds."""
+    return int(min(FOREVER, seconds) * 1e9)
+
+
 class Budget:
     """What all conversations of a reading hold and keep together."""
 
