@@ -29,7 +29,9 @@ Exit status:
   0    all was read, or the reader of the output wanted no more
   2    a wrong command line, or an input that is no capture; the others were read
   3    a finding as grave as --fail-on has it
-  130  interrupted, after printing what was read
+  70   an error of the program itself
+  74   the result could not be written
+  130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 
