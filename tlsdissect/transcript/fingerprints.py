@@ -12,13 +12,12 @@ from functools import lru_cache
 from hashlib import md5, sha256
 from typing import TYPE_CHECKING, Literal
 
+from tlsdissect.tls.codepoints import GREASE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Protocol = Literal["t", "q", "d"]
-
-GREASE = frozenset(0x0A0A + 0x1010 * n for n in range(16))
-"""The sixteen values of RFC 8701 section 2."""
 
 _SERVER_NAME = 0x0000
 _ALPN = 0x0010
