@@ -56,3 +56,9 @@ def test_an_answered_hello_within_a_segment_is_one(tmp_path: Path) -> None:
     (_, hello), *answers = said("tls13-full")
     (one,) = told(tmp_path / "a.pcap", [(CLIENT, b"X-LETS-GO\r\n\x00\x01\x02" + hello), *answers])
     assert (one["upgrade"], one["version"]) == ("unknown", "TLS 1.3")
+
+
+def test_an_answer_that_is_no_tls_is_told(tmp_path: Path) -> None:
+    (one,) = told(tmp_path / "a.pcap", [(CLIENT, HELLO), (SERVER, b"HTTP/1.1 400 Bad Request\r\n\r\n")])
+    assert [(p["code"], p["frame"], p["from"]) for p in one["problems"]] == [("malformed_record", 5, "server")]
+    assert "HTTP/1.1 400 Bad" in one["problems"][0]["detail"]

@@ -15,8 +15,9 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
 from tlsdissect.transcript.connection import Connection, Endpoint, Heartbeat, Message, Problem
 from tlsdissect.transcript.exposure import exposure
-from tlsdissect.transcript.half import TLS
+from tlsdissect.transcript.half import PLAIN, TLS
 from tlsdissect.transcript.moments import moments
+from tlsdissect.transcript.naming import text
 from tlsdissect.transcript.proxies import proxy_header
 from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.script import BEAT_HEAD
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.transcript import Beat, Item
 
 _NS = 1_000_000_000
+SHOWN = 24
+"""Bytes that are shown of an answer in another protocol."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
@@ -258,6 +261,7 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
         for sender, half in enumerate(scene.tracker.halves)
         for t in half.troubles
     ]
+    found += _other_protocol(scene)
     found += [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
     if scene.tracker.way.opener is None and scene.script.offer is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
@@ -267,3 +271,13 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
         found.append(Problem("limit", "more messages were sent than are kept"))
     found += [Problem("inferred", guess) for guess in guesses if guess]
     return tuple(found)
+
+
+def _other_protocol(scene: Scene) -> Iterator[Problem]:
+    """That a ClientHello was answered with something else than TLS: most often, its port speaks plain HTTP."""
+    offer, server = scene.script.offer, scene.halves[1]
+    if offer is None or server.mode != PLAIN or server.first_frame is None or server.first_frame < offer.item.frame:
+        return
+    words = server.before[:SHOWN].partition(b"\r")[0].split(b" ")
+    detail = f'the ClientHello was answered with something that is no TLS: "{" ".join(map(text, words))}"'
+    yield Problem("malformed_record", detail, server.first_frame, 0, "server")
