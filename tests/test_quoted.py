@@ -8,6 +8,8 @@ import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import ROOT, facts
 
+import tlsdissect
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -62,3 +64,9 @@ def test_an_answer_that_is_no_tls_is_told(tmp_path: Path) -> None:
     (one,) = told(tmp_path / "a.pcap", [(CLIENT, HELLO), (SERVER, b"HTTP/1.1 400 Bad Request\r\n\r\n")])
     assert [(p["code"], p["frame"], p["from"]) for p in one["problems"]] == [("malformed_record", 5, "server")]
     assert "HTTP/1.1 400 Bad" in one["problems"][0]["detail"]
+
+
+def test_explain_says_that_the_answer_is_no_tls(tmp_path: Path) -> None:
+    talk: Said = [(CLIENT, HELLO), (SERVER, b"HTTP/1.1 400 Bad Request\r\n\r\n")]
+    (one,) = tlsdissect.read(write(tmp_path / "a.pcap", Talk(talk, 0, 5, 50_000)))
+    assert "no TLS" in str(tlsdissect.explain(one))

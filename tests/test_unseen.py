@@ -55,7 +55,8 @@ def test_a_cut_hello_is_told_as_far_as_it_goes(tmp_path: Path) -> None:
     assert connection["client_hello"]["random"] == whole["client_hello"]["random"]
     assert connection["client_hello"]["bytes"] == whole["client_hello"]["bytes"]
     assert connection["sni"] is None
-    assert {"truncated_packet", "malformed_message"} <= codes(connection)
+    assert "truncated_packet" in codes(connection)
+    assert "malformed_message" not in codes(connection)
 
 
 def test_a_hello_without_its_answer_is_told(tmp_path: Path) -> None:

@@ -195,6 +195,14 @@ def _ended_early(c: Connection) -> Iterator[Sentence]:
     who = f"The {c.failed_by}" if c.failed_by else "One side"
     after = f", after {_named(c.messages[-1])}" if c.messages else ""
     yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", _last_frames(c))
+    yield from _answered_otherwise(c)
+
+
+def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
+    for problem in c.problems:
+        if problem.code == "malformed_record" and problem.sender == "server" and problem.offset == 0:
+            text = f"{problem.detail[:1].upper()}{problem.detail[1:]}. Perhaps the port speaks another protocol."
+            yield Sentence("end", "answered_otherwise", text, (problem.frame,) if problem.frame else ())
 
 
 def _silence(c: Connection) -> Iterator[Sentence]:
@@ -210,6 +218,7 @@ def _incomplete(c: Connection) -> Iterator[Sentence]:
     after = f"; the last thing seen is {_named(c.messages[-1])}" if c.messages else ""
     text = f"The capture does not show the end of the handshake{after}."
     yield Sentence("end", "incomplete", text, _last_frames(c))
+    yield from _answered_otherwise(c)
 
 
 def _last_frames(c: Connection) -> tuple[int, ...]:
