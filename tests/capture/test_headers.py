@@ -35,6 +35,10 @@ def over_udp(port: int, body: bytes) -> bytes:
     return b.ether(b.ip4(b.udp(body, dport=port), 17))
 
 
+def pktap(link: int) -> bytes:
+    return struct.pack("<3I24sII", 108, 1, link, b"en0", 1, 2) + bytes(64)
+
+
 PLAIN = {
     "Ethernet": (1, ETHERNET),
     "Ethernet, padded": (1, ETHERNET + bytes(60)),
@@ -62,6 +66,20 @@ PLAIN = {
     "PPP, protocol only": (9, b"\x00\x21" + IPV4),
     "Cisco HDLC": (50, b"\x0f\0\x08\0" + IPV4),
     "Cisco HDLC, its own type": (104, b"\x0f\0\x08\0" + IPV4),
+    "PPP with direction": (204, b"\x01" + PPP),
+    "PPP with direction, protocol only": (204, b"\0\x00\x21" + IPV4),
+    "Frame Relay": (107, b"\x18\x41\x03\xcc" + IPV4),
+    "Frame Relay, longer address": (107, b"\x18\x40\x40\x01\x03\xcc" + IPV4),
+    "Frame Relay, SNAP": (107, b"\x18\x41\x03\0\x80" + SNAP[3:] + IPV4),
+    "Frame Relay, bridged": (107, b"\x18\x41\x03\0\x80\0\x80\xc2\0\x07" + ETHERNET),
+    "Frame Relay, PPP": (107, b"\x18\x41\x03\xcf\0\x21" + IPV4),
+    "Frame Relay, Cisco": (107, b"\x18\x41\x08\0" + IPV4),
+    "OpenBSD encapsulation": (109, struct.pack(">3I", 2, 7, 0x1800) + IPV4),
+    "OpenBSD encapsulation, little": (109, struct.pack("<3I", 2, 7, 0x1800) + IPV4),
+    "pflog": (117, b"\x3d\x02\0\0vio0" + bytes(56) + IPV4),
+    "PKTAP, Ethernet": (258, pktap(1) + ETHERNET),
+    "PKTAP, loopback": (258, pktap(0) + b"\x02\0\0\0" + IPV4),
+    "PKTAP, raw": (258, pktap(12) + IPV4),
     "FDDI": (10, b"\x50" + bytes(12) + SNAP + IPV4),
     "NFLOG": (239, b"\x02\0\0\x28" + struct.pack("<2H1s3x2H", 5, 10, b"", 4 + len(IPV4), 9) + IPV4),
     "NFLOG, big": (239, b"\x02\0\0\x28" + struct.pack(">2H1s3x2H", 5, 10, b"", 4 + len(IPV4), 9) + IPV4),
@@ -141,6 +159,9 @@ SIX = {
     "extension headers": (229, b.ip6(b"\x3c" + bytes(7) + b"\x2b" + bytes(7) + b"\x06\x01" + bytes(14) + b.tcp(), 0)),
     "atomic fragment": (229, b.ip6(b"\x06" + bytes(7) + b.tcp(), 44)),
     "IPv4's type": (1, b.ether(IPV6)),
+    "Frame Relay": (107, b"\x18\x41\x03\x8e" + IPV6),
+    "OpenBSD encapsulation": (109, struct.pack("<3I", 24, 7, 0x1800) + IPV6),
+    "pflog": (117, b"\x3d\x18\0\0vio0" + bytes(56) + IPV6),
     "NULL, BSD": (0, b"\x1e\0\0\0" + IPV6),
 }
 TEREDO = {

@@ -1,4 +1,4 @@
-"""Link-layer headers, one round each: Ethernet and its tags, FDDI, LLC, PPP, HDLC, PPPoE, MPLS, cooked, loopback."""
+"""Link-layer headers, one round each, and what operating systems put in front of packets in their stead."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 IPV4, IPV6, MPLS = 0x0800, 0x86DD, 0x8847
 PPP, LLC, IP, PSEUDOWIRE = INTERNAL + 1, INTERNAL + 2, INTERNAL + 3, INTERNAL + 6
+SNAP = INTERNAL + 8
 
 
 def ethernet(view: Peeling, rows: Rows) -> Next:
@@ -37,11 +38,11 @@ def longer_tag(size: int) -> Peel:
     return peel
 
 
-def framed_behind(size: int) -> Peel:
-    """Make a reader of headers that say nothing here, behind which a whole Ethernet frame stands."""
+def behind(size: int, kind: int = ETHERNET, what: str = "cut Ethernet tag") -> Peel:
+    """Make a reader of headers of one size that say nothing here, behind which what they hold is always the same."""
 
     def peel(view: Peeling, rows: Rows) -> Next:
-        return [(ETHERNET, view.room(rows, size, "cut Ethernet tag").moved(size))]
+        return [(kind, view.room(rows, size, what).moved(size))]
 
     return peel
 
@@ -79,12 +80,23 @@ def llc(view: Peeling, rows: Rows) -> Next:
     """IEEE 802.2 LLC: SNAP with an EtherType, or the IP of RFC 1042's ancestor (SAP 6)."""
     rows = view.room(rows, 3)
     sap, control = view.word(rows.at), view.byte(rows.at + 2)
-    snap = view.room(rows.where((sap == 0xAAAA) & (control == 3)), 8)
-    oui = view.long(snap.at + 2) & 0xFFFFFF
-    # 00-00-00 is RFC 1042's, 00-00-F8 the bridge tunnel's of IEEE 802.1H.
-    snap = snap.where((oui == 0) | (oui == 0xF8))
+    snap = rows.where((sap == 0xAAAA) & (control == 3))
     saps = rows.where((sap == 0x0606) & (control == 3))
-    return [(view.word(snap.at + 6), snap.moved(8)), (IPV4, saps.moved(3))]
+    return [(SNAP, snap.moved(3)), (IPV4, saps.moved(3))]
+
+
+_BRIDGED = 0x0080C2
+"""The OUI under which frames are numbered by kind: 1 and 7 are Ethernet's (RFC 2427 section 4.2)."""
+
+
+def snap(view: Peeling, rows: Rows) -> Next:
+    """IEEE 802 SNAP: an OUI, and a number that is an EtherType under some."""
+    rows = view.room(rows, 5)
+    oui, number = view.long(rows.at) >> 8, view.word(rows.at + 3)
+    # 00-00-00 is RFC 1042's, 00-00-F8 the bridge tunnel's of IEEE 802.1H.
+    typed = (oui == 0) | (oui == 0xF8)
+    bridged = (oui == _BRIDGED) & ((number == 1) | (number == 7))
+    return [(np.where(typed, number, np.where(bridged, ETHERNET, 0)), rows.moved(5))]
 
 
 def fddi(view: Peeling, rows: Rows) -> Next:
@@ -160,6 +172,48 @@ def cisco_hdlc(view: Peeling, rows: Rows) -> Next:
     return [(view.word(rows.at + 2), rows.moved(4))]
 
 
+_NLPID = np.zeros(256, np.int64)
+"""What ISO's numbers of network protocols stand for (RFC 2427 section 3, RFC 1973 section 3)."""
+_NLPID[[0x80, 0x8E, 0xCC, 0xCF]] = SNAP, IPV6, IPV4, PPP
+
+
+def frame_relay(view: Peeling, rows: Rows) -> Next:
+    """Frame Relay: an address of two to four bytes, then control and NLPID (RFC 2427), or Cisco's EtherType."""
+    what = "cut Frame Relay header"
+    rows = view.room(rows, 4, what)
+    size = np.where(view.byte(rows.at + 1) & 1, 2, np.where(view.byte(rows.at + 2) & 1, 3, 4))
+    rows = view.room(rows.moved(size), 3, what)
+    control = view.byte(rows.at)
+    # Padding may stand in front of SNAP's number.
+    place = np.where(view.byte(rows.at + 1), 1, 2)
+    numbered = control == 3
+    kind = np.where(numbered, _NLPID[view.byte(rows.at + place)], view.word(rows.at))
+    return [(kind, rows.moved(np.where(numbered, place + 1, 2)))]
+
+
+def pktap(view: Peeling, rows: Rows) -> Next:
+    """Darwin's PKTAP (tcpdump.org/linktypes): its length, a kind, and the link type of what follows; little-endian."""
+    rows = view.room(rows, 12, "cut PKTAP header")
+    size, link = _little(view, rows.at), _little(view, rows.at + 8)
+    sane = (size >= 12) & (rows.at + size <= rows.end)
+    rows = view.good(rows, sane, "cut PKTAP header").moved(size[sane])
+    return [(LINK_TYPE + np.minimum(link[sane], _NO_LINK_TYPE), rows)]
+
+
+_NO_LINK_TYPE = IP_PROTOCOL - 1
+
+
+def _little(view: Peeling, at: Int64s) -> Int64s:
+    return view.long(at).astype(np.uint32).byteswap().astype(np.int64)
+
+
+def packet_filter_log(view: Peeling, rows: Rows) -> Next:
+    """OpenBSD's pflog (tcpdump.org/linktypes): a length that does not count the padding to four bytes, then IP."""
+    rows = view.room(rows, 4, "cut pflog header")
+    size = view.byte(rows.at)
+    return [(IP, rows.moved(size + -size % 4))]
+
+
 def pppoe(view: Peeling, rows: Rows) -> Next:
     """PPPoE session (RFC 2516 section 4): a length, then PPP from its protocol on."""
     rows = view.room(rows, 6, "cut PPPoE header")
@@ -208,8 +262,8 @@ PEELS: dict[int, Peel] = {
     # Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag; E-Tag (IEEE 802.1BR), Cisco's SGT.
     **dict.fromkeys((0xF1C1, 0x892F, 0x8926), longer_tag(4)),
     **dict.fromkeys((0x893F, 0x8909), longer_tag(6)),
-    0x88E7: framed_behind(4),  # provider backbone bridging (IEEE 802.1Q-2018 section 9.7)
-    0x8903: framed_behind(2),  # Cisco's FabricPath
+    0x88E7: behind(4),  # provider backbone bridging (IEEE 802.1Q-2018 section 9.7)
+    0x8903: behind(2),  # Cisco's FabricPath
     0x88E5: macsec,
     0x22F3: trill,
     **dict.fromkeys((MPLS, 0x8848, PPP_PROTOCOL + 0x281, PPP_PROTOCOL + 0x283, IP_PROTOCOL + 137), mpls),
@@ -217,6 +271,7 @@ PEELS: dict[int, Peel] = {
     0x8864: pppoe,
     0x880B: same_as(PPP),
     LLC: llc,
+    SNAP: snap,
     IP: any_ip,
     PPP: ppp,
     **dict.fromkeys((LINK_TYPE + 9, LINK_TYPE + 50), ppp),
@@ -225,8 +280,13 @@ PEELS: dict[int, Peel] = {
     LINK_TYPE + 104: cisco_hdlc,
     **dict.fromkeys((LINK_TYPE + 0, LINK_TYPE + 108), loopback),
     **dict.fromkeys((LINK_TYPE + 12, LINK_TYPE + 14, LINK_TYPE + 101), any_ip),
+    LINK_TYPE + 107: frame_relay,
+    LINK_TYPE + 109: behind(12, IP, "cut OpenBSD encapsulation header"),
     LINK_TYPE + 113: cooked,
+    LINK_TYPE + 117: packet_filter_log,
+    LINK_TYPE + 204: behind(1, PPP, "cut PPP header"),
     LINK_TYPE + 276: cooked_2,
+    LINK_TYPE + 258: pktap,
     LINK_TYPE + 228: same_as(IPV4),
     LINK_TYPE + 229: same_as(IPV6),
     PPP_PROTOCOL + 0x21: same_as(IPV4),
