@@ -221,8 +221,10 @@ def test_a_header_alone_is_a_capture(read: Read) -> None:
         (b"", "is empty"),
         (b"no capture at all, but text", "is no capture"),
         (PLAIN[:20], "is cut short"),
-        (b.pcap(PACKETS, link=147), "unknown link type 147"),
-        (b.pcap(PACKETS, link=9999), "unknown link type 9999"),
+        (b.pcap(PACKETS, link=147), "no link type that is read, but 147"),
+        (b.pcap(PACKETS, link=220), "no link type that is read, but 220"),
+        (b.pcap([], link=220), "no link type that is read, but 220"),
+        (b.pcap(PACKETS, link=9999), "no link type that is read, but 9999"),
         (gzip.compress(b"", mtime=0), "is empty"),
         (b.section()[:20], "first section header"),
     ],
@@ -335,17 +337,20 @@ def test_secrets() -> None:
         assert capture.secrets == [secret]
 
 
-def test_unknown_link_type_on_one_interface() -> None:
-    data = b.section() + b.interface() + b.interface(147)
+@pytest.mark.parametrize("link", [147, 220])
+def test_unread_link_type_on_one_interface(link: int) -> None:
+    data = b.section() + b.interface() + b.interface(link)
     data += b.enhanced(PACKETS[0], 1) + b.enhanced(PACKETS[0], 2, number=1) + b.enhanced(PACKETS[0], 3, number=9)
     with open_capture(io.BytesIO(data)) as capture:
         assert [row["frame"] for row in rows_of(capture)] == [1]
-        assert capture.skipped == {"link type 147 packets": 1, "packets of an interface that is not described": 1}
+        assert capture.skipped == {f"link type {link} packets": 1, "packets of an interface that is not described": 1}
 
 
-def test_unknown_link_types_only() -> None:
-    data = b.section() + b.interface(147) + b.enhanced(PACKETS[0], 1)
-    with open_capture(io.BytesIO(data)) as capture, pytest.raises(CaptureError, match="link type 147"):
+@pytest.mark.parametrize("links", [(147,), (220,), (220, 147)])
+def test_unread_link_types_only(links: tuple[int, ...]) -> None:
+    data = b.section() + b"".join(map(b.interface, links)) + b.enhanced(PACKETS[0], 1)
+    told = f"no link type that is read, but {', '.join(map(str, sorted(links)))}"
+    with open_capture(io.BytesIO(data)) as capture, pytest.raises(CaptureError, match=told):
         rows_of(capture)
 
 

@@ -11,6 +11,7 @@ import building as b
 import pytest
 
 from tlsdissect.capture import open_capture
+from tlsdissect.capture.rows import INTERNAL, LINK_TYPE
 
 if TYPE_CHECKING:
     from batches import Read
@@ -316,7 +317,9 @@ def test_sampled_packets_are_quoted(read: Read) -> None:
         (105, DATA[:23], "unreadable 802.11 frames"),
         (105, QOS, "unreadable 802.11 frames"),
         (105, MESH, "unreadable 802.11 frames"),
-        (227, bytes(16), "link type 227 packets"),
+        (258, pktap(227) + bytes(16), "link type 227 packets"),
+        (258, pktap(INTERNAL - LINK_TYPE + 1) + bytes(16), "link type 65535 packets"),
+        (258, b"\x0b" + pktap(1)[1:] + ETHERNET, "cut PKTAP header"),
     ],
 )
 def test_what_is_not_read_is_counted(link: int, packet: bytes, what: str) -> None:

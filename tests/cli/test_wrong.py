@@ -147,5 +147,15 @@ def test_folders_without_a_capture_are_told(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_capture_of_a_link_type_that_is_not_read_is_told(jobs: str, without_tls: Path, tmp_path: Path) -> None:
+    usb = 220
+    path = tmp_path / "usb.pcap"
+    path.write_bytes(without_tls.read_bytes()[:20] + usb.to_bytes(4, "little"))
+    done = run("read", "-q", "--jobs", jobs, "--format", "json", path, TLS12)
+    assert (done.returncode, done.stdout.count(b"\n")) == (2, 1)
+    assert done.stderr.decode() == f"tlsdissect: {path}: has no link type that is read, but 220\n"
+
+
 def test_standard_input_is_told_by_its_name() -> None:
     assert run("read", "-q", "-", given=b"").stderr == b"tlsdissect: standard input: is empty\n"

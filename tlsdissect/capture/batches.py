@@ -56,14 +56,11 @@ class Batches:
         return columns.packets(records, parts, memoryview(data))
 
     def _kinds(self, link: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Turn link types into kinds of headers; packets of unknown ones are counted."""
-        if (link == link[0]).all() and int(link[0]) in READABLE:
+        """Turn link types into kinds of headers; packets without one are counted."""
+        lost = int(np.count_nonzero(link == NO_INTERFACE))
+        if not lost:
             return link + LINK_TYPE
-        for number, count in zip(*np.unique(link, return_counts=True), strict=True):
-            if number == NO_INTERFACE:
-                self.skipped["packets of an interface that is not described"] += int(count)
-            elif number not in READABLE:
-                self.skipped[f"link type {number} packets"] += int(count)
+        self.skipped["packets of an interface that is not described"] += lost
         return np.where(link == NO_INTERFACE, 0, link + LINK_TYPE)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture import link, network, tunnels, unusual
-from tlsdissect.capture.rows import KINDS
+from tlsdissect.capture.rows import INTERNAL, KINDS, LINK_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,15 +33,16 @@ def peel(view: Peeling, kinds: Int64s | int, rows: Rows) -> None:
         if depth > MAX_DEPTH:
             view.skipped["packets of too many headers"] += len(rows)
             continue
-        for kind, part in _split(kinds, rows):
+        for kind, part in _split(view, kinds, rows):
             queue.extend((depth + 1, *inner) for inner in PEELS[kind](view, part))
 
 
-def _split(kinds: Int64s | int, rows: Rows) -> Iterator[tuple[int, Rows]]:
+def _split(view: Peeling, kinds: Int64s | int, rows: Rows) -> Iterator[tuple[int, Rows]]:
     """Part the rows by what stands at their places; what is unknown here holds no TCP or UDP, and is left out."""
     column = np.full(1, kinds) if isinstance(kinds, int) else kinds
     if (column != column[0]).any():
         known = _KNOWN[column]
+        _count(view, column[~known])
         column, rows = column[known], rows.where(known)
     while len(column):
         kind = int(column[0])
@@ -49,6 +50,15 @@ def _split(kinds: Int64s | int, rows: Rows) -> Iterator[tuple[int, Rows]]:
         if same.all():
             if _KNOWN[kind]:
                 yield kind, rows
+            else:
+                _count(view, np.full(len(rows), kind))
             return
         yield kind, rows.where(same)
         column, rows = column[~same], rows.where(~same)
+
+
+def _count(view: Peeling, unknown: Int64s) -> None:
+    """Count packets of link types that are not read: unlike what else is unknown, they may hold anything."""
+    links = unknown[(unknown >= LINK_TYPE) & (unknown < INTERNAL)] - LINK_TYPE
+    for number, count in zip(*np.unique(links, return_counts=True), strict=True):
+        view.skipped[f"link type {number} packets"] += int(count)

@@ -197,10 +197,7 @@ def pktap(view: Peeling, rows: Rows) -> Next:
     size, link = _little(view, rows.at), _little(view, rows.at + 8)
     sane = (size >= 12) & (rows.at + size <= rows.end)
     rows = view.good(rows, sane, "cut PKTAP header").moved(size[sane])
-    return [(LINK_TYPE + np.minimum(link[sane], _NO_LINK_TYPE), rows)]
-
-
-_NO_LINK_TYPE = IP_PROTOCOL - 1
+    return [(LINK_TYPE + np.minimum(link[sane], INTERNAL - LINK_TYPE - 1), rows)]
 
 
 def _little(view: Peeling, at: Int64s) -> Int64s:

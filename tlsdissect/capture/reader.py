@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from tlsdissect.capture import pcap, pcapng
-from tlsdissect.capture.batches import Batches
+from tlsdissect.capture.batches import READABLE, Batches
 from tlsdissect.capture.errors import CaptureError, NoCaptureError
 from tlsdissect.capture.window import Window, open_window
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from tlsdissect.capture.packets import Damage, Packets
     from tlsdissect.capture.records import Records
-
-LAST_LINK_TYPE = 301
-"""The greatest number in the registry of link types (draft-ietf-opsawg-pcaplinktype)."""
 
 
 class Format(Protocol):
@@ -87,16 +84,11 @@ class Capture:
         self._window.close()
 
     def _check_links(self) -> None:
-        """Refuse a capture whose every interface has a link type that is not even registered."""
+        """Refuse a capture none of whose interfaces has a link type that is read."""
         links = self._format.links
-        if links and not any(_is_registered(link) for link in links):
-            names = ", ".join(str(link) for link in sorted(links))
-            raise CaptureError(f"has the unknown link type {names}")
-
-
-def _is_registered(link: int) -> bool:
-    """Tell a registered link type, most of which hold no IP, from a private (147-162) or unknown one."""
-    return 0 <= link <= LAST_LINK_TYPE and not 147 <= link <= 162
+        if links and not links & READABLE:
+            names = ", ".join(map(str, sorted(links)))
+            raise CaptureError(f"has no link type that is read, but {names}")
 
 
 def open_capture(source: str | os.PathLike[str] | BinaryIO, *, batch: int = 65_536) -> Capture:
