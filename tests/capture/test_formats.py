@@ -19,6 +19,7 @@ import zstandard
 from batches import rows_of
 
 from tlsdissect.capture import CaptureError, Damage, compressed, open_capture
+from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.capture.window import Stream
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def test_sections_interfaces_and_kinds_of_packets(read: Read) -> None:
     assert [(row["frame"], row["sequence"], row["time"]) for row in rows] == [
         (1, 1, 1000),
         (2, 1, 5000),
-        (3, 2, 0),
+        (3, 2, UNTIMED),
         (4, 3, 2000),
     ]
 

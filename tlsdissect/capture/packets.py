@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 TCP = 6
 UDP = 17
 
+UNTIMED = -(1 << 63) + 1
+"""The time of a packet of which the capture tells none: no other time is so early."""
+
+
+def told(time: int) -> int | None:
+    """A packet's time; None where the capture tells none."""
+    return None if time == UNTIMED else time
+
 
 class Damage(msgspec.Struct, frozen=True):
     """Something of a capture that could not be read, and where it stands.
@@ -39,7 +47,7 @@ class Packets(msgspec.Struct, frozen=True, gc=False):
     frame: NDArray[np.int64]
     """Number of the frame, from 1, as Wireshark counts."""
     time: NDArray[np.int64]
-    """Capture time, nanoseconds since 1970-01-01T00:00:00Z."""
+    """Capture time, nanoseconds since 1970-01-01T00:00:00Z; UNTIMED where the capture tells none."""
     digits: NDArray[np.uint8]
     """Digits of a second that the capture's own clock tells: 6 for microseconds, 9 for nanoseconds."""
     protocol: NDArray[np.uint8]

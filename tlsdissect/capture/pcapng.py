@@ -10,7 +10,7 @@ import numpy as np
 
 from tlsdissect.capture import interfaces
 from tlsdissect.capture.errors import CaptureError
-from tlsdissect.capture.packets import Damage
+from tlsdissect.capture.packets import UNTIMED, Damage
 from tlsdissect.capture.records import MAX_CAPTURED, MAX_TROUBLES, Records, numbers
 
 if TYPE_CHECKING:
@@ -188,8 +188,8 @@ class Pcapng:
             captured=np.minimum(np.minimum(captured, room), MAX_CAPTURED),
             carried=carried,
             link=known.link,
-            # A simple packet block has no time.
-            time=np.where(simple, 0, known.nanoseconds(ticks)),
+            # A simple packet block has no time (section 4.4).
+            time=np.where(simple, UNTIMED, known.nanoseconds(ticks)),
             digits=known.digits,
         )
 

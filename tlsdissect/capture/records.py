@@ -32,7 +32,7 @@ class Records(msgspec.Struct, frozen=True, gc=False):
     link: NDArray[np.int64]
     """Link type."""
     time: NDArray[np.int64]
-    """Nanoseconds since 1970-01-01T00:00:00Z."""
+    """Nanoseconds since 1970-01-01T00:00:00Z; UNTIMED where the file tells none."""
     digits: NDArray[np.uint8]
 
     def __len__(self) -> int:

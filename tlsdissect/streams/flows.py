@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlsdissect.capture.packets import TCP
+from tlsdissect.streams.clock import Clock
 from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN, WATCH, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
 from tlsdissect.streams.headers import Headers, look
@@ -45,8 +46,7 @@ class FlowTable:
         self._silent_after = nanoseconds(limits.silent_after)
         self._room = max(1, limits.known)
         self.columns = Columns()
-        self.clock = int(OVER)
-        """The latest capture time seen: it never goes back, though packets may."""
+        self._clock = Clock()
         self.late = 0
         """Packets that came after their conversation, one of this share, was taken as over."""
         self.cut_short: frozenset[int] = frozenset()
@@ -65,22 +65,27 @@ class FlowTable:
         The caller sets `columns.state` of each before it asks for the next stretch.
         """
         rows = np.flatnonzero(packets.protocol == TCP)
-        clock = np.maximum.accumulate(np.maximum(packets.time[rows], self.clock))
+        clock = self._clock.at(packets.time[rows])
         # Within a stretch so short, no conversation can both begin to wait for its end and reach it.
         span = max(1, min(self._closed_after, self._silent_after))
         at = 0
         while at < len(rows):
             end = int(np.searchsorted(clock, clock[at] + span))
-            self.clock = int(clock[end - 1])
+            self._clock.now = int(clock[end - 1])
             self._frames, self._clocks = packets.frame[rows[at:end]], clock[at:end]
             self._directory.forget(self._leaving)
             self._leaving = self._leaving[:0]
             yield self._step(packets, Run.of(packets, rows[at:end], clock[at:end]))
             at = end
 
-    def pass_time(self, clock: int) -> None:
+    @property
+    def clock(self) -> int:
+        """What the capture's clock shows."""
+        return self._clock.now
+
+    def pass_time(self, time: int) -> None:
         """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
-        self.clock = max(self.clock, clock)
+        self._clock.pass_time(time)
 
     def clocks(self, frames: Sequence[int]) -> list[int]:
         """The clock at each of these frames of the stretch that was looked at last."""

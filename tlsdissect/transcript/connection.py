@@ -36,7 +36,7 @@ class Closure(Struct, frozen=True, gc=False):
 
 
 class Timing(Struct, frozen=True, gc=False):
-    """Milliseconds, each measured at the capture point; None where one end is missing."""
+    """Milliseconds, each measured at the capture point; None where an end is missing, untimed, or out of order."""
 
     tcp_ms: float | None = None
     """SYN to the ACK of the SYN-ACK: the passive round trip of RFC 8912 section 10."""
@@ -192,7 +192,10 @@ class Alert(Struct, frozen=True, gc=False):
 
 
 class Message(Struct, frozen=True, gc=False):
-    """One handshake message, ChangeCipherSpec or alert; `frame` completed it, `ms` since the first ClientHello."""
+    """One handshake message, ChangeCipherSpec or alert; `frame` completed it, `ms` since the first ClientHello.
+
+    `ms` is None as in Timing.
+    """
 
     sender: Side = field(name="from")
     type: str
@@ -252,8 +255,10 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     transport: Literal["tcp", "udp", "quic"]
     client: Endpoint
     server: Endpoint
-    start: str
-    end: str
+    start: str | None
+    """When the first packet was captured; None where the capture does not tell."""
+    end: str | None
+    """And the last one."""
     first_frame: int
     packets: int
     bytes: int

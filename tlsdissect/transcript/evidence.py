@@ -6,6 +6,8 @@ from bisect import bisect_left, bisect_right, insort
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from tlsdissect.capture.packets import UNTIMED
+
 if TYPE_CHECKING:
     from tlsdissect.transcript.lookups import Heard, Lookup
     from tlsdissect.transcript.moments import Moments
@@ -46,10 +48,12 @@ class Evidence:
             self._used -= len(self._encodings.pop(oldest))
 
     def note(self, heard: Heard) -> None:
-        """Keep a lookup, and its answer."""
+        """Keep a lookup, and its answer; without times it is nobody's."""
+        lookup = heard.lookup
+        if UNTIMED in (lookup.exchange.asked, lookup.exchange.answered):
+            return
         self.lookups += 1
         if self.lookups <= MAX_LOOKUPS:
-            lookup = heard.lookup
             insort(self._lookups.setdefault(lookup.source, []), lookup, key=_asked)
             self.keep(lookup.exchange.sha256, heard.body)
 

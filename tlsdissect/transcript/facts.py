@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from tlsdissect.capture.packets import told
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
@@ -41,12 +42,12 @@ _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
 
-def with_totals(told: Connection, totals: Totals) -> Connection:
+def with_totals(known: Connection, totals: Totals) -> Connection:
     """The same connection with the conversation's totals as they are now."""
-    if told.packets == totals.packets:
-        return told
-    end = _rfc3339(totals.end, totals.digits)
-    return replace(told, end=end, packets=totals.packets, bytes=totals.bytes)
+    if known.packets == totals.packets:
+        return known
+    end = _rfc3339(told(totals.end), totals.digits)
+    return replace(known, end=end, packets=totals.packets, bytes=totals.bytes)
 
 
 def connection(
@@ -124,8 +125,8 @@ def _conversation(source: str, totals: Totals, client: int) -> dict[str, Any]:
         "transport": "tcp",
         "client": endpoint(totals.family, ends[client]),
         "server": endpoint(totals.family, ends[1 - client]),
-        "start": _rfc3339(totals.start, totals.digits),
-        "end": _rfc3339(totals.end, totals.digits),
+        "start": _rfc3339(told(totals.start), totals.digits),
+        "end": _rfc3339(told(totals.end), totals.digits),
         "first_frame": totals.first_frame,
         "packets": totals.packets,
         "bytes": totals.bytes,
@@ -189,8 +190,10 @@ def _address(family: int, high: int, low: int) -> str:
     return str(IPv4Address(low) if family == 4 else IPv6Address(high << 64 | low))
 
 
-def _rfc3339(time: int, digits: int) -> str:
+def _rfc3339(time: int | None, digits: int) -> str | None:
     """A time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
+    if time is None:
+        return None
     seconds, nanoseconds = divmod(time, _NS)
     fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
     return f"{_second(seconds)}{fraction}Z"
@@ -230,7 +233,7 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
             _message_type(item) if item is not retried else "hello_retry_request",
             item.size,
             item.frame,
-            None if start is None else (item.time - start) / 1_000_000,
+            timing.elapsed(start, told(item.time)),
         )
         for n, item in enumerate(items)
         if item.content_type != APPLICATION_DATA or n <= last

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import asdict
 
+from tlsdissect.capture.packets import told
 from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, SYN, WATCH
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.kept import KeptConnection, Packet, Transcript, WireRecord
 from tlsdissect.transcript.lookups import LookupTracker
+from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.script import Script
-from tlsdissect.transcript.transcript import Moment
+from tlsdissect.transcript.timing import first_data
+from tlsdissect.transcript.transcript import Item, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.threeway import ThreeWay
     from tlsdissect.streams.visits import Row
     from tlsdissect.tls.record import Record
-    from tlsdissect.transcript.connection import Connection, Side, Timing
+    from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.half import Half, Piece
 
 MAX_PACKETS = 16_384
@@ -91,37 +94,26 @@ class KeepingTracker(LookupTracker):
                 break
         return state
 
-    def kept(self, told: Connection) -> KeptConnection:
+    def kept(self, connection: Connection) -> KeptConnection:
         """Add the transcript to what is told."""
         client = cast("int", self.script.client)
         answer = self.script.answer
         return KeptConnection(
-            **{name: getattr(told, name) for name in told.__struct_fields__},
+            **{name: getattr(connection, name) for name in connection.__struct_fields__},
             transcript=Transcript(
                 packets=tuple(self._named_packets(client)),
                 records=tuple(self._named_records(client)),
-                first_data=self._first_data(client, told.timing),
+                first_data=self._first_data(client),
                 version=self.script.version,
                 cipher_suite=getattr(answer.hello, "cipher_suite", None) if answer else None,
                 carrier=self.halves[0].carrier or self.halves[1].carrier,
             ),
         )
 
-    def _first_data(self, client: int, timing: Timing) -> tuple[Moment | None, Moment | None]:
-        """Where each side's application data begins: in TLS 1.3, which hides it, where its times say so."""
-        first = self.script.first_data
-        if not self.script.tls13:
-            return first[client], first[1 - client]
-        return self._at(client, timing.client_data_ms), self._at(1 - client, timing.server_record_ms)
-
-    def _at(self, sender: int, ms: float | None) -> Moment | None:
-        """The packet of a side that came so long after the ClientHello."""
-        if ms is None or self.script.offer is None:
-            return None
-        time = self.script.offer.item.time + round(ms * 1_000_000)
-        frames = [item.frame for item in self.script.items if (item.sender, item.time) == (sender, time)]
-        behind = self.script.first_data[sender]
-        return Moment(frames[0], time, None) if frames else behind
+    def _first_data(self, client: int) -> tuple[Moment | None, Moment | None]:
+        """Where each side's application data begins."""
+        mine, other = first_data(Scene.of(self, client))
+        return _moment(mine), _moment(other)
 
     def _wake(self, sender: int, sequence: int) -> None:
         super()._wake(sender, sequence)
@@ -154,15 +146,19 @@ class KeepingTracker(LookupTracker):
             side, known = _side(sender, client), None if place < 0 else place
             # What is shown behind the end depends on how packets were grouped.
             if last is None or frame <= last:
-                yield Packet(frame, time, side, flags, offset, acknowledged, length, payload, known)
+                yield Packet(frame, told(time), side, flags, offset, acknowledged, length, payload, known)
 
     def _named_records(self, client: int) -> Iterator[WireRecord]:
         sealed = {(item.sender, item.start) for item in self.script.items if item.encrypted}
         for sender, frame, time, record in sorted(self.script.records, key=lambda kept: kept[1]):
             encrypted = record.content_type == APPLICATION_DATA or (sender, record.start) in sealed
             yield WireRecord(
-                sender=_side(sender, client), frame=frame, time=time, encrypted=encrypted, **asdict(record)
+                sender=_side(sender, client), frame=frame, time=told(time), encrypted=encrypted, **asdict(record)
             )
+
+
+def _moment(event: Item | Moment | None) -> Moment | None:
+    return Moment(event.frame, told(event.time), None) if isinstance(event, Item) else event
 
 
 def _side(sender: int, client: int) -> Side:

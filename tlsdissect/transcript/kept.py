@@ -17,8 +17,8 @@ class Packet(Struct, frozen=True, gc=False):
     """One packet of the handshake."""
 
     frame: int
-    time: int
-    """Nanoseconds since 1970-01-01T00:00:00Z."""
+    time: int | None
+    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
     sender: Side
     flags: int
     """TCP's flags (RFC 9293 section 3.1): FIN 1, SYN 2, RST 4, PSH 8, ACK 16."""
@@ -39,7 +39,8 @@ class WireRecord(Struct, frozen=True, gc=False):
 
     sender: Side
     frame: int
-    time: int
+    time: int | None
+    """As a packet's."""
     content_type: int
     version: int
     length: int

@@ -41,7 +41,7 @@ class CertId(Struct, frozen=True):
 
 
 class Exchange(Struct, frozen=True):
-    """A question and its answer; times in nanoseconds, frames as in Wireshark."""
+    """A question and its answer; times in nanoseconds (UNTIMED: not told), frames as in Wireshark."""
 
     kind: Literal["ocsp", "crl"]
     host: str | None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.capture.packets import told
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT
 
@@ -43,11 +44,11 @@ def moments(scene: Scene) -> Moments:
 def _reply(scene: Scene, flight: Item | None) -> Item | None:
     if flight is None:
         return None
-    later = [item for item in scene.items[1] if item.time >= flight.time]
+    later = [item for item in scene.items[1] if item.frame >= flight.frame]
     alert = next((item for item in later if item.content_type == ALERT), None)
     change = scene.change(1)
-    return change if change is not None and change.time >= flight.time else alert
+    return change if change is not None and change.frame >= flight.frame else alert
 
 
 def _time(item: Item | None) -> int | None:
-    return None if item is None else item.time
+    return None if item is None else told(item.time)

@@ -73,10 +73,10 @@ class Retries:
         return bool(self._failed) and any(one in self._failed for one in who)
 
     def learn(self, connection: Connection) -> None:
-        """Remember a connection that failed."""
-        if connection.client_hello is None:
-            return
+        """Remember a connection that failed, and when."""
         start, end = _time(connection.start), _time(connection.end)
+        if connection.client_hello is None or start is None or end is None:
+            return
         pairs = peers(connection)
         one = _Failed(connection.source, connection.stream, start, end, connection.client_hello, pairs)
         for who in pairs:
@@ -89,7 +89,7 @@ class Retries:
     def find(self, connection: Connection) -> Retry | None:
         """Tell the latest failed connection that this one takes up with less, and that no other did; None: none."""
         hello, start = connection.client_hello, _time(connection.start)
-        if hello is None:
+        if hello is None or start is None:
             return None
         for who in peers(connection):
             for one in reversed(self._failed.get(who, ())):
@@ -129,5 +129,5 @@ def _offer(hello: ClientHello) -> tuple[frozenset[str], ...]:
     return tuple(frozenset(names or ()) - _NO_OFFER for names in lists)
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.capture.packets import told
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
@@ -96,11 +97,11 @@ class Scene(Struct, frozen=True, gc=False):
 
     @property
     def start(self) -> int | None:
-        """The time of the first ClientHello; None where it was not seen."""
+        """The time of the first ClientHello; None where it was not seen, or has no time."""
         offer, retry = self.script.offer, self.script.retry
         if offer is None or (retry is not None and retry.item.frame < offer.item.frame):
             return None
-        return offer.item.time
+        return told(offer.item.time)
 
     @property
     def cipher_suite(self) -> int | None:

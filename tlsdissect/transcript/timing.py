@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.capture.packets import told
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.connection import HandshakeBytes, Timing
 from tlsdissect.transcript.negotiation import hello_retry
@@ -11,8 +12,9 @@ from tlsdissect.transcript.negotiation import hello_retry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tlsdissect.transcript.kept import Packet, WireRecord
     from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.transcript import Item, Moment
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
 
@@ -51,63 +53,85 @@ def timing(scene: Scene) -> Timing:
     answer, start = scene.script.answer, scene.start
     if way.opener != scene.client:
         syn = synack = ack = None
-    tcp_ms = _ms(syn, ack)
-    server_hello_ms = _ms(start, answer.item.time if answer else None)
+    syn, synack, ack = (None if time is None else told(time) for time in (syn, synack, ack))
+    tcp_ms = elapsed(syn, ack)
+    server_hello_ms = elapsed(start, _time(answer.item if answer else None))
     split = None
     if tcp_ms is not None and server_hello_ms is not None:
         split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
-    data = [_data_time(scene, side) for side in (0, 1)]
+    data = [_time(_data(scene, side)) for side in (0, 1)]
     return Timing(
         tcp_ms=tcp_ms,
-        syn_synack_ms=_ms(syn, synack),
-        synack_ack_ms=_ms(synack, ack),
-        ack_client_hello_ms=_ms(ack, start),
+        syn_synack_ms=elapsed(syn, synack),
+        synack_ack_ms=elapsed(synack, ack),
+        ack_client_hello_ms=elapsed(ack, start),
         server_hello_ms=server_hello_ms,
-        handshake_ms=_ms(start, _end_time(scene)),
-        client_data_ms=_ms(start, data[0]),
-        server_data_ms=_ms(start, data[1]),
-        server_record_ms=_ms(start, _reply_time(scene)),
+        handshake_ms=elapsed(start, _time(_end(scene))),
+        client_data_ms=elapsed(start, data[0]),
+        server_data_ms=elapsed(start, data[1]),
+        server_record_ms=elapsed(start, _time(_reply(scene))),
         split_path=split,
     )
 
 
-def _ms(start: int | None, end: int | None) -> float | None:
-    return None if start is None or end is None else (end - start) / 1_000_000
+def elapsed(start: int | None, end: int | None) -> float | None:
+    """Milliseconds from one time to a later one; None where one is missing, or the capture's clock was set back."""
+    return None if start is None or end is None or end < start else (end - start) / 1_000_000
 
 
-def _end_time(scene: Scene) -> int | None:
-    """When the handshake was over as the client sees it: with the Finished that comes last."""
+def since(begin: Packet | WireRecord | None, frame: int, time: int | None) -> float | None:
+    """Milliseconds from a packet or record to another frame, less than none where that came before.
+
+    None where the capture does not tell, or its times do not go on from frame to frame.
+    """
+    if begin is None or frame >= begin.frame:
+        return None if begin is None else elapsed(begin.time, time)
+    before = elapsed(time, begin.time)
+    return None if before is None else 0.0 - before
+
+
+def _time(event: Item | Moment | None) -> int | None:
+    return None if event is None or event.time is None else told(event.time)
+
+
+def _end(scene: Scene) -> Item | None:
+    """What ends the handshake as the client sees it: the Finished that comes last."""
     if scene.script.tls13:
         shape = scene.shape
         # A first record of an alert's length ends it otherwise: the client refuses.
         if shape is None or shape.before is None or not shape.flight or shape.refused:
             return None
-        return shape.flight[-1].time
+        return shape.flight[-1]
     mine, theirs = scene.finished(0), scene.finished(1)
     if mine is None or theirs is None or scene.is_full is None:
         return None
-    return theirs.time if scene.is_full else mine.time
+    return theirs if scene.is_full else mine
 
 
-def _data_time(scene: Scene, side: int) -> int | None:
-    """When a side's application data began.
+def first_data(scene: Scene) -> tuple[Item | Moment | None, Item | Moment | None]:
+    """What begins each side's application data; in TLS 1.3 the server's may be a ticket."""
+    return _data(scene, 0), _reply(scene) if scene.script.tls13 else _data(scene, 1)
+
+
+def _data(scene: Scene, side: int) -> Item | Moment | None:
+    """What begins a side's application data.
 
     In TLS 1.3 a client's first protected record behind its flight that has not an alert's length; which of a server's
     records are tickets cannot be seen.
     """
     data = scene.script.first_data[scene.client ^ side]
     if not scene.script.tls13:
-        return None if data is None else data.time
+        return data
     if scene.shape is None or side == 1:
         return None
-    times = (item.time for item in scene.shape.after if item.size != scene.shape.sizes.alert)
-    return next(times, data.time if data is not None and scene.script.decided else None)
+    behind = (item for item in scene.shape.after if item.size != scene.shape.sizes.alert)
+    return next(behind, data if scene.script.decided else None)
 
 
-def _reply_time(scene: Scene) -> int | None:
-    """When the server's first record behind the client's flight came, unless it has an alert's length."""
+def _reply(scene: Scene) -> Item | None:
+    """The server's first record behind the client's flight, unless it has an alert's length."""
     reply = None if scene.shape is None else scene.shape.reply
-    return None if reply is None or scene.shape is None or reply.size == scene.shape.sizes.alert else reply.time
+    return None if reply is None or scene.shape is None or reply.size == scene.shape.sizes.alert else reply
 
 
 def handshake_bytes(scene: Scene, *, complete: bool) -> HandshakeBytes:

@@ -67,7 +67,8 @@ class Moment(Struct, frozen=True, gc=False):
     """A packet of interest."""
 
     frame: int
-    time: int
+    time: int | None
+    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
     acknowledgement: int | None
 
 

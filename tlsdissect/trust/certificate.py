@@ -56,8 +56,10 @@ def certificate_notes(certificate: Certificate, details: Details | None) -> Iter
     yield from _private(certificate)
 
 
-def date_notes(certificate: Certificate, at: str) -> Iterator[Note]:
-    """Note how a certificate's dates stand to a time (of `second`)."""
+def date_notes(certificate: Certificate, at: str | None) -> Iterator[Note]:
+    """Note how a certificate's dates stand to a time (of `second`); nothing without one."""
+    if at is None:
+        return
     begin, end, sha256 = certificate.not_before, certificate.not_after, certificate.sha256
     if begin is not None and at < second(begin):
         yield Note("not_yet_valid", f"valid from {begin}", sha256)

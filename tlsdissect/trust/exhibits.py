@@ -46,8 +46,9 @@ class Exhibit(Certificate, frozen=True, kw_only=True):
     """Addresses of clients that showed it."""
     names_asked: tuple[str, ...]
     """Host names for which servers showed it as their own."""
-    first_seen: str
-    last_seen: str
+    first_seen: str | None
+    """None where the captures do not tell times, as of `last_seen`."""
+    last_seen: str | None
     first_source: str
     first_stream: int
     first_frame: int | None
@@ -100,7 +101,9 @@ class _Seen:
         self._latest = here
         self.roles[chain.side] = None
         self.places[place] = None
-        self.first, self.last = min(self.first, showing.start), max(self.last, showing.start)
+        if showing.start is not None:
+            self.first = min(self.first or showing.start, showing.start)
+            self.last = max(self.last or showing.start, showing.start)
         if chain.side == "server":
             _list(self.servers, _address(showing.server))
         else:
@@ -197,7 +200,9 @@ class Exhibits:
             matches = self._judge.name(showing, leaf.link.facts)
             leaf.matches = matches if leaf.matches is None else leaf.matches and matches is not False
         given = self._judge.staple(showing, chain)
-        if given is not None and given.status is not None and not given.flaws and given.stale is None:
+        # A staple proves something for its own time only.
+        timely = given is not None and given.stale is None and self._judge.time(showing) is not None
+        if given is not None and given.status is not None and not given.flaws and timely:
             leaf.ocsp = given.status
 
     def _exhibit(self, seen: _Seen) -> Exhibit:

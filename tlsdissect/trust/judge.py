@@ -72,9 +72,10 @@ class Judge:
         """Tell whether a finding is grave enough."""
         return found.severity in self._told
 
-    def time(self, showing: Showing) -> str:
-        """Tell the time (of `second`) to judge a connection as of."""
-        return second(self._settings.at or showing.start)
+    def time(self, showing: Showing) -> str | None:
+        """Tell the time (of `second`) to judge a connection as of; None: the capture does not tell its."""
+        at = self._settings.at or showing.start
+        return None if at is None else second(at)
 
     def name(self, showing: Showing, leaf: Certificate) -> bool | None:
         """Tell whether a server's certificate is for the name that was asked for; None where none was."""
@@ -89,8 +90,8 @@ class Judge:
         stapled, response, at = showing.staple, showing.response, self.time(showing)
         if stapled is None or response is None:
             return None
-        early = stapled.this_update is not None and at < second(stapled.this_update)
-        late = stapled.next_update is not None and at > second(stapled.next_update)
+        early = at is not None and stapled.this_update is not None and at < second(stapled.this_update)
+        late = at is not None and stapled.next_update is not None and at > second(stapled.next_update)
         leaf, issuer = chain.links[0], self.verdicts.issuer_of(chain, chain.links[0])
         key = (stapled.sha256, leaf.facts.sha256, issuer and issuer.facts.sha256, early, late)
         return self._staples.get(key, lambda: staple_answer(response, leaf, issuer, at))

@@ -103,6 +103,8 @@ def lookup_findings(found: Iterable[Asked]) -> Iterator[Finding]:
 
 def download_findings(showing: Showing, evidence: Evidence) -> Iterator[Finding]:
     """Tell of the CRLs that a side fetched from where one of these certificates says, while the connection lasted."""
+    if showing.start is None or showing.end is None:
+        return
     begin, end = _nanoseconds(showing.start), _nanoseconds(showing.end) + 1000
     links = [link for chain in showing.chains for link in chain.links]
     for lookup in evidence.asked(showing.source, begin, end):

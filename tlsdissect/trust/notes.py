@@ -21,10 +21,10 @@ def second(time: str) -> str:
     return time[:_SECOND]
 
 
-def moment(time: str) -> datetime | None:
-    """Read a time by RFC 3339 in UTC, to the second; None for a year that no calendar has."""
+def moment(time: str | None) -> datetime | None:
+    """Read a time by RFC 3339 in UTC, to the second; None without one, and for a year that no calendar has."""
     try:
-        return datetime.fromisoformat(second(time)).replace(tzinfo=UTC)
+        return datetime.fromisoformat(second(time or "")).replace(tzinfo=UTC)
     except ValueError:
         return None
 

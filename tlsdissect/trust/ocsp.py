@@ -45,8 +45,11 @@ class Answer(Struct, frozen=True):
         return self.status == "revoked" and set(self.flaws) <= {_NOBODY_KNOWN}
 
 
-def answer(response: bytes, about: Link, issuer: Link | None, at: str) -> Answer:
-    """Check what a response says of a certificate, whose issuer is given where it is known, at a time (of `second`)."""
+def answer(response: bytes, about: Link, issuer: Link | None, at: str | None) -> Answer:
+    """Check what a response says of a certificate, whose issuer is given where it is known, at a time (of `second`).
+
+    Without a time it is not checked whether the response was of that time.
+    """
     loaded = _load(response)
     if loaded is None:
         return Answer(flaws=("it cannot be read",))
@@ -58,7 +61,7 @@ def answer(response: bytes, about: Link, issuer: Link | None, at: str) -> Answer
         return Answer(flaws=(der.printable(str(error).encode()[:160]),))
 
 
-def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str) -> Answer:
+def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str | None) -> Answer:
     single = next((one for one in loaded.responses if _is_about(one, about, issuer)), None)
     if single is None:
         return Answer(flaws=("it is about another certificate",))
@@ -67,7 +70,7 @@ def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str
         status=single.certificate_status.name.lower(),
         since=None if since is None else f"{written(since)}Z",
         flaws=tuple(_flaws(loaded, issuer)),
-        stale=_stale(single, at),
+        stale=None if at is None else _stale(single, at),
     )
 
 

@@ -64,13 +64,13 @@ class Crl:
             return Listed(None if self._scope else "good")
         return Listed("revoked", f"{written(found.revocation_date_utc)}Z", _reason(found))
 
-    def flaws(self, issuer: Link | None, at: str) -> Iterator[str]:
-        """Tell why the CRL is not to be relied on at a time (of `second`)."""
+    def flaws(self, issuer: Link | None, at: str | None) -> Iterator[str]:
+        """Tell why the CRL is not to be relied on at a time (of `second`), or at any."""
         if self._scope:
             yield self._scope
-        if at < self.this_update:
+        if at is not None and at < self.this_update:
             yield f"it is of {self.this_update}Z, which is later"
-        if self.next_update is not None and at > self.next_update:
+        if at is not None and self.next_update is not None and at > self.next_update:
             yield f"a newer one was due by {self.next_update}Z"
         if issuer is not None and issuer.encoding is not None and self._signed_by(issuer.encoding) is False:
             yield "its issuer's key did not sign it"
@@ -104,7 +104,7 @@ class RevocationLists:
         ends = [f"{one.next_update}~" for one in self._lists if one.next_update is not None]
         return [*ends, *[one.this_update for one in self._lists]]
 
-    def notes(self, way: Sequence[Link], issuer_of: FindIssuer, at: str) -> Iterator[Note]:
+    def notes(self, way: Sequence[Link], issuer_of: FindIssuer, at: str | None) -> Iterator[Note]:
         """Note which certificates of a path are revoked, and which lists cannot be used for them."""
         for link in way:
             sha256, serial = link.facts.sha256, link.facts.serial
@@ -113,14 +113,15 @@ class RevocationLists:
             for crl in self._of(link.encoding):
                 yield from _notes(crl, sha256, serial, issuer_of(link), at)
 
-    def status(self, link: Link, issuer: Link | None, at: str) -> str | None:
+    def status(self, link: Link, issuer: Link | None, at: str | None) -> str | None:
         """Tell whether a certificate is "good" or "revoked" by the lists; None where none of them can tell."""
         if link.encoding is None or link.facts.serial is None:
             return None
         states = set()
         for crl in self._of(link.encoding):
             state = crl.listed(link.facts.serial).status
-            if not (crl.is_forged(issuer) if state == "revoked" else any(crl.flaws(issuer, at))):
+            # A list that calls a certificate good does so for its own time only.
+            if not (crl.is_forged(issuer) if state == "revoked" else at is None or any(crl.flaws(issuer, at))):
                 states.add(state)
         return "revoked" if "revoked" in states else "good" if "good" in states else None
 
@@ -129,7 +130,7 @@ class RevocationLists:
         return [crl for crl in self._lists if crl.issuer == issuer]
 
 
-def _notes(crl: Crl, sha256: str, serial: str, issuer: Link | None, at: str) -> Iterator[Note]:
+def _notes(crl: Crl, sha256: str, serial: str, issuer: Link | None, at: str | None) -> Iterator[Note]:
     flaws = list(crl.flaws(issuer, at))
     if flaws:
         yield Note("bad_crl", f"{crl.source}: {'; '.join(flaws)}", sha256)
@@ -139,7 +140,7 @@ def _notes(crl: Crl, sha256: str, serial: str, issuer: Link | None, at: str) -> 
         return
     checked = "" if issuer is not None and issuer.encoding is not None else "; whose key signed the list is not known"
     why = f" for {state.reason}" if state.reason else ""
-    when = "since" if second(state.since or "") <= at else "later, from"
+    when = "since" if at is None or second(state.since or "") <= at else "later, from"
     yield Note("revoked", f"serial {serial} is on {crl.source}, revoked {when} {state.since}{why}{checked}", sha256)
 
 

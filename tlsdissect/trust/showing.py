@@ -29,8 +29,8 @@ class Showing(Struct, frozen=True):
 
     source: str
     stream: int
-    start: str
-    end: str
+    start: str | None
+    end: str | None
     client: Endpoint
     server: Endpoint
     sni: str | None

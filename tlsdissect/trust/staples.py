@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.trust.notes import Note, second
+from tlsdissect.trust.notes import Note
 from tlsdissect.trust.ocsp import Answer, answer
 
 if TYPE_CHECKING:
@@ -33,6 +33,6 @@ def staple_notes(given: Answer, leaf: Link) -> Iterator[Note]:
         yield Note("revoked", f"by the server's own staple, since {given.since}", sha256)
 
 
-def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str) -> Answer:
-    """Check a staple as of a time (of `second`)."""
-    return answer(response, leaf, issuer, second(at))
+def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str | None) -> Answer:
+    """Check a staple as of a time (of `second`), or of none."""
+    return answer(response, leaf, issuer, at)

@@ -36,7 +36,7 @@ class Settings(Struct, frozen=True):
     """Authorities that are trusted; without any, trust is not checked."""
     lists: tuple[Crl, ...] = ()
     at: str | None = None
-    """The time to judge as of, by RFC 3339; None: that of each connection."""
+    """The time to judge as of, by RFC 3339; None: that of each connection, and nothing by date where it has none."""
 
 
 class Judged(Struct, frozen=True):
@@ -79,11 +79,11 @@ class Verdicts:
         self._judged: Bounded[Judged] = Bounded()
         self._by_name: Bounded[Verdict] = Bounded()
 
-    def judged(self, chain: Chain, at: str) -> Judged:
-        """Judge a chain as of a time (of `second`)."""
+    def judged(self, chain: Chain, at: str | None) -> Judged:
+        """Judge a chain as of a time (of `second`); None: of none, so that nothing is said that rests on dates."""
         return self._judged.get((chain.key, self._epoch(chain, at)), lambda: self._judge(chain, at))
 
-    def web_pki(self, chain: Chain, name: str | None, at: str) -> Verdict:
+    def web_pki(self, chain: Chain, name: str | None, at: str | None) -> Verdict:
         """Judge a server's chain by the rules of the Web PKI, for the name that was asked for."""
         verifier, when = self._web_pki, moment(at)
         if verifier is None or when is None:
@@ -100,12 +100,14 @@ class Verdicts:
             return link
         return next((one for one in (*chain.links, *self._anchors, *chain.known) if issued(link, one)), None)
 
-    def _epoch(self, chain: Chain, at: str) -> tuple[int, int]:
+    def _epoch(self, chain: Chain, at: str | None) -> tuple[int, int] | None:
         """Number the stretch of time in which the verdict on a chain stays the same."""
+        if at is None:
+            return None
         own = self._boundaries.get(chain.key, lambda: sorted(_dates(chain.links)))
         return bisect_right(own, at), bisect_right(self._common, at)
 
-    def _judge(self, chain: Chain, at: str) -> Judged:
+    def _judge(self, chain: Chain, at: str | None) -> Judged:
         links = chain.links
         notes = [note for link in _distinct(links) for note in certificate_notes(link.facts, _inside(link))]
         notes += [note for link in _distinct(links) for note in date_notes(link.facts, at)]
@@ -122,7 +124,7 @@ class Verdicts:
         states = [self._lists.status(link, self.issuer_of(chain, link), at) for link in links] if self._lists else []
         return Judged(tuple(dict.fromkeys(notes)), verdict, tuple(states))
 
-    def _verify(self, links: tuple[Link, ...], at: str) -> Verdict:
+    def _verify(self, links: tuple[Link, ...], at: str | None) -> Verdict:
         when = moment(at)
         if self._verifier is None or when is None:
             return NOT_CHECKED

@@ -30,6 +30,8 @@ def stream(c: Connection) -> Texts:
 
 def start(c: Connection) -> Texts:
     """The time of day; the date where there is room."""
+    if c.start is None:
+        return ()
     day, _, time = c.start.rstrip("Z").partition("T")
     return f"{day} {time}", time, time[:15]
 

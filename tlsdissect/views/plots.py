@@ -98,11 +98,12 @@ def certificate_bytes(tables: Tables, ax: Axes) -> Axes:
 
 def versions(tables: Tables, ax: Axes) -> Axes:
     """Draw connections over the time of the captures, by version, stacked."""
-    starts = tables.connections["start"]
+    timed = tables.connections.dropna(subset=["start"])
+    starts = timed["start"]
     if not len(starts):
         return _nothing(ax)
     edges: Any = pd.date_range(starts.min(), max(starts.max(), starts.min() + pd.Timedelta("1s")), periods=41)
-    names = _version(tables.connections)
+    names = _version(timed)
     shown = [name for name in _COLOURS if (names == name).any()]
     bottom: Any = 0
     for name in shown:
@@ -126,10 +127,12 @@ def lifetimes(tables: Tables, ax: Axes) -> Axes:
     begin = shown["not_before"].dt.year + shown["not_before"].dt.day_of_year / 366
     end = shown["not_after"].dt.year + shown["not_after"].dt.day_of_year / 366
     captured = tables.connections["start"].max()
-    now = captured.year + captured.day_of_year / 366
+    # Without a time the comparisons are false, and no line is drawn.
+    now = float("nan") if pd.isna(captured) else captured.year + captured.day_of_year / 366
     colours = ["#d55e00" if until < now or since > now else "#0072b2" for since, until in zip(begin, end, strict=True)]
     ax.barh(range(len(shown)), end - begin, left=begin, color=colours, edgecolor=colours, linewidth=1.5, height=0.6)
-    ax.axvline(now, color="#009e73", linestyle="--", label="captured (not valid then: orange)")
+    told = "when is not known" if pd.isna(captured) else "not valid then: orange"
+    ax.axvline(now, color="#009e73", linestyle="--", label=f"captured ({told})")
     subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
     _names(ax, [common_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
     ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))

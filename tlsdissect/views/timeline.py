@@ -53,12 +53,12 @@ def timeline(tables: Tables, ax: Axes) -> Axes:
     end. Of more connections than one, it only says how many there are.
     """
     ax.set_axis_off()
-    if len(tables.connections) != 1:
-        told = "no connection shows this" if not len(tables.connections) else _choose(len(tables.connections))
+    one = tables.connections.iloc[0] if len(tables.connections) == 1 else None
+    arrows = [] if one is None else list(_arrows(one, tables.messages))
+    if one is None or not arrows:
+        told = _choose(len(tables.connections)) if len(tables.connections) > 1 else "no connection shows this"
         ax.text(0.5, 0.5, told, ha="center", va="center", transform=ax.transAxes)
         return ax
-    one = tables.connections.iloc[0]
-    arrows = list(_arrows(one, tables.messages))
     shown = arrows[:MAX_ARROWS]
     ways = {side: (_known(one[f"timing_{name}_ms"]) or 0.0) / 2 for side, name in _WAYS.items()}
     for arrow in shown:

@@ -174,8 +174,9 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
     chain = c.certificates if alert.sender == "client" else c.client_certificates
     if chain:
         leaf = chain[0]
-        text = f"The certificate is that of {leaf.subject}, valid from {leaf.not_before} to {leaf.not_after}; "
-        yield Sentence("end", "certificate_refused", f"{text}the capture is of {c.start}.", (alert.frame,))
+        text = f"The certificate is that of {leaf.subject}, valid from {leaf.not_before} to {leaf.not_after}"
+        when = "" if c.start is None else f"; the capture is of {c.start}"
+        yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
 
 
 def _name(c: Connection, _: Alert) -> Iterator[Sentence]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.transcript.timing import elapsed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 
 WINDOW = 10
 """Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
-_NS = 1_000_000
 
 
 class Pause(NamedTuple):
@@ -32,8 +33,8 @@ class Repeat(NamedTuple):
     """A segment that was seen before, or that came after what stands behind it."""
 
     sender: Side
-    ms: float
-    """After it was seen first, or after what stands behind it."""
+    ms: float | None
+    """After it was seen first, or after what stands behind it; None where the capture does not tell."""
     frames: tuple[int, int]
     late: bool
     """It was not seen before."""
@@ -49,8 +50,8 @@ def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
                 heard = packet
             continue
         if run and packet.sender == run[-1].sender:
-            wait = (packet.time - run[-1].time) / _NS
-            if heard is not None and wait >= least_ms:
+            wait = elapsed(run[-1].time, packet.time)
+            if heard is not None and wait is not None and wait >= least_ms:
                 sent = sum(one.length for one in run)
                 yield Pause(packet.sender, wait, sent, len(run), (run[-1].frame, heard.frame, packet.frame))
         else:
@@ -67,7 +68,7 @@ def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
             continue
         before, late = sides[packet.sender].add(packet, packet.offset)
         if before is not None:
-            ms = (packet.time - before.time) / _NS
+            ms = elapsed(before.time, packet.time)
             yield Repeat(packet.sender, ms, (before.frame, packet.frame), late)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from tlsdissect.transcript.kept import KeptConnection
+from tlsdissect.transcript.timing import elapsed
 from tlsdissect.views.explain.model import Sentence, counted
 from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _NEAR = 0.9
 """Share of TCP's round trip that lies on one side of the capture point where that is near the other."""
+_SYN = 2
 _SLOW = 10.0
 """Milliseconds beyond a round trip from which on a side is said to have taken its time."""
 _DELAYED = 25.0
@@ -33,21 +35,25 @@ _MANY = 4
 
 def trips(c: Connection) -> Iterator[Sentence]:
     """What took how long."""
-    yield from _tcp(c)
+    packets = _handshake(c) if isinstance(c, KeptConnection) else []
+    yield from _tcp(c, packets)
     yield from _total(c)
     yield from _spent(c)
     yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection):
-        packets = _handshake(c)
         yield from _hello_segments(c)
         yield from _flight_segments(c, packets)
         yield from _waits(c, packets)
         yield from _repeated(packets)
 
 
-def _tcp(c: Connection) -> Iterator[Sentence]:
+def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
+    if t.tcp_ms is None and (c.start is None or _untimed(packets)):
+        text = "The capture does not tell all times, or not in their order: what a round trip takes is not known."
+        yield Sentence("time", "no_times", text)
+        return
     if t.tcp_ms is None:
         text = "TCP's own handshake is not in the capture: what a round trip takes is not known."
         yield Sentence("time", "no_tcp_handshake", text)
@@ -60,6 +66,12 @@ def _tcp(c: Connection) -> Iterator[Sentence]:
         )
     text = f"TCP's own handshake took {_ms(t.tcp_ms)}: that is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
+
+
+def _untimed(packets: list[Packet]) -> bool:
+    """Whether TCP's handshake is among packets of which some have no time, or an earlier one than those before."""
+    opened = any(packet.flags & _SYN for packet in packets)
+    return opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
 
 
 def _total(c: Connection) -> Iterator[Sentence]:
@@ -149,13 +161,15 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     sent = [packet for packet in segments if packet.frame not in again]
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
-        text = f"The server's flight came in {len(sent)} segments with {size:,} bytes, over {_ms(_between(sent))}."
+        took = _between(sent)
+        over = "" if took is None else f", over {_ms(took)}"
+        text = f"The server's flight came in {len(sent)} segments with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, frames)
 
 
-def _between(packets: list[Packet]) -> float:
-    """Milliseconds from the first to the last."""
-    return (packets[-1].time - packets[0].time) / 1_000_000
+def _between(packets: list[Packet]) -> float | None:
+    """Milliseconds from the first to the last; None where the capture does not tell."""
+    return elapsed(packets[0].time, packets[-1].time)
 
 
 def _lookups(c: Connection) -> Iterator[Sentence]:
@@ -196,12 +210,13 @@ def _delayed(pause: Pause) -> Sentence:
 def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
     found = list(repeats(packets))
     for repeat in found[:_MANY]:
+        after = "after" if repeat.ms is None else f"{_ms(repeat.ms)} after"
         if repeat.late:
-            text = f"A segment of the {repeat.sender} came {_ms(repeat.ms)} after one that stands behind it: it was "
+            text = f"A segment of the {repeat.sender} came {after} one that stands behind it: it was "
             text += "lost before it came here and sent again, or overtaken."
             yield Sentence("time", "late_segment", text, repeat.frames)
             continue
-        text = f"The {repeat.sender} sent a segment again, {_ms(repeat.ms)} after it was seen first: "
+        text = f"The {repeat.sender} sent a segment again, {after} it was seen first: "
         text += "it, or what acknowledged it, was lost or late."
         yield Sentence("time", "sent_again", text, repeat.frames)
     if len(found) > _MANY:

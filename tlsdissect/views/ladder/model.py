@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import groupby
+from math import inf
+from operator import itemgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Message
 from tlsdissect.transcript.kept import kept, refusal
+from tlsdissect.transcript.timing import since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.kept import KeptConnection, Packet, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
-_NS = 1_000_000
 _TOGETHER = "\xa0"
 _CHANGE = "change_cipher_spec"
 _MANY = 4
@@ -39,8 +41,8 @@ class Arrow(Struct, frozen=True):
     """What it holds: messages with their bytes, or TCP's flags."""
     frames: tuple[int, ...]
     """The first and the last frame."""
-    ms: float
-    """When it was complete, since the ClientHello, at the capture point."""
+    ms: float | None
+    """When it was complete, since the ClientHello, at the capture point; None where the capture does not tell."""
     round_trips: float | None
     """The same in round trips of TCP; None where these were not seen."""
     bytes: int | None
@@ -99,26 +101,29 @@ class _Drawing:
         self._connection = connection
         self._packets = connection.transcript.packets
         self._rtt = connection.timing.tcp_ms
-        self._zero = self._clock()
-        """When the ClientHello was complete, or where it was not seen the first packet, in nanoseconds."""
+        self._zero = self._begin()
+        """The packet that completed the ClientHello, or where it was not seen the first one; None: there is none."""
 
     def arrows(self) -> list[Arrow]:
         """All arrows, in the order of the frames that completed them."""
         found = [*self._opening(), *self._flights(), *self._refusal(), *self._repeated(), *self._ends()]
         return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
 
-    def _clock(self) -> int:
-        hello = self._connection.client_hello
-        times = {packet.frame: packet.time for packet in self._packets}
-        if hello is not None and hello.frame in times:
-            return times[hello.frame]
-        return self._packets[0].time if self._packets else 0
+    def _begin(self) -> Packet | None:
+        hello, first = self._connection.client_hello, self._packets[0] if self._packets else None
+        return next((one for one in self._packets if hello is not None and one.frame == hello.frame), first)
 
     def _arrow(
-        self, sender: Side, kind: Kind, labels: Iterable[str], frames: tuple[int, ...], time: int, size: int | None
+        self,
+        sender: Side,
+        kind: Kind,
+        labels: Iterable[str],
+        frames: tuple[int, ...],
+        time: int | None,
+        size: int | None,
     ) -> Arrow:
-        ms = (time - self._zero) / _NS
-        trips = ms / self._rtt if self._rtt else None
+        ms = since(self._zero, frames[-1], time)
+        trips = ms / self._rtt if self._rtt and ms is not None else None
         return Arrow(sender, kind, tuple(labels), frames, ms, trips, size)
 
     def _opening(self) -> Iterator[Arrow]:
@@ -158,7 +163,7 @@ class _Drawing:
             size = sum(_size(record) for record in records)
             frames = (self._first_frame(records, first), last)
             kind: Kind = "encrypted" if all(sealed) else "clear"
-            arrow = self._arrow(sender, kind, labels, frames, times.get(last, self._zero), size)
+            arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
             yield replace(arrow, sealed=sealed)
 
     def _labels(self, messages: list[Message]) -> Iterator[tuple[str, bool]]:
@@ -244,6 +249,20 @@ class _Drawing:
             if label is not None and (packet.sender, label) not in ended:
                 ended.add((packet.sender, label))
                 yield self._tcp(packet, label)
+
+
+def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
+    """The arrows of ladders on one axis of time, each with its ladder's number.
+
+    One whose time is not told stands behind the one before it.
+    """
+    placed: list[tuple[float, Arrow, int]] = []
+    for number, one in enumerate(ladders):
+        reached = -inf
+        for arrow in one.arrows:
+            reached = reached if arrow.ms is None else arrow.ms
+            placed.append((reached, arrow, number))
+    return [(arrow, number) for _, arrow, number in sorted(placed, key=itemgetter(0))]
 
 
 def wrapped(arrow: Arrow, width: int, behind: str = "") -> list[tuple[str, Kind]]:

@@ -15,7 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from tlsdissect.views.ladder.model import tenths, wrapped
+from tlsdissect.views.ladder.model import in_turn, tenths, wrapped
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -109,20 +109,20 @@ def _left(lane: int) -> float:
 
 def _place(ladders: Sequence[Ladder]) -> list[_Placed]:
     """Put each arrow under those before it, the lower the longer after them."""
-    arrows = sorted(
-        ((arrow, lane) for lane, one in enumerate(ladders) for arrow in one.arrows), key=lambda one: one[0].ms
-    )
-    waits = [later.ms - earlier.ms for (earlier, _), (later, _) in itertools.pairwise(arrows)]
-    longest = max(waits, default=0) or 1
+    arrows = in_turn(ladders)
+    waits = [0.0, *(_wait(earlier, later) for (earlier, _), (later, _) in itertools.pairwise(arrows))]
+    longest = max(waits) or 1
     placed: list[_Placed] = []
-    y, before = 0.0, None
-    for arrow, lane in arrows:
+    y = 0.0
+    for (arrow, lane), wait in zip(arrows, waits, strict=False):
         lines = wrapped(arrow, _CHARACTERS, _behind(arrow, alone=len(ladders) == 1))
-        wait = 0 if before is None else arrow.ms - before
         y += _LINE * len(lines) + _GAP + _STRETCH * math.sqrt(wait / longest)
         placed.append(_Placed(arrow, lines, lane, y))
-        before = arrow.ms
     return placed
+
+
+def _wait(earlier: Arrow, later: Arrow) -> float:
+    return 0.0 if earlier.ms is None or later.ms is None else max(later.ms - earlier.ms, 0.0)
 
 
 def _behind(arrow: Arrow, *, alone: bool) -> str:
@@ -191,7 +191,7 @@ def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> No
     single = len({one.lane for one in placed}) == 1
     for one in placed:
         trips = one.arrow.round_trips
-        told = f"{one.arrow.ms:.3f} ms"
+        told = "" if one.arrow.ms is None else f"{one.arrow.ms:.3f} ms"
         if single and trips is not None:
             told += f"\n{tenths(trips)} RT"
         y = _HEAD + one.y

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.views.ladder.model import drawn, tenths, wrapped
+from tlsdissect.views.ladder.model import drawn, in_turn, tenths, wrapped
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Text:
 
         Round trips, which each has its own, stand beside its lifelines, and the bytes of flights where there is room.
         """
-        arrows = [(arrow, side) for side, one in enumerate((left, right)) for arrow in one.arrows]
+        arrows = in_turn((left, right))
         time = max(map(len, [_HEADINGS[0], *(_clock(arrow) for arrow, _ in arrows)]))
         tell = [_trips, _size] if self._width >= _ROOMY else [_trips]
         beside = [[_HEADINGS[1 + number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(tell)]
@@ -92,7 +92,7 @@ class Text:
         heads = [_beside(_HEADINGS[1:], self._heads(one, inner), widths) for one in (left, right)]
         yield f"{_HEADINGS[0]:>{time}}  {heads[0]}  {heads[1]}"
         empty = _beside(_NOTHING, self._between("", inner), widths)
-        for arrow, side in sorted(arrows, key=lambda placed: placed[0].ms):
+        for arrow, side in arrows:
             cells = self._cells(arrow, inner)
             for number, cell in enumerate(cells, 1):
                 last = number == len(cells)
@@ -160,7 +160,7 @@ def _row(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
 
 
 def _clock(arrow: Arrow) -> str:
-    return f"{arrow.ms:.3f}"
+    return "" if arrow.ms is None else f"{arrow.ms:.3f}"
 
 
 def _size(arrow: Arrow) -> str:

@@ -78,7 +78,7 @@ def _facts(one: Exhibit) -> Iterator[tuple[str, str | None]]:
     yield "must staple", "yes" if one.must_staple else None
     yield "servers", _many(one.servers)
     yield "clients", _many(one.clients)
-    yield "seen", f"{one.first_seen} to {one.last_seen}"
+    yield "seen", None if one.first_seen is None else f"{one.first_seen} to {one.last_seen}"
     yield "OCSP", _many(one.ocsp_urls)
     yield "CRLs", _many(one.crl_urls)
     yield "issuer's certificate", _many(one.ca_issuer_urls)

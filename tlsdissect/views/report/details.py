@@ -11,6 +11,7 @@ from tlsdissect.views.explain.text import evidence
 from tlsdissect.views.explain.whole import explain
 from tlsdissect.views.ladder.model import drawn
 from tlsdissect.views.printable import printable
+from tlsdissect.views.report.packing import milliseconds
 from tlsdissect.views.tree.text import end
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def details(c: Connection, certificates: list[int]) -> dict[str, Any]:
 def _facts(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "client", phrases.client(c)[0]
     yield "server", phrases.server(c)[0]
-    yield "begun", f"{c.start}, frame {c.first_frame}"
+    yield "begun", f"{'' if c.start is None else f'{c.start}, '}frame {c.first_frame}"
     yield "version", c.version
     yield "cipher suite", c.cipher_suite
     yield "key exchange", phrases.group(c)[0]
@@ -92,4 +93,4 @@ def _arrow(one: Arrow) -> list[Any]:
     first, last = one.frames[0], one.frames[-1]
     frames = str(first) if first == last else f"{first}-{last}"
     labels = [printable(label) for label in one.labels]
-    return [one.sender, one.kind, labels, frames, round(one.ms, 3), one.bytes]
+    return [one.sender, one.kind, labels, frames, milliseconds(one.ms), one.bytes]

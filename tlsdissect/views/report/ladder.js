@@ -4,7 +4,8 @@ const STRETCH = 30; // pixels that the longest wait adds
 const KINDS = { tcp: "TCP", clear: "in the clear", encrypted: "encrypted", data: "application data", again: "sent again" };
 
 function drawLadder({ ends, rtt, arrows }) {
-  const waits = arrows.map((arrow, at) => (at ? arrow[4] - arrows[at - 1][4] : 0));
+  const timed = (at) => at > 0 && arrows[at - 1][4] !== null && arrows[at][4] !== null;
+  const waits = arrows.map((arrow, at) => (timed(at) ? arrow[4] - arrows[at - 1][4] : 0));
   const longest = Math.max(...waits) || 1;
   const head = element("tr", null,
     element("th", { scope: "col" }, "ms"), element("th", { scope: "col", class: "minor" }, "round trips"),
@@ -22,6 +23,7 @@ function drawArrow([sender, kind, labels, frames, ms, bytes], rtt, wait) {
   const lane = element("td", { class: "lane" }, words, element("span", { class: "shaft", "aria-hidden": true }));
   lane.style.paddingTop = `${6 + Math.round(STRETCH * wait)}px`;
   return element("tr", { class: `${sender} ${kind}` },
-    element("td", null, ms.toFixed(3)), element("td", { class: "minor" }, rtt ? (ms / rtt).toFixed(1) : ""), lane,
+    element("td", null, ms === null ? "" : ms.toFixed(3)),
+    element("td", { class: "minor" }, rtt && ms !== null ? (ms / rtt).toFixed(1) : ""), lane,
     element("td", null, bytes === null ? "" : bytes.toLocaleString("en")), element("td", { class: "minor" }, frames));
 }

@@ -37,7 +37,7 @@ class Block:
     def add(self, whole: Tree, details: dict[str, Any]) -> None:
         """Add a connection: its tree, and what else is to be told of it."""
         records = [
-            [record.sender, record.frame, round(record.ms, 3), record.node.meaning, self._parts(record.node)]
+            [record.sender, record.frame, milliseconds(record.ms), record.node.meaning, self._parts(record.node)]
             for record in whole.records
         ]
         self._entries.append({"records": records, **details})
@@ -63,6 +63,11 @@ class Block:
             number = self._numbers[key] = len(self._nodes)
             self._nodes.append(_without_end([printable(one) if isinstance(one, str) else one for one in key]))
         return number
+
+
+def milliseconds(value: float | None) -> float | None:
+    """As many digits as the page shows."""
+    return None if value is None else round(value, 3)
 
 
 def packed(value: object) -> str:

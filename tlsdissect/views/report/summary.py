@@ -42,8 +42,9 @@ class Overview:
             self._clients.add(c.client.ip)
         if len(self._servers) < MAX_ENDS:
             self._servers.add((c.server.ip, c.server.port))
-        self._first = min(self._first or c.start, c.start)
-        self._last = max(self._last or c.start, c.start)
+        if c.start is not None:
+            self._first = min(self._first or c.start, c.start)
+            self._last = max(self._last or c.start, c.start)
         self._troubled += bool(c.problems)
         self._problems.update({one.code for one in c.problems})
 
@@ -69,9 +70,11 @@ class Overview:
             f"{'at least ' if len(ends) == MAX_ENDS else ''}{counted(len(ends), what)}"
             for ends, what in ((self._clients, "client"), (self._servers, "server"))
         )
+        seen = f"{_connections(self._connections).capitalize()} of {clients} with {servers} began"
+        if self._first is None or self._last is None:
+            return f"{seen}; the captures do not tell when."
         begin, end = _moment(self._first), _moment(self._last)
-        when = f"at {begin}" if begin == end else f"between {begin} and {end}"
-        return f"{_connections(self._connections).capitalize()} of {clients} with {servers} began {when} (UTC)."
+        return f"{seen} {f'at {begin}' if begin == end else f'between {begin} and {end}'} (UTC)."
 
 
 def _versions(sides: Sequence[Side], total: int) -> Iterator[str]:
@@ -177,5 +180,5 @@ def _figure(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def _moment(time: str | None) -> str:
-    return (time or "")[:19].replace("T", " ")
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")

@@ -3,7 +3,8 @@
 function drawTree({ records, nodes }) {
   const tree = element("div", { class: "tree" });
   for (const [sender, frame, ms, meaning, parts] of records) {
-    const title = `frame ${frame}, ${sender}, ${ms.toFixed(3)} ms: ${meaning ?? "record"}`;
+    const when = ms === null ? "" : `, ${ms.toFixed(3)} ms`;
+    const title = `frame ${frame}, ${sender}${when}: ${meaning ?? "record"}`;
     const names = parts.map(([number]) => nodes[number][0]).filter((name) => !HEADS.has(name) && name !== meaning);
     const more = names.length ? element("span", { class: "value" }, ` ${names.join(", ")}`) : null;
     const record = element("details", null, element("summary", null, title, more));

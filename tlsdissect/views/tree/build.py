@@ -21,6 +21,7 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, H
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.transcript.kept import Places, kept
+from tlsdissect.transcript.timing import since
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import Ground, Node
 
@@ -91,8 +92,9 @@ class TreeRecord(Struct, frozen=True):
 
     sender: Side
     frame: int
-    ms: float
-    """Since the ClientHello was complete, or where it was not seen the first record."""
+    ms: float | None
+    """Since the ClientHello was complete, or where it was not seen the first record; None where the capture does not
+    tell."""
     node: Node
 
     def only(self, message: str) -> TreeRecord:
@@ -173,10 +175,10 @@ class _Builder:
         for speaker in self._speakers.values():
             if speaker.begun is not None:
                 self._message(speaker, speaker.begun, "the rest of the message is not in the capture")
-        start = next((record.time for record in records if record.frame == hello), records[0].time if records else 0)
+        zero = next((record for record in records if record.frame == hello), records[0] if records else None)
         return [
             TreeRecord(
-                record.sender, record.frame, (record.time - start) / 1_000_000, self._record(record, head, inside)
+                record.sender, record.frame, since(zero, record.frame, record.time), self._record(record, head, inside)
             )
             for record, head, inside in zip(records, heads, self._inside, strict=True)
         ]

@@ -70,7 +70,8 @@ class Text:
         for record in whole.records:
             place = (record.sender, record.frame)
             if place != before:
-                yield self._cut([(f"frame {record.frame}  {record.sender}  {record.ms:.3f} ms", _BOLD)])
+                when = "" if record.ms is None else f"  {record.ms:.3f} ms"
+                yield self._cut([(f"frame {record.frame}  {record.sender}{when}", _BOLD)])
             before = place
             yield from self._node(record.node, 1, record.frame, None, 0)
 
