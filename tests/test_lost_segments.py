@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conversing import CLIENT, Said, Talk, said, write
 from recorded import ROOT, facts, packets, without
 
 if TYPE_CHECKING:
@@ -25,3 +26,19 @@ def test_no_duration_is_negative_whichever_segment_is_lost(tmp_path: Path, sampl
     for frame in range(1, len(packets(path)) + 1):
         for connection in facts(without(path, {frame}, tmp_path / "lost.pcap")):
             assert {name: ms for name, ms in durations(connection) if ms < 0} == {}, frame
+
+
+def test_what_a_hello_without_its_end_took_is_not_known(tmp_path: Path) -> None:
+    hello = said("tls13-full")[0][1]
+    rest = said("tls13-full")[1:]
+    halves: Said = [(CLIENT, hello[:200]), (CLIENT, hello[200:]), *rest]
+    path = write(tmp_path / "two.pcap", Talk(halves, 0, 5, 50_000))
+    (whole,) = facts(path)
+    (one,) = facts(without(path, {whole["client_hello"]["frame"]}, tmp_path / "lost.pcap"))
+    assert one["client_hello"]["frame"] == whole["client_hello"]["frame"] - 1
+    assert one["client_hello"]["segments"] == 1
+    assert {name for name, ms in one["timing"].items() if ms != whole["timing"][name]} == {
+        name for name, ms in one["timing"].items() if ms is None and whole["timing"][name] is not None
+    }
+    assert one["timing"]["server_hello_ms"] is None
+    assert {message["ms"] for message in one["messages"]} == {None}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.streams.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, SSL2, MessageJoiner, Record, RecordReader, is_header
 from tlsdissect.transcript.framing import Framing, framing
@@ -53,7 +54,9 @@ class Piece(Struct, frozen=True, gc=False):
 
     records: list[Record]
     frame: int
+    """Of a record whose end is missing, that of what there is of it."""
     time: int
+    """UNTIMED: the packet that completed it is missing."""
 
 
 class Half:
@@ -101,8 +104,8 @@ class Half:
         self._framing: Framing | None = None
         self._inside = 0
         """Bytes that the framing has given so far."""
-        self._latest = 0, 0
-        """Frame and time of the latest bytes."""
+        self._latest = 0
+        """The frame of the latest bytes."""
         self._tail = b""
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
@@ -135,7 +138,7 @@ class Half:
         # A record that has no end says something only where it begins with a hello.
         begun = [record for record in self.reader.break_off() if _is_hello(record)] if self.mode == TLS else []
         if begun:
-            yield Piece(begun, *self._latest)
+            yield Piece(begun, self._latest, UNTIMED)
 
     @property
     def carrier(self) -> str | None:
@@ -174,14 +177,14 @@ class Half:
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
-            self.trouble("gap", "segments far ahead of all that was acknowledged are left out", self._latest[0], start)
+            self.trouble("gap", "segments far ahead of all that was acknowledged are left out", self._latest, start)
             self.assembler.drop_held()
             self._budget.used -= held
             return
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
         self.trouble("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
-        yield from self._lose(start, hole)
+        yield from self._lose(start, hole, UNTIMED)
         for arrival in arrivals:
             yield from self._arrive(arrival)
 
@@ -195,11 +198,11 @@ class Half:
         reached = max(self.assembler.position, self.assembler.offset(self.acked))
         return self.assembler.next_held - reached > MAX_AHEAD
 
-    def _lose(self, start: int, size: int) -> list[Piece]:
-        """Take the news that the capture lacks these bytes."""
+    def _lose(self, start: int, size: int, time: int) -> list[Piece]:
+        """Take the news that the capture lacks these bytes, and of the time at which they came."""
         self.spoil(start)
         if self.mode == TLS:
-            return [Piece(self.reader.lost(size), *self._latest)]
+            return [Piece(self.reader.lost(size), self._latest, time)]
         if self._opening:
             self._settle()
         self._tail = b""
@@ -209,7 +212,7 @@ class Half:
         if self._framing is not None:
             arrival = self._unwrapped(arrival, self._framing)
         data, offset, frame = arrival.data, arrival.offset, arrival.frame
-        self._latest = frame, arrival.time
+        self._latest = frame
         if self.first_frame is None:
             self.first_frame = frame
         if self.mode == TLS:
@@ -224,12 +227,12 @@ class Half:
         if cut:
             where = offset + len(data)
             self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
-            pieces += self._lose(where, cut)
+            pieces += self._lose(where, cut, arrival.time)
         return pieces
 
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""
-        reader, self._latest = self.reader, (frame, time)
+        reader, self._latest = self.reader, frame
         if self.counting:
             if reader.between and not self.joiner.waiting:
                 self.arrivals = []
