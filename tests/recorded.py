@@ -26,6 +26,16 @@ def facts(path: Path) -> list[dict[str, Any]]:
     return [msgspec.json.decode(msgspec.json.encode(connection)) for connection in tlsdissect.read(path)]
 
 
+def kept(path: Path) -> list[tlsdissect.Connection]:
+    """The connections of a capture, with their transcripts; none of one whose link type is not read."""
+    try:
+        return list(tlsdissect.read(path, keep=True))
+    except tlsdissect.CaptureError as error:
+        if "link type" not in str(error):
+            raise
+        return []
+
+
 def need(program: str) -> str:
     """Path of a program; without it the test is skipped, or fails where CI runs it."""
     found = shutil.which(program)

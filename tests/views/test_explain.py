@@ -10,7 +10,7 @@ import pytest
 from made import made
 from mangle import Segment, in_ethernet, pcap, segments
 from msgspec import structs
-from recorded import ROOT, SAMPLES, SHARED, packets
+from recorded import ROOT, SAMPLES, SHARED, kept, packets
 
 import tlsdissect
 from tlsdissect.pipeline import Reading
@@ -22,15 +22,10 @@ from tlsdissect.views.printable import columns
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.explain.model import Explanation
 
 OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
 each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-
-
-def kept(path: Path) -> list[Connection]:
-    return list(tlsdissect.read(path, keep=True))
 
 
 def told(name: str, number: int = 0) -> dict[str, str]:

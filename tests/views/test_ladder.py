@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from made import made
 from mangle import cut, duplicated, in_ethernet, pcap, segments
-from recorded import ROOT, SAMPLES, SHARED
+from recorded import ROOT, SAMPLES, SHARED, kept
 
 import tlsdissect
 from tlsdissect.views.ladder.model import drawn, tenths
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
 each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-
-
-def kept(path: Path) -> list[Connection]:
-    return list(tlsdissect.read(path, keep=True))
 
 
 def ladders(path: Path) -> list[Ladder]:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from made import made
 from mangle import cut, in_ethernet, pcap, segments
-from recorded import ROOT, SAMPLES, SHARED, need, packets
+from recorded import ROOT, SAMPLES, SHARED, kept, need, packets
 
 import tlsdissect
 from tlsdissect.tls.record import SSL2
@@ -186,7 +186,7 @@ def test_records_are_their_headers_and_what_is_in_them(sample: Path) -> None:
 def test_captures_of_other_projects() -> None:
     count, wrong = 0, []
     for path in OTHERS:
-        for one in tlsdissect.read(path, keep=True):
+        for one in kept(path):
             count += len(one.messages)
             wrong += [f"{path.name} {line}" for line in uneven(tree(one)) + unaccounted(one)]
     assert count > 4_000

@@ -225,6 +225,8 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
         last = -1
     elif shape.flight:
         last = next(n for n, item in enumerate(items) if item is shape.flight[-1])
+    offer = scene.script.offer
+    begun = 0 if offer is None else offer.item.frame
     retry, sides = scene.script.retry, (scene.side(0), scene.side(1))
     retried = None if retry is None else retry.item
     return tuple([
@@ -233,11 +235,19 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
             _message_type(item) if item is not retried else "hello_retry_request",
             item.size,
             item.frame,
-            timing.elapsed(start, told(item.time)),
+            _since(start, begun, item),
         )
         for n, item in enumerate(items)
         if item.content_type != APPLICATION_DATA or n <= last
     ])  # fmt: skip
+
+
+def _since(start: int | None, begun: int, item: Item) -> float | None:
+    """Milliseconds from the ClientHello, which frame `begun` completed; less than none where a message came before."""
+    if item.frame >= begun:
+        return timing.elapsed(start, told(item.time))
+    before = timing.elapsed(told(item.time), start)
+    return None if before is None else 0.0 - before
 
 
 def _message_type(item: Item) -> str:
