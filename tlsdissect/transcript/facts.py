@@ -219,14 +219,14 @@ def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
 
 def _messages(scene: Scene) -> tuple[Message, ...]:
     """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
-    items, start = scene.script.items, scene.start
+    items = scene.script.items
     shape, last = scene.shape, len(items)
     if shape is None:
         last = -1
     elif shape.flight:
         last = next(n for n, item in enumerate(items) if item is shape.flight[-1])
     offer = scene.script.offer
-    begun = 0 if offer is None else offer.item.frame
+    begin = None if offer is None else timing.Begin(offer.item.frame, scene.start)
     retry, sides = scene.script.retry, (scene.side(0), scene.side(1))
     retried = None if retry is None else retry.item
     return tuple([
@@ -235,19 +235,11 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
             _message_type(item) if item is not retried else "hello_retry_request",
             item.size,
             item.frame,
-            _since(start, begun, item),
+            timing.since(begin, item.frame, told(item.time)),
         )
         for n, item in enumerate(items)
         if item.content_type != APPLICATION_DATA or n <= last
     ])  # fmt: skip
-
-
-def _since(start: int | None, begun: int, item: Item) -> float | None:
-    """Milliseconds from the ClientHello, which frame `begun` completed; less than none where a message came before."""
-    if item.frame >= begun:
-        return timing.elapsed(start, told(item.time))
-    before = timing.elapsed(told(item.time), start)
-    return None if before is None else 0.0 - before
 
 
 def _message_type(item: Item) -> str:

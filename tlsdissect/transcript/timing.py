@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture.packets import told
 from tlsdissect.tls.record import APPLICATION_DATA
@@ -79,7 +79,14 @@ def elapsed(start: int | None, end: int | None) -> float | None:
     return None if start is None or end is None or end < start else (end - start) / 1_000_000
 
 
-def since(begin: Packet | WireRecord | None, frame: int, time: int | None) -> float | None:
+class Begin(NamedTuple):
+    """The frame that completed the first ClientHello, and its time."""
+
+    frame: int
+    time: int | None
+
+
+def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | None) -> float | None:
     """Milliseconds from a packet or record to another frame, less than none where that came before.
 
     None where the capture does not tell, or its times do not go on from frame to frame.
