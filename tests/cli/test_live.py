@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import gzip
 import json
 import os
@@ -332,13 +333,17 @@ def test_what_one_thousand_connections_are(server: int, tmp_path: Path) -> None:
     assert len(after) == 1000
     assert {one["version"] for one in after} == {"TLS 1.2", "TLS 1.3"}
     assert " 0 dropped by the kernel" in said
-    live = lasting(connections(told))
-    assert len(live) == 1000
-    differing = [
-        {name: (one[name], other[name]) for name in one if not same(name, one[name], other[name])}
-        for one, other in zip(live, after, strict=True)
-    ]
-    assert [one for one in differing if one] == []
+    live = {one["client"]["port"]: one for one in lasting(connections(told))}
+    assert live.keys() == {one["client"]["port"] for one in after}
+    pairs = [(live[one["client"]["port"]], one) for one in after]
+    differing = [line for pair in pairs for line in difflib.unified_diff(*map(settled, pair), lineterm="")]
+    assert differing == []
+    frames = [abs(one["server_hello"]["frame"] - other["server_hello"]["frame"]) for one, other in pairs]
+    assert sum(apart == 0 for apart in frames) > 900
+    assert max(frames) < 100
+    milliseconds = [apart for one, other in pairs for apart in stamps_apart(one, other)]
+    assert sum(apart < 1 for apart in milliseconds) > 0.99 * len(milliseconds)
+    assert max(milliseconds) < 50
 
 
 @rooted
@@ -436,11 +441,22 @@ def hurry(port: int, context: ssl.SSLContext) -> None:
             pass
 
 
-def same(name: str, one: Any, other: Any) -> bool:
-    """Each of two listeners has its own stamps of when a packet came: they agree to a part of a millisecond."""
-    if name == "start":
-        return abs(datetime.fromisoformat(one[:26]) - datetime.fromisoformat(other[:26])) < timedelta(milliseconds=1)
-    return abs(one - other) < 1 if name.endswith("_ms") else bool(one == other)
+TOLD_APART = ("stream", "first_frame", "start", "tcp_ms", "server_hello_ms", "handshake_ms")
+"""What two listeners may tell apart: each has its own stamps, and gets what comes at once in its own order."""
+
+
+def settled(one: dict[str, Any]) -> list[str]:
+    """What does not depend on when a listener got the packets, as lines."""
+    facts = {name: value for name, value in one.items() if name not in TOLD_APART}
+    whole = json.loads(json.dumps(facts), object_hook=lambda part: {**part, "frame": None} if "frame" in part else part)
+    return json.dumps(whole, indent=1).splitlines()
+
+
+def stamps_apart(one: dict[str, Any], other: dict[str, Any]) -> list[float]:
+    """How far two listeners' times of one connection are apart, in milliseconds."""
+    began = [datetime.fromisoformat(told["start"][:26]) for told in (one, other)]
+    durations = [abs(one[name] - other[name]) for name in TOLD_APART if name.endswith("_ms")]
+    return [abs(began[0] - began[1]) / timedelta(milliseconds=1), *durations]
 
 
 @rooted
