@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.certificates import certificate
 from tlsdissect.transcript.connection import Certificate
-from tlsdissect.transcript.x509_libraries import bits_of
+from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.transcript.x509.libraries import bits_of
 
 CN = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -369,7 +369,8 @@ def test_damage_anywhere_is_told_in_printable_words(place: int, noise: bytes) ->
 
 def test_the_libraries_wait_for_the_first_certificate() -> None:
     program = (
-        "import sys, tlsdissect.transcript.certificates\nprint('cryptography' in sys.modules, 'OpenSSL' in sys.modules)"
+        "import sys, tlsdissect.transcript.x509.certificates\n"
+        "print('cryptography' in sys.modules, 'OpenSSL' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

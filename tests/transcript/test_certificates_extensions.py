@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import derwriting as der
 import pytest
 
-from tlsdissect.transcript.certificates import certificate
+from tlsdissect.transcript.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.transcript.certificates import name
+from tlsdissect.transcript.x509.names import name
 
 CN = "2.5.4.3"
 
@@ -88,7 +88,7 @@ def test_openssl_writes_the_same() -> None:
     encoding = subprocess.run(
         ["openssl", "x509", "-outform", "DER"], input=made.stdout, capture_output=True, check=True
     )
-    from tlsdissect.transcript.certificates import certificate
+    from tlsdissect.transcript.x509.certificates import certificate
 
     assert f"subject={certificate(encoding.stdout)[0].subject}" == shown.stdout.decode().strip()
 

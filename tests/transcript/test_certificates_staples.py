@@ -11,8 +11,8 @@ from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.transcript.certificates import staple
 from tlsdissect.transcript.connection import OcspStaple
+from tlsdissect.transcript.x509.staples import staple
 
 LOADED = x509.load_der_x509_certificate(der.certificate(serial=der.integer(0xABC)))
 THIS, NEXT, REVOKED = (datetime(2026, 1, day, 3, 4, 5, tzinfo=UTC) for day in (2, 9, 1))

@@ -14,8 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from derwriting import oid, tlv
 from msgspec import Struct
 
-from tlsdissect.transcript import der
-from tlsdissect.transcript.certificates import certificate
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.anchors import Anchor
 from tlsdissect.trust.chain import Link
 

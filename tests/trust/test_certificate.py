@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from derwriting import oid, tlv
 from test_exhibits import rekeyed
 
-from tlsdissect.transcript import der
-from tlsdissect.transcript.certificates import certificate
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.certificate import certificate_notes, lifetime_notes
 from tlsdissect.trust.details import details
 

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from recorded import ROOT as HERE
 
 import tlsdissect
-from tlsdissect.transcript.certificates import certificate
 from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust import exhibits as module
 from tlsdissect.trust.exhibits import Exhibit, Exhibits
 from tlsdissect.trust.judge import Judge
@@ -79,7 +79,7 @@ def rekeyed(encoding: bytes, key: rsa.RSAPublicKey) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     from derwriting import tlv
 
-    from tlsdissect.transcript import der
+    from tlsdissect.transcript.x509 import der
 
     signed, algorithm, signature = der.first(encoding).items()
     parts = [part.encoding for part in signed.items()]

@@ -18,9 +18,9 @@ from recorded import SHARED, need
 
 import tlsdissect
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.certificates import staple
 from tlsdissect.transcript.connection import Heartbeat, Problem
 from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.x509.staples import staple
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.ocsp import answer
 from tlsdissect.trust.verdicts import Settings

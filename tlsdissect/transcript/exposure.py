@@ -84,7 +84,7 @@ def _facts(
     chain: tuple[bytes, ...] | list[bytes], half: Half, item: Item, evidence: Evidence | None
 ) -> tuple[Certificate, ...]:
     # cryptography is loaded when the first certificate shows: a tenth of a second that others need not wait.
-    from tlsdissect.transcript.certificates import certificate  # noqa: PLC0415
+    from tlsdissect.transcript.x509.certificates import certificate  # noqa: PLC0415
 
     facts = []
     for encoding in chain:
@@ -102,7 +102,7 @@ def _request(scene: Scene, item: Item | None) -> CertificateRequest | None:
     message = _read(scene.halves[1], item, lambda r: CertificateRequestMessage.read(r, version))
     if message is None:
         return None
-    from tlsdissect.transcript.names import name  # noqa: PLC0415
+    from tlsdissect.transcript.x509.names import name  # noqa: PLC0415
 
     schemes = message.supported_signature_algorithms
     return CertificateRequest(
@@ -121,7 +121,7 @@ def _staple(scene: Scene, evidence: Evidence | None) -> OcspStaple | None:
     response = next(iter(message.ocsp_response_list or ()), message.ocsp_response)
     if not response:
         return None
-    from tlsdissect.transcript.staples import staple  # noqa: PLC0415
+    from tlsdissect.transcript.x509.staples import staple  # noqa: PLC0415
 
     fact, flaws = staple(response)
     if evidence is not None and fact.sha256 is not None:

@@ -13,11 +13,11 @@ from msgspec import Struct
 from tlsdissect.streams.columns import FIN, FOLLOW, RST, SYN, WATCH
 from tlsdissect.streams.reassembly import Assembler
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
 from tlsdissect.transcript.connection import Endpoint, OcspStaple  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.http import MAX_BODY, Message, NoHttpError, begins, message
-from tlsdissect.transcript.staples import staple
 from tlsdissect.transcript.tracker import Tracker
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.staples import staple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.wire import Reader, WireError
-from tlsdissect.transcript.der import printable
+from tlsdissect.transcript.x509.der import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

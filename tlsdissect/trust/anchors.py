@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.transcript.certificates import certificate
+from tlsdissect.transcript.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

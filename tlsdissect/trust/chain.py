@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, signed_by
+from tlsdissect.transcript.x509.libraries import ByCryptography, ByOpenSSL, signed_by
 from tlsdissect.trust.constraints import violations
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import Note

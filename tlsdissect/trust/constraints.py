@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
+from tlsdissect.transcript.x509 import der
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

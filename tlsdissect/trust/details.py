@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
-from tlsdissect.transcript.certificates import Outline
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.certificates import Outline
 from tlsdissect.trust.constraints import Constraints, read_constraints
 
 if TYPE_CHECKING:

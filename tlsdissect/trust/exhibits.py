@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from tlsdissect.transcript.certificates import certificate
 from tlsdissect.transcript.connection import Certificate, Finding
+from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.details import details
 from tlsdissect.trust.keys import shared_primes
 from tlsdissect.trust.notes import Note, lifetime, moment

@@ -15,8 +15,8 @@ from cryptography.x509 import ocsp
 from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
-from tlsdissect.transcript.certificates import Outline
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.certificates import Outline
 from tlsdissect.trust.chain import Link, signed
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import second, written

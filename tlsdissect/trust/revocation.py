@@ -9,8 +9,8 @@ from cryptography import x509
 from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.der import printable
-from tlsdissect.transcript.x509_libraries import ByCryptography
+from tlsdissect.transcript.x509.der import printable
+from tlsdissect.transcript.x509.libraries import ByCryptography
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import Note, second, written
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from tlsdissect.transcript.certificates import certificate
 from tlsdissect.transcript.connection import Certificate, Endpoint, Hidden, OcspStaple
 from tlsdissect.transcript.moments import Moments  # noqa: TC001 (msgspec reads the annotations)
+from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.chain import Chain, Link
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509 import verification
 
-from tlsdissect.transcript.der import printable
+from tlsdissect.transcript.x509.der import printable
 from tlsdissect.trust.path import Verdict
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from tlsdissect import tls
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
-from tlsdissect.transcript import der
-from tlsdissect.transcript.names import name as distinguished
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.names import name as distinguished
 from tlsdissect.views.tree import shapes
 from tlsdissect.views.tree.node import Node
 

@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der, x509_extensions
 from tlsdissect.transcript.connection import Certificate
-from tlsdissect.transcript.names import name, read_name
-from tlsdissect.transcript.staples import MAX_KEPT, staple
-from tlsdissect.transcript.x509_algorithms import CURVES, KEY_BITS, KEY_TYPES, PRIME_CURVES, SIGNATURES, UNSIZED
-from tlsdissect.transcript.x509_libraries import ByCryptography, ByOpenSSL, Library, bits_of, load_key, signed_by
+from tlsdissect.transcript.x509 import der, extensions
+from tlsdissect.transcript.x509.algorithms import CURVES, KEY_BITS, KEY_TYPES, PRIME_CURVES, SIGNATURES, UNSIZED
+from tlsdissect.transcript.x509.libraries import ByCryptography, ByOpenSSL, Library, bits_of, load_key, signed_by
+from tlsdissect.transcript.x509.names import read_name
+from tlsdissect.transcript.x509.staples import MAX_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-__all__ = ["Outline", "certificate", "name", "staple"]
 
 T = TypeVar("T")
 
@@ -64,7 +62,7 @@ class Outline(Struct, frozen=True):
             parts = parts[1:]
         if len(parts) < 6:
             raise WireError("a certificate without a key", signed.start)
-        extensions = [part.item() for part in parts[6:] if part.tag == _EXTENSIONS]
+        wrapped = [part.item() for part in parts[6:] if part.tag == _EXTENSIONS]
         return cls(
             version=version,
             serial=parts[0],
@@ -73,7 +71,7 @@ class Outline(Struct, frozen=True):
             validity=parts[3],
             subject=parts[4],
             key=parts[5],
-            extensions=extensions[0] if extensions else None,
+            extensions=wrapped[0] if wrapped else None,
         )
 
 
@@ -288,13 +286,13 @@ def _self_signed(reading: _Reading, subject: str | None, issuer: str | None) -> 
     )
 
 
-def _extension_facts(reading: _Reading) -> x509_extensions.Facts:
+def _extension_facts(reading: _Reading) -> extensions.Facts:
     try:
-        extensions = reading.outline().extensions
-        facts, unread = x509_extensions.read(extensions) if extensions else (x509_extensions.ABSENT, ())
+        wrapped = reading.outline().extensions
+        facts, unread = extensions.read(wrapped) if wrapped else (extensions.ABSENT, ())
     except WireError as error:
-        reading.unread(", ".join(x509_extensions.ABSENT), error.problem)
-        return dict.fromkeys(x509_extensions.ABSENT)
+        reading.unread(", ".join(extensions.ABSENT), error.problem)
+        return dict.fromkeys(extensions.ABSENT)
     for fields, reason in unread:
         reading.unread(fields, reason)
     return facts

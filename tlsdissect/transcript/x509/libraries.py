@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
+from tlsdissect.transcript.x509 import der
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

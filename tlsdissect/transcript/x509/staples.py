@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
 from tlsdissect.transcript.connection import OcspStaple
+from tlsdissect.transcript.x509 import der
 
 if TYPE_CHECKING:
     from collections.abc import Callable

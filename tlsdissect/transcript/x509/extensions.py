@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from tlsdissect.tls.wire import Reader, WireError
-from tlsdissect.transcript import der
+from tlsdissect.transcript.x509 import der
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

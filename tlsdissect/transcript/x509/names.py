@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript import der
+from tlsdissect.transcript.x509 import der
 
 # The short names that OpenSSL, and with it most tools, prints; RFC 4514 section 3 fixes only nine of them.
 _ATTRIBUTES = {

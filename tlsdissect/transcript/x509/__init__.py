@@ -1,0 +1,1 @@
+"""Certificates and OCSP responses read from their DER, field by field."""
