@@ -9,7 +9,7 @@ from recorded import SAMPLES, packets
 import tlsdissect
 from tlsdissect.streams.limits import Limits
 from tlsdissect.transcript.connection import Connection
-from tlsdissect.transcript.kept import KeptConnection, Places
+from tlsdissect.transcript.transcript import KeptConnection, Places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Side
     from tlsdissect.transcript.half import Half
     from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.seen import Item
 
 _FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90

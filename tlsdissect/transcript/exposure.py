@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.evidence import Evidence
     from tlsdissect.transcript.half import Half
     from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.seen import Item
 
 T = TypeVar("T")
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from tlsdissect.streams.columns import Totals
     from tlsdissect.transcript.connection import Timing
     from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.seen import Beat, Item
     from tlsdissect.transcript.tracker import Tracker
-    from tlsdissect.transcript.transcript import Beat, Item
 
 _NS = 1_000_000_000
 SHOWN = 24

@@ -12,7 +12,7 @@ from tlsdissect.streams.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, SSL2, MessageJoiner, Record, RecordReader, is_header
 from tlsdissect.transcript.framing import Framing, framing
 from tlsdissect.transcript.opening import Opening, judge
-from tlsdissect.transcript.transcript import Signal, Trouble
+from tlsdissect.transcript.seen import Signal, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import Extension as WireExtension
     from tlsdissect.tls.client_hello import Ssl2ClientHello
     from tlsdissect.transcript.half import Half
-    from tlsdissect.transcript.transcript import Answer, Item, Offer, Retry
+    from tlsdissect.transcript.seen import Answer, Item, Offer, Retry
 
 HOST_NAME = 0
 """RFC 6066 section 3."""

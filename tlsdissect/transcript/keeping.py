@@ -9,12 +9,12 @@ from msgspec.structs import asdict
 from tlsdissect.capture.packets import told
 from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, SYN, WATCH
 from tlsdissect.tls.record import APPLICATION_DATA
-from tlsdissect.transcript.kept import KeptConnection, Packet, Transcript, WireRecord
 from tlsdissect.transcript.lookups import LookupTracker
 from tlsdissect.transcript.scene import Scene
 from tlsdissect.transcript.script import Script
+from tlsdissect.transcript.seen import Item, Moment
 from tlsdissect.transcript.timing import first_data
-from tlsdissect.transcript.transcript import Item, Moment
+from tlsdissect.transcript.transcript import KeptConnection, Packet, Transcript, WireRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ from tlsdissect.tls.record import ALERT
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.seen import Item
 
 
 class Moments(Struct, frozen=True, gc=False):

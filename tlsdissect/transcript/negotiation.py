@@ -14,7 +14,7 @@ from tlsdissect.transcript.naming import text
 if TYPE_CHECKING:
     from tlsdissect.transcript.hellos import Told
     from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.transcript import Answer, Offer
+    from tlsdissect.transcript.seen import Answer, Offer
 
 _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
 """encrypted_client_hello, and the numbers that it and its forerunner had in drafts."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Side
     from tlsdissect.transcript.half import Half
     from tlsdissect.transcript.script import Script
+    from tlsdissect.transcript.seen import Item
     from tlsdissect.transcript.tracker import Tracker
-    from tlsdissect.transcript.transcript import Item
 
 _WHOLE_FLIGHT = frozenset(
     (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)

@@ -12,8 +12,8 @@ from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hell
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.transcript.seen import Answer, Beat, Item, Moment, Offer, Retry
 from tlsdissect.transcript.sizes import sizes
-from tlsdissect.transcript.transcript import Answer, Beat, Item, Moment, Offer, Retry
 from tlsdissect.transcript.versions import lacks_version, offers_tls13, selected_version
 
 if TYPE_CHECKING:

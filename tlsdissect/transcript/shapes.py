@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.transcript.script import Script
-    from tlsdissect.transcript.transcript import Item
+    from tlsdissect.transcript.seen import Item
 
 
 class Shape(NamedTuple):

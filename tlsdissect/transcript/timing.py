@@ -12,9 +12,9 @@ from tlsdissect.transcript.negotiation import hello_retry
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tlsdissect.transcript.kept import Packet, WireRecord
     from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.transcript import Item, Moment
+    from tlsdissect.transcript.seen import Item, Moment
+    from tlsdissect.transcript.transcript import Packet, WireRecord
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
 

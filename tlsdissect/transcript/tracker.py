@@ -9,8 +9,8 @@ from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, S
 from tlsdissect.streams.visits import starts_with_hello
 from tlsdissect.transcript.half import OPENING, PLAIN, TLS, Half
 from tlsdissect.transcript.script import MAX_PROTECTED, Script
+from tlsdissect.transcript.seen import Signal
 from tlsdissect.transcript.shapes import is_decided
-from tlsdissect.transcript.transcript import Signal
 from tlsdissect.transcript.upgrade import may_upgrade
 
 if TYPE_CHECKING:

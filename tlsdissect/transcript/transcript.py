@@ -1,101 +1,160 @@
-"""What was seen of a conversation's TLS, in order, before anything is concluded from it."""
+"""What is kept of a conversation for those who look inside it: its packets, its records, and where each byte stood."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.transcript.connection import Connection, Side
+
 if TYPE_CHECKING:
-    from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
-    from tlsdissect.tls.forms import Form
-    from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
+    from tlsdissect.transcript.seen import Moment
 
 
-class Item(Struct, frozen=True, gc=False):
-    """A handshake message, ChangeCipherSpec, alert, or record that nobody can read."""
-
-    sender: int
-    content_type: int
-    handshake_type: int | None
-    """None where the message is encrypted, and for what is no handshake message."""
-    size: int
-    """The length field: the message's, or the record's where there is no message to see."""
-    body: bytes
-    frame: int
-    time: int
-    start: int
-    """Stream offset of the header of the record in which it begins."""
-    end: int
-    """Stream offset behind the record in which it ends."""
-    encrypted: bool
-
-    @property
-    def whole(self) -> bool:
-        """Whether a message in the clear is all there: what is not in one that was cut, may have been."""
-        return len(self.body) >= self.size
-
-
-class Offer(Struct, frozen=True):
-    """A ClientHello with what it says, as far as it could be read."""
-
-    item: Item
-    hello: ClientHello | Ssl2ClientHello
-    segments: int
-    """In how many segments it came."""
-    form: Form[ClientHello] | None = None
-    """What it has in common with other hellos, where that is known."""
-
-
-class Answer(Struct, frozen=True):
-    """A ServerHello with what it says, as far as it could be read."""
-
-    item: Item
-    hello: ServerHello | Ssl2ServerHello
-    form: Form[ServerHello] | None = None
-    """What it has in common with other hellos, where that is known."""
-
-
-class Retry(Struct, frozen=True):
-    """A HelloRetryRequest with what it says, as far as it could be read."""
-
-    item: Item
-    hello: ServerHello | HelloRetryRequest
-
-
-class Moment(Struct, frozen=True, gc=False):
-    """A packet of interest."""
+class Packet(Struct, frozen=True, gc=False):
+    """One packet of the handshake."""
 
     frame: int
     time: int | None
     """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
-    acknowledgement: int | None
+    sender: Side
+    flags: int
+    """TCP's flags (RFC 9293 section 3.1): FIN 1, SYN 2, RST 4, PSH 8, ACK 16."""
+    offset: int | None
+    """Where the payload begins in what its side sends, counted from the first byte behind the SYN; None: not known."""
+    acknowledged: int | None
+    """Up to where it acknowledges what the other side sends; None: nothing, or not known."""
+    length: int
+    """Bytes of payload that it carried."""
+    payload: bytes
+    """Those of them that the capture holds."""
+    place: int | None
+    """Byte of the frame at which the payload begins; None where it was joined from fragments."""
 
 
-class Signal(Struct, frozen=True, gc=False):
-    """A FIN or RST."""
+class WireRecord(Struct, frozen=True, gc=False):
+    """A record as it was sent (RFC 8446 section 5.1), with the frame and the time that completed it."""
 
+    sender: Side
     frame: int
-    time: int
-    end: int
-    """Sequence number behind the last byte that its side sent."""
+    time: int | None
+    """As a packet's."""
+    content_type: int
+    version: int
+    length: int
+    start: int
+    """Where its header begins in what its side sends."""
+    fragment: bytes | None
+    """None for application data, whose body nobody reads."""
+    encrypted: bool
+    """A handshake message or an alert that nobody can read."""
+    whole: bool
+    """False: the fragment ends where the capture lacks bytes."""
 
 
-class Beat(Struct, frozen=True, gc=False):
-    """A record of the Heartbeat protocol."""
+class Span(Struct, frozen=True, gc=False):
+    """Bytes in a frame."""
 
-    sender: int
-    size: int
-    """The record's length field."""
-    head: bytes
-    """What of it is in the clear before its payload."""
-    frame: int
-
-
-class Trouble(Struct, frozen=True, gc=False):
-    """Something that could not be read, and where."""
-
-    code: str
-    detail: str
     frame: int
     offset: int | None
+    """Byte of the frame; None: they do not lie there as they are, for they were joined or unwrapped, or not kept."""
+    length: int
+
+
+class Transcript(Struct, frozen=True):
+    """Packets and records of a TLS connection, in the order in which they were seen."""
+
+    packets: tuple[Packet, ...]
+    """Those of the handshake, and of what came later those that brought messages, or the end."""
+    records: tuple[WireRecord, ...]
+    first_data: tuple[Moment | None, Moment | None]
+    """The packet in which the first application data begins: of the client, of the server.
+
+    In TLS 1.3 the server's first record behind the client's flight, which may be a ticket.
+    """
+    version: int | None
+    """What the server chose."""
+    cipher_suite: int | None
+    carrier: str | None
+    """The protocol in whose packets TLS is carried: stream offsets are then those of what is carried."""
+
+
+class KeptConnection(Connection, frozen=True, kw_only=True):
+    """A connection with its transcript."""
+
+    transcript: Transcript
+
+
+def kept(connection: Connection) -> KeptConnection:
+    """The same connection, where it has a transcript; ValueError where it has none, TypeError where it is none."""
+    if not isinstance(connection, Connection):
+        raise TypeError(f"this is no connection, but {type(connection).__name__}")
+    if not isinstance(connection, KeptConnection):
+        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    return connection
+
+
+def refusal(connection: Connection) -> WireRecord | None:
+    """The record of an alert's length by which a server refused in TLS 1.3: its first behind the client's flight."""
+    refused = connection.outcome == "alert" and connection.failed_by == "server"
+    if not refused or not isinstance(connection, KeptConnection) or connection.alerts:
+        return None
+    last = connection.messages[-1].frame
+    behind = (one for one in connection.transcript.records if one.sender == "server" and one.frame > last)
+    return next(behind, None)
+
+
+class Places:
+    """Where each byte that a side sent lies in the frames; the first copy of a byte counts."""
+
+    def __init__(self, transcript: Transcript, sender: Side) -> None:
+        self._carried = transcript.carrier is not None
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        runs: list[tuple[int, int, Packet]] = []
+        for packet in transcript.packets:
+            if packet.sender == sender and packet.offset is not None and packet.payload:
+                runs += [(start, end, packet) for start, end in self._add(packet.offset, len(packet.payload))]
+        self._runs = sorted(runs, key=lambda run: run[0])
+        self._first = [start for start, _, _ in self._runs]
+
+    def spans(self, start: int, end: int, frame: int) -> tuple[Span, ...]:
+        """A stretch of what the side sent, by stream offsets; `frame` is told of bytes that lie nowhere as they are."""
+        spans: list[Span] = []
+        index = max(bisect_right(self._first, start) - 1, 0)
+        while start < end:
+            run = self._runs[index] if index < len(self._runs) and not self._carried else None
+            if run is None or run[0] > start:
+                upto = min(end, run[0]) if run else end
+                spans.append(Span(frame, None, upto - start))
+                start = upto
+                continue
+            upto = min(end, run[1])
+            if upto > start:
+                spans.append(_span(run[2], start, upto))
+                start = upto
+            index += 1
+        return tuple(spans)
+
+    def _add(self, start: int, size: int) -> list[tuple[int, int]]:
+        """Cover a stretch; return what of it was not covered."""
+        end, gaps = start + size, []
+        first = bisect_left(self._ends, start)
+        last, at = first, start
+        while last < len(self._starts) and self._starts[last] <= end:
+            if self._starts[last] > at:
+                gaps.append((at, self._starts[last]))
+            at = max(at, self._ends[last])
+            last += 1
+        if at < end:
+            gaps.append((at, end))
+        low = min(start, self._starts[first]) if last > first else start
+        self._starts[first:last], self._ends[first:last] = [low], [max(end, at)]
+        return gaps
+
+
+def _span(packet: Packet, start: int, end: int) -> Span:
+    inside = start - (packet.offset or 0)
+    return Span(packet.frame, None if packet.place is None else packet.place + inside, end - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
-from tlsdissect.transcript.kept import refusal
+from tlsdissect.transcript.transcript import refusal
 from tlsdissect.views.explain.model import Sentence, described, listed
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.transcript.connection import Side
-    from tlsdissect.transcript.kept import Packet
+    from tlsdissect.transcript.transcript import Packet
 
 WINDOW = 10
 """Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.kept import KeptConnection
 from tlsdissect.transcript.timing import elapsed
+from tlsdissect.transcript.transcript import KeptConnection
 from tlsdissect.views.explain.model import Sentence, counted
 from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.kept import Packet
+    from tlsdissect.transcript.transcript import Packet
     from tlsdissect.views.explain.pauses import Pause
 
 _NEAR = 0.9

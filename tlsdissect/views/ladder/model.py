@@ -12,14 +12,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Message
-from tlsdissect.transcript.kept import kept, refusal
 from tlsdissect.transcript.timing import since
+from tlsdissect.transcript.transcript import kept, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Side
-    from tlsdissect.transcript.kept import KeptConnection, Packet, WireRecord
+    from tlsdissect.transcript.transcript import KeptConnection, Packet, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _TOGETHER = "\xa0"

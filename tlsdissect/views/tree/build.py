@@ -20,8 +20,8 @@ from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
-from tlsdissect.transcript.kept import Places, kept
 from tlsdissect.transcript.timing import since
+from tlsdissect.transcript.transcript import Places, kept
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import Ground, Node
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.tls.wire import Reader
     from tlsdissect.transcript.connection import Connection, Endpoint, Side
-    from tlsdissect.transcript.kept import Transcript, WireRecord
+    from tlsdissect.transcript.transcript import Transcript, WireRecord
 
 MESSAGE_HEADER = 4
 _SSL2_HEADER = 2

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.extensions import Table
     from tlsdissect.tls.trace import Field
     from tlsdissect.tls.wire import Reader, WireError
-    from tlsdissect.transcript.kept import Span
+    from tlsdissect.transcript.transcript import Span
     from tlsdissect.views.tree.node import Ground
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.kept import Places, Span
+    from tlsdissect.transcript.transcript import Places, Span
 
 
 class Node(Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from tlsdissect.views.tree.text import end, place, said
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.kept import Packet
+    from tlsdissect.transcript.transcript import Packet
     from tlsdissect.views.tree.build import Tree
     from tlsdissect.views.tree.node import Node
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.transcript.connection import Connection, Endpoint
-    from tlsdissect.transcript.kept import Packet, Span
+    from tlsdissect.transcript.transcript import Packet, Span
     from tlsdissect.views.tree.build import Tree
     from tlsdissect.views.tree.node import Node
 

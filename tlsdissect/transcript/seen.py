@@ -1,0 +1,101 @@
+"""What was seen of a conversation's TLS, in order, before anything is concluded from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
+    from tlsdissect.tls.forms import Form
+    from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
+
+
+class Item(Struct, frozen=True, gc=False):
+    """A handshake message, ChangeCipherSpec, alert, or record that nobody can read."""
+
+    sender: int
+    content_type: int
+    handshake_type: int | None
+    """None where the message is encrypted, and for what is no handshake message."""
+    size: int
+    """The length field: the message's, or the record's where there is no message to see."""
+    body: bytes
+    frame: int
+    time: int
+    start: int
+    """Stream offset of the header of the record in which it begins."""
+    end: int
+    """Stream offset behind the record in which it ends."""
+    encrypted: bool
+
+    @property
+    def whole(self) -> bool:
+        """Whether a message in the clear is all there: what is not in one that was cut, may have been."""
+        return len(self.body) >= self.size
+
+
+class Offer(Struct, frozen=True):
+    """A ClientHello with what it says, as far as it could be read."""
+
+    item: Item
+    hello: ClientHello | Ssl2ClientHello
+    segments: int
+    """In how many segments it came."""
+    form: Form[ClientHello] | None = None
+    """What it has in common with other hellos, where that is known."""
+
+
+class Answer(Struct, frozen=True):
+    """A ServerHello with what it says, as far as it could be read."""
+
+    item: Item
+    hello: ServerHello | Ssl2ServerHello
+    form: Form[ServerHello] | None = None
+    """What it has in common with other hellos, where that is known."""
+
+
+class Retry(Struct, frozen=True):
+    """A HelloRetryRequest with what it says, as far as it could be read."""
+
+    item: Item
+    hello: ServerHello | HelloRetryRequest
+
+
+class Moment(Struct, frozen=True, gc=False):
+    """A packet of interest."""
+
+    frame: int
+    time: int | None
+    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
+    acknowledgement: int | None
+
+
+class Signal(Struct, frozen=True, gc=False):
+    """A FIN or RST."""
+
+    frame: int
+    time: int
+    end: int
+    """Sequence number behind the last byte that its side sent."""
+
+
+class Beat(Struct, frozen=True, gc=False):
+    """A record of the Heartbeat protocol."""
+
+    sender: int
+    size: int
+    """The record's length field."""
+    head: bytes
+    """What of it is in the clear before its payload."""
+    frame: int
+
+
+class Trouble(Struct, frozen=True, gc=False):
+    """Something that could not be read, and where."""
+
+    code: str
+    detail: str
+    frame: int
+    offset: int | None
