@@ -26,8 +26,8 @@ from tlsdissect.pipeline import Place, Reading, files
 from tlsdissect.streams.directory import Share
 from tlsdissect.streams.flows import DEFAULTS
 from tlsdissect.transcript.links import Linker
-from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
+from tlsdissect.transcript.tracking.lookups import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -18,10 +18,10 @@ from tlsdissect.streams.flows import DEFAULTS, FlowTable
 from tlsdissect.streams.limits import Budget, Limits, nanoseconds
 from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.deciding import DecidingConversations
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.links import Linker
-from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
+from tlsdissect.transcript.tracking.lookups import Heard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

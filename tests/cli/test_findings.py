@@ -10,7 +10,7 @@ import pytest
 from commands import TLS12, TLS13, on_terminal, run
 
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.transcript.fingerprints import (
+from tlsdissect.transcript.facts.fingerprints import (
     GREASE,
     highest_version,
     ja3,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.transcript.framing import Framing, OpenVpn, Tds, framing
+from tlsdissect.transcript.tracking.framing import Framing, OpenVpn, Tds, framing
 
 INSIDE = bytes(range(256)) * 2
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tlsdissect.streams.columns import ACK, FIN, SYN
 from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.streams.threeway import ThreeWay
-from tlsdissect.transcript.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
-from tlsdissect.transcript.lookups import Exchange, LookupTracker
+from tlsdissect.transcript.tracking.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
+from tlsdissect.transcript.tracking.lookups import Exchange, LookupTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.transcript.naming import text
+from tlsdissect.transcript.facts.naming import text
 
 
 @pytest.mark.parametrize(

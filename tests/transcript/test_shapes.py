@@ -8,9 +8,9 @@ from tlsdissect.streams.limits import Budget, Limits
 from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
-from tlsdissect.transcript.script import Script
-from tlsdissect.transcript.seen import Answer, Item, Offer, Retry
-from tlsdissect.transcript.shapes import Shape, shape
+from tlsdissect.transcript.tracking.script import Script
+from tlsdissect.transcript.tracking.seen import Answer, Item, Offer, Retry
+from tlsdissect.transcript.tracking.shapes import Shape, shape
 
 CLIENT, SERVER = 0, 1
 FINISHED, ALERT, END_OF_EARLY_DATA, EXTENSIONS, TICKET = 53, 19, 21, 23, 250

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.transcript.sizes import is_guessed, sizes
+from tlsdissect.transcript.tracking.sizes import is_guessed, sizes
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from recorded import ROOT as HERE
 
 import tlsdissect
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust import exhibits as module
 from tlsdissect.trust.exhibits import Exhibit, Exhibits

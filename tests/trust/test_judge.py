@@ -19,7 +19,7 @@ from recorded import SHARED, need
 import tlsdissect
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.connection import Heartbeat, Problem
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.x509.staples import staple
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.ocsp import answer

@@ -14,7 +14,7 @@ import pytest
 from recorded import SHARED, need
 
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust import anchors
 from tlsdissect.trust.exhibits import Exhibit, Exhibits
 from tlsdissect.trust.judge import Judge

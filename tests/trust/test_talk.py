@@ -13,7 +13,7 @@ from msgspec import json
 from recorded import ROOT, need
 
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust.anchors import Anchor, certificates, lists
 from tlsdissect.trust.exhibits import Exhibits
 from tlsdissect.trust.judge import Judge

@@ -13,7 +13,7 @@ from visiting import Visit, report
 
 import tlsdissect
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self
 
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.report.page import Report
 

@@ -18,7 +18,7 @@ from tlsdissect.cli.showing import ShowingCarrier
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import count
 from tlsdissect.corpus import worthwhile
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

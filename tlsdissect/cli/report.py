@@ -12,7 +12,7 @@ from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import left_out
-from tlsdissect.transcript.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import Evidence
 
 if TYPE_CHECKING:
     from tlsdissect.cli.interrupts import Interrupts

@@ -12,8 +12,8 @@ from tlsdissect.pipeline import Reading, Summary
 from tlsdissect.streams.directory import WHOLE, Share
 from tlsdissect.transcript import portable
 from tlsdissect.transcript.links import NONE, Linker, Trace, linked
-from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
+from tlsdissect.transcript.tracking.lookups import Heard
 from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.pipeline import Told
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.judge import Judge
 
 

@@ -6,15 +6,15 @@ import pickle
 from typing import TYPE_CHECKING
 
 from tlsdissect.cli.rows import Row
-from tlsdissect.transcript.lookups import Heard
 from tlsdissect.transcript.sessions import Session
+from tlsdissect.transcript.tracking.lookups import Heard
 from tlsdissect.trust.showing import Showing, packed, unpacked
 
 if TYPE_CHECKING:
     from tlsdissect.cli.selection import Selection
     from tlsdissect.corpus import Line
     from tlsdissect.pipeline import Told
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.exhibits import Exhibits
 
 _LOOKUP, _CONNECTION = b"l", b"c"

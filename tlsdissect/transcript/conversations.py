@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.streams.columns import CLOSED, NEVER, WATCH
 from tlsdissect.streams.threeway import ThreeWay
-from tlsdissect.transcript.facts import connection, endpoint, with_totals
+from tlsdissect.transcript.facts.whole import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
-from tlsdissect.transcript.lookups import Heard, Lookup, LookupTracker
 from tlsdissect.transcript.sessions import Session, established, identities
-from tlsdissect.transcript.tracker import Tracker
+from tlsdissect.transcript.tracking.lookups import Heard, Lookup, LookupTracker
+from tlsdissect.transcript.tracking.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
 
     Told = tuple[int, int, Connection]
     """A connection, the clock at which it is told, and the frame that decided that; NEVER: none did."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tlsdissect.streams.columns import CLOSED, NEVER
 from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.deadlines import Deadlines
-from tlsdissect.transcript.turns import Latest, Turns
+from tlsdissect.transcript.tracking.turns import Latest, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.columns import Totals
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.conversations import Told
-    from tlsdissect.transcript.tracker import Tracker
+    from tlsdissect.transcript.tracking.tracker import Tracker
 
 
 class _Decision(NamedTuple):

@@ -9,11 +9,11 @@ from msgspec.structs import asdict
 from tlsdissect.capture.packets import told
 from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, SYN, WATCH
 from tlsdissect.tls.record import APPLICATION_DATA
-from tlsdissect.transcript.lookups import LookupTracker
-from tlsdissect.transcript.scene import Scene
-from tlsdissect.transcript.script import Script
-from tlsdissect.transcript.seen import Item, Moment
-from tlsdissect.transcript.timing import first_data
+from tlsdissect.transcript.facts.scene import Scene
+from tlsdissect.transcript.facts.timing import first_data
+from tlsdissect.transcript.tracking.lookups import LookupTracker
+from tlsdissect.transcript.tracking.script import Script
+from tlsdissect.transcript.tracking.seen import Item, Moment
 from tlsdissect.transcript.transcript import KeptConnection, Packet, Transcript, WireRecord
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.visits import Row
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
-    from tlsdissect.transcript.half import Half, Piece
+    from tlsdissect.transcript.tracking.half import Half, Piece
 
 MAX_PACKETS = 16_384
 """Packets that are kept of one conversation."""

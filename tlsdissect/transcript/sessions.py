@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.server_hello import Ssl2ServerHello
     from tlsdissect.transcript.connection import ClientHello as ConnectionHello
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.script import Script
+    from tlsdissect.transcript.tracking.script import Script
 
 MIN_ID = 8
 """Bytes of a session id that is taken for the only one of its kind."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tlsdissect.transcript.connection import Connection, Side
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.seen import Moment
+    from tlsdissect.transcript.tracking.seen import Moment
 
 
 class Packet(Struct, frozen=True, gc=False):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.transcript.connection import Connection, Endpoint
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.chain import Chain, Link
     from tlsdissect.trust.judge import Judge
 

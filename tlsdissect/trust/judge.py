@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.transcript.connection import Certificate, Connection, Finding
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.lookups import Asked
     from tlsdissect.trust.ocsp import Answer
     from tlsdissect.trust.path import Verdict

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tlsdissect.transcript.connection import Finding
-    from tlsdissect.transcript.evidence import Evidence
-    from tlsdissect.transcript.lookups import CertId, Lookup
-    from tlsdissect.transcript.moments import Moments
+    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.transcript.facts.moments import Moments
+    from tlsdissect.transcript.tracking.lookups import CertId, Lookup
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.showing import Showing, Side
 

@@ -9,7 +9,7 @@ from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Certificate, Endpoint, Hidden, OcspStaple
-from tlsdissect.transcript.moments import Moments  # noqa: TC001 (msgspec reads the annotations)
+from tlsdissect.transcript.facts.moments import Moments  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.chain import Chain, Link
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
 
 Side = Literal["server", "client"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.transcript.timing import elapsed
+from tlsdissect.transcript.facts.timing import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

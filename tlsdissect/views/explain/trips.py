@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.timing import elapsed
+from tlsdissect.transcript.facts.timing import elapsed
 from tlsdissect.transcript.transcript import KeptConnection
 from tlsdissect.views.explain.model import Sentence, counted
 from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.transcript.connection import Message
-from tlsdissect.transcript.timing import since
+from tlsdissect.transcript.facts.timing import since
 from tlsdissect.transcript.transcript import kept, refusal
 
 if TYPE_CHECKING:

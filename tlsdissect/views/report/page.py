@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.evidence import Evidence
+    from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.exhibits import Exhibit
     from tlsdissect.trust.judge import Judge
     from tlsdissect.views.comparison.model import Group

@@ -20,7 +20,7 @@ from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
-from tlsdissect.transcript.timing import since
+from tlsdissect.transcript.facts.timing import since
 from tlsdissect.transcript.transcript import Places, kept
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import Ground, Node

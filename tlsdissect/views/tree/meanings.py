@@ -33,7 +33,7 @@ from tlsdissect.tls.key_exchange import (
 from tlsdissect.tls.messages import NewSessionTicket, NewSessionTicket13, NextProtocol
 from tlsdissect.tls.remarks import alert_meaning, remark
 from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
-from tlsdissect.transcript.naming import text
+from tlsdissect.transcript.facts.naming import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from tlsdissect.streams.bulk import EVERY, NONE, Next
 from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
 from tlsdissect.streams.visits import starts_with_hello
-from tlsdissect.transcript.half import OPENING, PLAIN, TLS, Half
-from tlsdissect.transcript.script import MAX_PROTECTED, Script
-from tlsdissect.transcript.seen import Signal
-from tlsdissect.transcript.shapes import is_decided
-from tlsdissect.transcript.upgrade import may_upgrade
+from tlsdissect.transcript.tracking.half import OPENING, PLAIN, TLS, Half
+from tlsdissect.transcript.tracking.script import MAX_PROTECTED, Script
+from tlsdissect.transcript.tracking.seen import Signal
+from tlsdissect.transcript.tracking.shapes import is_decided
+from tlsdissect.transcript.tracking.upgrade import may_upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,10 +16,10 @@ from tlsdissect.transcript.connection import Certificate, CertificateRequest, Oc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.transcript.evidence import Evidence
-    from tlsdissect.transcript.half import Half
-    from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.seen import Item
+    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.transcript.facts.scene import Scene
+    from tlsdissect.transcript.tracking.half import Half
+    from tlsdissect.transcript.tracking.seen import Item
 
 T = TypeVar("T")
 

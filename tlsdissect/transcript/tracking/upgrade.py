@@ -10,7 +10,7 @@ import re
 
 from msgspec import Struct
 
-from tlsdissect.transcript import proxies
+from tlsdissect.transcript.tracking import proxies
 
 
 class _Shape(Struct, frozen=True):

@@ -11,8 +11,8 @@ from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.seen import Item
+    from tlsdissect.transcript.facts.scene import Scene
+    from tlsdissect.transcript.tracking.seen import Item
 
 
 class Moments(Struct, frozen=True, gc=False):

@@ -8,13 +8,13 @@ from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.forms import once
 from tlsdissect.tls.server_hello import ServerHello
-from tlsdissect.transcript import fingerprints
+from tlsdissect.transcript.facts import fingerprints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.transcript.hellos import Told
-    from tlsdissect.transcript.scene import Scene
+    from tlsdissect.transcript.facts.hellos import Told
+    from tlsdissect.transcript.facts.scene import Scene
 
 
 def _codes(told: Told) -> tuple[int, ...]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.capture.packets import told
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.connection import HandshakeBytes, Timing
-from tlsdissect.transcript.negotiation import hello_retry
+from tlsdissect.transcript.facts.negotiation import hello_retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.seen import Item, Moment
+    from tlsdissect.transcript.facts.scene import Scene
+    from tlsdissect.transcript.tracking.seen import Item, Moment
     from tlsdissect.transcript.transcript import Packet, WireRecord
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10

@@ -10,9 +10,9 @@ from msgspec import Struct
 from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.streams.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, SSL2, MessageJoiner, Record, RecordReader, is_header
-from tlsdissect.transcript.framing import Framing, framing
-from tlsdissect.transcript.opening import Opening, judge
-from tlsdissect.transcript.seen import Signal, Trouble
+from tlsdissect.transcript.tracking.framing import Framing, framing
+from tlsdissect.transcript.tracking.opening import Opening, judge
+from tlsdissect.transcript.tracking.seen import Signal, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

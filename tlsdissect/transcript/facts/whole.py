@@ -13,17 +13,17 @@ from tlsdissect.capture.packets import told
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
-from tlsdissect.transcript import endings, hellos, negotiation, prints, timing
 from tlsdissect.transcript.connection import Connection, Endpoint, Heartbeat, Message, Problem
-from tlsdissect.transcript.exposure import exposure
-from tlsdissect.transcript.half import PLAIN, TLS
-from tlsdissect.transcript.moments import moments
-from tlsdissect.transcript.naming import text
-from tlsdissect.transcript.proxies import proxy_header
-from tlsdissect.transcript.scene import Scene
-from tlsdissect.transcript.script import BEAT_HEAD
-from tlsdissect.transcript.sizes import is_guessed
-from tlsdissect.transcript.upgrade import recognise
+from tlsdissect.transcript.facts import endings, hellos, negotiation, prints, timing
+from tlsdissect.transcript.facts.exposure import exposure
+from tlsdissect.transcript.facts.moments import moments
+from tlsdissect.transcript.facts.naming import text
+from tlsdissect.transcript.facts.scene import Scene
+from tlsdissect.transcript.tracking.half import PLAIN, TLS
+from tlsdissect.transcript.tracking.proxies import proxy_header
+from tlsdissect.transcript.tracking.script import BEAT_HEAD
+from tlsdissect.transcript.tracking.sizes import is_guessed
+from tlsdissect.transcript.tracking.upgrade import recognise
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packets import Damage
     from tlsdissect.streams.columns import Totals
     from tlsdissect.transcript.connection import Timing
-    from tlsdissect.transcript.evidence import Evidence
-    from tlsdissect.transcript.seen import Beat, Item
-    from tlsdissect.transcript.tracker import Tracker
+    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.transcript.tracking.seen import Beat, Item
+    from tlsdissect.transcript.tracking.tracker import Tracker
 
 _NS = 1_000_000_000
 SHOWN = 24

@@ -12,16 +12,16 @@ from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hell
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
-from tlsdissect.transcript.seen import Answer, Beat, Item, Moment, Offer, Retry
-from tlsdissect.transcript.sizes import sizes
-from tlsdissect.transcript.versions import lacks_version, offers_tls13, selected_version
+from tlsdissect.transcript.tracking.seen import Answer, Beat, Item, Moment, Offer, Retry
+from tlsdissect.transcript.tracking.sizes import sizes
+from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tlsdissect.streams.limits import Budget
     from tlsdissect.tls.record import Record
-    from tlsdissect.transcript.half import Half, Piece
+    from tlsdissect.transcript.tracking.half import Half, Piece
 
 T = TypeVar("T")
 

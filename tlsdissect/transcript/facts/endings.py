@@ -11,9 +11,9 @@ from tlsdissect.transcript.connection import Alert, Closure
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Side
-    from tlsdissect.transcript.half import Half
-    from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.seen import Item
+    from tlsdissect.transcript.facts.scene import Scene
+    from tlsdissect.transcript.tracking.half import Half
+    from tlsdissect.transcript.tracking.seen import Item
 
 _FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90

@@ -9,12 +9,12 @@ from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.key_exchange import DhParams, EcdhParams, ServerKeyExchange, key_exchange
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import Reader, WireError
-from tlsdissect.transcript.naming import text
+from tlsdissect.transcript.facts.naming import text
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.hellos import Told
-    from tlsdissect.transcript.scene import Scene
-    from tlsdissect.transcript.seen import Answer, Offer
+    from tlsdissect.transcript.facts.hellos import Told
+    from tlsdissect.transcript.facts.scene import Scene
+    from tlsdissect.transcript.tracking.seen import Answer, Offer
 
 _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
 """encrypted_client_hello, and the numbers that it and its forerunner had in drafts."""

@@ -14,7 +14,7 @@ from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.forms import once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
 from tlsdissect.transcript.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
-from tlsdissect.transcript.naming import Decoded, Teller, text
+from tlsdissect.transcript.facts.naming import Decoded, Teller, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.tls.client_hello import Extension as WireExtension
     from tlsdissect.tls.client_hello import Ssl2ClientHello
-    from tlsdissect.transcript.half import Half
-    from tlsdissect.transcript.seen import Answer, Item, Offer, Retry
+    from tlsdissect.transcript.tracking.half import Half
+    from tlsdissect.transcript.tracking.seen import Answer, Item, Offer, Retry
 
 HOST_NAME = 0
 """RFC 6066 section 3."""

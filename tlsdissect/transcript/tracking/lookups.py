@@ -14,8 +14,8 @@ from tlsdissect.streams.columns import FIN, FOLLOW, RST, SYN, WATCH
 from tlsdissect.streams.reassembly import Assembler
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Endpoint, OcspStaple  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.transcript.http import MAX_BODY, Message, NoHttpError, begins, message
-from tlsdissect.transcript.tracker import Tracker
+from tlsdissect.transcript.tracking.http import MAX_BODY, Message, NoHttpError, begins, message
+from tlsdissect.transcript.tracking.tracker import Tracker
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.staples import staple
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tlsdissect.capture.packets import UNTIMED
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.lookups import Heard, Lookup
-    from tlsdissect.transcript.moments import Moments
+    from tlsdissect.transcript.facts.moments import Moments
+    from tlsdissect.transcript.tracking.lookups import Heard, Lookup
 
 KEPT_BYTES = 64 << 20
 """Bytes of certificates and OCSP responses that are kept; of more, those that were seen first are let go."""

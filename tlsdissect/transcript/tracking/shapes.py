@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.tls.server_hello import ServerHello
-from tlsdissect.transcript.sizes import Sizes, sizes
-from tlsdissect.transcript.versions import offers_early_data
+from tlsdissect.transcript.tracking.sizes import Sizes, sizes
+from tlsdissect.transcript.tracking.versions import offers_early_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.transcript.script import Script
-    from tlsdissect.transcript.seen import Item
+    from tlsdissect.transcript.tracking.script import Script
+    from tlsdissect.transcript.tracking.seen import Item
 
 
 class Shape(NamedTuple):

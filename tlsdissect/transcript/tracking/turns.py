@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.streams.columns import CLOSED, FOLLOW, NEVER, RECORDS
-from tlsdissect.transcript.shapes import shape
+from tlsdissect.transcript.tracking.shapes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tlsdissect.streams.bulk import Next
     from tlsdissect.streams.visits import Row
-    from tlsdissect.transcript.tracker import Tracker
+    from tlsdissect.transcript.tracking.tracker import Tracker
 
 REPLY_NS = 250_000_000
 """How long a server may take to answer a client's flight of TLS 1.3: many answer nothing, and none need."""

@@ -10,15 +10,15 @@ from tlsdissect.capture.packets import told
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
-from tlsdissect.transcript.hellos import Told, client_extensions, server_extensions
-from tlsdissect.transcript.shapes import Shape, shape
+from tlsdissect.transcript.facts.hellos import Told, client_extensions, server_extensions
+from tlsdissect.transcript.tracking.shapes import Shape, shape
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Side
-    from tlsdissect.transcript.half import Half
-    from tlsdissect.transcript.script import Script
-    from tlsdissect.transcript.seen import Item
-    from tlsdissect.transcript.tracker import Tracker
+    from tlsdissect.transcript.tracking.half import Half
+    from tlsdissect.transcript.tracking.script import Script
+    from tlsdissect.transcript.tracking.seen import Item
+    from tlsdissect.transcript.tracking.tracker import Tracker
 
 _WHOLE_FLIGHT = frozenset(
     (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
