@@ -212,7 +212,7 @@ def _brought(path: str, *, named: bool, limits: Limits, **options: Any) -> _Brou
             return _Brought((), None)
         except CaptureError as error:
             return _Brought((), str(error))
-    reading = Reading([path], limits=limits, opening=_opened, **options)
+    reading = Reading([path], limits=limits, opener=_opened, **options)
     told = tuple([one for _, one in reading.placed() if not isinstance(one, Heard)])
     return _Brought(told, "; ".join(why for _, why in reading.summary.refused) or None)
 

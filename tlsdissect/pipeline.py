@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tlsdissect.trust.judge import Judge
 
     Told = Connection | Session | Heard
-    _Placed = tuple[int, int, Told]
+    _Due = tuple[int, int, Told]
     """What is told or shown, its clock, and the frame that decided or showed it."""
 
 BATCH = 65_536
@@ -75,7 +75,7 @@ class Source(Protocol):
         ...
 
 
-class Opening(Protocol):
+class Opener(Protocol):
     """How a capture is opened by its name; raises CaptureError."""
 
     def __call__(self, source: str, *, batch: int) -> AbstractContextManager[Capture]:
@@ -150,7 +150,7 @@ class Reading:
         judge: Judge | None = None,
         evidence: Evidence | None = None,
         idle: float | None = None,
-        opening: Opening = open_capture,
+        opener: Opener = open_capture,
         linked: bool = True,
     ) -> None:
         """With `idle`, connections are told when their handshake is decided, or silent for so many seconds.
@@ -160,7 +160,7 @@ class Reading:
         """
         self._captures = [os.fspath(path) for path in captures]
         self._batch = batch
-        self._opening = opening
+        self._opener = opener
         self._raw = raw_fingerprints
         self._keep = keep
         self._share = share
@@ -208,7 +208,7 @@ class Reading:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
     def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Told]]:
-        with self._opening(path, batch=self._batch) as capture:
+        with self._opener(path, batch=self._batch) as capture:
             self._open = capture
             yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
@@ -244,7 +244,7 @@ class Reading:
             self._size = sum(Path(path).stat().st_size for path, _ in files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: Source) -> Iterator[_Placed]:
+    def _read(self, source: str, capture: Source) -> Iterator[_Due]:
         flows, datagrams = FlowTable(self._share, self._limits, mute=self._keep), Datagrams()
         conversations = self._conversations(source, flows)
         try:
@@ -252,7 +252,7 @@ class Reading:
                 conversations.look(visits, capture.damage)
                 over, early = conversations.over(flows.over(), capture.damage), conversations.early()
                 # What a frame shows comes before what it decides.
-                told: tuple[Iterable[_Placed], ...] = (conversations.asides(), over, early)
+                told: tuple[Iterable[_Due], ...] = (conversations.asides(), over, early)
                 yield from heapq.merge(*told, key=_order)
                 self.summary.undecided = conversations.undecided
             yield from conversations.over(flows.over(everything=True), capture.damage)
@@ -288,7 +288,7 @@ class Reading:
             yield from flows.steps(packets)
 
 
-def _order(told: _Placed) -> tuple[int, int, int]:
+def _order(told: _Due) -> tuple[int, int, int]:
     """Clock, frame and stream: the order of places within a capture."""
     return told[0], told[1], told[2].stream
 

@@ -20,7 +20,7 @@ from batches import rows_of
 
 from tlsdissect.capture import CaptureError, Damage, compressed, open_capture
 from tlsdissect.capture.packets import UNTIMED
-from tlsdissect.capture.window import Stream
+from tlsdissect.capture.window import FileObject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +140,7 @@ def test_zstandard_that_grows_beyond_measure_is_read_in_bounded_memory() -> None
     run = (128 << 10 << 3 | 1 << 1).to_bytes(3, "little") + b"\0"
     bomb = b"\x28\xb5\x2f\xfd\0\x58" + run * blocks + b"\x01\0\0"
     tracemalloc.start()
-    source = compressed.Zstandard(Stream(io.BytesIO(bomb)), b"")
+    source = compressed.Zstandard(FileObject(io.BytesIO(bomb)), b"")
     room, total = memoryview(bytearray(1 << 20)), 0
     while count := source.read_into(room):
         total += count

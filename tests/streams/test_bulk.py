@@ -12,7 +12,7 @@ import pytest
 from tlsdissect.capture.packets import TCP, Packets
 from tlsdissect.streams import bulk
 from tlsdissect.streams.bulk import EVERY, NONE, UNKNOWN, Next, pass_over
-from tlsdissect.streams.visits import Rows
+from tlsdissect.streams.visits import Segments
 
 ACK, FIN = 16, 1
 SIDES = 40
@@ -70,7 +70,7 @@ def _break(rng: random.Random, segments: list[tuple[int, bytes, int, int]]) -> b
     return what != "nothing" and not (what == "hole" and size == 1)
 
 
-def table(conversations: list[tuple[Sent, Sent]]) -> tuple[Rows, np.ndarray]:
+def table(conversations: list[tuple[Sent, Sent]]) -> tuple[Segments, np.ndarray]:
     """The rows of a batch, those of a conversation together, its sides mixed."""
     rows = []
     for index, sides in enumerate(conversations):
@@ -103,7 +103,7 @@ def table(conversations: list[tuple[Sent, Sent]]) -> tuple[Rows, np.ndarray]:
         quoted=np.zeros(len(rows), np.bool_),
     )
     at = np.arange(len(rows))
-    return Rows(packets, at, np.array([row[1] for row in rows]), at), np.bincount([row[0] for row in rows])
+    return Segments(packets, at, np.array([row[1] for row in rows]), at), np.bincount([row[0] for row in rows])
 
 
 @pytest.mark.parametrize("seed", range(30))

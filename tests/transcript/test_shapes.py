@@ -9,7 +9,7 @@ from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.transcript.tracking.script import Script
-from tlsdissect.transcript.tracking.seen import Answer, Item, Offer, Retry
+from tlsdissect.transcript.tracking.seen import Answer, Item, Offer, RetryRequest
 from tlsdissect.transcript.tracking.shapes import Shape, shape
 
 CLIENT, SERVER = 0, 1
@@ -26,7 +26,7 @@ def seen(records: list[tuple[int, int]], *, early: bool = False, retry: bool = F
     answer = Item(SERVER, HANDSHAKE, 2, 90, b"", 2, 2, 0, 95, encrypted=False)
     script.offer = Offer(Item(CLIENT, HANDSHAKE, 1, 200, b"", 1, 1, 0, 205, encrypted=False), offered, 1)
     script.answer, script.version, script.tls13 = Answer(answer, chosen), 0x0304, True
-    script.retry = Retry(answer, chosen) if retry else None
+    script.retry = RetryRequest(answer, chosen) if retry else None
     script.items = [script.offer.item, answer]
     ends = [205, 95]
     for number, (sender, size) in enumerate(records, 3):

@@ -18,11 +18,11 @@ MAX_BYTES = 8 << 20
 """Bytes of fragments that wait for others; beyond, the packet that waits longest is given up."""
 MAX_PACKETS = 4096
 """Packets that wait for fragments."""
-MAX_PIECES = 8192
-"""Fragments of one packet: as many as 64 KiB have in pieces of 8 bytes."""
+MAX_FRAGMENTS = 8192
+"""Fragments of one packet: as many as 64 KiB have in parts of 8 bytes."""
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Fragment(msgspec.Struct, frozen=True):
     """One fragment."""
 
     key: bytes
@@ -35,12 +35,12 @@ class Piece(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Waiting(msgspec.Struct):
+class Incomplete(msgspec.Struct):
     """A packet that misses fragments."""
 
-    pieces: list[Piece]
+    fragments: list[Fragment]
     size: int = 0
-    """Bytes of the pieces, overlaps counted twice."""
+    """Bytes of the fragments, overlaps counted twice."""
     total: int | None = None
     """Bytes of the packet, once its last fragment was seen."""
 
@@ -58,7 +58,7 @@ class Fragments:
 
     def __init__(self, skipped: Counter[str]) -> None:
         self._skipped = skipped
-        self._waiting: dict[bytes, Waiting] = {}
+        self._waiting: dict[bytes, Incomplete] = {}
         self._size = 0
 
     def join(self, view: Peeling) -> Joined:
@@ -83,40 +83,40 @@ class Fragments:
         while self._waiting:
             self._drop(next(iter(self._waiting)))
 
-    def _add(self, piece: Piece) -> tuple[bytes, int, bytes] | None:
+    def _add(self, fragment: Fragment) -> tuple[bytes, int, bytes] | None:
         """Keep a fragment; give header, protocol and body of the packet if it is complete now."""
-        waiting = self._waiting.setdefault(piece.key, Waiting([]))
-        waiting.pieces.append(piece)
-        waiting.size += len(piece.body)
-        self._size += len(piece.body)
-        if piece.last and waiting.total is None:
-            waiting.total = piece.offset + len(piece.body)
+        waiting = self._waiting.setdefault(fragment.key, Incomplete([]))
+        waiting.fragments.append(fragment)
+        waiting.size += len(fragment.body)
+        self._size += len(fragment.body)
+        if fragment.last and waiting.total is None:
+            waiting.total = fragment.offset + len(fragment.body)
         if waiting.total is not None and waiting.size >= waiting.total:
-            body = _assemble(waiting.pieces, waiting.total)
+            body = _assemble(waiting.fragments, waiting.total)
             if body is not None:
-                self._forget(piece.key)
-                first = next(part for part in waiting.pieces if part.offset == 0)
+                self._forget(fragment.key)
+                first = next(part for part in waiting.fragments if part.offset == 0)
                 return first.header, first.protocol, body
-        if len(waiting.pieces) > MAX_PIECES:
-            self._drop(piece.key)
+        if len(waiting.fragments) > MAX_FRAGMENTS:
+            self._drop(fragment.key)
         while self._size > MAX_BYTES or len(self._waiting) > MAX_PACKETS:
             self._drop(next(iter(self._waiting)))
         return None
 
-    def _forget(self, key: bytes) -> Waiting:
+    def _forget(self, key: bytes) -> Incomplete:
         waiting = self._waiting.pop(key)
         self._size -= waiting.size
         return waiting
 
     def _drop(self, key: bytes) -> None:
-        self._skipped["IP fragments without the rest of their packet"] += len(self._forget(key).pieces)
+        self._skipped["IP fragments without the rest of their packet"] += len(self._forget(key).fragments)
 
 
 def _places(rows: Rows) -> tuple[list[int], ...]:
     return tuple(column.tolist() for column in (rows.record, rows.at, rows.end, rows.limit, rows.ip))
 
 
-def _read(view: Peeling, ip: int, at: int, end: int) -> Piece:
+def _read(view: Peeling, ip: int, at: int, end: int) -> Fragment:
     """Read the fragment whose IP header is at `ip`; `at` is the same for IPv4, and the fragment header for IPv6."""
     data = view.data
     if data[ip] >> 4 == 4:
@@ -125,20 +125,20 @@ def _read(view: Peeling, ip: int, at: int, end: int) -> Piece:
         offset, last = (field & 0x1FFF) * 8, not field & 0x2000
         # RFC 791 section 3.2: identification, addresses and protocol.
         key = bytes(data[ip + 4 : ip + 6]) + bytes(data[ip + 9 : ip + 10]) + bytes(data[ip + 12 : ip + 20])
-        return Piece(key, bytes(data[ip:body]), data[ip + 9], offset, last, bytes(data[body:end]))
+        return Fragment(key, bytes(data[ip:body]), data[ip + 9], offset, last, bytes(data[body:end]))
     field = int.from_bytes(data[at + 2 : at + 4], "big")
     # RFC 8200 section 4.5: addresses and identification.
     key = bytes(data[ip + 8 : ip + 40]) + bytes(data[at + 4 : at + 8])
-    return Piece(key, bytes(data[ip : ip + 40]), data[at], field & 0xFFF8, not field & 1, bytes(data[at + 8 : end]))
+    return Fragment(key, bytes(data[ip : ip + 40]), data[at], field & 0xFFF8, not field & 1, bytes(data[at + 8 : end]))
 
 
-def _assemble(pieces: list[Piece], total: int) -> bytes | None:
-    """Join the pieces, of bytes that overlap those of the piece that begins first; None if some are missing."""
+def _assemble(fragments: list[Fragment], total: int) -> bytes | None:
+    """Join the fragments, of bytes that overlap those of the one that begins first; None if some are missing."""
     body = bytearray()
-    for piece in sorted(pieces, key=lambda piece: piece.offset):
-        if piece.offset > len(body):
+    for fragment in sorted(fragments, key=lambda fragment: fragment.offset):
+        if fragment.offset > len(body):
             return None
-        body += piece.body[len(body) - piece.offset :]
+        body += fragment.body[len(body) - fragment.offset :]
     return bytes(body[:total]) if len(body) >= total else None
 
 

@@ -77,7 +77,7 @@ def _binary(ticks: NDArray[np.uint64], exponent: int) -> NDArray[np.uint64]:
     return (ticks >> shift) * np.uint64(_SECOND) + nanoseconds
 
 
-class Table:
+class Interfaces:
     """The interfaces of one section, in the order of their blocks."""
 
     def __init__(self) -> None:

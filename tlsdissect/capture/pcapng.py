@@ -55,7 +55,7 @@ class Pcapng:
         self._window = window
         self._damage = damage
         self._order = "<"
-        self._table = interfaces.Table()
+        self._table = interfaces.Interfaces()
         self._secrets_size = 0
         window.advance()
         if window.end < 28 or bytes(window.data[8:12]) not in _ORDERS:
@@ -127,7 +127,7 @@ class Pcapng:
         if order is None:
             return self._resume("a section header without its byte-order magic")
         self._order = order
-        self._table = interfaces.Table()
+        self._table = interfaces.Interfaces()
         size = int(struct.unpack(order + "I", head[4:8])[0])
         if size < 28:
             return self._resume(f"a section header of {size} bytes")

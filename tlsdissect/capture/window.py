@@ -75,7 +75,7 @@ class Descriptor:
         return bool(select.select([self._number], [], [], PATIENCE)[0])
 
 
-class Stream:
+class FileObject:
     """An open binary file object, which may have no descriptor of its own."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -203,7 +203,7 @@ class Window:
 def open_window(source: str | os.PathLike[str] | BinaryIO) -> Window:
     """Open a path, standard input ("-") or a binary file object."""
     if not isinstance(source, str | os.PathLike):
-        return Window(Stream(source))
+        return Window(FileObject(source))
     if source == "-":
         return Window(Descriptor(sys.stdin.fileno(), owned=False))
     try:

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tlsdissect.streams.visits import Rows
+    from tlsdissect.streams.visits import Segments
 
     Indexes = NDArray[np.int64]
     Mask = NDArray[np.bool_]
@@ -56,7 +56,7 @@ class _Sides(NamedTuple):
     """What to add to a count within a row to find its byte in the batch's data."""
 
     @classmethod
-    def of(cls, table: Rows, at: Indexes, owner: Indexes) -> _Sides:
+    def of(cls, table: Segments, at: Indexes, owner: Indexes) -> _Sides:
         """Sort the rows at these places, all of which carry bytes, by side."""
         side = owner * 2 + table.sender[at]
         order = np.argsort(side, kind="stable")
@@ -81,7 +81,7 @@ class _Sides(NamedTuple):
         )
 
 
-def pass_over(records: NDArray[np.int64], table: Rows, owners: Indexes, counts: Indexes, followed: Mask) -> Mask:
+def pass_over(records: NDArray[np.int64], table: Segments, owners: Indexes, counts: Indexes, followed: Mask) -> Mask:
     """Step over bytes that say nothing, and tell the conversations in whose rows there is nothing else.
 
     `owners` are the conversations in the order of `table`, `counts` how many rows each has there. Of those `followed`

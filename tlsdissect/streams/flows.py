@@ -16,7 +16,7 @@ from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN,
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
 from tlsdissect.streams.headers import Headers, look
 from tlsdissect.streams.limits import Limits, nanoseconds
-from tlsdissect.streams.visits import Rows, Visit, visits
+from tlsdissect.streams.visits import Segments, Visit, visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,7 +150,7 @@ class FlowTable:
         sender = run.side ^ self.columns.forward[owner]
         if not self._all:
             matters &= ~self._mute(packets, run, owner, sender, matters)
-        table = Rows(packets, run.rows[matters], sender[matters], run.order[matters])
+        table = Segments(packets, run.rows[matters], sender[matters], run.order[matters])
         kept = np.add.reduceat(matters, starts, dtype=np.int64)
         return visits(table, owners[kept > 0], kept[kept > 0], self.columns)
 

@@ -9,7 +9,7 @@ from tlsdissect.streams.columns import ACK, RST, SYN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.streams.visits import Row
+    from tlsdissect.streams.visits import Segment
 
 UNKNOWN = -(1 << 63)
 """Stands for a number that is not known: no time is so early."""
@@ -67,9 +67,9 @@ class ThreeWay:
             if self.ack is None and self.synack is not None and sender == self.opener and not flags & (SYN | RST):
                 self._acknowledge(time, first=acknowledgement == self.first[1 - sender])
 
-    def after(self, rows: Sequence[Row]) -> list[int]:
+    def after(self, segments: Sequence[Segment]) -> list[int]:
         """Look at the headers of packets without payload; return the row of the column."""
-        for _, time, sender, flags, sequence, acknowledgement, *_ in rows:
+        for _, time, sender, flags, sequence, acknowledgement, *_ in segments:
             # Once TCP's own handshake is known, only who speaks is still of interest.
             if self.ack is None or flags & SYN:
                 self.see(sender, flags, time, sequence, acknowledgement)

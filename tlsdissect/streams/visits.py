@@ -32,8 +32,8 @@ _AHEAD = 64
 """Rows of a followed conversation that are made ready at once."""
 
 
-class Row(NamedTuple):
-    """One packet of a conversation."""
+class Segment(NamedTuple):
+    """One packet of a conversation (RFC 9293 section 3.1)."""
 
     frame: int
     time: int
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 class Follower(Protocol):
     """Who looks at a conversation's packets."""
 
-    def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
+    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
         """Look at packets; return what matters from now on."""
 
     def next_record(self, sender: int) -> Next | None:
@@ -61,8 +61,8 @@ class Follower(Protocol):
         """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""
 
 
-class Rows:
-    """The rows of a stretch of time, conversation by conversation, each conversation's in their order."""
+class Segments:
+    """The segments of a stretch of time, conversation by conversation, in their order; a row each."""
 
     __slots__ = ("_packets", "flagged", "length", "order", "rows", "sender", "sequence")
 
@@ -80,8 +80,8 @@ class Rows:
         """What the rows' payloads point into."""
         return self._packets.data
 
-    def take(self, at: Indexes) -> list[Row]:
-        """Rows as Python values."""
+    def take(self, at: Indexes) -> list[Segment]:
+        """Give some as Python values."""
         packets, rows = self._packets, self.rows[at]
         columns = (
             packets.frame[rows],
@@ -127,7 +127,7 @@ class Strides:
 
     __slots__ = ("_breaks", "_cuts", "_ends", "_places", "_rows", "_sequences", "_sides", "_stops", "_table")
 
-    def __init__(self, table: Rows, at: Indexes, owner: Indexes) -> None:
+    def __init__(self, table: Segments, at: Indexes, owner: Indexes) -> None:
         self._table = table
         carries = (table.length[at] > 0) | table.flagged[at]
         at = at[carries]
@@ -206,8 +206,8 @@ class Visit:
         self,
         index: int,
         columns: Columns,
-        table: Rows,
-        ready: list[Row],
+        table: Segments,
+        ready: list[Segment],
         rest: tuple[int, int],
         strides: Strides | None,
     ) -> None:
@@ -220,7 +220,7 @@ class Visit:
         """The rows that are not ready, made so for walking; None: this is done when it comes to that."""
 
     @property
-    def headers(self) -> list[Row] | None:
+    def headers(self) -> list[Segment] | None:
         """The rows, where none has payload, and not both sides end; None otherwise."""
         if self._next < self._end:
             return None
@@ -252,7 +252,7 @@ class Visit:
             self._columns.expect(self.index, follower)
         return state
 
-    def _take(self, at: Indexes) -> list[Row]:
+    def _take(self, at: Indexes) -> list[Segment]:
         self._next = int(at[-1]) + 1 if len(at) else self._end
         return self._table.take(at)
 
@@ -279,7 +279,7 @@ def starts_with_hello(payload: memoryview) -> bool:
     return len(payload) >= HELLO_START and all(low <= payload[at] <= high for at, low, high in _HELLO)
 
 
-def visits(table: Rows, owners: Indexes, counts: Indexes, columns: Columns) -> list[Visit]:
+def visits(table: Segments, owners: Indexes, counts: Indexes, columns: Columns) -> list[Visit]:
     """The conversations to look at, in the order of their first rows.
 
     `owners` are the conversations in the order of `table`, `counts` how many rows each has there.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.facts.evidence import Evidence
 
-    Told = tuple[int, int, Connection]
+    Due = tuple[int, int, Connection]
     """A connection, the clock at which it is told, and the frame that decided that; NEVER: none did."""
 
 _TOGETHER = 64
@@ -77,7 +77,7 @@ class Conversations:
         while len(self._trackers) > self._budget.limits.followed:
             self._give_up(next(iter(self._trackers)), damage)
 
-    def early(self) -> Iterator[Told]:
+    def early(self) -> Iterator[Due]:
         """The connections to be told before they are over: none."""
         return iter(())
 
@@ -92,7 +92,7 @@ class Conversations:
         frames = [one.frame for one in shown]
         return list(zip(self._flows.clocks(frames), frames, shown, strict=True)) if shown else []
 
-    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Told]:
+    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Due]:
         """The TLS connections among conversations that nothing can change any more, each with its clock."""
         for at in range(0, len(ended), _TOGETHER):
             some = ended[at : at + _TOGETHER]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packets import Damage
     from tlsdissect.streams.columns import Totals
     from tlsdissect.streams.visits import Visit
-    from tlsdissect.transcript.conversations import Told
+    from tlsdissect.transcript.conversations import Due
     from tlsdissect.transcript.tracking.tracker import Tracker
 
 
@@ -63,7 +63,7 @@ class DecidingConversations(Conversations):
                 self._decide(index, latest.deadline, latest)
                 self._conclude([index], damage)
 
-    def early(self) -> Iterator[Told]:
+    def early(self) -> Iterator[Due]:
         """The connections that were decided by now, in the order in which they were."""
         decisions, self._decisions = self._decisions, {}
         stream = self._flows.columns.stream
@@ -77,7 +77,7 @@ class DecidingConversations(Conversations):
         """Handshakes that began with a ClientHello and go on."""
         return len(self._waiting)
 
-    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Told]:
+    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Due]:
         """Tell those that nothing can change any more and that were not told before, each with its clock."""
         for _, index in ended:
             self._forget(index)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.threeway import ThreeWay
-    from tlsdissect.streams.visits import Row
+    from tlsdissect.streams.visits import Segment
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.tracking.half import Half, Piece
@@ -71,25 +71,25 @@ class KeepingTracker(LookupTracker):
     def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW, *, listens: bool = False) -> None:
         super().__init__(budget, way, state, listens=listens)
         self.script: KeepingScript = KeepingScript(budget)
-        self._packets: list[tuple[Row, int | None, int | None, bytes]] = []
+        self._packets: list[tuple[Segment, int | None, int | None, bytes]] = []
 
     @property
     def silent(self) -> bool:
         """Whether nothing is worth keeping: TCP's own handshake is, as long as TLS may follow it."""
         return self.state == WATCH and not self.hears
 
-    def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
+    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
         """Look at packets one by one, and keep those that matter."""
         state = self.state
-        for row in rows:
-            frame, _, sender, _, _, _, length, payload, captured, _ = row
+        for segment in segments:
+            frame, _, sender, _, _, _, length, payload, captured, _ = segment
             following, noted = self.state == FOLLOW, len(self.script.items)
             self.script.following = following
-            state = super().feed(data, (row,))
+            state = super().feed(data, (segment,))
             # What came later depends on how packets were grouped, but for those that brought or end something.
             told = len(self.script.items) > noted or (length and self._gathers(sender)) or self._ends(sender, frame)
             if following or (told and self.state != WATCH):
-                self._keep(row, bytes(data[payload : payload + captured]))
+                self._keep(segment, bytes(data[payload : payload + captured]))
             if self.state == CLOSED:
                 break
         return state
@@ -129,20 +129,20 @@ class KeepingTracker(LookupTracker):
         half = self.halves[sender]
         return any(signal is not None and signal.frame == frame for signal in (half.fin, half.rst))
 
-    def _keep(self, row: Row, payload: bytes) -> None:
-        _, _, sender, flags, sequence, acknowledgement, *_ = row
+    def _keep(self, segment: Segment, payload: bytes) -> None:
+        _, _, sender, flags, sequence, acknowledgement, *_ = segment
         if not self.script.makes_room(sender, len(self._packets) < MAX_PACKETS, len(payload)):
             return
         mine, other = self.halves[sender].assembler, self.halves[1 - sender].assembler
         offset = mine.offset(sequence + (1 if flags & SYN else 0)) if mine.started else None
         acknowledged = other.offset(acknowledgement) if flags & ACK and other.started else None
-        self._packets.append((row, offset, acknowledged, payload))
+        self._packets.append((segment, offset, acknowledged, payload))
 
     def _named_packets(self, client: int) -> Iterator[Packet]:
         fins = [half.fin.frame for half in self.halves if half.fin is not None]
         last = max(fins) if len(fins) == 2 else None
-        for row, offset, acknowledged, payload in sorted(self._packets):
-            frame, time, sender, flags, _, _, length, _, _, place = row
+        for segment, offset, acknowledged, payload in sorted(self._packets):
+            frame, time, sender, flags, _, _, length, _, _, place = segment
             side, known = _side(sender, client), None if place < 0 else place
             # What is shown behind the end depends on how packets were grouped.
             if last is None or frame <= last:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import Extension as WireExtension
     from tlsdissect.tls.client_hello import Ssl2ClientHello
     from tlsdissect.transcript.tracking.half import Half
-    from tlsdissect.transcript.tracking.seen import Answer, Item, Offer, Retry
+    from tlsdissect.transcript.tracking.seen import Answer, Item, Offer, RetryRequest
 
 HOST_NAME = 0
 """RFC 6066 section 3."""
 
 
-class Told(NamedTuple):
+class Extensions(NamedTuple):
     """The extensions of a hello, decoded; of a type that is repeated the first counts."""
 
     decoded: tuple[Decoded, ...]
@@ -60,14 +60,14 @@ _methods, _schemes = _namer(Registry.COMPRESSION_METHODS), _namer(Registry.SIGNA
 _psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORMATS)
 
 
-def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Told:
+def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Extensions:
     """Decode the extensions of a hello; what is malformed is a trouble of its half."""
     decoded = tuple([teller.tell(sent) for sent in extensions or ()])
     bodies: dict[int, Struct | None] = {}
     for one in decoded:
         _complain(one, half, item)
         bodies.setdefault(one.fact.code, one.body)
-    return Told(decoded, bodies)
+    return Extensions(decoded, bodies)
 
 
 def _complain(one: Decoded, half: Half, item: Item) -> None:
@@ -76,55 +76,55 @@ def _complain(one: Decoded, half: Half, item: Item) -> None:
         half.trouble("malformed_message", detail, item.frame, item.start)
 
 
-def client_extensions(offer: Offer, half: Half) -> Told:
+def client_extensions(offer: Offer, half: Half) -> Extensions:
     """The extensions of a ClientHello."""
     hello = offer.hello
     return _again(_FROM_CLIENT, offer, hello.extensions if isinstance(hello, WireClientHello) else None, half)
 
 
-def server_extensions(answer: Answer, half: Half) -> Told:
+def server_extensions(answer: Answer, half: Half) -> Extensions:
     """The extensions of a ServerHello."""
     hello = answer.hello
     return _again(_FROM_SERVER, answer, hello.extensions if isinstance(hello, WireServerHello) else None, half)
 
 
-def _again(teller: Teller, hello: Offer | Answer, sent: tuple[WireExtension, ...] | None, half: Half) -> Told:
+def _again(teller: Teller, hello: Offer | Answer, sent: tuple[WireExtension, ...] | None, half: Half) -> Extensions:
     """Decode extensions; of a hello whose form is known, only those that vary."""
     form = hello.form
-    known: Told | None = None if form is None else form.notes.get(_again)
+    known: Extensions | None = None if form is None else form.notes.get(_again)
     if form is None or known is None or sent is None:
-        told = tell(teller, sent, half, hello.item)
-        if form is not None and not any(one.error for one in told.decoded):
-            form.notes[_again] = told
-        return told
+        extensions = tell(teller, sent, half, hello.item)
+        if form is not None and not any(one.error for one in extensions.decoded):
+            form.notes[_again] = extensions
+        return extensions
     decoded, bodies = list(known.decoded), known.bodies.copy()
     for index in form.fresh:
         one = decoded[index] = teller.tell(sent[index])
         _complain(one, half, hello.item)
         bodies[one.fact.code] = one.body
-    return Told(tuple(decoded), bodies)
+    return Extensions(tuple(decoded), bodies)
 
 
-def client_hello(offer: Offer, told: Told) -> ClientHello:
+def client_hello(offer: Offer, extensions: Extensions) -> ClientHello:
     """What a ClientHello says."""
     item, hello = offer.item, offer.hello
     if not isinstance(hello, WireClientHello):
         return _ssl2_client_hello(item, hello, offer.segments)
     return replace(
-        once(offer.form, _client_form, hello, told),
+        once(offer.form, _client_form, hello, extensions),
         frame=item.frame,
         bytes=item.size,
         segments=offer.segments,
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id or b"").hex() or None,
-        extensions=_listed(told, seen=item.whole and hello.legacy_compression_methods is not None),
-        key_shares=_key_shares(told),
+        extensions=_listed(extensions, seen=item.whole and hello.legacy_compression_methods is not None),
+        key_shares=_key_shares(extensions),
     )
 
 
-def _client_form(hello: WireClientHello, told: Told) -> ClientHello:
+def _client_form(hello: WireClientHello, extensions: Extensions) -> ClientHello:
     """What a ClientHello says but for what is drawn anew for each."""
-    protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return ClientHello(
         frame=0,
         bytes=0,
@@ -135,25 +135,25 @@ def _client_form(hello: WireClientHello, told: Told) -> ClientHello:
         cipher_suites=_suites(hello.cipher_suites),
         compression_methods=_methods(hello.legacy_compression_methods),
         extensions=(),
-        supported_versions=_versions(told.get(Type.SUPPORTED_VERSIONS, "versions")),
-        groups=_groups(told.get(Type.SUPPORTED_GROUPS, "named_group_list")),
-        signature_schemes=_schemes(told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
+        supported_versions=_versions(extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
+        groups=_groups(extensions.get(Type.SUPPORTED_GROUPS, "named_group_list")),
+        signature_schemes=_schemes(extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
         alpn=None if protocols is None else tuple([text(name) for name in protocols]),
-        psk_modes=_psk_modes(told.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
-        ec_point_formats=_formats(told.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
+        psk_modes=_psk_modes(extensions.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
+        ec_point_formats=_formats(extensions.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
     )
 
 
-def _listed(told: Told, *, seen: bool) -> tuple[Extension, ...] | None:
+def _listed(extensions: Extensions, *, seen: bool) -> tuple[Extension, ...] | None:
     """The extensions of a hello; None where none can be told of one that was not `seen` to its end."""
-    return tuple([one.fact for one in told.decoded]) if told.decoded or seen else None
+    return tuple([one.fact for one in extensions.decoded]) if extensions.decoded or seen else None
 
 
-def _key_shares(told: Told) -> tuple[str, ...] | None:
+def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:
     """The groups that a ClientHello has shares of; None: it has no such extension."""
-    if Type.KEY_SHARE not in told.bodies and Type.KEY_SHARE_OLD not in told.bodies:
+    if Type.KEY_SHARE not in extensions.bodies and Type.KEY_SHARE_OLD not in extensions.bodies:
         return None
-    shares = told.get(Type.KEY_SHARE, "client_shares") or told.get(Type.KEY_SHARE_OLD, "client_shares")
+    shares = extensions.get(Type.KEY_SHARE, "client_shares") or extensions.get(Type.KEY_SHARE_OLD, "client_shares")
     return _groups(tuple([share.group for share in shares or ()]))
 
 
@@ -172,7 +172,7 @@ def _ssl2_client_hello(item: Item, hello: Ssl2ClientHello, segments: int) -> Cli
     )
 
 
-def server_hello(answer: Answer, told: Told) -> ServerHello:
+def server_hello(answer: Answer, extensions: Extensions) -> ServerHello:
     """What a ServerHello says."""
     item, hello = answer.item, answer.hello
     if not isinstance(hello, WireServerHello):
@@ -192,7 +192,7 @@ def server_hello(answer: Answer, told: Told) -> ServerHello:
         bytes=item.size,
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id_echo or b"").hex() or None,
-        extensions=_listed(told, seen=item.whole),
+        extensions=_listed(extensions, seen=item.whole),
     )
 
 
@@ -211,11 +211,11 @@ def _server_form(hello: WireServerHello) -> ServerHello:
     )
 
 
-def hello_retry_request(retry: Retry, half: Half) -> HelloRetryRequest:
+def hello_retry_request(retry: RetryRequest, half: Half) -> HelloRetryRequest:
     """What a HelloRetryRequest asks for."""
-    told = tell(_FROM_RETRY, retry.hello.extensions, half, retry.item)
-    group = told.get(Type.KEY_SHARE, "selected_group") or told.get(Type.KEY_SHARE_OLD, "selected_group")
-    cookie = told.get(Type.COOKIE, "cookie")
+    extensions = tell(_FROM_RETRY, retry.hello.extensions, half, retry.item)
+    group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
+    cookie = extensions.get(Type.COOKIE, "cookie")
     return HelloRetryRequest(
         frame=retry.item.frame,
         group=None if group is None else Registry.GROUPS.names[group],
@@ -223,9 +223,9 @@ def hello_retry_request(retry: Retry, half: Half) -> HelloRetryRequest:
     )
 
 
-def sni(told: Told) -> str | None:
+def sni(extensions: Extensions) -> str | None:
     """The host name asked for (RFC 6066 section 3)."""
-    for entry in told.get(Type.SERVER_NAME, "server_name_list") or ():
+    for entry in extensions.get(Type.SERVER_NAME, "server_name_list") or ():
         if entry.name_type == HOST_NAME:
             return text(entry.host_name) or None
     return None

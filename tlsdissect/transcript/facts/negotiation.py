@@ -12,7 +12,7 @@ from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.transcript.facts.naming import text
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.facts.hellos import Told
+    from tlsdissect.transcript.facts.hellos import Extensions
     from tlsdissect.transcript.facts.scene import Scene
     from tlsdissect.transcript.tracking.seen import Answer, Offer
 
@@ -126,9 +126,9 @@ def negotiated(scene: Scene, extension: Type) -> bool | None:
     return _has(answer, scene.answered, extension)
 
 
-def _has(hello: Offer | Answer, told: Told, extension: Type) -> bool | None:
+def _has(hello: Offer | Answer, extensions: Extensions, extension: Type) -> bool | None:
     """Whether a hello has an extension; None where bytes of the hello are missing, and the extension may be."""
-    return extension in told.bodies or (None if not hello.item.whole else False)
+    return extension in extensions.bodies or (None if not hello.item.whole else False)
 
 
 def alpn(scene: Scene) -> str | None:

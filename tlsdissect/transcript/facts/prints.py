@@ -13,12 +13,12 @@ from tlsdissect.transcript.facts import fingerprints
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.transcript.facts.hellos import Told
+    from tlsdissect.transcript.facts.hellos import Extensions
     from tlsdissect.transcript.facts.scene import Scene
 
 
-def _codes(told: Told) -> tuple[int, ...]:
-    return tuple([one.fact.code for one in told.decoded])
+def _codes(extensions: Extensions) -> tuple[int, ...]:
+    return tuple([one.fact.code for one in extensions.decoded])
 
 
 def _hello(scene: Scene) -> ClientHello | None:
@@ -37,13 +37,13 @@ def _by_form(scene: Scene, write: Callable[[Scene], str | None]) -> str | None:
 
 def ja3_string(scene: Scene, *, ordered: bool = False) -> str | None:
     """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
-    hello, told = _hello(scene), scene.asked
+    hello, extensions = _hello(scene), scene.asked
     if hello is None:
         return None
-    groups = told.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
-    formats = told.get(Type.EC_POINT_FORMATS, "ec_point_format_list") or ()
+    groups = extensions.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
+    formats = extensions.get(Type.EC_POINT_FORMATS, "ec_point_format_list") or ()
     write = fingerprints.ja3n_string if ordered else fingerprints.ja3_string
-    return write(hello.legacy_version, hello.cipher_suites or (), _codes(told), groups, formats)
+    return write(hello.legacy_version, hello.cipher_suites or (), _codes(extensions), groups, formats)
 
 
 def ja3(scene: Scene) -> str | None:
@@ -70,8 +70,8 @@ def ja3s(scene: Scene) -> str | None:
     return once(answer.form, _ja3s, answer.hello, scene.answered)
 
 
-def _ja3s(hello: ServerHello, told: Told) -> str:
-    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(told)))
+def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
+    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(extensions)))
 
 
 def ja4(scene: Scene) -> str | None:
@@ -89,15 +89,15 @@ def ja4_r(scene: Scene) -> str | None:
 
 
 def _written(scene: Scene, write: Callable[..., str]) -> str | None:
-    hello, told = _hello(scene), scene.asked
+    hello, extensions = _hello(scene), scene.asked
     if hello is None:
         return None
-    protocols = told.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return write(
         "t",
-        fingerprints.highest_version(hello.legacy_version, told.get(Type.SUPPORTED_VERSIONS, "versions")),
+        fingerprints.highest_version(hello.legacy_version, extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
         hello.cipher_suites,
-        _codes(told),
+        _codes(extensions),
         alpn=protocols[0] if protocols else None,
-        signature_algorithms=told.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms") or (),
+        signature_algorithms=extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms") or (),
     )

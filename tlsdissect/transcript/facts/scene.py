@@ -10,7 +10,7 @@ from tlsdissect.capture.packets import told
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
-from tlsdissect.transcript.facts.hellos import Told, client_extensions, server_extensions
+from tlsdissect.transcript.facts.hellos import Extensions, client_extensions, server_extensions
 from tlsdissect.transcript.tracking.shapes import Shape, shape
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _WHOLE_FLIGHT = frozenset(
     (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
 )
 
-NOTHING = Told((), {})
+NOTHING = Extensions((), {})
 
 
 class Scene(Struct, frozen=True, gc=False):
@@ -44,9 +44,9 @@ class Scene(Struct, frozen=True, gc=False):
     """Each side's first ChangeCipherSpec."""
     sealed: list[Item | None]
     """Each side's first encrypted handshake record: in TLS 1.2 and older its Finished."""
-    asked: Told
+    asked: Extensions
     """Extensions of the ClientHello."""
-    answered: Told
+    answered: Extensions
     """Extensions of the ServerHello."""
     shape: Shape | None
     """What the lengths of records tell of TLS 1.3."""

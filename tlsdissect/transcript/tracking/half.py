@@ -42,7 +42,7 @@ _HELLO_SIZE = 13
 _ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
-class Place(Struct, frozen=True, gc=False):
+class Extent(Struct, frozen=True, gc=False):
     """Where a segment lies in its stream."""
 
     offset: int
@@ -86,7 +86,7 @@ class Half:
         """Sequence number up to which the other side has acknowledged this one."""
         self.counting = True
         """The ClientHello was not seen: it is of interest in how many segments a message comes."""
-        self.arrivals: list[Place] = []
+        self.arrivals: list[Extent] = []
         """Where the segments lie that brought the record or message which is being read."""
         self.payload = 0
         """Payload bytes seen, repeated ones included."""
@@ -220,7 +220,7 @@ class Half:
         else:
             if self.mode == PLAIN:
                 del self.arrivals[:-_HELLO_SIZE]
-            self.arrivals.append(Place(offset, arrival.size))
+            self.arrivals.append(Extent(offset, arrival.size))
             records = self._open(arrival) if self.mode == OPENING else self._seek(arrival)
             pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
@@ -237,7 +237,7 @@ class Half:
             if reader.between and not self.joiner.waiting:
                 self.arrivals = []
             if len(self.arrivals) < MAX_ARRIVALS:
-                self.arrivals.append(Place(offset, len(data)))
+                self.arrivals.append(Extent(offset, len(data)))
         records = reader.feed(data)
         if reader.astray is not None and reader.astray >= offset:
             self.strayed = True

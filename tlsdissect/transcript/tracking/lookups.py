@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.threeway import ThreeWay
-    from tlsdissect.streams.visits import Row
+    from tlsdissect.streams.visits import Segment
 
 MAX_CERTIFICATES = 64
 """Certificates that one OCSP request may be about, to be told."""
@@ -164,11 +164,11 @@ class LookupTracker(Tracker):
         """Whether nothing was said that may be TLS, or a question."""
         return super().silent and not self.hears
 
-    def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
+    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
         """Look at packets, in order; return what matters from now on."""
-        state = super().feed(data, rows)
+        state = super().feed(data, segments)
         if self._directions is not None:
-            self._listen(self._directions, data, rows)
+            self._listen(self._directions, data, segments)
             self._account()
         return FOLLOW if state == WATCH and self._directions is not None else state
 
@@ -186,9 +186,9 @@ class LookupTracker(Tracker):
         self._budget.used += held - self._held
         self._held = held
 
-    def _listen(self, directions: tuple[_Direction, _Direction], data: memoryview, rows: Sequence[Row]) -> None:
+    def _listen(self, directions: tuple[_Direction, _Direction], data: memoryview, segments: Sequence[Segment]) -> None:
         try:
-            for frame, time, sender, flags, sequence, _, length, payload, captured, *_ in rows:
+            for frame, time, sender, flags, sequence, _, length, payload, captured, *_ in segments:
                 direction = directions[sender]
                 start = (sequence + 1) & 0xFFFFFFFF if flags & SYN else sequence
                 if flags & SYN and not direction.assembler.started:

@@ -12,7 +12,7 @@ from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hell
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
-from tlsdissect.transcript.tracking.seen import Answer, Beat, Item, Moment, Offer, Retry
+from tlsdissect.transcript.tracking.seen import Answer, Beat, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
 
@@ -60,7 +60,7 @@ class Script:
         """The first ClientHello."""
         self.answer: Answer | None = None
         """The first ServerHello that is no HelloRetryRequest."""
-        self.retry: Retry | None = None
+        self.retry: RetryRequest | None = None
         self.client: int | None = None
         """Who sends the ClientHello; None: no hello was seen, this is no TLS connection."""
         self.version: int | None = None
@@ -248,7 +248,7 @@ class Script:
             self._retry(item, hello)
 
     def _retry(self, item: Item, hello: ServerHello | HelloRetryRequest) -> None:
-        self.retry, self.tls13 = Retry(item, hello), True
+        self.retry, self.tls13 = RetryRequest(item, hello), True
         self.version = self._selected(item, hello)
 
     def _selected(self, item: Item, hello: ServerHello | HelloRetryRequest) -> int | None:

@@ -56,7 +56,7 @@ class Answer(Struct, frozen=True):
     """What it has in common with other hellos, where that is known."""
 
 
-class Retry(Struct, frozen=True):
+class RetryRequest(Struct, frozen=True):
     """A HelloRetryRequest with what it says, as far as it could be read."""
 
     item: Item

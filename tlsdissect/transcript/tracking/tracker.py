@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.streams.limits import Budget
     from tlsdissect.streams.threeway import ThreeWay
-    from tlsdissect.streams.visits import Row
+    from tlsdissect.streams.visits import Segment
 
 _SIGNALS = SYN | FIN | RST
 _FORGOTTEN = (b"?", b"?")
@@ -60,10 +60,10 @@ class Tracker:
         """Whether nothing was said that may be TLS: `way` is then all there is to keep."""
         return self.state == WATCH or not (self.halves[0].payload or self.halves[1].payload)
 
-    def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
+    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
         """Look at packets, in order; return what matters from now on."""
         way, seen = self.way, self.way.seen
-        for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured, _ in rows:
+        for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured, _ in segments:
             # Once TCP's own handshake is known, only who speaks is still of interest.
             if way.ack is None or flags & SYN:
                 way.see(sender, flags, time, sequence, acknowledgement)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tlsdissect.streams.bulk import Next
-    from tlsdissect.streams.visits import Row
+    from tlsdissect.streams.visits import Segment
     from tlsdissect.transcript.tracking.tracker import Tracker
 
 REPLY_NS = 250_000_000
@@ -43,23 +43,23 @@ class Turns:
         self.latest = latest
         self.decided: tuple[int, int] | None = None
         """The clock, and the frame that decided; NEVER: silence did."""
-        self.unseen: Sequence[Row] = ()
+        self.unseen: Sequence[Segment] = ()
         """Packets that came after that."""
 
-    def feed(self, data: memoryview, rows: Sequence[Row]) -> int:
+    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
         """Look at packets, in order; return what matters from now on."""
         tracker, state = self._tracker, FOLLOW
-        clocks = self._clocks([row[0] for row in rows])
-        for n, (clock, row) in enumerate(zip(clocks, rows, strict=True)):
+        clocks = self._clocks([segment[0] for segment in segments])
+        for n, (clock, segment) in enumerate(zip(clocks, segments, strict=True)):
             if self.latest is not None and clock > self.latest.deadline:
-                return self._end(self.latest.deadline, NEVER, rows[n:])
-            state = tracker.feed(data, rows[n : n + 1])
+                return self._end(self.latest.deadline, NEVER, segments[n:])
+            state = tracker.feed(data, segments[n : n + 1])
             if tracker.script.client is not None:
                 refused = tracker.settled is not None and _may_be_refused(tracker)
                 patience = REPLY_NS if refused or _awaits_reply(tracker) else self._idle
-                self.latest = Latest(row[0], row[1], clock + patience)
+                self.latest = Latest(segment[0], segment[1], clock + patience)
                 if state == CLOSED or (tracker.settled is not None and not refused) or _is_cut_off(tracker):
-                    return self._end(clock, row[0], rows[n + 1 :])
+                    return self._end(clock, segment[0], segments[n + 1 :])
         # Only packets that are all shown, and in order, decide at the same moment however many come together.
         return FOLLOW if state == RECORDS else state
 
@@ -71,7 +71,7 @@ class Turns:
         """As a tracker's."""
         self._tracker.skip_to(sender, position, header)
 
-    def _end(self, clock: int, frame: int, unseen: Sequence[Row]) -> int:
+    def _end(self, clock: int, frame: int, unseen: Sequence[Segment]) -> int:
         self.decided, self.unseen = (clock, frame), unseen
         return CLOSED
 
