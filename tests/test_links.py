@@ -11,8 +11,9 @@ from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import ROOT, facts
 
 from tlsdissect import Limits
-from tlsdissect.cli.rows import Question, Rows, SharedRows
-from tlsdissect.cli.selection import Selection
+from tlsdissect.corpus.entries import Entries, SharedEntries
+from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.selection import Selection
 from tlsdissect.pipeline import Reading
 from tlsdissect.streams.flows import DEFAULTS
 from tlsdissect.views.ndjson import Ndjson
@@ -34,11 +35,11 @@ def linked(path: Path, key: str) -> list[int | None]:
 def printed(paths: list[Path], jobs: int, batch: int = 65_536, limits: Limits = DEFAULTS) -> tuple[list[bytes], int]:
     """The lines that so many processes write, and how many sessions they forgot."""
     question = Question(tuple(map(str, paths)), batch, False, limits, Selection(), Ndjson())
-    rows: Rows | SharedRows = Rows(question) if jobs == 1 else SharedRows(question, jobs)
+    entries: Entries | SharedEntries = Entries(question) if jobs == 1 else SharedEntries(question, jobs)
     try:
-        return [row.text for row in rows], rows.summary.forgotten
+        return [entry.text for entry in entries], entries.summary.forgotten
     finally:
-        rows.close()
+        entries.close()
 
 
 def by_all_ways(paths: list[Path], limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
@@ -199,10 +200,10 @@ def test_sessions_beyond_the_limit_are_forgotten_and_counted(tmp_path: Path) -> 
 def test_what_is_not_printed_links_all_the_same(tmp_path: Path) -> None:
     path = write(tmp_path / "some.pcap", Talk(FAILED, 0, 1, 50_000), Talk(LOWER, 2, 3, 50_001))
     question = Question((str(path),), 65_536, False, DEFAULTS, Selection(versions=("1.2",)), Ndjson())
-    for rows in (Rows(question), SharedRows(question, 2)):
-        (row,) = rows
-        rows.close()
-        assert json.loads(row.text)["retry_of"] == {"source": str(path), "stream": 0}
+    for entries in (Entries(question), SharedEntries(question, 2)):
+        (entry,) = entries
+        entries.close()
+        assert json.loads(entry.text)["retry_of"] == {"source": str(path), "stream": 0}
 
 
 def test_a_file_whose_name_is_no_text_is_linked_too(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ HOMES = {
     "jinja2": ("views/*",),
     "rich": ("views/*", "cli/*"),
     "click": ("cli/*",),
-    "dask": ("__init__.py", "corpus.py"),
-    "fsspec": ("corpus.py",),
+    "dask": ("__init__.py", "corpus/cluster.py"),
+    "fsspec": ("corpus/cluster.py",),
 }
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

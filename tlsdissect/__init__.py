@@ -99,7 +99,7 @@ def _read(captures: tuple[str | os.PathLike[str], ...], client: Client | None, *
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
 
     if client is not None:
-        from tlsdissect.corpus import read_on  # noqa: PLC0415
+        from tlsdissect.corpus.cluster import read_on  # noqa: PLC0415
 
         yield from read_on(client, captures, **options)
         return

@@ -17,7 +17,7 @@ import pytest
 from commands import PROGRAM, RESUMED, TLS12
 from recorded import ROOT, begun
 
-from tlsdissect.corpus import Workers
+from tlsdissect.corpus.workers import Workers
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:

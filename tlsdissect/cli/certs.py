@@ -12,12 +12,12 @@ import click
 from tlsdissect.cli import judging, options
 from tlsdissect.cli.folder import make, write_files
 from tlsdissect.cli.gathering import Gathering
-from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.showing import ShowingCarrier
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import count
-from tlsdissect.corpus import worthwhile
+from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.showing import ShowingCarrier
+from tlsdissect.corpus.workers import worthwhile
 from tlsdissect.transcript.facts.evidence import Evidence
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.corpus.question import Question
 
 if TYPE_CHECKING:
-    from tlsdissect.cli.rows import View
+    from tlsdissect.corpus.question import View
 
 EXAMPLES = """\b
 Examples:

@@ -11,9 +11,9 @@ import click
 from tlsdissect.cli import judging, options
 from tlsdissect.cli.folder import make
 from tlsdissect.cli.gathering import Gathering
-from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.corpus.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

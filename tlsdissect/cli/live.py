@@ -11,15 +11,15 @@ import click
 
 from tlsdissect.cli import endings, options, rights
 from tlsdissect.cli.board import Board
-from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.selection import Selection
 from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.selection import Selection
 
 if TYPE_CHECKING:
     from tlsdissect.capture.live import LiveCapture
     from tlsdissect.capture.saving import Rotation
-    from tlsdissect.cli.rows import View
+    from tlsdissect.corpus.question import View
 
 EXAMPLES = """\b
 Examples:

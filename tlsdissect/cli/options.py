@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from tlsdissect.cli.selection import Selection, Stream
+from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.streams.limits import Limits
 
 if TYPE_CHECKING:

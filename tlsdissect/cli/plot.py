@@ -8,9 +8,9 @@ import click
 
 from tlsdissect.cli import options
 from tlsdissect.cli.gathering import Gathering
-from tlsdissect.cli.rows import Question
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import whole_file
+from tlsdissect.corpus.question import Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

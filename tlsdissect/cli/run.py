@@ -11,8 +11,8 @@ import click
 from tlsdissect.cli import endings
 from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
-from tlsdissect.cli.rows import Rows, SharedRows
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
+from tlsdissect.corpus.entries import Entries, SharedEntries
 from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlsdissect.cli.below import Below
-    from tlsdissect.cli.rows import Carrier, Question
     from tlsdissect.cli.sink import Sink
+    from tlsdissect.corpus.carriers import Carrier
+    from tlsdissect.corpus.question import Question
     from tlsdissect.pipeline import Reading
 
 
@@ -46,16 +47,18 @@ class Run:
     ) -> None:
         """`gate` are the severities of findings that give an exit status of their own.
 
-        `carrier` brings connections from several processes, unless rows are written there as they are printed. `live`
-        reads what is only coming, with what stands below the rows; then, and if it is to be prompt, each row is written
-        at once.
+        `carrier` brings entries from several processes, unless they are written there as they are printed. `live` reads
+        what is only coming, with what stands below the entries; then, and if it is to be prompt, each is written at
+        once.
         """
         self._view = question.view
         self._selection = question.selection
-        self._rows = Rows(question, live[0] if live else None) if jobs == 1 else SharedRows(question, jobs, carrier)
+        self._entries = (
+            Entries(question, live[0] if live else None) if jobs == 1 else SharedEntries(question, jobs, carrier)
+        )
         self._live = live is not None
         self._prompt = prompt or self._live
-        self._below = live[1] if live else Bar(self._rows.progress)
+        self._below = live[1] if live else Bar(self._entries.progress)
         self._debug = debug
         self._end = end
         self._gate = gate
@@ -68,9 +71,9 @@ class Run:
         Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written, and
         ClickException where what was read cannot be put as it was asked for.
         """
-        interrupts = Interrupts(self._rows.stop, self._rows.waits)
+        interrupts = Interrupts(self._entries.stop, self._entries.waits)
         try:
-            with interrupts, closing(self._rows), place as sink, self._below:
+            with interrupts, closing(self._entries), place as sink, self._below:
                 self._print(sink, interrupts)
         except (Stopped, StopReading):
             self._broken_off = True
@@ -82,12 +85,12 @@ class Run:
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._confess(error)
             return endings.BUG
-        refused = endings.REFUSED if self._rows.summary.refused else 0
+        refused = endings.REFUSED if self._entries.summary.refused else 0
         return interrupts.status or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
 
     def account(self, *, quiet: bool, below: bool) -> None:
         """Complain of what could not be read, and sum up: below the result, or on standard error."""
-        summary = self._rows.summary
+        summary = self._entries.summary
         complain(summary)
         if summary.connections and not self._tally.connections:
             for told in self._selection.missed():
@@ -113,14 +116,14 @@ class Run:
             sink.write(head)
             sink.flush()
             head = b""
-        for row in self._rows:
+        for entry in self._entries:
             with interrupts.held(), self._below.aside():
-                sink.write(head + self._view.section(row.source) + row.text)
-                self._tally.add(row)
+                sink.write(head + self._view.section(entry.source) + entry.text)
+                self._tally.add(entry)
                 if self._prompt:
                     sink.flush()
             head = b""
-        if self._rows.summary.refused and not self._rows.summary.captures:
+        if self._entries.summary.refused and not self._entries.summary.captures:
             raise _NothingReadError
         sink.write(head)
         for piece in self._end():
@@ -131,5 +134,5 @@ class Run:
         if self._debug:
             endings.trace()
         where = f"{self._tally.source}: " if self._tally.source else ""
-        frames = self._rows.summary.frames
+        frames = self._entries.summary.frames
         endings.warn(f"{where}internal error after {frames:,} frames: {endings.described(error)}")

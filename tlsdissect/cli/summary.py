@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from tlsdissect.cli.rows import Row
+    from tlsdissect.corpus.question import Entry
     from tlsdissect.pipeline import Summary
 
 _WARNINGS = 20
@@ -39,16 +39,16 @@ class Tally:
         self.source: str | None = None
         """The capture of the latest."""
 
-    def add(self, row: Row) -> None:
+    def add(self, entry: Entry) -> None:
         """Count a connection."""
-        self.source = row.source
+        self.source = entry.source
         self.connections += 1
-        self.versions[row.version] += 1
-        self.troubled += bool(row.problems)
-        self.problems.update(row.problems)
-        if row.findings is not None:
+        self.versions[entry.version] += 1
+        self.troubled += bool(entry.problems)
+        self.problems.update(entry.problems)
+        if entry.findings is not None:
             self.findings = self.findings or Counter()
-            self.findings.update(row.findings)
+            self.findings.update(entry.findings)
 
     def reaches(self, gate: frozenset[str]) -> bool:
         """Tell whether there was a finding of one of these severities."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING
 
-from tlsdissect.cli.rows import Row
+from tlsdissect.corpus.question import Entry
 from tlsdissect.transcript.sessions import Session
 from tlsdissect.transcript.tracking.lookups import Heard
 from tlsdissect.trust.showing import Showing, packed, unpacked
 
 if TYPE_CHECKING:
-    from tlsdissect.cli.selection import Selection
-    from tlsdissect.corpus import Line
+    from tlsdissect.corpus.selection import Selection
+    from tlsdissect.corpus.workers import Line
     from tlsdissect.pipeline import Told
     from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.exhibits import Exhibits
@@ -39,16 +39,16 @@ class ShowingCarrier:
             return b""
         shows = told.certificates or told.client_certificates or told.hidden
         text = packed(Showing.of(told, self._evidence)) if shows else b""
-        return _CONNECTION + Row.of(told, text).packed()
+        return _CONNECTION + Entry.of(told, text).packed()
 
-    def unpacked(self, line: Line) -> Row | None:
+    def unpacked(self, line: Line) -> Entry | None:
         """Read it, and hand it on."""
         kind, data = line.text[:1], line.text[1:]
         if kind == _LOOKUP:
             self._evidence.note(pickle.loads(data))  # noqa: S301  # from our own process
         if kind != _CONNECTION:
             return None
-        row = Row.unpacked(data)
-        if row.text:
-            self._exhibits.take(unpacked(row.text))
-        return row._replace(text=b"")
+        entry = Entry.unpacked(data)
+        if entry.text:
+            self._exhibits.take(unpacked(entry.text))
+        return entry._replace(text=b"")
