@@ -19,7 +19,7 @@ from tlsdissect.transcript.facts.exposure import exposure
 from tlsdissect.transcript.facts.moments import moments
 from tlsdissect.transcript.facts.naming import text
 from tlsdissect.transcript.facts.scene import Scene
-from tlsdissect.transcript.tracking.half import PLAIN, TLS
+from tlsdissect.transcript.tracking.prelude import PLAIN, TLS
 from tlsdissect.transcript.tracking.proxies import proxy_header
 from tlsdissect.transcript.tracking.script import BEAT_HEAD
 from tlsdissect.transcript.tracking.sizes import is_guessed
@@ -99,9 +99,9 @@ def _is_quoted(tracker: Tracker) -> bool:
     Only a PROXY header has a hello follow on it in the same segment, answered or not.
     """
     speaking = [half for half in tracker.halves if half.mode == TLS]
-    if len(speaking) != 1 or not speaking[0].embedded or speaking[0].carrier:
+    if len(speaking) != 1 or not speaking[0].prelude.embedded or speaking[0].carrier:
         return False
-    return proxy_header(speaking[0].before) is None
+    return proxy_header(speaking[0].prelude.before) is None
 
 
 _NOT_TOLD: dict[str, Any] = {
@@ -210,7 +210,7 @@ def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
     if carrier is not None:
         return carrier, None
     offer, first = scene.script.offer, scene.halves[1].first_frame
-    before = scene.tracker.before or (scene.tracker.halves[0].before, scene.tracker.halves[1].before)
+    before = scene.tracker.before or tuple([half.prelude.before for half in scene.tracker.halves])
     client, server = before[scene.client], before[1 - scene.client]
     # What a server says in another protocol to a ClientHello came after it, not before.
     answered = offer is not None and not client and first is not None and first > offer.item.frame
@@ -283,6 +283,6 @@ def _other_protocol(scene: Scene) -> Iterator[Problem]:
     offer, server = scene.script.offer, scene.halves[1]
     if offer is None or server.mode != PLAIN or server.first_frame is None or server.first_frame < offer.item.frame:
         return
-    words = server.before[:SHOWN].partition(b"\r")[0].split(b" ")
+    words = server.prelude.before[:SHOWN].partition(b"\r")[0].split(b" ")
     detail = f'the ClientHello was answered with something that is no TLS: "{" ".join(map(text, words))}"'
     yield Problem("malformed_record", detail, server.first_frame, 0, "server")

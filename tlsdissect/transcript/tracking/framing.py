@@ -19,6 +19,8 @@ class Framing(Protocol):
 
     name: str
     """The protocol's."""
+    position: int
+    """Bytes that were inside so far."""
 
     def unwrap(self, data: bytes) -> bytes:
         """Take the next bytes; return what they carry."""
@@ -31,6 +33,7 @@ class OpenVpn:
     name = "openvpn"
 
     def __init__(self, hmac: int) -> None:
+        self.position = 0
         self._hmac = hmac
         self._buffer = b""
 
@@ -43,8 +46,9 @@ class OpenVpn:
                 break
             inside.append(self._payload(data[at + 2 : after]))
             at = after
-        self._buffer = data[at:]
-        return b"".join(inside)
+        self._buffer, carried = data[at:], b"".join(inside)
+        self.position += len(carried)
+        return carried
 
     def _payload(self, packet: bytes) -> bytes:
         acknowledgements = 9 + self._hmac
@@ -60,6 +64,7 @@ class Tds:
     name = "tds"
 
     def __init__(self) -> None:
+        self.position = 0
         self._buffer = b""
         self._left = 0
 
@@ -80,8 +85,9 @@ class Tds:
                 continue
             inside.append(part)
             at += len(part)
-        self._buffer = data[at:]
-        return b"".join(inside)
+        self._buffer, carried = data[at:], b"".join(inside)
+        self.position += len(carried)
+        return carried
 
 
 def framing(first: bytes) -> Framing | None:

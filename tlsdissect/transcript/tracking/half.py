@@ -9,37 +9,22 @@ from msgspec import Struct
 
 from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.streams.reassembly import Arrival, Assembler
-from tlsdissect.tls.record import HANDSHAKE, SSL2, MessageJoiner, Record, RecordReader, is_header
-from tlsdissect.transcript.tracking.framing import Framing, framing
-from tlsdissect.transcript.tracking.opening import Opening, judge
+from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader
+from tlsdissect.transcript.tracking.prelude import HELLO_SIZE, OPENING, PLAIN, TLS, Prelude
 from tlsdissect.transcript.tracking.seen import Signal, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.streams.limits import Budget
+    from tlsdissect.transcript.tracking.framing import Framing
 
-OPENING, PLAIN, TLS = range(3)
-"""A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records."""
-
-KEPT = 2048
-"""Bytes kept of the beginning and of the end of what a half said before TLS."""
 MAX_TROUBLES = 64
 """Troubles noted of one half."""
 MAX_AHEAD = 1 << 24
 """Bytes that may be missing though the other side has not acknowledged them: more than are on their way at a time."""
 MAX_ARRIVALS = 65_536
 """Segments of one record or message of which it is noted where they lie."""
-
-_SHORT = b"|".join(b"\\x00\\x%02x[\\x01\\x02]" % n + b"." * (n - 1) + rb"\x16\x03[\x00-\x04]" for n in range(1, 6))
-"""A first record too short for all by which a hello is told, and the header of the next."""
-_HELLO = re.compile(
-    rb"\x16\x03[\x00-\x04](?:(?!\x00[\x00-\x05])[\x00-\x48].[\x01\x02]\x00..[\x03\x7f][\x00-\x1c]|" + _SHORT + b")",
-    re.DOTALL,
-)
-_HELLO_SIZE = 13
-"""Bytes that the longest of these patterns takes."""
-_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
 class Extent(Struct, frozen=True, gc=False):
@@ -63,9 +48,8 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "_inside", "_latest", "_opening", "_tail", "acked", "arrivals", "assembler",
-        "before", "changed", "counting", "embedded", "fin", "first_frame", "first_hole", "joiner", "last", "mode",
-        "payload", "reader", "rst", "seeking", "strayed", "troubles",
+        "_budget", "_framing", "_latest", "acked", "arrivals", "assembler", "changed", "counting", "fin", "first_frame",
+        "first_hole", "joiner", "last", "mode", "payload", "prelude", "reader", "rst", "strayed", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -73,13 +57,8 @@ class Half:
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
-        self.mode = OPENING
-        self.seeking = False
-        """The other half sends records: an alert may begin this half's TLS too."""
-        self.embedded = False
-        """TLS begins within a segment, behind something else: who waits for an answer begins a segment with it."""
-        self.before = b""
-        """What was said before TLS: its beginning, and its end where it was long."""
+        self.prelude = Prelude()
+        self.mode = self.prelude.mode
         self.changed = 0
         """ChangeCipherSpecs sent."""
         self.acked: int | None = None
@@ -100,13 +79,9 @@ class Half:
         self.fin: Signal | None = None
         self.rst: Signal | None = None
         self.troubles: list[Trouble] = []
-        self._opening = bytearray()
         self._framing: Framing | None = None
-        self._inside = 0
-        """Bytes that the framing has given so far."""
         self._latest = 0
         """The frame of the latest bytes."""
-        self._tail = b""
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
         """Take a segment's payload and return the records that it completes."""
@@ -134,7 +109,8 @@ class Half:
         while self.assembler.holds:
             yield from self._leap()
         if self.mode == OPENING:
-            self._settle()
+            self.prelude.settle()
+            self.mode = PLAIN
         # A record that has no end says something only where it begins with a hello.
         begun = [record for record in self.reader.break_off() if _is_hello(record)] if self.mode == TLS else []
         if begun:
@@ -203,9 +179,8 @@ class Half:
         self.spoil(start)
         if self.mode == TLS:
             return [Piece(self.reader.lost(size), self._latest, time)]
-        if self._opening:
-            self._settle()
-        self._tail = b""
+        self.prelude.lose()
+        self.mode = self.prelude.mode
         return []
 
     def _arrive(self, arrival: Arrival) -> list[Piece]:
@@ -219,9 +194,9 @@ class Half:
             pieces = self._next(data, offset, frame, arrival.time)
         else:
             if self.mode == PLAIN:
-                del self.arrivals[:-_HELLO_SIZE]
+                del self.arrivals[:-HELLO_SIZE]
             self.arrivals.append(Extent(offset, arrival.size))
-            records = self._open(arrival) if self.mode == OPENING else self._seek(arrival)
+            records = self._begin(data, offset)
             pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
         if cut:
@@ -246,84 +221,21 @@ class Half:
 
     def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
         """What a segment carries, at its place in the stream that is carried; a hole breaks that stream off."""
-        data = framing.unwrap(arrival.data)
-        offset, self._inside = self._inside, self._inside + len(data)
+        offset, data = framing.position, framing.unwrap(arrival.data)
         return Arrival(offset, data, len(data), arrival.frame, arrival.time)
 
-    def _open(self, arrival: Arrival) -> list[Record]:
-        """Judge the first bytes; return the records among them."""
-        start, data = arrival.offset - len(self._opening), bytes(self._opening) + arrival.data
-        verdict = judge(data)
-        if verdict is Opening.RECORDS:
-            self._opening.clear()
-            self.mode = TLS
-            self.reader.start(start)
-            return self.reader.feed(data)
-        self._opening += arrival.data
-        if verdict is Opening.UNDECIDED:
-            return []
-        if verdict is Opening.OTHER:
-            return self._other(start, data, arrival.offset)
-        self._opening.clear()
-        self.mode = TLS
-        size = int.from_bytes(data[:2], "big") & 0x7FFF
-        self.reader.start(start + 2 + size)
-        return [Record(SSL2, 2, size, start, data[2 : 2 + size]), *self.reader.feed(data[2 + size :])]
-
-    def _other(self, start: int, data: bytes, latest: int) -> list[Record]:
-        """Take the first bytes for something else than TLS, in which TLS may already have begun.
-
-        `latest` is where in the stream the latest segment begins.
-        """
-        self._framing = framing(data)
-        if self._framing is not None:
-            data, start = self._framing.unwrap(data), 0
-            self._inside = len(data)
+    def _begin(self, data: bytes, offset: int) -> list[Record]:
+        """Look for the beginning of TLS; return the records that stand there."""
+        start = self.prelude.take(offset, data, behind_hole=self.first_hole is not None)
+        self.mode = self.prelude.mode
+        if self._framing is not self.prelude.framing:
+            self._framing = self.prelude.framing
             # Where segments lay so far was told in the stream that carries this one.
             self.arrivals = []
-        found = self._find(data)
-        if found:
-            self._opening.clear()
-            return self._turn(start, data, found.start(), latest)
-        self._settle()
-        return []
-
-    @property
-    def said(self) -> bytes:
-        """What was said so far that is not TLS: its beginning, and its end where it was long."""
-        return bytes(self._opening) if self.mode == OPENING else self.before
-
-    def _settle(self) -> None:
-        """Take the first bytes for something else than TLS."""
-        self.mode = PLAIN
-        self.before = _ends(bytes(self._opening))
-        self._tail = bytes(self._opening[-_HELLO_SIZE:])
-        self._opening.clear()
-
-    def _seek(self, arrival: Arrival) -> list[Record]:
-        """Look for the beginning of TLS in what is not TLS so far."""
-        # Behind a hole of a half whose other half sends records, any record may come first.
-        if self.seeking and self.first_hole is not None and is_header(arrival.data):
-            self._tail = b""
-            return self._turn(arrival.offset, arrival.data, 0, arrival.offset)
-        data = self._tail + arrival.data
-        if found := self._find(data):
-            return self._turn(arrival.offset - len(self._tail), data, found.start(), arrival.offset)
-        self._tail = data[-_HELLO_SIZE:]
-        self.before = _ends(self.before + arrival.data)
-        return []
-
-    def _find(self, data: bytes) -> re.Match[bytes] | None:
-        return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
-
-    def _turn(self, offset: int, data: bytes, begin: int, latest: int) -> list[Record]:
-        """Let TLS begin within `data`, whose first byte stands at `offset`, the latest segment's at `latest`."""
-        self.mode = TLS
-        self.embedded = offset + begin != latest
-        old = len(self._tail) - begin
-        self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : begin])
-        self.reader.start(offset + begin)
-        return self.reader.feed(data[begin:])
+        if start is None:
+            return []
+        self.reader.start(start.offset)
+        return [*([start.hello] if start.hello else []), *self.reader.feed(start.data)]
 
     def spoil(self, start: int) -> None:
         """Take what stands at a stream offset as missing: it cannot be read."""
@@ -342,8 +254,3 @@ def _is_hello(record: Record) -> bool:
     """Whether a record that was cut begins with a ClientHello or ServerHello: its type, its length, its version."""
     beginning = record.fragment or b""
     return record.content_type == HANDSHAKE and re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
-
-
-def _ends(said: bytes) -> bytes:
-    """The beginning and the end of what was said."""
-    return said if len(said) <= 2 * KEPT else said[:KEPT] + said[-KEPT:]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tlsdissect.streams.bulk import EVERY, NONE, Next
 from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
 from tlsdissect.streams.visits import starts_with_hello
-from tlsdissect.transcript.tracking.half import OPENING, PLAIN, TLS, Half
+from tlsdissect.transcript.tracking.half import Half
+from tlsdissect.transcript.tracking.prelude import OPENING, PLAIN, TLS
 from tlsdissect.transcript.tracking.script import MAX_PROTECTED, Script
 from tlsdissect.transcript.tracking.seen import Signal
 from tlsdissect.transcript.tracking.shapes import is_decided
@@ -177,7 +178,7 @@ class Tracker:
     def _wake(self, sender: int, sequence: int) -> None:
         """Follow again a conversation that was not TLS so far: here it begins."""
         mine, other = self.halves
-        self.before = (mine.said, other.said) if self.before is None else self.before
+        self.before = (mine.prelude.said, other.prelude.said) if self.before is None else self.before
         self.halves = (mine.renewed(), other.renewed())
         self.halves[sender].assembler.start(sequence)
         self.state = FOLLOW
@@ -197,7 +198,7 @@ class Tracker:
         """Know this for TLS; from the ClientHello on nobody asks any more in how many segments a message comes."""
         unheard = self.script.offer is None
         for half in self.halves:
-            half.seeking, half.counting = True, unheard
+            half.prelude.seeking, half.counting = True, unheard
         self.heard = None if unheard else frame
 
     def _is_too_long(self) -> bool:
@@ -211,12 +212,12 @@ class Tracker:
         modes = (self.halves[0].mode, self.halves[1].mode)
         if TLS in modes:
             for other in self.halves:
-                other.seeking = True
+                other.prelude.seeking = True
             hopeful = payload <= UPGRADE_BYTES
         elif modes == (OPENING, OPENING) or any(half.carrier for half in self.halves):
             hopeful = payload <= UPGRADE_BYTES
         else:
-            hopeful = payload <= UPGRADE_BYTES and may_upgrade(self.halves[0].said, self.halves[1].said)
+            hopeful = payload <= UPGRADE_BYTES and may_upgrade(*(half.prelude.said for half in self.halves))
         if not hopeful:
             self.state = WATCH
             self.way.spoken = True
