@@ -27,6 +27,9 @@ def test_inputs_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"missing: No such file" in done.stderr
     assert (tmp_path / "report.html").exists()
+    page = (tmp_path / "report.html").read_text()
+    assert "1 input refused." in page
+    assert f"{tmp_path}/missing: No such file or directory." in page
 
 
 def test_a_capture_is_not_overwritten() -> None:

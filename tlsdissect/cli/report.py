@@ -10,7 +10,7 @@ from tlsdissect.cli import judging, options
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.cli.summary import left_out
+from tlsdissect.cli.summary import left_out, refusals
 from tlsdissect.corpus.question import Question
 from tlsdissect.transcript.facts.evidence import Evidence
 
@@ -78,6 +78,7 @@ class ReportRun(Run):
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
         notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._entries.summary)]
+        notes += [f"{refusal}." for refusal in refusals(self._entries.summary)]
         with self._below.aside():
             for piece in self._report.pieces(notes):
                 sink.write(piece)

@@ -57,12 +57,18 @@ class Tally:
 
 def complain(summary: Summary) -> None:
     """Print what could not be read, a line each, on standard error."""
-    for source, why in summary.refused:
-        warn(f"{'standard input' if source == '-' else source}: {why}")
+    for line in refusals(summary):
+        warn(line)
     for source, damage in summary.damage[:_WARNINGS]:
         warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
     if len(summary.damage) > _WARNINGS:
         warn(f"{len(summary.damage) - _WARNINGS:,} more places of damage")
+
+
+def refusals(summary: Summary) -> Iterator[str]:
+    """Name each input that could not be read at all, and why."""
+    for source, why in summary.refused:
+        yield f"{'standard input' if source == '-' else source}: {why}"
 
 
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
