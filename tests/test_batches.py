@@ -9,6 +9,7 @@ import pytest
 from recorded import SAMPLES, SHARED
 
 from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ OTHERS = [
 
 
 def printed(path: Path, batch: int) -> bytes:
-    return b"\n".join(map(msgspec.json.encode, Reading([path], batch=batch)))
+    return b"\n".join(map(msgspec.json.encode, Reading([path], Options(batch=batch))))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)

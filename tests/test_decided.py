@@ -9,6 +9,7 @@ import pytest
 from recorded import ROOT, SHARED
 
 from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ OTHERS = [
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.name)
 def test_what_is_decided_is_as_it_is_in_the_end(path: Path) -> None:
     over = {one.stream: decided(one) for one in Reading([path])}
-    assert {one.stream: decided(one) for one in Reading([path], idle=10.0)} == over
+    assert {one.stream: decided(one) for one in Reading([path], Options(idle=10.0))} == over
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: path.name)
@@ -50,7 +51,7 @@ def test_captures_of_other_projects() -> None:
 
 def told(path: Path, batch: int) -> bytes | str:
     try:
-        return b"\n".join(map(msgspec.json.encode, Reading([path], batch=batch, idle=10.0)))
+        return b"\n".join(map(msgspec.json.encode, Reading([path], Options(batch=batch, idle=10.0))))
     except OSError as error:  # no capture at all: the same words for every size
         return str(error)
 

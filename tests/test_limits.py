@@ -9,13 +9,14 @@ from recorded import HEADER, SAMPLES, begun
 
 from tlsdissect import Limits
 from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) -> None:
-    reading = Reading([begun(tmp_path / "many.pcap", 5)], limits=Limits(followed=2), batch=1)
+    reading = Reading([begun(tmp_path / "many.pcap", 5)], Options(limits=Limits(followed=2), batch=1))
     connections = list(reading)
     assert [c.stream for c in connections] == [0, 1, 2, 3, 4]
     assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
@@ -25,7 +26,7 @@ def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) ->
 
 
 def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: Path) -> None:
-    reading = Reading([begun(tmp_path / "many.pcap", 5)], limits=Limits(known=2), batch=1)
+    reading = Reading([begun(tmp_path / "many.pcap", 5)], Options(limits=Limits(known=2), batch=1))
     connections = list(reading)
     assert [c.stream for c in connections] == [0, 1, 2, 3, 4]
     assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
@@ -35,7 +36,7 @@ def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: P
 
 
 def test_messages_beyond_the_limit_are_told(tmp_path: Path) -> None:
-    (connection,) = Reading([begun(tmp_path / "one.pcap", 1)], limits=Limits(message_bytes=500))
+    (connection,) = Reading([begun(tmp_path / "one.pcap", 1)], Options(limits=Limits(message_bytes=500)))
     assert connection.client_hello is not None
     assert connection.certificates is None
     assert "limit" in {problem.code for problem in connection.problems}
@@ -53,7 +54,7 @@ def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
     place = 16 + 14 + 40 + 4
     hello[place : place + 4] = (int.from_bytes(hello[place : place + 4], "big") + 100).to_bytes(4, "big")
     path.write_bytes(data[:at] + bytes(hello) + data[at + size :])
-    (connection,) = Reading([path], limits=Limits(held_bytes=50))
+    (connection,) = Reading([path], Options(limits=Limits(held_bytes=50)))
     codes = [problem.code for problem in connection.problems]
     assert codes[:2] == ["limit", "gap"]
     assert connection.client_hello is not None
@@ -63,4 +64,5 @@ def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
 def test_a_time_without_end_is_one(seconds: float) -> None:
     endless = Limits(closed_after=seconds, silent_after=seconds)
     for sample in SAMPLES:
-        assert list(Reading([sample], limits=endless, idle=seconds)) == list(Reading([sample], idle=60))
+        usual = list(Reading([sample], Options(idle=60)))
+        assert list(Reading([sample], Options(limits=endless, idle=seconds))) == usual

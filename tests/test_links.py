@@ -16,6 +16,7 @@ from tlsdissect.corpus.question import Question
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.pipeline import Reading
 from tlsdissect.streams.flows import DEFAULTS
+from tlsdissect.transcript.options import Options
 from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def linked(path: Path, key: str) -> list[int | None]:
 
 def printed(paths: list[Path], jobs: int, batch: int = 65_536, limits: Limits = DEFAULTS) -> tuple[list[bytes], int]:
     """The lines that so many processes write, and how many sessions they forgot."""
-    question = Question(tuple(map(str, paths)), batch, False, limits, Selection(), Ndjson())
+    question = Question(tuple(map(str, paths)), Options(batch=batch, limits=limits), Selection(), Ndjson())
     entries: Entries | SharedEntries = Entries(question) if jobs == 1 else SharedEntries(question, jobs)
     try:
         return [entry.text for entry in entries], entries.summary.forgotten
@@ -192,14 +193,14 @@ def test_sessions_beyond_the_limit_are_forgotten_and_counted(tmp_path: Path) -> 
     )
     assert [one["resumes"] is not None for one in by_all_ways([path], Limits(max_sessions=2))] == [False, False, True]
     assert [one["resumes"] for one in by_all_ways([path], Limits(max_sessions=1))] == [None] * 3
-    reading = Reading([path], limits=Limits(max_sessions=1))
+    reading = Reading([path], Options(limits=Limits(max_sessions=1)))
     assert len(list(reading)) == 3
     assert reading.summary.forgotten == 1
 
 
 def test_what_is_not_printed_links_all_the_same(tmp_path: Path) -> None:
     path = write(tmp_path / "some.pcap", Talk(FAILED, 0, 1, 50_000), Talk(LOWER, 2, 3, 50_001))
-    question = Question((str(path),), 65_536, False, DEFAULTS, Selection(versions=("1.2",)), Ndjson())
+    question = Question((str(path),), Options(), Selection(versions=("1.2",)), Ndjson())
     for entries in (Entries(question), SharedEntries(question, 2)):
         (entry,) = entries
         entries.close()

@@ -10,6 +10,7 @@ from conversing import SERVER, Talk, said, write
 
 from tlsdissect.pipeline import Reading
 from tlsdissect.streams import bulk
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,6 @@ def test_a_record_that_data_follows_is_no_closing_alert(
     monkeypatch.setattr(bulk, "_FEW", few)
     spoken = [*said("tls13-full")[:-2], data(500), *map(data, last)]
     path = write(tmp_path / "half.pcap", HalfClosed(spoken, start=0, closed=1, port=40_000))
-    (at_once,), (one_by_one,) = (Reading([path], batch=batch, keep=keep) for batch in (65_536, 1))
+    (at_once,), (one_by_one,) = (Reading([path], Options(batch=batch, keep=keep)) for batch in (65_536, 1))
     assert at_once == one_by_one
     assert at_once.closure.server == closed

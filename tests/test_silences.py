@@ -9,6 +9,7 @@ import pytest
 from conversing import Talk, said, write
 
 from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def talk(quick: int, *before: tuple[int, bytes]) -> Talk:
 
 
 def read(path: Path, batch: int, **options: bool) -> list[Connection]:
-    return list(Reading([path], batch=batch, **options))
+    return list(Reading([path], Options(batch=batch, **options)))
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -57,7 +58,7 @@ def test_tls_begins_on_a_conversation_that_was_something_else_and_silent(tmp_pat
 
 @pytest.mark.parametrize("batch", [1, 7, 65_536])
 def test_a_silence_within_a_handshake_ends_it(tmp_path: Path, batch: int) -> None:
-    reading = Reading([write(tmp_path / "cut.pcap", talk(4))], batch=batch)
+    reading = Reading([write(tmp_path / "cut.pcap", talk(4))], Options(batch=batch))
     (connection,) = reading
     assert (connection.outcome, connection.packets, connection.version) == ("incomplete", 4, None)
     assert reading.summary.late > 0

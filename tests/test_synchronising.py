@@ -10,6 +10,7 @@ import pytest
 from conversing import ACK, SERVER, SYN, Talk, said, write
 
 from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ class Answered(Talk):
 def test_only_one_answer_counts(tmp_path: Path, at: float, other: int, batch: int, keep: bool) -> None:
     """Another one comes before, or after the client has acknowledged the first."""
     talk = Answered(said("tls12-full"), start=0, closed=1, port=40_000, other=other, at=at)
-    (connection,) = Reading([write(tmp_path / "answers.pcap", talk)], batch=batch, keep=keep)
+    (connection,) = Reading([write(tmp_path / "answers.pcap", talk)], Options(batch=batch, keep=keep))
     assert (connection.outcome, connection.version) == ("established", "TLS 1.2")
     assert connection.certificates is not None
     assert {problem.code for problem in connection.problems} <= {"inferred"}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.listening import live
     from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.options import Options
     from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.comparison.whole import By
     from tlsdissect.views.explain.whole import explain
@@ -73,13 +74,14 @@ def read(
 
     With `keep` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
     inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long.
-    `tlsdissect.pipeline.Reading` takes the same arguments, raises nothing, and counts in its `summary` what was seen
-    and not decoded.
+    `tlsdissect.pipeline.Reading` takes the same as `tlsdissect.transcript.options.Options`, raises nothing, and counts
+    in its `summary` what was seen and not decoded.
 
     With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
     folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
     from tlsdissect.streams.limits import Limits  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.transcript.options import Options  # noqa: PLC0415
 
     for capture in captures:
         if not isinstance(capture, str | os.PathLike):
@@ -91,19 +93,22 @@ def read(
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
     if batch < 1:
         raise ValueError(f"batch is a number of packets, at least 1, not {batch}")
-    return _read(captures, client, batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits)
+    options = Options(batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits)
+    return _read(captures, client, options)
 
 
-def _read(captures: tuple[str | os.PathLike[str], ...], client: Client | None, **options: Any) -> Iterator[Connection]:
+def _read(
+    captures: tuple[str | os.PathLike[str], ...], client: Client | None, options: Options
+) -> Iterator[Connection]:
     from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
 
     if client is not None:
         from tlsdissect.corpus.cluster import read_on  # noqa: PLC0415
 
-        yield from read_on(client, captures, **options)
+        yield from read_on(client, captures, options)
         return
-    reading = Reading(captures, **options)
+    reading = Reading(captures, options)
     yield from reading
     if reading.summary.refused:
         raise CaptureError("; ".join(f"{source}: {why}" for source, why in reading.summary.refused))

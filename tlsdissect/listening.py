@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from tlsdissect.capture.live import LiveCapture
 from tlsdissect.pipeline import Place, Reading
 from tlsdissect.streams.limits import Limits
+from tlsdissect.transcript.options import Options
 from tlsdissect.views.watch import Watch
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Listening(Reading):
         judge: Judge | None = None,
         keep: bool = False,
     ) -> None:
-        super().__init__([capture.interface], idle=idle, limits=limits or Limits(), judge=judge, keep=keep)
+        options = Options(idle=idle, limits=limits or Limits(), keep=keep)
+        super().__init__([capture.interface], options, judge=judge)
         self._capture_live = capture
         self._left = count
 

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.streams.datagrams import Datagrams
 from tlsdissect.streams.directory import WHOLE, Share
-from tlsdissect.streams.flows import DEFAULTS, FlowTable
-from tlsdissect.streams.limits import Budget, Limits, nanoseconds
+from tlsdissect.streams.flows import FlowTable
+from tlsdissect.streams.limits import Budget, nanoseconds
 from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.deciding import DecidingConversations
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.links import Linker
+from tlsdissect.transcript.options import DEFAULTS, Options
 from tlsdissect.transcript.sessions import Session
 from tlsdissect.transcript.tracking.lookups import Heard
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     _Due = tuple[int, int, Told]
     """What is told or shown, its clock, and the frame that decided or showed it."""
 
-BATCH = 65_536
-"""Packets looked at together."""
 UNTOLD_NS = 25_000_000
 """How long a packet may be held by the kernel after its time before an interface tells it."""
 _END: Any = object()
@@ -134,42 +133,27 @@ class Reading:
     """The connections of captures, one capture after the other.
 
     Folders are searched for captures, by content and not by name; "-" is standard input. An input that cannot be read
-    is noted in `summary.refused`, and the others are read all the same. With `keep` connections are KeptConnections,
-    which have a transcript.
+    is noted in `summary.refused`, and the others are read all the same.
     """
 
     def __init__(
         self,
         captures: Iterable[str | os.PathLike[str]],
+        options: Options = DEFAULTS,
         *,
-        batch: int = BATCH,
-        raw_fingerprints: bool = False,
-        keep: bool = False,
-        share: Share = WHOLE,
-        limits: Limits = DEFAULTS,
         judge: Judge | None = None,
         evidence: Evidence | None = None,
-        idle: float | None = None,
+        share: Share = WHOLE,
         opener: Opener = open_capture,
-        linked: bool = True,
     ) -> None:
-        """With `idle`, connections are told when their handshake is decided, or silent for so many seconds.
-
-        With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on. Unless they are
-        to be `linked`, connections do not name those before them that they belong to.
-        """
+        """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
         self._captures = [os.fspath(path) for path in captures]
-        self._batch = batch
-        self._opener = opener
-        self._raw = raw_fingerprints
-        self._keep = keep
-        self._share = share
-        self._limits = limits
+        self._options = options
         self._judge = judge
-        self._idle = idle
-        self._linked = linked
         self._evidence = Evidence() if judge is not None and evidence is None else evidence
-        self._budget = Budget(limits)
+        self._share = share
+        self._opener = opener
+        self._budget = Budget(options.limits)
         self._open: Capture | None = None
         self._bytes_before = 0
         self._size: int | None = None
@@ -180,12 +164,12 @@ class Reading:
 
     def __iter__(self) -> Iterator[Connection]:
         """Yield each connection when nothing about it can change any more."""
-        linker = Linker(self._limits.max_sessions)
+        linker = Linker(self._options.limits.max_sessions)
         for place, told in self.placed():
             if isinstance(told, Session):
                 linker.learn(place.capture, told)
             elif not isinstance(told, Heard):
-                yield linker.link(place.capture, told) if self._linked else told
+                yield linker.link(place.capture, told) if self._options.linked else told
             self.summary.forgotten = linker.forgotten
 
     def placed(self) -> Iterator[tuple[Place, Told]]:
@@ -208,7 +192,7 @@ class Reading:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
     def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Told]]:
-        with self._opener(path, batch=self._batch) as capture:
+        with self._opener(path, batch=self._options.batch) as capture:
             self._open = capture
             yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
@@ -245,7 +229,7 @@ class Reading:
         return self.position, self._size or None
 
     def _read(self, source: str, capture: Source) -> Iterator[_Due]:
-        flows, datagrams = FlowTable(self._share, self._limits, mute=self._keep), Datagrams()
+        flows, datagrams = FlowTable(self._share, self._options.limits, mute=self._options.keep), Datagrams()
         conversations = self._conversations(source, flows)
         try:
             for visits in self._steps(capture, flows, datagrams):
@@ -262,11 +246,8 @@ class Reading:
             conversations.close()
 
     def _conversations(self, source: str, flows: FlowTable) -> Conversations:
-        given: dict[str, Any] = {"raw_fingerprints": self._raw, "keep": self._keep, "evidence": self._evidence}
-        given["linked"] = self._linked
-        if self._idle is None:
-            return Conversations(source, flows, self._budget, **given)
-        return DecidingConversations(source, flows, self._budget, idle_ns=nanoseconds(self._idle), **given)
+        given, idle = (source, flows, self._budget, self._options, self._evidence), self._options.idle
+        return Conversations(*given) if idle is None else DecidingConversations(*given, idle_ns=nanoseconds(idle))
 
     def _steps(self, capture: Source, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
         batches = iter(capture)

@@ -14,6 +14,7 @@ from recorded import ROOT, need
 
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.facts.evidence import Evidence
+from tlsdissect.transcript.options import Options
 from tlsdissect.trust.anchors import Anchor, certificates, lists
 from tlsdissect.trust.exhibits import Exhibits
 from tlsdissect.trust.judge import Judge
@@ -61,7 +62,7 @@ def root() -> Anchor:
 def read(name: str, *crls: Path, batch: int = 65_536) -> Connection:
     given = tuple(Crl(encoding, one.name) for one in crls for encoding in lists(str(one)))
     judge = Judge(Settings(anchors=(root(), site_root()), lists=given))
-    (told,) = list(Reading([path(name)], judge=judge, batch=batch))
+    (told,) = list(Reading([path(name)], Options(batch=batch), judge=judge))
     return told
 
 

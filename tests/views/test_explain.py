@@ -14,6 +14,7 @@ from recorded import ROOT, SAMPLES, SHARED, kept, packets
 
 import tlsdissect
 from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
 from tlsdissect.views.explain.text import Text
@@ -236,7 +237,7 @@ def test_a_segment_that_came_late(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("version", "guess"), [("tls12", False), ("tls13", True)])
 def test_a_lookup_that_the_handshake_waited_for(version: str, guess: bool) -> None:
     path = str(ROOT / f"samples/talk/httpd-8891-{version}.pcap")
-    [connection] = Reading((path,), keep=True, judge=Judge())
+    [connection] = Reading((path,), Options(keep=True), judge=Judge())
     [lookup] = [one for one in tlsdissect.explain(connection).sentences if one.code == "ocsp_lookup"]
     assert lookup.text.startswith("The handshake waited for an OCSP look-up: the server asked http://localhost:2560/")
     assert lookup.guess == guess

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.facts.evidence import Evidence
+from tlsdissect.transcript.options import Options
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.report.page import Report
 
@@ -25,7 +26,7 @@ def report(*captures: Path, detailed: int = 20_000, settings: Settings | None = 
     """Write the page about captures, as the command does."""
     judge, evidence = Judge(settings), Evidence()
     made = Report(tuple(map(str, captures)), judge, evidence, detailed)
-    for connection in Reading(captures, keep=True, judge=judge, evidence=evidence):
+    for connection in Reading(captures, Options(keep=True), judge=judge, evidence=evidence):
         made.add(connection)
     return b"".join(made.pieces())
 

@@ -19,6 +19,7 @@ from tlsdissect.corpus.question import Question
 from tlsdissect.corpus.showing import ShowingCarrier
 from tlsdissect.corpus.workers import worthwhile
 from tlsdissect.transcript.facts.evidence import Evidence
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -75,7 +76,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     exhibits = Exhibits(judge, evidence)
     gathering = Gathering(exhibits)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, 65_536, False, limits, selection, gathering, evidence=evidence, linked=False)
+    question = Question(captures, Options(limits=limits, linked=False), selection, gathering, evidence=evidence)
     write = _writer(form or "table", exhibits, given["color"], seen=seen)
     run = CertificateRun(question, exhibits, judge, evidence, write, given)
     status = run.to(standard_output() if file is None else whole_file(file))

@@ -12,6 +12,7 @@ from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.question import Question
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.question import View
@@ -52,7 +53,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
 
     limits, selection = options.limits(given), options.selection(given)
     question = Question(
-        captures, 65_536, False, limits, selection, view, keep=True, judge=Judge(), tells_findings=False
+        captures, Options(limits=limits, keep=True), selection, view, judge=Judge(), tells_findings=False
     )
     run = Run(question, 1, debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))

@@ -12,6 +12,7 @@ from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.question import Question
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,7 +78,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     selection, limits = options.selection(given), options.limits(given)
     seen = file is None and sys.stdout is not None and sys.stdout.isatty()
     view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
-    question = Question(captures, 65_536, False, limits, selection, view, keep=True)
+    question = Question(captures, Options(limits=limits, keep=True), selection, view)
     run = Run(question, 1, debug=given["debug"], end=end)
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)

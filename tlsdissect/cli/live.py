@@ -15,6 +15,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.question import Question
 from tlsdissect.corpus.selection import Selection
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.capture.live import LiveCapture
@@ -126,7 +127,7 @@ def _told(capture: LiveCapture, form: str, file: str | None, given: dict[str, An
     limits, verbose = options.limits(given), given["verbose"]
     view = _tree(given["color"], seen=seen) if verbose else _view(form, given["color"], seen=seen)
     listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
-    question = Question((capture.interface,), 0, False, limits, Selection(), view)
+    question = Question((capture.interface,), Options(limits=limits), Selection(), view)
     board = Board(capture, listening, said=given["stats"])
     run = Run(question, 1, debug=given["debug"], live=(listening, board))
     status = run.to(standard_output() if file is None else whole_file(file))

@@ -13,6 +13,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.question import Question
 from tlsdissect.corpus.workers import worthwhile
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.question import View
@@ -75,7 +76,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen, judged=judge is not None)
     limits, selection = options.limits(given), options.selection(given)
     idle = options.idle(given)
-    question = Question(captures, given["batch"], raw, limits, selection, view, judge=judge, idle=idle)
+    asked = Options(batch=given["batch"], raw_fingerprints=raw, limits=limits, idle=idle)
+    question = Question(captures, asked, selection, view, judge=judge)
     # One process judges alone: what it knows of a chain, or of a lookup, the others would not.
     jobs = worthwhile(list(captures), given["jobs"]) if judge is None else 1
     run = Run(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), prompt=idle is not None)

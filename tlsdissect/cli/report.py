@@ -13,6 +13,7 @@ from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import left_out, refusals
 from tlsdissect.corpus.question import Question
 from tlsdissect.transcript.facts.evidence import Evidence
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.cli.interrupts import Interrupts
@@ -60,7 +61,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     report = Report(captures, judge, evidence, detailed)
     selected, limits = options.selection(given), options.limits(given)
     question = Question(
-        captures, 65_536, False, limits, selected, Gathering(report), keep=True, judge=judge, evidence=evidence
+        captures, Options(limits=limits, keep=True), selected, Gathering(report), judge=judge, evidence=evidence
     )
     run = ReportRun(question, report, given)
     status = run.to(standard_output() if output == "-" else whole_file(output))

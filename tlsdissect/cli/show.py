@@ -12,6 +12,7 @@ from tlsdissect.cli.endings import meant
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.question import Question
+from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.question import View
@@ -57,7 +58,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     _check(given["message"])
     seen = form in (None, "tree") and file is None and sys.stdout is not None and sys.stdout.isatty()
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
-    question = Question(captures, 65_536, False, options.limits(given), options.selection(given), view, keep=True)
+    asked = Options(limits=options.limits(given), keep=True)
+    question = Question(captures, asked, options.selection(given), view)
     run = Run(question, 1, debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)

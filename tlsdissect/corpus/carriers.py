@@ -47,7 +47,7 @@ class LinkingCarrier:
 
     def __init__(self, question: Question) -> None:
         self._question = question
-        self._linker = Linker(question.limits.max_sessions)
+        self._linker = Linker(question.options.limits.max_sessions)
 
     @property
     def forgotten(self) -> int:

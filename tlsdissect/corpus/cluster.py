@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.pipeline import Reading, files
-from tlsdissect.streams.flows import DEFAULTS
 from tlsdissect.transcript.links import Linker
 from tlsdissect.transcript.sessions import Session
 from tlsdissect.transcript.tracking.lookups import Heard
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from dask.distributed import Client, Future
 
     from tlsdissect.capture import Capture
-    from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
+    from tlsdissect.transcript.options import Options
 
 AHEAD = 2
 """Captures that each thread of a cluster reads before their turn has come: so many may wait in memory."""
@@ -39,22 +38,20 @@ class _Brought(NamedTuple):
     refused: str | None
 
 
-def read_on(
-    client: Client, captures: Iterable[str | os.PathLike[str]], *, limits: Limits = DEFAULTS, **options: Any
-) -> Iterator[Connection]:
+def read_on(client: Client, captures: Iterable[str | os.PathLike[str]], options: Options) -> Iterator[Connection]:
     """Yield the connections of captures in their order, linked over all of them, as `tlsdissect.read` does.
 
     Captures are paths of files or folders that the workers see too, or URLs: "s3://bucket/day-*.pcap.gz". All that a
     capture holds travels to the client at once. Raises CaptureError at the end for inputs that could not be read.
     """
-    linker, refused = Linker(limits.max_sessions), []
+    linker, refused = Linker(options.limits.max_sessions), []
     threads: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]
     ahead = AHEAD * max(1, sum(threads.values()))
     every = enumerate(_expanded(captures))
     tasks: deque[tuple[int, str, Future[_Brought]]] = deque()
     while True:
         for number, (path, named) in islice(every, ahead - len(tasks)):
-            task = client.submit(_brought, path, named=named, limits=limits, pure=False, **options)
+            task = client.submit(_brought, path, options, named=named, pure=False)
             tasks.append((number, path, task))
         if not tasks:
             break
@@ -71,7 +68,7 @@ def read_on(
         raise CaptureError("; ".join(refused))
 
 
-def _brought(path: str, *, named: bool, limits: Limits, **options: Any) -> _Brought:
+def _brought(path: str, options: Options, *, named: bool) -> _Brought:
     """Read a capture; one that was not `named`, but found in a folder, may turn out to be none."""
     if not named:
         try:
@@ -80,7 +77,7 @@ def _brought(path: str, *, named: bool, limits: Limits, **options: Any) -> _Brou
             return _Brought((), None)
         except CaptureError as error:
             return _Brought((), str(error))
-    reading = Reading([path], limits=limits, opener=_opened, **options)
+    reading = Reading([path], options, opener=_opened)
     told = tuple([one for _, one in reading.placed() if not isinstance(one, Heard)])
     return _Brought(told, "; ".join(why for _, why in reading.summary.refused) or None)
 

@@ -9,9 +9,9 @@ from tlsdissect.streams.directory import WHOLE, Share
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
-    from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.transcript.options import Options
     from tlsdissect.trust.judge import Judge
 
 
@@ -67,34 +67,17 @@ class Question(NamedTuple):
     """What is asked of which captures, and how the answer is written."""
 
     captures: tuple[str, ...]
-    batch: int
-    raw_fingerprints: bool
-    limits: Limits
+    options: Options
     selection: Selection
     view: View
-    keep: bool = False
     judge: Judge | None = None
     evidence: Evidence | None = None
-    idle: float | None = None
-    """Seconds of silence that decide a handshake, where connections are told when it is decided."""
-    linked: bool = True
     tells_findings: bool = True
     """Unless a judge serves something else."""
 
     def reading(self, share: Share = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
-        return Reading(
-            self.captures,
-            batch=self.batch,
-            raw_fingerprints=self.raw_fingerprints,
-            keep=self.keep,
-            share=share,
-            limits=self.limits,
-            judge=self.judge,
-            evidence=self.evidence,
-            idle=self.idle,
-            linked=self.linked,
-        )
+        return Reading(self.captures, self.options, judge=self.judge, evidence=self.evidence, share=share)
 
     def entry(self, connection: Connection) -> Entry:
         """Write a connection."""

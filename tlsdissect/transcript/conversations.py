@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.transcript.options import Options
 
     Due = tuple[int, int, Connection]
     """A connection, the clock at which it is told, and the frame that decided that; NEVER: none did."""
@@ -44,26 +45,20 @@ class Conversations:
         source: str,
         flows: FlowTable,
         budget: Budget,
-        *,
-        raw_fingerprints: bool,
-        keep: bool = False,
+        options: Options,
         evidence: Evidence | None = None,
-        linked: bool = True,
     ) -> None:
-        """With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there.
-
-        Unless connections are to be `linked`, nothing is noted of sessions.
-        """
+        """With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there."""
         self._source = source
         self._flows = flows
         self._budget = budget
-        self._raw = raw_fingerprints
+        self._raw = options.raw_fingerprints
         listens = evidence is not None
         keeping = partial(KeepingTracker, listens=listens)
-        self._tracker: Callable[..., Tracker] = keeping if keep else LookupTracker if listens else Tracker
+        self._tracker: Callable[..., Tracker] = keeping if options.keep else LookupTracker if listens else Tracker
         self._evidence = evidence
-        self._linked = linked
-        self._keeps = keep
+        self._linked = options.linked
+        self._keeps = options.keep
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
         self._asides: list[Session | Heard] = []

@@ -42,8 +42,8 @@ class DecidingConversations(Conversations):
     are looked at together.
     """
 
-    def __init__(self, *given: Any, idle_ns: int, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *given: Any, idle_ns: int) -> None:
+        super().__init__(*given)
         self._idle = idle_ns
         self._waiting: dict[int, Latest] = {}
         """Handshakes that are not decided."""
