@@ -8,6 +8,7 @@ import typing
 import msgspec
 from recorded import ROOT
 
+from tlsdissect import Limits
 from tlsdissect.transcript import connection
 
 TEXT = (ROOT / "docs" / "connection.md").read_text()
@@ -36,3 +37,11 @@ def test_every_row_is_about_a_key_or_a_problem() -> None:
     codes = {name for name in named - keys(connection.Connection) if f'"{name}"' in sources}
     assert named - keys(connection.Connection) == codes
     assert {"inferred", "gap", "limit", "midstream"} <= codes
+
+
+def test_help_tells_each_limit_with_its_default() -> None:
+    told = re.findall(
+        r"^    (\w+): ([0-9,]+) (seconds|conversations|bytes|sessions)\n {8}\w", Limits.__doc__, re.MULTILINE
+    )
+    defaults = {name: int(value.replace(",", "")) for name, value, _ in told}
+    assert defaults == msgspec.structs.asdict(Limits())

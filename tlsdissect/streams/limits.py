@@ -6,25 +6,46 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """The limits of a reading."""
+    """How much is kept of conversations, and for how long: `tlsdissect.read(capture, limits=Limits(followed=1000))`.
+
+    Where a limit is reached, the connection says so by a problem `limit`, or the summary of the reading counts it. Time
+    is that of the capture, as its packets tell it.
+
+    closed_after: 60 seconds
+        Time for which a closed conversation may still get packets. Then its connection is told; packets that come later
+        are left out, and the summary counts them as late.
+    silent_after: 3600 seconds
+        Time without packets after which a conversation is taken as over, as one that was closed is.
+    known: 250,000 conversations
+        Conversations of which something is in memory at the same time. Of more, those that are over are forgotten, then
+        those in which nothing was said, as far as they are more than half, then those that are silent for longest.
+        Packets of a forgotten one count as a new conversation; the summary counts as displaced those that were
+        forgotten before their end.
+    followed: 100,000 conversations
+        Conversations that are followed at the same time, because a handshake goes on in them. Of more, those that began
+        first are given up: the connection has the problem `limit`, and the summary counts it as given up.
+    held_bytes: 1,048,576 bytes
+        Bytes that one side of a conversation may hold behind a hole, where a segment is missing so far. With more, the
+        hole is taken as lost: the connection has the problems `limit` and `gap`.
+    message_bytes: 4,194,304 bytes
+        Bytes of handshake messages that are kept of one conversation. Messages beyond are left out, and facts that rest
+        on them are None: the connection has the problem `limit`.
+    total_bytes: 268,435,456 bytes
+        Bytes that all conversations together hold and keep. While they have more, each holds and keeps nothing more, as
+        if it had reached `held_bytes` and `message_bytes`.
+    max_sessions: 100,000 sessions
+        Sessions, and pairs of client and server of which a handshake failed, that are remembered to link later
+        connections to. Of more, those not seen for longest are forgotten, which the summary counts as forgotten.
+    """
 
     closed_after: float = 60.0
-    """Seconds of capture time for which a closed conversation may still get packets."""
     silent_after: float = 3600.0
-    """Seconds of capture time after which a silent conversation is taken as over."""
     known: int = 250_000
-    """Conversations that are known at the same time. Of more, those that are over are forgotten, then those in which
-    nothing was said, as far as they are more than half, then those that are silent for longest."""
     followed: int = 100_000
-    """Conversations that are followed at the same time; of more, those that began first are given up."""
     held_bytes: int = 1 << 20
-    """Bytes that one side of a conversation may hold behind a hole before the hole is taken as lost."""
     message_bytes: int = 4 << 20
-    """Bytes of handshake messages that are kept of one conversation."""
     total_bytes: int = 256 << 20
-    """Bytes that all conversations together may hold and keep."""
     max_sessions: int = 100_000
-    """Sessions, and failures, that are remembered to link later connections to; of more, the oldest are forgotten."""
 
 
 FOREVER = 2.0**31
