@@ -21,7 +21,7 @@ from tlsdissect.transcript.facts.naming import text
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.tracking.prelude import PLAIN, TLS
 from tlsdissect.transcript.tracking.proxies import proxy_header
-from tlsdissect.transcript.tracking.script import BEAT_HEAD
+from tlsdissect.transcript.tracking.script import HEARTBEAT_HEAD
 from tlsdissect.transcript.tracking.sizes import is_guessed
 from tlsdissect.transcript.tracking.upgrade import recognise
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tlsdissect.streams.columns import Totals
     from tlsdissect.transcript.connection import Timing
     from tlsdissect.transcript.facts.evidence import Evidence
-    from tlsdissect.transcript.tracking.seen import Beat, Item
+    from tlsdissect.transcript.tracking.seen import HeartbeatRecord, Item
     from tlsdissect.transcript.tracking.tracker import Tracker
 
 _NS = 1_000_000_000
@@ -150,8 +150,8 @@ def _agreed(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _heartbeat(scene: Scene, beat: Beat) -> Heartbeat:
-    whole = len(beat.head) == BEAT_HEAD
+def _heartbeat(scene: Scene, beat: HeartbeatRecord) -> Heartbeat:
+    whole = len(beat.head) == HEARTBEAT_HEAD
     return Heartbeat(
         sender=scene.side(beat.sender),
         type=Registry.HEARTBEAT_MESSAGE_TYPES.names[beat.head[0]] if whole else None,

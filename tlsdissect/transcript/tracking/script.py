@@ -12,7 +12,7 @@ from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hell
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
-from tlsdissect.transcript.tracking.seen import Answer, Beat, Item, Moment, Offer, RetryRequest
+from tlsdissect.transcript.tracking.seen import Answer, HeartbeatRecord, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
 
@@ -29,7 +29,7 @@ MAX_PROTECTED = 256
 """Protected records of TLS 1.3 that are noted of each side."""
 MAX_HEARTBEATS = 256
 """Heartbeats of one conversation that are noted."""
-BEAT_HEAD = 3
+HEARTBEAT_HEAD = 3
 """Bytes of a heartbeat before its payload: its type, and how long it says that the payload is (RFC 6520 section 4)."""
 MAX_ALERTS = 8
 """Bytes of an alert record in the clear, which may hold several alerts; a longer one is encrypted."""
@@ -79,7 +79,7 @@ class Script:
         """Records of application data that each side began while TLS 1.3 was possible."""
         self.sealed = [False, False]
         """Whether each side sent a handshake record under encryption: its Finished."""
-        self.heartbeats: list[Beat] = []
+        self.heartbeats: list[HeartbeatRecord] = []
         """Heartbeats of both sides, in order."""
         self.limited: set[int] = set()
         """Who said more than is noted."""
@@ -111,8 +111,8 @@ class Script:
             elif content_type == SSL2:
                 self._ssl2(sender, half, record, frame, time)
             elif content_type == HEARTBEAT and len(self.heartbeats) < MAX_HEARTBEATS:
-                head = b"" if half.changed else (record.fragment or b"")[:BEAT_HEAD]
-                self.heartbeats.append(Beat(sender, record.length, head, frame))
+                head = b"" if half.changed else (record.fragment or b"")[:HEARTBEAT_HEAD]
+                self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
         if piece.records:
             half.last = piece.records[-1]
 

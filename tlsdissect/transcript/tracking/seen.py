@@ -81,7 +81,7 @@ class Signal(Struct, frozen=True, gc=False):
     """Sequence number behind the last byte that its side sent."""
 
 
-class Beat(Struct, frozen=True, gc=False):
+class HeartbeatRecord(Struct, frozen=True, gc=False):
     """A record of the Heartbeat protocol."""
 
     sender: int
