@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -141,3 +142,17 @@ def test_public_names_are_few() -> None:
     script = "import tlsdissect; print(*tlsdissect.__all__)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert 1 <= len(done.stdout.split()) <= 12
+
+
+def test_words_that_are_explained_are_used() -> None:
+    rows = re.findall(r"^\| ([a-z, ]+) \| (?!meaning)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    words = {word.removeprefix("to ") for row in rows for word in row.split(", ")}
+    names = {name for module in MODULES for node in ast.walk(tree(module)) for name in named(node)}
+    used = {part for name in names for part in re.findall("[a-z]+", re.sub("([A-Z])", r" \1", name).lower())}
+    assert len(words) > 20
+    assert words - used == set()
+
+
+def named(node: ast.AST) -> list[str]:
+    """The names that a node of code brings in."""
+    return [name for name in (getattr(node, field, None) for field in ("name", "id", "arg", "attr")) if name]
