@@ -17,11 +17,20 @@ import pytest
 from commands import PROGRAM, RESUMED, TLS12
 from recorded import ROOT, begun
 
-from tlsdissect.corpus.workers import Workers
+from tlsdissect.corpus.workers import WorkerLostError, Workers
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from tlsdissect.streams.directory import Share
+
+KILLED = """
+import os, signal, sys
+from tlsdissect import pipeline
+from tlsdissect.cli import main
+
+pipeline.Reading.placed = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(main())
+"""
 
 SPOILT = """
 import sys
@@ -246,6 +255,27 @@ def test_an_error_of_our_own_is_one_line() -> None:
     done = subprocess.run([*command, "--debug"], cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert b"Traceback" in done.stderr
     assert done.returncode == 70
+
+
+def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
+    command = [sys.executable, "-c", KILLED, "read", TLS12, "--jobs", "2", "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    said = "tlsdissect: a process of this command was ended by SIGKILL: --jobs 1 takes only one, and less memory\n"
+    assert done.stderr.decode() == f"{said}broken off\n"
+    assert (done.returncode, done.stdout) == (71, b"")
+
+
+def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:
+    def cut_off(_: object) -> bytes:
+        # More than a pipe holds: the worker waits with the rest.
+        return bytes(1 << 22)
+
+    workers = Workers(1, lambda share: Reading([ROOT / TLS12], share=share), cut_off, lambda _: None)
+    [(pid, pipe)] = workers._workers
+    assert pipe.peek(1)  # type: ignore[attr-defined]
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerLostError, match="SIGKILL"):
+        list(workers)
 
 
 def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> None:

@@ -20,6 +20,8 @@ FOUND = 3
 """A finding that is as grave as --fail-on has it."""
 BUG = 70
 """EX_SOFTWARE of sysexits.h: an error that is ours."""
+LOST = 71
+"""EX_OSERR of sysexits.h: one of the processes that share the work was ended by somebody else."""
 NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: the result could not be written."""
 

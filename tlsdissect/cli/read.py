@@ -31,6 +31,7 @@ Exit status:
   2    a wrong command line, or an input that is no capture; the others were read
   3    a finding as grave as --fail-on has it
   70   an error of the program itself
+  71   a process of --jobs was ended by somebody else, as where memory runs out
   74   the result could not be written
   130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
 """

@@ -13,6 +13,7 @@ from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
 from tlsdissect.corpus.entries import Entries, SharedEntries
+from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ class Run:
             return endings.REFUSED
         except (BrokenPipeError, endings.NotWrittenError, click.ClickException):
             raise
+        except WorkerLostError as error:
+            self._broken_off = True
+            endings.warn(f"{self._where}{error}")
+            return endings.LOST
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
+            self._broken_off = True
             self._confess(error)
             return endings.BUG
         refused = endings.REFUSED if self._entries.summary.refused else 0
@@ -130,9 +136,12 @@ class Run:
             with self._below.aside():
                 sink.write(piece)
 
+    @property
+    def _where(self) -> str:
+        return f"{self._tally.source}: " if self._tally.source else ""
+
     def _confess(self, error: Exception) -> None:
         if self._debug:
             endings.trace()
-        where = f"{self._tally.source}: " if self._tally.source else ""
         frames = self._entries.summary.frames
-        endings.warn(f"{where}internal error after {frames:,} frames: {endings.described(error)}")
+        endings.warn(f"{self._where}internal error after {frames:,} frames: {endings.described(error)}")

@@ -42,7 +42,11 @@ class Line(NamedTuple):
 
 
 class WorkerError(Exception):
-    """A worker ended without its account; the text says why."""
+    """A worker failed; the text says in what."""
+
+
+class WorkerLostError(Exception):
+    """A worker was ended by somebody else, as where memory runs out; the text says how."""
 
 
 def worthwhile(captures: list[str], jobs: int | None = None) -> int:
@@ -80,7 +84,7 @@ class Workers(Generic[Account]):
     def __iter__(self) -> Iterator[Line]:
         """Yield what the workers write, in its place."""
         try:
-            for line in heapq.merge(*(self._lines(pipe) for _, pipe in self._workers)):
+            for line in heapq.merge(*(self._lines(pid, pipe) for pid, pipe in self._workers)):
                 self.position = max(self.position, line.position)
                 yield line
         finally:
@@ -132,7 +136,7 @@ class Workers(Generic[Account]):
             last = WorkerError(f"{type(error).__name__}: {error}")
         pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -1) + pickle.dumps(last))
 
-    def _lines(self, pipe: BinaryIO) -> Iterator[Line]:
+    def _lines(self, pid: int, pipe: BinaryIO) -> Iterator[Line]:
         while len(header := pipe.read(_HEADER.size)) == _HEADER.size:
             *place, position, size = _HEADER.unpack(header)
             if size < 0:
@@ -141,5 +145,16 @@ class Workers(Generic[Account]):
                     raise last
                 self.accounts.append(last)
                 return
-            yield Line(Place(*place), position, pipe.read(size))
-        raise WorkerError("a worker process was ended from outside")
+            text = pipe.read(size)
+            if len(text) < size:
+                break
+            yield Line(Place(*place), position, text)
+        raise WorkerLostError(f"a process of this command {_ended(pid)}: --jobs 1 takes only one, and less memory")
+
+
+def _ended(pid: int) -> str:
+    """Tell how a child has ended, who is waited for by others too."""
+    end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    if end is not None and end.si_code != os.CLD_EXITED:
+        return f"was ended by {signal.Signals(end.si_status).name}"
+    return "ended before its time"
