@@ -58,7 +58,7 @@ class StopReading(KeyboardInterrupt):
     """Raised into a reading that waits for more packets: take what came so far as all."""
 
 
-class Source(Protocol):
+class PacketSource(Protocol):
     """What packets come from: a file, or an interface, of which None says that for a moment nothing came."""
 
     damage: list[Damage]
@@ -117,7 +117,7 @@ class Summary:
         self.connections += 1
         self.versions[told.version] += 1
 
-    def add(self, source: str, capture: Source, flows: FlowTable, datagrams: Datagrams) -> None:
+    def add(self, source: str, capture: PacketSource, flows: FlowTable, datagrams: Datagrams) -> None:
         """Add a capture that was read."""
         self.captures += 1
         self.frames += capture.frames
@@ -197,7 +197,7 @@ class Reading:
             yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
 
-    def _told(self, number: int, path: str, capture: Source) -> Iterator[tuple[Place, Told]]:
+    def _told(self, number: int, path: str, capture: PacketSource) -> Iterator[tuple[Place, Told]]:
         for due, frame, told in self._read(path, capture):
             place = Place(number, due, frame, told.stream)
             if isinstance(told, Heard) and self._evidence is not None:
@@ -228,7 +228,7 @@ class Reading:
             self._size = sum(Path(path).stat().st_size for path, _ in files(self._captures) if Path(path).is_file())
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: Source) -> Iterator[_Due]:
+    def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
         flows, datagrams = FlowTable(self._share, self._options.limits, mute=self._options.keep), Datagrams()
         conversations = self._conversations(source, flows)
         try:
@@ -249,7 +249,7 @@ class Reading:
         given, idle = (source, flows, self._budget, self._options, self._evidence), self._options.idle
         return Conversations(*given) if idle is None else DecidingConversations(*given, idle_ns=nanoseconds(idle))
 
-    def _steps(self, capture: Source, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
+    def _steps(self, capture: PacketSource, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
         batches = iter(capture)
         while not self._stopped:
             self.waiting = True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate, Connection, Finding
     from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.lookups import Asked
-    from tlsdissect.trust.ocsp import Answer
+    from tlsdissect.trust.ocsp import OcspAnswer
     from tlsdissect.trust.path import Verdict
 
 ACME_PROTOCOL = "acme-tls/1"
@@ -36,7 +36,7 @@ class Judge:
         """The severity from which on findings are told."""
         self._told = at_least(least)
         self.verdicts = Verdicts(self._settings)
-        self._staples: Bounded[Answer] = Bounded()
+        self._staples: Bounded[OcspAnswer] = Bounded()
 
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
         """Judge a connection; `evidence` was gathered by the reading that told it."""
@@ -85,7 +85,7 @@ class Judge:
         """Judge a server's chain by the rules of the Web PKI alone."""
         return self.verdicts.web_pki(chain, showing.sni, self.time(showing))
 
-    def staple(self, showing: Showing, chain: Chain) -> Answer | None:
+    def staple(self, showing: Showing, chain: Chain) -> OcspAnswer | None:
         """Check the staple that came with a chain; None where there is none, or it was not kept."""
         stapled, response, at = showing.staple, showing.response, self.time(showing)
         if stapled is None or response is None:

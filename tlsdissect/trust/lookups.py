@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import second
-from tlsdissect.trust.ocsp import Answer, answer
+from tlsdissect.trust.ocsp import OcspAnswer, answer
 from tlsdissect.trust.rules import finding
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     """The side."""
     about: Link | None
     """None where the certificate is hidden: the match is by time and address alone."""
-    given: Answer
+    given: OcspAnswer
     waited: float
     """Milliseconds between question and answer."""
     whole: float | None
@@ -79,7 +79,7 @@ def _asked(
 ) -> Asked:
     exchange = lookup.exchange
     body, stated = evidence.encoding(exchange.sha256), exchange.answer
-    given = Answer(status=None if stated is None else stated.cert_status)
+    given = OcspAnswer(status=None if stated is None else stated.cert_status)
     if about is not None and body is not None:
         at = datetime.fromtimestamp(exchange.answered // 1_000_000_000, UTC).isoformat()
         given = answer(body, about, issuer_of(about), second(at))

@@ -28,7 +28,7 @@ _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 _NOBODY_KNOWN = "the issuer's certificate is not known, so neither is who may sign"
 
 
-class Answer(Struct, frozen=True):
+class OcspAnswer(Struct, frozen=True):
     """What a response says of a certificate: `status` is None where it says nothing of it."""
 
     status: str | None = None
@@ -45,28 +45,28 @@ class Answer(Struct, frozen=True):
         return self.status == "revoked" and set(self.flaws) <= {_NOBODY_KNOWN}
 
 
-def answer(response: bytes, about: Link, issuer: Link | None, at: str | None) -> Answer:
+def answer(response: bytes, about: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
     """Check what a response says of a certificate, whose issuer is given where it is known, at a time (of `second`).
 
     Without a time it is not checked whether the response was of that time.
     """
     loaded = _load(response)
     if loaded is None:
-        return Answer(flaws=("it cannot be read",))
+        return OcspAnswer(flaws=("it cannot be read",))
     if loaded.response_status != ocsp.OCSPResponseStatus.SUCCESSFUL:
-        return Answer(flaws=(f"the responder said {loaded.response_status.name.lower()}",))
+        return OcspAnswer(flaws=(f"the responder said {loaded.response_status.name.lower()}",))
     try:
         return _answer(loaded, about, issuer, at)
     except (ValueError, UnsupportedAlgorithm) as error:
-        return Answer(flaws=(der.printable(str(error).encode()[:160]),))
+        return OcspAnswer(flaws=(der.printable(str(error).encode()[:160]),))
 
 
-def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str | None) -> Answer:
+def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
     single = next((one for one in loaded.responses if _is_about(one, about, issuer)), None)
     if single is None:
-        return Answer(flaws=("it is about another certificate",))
+        return OcspAnswer(flaws=("it is about another certificate",))
     since = single.revocation_time_utc
-    return Answer(
+    return OcspAnswer(
         status=single.certificate_status.name.lower(),
         since=None if since is None else f"{written(since)}Z",
         flaws=tuple(_flaws(loaded, issuer)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.notes import Note
-from tlsdissect.trust.ocsp import Answer, answer
+from tlsdissect.trust.ocsp import OcspAnswer, answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def must_staple_notes(showing: Showing, leaf: Link) -> Iterator[Note]:
         )
 
 
-def staple_notes(given: Answer, leaf: Link) -> Iterator[Note]:
+def staple_notes(given: OcspAnswer, leaf: Link) -> Iterator[Note]:
     """Note what a staple says, and what is wrong with it."""
     sha256 = leaf.facts.sha256
     if given.flaws:
@@ -33,6 +33,6 @@ def staple_notes(given: Answer, leaf: Link) -> Iterator[Note]:
         yield Note("revoked", f"by the server's own staple, since {given.since}", sha256)
 
 
-def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str | None) -> Answer:
+def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
     """Check a staple as of a time (of `second`), or of none."""
     return answer(response, leaf, issuer, at)
