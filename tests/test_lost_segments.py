@@ -42,3 +42,16 @@ def test_what_a_hello_without_its_end_took_is_not_known(tmp_path: Path) -> None:
     }
     assert one["timing"]["server_hello_ms"] is None
     assert {message["ms"] for message in one["messages"]} == {None}
+
+
+@pytest.mark.parametrize("begin", [1, 4], ids=["SYN", "ClientHello"])
+def test_a_flight_that_is_missing_is_told_wherever_the_capture_begins(tmp_path: Path, begin: int) -> None:
+    steps = said("tls12-full")
+    answer = next(number for number, (side, _) in enumerate(steps) if number and side == CLIENT)
+    path = write(tmp_path / "whole.pcap", Talk(steps, 0, 5, 50_000))
+    lost = set(range(1, begin)) | set(range(5, 4 + answer))
+    (one,) = facts(without(path, lost, tmp_path / "lost.pcap"))
+    assert one["server_hello"] is None
+    size = sum(len(data) for _, data in steps[1:answer])
+    gaps = [(problem["detail"], problem["from"]) for problem in one["problems"] if problem["code"] == "gap"]
+    assert gaps == [(f"{size} bytes are not in the capture", "server")]

@@ -48,8 +48,9 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "_latest", "acked", "arrivals", "assembler", "changed", "counting", "fin", "first_frame",
-        "first_hole", "joiner", "last", "mode", "payload", "prelude", "reader", "rst", "strayed", "troubles",
+        "_budget", "_framing", "_latest", "acked", "arrivals", "assembler", "awaited", "changed", "counting", "fin",
+        "first_frame", "first_hole", "joiner", "last", "mode", "payload", "prelude", "reader", "rst", "strayed",
+        "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -63,6 +64,8 @@ class Half:
         """ChangeCipherSpecs sent."""
         self.acked: int | None = None
         """Sequence number up to which the other side has acknowledged this one."""
+        self.awaited: int | None = None
+        """That number when the other side first said something."""
         self.counting = True
         """The ClientHello was not seen: it is of interest in how many segments a message comes."""
         self.arrivals: list[Extent] = []
@@ -135,6 +138,7 @@ class Half:
         """A half that begins anew within the same conversation."""
         half = Half(self._budget)
         half.acked, half.fin, half.rst = self.acked, self.fin, self.rst
+        half.awaited = self.acked
         return half
 
     def trouble(self, code: str, detail: str, frame: int, offset: int | None) -> None:
@@ -143,9 +147,10 @@ class Half:
             self.troubles.append(Trouble(code, detail, frame, offset))
 
     def _first(self, sequence: int) -> int:
-        """Where the stream begins: where the other side waits for it, if this segment is near behind that."""
-        if self.acked is not None and (sequence - self.acked) & 0xFFFFFFFF < self._budget.limits.held_bytes:
-            return self.acked
+        """Where the stream begins: where the other side waited for it, if this segment is near behind that."""
+        begin = self.acked if self.awaited is None else self.awaited
+        if begin is not None and (sequence - begin) & 0xFFFFFFFF < self._budget.limits.held_bytes:
+            return begin
         return sequence
 
     def _leap(self) -> Iterator[Piece]:

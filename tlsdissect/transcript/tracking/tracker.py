@@ -72,7 +72,10 @@ class Tracker:
             if flags & _SIGNALS:
                 sequence = self._signal(sender, flags, frame, time, sequence, length)  # noqa: PLW2901
             if flags & ACK:
-                self.halves[1 - sender].acked = acknowledgement
+                other = self.halves[1 - sender]
+                other.acked = acknowledgement
+                if length and other.awaited is None:
+                    other.awaited = acknowledgement
             if length:
                 chunk = data[payload : payload + captured]
                 if self.script.client is None:
