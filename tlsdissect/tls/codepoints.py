@@ -149,6 +149,9 @@ Ssl2Error = Annotated[int, Registry.SSL2_ERRORS]
 Ssl2CertificateType = Annotated[int, Registry.SSL2_CERTIFICATE_TYPES]
 Ssl2CipherKind = Annotated[int, Registry.SSL2_CIPHER_KINDS]
 
+RAW_PUBLIC_KEY: CertificateType = 2
+"""RFC 7250 section 3."""
+
 
 class HandshakeType(IntEnum):
     """RFC 8446 section 4 and appendix B.3."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tlsdissect.tls.certificate import Certificate as CertificateMessage
 from tlsdissect.tls.certificate import CertificateRequest as CertificateRequestMessage
-from tlsdissect.tls.certificate import CertificateStatus
-from tlsdissect.tls.codepoints import HandshakeType, Registry
+from tlsdissect.tls.certificate import CertificateStatus, RawPublicKey
+from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
 from tlsdissect.tls.messages import NewSessionTicket
 from tlsdissect.tls.server_hello import Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError
@@ -27,6 +27,8 @@ MAX_CHAIN = 100
 """Certificates of one chain that are told."""
 _EMPTY = 3
 """Bytes of a Certificate without certificates: the length of its list."""
+_TYPES = (ExtensionType.CLIENT_CERTIFICATE_TYPE, ExtensionType.SERVER_CERTIFICATE_TYPE)
+"""What agrees on the type of the client's and of the server's certificate."""
 
 
 class Exposure(NamedTuple):
@@ -68,6 +70,9 @@ def _server_certificates(scene: Scene, evidence: Evidence | None) -> tuple[Certi
 
 def _chain(scene: Scene, side: int, evidence: Evidence | None) -> tuple[Certificate, ...] | None:
     item = scene.message(side, HandshakeType.CERTIFICATE)
+    if scene.answered.get(_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
+        # A key stands in place of certificates, of which none is sent: RFC 7250 section 3.
+        return None if _read(scene.halves[side], item, RawPublicKey.read) is None else ()
     message = _read(scene.halves[side], item, CertificateMessage.read)
     if item is None or message is None:
         return None

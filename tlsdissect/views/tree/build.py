@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tlsdissect.tls import certificate, server_hello
 from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
-from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
 from tlsdissect.tls.handshake import decoder
 from tlsdissect.tls.headers import HandshakeHeader, RecordHeader, Ssl2RecordHeader
 from tlsdissect.tls.key_exchange import key_exchange
@@ -38,8 +38,8 @@ _UNENCRYPTED = re.compile("_WITH_NULL_([A-Z0-9]+)$")
 _MAC_SIZES = {"MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48, "NULL": None}
 _MAC = "RFC 5246 section 6.2.3.1"
 _TLS12 = 0x0303
-_RAW_PUBLIC_KEY = b"\x02"
-"""RFC 7250 section 3: the certificate type, as a server's extension."""
+_RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
+"""The certificate type, as a server's extension."""
 _PLAIN: dict[int, tuple[str, Callable[[Reader], Struct], int | None]] = {
     CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec.read, 1),
     ALERT: ("alert", Alert.read, 2),
