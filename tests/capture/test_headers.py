@@ -102,6 +102,8 @@ PLAIN = {
     "GRE": (1, gre(0, 0x0800, b"", IPV4)),
     "GRE, all fields": (1, gre(0xB000, 0x0800, bytes(12), IPV4)),
     "GRE bridging": (1, gre(0x2000, 0x6558, bytes(4), ETHERNET)),
+    "WCCP": (1, gre(0, 0x883E, b"", IPV4)),
+    "WCCP, second version": (1, gre(0, 0x883E, b"", b"\x01\x59\0\x48" + IPV4)),
     "EoIP": (1, gre(0x2001, 0x6400, struct.pack(">HH", len(ETHERNET), 7), ETHERNET)),
     "PPTP": (1, gre(0x3081, 0x880B, struct.pack(">HHII", len(PPP), 1, 2, 3), PPP)),
     "ERSPAN I": (1, gre(0, 0x88BE, b"", ETHERNET)),
@@ -165,10 +167,11 @@ SIX = {
     "pflog": (117, b"\x3d\x18\0\0vio0" + bytes(56) + IPV6),
     "NULL, BSD": (0, b"\x1e\0\0\0" + IPV6),
 }
-TEREDO = {
-    "bare": over_udp(3544, IPV6),
-    "origin": over_udp(3544, bytes(8) + IPV6),
-    "authentication": over_udp(3544, b"\0\x01\x02\x03" + bytes(14) + bytes(8) + IPV6),
+SIX_TUNNELS = {
+    "Teredo": over_udp(3544, IPV6),
+    "Teredo, origin": over_udp(3544, bytes(8) + IPV6),
+    "Teredo, authentication": over_udp(3544, b"\0\x01\x02\x03" + bytes(14) + bytes(8) + IPV6),
+    "AYIYA": over_udp(5072, b"\x41\x52\x11\x29" + bytes(4 + 16 + 20) + IPV6),
 }
 LOW, HIGH = (1 << 64) - 1, 64
 
@@ -214,8 +217,8 @@ def test_ipv6(name: str, read: Read) -> None:
 
 @pytest.mark.parametrize(
     ("packet", "row"),
-    [*((packet, FOUR_ROW) for packet in TUNNELS.values()), *((packet, SIX_ROW) for packet in TEREDO.values())],
-    ids=[*TUNNELS, *TEREDO],
+    [*((packet, FOUR_ROW) for packet in TUNNELS.values()), *((packet, SIX_ROW) for packet in SIX_TUNNELS.values())],
+    ids=[*TUNNELS, *SIX_TUNNELS],
 )
 def test_tunnel_over_udp_has_both_rows(packet: bytes, row: dict[str, object], read: Read) -> None:
     outer, inner = read(b.pcap([packet]))
@@ -234,10 +237,10 @@ def test_all_at_once(read: Read) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [*PLAIN, *SIX, *TUNNELS, *TEREDO])
+@pytest.mark.parametrize("name", [*PLAIN, *SIX, *TUNNELS, *SIX_TUNNELS])
 def test_cut_anywhere(name: str, read: Read) -> None:
     """A packet cut by the snap length gives a row with less payload, or none; never an error."""
-    every = {**{name: (1, packet) for name, packet in {**TUNNELS, **TEREDO}.items()}, **SIX, **PLAIN}
+    every = {**{name: (1, packet) for name, packet in {**TUNNELS, **SIX_TUNNELS}.items()}, **SIX, **PLAIN}
     link, packet = every[name]
     cuts = [packet[:size] for size in range(len(packet))]
     for row in read(b.pcap(cuts, link=link, carried=[len(packet)] * len(cuts))):

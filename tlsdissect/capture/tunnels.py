@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 _NUMBERS = iter(range(INTERNAL + 0x10, INTERNAL + 0x40))
 ERSPAN, VXLAN, VXLAN_GPE, GENEVE, GTP, GTP_EXTENSION, TEREDO, L2TP, L2TP_3 = (next(_NUMBERS) for _ in range(9))
-CAPWAP, TZSP, TZSP_ETHERNET, TZSP_WIRELESS = (next(_NUMBERS) for _ in range(4))
+CAPWAP, TZSP, TZSP_ETHERNET, TZSP_WIRELESS, AYIYA = (next(_NUMBERS) for _ in range(5))
 WIRELESS_SWAPPED, SFLOW = unusual.WIRELESS_SWAPPED, unusual.SFLOW
 GRE = IP_PROTOCOL + 47
 NSH = 0x894F
+WCCP = 0x883E
 ARUBA = 0x8200
 """GRE protocols 0x8200, 0x8210, ... 0x83F0: 802.11 between Aruba's access points and their controller."""
 
@@ -29,6 +30,7 @@ UDP_PORTS = {
     4754: GRE,  # RFC 8086
     4789: VXLAN,
     4790: VXLAN_GPE,
+    5072: AYIYA,
     5247: CAPWAP,
     6081: GENEVE,
     6343: SFLOW,
@@ -72,6 +74,12 @@ def gre(view: Peeling, rows: Rows) -> Next:
 
 def _bit(flags: Int64s, mask: int) -> Int64s:
     return np.where(flags & mask, 1, 0)
+
+
+def wccp(view: Peeling, rows: Rows) -> Next:
+    """WCCP (draft-mclaggan-wccp-v2rev1): packets turned aside, by its second version behind a header of its own."""
+    rows = view.room(rows, 4, "cut WCCP header")
+    return [(IPV4, rows.moved(np.where(view.byte(rows.at) >> 4 == 4, 0, 4)))]
 
 
 def erspan(view: Peeling, rows: Rows) -> Next:
@@ -213,6 +221,14 @@ def capwap(view: Peeling, rows: Rows) -> Next:
     return [(np.where(head & 0x100 != 0, WIRELESS_SWAPPED, ETHERNET), rows.moved(size))]
 
 
+def ayiya(view: Peeling, rows: Rows) -> Next:
+    """AYIYA (draft-massar-v6ops-ayiya-02): who sends and its signature, then what IP has for a protocol."""
+    rows = view.room(rows, 8)
+    rows = rows.where(view.byte(rows.at + 2) & 15 == 1)
+    identity, signature = 1 << (view.byte(rows.at) >> 4), (view.byte(rows.at + 1) >> 4) * 4
+    return [(view.byte(rows.at + 3) + IP_PROTOCOL, rows.moved(8 + identity + signature))]
+
+
 def tzsp(view: Peeling, rows: Rows) -> Next:
     """TZSP, a sniffer's mirror, version 1: Ethernet (1) is read, and 802.11 (18)."""
     rows = view.room(rows, 4)
@@ -241,6 +257,7 @@ PEELS: dict[int, Peel] = {
     VXLAN: vxlan,
     VXLAN_GPE: vxlan_gpe,
     NSH: nsh,
+    WCCP: wccp,
     GENEVE: geneve,
     GTP: gtp,
     GTP_EXTENSION: gtp_extension,
@@ -248,6 +265,7 @@ PEELS: dict[int, Peel] = {
     L2TP: l2tp,
     L2TP_3: l2tp_3,
     CAPWAP: capwap,
+    AYIYA: ayiya,
     TZSP: tzsp,
     TZSP_ETHERNET: _tags(TZSP_ETHERNET, ETHERNET),
     TZSP_WIRELESS: _tags(TZSP_WIRELESS, WIRELESS),
