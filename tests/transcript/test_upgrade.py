@@ -45,6 +45,14 @@ CONVERSATIONS = {
     "nats": (b"", b'INFO {"tls_required":true}\r\n'),
     "sunrpc": (RPC_CALL, RPC_REPLY),
     "telnet": (b"\xff\xfb\x2e\xff\xfa\x2e\x01\xff\xf0", b"\xff\xfd\x2e\xff\xfa\x2e\x01\xff\xf0"),
+    "adb": (
+        b"CNXN" + bytes(20) + b"host::\0" + b"STLS" + bytes(20),
+        b"STLS" + bytes(20),
+    ),
+    "gnutella": (
+        b"GNUTELLA CONNECT/0.6\r\nUpgrade: TLS/1.0\r\n\r\n",
+        b"GNUTELLA/0.6 200 OK\r\nUpgrade: TLS/1.0\r\nConnection: Upgrade\r\n\r\n",
+    ),
     "http-upgrade": (
         b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\nUpgrade: TLS/1.0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: TLS/1.0, HTTP/1.1\r\n\r\n",
@@ -56,7 +64,7 @@ CONVERSATIONS = {
     ),
     "proxy": (b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", b""),
 }
-SHOWN_BY_ONE_SIDE = set(CONVERSATIONS) - {"nbd", "nats", "proxy", "sunrpc", "http-upgrade", "sieve", "irc"}
+SHOWN_BY_ONE_SIDE = set(CONVERSATIONS) - {"nbd", "nats", "proxy", "sunrpc", "http-upgrade", "gnutella", "sieve", "irc"}
 
 
 @pytest.mark.parametrize("protocol", CONVERSATIONS)

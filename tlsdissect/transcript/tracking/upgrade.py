@@ -67,6 +67,10 @@ _SHAPES = (
     # A call of procedure 0 with AUTH_TLS, answered with a verifier that says STARTTLS: RFC 9289 section 4.1.
     _Shape("sunrpc", _RPC_CALL, rb"[\x80\x00].{7}\x00\x00\x00\x01.{0,20}STARTTLS"),
     _Shape("telnet", _TELNET, _TELNET),
+    # A_CNXN, and A_STLS both ways: "ADB protocol" of Android's documentation.
+    _Shape("adb", rb"CNXN.{20}.*STLS", rb"(?:CNXN.{20}.*)?STLS"),
+    # Its handshake upgrades as HTTP does: "Gnutella 0.6", with Upgrade: TLS/1.0.
+    _Shape("gnutella", rb"GNUTELLA CONNECT/.*^Upgrade:[^\n]*TLS/", rb"GNUTELLA/", None, _NEVER),
     _Shape(
         "ftp",
         rb"(?:AUTH|USER|FEAT|HOST|OPTS|SYST|CLNT|PBSZ|LANG|HELP|NOOP)\b",
@@ -100,7 +104,7 @@ _SHAPES = (
 
 # What a conversation that may come to TLS begins with, as seen in any one of its directions ...
 _OPENING = re.compile(
-    rb"[12]20|20[01] |\+OK|\* |\"[a-z]|:\S|RFB |INFO\s|NBDMAGIC|AMQP|NOTICE |PING |ERROR "
+    rb"[12]20|20[01] |\+OK|\* |\"[a-z]|:\S|RFB |INFO\s|NBDMAGIC|AMQP|CNXN|STLS|GNUTELLA|NOTICE |PING |ERROR "
     rb"|EHLO|HELO|LHLO|STARTTLS|CONNECT |PROXY |CAP |NICK |PASS |USER |WEBIRC|\s*(?:<|\Z)|\r\n\r\n\x00"
     rb"|..\x00\x00\x0a|\x00\x00\x00\x08\x04\xd2\x16|\x03\x00..[\x06-\xfe][\xe0\xd0]|\x12[\x00\x01]|\xff[\xfa-\xfe]"
     rb"|\x04[\x01\x02]|\x05[\x01-\x10]|\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)\x02"
