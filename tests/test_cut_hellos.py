@@ -48,6 +48,22 @@ def test_the_beginning_of_a_hello_is_enough_for_its_first_fields(tmp_path: Path)
     assert {problem["code"] for problem in one["problems"]} == {"gap"}
 
 
+@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_hello_of_several_records_lacks_the_last(tmp_path: Path, sample: str, side: int) -> None:
+    talk = said(sample)
+    before, (_, hello) = talk[:side], talk[side]
+    message = hello[5 : 5 + int.from_bytes(hello[3:5], "big")]
+    for cut in range(BEGINNING - 5, len(message), 7):
+        first = hello[:3] + cut.to_bytes(2, "big") + message[:cut]
+        second = hello[:3] + (len(message) - cut).to_bytes(2, "big")
+        (one,) = told(tmp_path / "cut.pcap", [*before, (side, hello[: 5 + cut])])
+        for end in (b"", second[:3], second + message[cut : len(message) - 1]):
+            (other,) = told(tmp_path / "records.pcap", [*before, (side, first), (side, end)])
+            assert {key: one[key] for key in (*FACTS, "outcome")} == {key: other[key] for key in (*FACTS, "outcome")}
+            assert {problem["code"] for problem in other["problems"]} == {"gap"}
+
+
 def test_a_hello_without_extensions_has_none(tmp_path: Path) -> None:
     body = b"\x03\x01" + bytes(32) + b"\x00" + b"\x00\x02\x00\x2f" + b"\x01\x00"
     message = b"\x01" + len(body).to_bytes(3, "big") + body

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from conversing import CLIENT, Talk, write
 from recorded import HEADER, SAMPLES, begun
 
+import tlsdissect
 from tlsdissect import Limits
 from tlsdissect.pipeline import Reading
+from tlsdissect.streams.limits import Budget
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -58,6 +62,66 @@ def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
     codes = [problem.code for problem in connection.problems]
     assert codes[:2] == ["limit", "gap"]
     assert connection.client_hello is not None
+
+
+def record(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BHH", kind, 0x0303, len(body)) + body
+
+
+def hello(extensions: int, size: int) -> bytes:
+    """A ClientHello with so many extensions, each so long."""
+    sent = b"".join(struct.pack(">HH", 0x3000 + number, size) + bytes(size) for number in range(extensions))
+    body = b"\x03\x03" + bytes(32) + b"\0" + b"\0\x02\x13\x01" + b"\x01\0" + struct.pack(">H", len(sent)) + sent
+    return b"\x01" + len(body).to_bytes(3, "big") + body
+
+
+def spoken(path: Path, said: bytes, conversations: int = 20) -> Path:
+    """Conversations that go on at the same time, in which a client says all this."""
+    parts = [(CLIENT, said[at : at + 1400]) for at in range(0, len(said), 1400)]
+    return write(path, *[Talk(parts, number / 1e6, 100.0, 2000 + number) for number in range(conversations)])
+
+
+class Counted(Budget):
+    """A budget that knows how much of it was used at most."""
+
+    most = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "used":
+            self.most = max(self.most, value)
+
+
+def held(path: Path, total_bytes: int) -> tuple[list[tlsdissect.Connection], int]:
+    """What is told where so much may be held, and what was held at most; nothing is, at the end."""
+    reading = Reading([path], Options(limits=Limits(total_bytes=total_bytes), batch=500))
+    reading._budget = Counted(Limits(total_bytes=total_bytes))
+    connections = list(reading)
+    assert reading._budget.used == 0
+    return connections, reading._budget.most
+
+
+HALF_A_MESSAGE = hello(3, 16_000)[:32_768]
+
+
+@pytest.mark.parametrize(
+    ("said", "each"),
+    [
+        (record(22, hello(2000, 0)), 2000 * 100),
+        (record(22, hello(1, 10)) + record(20, b"\x01") * 4000, 4000 * 100),
+        (record(22, HALF_A_MESSAGE[:16_384]) + record(22, HALF_A_MESSAGE[16_384:]), 32_000),
+    ],
+    ids=["extensions", "messages", "half a message"],
+)
+def test_all_that_conversations_hold_is_counted_and_given_back(tmp_path: Path, said: bytes, each: int) -> None:
+    path = spoken(tmp_path / "many.pcap", said)
+    whole, most = held(path, 1 << 30)
+    assert most >= 20 * each
+    connections, less = held(path, most // 2)
+    assert less < most
+    assert [one.stream for one in connections] == [one.stream for one in whole] == list(range(20))
+    assert 0 < sum("limit" in {problem.code for problem in one.problems} for one in connections) <= 20
+    assert all(one.client_hello is not None for one in connections)
 
 
 @pytest.mark.parametrize("seconds", [1e11, 1e30, float("inf")])

@@ -88,6 +88,8 @@ def test_hellos_that_never_recur_have_no_form() -> None:
     assert known.learn(body, msgspec.structs.replace(hello, cipher_suites=(0x0A0A, *suites[1:]))) is None
     assert known.learn(body, msgspec.structs.replace(hello, extensions=(extensions[0], *extensions))) is None
     assert known.learn(bytes(forms.LONGEST + 1), hello) is None
+    many = tuple([forms.Extension(number, b"") for number in range(0x3000, 0x3000 + forms.MAX_EXTENSIONS + 1)])
+    assert known.learn(body, msgspec.structs.replace(hello, extensions=many)) is None
 
 
 def test_no_more_are_known_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

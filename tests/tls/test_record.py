@@ -63,6 +63,17 @@ def test_a_million_fragments_of_one_byte_are_joined_in_one_go() -> None:
     assert [len(m.body) for m in got] == [200_000]
 
 
+@given(st.integers(4, 90), st.lists(st.integers(1, 100), max_size=20))
+def test_what_is_to_come_of_a_message_that_was_given_up_is_stepped_over(come: int, sizes: list[int]) -> None:
+    joiner = MessageJoiner()
+    long, next_one = message(11, bytes(range(100))), message(14, b"")
+    assert joiner.feed(long[:come], 5) == []
+    assert joiner.give_up() == (long[:come], 5)
+    assert joiner.waiting == 0
+    parts = cut(long[come:] + next_one, list(itertools.accumulate(sizes)))
+    assert [m.handshake_type for part in parts for m in joiner.feed(part, 9)] == [14]
+
+
 def test_lost_bytes_in_a_body_keep_the_reader_in_step() -> None:
     reader = RecordReader()
     reader.feed(record(APPLICATION_DATA, bytes(100))[:50])

@@ -6,7 +6,7 @@ import pytest
 from recorded import SAMPLES
 
 import tlsdissect
-from tlsdissect.transcript.waiting import OVERHEAD, Waiting
+from tlsdissect.transcript.waiting import LARGEST, OVERHEAD, Waiting
 
 CONNECTIONS = [connection for path in SAMPLES for connection in tlsdissect.read(path)]
 
@@ -38,3 +38,11 @@ def test_extensions_keep_their_fields() -> None:
         for one, other in zip(back.client_hello.extensions, connection.client_hello.extensions, strict=True):
             assert type(one) is type(other)
             assert one == other
+
+
+def test_what_is_large_waits_packed() -> None:
+    waiting = Waiting()
+    waiting.put(0, CONNECTIONS[0], LARGEST)
+    waiting.put(1, CONNECTIONS[0], 1000)
+    assert waiting.pop(0) == CONNECTIONS[0]
+    assert waiting.pop(1) is CONNECTIONS[0]

@@ -29,6 +29,8 @@ MAX_MASKS = 4
 """Sets of places at which hellos of one length may vary."""
 LONGEST = 4096
 """Bytes of the longest hello that has a form: most of a longer one is drawn anew."""
+MAX_EXTENSIONS = 64
+"""Extensions of a hello that has a form: who sends more wants memory to be filled."""
 
 _RANDOM = slice(2, 34)
 _SESSION_ID = 35
@@ -138,7 +140,7 @@ def _recurs(hello: ClientHello | ServerHello) -> bool:
     A client that draws values of RFC 8701 draws others for the next; and what has an extension twice has no place here.
     """
     types = [one.extension_type for one in hello.extensions or ()]
-    if len(set(types)) < len(types):
+    if len(set(types)) < len(types) or len(types) > MAX_EXTENSIONS:
         return False
     if isinstance(hello, ServerHello):
         return hello.legacy_session_id_echo is not None

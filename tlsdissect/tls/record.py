@@ -170,22 +170,26 @@ class RecordReader:
 class MessageJoiner:
     """Joins the fragments of handshake records into messages."""
 
-    __slots__ = ("_buffer", "_need", "_start", "malformed")
+    __slots__ = ("_buffer", "_need", "_skip", "_start", "malformed")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._need = 4
+        self._skip = 0
+        """Bytes still to come of a message that was given up."""
         self._start = 0
         self.malformed: int | None = None
         """Stream offset of a record whose message header states an impossible length."""
 
     @property
-    def waiting(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return bool(self._buffer)
+    def waiting(self) -> int:
+        """Bytes of a message that has begun and not ended."""
+        return len(self._buffer)
 
     def feed(self, fragment: bytes, start: int) -> list[Message]:
         """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
+        if self._skip:
+            fragment, self._skip = fragment[self._skip :], max(0, self._skip - len(fragment))
         if not self._buffer:
             self._start = start
             if len(fragment) == 4 + int.from_bytes(fragment[1:4], "big") <= MAX_MESSAGE:
@@ -221,4 +225,12 @@ class MessageJoiner:
         """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins."""
         begun = bytes(self._buffer)
         self._buffer.clear()
+        self._skip = 0
         return begun, self._start
+
+    def give_up(self) -> tuple[bytes, int]:
+        """Forget a begun message whose header is there, and step over what is still to come; return as `drop` does."""
+        rest = self._need - len(self._buffer)
+        given_up = self.drop()
+        self._skip = rest
+        return given_up

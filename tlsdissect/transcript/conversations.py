@@ -163,7 +163,7 @@ class Conversations:
                 self._flows.columns.way[index] = tracker.way.packed()
             else:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
-                self._told.put(index, told, tracker.script.kept_bytes)
+                self._told.put(index, told, tracker.script.held_bytes)
 
     def _totals(self, ended: Sequence[int]) -> list[Totals]:
         """What is counted of conversations when they are concluded."""

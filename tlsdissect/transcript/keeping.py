@@ -59,7 +59,7 @@ class KeepingScript(Script):
             self.limited.add(sender)
             return False
         self.kept_bytes += size
-        self._budget.used += size
+        self._hold(size)
         return True
 
 

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 PLAIN_BYTES = 128 << 20
 """Bytes, by estimate, of connections that wait as they are: packing one costs as much as all that is told of it."""
-OVERHEAD = 6144
-"""Bytes that a connection takes, by estimate, besides those of the messages it tells of."""
+LARGEST = 32 << 10
+"""Bytes, by estimate, of the largest connection that waits as it is: of a larger one the estimate is worth little."""
+OVERHEAD = 2048
+"""Bytes that a connection takes, by estimate, besides those that were held of what it tells of."""
 PACKED_BYTES = 64 << 20
 """Bytes of packed connections that wait in memory; more wait in a temporary file without a name."""
 
@@ -40,10 +42,10 @@ class Waiting:
     def __contains__(self, index: int) -> bool:
         return index in self._plain or index in self._packed or index in self._spilled
 
-    def put(self, index: int, told: Connection, message_bytes: int) -> None:
-        """Let a connection wait that was told from so many bytes of messages."""
-        size = message_bytes + OVERHEAD
-        if self._plain_size + size <= self._plain_bytes:
+    def put(self, index: int, told: Connection, held_bytes: int) -> None:
+        """Let a connection wait of whose messages so many bytes were held."""
+        size = held_bytes + OVERHEAD
+        if size <= LARGEST and self._plain_size + size <= self._plain_bytes:
             self._plain[index] = told, size
             self._plain_size += size
             return

@@ -114,7 +114,9 @@ def _unanswered(scene: Scene) -> bool:
     offer = scene.script.offer
     if offer is None or server.payload or client.acked is None:
         return False
-    return client.assembler.offset(client.acked) >= offer.item.end
+    # A FIN is acknowledged as if it were a byte.
+    acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
+    return min(map(client.assembler.offset, acknowledged)) >= offer.item.end
 
 
 def _fatal(scene: Scene) -> Item | None:

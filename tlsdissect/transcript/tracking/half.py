@@ -48,9 +48,9 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "_latest", "acked", "arrivals", "assembler", "awaited", "changed", "counting", "fin",
-        "first_frame", "first_hole", "joiner", "last", "mode", "payload", "prelude", "reader", "rst", "strayed",
-        "troubles",
+        "_budget", "_framing", "acked", "arrivals", "assembler", "awaited", "changed", "counting", "fin", "first_frame",
+        "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "rst", "strayed", "troubles",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -74,6 +74,8 @@ class Half:
         """Payload bytes seen, repeated ones included."""
         self.first_hole: int | None = None
         """Stream offset of the first byte that is missing."""
+        self.waiting = 0
+        """Bytes of a message that is not whole, as they were counted."""
         self.strayed = False
         """Something else stood where a record should begin: what was said there is not known."""
         self.first_frame: int | None = None
@@ -83,7 +85,7 @@ class Half:
         self.rst: Signal | None = None
         self.troubles: list[Trouble] = []
         self._framing: Framing | None = None
-        self._latest = 0
+        self.latest = 0
         """The frame of the latest bytes."""
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
@@ -115,9 +117,13 @@ class Half:
             self.prelude.settle()
             self.mode = PLAIN
         # A record that has no end says something only where it begins with a hello.
-        begun = [record for record in self.reader.break_off() if _is_hello(record)] if self.mode == TLS else []
+        begun = [
+            record
+            for record in (self.reader.break_off() if self.mode == TLS else ())
+            if record.content_type == HANDSHAKE and is_hello(record.fragment or b"")
+        ]
         if begun:
-            yield Piece(begun, self._latest, UNTIMED)
+            yield Piece(begun, self.latest, UNTIMED)
 
     @property
     def carrier(self) -> str | None:
@@ -158,7 +164,7 @@ class Half:
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
-            self.trouble("gap", "segments far ahead of all that was acknowledged are left out", self._latest, start)
+            self.trouble("gap", "segments far ahead of all that was acknowledged are left out", self.latest, start)
             self.assembler.drop_held()
             self._budget.used -= held
             return
@@ -183,7 +189,7 @@ class Half:
         """Take the news that the capture lacks these bytes, and of the time at which they came."""
         self.spoil(start)
         if self.mode == TLS:
-            return [Piece(self.reader.lost(size), self._latest, time)]
+            return [Piece(self.reader.lost(size), self.latest, time)]
         self.prelude.lose()
         self.mode = self.prelude.mode
         return []
@@ -192,7 +198,7 @@ class Half:
         if self._framing is not None:
             arrival = self._unwrapped(arrival, self._framing)
         data, offset, frame = arrival.data, arrival.offset, arrival.frame
-        self._latest = frame
+        self.latest = frame
         if self.first_frame is None:
             self.first_frame = frame
         if self.mode == TLS:
@@ -212,7 +218,7 @@ class Half:
 
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""
-        reader, self._latest = self.reader, frame
+        reader, self.latest = self.reader, frame
         if self.counting:
             if reader.between and not self.joiner.waiting:
                 self.arrivals = []
@@ -255,7 +261,6 @@ class Half:
         return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
 
 
-def _is_hello(record: Record) -> bool:
-    """Whether a record that was cut begins with a ClientHello or ServerHello: its type, its length, its version."""
-    beginning = record.fragment or b""
-    return record.content_type == HANDSHAKE and re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
+def is_hello(beginning: bytes) -> bool:
+    """Whether a message that was cut begins as a ClientHello or ServerHello: by its type, length and version."""
+    return re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
-from tlsdissect.capture.packets import told
+from tlsdissect.capture.packets import UNTIMED, told
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.transcript.tracking.half import is_hello
 from tlsdissect.transcript.tracking.seen import Answer, HeartbeatRecord, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
@@ -35,6 +36,8 @@ MAX_ALERTS = 8
 """Bytes of an alert record in the clear, which may hold several alerts; a longer one is encrypted."""
 MAX_ITEMS = 4096
 """Messages of one conversation that are noted."""
+PART_BYTES = 192
+"""Bytes that a message, or an extension of a hello, takes by estimate besides its own."""
 
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
@@ -47,7 +50,7 @@ class Script:
     """Messages in order, and the hellos among them."""
 
     __slots__ = (
-        "_budget", "alert_size", "answer", "client", "decided", "first_data", "heartbeats", "items",
+        "_budget", "alert_size", "answer", "client", "decided", "first_data", "heartbeats", "held_bytes", "items",
         "kept_bytes", "limited", "offer", "protected", "replied", "retry", "sealed", "tls13", "version",
     )  # fmt: skip
 
@@ -55,6 +58,8 @@ class Script:
         self._budget = budget
         self.kept_bytes = 0
         """Bytes of the messages that are kept."""
+        self.held_bytes = 0
+        """Bytes that all of this takes, by estimate."""
         self.items: list[Item] = []
         self.offer: Offer | None = None
         """The first ClientHello."""
@@ -124,18 +129,20 @@ class Script:
         self._keep(Item(sender, kind, None, size, body, frame, time, start, start + HEADER_SIZE + size, encrypted))
 
     def _keep(self, item: Item) -> None:
-        size = len(item.body)
-        if len(self.items) >= MAX_ITEMS or (size and not self._has_room(size)):
+        budget, size = self._budget, len(item.body)
+        full = self.kept_bytes + size > budget.limits.message_bytes or budget.spent
+        if full or len(self.items) >= MAX_ITEMS:
             self.limited.add(item.sender)
             return
         self.items.append(item)
-        if size:
-            self.kept_bytes += size
-            self._budget.used += size
+        self.kept_bytes += size
+        self.held_bytes += size + PART_BYTES
+        budget.used += size + PART_BYTES
 
-    def _has_room(self, size: int) -> bool:
-        budget = self._budget
-        return self.kept_bytes + size <= budget.limits.message_bytes and not budget.spent
+    def _hold(self, size: int) -> None:
+        """Count what is held besides; less than nothing is given back."""
+        self.held_bytes += size
+        self._budget.used += size
 
     def _application_data(
         self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None
@@ -171,17 +178,31 @@ class Script:
 
     def _messages(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         """Note the messages that a record's fragment completes."""
-        end = record.start + HEADER_SIZE + record.length
+        end = _end(record)
         for message in half.joiner.feed(record.fragment or b"", record.start):
             kind, body = message.handshake_type, message.body
             item = Item(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(item)
             if kind in _HELLOS:
                 self._hello(half, item)
+        if half.waiting or half.joiner.waiting:
+            self._wait(sender, half, record, frame, time)
         if half.joiner.malformed is not None:
             half.spoil(record.start)
             half.trouble("malformed_message", "a handshake message states too great a length", frame, record.start)
             half.joiner.malformed = None
+
+    def _wait(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
+        """Count what waits for the rest of its message.
+
+        Where all conversations together hold too much, of a hello counts what came so far, and of others nothing.
+        """
+        if half.joiner.waiting >= MESSAGE_HEADER and self._budget.spent:
+            half.trouble("limit", "no more bytes are held of a message that is not whole", frame, record.start)
+            half.spoil(record.start)
+            self._begun(sender, half, half.joiner.give_up(), (frame, time, _end(record)))
+        self._hold(half.joiner.waiting - half.waiting)
+        half.waiting = half.joiner.waiting
 
     def _cut_short(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         """Read whole messages of a record that has bytes missing, and the beginning of a hello; the rest is lost."""
@@ -189,11 +210,28 @@ class Script:
             return
         half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, half, record, frame, time)
+        begun = half.joiner.drop()
+        if not half.changed:
+            self._begun(sender, half, begun, (frame, time, _end(record)))
+
+    def break_off(self, sender: int, half: Half) -> None:
+        """Read the beginning of a hello whose other records will not come."""
         begun, start = half.joiner.drop()
-        if half.changed or begun[:1] not in _BEGINNINGS or len(begun) < MESSAGE_HEADER:
+        if not half.changed and is_hello(begun):
+            half.trouble("gap", "a handshake message has bytes missing", half.latest, start)
+            # It ends behind all that came.
+            self._begun(sender, half, (begun, start), (half.latest, UNTIMED, half.assembler.position + 1))
+
+    def _begun(self, sender: int, half: Half, what: tuple[bytes, int], latest: tuple[int, int, int]) -> None:
+        """Read the beginning of a hello whose rest is lost.
+
+        `what` are its bytes, and where the record begins that it began in; `latest` frame, time and end of those bytes.
+        """
+        (begun, start), (frame, time, end) = what, latest
+        if begun[:1] not in _BEGINNINGS or len(begun) < MESSAGE_HEADER:
             return
-        size, end = int.from_bytes(begun[1:MESSAGE_HEADER], "big"), record.start + HEADER_SIZE + record.length
-        kind = begun[0]
+        size, kind = int.from_bytes(begun[1:MESSAGE_HEADER], "big"), begun[0]
+        end = max(end, start + HEADER_SIZE + MESSAGE_HEADER + size)
         item = Item(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client is None:
             self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
@@ -216,6 +254,7 @@ class Script:
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
                 hello, form = self._client_hello(half, item)
+                self._hold(PART_BYTES * len(hello.extensions or ()))
                 self.offer = Offer(item, hello, half.segments(item.start, item.end), form)
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, *self._formed(half, item, SERVER_HELLOS, ServerHello.read))
@@ -240,6 +279,7 @@ class Script:
 
     def _server_hello(self, item: Item, hello: ServerHello, form: Form[ServerHello] | None) -> None:
         if not hello.is_hello_retry_request:
+            self._hold(PART_BYTES * len(hello.extensions or ()))
             self.answer = Answer(item, hello, form)
             self.version = self._selected(item, hello)
             self.tls13 = self.version is not None and is_tls13(self.version)
@@ -296,6 +336,11 @@ class Script:
         except WireError as error:
             _complain(error, half, item)
         self._name_client()
+
+
+def _end(record: Record) -> int:
+    """The stream offset behind a record."""
+    return record.start + HEADER_SIZE + record.length
 
 
 def _complain(flaw: WireError, half: Half, item: Item) -> None:

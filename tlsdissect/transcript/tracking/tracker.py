@@ -136,11 +136,13 @@ class Tracker:
         for sender, half in enumerate(self.halves):
             for piece in half.finish():
                 self.script.take(sender, half, piece, None)
+            if half.joiner.waiting:
+                self.script.break_off(sender, half)
         self.script.sort()
 
     def release(self) -> None:
         """Give back what was held and kept."""
-        self._budget.used -= self.script.kept_bytes + sum(half.assembler.held_bytes for half in self.halves)
+        self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
 
     def next_record(self, sender: int) -> Next | None:
         """Where a side stands; None: out of step."""
