@@ -10,13 +10,14 @@ from tlsdissect.transcript.connection import HandshakeBytes, Timing
 from tlsdissect.transcript.facts.negotiation import hello_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from tlsdissect.transcript.facts.scene import Scene
     from tlsdissect.transcript.tracking.seen import Item, Moment
     from tlsdissect.transcript.transcript import Packet, WireRecord
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
+_NS_A_MS = 1_000_000
 
 
 def round_trips(scene: Scene, early_data: str | None, *, complete: bool) -> int | None:
@@ -76,7 +77,7 @@ def timing(scene: Scene) -> Timing:
 
 def elapsed(start: int | None, end: int | None) -> float | None:
     """Milliseconds from one time to a later one; None where one is missing, or the capture's clock was set back."""
-    return None if start is None or end is None or end < start else (end - start) / 1_000_000
+    return None if start is None or end is None or end < start else (end - start) / _NS_A_MS
 
 
 class Begin(NamedTuple):
@@ -95,6 +96,19 @@ def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | Non
         return None if begin is None else elapsed(begin.time, time)
     before = elapsed(time, begin.time)
     return None if before is None else 0.0 - before
+
+
+def each_since(begin: Begin | None, items: Sequence[Item]) -> list[float | None]:
+    """The same of many messages: nearly all come later, and have a time."""
+    frame, time = begin or (0, None)
+    if time is None:
+        return [None] * len(items)
+    return [
+        (item.time - time) / _NS_A_MS
+        if item.frame >= frame and item.time >= time
+        else since(begin, item.frame, told(item.time))
+        for item in items
+    ]
 
 
 def _time(event: Item | Moment | None) -> int | None:

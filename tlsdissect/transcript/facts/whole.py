@@ -229,16 +229,16 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
     begin = None if offer is None else timing.Begin(offer.item.frame, scene.start)
     retry, sides = scene.script.retry, (scene.side(0), scene.side(1))
     retried = None if retry is None else retry.item
+    shown = [item for n, item in enumerate(items) if item.content_type != APPLICATION_DATA or n <= last]
     return tuple([
         Message(
             sides[item.sender],
             _message_type(item) if item is not retried else "hello_retry_request",
             item.size,
             item.frame,
-            timing.since(begin, item.frame, told(item.time)),
+            ms,
         )
-        for n, item in enumerate(items)
-        if item.content_type != APPLICATION_DATA or n <= last
+        for item, ms in zip(shown, timing.each_since(begin, shown), strict=True)
     ])  # fmt: skip
 
 
