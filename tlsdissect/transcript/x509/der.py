@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from tlsdissect.tls.wire import Reader, WireError
 
+MAX_VALUES = 16_384
+"""Values in one; the longest lists of names that are seen have some thousands."""
+
 BOOLEAN = 0x01
 INTEGER = 0x02
 BIT_STRING = 0x03
@@ -35,7 +38,6 @@ _STRINGS = {
     0x1E: "utf-16-be",  # BMPString
 }
 
-_MAX_ITEMS = 16_384  # in one value; the longest lists of names that are seen have some thousands
 _SMALL = 8  # bytes
 _MAX_OID = 128  # bytes; a longer one is an attack on whoever prints it
 
@@ -69,8 +71,8 @@ class Value(Struct, frozen=True, gc=False):
         reader = Reader(self.data, self.inside, self.end)
         values: list[Value] = []
         while reader:
-            if len(values) == _MAX_ITEMS:
-                raise WireError(f"more than {_MAX_ITEMS} values in one", self.start)
+            if len(values) == MAX_VALUES:
+                raise WireError(f"more than {MAX_VALUES} values in one", self.start)
             values.append(value(reader, self.data))
         if len(values) < least:
             raise WireError(f"{least} values wanted, {len(values)} found", self.start)
