@@ -92,9 +92,9 @@ class Counted(Budget):
             self.most = max(self.most, value)
 
 
-def held(path: Path, total_bytes: int) -> tuple[list[tlsdissect.Connection], int]:
+def held(path: Path, total_bytes: int, *, keep: bool = False) -> tuple[list[tlsdissect.Connection], int]:
     """What is told where so much may be held, and what was held at most; nothing is, at the end."""
-    reading = Reading([path], Options(limits=Limits(total_bytes=total_bytes), batch=500))
+    reading = Reading([path], Options(limits=Limits(total_bytes=total_bytes), batch=500, keep=keep))
     reading._budget = Counted(Limits(total_bytes=total_bytes))
     connections = list(reading)
     assert reading._budget.used == 0
@@ -122,6 +122,15 @@ def test_all_that_conversations_hold_is_counted_and_given_back(tmp_path: Path, s
     assert [one.stream for one in connections] == [one.stream for one in whole] == list(range(20))
     assert 0 < sum("limit" in {problem.code for problem in one.problems} for one in connections) <= 20
     assert all(one.client_hello is not None for one in connections)
+
+
+def test_what_a_transcript_takes_is_counted_and_given_back(tmp_path: Path) -> None:
+    path = spoken(tmp_path / "many.pcap", record(22, hello(1, 10)) + record(20, b"\x01") * 4000)
+    whole, most = held(path, 1 << 30)
+    kept, more = held(path, 1 << 30, keep=True)
+    assert more >= most + 20 * 4000 * 100
+    assert len(kept) == len(whole) == 20
+    assert len(held(path, most, keep=True)[0]) == 20
 
 
 @pytest.mark.parametrize("seconds", [1e11, 1e30, float("inf")])

@@ -12,7 +12,7 @@ from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.facts.timing import first_data
 from tlsdissect.transcript.tracking.lookups import LookupTracker
-from tlsdissect.transcript.tracking.script import Script
+from tlsdissect.transcript.tracking.script import PART_BYTES, Script
 from tlsdissect.transcript.tracking.seen import Item, Moment
 from tlsdissect.transcript.transcript import KeptConnection, Packet, Transcript, WireRecord
 
@@ -54,12 +54,12 @@ class KeepingScript(Script):
 
     def makes_room(self, sender: int, room: bool, size: int) -> bool:
         """Count bytes that are kept; tell whether there is room for them."""
-        full = self.kept_bytes + size > self._budget.limits.message_bytes or (size and self._budget.spent)
+        full = self.kept_bytes + size > self._budget.limits.message_bytes or self._budget.spent
         if full or not room:
             self.limited.add(sender)
             return False
         self.kept_bytes += size
-        self._hold(size)
+        self._hold(size + PART_BYTES)
         return True
 
 
