@@ -30,17 +30,18 @@ def ip4(
     options: bytes = b"",
     fragment: int = 0,
     number: int = 1,
+    to: str = SERVER,
 ) -> bytes:
     size = 20 + len(options)
     total = size + len(body) if total is None else total
     head = struct.pack(">BBHHHBBH", 0x40 | size // 4, 0, total, number, fragment, 64, protocol, 0)
-    return head + ip_address(CLIENT).packed + ip_address(SERVER).packed + options + body
+    return head + ip_address(CLIENT).packed + ip_address(to).packed + options + body
 
 
-def ip6(body: bytes, protocol: int = 6, *, size: int | None = None) -> bytes:
+def ip6(body: bytes, protocol: int = 6, *, size: int | None = None, to: str = SERVER6) -> bytes:
     size = len(body) if size is None else size
     head = struct.pack(">IHBB", 0x6000_0000, size, protocol, 64)
-    return head + ip_address(CLIENT6).packed + ip_address(SERVER6).packed + body
+    return head + ip_address(CLIENT6).packed + ip_address(to).packed + body
 
 
 def ether(body: bytes, kind: int = 0x0800) -> bytes:

@@ -40,7 +40,25 @@ def pktap(link: int) -> bytes:
     return struct.pack("<3I24sII", 108, 1, link, b"en0", 1, 2) + bytes(64)
 
 
+def source_route(kind: int, pointer: int, *, before: bytes = b"", to: str = "203.0.113.5") -> bytes:
+    """An IPv4 packet that goes by two routers, whose destination is the first of them."""
+    route = bytes([kind, 11, pointer]) + ip_address("203.0.113.6").packed + ip_address(b.SERVER).packed
+    options = before + route
+    return b.ip4(b.tcp(), options=options + bytes(-len(options) % 4), to=to)
+
+
+def segments(kind: int, left: int, *addresses: str, to: str = "2001:db8::5") -> bytes:
+    """An IPv6 packet with a routing header."""
+    head = struct.pack(">BBBBI", 6, 2 * len(addresses), kind, left, 0)
+    route = b"".join(ip_address(address).packed for address in addresses)
+    return b.ip6(head + route + b.tcp(), 43, to=to)
+
+
 PLAIN = {
+    "source route": (228, source_route(131, 4)),
+    "source route, strict": (228, source_route(137, 8)),
+    "source route, behind others": (228, source_route(131, 4, before=b"\x01\x94\x04\0\0\x01")),
+    "source route, at its end": (228, source_route(131, 12, to=b.SERVER)),
     "Ethernet": (1, ETHERNET),
     "Ethernet, padded": (1, ETHERNET + bytes(60)),
     "802.3 LLC/SNAP": (1, b.ether(SNAP + IPV4, 8 + len(IPV4))),
@@ -160,6 +178,11 @@ SIX = {
     "raw": (101, IPV6),
     "jumbo": (229, b.ip6(b"\x06\0\xc2\x04\0\0\0\x21" + b.tcp(), 0, size=0)),
     "extension headers": (229, b.ip6(b"\x3c" + bytes(7) + b"\x2b" + bytes(7) + b"\x06\x01" + bytes(14) + b.tcp(), 0)),
+    "source route": (229, segments(0, 2, "2001:db8::6", b.SERVER6)),
+    "source route, at its end": (229, segments(0, 0, "2001:db8::5", "2001:db8::6", to=b.SERVER6)),
+    "segments": (229, segments(4, 1, b.SERVER6, "2001:db8::5")),
+    "segments, at their end": (229, segments(4, 0, "2001:db8::5", to=b.SERVER6)),
+    "mobile node": (229, segments(2, 1, b.SERVER6)),
     "atomic fragment": (229, b.ip6(b"\x06" + bytes(7) + b.tcp(), 44)),
     "IPv4's type": (1, b.ether(IPV6)),
     "Frame Relay": (107, b"\x18\x41\x03\x8e" + IPV6),

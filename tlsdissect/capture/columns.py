@@ -31,6 +31,7 @@ def found(view: Peeling, *, base: int = 0, quoted: bool = False) -> list[Found]:
     for read, groups in ((_udp, view.udp), (_tcp, view.tcp)):
         for rows in groups:
             columns = {**_addresses(view, rows), **read(view, rows)}
+            _follow_detours(view, rows, columns)
             columns["payload"] += base
             columns["quoted"] = np.full(len(rows), quoted)
             results.append(Found(rows.record, columns))
@@ -52,6 +53,16 @@ def _addresses(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
         column[~old] = u64[ip6 + 8 + 8 * number]
     ends[1][old], ends[3][old] = view.u32[ip[old] + 12], view.u32[ip[old] + 16]
     return {"family": family, **_ends(*ends)}
+
+
+def _follow_detours(view: Peeling, rows: Rows, columns: dict[str, NDArray[Any]]) -> None:
+    """Let what its source routes be sent to whom it reaches at last: with whom TCP talks (RFC 8200 section 8.1)."""
+    for ip, place in view.detours:
+        _, at, which = np.intersect1d(rows.ip, ip, return_indices=True)
+        old = columns["family"][at] == 4
+        columns["destination_low"][at[old]] = view.u32[place[which[old]]]
+        six, u64 = place[which[~old]], numbers(view.data, ">u8")
+        columns["destination_high"][at[~old]], columns["destination_low"][at[~old]] = u64[six], u64[six + 8]
 
 
 def _ends(*columns: NDArray[np.uint64]) -> dict[str, NDArray[np.uint64]]:

@@ -11,11 +11,14 @@ from tlsdissect.capture.records import fields
 from tlsdissect.capture.rows import ETHERNET, IP_PROTOCOL, Rows
 
 if TYPE_CHECKING:
-    from tlsdissect.capture.rows import Mask, Next, Peel, Peeling
+    from tlsdissect.capture.rows import Int64s, Mask, Next, Peel, Peeling
 
 LEAST_OF_TCP = 16
 """Bytes of a TCP header from its ports to its window: Wireshark does not number one that is cut shorter."""
 
+
+_END_OF_OPTIONS, _NO_OPERATION, _SOURCE_ROUTES = 0, 1, (131, 137)
+"""Types of IPv4's options (RFC 791 section 3.1): a loose and a strict source route."""
 
 _IPV4 = np.dtype(
     [
@@ -52,12 +55,29 @@ def ipv4(view: Peeling, rows: Rows) -> Next:
     limit = np.where(total == 0, rows.limit, rows.at + total)
     kind = ip["protocol"].astype(np.int64) + IP_PROTOCOL
     rows = Rows(rows.record, rows.at, rows.end, rows.limit, rows.at).within(limit)
+    if (header > 20).any():
+        _source_routes(view, rows.at, rows.at + header)
     part = ip["fragment"].astype(np.int64) & 0x3FFF
     if not part.any():
         return [(kind, rows.moved(header))]
     whole = (part == 0) | ((part & 0x1FFF == 0) & _stands_alone(view, rows))
     view.fragments.append(rows.where(~whole))
     return [(kind[whole], rows.where(whole).moved(header[whole]))]
+
+
+def _source_routes(view: Peeling, ip: Int64s, end: Int64s) -> None:
+    """Note where packets go at last whose route an option of IPv4 lays down (RFC 791 section 3.1)."""
+    at = ip + 20
+    while len(at):
+        open_ = (at + 1 < end) & (view.byte(np.minimum(at, end - 1)) != _END_OF_OPTIONS)
+        ip, at, end = ip[open_], at[open_], end[open_]
+        kind = view.byte(at)
+        size = np.where(kind == _NO_OPERATION, 1, view.byte(at + 1))
+        ahead = np.isin(kind, _SOURCE_ROUTES) & (size >= 7) & (at + size <= end)
+        ahead[ahead] = view.byte(at[ahead] + 2) <= size[ahead] - 3
+        view.detours.append((ip[ahead], (at + size)[ahead] - 4))
+        going = (size > 0) & ~ahead
+        ip, at, end = ip[going], (at + size)[going], end[going]
 
 
 def _stands_alone(view: Peeling, rows: Rows) -> Mask:
@@ -78,9 +98,21 @@ def ipv6(view: Peeling, rows: Rows) -> Next:
 
 
 def options(view: Peeling, rows: Rows) -> Next:
-    """Read an IPv6 extension header of the common form (RFC 8200 sections 4.3, 4.4 and 4.6; RFC 6275 section 6.1)."""
+    """Read an IPv6 extension header of the common form (RFC 8200 sections 4.3 and 4.6; RFC 6275 section 6.1)."""
     rows = view.room(rows, 8, "cut IPv6 extension header")
     size = view.byte(rows.at + 1) * 8 + 8
+    return [(view.byte(rows.at) + IP_PROTOCOL, rows.moved(size))]
+
+
+def routing(view: Peeling, rows: Rows) -> Next:
+    """IPv6 routing header (RFC 8200 section 4.4): until the last segment, the destination is only the next one."""
+    rows = view.room(rows, 8, "cut IPv6 extension header")
+    size, kind = view.byte(rows.at + 1) * 8 + 8, view.byte(rows.at + 2)
+    ahead = (view.byte(rows.at + 3) > 0) & (size >= 24) & (rows.at + size <= rows.end) & (view.byte(rows.ip) >> 4 == 6)
+    # Of a source route (RFC 2460 section 4.4) the last address counts, of segments (RFC 8754 section 2) the first, and
+    # a mobile node has one (RFC 6275 section 6.4).
+    ahead &= np.isin(kind, (0, 2, 4))
+    view.detours.append((rows.ip[ahead], (rows.at + np.where(kind == 0, size - 16, 8))[ahead]))
     return [(view.byte(rows.at) + IP_PROTOCOL, rows.moved(size))]
 
 
@@ -137,7 +169,8 @@ PEELS: dict[int, Peel] = {
     IPV6: ipv6,
     IP_PROTOCOL + 4: ipv4,
     IP_PROTOCOL + 41: ipv6,
-    **dict.fromkeys((IP_PROTOCOL + number for number in (0, 43, 60, 135, 139, 140)), options),
+    **dict.fromkeys((IP_PROTOCOL + number for number in (0, 60, 135, 139, 140)), options),
+    IP_PROTOCOL + 43: routing,
     IP_PROTOCOL + 44: fragment,
     IP_PROTOCOL + 51: authentication,
     IP_PROTOCOL + 97: ethernet_in_ip,

@@ -78,6 +78,8 @@ class Peeling:
         self.udp: list[Rows] = []
         self.fragments: list[Rows] = []
         self.quotes: list[tuple[Int64s | int, Rows]] = []
+        self.detours: list[tuple[Int64s, Int64s]] = []
+        """Where IP headers begin whose packets go on from their destination, and where the last address stands."""
 
     def byte(self, at: Int64s) -> Int64s:
         """Read the byte at each place."""
