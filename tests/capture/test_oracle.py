@@ -8,7 +8,7 @@ from pathlib import Path
 
 import building as b
 import pytest
-from test_headers import PLAIN, SIX, TEREDO, TUNNELS
+from test_headers import PLAIN, SIX, SIX_TUNNELS, TUNNELS
 
 from tlsdissect.capture import TCP, CaptureError, open_capture
 
@@ -87,7 +87,7 @@ def test_captures_of_other_projects(folder: str) -> None:
 
 
 def cases() -> dict[str, tuple[int, bytes]]:
-    ethernet = {f"UDP: {name}": (1, packet) for name, packet in {**TUNNELS, **TEREDO}.items()}
+    ethernet = {f"UDP: {name}": (1, packet) for name, packet in {**TUNNELS, **SIX_TUNNELS}.items()}
     every = {**PLAIN, **{f"IPv6: {name}": case for name, case in SIX.items()}, **ethernet}
     return {name: case for name, case in every.items() if name not in NOT_BY_DEFAULT}
 
