@@ -11,8 +11,9 @@ import pytest
 
 from tlsdissect.capture.packets import TCP, Packets
 from tlsdissect.streams import bulk
-from tlsdissect.streams.bulk import EVERY, NONE, UNKNOWN, Next, pass_over
-from tlsdissect.streams.visits import Segments
+from tlsdissect.streams.bulk import pass_over
+from tlsdissect.streams.following import EVERY, NONE, UNKNOWN, Next
+from tlsdissect.streams.segments import Segments
 
 ACK, FIN = 16, 1
 SIDES = 40

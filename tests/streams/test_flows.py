@@ -11,9 +11,9 @@ import pytest
 
 from tlsdissect.capture.packets import TCP, Packets
 from tlsdissect.streams import directory
-from tlsdissect.streams.columns import CLOSED, FOLLOW
 from tlsdissect.streams.directory import Share
 from tlsdissect.streams.flows import DEFAULTS, FlowTable
+from tlsdissect.streams.following import CLOSED, FOLLOW
 from tlsdissect.streams.limits import Limits
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16

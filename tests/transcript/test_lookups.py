@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.streams.columns import ACK, FIN, SYN
 from tlsdissect.streams.limits import Budget, Limits
+from tlsdissect.streams.segments import ACK, FIN, SYN
 from tlsdissect.streams.threeway import ThreeWay
 from tlsdissect.transcript.tracking.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
 from tlsdissect.transcript.tracking.lookups import Exchange, LookupTracker

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tlsdissect.streams.following import EVERY
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tlsdissect.streams.visits import Segments
+    from tlsdissect.streams.segments import Segments
 
     Indexes = NDArray[np.int64]
     Mask = NDArray[np.bool_]
@@ -20,22 +22,6 @@ _DATA = ((0, 23, 23), (1, 3, 3), (2, 0, 4), (3, 0, 71))
 section 5.1, and the longest of RFC 5246 section 6.2.1)."""
 _FEW = 5
 """Sides that are sooner looked at one by one than in step."""
-
-
-class Next(NamedTuple):
-    """Where a side of a conversation stands, of which only records and its end still matter."""
-
-    position: int
-    """Sequence number of the next byte."""
-    header: int
-    """Sequence number of the next record header."""
-    telling: int
-    """Length of application data that may say something; EVERY: of any length; NONE."""
-
-
-NONE, EVERY = -1, -2
-UNKNOWN = Next(-1, -1, EVERY)
-"""Stands for a side that is out of step, or whose follower has seen all."""
 
 
 class _Sides(NamedTuple):

@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tlsdissect.streams.bulk import UNKNOWN
+from tlsdissect.streams.following import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from tlsdissect.streams.visits import Follower
-
-FIN, SYN, RST, ACK = 1, 2, 4, 16
-
-FOLLOW, RECORDS, WATCH, CLOSED = 0, 1, 2, 3
-"""What of a conversation still matters: every packet; those in which a record begins, and how it ends; those that
-begin with a hello; nothing."""
+    from tlsdissect.streams.following import Follower
 
 NEVER = int(np.iinfo(np.int64).max)
 OVER = int(np.iinfo(np.int64).min)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, NEVER, SYN, Columns
+from tlsdissect.streams.columns import NEVER, Columns
+from tlsdissect.streams.following import CLOSED, FOLLOW
+from tlsdissect.streams.segments import ACK, SYN
 from tlsdissect.streams.threeway import UNSEEN
 
 if TYPE_CHECKING:

@@ -12,11 +12,13 @@ import numpy as np
 
 from tlsdissect.capture.packets import TCP
 from tlsdissect.streams.clock import Clock
-from tlsdissect.streams.columns import FIN, FOLLOW, FREE, NEVER, OVER, RST, SYN, WATCH, Columns
+from tlsdissect.streams.columns import FREE, NEVER, OVER, Columns
 from tlsdissect.streams.directory import WHOLE, Directory, Run, Share
+from tlsdissect.streams.following import FOLLOW, WATCH
 from tlsdissect.streams.headers import Headers, look
 from tlsdissect.streams.limits import Limits, nanoseconds
-from tlsdissect.streams.visits import Segments, Visit, visits
+from tlsdissect.streams.segments import FIN, RST, SYN, Segments
+from tlsdissect.streams.visits import Visit, visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

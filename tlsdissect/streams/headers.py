@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlsdissect.streams.columns import ACK, RST, SYN
+from tlsdissect.streams.segments import ACK, RST, SYN
 from tlsdissect.streams.threeway import UNKNOWN
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.streams.columns import ACK, RST, SYN
+from tlsdissect.streams.segments import ACK, RST, SYN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.streams.visits import Segment
+    from tlsdissect.streams.segments import Segment
 
 UNKNOWN = -(1 << 63)
 """Stands for a number that is not known: no time is so early."""

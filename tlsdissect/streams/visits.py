@@ -3,120 +3,27 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tlsdissect.streams.bulk import pass_over, silent_record
-from tlsdissect.streams.columns import CLOSED, FIN, FOLLOW, RECORDS, RST, WATCH
+from tlsdissect.streams.following import CLOSED, FOLLOW, RECORDS, WATCH
+from tlsdissect.streams.segments import FIN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from tlsdissect.capture.packets import Packets
-    from tlsdissect.streams.bulk import Next
     from tlsdissect.streams.columns import Columns
+    from tlsdissect.streams.following import Follower
+    from tlsdissect.streams.segments import Segment, Segments
 
     Indexes = NDArray[np.int64]
 
-HELLO_START = 11
-"""Bytes by which a ClientHello or ServerHello at the start of a record is told from other bytes."""
-
-_HELLO = ((0, 22, 22), (1, 3, 3), (2, 0, 4), (5, 1, 2), (6, 0, 0), (9, 3, 3))
-"""Places in the payload and what may stand there: record type and version, message type, its length, its version."""
 _FEW = 12
 """Rows that are sooner looked at one by one than sorted out."""
 _AHEAD = 64
 """Rows of a followed conversation that are made ready at once."""
-
-
-class Segment(NamedTuple):
-    """One packet of a conversation (RFC 9293 section 3.1)."""
-
-    frame: int
-    time: int
-    sender: int
-    """0: who sent the conversation's first packet; 1: the other side."""
-    flags: int
-    sequence: int
-    acknowledgement: int
-    length: int
-    payload: int
-    captured: int
-    place: int
-
-
-class Follower(Protocol):
-    """Who looks at a conversation's packets."""
-
-    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
-        """Look at packets; return what matters from now on."""
-
-    def next_record(self, sender: int) -> Next | None:
-        """Where a side stands; None: out of step."""
-
-    def skip_to(self, sender: int, position: int, header: int) -> None:
-        """Step over bytes, seen in order; sequence numbers of the next byte, and of the next record header."""
-
-
-class Segments:
-    """The segments of a stretch of time, conversation by conversation, in their order; a row each."""
-
-    __slots__ = ("_packets", "flagged", "length", "order", "rows", "sender", "sequence")
-
-    def __init__(self, packets: Packets, rows: Indexes, sender: Indexes, order: Indexes) -> None:
-        self._packets = packets
-        self.rows = rows
-        self.sender = sender
-        self.order = order
-        self.length = packets.length[rows]
-        self.flagged = (packets.flags[rows] & (FIN | RST)) != 0
-        self.sequence = packets.sequence[rows].astype(np.int64)
-
-    @property
-    def data(self) -> memoryview:
-        """What the rows' payloads point into."""
-        return self._packets.data
-
-    def take(self, at: Indexes) -> list[Segment]:
-        """Give some as Python values."""
-        packets, rows = self._packets, self.rows[at]
-        columns = (
-            packets.frame[rows],
-            packets.time[rows],
-            self.sender[at],
-            packets.flags[rows],
-            self.sequence[at],
-            packets.acknowledgement[rows],
-            self.length[at],
-            packets.payload[rows],
-            packets.captured[rows],
-            packets.place[rows],
-        )
-        return list(zip(*(column.tolist() for column in columns), strict=True))  # type: ignore[arg-type]
-
-    def whole(self, at: Indexes) -> NDArray[np.bool_]:
-        """Which of these rows the capture holds all bytes of."""
-        whole: NDArray[np.bool_] = self._packets.captured[self.rows[at]] == self.length[at]
-        return whole
-
-    def payload_of(self, at: Indexes) -> Indexes:
-        """Where the payloads of these rows begin in the data."""
-        return self._packets.payload[self.rows[at]]
-
-    def hellos(self, among: Indexes) -> Indexes:
-        """Of these rows, those whose payload begins with the record of a ClientHello or ServerHello."""
-        among = among[self._packets.captured[self.rows[among]] >= HELLO_START]
-        for offset, low, high in _HELLO:
-            byte = self._bytes(among, offset)
-            among = among[(byte >= low) & (byte <= high)]
-        return among
-
-    def _bytes(self, at: Indexes, offset: int) -> NDArray[np.uint8]:
-        data = np.frombuffer(self._packets.data, np.uint8)
-        return data[self._packets.payload[self.rows[at]] + offset]
 
 
 class Strides:
@@ -272,11 +179,6 @@ class Visit:
             rows = np.arange(begin, self._end)
             strides = Strides(self._table, rows, np.full(len(rows), self.index))
         return max(strides.walk(follower, self.index, sender, begin) for sender in (0, 1))
-
-
-def starts_with_hello(payload: memoryview) -> bool:
-    """Whether a payload begins with the record of a ClientHello or ServerHello."""
-    return len(payload) >= HELLO_START and all(low <= payload[at] <= high for at, low, high in _HELLO)
 
 
 def visits(table: Segments, owners: Indexes, counts: Indexes, columns: Columns) -> list[Visit]:

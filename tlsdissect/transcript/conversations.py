@@ -6,7 +6,8 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from tlsdissect.streams.columns import CLOSED, NEVER, WATCH
+from tlsdissect.streams.columns import NEVER
+from tlsdissect.streams.following import CLOSED, WATCH
 from tlsdissect.streams.threeway import ThreeWay
 from tlsdissect.transcript.facts.whole import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker

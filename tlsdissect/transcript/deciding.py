@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from tlsdissect.streams.columns import CLOSED, NEVER
+from tlsdissect.streams.columns import NEVER
+from tlsdissect.streams.following import CLOSED
 from tlsdissect.transcript.conversations import Conversations
 from tlsdissect.transcript.deadlines import Deadlines
 from tlsdissect.transcript.tracking.turns import Latest, Turns

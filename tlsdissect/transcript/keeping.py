@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from msgspec.structs import asdict
 
 from tlsdissect.capture.packets import told
-from tlsdissect.streams.columns import ACK, CLOSED, FOLLOW, SYN, WATCH
+from tlsdissect.streams.following import CLOSED, FOLLOW, WATCH
+from tlsdissect.streams.segments import ACK, SYN
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.facts.timing import first_data
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.streams.limits import Budget
+    from tlsdissect.streams.segments import Segment
     from tlsdissect.streams.threeway import ThreeWay
-    from tlsdissect.streams.visits import Segment
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.tracking.half import Half, Piece

@@ -10,8 +10,9 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
-from tlsdissect.streams.columns import FIN, FOLLOW, RST, SYN, WATCH
+from tlsdissect.streams.following import FOLLOW, WATCH
 from tlsdissect.streams.reassembly import Assembler
+from tlsdissect.streams.segments import FIN, RST, SYN
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Endpoint, OcspStaple  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.tracking.http import MAX_BODY, Message, NoHttpError, begins, message
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.streams.limits import Budget
+    from tlsdissect.streams.segments import Segment
     from tlsdissect.streams.threeway import ThreeWay
-    from tlsdissect.streams.visits import Segment
 
 MAX_CERTIFICATES = 64
 """Certificates that one OCSP request may be about, to be told."""

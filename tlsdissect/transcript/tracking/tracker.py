@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.streams.bulk import EVERY, NONE, Next
-from tlsdissect.streams.columns import ACK, CLOSED, FIN, FOLLOW, RECORDS, RST, SYN, WATCH
-from tlsdissect.streams.visits import starts_with_hello
+from tlsdissect.streams.following import CLOSED, EVERY, FOLLOW, NONE, RECORDS, WATCH, Next
+from tlsdissect.streams.segments import ACK, FIN, RST, SYN, starts_with_hello
 from tlsdissect.transcript.tracking.half import Half
 from tlsdissect.transcript.tracking.prelude import OPENING, PLAIN, TLS
 from tlsdissect.transcript.tracking.script import MAX_PROTECTED, Script
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.streams.limits import Budget
+    from tlsdissect.streams.segments import Segment
     from tlsdissect.streams.threeway import ThreeWay
-    from tlsdissect.streams.visits import Segment
 
 _SIGNALS = SYN | FIN | RST
 _FORGOTTEN = (b"?", b"?")

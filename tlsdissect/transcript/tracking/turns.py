@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.streams.columns import CLOSED, FOLLOW, NEVER, RECORDS
+from tlsdissect.streams.columns import NEVER
+from tlsdissect.streams.following import CLOSED, FOLLOW, RECORDS
 from tlsdissect.transcript.tracking.shapes import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tlsdissect.streams.bulk import Next
-    from tlsdissect.streams.visits import Segment
+    from tlsdissect.streams.following import Next
+    from tlsdissect.streams.segments import Segment
     from tlsdissect.transcript.tracking.tracker import Tracker
 
 REPLY_NS = 250_000_000
