@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conversing import CLIENT, Talk, write
+from conversing import CLIENT, SERVER, Talk, said, write
 from recorded import HEADER, SAMPLES, begun
 
 import tlsdissect
@@ -75,9 +75,9 @@ def hello(extensions: int, size: int) -> bytes:
     return b"\x01" + len(body).to_bytes(3, "big") + body
 
 
-def spoken(path: Path, said: bytes, conversations: int = 20) -> Path:
+def spoken(path: Path, words: bytes, conversations: int = 20) -> Path:
     """Conversations that go on at the same time, in which a client says all this."""
-    parts = [(CLIENT, said[at : at + 1400]) for at in range(0, len(said), 1400)]
+    parts = [(CLIENT, words[at : at + 1400]) for at in range(0, len(words), 1400)]
     return write(path, *[Talk(parts, number / 1e6, 100.0, 2000 + number) for number in range(conversations)])
 
 
@@ -94,7 +94,7 @@ class Counted(Budget):
 
 def held(path: Path, total_bytes: int, *, keep: bool = False) -> tuple[list[tlsdissect.Connection], int]:
     """What is told where so much may be held, and what was held at most; nothing is, at the end."""
-    reading = Reading([path], Options(limits=Limits(total_bytes=total_bytes), batch=500, keep=keep))
+    reading = Reading([path], Options(limits=Limits(total_bytes=total_bytes), batch=2, keep=keep))
     reading._budget = Counted(Limits(total_bytes=total_bytes))
     connections = list(reading)
     assert reading._budget.used == 0
@@ -105,7 +105,7 @@ HALF_A_MESSAGE = hello(3, 16_000)[:32_768]
 
 
 @pytest.mark.parametrize(
-    ("said", "each"),
+    ("words", "each"),
     [
         (record(22, hello(2000, 0)), 2000 * 100),
         (record(22, hello(1, 10)) + record(20, b"\x01") * 4000, 4000 * 100),
@@ -113,15 +113,32 @@ HALF_A_MESSAGE = hello(3, 16_000)[:32_768]
     ],
     ids=["extensions", "messages", "half a message"],
 )
-def test_all_that_conversations_hold_is_counted_and_given_back(tmp_path: Path, said: bytes, each: int) -> None:
-    path = spoken(tmp_path / "many.pcap", said)
+def test_all_that_conversations_hold_is_counted_and_given_back(tmp_path: Path, words: bytes, each: int) -> None:
+    path = spoken(tmp_path / "many.pcap", words)
     whole, most = held(path, 1 << 30)
     assert most >= 20 * each
     connections, less = held(path, most // 2)
-    assert less < most
+    # What the packets of a batch bring comes on top.
+    assert less < most * 3 // 4
     assert [one.stream for one in connections] == [one.stream for one in whole] == list(range(20))
     assert 0 < sum("limit" in {problem.code for problem in one.problems} for one in connections) <= 20
     assert all(one.client_hello is not None for one in connections)
+
+
+def test_what_was_held_before_tls_began_anew_is_given_back(tmp_path: Path) -> None:
+    ((_, first), *_) = said("tls12-full")
+    talk = [(CLIENT, b"EHLO there\r\n"), (SERVER, b"220 hi\r\n"), (CLIENT, bytes(700)), (CLIENT, first)]
+    data = bytearray(write(tmp_path / "anew.pcap", Talk(talk, 0, 5, 4000)).read_bytes())
+    # The bytes without meaning come behind a hole, the hello in the place of what was said first.
+    for packet, sequence in ((5, 5000), (6, 1001)):
+        at = 24
+        for _ in range(packet):
+            at += 16 + HEADER.unpack_from(data, at)[2]
+        data[at + 16 + 24 : at + 16 + 28] = sequence.to_bytes(4, "big")
+    (tmp_path / "anew.pcap").write_bytes(data)
+    ((connection,), most) = held(tmp_path / "anew.pcap", 1 << 30)
+    assert connection.client_hello is not None
+    assert most > 700
 
 
 def test_what_a_transcript_takes_is_counted_and_given_back(tmp_path: Path) -> None:

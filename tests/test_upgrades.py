@@ -10,6 +10,9 @@ import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import facts
 
+from tlsdissect.pipeline import Reading
+from tlsdissect.transcript.options import Options
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -169,3 +172,16 @@ def test_no_connection_where_tls_does_not_follow(tmp_path: Path, protocol: str) 
     steps = STEPS.get(protocol) or PROXIES[protocol][2]
     talk = Talk([*taking_turns(steps), (CLIENT, b"no more\r\n"), (SERVER, b"no\r\n")], 0, 1, 50_000)
     assert facts(write(tmp_path / "talk.pcap", talk)) == []
+
+
+@pytest.mark.parametrize(("lines", "upgrade"), [(10, "smtp"), (60, "unknown")])
+@pytest.mark.parametrize("batch", [1, 65_536])
+def test_what_was_said_long_before_is_forgotten_in_any_batch(
+    tmp_path: Path, lines: int, upgrade: str, batch: int
+) -> None:
+    talk = said("smtp-starttls")
+    hello = next(number for number, (_, data) in enumerate(talk) if data[:1] == b"\x16")
+    long: Said = [(CLIENT, b"NOOP " + b"x" * 1200 + b"\r\n"), (SERVER, b"250 OK\r\n")] * lines
+    path = write(tmp_path / "long.pcap", Talk(talk[:hello] + long + talk[hello:], 0, 5, 4000))
+    (connection,) = Reading([path], Options(batch=batch))
+    assert (connection.upgrade, connection.outcome) == (upgrade, "established")

@@ -260,9 +260,20 @@ def test_an_error_of_our_own_is_one_line() -> None:
 def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
     command = [sys.executable, "-c", KILLED, "read", TLS12, "--jobs", "2", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
-    said = "tlsdissect: a process of this command was ended by SIGKILL: --jobs 1 takes only one, and less memory\n"
-    assert done.stderr.decode() == f"{said}broken off\n"
+    said = "a process of this command was ended by SIGKILL, as where memory runs out: --jobs 1 takes only one"
+    assert done.stderr.decode() == f"tlsdissect: {said}, and less memory\nbroken off\n"
     assert (done.returncode, done.stdout) == (71, b"")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGRTMIN + 2], ids=str)
+def test_a_worker_that_is_ended_while_it_writes_its_account(number: int) -> None:
+    workers = Workers(1, lambda share: Reading([ROOT / TLS12], share=share), lambda _: b"", lambda _: bytes(1 << 22))
+    [(pid, pipe)] = workers._workers
+    assert pipe.peek(1)  # type: ignore[attr-defined]
+    time.sleep(0.3)
+    os.kill(pid, number)
+    with pytest.raises(WorkerLostError, match=r"SIGKILL|SIGSEGV|signal 36"):
+        list(workers)
 
 
 def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:

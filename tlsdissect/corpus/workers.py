@@ -27,7 +27,8 @@ BYTES_A_JOB = 16 << 20
 """Bytes of captures that make another process worthwhile."""
 
 _HEADER = struct.Struct("<qqqqqq")
-"""Place (four numbers), bytes of the captures read so far, and length of what follows; -1: the worker's account."""
+"""Place (four numbers), bytes of the captures read so far, and length of what follows; less than 0: that of the
+worker's account."""
 _BUFFER = 1 << 20
 
 Account = TypeVar("Account")
@@ -134,27 +135,31 @@ class Workers(Generic[Account]):
             last: object = self._account(reading)
         except Exception as error:  # noqa: BLE001  # what it is, the parent tells
             last = WorkerError(f"{type(error).__name__}: {error}")
-        pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -1) + pickle.dumps(last))
+        account = pickle.dumps(last)
+        pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -len(account)) + account)
 
     def _lines(self, pid: int, pipe: BinaryIO) -> Iterator[Line]:
         while len(header := pipe.read(_HEADER.size)) == _HEADER.size:
             *place, position, size = _HEADER.unpack(header)
+            text = pipe.read(abs(size))
+            if len(text) < abs(size):
+                break
             if size < 0:
-                last = pickle.loads(pipe.read())  # noqa: S301  # from our own process
+                last = pickle.loads(text)  # noqa: S301  # from our own process
                 if isinstance(last, WorkerError):
                     raise last
                 self.accounts.append(last)
                 return
-            text = pipe.read(size)
-            if len(text) < size:
-                break
             yield Line(Place(*place), position, text)
-        raise WorkerLostError(f"a process of this command {_ended(pid)}: --jobs 1 takes only one, and less memory")
+        raise WorkerLostError(f"a process of this command {_ended(pid)}")
 
 
 def _ended(pid: int) -> str:
     """Tell how a child has ended, who is waited for by others too."""
     end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    if end is not None and end.si_code != os.CLD_EXITED:
-        return f"was ended by {signal.Signals(end.si_status).name}"
-    return "ended before its time"
+    if end is None or end.si_code == os.CLD_EXITED:
+        return "ended before its time"
+    if end.si_status == signal.SIGKILL:
+        return "was ended by SIGKILL, as where memory runs out: --jobs 1 takes only one, and less memory"
+    name = {one.value: one.name for one in signal.Signals}.get(end.si_status, f"signal {end.si_status}")
+    return f"was ended by {name}"

@@ -31,8 +31,10 @@ class Limits(Struct, frozen=True):
         Bytes of handshake messages that are kept of one conversation. Messages beyond are left out, and facts that rest
         on them are None: the connection has the problem `limit`.
     total_bytes: 268,435,456 bytes
-        Bytes that all conversations together hold and keep, with an estimate of what each message takes besides. While
-        they have more, each holds and keeps nothing more, as if it had reached `held_bytes` and `message_bytes`.
+        Bytes that all conversations of a process together hold and keep, with an estimate of what each message takes
+        besides. While they have more, each holds and keeps nothing more, and those that began first are given up: the
+        connection has the problem `limit`, and the summary counts it as given up. Which these are depends on what was
+        in memory together: on the batch, and on the number of processes.
     max_sessions: 100,000 sessions
         Sessions, and pairs of client and server of which a handshake failed, that are remembered to link later
         connections to. Of more, those not seen for longest are forgotten, which the summary counts as forgotten.

@@ -70,7 +70,8 @@ class Conversations:
         """Show packets to their conversations; `damage` is what of the capture could not be read so far."""
         closed = [visit.index for visit in visits if self._look(visit) == CLOSED]
         self._conclude(closed, damage)
-        while len(self._trackers) > self._budget.limits.followed:
+        budget, trackers = self._budget, self._trackers
+        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
             self._give_up(next(iter(self._trackers)), damage)
 
     def early(self) -> Iterator[Due]:

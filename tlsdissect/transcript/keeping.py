@@ -95,6 +95,11 @@ class KeepingTracker(LookupTracker):
                 break
         return state
 
+    def finish(self) -> None:
+        """Read what still waits behind holes, as of the state in which the conversation ended."""
+        self.script.following = self.state == FOLLOW
+        super().finish()
+
     def kept(self, connection: Connection) -> KeptConnection:
         """Add the transcript to what is told."""
         client = cast("int", self.script.client)

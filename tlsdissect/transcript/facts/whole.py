@@ -213,7 +213,8 @@ def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
     before = scene.tracker.before or tuple([half.prelude.before for half in scene.tracker.halves])
     client, server = before[scene.client], before[1 - scene.client]
     # What a server says in another protocol to a ClientHello came after it, not before.
-    answered = offer is not None and not client and first is not None and first > offer.item.frame
+    late = offer is not None and first is not None and first > offer.item.frame
+    answered = late and not client and scene.tracker.before is None
     return recognise(client, server) if client or (server and not answered) else (None, None)
 
 
@@ -271,7 +272,7 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
     if scene.tracker.way.opener is None and scene.script.offer is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if scene.tracker.limited:
-        found.append(Problem("limit", "more conversations went on than are followed: this one was given up"))
+        found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))
     if scene.script.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
     found += [Problem("inferred", guess) for guess in guesses if guess]

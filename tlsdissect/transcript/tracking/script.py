@@ -254,7 +254,7 @@ class Script:
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
                 hello, form = self._client_hello(half, item)
-                self._hold(PART_BYTES * len(hello.extensions or ()))
+                self._hold(len(item.body) + PART_BYTES * len(hello.extensions or ()))
                 self.offer = Offer(item, hello, half.segments(item.start, item.end), form)
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, *self._formed(half, item, SERVER_HELLOS, ServerHello.read))
@@ -279,7 +279,7 @@ class Script:
 
     def _server_hello(self, item: Item, hello: ServerHello, form: Form[ServerHello] | None) -> None:
         if not hello.is_hello_retry_request:
-            self._hold(PART_BYTES * len(hello.extensions or ()))
+            self._hold(len(item.body) + PART_BYTES * len(hello.extensions or ()))
             self.answer = Answer(item, hello, form)
             self.version = self._selected(item, hello)
             self.tls13 = self.version is not None and is_tls13(self.version)

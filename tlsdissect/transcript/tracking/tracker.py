@@ -183,6 +183,7 @@ class Tracker:
         """Follow again a conversation that was not TLS so far: here it begins."""
         mine, other = self.halves
         self.before = (mine.prelude.said, other.prelude.said) if self.before is None else self.before
+        self._budget.used -= mine.assembler.held_bytes + other.assembler.held_bytes
         self.halves = (mine.renewed(), other.renewed())
         self.halves[sender].assembler.start(sequence)
         self.state = FOLLOW
@@ -225,3 +226,5 @@ class Tracker:
         if not hopeful:
             self.state = WATCH
             self.way.spoken = True
+            # As where the hello comes in a later batch, to another tracker.
+            self.before = _FORGOTTEN
