@@ -121,7 +121,7 @@ def test_all_that_conversations_hold_is_counted_and_given_back(tmp_path: Path, w
     # What the packets of a batch bring comes on top.
     assert less < most * 3 // 4
     assert [one.stream for one in connections] == [one.stream for one in whole] == list(range(20))
-    assert 0 < sum("limit" in {problem.code for problem in one.problems} for one in connections) <= 20
+    assert any("limit" in {problem.code for problem in one.problems} for one in connections)
     assert all(one.client_hello is not None for one in connections)
 
 

@@ -106,7 +106,7 @@ class Summary:
         self.late = 0
         """Packets that came after their conversation was taken as over."""
         self.given_up = 0
-        """Conversations that were followed no further because too many went on."""
+        """Conversations that were followed no further because too many went on, or all together held too much."""
         self.displaced = 0
         """Conversations that were forgotten before they were over because too many were known."""
         self.forgotten = 0

@@ -5,6 +5,7 @@ RFC 8446 section 5.1 and RFC 5246 section 6.2.1: a message may span records and 
 
 from __future__ import annotations
 
+import re
 import struct
 
 from msgspec import Struct
@@ -60,6 +61,11 @@ class Message(Struct, frozen=True, gc=False):
 def is_header(data: bytes) -> bool:
     """Whether the first five bytes may be a record header."""
     return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:3], _NONE)
+
+
+def is_hello(beginning: bytes) -> bool:
+    """Whether a message that was cut begins as a ClientHello or ServerHello: by its type, length and version."""
+    return re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
 
 
 class RecordReader:

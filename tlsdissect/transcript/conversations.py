@@ -64,7 +64,7 @@ class Conversations:
         self._told = Waiting()
         self._asides: list[Session | Heard] = []
         self.given_up = 0
-        """Conversations that were given up because too many went on."""
+        """Conversations that were given up because too many went on, or all together held too much."""
 
     def look(self, visits: Sequence[Visit], damage: Sequence[Damage]) -> None:
         """Show packets to their conversations; `damage` is what of the capture could not be read so far."""

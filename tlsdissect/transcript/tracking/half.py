@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.streams.reassembly import Arrival, Assembler
-from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader
+from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 from tlsdissect.transcript.tracking.prelude import HELLO_SIZE, OPENING, PLAIN, TLS, Prelude
 from tlsdissect.transcript.tracking.seen import Signal, Trouble
 
@@ -48,9 +47,9 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "acked", "arrivals", "assembler", "awaited", "changed", "counting", "fin", "first_frame",
-        "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "rst", "strayed", "troubles",
-        "waiting",
+        "_budget", "_framing", "accounted", "acked", "arrivals", "assembler", "awaited", "changed", "counting", "fin",
+        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "rst",
+        "strayed", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -74,7 +73,7 @@ class Half:
         """Payload bytes seen, repeated ones included."""
         self.first_hole: int | None = None
         """Stream offset of the first byte that is missing."""
-        self.waiting = 0
+        self.accounted = 0
         """Bytes of a message that is not whole, as they were counted."""
         self.strayed = False
         """Something else stood where a record should begin: what was said there is not known."""
@@ -259,8 +258,3 @@ class Half:
     def segments(self, start: int, end: int) -> int:
         """In how many segments the part of the stream came that is being read."""
         return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
-
-
-def is_hello(beginning: bytes) -> bool:
-    """Whether a message that was cut begins as a ClientHello or ServerHello: by its type, length and version."""
-    return re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None

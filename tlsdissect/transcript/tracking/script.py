@@ -9,10 +9,18 @@ from tlsdissect.capture.packets import UNTIMED, told
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
+from tlsdissect.tls.record import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    HEADER_SIZE,
+    HEARTBEAT,
+    SSL2,
+    is_hello,
+)
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
-from tlsdissect.transcript.tracking.half import is_hello
 from tlsdissect.transcript.tracking.seen import Answer, HeartbeatRecord, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
@@ -185,7 +193,7 @@ class Script:
             self._keep(item)
             if kind in _HELLOS:
                 self._hello(half, item)
-        if half.waiting or half.joiner.waiting:
+        if half.accounted or half.joiner.waiting:
             self._wait(sender, half, record, frame, time)
         if half.joiner.malformed is not None:
             half.spoil(record.start)
@@ -201,8 +209,8 @@ class Script:
             half.trouble("limit", "no more bytes are held of a message that is not whole", frame, record.start)
             half.spoil(record.start)
             self._begun(sender, half, half.joiner.give_up(), (frame, time, _end(record)))
-        self._hold(half.joiner.waiting - half.waiting)
-        half.waiting = half.joiner.waiting
+        self._hold(half.joiner.waiting - half.accounted)
+        half.accounted = half.joiner.waiting
 
     def _cut_short(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         """Read whole messages of a record that has bytes missing, and the beginning of a hello; the rest is lost."""
@@ -254,7 +262,7 @@ class Script:
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
                 hello, form = self._client_hello(half, item)
-                self._hold(len(item.body) + PART_BYTES * len(hello.extensions or ()))
+                self._hold_hello(item, hello)
                 self.offer = Offer(item, hello, half.segments(item.start, item.end), form)
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, *self._formed(half, item, SERVER_HELLOS, ServerHello.read))
@@ -263,6 +271,10 @@ class Script:
         except WireError as error:
             _complain(error, half, item)
         self._name_client()
+
+    def _hold_hello(self, item: Item, hello: ClientHello | ServerHello) -> None:
+        """Count a hello that was read, and its bytes, which stay even if its message was not kept."""
+        self._hold(len(item.body) + PART_BYTES * len(hello.extensions or ()))
 
     def _name_client(self) -> None:
         answer = self.answer or self.retry
@@ -279,7 +291,7 @@ class Script:
 
     def _server_hello(self, item: Item, hello: ServerHello, form: Form[ServerHello] | None) -> None:
         if not hello.is_hello_retry_request:
-            self._hold(len(item.body) + PART_BYTES * len(hello.extensions or ()))
+            self._hold_hello(item, hello)
             self.answer = Answer(item, hello, form)
             self.version = self._selected(item, hello)
             self.tls13 = self.version is not None and is_tls13(self.version)
