@@ -111,8 +111,10 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
     from tlsdissect.listening import expression  # noqa: PLC0415 (start-up time of --help)
 
     taken = expression(given["ports"], given["expression"])
+    successor = rights.successor(given["user"])
     with _opened(interface, taken, given) as capture:
-        rights.give_up(given["user"])
+        if successor is not None:
+            rights.give_up(successor)
         _start(capture)
         if not given["quiet"]:
             endings.say(f"listening on {interface}: {taken} (Ctrl-C ends)")
