@@ -111,7 +111,9 @@ def _read(
     reading = Reading(captures, options)
     yield from reading
     if reading.summary.refused:
-        raise CaptureError("; ".join(f"{source}: {why}" for source, why in reading.summary.refused))
+        from tlsdissect.views.printable import printable  # noqa: PLC0415
+
+        raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in reading.summary.refused))
 
 
 def tables(*captures: str | os.PathLike[str], **options: Any) -> Tables:

@@ -10,6 +10,7 @@ from tlsdissect.capture.live import LiveCapture
 from tlsdissect.pipeline import Place, Reading
 from tlsdissect.streams.limits import Limits
 from tlsdissect.transcript.options import Options
+from tlsdissect.views.printable import printable
 from tlsdissect.views.watch import Watch
 
 if TYPE_CHECKING:
@@ -158,4 +159,4 @@ def live(
 
 
 def _warn(what: str) -> None:
-    warnings.warn(what, RuntimeWarning, stacklevel=2)
+    warnings.warn(printable(what), RuntimeWarning, stacklevel=2)

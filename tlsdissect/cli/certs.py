@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,7 +70,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
         options.refuse_to_overwrite(captures, file)
     if folder is not None:
         make(folder)
-    seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = form in (None, "table") and file is None and options.seen(None)
     from tlsdissect.trust.exhibits import Exhibits  # noqa: PLC0415 (start-up time of --help)
 
     evidence, judge = Evidence(), judging.certain(given)
@@ -77,7 +78,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     gathering = Gathering(exhibits)
     limits, selection = options.limits(given), options.selection(given)
     question = Question(captures, Options(limits=limits, linked=False), selection, gathering, evidence=evidence)
-    write = _writer(form or "table", exhibits, given["color"], seen=seen)
+    write = _writer(form or "table", file, exhibits, given["color"], seen=seen)
     run = CertificateRun(question, exhibits, judge, evidence, write, given)
     status = run.to(standard_output() if file is None else whole_file(file))
     if folder is not None:
@@ -124,13 +125,15 @@ class CertificateRun(Run):
             self._tally.told.append(f"{left_out:,} times a certificate for which there was no room")
 
 
-def _writer(form: str, exhibits: Exhibits, color: str, *, seen: bool) -> Callable[[Iterable[Exhibit]], Iterator[bytes]]:
+def _writer(
+    form: str, file: str | None, exhibits: Exhibits, color: str, *, seen: bool
+) -> Callable[[Iterable[Exhibit]], Iterator[bytes]]:
     from tlsdissect.views import certificates as views  # noqa: PLC0415 (not needed for --help)
 
     if form == "json":
         return views.lines
     if form == "csv":
-        return views.rows
+        return partial(views.rows, seen=options.seen(file))
     if form == "pem":
         return lambda told: (views.pem(one, der) for one in told if (der := exhibits.encoding(one.sha256)) is not None)
     width = shutil.get_terminal_size().columns if seen else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,10 +60,10 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = form in (None, "text") and file is None and options.seen(None)
     from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
 
-    comparing, write = Comparing(by), _writer(form or "text", given["color"], seen=seen)
+    comparing, write = Comparing(by), _writer(form or "text", file, given["color"], seen=seen)
     limits, selection = options.limits(given), options.selection(given)
     question = Question(captures, Options(limits=limits), selection, Gathering(comparing))
     run = Run(question, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
@@ -73,12 +74,14 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     return status
 
 
-def _writer(form: str, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
+def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
     """Make what writes a form."""
     from tlsdissect.views.comparison import rows, text  # noqa: PLC0415 (not needed for --help)
 
-    if form != "text":
-        return rows.lines if form == "json" else rows.rows
+    if form == "json":
+        return rows.lines
+    if form == "csv":
+        return partial(rows.rows, seen=options.seen(file))
     width = shutil.get_terminal_size().columns if seen else None
     coding = sys.stdout.encoding if seen else "utf-8"
     return text.Text(width, coloured=options.coloured(color, seen=seen), encoding=coding).written

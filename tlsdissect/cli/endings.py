@@ -56,7 +56,8 @@ def trace() -> None:
     """Print the traceback of the error that is being handled."""
     import traceback  # noqa: PLC0415 (for --debug only)
 
-    traceback.print_exc()
+    for line in traceback.format_exc().splitlines():
+        say(line)
 
 
 def meant(word: str, words: Iterable[str]) -> str:

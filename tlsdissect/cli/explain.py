@@ -46,7 +46,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = form in (None, "text") and file is None and options.seen(None)
     view = _view(form or "text", given["color"], seen=seen)
     # Only with a judge are look-ups matched to the handshakes that waited for them.
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)

@@ -76,7 +76,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
         options.refuse_to_overwrite(captures, file)
     streams = given["streams"]
     selection, limits = options.selection(given), options.limits(given)
-    seen = file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = file is None and options.seen(None)
     view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
     question = Question(captures, Options(limits=limits, keep=True), selection, view)
     run = Run(question, 1, debug=given["debug"], end=end)

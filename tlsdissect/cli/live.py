@@ -16,6 +16,7 @@ from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.question import Question
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.transcript.options import Options
+from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from tlsdissect.capture.live import LiveCapture
@@ -125,9 +126,9 @@ def _told(capture: LiveCapture, form: str, file: str | None, given: dict[str, An
     """Print what comes, until the end."""
     from tlsdissect.listening import Listening  # noqa: PLC0415 (not needed for --help)
 
-    seen = form == "table" and file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = form == "table" and file is None and options.seen(None)
     limits, verbose = options.limits(given), given["verbose"]
-    view = _tree(given["color"], seen=seen) if verbose else _view(form, given["color"], seen=seen)
+    view = _tree(given["color"], seen=seen) if verbose else _view(form, file, given["color"], seen=seen)
     listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
     question = Question((capture.interface,), Options(limits=limits), Selection(), view)
     board = Board(capture, listening, said=given["stats"])
@@ -174,11 +175,11 @@ def _list() -> int:
     from tlsdissect.capture.live import interfaces  # noqa: PLC0415 (start-up time)
 
     for one in interfaces():
-        click.echo(f"{one.name:<16} {one.state:<5} {' '.join(one.addresses)}".rstrip())
+        click.echo(f"{printable(one.name):<16} {one.state:<5} {' '.join(one.addresses)}".rstrip())
     return 0
 
 
-def _view(form: str, color: str, *, seen: bool) -> View:
+def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
     """Make what writes a form; only the one that is asked for is loaded."""
     if form == "json":
         from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
@@ -187,7 +188,7 @@ def _view(form: str, color: str, *, seen: bool) -> View:
     if form == "csv":
         from tlsdissect.views.cells import Csv  # noqa: PLC0415
 
-        return Csv()
+        return Csv(seen=options.seen(file))
     from tlsdissect.views.table import Table  # noqa: PLC0415
 
     coloured = options.coloured(color, seen=seen)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -153,6 +155,23 @@ def refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
     for capture in captures:
         if os.path.exists(output) and os.path.exists(capture) and os.path.samefile(capture, output):  # noqa: PTH110, PTH121
             raise click.UsageError(f"-o {output}: this is one of the captures")
+
+
+def seen(file: str | None) -> bool:
+    """Tell whether a result that goes to this file, or to standard output, is seen on a terminal."""
+    if file is None:
+        return sys.stdout is not None and sys.stdout.isatty()
+    try:
+        # To open something else for this, as a named pipe, would be noticed at its other end.
+        if not stat.S_ISCHR(os.stat(file).st_mode):  # noqa: PTH116 (paths are text here)
+            return False
+        number = os.open(file, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return os.isatty(number)
+    finally:
+        os.close(number)
 
 
 def coloured(color: str, *, seen: bool) -> bool:

@@ -72,9 +72,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     if given["raw_fingerprints"] and form in (None, "table"):
         raise click.UsageError("--raw-fingerprints goes with --format json or csv")
     judge = judging.judge(given)
-    seen = form in (None, "table") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = form in (None, "table") and file is None and options.seen(None)
     raw = given["raw_fingerprints"]
-    view = _view(form or "table", raw) or _table(captures, given["color"], seen=seen, judged=judge is not None)
+    view = _view(form or "table", raw, file) or _table(captures, given["color"], seen=seen, judged=judge is not None)
     limits, selection = options.limits(given), options.selection(given)
     idle = options.idle(given)
     asked = Options(batch=given["batch"], raw_fingerprints=raw, limits=limits, idle=idle)
@@ -87,7 +87,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     return status
 
 
-def _view(form: str, raw_fingerprints: bool) -> View | None:
+def _view(form: str, raw_fingerprints: bool, file: str | None) -> View | None:
     """Make what writes a form for other programs; only the one that is asked for is loaded."""
     if form == "json":
         from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
@@ -96,7 +96,7 @@ def _view(form: str, raw_fingerprints: bool) -> View | None:
     if form == "csv":
         from tlsdissect.views.cells import Csv  # noqa: PLC0415
 
-        return Csv(raw_fingerprints=raw_fingerprints)
+        return Csv(raw_fingerprints=raw_fingerprints, seen=options.seen(file))
     return None
 
 

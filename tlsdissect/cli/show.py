@@ -56,7 +56,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     if given["dumped"] and form == "json":
         raise click.UsageError("--bytes goes with --format tree or html")
     _check(given["message"])
-    seen = form in (None, "tree") and file is None and sys.stdout is not None and sys.stdout.isatty()
+    seen = form in (None, "tree") and file is None and options.seen(None)
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
     asked = Options(limits=options.limits(given), keep=True)
     question = Question(captures, asked, options.selection(given), view)

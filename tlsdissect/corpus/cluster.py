@@ -16,6 +16,7 @@ from tlsdissect.pipeline import Reading, files
 from tlsdissect.transcript.links import Linker
 from tlsdissect.transcript.sessions import Session
 from tlsdissect.transcript.tracking.lookups import Heard
+from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     import os
@@ -58,7 +59,7 @@ def read_on(client: Client, captures: Iterable[str | os.PathLike[str]], options:
         number, path, task = tasks.popleft()
         told, why = task.result()
         if why is not None:
-            refused.append(f"{path}: {why}")
+            refused.append(f"{printable(str(path))}: {why}")
         for one in told:
             if isinstance(one, Session):
                 linker.learn(number, one)

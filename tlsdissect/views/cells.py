@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, UnsetType, json, structs
 
 from tlsdissect.transcript.connection import Connection
+from tlsdissect.views.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,9 +41,11 @@ class Column(Struct, frozen=True):
 class Csv:
     """The CSV writer of a run; all captures have the same columns."""
 
-    def __init__(self, *, raw_fingerprints: bool = False) -> None:
+    def __init__(self, *, raw_fingerprints: bool = False, seen: bool = False) -> None:
+        """`seen`: the rows go to a terminal, which would obey what stands in them."""
         chosen = [column for column in COLUMNS if raw_fingerprints or not column.raw]
         self._values = [column.value for column in chosen]
+        self._seen = seen
         self.head = line([column.name for column in chosen])
 
     def section(self, _: str) -> bytes:
@@ -51,7 +54,7 @@ class Csv:
 
     def row(self, connection: Connection) -> bytes:
         """Write a connection as one row."""
-        return line([cell(value(connection)) for value in self._values])
+        return line([cell(value(connection)) for value in self._values], seen=self._seen)
 
 
 def cell(value: object) -> str:
@@ -59,8 +62,13 @@ def cell(value: object) -> str:
     return _WRITTEN.get(type(value), _list)(value)
 
 
-def line(cells: list[str]) -> bytes:
-    """Write cells as one record. The csv module takes ten times as long: it looks at each character."""
+def line(cells: list[str], *, seen: bool = False) -> bytes:
+    """Write cells as one record. The csv module takes ten times as long: it looks at each character.
+
+    CSV has no way to write a control character, and a file or a pipe gets what it is: so that it is read back as it
+    was. Where a record is `seen` on a terminal, it is escaped.
+    """
+    cells = [printable(text) for text in cells] if seen else cells
     return f"{','.join([_quoted(text) for text in cells])}\r\n".encode("utf-8", "backslashreplace")
 
 
@@ -76,7 +84,7 @@ def _guarded(text: str) -> str:
 
 
 def _list(value: object) -> str:
-    return json.encode(value).decode()
+    return printable_json(json.encode(value)).decode()
 
 
 _SPECIAL = re.compile(r'[",\r\n]').search

@@ -14,7 +14,7 @@ from tlsdissect.trust.exhibits import Exhibit
 from tlsdissect.views import phrases
 from tlsdissect.views.cells import cell, columns, line
 from tlsdissect.views.printable import columns as width_of
-from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.printable import printable, printable_json, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,14 +40,14 @@ COLUMNS = tuple(columns(Exhibit))
 def lines(exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
     """Write certificates as JSON, one object a line."""
     for exhibit in exhibits:
-        yield json.encode(_as_text(exhibit)) + b"\n"
+        yield printable_json(json.encode(_as_text(exhibit))) + b"\n"
 
 
-def rows(exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
-    """Write certificates as CSV, one row each."""
+def rows(exhibits: Iterable[Exhibit], *, seen: bool = False) -> Iterator[bytes]:
+    """Write certificates as CSV, one row each; `seen`: on a terminal."""
     yield line([column.name for column in COLUMNS])
     for exhibit in exhibits:
-        yield line([cell(column.value(exhibit)) for column in COLUMNS])
+        yield line([cell(column.value(exhibit)) for column in COLUMNS], seen=seen)
 
 
 def pem(facts: Certificate, encoding: bytes) -> bytes:

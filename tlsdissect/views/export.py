@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import json
 
 from tlsdissect.views.cells import cell, line
+from tlsdissect.views.printable import printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ class JsonRows:
     def add(self, row: list[Any]) -> None:
         """Write a row."""
         texts = [text(value) if type(value) is str else value for value in row]
-        self._write(json.encode(dict(zip(self._names, texts, strict=True))) + b"\n")
+        self._write(printable_json(json.encode(dict(zip(self._names, texts, strict=True)))) + b"\n")
 
     def end(self) -> None:
         """Nothing comes after the last row."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec.json import Encoder
 from msgspec.structs import replace
 
+from tlsdissect.views.printable import printable_json
+
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
 
@@ -26,9 +28,9 @@ class Ndjson:
     def row(self, connection: Connection) -> bytes:
         """Write a connection as one line."""
         try:
-            return self._encode(connection) + b"\n"
+            return printable_json(self._encode(connection)) + b"\n"
         except UnicodeEncodeError:
-            return self._encode(_with_text(connection)) + b"\n"
+            return printable_json(self._encode(_with_text(connection))) + b"\n"
 
 
 def _with_text(connection: Connection) -> Connection:

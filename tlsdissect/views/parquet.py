@@ -9,6 +9,7 @@ from msgspec import json
 from pyarrow import parquet
 
 from tlsdissect.views.export import text
+from tlsdissect.views.printable import printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class ParquetRows:
     def add(self, row: list[Any]) -> None:
         """Take a row."""
         for at in self._lists:
-            row[at] = None if row[at] is None else json.encode(row[at]).decode()
+            row[at] = None if row[at] is None else printable_json(json.encode(row[at])).decode()
         self._rows.append([text(value) if type(value) is str else value for value in row])
         if len(self._rows) >= _GROUP:
             self._flush()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from unicodedata import category, east_asian_width
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
 _ELLIPSIS, _PLAIN_ELLIPSIS = "…", "~"
+_BEYOND_ASCII = re.compile("[^\x00-\x7e]")
+_REMEMBERED = 4096
+"""Characters of which is remembered how JSON writes them; any other is looked up anew."""
 
 
 def printable(text: str) -> str:
@@ -18,6 +23,19 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join([char if _shows(char) else _escaped(char) for char in text])
+
+
+def printable_json(encoded: bytes) -> bytes:
+    r"""Write what `printable` escapes as JSON does (RFC 8259 section 7): the values stay what they are.
+
+    JSON itself demands this of the controls below U+0020 only, and a terminal obeys others too.
+
+    >>> printable_json('"a\u009b2J"'.encode())
+    b'"a\\u009b2J"'
+    """
+    if encoded.isascii() and b"\x7f" not in encoded:
+        return encoded
+    return _BEYOND_ASCII.sub(lambda found: _in_json(found[0]), encoded.decode()).encode()
 
 
 def columns(text: str) -> int:
@@ -81,6 +99,14 @@ def _escaped(char: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+@lru_cache(_REMEMBERED)
+def _in_json(char: str) -> str:
+    if _shows(char):
+        return char
+    units = char.encode("utf-16-be")
+    return "".join([f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)])
 
 
 def _first(text: str, width: int) -> str:

@@ -8,6 +8,7 @@ from msgspec import json, to_builtins
 from msgspec.structs import replace
 
 from tlsdissect.views.cells import cell, line
+from tlsdissect.views.printable import printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,14 +21,14 @@ HEAD = ("key", "version", "measure", "value")
 def lines(groups: Iterable[Group]) -> Iterator[bytes]:
     """Write groups as JSON, one object a line."""
     for group in groups:
-        yield json.encode(_as_text(group)) + b"\n"
+        yield printable_json(json.encode(_as_text(group))) + b"\n"
 
 
-def rows(groups: Iterable[Group]) -> Iterator[bytes]:
-    """Write groups as CSV: one row for each number, the path to it joined by dots."""
+def rows(groups: Iterable[Group], *, seen: bool = False) -> Iterator[bytes]:
+    """Write groups as CSV: one row for each number, the path to it joined by dots; `seen`: on a terminal."""
     yield line(list(HEAD))
     for group in map(_as_text, groups):
-        yield from (line(list(map(cell, (group.key, *row)))) for row in numbers(group))
+        yield from (line(list(map(cell, (group.key, *row))), seen=seen) for row in numbers(group))
 
 
 def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:

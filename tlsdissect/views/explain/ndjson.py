@@ -8,6 +8,7 @@ from msgspec.json import Encoder
 from msgspec.structs import replace
 
 from tlsdissect.views.explain.whole import explain
+from tlsdissect.views.printable import printable_json
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
@@ -30,4 +31,4 @@ class ExplanationLines:
         whole = explain(connection)
         # Any byte may stand in a file name (PEP 383).
         named = replace(whole, source=whole.source.encode("utf-8", "backslashreplace").decode())
-        return self._encode(named) + b"\n"
+        return printable_json(self._encode(named)) + b"\n"

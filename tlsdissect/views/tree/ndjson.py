@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.json import Encoder
 from msgspec.structs import replace
 
+from tlsdissect.views.printable import printable_json
 from tlsdissect.views.tree.build import tree
 
 if TYPE_CHECKING:
@@ -33,4 +34,4 @@ class TreeLines:
             return b""
         # Any byte may stand in a file name (PEP 383).
         named = replace(whole, source=whole.source.encode("utf-8", "backslashreplace").decode())
-        return self._encode(named) + b"\n"
+        return printable_json(self._encode(named)) + b"\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 from conversing import CLIENT, SERVER, Said, Talk, write
 from cryptography import x509
@@ -22,8 +23,17 @@ MARKUP = "<script>document.title='owned'</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
 TERMINAL = "\x1b]0;owned\x07"
 TURNED = "\u202egnp.exe\u2066"
+CONTROLS = "\x7f\x85\x9b31mred"
+"""DEL, a line's end, and the beginning of a sequence, each one character: no ASCII but DEL."""
+LINES = "one\u2028two\u2029three"
+MARKS = "\u0301\u20e3" * 4 + "e" + "\u0489" * 8
+"""Marks on nothing of their own, and many on one letter."""
+UNSEEN = "a\u200bb\ufeffc\u00add\U000e0041e\u3164f\u180e\U0010fffd\uffff"
+"""What has no width, no shape, or no meaning."""
 LONG = "l" * 255
-NAMES = (FORMULA, MARKUP, IMAGE, TERMINAL, TURNED, LONG)
+NAMES = (FORMULA, MARKUP, IMAGE, TERMINAL, TURNED, CONTROLS, LINES, MARKS, UNSEEN, LONG)
+FILE = f"{MARKS}{FORMULA}<script>{IMAGE}{TURNED}\x1b[2J\u2028\x9bK\x7f\udcff"
+"""The name of a file; its last byte is no UTF-8."""
 _BEGUN = datetime(2023, 11, 1, tzinfo=UTC)
 
 
@@ -34,7 +44,12 @@ def capture(folder: Path) -> Path:
         pem = folder / f"{number}.pem"
         pem.write_bytes(_party(name))
         talks.append(Talk(_handshake(name, pem), number, number + 0.5, 40_000 + number))
-    return write(folder / f"{FORMULA}<script>{IMAGE}{TURNED}\x1b[2J.pcap", *talks)
+    return write(folder / f"{FILE}.pcap", *talks)
+
+
+def obeyed(shown: str) -> set[str]:
+    """The characters of a result, each as its number, that a terminal would obey, hide, or put on others."""
+    return {f"U+{ord(one):04X}" for one in shown if one != "\n" and (not one.isprintable() or category(one)[0] == "M")}
 
 
 def _party(name: str) -> bytes:

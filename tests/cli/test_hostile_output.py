@@ -1,0 +1,146 @@
+"""What each command prints of names that mean harm: nothing that a terminal would obey, hide, or put on other text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import hostile
+import pytest
+from commands import TLS12, on_terminal, run
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect import listening
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = [
+    ("read",),
+    ("read", "--min-severity", "info"),
+    ("read", "--format", "csv"),
+    ("show",),
+    ("show", "--bytes"),
+    ("ladder",),
+    ("explain",),
+    ("compare", "--by", "sni"),
+    ("compare", "--by", "capture"),
+    ("compare", "--by", "capture", "--format", "csv"),
+    ("certs",),
+    ("certs", "--format", "csv"),
+    ("certs", "--format", "pem"),
+    ("report", "--output", "-"),
+]
+JSON = [
+    ("read",),
+    ("read", "--min-severity", "info"),
+    ("show",),
+    ("explain",),
+    ("compare", "--by", "sni"),
+    ("compare", "--by", "capture"),
+    ("certs",),
+]
+CSV = [("read",), ("certs",), ("compare", "--by", "capture")]
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hostile.capture(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.mark.parametrize("command", TEXT, ids=" ".join)
+def test_on_a_terminal(command: tuple[str, ...], capture: Path) -> None:
+    # A dumb terminal gets no progress bar.
+    status, shown = on_terminal(100, *command, str(capture), TERM="dumb")
+    assert status == 0
+    assert hostile.obeyed(shown.replace("\r\n", "\n")) == set()
+
+
+@pytest.mark.parametrize("command", JSON, ids=" ".join)
+def test_in_json_anywhere(command: tuple[str, ...], capture: Path) -> None:
+    done = run(*command, "--format", "json", capture)
+    assert done.returncode == 0
+    assert hostile.obeyed(done.stdout.decode()) == set()
+    assert hostile.obeyed(done.stderr.decode()) == set()
+    assert all(json.loads(line) for line in done.stdout.splitlines())
+
+
+def test_json_keeps_the_values(capture: Path) -> None:
+    name = os.fsencode(capture).decode("utf-8", "backslashreplace").replace("\\xff", "\\udcff")
+    lines = [json.loads(line) for line in run("read", "--format", "json", capture).stdout.splitlines()]
+    assert {line["source"] for line in lines} == {name}
+    assert [line["sni"] for line in lines] == [one.sni for one in tlsdissect.read(capture)]
+
+
+@pytest.mark.parametrize("command", CSV, ids=" ".join)
+def test_csv_in_a_pipe_keeps_the_values(command: tuple[str, ...], capture: Path) -> None:
+    done = run(*command, "--format", "csv", capture)
+    told = csv.reader(io.StringIO(done.stdout.decode(), newline=""))
+    name = str(capture).encode("utf-8", "backslashreplace").decode()
+    assert any(name in row for row in told)
+
+
+def test_in_exported_tables(capture: Path, tmp_path: Path) -> None:
+    assert run("export", capture, "--format", "json", "--to", tmp_path / "tables").returncode == 0
+    for path in (tmp_path / "tables").iterdir():
+        assert hostile.obeyed(path.read_text()) == set(), path.name
+
+
+@pytest.mark.parametrize("command", [("plot", "lifetimes"), ("plot", "timeline"), ("ladder",)], ids=" ".join)
+def test_in_pictures(command: tuple[str, ...], capture: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.svg"
+    chosen = () if command[-1] == "lifetimes" else ("--stream", "7")
+    done = run(*command, capture, *chosen, "-o", picture)
+    assert done.returncode == 0, done.stderr
+    assert hostile.obeyed(picture.read_text()) == set()
+    assert hostile.obeyed(done.stderr.decode()) == set()
+
+
+@pytest.mark.parametrize("command", ["read", "certs", "compare", "show"])
+def test_in_errors(command: str, tmp_path: Path) -> None:
+    (tmp_path / hostile.FILE).write_bytes(b"no capture")
+    done = run(command, tmp_path / hostile.FILE, tmp_path / f"{hostile.FILE}.missing")
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 3
+    assert hostile.obeyed(done.stderr.decode()) == set()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--ca-file", hostile.FILE), ("--stream", hostile.FILE), ("--at", hostile.FILE), (f"--{hostile.FILE}",)],
+    ids=lambda wrong: wrong[0][:9],
+)
+def test_in_complaints_of_the_command_line(wrong: tuple[str, ...]) -> None:
+    done = run("read", *wrong, TLS12)
+    assert done.returncode == 2
+    assert hostile.obeyed(done.stderr.decode()) == set()
+
+
+def test_in_a_traceback() -> None:
+    """The text of an error may quote anything."""
+    spoilt = (
+        "import sys; from tlsdissect.cli import commands, main\n"
+        f"def fails(_): raise ValueError({hostile.FILE.encode('unicode-escape').decode('ascii')!r}"
+        ".encode().decode('unicode-escape'))\n"
+        "commands.invoke = fails\n"
+        "sys.exit(main(['--debug']))"
+    )
+    done = subprocess.run([sys.executable, "-c", spoilt], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 70
+    assert b"Traceback" in done.stderr
+    assert hostile.obeyed(done.stderr.decode()) == set()
+
+
+def test_in_what_python_is_told(tmp_path: Path) -> None:
+    with pytest.raises(tlsdissect.CaptureError) as told:
+        list(tlsdissect.read(tmp_path / hostile.FILE))
+    assert hostile.obeyed(str(told.value)) == set()
+    with pytest.warns(RuntimeWarning) as warned:
+        listening._warn(f"{hostile.FILE} is down")
+    assert hostile.obeyed(str(warned[0].message)) == set()
