@@ -128,9 +128,20 @@ def test_files_are_named_by_what_is_in_them_and_never_replaced(tmp_path: Path) -
     (folder / singles[0]).write_bytes(b"mine")
     (folder / singles[1]).unlink()
     (folder / singles[1]).symlink_to(folder / "elsewhere")
-    assert run("certs", "-q", "--to", folder, CLIENT).returncode == 0
+    again = run("certs", "-q", "--to", folder, CLIENT)
+    assert again.returncode == 74
+    assert sorted(line.split(b":")[1].strip() for line in again.stderr.splitlines()) == [
+        os.fsencode(folder / name) for name in singles[:2]
+    ]
     assert (folder / singles[0]).read_bytes() == b"mine"
     assert not (folder / "elsewhere").exists()
+    assert sorted(path.name for path in folder.iterdir()) == names
+
+
+def test_what_is_there_already_is_not_told(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run("certs", "-q", "--to", tmp_path, CLIENT)
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

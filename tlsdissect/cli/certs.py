@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import judging, options
+from tlsdissect.cli.endings import NOT_WRITTEN
 from tlsdissect.cli.folder import make, write_files
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.run import Run
@@ -81,10 +82,11 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     write = _writer(form or "table", file, exhibits, given["color"], seen=seen)
     run = CertificateRun(question, exhibits, judge, evidence, write, given)
     status = run.to(standard_output() if file is None else whole_file(file))
-    if folder is not None:
-        write_files(folder, exhibits)
-    run.account(quiet=given["quiet"], below=seen)
-    return status
+    try:
+        others = 0 if folder is None else write_files(folder, exhibits)
+    finally:
+        run.account(quiet=given["quiet"], below=seen)
+    return status or (NOT_WRITTEN if others else 0)
 
 
 class CertificateRun(Run):

@@ -63,6 +63,9 @@ class Exporter:
             ]
             self._comparison = self._tables.pop()[1] if self._has_comparison else None
             yield files.enter_context(standard_output())
+            # A disk that is full is noticed before the first file is there.
+            for sink in sinks:
+                sink.flush()
 
     def add(self, connection: Connection) -> None:
         """Write the rows of a connection."""

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.cli.endings import NotWrittenError, warn
+from tlsdissect.cli.sink import place_new
 from tlsdissect.views.certificates import pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.trust.exhibits import Exhibits
+
+_TOLD = 20
+"""Files that are told one by one where something else has their names; the others are counted."""
 
 
 def make(folder: str) -> None:
@@ -27,16 +31,26 @@ def make(folder: str) -> None:
         raise NotWrittenError(f"{folder}: {error.strerror}") from error
 
 
-def write_files(folder: str, exhibits: Exhibits) -> None:
+def write_files(folder: str, exhibits: Exhibits) -> int:
     """Write each certificate as SHA256.pem, and each chain of several as chain-SHA256.pem, of all its certificates.
 
-    A file that is there already stays as it is: by its name, it holds the same.
+    A file that is there already stays as it is; one that holds something else than its name says is told. Returns how
+    many those are; raises NotWrittenError where a file cannot be written.
     """
-    try:
-        for name, content in _files(exhibits):
-            _write(os.path.join(folder, name), content)  # noqa: PTH118
-    except OSError as error:
-        raise NotWrittenError(f"{error.filename or folder}: {error.strerror}") from error
+    others = 0
+    for name, content in _files(exhibits):
+        path = os.path.join(folder, name)  # noqa: PTH118
+        try:
+            there = place_new(path, content)
+        except OSError as error:
+            raise NotWrittenError(f"{path}: {error.strerror}") from error
+        if not there:
+            others += 1
+            if others <= _TOLD:
+                warn(f"{path}: not written, for there is something else of this name")
+    if others > _TOLD:
+        warn(f"{others - _TOLD:,} more files not written, for there is something else of their names")
+    return others
 
 
 def _files(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
@@ -51,13 +65,3 @@ def _files(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
         if len(chain) > 1 and all(digest in texts for digest in chain):
             name = sha256(b"".join([texts[digest][1] for digest in chain])).hexdigest()
             yield f"chain-{name}.pem", b"".join([texts[digest][0] for digest in chain])
-
-
-def _write(path: str, content: bytes) -> None:
-    try:
-        # Neither a file nor what a link points to is ever replaced.
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return
-    with open(number, "wb") as file:  # noqa: PTH123
-        file.write(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -18,6 +19,10 @@ _ENOUGH = 1 << 16
 """Bytes that are gathered before they are written."""
 _SOON = 0.5
 """Seconds after which they are written all the same, when there is something to add."""
+_STEM = 100
+"""Bytes of a file's name in that of the file beside it: with what stands around them, no name gets too long."""
+_NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+"""What link(2) says where a file system has no hard links, or none for this file."""
 
 
 class _Pending(NamedTuple):
@@ -81,7 +86,9 @@ def whole_file(path: str) -> Iterator[Sink]:
     # A link stays a link: what it points to is replaced.
     target = os.path.realpath(path)
     try:
-        file, beside = _opened(target)
+        # What is no file is written itself: a pipe, /dev/null. /dev/stdout may point to what has no path.
+        itself = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 (paths are text here)
+        file, beside = (open(path, "wb"), None) if itself else _beside(target)  # noqa: PTH123, SIM115
     except OSError as error:
         raise NotWrittenError(f"{path}: {error.strerror}") from error
     sink = Sink(file, path)
@@ -90,23 +97,88 @@ def whole_file(path: str) -> Iterator[Sink]:
             yield sink
             sink.flush()
         if beside is not None:
-            os.replace(beside, target)  # noqa: PTH105 (paths are text here)
+            _move(beside, target, path)
     except BaseException:
         if beside is not None:
-            os.unlink(beside)  # noqa: PTH108
+            _remove(beside)
         raise
 
 
-def _opened(target: str) -> tuple[BinaryIO, str | None]:
-    """Open a file beside the target, or the target itself where it is no file: a pipe, /dev/null."""
-    if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
-        return open(target, "wb"), None  # noqa: PTH123 (closed by the caller)
+def place_new(path: str, content: bytes) -> bool:
+    """Make a file that is there only once it is whole, and never take the place of another; tell whether it is there.
+
+    False: there is something else of this name, which stays as it is. Raises OSError where it cannot be written.
+    """
+    if os.path.lexists(path):
+        return _holds(path, content)
+    file, beside = _beside(path)
+    try:
+        with file:
+            file.write(content)
+        try:
+            os.link(beside, path, follow_symlinks=False)
+        except FileExistsError:
+            return _holds(path, content)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _reserved(beside, path) or _holds(path, content)
+    finally:
+        _remove(beside)
+    return True
+
+
+def _reserved(beside: str, path: str) -> bool:
+    """Move a file to a name that was taken just before, where no link can take it: False if it was not free."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        return False
+    try:
+        os.replace(beside, path)  # noqa: PTH105
+    except BaseException:
+        _remove(path)
+        raise
+    return True
+
+
+def _holds(path: str, content: bytes) -> bool:
+    """Tell whether a file has this content."""
+    # To open something else, as a named pipe, might wait for ever.
+    if not os.path.isfile(path):  # noqa: PTH113
+        return False
+    with open(path, "rb") as file:  # noqa: PTH123
+        return file.read(len(content) + 1) == content
+
+
+def _beside(target: str) -> tuple[BinaryIO, str]:
+    """Open a file beside the target, with the rights that the target has or would get; the caller closes it."""
     import tempfile  # noqa: PLC0415 (not needed for standard output)
 
     folder, name = os.path.split(target)
-    number, beside = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
-    os.fchmod(number, _mode(target))
-    return open(number, "wb"), beside  # noqa: PTH123
+    stem = os.fsdecode(os.fsencode(name)[:_STEM])
+    number, beside = tempfile.mkstemp(prefix=f".{stem}.", suffix=".part", dir=folder or ".")
+    try:
+        # Some file systems know no rights.
+        with contextlib.suppress(PermissionError):
+            os.fchmod(number, _mode(target))
+        return open(number, "wb"), beside  # noqa: PTH123
+    except BaseException:
+        os.close(number)
+        _remove(beside)
+        raise
+
+
+def _move(beside: str, target: str, path: str) -> None:
+    try:
+        os.replace(beside, target)  # noqa: PTH105
+    except OSError as error:
+        raise NotWrittenError(f"{path}: {error.strerror}") from error
+
+
+def _remove(beside: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(beside)  # noqa: PTH108
 
 
 def _mode(target: str) -> int:

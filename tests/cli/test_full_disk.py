@@ -1,0 +1,149 @@
+"""A disk that is full leaves no file that looks whole, and what is there stays."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import PROGRAM, TLS12, run
+from recorded import ROOT
+
+from tlsdissect.cli import sink
+from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.cli.sink import place_new, whole_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def limited(size: int, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run the command where no file may have more bytes than that: writing fails as on a full disk (setrlimit(2))."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False, preexec_fn=limit)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1500])
+def test_certificates(size: int, tmp_path: Path) -> None:
+    done = limited(size, "certs", "--to", tmp_path, TLS12)
+    assert done.returncode == 74
+    assert b"File too large" in done.stderr
+    # What was read is summed up all the same.
+    assert b"2 certificates in 1 chain" in done.stderr
+    assert all(path.stat().st_size > 500 for path in tmp_path.iterdir())
+    whole = run("certs", "--to", tmp_path, TLS12)
+    assert whole.returncode == 0, whole.stderr
+    assert len(list(tmp_path.glob("*.pem"))) == len(list(tmp_path.iterdir())) == 3
+    assert all(b"-----END CERTIFICATE-----" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("read", "-o", "a.json"),
+        ("read", "-o", "a.csv"),
+        ("show", "-o", "a.html"),
+        ("certs", "-o", "a.pem"),
+        ("report", "-o", "a.html"),
+        ("plot", "versions", "-o", "a.svg"),
+        ("ladder", "-o", "a.svg"),
+    ],
+    ids=" ".join,
+)
+def test_a_result(command: tuple[str, ...], tmp_path: Path) -> None:
+    *words, name = command
+    (tmp_path / name).write_bytes(b"before")
+    done = limited(50, *words, tmp_path / name, TLS12)
+    assert done.returncode == 74, done.stderr
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
+
+
+def test_tables_are_there_all_or_none(tmp_path: Path) -> None:
+    done = limited(1000, "export", TLS12, "--to", tmp_path)
+    assert done.returncode == 74
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_disk_that_is_full_indeed(tmp_path: Path) -> None:
+    script = (
+        f"mount -t tmpfs -o size=4k,mode=700 none {tmp_path} && "
+        f"{' '.join(PROGRAM)} certs -q --to {tmp_path} {TLS12} >&2; echo $?; wc -c {tmp_path}/*.pem {tmp_path}/.*.part"
+    )
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    if b"mount" in done.stderr or b"unshare" in done.stderr:
+        pytest.skip("no mounting here")
+    status, *counted = done.stdout.splitlines()
+    assert status == b"74", done.stderr
+    assert b"No space left on device" in done.stderr
+    assert not any(line.split()[0] == b"0" and line.split()[1] != b"total" for line in counted)
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    path = str(tmp_path / "a.pem")
+    assert place_new(path, b"one")
+    assert place_new(path, b"one")
+    assert not place_new(path, b"other")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"one"]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_file_that_comes_meanwhile_is_not_replaced(
+    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pem"
+    link = os.link
+
+    def late(beside: str, target: str, **options: bool) -> None:
+        path.write_bytes(b"theirs")
+        if not linked:
+            raise PermissionError(1, "Operation not permitted")
+        link(beside, target, **options)
+
+    monkeypatch.setattr(os, "link", late)
+    assert not place_new(str(path), b"ours")
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"theirs"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling"])
+def test_what_is_no_file_is_something_else(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.pem"
+    make = {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "dangling": lambda: path.symlink_to("nowhere")}
+    make[kind]()
+    assert not place_new(str(path), b"ours")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.pem"]
+
+
+def test_a_target_that_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(*_: object) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr(sink.os, "replace", replace)
+    with pytest.raises(NotWrittenError, match="busy"), whole_file(str(tmp_path / "a")) as file:
+        file.write(b"text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_as_long_as_may_be(tmp_path: Path) -> None:
+    for name in ("a" * 255, "\u00e9" * 127):
+        with whole_file(str(tmp_path / name)) as file:
+            file.write(b"text")
+        assert (tmp_path / name).read_bytes() == b"text"
+
+
+def test_standard_output_by_its_path() -> None:
+    done = run("read", "--format", "json", "-o", "/dev/stdout", TLS12)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run("read", "--format", "json", TLS12).stdout
