@@ -156,3 +156,49 @@ def test_a_time_without_end_is_one(seconds: float) -> None:
     for sample in SAMPLES:
         usual = list(Reading([sample], Options(idle=60)))
         assert list(Reading([sample], Options(limits=endless, idle=seconds))) == usual
+
+
+@pytest.mark.parametrize("name", Limits.__struct_fields__)
+def test_a_limit_that_is_none_is_refused_by_its_name(name: str) -> None:
+    for wrong in (True, None, "1", b"1", [1], 1j):
+        with pytest.raises(TypeError, match=f"^{name} is"):
+            Limits(**{name: wrong})
+    for less in (-1, -(10**30)):
+        with pytest.raises(ValueError, match=f"^{name} is .* at least"):
+            Limits(**{name: less})
+    for strange in (float("nan"), float("-inf")):
+        with pytest.raises((ValueError, TypeError), match=f"^{name} is"):
+            Limits(**{name: strange})
+
+
+@pytest.mark.parametrize("name", ["known", "followed"])
+def test_a_limit_under_which_nothing_is_told_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is a whole number, at least 1, not 0"):
+        Limits(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["held_bytes", "message_bytes", "total_bytes", "max_sessions"])
+def test_a_limit_of_nothing_is_one(name: str) -> None:
+    for sample in SAMPLES[:8]:
+        usual = [one.stream for one in tlsdissect.read(sample)]
+        assert [one.stream for one in tlsdissect.read(sample, limits=Limits(**{name: 0}))] == usual
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "2", None])
+def test_a_batch_that_is_none_is_refused(wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^batch is"):
+        tlsdissect.read(SAMPLES[0], batch=wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *[("idle", wrong) for wrong in (float("nan"), -1, True, "1")],
+        *[("duration", wrong) for wrong in (float("nan"), -1, "1")],
+        *[("count", wrong) for wrong in (0, 1.5, True)],
+        ("limits", 3),
+    ],
+)
+def test_what_listening_cannot_go_by_is_refused(name: str, wrong: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{name} is"):
+        tlsdissect.live("no-such-interface", **{name: wrong})

@@ -80,7 +80,7 @@ def read(
     With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
     folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
-    from tlsdissect.streams.limits import Limits  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.streams.limits import Limits, whole  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.transcript.options import Options  # noqa: PLC0415
 
     for capture in captures:
@@ -91,8 +91,7 @@ def read(
     limits = Limits() if limits is None else limits
     if not isinstance(limits, Limits):
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
-    if batch < 1:
-        raise ValueError(f"batch is a number of packets, at least 1, not {batch}")
+    whole("batch", batch, 1)
     options = Options(batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits)
     return _read(captures, client, options)
 

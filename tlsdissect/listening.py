@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from tlsdissect.capture.live import LiveCapture
 from tlsdissect.pipeline import Place, Reading
-from tlsdissect.streams.limits import Limits
+from tlsdissect.streams.limits import Limits, seconds, whole
 from tlsdissect.transcript.options import Options
 from tlsdissect.views.printable import printable
 from tlsdissect.views.watch import Watch
@@ -146,8 +146,16 @@ def live(
             for connection in listening:        # or: async for
                 print(connection.sni, connection.version, connection.round_trips)
 
-    Raises PermissionError without CAP_NET_RAW, and CaptureError where interface, filter or `save` is wrong.
+    Raises PermissionError without CAP_NET_RAW, CaptureError where interface, filter or `save` is wrong, and TypeError
+    or ValueError where another argument is.
     """
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
+    seconds("idle", idle)
+    if duration is not None:
+        seconds("duration", duration)
+    if count is not None:
+        whole("count", count, 1)
     ports = (port,) if isinstance(port, int) else tuple(port)
     capture = LiveCapture(interface, expression(ports, filter), duration=duration, save=save, notify=_warn)
     try:

@@ -159,3 +159,19 @@ def test_a_capture_of_a_link_type_that_is_not_read_is_told(jobs: str, without_tl
 
 def test_standard_input_is_told_by_its_name() -> None:
     assert run("read", "-q", "-", given=b"").stderr == b"tlsdissect: standard input: is empty\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *["read --known 0", "read --followed 0", "read --held-bytes -1", "certs --max-sessions -1", "read --jobs 0"],
+        *["show --closed-after nan", "report -o - --silent-after nan", "read --emit decided --idle nan"],
+        *["read --known 1.5", "read --total-bytes inf", "read --batch 0", "live --duration nan", "live --count 0"],
+    ],
+)
+def test_a_number_that_limits_nothing(arguments: str) -> None:
+    captures = () if arguments.startswith("live") else (TLS12,)
+    done = run(*arguments.split(), *captures)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert arguments.split()[-2].encode() in done.stderr
+    assert done.stderr.count(b"\n") == 1

@@ -55,7 +55,7 @@ def test_what_is_asked_for_wrongly_is_told_at_once() -> None:
         ([[PATHS]], {}, TypeError, "a capture is a path, not list; of many, each is an argument"),
         ([b"a.pcap"], {}, TypeError, "a capture is a path, not bytes"),
         ([PATHS], {"limits": 5}, TypeError, "limits is a tlsdissect.Limits, not int"),
-        ([PATHS], {"batch": 0}, ValueError, "batch is a number of packets, at least 1, not 0"),
+        ([PATHS], {"batch": 0}, ValueError, "batch is a whole number, at least 1, not 0"),
         ([PATHS], {"bogus": 1}, TypeError, "unexpected keyword argument 'bogus'"),
     ],
 )

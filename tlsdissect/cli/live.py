@@ -68,7 +68,7 @@ class RotationType(click.ParamType["Rotation"]):
 )
 @click.option("--filter", "expression", metavar="BPF", help="Only what this filter of pcap-filter(7) takes.")
 @click.option("--list", "listing", is_flag=True, help="Show the interfaces, their addresses and state.")
-@click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="S", help="End after so many seconds.")
+@click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="End after so many seconds.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End with so many connections.")
 @options.emitted("decided")
 @click.option(

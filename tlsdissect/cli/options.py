@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -12,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from tlsdissect.corpus.selection import Selection, Stream
-from tlsdissect.streams.limits import Limits
+from tlsdissect.streams.limits import LEAST, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,17 @@ class StreamType(click.ParamType[Stream]):
         if told is None:
             self.fail(f"{value!r} is no stream number, nor SOURCE:NUMBER", param, ctx)
         return Stream(told[1] or None, int(told[2]))
+
+
+class Seconds(click.FloatRange):
+    """A span of time: no NaN, which is neither less nor more than any bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is no number."""
+        given: float = super().convert(value, param, ctx)
+        if math.isnan(given):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return given
 
 
 _WHICH: tuple[Decorator, ...] = (
@@ -119,7 +131,7 @@ def emitted(default: str) -> Decorator:
         ),
         click.option(
             "--idle",
-            type=click.FloatRange(0),
+            type=Seconds(0),
             default=10.0,
             show_default=True,
             metavar="S",
@@ -211,6 +223,6 @@ def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Calla
 
 
 def _limit(name: str, default: float, said: str) -> Decorator:
-    kind = click.FloatRange(0) if isinstance(default, float) else click.IntRange(0)
+    kind = Seconds(0) if isinstance(default, float) else click.IntRange(LEAST[name])
     flag = f"--{name.replace('_', '-')}"
     return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=said)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from math import isnan
+from numbers import Integral, Real
+from typing import Any
+
 from msgspec import Struct
 
 
@@ -9,7 +13,8 @@ class Limits(Struct, frozen=True):
     """How much is kept of conversations, and for how long: `tlsdissect.read(capture, limits=Limits(followed=1000))`.
 
     Where a limit is reached, the connection says so by a problem `limit`, or the summary of the reading counts it. Time
-    is that of the capture, as its packets tell it.
+    is that of the capture, as its packets tell it. A limit of a wrong kind raises TypeError; one that is too small, or
+    not a number, ValueError.
 
     closed_after: 60 seconds
         Time for which a closed conversation may still get packets. Then its connection is told; packets that come later
@@ -48,6 +53,34 @@ class Limits(Struct, frozen=True):
     message_bytes: int = 4 << 20
     total_bytes: int = 256 << 20
     max_sessions: int = 100_000
+
+    def __post_init__(self) -> None:
+        """Refuse what is no limit, by its name."""
+        for name in self.__struct_fields__:
+            if name in ("closed_after", "silent_after"):
+                seconds(name, getattr(self, name))
+            else:
+                whole(name, getattr(self, name), LEAST[name])
+
+
+LEAST = {"known": 1, "followed": 1, "held_bytes": 0, "message_bytes": 0, "total_bytes": 0, "max_sessions": 0}
+"""The least that each number may be: a reading that may know or follow no conversation would tell of none."""
+
+
+def seconds(name: str, given: Any) -> None:
+    """Refuse what is no span of time, by its name; an infinite one is."""
+    if isinstance(given, bool) or not isinstance(given, Real):
+        raise TypeError(f"{name} is a number of seconds, not {type(given).__name__}")
+    if isnan(given) or given < 0:
+        raise ValueError(f"{name} is a number of seconds, at least 0, not {given}")
+
+
+def whole(name: str, given: Any, least: int) -> None:
+    """Refuse what is no whole number or less than `least`, by its name."""
+    if isinstance(given, bool) or not isinstance(given, Integral):
+        raise TypeError(f"{name} is a whole number, not {type(given).__name__}")
+    if int(given) < least:
+        raise ValueError(f"{name} is a whole number, at least {least}, not {given}")
 
 
 FOREVER = 2.0**31
