@@ -225,7 +225,7 @@ class Reading:
     def progress(self) -> tuple[int, int | None]:
         """Bytes read, and bytes of all captures where that is known."""
         if self._size is None:
-            self._size = sum(Path(path).stat().st_size for path, _ in files(self._captures) if Path(path).is_file())
+            self._size = sum(map(_size, (path for path, _ in files(self._captures))))
         return self.position, self._size or None
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
@@ -277,12 +277,21 @@ def _order(told: _Due) -> tuple[int, int, int]:
 def files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
     """The files to read, and whether each was named itself or is one of a folder's; `trouble`: a folder is closed."""
     for path in paths:
-        if path == "-" or not Path(path).is_dir():
+        # Unlike pathlib's, this takes what cannot be looked at for no folder: opening it tells why.
+        if path == "-" or not os.path.isdir(path):  # noqa: PTH112
             yield path, True
             continue
         for folder, folders, names in os.walk(path, onerror=trouble):
             folders.sort()
             yield from ((str(Path(folder, name)), False) for name in sorted(names) if _is_file(folder, name))
+
+
+def _size(path: str) -> int:
+    """Bytes of a regular file; 0 of what is none, or is gone."""
+    try:
+        return Path(path).stat().st_size if Path(path).is_file() else 0
+    except OSError:
+        return 0
 
 
 def _is_file(folder: str, name: str) -> bool:

@@ -205,6 +205,8 @@ def open_window(source: str | os.PathLike[str] | BinaryIO) -> Window:
     if not isinstance(source, str | os.PathLike):
         return Window(FileObject(source))
     if source == "-":
+        if sys.stdin is None:
+            raise CaptureError("is closed")
         return Window(Descriptor(sys.stdin.fileno(), owned=False))
     try:
         number = os.open(source, os.O_RDONLY | os.O_CLOEXEC)

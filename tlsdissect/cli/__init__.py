@@ -23,6 +23,8 @@ def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> 
     """
     # numpy's linear algebra is not used: threads for it would only cost start-up time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A figure is drawn into a file: no matter which window system notebooks of this user draw on.
+    os.environ.pop("MPLBACKEND", None)
     # Facts hold no cycles; looking for some among those of many connections takes a quarter of the time.
     gc.set_threshold(GARBAGE)
     # Until a run begins, Ctrl-C ends the process: as an exception it is lost within the callbacks of Python's imports.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -21,10 +22,11 @@ FOUND = 3
 BUG = 70
 """EX_SOFTWARE of sysexits.h: an error that is ours."""
 LOST = 71
-"""EX_OSERR of sysexits.h: one of the processes that share the work was ended by somebody else."""
+"""EX_OSERR of sysexits.h: the system had no memory, file or process to give, or ended one that shares the work."""
 NOT_WRITTEN = 74
-"""EX_IOERR of sysexits.h: the result could not be written."""
-
+"""EX_IOERR of sysexits.h: the result could not be written, or something on the way to it read or written."""
+_SCARCE = frozenset((errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE))
+"""What the system says where it has no more to give."""
 
 _NEAR = 0.65
 """How alike two words are of which one may be meant by the other, from 0 to 1."""
@@ -50,6 +52,20 @@ def warn(line: str) -> None:
 def described(error: BaseException) -> str:
     """Name an internal error, and how to learn more of it."""
     return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def of_the_system(error: Exception) -> tuple[str, int] | None:
+    """Say what the system could not do, and the exit status for it; None where an error is the program's own."""
+    if isinstance(error, MemoryError):
+        return "out of memory", LOST
+    if isinstance(error, OSError):
+        said = error.strerror or str(error)
+        name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{name}{said}", LOST if error.errno in _SCARCE else NOT_WRITTEN
+    # A library that is there and could not be loaded, as where memory is short.
+    if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
+        return str(error), LOST
+    return None
 
 
 def trace() -> None:
@@ -93,8 +109,13 @@ def status(run: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:  # noqa: BLE001 (no command line may end in a traceback)
         if debug:
             trace()
-        warn(f"internal error: {described(error)}")
-        return BUG
+        theirs = of_the_system(error)
+        if theirs is None:
+            warn(f"internal error: {described(error)}")
+            return BUG
+        abandon_standard_output()
+        warn(theirs[0])
+        return theirs[1]
 
 
 def _complaint(error: click.ClickException) -> str:

@@ -74,6 +74,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
         raise click.UsageError("--dark goes with -o FILE.svg, .png or .pdf")
     if file is not None:
         options.refuse_to_overwrite(captures, file)
+        options.reproducible()
     streams = given["streams"]
     selection, limits = options.selection(given), options.limits(given)
     seen = file is None and options.seen(None)

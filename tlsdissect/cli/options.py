@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -160,6 +161,17 @@ def form(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give -
         told = ", ".join(filter(None, suffixes))
         raise click.UsageError(f"-o {output}: the suffix tells no form ({told}){otherwise}")
     return suffixes[suffix]
+
+
+def reproducible() -> None:
+    """Refuse a SOURCE_DATE_EPOCH that is no time: a picture would be given it."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    if given is None:
+        return
+    try:
+        datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise click.UsageError(f"SOURCE_DATE_EPOCH={given!r}: this is no number of seconds since 1970") from None
 
 
 def refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:

@@ -66,6 +66,7 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     """
     form = options.form(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)
+    options.reproducible()
     gathered = _Gathered()
 
     def end() -> Iterator[bytes]:

@@ -31,8 +31,8 @@ Exit status:
   2    a wrong command line, or an input that is no capture; the others were read
   3    a finding as grave as --fail-on has it
   70   an error of the program itself
-  71   a process of --jobs was ended by somebody else, as where memory runs out
-  74   the result could not be written
+  71   too little memory, files or processes, or one of --jobs was ended by somebody else
+  74   the result could not be written, or a temporary file
   130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}

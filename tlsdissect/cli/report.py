@@ -54,6 +54,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     """
     from tlsdissect.views.report.page import Report  # noqa: PLC0415 (not needed for --help)
 
+    options.reproducible()
     if output != "-":
         options.refuse_to_overwrite(captures, output)
         options.form(output, _SUFFIXES, otherwise="")

@@ -89,8 +89,7 @@ class Run:
             return endings.LOST
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._broken_off = True
-            self._confess(error)
-            return endings.BUG
+            return self._confess(error)
         refused = endings.REFUSED if self._entries.summary.refused else 0
         return interrupts.status or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
 
@@ -140,8 +139,14 @@ class Run:
     def _where(self) -> str:
         return f"{self._tally.source}: " if self._tally.source else ""
 
-    def _confess(self, error: Exception) -> None:
+    def _confess(self, error: Exception) -> int:
+        """Tell an error, and whose it is; return the exit status."""
         if self._debug:
             endings.trace()
+        theirs = endings.of_the_system(error)
+        if theirs is not None:
+            endings.warn(f"{self._where}{theirs[0]}")
+            return theirs[1]
         frames = self._entries.summary.frames
         endings.warn(f"{self._where}internal error after {frames:,} frames: {endings.described(error)}")
+        return endings.BUG

@@ -12,7 +12,6 @@ import os
 import pickle
 import signal
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Generic, NamedTuple, TypeVar
 
 from tlsdissect.pipeline import Place, Reading
@@ -55,7 +54,8 @@ def worthwhile(captures: list[str], jobs: int | None = None) -> int:
 
     One for what can be read only once, as a pipe.
     """
-    if any(not Path(path).is_file() and not Path(path).is_dir() for path in captures):
+    # Unlike those of pathlib, these take what cannot be looked at for no file.
+    if any(not os.path.isfile(path) and not os.path.isdir(path) for path in captures):  # noqa: PTH112, PTH113
         return 1
     if jobs is not None:
         return jobs
@@ -133,6 +133,8 @@ class Workers(Generic[Account]):
                 text = self._write(told)
                 pipe.write(_HEADER.pack(*place, reading.position, len(text)) + text)
             last: object = self._account(reading)
+        except (OSError, MemoryError) as error:
+            last = error
         except Exception as error:  # noqa: BLE001  # what it is, the parent tells
             last = WorkerError(f"{type(error).__name__}: {error}")
         account = pickle.dumps(last)
@@ -146,7 +148,7 @@ class Workers(Generic[Account]):
                 break
             if size < 0:
                 last = pickle.loads(text)  # noqa: S301  # from our own process
-                if isinstance(last, WorkerError):
+                if isinstance(last, (WorkerError, OSError, MemoryError)):
                     raise last
                 self.accounts.append(last)
                 return
