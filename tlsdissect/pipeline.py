@@ -107,6 +107,10 @@ class Summary:
         """Packets that came after their conversation was taken as over."""
         self.given_up = 0
         """Conversations that were followed no further because too many went on, or all together held too much."""
+        self.untimely = 0
+        """Connections that were told before they were over, because no more could wait."""
+        self.unspilled: str | None = None
+        """Why the temporary file in which connections wait could not be written; None: it could."""
         self.displaced = 0
         """Conversations that were forgotten before they were over because too many were known."""
         self.forgotten = 0
@@ -243,6 +247,8 @@ class Reading:
         finally:
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
+            self.summary.untimely += conversations.untimely
+            self.summary.unspilled = conversations.trouble or self.summary.unspilled
             conversations.close()
 
     def _conversations(self, source: str, flows: FlowTable) -> Conversations:

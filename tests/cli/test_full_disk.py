@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import PROGRAM, TLS12, run
+from commands import PROGRAM, RESUMED, TLS12, run
 from recorded import ROOT
 
 from tlsdissect.cli import sink
@@ -147,3 +149,55 @@ def test_standard_output_by_its_path() -> None:
     done = run("read", "--format", "json", "-o", "/dev/stdout", TLS12)
     assert done.returncode == 0, done.stderr
     assert done.stdout == run("read", "--format", "json", TLS12).stdout
+
+
+CROWDED = """
+import os, sys
+from tlsdissect.cli import main
+from tlsdissect.transcript.waiting import Waiting
+
+Waiting.__init__.__defaults__ = (0, 0, {limit})
+{spoilt}
+sys.exit(main())
+"""
+FULL = """
+def full(*_):
+    raise OSError(28, "No space left on device")
+
+os.pwrite = full
+"""
+MISSING = """
+import tempfile
+tempfile.tempdir = None
+tempfile._candidate_tempdir_list = lambda: ["/dev/null/none"]
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize(
+    ("spoilt", "limit", "status", "said"),
+    [
+        (FULL, "None", 74, b": No space left on device: connections were printed before their end"),
+        (MISSING, "None", 74, b": No usable temporary directory found in ['/dev/null/none']"),
+        ("", "0", 0, b"2 connections printed before their end: no more had room to wait for it"),
+    ],
+    ids=["full", "missing", "limited"],
+)
+def test_where_nobody_can_wait_for_the_end_nothing_is_lost(
+    spoilt: str, limit: str, status: int, said: bytes, jobs: str
+) -> None:
+    script = CROWDED.format(spoilt=spoilt, limit=limit)
+    # Packets of both conversations come after the end of their handshakes.
+    words = ("read", "--format", "json", "--batch", "2", "--jobs", jobs, RESUMED)
+    usual = run(*words)
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert b"internal" not in done.stderr
+    told, before = [[json.loads(line) for line in text.splitlines()] for text in (done.stdout, usual.stdout)]
+    assert [one["stream"] for one in told] == [one["stream"] for one in before]
+    for one, other in zip(told, before, strict=True):
+        assert one["certificates"] == other["certificates"]
+        assert one["client_hello"] == other["client_hello"]
+        assert "limit" in {problem["code"] for problem in one["problems"]}

@@ -79,8 +79,8 @@ def test_a_name_that_no_file_can_have(name: str) -> None:
 @pytest.mark.parametrize(
     "environment",
     [
-        {"TMPDIR": "/no/such/folder"},
-        {"HOME": "/no/such/folder"},
+        {"TMPDIR": "/dev/null/none"},
+        {"HOME": "/dev/null/none"},
         {"COLUMNS": "abc", "LINES": ""},
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
         {"TERM": "", "NO_COLOR": ""},

@@ -90,8 +90,10 @@ class Run:
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._broken_off = True
             return self._confess(error)
-        refused = endings.REFUSED if self._entries.summary.refused else 0
-        return interrupts.status or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
+        summary = self._entries.summary
+        unwritten = endings.NOT_WRITTEN if summary.unspilled else 0
+        refused = endings.REFUSED if summary.refused else 0
+        return interrupts.status or unwritten or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
 
     def account(self, *, quiet: bool, below: bool) -> None:
         """Complain of what could not be read, and sum up: below the result, or on standard error."""

@@ -59,6 +59,8 @@ def complain(summary: Summary) -> None:
     """Print what could not be read, a line each, on standard error."""
     for line in refusals(summary):
         warn(line)
+    if summary.unspilled:
+        warn(f"{summary.unspilled}: connections were printed before their end")
     for source, damage in summary.damage[:_WARNINGS]:
         warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
     if len(summary.damage) > _WARNINGS:
@@ -120,6 +122,8 @@ def left_out(summary: Summary) -> Iterator[str]:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
         yield f"{count(summary.given_up, 'conversation')} given up"
+    if summary.untimely:
+        yield f"{count(summary.untimely, 'connection')} printed before their end: no more had room to wait for it"
     if summary.displaced:
         yield f"{count(summary.displaced, 'conversation')} forgotten before their end"
     if summary.forgotten:

@@ -101,6 +101,8 @@ def _merged(accounts: list[Summary]) -> Summary:
         whole.versions += other.versions
         whole.given_up += other.given_up
         whole.late += other.late
+        whole.untimely += other.untimely
+        whole.unspilled = whole.unspilled or other.unspilled
         whole.displaced = max(whole.displaced, other.displaced)
     accounts[:] = [whole]
     return whole

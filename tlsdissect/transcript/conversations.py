@@ -6,9 +6,12 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tlsdissect.streams.columns import NEVER
 from tlsdissect.streams.following import CLOSED, WATCH
 from tlsdissect.streams.threeway import ThreeWay
+from tlsdissect.transcript.connection import Problem
 from tlsdissect.transcript.facts.whole import connection, endpoint, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
 from tlsdissect.transcript.sessions import Session, established, identities
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     Due = tuple[int, int, Connection]
     """A connection, the clock at which it is told, and the frame that decided that; NEVER: none did."""
 
+_NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _TOGETHER = 64
 """Conversations concluded together."""
 
@@ -62,6 +66,10 @@ class Conversations:
         self._keeps = options.keep
         self._trackers: dict[int, Tracker] = {}
         self._told = Waiting()
+        self._crowded: dict[int, tuple[Connection, bool]] = {}
+        """Connections that cannot wait, and whether they go on: they are told at the end of this step."""
+        self.untimely = 0
+        """Connections that were told before they were over, because no more could wait."""
         self._asides: list[Session | Heard] = []
         self.given_up = 0
         """Conversations that were given up because too many went on, or all together held too much."""
@@ -75,8 +83,18 @@ class Conversations:
             self._give_up(next(iter(self._trackers)), damage)
 
     def early(self) -> Iterator[Due]:
-        """The connections to be told before they are over: none."""
-        return iter(())
+        """The connections to be told before they are over: those that cannot wait, as of now."""
+        crowded, self._crowded = self._crowded, {}
+        columns, clock = self._flows.columns, self._flows.clock
+        for index in sorted(crowded, key=lambda index: int(columns.stream[index])):
+            self.untimely += 1
+            told, goes_on = crowded[index]
+            yield clock, NEVER, replace(told, problems=(*told.problems, _NO_ROOM), open=goes_on)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the temporary file in which connections wait could not be written; None: it could."""
+        return self._told.trouble
 
     @property
     def undecided(self) -> int:
@@ -97,10 +115,12 @@ class Conversations:
             for index in self._flows.cut_short.intersection(followed):
                 self._trackers[index].limited = True
             self._conclude(followed, damage)
-            told = [(due, index) for due, index in some if index in self._told]
+            # What is over need not wait.
+            here = {index: self._crowded.pop(index)[0] for _, index in some if index in self._crowded}
+            told = [(due, index) for due, index in some if index in self._told or index in here]
             totals = self._flows.columns.totals([index for _, index in told])
             for (due, index), last in zip(told, totals, strict=True):
-                yield due, NEVER, with_totals(self._told.pop(index), last)
+                yield due, NEVER, with_totals(here.pop(index) if index in here else self._told.pop(index), last)
 
     def close(self) -> None:
         """Let go of what the conversations hold outside of memory."""
@@ -165,7 +185,8 @@ class Conversations:
                 self._flows.columns.way[index] = tracker.way.packed()
             else:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
-                self._told.put(index, told, tracker.script.held_bytes)
+                if not self._told.put(index, told, tracker.script.held_bytes):
+                    self._crowded[index] = told, tracker.closing_frame is None
 
     def _totals(self, ended: Sequence[int]) -> list[Totals]:
         """What is counted of conversations when they are concluded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,12 +67,16 @@ class DecidingConversations(Conversations):
 
     def early(self) -> Iterator[Due]:
         """The connections that were decided by now, in the order in which they were."""
+        return heapq.merge(self._decided(), super().early(), key=lambda due: (due[0], due[1], due[2].stream))
+
+    def _decided(self) -> Iterator[Due]:
         decisions, self._decisions = self._decisions, {}
         stream = self._flows.columns.stream
         told = [(one.clock, one.frame, int(stream[index]), index) for index, one in decisions.items()]
         for clock, frame, _, index in sorted(told, key=itemgetter(0, 1, 2)):
-            if index in self._told:
-                yield clock, frame, replace(self._told.pop(index), open=decisions[index].goes_on)
+            here, _ = self._crowded.pop(index, (None, False))
+            if here is not None or index in self._told:
+                yield clock, frame, replace(here or self._told.pop(index), open=decisions[index].goes_on)
 
     @property
     def undecided(self) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import tempfile
+from collections import defaultdict
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlsdissect.transcript.connection import Connection
 
 PLAIN_BYTES = 128 << 20
@@ -17,6 +22,11 @@ OVERHEAD = 2048
 """Bytes that a connection takes, by estimate, besides those that were held of what it tells of."""
 PACKED_BYTES = 64 << 20
 """Bytes of packed connections that wait in memory; more wait in a temporary file without a name."""
+SPILLED_BYTES = 4 << 30
+"""Bytes of that file, of each process; a connection that has no room in it, or on the disk, does not wait: it is told
+as it is, with a problem `limit`."""
+_SLOT = 4096
+"""Bytes of the smallest place in the file. Places are powers of two: what is free has the size that is needed."""
 
 
 class _Spilled(NamedTuple):
@@ -25,36 +35,53 @@ class _Spilled(NamedTuple):
     offset: int
     size: int
 
+    @property
+    def slot(self) -> int:
+        """Bytes of its place."""
+        return _slot(self.size)
+
 
 class Waiting:
     """Connections by number, in bounded memory."""
 
-    def __init__(self, plain_bytes: int = PLAIN_BYTES, packed_bytes: int = PACKED_BYTES) -> None:
+    def __init__(
+        self, plain_bytes: int = PLAIN_BYTES, packed_bytes: int = PACKED_BYTES, spilled_bytes: int | None = None
+    ) -> None:
         self._plain_bytes = plain_bytes
         self._packed_bytes = packed_bytes
+        self._spilled_bytes = SPILLED_BYTES if spilled_bytes is None else spilled_bytes
         self._plain: dict[int, tuple[Connection, int]] = {}
         self._plain_size = 0
         self._packed: dict[int, bytes] = {}
         self._spilled: dict[int, _Spilled] = {}
         self._packed_size = 0
         self._file: BinaryIO | None = None
+        self._end = 0
+        """Bytes of the file up to the end of its last place."""
+        self._free: dict[int, list[int]] = defaultdict(list)
+        """Where places are free, by their size."""
+        self.trouble: str | None = None
+        """Why the file could not be written last; None: it could, or there was no need for it."""
 
     def __contains__(self, index: int) -> bool:
         return index in self._plain or index in self._packed or index in self._spilled
 
-    def put(self, index: int, told: Connection, held_bytes: int) -> None:
-        """Let a connection wait of whose messages so many bytes were held."""
+    def put(self, index: int, told: Connection, held_bytes: int) -> bool:
+        """Let a connection wait of whose messages so many bytes were held; False: there is no room for it."""
         size = held_bytes + OVERHEAD
         if size <= LARGEST and self._plain_size + size <= self._plain_bytes:
             self._plain[index] = told, size
             self._plain_size += size
-            return
+            return True
         data = pickle.dumps(told, pickle.HIGHEST_PROTOCOL)
         if self._packed_size + len(data) <= self._packed_bytes:
             self._packed[index] = data
             self._packed_size += len(data)
-        else:
-            self._spilled[index] = self._spill(data)
+            return True
+        place = self._spill(data)
+        if place is not None:
+            self._spilled[index] = place
+        return place is not None
 
     def pop(self, index: int) -> Connection:
         """Take a connection that waits; KeyError if it does not."""
@@ -75,17 +102,60 @@ class Waiting:
         if self._file is not None:
             self._file.close()
 
-    def _spill(self, data: bytes) -> _Spilled:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as connections wait in it
+    def _spill(self, data: bytes) -> _Spilled | None:
         if not self._spilled:
-            self._file.truncate(0)
-        offset = self._file.seek(0, 2)
-        self._file.write(data)
+            self._begin_anew()
+        slot = _slot(len(data))
+        free = self._free[slot]
+        if self._file is None and self.trouble is not None:
+            return None
+        if not free and self._end + slot > self._spilled_bytes:
+            return None
+        offset = free.pop() if free else self._end
+        try:
+            if self._file is None:
+                # Nothing stays in a buffer: what was not written is known at once.
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as connections wait
+            _write(self._file.fileno(), data, offset)
+        except OSError as error:
+            self.trouble = f"{tempfile.gettempdir() if self._file else 'a temporary file'}: {error.strerror}"
+            if offset < self._end:
+                free.append(offset)
+            return None
+        self._end = max(self._end, offset + slot)
         return _Spilled(offset, len(data))
+
+    def _begin_anew(self) -> None:
+        """Use the file from its beginning, now that nobody waits in it."""
+        self._free.clear()
+        self._end = 0
+        if self._file is not None:
+            self._file.truncate(0)
 
     def _unspill(self, place: _Spilled) -> bytes:
         if self._file is None:
             raise KeyError(place)
-        self._file.seek(place.offset)
-        return self._file.read(place.size)
+        self._free[place.slot].append(place.offset)
+        return b"".join(_read(self._file.fileno(), place))
+
+
+def _slot(size: int) -> int:
+    """The size of the place for so many bytes."""
+    return max(_SLOT, 1 << (size - 1).bit_length())
+
+
+def _write(number: int, data: bytes, offset: int) -> None:
+    with memoryview(data) as view:
+        at = 0
+        while at < len(view):
+            at += os.pwrite(number, view[at:], offset + at)
+
+
+def _read(number: int, place: _Spilled) -> Iterator[bytes]:
+    at = 0
+    while at < place.size:
+        part = os.pread(number, place.size - at, place.offset + at)
+        if not part:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), "a temporary file")
+        at += len(part)
+        yield part
