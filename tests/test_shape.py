@@ -12,10 +12,13 @@ import pytest
 from recorded import ROOT, SAMPLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PACKAGE = ROOT / "tlsdissect"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+
+BROAD = {"Exception", "BaseException"}
 
 HOMES = {
     "numpy": ("capture/*", "streams/*", "views/comparison/*"),
@@ -65,6 +68,52 @@ def imported(module: ast.Module) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
     return names
+
+
+@each_module
+def test_no_broad_handler_hides_that_memory_ran_out(module: Path) -> None:
+    """Where any exception is caught, a handler before it lets MemoryError out; a command says it to its user."""
+    told = str(module.relative_to(PACKAGE)) in {"cli/endings.py", "cli/run.py"}
+    nodes = list(ast.walk(tree(module)))
+    hidden = [handler.lineno for node in nodes if isinstance(node, ast.Try) for handler in hiding(node, told=told)]
+    hidden += [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).endswith("suppress")
+        and any(ast.unparse(argument) in BROAD for argument in node.args)
+    ]
+    assert hidden == []
+
+
+def hiding(node: ast.Try, *, told: bool) -> Iterator[ast.ExceptHandler]:
+    """Yield the handlers that catch MemoryError with everything else and do not raise it again."""
+    for handler in node.handlers:
+        caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        names = {ast.unparse(one) for one in caught if one is not None}
+        raises = isinstance(handler.body[-1], ast.Raise) and handler.body[-1].exc is None
+        if "MemoryError" in names and (raises or told):
+            return
+        if (not names or names & BROAD) and not raises:
+            yield handler
+
+
+@pytest.mark.parametrize(
+    ("source", "hides"),
+    [
+        ("except Exception: pass", True),
+        ("except: pass", True),
+        ("except (ValueError, BaseException): pass", True),
+        ("except MemoryError: pass\nexcept Exception: pass", True),
+        ("except MemoryError: raise\nexcept Exception: pass", False),
+        ("except BaseException: raise", False),
+        ("except ValueError: pass", False),
+    ],
+)
+def test_what_hides_that_memory_ran_out(source: str, *, hides: bool) -> None:
+    (node,) = ast.parse("try: pass\n" + source).body
+    assert isinstance(node, ast.Try)
+    assert bool(list(hiding(node, told=False))) is hides
 
 
 def test_reading_loads_no_plotting_and_no_live_capture() -> None:

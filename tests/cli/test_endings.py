@@ -45,6 +45,8 @@ pipeline.Reading._read = fail
 sys.exit(main())
 """
 
+EXHAUSTED = SPOILT.replace('KeyError("spoilt")', "MemoryError")
+
 INTERRUPTED_IMPORTS = """
 import os, signal, sys
 from tlsdissect.cli import main
@@ -262,6 +264,20 @@ def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
     said = "a process of this command was ended by SIGKILL, as where memory runs out: --jobs 1 takes only one"
     assert done.stderr.decode() == f"tlsdissect: {said}, and less memory\nbroken off\n"
+    assert (done.returncode, done.stdout) == (71, b"")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        ("1", "out of memory after 0 frames"),
+        ("2", "a process of this command ran out of memory: --jobs 1 takes only one, and less memory"),
+    ],
+)
+def test_no_memory_is_left(jobs: str, said: str) -> None:
+    command = [sys.executable, "-c", EXHAUSTED, "read", TLS12, "--jobs", jobs, "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert done.stderr.decode() == f"tlsdissect: {said}\nbroken off\n"
     assert (done.returncode, done.stdout) == (71, b"")
 
 

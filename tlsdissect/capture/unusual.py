@@ -52,6 +52,8 @@ def _one_by_one(read: Reading, what: str = "unreadable 802.11 frames") -> Peel:
 def _safely(view: Peeling, read: Reading, packet: memoryview, what: str) -> list[tuple[int, int, int]]:
     try:
         return list(read(view, packet))
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001  # dpkt raises struct.error, AttributeError, KeyError and others than its own
         view.skipped[what] += 1
         return []

@@ -106,6 +106,11 @@ def status(run: Callable[[], int], *, debug: bool) -> int:
     except NotWrittenError as error:
         warn(str(error))
         return NOT_WRITTEN
+    except MemoryError:
+        if debug:
+            trace()
+        warn("out of memory")
+        return LOST
     except Exception as error:  # noqa: BLE001 (no command line may end in a traceback)
         if debug:
             trace()

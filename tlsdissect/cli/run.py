@@ -87,6 +87,12 @@ class Run:
             self._broken_off = True
             endings.warn(f"{self._where}{error}")
             return endings.LOST
+        except MemoryError:
+            self._broken_off = True
+            if self._debug:
+                endings.trace()
+            endings.warn(f"{self._where}out of memory after {self._entries.summary.frames:,} frames")
+            return endings.LOST
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._broken_off = True
             return self._confess(error)

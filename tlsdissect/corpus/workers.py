@@ -7,6 +7,7 @@ number of processes.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 import pickle
@@ -29,6 +30,7 @@ _HEADER = struct.Struct("<qqqqqq")
 """Place (four numbers), bytes of the captures read so far, and length of what follows; less than 0: that of the
 worker's account."""
 _BUFFER = 1 << 20
+_ONE_JOB = "--jobs 1 takes only one, and less memory"
 
 Account = TypeVar("Account")
 
@@ -46,7 +48,7 @@ class WorkerError(Exception):
 
 
 class WorkerLostError(Exception):
-    """A worker was ended by somebody else, as where memory runs out; the text says how."""
+    """A worker was ended by somebody else, or ran out of memory; the text says how."""
 
 
 def worthwhile(captures: list[str], jobs: int | None = None) -> int:
@@ -121,6 +123,8 @@ class Workers(Generic[Account]):
             with os.fdopen(outer, "wb", _BUFFER) as pipe:
                 self._work(share, pipe)
             status = 0
+        except MemoryError:
+            status = errno.ENOMEM
         finally:
             os._exit(status)
 
@@ -133,7 +137,10 @@ class Workers(Generic[Account]):
                 text = self._write(told)
                 pipe.write(_HEADER.pack(*place, reading.position, len(text)) + text)
             last: object = self._account(reading)
-        except (OSError, MemoryError) as error:
+        except MemoryError:
+            # Pickling an account takes memory, too: the exit status tells the parent.
+            raise
+        except OSError as error:
             last = error
         except Exception as error:  # noqa: BLE001  # what it is, the parent tells
             last = WorkerError(f"{type(error).__name__}: {error}")
@@ -160,8 +167,10 @@ def _ended(pid: int) -> str:
     """Tell how a child has ended, who is waited for by others too."""
     end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     if end is None or end.si_code == os.CLD_EXITED:
+        if end is not None and end.si_status == errno.ENOMEM:
+            return f"ran out of memory: {_ONE_JOB}"
         return "ended before its time"
     if end.si_status == signal.SIGKILL:
-        return "was ended by SIGKILL, as where memory runs out: --jobs 1 takes only one, and less memory"
+        return f"was ended by SIGKILL, as where memory runs out: {_ONE_JOB}"
     name = {one.value: one.name for one in signal.Signals}.get(end.si_status, f"signal {end.si_status}")
     return f"was ended by {name}"

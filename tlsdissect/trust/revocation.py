@@ -54,6 +54,8 @@ class Crl:
                 end = self._loaded.next_update_utc
                 self.next_update = None if end is None else written(end)
                 self._scope = _scope(self._loaded)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001  # what the library raises on odd lists has no base in common
             raise CrlError(f"{source}: not a CRL that can be read: {printable(str(error).encode()[:160])}") from None
 

@@ -46,6 +46,8 @@ class WebPki:
             verifier.verify(leaf, [one for one in others if one is not None])
         except verification.VerificationError as error:
             return Verdict(False, _reason(str(error)))
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001  # what the library raises on odd certificates has no base in common
             return Verdict(None, _reason(str(error)))
         return Verdict(True, "ok")
@@ -69,6 +71,8 @@ def _load(encoding: bytes) -> x509.Certificate | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return x509.load_der_x509_certificate(encoding)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001  # as above
         return None
 

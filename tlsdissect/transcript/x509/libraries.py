@@ -216,7 +216,7 @@ def _refusals() -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except WireError:
+        except (WireError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  # two libraries, whose exceptions have no base in common
             raise WireError(_reason(error), 0) from None
