@@ -22,7 +22,7 @@ BROAD = {"Exception", "BaseException"}
 
 HOMES = {
     "numpy": ("capture/*", "streams/*", "views/comparison/*"),
-    "dpkt": ("capture/unusual.py",),
+    "dpkt": (),
     "scapy": ("capture/live.py",),
     "zstandard": ("capture/*",),
     "cryptography": ("transcript/x509/libraries.py", "trust/*"),
