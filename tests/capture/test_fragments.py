@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import itertools
 import struct
+import sys
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import building as b
@@ -14,6 +16,8 @@ from batches import rows_of
 from tlsdissect.capture import fragments, open_capture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from batches import Read
 
 SEGMENT = b.tcp(bytes(range(52)))
@@ -88,6 +92,80 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
         rows = rows_of(capture)
         assert len(rows) <= 3
         assert capture.skipped["IP fragments without the rest of their packet"] + 2 * len(rows) == 20
+
+
+def repeated(make: Callable[..., bytes], many: int) -> bytes:
+    """The first fragment, and then the last one again and again, while those between are missing."""
+    return b.pcap([make(0, 24), *[make(48)] * many])
+
+
+@pytest.mark.parametrize("make", [four, six])
+def test_the_same_fragment_again_and_again_is_linear(make: Callable[..., bytes], read: Read) -> None:
+    """Twice the fragments take about twice the calls, and not four times."""
+    few, many = (calls(lambda many=many: read(repeated(make, many))) for many in (500, 1000))
+    assert many < 2.5 * few
+
+
+def calls(run: Callable[[], object]) -> int:
+    """Count the calls, of Python and of C, that something takes."""
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("make", [four, six])
+def test_the_same_fragment_again_and_again_completes_once(make: Callable[..., bytes], read: Read) -> None:
+    pieces = [make(0, 24), *[make(48)] * 100, make(24, 48)]
+    (row,) = read(b.pcap(pieces))
+    assert (row["frame"], row["payload"]) == (102, SEGMENT[20:])
+
+
+def test_an_empty_fragment_beyond_the_others_is_waited_for(read: Read) -> None:
+    beyond = b.ether(b.ip4(b"", fragment=MORE | 100))
+    assert read(b.pcap([four(0, 24), beyond, four(24)])) == []
+
+
+@pytest.mark.parametrize("newer", [False, True], ids=["IPv4", "IPv6"])
+def test_empty_fragments_count(*, newer: bool) -> None:
+    """Fragments without bytes, of few packets or of many, take no more memory than those with."""
+
+    def empty(number: int) -> bytes:
+        if newer:
+            return b.ip6(struct.pack(">BBHI", 6, 0, 8 | 1, number), 44)
+        return b.ip4(b"", fragment=MORE | 1, number=number)
+
+    few, many = [empty(number) for number in range(20)], [empty(number) for number in range(4000)]
+    data = io.BytesIO(b"".join([b.pcap([], link=101), *records(few * 5000), *records(many * 5)]))
+    with open_capture(data, batch=4096) as capture:
+        tracemalloc.start()
+        for _ in capture:
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert capture.skipped == {"IP fragments without the rest of their packet": 120_000}
+    assert peak < 2 * fragments.MAX_BYTES
+
+
+def records(packets: list[bytes]) -> list[bytes]:
+    """Records of a classic pcap, without its header."""
+    head = {len(packet): struct.pack("<IIII", 0, 0, len(packet), len(packet)) for packet in packets}
+    return [head[len(packet)] + packet for packet in packets]
+
+
+def test_a_packet_of_too_many_fragments_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fragments, "MAX_FRAGMENTS", 5)
+    with open_capture(io.BytesIO(b.pcap([four(0, 24)] * 8 + [four(24)]))) as capture:
+        assert [row["frame"] for row in rows_of(capture)] == [9]
+        assert capture.skipped == {"IP fragments without the rest of their packet": 6}
 
 
 def test_fragment_header_of_the_other_ip(read: Read) -> None:
