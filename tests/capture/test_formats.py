@@ -18,7 +18,8 @@ import pytest
 import zstandard
 from batches import rows_of
 
-from tlsdissect.capture import CaptureError, Damage, compressed, open_capture
+from tlsdissect.capture import CaptureError, Damage, compressed, interfaces, open_capture, window
+from tlsdissect.capture import pcapng as pcapng_file
 from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.capture.window import FileObject
 
@@ -336,6 +337,78 @@ def test_secrets() -> None:
     with open_capture(io.BytesIO(b.section() + b.block(10, body))) as capture:
         assert rows_of(capture) == []
         assert capture.secrets == [secret]
+
+
+def test_secrets_beyond_the_most_are_damage_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block counts more than the bytes of its secrets, which may have none."""
+    monkeypatch.setattr(pcapng_file, "MAX_SECRETS", 10 * (8 + pcapng_file.SECRET_BYTES))
+    head = b.section() + b.interface() + b.enhanced(PACKETS[0], 1)
+    for limit in (1, 65_536):
+        data = io.BytesIO(head + b.block(10, bytes(8)) * 30)
+        with open_capture(data, batch=limit) as capture:
+            assert len(rows_of(capture)) == 1
+            assert len(capture.secrets) == 10
+            assert [(hurt.frame, hurt.offset) for hurt in capture.damage] == [(2, len(head) + 10 * 20)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 65_536])
+def test_interfaces_beyond_the_most_are_not_described(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interfaces, "MAX_INTERFACES", 3)
+    part = b.section() + b.interface() * 5 + b"".join(b.enhanced(PACKETS[0], 1, number=number) for number in range(5))
+    with open_capture(io.BytesIO(part + part), batch=limit) as capture:
+        assert [row["frame"] for row in rows_of(capture)] == [1, 2, 3, 6, 7, 8]
+        assert capture.skipped == {"packets of an interface that is not described": 4}
+        (hurt,) = capture.damage
+        assert (hurt.frame, hurt.offset) == (1, len(b.section()) + 3 * len(b.interface()))
+        assert hurt.detail == "a section with more than 3 interfaces: packets of the others are not read"
+
+
+def test_many_interfaces_take_bounded_memory() -> None:
+    data = io.BytesIO(b.section() + b.interface() * 400_000 + b.enhanced(PACKETS[0], 1))
+    tracemalloc.start()
+    try:
+        with open_capture(data) as capture:
+            assert len(rows_of(capture)) == 1
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < window.SIZE + (16 << 20)
+
+
+@pytest.mark.parametrize("orders", ["<", "<>"])
+def test_many_sections_are_one_batch(orders: str, read: Read) -> None:
+    """A batch has its price: a file of sections of one packet each is not read a packet at a time."""
+
+    def part(number: int) -> bytes:
+        order, packet = orders[number % len(orders)], PACKETS[number % len(PACKETS)]
+        options, raw = b.option(9, b"\x09", order), packet[14:]
+        old = struct.pack(order + "HHIIII", 1, 0, 0, number, len(raw), len(raw)) + raw
+        return b"".join(
+            [
+                b.section(order),
+                b.interface(snap=54 + number % 3, options=options, order=order),
+                b.interface(101, order=order),
+                b.enhanced(packet, number, order=order),
+                b.block(2, old, order),
+                b.block(3, struct.pack(order + "I", len(packet)) + packet[: 54 + number % 3], order),
+            ]
+        )
+
+    data = b"".join(part(number) for number in range(100))
+    with open_capture(io.BytesIO(data)) as capture:
+        (packets,) = capture
+        assert len(packets) == 300
+    rows = read(data)
+    assert [row["time"] for row in rows[:6]] == [0, 0, UNTIMED, 1, 1000, UNTIMED]
+    assert [row["captured"] for row in rows[-3:]] == [3, 3, 0]
+    assert rows == read(data, batch=1) == read(data, batch=7)
+
+
+def test_an_interface_described_behind_a_packet_is_not_its_own(read: Read) -> None:
+    data = b.section() + b.interface() + b.enhanced(PACKETS[0], 1, number=1) + b.interface()
+    data += b.enhanced(PACKETS[1], 1, number=1)
+    for limit in (1, 65_536):
+        assert [row["frame"] for row in read(data, batch=limit)] == [2]
 
 
 @pytest.mark.parametrize("link", [147, 220])

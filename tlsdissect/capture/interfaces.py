@@ -1,8 +1,9 @@
-"""The interfaces of a pcapng section: link types and clocks, looked up for many packets at once."""
+"""The interfaces of pcapng sections: link types and clocks, looked up for many packets at once."""
 
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,9 @@ END, RESOLUTION, OFFSET = 0, 9, 14
 """Option codes (draft-ietf-opsawg-pcapng section 4.2)."""
 NO_INTERFACE = -1
 """The link type of a packet whose interface was never described."""
+MAX_INTERFACES = 65_536
+"""Interfaces of one section that are kept, as many as an obsolete packet block can name. Honest sections have dozens;
+packets of further ones count as packets of an interface that is not described, and the first place is damage."""
 _SECOND = 1_000_000_000
 
 
@@ -49,6 +53,8 @@ class Clocks(msgspec.Struct, frozen=True, gc=False):
     binary: NDArray[np.bool_]
     exponent: NDArray[np.int64]
     offset: NDArray[np.int64]
+    snap: NDArray[np.int64]
+    """Snap length, bytes; 0 where there is no limit."""
 
     def nanoseconds(self, ticks: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Turn ticks into nanoseconds since 1970; absurd ones wrap round, and raise nothing."""
@@ -78,44 +84,55 @@ def _binary(ticks: NDArray[np.uint64], exponent: int) -> NDArray[np.uint64]:
 
 
 class Interfaces:
-    """The interfaces of one section, in the order of their blocks."""
+    """The interfaces of the sections that a batch of packets lies in, in the order of their blocks.
+
+    One row of numbers an interface, because a file may describe many: `base` is the row of the section's first one.
+    """
 
     def __init__(self) -> None:
-        self._interfaces: list[Interface] = []
-        self._columns: Clocks | None = None
+        self.base = 0
+        self._links, self._offsets, self._snaps = array("q"), array("q"), array("q")
+        self._digits, self._binary, self._exponents = array("B"), array("B"), array("B")
 
     @property
-    def snap(self) -> int:
-        """Snap length of the first interface; 0 where there is no limit."""
-        return self._interfaces[0].snap if self._interfaces else 0
+    def count(self) -> int:
+        """Interfaces of the section so far."""
+        return len(self._links) - self.base
+
+    def begin_section(self) -> None:
+        """Number interfaces anew; those before can still be looked up."""
+        self.base = len(self._links)
+
+    def forget(self) -> None:
+        """Forget the interfaces of the sections before this one."""
+        for column in (self._links, self._offsets, self._snaps, self._digits, self._binary, self._exponents):
+            del column[: self.base]
+        self.base = 0
 
     def add(self, order: str, body: bytes) -> int:
         """Add the interface of a block; give its link type."""
         interface = _read(order, body)
-        self._interfaces.append(interface)
-        self._columns = None
+        self._links.append(interface.link)
+        self._offsets.append(interface.offset)
+        self._snaps.append(interface.snap)
+        self._digits.append(interface.digits)
+        self._binary.append(interface.binary)
+        self._exponents.append(interface.exponent)
         return interface.link
 
-    def rows(self, number: NDArray[np.int64]) -> Clocks:
-        """Look up the interfaces of packets by number."""
-        count = len(self._interfaces)
+    def rows(self, number: NDArray[np.int64], base: NDArray[np.int64], count: NDArray[np.int64]) -> Clocks:
+        """Look up the interfaces of packets by number, in sections that begin at `base` and had so many then."""
         # The last row stands for numbers that no block described.
-        row = np.where(number < count, number, count)
-        columns = self._columns = self._columns or _columns(self._interfaces)
+        row = np.where(number < count, base + number, len(self._links))
+        unknown = Interface(NO_INTERFACE)
         return Clocks(
-            columns.link[row], columns.digits[row], columns.binary[row], columns.exponent[row], columns.offset[row]
+            link=np.append(np.array(self._links, np.int64), unknown.link)[row],
+            digits=np.append(np.array(self._digits, np.uint8), np.uint8(unknown.digits))[row],
+            binary=np.append(np.array(self._binary, np.bool_), unknown.binary)[row],
+            exponent=np.append(np.array(self._exponents, np.int64), unknown.exponent)[row],
+            offset=np.append(np.array(self._offsets, np.int64), unknown.offset)[row],
+            snap=np.append(np.array(self._snaps, np.int64), unknown.snap)[row],
         )
-
-
-def _columns(interfaces: list[Interface]) -> Clocks:
-    rows = [*interfaces, Interface(NO_INTERFACE)]
-    return Clocks(
-        link=np.array([row.link for row in rows], np.int64),
-        digits=np.array([row.digits for row in rows], np.uint8),
-        binary=np.array([row.binary for row in rows], np.bool_),
-        exponent=np.array([row.exponent for row in rows], np.int64),
-        offset=np.array([row.offset for row in rows], np.int64),
-    )
 
 
 def _read(order: str, body: bytes) -> Interface:
