@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,3 +24,19 @@ def rows_of(batches: Any) -> Rows:
             row["payload"] = bytes(packets.data[start : start + row["captured"]])
             rows.append(row)
     return rows
+
+
+def calls(run: Callable[[], object]) -> int:
+    """Count the calls, of Python and of C, that something takes."""
+    count = 0
+
+    def note(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return count

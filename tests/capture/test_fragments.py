@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-import sys
 import tracemalloc
 from typing import TYPE_CHECKING
 
 import building as b
 import pytest
-from batches import rows_of
+from batches import calls, rows_of
 
 from tlsdissect.capture import fragments, open_capture
 
@@ -104,22 +103,6 @@ def test_the_same_fragment_again_and_again_is_linear(make: Callable[..., bytes],
     """Twice the fragments take about twice the calls, and not four times."""
     few, many = (calls(lambda many=many: read(repeated(make, many))) for many in (500, 1000))
     assert many < 2.5 * few
-
-
-def calls(run: Callable[[], object]) -> int:
-    """Count the calls, of Python and of C, that something takes."""
-    count = 0
-
-    def note(_frame: object, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(note)
-    try:
-        run()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("make", [four, six])

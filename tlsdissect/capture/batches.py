@@ -13,13 +13,19 @@ from tlsdissect.capture.interfaces import NO_INTERFACE
 from tlsdissect.capture.rows import INTERNAL, LINK_TYPE, Peeling, Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from tlsdissect.capture.packets import Packets
     from tlsdissect.capture.records import Records
+    from tlsdissect.capture.rows import Mask
 
 MAX_NESTED = 8
 """Fragments within joined fragments: so many levels are read."""
+MAX_PEELED = 8 << 20
+"""Captured bytes of which the headers are found at a time. A packet inside a packet takes several times its bytes until
+its headers are read, and a window may grow to many times its size for one block of pcapng."""
 READABLE = frozenset(kind - LINK_TYPE for kind in headers.PEELS if LINK_TYPE <= kind < INTERNAL)
 
 
@@ -37,7 +43,9 @@ class Batches:
     def packets(self, records: Records) -> Packets:
         """Find the headers of frames; what is joined from fragments stands with the frame that completes it."""
         view = Peeling(records.data, self.skipped)
-        headers.peel(view, self._kinds(records.link), _rows(records))
+        kinds, rows = self._kinds(records.link), _rows(records)
+        for part in _slices(records):
+            headers.peel(view, [(kinds[part], rows.where(part))])
         parts = _found(view, 0)
         annexes: list[bytearray] = []
         base = len(records.data)
@@ -45,7 +53,7 @@ class Batches:
         while view.fragments and len(annexes) < MAX_NESTED:
             joined = self._fragments.join(view)
             view = Peeling(joined.data, self.skipped)
-            headers.peel(view, joined.kinds, joined.rows)
+            headers.peel(view, [(joined.kinds, joined.rows)])
             parts += _found(view, base)
             annexes.append(joined.data)
             base += len(joined.data)
@@ -62,6 +70,13 @@ class Batches:
             return link + LINK_TYPE
         self.skipped["packets of an interface that is not described"] += lost
         return np.where(link == NO_INTERFACE, 0, link + LINK_TYPE)
+
+
+def _slices(records: Records) -> Iterator[Mask]:
+    """Part the frames so that each part has about MAX_PEELED bytes captured, or one frame."""
+    number = np.cumsum(records.captured) // MAX_PEELED
+    for one in np.unique(number):
+        yield number == one
 
 
 def _rows(records: Records) -> Rows:
@@ -81,7 +96,6 @@ def _found(view: Peeling, base: int) -> list[columns.Found]:
     if view.quotes:
         # What a quotation lacks is no loss, and so counted nowhere.
         quoted = Peeling(view.data, Counter(), quoted=True)
-        for kinds, rows in view.quotes:
-            headers.peel(quoted, kinds, rows)
+        headers.peel(quoted, view.quotes)
         parts += columns.found(quoted, base=base, quoted=True)
     return parts

@@ -27,11 +27,12 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 def found(view: Peeling, *, base: int = 0, quoted: bool = False) -> list[Found]:
     """Gather the fields of all TCP and UDP headers noted; `base` is where the view's bytes begin in the batch's."""
     results = []
+    detours = _detours(view)
     # UDP first: a tunnel over it stands outside whatever TCP is in the same frame.
     for read, groups in ((_udp, view.udp), (_tcp, view.tcp)):
         for rows in groups:
             columns = {**_addresses(view, rows), **read(view, rows)}
-            _follow_detours(view, rows, columns)
+            _follow(detours, view, rows, columns)
             columns["payload"] += base
             columns["quoted"] = np.full(len(rows), quoted)
             results.append(Found(rows.record, columns))
@@ -55,14 +56,33 @@ def _addresses(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
     return {"family": family, **_ends(*ends)}
 
 
-def _follow_detours(view: Peeling, rows: Rows, columns: dict[str, NDArray[Any]]) -> None:
+def _detours(view: Peeling) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where IP headers begin whose packets go on from their destination, in order, and where the last address stands.
+
+    They are sorted once for all rows: there may be as many of them as there are headers.
+    """
+    none = np.zeros(0, np.int64)
+    ip = np.concatenate([none, *(ip for ip, _ in view.detours)])
+    place = np.concatenate([none, *(place for _, place in view.detours)])
+    order = np.argsort(ip, kind="stable")
+    return ip[order], place[order]
+
+
+def _follow(
+    detours: tuple[NDArray[np.int64], NDArray[np.int64]], view: Peeling, rows: Rows, columns: dict[str, NDArray[Any]]
+) -> None:
     """Let what its source routes be sent to whom it reaches at last: with whom TCP talks (RFC 8200 section 8.1)."""
-    for ip, place in view.detours:
-        _, at, which = np.intersect1d(rows.ip, ip, return_indices=True)
-        old = columns["family"][at] == 4
-        columns["destination_low"][at[old]] = view.u32[place[which[old]]]
-        six, u64 = place[which[~old]], numbers(view.data, ">u8")
-        columns["destination_high"][at[~old]], columns["destination_low"][at[~old]] = u64[six], u64[six + 8]
+    ip, place = detours
+    if not len(ip):
+        return
+    # Of several routes of one header, the one behind the others counts.
+    which = np.searchsorted(ip, rows.ip, "right") - 1
+    at = np.flatnonzero((which >= 0) & (ip[which] == rows.ip))
+    place = place[which[at]]
+    old = columns["family"][at] == 4
+    columns["destination_low"][at[old]] = view.u32[place[old]]
+    six, u64 = place[~old], numbers(view.data, ">u8")
+    columns["destination_high"][at[~old]], columns["destination_low"][at[~old]] = u64[six], u64[six + 8]
 
 
 def _ends(*columns: NDArray[np.uint64]) -> dict[str, NDArray[np.uint64]]:
@@ -126,7 +146,7 @@ def _udp(view: Peeling, rows: Rows) -> dict[str, NDArray[Any]]:
 
 def packets(records: Records, parts: list[Found], data: memoryview) -> Packets:
     """Join the parts into a batch in the order of frames, for one frame in the order of the parts."""
-    if len(parts) == 1:
+    if len(parts) == 1 and (np.diff(parts[0].record) >= 0).all():
         return _packets(records, parts[0], data)
     record = np.concatenate([part.record for part in parts]) if parts else np.zeros(0, np.int64)
     order = np.argsort(record, kind="stable")

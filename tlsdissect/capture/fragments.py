@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from tlsdissect.capture.rows import IP_PROTOCOL, Rows
+from tlsdissect.capture.rows import IP_PROTOCOL, Rows, together
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -165,9 +165,8 @@ class Fragments:
 
 def _in_order(found: list[Rows]) -> Iterator[tuple[int, ...]]:
     """Yield record, place, end, limit and place of the IP header of each fragment, in the order of frames."""
-    columns = np.array(
-        [np.concatenate([getattr(rows, name) for rows in found]) for name in ("record", "at", "end", "limit", "ip")]
-    )
+    rows = together(found)
+    columns = np.array([rows.record, rows.at, rows.end, rows.limit, rows.ip])
     order = np.lexsort(columns[::-1])
     for start in range(0, len(order), _SLICE):
         yield from zip(*columns[:, order[start : start + _SLICE]].tolist(), strict=True)

@@ -75,7 +75,8 @@ def _source_routes(view: Peeling, ip: Int64s, end: Int64s) -> None:
         size = np.where(kind == _NO_OPERATION, 1, view.byte(at + 1))
         ahead = np.isin(kind, _SOURCE_ROUTES) & (size >= 7) & (at + size <= end)
         ahead[ahead] = view.byte(at[ahead] + 2) <= size[ahead] - 3
-        view.detours.append((ip[ahead], (at + size)[ahead] - 4))
+        if ahead.any():
+            view.detours.append((ip[ahead], (at + size)[ahead] - 4))
         going = (size > 0) & ~ahead
         ip, at, end = ip[going], (at + size)[going], end[going]
 

@@ -64,6 +64,14 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
         return Rows(self.record, self.at, np.minimum(self.end, limit), limit, self.ip)
 
 
+def together(parts: list[Rows]) -> Rows:
+    """Put rows behind each other."""
+    if len(parts) == 1:
+        return parts[0]
+    names = ("record", "at", "end", "limit", "ip")
+    return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 class Peeling:
     """The bytes of a batch, and what was found in them."""
 
