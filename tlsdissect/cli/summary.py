@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.cli.endings import warn
+from tlsdissect.streams.datagrams import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,8 @@ def _found(findings: Counter[str]) -> Iterator[str]:
 
 def left_out(summary: Summary) -> Iterator[str]:
     """Tell what was seen and not decoded, and what could not be read."""
-    others = [f"{many:,} {kind}" for kind, many in (("QUIC", summary.quic), ("DTLS", summary.dtls)) if many]
+    counted = (("QUIC", summary.quic), ("DTLS", summary.dtls))
+    others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in counted if many]
     if others:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
         yield f"{' and '.join(others)} {noun} not decoded"
