@@ -11,12 +11,13 @@ import sys
 import threading
 import tracemalloc
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import building as b
 import pytest
 import zstandard
-from batches import rows_of
+from batches import calls, rows_of
 
 from tlsdissect.capture import CaptureError, Damage, compressed, interfaces, open_capture, window
 from tlsdissect.capture import pcapng as pcapng_file
@@ -252,6 +253,15 @@ def test_senseless_length_in_the_middle(read: Read) -> None:
         rows = rows_of(capture)
     assert [row["sequence"] for row in rows] == [0, 1, 2, 3, *range(5, 12)]
     assert [(damage.frame, damage.offset) for damage in capture.damage] == [(5, start)]
+
+
+def test_damage_that_looks_like_record_headers_is_searched_all_at_once() -> None:
+    """At every other place stands what may be a record header, and none is followed by three more."""
+    lure = struct.pack("<IIII", 0, 0, 256, 256)
+    damage = b"\xff" * 16 + (lure + b"\xff" * 240) * 2000
+    data = io.BytesIO(PLAIN + damage)
+    count = calls(partial(list, open_capture(data)))
+    assert count < calls(partial(list, open_capture(io.BytesIO(PLAIN + damage[:100_000])))) + 100
 
 
 def test_senseless_end() -> None:
