@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.streams.reassembly import Assembler
+from tlsdissect.streams.reassembly import OVERHEAD, Arrival, Assembler
 
 STREAM = bytes(range(256)) * 3
 
@@ -37,6 +37,50 @@ def test_any_order_gives_the_stream(cuts: list[tuple[int, int]], first: int) -> 
     assert not assembler.holds
 
 
+@given(segments(), st.integers(0, 2**32 - 1), st.data())
+def test_what_is_lost_or_cut_moves_nothing(cuts: list[tuple[int, int]], first: int, data: st.DataObject) -> None:
+    """With segments missing and others cut by the capture, every byte still comes once, in order, at its offset."""
+    assembler = Assembler()
+    assembler.start(first)
+    end = 0
+
+    def deliver(arrivals: tuple[Arrival, ...], latest: int) -> None:
+        nonlocal end
+        for arrival in arrivals:
+            assert arrival.offset == end
+            assert arrival.data == STREAM[end : end + len(arrival.data)]
+            assert len(arrival.data) <= arrival.size
+            assert latest <= arrival.frame <= len(cuts)
+            end = arrival.end
+        assert assembler.position == end
+
+    for number, (start, stop) in enumerate(cuts, 1):
+        if data.draw(st.booleans(), "in the capture"):
+            captured = data.draw(st.integers(start, stop), "captured up to")
+            deliver(
+                assembler.feed((first + start) % 2**32, STREAM[start:captured], stop - start, number, number), number
+            )
+    while assembler.holds:
+        next_held = assembler.next_held
+        hole, arrivals = assembler.give_up()
+        assert hole == next_held - end > 0
+        end = next_held
+        deliver(arrivals, 1)
+    assert assembler.held_bytes == 0
+
+
+@given(st.integers(0, 2**40), st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_offsets_and_sequence_numbers_are_the_same_places(position: int, first: int, ahead: int) -> None:
+    assembler = Assembler()
+    assembler.start(first)
+    for reached in range(0, position, 2**30):
+        assembler.skip_to(assembler.sequence(reached))
+    assembler.skip_to(assembler.sequence(position))
+    assert assembler.position == position
+    assert assembler.sequence(position) == (first + position) % 2**32
+    assert assembler.offset(assembler.sequence(position + ahead)) == position + ahead
+
+
 def test_a_hole_that_is_given_up_is_told_with_its_size() -> None:
     assembler = Assembler()
     assembler.start(100)
@@ -46,6 +90,19 @@ def test_a_hole_that_is_given_up_is_told_with_its_size() -> None:
     assert hole == 10
     assert [(a.offset, a.data, a.frame) for a in arrivals] == [(10, b"later", 1), (15, b"still", 2)]
     assert not assembler.holds
+
+
+def test_what_is_held_is_counted_and_can_be_dropped() -> None:
+    assembler = Assembler()
+    assembler.start(100)
+    assert not assembler.advance(110, 5)
+    assembler.feed(110, b"later", 5, 1, 1)
+    assert assembler.held_bytes == 5 + OVERHEAD
+    assert not assembler.advance(100, 10)
+    assembler.drop_held()
+    assert (assembler.held_bytes, assembler.holds) == (0, False)
+    assert assembler.advance(100, 10)
+    assert assembler.position == 10
 
 
 def test_what_a_hole_held_up_is_as_late_as_what_fills_it() -> None:

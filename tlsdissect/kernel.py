@@ -1,0 +1,30 @@
+"""The kernel: what touches every packet, written in Cython's pure Python mode.
+
+These modules are compiled when tlsdissect is installed; without a C compiler the same files run as they are, more
+slowly. `tests/test_kernel.py` holds the rules that make both give the same results.
+"""
+
+from __future__ import annotations
+
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
+
+MODULES = (
+    "tlsdissect.streams.reassembly",
+    "tlsdissect.streams.sequence",
+)
+"""The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""
+
+
+def is_compiled(module: str) -> bool:
+    """Tell whether importing a module gives its compiled form."""
+    spec = find_spec(module)
+    return spec is not None and isinstance(spec.loader, ExtensionFileLoader)
+
+
+def describe() -> str:
+    """Return `compiled`, `pure Python`, or how many of the modules are compiled: `compiled 6 of 8`."""
+    compiled = sum(is_compiled(module) for module in MODULES)
+    if compiled == len(MODULES):
+        return "compiled"
+    return f"compiled {compiled} of {len(MODULES)}" if compiled else "pure Python"

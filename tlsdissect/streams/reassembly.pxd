@@ -1,0 +1,27 @@
+from tlsdissect.streams.sequence cimport add, difference
+
+
+cdef class Arrival:
+    cdef readonly long long offset
+    cdef readonly bytes data
+    cdef readonly long long size
+    cdef readonly long long frame
+    cdef readonly long long time
+
+
+cdef class Assembler:
+    cdef readonly bint started
+    cdef readonly long long position
+    cdef readonly long long held_bytes
+    cdef long long _base
+    cdef list[Arrival] _held
+
+    cpdef object start(self, long long sequence)
+    cpdef long long offset(self, long long sequence)
+    cpdef long long sequence(self, long long offset)
+    cpdef bint advance(self, long long sequence, long long size)
+    cpdef tuple[Arrival, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
+    cpdef object skip_to(self, long long sequence)
+    cpdef object drop_held(self)
+    cdef tuple[Arrival, ...] _deliver(self, Arrival arrival)
+    cdef Arrival _take_first(self)

@@ -1,0 +1,5 @@
+cdef long long _HALF
+cdef long long _MASK
+
+cpdef long long add(long long sequence, long long octets)
+cpdef long long difference(long long one, long long other)
