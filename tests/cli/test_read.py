@@ -14,6 +14,7 @@ from commands import RESUMED, TLS12, TLS13, run
 from recorded import ROOT
 
 import tlsdissect
+from tlsdissect import kernel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +159,8 @@ def test_help_has_examples_and_exit_statuses() -> None:
         assert done.returncode == 0
         assert b"Examples:\n" in done.stdout
     assert b"Exit status:\n" in done.stdout
-    assert run("--version").stdout == f"tlsdissect {tlsdissect.__version__}\n".encode()
+    version = run("--version").stdout.decode()
+    assert version == f"tlsdissect {tlsdissect.__version__} ({kernel.describe()})\n"
 
 
 @pytest.mark.parametrize(

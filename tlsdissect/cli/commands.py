@@ -62,16 +62,23 @@ class Commands(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
-        import tlsdissect  # noqa: PLC0415 (only asked for here)
+        from tlsdissect import __version__, kernel  # noqa: PLC0415 (only asked for here)
 
-        click.echo(f"tlsdissect {tlsdissect.__version__}")
+        click.echo(f"tlsdissect {__version__} ({kernel.describe()})")
         ctx.exit()
 
 
 @click.group(
     cls=Commands, epilog=EXAMPLES, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version, and whether the kernel is compiled.",
+)
 def tlsdissect() -> None:
     """Tell what packet captures show of TLS: handshakes, certificates, fingerprints, round trips and failures.
 
