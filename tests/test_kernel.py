@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from compiled import is_stale
 from recorded import ROOT
 
 from tlsdissect import kernel
@@ -208,3 +210,12 @@ def test_the_mode_is_described(compiled: tuple[str, ...], text: str, monkeypatch
     monkeypatch.setattr(kernel, "MODULES", ("a", "b", "c"))
     monkeypatch.setattr(kernel, "is_compiled", lambda module: module in compiled)
     assert kernel.describe() == text
+
+
+@pytest.mark.parametrize(("changed", "stale"), [("one.py", True), ("one.pxd", True), ("two.pxd", True), ("", False)])
+def test_a_module_is_stale_once_what_it_depends_on_has_changed(changed: str, stale: bool, tmp_path: Path) -> None:
+    texts = {"one.py": "", "one.pxd": "from two cimport three\n", "two.pxd": "cpdef three()\n", "one.so": ""}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        os.utime(tmp_path / name, (1000, 1000 + (name == changed)))
+    assert is_stale(tmp_path / "one.py", tmp_path / "one.so") == stale
