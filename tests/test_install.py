@@ -1,0 +1,69 @@
+"""Installing without a C compiler gives the whole package as pure Python, and the same facts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from typing import TYPE_CHECKING
+
+import pytest
+from recorded import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEEDED = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
+NOT_SOURCES = shutil.ignore_patterns("*.so", "__pycache__")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package is installed from a copy of its sources, with a C compiler that always fails."""
+    folder = tmp_path_factory.mktemp("install")
+    sources, target = folder / "sources", folder / "target"
+    shutil.copytree(ROOT / "tlsdissect", sources / "tlsdissect", ignore=NOT_SOURCES)
+    for name in NEEDED:
+        shutil.copy2(ROOT / name, sources)
+    # What an earlier build left in its place must not be installed.
+    built = sources / "build" / f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}" / "tlsdissect"
+    built.mkdir(parents=True)
+    (built / "renamed.py").touch()
+    pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-build-isolation"]
+    subprocess.run(
+        [*pip, "--quiet", "--target", target, sources], env={**os.environ, "CC": "/bin/false"}, check=True, timeout=300
+    )
+    return target
+
+
+def run(*arguments: str, package: Path) -> str:
+    command = [sys.executable, "-m", "tlsdissect", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    # With -m the current folder is searched first, before PYTHONPATH.
+    done = subprocess.run(
+        command, cwd=package, env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout
+
+
+def files(folder: Path) -> set[str]:
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".so" and path.parent.name != "__pycache__"
+    }
+
+
+def test_all_files_of_the_package_are_installed_and_no_others(installed: Path) -> None:
+    assert files(installed / "tlsdissect") == files(ROOT / "tlsdissect")
+
+
+def test_nothing_is_compiled_where_the_compiler_fails(installed: Path) -> None:
+    assert run("--version", package=installed).endswith(" (pure Python)\n")
+
+
+def test_pure_python_reads_the_same_facts(installed: Path) -> None:
+    read = ("read", "--format", "json", str(ROOT / "samples"))
+    assert run(*read, package=installed) == run(*read, package=ROOT)
