@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from conversing import CLIENT, SERVER
+from mangle import ETHERNET, FIN, Segment, Segments, in_ethernet, pcap
+from random_captures import ACK, FIRST_SEQUENCE, RST, START, course, segment, words
 from recorded import SAMPLES, SHARED
 
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from tlsdissect import Connection
+
 SIZES = (1, 7, 65_536)
+ALL_SIZES = (1, 2, 3, 7, 65_536)
 SMALL = 64 << 10  # a packet at a time is slow
 OTHERS = [
     path
     for path in sorted((SHARED / "captures").glob("*/*.pcap*"))
     if path.suffix != ".keys" and path.stat().st_size <= SMALL
 ]
+ALERT, DATA = b"\x15", b"\x17"
+"""The first byte of a record: its content type."""
+HTTP = b"GET / HTTP/1.1\r\n\r\n"
 
 
 def printed(path: Path, batch: int) -> bytes:
@@ -46,3 +57,91 @@ def told(path: Path, batch: int) -> bytes | str:
         return printed(path, batch)
     except OSError as error:  # no capture at all: the same words for every size
         return str(error)
+
+
+# ---------------------------------------------------------------- what was found
+
+
+def talk(opened: int = 3) -> Segments:
+    """A handshake of TLS 1.2 with a few records of data and both FINs; so many packets of TCP's own handshake."""
+    return course(40_000, words("tls12-full"), FIRST_SEQUENCE, opened, [])
+
+
+def read(path: Path, sent: Sequence[Segment | tuple[float, Segment]], batch: int) -> tuple[list[Connection], Reading]:
+    """The connections among these packets, 0.1 ms apart; of a pair the first is a pause before it, in seconds."""
+    packets, time = [], START
+    for one in sent:
+        pause, packet = one if isinstance(one, tuple) else (0.0, one)
+        time += 100 + int(pause * 1e6)
+        packets += [(time, frame) for frame in in_ethernet(packet)]
+    path.write_bytes(pcap(packets, ETHERNET))
+    reading = Reading([path], Options(batch=batch))
+    return list(reading), reading
+
+
+def moved(sent: Segments, number: int, to: int) -> Segments:
+    """The same packets, one of them earlier."""
+    rest = [*sent[:number], *sent[number + 1 :]]
+    return [*rest[:to], sent[number], *rest[to:]]
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize(("number", "side"), [(0, "client"), (1, "server"), (2, "client")])
+def test_a_reset_before_any_payload_counts(tmp_path: Path, number: int, side: str, batch: int) -> None:
+    sent = talk()
+    sent[number] = replace(sent[number], flags=sent[number].flags | RST)
+    ((connection,), _) = read(tmp_path / "reset.pcap", sent, batch)
+    assert getattr(connection.closure, side) == "rst"
+    assert connection.outcome == "established"
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize("repeated", [1, 30])
+def test_a_reset_before_a_handshake_that_fails_ends_it(tmp_path: Path, repeated: int, batch: int) -> None:
+    """A few packets without payload are looked at by column, many one by one."""
+    sent = talk()
+    reset = segment(40_000, SERVER, RST | ACK, (5001, 1001))
+    ((connection,), _) = read(tmp_path / "reset.pcap", [*sent[:3], *[reset] * repeated, *sent[3:5]], batch)
+    assert (connection.outcome, connection.failed_by, connection.closure.server) == ("reset", "server", "rst")
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+def test_a_fin_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
+    """It tells how many bytes its side sends (RFC 9293 section 3.6): all of them still come."""
+    sent = [one for one in talk() if one.payload[:1] != ALERT]
+    number = next(n for n, one in enumerate(sent) if one.flags & FIN)
+    ((connection,), _) = read(tmp_path / "fin.pcap", moved(sent, number, 3), batch)
+    assert (connection.outcome, connection.closure.client) == ("established", "fin")
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+def test_both_fins_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
+    """The conversation is over when the last byte before them has come: what comes behind says nothing more."""
+    sent = talk()
+    fins = [one for one in sent if one.flags & FIN]
+    rest = [one for one in sent if not one.flags & FIN]
+    data = max(n for n, one in enumerate(rest) if one.payload)
+    reset = replace(rest[-1], flags=RST | ACK)
+    alert = replace(reset, flags=ACK, payload=b"\x15\x03\x03\0\x02\2\0")
+    sent = [*rest[:3], *fins, *rest[3 : data + 1], reset, alert]
+    ((connection,), _) = read(tmp_path / "fins.pcap", sent, batch)
+    assert (connection.outcome, len(connection.alerts)) == ("established", 2)
+    assert connection.closure.client == connection.closure.server == "inferred_alert"
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+def test_nothing_follows_both_fins_that_is_not_before_them(tmp_path: Path, batch: int) -> None:
+    """Both sides have ended without a byte: what comes behind is no part of the conversation."""
+    fins = [segment(40_000, side, FIN | ACK, (FIRST_SEQUENCE[side] + 1, 0)) for side in (CLIENT, SERVER)]
+    sent = talk()
+    assert read(tmp_path / "over.pcap", [*sent[:3], *fins, *sent[3:]], batch)[0] == []
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+def test_the_last_acknowledgement_before_payload_counts(tmp_path: Path, batch: int) -> None:
+    """Where the capture lacks the SYN, a side's bytes begin where the other side waits for them."""
+    sent = talk()
+    early = segment(40_000, SERVER, ACK, (5001, 1147))
+    ((connection,), _) = read(tmp_path / "acknowledged.pcap", [*sent[1:3], early, sent[5], sent[4]], batch)
+    assert connection.server_hello is not None
+    assert "gap" not in {problem.code for problem in connection.problems}

@@ -28,12 +28,19 @@ def test_by_column_is_as_one_by_one(before: list[list[tuple[int, ...]]], after: 
     for conversations in (before, after):
         rows = [(owner, *row) for owner, headers in enumerate(conversations) for row in headers]
         owner, sender, flags, time, sequence, acknowledgement = np.array(rows, np.int64).T
-        left = look(by_column, Headers(owner, sender, flags, time, sequence, acknowledgement)).tolist()
+        frames = np.arange(len(rows))
+        left = look(by_column, Headers(owner, sender, frames, flags, time, sequence, acknowledgement)).tolist()
         for index, headers in enumerate(conversations):
-            shown = [(0, time, sender, flags, seq, ack, 0, 0, 0, 0) for sender, flags, time, seq, ack in headers]
-            one_by_one[index] = ThreeWay.unpacked(one_by_one[index]).after(shown)  # type: ignore[arg-type]
+            numbers = frames[owner == index].tolist()
+            shown = [
+                (frame, time, sender, flags, seq, ack, 0, 0, 0, 0)
+                for frame, (sender, flags, time, seq, ack) in zip(numbers, headers, strict=True)
+            ]
+            way = ThreeWay.unpacked(one_by_one[index])
+            way.see_headers(shown)  # type: ignore[arg-type]
+            one_by_one[index] = way.packed()
             if index in left:
-                assert len(headers) > MOST
+                assert len(headers) > MOST or None not in way.fins
                 by_column[index] = one_by_one[index]
         assert by_column.tolist() == one_by_one
 
@@ -41,5 +48,8 @@ def test_by_column_is_as_one_by_one(before: list[list[tuple[int, ...]]], after: 
 def test_times_before_1970_are_times() -> None:
     way = np.array([UNSEEN], np.int64)
     plain = np.array([0, 1, 0]), np.array([SYN, SYN | ACK, ACK]), np.array([-9, -8, -7])
-    look(way, Headers(np.zeros(3, np.int64), *plain, np.array([4, 7, 5]), np.array([0, 5, 8])))
+    look(
+        way,
+        Headers(np.zeros(3, np.int64), plain[0], np.arange(3), *plain[1:], np.array([4, 7, 5]), np.array([0, 5, 8])),
+    )
     assert way[0, :3].tolist() == [-9, -8, -7]

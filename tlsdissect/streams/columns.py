@@ -75,8 +75,8 @@ class Columns:
         self.state = np.zeros(room, np.uint8)
         self.records = np.full((room, 2, 3), UNKNOWN, np.int64)
         """`Next` of the first sender and of the other side, while records are what matters."""
-        self.way = np.zeros((room, 9), np.int64)
-        """TCP's own handshake, as `ThreeWay.packed` writes it."""
+        self.way = np.zeros((room, 17), np.int64)
+        """TCP's own handshake, and a FIN or RST before any payload, as `ThreeWay.packed` writes it."""
 
     def add(self, count: int) -> NDArray[np.int64]:
         """Make room for so many more and return their indexes."""

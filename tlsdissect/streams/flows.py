@@ -168,6 +168,7 @@ class FlowTable:
         found = Headers(
             owner[mute],
             sender[mute],
+            packets.frame[rows],
             packets.flags[rows],
             packets.time[rows],
             packets.sequence[rows].astype(np.int64),

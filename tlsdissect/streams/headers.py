@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tlsdissect.streams.segments import ACK, RST, SYN
+from tlsdissect.streams.segments import ACK, FIN, RST, SYN
 from tlsdissect.streams.threeway import UNKNOWN
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST = 16
 """Rows of one conversation that are looked at in turn, each turn all conversations at once."""
-_SYN_AT, _SYNACK_AT, _ACK_AT, _OPENER, _FIRST, _ACKED, _FLAGS = 0, 1, 2, 3, 4, 6, 8
+_SYN_AT, _SYNACK_AT, _ACK_AT, _OPENER, _FIRST, _ACKED, _FLAGS, _FINS, _RESETS = 0, 1, 2, 3, 4, 6, 8, 9, 13
 _SPOKE, _PASSED = 1, 8
 
 
@@ -25,6 +25,7 @@ class Headers(NamedTuple):
 
     owner: Indexes
     sender: Indexes
+    frame: Indexes
     flags: NDArray[np.integer[Any]]
     time: Indexes
     sequence: Indexes
@@ -36,17 +37,47 @@ class Headers(NamedTuple):
 
 
 def look(way: NDArray[np.int64], rows: Headers) -> Indexes:
-    """Note what headers tell in the column of `ThreeWay`; return the conversations that have too many for that."""
-    np.bitwise_or.at(way[:, _FLAGS], rows.owner, _SPOKE << rows.sender)
-    # Once TCP's own handshake is known, only who speaks is still of interest.
-    rows = rows.take((way[rows.owner, _ACK_AT] == UNKNOWN) | (rows.flags & SYN != 0))
+    """Note what headers tell in the column of `ThreeWay`; return the conversations to look at one by one.
+
+    Those are the ones that have too many rows, and those in which both sides ended: they may be closed.
+    """
     starts = np.flatnonzero(np.diff(rows.owner, prepend=-1))
-    counts = np.diff(starts, append=len(rows.owner))
-    few = counts <= MOST
-    starts, counts = starts[few], counts[few]
+    # Once TCP's own handshake is known, it takes no turns to note the rest.
+    turns = (way[rows.owner, _ACK_AT] == UNKNOWN) | (rows.flags & SYN != 0)
+    alone = np.add.reduceat(turns, starts, dtype=np.int64) > MOST
+    alone |= np.logical_and(*(_ended(way, rows, starts, side) for side in (0, 1)))
+    many = rows.owner[starts[alone]]
+    here = ~np.repeat(alone, np.diff(starts, append=len(rows.owner)))
+    rows, turns = rows.take(here), turns[here]
+    np.bitwise_or.at(way[:, _FLAGS], rows.owner, _SPOKE << rows.sender)
+    in_turn = rows.take(turns)
+    starts = np.flatnonzero(np.diff(in_turn.owner, prepend=-1))
+    counts = np.diff(starts, append=len(in_turn.owner))
     for turn in range(int(counts.max(initial=0))):
-        _see(way, rows.take(starts[counts > turn] + turn))
-    return rows.owner[np.flatnonzero(np.diff(rows.owner, prepend=-1))[~few]]
+        _see(way, in_turn.take(starts[counts > turn] + turn))
+    # Of a conversation's rows, numpy lets the last one count.
+    ack = rows.take(rows.flags & ACK != 0)
+    way[ack.owner, _ACKED + 1 - ack.sender] = ack.acknowledgement
+    _note_first(way, rows.take(rows.flags & FIN != 0), _FINS)
+    _note_first(way, rows.take(rows.flags & RST != 0), _RESETS)
+    return many
+
+
+def _ended(way: NDArray[np.int64], rows: Headers, starts: Indexes, side: int) -> NDArray[np.bool_]:
+    """In which conversations this side has sent a FIN."""
+    fin = (rows.flags & FIN != 0) & (rows.sender == side)
+    known = way[rows.owner[starts], _FINS + side] != UNKNOWN
+    ended: NDArray[np.bool_] = np.logical_or.reduceat(fin, starts) | known
+    return ended
+
+
+def _note_first(way: NDArray[np.int64], rows: Headers, place: int) -> None:
+    """Note each side's first FIN, or RST, where none is known."""
+    rows = rows.take(way[rows.owner, place + rows.sender] == UNKNOWN)
+    _, first = np.unique(rows.owner * 2 + rows.sender, return_index=True)
+    rows = rows.take(first)
+    way[rows.owner, place + rows.sender] = rows.frame
+    way[rows.owner, place + 2 + rows.sender] = rows.sequence + (rows.flags & SYN != 0) & 0xFFFFFFFF
 
 
 def _see(way: NDArray[np.int64], rows: Headers) -> None:

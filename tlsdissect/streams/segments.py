@@ -39,6 +39,14 @@ class Segment(NamedTuple):
     place: int
 
 
+class Signal(NamedTuple):
+    """A FIN or RST."""
+
+    frame: int
+    end: int
+    """Sequence number behind the last byte that its side sent."""
+
+
 class Segments:
     """The segments of a stretch of time, conversation by conversation, in their order; a row each."""
 

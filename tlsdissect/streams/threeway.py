@@ -1,10 +1,10 @@
-"""TCP's own handshake: its times, and where each side's bytes begin (RFC 9293 section 3.5)."""
+"""TCP's own handshake, and a FIN or RST before any payload (RFC 9293 sections 3.5 and 3.6)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.streams.segments import ACK, RST, SYN
+from tlsdissect.streams.segments import ACK, FIN, RST, SYN, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ UNKNOWN = -(1 << 63)
 class ThreeWay:
     """What a conversation's packets tell before any of them carries payload; as numbers, a row of a column."""
 
-    __slots__ = ("ack", "acked", "first", "opener", "passed", "seen", "spoken", "syn", "synack")
+    __slots__ = ("ack", "acked", "fins", "first", "opener", "passed", "resets", "seen", "spoken", "syn", "synack")
 
     def __init__(self) -> None:
         self.syn: int | None = None
@@ -39,6 +39,10 @@ class ThreeWay:
         """Whether the first acknowledgement seen was one of payload: that of the SYN-ACK is not in the capture."""
         self.spoken = False
         """Whether payload was seen that is no TLS."""
+        self.fins: list[Signal | None] = [None, None]
+        """Each side's first FIN: segments may come out of order, so payload may follow it in the capture."""
+        self.resets: list[Signal | None] = [None, None]
+        """Each side's first RST: the other side may not have accepted it."""
 
     @classmethod
     def unpacked(cls, row: list[int]) -> ThreeWay:
@@ -49,13 +53,18 @@ class ThreeWay:
         way.first, way.acked = known[4:6], known[6:8]
         way.seen, way.spoken = [bool(row[8] & 1), bool(row[8] & 2)], bool(row[8] & 4)
         way.passed = bool(row[8] & 8)
+        way.fins, way.resets = _signals(row[9:13]), _signals(row[13:17])
         return way
 
     def packed(self) -> list[int]:
         """Write a row of the column."""
         known = [self.syn, self.synack, self.ack, self.opener, *self.first, *self.acked]
         flags = self.seen[0] | self.seen[1] << 1 | self.spoken << 2 | self.passed << 3
-        return [UNKNOWN if number is None else number for number in known] + [flags]
+        row = [UNKNOWN if number is None else number for number in known] + [flags]
+        for signals in (self.fins, self.resets):
+            row += [UNKNOWN if one is None else one.frame for one in signals]
+            row += [UNKNOWN if one is None else one.end for one in signals]
+        return row
 
     def see(self, sender: int, flags: int, time: int, sequence: int, acknowledgement: int) -> None:
         """Look at a packet's header."""
@@ -67,15 +76,15 @@ class ThreeWay:
             if self.ack is None and self.synack is not None and sender == self.opener and not flags & (SYN | RST):
                 self._acknowledge(time, first=acknowledgement == self.first[1 - sender])
 
-    def after(self, segments: Sequence[Segment]) -> list[int]:
-        """Look at the headers of packets without payload; return the row of the column."""
-        for _, time, sender, flags, sequence, acknowledgement, *_ in segments:
-            # Once TCP's own handshake is known, only who speaks is still of interest.
-            if self.ack is None or flags & SYN:
-                self.see(sender, flags, time, sequence, acknowledgement)
-            else:
-                self.seen[sender] = True
-        return self.packed()
+    def see_headers(self, segments: Sequence[Segment]) -> None:
+        """Look at the headers of packets without payload."""
+        for frame, time, sender, flags, sequence, acknowledgement, *_ in segments:
+            self.see(sender, flags, time, sequence, acknowledgement)
+            end = Signal(frame, (sequence + bool(flags & SYN)) & 0xFFFFFFFF)
+            if flags & FIN and self.fins[sender] is None:
+                self.fins[sender] = end
+            if flags & RST and self.resets[sender] is None:
+                self.resets[sender] = end
 
     def _acknowledge(self, time: int, *, first: bool) -> None:
         """Take the acknowledgement of the SYN-ACK; one of payload tells no round trip of TCP (RFC 8912 section 10)."""
@@ -92,6 +101,12 @@ class ThreeWay:
             self.syn, self.opener = time, sender
         elif flags & ACK and self.ack is None and sender != self.opener:
             self.synack, self.opener = time, 1 - sender
+
+
+def _signals(numbers: list[int]) -> list[Signal | None]:
+    """Both sides' first FIN or RST, from both frames and both ends."""
+    frames, ends = numbers[:2], numbers[2:]
+    return [None if frame == UNKNOWN else Signal(frame, end) for frame, end in zip(frames, ends, strict=True)]
 
 
 UNSEEN = ThreeWay().packed()

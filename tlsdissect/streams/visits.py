@@ -9,7 +9,6 @@ import numpy as np
 
 from tlsdissect.streams.bulk import pass_over, silent_record
 from tlsdissect.streams.following import CLOSED, FOLLOW, RECORDS, WATCH
-from tlsdissect.streams.segments import FIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,15 +127,8 @@ class Visit:
 
     @property
     def headers(self) -> list[Segment] | None:
-        """The rows, where none has payload, and not both sides end; None otherwise."""
-        if self._next < self._end:
-            return None
-        ended = [False, False]
-        for row in self._ready:
-            if row[6]:
-                return None
-            ended[row[2]] |= bool(row[3] & FIN)
-        return None if all(ended) else self._ready
+        """The rows, where none has payload; None otherwise."""
+        return None if self._next < self._end or any(row[6] for row in self._ready) else self._ready
 
     @property
     def left(self) -> tuple[int, int]:

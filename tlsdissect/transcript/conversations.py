@@ -132,12 +132,16 @@ class Conversations:
         state = int(columns.state[index])
         tracker = self._trackers.get(index)
         if tracker is None:
-            way = ThreeWay.unpacked(columns.way[index].tolist())
+            row = columns.way[index].tolist()
             headers = None if self._keeps else visit.headers
             if headers is not None:
-                columns.way[index] = way.after(headers)
-                return state
-            tracker = self._tracker(self._budget, way, state)
+                way = ThreeWay.unpacked(row)
+                way.see_headers(headers)
+                # Where both sides have ended, a tracker sees whether the conversation is closed.
+                if None in way.fins:
+                    columns.way[index] = way.packed()
+                    return state
+            tracker = self._tracker(self._budget, ThreeWay.unpacked(row), state)
         heard, settled = tracker.heard, tracker.settled
         state = columns.state[index] = self._lead(visit, tracker, state)
         if heard is None and tracker.heard is not None and self._linked:
@@ -148,7 +152,7 @@ class Conversations:
             self._note(index, tracker)
         if tracker.silent:
             tracker.release()
-            columns.way[index] = tracker.way.packed()
+            columns.way[index] = tracker.at_rest()
             self._trackers.pop(index, None)
         else:
             self._trackers[index] = tracker
@@ -182,7 +186,7 @@ class Conversations:
             told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
             tracker.release()
             if told is None:
-                self._flows.columns.way[index] = tracker.way.packed()
+                self._flows.columns.way[index] = tracker.at_rest()
             else:
                 told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
                 if not self._told.put(index, told, tracker.script.held_bytes):

@@ -10,12 +10,13 @@ from tlsdissect.capture.packets import UNTIMED
 from tlsdissect.streams.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 from tlsdissect.transcript.tracking.prelude import HELLO_SIZE, OPENING, PLAIN, TLS, Prelude
-from tlsdissect.transcript.tracking.seen import Signal, Trouble
+from tlsdissect.transcript.tracking.seen import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.streams.limits import Budget
+    from tlsdissect.streams.segments import Signal
     from tlsdissect.transcript.tracking.framing import Framing
 
 MAX_TROUBLES = 64

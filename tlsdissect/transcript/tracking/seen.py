@@ -72,15 +72,6 @@ class Moment(Struct, frozen=True, gc=False):
     acknowledgement: int | None
 
 
-class Signal(Struct, frozen=True, gc=False):
-    """A FIN or RST."""
-
-    frame: int
-    time: int
-    end: int
-    """Sequence number behind the last byte that its side sent."""
-
-
 class HeartbeatRecord(Struct, frozen=True, gc=False):
     """A record of the Heartbeat protocol."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.streams.following import CLOSED, EVERY, FOLLOW, NONE, RECORDS, WATCH, Next
-from tlsdissect.streams.segments import ACK, FIN, RST, SYN, starts_with_hello
+from tlsdissect.streams.segments import ACK, FIN, RST, SYN, Signal, starts_with_hello
 from tlsdissect.transcript.tracking.half import Half
 from tlsdissect.transcript.tracking.prelude import OPENING, PLAIN, TLS
 from tlsdissect.transcript.tracking.script import MAX_PROTECTED, Script
-from tlsdissect.transcript.tracking.seen import Signal
 from tlsdissect.transcript.tracking.shapes import is_decided
 from tlsdissect.transcript.tracking.upgrade import may_upgrade
 
@@ -41,7 +40,7 @@ class Tracker:
         self.halves = (Half(budget), Half(budget))
         self.script = Script(budget)
         self.state = state
-        self._fins = False
+        self._fins = any(way.fins)
         self.heard: int | None = None
         """The frame that showed the ClientHello."""
         self.settled: int | None = None
@@ -50,8 +49,8 @@ class Tracker:
         """What the halves had said when the conversation was first given up as not TLS."""
         self.limited = False
         """It was given up before its end."""
-        for half, first, acked in zip(self.halves, way.first, way.acked, strict=True):
-            half.acked = acked
+        for half, first, acked, fin, rst in zip(self.halves, way.first, way.acked, way.fins, way.resets, strict=True):
+            half.acked, half.fin, half.rst = acked, fin, rst
             if first is not None:
                 half.assembler.start(first)
 
@@ -69,7 +68,7 @@ class Tracker:
                 way.see(sender, flags, time, sequence, acknowledgement)
             seen[sender] = True
             if flags & _SIGNALS:
-                sequence = self._signal(sender, flags, frame, time, sequence, length)  # noqa: PLW2901
+                sequence = self._signal(sender, flags, frame, sequence, length)  # noqa: PLW2901
             if flags & ACK:
                 other = self.halves[1 - sender]
                 other.acked = acknowledgement
@@ -139,6 +138,13 @@ class Tracker:
                 self.script.break_off(sender, half)
         self.script.sort()
 
+    def at_rest(self) -> list[int]:
+        """What is kept of a conversation in which nothing was said that may be TLS, as a row of `Columns.way`."""
+        way, halves = self.way, self.halves
+        way.acked = [half.acked for half in halves]
+        way.fins, way.resets = [half.fin for half in halves], [half.rst for half in halves]
+        return way.packed()
+
     def release(self) -> None:
         """Give back what was held and kept."""
         self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
@@ -164,14 +170,14 @@ class Tracker:
         half.payload += half.assembler.position - old
         half.reader.jump(half.assembler.position, (header - position) & 0xFFFFFFFF)
 
-    def _signal(self, sender: int, flags: int, frame: int, time: int, sequence: int, length: int) -> int:
+    def _signal(self, sender: int, flags: int, frame: int, sequence: int, length: int) -> int:
         """Note a SYN, FIN or RST; return the sequence number of the packet's payload."""
         half = self.halves[sender]
         if flags & SYN:
             sequence = (sequence + 1) & 0xFFFFFFFF
             if not half.assembler.started or (half.acked is None and not half.payload):
                 half.assembler.start(sequence)
-        signal = Signal(frame, time, (sequence + length) & 0xFFFFFFFF)
+        signal = Signal(frame, (sequence + length) & 0xFFFFFFFF)
         if flags & FIN and half.fin is None:
             half.fin = signal
             self._fins = True
