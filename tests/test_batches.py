@@ -67,7 +67,9 @@ def talk(opened: int = 3) -> Segments:
     return course(40_000, words("tls12-full"), FIRST_SEQUENCE, opened, [])
 
 
-def read(path: Path, sent: Sequence[Segment | tuple[float, Segment]], batch: int) -> tuple[list[Connection], Reading]:
+def read(
+    path: Path, sent: Sequence[Segment | tuple[float, Segment]], batch: int, **options: float
+) -> tuple[list[Connection], Reading]:
     """The connections among these packets, 0.1 ms apart; of a pair the first is a pause before it, in seconds."""
     packets, time = [], START
     for one in sent:
@@ -75,7 +77,7 @@ def read(path: Path, sent: Sequence[Segment | tuple[float, Segment]], batch: int
         time += 100 + int(pause * 1e6)
         packets += [(time, frame) for frame in in_ethernet(packet)]
     path.write_bytes(pcap(packets, ETHERNET))
-    reading = Reading([path], Options(batch=batch))
+    reading = Reading([path], Options(batch=batch, **options))  # type: ignore[arg-type]
     return list(reading), reading
 
 
@@ -145,3 +147,57 @@ def test_the_last_acknowledgement_before_payload_counts(tmp_path: Path, batch: i
     ((connection,), _) = read(tmp_path / "acknowledged.pcap", [*sent[1:3], early, sent[5], sent[4]], batch)
     assert connection.server_hello is not None
     assert "gap" not in {problem.code for problem in connection.problems}
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize("flags", [FIN | ACK, RST | ACK, RST])
+@pytest.mark.parametrize("fill", [0, 20, 90])
+def test_what_ends_something_else_does_not_end_the_tls_behind_it(
+    tmp_path: Path, fill: int, flags: int, batch: int
+) -> None:
+    """No packet of a conversation that is no TLS so far says how TLS ends, wherever the hello comes."""
+    said = segment(40_000, CLIENT, ACK, (1001, 5001), b"\xee" * 40)
+    end = segment(40_000, SERVER, flags, (5001, 1041))
+    sent = talk()
+    quiet = [segment(40_000, CLIENT, ACK, (1041, 5001))] * fill
+    ((connection,), _) = read(tmp_path / "other.pcap", [*sent[:3], said, end, *quiet, *sent[3:]], batch)
+    ((plain,), _) = read(tmp_path / "plain.pcap", sent, batch)
+    assert (connection.outcome, connection.closure) == ("established", plain.closure)
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize("fill", [0, 20, 90])
+def test_who_is_seen_counts_while_something_else_is_said(tmp_path: Path, fill: int, batch: int) -> None:
+    other = [segment(40_000, CLIENT, ACK, (n, 5001), b"\xee" * 40) for n in range(500, 500 + 40 * fill + 40, 40)]
+    answer = segment(40_000, SERVER, ACK, (5001, 540), HTTP)
+    hello = talk()[3]
+    ((connection,), _) = read(tmp_path / "seen.pcap", [*other, answer, hello], batch)
+    assert connection.outcome != "one_sided"
+    ((connection,), _) = read(tmp_path / "unseen.pcap", [*other, hello], batch)
+    assert connection.outcome == "one_sided"
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_payload_of_a_syn_hides_neither_a_round_trip_nor_tls(tmp_path: Path, side: int, batch: int) -> None:
+    """The conversation is given up as not TLS by it, before TCP's own handshake is over."""
+    sent = talk()
+    sent[side] = replace(sent[side], payload=b"\xee" * 12)
+    ((connection,), _) = read(tmp_path / "payload.pcap", sent, batch)
+    assert (connection.timing.syn_synack_ms, connection.timing.tcp_ms) == (0.1, 0.2)
+    assert (connection.outcome, connection.complete) == ("established", True)
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize(("first", "tcp_ms"), [(ACK, 0.3), (RST | ACK, None)])
+@pytest.mark.parametrize("fill", [0, 20, 90])
+def test_the_first_packet_behind_a_banner_acknowledges_the_syn_ack_or_none_does(
+    tmp_path: Path, fill: int, first: int, tcp_ms: float | None, batch: int
+) -> None:
+    """The server speaks first, and no TLS. A later packet that repeats an acknowledgement tells no round trip."""
+    sent = talk()
+    banner = segment(40_000, SERVER, ACK, (5001, 1001), b"\xee" * 40)
+    quiet = [segment(40_000, SERVER, ACK, (5041, 1001))] * fill
+    answer = replace(sent[2], flags=first)
+    ((connection,), _) = read(tmp_path / "banner.pcap", [*sent[:2], banner, answer, *quiet, *sent[3:]], batch)
+    assert (connection.outcome, connection.timing.tcp_ms) == ("established", tcp_ms)

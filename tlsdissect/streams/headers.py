@@ -63,6 +63,19 @@ def look(way: NDArray[np.int64], rows: Headers) -> Indexes:
     return many
 
 
+def note_speakers(way: NDArray[np.int64], owners: Indexes, speakers: Indexes) -> None:
+    """Note which sides of conversations were seen: bit 0 is who sent the first packet, bit 1 the other side."""
+    way[owners, _FLAGS] |= speakers * _SPOKE
+
+
+def await_acknowledgement(way: NDArray[np.int64], owners: Indexes, speakers: Indexes) -> NDArray[np.bool_]:
+    """Tell the conversations whose SYN-ACK is not acknowledged yet as far as is known, and whose opener speaks."""
+    known = way[owners]
+    awaits = (known[:, _SYNACK_AT] != UNKNOWN) & (known[:, _ACK_AT] == UNKNOWN) & (known[:, _FLAGS] & _PASSED == 0)
+    speaks: NDArray[np.bool_] = awaits & (speakers >> np.where(awaits, known[:, _OPENER], 0) & 1 != 0)
+    return speaks
+
+
 def _ended(way: NDArray[np.int64], rows: Headers, starts: Indexes, side: int) -> NDArray[np.bool_]:
     """In which conversations this side has sent a FIN."""
     fin = (rows.flags & FIN != 0) & (rows.sender == side)

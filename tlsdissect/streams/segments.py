@@ -92,8 +92,12 @@ class Segments:
         """Where the payloads of these rows begin in the data."""
         return self._packets.payload[self.rows[at]]
 
-    def hellos(self, among: Indexes) -> Indexes:
-        """Of these rows, those whose payload begins with the record of a ClientHello or ServerHello."""
+    def openings(self, among: Indexes) -> Indexes:
+        """Of these rows, those that have a SYN, or whose payload begins with a ClientHello or ServerHello."""
+        syn = among[self._packets.flags[self.rows[among]] & SYN != 0]
+        return np.union1d(syn, self._hellos(among)) if len(syn) else self._hellos(among)
+
+    def _hellos(self, among: Indexes) -> Indexes:
         among = among[self._packets.captured[self.rows[among]] >= HELLO_START]
         for offset, low, high in _HELLO:
             byte = self._bytes(among, offset)

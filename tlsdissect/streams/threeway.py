@@ -76,6 +76,19 @@ class ThreeWay:
             if self.ack is None and self.synack is not None and sender == self.opener and not flags & (SYN | RST):
                 self._acknowledge(time, first=acknowledgement == self.first[1 - sender])
 
+    def glance(self, sender: int, flags: int, time: int, sequence: int, acknowledgement: int) -> None:
+        """Look at the header of a packet that is no TLS, where TCP's own handshake may still go on.
+
+        Not all such packets are shown: each SYN is, and the first packet of each side, so the one of the opener must be
+        the acknowledgement of the SYN-ACK, or that is not known.
+        """
+        self.seen[sender] = True
+        if flags & SYN:
+            self._synchronize(sender, flags, time, sequence)
+        elif self.ack is None and self.synack is not None and sender == self.opener:
+            plain = flags & (ACK | RST) == ACK
+            self._acknowledge(time, first=plain and acknowledgement == self.first[1 - sender])
+
     def see_headers(self, segments: Sequence[Segment]) -> None:
         """Look at the headers of packets without payload."""
         for frame, time, sender, flags, sequence, acknowledgement, *_ in segments:

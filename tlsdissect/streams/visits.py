@@ -9,6 +9,7 @@ import numpy as np
 
 from tlsdissect.streams.bulk import pass_over, silent_record
 from tlsdissect.streams.following import CLOSED, FOLLOW, RECORDS, WATCH
+from tlsdissect.streams.headers import await_acknowledgement, note_speakers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,12 +157,14 @@ class Visit:
         return self._table.take(at)
 
     def _seek(self, follower: Follower) -> int:
-        """Show the first packet that begins with a hello."""
-        hellos = self._table.hellos(np.arange(self._next, self._end))
-        if not len(hellos):
-            self._next = self._end
-            return WATCH
-        return follower.feed(self._table.data, self._take(hellos[:1]))
+        """Show the next packet that begins with a hello or has a SYN, and the first of each side before that."""
+        rows = np.arange(self._next, self._end)
+        opening = self._table.openings(rows)[:1]
+        before = rows[: opening[0] - self._next] if len(opening) else rows
+        _, first = np.unique(self._table.sender[before], return_index=True)
+        state = follower.feed(self._table.data, self._table.take(np.append(np.sort(before[first]), opening)))
+        self._next = int(opening[0]) + 1 if len(opening) else self._end
+        return state
 
     def _walk(self, follower: Follower) -> int:
         """Show the packets in which a record begins, each side's by itself, and those that end the conversation."""
@@ -191,8 +194,11 @@ def visits(table: Segments, owners: Indexes, counts: Indexes, columns: Columns) 
     ready = table.take(at[matters])
     rows = np.add.reduceat(matters, np.cumsum(counts) - counts, dtype=np.int64)
     wanted = (rows > 0) | (states == RECORDS)
-    hellos = table.hellos(at[row_state == WATCH])
-    wanted[np.searchsorted(ends, hellos, "right")] = True
+    openings = table.openings(at[row_state == WATCH])
+    wanted[np.searchsorted(ends, openings, "right")] = True
+    speakers = np.bitwise_or.reduceat(1 << table.sender[at], np.cumsum(counts) - counts)
+    wanted |= await_acknowledgement(columns.way, owners, speakers)
+    note_speakers(columns.way, owners[~wanted], speakers[~wanted])
     walked = ~matters & (row_state != WATCH)
     strides = Strides(table, at[walked], np.repeat(owners, counts)[walked]) if walked.any() else None
     rest = np.where(states == WATCH, starts, starts + rows)

@@ -63,6 +63,10 @@ class Tracker:
         """Look at packets, in order; return what matters from now on."""
         way, seen = self.way, self.way.seen
         for frame, time, sender, flags, sequence, acknowledgement, length, payload, captured, _ in segments:
+            if self.state == WATCH and not starts_with_hello(data[payload : payload + captured]):
+                # Of a conversation that was given up as not TLS, not all packets are shown.
+                way.glance(sender, flags, time, sequence, acknowledgement)
+                continue
             # Once TCP's own handshake is known, only who speaks is still of interest.
             if way.ack is None or flags & SYN:
                 way.see(sender, flags, time, sequence, acknowledgement)
@@ -78,6 +82,8 @@ class Tracker:
                 chunk = data[payload : payload + captured]
                 if self.script.client is None:
                     self._payload(sender, chunk, length, sequence, acknowledgement, frame, time)
+                    if self.script.client is None:
+                        self._seek()
                 else:
                     self._read(sender, chunk, length, sequence, acknowledgement, frame, time)
             if self._fins and self._is_closed():
@@ -91,14 +97,9 @@ class Tracker:
         """Read a packet's payload in search of TLS."""
         half = self.halves[sender]
         # A hello that takes the place of bytes already seen is not put in order: it begins anew.
-        if self.state == WATCH or (half.mode == PLAIN and half.has_passed(sequence)):
-            if starts_with_hello(chunk):
-                self._wake(sender, sequence)
-            elif self.state == WATCH:
-                return
+        if self.state == WATCH or (half.mode == PLAIN and half.has_passed(sequence) and starts_with_hello(chunk)):
+            self._wake(sender, sequence)
         self._read(sender, chunk, length, sequence, acknowledgement, frame, time)
-        if self.script.client is None:
-            self._seek()
 
     def _read(
         self, sender: int, chunk: memoryview, length: int, sequence: int, acknowledgement: int, frame: int, time: int
@@ -230,7 +231,14 @@ class Tracker:
         else:
             hopeful = payload <= UPGRADE_BYTES and may_upgrade(*(half.prelude.said for half in self.halves))
         if not hopeful:
-            self.state = WATCH
-            self.way.spoken = True
-            # As where the hello comes in a later batch, to another tracker.
-            self.before = _FORGOTTEN
+            self.watch()
+
+    def watch(self) -> None:
+        """Give this up as not TLS: from now on only packets that begin with a hello are looked at.
+
+        A FIN or RST that comes from now on, until there is a hello, says nothing of the TLS that begins with it.
+        """
+        self.state = WATCH
+        self.way.spoken = True
+        # As where the hello comes in a later batch, to another tracker.
+        self.before = _FORGOTTEN
