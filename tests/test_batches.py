@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from conversing import CLIENT, SERVER
-from mangle import ETHERNET, FIN, Segment, Segments, in_ethernet, pcap
+from mangle import ETHERNET, FIN, SYN, Segment, Segments, in_ethernet, pcap
 from random_captures import ACK, FIRST_SEQUENCE, RST, START, course, segment, words
 from recorded import SAMPLES, SHARED
 
@@ -201,3 +201,16 @@ def test_the_first_packet_behind_a_banner_acknowledges_the_syn_ack_or_none_does(
     answer = replace(sent[2], flags=first)
     ((connection,), _) = read(tmp_path / "banner.pcap", [*sent[:2], banner, answer, *quiet, *sent[3:]], batch)
     assert (connection.outcome, connection.timing.tcp_ms) == ("established", tcp_ms)
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize(("back", "problems"), [(1, []), (0, ["gap", "malformed_record"])])
+def test_a_syn_moves_the_first_byte_wherever_it_stands(
+    tmp_path: Path, back: int, problems: list[str], batch: int
+) -> None:
+    """A SYN takes a sequence number (RFC 9293 section 3.4), in the midst of application data too."""
+    sent = talk()
+    number = next(n for n, one in enumerate(sent) if one.ports == sent[1].ports and one.payload[:1] == DATA)
+    sent[number] = replace(sent[number], flags=SYN | ACK, sequence=sent[number].sequence - back)
+    ((connection,), _) = read(tmp_path / "syn.pcap", sent, batch)
+    assert [problem.code for problem in connection.problems] == problems

@@ -58,7 +58,8 @@ class Segments:
         self.sender = sender
         self.order = order
         self.length = packets.length[rows]
-        self.flagged = (packets.flags[rows] & (FIN | RST)) != 0
+        self.flagged = (packets.flags[rows] & (SYN | FIN | RST)) != 0
+        """Which rows do more than to carry bytes: a SYN moves the number of its first byte."""
         self.sequence = packets.sequence[rows].astype(np.int64)
 
     @property

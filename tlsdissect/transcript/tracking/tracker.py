@@ -67,13 +67,16 @@ class Tracker:
                 # Of a conversation that was given up as not TLS, not all packets are shown.
                 way.glance(sender, flags, time, sequence, acknowledgement)
                 continue
+            if self.state == RECORDS and not (length or flags & _SIGNALS):
+                # Where only records matter, most packets without payload are never shown either.
+                continue
             # Once TCP's own handshake is known, only who speaks is still of interest.
             if way.ack is None or flags & SYN:
                 way.see(sender, flags, time, sequence, acknowledgement)
             seen[sender] = True
             if flags & _SIGNALS:
                 sequence = self._signal(sender, flags, frame, sequence, length)  # noqa: PLW2901
-            if flags & ACK:
+            if flags & ACK and self.state != RECORDS:
                 other = self.halves[1 - sender]
                 other.acked = acknowledgement
                 if length and other.awaited is None:
