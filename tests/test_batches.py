@@ -214,3 +214,14 @@ def test_a_syn_moves_the_first_byte_wherever_it_stands(
     sent[number] = replace(sent[number], flags=SYN | ACK, sequence=sent[number].sequence - back)
     ((connection,), _) = read(tmp_path / "syn.pcap", sent, batch)
     assert [problem.code for problem in connection.problems] == problems
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize("closing", [0, FIN, RST])
+def test_a_packet_before_the_end_puts_it_off_for_the_next(tmp_path: Path, closing: int, batch: int) -> None:
+    """One comes a second before a conversation was silent for an hour, the next a second behind."""
+    sent = talk()
+    last = replace(sent[5], flags=sent[5].flags | closing)
+    connections, reading = read(tmp_path / "slow.pcap", [*sent[:5], (3599.0, last), (2.0, sent[6]), *sent[7:]], batch)
+    assert [connection.outcome for connection in connections] == ["established"]
+    assert reading.summary.late == 0

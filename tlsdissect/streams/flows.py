@@ -141,6 +141,9 @@ class FlowTable:
         if (self.columns.base[owners] < 0).any():
             self._learn_bases(packets, run, owner)
         in_time = run.clock <= self.columns.due[owner]
+        # Where nothing has closed a conversation yet, its first row puts off the end for the others.
+        first_in_time = in_time[starts] & (self._closed(owners) == NEVER)
+        in_time |= np.repeat(first_in_time, np.diff(starts, append=len(run.rows)))
         if not in_time.all():
             in_time |= self._goes_on(owner)
             late = self.columns.stream[owner[~in_time]]
