@@ -225,3 +225,17 @@ def test_a_packet_before_the_end_puts_it_off_for_the_next(tmp_path: Path, closin
     connections, reading = read(tmp_path / "slow.pcap", [*sent[:5], (3599.0, last), (2.0, sent[6]), *sent[7:]], batch)
     assert [connection.outcome for connection in connections] == ["established"]
     assert reading.summary.late == 0
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+def test_nothing_behind_the_end_counts_where_handshakes_are_told_when_decided(tmp_path: Path, batch: int) -> None:
+    """A part of a ClientHello, both FINs, and then something that answers it in no read."""
+    hello = talk()[3].payload[:100]
+    sent = [
+        segment(40_000, CLIENT, ACK, (1001, 5001), hello),
+        segment(40_000, CLIENT, FIN | ACK, (1101, 5001)),
+        segment(40_000, SERVER, FIN | ACK, (5001, 1102)),
+        segment(40_000, SERVER, ACK, (4961, 1102), b"\xee" * 40),
+    ]
+    ((connection,), _) = read(tmp_path / "closed.pcap", sent, batch, idle=1.0)
+    assert [problem.code for problem in connection.problems] == ["gap"]

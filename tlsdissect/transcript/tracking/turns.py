@@ -61,6 +61,8 @@ class Turns:
                 self.latest = Latest(segment[0], segment[1], clock + patience)
                 if state == CLOSED or (tracker.settled is not None and not refused) or _is_cut_off(tracker):
                     return self._end(clock, segment[0], segments[n + 1 :])
+            elif state == CLOSED:
+                break
         # Only packets that are all shown, and in order, decide at the same moment however many come together.
         return FOLLOW if state == RECORDS else state
 
