@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from conversing import CLIENT, SERVER
-from mangle import ETHERNET, FIN, SYN, Segment, Segments, in_ethernet, pcap
-from random_captures import ACK, FIRST_SEQUENCE, RST, START, course, segment, words
+from hypothesis import given
+from mangle import ETHERNET, FIN, SYN, Segment, Segments, differences, in_ethernet, pcap
+from random_captures import ACK, FIRST_SEQUENCE, RST, START, captures, course, segment, words
 from recorded import SAMPLES, SHARED
 
 from tlsdissect.pipeline import Reading
@@ -57,6 +58,29 @@ def told(path: Path, batch: int) -> bytes | str:
         return printed(path, batch)
     except OSError as error:  # no capture at all: the same words for every size
         return str(error)
+
+
+# ---------------------------------------------------------------- random captures
+
+
+@pytest.mark.parametrize("options", [{}, {"keep": True}, {"idle": 1.0}], ids=["facts", "transcripts", "when decided"])
+@given(data=captures())
+def test_random_captures(tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "random.pcap"
+    path.write_bytes(data)
+    all_at_once = everything(path, batch=65_536, **options)
+    for batch in ALL_SIZES[:-1]:
+        assert differences(everything(path, batch=batch, **options), all_at_once) == [], batch
+
+
+def everything(path: Path, **options: Any) -> dict[str, Any]:
+    """All that a reading tells: connections, and the summary."""
+    reading = Reading([path], Options(**options))
+    connections = [msgspec.to_builtins(connection) for connection in reading]
+    summary = vars(reading.summary)
+    counted = {str(version): count for version, count in summary["versions"].items()}
+    damage = [msgspec.to_builtins(hurt) for _, hurt in reading.summary.damage]
+    return {**summary, "connections": connections, "versions": counted, "damage": damage}
 
 
 # ---------------------------------------------------------------- what was found
