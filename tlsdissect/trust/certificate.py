@@ -6,7 +6,8 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tlsdissect.trust.keys import has_roca_shape
+from tlsdissect.transcript.x509.libraries import MAX_DSA_BITS
+from tlsdissect.trust.keys import costly, has_roca_shape
 from tlsdissect.trust.names import is_private
 from tlsdissect.trust.notes import Note, lifetime, moment, second, written
 
@@ -96,11 +97,16 @@ def _key(certificate: Certificate) -> Iterator[Note]:
         named = f" ({certificate.curve})" if certificate.curve else ""
         size = f" of {bits:,} bits" if bits is not None else ""
         yield Note("weak_key", f"a key of {kind}{size}{named}", certificate.sha256)
+    if kind == "DSA" and bits is not None and bits > MAX_DSA_BITS:
+        yield Note("not_checked", f"signatures by its key: a DSA prime of {bits:,} bits", certificate.sha256)
 
 
 def _inside(details: Details, sha256: str) -> Iterator[Note]:
     if details.modulus is not None and details.modulus > 1 and has_roca_shape(details.modulus):
         yield Note("roca_key", "the modulus is a power of 65537 modulo every small prime", sha256)
+    why = costly(details)
+    if why is not None:
+        yield Note("not_checked", f"signatures by its key: {why}", sha256)
     exponent = details.exponent
     if exponent is not None and not (SAFE_EXPONENT < exponent < LARGEST_EXPONENT and exponent % 2):
         told = str(exponent) if exponent.bit_length() <= 64 else f"a number of {exponent.bit_length():,} bits"

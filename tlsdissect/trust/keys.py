@@ -1,4 +1,4 @@
-"""RSA keys that can be factored: the shape that ROCA leaves, and primes that two keys share."""
+"""RSA keys that can be factored, by the shape that ROCA leaves or by primes that two keys share; and costly ones."""
 
 from __future__ import annotations
 
@@ -6,12 +6,25 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import TYPE_CHECKING
 
+from tlsdissect.transcript.x509.libraries import MAX_EXPONENT_BITS, MAX_RSA_BITS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tlsdissect.trust.details import Details
 
 _GENERATOR = 65537
 _LARGEST_PRIME = 167
 """The library's primes are powers of 65537 modulo each prime up to here: Nemec et al., CCS 2017, section 2."""
+
+
+def costly(key: Details) -> str | None:
+    """Say why signatures are not checked with an RSA key; None where they are."""
+    if key.modulus is not None and key.modulus.bit_length() > MAX_RSA_BITS:
+        return f"a modulus of {key.modulus.bit_length():,} bits"
+    if key.exponent is not None and key.exponent.bit_length() > MAX_EXPONENT_BITS:
+        return f"a public exponent of {key.exponent.bit_length():,} bits"
+    return None
 
 
 def has_roca_shape(modulus: int) -> bool:

@@ -73,6 +73,7 @@ RULES = (
     Rule("old_certificate_version", "low", "not of version 3", "RFC 5280 section 4.1.2.1"),
     Rule("bad_serial", "low", "a serial number that is negative or zero", "RFC 5280 section 4.1.2.2"),
     Rule("duplicate_serial", "medium", "two certificates of an issuer with one serial", "RFC 5280 section 4.1.2.2"),
+    Rule("not_checked", "info", "a check that would cost too much was left out", "RFC 8551 section 6"),
     Rule("private_name", "info", "a name or an address of a private network", "BR section 4.2.2"),
     Rule("email_address", "info", "an e-mail address in the clear", "RFC 5280 section 4.1.2.6"),
     Rule("acme_challenge", "info", "a certificate of an ACME challenge", "RFC 8737 section 3"),

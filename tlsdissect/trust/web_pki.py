@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.x509 import verification
 
 from tlsdissect.transcript.x509.der import printable
+from tlsdissect.trust.details import details
+from tlsdissect.trust.keys import costly
 from tlsdissect.trust.path import Verdict
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _NO_NAME = Verdict(None, "no host name to check")
 _NO_ANCHOR = Verdict(None, "no authority that can be loaded")
 _UNREADABLE = Verdict(None, "a certificate that cannot be loaded")
+_TOO_MANY = "Exceeded maximum signature check limit"
+"""What the library says where it has given up, and does not know."""
 _MAX_REASON = 200
 
 
@@ -38,13 +42,21 @@ class WebPki:
         subject = _subject(name)
         if subject is None:
             return _NO_NAME
-        leaf, *others = [_load(encoding) for encoding in chain]
+        leaf = _load(chain[0])
         if leaf is None:
             return _UNREADABLE
+        # The library tries one path after the other, and checks signatures on each.
+        reasons = {encoding: costly(details(encoding)) for encoding in chain[1:]}
+        others = [_load(encoding) for encoding in chain[1:] if reasons[encoding] is None]
+        left_out = next((why for why in reasons.values() if why is not None), None)
         verifier = verification.PolicyBuilder().store(self._store).time(at).build_server_verifier(subject)
         try:
             verifier.verify(leaf, [one for one in others if one is not None])
         except verification.VerificationError as error:
+            if left_out is not None:
+                return Verdict(None, f"signatures are not checked with {left_out}")
+            if _TOO_MANY in str(error):
+                return Verdict(None, _TOO_MANY)
             return Verdict(False, _reason(str(error)))
         except MemoryError:
             raise

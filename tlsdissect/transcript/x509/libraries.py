@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate as CryptographyCertificate
     from OpenSSL.crypto import X509
 
+MAX_RSA_BITS = 16_384
+"""Bits of an RSA modulus that signatures are checked with, as with OpenSSL; by a longer one they are not checked."""
+MAX_EXPONENT_BITS = 64
+"""Bits of a public exponent of RSA that signatures are checked with; by a longer one they are not checked.
+
+Checking takes time in proportion to them. OpenSSL has the same limit, but only for a modulus of more than 3072 bits.
+"""
+MAX_DSA_BITS = 4096
+"""Bits of a prime of DSA that signatures are checked with; by a longer one they are not checked."""
+
 _MAX_REASON = 160
 
 # By object identifier: how a signature of RSA, ECDSA or DSA is hashed.
@@ -95,11 +105,12 @@ class ByCryptography:
 
     def is_issued_by(self, other: ByCryptography) -> bool:
         """Tell whether another certificate is the issuer by name, and its key made the signature."""
+        refuse_costly(other.key())
         return _holds(lambda: self._loaded.verify_directly_issued_by(other._loaded))
 
     def signs_itself(self) -> bool:
         """Tell whether the certificate's own key made its signature, by an algorithm that is still trusted."""
-        return _holds(lambda: self._loaded.verify_directly_issued_by(self._loaded))
+        return self.is_issued_by(self)
 
 
 class ByOpenSSL:
@@ -168,6 +179,21 @@ def bits_of(key: object) -> int:
     return bits
 
 
+def refuse_costly(key: object) -> None:
+    """Raise `WireError` for a key that takes too long to check a signature with."""
+    from cryptography.hazmat.primitives.asymmetric import dsa, rsa  # noqa: PLC0415  # start-up time
+
+    if isinstance(key, rsa.RSAPublicKey):
+        bits = key.key_size
+        if bits > MAX_RSA_BITS:
+            raise WireError(f"signatures by a modulus of {bits:,} bits are not checked", 0)
+        bits = key.public_numbers().e.bit_length()
+        if bits > MAX_EXPONENT_BITS:
+            raise WireError(f"signatures by a public exponent of {bits:,} bits are not checked", 0)
+    elif isinstance(key, dsa.DSAPublicKey) and key.key_size > MAX_DSA_BITS:
+        raise WireError(f"signatures by a DSA prime of {key.key_size:,} bits are not checked", 0)
+
+
 def signed_by(key: object, encoding: bytes) -> bool:
     """Tell whether this key made a certificate's signature, however weak the algorithm.
 
@@ -186,6 +212,7 @@ def _verify(key: Any, signature: bytes, signed: bytes, digest: str) -> None:
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415  # start-up time
     from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa  # noqa: PLC0415
 
+    refuse_costly(key)
     algorithm = getattr(hashes, digest)()
     if isinstance(key, rsa.RSAPublicKey):
         key.verify(signature, signed, padding.PKCS1v15(), algorithm)

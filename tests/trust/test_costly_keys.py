@@ -1,0 +1,102 @@
+"""Keys that take long to check a signature with: such signatures are not checked, and that is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from authority import AT, NOW, authority, issue
+from cryptography.hazmat.primitives.asymmetric import rsa
+from derwriting import tlv
+
+from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.trust import web_pki
+from tlsdissect.trust.chain import Chain, Link, signed
+from tlsdissect.trust.verdicts import Settings, Verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = authority("root")
+MIDDLE = authority("middle", ROOT)
+LEAF = issue("leaf", MIDDLE)
+
+
+def link(encoding: bytes) -> Link:
+    return Link(certificate(encoding)[0], encoding)
+
+
+def found(links: Sequence[Link]) -> dict[str, str]:
+    given = Verdicts(Settings()).judged(Chain("server", tuple(links)), AT)
+    return {note.code: note.detail for note in given.notes}
+
+
+def with_rsa_key(encoding: bytes, modulus: int, exponent: int) -> bytes:
+    """The certificate with another key, which is written without a library: these refuse some."""
+    signed_part, algorithm, signature = der.first(encoding).items()
+    parts = [part.encoding for part in signed_part.items()]
+    numbers = tlv(0x30, number(modulus), number(exponent))
+    # rsaEncryption, without parameters.
+    kind = tlv(0x30, bytes.fromhex("06092a864886f70d0101010500"))
+    parts[6] = tlv(0x30, kind, tlv(0x03, b"\0", numbers))
+    return tlv(0x30, tlv(0x30, *parts), algorithm.encoding, signature.encoding)
+
+
+def number(value: int) -> bytes:
+    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+@pytest.mark.parametrize(
+    ("modulus_bits", "exponent", "why"),
+    [
+        (2048, (1 << 64) + 13, "a public exponent of 65 bits"),
+        (2048, (1 << 2000) + 1, "a public exponent of 2,001 bits"),
+        (16_385, 65537, "a modulus of 16,385 bits"),
+        (1 << 19, 65537, "a modulus of 524,288 bits"),
+    ],
+)
+def test_signatures_by_costly_keys_are_not_checked(modulus_bits: int, exponent: int, why: str) -> None:
+    costly = link(with_rsa_key(MIDDLE.der, (1 << modulus_bits) - 1, exponent))
+    leaf = link(resigned(LEAF.der))
+    assert leaf.encoding is not None
+    assert costly.encoding is not None
+    assert signed(leaf.encoding, costly.encoding) is None
+    notes = found([leaf, costly])
+    assert notes["not_checked"] == f"signatures by its key: {why}"
+    assert "bad_signature" not in notes
+    itself, problems = certificate(with_rsa_key(resigned(ROOT.der), (1 << modulus_bits) - 1, exponent))
+    assert itself.self_signed is None
+    assert any("self_signed" in problem and "not checked" in problem for problem in problems)
+
+
+def resigned(encoding: bytes) -> bytes:
+    """The certificate as if RSA had signed it."""
+    signed_part, _, _ = der.first(encoding).items()
+    parts = [part.encoding for part in signed_part.items()]
+    algorithm = tlv(0x30, bytes.fromhex("06092a864886f70d01010b0500"))
+    return tlv(0x30, tlv(0x30, *parts[:2], algorithm, *parts[3:]), algorithm, tlv(0x03, bytes(257)))
+
+
+def test_an_exponent_of_64_bits_is_checked() -> None:
+    usual = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key().public_numbers()
+    other = with_rsa_key(MIDDLE.der, usual.n, (1 << 64) - 59)
+    assert signed(resigned(LEAF.der), other) is False
+
+
+def test_the_web_pki_is_not_asked_about_costly_keys() -> None:
+    costly = with_rsa_key(MIDDLE.der, (1 << 2048) - 1, (1 << 2000) + 1)
+    verifier = web_pki.WebPki([ROOT.anchor])
+    assert verifier.verify([LEAF.der, MIDDLE.der, costly], "www.example.com", NOW).trusted is True
+    verdict = verifier.verify([LEAF.der, costly], "www.example.com", NOW)
+    assert verdict.trusted is None
+    assert "a public exponent of 2,001 bits" in verdict.reason
+
+
+def test_a_search_for_a_path_that_was_given_up_is_no_verdict() -> None:
+    loop = authority("loop")
+    others = [authority("loop", loop, key_name="p256 loop", serial=index) for index in range(1, 9)]
+    verdict = web_pki.WebPki([ROOT.anchor]).verify(
+        [issue("leaf", loop).der, *[one.der for one in others]], "www.example.com", NOW
+    )
+    assert verdict.trusted is None or "depth" in verdict.reason
