@@ -113,3 +113,27 @@ def test_the_worse_verdict_stays(recorded: Connection) -> None:
     (one,) = gathered
     assert one.name_matches is False
     assert one.names_asked == ("www.example.com", "other.example")
+
+
+def test_moduli_are_compared_once_and_large_ones_left_out(
+    recorded: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [rsa.generate_private_key(public_exponent=65537, key_size=size).public_key() for size in (1024, 1024, 2048)]
+    encodings = [rekeyed(issue(f"leaf {at}", ROOT).der, key) for at, key in enumerate(keys)]
+    given: list[list[int]] = []
+    monkeypatch.setattr(module, "shared_primes", lambda moduli, _: given.append(moduli) or [1] * len(moduli))
+    monkeypatch.setattr(module, "MAX_MODULUS_BITS", 1024)
+    evidence = Evidence()
+    gathered = Exhibits(Judge(), evidence)
+    for encoding in encodings:
+        evidence.keep(certificate(encoding)[0].sha256, encoding)
+        gathered.add(replace(recorded, certificates=(certificate(encoding)[0],)))
+    assert list(gathered) == list(gathered)
+    assert [[one.bit_length() for one in moduli] for moduli in given] == [[1024, 1024]]
+    assert ["not_checked" in codes(one) for one in gathered] == [False, False, True]
+    assert gathered.not_compared == 1
+    # With no room but for one, the second is left out, too.
+    monkeypatch.setattr(module, "MAX_COMPARED_BITS", 1500)
+    gathered.add(replace(recorded, certificates=(ROOT.link.facts,)))
+    assert ["not_checked" in codes(one) for one in gathered] == [False, True, True, False]
+    assert gathered.not_compared == 2

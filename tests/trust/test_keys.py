@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from math import prod
+import random
+import time
+from math import gcd, prod
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tlsdissect.trust import keys
 from tlsdissect.trust.keys import has_roca_shape, shared_primes
 
 PRIMES = [n for n in range(2, 1000) if all(n % divisor for divisor in range(2, n))]
@@ -35,3 +39,44 @@ def test_shared_primes_are_those_of_each_pair(pairs: list[tuple[int, int]]) -> N
         others = [other for other in moduli if other != number]
         expected = prod({p for p in PRIMES if number % p == 0 and any(other % p == 0 for other in others)})
         assert common == expected
+
+
+@given(
+    st.lists(st.integers(2, 1 << 70), max_size=30, unique=True),
+    st.lists(st.integers(0, 29), max_size=20),
+    st.integers(2, 1 << 40),
+    st.integers(1, 200),
+    st.integers(1, 400),
+)
+def test_what_moduli_share_is_that_of_each_pair_however_they_are_cut(
+    moduli: list[int], sharing: list[int], factor: int, leaf: int, batch: int
+) -> None:
+    """One factor may be that of many moduli, and a modulus may divide the product of the others."""
+    moduli = list({number * factor if at in sharing else number: None for at, number in enumerate(moduli)})
+    with mock.patch.multiple(keys, _LEAF_BITS=leaf, BATCH_BITS=batch):
+        found = shared_primes(moduli)
+    product = prod(moduli)
+    assert found == [gcd(product // number, number) for number in moduli]
+
+
+def test_real_sizes_and_progress() -> None:
+    drawn = random.Random(1)  # noqa: S311
+    moduli = [drawn.getrandbits(2048) | 1 << 2047 | 1 for _ in range(300)]
+    told: list[float] = []
+    product = prod(moduli)
+    assert shared_primes(moduli, told.append) == [gcd(product // number, number) for number in moduli]
+    assert told == sorted(told)
+    assert 0 < told[0] < 0.1
+    assert 0.9 < told[-1] <= 1
+
+
+def test_four_times_as_many_moduli_take_about_four_times_as_long() -> None:
+    drawn = random.Random(2)  # noqa: S311
+    took = []
+    for count in (500, 2000):
+        moduli = [drawn.getrandbits(2048) | 1 << 2047 | 1 for _ in range(count)]
+        begun = time.process_time()
+        shared_primes(moduli)
+        took.append(time.process_time() - begun)
+    # Quadratic division takes fourteen times as long.
+    assert took[1] < 9 * took[0]

@@ -14,6 +14,7 @@ from tlsdissect.cli import judging, options
 from tlsdissect.cli.endings import NOT_WRITTEN
 from tlsdissect.cli.folder import make, write_files
 from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli.progress import ShareBar
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import count
@@ -111,8 +112,10 @@ class CertificateRun(Run):
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
-        told = list(self._exhibits)
         with self._below.aside():
+            with ShareBar("comparing keys", lambda: self._exhibits.compared):
+                self._exhibits.compare()
+            told = list(self._exhibits)
             for text in self._write(told):
                 sink.write(text)
         chains, left_out = len(self._exhibits.chains), self._exhibits.left_out
@@ -123,6 +126,9 @@ class CertificateRun(Run):
             self._tally.told.append("trust not checked: no authorities were named")
         if self._evidence.lookups:
             self._tally.told.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
+        if self._exhibits.not_compared:
+            what = count(self._exhibits.not_compared, "certificate")
+            self._tally.told.append(f"{what} whose RSA modulus is too large to be compared with others")
         if left_out:
             self._tally.told.append(f"{left_out:,} times a certificate for which there was no room")
 

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from tlsdissect.transcript.connection import Certificate, Finding
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.details import details
-from tlsdissect.trust.keys import shared_primes
+from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, shared_primes
 from tlsdissect.trust.notes import Note, lifetime, moment
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.rules import SEVERITIES, finding
@@ -121,6 +121,12 @@ class Exhibits:
         """Each chain as it was sent, by the SHA-256 of its certificates."""
         self.left_out = 0
         """How often a certificate was shown that there was no more room for."""
+        self.not_compared = 0
+        """Certificates whose modulus was left out where moduli were compared."""
+        self.compared = 0.0
+        """The share of the comparison of moduli that is done."""
+        self._compared_of: int | None = None
+        """How many certificates there were when they were compared."""
 
     def add(self, connection: Connection) -> None:
         """Note what a connection shows; the evidence was gathered by the reading that told it."""
@@ -142,7 +148,7 @@ class Exhibits:
 
     def __iter__(self) -> Iterator[Exhibit]:
         """Tell the certificates, in the order in which they were first seen."""
-        self._compare()
+        self.compare()
         for seen in self._seen.values():
             yield self._exhibit(seen)
 
@@ -233,21 +239,36 @@ class Exhibits:
             problems=() if encoding is None else certificate(encoding)[1],
         )
 
-    def _compare(self) -> None:
-        """Find what only many certificates together show."""
+    def compare(self) -> None:
+        """Find what only many certificates together show: once, for as long as no certificate is added."""
+        if self._compared_of == len(self._seen):
+            return
+        self._compared_of = len(self._seen)
         for seen, note in (*self._shared_primes(), *self._shared_serials()):
             seen.found[note] = finding(note.code, note.detail, seen.frame, note.certificate)
 
     def _shared_primes(self) -> Iterator[tuple[_Seen, Note]]:
         owners: dict[int, list[_Seen]] = defaultdict(list)
+        self.not_compared = room = 0
         for seen in self._seen.values():
             modulus = None if seen.link.encoding is None else details(seen.link.encoding).modulus
-            if modulus is not None and modulus > 1:
-                owners[modulus].append(seen)
-        for common, those in zip(shared_primes(list(owners)), owners.values(), strict=True):
+            if modulus is None or modulus <= 1:
+                continue
+            bits = modulus.bit_length()
+            if bits > MAX_MODULUS_BITS or (modulus not in owners and room + bits > MAX_COMPARED_BITS):
+                self.not_compared += 1
+                detail = f"primes that other keys share: a modulus of {bits:,} bits"
+                yield seen, Note("not_checked", detail, seen.link.facts.sha256)
+                continue
+            room += bits * (modulus not in owners)
+            owners[modulus].append(seen)
+        for common, those in zip(shared_primes(list(owners), self._progress), owners.values(), strict=True):
             if common > 1:
                 detail = f"a prime of {common.bit_length():,} bits is that of another key, too"
                 yield from ((seen, Note("shared_prime", detail, seen.link.facts.sha256)) for seen in those)
+
+    def _progress(self, share: float) -> None:
+        self.compared = share
 
     def _shared_serials(self) -> Iterator[tuple[_Seen, Note]]:
         owners: dict[tuple[str, str], list[_Seen]] = defaultdict(list)

@@ -1,21 +1,47 @@
-"""RSA keys that can be factored, by the shape that ROCA leaves or by primes that two keys share; and costly ones."""
+"""RSA keys that can be factored, by the shape that ROCA leaves or by primes that two keys share; and costly ones.
+
+Shared primes are found by batch GCD: each modulus is compared with the product of all others at once, by a tree of
+products and a tree of remainders (Bernstein, 2005). That is near linear only where multiplication and division are, and
+those of Python's `int` are not: it multiplies as Karatsuba did, and divides in quadratic time. `decimal` has both, for
+libmpdec multiplies by number-theoretic transforms and divides by Newton's iteration, and it is part of Python, so the
+numbers in the trees are decimal. GMP takes less time by a constant factor, and would be one more dependency.
+
+A tree holds a product as large as all moduli on every level. To hold less, the moduli are cut into batches: one tree
+tells what the other batches have in common with each, and then each batch has a tree of its own.
+"""
 
 from __future__ import annotations
 
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import lru_cache
 from math import gcd, prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tlsdissect.transcript.x509.libraries import MAX_EXPONENT_BITS, MAX_RSA_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tlsdissect.trust.details import Details
+
+    Progress = Callable[[float], object]
+
+MAX_MODULUS_BITS = 16_384
+"""Bits of an RSA modulus that is compared with others; a longer one is left out, with a finding `not_checked`."""
+MAX_COMPARED_BITS = 1 << 29
+"""Bits of all moduli that are compared, as those of 131,072 keys of 4096 bits; further ones are left out likewise."""
+BATCH_BITS = 1 << 23
+"""Bits of the moduli that have a tree of their own: some 50 MB."""
+_LEAF_BITS = 1 << 13
+"""Bits of a leaf of a tree. Below these, Python's own division is faster than to convert numbers one by one."""
 
 _GENERATOR = 65537
 _LARGEST_PRIME = 167
 """The library's primes are powers of 65537 modulo each prime up to here: Nemec et al., CCS 2017, section 2."""
+
+T = TypeVar("T")
+
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 def costly(key: Details) -> str | None:
@@ -32,21 +58,105 @@ def has_roca_shape(modulus: int) -> bool:
     return all(modulus % prime in powers for prime, powers in _powers())
 
 
-def shared_primes(moduli: Sequence[int]) -> list[int]:
+def shared_primes(moduli: Sequence[int], progress: Progress | None = None) -> list[int]:
     """Find what each modulus has in common with the product of the others: 1, or a prime that is not its own.
 
-    Batch GCD by a product tree and a remainder tree (Bernstein, 2005); the moduli differ from each other.
+    The moduli differ from each other. `progress` is called with the share of the work that is done, from 0 to 1.
     """
-    if len(moduli) < 2:
-        return [1] * len(moduli)
-    tree = [list(moduli)]
-    while len(tree[-1]) > 1:
-        level = tree[-1]
-        tree.append([prod(level[at : at + 2]) for at in range(0, len(level), 2)])
-    remainders = tree.pop()
-    for level in reversed(tree):
-        remainders = [remainders[at // 2] % (number * number) for at, number in enumerate(level)]
-    return [gcd(rest // number, number) for rest, number in zip(remainders, moduli, strict=True)]
+    if not moduli:
+        return []
+    leaves = _cut(moduli, _LEAF_BITS, int.bit_length)
+    batches = _cut([Decimal(prod(leaf)) for leaf in leaves], BATCH_BITS, _bits)
+    work = _Work(batches, progress)
+    outside = _others([_tree(batch, work)[-1][0] for batch in batches], Decimal(1), work)
+    rests = [rest for batch, others in zip(batches, outside, strict=True) for rest in _others(batch, others, work)]
+    return [one for leaf, rest in zip(leaves, rests, strict=True) for one in _in_leaf(leaf, int(rest))]
+
+
+def _cut(numbers: Sequence[T], bits: int, size: Callable[[T], int]) -> list[list[T]]:
+    """Cut numbers into runs of so many bits together, or of one number."""
+    runs: list[list[T]] = []
+    room = 0
+    for number in numbers:
+        room -= size(number)
+        if not runs or room < 0:
+            runs.append([])
+            room = bits - size(number)
+        runs[-1].append(number)
+    return runs
+
+
+def _bits(number: Decimal) -> int:
+    # A decimal digit is 3.32 bits.
+    return number.adjusted() * 10 // 3
+
+
+class _Work:
+    """Counts the digits that were multiplied or divided, and tells the share of all that there are."""
+
+    def __init__(self, batches: Sequence[Sequence[Decimal]], progress: Progress | None) -> None:
+        self._progress = progress
+        self._done = 0
+        sizes = [(len(batch), sum(number.adjusted() for number in batch)) for batch in batches]
+        # The products of each batch are made twice.
+        once = sum(digits * (count - 1).bit_length() for count, digits in sizes)
+        every = once + (len(batches) - 1).bit_length() * sum(digits for _, digits in sizes)
+        self._all = max(1, once * _PRODUCT + every * (_PRODUCT + _SUM + _DIVISION))
+
+    def add(self, number: Decimal, weight: int) -> None:
+        """Count a number that was made."""
+        self._done += number.adjusted() * weight
+        if self._progress is not None:
+            self._progress(min(1.0, self._done / self._all))
+
+
+_PRODUCT, _SUM, _DIVISION = 1, 2, 9
+"""How long operations take, by digit of what they are about."""
+
+
+def _tree(numbers: list[Decimal], work: _Work) -> list[list[Decimal]]:
+    """Multiply numbers by pairs, and the products by pairs, until there is one; a number without a pair moves up."""
+    levels = [numbers]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        above = []
+        for one, other in zip(below[::2], below[1::2], strict=False):
+            above.append(_EXACT.multiply(one, other))
+            work.add(above[-1], _PRODUCT)
+        levels.append([*above, *below[len(above) * 2 :]])
+    return levels
+
+
+def _others(numbers: list[Decimal], outside: Decimal, work: _Work) -> list[Decimal]:
+    """Give, for each number, the product of all others and of `outside`, modulo the number.
+
+    Add up the products of all numbers but one, for each one: all of them but the product without the number are
+    multiples of it, so that the sum has the remainder that is asked for. It goes down the tree of products. To divide
+    the product of all by the square of each number, as Bernstein does, takes numbers of twice the size.
+    """
+    levels = _tree(numbers, work)
+    sums = [Decimal(1)] * len(numbers)
+    for level in levels[:-1]:
+        added = []
+        for at in range(0, len(level) - 1, 2):
+            added.append(_EXACT.fma(sums[at], level[at + 1], _EXACT.multiply(sums[at + 1], level[at])))
+            work.add(added[-1], _SUM)
+        sums = [*added, *sums[len(added) * 2 :]]
+    rests = [_EXACT.remainder(_EXACT.multiply(sums[0], outside), levels.pop()[0])]
+    while levels:
+        level, above = levels.pop(), rests
+        rests = []
+        for at, number in enumerate(level):
+            rests.append(_EXACT.remainder(above[at // 2], number))
+            work.add(number, _DIVISION)
+    return rests
+
+
+def _in_leaf(moduli: list[int], others: int) -> Iterator[int]:
+    """Compare the moduli of a leaf with each other, and with the product of all that are not in it."""
+    product = prod(moduli)
+    for modulus in moduli:
+        yield gcd(others % modulus * (product // modulus % modulus), modulus)
 
 
 @lru_cache(maxsize=1)
