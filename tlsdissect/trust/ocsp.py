@@ -17,12 +17,20 @@ from msgspec import Struct
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import Outline
+from tlsdissect.transcript.x509.libraries import refuse_costly
 from tlsdissect.trust.chain import Link, signed
 from tlsdissect.trust.details import details
+from tlsdissect.trust.keys import costly
 from tlsdissect.trust.notes import second, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+MAX_RESPONDERS = 8
+"""Certificates in an OCSP response among which the one that signed it is looked for; responders send one, or none.
+
+Where none of these signed it and there are more, the response proves nothing, which is told.
+"""
 
 _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 _NOBODY_KNOWN = "the issuer's certificate is not known, so neither is who may sign"
@@ -62,7 +70,7 @@ def answer(response: bytes, about: Link, issuer: Link | None, at: str | None) ->
 
 
 def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
-    single = next((one for one in loaded.responses if _is_about(one, about, issuer)), None)
+    single = _about(loaded, about, issuer)
     if single is None:
         return OcspAnswer(flaws=("it is about another certificate",))
     since = single.revocation_time_utc
@@ -74,18 +82,28 @@ def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str
     )
 
 
-def _is_about(single: ocsp.OCSPSingleResponse, about: Link, issuer: Link | None) -> bool:
-    """Hold a CertID to a certificate: its serial number, its issuer's name, and the key of that where it is known."""
-    serial = about.facts.serial
-    if serial is None or about.encoding is None or single.serial_number != int(serial, 16):
-        return False
-    name = details(about.encoding).issuer
-    if name is None or single.issuer_name_hash != _digest(single.hash_algorithm, name):
-        return False
-    if issuer is None or issuer.encoding is None:
-        return True
-    key = _key_bits(issuer.encoding)
-    return key is None or single.issuer_key_hash == _digest(single.hash_algorithm, key)
+def _about(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None) -> ocsp.OCSPSingleResponse | None:
+    """Find the answer whose CertID is that of a certificate: serial number, issuer's name and, where known, its key.
+
+    Name and key are hashed once for each algorithm: a response may have thousands of answers.
+    """
+    if about.facts.serial is None or about.encoding is None:
+        return None
+    serial, name = int(about.facts.serial, 16), details(about.encoding).issuer
+    if name is None:
+        return None
+    key = None if issuer is None or issuer.encoding is None else _key_bits(issuer.encoding)
+    hashed: dict[str, tuple[bytes, bytes | None]] = {}
+    for single in loaded.responses:
+        if single.serial_number != serial:
+            continue
+        algorithm = single.hash_algorithm
+        if algorithm.name not in hashed:
+            hashed[algorithm.name] = (_digest(algorithm, name), None if key is None else _digest(algorithm, key))
+        of_name, of_key = hashed[algorithm.name]
+        if single.issuer_name_hash == of_name and of_key in {None, single.issuer_key_hash}:
+            return single
+    return None
 
 
 def _flaws(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
@@ -93,11 +111,18 @@ def _flaws(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
     if issuer is None or issuer.encoding is None:
         yield _NOBODY_KNOWN
         return
-    responders = [issuer.encoding, *[one for one in _sent(loaded) if _may_sign(one, issuer.encoding)]]
+    sent = _sent(loaded)
+    responders = [issuer.encoding, *[one for one in sent[:MAX_RESPONDERS] if _may_sign(one, issuer.encoding)]]
     named = [one for one in responders if _is_responder(loaded, one)]
-    if not named:
+    if any(_signed(loaded, one) for one in named):
+        return
+    if len(sent) > MAX_RESPONDERS:
+        yield f"of {len(sent):,} certificates in it, only the first {MAX_RESPONDERS} were checked"
+    elif not named:
         yield "the responder is neither the issuer nor authorised by it"
-    elif not any(_signed(loaded, one) for one in named):
+    elif why := next((why for one in named if (why := costly(details(one))) is not None), None):
+        yield f"signatures are not checked with {why}"
+    else:
         yield "the responder's key did not sign it"
 
 
@@ -124,6 +149,7 @@ def _signed(loaded: ocsp.OCSPResponse, certificate: bytes) -> bool:
     signature, data, algorithm = loaded.signature, loaded.tbs_response_bytes, loaded.signature_hash_algorithm
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
+        refuse_costly(key)
         if isinstance(key, rsa.RSAPublicKey) and algorithm is not None:
             key.verify(signature, data, padding.PKCS1v15(), algorithm)
         elif isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
@@ -132,7 +158,7 @@ def _signed(loaded: ocsp.OCSPResponse, certificate: bytes) -> bool:
             key.verify(signature, data)
         else:
             return False
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm, WireError):
         return False
     return True
 
