@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,17 +11,24 @@ from msgspec import Struct
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.x509.libraries import ByCryptography, ByOpenSSL, signed_by
-from tlsdissect.trust.constraints import violations
+from tlsdissect.trust.constraints import MAX_MASKS, NameChecker, count_names
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from tlsdissect.trust.constraints import Constraints
     from tlsdissect.trust.details import Details
 
+MAX_ISSUERS = 4
+"""Certificates by the issuer's name whose keys are tried on one signature; where none of them made it and there are
+more, it is not checked. A chain of n certificates so takes no more than 4n checks of signatures."""
+MAX_NAME_CHECKS = 1 << 20
+"""Names held against the name constraints of one chain's authorities, a name once for each authority; what is further
+up in a chain that needs more is not checked."""
 
+_TOLD = 3
+"""Names that are told of those that are not permitted."""
 _PURPOSES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
 _ANY_PURPOSE = "2.5.29.37.0"
 _STEP_UP = frozenset(("1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"))
@@ -57,18 +65,35 @@ class Path(Struct, frozen=True):
     """Of the chain, the leaf's first."""
     top: Certificate
     """The last that was sent."""
+    untried: int = 0
+    """Certificates by the name of the issuer of `top` whose keys were not tried."""
 
 
 def path(chain: Sequence[Link]) -> Path:
     """Find the way from the first certificate to the highest that was sent, from each to its issuer."""
-    places = [0]
-    while not chain[places[-1]].facts.self_signed:
-        below = chain[places[-1]]
-        found = [place for place, one in enumerate(chain) if place not in places and issued(below, one)]
-        if not found:
+    named: dict[str | None, list[int]] = {}
+    for place, one in enumerate(chain):
+        if one.facts.subject is not None:
+            named.setdefault(one.facts.subject, []).append(place)
+    places, last, untried = {0: None}, 0, 0
+    while not chain[last].facts.self_signed:
+        below = chain[last]
+        free = [place for place in named.get(below.facts.issuer, ()) if place not in places]
+        # A certificate that was sent several times is one key to try.
+        keys = list({chain[place].facts.sha256: place for place in reversed(free)}.values())[::-1]
+        found = next((place for place in keys[:MAX_ISSUERS] if issued(below, chain[place])), None)
+        if found is None:
+            untried = len(keys[MAX_ISSUERS:])
             break
-        places.append(found[0])
-    return Path(tuple(places), chain[places[-1]].facts)
+        last = found
+        places[last] = None
+    return Path(tuple(places), chain[last].facts, untried)
+
+
+def find_issuer(below: Link, candidates: Iterable[Link]) -> Link | None:
+    """Find the first issuer of a certificate among others, of which no more than MAX_ISSUERS are tried."""
+    named = {one.facts.sha256: one for one in candidates if one.facts.subject == below.facts.issuer}
+    return next((one for one in islice(named.values(), MAX_ISSUERS) if issued(below, one)), None)
 
 
 def issued(below: Link, above: Link) -> bool:
@@ -94,9 +119,8 @@ def signed(below: bytes, above: bytes) -> bool | None:
         return None
 
 
-def chain_notes(chain: Sequence[Link], side: str, trusted: Collection[str]) -> Iterator[Note]:
+def chain_notes(chain: Sequence[Link], way: Path, side: str, trusted: Collection[str]) -> Iterator[Note]:
     """Note what is wrong with a chain in itself; `trusted` are the subjects of the authorities that are known."""
-    way = path(chain)
     yield from _order(chain, way)
     yield from _end(chain, way, trusted)
     yield from _constraints(chain, way, side)
@@ -133,7 +157,11 @@ def _end(chain: Sequence[Link], way: Path, trusted: Collection[str]) -> Iterator
     top = way.top
     if top.self_signed is not False:
         return
-    if any(one.facts.subject == top.issuer and one.facts.sha256 != top.sha256 for one in chain):
+    others = [one for one in chain if one.facts.subject == top.issuer and one.facts.sha256 != top.sha256]
+    if way.untried:
+        detail = f"{way.untried:,} more certificates of {top.issuer} were sent, whose keys were not tried on it"
+        yield Note("not_checked", detail, top.sha256)
+    elif others and find_issuer(chain[way.places[-1]], others) is None:
         yield Note("bad_signature", f"the key of {top.issuer}, as it was sent, did not sign it", top.sha256)
     elif trusted and not any(chain[place].facts.issuer in trusted for place in way.places):
         strays = len(way.places) < len({one.facts.sha256 for one in chain})
@@ -144,24 +172,32 @@ def _end(chain: Sequence[Link], way: Path, trusted: Collection[str]) -> Iterator
 def _constraints(chain: Sequence[Link], way: Path, side: str) -> Iterator[Note]:
     """Hold each issuer of the way to its constraints (RFC 5280 sections 4.2.1.3, 4.2.1.9, 4.2.1.10 and 4.2.1.12)."""
     below = [chain[way.places[0]]]
+    height = checks = 0
+    names = count_names(below[0].facts)
     for place in way.places[1:]:
-        facts, encoding = chain[place].facts, chain[place].encoding
-        yield from _authority(facts, below[1:])
-        inside = None if encoding is None else details(encoding)
+        link = chain[place]
+        facts, inside = link.facts, None if link.encoding is None else details(link.encoding)
+        yield from _authority(facts, height)
         if inside is not None:
             yield from _limits(facts, inside, side)
         if inside is not None and inside.constraints is not None:
-            yield from _named(below, facts, inside.constraints)
-        below.append(chain[place])
+            checks += names
+            if checks <= MAX_NAME_CHECKS:
+                yield from _named(below, facts, NameChecker(inside.constraints))
+            else:
+                detail = f"the name constraints of {facts.subject}: {names:,} names are below it"
+                yield Note("not_checked", detail, facts.sha256)
+        below.append(link)
+        names += count_names(facts)
+        # What an authority issues to itself does not count.
+        height += facts.subject != facts.issuer
 
 
-def _authority(facts: Certificate, below: Sequence[Link]) -> Iterator[Note]:
-    """Hold an issuer to basicConstraints; `below` are the authorities between it and the leaf."""
+def _authority(facts: Certificate, height: int) -> Iterator[Note]:
+    """Hold an issuer to basicConstraints; `height` is how many authorities are between it and the leaf."""
     old = facts.version in (1, 2) and facts.self_signed
     if facts.is_ca is False and not old:
         yield Note("issuer_not_ca", f"{facts.subject} issued a certificate", facts.sha256)
-    # What an authority issues to itself does not count.
-    height = sum(one.facts.subject != one.facts.issuer for one in below)
     if facts.path_length is not None and height > facts.path_length:
         detail = f"{height} authorities below {facts.subject}, which allows {facts.path_length}"
         yield Note("path_too_long", detail, facts.sha256)
@@ -175,16 +211,19 @@ def _limits(facts: Certificate, inside: Details, side: str) -> Iterator[Note]:
         yield Note("wrong_purpose", f"{facts.subject} is not to issue to a {side}", facts.sha256)
 
 
-def _named(below: Sequence[Link], issuer: Certificate, constraints: Constraints) -> Iterator[Note]:
+def _named(below: Sequence[Link], issuer: Certificate, checker: NameChecker) -> Iterator[Note]:
     """Hold the names of all that is below an issuer to what it may certify."""
+    if checker.skips_addresses:
+        detail = f"the addresses below {issuer.subject}: its name constraints have more than {MAX_MASKS} masks"
+        yield Note("not_checked", detail, issuer.sha256)
     for height, one in enumerate(below):
         # An authority's certificate for itself goes free: RFC 5280 section 6.1.3 (b).
         if height and one.facts.subject == one.facts.issuer:
             continue
         subject = None if one.encoding is None else details(one.encoding).subject
-        found = list(violations(one.facts, subject, constraints))
+        found = list(islice(checker.violations(one.facts, subject), _TOLD))
         if found:
-            yield Note("name_not_permitted", f"{'; '.join(found[:3])} by {issuer.subject}", one.facts.sha256)
+            yield Note("name_not_permitted", f"{'; '.join(found)} by {issuer.subject}", one.facts.sha256)
 
 
 def _allowed(side: str) -> set[str]:

@@ -1,4 +1,9 @@
-"""The names of a certificate held against what the authorities above it may certify (RFC 5280 section 4.2.1.10)."""
+"""The names of a certificate held against what the authorities above it may certify (RFC 5280 section 4.2.1.10).
+
+A certificate may have thousands of names, and an authority thousands of subtrees. To compare each name with each
+subtree takes the product of both, so the subtrees are indexed first: by the text that a name must equal or end in, and
+address ranges by mask. A name is then looked up as often as it has labels, or as there are masks.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,15 @@ from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tlsdissect.transcript.connection import Certificate
+
+MAX_MASKS = 256
+"""Different masks of address ranges in one authority's constraints; with more, addresses are not checked.
+
+Masks of IPv4 and IPv6 as RFC 4632 has them are 162.
+"""
 
 _EMAIL, _DNS, _DIRECTORY, _URI, _ADDRESS = 0x81, 0x82, 0xA4, 0x86, 0x87
 _PERMITTED, _EXCLUDED = 0xA0, 0xA1
@@ -42,14 +53,32 @@ def _subtrees(listed: der.Value | None) -> tuple[Subtree, ...]:
     return tuple([Subtree(base.tag, base.body) for base in bases])
 
 
-def violations(certificate: Certificate, subject: bytes | None, constraints: Constraints) -> Iterator[str]:
-    """Say which names of a certificate an authority above it may not certify; `subject` is in DER."""
-    for kind, name, told in _names(certificate, subject):
-        if any(_within(kind, name, one) for one in constraints.excluded):
-            yield f"{told} is excluded"
-        permitted = [one for one in constraints.permitted if one.kind == kind]
-        if permitted and not any(_within(kind, name, one) for one in permitted):
-            yield f"{told} is not permitted"
+class NameChecker:
+    """The constraints of one authority, indexed; made once and asked about every certificate below it."""
+
+    def __init__(self, constraints: Constraints) -> None:
+        self._permitted = _index(constraints.permitted)
+        self._excluded = _index(constraints.excluded)
+        networks = [index.get(_ADDRESS) for index in (self._permitted, self._excluded)]
+        self.skips_addresses = any(isinstance(one, _Networks) and one.masks > MAX_MASKS for one in networks)
+        """Whether addresses are not checked, because there are more than MAX_MASKS masks."""
+
+    def violations(self, certificate: Certificate, subject: bytes | None) -> Iterator[str]:
+        """Say which names of a certificate the authority may not certify; `subject` is in DER."""
+        for kind, name, told in _names(certificate, subject):
+            if kind == _ADDRESS and self.skips_addresses:
+                continue
+            excluded, permitted = self._excluded.get(kind), self._permitted.get(kind)
+            if excluded is not None and excluded.holds(name):
+                yield f"{told} is excluded"
+            if permitted is not None and not permitted.holds(name):
+                yield f"{told} is not permitted"
+
+
+def count_names(certificate: Certificate) -> int:
+    """Count the names of a certificate that constraints are about."""
+    listed = (certificate.dns_names, certificate.email_addresses, certificate.uris, certificate.ip_addresses)
+    return sum(len(names or ()) for names in listed) + bool(certificate.subject)
 
 
 def _names(certificate: Certificate, subject: bytes | None) -> Iterator[tuple[int, bytes, str]]:
@@ -65,39 +94,128 @@ def _names(certificate: Certificate, subject: bytes | None) -> Iterator[tuple[in
         yield _DIRECTORY, subject, certificate.subject
 
 
-def _within(kind: int, name: bytes, subtree: Subtree) -> bool:
-    if kind != subtree.kind:
+class _Texts:
+    """Texts that a name must equal, and ends, each from a dot on, that it must have."""
+
+    def __init__(self) -> None:
+        self._all = False
+        self._exact: set[str] = set()
+        self._ends: set[str] = set()
+        self._sizes: set[int] = set()
+        """The lengths of `_ends`: an end of another length need not be cut off."""
+
+    def _add_end(self, end: str) -> None:
+        self._ends.add(end)
+        self._sizes.add(len(end))
+
+    def _find(self, text: str) -> bool:
+        return self._all or text in self._exact or self._ends_well(text)
+
+    def _ends_well(self, text: str) -> bool:
+        at = text.find(".")
+        while at >= 0:
+            if len(text) - at in self._sizes and text[at:] in self._ends:
+                return True
+            at = text.find(".", at + 1)
         return False
-    if kind == _ADDRESS:
-        return _is_in_network(name, subtree.base)
-    if kind == _DIRECTORY:
-        return _begins(name, subtree.base)
-    text, base = name.decode().lower(), subtree.base.decode("latin-1").lower()
-    if kind == _DNS:
-        return not base or text == base or text.endswith(base if base.startswith(".") else f".{base}")
-    if kind == _EMAIL and "@" in base:
-        return text == base
-    host = text.rpartition("@")[2] if kind == _EMAIL else _host(text)
-    return host.endswith(base) if base.startswith(".") else host == base
 
 
-def _is_in_network(address: bytes, base: bytes) -> bool:
-    """Hold an address to a network: its address, and a mask of the same length."""
-    half = len(base) // 2
-    network, mask = base[:half], base[half:]
-    if len(address) != half or len(base) % 2:
-        return False
-    return all(part & bits == want & bits for part, want, bits in zip(address, network, mask, strict=True))
+class _DnsNames(_Texts):
+    def __init__(self, bases: Iterable[bytes]) -> None:
+        super().__init__()
+        for base in map(_lower, bases):
+            self._all = self._all or not base
+            self._exact.add(base)
+            self._add_end(base if base.startswith(".") else f".{base}")
+
+    def holds(self, name: bytes) -> bool:
+        return self._find(_lower(name))
 
 
-def _begins(name: bytes, base: bytes) -> bool:
-    """Tell whether a distinguished name begins with the parts of another."""
+class _Hosts(_Texts):
+    """Hosts of e-mail addresses and URIs, and whole e-mail addresses."""
+
+    def __init__(self, bases: Iterable[bytes], kind: int) -> None:
+        super().__init__()
+        self._kind = kind
+        self._mailboxes: set[str] = set()
+        for base in map(_lower, bases):
+            if kind == _EMAIL and "@" in base:
+                self._mailboxes.add(base)
+            elif base.startswith("."):
+                self._add_end(base)
+            else:
+                self._exact.add(base)
+
+    def holds(self, name: bytes) -> bool:
+        text = _lower(name)
+        host = text.rpartition("@")[2] if self._kind == _EMAIL else _host(text)
+        return text in self._mailboxes or self._find(host)
+
+
+class _Networks:
+    """Address ranges, by length of the address and mask."""
+
+    def __init__(self, bases: Iterable[bytes]) -> None:
+        self._networks: dict[tuple[int, int], set[int]] = {}
+        for base in bases:
+            half = len(base) // 2
+            # No address is of another length, and none is in a range whose mask is not as long as its address.
+            if len(base) % 2 or half not in {4, 16}:
+                continue
+            network, mask = int.from_bytes(base[:half], "big"), int.from_bytes(base[half:], "big")
+            self._networks.setdefault((half, mask), set()).add(network & mask)
+        self.masks = len(self._networks)
+
+    def holds(self, name: bytes) -> bool:
+        address = int.from_bytes(name, "big")
+        return any(size == len(name) and address & mask in found for (size, mask), found in self._networks.items())
+
+
+class _Directories:
+    """Distinguished names by their first parts; a certificate has one subject, so that these need no index."""
+
+    def __init__(self, bases: Iterable[bytes]) -> None:
+        # Values of DER do not begin alike unless they are alike: parts that are equal are equal as bytes.
+        self._beginnings = tuple([parts for base in bases if (parts := _parts(base)) is not None])
+
+    def holds(self, name: bytes) -> bool:
+        parts = _parts(name)
+        return parts is not None and parts.startswith(self._beginnings)
+
+
+_Index = dict[int, "_DnsNames | _Hosts | _Networks | _Directories"]
+
+
+def _index(subtrees: Iterable[Subtree]) -> _Index:
+    bases: dict[int, list[bytes]] = {}
+    for one in subtrees:
+        bases.setdefault(one.kind, []).append(one.base)
+    found: _Index = {}
+    for kind, those in bases.items():
+        if kind == _DNS:
+            found[kind] = _DnsNames(those)
+        elif kind in {_EMAIL, _URI}:
+            found[kind] = _Hosts(those, kind)
+        elif kind == _ADDRESS:
+            found[kind] = _Networks(those)
+        elif kind == _DIRECTORY:
+            found[kind] = _Directories(those)
+    return found
+
+
+def _lower(text: bytes) -> str:
+    return text.decode("latin-1").lower()
+
+
+def _parts(name: bytes) -> bytes | None:
+    """Give the parts of a distinguished name, one behind the other; None where they cannot be told apart."""
     try:
-        parts = [part.encoding for part in der.first(name).items()]
-        wanted = [part.encoding for part in der.first(base).items()]
+        whole = der.first(name)
+        whole.items()
     except WireError:
-        return False
-    return parts[: len(wanted)] == wanted
+        return None
+    return whole.body
 
 
 def _host(uri: str) -> str:

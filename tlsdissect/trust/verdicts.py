@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from msgspec import Struct
 
 from tlsdissect.trust.certificate import certificate_notes, date_notes, lifetime_notes, soon
-from tlsdissect.trust.chain import Link, chain_notes, issued, path
+from tlsdissect.trust.chain import Link, chain_notes, find_issuer, issued, path
 from tlsdissect.trust.details import Details, details
 from tlsdissect.trust.notes import Note, moment, second
 from tlsdissect.trust.path import NOT_CHECKED, Verdict, Verifier
@@ -70,6 +70,9 @@ class Verdicts:
 
     def __init__(self, settings: Settings) -> None:
         self._anchors = tuple([Link(anchor.facts, anchor.encoding) for anchor in settings.anchors])
+        self._by_subject: dict[str | None, list[Link]] = {}
+        for link in self._anchors:
+            self._by_subject.setdefault(link.facts.subject, []).append(link)
         self._trusted = frozenset([link.facts.subject for link in self._anchors if link.facts.subject is not None])
         self._lists = RevocationLists(settings.lists)
         self._verifier = Verifier(settings.anchors) if settings.anchors else None
@@ -98,7 +101,13 @@ class Verdicts:
         """Find the issuer of a certificate: in its chain, among the authorities, or in what the other side showed."""
         if link.facts.self_signed:
             return link
-        return next((one for one in (*chain.links, *self._anchors, *chain.known) if issued(link, one)), None)
+        sent = find_issuer(link, chain.links)
+        if sent is not None:
+            return sent
+        # All that the user trusts are tried: no sender can put other certificates before these.
+        named = self._by_subject.get(link.facts.issuer, ())
+        trusted = next((one for one in named if issued(link, one)), None)
+        return trusted or find_issuer(link, chain.known)
 
     def _epoch(self, chain: Chain, at: str | None) -> tuple[int, int] | None:
         """Number the stretch of time in which the verdict on a chain stays the same."""
@@ -111,12 +120,12 @@ class Verdicts:
         links = chain.links
         notes = [note for link in _distinct(links) for note in certificate_notes(link.facts, _inside(link))]
         notes += [note for link in _distinct(links) for note in date_notes(link.facts, at)]
-        notes += chain_notes(links, chain.side, self._trusted)
+        way = path(links)
+        notes += chain_notes(links, way, chain.side, self._trusted)
         leaf = links[0].facts
         if chain.side == "server" and not leaf.is_ca:
             notes += lifetime_notes(leaf)
-        way = [links[place] for place in path(links).places]
-        notes += self._lists.notes(way, lambda link: self.issuer_of(chain, link), at)
+        notes += self._lists.notes([links[place] for place in way.places], lambda link: self.issuer_of(chain, link), at)
         verdict = self._verify(links, at)
         if verdict.trusted is False:
             where = "" if verdict.depth is None else f" at depth {verdict.depth}"

@@ -1,0 +1,124 @@
+"""Name constraints: what an index of subtrees says is what comparing each name with each subtree says."""
+
+from __future__ import annotations
+
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from authority import AT, authority, issue
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tlsdissect.trust import chain as chains
+from tlsdissect.trust import constraints as module
+from tlsdissect.trust.chain import Chain
+from tlsdissect.trust.constraints import Constraints, NameChecker, Subtree
+from tlsdissect.trust.verdicts import Settings, Verdicts
+
+if TYPE_CHECKING:
+    import pytest
+
+EMAIL, DNS, URI, ADDRESS = 0x81, 0x82, 0x86, 0x87
+FACTS = issue("leaf", names=()).link.facts
+
+
+def within(kind: int, name: str, base: bytes) -> bool:
+    """What RFC 5280 section 4.2.1.10 says of one name and one base, as directly as can be."""
+    if kind == ADDRESS:
+        packed, half = ip_address(name).packed, len(base) // 2
+        network, mask = base[:half], base[half:]
+        return len(base) == 2 * len(packed) and all(
+            part & bits == want & bits for part, want, bits in zip(packed, network, mask, strict=True)
+        )
+    text, wanted = name.lower(), base.decode().lower()
+    if kind == DNS:
+        return not wanted or text == wanted or text.endswith(wanted if wanted.startswith(".") else f".{wanted}")
+    if kind == EMAIL and "@" in wanted:
+        return text == wanted
+    host = text.rpartition("@")[2]
+    if kind == URI:
+        host = text.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0]
+    return host.endswith(wanted) if wanted.startswith(".") else host == wanted
+
+
+hosts = st.text("aB.", max_size=6)
+ranges = st.lists(st.sampled_from([0, 1, 2, 254, 255]), min_size=8, max_size=8).map(bytes)
+bases = st.one_of(
+    st.builds(lambda base: Subtree(DNS, base.encode()), hosts),
+    st.builds(lambda base: Subtree(URI, base.encode()), hosts),
+    st.builds(lambda user, host: Subtree(EMAIL, (user + host).encode()), st.sampled_from(["", "a@"]), hosts),
+    st.builds(lambda base: Subtree(ADDRESS, base), ranges | st.binary(max_size=10)),
+)
+
+
+@given(
+    st.lists(bases, max_size=4),
+    st.lists(bases, max_size=4),
+    st.lists(hosts, max_size=3),
+    st.lists(hosts, max_size=3),
+    st.lists(st.lists(st.sampled_from([0, 1, 2, 255]), min_size=4, max_size=4).map(bytes), max_size=3),
+)
+def test_the_index_says_what_each_comparison_says(
+    permitted: list[Subtree], excluded: list[Subtree], dns: list[str], others: list[str], addresses: list[bytes]
+) -> None:
+    emails, uris = [f"a@{host}" for host in others], [f"http://u@{host}:1/x" for host in others]
+    told = [str(ip_address(one)) for one in addresses]
+    facts = replace(
+        FACTS, dns_names=tuple(dns), email_addresses=tuple(emails), uris=tuple(uris), ip_addresses=tuple(told)
+    )
+    expected = []
+    for kind, names in ((DNS, dns), (EMAIL, emails), (URI, uris), (ADDRESS, told)):
+        for name in names:
+            if any(one.kind == kind and within(kind, name, one.base) for one in excluded):
+                expected.append(f"{name} is excluded")
+            allowed = [one for one in permitted if one.kind == kind]
+            if allowed and not any(within(kind, name, one.base) for one in allowed):
+                expected.append(f"{name} is not permitted")
+    checker = NameChecker(Constraints(tuple(permitted), tuple(excluded)))
+    assert list(checker.violations(facts, None)) == expected
+
+
+def test_many_names_under_many_subtrees_take_no_product() -> None:
+    count = 16_000
+    names = tuple([f"h{index}.zone.example" for index in range(count)])
+    subtrees = tuple([Subtree(DNS, f"n{index}.other.example".encode()) for index in range(count)])
+    begun = time.process_time()
+    checker = NameChecker(Constraints((), subtrees))
+    assert list(checker.violations(replace(FACTS, dns_names=names), None)) == []
+    # To compare each name with each subtree takes minutes.
+    assert time.process_time() - begun < 5
+
+
+def test_too_many_masks_are_told_and_addresses_then_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_MASKS", 2)
+    masks = [bytes([192, 0, 2, 0, 255, 255, 255, bits]) for bits in (0, 128, 192)]
+    facts = replace(FACTS, ip_addresses=("198.51.100.1",))
+    few, many = (
+        NameChecker(Constraints(tuple(Subtree(ADDRESS, one) for one in used), ())) for used in (masks[:2], masks)
+    )
+    assert (few.skips_addresses, list(few.violations(facts, None))) == (False, ["198.51.100.1 is not permitted"])
+    assert (many.skips_addresses, list(many.violations(facts, None))) == (True, [])
+
+
+def test_constraints_beyond_the_budget_of_a_chain_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(x509.NameConstraints([x509.DNSName("example.com")], None), True)]
+    root = authority("root")
+    upper = authority("upper", root, extra=limits)
+    lower = authority("lower", upper, extra=limits)
+    leaf = issue("leaf", lower, names=[f"{index}.example.org" for index in range(10)])
+    shown = Chain("server", (leaf.link, lower.link, upper.link))
+
+    def found() -> list[tuple[str, str]]:
+        codes = ("not_checked", "name_not_permitted")
+        given = Verdicts(Settings()).judged(shown, AT)
+        return [(note.code, note.detail) for note in given.notes if note.code in codes]
+
+    assert [code for code, _ in found()] == ["name_not_permitted"] * 2
+    # Eleven names of the leaf, then these and one of the lower authority.
+    monkeypatch.setattr(chains, "MAX_NAME_CHECKS", 22)
+    (first, _), (second, why) = found()
+    assert (first, second) == ("name_not_permitted", "not_checked")
+    assert why == "the name constraints of CN=upper: 12 names are below it"
