@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from recorded import need
 
+from tlsdissect.trust import revocation as module
 from tlsdissect.trust.anchors import AnchorError, lists
 from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.revocation import Crl, CrlError
@@ -155,3 +156,31 @@ def test_files(tmp_path: Path) -> None:
 def test_what_is_no_list(encoding: bytes) -> None:
     with pytest.raises(CrlError, match=r"^here: not a CRL"):
         Crl(encoding, "here")
+
+
+def test_a_long_list_is_hashed_and_sorted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Crl(crl(MIDDLE, *range(1000, 1100), 1000 + (1 << 61) - 1), "long.crl")
+    hashed: list[hashes.HashAlgorithm] = []
+    plain = hashes.Hash
+
+    def counted(algorithm: hashes.HashAlgorithm) -> hashes.Hash:
+        hashed.append(algorithm)
+        return plain(algorithm)
+
+    monkeypatch.setattr(module.hashes, "Hash", counted)
+    namesakes = [authority("middle", ROOT, key_name=f"p256 {number}") for number in range(5)]
+    assert [given.is_forged(one.link) for one in (MIDDLE, *namesakes)] == [False, *[True] * 5]
+    assert len(hashed) == 1
+    entries = given._entries
+    # The last but one of these hashes as the first does.
+    serials = [999, 1000, 1099, 1000 + (1 << 61) - 1, 999 + (1 << 61) - 1]
+    states = [given.listed(f"{serial:x}").status for serial in serials]
+    assert states == ["good", "revoked", "revoked", "revoked", "good"]
+    assert given._entries is entries
+
+
+def test_a_list_by_rsa_is_checked() -> None:
+    issuer = authority("by rsa", key_name="rsa2048 lists")
+    other = authority("by rsa", key_name="rsa2048 others")
+    given = Crl(crl(issuer, 77), "rsa.crl")
+    assert [given.is_forged(one.link) for one in (issuer, other, authority("by rsa"))] == [False, True, True]

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from msgspec import Struct
 
 from tlsdissect.tls.wire import WireError
+from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.der import printable
-from tlsdissect.transcript.x509.libraries import ByCryptography
+from tlsdissect.transcript.x509.libraries import ByCryptography, refuse_costly
 from tlsdissect.trust.details import details
 from tlsdissect.trust.notes import Note, second, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from tlsdissect.trust.chain import Link
 
     FindIssuer = Callable[[Link], Link | None]
 
+MAX_KEPT = 64
+"""Issuers of which each list keeps whether they signed it; for further ones it is checked again."""
+
 _KNOWN = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuerAlternativeName, x509.AuthorityInformationAccess,
           x509.FreshestCRL, x509.IssuingDistributionPoint)  # fmt: skip
+
+
+_PADDINGS = (padding.PKCS1v15, padding.PSS)
 
 
 class CrlError(Exception):
@@ -40,7 +55,11 @@ class Listed(Struct, frozen=True):
 
 
 class Crl:
-    """A revocation list."""
+    """A revocation list.
+
+    It may have millions of entries, and is held against each certificate of its issuer: so its serial numbers are
+    sorted once, and it is hashed once, whoever's key its signature is then checked with.
+    """
 
     def __init__(self, encoding: bytes, source: str) -> None:
         """Load a CRL in DER; raises CrlError where that is none."""
@@ -54,14 +73,16 @@ class Crl:
                 end = self._loaded.next_update_utc
                 self.next_update = None if end is None else written(end)
                 self._scope = _scope(self._loaded)
+                self._is_consistent = _states_one_algorithm(encoding)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # what the library raises on odd lists has no base in common
             raise CrlError(f"{source}: not a CRL that can be read: {printable(str(error).encode()[:160])}") from None
+        self._signed_by = lru_cache(maxsize=MAX_KEPT)(self._is_signed_by)
 
     def listed(self, serial: str) -> Listed:
         """Tell how a certificate of the CRL's issuer stands on it."""
-        found = self._loaded.get_revoked_certificate_by_serial_number(int(serial, 16))
+        found = self._entry(int(serial, 16))
         if found is None:
             return Listed(None if self._scope else "good")
         return Listed("revoked", f"{written(found.revocation_date_utc)}Z", _reason(found))
@@ -81,14 +102,66 @@ class Crl:
         """Tell whether the issuer is known and did not sign it."""
         return issuer is not None and issuer.encoding is not None and self._signed_by(issuer.encoding) is False
 
-    def _signed_by(self, issuer: bytes) -> bool | None:
+    def _entry(self, serial: int) -> x509.RevokedCertificate | None:
+        """Find the first entry of a serial number."""
+        digests, places = self._entries
+        wanted = hash(serial)
+        for at in range(int(np.searchsorted(digests, wanted)), len(places)):
+            if digests[at] != wanted:
+                break
+            entry = self._loaded[int(places[at])]
+            if entry.serial_number == serial:
+                return entry
+        return None
+
+    @cached_property
+    def _entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Hashes of the serial numbers in order, and the entry that each is of: 16 bytes an entry."""
+        hashed = np.fromiter((hash(one.serial_number) for one in self._loaded), np.int64, len(self._loaded))
+        places = np.argsort(hashed, kind="stable")
+        return hashed[places], places
+
+    @cached_property
+    def _digest(self) -> bytes:
+        """The hash of what was signed."""
+        algorithm = self._loaded.signature_hash_algorithm
+        assert algorithm is not None  # noqa: S101  # asked for where the algorithm has one
+        digest = hashes.Hash(algorithm)
+        digest.update(self._loaded.tbs_certlist_bytes)
+        return digest.finalize()
+
+    def _is_signed_by(self, issuer: bytes) -> bool | None:
         inside = details(issuer)
         if inside.key_usage is not None and "cRLSign" not in inside.key_usage:
             return False
         try:
-            return self._loaded.is_signature_valid(ByCryptography(issuer).key())  # type: ignore[arg-type]
+            key = ByCryptography(issuer).key()
+            refuse_costly(key)
+            return self._is_consistent and self._is_signed_with(key)
+        except InvalidSignature:
+            return False
         except (WireError, TypeError, ValueError):
             return None
+
+    def _is_signed_with(self, key: object) -> bool:
+        """Tell whether a key made the signature; raises InvalidSignature, too, where it did not."""
+        loaded = self._loaded
+        how, algorithm = loaded.signature_algorithm_parameters, loaded.signature_hash_algorithm
+        if algorithm is not None and isinstance(key, rsa.RSAPublicKey) and isinstance(how, _PADDINGS):
+            key.verify(loaded.signature, self._digest, how, Prehashed(algorithm))
+            return True
+        if algorithm is not None and isinstance(key, ec.EllipticCurvePublicKey) and isinstance(how, ec.ECDSA):
+            key.verify(loaded.signature, self._digest, ec.ECDSA(Prehashed(algorithm)))
+            return True
+        return loaded.is_signature_valid(key)  # type: ignore[arg-type]
+
+
+def _states_one_algorithm(encoding: bytes) -> bool:
+    """Tell whether a CRL names the same algorithm inside and outside of what is signed (RFC 5280 section 5.1.1.2)."""
+    inside, stated, *_ = der.first(encoding).items(least=3)
+    parts = inside.items(least=2)
+    own = parts[1] if parts[0].tag == der.INTEGER else parts[0]
+    return own.encoding == stated.encoding
 
 
 class RevocationLists:
