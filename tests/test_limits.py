@@ -11,8 +11,8 @@ from recorded import HEADER, SAMPLES, begun
 
 import tlsdissect
 from tlsdissect import Limits
+from tlsdissect.flows.limits import Budget
 from tlsdissect.pipeline import Reading
-from tlsdissect.streams.limits import Budget
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from tlsdissect import Limits
 from tlsdissect.corpus.entries import Entries, SharedEntries
 from tlsdissect.corpus.question import Question
 from tlsdissect.corpus.selection import Selection
+from tlsdissect.flows.table import DEFAULTS
 from tlsdissect.pipeline import Reading
-from tlsdissect.streams.flows import DEFAULTS
 from tlsdissect.transcript.options import Options
 from tlsdissect.views.ndjson import Ndjson
 

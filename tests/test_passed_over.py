@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conversing import SERVER, Talk, said, write
 
+from tlsdissect.flows import bulk
 from tlsdissect.pipeline import Reading
-from tlsdissect.streams import bulk
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:

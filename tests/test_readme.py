@@ -22,7 +22,7 @@ import pytest
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.streams.limits import Limits
+from tlsdissect.flows.limits import Limits
 
 README = ROOT / "README.md"
 WIDTH = 80

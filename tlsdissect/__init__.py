@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
     from tlsdissect.capture import CaptureError
+    from tlsdissect.flows.limits import Limits
     from tlsdissect.listening import live
-    from tlsdissect.streams.limits import Limits
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.options import Options
     from tlsdissect.views.comparison.notebook import Comparison
@@ -43,7 +43,7 @@ __all__ = [
 _HOMES = {
     "CaptureError": "tlsdissect.capture",
     "Connection": "tlsdissect.transcript.connection",
-    "Limits": "tlsdissect.streams.limits",
+    "Limits": "tlsdissect.flows.limits",
     "explain": "tlsdissect.views.explain.whole",
     "ladder": "tlsdissect.views.ladder.drawing",
     "live": "tlsdissect.listening",
@@ -80,7 +80,7 @@ def read(
     With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
     folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
-    from tlsdissect.streams.limits import Limits, whole  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.flows.limits import Limits, whole  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.transcript.options import Options  # noqa: PLC0415
 
     for capture in captures:

@@ -10,8 +10,12 @@ from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
 
 MODULES = (
-    "tlsdissect.streams.reassembly",
-    "tlsdissect.streams.sequence",
+    "tlsdissect.capture.packet",
+    "tlsdissect.flows.flow",
+    "tlsdissect.flows.reassembly",
+    "tlsdissect.flows.sequence",
+    "tlsdissect.flows.table",
+    "tlsdissect.transcript.tracking.cursor",
 )
 """The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""
 

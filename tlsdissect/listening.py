@@ -7,8 +7,8 @@ import warnings
 from typing import TYPE_CHECKING, Self
 
 from tlsdissect.capture.live import LiveCapture
+from tlsdissect.flows.limits import Limits, seconds, whole
 from tlsdissect.pipeline import Place, Reading
-from tlsdissect.streams.limits import Limits, seconds, whole
 from tlsdissect.transcript.options import Options
 from tlsdissect.views.printable import printable
 from tlsdissect.views.watch import Watch

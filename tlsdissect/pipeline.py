@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections import Counter
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
-from tlsdissect.streams.datagrams import Datagrams
-from tlsdissect.streams.directory import WHOLE, Share
-from tlsdissect.streams.flows import FlowTable
-from tlsdissect.streams.limits import Budget, nanoseconds
+from tlsdissect.capture import UDP, CaptureError, NoCaptureError, open_capture
+from tlsdissect.capture.packet import Packet
+from tlsdissect.capture.scalar import one_by_one
+from tlsdissect.flows.datagrams import Datagrams
+from tlsdissect.flows.limits import Budget
+from tlsdissect.flows.table import WHOLE, FlowTable, Shard
 from tlsdissect.transcript.conversations import Conversations
-from tlsdissect.transcript.deciding import DecidingConversations
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.links import Linker
 from tlsdissect.transcript.options import DEFAULTS, Options
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Capture, Damage, Packets
-    from tlsdissect.streams.visits import Visit
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.judge import Judge
 
@@ -147,7 +145,7 @@ class Reading:
         *,
         judge: Judge | None = None,
         evidence: Evidence | None = None,
-        share: Share = WHOLE,
+        share: Shard = WHOLE,
         opener: Opener = open_capture,
     ) -> None:
         """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
@@ -233,17 +231,19 @@ class Reading:
         return self.position, self._size or None
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
-        flows, datagrams = FlowTable(self._share, self._options.limits, mute=self._options.keep), Datagrams()
-        conversations = self._conversations(source, flows)
+        flows, datagrams = FlowTable(self._share, self._options.limits), Datagrams()
+        conversations = Conversations(source, flows, self._budget, self._options, capture.damage, self._evidence)
         try:
-            for visits in self._steps(capture, flows, datagrams):
-                conversations.look(visits, capture.damage)
-                over, early = conversations.over(flows.over(), capture.damage), conversations.early()
-                # What a frame shows comes before what it decides.
-                told: tuple[Iterable[_Due], ...] = (conversations.asides(), over, early)
-                yield from heapq.merge(*told, key=_order)
+            for packet in self._packets(capture):
+                if packet is None:
+                    yield from conversations.pass_time(time_ns() - UNTOLD_NS)
+                elif packet.protocol == UDP:
+                    datagrams.feed(packet)
+                    continue
+                else:
+                    yield from conversations.take(packet)
                 self.summary.undecided = conversations.undecided
-            yield from conversations.over(flows.over(everything=True), capture.damage)
+            yield from conversations.finish()
         finally:
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
@@ -251,12 +251,8 @@ class Reading:
             self.summary.unspilled = conversations.trouble or self.summary.unspilled
             conversations.close()
 
-    def _conversations(self, source: str, flows: FlowTable) -> Conversations:
-        given, idle = (source, flows, self._budget, self._options, self._evidence), self._options.idle
-        return Conversations(*given) if idle is None else DecidingConversations(*given, idle_ns=nanoseconds(idle))
-
-    def _steps(self, capture: PacketSource, flows: FlowTable, datagrams: Datagrams) -> Iterator[list[Visit]]:
-        batches = iter(capture)
+    def _packets(self, capture: PacketSource) -> Iterator[Packet | None]:
+        batches, packet = iter(capture), Packet()
         while not self._stopped:
             self.waiting = True
             try:
@@ -268,16 +264,9 @@ class Reading:
             if packets is _END:
                 return
             if packets is None:
-                flows.pass_time(time_ns() - UNTOLD_NS)
-                yield []
+                yield None
                 continue
-            datagrams.feed(packets)
-            yield from flows.steps(packets)
-
-
-def _order(told: _Due) -> tuple[int, int, int]:
-    """Clock, frame and stream: the order of places within a capture."""
-    return told[0], told[1], told[2].stream
+            yield from one_by_one(packets, packet)
 
 
 def files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:

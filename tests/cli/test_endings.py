@@ -21,7 +21,7 @@ from tlsdissect.corpus.workers import WorkerLostError, Workers
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
-    from tlsdissect.streams.directory import Share
+    from tlsdissect.flows.table import Shard
 
 KILLED = """
 import os, signal, sys
@@ -306,7 +306,7 @@ def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:
 
 
 def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> None:
-    def slowly(share: Share) -> Reading:
+    def slowly(share: Shard) -> Reading:
         time.sleep(0.3)
         return Reading([ROOT / TLS12], share=share)
 

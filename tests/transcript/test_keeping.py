@@ -7,7 +7,7 @@ from mangle import cut, in_ethernet, in_ip4_fragments, in_vxlan, pcap, reordered
 from recorded import SAMPLES, packets
 
 import tlsdissect
-from tlsdissect.streams.limits import Limits
+from tlsdissect.flows.limits import Limits
 from tlsdissect.transcript.connection import Connection
 from tlsdissect.transcript.transcript import KeptConnection, Places
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.streams.limits import Budget, Limits
-from tlsdissect.streams.segments import ACK, FIN, SYN
-from tlsdissect.streams.threeway import ThreeWay
+from tlsdissect.capture.packet import Packet
+from tlsdissect.flows.flow import ACK, FIN, SYN, Flow
+from tlsdissect.flows.limits import Budget, Limits
 from tlsdissect.transcript.tracking.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
 from tlsdissect.transcript.tracking.lookups import Exchange, LookupTracker
 
@@ -38,30 +38,30 @@ ANSWER = b"HTTP/1.0 200 OK\r\nContent-type: application/ocsp-response\r\nContent
 CRL = b"\x30\x0a\x30\x00\x30\x00\x03\x04\x00abc"
 
 
+def segment(frame: int, flags: int, sequence: int, acknowledgement: int, payload: bytes) -> Packet:
+    packet = Packet()
+    packet.frame, packet.time, packet.flags = frame, frame * 1_000_000, flags
+    packet.sequence, packet.acknowledgement = sequence, acknowledgement
+    packet.data, packet.length, packet.captured = payload, len(payload), len(payload)
+    return packet
+
+
+def flow() -> Flow:
+    return Flow(bytes(12), 0)
+
+
 def exchanges(
     asked: bytes, answered: bytes, *, sizes: Iterable[int] = (10**9,), close: bool = True, budget: Budget | None = None
 ) -> list[Exchange]:
     """What is found in a conversation whose sides say this, in packets of these sizes."""
-    tracker = LookupTracker(budget or Budget(Limits()), ThreeWay())
+    tracker = LookupTracker(budget or Budget(Limits()), flow())
     frame, position = 0, [100, 500]
     sizes = list(sizes)
 
     def packet(sender: int, flags: int, payload: bytes = b"") -> None:
         nonlocal frame
         frame += 1
-        row = (
-            frame,
-            frame * 1_000_000,
-            sender,
-            flags,
-            position[sender],
-            position[1 - sender],
-            len(payload),
-            0,
-            len(payload),
-            -1,
-        )
-        tracker.feed(memoryview(payload), [row])  # type: ignore[list-item]
+        tracker.feed(segment(frame, flags, position[sender], position[1 - sender], payload), sender)
         position[sender] += len(payload) + bool(flags & (SYN | FIN))
 
     packet(0, SYN)
@@ -162,10 +162,10 @@ def test_damage_anywhere(place: int, noise: bytes) -> None:
 
 def test_what_is_held_is_given_back() -> None:
     budget = Budget(Limits())
-    tracker = LookupTracker(budget, ThreeWay())
+    tracker = LookupTracker(budget, flow())
     before = budget.used
     payload = POST + QUESTION[:9]
-    tracker.feed(memoryview(payload), [(1, 1, 0, ACK, 100, 500, len(payload), 0, len(payload), -1)])  # type: ignore[list-item]
+    tracker.feed(segment(1, ACK, 100, 500, payload), 0)
     assert budget.used - before >= len(payload)
     tracker.release()
     assert budget.used == before

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.streams.limits import Budget, Limits
+from tlsdissect.flows.limits import Budget, Limits
 from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from tlsdissect.corpus.selection import Selection, Stream
-from tlsdissect.streams.limits import LEAST, Limits
+from tlsdissect.flows.limits import LEAST, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from importlib import import_module
 
 import click
 
-from tlsdissect import streams, tls, transcript
+from tlsdissect import flows, tls, transcript
 
 _NEEDED = (
     "listening needs CAP_NET_RAW: run it by sudo, or once, for this Python and all who may run it: "
@@ -71,7 +71,7 @@ def _number(variable: str) -> int:
 
 def _load_all() -> None:
     """Load what reading loads only when it meets it: a user's rights may not reach to where it lies."""
-    for package in (encodings, tls, transcript, streams):
+    for package in (encodings, tls, transcript, flows):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             # Some encodings are those of other systems.
             with contextlib.suppress(ImportError):

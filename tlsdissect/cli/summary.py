@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.cli.endings import warn
-from tlsdissect.streams.datagrams import MAX_COUNTED
+from tlsdissect.flows.datagrams import MAX_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
-from tlsdissect.streams.directory import WHOLE, Share
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
@@ -75,7 +75,7 @@ class Question(NamedTuple):
     tells_findings: bool = True
     """Unless a judge serves something else."""
 
-    def reading(self, share: Share = WHOLE) -> Reading:
+    def reading(self, share: Shard = WHOLE) -> Reading:
         """Open a reading of all conversations, or of a share of them."""
         return Reading(self.captures, self.options, judge=self.judge, evidence=self.evidence, share=share)
 

@@ -15,8 +15,8 @@ import signal
 import struct
 from typing import TYPE_CHECKING, BinaryIO, Generic, NamedTuple, TypeVar
 
+from tlsdissect.flows.table import Shard
 from tlsdissect.pipeline import Place, Reading
-from tlsdissect.streams.directory import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,14 +75,14 @@ class Workers(Generic[Account]):
     def __init__(
         self,
         jobs: int,
-        reading: Callable[[Share], Reading],
+        reading: Callable[[Shard], Reading],
         write: Callable[[Told], bytes],
         account: Callable[[Reading], Account],
     ) -> None:
         self._reading, self._write, self._account = reading, write, account
         self.accounts: list[Account] = []
         self.position = 0
-        self._workers = [self._start(Share(number, jobs)) for number in range(jobs)]
+        self._workers = [self._start(Shard(number, jobs)) for number in range(jobs)]
 
     def __iter__(self) -> Iterator[Line]:
         """Yield what the workers write, in its place."""
@@ -106,7 +106,7 @@ class Workers(Generic[Account]):
             os.waitpid(pid, 0)
         self._workers = []
 
-    def _start(self, share: Share) -> tuple[int, BinaryIO]:
+    def _start(self, share: Shard) -> tuple[int, BinaryIO]:
         inner, outer = os.pipe()
         # Being asked to finish waits until the worker can.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -128,7 +128,7 @@ class Workers(Generic[Account]):
         finally:
             os._exit(status)
 
-    def _work(self, share: Share, pipe: BinaryIO) -> None:
+    def _work(self, share: Shard, pipe: BinaryIO) -> None:
         reading = self._reading(share)
         signal.signal(signal.SIGTERM, lambda *_: reading.stop())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

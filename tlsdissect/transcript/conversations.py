@@ -1,49 +1,46 @@
-"""The conversations of a capture: trackers while something may be learnt, facts while they wait to be told."""
+"""The TCP flows of a capture: trackers while something may be learnt, facts while they wait to be returned."""
 
 from __future__ import annotations
 
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from tlsdissect.streams.columns import NEVER
-from tlsdissect.streams.following import CLOSED, WATCH
-from tlsdissect.streams.threeway import ThreeWay
+from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
+from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.transcript.connection import Problem
-from tlsdissect.transcript.facts.whole import connection, endpoint, with_totals
+from tlsdissect.transcript.early_emission import Decision, EarlyEmission
+from tlsdissect.transcript.facts.whole import connection, endpoints, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
 from tlsdissect.transcript.sessions import Session, established, identities
+from tlsdissect.transcript.tracking.cursor import RecordCursor, starts_with_hello
 from tlsdissect.transcript.tracking.lookups import Heard, Lookup, LookupTracker
 from tlsdissect.transcript.tracking.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from tlsdissect.capture.packet import Packet
     from tlsdissect.capture.packets import Damage
-    from tlsdissect.streams.columns import Totals
-    from tlsdissect.streams.flows import FlowTable
-    from tlsdissect.streams.limits import Budget
-    from tlsdissect.streams.visits import Visit
+    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.limits import Budget
+    from tlsdissect.flows.table import Ended, FlowTable
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.transcript.options import Options
 
-    Due = tuple[int, int, Connection]
-    """A connection, the clock at which it is told, and the frame that decided that; NEVER: none did."""
+    Result = Connection | Session | Heard
+    Due = tuple[int, int, Result]
+    """A result, the clock at which it is due, and the frame that decided or showed it; NEVER: time alone did."""
 
 _NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
-_TOGETHER = 64
-"""Conversations concluded together."""
+_SIGNALS = SYN | FIN | RST
 
 
 class Conversations:
-    """What is known of each conversation that may be TLS.
-
-    Of one without payload, or that is no TLS so far, there remains a row of columns.
-    """
+    """What is known of each flow that may be TLS; of others there remains what the flow counts."""
 
     def __init__(
         self,
@@ -51,12 +48,17 @@ class Conversations:
         flows: FlowTable,
         budget: Budget,
         options: Options,
+        damage: Sequence[Damage],
         evidence: Evidence | None = None,
     ) -> None:
-        """With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there."""
+        """`damage` grows with what of the capture could not be read.
+
+        With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there.
+        """
         self._source = source
         self._flows = flows
         self._budget = budget
+        self._damage = damage
         self._raw = options.raw_fingerprints
         listens = evidence is not None
         keeping = partial(KeepingTracker, listens=listens)
@@ -64,153 +66,200 @@ class Conversations:
         self._evidence = evidence
         self._linked = options.linked
         self._keeps = options.keep
+        self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
         self._trackers: dict[int, Tracker] = {}
+        """By stream, those that were followed for longest first."""
+        self._cursors: dict[int, tuple[RecordCursor, RecordCursor]] = {}
+        """Of flows of which only records are of interest."""
         self._told = Waiting()
-        self._crowded: dict[int, tuple[Connection, bool]] = {}
-        """Connections that cannot wait, and whether they go on: they are told at the end of this step."""
+        self._due: list[Due] = []
         self.untimely = 0
-        """Connections that were told before they were over, because no more could wait."""
-        self._asides: list[Session | Heard] = []
+        """Connections that were returned before their flow was over, because no more could wait."""
         self.given_up = 0
-        """Conversations that were given up because too many went on, or all together held too much."""
+        """Flows that were given up because too many went on, or all together held too much."""
 
-    def look(self, visits: Sequence[Visit], damage: Sequence[Damage]) -> None:
-        """Show packets to their conversations; `damage` is what of the capture could not be read so far."""
-        closed = [visit.index for visit in visits if self._look(visit) == CLOSED]
-        self._conclude(closed, damage)
-        budget, trackers = self._budget, self._trackers
-        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
-            self._give_up(next(iter(self._trackers)), damage)
-
-    def early(self) -> Iterator[Due]:
-        """The connections to be told before they are over: those that cannot wait, as of now."""
-        crowded, self._crowded = self._crowded, {}
-        columns, clock = self._flows.columns, self._flows.clock
-        for index in sorted(crowded, key=lambda index: int(columns.stream[index])):
-            self.untimely += 1
-            told, goes_on = crowded[index]
-            yield clock, NEVER, replace(told, problems=(*told.problems, _NO_ROOM), open=goes_on)
+    @property
+    def undecided(self) -> int:
+        """Handshakes that go on."""
+        return len(self._trackers) if self._early is None else len(self._early)
 
     @property
     def trouble(self) -> str | None:
         """Why the temporary file in which connections wait could not be written; None: it could."""
         return self._told.trouble
 
-    @property
-    def undecided(self) -> int:
-        """Handshakes that go on."""
-        return len(self._trackers)
+    def take(self, packet: Packet) -> Iterable[Due]:
+        """Look at a TCP packet; return what is due, in the order of clock, frame and stream."""
+        flows = self._flows
+        flows.tick(packet.time)
+        if self._early is not None:
+            self._decide_silent(self._early)
+        flow = flows.find(packet)
+        if flow is not None and flow.interest != Interest.NOTHING:
+            self._look(flow, packet, flows.sender)
+        return self._results()
 
-    def asides(self) -> list[tuple[int, int, Session | Heard]]:
-        """What the packets looked at last show of sessions, and of lookups, in order, each with its clock and frame."""
-        shown, self._asides = sorted(self._asides, key=attrgetter("frame", "stream")), []
-        frames = [one.frame for one in shown]
-        return list(zip(self._flows.clocks(frames), frames, shown, strict=True)) if shown else []
+    def pass_time(self, time: int) -> Iterable[Due]:
+        """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
+        self._flows.pass_time(time)
+        if self._early is not None:
+            self._decide_silent(self._early)
+        return self._results()
 
-    def over(self, ended: Sequence[tuple[int, int]], damage: Sequence[Damage]) -> Iterator[Due]:
-        """The TLS connections among conversations that nothing can change any more, each with its clock."""
-        for at in range(0, len(ended), _TOGETHER):
-            some = ended[at : at + _TOGETHER]
-            followed = [index for _, index in some if index in self._trackers]
-            for index in self._flows.cut_short.intersection(followed):
-                self._trackers[index].limited = True
-            self._conclude(followed, damage)
-            # What is over need not wait.
-            here = {index: self._crowded.pop(index)[0] for _, index in some if index in self._crowded}
-            told = [(due, index) for due, index in some if index in self._told or index in here]
-            totals = self._flows.columns.totals([index for _, index in told])
-            for (due, index), last in zip(told, totals, strict=True):
-                yield due, NEVER, with_totals(here.pop(index) if index in here else self._told.pop(index), last)
+    def finish(self) -> Iterator[Due]:
+        """Return the connections of all flows that are left: the input has ended."""
+        for ended in self._flows.finish():
+            yield from self._over(ended)
 
     def close(self) -> None:
-        """Let go of what the conversations hold outside of memory."""
+        """Let go of what is held outside of memory."""
         self._told.close()
 
-    def _look(self, visit: Visit) -> int:
-        """Show a conversation's packets to its tracker, and keep that if it learnt something; return the state."""
-        columns, index = self._flows.columns, visit.index
-        state = int(columns.state[index])
-        tracker = self._trackers.get(index)
+    def _results(self) -> Iterable[Due]:
+        """Return what the latest packet, or the time, made due."""
+        trackers, budget = self._trackers, self._budget
+        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
+            self._give_up(next(iter(trackers.values())))
+        if self._flows.is_any_over():
+            for ended in self._flows.over():
+                self._due += self._over(ended)
+        if not self._due:
+            return ()
+        due, self._due = self._due, []
+        return sorted(due, key=_order) if len(due) > 1 else due
+
+    def _over(self, ended: Ended) -> Iterator[Due]:
+        """Return the connection of a flow that nothing can change any more, if it is TLS and was not returned."""
+        flow = ended.flow
+        if self._early is not None:
+            self._early.forget(flow.stream)
+        tracker = self._trackers.get(flow.stream)
+        if tracker is not None:
+            tracker.limited = tracker.limited or ended.evicted
+            told = self._conclude(tracker)
+            if told is not None:
+                yield ended.due, NEVER, told
+        elif flow.stream in self._told:
+            yield ended.due, NEVER, with_totals(self._told.pop(flow.stream), flow)
+
+    def _look(self, flow: Flow, packet: Packet, sender: int) -> None:
+        """Show a packet to its flow's tracker, if it matters; keep the tracker if it learnt something."""
+        stream, interest = flow.stream, flow.interest
+        if interest == Interest.RECORDS:
+            if not packet.flags & _SIGNALS and (not packet.length or self._cursors[stream][sender].passes(packet)):
+                return
+            self._trackers[stream].catch_up(self._cursors[stream])
+        elif interest == Interest.HELLOS and not starts_with_hello(_payload(packet)):
+            return
+        tracker = self._trackers.get(stream)
         if tracker is None:
-            row = columns.way[index].tolist()
-            headers = None if self._keeps else visit.headers
-            if headers is not None:
-                way = ThreeWay.unpacked(row)
-                way.see_headers(headers)
-                # Where both sides have ended, a tracker sees whether the conversation is closed.
-                if None in way.fins:
-                    columns.way[index] = way.packed()
-                    return state
-            tracker = self._tracker(self._budget, ThreeWay.unpacked(row), state)
-        heard, settled = tracker.heard, tracker.settled
-        state = columns.state[index] = self._lead(visit, tracker, state)
+            # Without payload there is nothing to learn, unless both sides end without any.
+            if not (packet.length or self._keeps or (flow.one.fin and flow.other.fin)):
+                return
+            tracker = self._tracker(self._budget, flow)
+        self._show(tracker, packet, sender)
+
+    def _show(self, tracker: Tracker, packet: Packet, sender: int) -> None:
+        flow, heard, settled = tracker.flow, tracker.heard, tracker.settled
+        state = tracker.feed(packet, sender)
+        decision = None if self._early is None else self._early.after(tracker, packet, self._flows.clock)
         if heard is None and tracker.heard is not None and self._linked:
-            self._show(index, tracker.heard, identities(tracker.script))
+            self._note_session(flow, tracker.heard, identities(tracker.script))
         if settled is None and tracker.settled is not None and self._linked:
-            self._show(index, tracker.settled, established(tracker.script, tracker.settled))
+            self._note_session(flow, tracker.settled, established(tracker.script, tracker.settled))
         if isinstance(tracker, LookupTracker) and tracker.found:
-            self._note(index, tracker)
+            self._note_lookups(tracker)
+        if decision is not None:
+            self._emit(tracker, decision)
+            return
+        if self._early is not None and state == Interest.RECORDS:
+            # Only packets that are all looked at decide.
+            state = Interest.PACKETS
+        flow.interest = state
         if tracker.silent:
             tracker.release()
-            columns.way[index] = tracker.at_rest()
-            self._trackers.pop(index, None)
-        else:
-            self._trackers[index] = tracker
-        return state
+            self._trackers.pop(flow.stream, None)
+            return
+        self._trackers[flow.stream] = tracker
+        if state == Interest.RECORDS:
+            self._cursors[flow.stream] = tracker.expect()
+        elif state == Interest.NOTHING:
+            self._wait(tracker)
 
-    def _lead(self, visit: Visit, tracker: Tracker, state: int) -> int:
-        """Show a conversation's packets to its tracker; return the state."""
-        return visit.lead(tracker, state)
-
-    def _show(self, index: int, frame: int, keys: tuple[bytes, ...]) -> None:
+    def _note_session(self, flow: Flow, frame: int, keys: tuple[bytes, ...]) -> None:
         """Note what a frame showed of sessions."""
         if keys:
-            self._asides.append(Session(self._source, int(self._flows.columns.stream[index]), frame, keys))
+            self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
 
-    def _note(self, index: int, tracker: LookupTracker) -> None:
-        """Note what a conversation asked about certificates."""
-        (totals,) = self._flows.columns.totals([index])
-        ends = (endpoint(totals.family, totals.sender), endpoint(totals.family, totals.other))
+    def _note_lookups(self, tracker: LookupTracker) -> None:
+        """Note what a flow asked about certificates."""
+        ends = endpoints(tracker.flow.endpoints)
         for exchange, body in tracker.found:
-            self._asides.append(Heard(Lookup(self._source, totals.stream, *ends, exchange), body))
+            heard = Heard(Lookup(self._source, tracker.flow.stream, *ends, exchange), body)
+            self._due.append((self._flows.clock, heard.frame, heard))
         tracker.found.clear()
 
-    def _conclude(self, ended: Sequence[int], damage: Sequence[Damage]) -> None:
-        """Put what is told of conversations in the place of their trackers; what is no TLS is forgotten."""
-        for index, totals in zip(ended, self._totals(ended), strict=True):
-            tracker = self._trackers.pop(index, None)
-            if tracker is None:
-                continue
-            self._flows.columns.catch_up(index, tracker)
-            touched = _touched(tracker, totals.first_frame, self._damage(index, damage)) if damage else ()
-            told = connection(self._source, totals, tracker, touched, raw=self._raw, evidence=self._evidence)
-            tracker.release()
-            if told is None:
-                self._flows.columns.way[index] = tracker.at_rest()
-            else:
-                told = tracker.kept(told) if isinstance(tracker, KeepingTracker) else told
-                if not self._told.put(index, told, tracker.script.held_bytes):
-                    self._crowded[index] = told, tracker.closing_frame is None
+    def _conclude(self, tracker: Tracker, seen: Sequence[Damage] | None = None) -> Connection | None:
+        """Return what is known of a flow, and forget its tracker; None: it is no TLS.
 
-    def _totals(self, ended: Sequence[int]) -> list[Totals]:
-        """What is counted of conversations when they are concluded."""
-        return self._flows.columns.totals(ended)
+        `seen` is what of the capture could not be read until the handshake was decided.
+        """
+        flow = tracker.flow
+        self._trackers.pop(flow.stream, None)
+        cursors = self._cursors.pop(flow.stream, None)
+        if cursors is not None:
+            tracker.catch_up(cursors)
+        damage = self._damage if seen is None else seen
+        touched = _touched(tracker, damage) if damage else ()
+        told = connection(self._source, tracker, touched, raw=self._raw, evidence=self._evidence)
+        tracker.release()
+        return tracker.kept(told) if told is not None and isinstance(tracker, KeepingTracker) else told
 
-    def _damage(self, index: int, damage: Sequence[Damage]) -> Sequence[Damage]:  # noqa: ARG002 (another may need it)
-        """What of the capture may concern a conversation."""
-        return damage
+    def _wait(self, tracker: Tracker) -> None:
+        """Let the connection of a flow that says nothing more wait for the flow's end, with its totals."""
+        told = self._conclude(tracker)
+        if told is None or self._told.put(tracker.flow.stream, told, tracker.script.held_bytes):
+            return
+        self.untimely += 1
+        goes_on = tracker.closing_frame is None
+        told = replace(told, problems=(*told.problems, _NO_ROOM), open=goes_on)
+        self._due.append((self._flows.clock, NEVER, told))
 
-    def _give_up(self, index: int, damage: Sequence[Damage]) -> None:
-        """Follow a conversation no further: what is known of it is told, or a hello of it may still be found."""
+    def _emit(self, tracker: Tracker, decision: Decision) -> None:
+        """Return the connection of a handshake that is decided; nothing of its flow matters any more."""
+        tracker.flow.interest = Interest.NOTHING
+        goes_on = tracker.closing_frame is None
+        told = self._conclude(tracker, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame])
+        if told is not None:
+            self._due.append((decision.clock, decision.frame, replace(told, open=goes_on)))
+
+    def _decide_silent(self, early: EarlyEmission) -> None:
+        """Return the handshakes that have been silent for too long."""
+        for tracker, decision in early.silent(self._flows.clock):
+            self._emit(tracker, decision)
+
+    def _give_up(self, tracker: Tracker) -> None:
+        """Follow a flow no further: what is known of it is returned, or a hello of it may still be found."""
         self.given_up += 1
-        tracker = self._trackers[index]
         tracker.limited = True
+        last_frame = None if self._early is None else self._early.forget(tracker.flow.stream)
+        if last_frame is not None:
+            self._emit(tracker, Decision(self._flows.clock, NEVER, last_frame))
+            return
         found = tracker.script.client is not None
-        self._flows.columns.state[index] = CLOSED if found else WATCH
-        self._conclude([index], damage)
+        tracker.flow.interest = Interest.NOTHING if found else Interest.HELLOS
+        self._wait(tracker)
 
 
-def _touched(tracker: Tracker, first_frame: int, damage: Sequence[Damage]) -> list[Damage]:
-    """The damage that lies within a conversation."""
-    closed = tracker.closing_frame
-    return [hurt for hurt in damage if hurt.frame > first_frame and (closed is None or closed >= hurt.frame)]
+def _order(due: Due) -> tuple[int, int, int]:
+    return due[0], due[1], due[2].stream
+
+
+def _payload(packet: Packet) -> bytes:
+    return packet.data[packet.payload : packet.payload + packet.captured]
+
+
+def _touched(tracker: Tracker, damage: Sequence[Damage]) -> list[Damage]:
+    """The damage that lies within a flow."""
+    first, closed = tracker.flow.first_frame, tracker.closing_frame
+    return [hurt for hurt in damage if hurt.frame > first and (closed is None or closed >= hurt.frame)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from tlsdissect.streams.columns import NEVER
+from tlsdissect.flows.flow import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from tlsdissect.capture.packets import told
-from tlsdissect.streams.following import CLOSED, FOLLOW, WATCH
-from tlsdissect.streams.segments import ACK, SYN
+from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.facts.timing import first_data
@@ -18,11 +17,11 @@ from tlsdissect.transcript.tracking.seen import Item, Moment
 from tlsdissect.transcript.transcript import KeptConnection, Packet, Transcript, WireRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from tlsdissect.streams.limits import Budget
-    from tlsdissect.streams.segments import Segment
-    from tlsdissect.streams.threeway import ThreeWay
+    from tlsdissect.capture.packet import Packet as Segment
+    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.limits import Budget
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.tracking.half import Half, Piece
@@ -69,35 +68,35 @@ class KeepingTracker(LookupTracker):
 
     __slots__ = ("_packets",)
 
-    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW, *, listens: bool = False) -> None:
-        super().__init__(budget, way, state, listens=listens)
+    def __init__(self, budget: Budget, flow: Flow, *, listens: bool = False) -> None:
+        super().__init__(budget, flow, listens=listens)
         self.script: KeepingScript = KeepingScript(budget)
-        self._packets: list[tuple[Segment, int | None, int | None, bytes]] = []
+        self._packets: list[tuple[int, Packet]] = []
+        """Each with its sender, whose name is not known yet."""
 
     @property
     def silent(self) -> bool:
         """Whether nothing is worth keeping: TCP's own handshake is, as long as TLS may follow it."""
-        return self.state == WATCH and not self.hears
+        return self.state == Interest.HELLOS and not self.hears
 
-    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
-        """Look at packets one by one, and keep those that matter."""
-        state = self.state
-        for segment in segments:
-            frame, _, sender, _, _, _, length, payload, captured, _ = segment
-            following, noted = self.state == FOLLOW, len(self.script.items)
-            self.script.following = following
-            state = super().feed(data, (segment,))
-            # What came later depends on how packets were grouped, but for those that brought or end something.
-            told = len(self.script.items) > noted or (length and self._gathers(sender)) or self._ends(sender, frame)
-            if following or (told and self.state != WATCH):
-                self._keep(segment, bytes(data[payload : payload + captured]))
-            if self.state == CLOSED:
-                break
+    def feed(self, packet: Segment, sender: int) -> int:
+        """Look at a packet, and keep it if it matters."""
+        following, noted = self.state == Interest.PACKETS, len(self.script.items)
+        self.script.following = following
+        state = super().feed(packet, sender)
+        # Behind the handshake, packets are kept that brought or end something.
+        told = (
+            len(self.script.items) > noted
+            or (packet.length and self._gathers(sender))
+            or self._ends(sender, packet.frame)
+        )
+        if following or (told and self.state != Interest.HELLOS):
+            self._keep(packet, sender)
         return state
 
     def finish(self) -> None:
         """Read what still waits behind holes, as of the state in which the conversation ended."""
-        self.script.following = self.state == FOLLOW
+        self.script.following = self.state == Interest.PACKETS
         super().finish()
 
     def kept(self, connection: Connection) -> KeptConnection:
@@ -135,24 +134,30 @@ class KeepingTracker(LookupTracker):
         half = self.halves[sender]
         return any(signal is not None and signal.frame == frame for signal in (half.fin, half.rst))
 
-    def _keep(self, segment: Segment, payload: bytes) -> None:
-        _, _, sender, flags, sequence, acknowledgement, *_ = segment
-        if not self.script.makes_room(sender, len(self._packets) < MAX_PACKETS, len(payload)):
+    def _keep(self, packet: Segment, sender: int) -> None:
+        if not self.script.makes_room(sender, len(self._packets) < MAX_PACKETS, packet.captured):
             return
         mine, other = self.halves[sender].assembler, self.halves[1 - sender].assembler
-        offset = mine.offset(sequence + (1 if flags & SYN else 0)) if mine.started else None
-        acknowledged = other.offset(acknowledgement) if flags & ACK and other.started else None
-        self._packets.append((segment, offset, acknowledged, payload))
+        start = packet.sequence + (1 if packet.flags & SYN else 0)
+        kept = Packet(
+            packet.frame,
+            told(packet.time),
+            "client",
+            packet.flags,
+            mine.offset(start) if mine.started else None,
+            other.offset(packet.acknowledgement) if packet.flags & ACK and other.started else None,
+            packet.length,
+            packet.data[packet.payload : packet.payload + packet.captured],
+            None if packet.place < 0 else packet.place,
+        )
+        self._packets.append((sender, kept))
 
     def _named_packets(self, client: int) -> Iterator[Packet]:
         fins = [half.fin.frame for half in self.halves if half.fin is not None]
         last = max(fins) if len(fins) == 2 else None
-        for segment, offset, acknowledged, payload in sorted(self._packets):
-            frame, time, sender, flags, _, _, length, _, _, place = segment
-            side, known = _side(sender, client), None if place < 0 else place
-            # What is shown behind the end depends on how packets were grouped.
-            if last is None or frame <= last:
-                yield Packet(frame, told(time), side, flags, offset, acknowledged, length, payload, known)
+        for sender, packet in self._packets:
+            if last is None or packet.frame <= last:
+                yield replace(packet, sender=_side(sender, client))
 
     def _named_records(self, client: int) -> Iterator[WireRecord]:
         sealed = {(item.sender, item.start) for item in self.script.items if item.encrypted}

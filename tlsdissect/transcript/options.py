@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from tlsdissect.streams.limits import Limits
+from tlsdissect.flows.limits import Limits
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -86,7 +86,7 @@ def _rejection(scene: Scene) -> Ending | None:
 
 def _failure(scene: Scene) -> Ending:
     client, server = scene.halves
-    if not all(scene.tracker.way.seen):
+    if not (scene.tracker.flow.one.seen and scene.tracker.flow.other.seen):
         return Ending(False, "one_sided", None, None)
     fatal = _fatal(scene)
     if fatal is not None:

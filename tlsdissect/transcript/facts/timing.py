@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture.packets import told
+from tlsdissect.flows.flow import NO_TIME
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.connection import HandshakeBytes, Timing
 from tlsdissect.transcript.facts.negotiation import hello_retry
@@ -49,12 +50,8 @@ def _round_trips12(scene: Scene) -> int | None:
 
 def timing(scene: Scene) -> Timing:
     """Milliseconds between the packets that matter, as they passed the capture point."""
-    way = scene.tracker.way
-    syn, synack, ack = way.syn, way.synack, way.ack
     answer, start = scene.script.answer, scene.start
-    if way.opener != scene.client:
-        syn = synack = ack = None
-    syn, synack, ack = (None if time is None else told(time) for time in (syn, synack, ack))
+    syn, synack, ack = _tcp_times(scene)
     tcp_ms = elapsed(syn, ack)
     server_hello_ms = elapsed(start, _time(answer.item if answer else None))
     split = None
@@ -73,6 +70,17 @@ def timing(scene: Scene) -> Timing:
         server_record_ms=elapsed(start, _time(_reply(scene))),
         split_path=split,
     )
+
+
+def _tcp_times(scene: Scene) -> tuple[int | None, int | None, int | None]:
+    """Times of the client's SYN, the SYN-ACK and its acknowledgement."""
+    handshake = scene.tracker.flow.handshake
+    if handshake.opener != scene.client:
+        return None, None, None
+    syn, synack, ack = (
+        None if time == NO_TIME else told(time) for time in (handshake.syn, handshake.synack, handshake.ack)
+    )
+    return syn, synack, ack
 
 
 def elapsed(start: int | None, end: int | None) -> float | None:

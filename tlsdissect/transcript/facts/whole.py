@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from tlsdissect.capture.packets import told
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.capture.packets import Damage
-    from tlsdissect.streams.columns import Totals
+    from tlsdissect.flows.flow import Flow
     from tlsdissect.transcript.connection import Timing
     from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.transcript.tracking.seen import HeartbeatRecord, Item
@@ -42,17 +43,16 @@ _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
 
-def with_totals(known: Connection, totals: Totals) -> Connection:
-    """The same connection with the conversation's totals as they are now."""
-    if known.packets == totals.packets:
+def with_totals(known: Connection, flow: Flow) -> Connection:
+    """The same connection with its flow's totals as they are now."""
+    if known.packets == flow.packets:
         return known
-    end = _rfc3339(told(totals.end), totals.digits)
-    return replace(known, end=end, packets=totals.packets, bytes=totals.bytes)
+    end = _rfc3339(told(flow.end), flow.digits)
+    return replace(known, end=end, packets=flow.packets, bytes=flow.payload_bytes)
 
 
 def connection(
     source: str,
-    totals: Totals,
     tracker: Tracker,
     damage: Iterable[Damage] = (),
     *,
@@ -72,10 +72,10 @@ def connection(
     ending, resumption = endings.ending(scene), negotiation.resumption(scene)
     early_data, times = negotiation.early_data(scene), timing.timing(scene)
     return Connection(
-        **_conversation(source, totals, client),
+        **_conversation(source, tracker.flow, client),
         **_agreed(scene),
         **_hellos(scene),
-        **_shown(scene, resumption, (source, totals.stream), evidence),
+        **_shown(scene, resumption, (source, tracker.flow.stream), evidence),
         **(_raw_fingerprints(scene) if raw else {}),
         complete=ending.complete,
         outcome=ending.outcome,
@@ -117,19 +117,19 @@ def _shown(scene: Scene, resumption: str | None, place: tuple[str, int], evidenc
     return exposure(scene, resumption, evidence)._asdict()
 
 
-def _conversation(source: str, totals: Totals, client: int) -> dict[str, Any]:
-    ends = (totals.sender, totals.other)
+def _conversation(source: str, flow: Flow, client: int) -> dict[str, Any]:
+    ends = endpoints(flow.endpoints)
     return {
         "source": source,
-        "stream": totals.stream,
+        "stream": flow.stream,
         "transport": "tcp",
-        "client": endpoint(totals.family, ends[client]),
-        "server": endpoint(totals.family, ends[1 - client]),
-        "start": _rfc3339(told(totals.start), totals.digits),
-        "end": _rfc3339(told(totals.end), totals.digits),
-        "first_frame": totals.first_frame,
-        "packets": totals.packets,
-        "bytes": totals.bytes,
+        "client": ends[client],
+        "server": ends[1 - client],
+        "start": _rfc3339(told(flow.start), flow.digits),
+        "end": _rfc3339(told(flow.end), flow.digits),
+        "first_frame": flow.first_frame,
+        "packets": flow.packets,
+        "bytes": flow.payload_bytes,
     }
 
 
@@ -180,14 +180,19 @@ def _raw_fingerprints(scene: Scene) -> dict[str, Any]:
     return {"ja3_string": prints.ja3_string(scene), "ja3n": prints.ja3n(scene), "ja4_r": prints.ja4_r(scene)}
 
 
-def endpoint(family: int, end: tuple[int, int, int]) -> Endpoint:
-    """Name an end of a conversation."""
-    return Endpoint(_address(family, end[0], end[1]), end[2])
+def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
+    """Source and destination of a packet, from their addresses and ports as they stand in `Flow.endpoints`."""
+    size = (len(packed) - 4) // 2
+    ports = 2 * size
+    return (
+        Endpoint(_address(packed[:size]), int.from_bytes(packed[ports : ports + 2], "big")),
+        Endpoint(_address(packed[size:ports]), int.from_bytes(packed[ports + 2 :], "big")),
+    )
 
 
 @lru_cache(maxsize=65_536)
-def _address(family: int, high: int, low: int) -> str:
-    return str(IPv4Address(low) if family == 4 else IPv6Address(high << 64 | low))
+def _address(packed: bytes) -> str:
+    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
 
 
 def _rfc3339(time: int | None, digits: int) -> str | None:
@@ -269,7 +274,7 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
     ]
     found += _other_protocol(scene)
     found += [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
-    if scene.tracker.way.opener is None and scene.script.offer is None:
+    if scene.tracker.flow.handshake.opener == UNKNOWN and scene.script.offer is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if scene.tracker.limited:
         found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))

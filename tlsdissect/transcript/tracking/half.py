@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.capture.packets import UNTIMED
-from tlsdissect.streams.reassembly import Arrival, Assembler
+from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 from tlsdissect.transcript.tracking.prelude import HELLO_SIZE, OPENING, PLAIN, TLS, Prelude
 from tlsdissect.transcript.tracking.seen import Trouble
@@ -15,8 +16,8 @@ from tlsdissect.transcript.tracking.seen import Trouble
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.streams.limits import Budget
-    from tlsdissect.streams.segments import Signal
+    from tlsdissect.flows.flow import Signal, TcpSide
+    from tlsdissect.flows.limits import Budget
     from tlsdissect.transcript.tracking.framing import Framing
 
 MAX_TROUBLES = 64
@@ -48,13 +49,14 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "accounted", "acked", "arrivals", "assembler", "awaited", "changed", "counting", "fin",
-        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "rst",
-        "strayed", "troubles",
+        "_budget", "_framing", "accounted", "arrivals", "assembler", "awaited", "changed", "counting", "first_frame",
+        "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "strayed", "tcp", "troubles",
     )  # fmt: skip
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, tcp: TcpSide) -> None:
         self._budget = budget
+        self.tcp = tcp
+        """What its TCP headers show."""
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
@@ -62,8 +64,6 @@ class Half:
         self.mode = self.prelude.mode
         self.changed = 0
         """ChangeCipherSpecs sent."""
-        self.acked: int | None = None
-        """Sequence number up to which the other side has acknowledged this one."""
         self.awaited: int | None = None
         """That number when the other side first said something."""
         self.counting = True
@@ -81,8 +81,6 @@ class Half:
         self.first_frame: int | None = None
         """The frame of the first segment."""
         self.last: Record | None = None
-        self.fin: Signal | None = None
-        self.rst: Signal | None = None
         self.troubles: list[Trouble] = []
         self._framing: Framing | None = None
         self.latest = 0
@@ -126,6 +124,22 @@ class Half:
             yield Piece(begun, self.latest, UNTIMED)
 
     @property
+    def acked(self) -> int | None:
+        """Sequence number up to which the other side has acknowledged this one."""
+        known = self.tcp.acknowledged
+        return None if known == UNKNOWN else known
+
+    @property
+    def fin(self) -> Signal | None:
+        """The first FIN."""
+        return self.tcp.fin
+
+    @property
+    def rst(self) -> Signal | None:
+        """The first RST."""
+        return self.tcp.rst
+
+    @property
     def carrier(self) -> str | None:
         """The protocol in whose packets TLS is carried: where a record stands is then not where its bytes are."""
         return None if self._framing is None else self._framing.name
@@ -142,8 +156,7 @@ class Half:
 
     def renewed(self) -> Half:
         """A half that begins anew within the same conversation."""
-        half = Half(self._budget)
-        half.acked, half.fin, half.rst = self.acked, self.fin, self.rst
+        half = Half(self._budget, self.tcp)
         half.awaited = self.acked
         return half
 

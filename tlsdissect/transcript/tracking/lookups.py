@@ -10,9 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
-from tlsdissect.streams.following import FOLLOW, WATCH
-from tlsdissect.streams.reassembly import Assembler
-from tlsdissect.streams.segments import FIN, RST, SYN
+from tlsdissect.flows.flow import FIN, RST, SYN, UNKNOWN, Interest
+from tlsdissect.flows.reassembly import Assembler
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Endpoint, OcspStaple  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.tracking.http import MAX_BODY, Message, NoHttpError, begins, message
@@ -21,11 +20,9 @@ from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.staples import staple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tlsdissect.streams.limits import Budget
-    from tlsdissect.streams.segments import Segment
-    from tlsdissect.streams.threeway import ThreeWay
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.limits import Budget
 
 MAX_CERTIFICATES = 64
 """Certificates that one OCSP request may be about, to be told."""
@@ -99,9 +96,9 @@ class _Direction:
 
     __slots__ = ("arrivals", "assembler", "data", "ended", "wanted")
 
-    def __init__(self, first: int | None) -> None:
+    def __init__(self, first: int) -> None:
         self.assembler = Assembler()
-        if first is not None:
+        if first != UNKNOWN:
             self.assembler.start(first)
         self.data = bytearray()
         self.arrivals: list[tuple[int, int, int]] = []
@@ -145,11 +142,11 @@ class LookupTracker(Tracker):
 
     __slots__ = ("_asked", "_directions", "_held", "found")
 
-    def __init__(self, budget: Budget, way: ThreeWay, state: int = FOLLOW, *, listens: bool = True) -> None:
-        super().__init__(budget, way, state)
+    def __init__(self, budget: Budget, flow: Flow, *, listens: bool = True) -> None:
+        super().__init__(budget, flow)
         self._directions: tuple[_Direction, _Direction] | None = None
-        if listens and state == FOLLOW and not way.spoken:
-            self._directions = (_Direction(way.first[0]), _Direction(way.first[1]))
+        if listens and self.state == Interest.PACKETS and not flow.passed:
+            self._directions = (_Direction(flow.one.first), _Direction(flow.other.first))
         self._asked: list[tuple[Message, tuple[int, int]]] = []
         self._held = 0
         self.found: list[tuple[Exchange, bytes]] = []
@@ -165,13 +162,13 @@ class LookupTracker(Tracker):
         """Whether nothing was said that may be TLS, or a question."""
         return super().silent and not self.hears
 
-    def feed(self, data: memoryview, segments: Sequence[Segment]) -> int:
-        """Look at packets, in order; return what matters from now on."""
-        state = super().feed(data, segments)
+    def feed(self, packet: Packet, sender: int) -> int:
+        """Look at a packet, which the flow has counted; return which packets matter from now on."""
+        state = super().feed(packet, sender)
         if self._directions is not None:
-            self._listen(self._directions, data, segments)
+            self._listen(self._directions, packet, sender)
             self._account()
-        return FOLLOW if state == WATCH and self._directions is not None else state
+        return Interest.PACKETS if state == Interest.HELLOS and self._directions is not None else state
 
     def release(self) -> None:
         """Give back what was held and kept."""
@@ -187,21 +184,21 @@ class LookupTracker(Tracker):
         self._budget.used += held - self._held
         self._held = held
 
-    def _listen(self, directions: tuple[_Direction, _Direction], data: memoryview, segments: Sequence[Segment]) -> None:
-        try:
-            for frame, time, sender, flags, sequence, _, length, payload, captured, *_ in segments:
-                direction = directions[sender]
-                start = (sequence + 1) & 0xFFFFFFFF if flags & SYN else sequence
-                if flags & SYN and not direction.assembler.started:
-                    direction.assembler.start(start)
-                chunk = bytes(data[payload : payload + captured]) if length else b""
-                if length and not direction.take(start, chunk, length, frame, time):
-                    raise NoHttpError  # noqa: TRY301 (one way to give up)
-                direction.ended = direction.ended or bool(flags & (FIN | RST))
-                if length or direction.ended:
-                    self._converse(directions)
-        except NoHttpError:
+    def _listen(self, directions: tuple[_Direction, _Direction], packet: Packet, sender: int) -> None:
+        direction, length = directions[sender], packet.length
+        start = (packet.sequence + 1) & 0xFFFFFFFF if packet.flags & SYN else packet.sequence
+        if packet.flags & SYN and not direction.assembler.started:
+            direction.assembler.start(start)
+        chunk = packet.data[packet.payload : packet.payload + packet.captured] if length else b""
+        if length and not direction.take(start, chunk, length, packet.frame, packet.time):
             self._directions = None
+            return
+        direction.ended = direction.ended or bool(packet.flags & (FIN | RST))
+        if length or direction.ended:
+            try:
+                self._converse(directions)
+            except NoHttpError:
+                self._directions = None
 
     def _converse(self, directions: tuple[_Direction, _Direction]) -> None:
         """Read what is whole: questions, and the answers to them in their order."""

@@ -28,7 +28,7 @@ from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.streams.limits import Budget
+    from tlsdissect.flows.limits import Budget
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.tracking.half import Half, Piece
 

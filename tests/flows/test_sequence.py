@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.streams.sequence import add, difference
+from tlsdissect.flows.sequence import add, difference
 
 NUMBERS = st.integers(0, 2**32 - 1)
-STREAM_OFFSETS = st.integers(-(2**62), 2**62)
+STREAM_OFFSETS = st.integers(-(2**61), 2**61)
 
 
 @given(NUMBERS, st.integers(-(2**31), 2**31 - 1))

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 
 import cython
 
-from tlsdissect.streams.sequence import add, difference
+from tlsdissect.flows.sequence import add, difference
 
 OVERHEAD = 128
 """Bytes that a held segment costs besides its own."""

@@ -1,4 +1,4 @@
-from tlsdissect.streams.sequence cimport add, difference
+from tlsdissect.flows.sequence cimport add, difference
 
 
 cdef class Arrival:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.streams.reassembly import OVERHEAD, Arrival, Assembler
+from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 
 STREAM = bytes(range(256)) * 3
 

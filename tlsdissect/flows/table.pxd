@@ -1,0 +1,42 @@
+from tlsdissect.capture.packet cimport Packet
+from tlsdissect.flows.flow cimport Flow
+
+cdef long long _SYN
+cdef long long _ACK
+cdef long long _MASK
+cdef long long _NEVER
+cdef long long _PAST
+cdef long long _UNKNOWN
+cdef long long _UNTIMED
+cdef long long _HELLOS
+cdef long long _NOTHING
+
+
+cdef class FlowTable:
+    cdef readonly long long clock
+    cdef readonly long long late
+    cdef readonly long long displaced
+    cdef readonly long long known
+    cdef readonly long long sender
+    cdef dict _flows
+    cdef dict _replaced
+    cdef list _heap
+    cdef long long _expires
+    cdef long long _origin
+    cdef long long _streams
+    cdef long long _closed_after
+    cdef long long _silent_after
+    cdef long long _limit
+    cdef long long _number
+    cdef long long _of
+    cdef bint _timed
+    cpdef object tick(self, long long time)
+    cpdef object pass_time(self, long long time)
+    cpdef Flow find(self, Packet packet)
+    cpdef bint is_any_over(self)
+    cdef Flow _reverse(self, bytes endpoints)
+    cdef Flow _add(self, Packet packet)
+    cdef object _replace(self, Flow flow)
+    cdef object _forget_alias(self, Flow flow)
+    cdef bint _goes_on(self, Flow flow)
+    cdef object _schedule(self, Flow flow, long long due)

@@ -1,0 +1,310 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""The TCP flows of a capture, numbered as Wireshark numbers `tcp.stream`.
+
+A packet costs one dictionary look-up: each flow is found by the endpoints as they stand in the packet, in either
+direction. Flows that are over stay in the table, so that late packets do not begin new ones, until room is needed.
+When flows are over is kept in a heap; see `Flow` for how a packet avoids touching it. (Two queues, one for each delay,
+would be cheaper still, but a flow that is queued again would have to be sorted into one.)
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+import cython
+
+from tlsdissect.capture.packets import UNTIMED
+from tlsdissect.flows.flow import NEVER, PAST, UNKNOWN, Flow, Interest, TcpSide
+from tlsdissect.flows.limits import Limits, nanoseconds
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.packet import Packet
+
+_SYN = 0x02
+_ACK = 0x10
+_MASK = 0xFFFFFFFF
+_NEVER = NEVER
+_PAST = PAST
+_UNKNOWN = UNKNOWN
+_UNTIMED = UNTIMED
+_HELLOS = Interest.HELLOS
+_NOTHING = Interest.NOTHING
+
+_SPARE = 8
+"""A full table evicts one flow in so many."""
+DEFAULTS = Limits()
+
+_order = attrgetter("due", "stream")
+
+
+class Shard(NamedTuple):
+    """A part of a capture's flows: those whose stream number leaves this remainder."""
+
+    number: int
+    of: int
+
+
+WHOLE = Shard(0, 1)
+
+
+class Ended(NamedTuple):
+    """A flow that is over, and the clock at which it was."""
+
+    due: int
+    """NEVER: the input ended before."""
+    flow: Flow
+    evicted: bool
+    """It might have gone on, but there was no room."""
+
+
+@cython.cclass
+class FlowTable:
+    """The flows of a capture, from their first packet until nothing about them can change.
+
+    All are numbered and counted; only those of the table's shard are of interest.
+    """
+
+    clock: cython.longlong
+    """The latest capture time seen, in nanoseconds: it never goes back, though packets may.
+
+    It stands still at a packet without a time. A capture that begins with such packets begins at 0, and is counted from
+    the first time that a packet tells: how much earlier those packets were is not known.
+    """
+    late: cython.longlong
+    """Packets of this shard that came after their flow was over."""
+    displaced: cython.longlong
+    """Flows that might have gone on, but there was no room."""
+    known: cython.longlong
+    """Flows in memory."""
+    sender: cython.longlong
+    """The side that sent the packet that `find` took last."""
+    _flows: dict[bytes, Flow]
+    _replaced: dict[int, Flow]
+    _heap: list[tuple[int, int, Flow]]
+    _expires: cython.longlong
+    _origin: cython.longlong
+    _timed: cython.bint
+    _streams: cython.longlong
+    _closed_after: cython.longlong
+    _silent_after: cython.longlong
+    _limit: cython.longlong
+    _number: cython.longlong
+    _of: cython.longlong
+
+    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
+        self.clock = PAST
+        self.late = self.displaced = self.known = self.sender = 0
+        self._flows = {}
+        self._replaced = {}
+        self._heap = []
+        self._expires = NEVER
+        self._origin = 0
+        self._timed = True
+        self._streams = 0
+        self._closed_after = nanoseconds(limits.closed_after)
+        self._silent_after = nanoseconds(limits.silent_after)
+        self._limit = max(1, limits.known)
+        self._number, self._of = shard
+
+    @cython.ccall
+    def tick(self, time: cython.longlong) -> None:
+        """Let the clock go to a packet's time."""
+        if time == _UNTIMED:
+            if self.clock == _PAST:
+                self.clock = 0
+                self._timed = False
+            return
+        if not self._timed:
+            self._timed = True
+            self._origin = time
+        self.clock = max(self.clock, time - self._origin)
+
+    @cython.ccall
+    def pass_time(self, time: cython.longlong) -> None:
+        """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
+        if self._timed and time - self._origin > self.clock:
+            self.clock = time - self._origin
+
+    @cython.ccall
+    def find(self, packet: Packet) -> Flow | None:
+        """Count a packet, to whose time the clock was set, and return its flow; None: it says nothing.
+
+        A SYN with another initial sequence number than its side had begins a new flow on the same endpoints.
+        """
+        clock: cython.longlong = self.clock
+        flags: cython.longlong = packet.flags
+        endpoints: bytes = packet.endpoints
+        flow: Flow | None = self._flows.get(endpoints)
+        if flow is None:
+            flow = self._reverse(endpoints)
+        if flow is None:
+            flow = self._add(packet)
+        sender: cython.longlong = 0 if endpoints == flow.endpoints else 1
+        me: TcpSide = flow.other if sender else flow.one
+        if me.isn == _UNKNOWN:
+            me.isn = packet.sequence if flags & _SYN else (packet.sequence - 1) & _MASK
+        elif flags & (_SYN | _ACK) == _SYN and me.isn != packet.sequence:
+            self._replace(flow)
+            flow = self._add(packet)
+            sender = 0
+        self.sender = sender
+        if clock > flow.due and not self._goes_on(flow):
+            if flow.stream % self._of == self._number:
+                self.late += 1
+            return None
+        if packet.quoted:
+            return None
+        flow.count(
+            packet.frame, packet.time, clock, sender, flags, packet.sequence, packet.acknowledgement, packet.length
+        )
+        closed: cython.longlong = flow.closed()
+        self._schedule(flow, clock + self._silent_after if closed == _NEVER else closed + self._closed_after)
+        return flow
+
+    def over(self) -> list[Ended]:
+        """Return the flows that nothing can change any more, in the order in which they became so.
+
+        Where more are known than there may be, some are evicted as of now: those that are over first, then those in
+        which nothing was said, as far as they are more than half, then those that are silent for longest.
+        """
+        ended = self._expired()
+        if self.known > self._limit:
+            ended += self._evict()
+        return ended
+
+    @cython.ccall
+    def is_any_over(self) -> cython.bint:
+        """Whether `over` has something to return."""
+        return self._expires < self.clock or self.known > self._limit
+
+    def finish(self) -> list[Ended]:
+        """Return all that are left, by number: the input has ended."""
+        flow: Flow
+        left = sorted((one for one in self._all() if one.due > PAST), key=attrgetter("stream"))
+        for flow in left:
+            flow.due = PAST
+        return [Ended(NEVER, one, False) for one in left]
+
+    @cython.cfunc
+    def _reverse(self, endpoints: bytes) -> Flow | None:
+        """Find the flow of the opposite direction, and let it be found by this one from now on."""
+        size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
+        ports: cython.Py_ssize_t = 2 * size
+        backwards: bytes = (
+            endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2]
+        )
+        flow: Flow | None = self._flows.get(backwards)
+        if flow is not None:
+            self._flows[endpoints] = flow
+        return flow
+
+    @cython.cfunc
+    def _add(self, packet: Packet) -> Flow:
+        """Begin a flow."""
+        flow: Flow = Flow(packet.endpoints, self._streams)
+        flow.first_frame = packet.frame
+        flow.start = flow.end = packet.time
+        flow.digits = packet.digits
+        flow.one.isn = packet.sequence if packet.flags & _SYN else (packet.sequence - 1) & _MASK
+        if packet.flags & _ACK:
+            flow.other.isn = (packet.acknowledgement - 1) & _MASK
+        if self._streams % self._of != self._number:
+            flow.interest = _NOTHING
+        self._streams += 1
+        self.known += 1
+        self._flows[packet.endpoints] = flow
+        return flow
+
+    @cython.cfunc
+    def _replace(self, flow: Flow) -> None:
+        """Let another flow have the endpoints of this one, which is over now."""
+        flow.replaced = True
+        self._flows.pop(flow.endpoints, None)
+        self._forget_alias(flow)
+        if flow.due == _PAST:
+            self.known -= 1
+            return
+        self._replaced[flow.stream] = flow
+        if self.clock < flow.due:
+            self._schedule(flow, self.clock)
+
+    @cython.cfunc
+    def _forget_alias(self, flow: Flow) -> None:
+        """Let a flow be found no more by the packets of its other side."""
+        endpoints: bytes = flow.endpoints
+        size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
+        ports: cython.Py_ssize_t = 2 * size
+        self._flows.pop(
+            endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2], None
+        )
+
+    @cython.cfunc
+    def _goes_on(self, flow: Flow) -> cython.bint:
+        """Whether no silence ends a flow: it is open, and there is nothing to tell of it yet."""
+        return (flow.payload_bytes == 0 or flow.interest == _HELLOS) and flow.closed() == _NEVER
+
+    @cython.cfunc
+    def _schedule(self, flow: Flow, due: cython.longlong) -> None:
+        """Let a flow be over behind this clock."""
+        flow.due = due
+        if due < flow.queued:
+            flow.queued = due
+            heappush(self._heap, (due, flow.stream, flow))
+            self._expires = min(self._expires, due)
+
+    def _expired(self) -> list[Ended]:
+        """Return the flows whose time has come."""
+        flow: Flow
+        ended: list[Ended] = []
+        heap, clock = self._heap, self.clock
+        while heap and heap[0][0] < clock:
+            queued, _, flow = heappop(heap)
+            if flow.queued != queued:
+                continue
+            flow.queued = NEVER
+            if flow.due == PAST:
+                continue
+            if flow.due >= clock:
+                self._schedule(flow, flow.due)
+                continue
+            if flow.due > queued:
+                # It is due later than others that are still queued.
+                self._schedule(flow, flow.due)
+                continue
+            ended.append(Ended(flow.due, flow, False))
+            flow.due = PAST
+            self._release(flow)
+        self._expires = heap[0][0] if heap else NEVER
+        return ended
+
+    def _release(self, flow: Flow) -> None:
+        """Count a flow as gone that has no endpoints to be found by."""
+        if flow.replaced:
+            self._replaced.pop(flow.stream, None)
+            self.known -= 1
+
+    def _all(self) -> list[Flow]:
+        """Return every flow in memory, once."""
+        return [flow for key, flow in self._flows.items() if key == flow.endpoints] + list(self._replaced.values())
+
+    def _evict(self) -> list[Ended]:
+        """Forget flows: enough that it is not soon needed again."""
+        flow: Flow
+        held = sorted(self._all(), key=_order)
+        mute = [one for one in held if one.payload_bytes == 0 and one.due > PAST]
+        early = set(mute[: max(0, len(mute) - self._limit // 2)])
+        order = sorted(held, key=lambda one: one.due > PAST and one not in early)
+        leaving = order[: len(held) - self._limit + self._limit // _SPARE]
+        ended = sorted((one for one in leaving if one.due > PAST), key=attrgetter("stream"))
+        for flow in leaving:
+            if not flow.replaced:
+                self._flows.pop(flow.endpoints, None)
+                self._forget_alias(flow)
+            self._replaced.pop(flow.stream, None)
+            flow.due = PAST
+            flow.queued = NEVER
+        self.known -= len(leaving)
+        self.displaced += len(ended)
+        return [Ended(self.clock, one, True) for one in ended]

@@ -1,0 +1,12 @@
+from tlsdissect.capture.packet cimport Packet
+
+cdef long long _EVERY
+cdef long long _MASK
+
+
+cdef class RecordCursor:
+    cdef readonly bint in_step
+    cdef readonly long long position
+    cdef readonly long long ahead
+    cdef readonly long long telling
+    cpdef bint passes(self, Packet packet)
