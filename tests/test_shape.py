@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 BROAD = {"Exception", "BaseException"}
 
 HOMES = {
-    "numpy": ("capture/*", "flows/*", "views/comparison/*"),
+    "numpy": ("views/comparison/*",),
     "dpkt": (),
     "scapy": ("capture/live.py",),
     "zstandard": ("capture/*",),

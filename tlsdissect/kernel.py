@@ -10,11 +10,25 @@ from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
 
 MODULES = (
+    "tlsdissect.capture.frames",
+    "tlsdissect.capture.headers",
+    "tlsdissect.capture.interfaces",
+    "tlsdissect.capture.ip",
+    "tlsdissect.capture.link",
+    "tlsdissect.capture.octets",
     "tlsdissect.capture.packet",
+    "tlsdissect.capture.pcap",
+    "tlsdissect.capture.pcapng",
+    "tlsdissect.capture.reader",
+    "tlsdissect.capture.ring_frames",
+    "tlsdissect.capture.transport",
+    "tlsdissect.capture.tunnels",
+    "tlsdissect.capture.window",
     "tlsdissect.flows.flow",
     "tlsdissect.flows.reassembly",
     "tlsdissect.flows.sequence",
     "tlsdissect.flows.table",
+    "tlsdissect.transcript.conversations",
     "tlsdissect.transcript.tracking.cursor",
 )
 """The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from tlsdissect.capture import UDP, CaptureError, NoCaptureError, open_capture
-from tlsdissect.capture.packet import Packet
-from tlsdissect.capture.scalar import one_by_one
+from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.flows.datagrams import Datagrams
 from tlsdissect.flows.limits import Budget
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from tlsdissect.capture import Capture, Damage, Packets
+    from tlsdissect.capture import Damage, PacketReader
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.judge import Judge
 
@@ -57,26 +55,33 @@ class StopReading(KeyboardInterrupt):
 
 
 class PacketSource(Protocol):
-    """What packets come from: a file, or an interface, of which None says that for a moment nothing came."""
+    """What packets come from: a file, or an interface."""
 
-    damage: list[Damage]
-    skipped: Counter[str]
+    @property
+    def damage(self) -> list[Damage]:
+        """What could not be read."""
+        ...
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Packets that could not be read, by what they are."""
+        ...
 
     @property
     def frames(self) -> int:
         """Frames read so far."""
         ...
 
-    def __iter__(self) -> Iterator[Packets | None]:
-        """Give the packets in batches, of which only the latest is valid."""
+    def __iter__(self) -> Iterator[PacketReader | None]:
+        """Yield the reader to take packets from, until it has no more; None: for a moment nothing came."""
         ...
 
 
 class Opener(Protocol):
     """How a capture is opened by its name; raises CaptureError."""
 
-    def __call__(self, source: str, *, batch: int) -> AbstractContextManager[Capture]:
-        """Open a capture that gives so many packets at a time."""
+    def __call__(self, source: str) -> AbstractContextManager[PacketReader]:
+        """Open a capture."""
         ...
 
 
@@ -156,12 +161,12 @@ class Reading:
         self._share = share
         self._opener = opener
         self._budget = Budget(options.limits)
-        self._open: Capture | None = None
+        self._open: PacketReader | None = None
         self._bytes_before = 0
         self._size: int | None = None
         self._stopped = False
-        self.waiting = False
-        """The next packets are being waited for: a signal's handler may raise StopReading now."""
+        self._waiting = False
+        self._conversations: Conversations | None = None
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -194,7 +199,7 @@ class Reading:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
     def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Told]]:
-        with self._opener(path, batch=self._options.batch) as capture:
+        with self._opener(path) as capture:
             self._open = capture
             yield from self._told(number, path, capture)
         self._bytes_before, self._open = self.position, None
@@ -232,41 +237,54 @@ class Reading:
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
         flows, datagrams = FlowTable(self._share, self._options.limits), Datagrams()
-        conversations = Conversations(source, flows, self._budget, self._options, capture.damage, self._evidence)
+        conversations = Conversations(
+            source, flows, datagrams, self._budget, self._options, capture.damage, self._evidence
+        )
+        self._conversations = conversations
         try:
-            for packet in self._packets(capture):
-                if packet is None:
-                    yield from conversations.pass_time(time_ns() - UNTOLD_NS)
-                elif packet.protocol == UDP:
-                    datagrams.feed(packet)
-                    continue
-                else:
-                    yield from conversations.take(packet)
-                self.summary.undecided = conversations.undecided
+            for reader in self._readers(capture):
+                if reader is None:
+                    conversations.pass_time(time_ns() - UNTOLD_NS)
+                goes_on = True
+                while goes_on:
+                    goes_on = reader is not None and self._advance(conversations, reader)
+                    yield from conversations.results()
+                    self.summary.undecided = conversations.undecided
             yield from conversations.finish()
         finally:
+            self._conversations = None
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
             self.summary.untimely += conversations.untimely
             self.summary.unspilled = conversations.trouble or self.summary.unspilled
             conversations.close()
 
-    def _packets(self, capture: PacketSource) -> Iterator[Packet | None]:
-        batches, packet = iter(capture), Packet()
+    def _advance(self, conversations: Conversations, reader: PacketReader) -> bool:
+        """Take packets until something is due; False where there are no more for now."""
+        try:
+            return not self._stopped and conversations.advance(reader, self._options.batch)
+        except StopReading:
+            self._stopped, conversations.waiting = True, False
+            return False
+
+    def _readers(self, capture: PacketSource) -> Iterator[PacketReader | None]:
+        readers = iter(capture)
         while not self._stopped:
-            self.waiting = True
+            self._waiting = True
             try:
-                packets = next(batches, _END)
+                reader = next(readers, _END)
             except StopReading:
-                self._stopped, packets = True, _END
+                self._stopped, reader = True, _END
             finally:
-                self.waiting = False
-            if packets is _END:
+                self._waiting = False
+            if reader is _END:
                 return
-            if packets is None:
-                yield None
-                continue
-            yield from one_by_one(packets, packet)
+            yield reader
+
+    @property
+    def waiting(self) -> bool:
+        """Whether packets are being waited for: a signal's handler may raise StopReading now."""
+        return self._waiting or (self._conversations is not None and self._conversations.waiting)
 
 
 def files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import building as b
 import pytest
-from batches import calls, rows_of
+from rows import calls, rows_of
 
 from tlsdissect.capture import fragments, open_capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batches import Read
+    from rows import Read
 
 SEGMENT = b.tcp(bytes(range(52)))
 MORE = 0x2000
@@ -43,11 +43,11 @@ def test_any_order(read: Read) -> None:
             assert row["payload"] == SEGMENT[20:]
 
 
-@pytest.mark.parametrize("limit", [1, 7])
-def test_across_batches(limit: int, read: Read) -> None:
+@pytest.mark.parametrize("piece", [1, 7])
+def test_across_pieces(piece: int, read: Read) -> None:
     whole = b.ether(b.ip4(b.tcp()))
     data = b.pcap([four(0, 24), whole, four(24), whole])
-    rows = read(data, batch=limit)
+    rows = read(data, piece=piece)
     assert [(row["frame"], row["length"]) for row in rows] == [(2, 5), (3, 52), (4, 5)]
     assert rows == read(data)
 
@@ -128,10 +128,9 @@ def test_empty_fragments_count(*, newer: bool) -> None:
 
     few, many = [empty(number) for number in range(20)], [empty(number) for number in range(4000)]
     data = io.BytesIO(b"".join([b.pcap([], link=101), *records(few * 5000), *records(many * 5)]))
-    with open_capture(data, batch=4096) as capture:
+    with open_capture(data) as capture:
         tracemalloc.start()
-        for _ in capture:
-            pass
+        assert rows_of(capture) == []
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert capture.skipped == {"IP fragments without the rest of their packet": 120_000}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import io
-import itertools
 import struct
-from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import building as b
 import pytest
-from batches import calls
+from rows import rows_of
 
-from tlsdissect.capture import batches, open_capture
-from tlsdissect.capture.rows import INTERNAL, LINK_TYPE
+from tlsdissect.capture import open_capture
+from tlsdissect.capture.protocols import INTERNAL, LINK_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from batches import Read
+    from rows import Read
 
 IPV4, IPV6 = b.ip4(b.tcp()), b.ip6(b.tcp())
 ETHERNET = b.ether(IPV4)
@@ -256,7 +252,7 @@ def test_tunnel_over_udp_has_both_rows(packet: bytes, row: dict[str, object], re
 
 
 def test_all_at_once(read: Read) -> None:
-    """Rows of many kinds in a batch come out in the order of frames, outer headers first."""
+    """Packets of many kinds come out in the order of frames, outer headers first."""
     packets = [packet for link, packet in PLAIN.values() if link == 1] + list(TUNNELS.values())
     rows = read(b.pcap(packets, times=[b.TIME] * len(packets)))
     assert [row["frame"] for row in rows] == sorted(row["frame"] for row in rows)
@@ -299,7 +295,7 @@ def test_cut_tcp_header(size: int, count: int) -> None:
     packet = b.ether(b.ip4(b.tcp()))
     data = b.pcap([packet[: 34 + size]], carried=[len(packet)])
     with open_capture(io.BytesIO(data)) as capture:
-        assert sum(len(packets) for packets in capture) == count
+        assert len(rows_of(capture)) == count
         assert capture.skipped == ({} if count else {"cut TCP header": 1})
 
 
@@ -325,7 +321,7 @@ def test_quotes_in_errors(packet: bytes, read: Read) -> None:
 def test_short_quote_is_no_row_and_no_loss() -> None:
     packet = b.ip4(b"\x03\x01" + bytes(6) + b.ip4(b.tcp()[:8], total=45), 1)
     with open_capture(io.BytesIO(b.pcap([packet], link=101))) as capture:
-        assert [len(packets) for packets in capture] == [0]
+        assert rows_of(capture) == []
         assert not capture.skipped
 
 
@@ -355,70 +351,18 @@ def test_sampled_packets_are_quoted(read: Read) -> None:
 )
 def test_what_is_not_read_is_counted(link: int, packet: bytes, what: str) -> None:
     with open_capture(io.BytesIO(b.pcap([packet], link=link))) as capture:
-        assert [len(packets) for packets in capture] == [0]
+        assert rows_of(capture) == []
         assert capture.skipped == {what: 1}
 
 
 def test_other_protocols_are_not_counted() -> None:
     with open_capture(io.BytesIO(b.pcap([b.ether(bytes(28), 0x0806), b.ether(b.ip4(b"", 2))]))) as capture:
-        assert [len(packets) for packets in capture] == [0]
+        assert rows_of(capture) == []
         assert not capture.skipped
 
 
 def test_endless_headers() -> None:
     packet = b.ether(b"\0\x05\x81\0" * 10_000, 0x8100)
     with open_capture(io.BytesIO(b.pcap([packet]))) as capture:
-        assert [len(packets) for packets in capture] == [0]
+        assert rows_of(capture) == []
         assert capture.skipped == {"packets of too many headers": 1}
-
-
-def tagged(kinds: Iterable[bytes]) -> bytes:
-    """A frame whose VLAN tags have these EtherTypes."""
-    return bytes(12) + b"".join(kind + b"\0\5" for kind in kinds) + b"\x08\0" + IPV4
-
-
-def test_packets_of_different_headers_are_peeled_together(read: Read) -> None:
-    """Each of ten packets has another sequence of tags, or each of a hundred: the calls are those of the kinds."""
-    sequences = list(itertools.islice(itertools.product((b"\x81\0", b"\x88\xa8"), repeat=10), 0, 1000, 10))
-    few, many = ([tagged(kinds) for kinds in sequences[:count]] for count in (10, 100))
-    assert calls(lambda: list(open_capture(io.BytesIO(b.pcap(many))))) < 2 * calls(
-        lambda: list(open_capture(io.BytesIO(b.pcap(few))))
-    )
-    assert [row["frame"] for row in read(b.pcap(many))] == list(range(1, 101))
-
-
-def test_source_routes_are_looked_up_once() -> None:
-    """Packets of IP in IP, each one deeper and with a source route in each header: twice as deep is twice the work."""
-
-    def packets(depth: int) -> bytes:
-        nested = [b.ip4(b.tcp(), options=source_route_option(0))]
-        for number in range(1, depth):
-            nested.append(b.ip4(nested[-1], 4, options=source_route_option(number)))
-        return b.pcap(nested, link=228)
-
-    few, many = (calls(partial(list, open_capture(io.BytesIO(packets(depth))))) for depth in (40, 80))
-    assert many < 2.5 * few
-
-
-def source_route_option(number: int) -> bytes:
-    return b"\x83\x07\x04" + bytes([10, 0, 0, number]) + b"\0"
-
-
-def test_the_order_in_a_frame_is_that_of_any_batch(read: Read) -> None:
-    """What the first frame of a batch holds does not decide in which order the packets of another stand."""
-    six = b"\xaa\xaa\x03\0\0\0\x86\xdd" + b.ip6(b.tcp())
-    old = SNAP + b.ip4(b.tcp())
-
-    def frame(*inner: bytes) -> bytes:
-        subframes = (bytes(12) + struct.pack(">H", len(one)) + one + bytes(-(14 + len(one)) % 4) for one in inner)
-        return QOS + b"\x80\0" + b"".join(subframes)
-
-    data = b.pcap([frame(six, six), frame(old, six), frame(six, old)], link=105)
-    assert read(data) == read(data, batch=1)
-
-
-def test_the_headers_of_a_large_batch_are_found_in_parts(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
-    data = b.pcap([ETHERNET, b.ether(IPV4 + bytes(200)), ETHERNET, over_udp(4789, bytes(40))] * 20)
-    rows = read(data)
-    monkeypatch.setattr(batches, "MAX_PEELED", 300)
-    assert read(data) == rows

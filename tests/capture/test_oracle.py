@@ -8,6 +8,7 @@ from pathlib import Path
 
 import building as b
 import pytest
+from rows import rows_of
 from test_headers import PLAIN, SIX, SIX_TUNNELS, TUNNELS
 
 from tlsdissect.capture import TCP, CaptureError, open_capture
@@ -53,11 +54,10 @@ def theirs(path: Path) -> dict[int, tuple[int, list[Header]]]:
 def ours(path: Path) -> dict[int, list[tuple[Header, bool]]]:
     frames: dict[int, list[tuple[Header, bool]]] = {}
     with open_capture(path) as capture:
-        for packets in capture:
-            names = ("source_port", "destination_port", "sequence", "length")
-            columns = [getattr(packets, name)[packets.protocol == TCP].tolist() for name in ("frame", *names, "quoted")]
-            for frame, *header, quoted in zip(*columns, strict=True):
-                frames.setdefault(frame, []).append((tuple(header), quoted))
+        for row in rows_of(capture):
+            if row["protocol"] == TCP:
+                header = row["source_port"], row["destination_port"], row["sequence"], row["length"]
+                frames.setdefault(row["frame"], []).append((header, row["quoted"]))
     return frames
 
 

@@ -8,42 +8,31 @@ from typing import Any
 
 import building as b
 import dpkt
-import numpy as np
-from batches import rows_of
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import Pieces, rows_of
 
-from tlsdissect.capture import CaptureError, Packets, open_capture
-from tlsdissect.capture.headers import PEELS
-from tlsdissect.capture.records import fields
-from tlsdissect.capture.rows import LINK_TYPE
+from tlsdissect.capture import CaptureError, Packet, open_capture
+from tlsdissect.capture.reader import READABLE, READERS
+from tlsdissect.capture.tunnels import UDP_PORTS
 
-LINKS = sorted(kind - LINK_TYPE for kind in PEELS if LINK_TYPE <= kind <= LINK_TYPE + 300)
-TYPES = [kind for kind in PEELS if kind < 0x10000]
-PORTS = [1701, 2152, 3544, 4754, 4789, 4790, 5247, 6081, 6343, 6635, 8472, 37008]
+LINKS = sorted(READABLE)
+TYPES = [kind for kind in READERS if kind < 0x10000]
+PORTS = sorted(UDP_PORTS)
 
 
 def check(data: bytes) -> list[dict[str, Any]]:
     try:
-        with open_capture(io.BytesIO(data), batch=50) as capture:
-            rows = []
-            for packets in capture:
-                columns = [getattr(packets, name) for name in Packets.__struct_fields__ if name != "data"]
-                assert {len(column) for column in columns} == {len(packets)}
-                assert ((packets.captured >= 0) & (packets.captured <= packets.length)).all()
-                assert ((packets.payload >= 0) & (packets.payload + packets.captured <= len(packets.data))).all()
-                rows += rows_of([packets])
-            return rows
+        with open_capture(io.BytesIO(data)) as capture:
+            packet = Packet()
+            while capture.next(packet):
+                assert 0 <= packet.captured <= packet.length
+                assert 0 <= packet.payload <= packet.payload + packet.captured <= len(packet.data)
+                assert len(packet.endpoints) in (12, 36)
+        with open_capture(Pieces(data, 50)) as capture:
+            return rows_of(capture)
     except CaptureError:
         return []
-
-
-@given(st.binary(min_size=16, max_size=60))
-@example(bytes.fromhex("010000000000f07f01000000000004807ff0000000000001fff4000000000000"))
-def test_fields_are_the_bytes_that_are_there(data: bytes) -> None:
-    at = np.arange(len(data) - 15)
-    read = fields(bytearray(data), at, np.dtype([("octets", "u1", (16,))]))
-    assert [row.tobytes() for row in read] == [data[n : n + 16] for n in at]
 
 
 @given(st.binary(max_size=300))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlsdissect.capture.packets import UNTIMED
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.table import FlowTable
 
 SECOND = 10**9

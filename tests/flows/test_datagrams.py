@@ -5,8 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from tlsdissect.capture.packet import Packet
-from tlsdissect.capture.packets import UDP
+from tlsdissect.capture.packet import UDP, Packet
 from tlsdissect.cli.summary import left_out
 from tlsdissect.flows import datagrams
 from tlsdissect.pipeline import Summary

@@ -9,8 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.capture.packet import Packet
-from tlsdissect.capture.packets import TCP
+from tlsdissect.capture.packet import TCP, Packet
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, Flow, Interest
 from tlsdissect.flows.limits import Limits
 from tlsdissect.flows.table import DEFAULTS, WHOLE, Ended, FlowTable, Shard

@@ -1,7 +1,7 @@
-"""Captures: file or pipe in, batches of packets out."""
+"""Captures: file, pipe or interface in, packets out."""
 
-from tlsdissect.capture.errors import CaptureError, NoCaptureError
-from tlsdissect.capture.packets import TCP, UDP, Damage, Packets
-from tlsdissect.capture.reader import Capture, open_capture
+from tlsdissect.capture.errors import CaptureError, Damage, NoCaptureError
+from tlsdissect.capture.packet import TCP, UDP, Packet
+from tlsdissect.capture.reader import PacketReader, open_capture
 
-__all__ = ["TCP", "UDP", "Capture", "CaptureError", "Damage", "NoCaptureError", "Packets", "open_capture"]
+__all__ = ["TCP", "UDP", "CaptureError", "Damage", "NoCaptureError", "Packet", "PacketReader", "open_capture"]

@@ -17,12 +17,11 @@ SLICE = 1 << 10
 
 
 class _Compressed(ABC):
-    """What both kinds share: the compressed bytes, given out in chunks, the first of which was read already."""
+    """What both kinds share: compressed bytes are read in chunks, the first of which was read already."""
 
     def __init__(self, source: Source, head: bytes) -> None:
         self._source = source
         self._head = head
-        self._room = memoryview(bytearray(CHUNK))
         self.trouble: str | None = None
 
     @property
@@ -36,29 +35,38 @@ class _Compressed(ABC):
     def close(self) -> None:
         self._source.close()
 
-    def read_into(self, room: memoryview) -> int:
-        """Fill `room`; less of it at the end."""
-        filled = 0
-        while filled < len(room) and self.trouble is None:
-            part = self._inflate(len(room) - filled)
+    def unread(self, count: int) -> bool:  # noqa: ARG002 (decompression only goes forward)
+        return False
+
+    def is_ready(self) -> bool:
+        return self._has_input() or self._source.is_ready()
+
+    def read(self, limit: int) -> bytes:
+        """Decompress up to `limit` bytes; none at the end."""
+        while self.trouble is None:
+            part = self._inflate(limit)
             if part is None:
                 break
-            room[filled : filled + len(part)] = part
-            filled += len(part)
-        return filled
+            if part:
+                return part
+        return b""
 
     @abstractmethod
-    def _inflate(self, limit: int) -> bytes | memoryview | None:
-        """Give up to `limit` bytes, perhaps none yet; None at the end."""
+    def _inflate(self, limit: int) -> bytes | None:
+        """Return up to `limit` bytes, perhaps none yet; None at the end."""
+
+    @abstractmethod
+    def _has_input(self) -> bool:
+        """Tell whether bytes that were read are still to be decompressed."""
 
     def _chunk(self) -> bytes:
         if self._head:
             head, self._head = self._head, b""
             return head
-        count = self._source.read_into(self._room)
-        if not count:
+        data = self._source.read(CHUNK)
+        if not data:
             self.trouble = self._source.trouble
-        return bytes(self._room[:count])
+        return data
 
 
 class Gzip(_Compressed):
@@ -68,6 +76,9 @@ class Gzip(_Compressed):
         super().__init__(source, head)
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._left = b""
+
+    def _has_input(self) -> bool:
+        return bool(self._left or self._head)
 
     def _inflate(self, limit: int) -> bytes | None:
         self._left = self._left or self._chunk()
@@ -105,11 +116,14 @@ class Zstandard(_Compressed):
         self._left = memoryview(b"")
         self._ready = memoryview(b"")
 
-    def _inflate(self, limit: int) -> memoryview | None:
+    def _has_input(self) -> bool:
+        return bool(self._ready or self._left or self._head)
+
+    def _inflate(self, limit: int) -> bytes | None:
         if not self._ready and not self._decompress():
             return None
         part, self._ready = self._ready[:limit], self._ready[limit:]
-        return part
+        return bytes(part)
 
     def _decompress(self) -> bool:
         """Make the next slice ready, all that it grows into, perhaps nothing; False at the end."""

@@ -1,272 +1,410 @@
-"""Link-layer headers, one round each, and what operating systems put in front of packets in their stead."""
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""Link-layer headers, and what operating systems put in front of packets in their stead."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+import cython
 
-from tlsdissect.capture.rows import ETHERNET, INTERNAL, IP_PROTOCOL, LINK_TYPE, PPP_PROTOCOL
+from tlsdissect.capture.octets import u16, u16_little, u32, u32_little
+from tlsdissect.capture.protocols import (
+    ETHERNET,
+    INTERNAL,
+    IP,
+    IP_PROTOCOL,
+    IPV4,
+    IPV6,
+    LINK_TYPE,
+    LLC,
+    MPLS,
+    PPP,
+    PPP_PROTOCOL,
+    PPPOE,
+    PSEUDOWIRE,
+    SERVICE_VLAN,
+    SNAP,
+    VLAN,
+)
 
 if TYPE_CHECKING:
-    from tlsdissect.capture.rows import Int64s, Next, Peel, Peeling, Rows
+    from collections.abc import Callable
 
-IPV4, IPV6, MPLS = 0x0800, 0x86DD, 0x8847
-PPP, LLC, IP, PSEUDOWIRE = INTERNAL + 1, INTERNAL + 2, INTERNAL + 3, INTERNAL + 6
-SNAP = INTERNAL + 8
+    from tlsdissect.capture.headers import Headers
 
 
-def ethernet(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def ethernet(h: Headers) -> cython.longlong:
     """Ethernet II, or IEEE 802.3 with a length where the type would be."""
-    rows = view.room(rows, 14, "cut Ethernet header")
-    return _typed(view, rows, 12)
+    if h.at + 14 > h.end:
+        return h.skip("cut Ethernet header")
+    return type_or_length(h, 12)
 
 
-def tag(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def vlan(h: Headers) -> cython.longlong:
     """IEEE 802.1Q: two bytes of VLAN, then a type like Ethernet's."""
-    rows = view.room(rows, 4, "cut VLAN tag")
-    return _typed(view, rows, 2)
+    if h.at + 4 > h.end:
+        return h.skip("cut VLAN tag")
+    return type_or_length(h, 2)
 
 
-def longer_tag(size: int) -> Peel:
-    """Make a reader of other tags: bytes that say nothing here, then a type like Ethernet's."""
-
-    def peel(view: Peeling, rows: Rows) -> Next:
-        rows = view.room(rows, size + 2, "cut Ethernet tag")
-        return _typed(view, rows, size)
-
-    return peel
-
-
-def behind(size: int, kind: int = ETHERNET, what: str = "cut Ethernet tag") -> Peel:
-    """Make a reader of headers of one size that say nothing here, behind which what they hold is always the same."""
-
-    def peel(view: Peeling, rows: Rows) -> Next:
-        return [(kind, view.room(rows, size, what).moved(size))]
-
-    return peel
+@cython.ccall
+def type_or_length(h: Headers, place: cython.longlong) -> cython.longlong:
+    """Read an EtherType, or a length in its stead, with which a header ends."""
+    kind: cython.longlong = u16(h.data, h.at + place)
+    h.at += place + 2
+    if kind >= 0x600:
+        return kind
+    h.narrow(h.at + kind)
+    return LLC
 
 
-def macsec(view: Peeling, rows: Rows) -> Next:
-    """MACsec that signs and does not encrypt (IEEE 802.1AE-2018 section 9.3): a SecTAG, then the frame's own type."""
-    rows = view.room(rows, 6, "cut MACsec tag")
-    control = view.byte(rows.at)
-    clear = control & 0x0C == 0
-    if not clear.all():
-        rows = view.good(rows, clear, "encrypted MACsec frames")
-        control = control[clear]
-    rows = view.room(rows.moved(np.where(control & 0x20, 14, 6)), 2, "cut MACsec tag")
-    return _typed(view, rows, 0)
+@cython.ccall
+def redundancy_tag(h: Headers) -> cython.longlong:
+    """Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag: four bytes, then a type like Ethernet's."""
+    if h.at + 6 > h.end:
+        return h.skip("cut Ethernet tag")
+    return type_or_length(h, 4)
 
 
-def trill(view: Peeling, rows: Rows) -> Next:
-    """TRILL (RFC 6325 section 3.1): a header with options, counted in words, then an Ethernet frame."""
-    rows = view.room(rows, 6, "cut TRILL header")
-    return [(ETHERNET, rows.moved(6 + 4 * (view.word(rows.at) >> 6 & 31)))]
+@cython.ccall
+def group_tag(h: Headers) -> cython.longlong:
+    """E-Tag (IEEE 802.1BR), Cisco's SGT: six bytes, then a type like Ethernet's."""
+    if h.at + 8 > h.end:
+        return h.skip("cut Ethernet tag")
+    return type_or_length(h, 6)
 
 
-def _typed(view: Peeling, rows: Rows, place: int) -> Next:
-    """Read a type or length at `place`, behind which the header ends."""
-    kind = view.word(rows.at + place)
-    inner = rows.moved(place + 2)
-    if (kind >= 0x600).all():
-        return [(kind, inner)]
-    short = kind < 0x600
-    framed = inner.where(short)
-    return [(kind[~short], inner.where(~short)), (LLC, framed.within(framed.at + kind[short]))]
+@cython.ccall
+def backbone(h: Headers) -> cython.longlong:
+    """Provider backbone bridging (IEEE 802.1Q-2018 section 9.7)."""
+    return _step(h, 4, ETHERNET, "cut Ethernet tag")
 
 
-def llc(view: Peeling, rows: Rows) -> Next:
-    """IEEE 802.2 LLC: SNAP with an EtherType, or the IP of RFC 1042's ancestor (SAP 6)."""
-    rows = view.room(rows, 3)
-    sap, control = view.word(rows.at), view.byte(rows.at + 2)
-    snap = rows.where((sap == 0xAAAA) & (control == 3))
-    saps = rows.where((sap == 0x0606) & (control == 3))
-    return [(SNAP, snap.moved(3)), (IPV4, saps.moved(3))]
+@cython.ccall
+def fabric_path(h: Headers) -> cython.longlong:
+    """Cisco's FabricPath."""
+    return _step(h, 2, ETHERNET, "cut Ethernet tag")
 
 
-_BRIDGED = 0x0080C2
-"""The OUI under which frames are numbered by kind: 1 and 7 are Ethernet's (RFC 2427 section 4.2)."""
-
-
-def snap(view: Peeling, rows: Rows) -> Next:
-    """IEEE 802 SNAP: an OUI, and a number that is an EtherType under some."""
-    rows = view.room(rows, 5)
-    oui, number = view.long(rows.at) >> 8, view.word(rows.at + 3)
-    # 00-00-00 is RFC 1042's, 00-00-F8 the bridge tunnel's of IEEE 802.1H.
-    typed = (oui == 0) | (oui == 0xF8)
-    bridged = (oui == _BRIDGED) & ((number == 1) | (number == 7))
-    return [(np.where(typed, number, np.where(bridged, ETHERNET, 0)), rows.moved(5))]
-
-
-def fddi(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def fddi(h: Headers) -> cython.longlong:
     """FDDI: frame control and two addresses, then LLC, as a rule."""
-    rows = view.room(rows, 13, "cut FDDI header")
-    return [(LLC, rows.moved(13))]
+    return _step(h, 13, LLC, "cut FDDI header")
 
 
-def any_ip(view: Peeling, rows: Rows) -> Next:
-    """Bytes that are IP of the version in their upper four bits."""
-    rows = view.room(rows, 1, "empty IP packet")
-    version = view.byte(rows.at) >> 4
-    view.good(rows, (version == 4) | (version == 6), "unreadable IP header")
-    return [(np.where(version == 4, IPV4, np.where(version == 6, IPV6, 0)), rows)]
+@cython.ccall
+def openbsd_encapsulation(h: Headers) -> cython.longlong:
+    """OpenBSD's enc: twelve bytes, then IP."""
+    return _step(h, 12, IP, "cut OpenBSD encapsulation header")
 
 
-_FAMILIES = {2: IPV4, 24: IPV6, 28: IPV6, 30: IPV6}
-"""Address families of the BSDs and Darwin, which number IPv6 differently."""
+@cython.ccall
+def ppp_with_direction(h: Headers) -> cython.longlong:
+    """PPP behind a byte that tells the direction."""
+    return _step(h, 1, PPP, "cut PPP header")
 
 
-def loopback(view: Peeling, rows: Rows) -> Next:
+@cython.cfunc
+def _step(h: Headers, size: cython.longlong, kind: cython.longlong, what: str) -> cython.longlong:
+    """Step over a header of one size, behind which stands always the same."""
+    if h.at + size > h.end:
+        return h.skip(what)
+    h.at += size
+    return kind
+
+
+@cython.ccall
+def macsec(h: Headers) -> cython.longlong:
+    """MACsec that signs and does not encrypt (IEEE 802.1AE-2018 section 9.3): a SecTAG, then the frame's own type."""
+    if h.at + 6 > h.end:
+        return h.skip("cut MACsec tag")
+    control: cython.longlong = h.data[h.at]
+    if control & 0x0C:
+        return h.skip("encrypted MACsec frames")
+    h.at += 14 if control & 0x20 else 6
+    if h.at + 2 > h.end:
+        return h.skip("cut MACsec tag")
+    return type_or_length(h, 0)
+
+
+@cython.ccall
+def trill(h: Headers) -> cython.longlong:
+    """TRILL (RFC 6325 section 3.1): a header with options, counted in words, then an Ethernet frame."""
+    if h.at + 6 > h.end:
+        return h.skip("cut TRILL header")
+    h.at += 6 + 4 * (u16(h.data, h.at) >> 6 & 31)
+    return ETHERNET
+
+
+@cython.ccall
+def llc(h: Headers) -> cython.longlong:
+    """IEEE 802.2 LLC: SNAP with an EtherType, or the IP of RFC 1042's ancestor (SAP 6)."""
+    if h.at + 3 > h.end or h.data[h.at + 2] != 3:
+        return 0
+    saps: cython.longlong = u16(h.data, h.at)
+    h.at += 3
+    if saps == 0xAAAA:
+        return SNAP
+    return IPV4 if saps == 0x0606 else 0
+
+
+@cython.ccall
+def snap(h: Headers) -> cython.longlong:
+    """IEEE 802 SNAP: an OUI, and a number that is an EtherType under some."""
+    if h.at + 5 > h.end:
+        return 0
+    oui: cython.longlong = u32(h.data, h.at) >> 8
+    number: cython.longlong = u16(h.data, h.at + 3)
+    h.at += 5
+    # 00-00-00 is RFC 1042's, 00-00-F8 the bridge tunnel's of IEEE 802.1H.
+    if oui in (0, 0xF8):
+        return number
+    # Frames are numbered by kind: 1 and 7 are Ethernet's (RFC 2427 section 4.2).
+    if oui == 0x0080C2 and number in (1, 7):
+        return ETHERNET
+    return 0
+
+
+@cython.ccall
+def any_ip(h: Headers) -> cython.longlong:
+    """Read IP of the version in its upper four bits."""
+    if h.at + 1 > h.end:
+        return h.skip("empty IP packet")
+    version: cython.longlong = h.data[h.at] >> 4
+    if version == 4:
+        return IPV4
+    return IPV6 if version == 6 else h.skip("unreadable IP header")
+
+
+@cython.ccall
+def loopback(h: Headers) -> cython.longlong:
     """BSD loopback: the address family as four bytes, in the order of the host or of the network."""
-    rows = view.room(rows, 4, "cut loopback header")
-    family = view.long(rows.at)
-    family = np.where(family > 0xFFFF, family >> 24, family)
-    kind = np.zeros(len(rows), np.int64)
-    for number, what in _FAMILIES.items():
-        kind[family == number] = what
-    return [(kind, rows.moved(4))]
+    if h.at + 4 > h.end:
+        return h.skip("cut loopback header")
+    family: cython.longlong = u32(h.data, h.at)
+    h.at += 4
+    if family > 0xFFFF:
+        family >>= 24
+    if family == 2:
+        return IPV4
+    # The BSDs and Darwin number IPv6 differently.
+    return IPV6 if family in (24, 28, 30) else 0
 
 
-def cooked(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def linux_cooked(h: Headers) -> cython.longlong:
     """Linux cooked capture: 16 bytes, the protocol in the last two."""
-    rows = view.room(rows, 16, "cut Linux cooked header")
-    return _cooked(view, rows, 2, view.word(rows.at + 14), 16)
+    if h.at + 16 > h.end:
+        return h.skip("cut Linux cooked header")
+    return _cooked(h, u16(h.data, h.at + 2), u16(h.data, h.at + 14), 16)
 
 
-def cooked_2(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def linux_cooked_2(h: Headers) -> cython.longlong:
     """Linux cooked capture, version 2: 20 bytes, the protocol in the first two."""
-    rows = view.room(rows, 20, "cut Linux cooked header")
-    return _cooked(view, rows, 8, view.word(rows.at), 20)
+    if h.at + 20 > h.end:
+        return h.skip("cut Linux cooked header")
+    return _cooked(h, u16(h.data, h.at + 8), u16(h.data, h.at), 20)
 
 
-_ARPHRD_NETLINK, _ARPHRD_GRE = 824, 778
+@cython.cfunc
+def _cooked(h: Headers, device: cython.longlong, protocol: cython.longlong, size: cython.longlong) -> cython.longlong:
+    """Tell what stands behind a cooked header, from the device's type (ARPHRD_...) and the protocol."""
+    h.at += size
+    # 4 is Linux's number for 802.2 frames; for netlink (824) the field is no EtherType.
+    if protocol == 4:
+        return LLC
+    return 0 if device == 824 else protocol
 
 
-def _cooked(view: Peeling, rows: Rows, place: int, kind: Int64s, size: int) -> Next:
-    """Tell what stands behind a cooked header, whose ARPHRD_ type is at `place`."""
-    device = view.word(rows.at + place)
-    # 4 is Linux's number for 802.2 frames; for netlink and GRE the field is no EtherType.
-    kind = np.where(kind == 4, LLC, np.where(device == _ARPHRD_NETLINK, 0, kind))
-    return [(kind, rows.moved(size))]
-
-
-def ppp(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def ppp(h: Headers) -> cython.longlong:
     """PPP (RFC 1661), with or without address and control (RFC 1662), its protocol one byte or two."""
-    rows = view.room(rows, 4, "cut PPP header")
-    framed = view.word(rows.at)
-    skip = np.where((framed == 0xFF03) | (framed == 0x0F00) | (framed == 0x8F00), 2, 0)
-    cisco = (framed == 0x0F00) | (framed == 0x8F00)
-    rows = rows.moved(skip)
-    first = view.byte(rows.at)
-    # Compressed to one byte, a protocol is odd (RFC 1661 section 6.5).
-    short = (first & 1 == 1) & ~cisco
-    number = np.where(short, first, view.word(rows.at))
-    kind = np.where(cisco, number, PPP_PROTOCOL + number)
-    return [(kind, rows.moved(np.where(short, 1, 2)))]
+    if h.at + 4 > h.end:
+        return h.skip("cut PPP header")
+    framed: cython.longlong = u16(h.data, h.at)
+    if framed in (0x0F00, 0x8F00):
+        # Cisco's framing of HDLC has a type like Ethernet's.
+        h.at += 4
+        return u16(h.data, h.at - 2)
+    if framed == 0xFF03:
+        h.at += 2
+    first: cython.longlong = h.data[h.at]
+    if first & 1:
+        # Compressed to one byte, a protocol is odd (RFC 1661 section 6.5).
+        h.at += 1
+        return PPP_PROTOCOL + first
+    h.at += 2
+    return PPP_PROTOCOL + u16(h.data, h.at - 2)
 
 
-def cisco_hdlc(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def cisco_hdlc(h: Headers) -> cython.longlong:
     """Cisco's framing of HDLC: address, control, and a type like Ethernet's."""
-    rows = view.room(rows, 4, "cut HDLC header")
-    return [(view.word(rows.at + 2), rows.moved(4))]
+    if h.at + 4 > h.end:
+        return h.skip("cut HDLC header")
+    h.at += 4
+    return u16(h.data, h.at - 2)
 
 
-_NLPID = np.zeros(256, np.int64)
-"""What ISO's numbers of network protocols stand for (RFC 2427 section 3, RFC 1973 section 3)."""
-_NLPID[[0x80, 0x8E, 0xCC, 0xCF]] = SNAP, IPV6, IPV4, PPP
-
-
-def frame_relay(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def frame_relay(h: Headers) -> cython.longlong:
     """Frame Relay: an address of two to four bytes, then control and NLPID (RFC 2427), or Cisco's EtherType."""
-    what = "cut Frame Relay header"
-    rows = view.room(rows, 4, what)
-    size = np.where(view.byte(rows.at + 1) & 1, 2, np.where(view.byte(rows.at + 2) & 1, 3, 4))
-    rows = view.room(rows.moved(size), 3, what)
-    control = view.byte(rows.at)
+    data: bytes = h.data
+    if h.at + 4 > h.end:
+        return h.skip("cut Frame Relay header")
+    if data[h.at + 1] & 1:
+        h.at += 2
+    elif data[h.at + 2] & 1:
+        h.at += 3
+    else:
+        h.at += 4
+    if h.at + 3 > h.end:
+        return h.skip("cut Frame Relay header")
+    if data[h.at] != 3:
+        h.at += 2
+        return u16(data, h.at - 2)
     # Padding may stand in front of SNAP's number.
-    place = np.where(view.byte(rows.at + 1), 1, 2)
-    numbered = control == 3
-    kind = np.where(numbered, _NLPID[view.byte(rows.at + place)], view.word(rows.at))
-    return [(kind, rows.moved(np.where(numbered, place + 1, 2)))]
+    h.at += 2 if data[h.at + 1] else 3
+    number: cython.longlong = data[h.at - 1]
+    # ISO's numbers of network protocols (RFC 2427 section 3, RFC 1973 section 3).
+    if number == 0x80:
+        return SNAP
+    if number == 0x8E:
+        return IPV6
+    if number == 0xCC:
+        return IPV4
+    return PPP if number == 0xCF else 0
 
 
-def pktap(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def pktap(h: Headers) -> cython.longlong:
     """Darwin's PKTAP (tcpdump.org/linktypes): its length, a kind, and the link type of what follows; little-endian."""
-    rows = view.room(rows, 12, "cut PKTAP header")
-    size, link = _little(view, rows.at), _little(view, rows.at + 8)
-    sane = (size >= 12) & (rows.at + size <= rows.end)
-    rows = view.good(rows, sane, "cut PKTAP header").moved(size[sane])
-    return [(LINK_TYPE + np.minimum(link[sane], INTERNAL - LINK_TYPE - 1), rows)]
+    if h.at + 12 > h.end:
+        return h.skip("cut PKTAP header")
+    size: cython.longlong = u32_little(h.data, h.at)
+    link: cython.longlong = u32_little(h.data, h.at + 8)
+    if size < 12 or h.at + size > h.end:
+        return h.skip("cut PKTAP header")
+    h.at += size
+    return LINK_TYPE + min(link, INTERNAL - LINK_TYPE - 1)
 
 
-def _little(view: Peeling, at: Int64s) -> Int64s:
-    return view.long(at).astype(np.uint32).byteswap().astype(np.int64)
-
-
-def packet_filter_log(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def packet_filter_log(h: Headers) -> cython.longlong:
     """OpenBSD's pflog (tcpdump.org/linktypes): a length that does not count the padding to four bytes, then IP."""
-    rows = view.room(rows, 4, "cut pflog header")
-    size = view.byte(rows.at)
-    return [(IP, rows.moved(size + -size % 4))]
+    if h.at + 4 > h.end:
+        return h.skip("cut pflog header")
+    size: cython.longlong = h.data[h.at]
+    h.at += (size + 3) // 4 * 4
+    return IP
 
 
-def pppoe(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def netfilter_log(h: Headers) -> cython.longlong:
+    """NFLOG (tcpdump.org/linktypes): four bytes, then lengths, types and values in the host's order, one a packet."""
+    data: bytes = h.data
+    here: cython.longlong = h.at + 4
+    size: cython.longlong
+    kind: cython.longlong
+    if here + 2 > h.end:
+        return h.skip("unreadable NFLOG packets")
+    little: cython.bint = u16_little(data, here) <= h.end - here
+    while here + 4 <= h.end:
+        size = u16_little(data, here) if little else u16(data, here)
+        kind = u16_little(data, here + 2) if little else u16(data, here + 2)
+        if size < 4:
+            return 0
+        if kind & 0x7FFF == 9:
+            h.enter(here + 4, min(here + size, h.end))
+            return IP
+        here += (size + 3) // 4 * 4
+    return 0
+
+
+@cython.ccall
+def pppoe(h: Headers) -> cython.longlong:
     """PPPoE session (RFC 2516 section 4): a length, then PPP from its protocol on."""
-    rows = view.room(rows, 6, "cut PPPoE header")
-    inner = rows.moved(6).within(rows.at + 6 + view.word(rows.at + 4))
-    return [(PPP, inner)]
+    if h.at + 6 > h.end:
+        return h.skip("cut PPPoE header")
+    h.narrow(h.at + 6 + u16(h.data, h.at + 4))
+    h.at += 6
+    return PPP
 
 
-def mpls(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def mpls(h: Headers) -> cython.longlong:
     """One label (RFC 3032 section 2.1); what is under the last is told by its first four bits."""
-    rows = view.room(rows, 4, "cut MPLS label")
-    last = view.byte(rows.at + 2) & 1 == 1
-    rows = rows.moved(4)
-    under = view.room(rows.where(last), 1)
-    nibble = view.byte(under.at) >> 4
-    kind = np.where(nibble == 4, IPV4, np.where(nibble == 6, IPV6, PSEUDOWIRE))
-    return [(MPLS, rows.where(~last)), (kind, under)]
+    if h.at + 4 > h.end:
+        return h.skip("cut MPLS label")
+    last: cython.longlong = h.data[h.at + 2] & 1
+    h.at += 4
+    if not last:
+        return MPLS
+    if h.at + 1 > h.end:
+        return 0
+    nibble: cython.longlong = h.data[h.at] >> 4
+    if nibble == 4:
+        return IPV4
+    return IPV6 if nibble == 6 else PSEUDOWIRE
 
 
-_FRAMED = (IPV4, IPV6, 0x8100, 0x88A8, MPLS, 0x8864)
-
-
-def pseudowire(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def pseudowire(h: Headers) -> cython.longlong:
     """Ethernet over MPLS, with a control word or without (RFC 4448 section 4.4).
 
     The word begins with four zero bits (RFC 4385 section 3), but so do many addresses: a type in its place decides.
     """
-    rows = view.room(rows, 18)
-    worded = (view.byte(rows.at) >> 4 == 0) & ~np.isin(view.word(rows.at + 12), _FRAMED)
-    return [(ETHERNET, rows.moved(np.where(worded, 4, 0)))]
+    if h.at + 18 > h.end:
+        return 0
+    kind: cython.longlong = u16(h.data, h.at + 12)
+    framed: cython.bint = kind in (IPV4, IPV6, VLAN, SERVICE_VLAN, MPLS, PPPOE)
+    if h.data[h.at] >> 4 == 0 and not framed:
+        h.at += 4
+    return ETHERNET
 
 
-def same_as(kind: int) -> Peel:
-    """Peel nothing: this number is another name of `kind`."""
-
-    def peel(_view: Peeling, rows: Rows) -> Next:
-        return [(kind, rows)]
-
-    return peel
+@cython.ccall
+def as_ethernet(_h: Headers) -> cython.longlong:
+    """Another number of Ethernet."""
+    return ETHERNET
 
 
-PEELS: dict[int, Peel] = {
+@cython.ccall
+def as_ipv4(_h: Headers) -> cython.longlong:
+    """Another number of IPv4."""
+    return IPV4
+
+
+@cython.ccall
+def as_ipv6(_h: Headers) -> cython.longlong:
+    """Another number of IPv6."""
+    return IPV6
+
+
+@cython.ccall
+def as_ppp(_h: Headers) -> cython.longlong:
+    """Another number of PPP."""
+    return PPP
+
+
+READERS: dict[int, Callable[[Headers], int]] = {
     ETHERNET: ethernet,
-    0x6558: same_as(ETHERNET),  # transparent Ethernet bridging (RFC 1701)
-    0x6400: same_as(ETHERNET),  # MikroTik's EoIP, in GRE with a key
-    **dict.fromkeys((0x8100, 0x88A8, 0x9100, 0x9200, 0x9300), tag),
-    # Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag; E-Tag (IEEE 802.1BR), Cisco's SGT.
-    **dict.fromkeys((0xF1C1, 0x892F, 0x8926), longer_tag(4)),
-    **dict.fromkeys((0x893F, 0x8909), longer_tag(6)),
-    0x88E7: behind(4),  # provider backbone bridging (IEEE 802.1Q-2018 section 9.7)
-    0x8903: behind(2),  # Cisco's FabricPath
+    0x6558: as_ethernet,  # transparent Ethernet bridging (RFC 1701)
+    0x6400: as_ethernet,  # MikroTik's EoIP, in GRE with a key
+    **dict.fromkeys((VLAN, SERVICE_VLAN, 0x9100, 0x9200, 0x9300), vlan),
+    **dict.fromkeys((0xF1C1, 0x892F, 0x8926), redundancy_tag),
+    **dict.fromkeys((0x893F, 0x8909), group_tag),
+    0x88E7: backbone,
+    0x8903: fabric_path,
     0x88E5: macsec,
     0x22F3: trill,
     **dict.fromkeys((MPLS, 0x8848, PPP_PROTOCOL + 0x281, PPP_PROTOCOL + 0x283, IP_PROTOCOL + 137), mpls),
     PSEUDOWIRE: pseudowire,
-    0x8864: pppoe,
-    0x880B: same_as(PPP),
+    PPPOE: pppoe,
+    0x880B: as_ppp,
     LLC: llc,
     SNAP: snap,
     IP: any_ip,
@@ -278,14 +416,16 @@ PEELS: dict[int, Peel] = {
     **dict.fromkeys((LINK_TYPE + 0, LINK_TYPE + 108), loopback),
     **dict.fromkeys((LINK_TYPE + 12, LINK_TYPE + 14, LINK_TYPE + 101), any_ip),
     LINK_TYPE + 107: frame_relay,
-    LINK_TYPE + 109: behind(12, IP, "cut OpenBSD encapsulation header"),
-    LINK_TYPE + 113: cooked,
+    LINK_TYPE + 109: openbsd_encapsulation,
+    LINK_TYPE + 113: linux_cooked,
     LINK_TYPE + 117: packet_filter_log,
-    LINK_TYPE + 204: behind(1, PPP, "cut PPP header"),
-    LINK_TYPE + 276: cooked_2,
+    LINK_TYPE + 204: ppp_with_direction,
+    LINK_TYPE + 239: netfilter_log,
+    LINK_TYPE + 276: linux_cooked_2,
     LINK_TYPE + 258: pktap,
-    LINK_TYPE + 228: same_as(IPV4),
-    LINK_TYPE + 229: same_as(IPV6),
-    PPP_PROTOCOL + 0x21: same_as(IPV4),
-    PPP_PROTOCOL + 0x57: same_as(IPV6),
+    LINK_TYPE + 228: as_ipv4,
+    LINK_TYPE + 229: as_ipv6,
+    PPP_PROTOCOL + 0x21: as_ipv4,
+    PPP_PROTOCOL + 0x57: as_ipv6,
 }
+"""What reads the header of each number."""

@@ -1,4 +1,4 @@
-"""An interface, listened to: its frames in batches, like those of a file."""
+"""An interface, listened to: its packets come from a PacketReader, like those of a file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import ctypes
 import math
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import numpy as np
-
 from tlsdissect.capture import device
-from tlsdissect.capture.batches import Batches
 from tlsdissect.capture.errors import CaptureError
-from tlsdissect.capture.records import Records
-from tlsdissect.capture.ring import Drops, Ring, cooked, tagged
+from tlsdissect.capture.packet import Packet
+from tlsdissect.capture.reader import PacketReader
+from tlsdissect.capture.ring import Drops, Ring
+from tlsdissect.capture.ring_frames import RingFrames
 from tlsdissect.capture.saving import Rotation, Saved, Saver
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator
 
-    from tlsdissect.capture.packets import Damage, Packets
+    from tlsdissect.capture.errors import Damage
 
 RING_BYTES = 64 << 20
 """Bytes that the kernel may hold before it drops frames."""
@@ -32,8 +31,6 @@ MANY, PATIENCE = 128, 0.05
 
 A batch has its price, however small it is; but a handshake that comes alone is not to wait.
 """
-_ETHERNET, _COOKED = 1, 276
-"""Link types of what is told: LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL2."""
 _DLT_EN10MB, _DLT_RAW = 1, 12
 """Link types for filters: the kernel runs them before it is told what came from where."""
 _RETURN, _WHOLE = 0x06, 0xFFFFFFFF
@@ -50,7 +47,7 @@ class Interface(NamedTuple):
 
 
 class LiveCapture:
-    """What comes over an interface from now on; None in the place of a batch: for a moment nothing came.
+    """What comes over an interface from now on.
 
     An interface that goes down is waited for; one that disappears ends the capture; `notify` is told of both. Raises
     CaptureError where the interface, the filter or the folder to save in is wrong, PermissionError without the right
@@ -70,28 +67,27 @@ class LiveCapture:
     ) -> None:
         """`expression` filters as pcap-filter(7) has it; `duration` is in seconds; `save` is the path of a pcapng."""
         self.interface = interface
-        self.damage: list[Damage] = []
-        self.skipped: Counter[str] = Counter()
-        self.secrets: list[bytes] = []
-        self.frames = 0
-        self.position, self.size = 0, None
-        """Bytes received; how many there will be is not known."""
         self._duration = duration
         self._end = math.inf
         self._notify = notify
         self._using = threading.Lock()
-        self._batches = Batches(self.skipped)
-        self._cooked = not _has_ethernet(interface)
-        self._link = _COOKED if self._cooked else _ETHERNET
+        cooked = not _has_ethernet(interface)
+        self._frames = RingFrames(cooked=cooked)
+        self._reader = PacketReader(self._frames)
+        self.damage: list[Damage] = self._reader.damage
+        self.skipped: Counter[str] = self._reader.skipped
+        self.size = None
+        """How many bytes there will be is not known."""
         self._index = None if interface == EVERY else device.index(interface)
         self._down = self._index is not None and not device.is_up(interface)
-        program = _compiled(expression, _DLT_RAW if self._cooked else _DLT_EN10MB)
+        program = _compiled(expression, _DLT_RAW if cooked else _DLT_EN10MB)
         self._saver: Saver | None = None
-        self._ring = Ring(cooked=self._cooked, size=ring_bytes)
+        self._ring = Ring(cooked=cooked, size=ring_bytes)
         try:
             self._listen(program)
             if save is not None:
-                self._saver = _saver(Saved(save, interface, self._link, expression, rotation), lambda: self.drops)
+                saved = Saved(save, interface, self._frames.link, expression, rotation)
+                self._saver = self._frames.recorder = _saver(saved, lambda: self.drops)
         except BaseException:
             self.close()
             raise
@@ -112,23 +108,24 @@ class LiveCapture:
             except OSError as error:
                 raise CaptureError(f"{self._saver.path}: {error.strerror}") from error
 
-    def __iter__(self) -> Iterator[Packets | None]:
-        """Give the packets in batches, of which only the latest is valid."""
+    def __iter__(self) -> Iterator[PacketReader | None]:
+        """Yield the reader whenever packets can be taken from it; None: for a moment nothing came."""
         if self._down:
             self._notify(f"{self.interface} is down: waiting for it")
         try:
             while time.monotonic() < self._end:
-                _, packets = self._look()
-                yield packets
-                self._pause(0 if packets is None else len(packets))
+                before = self._reader.frames
+                yield self._reader if self._look() else None
+                self._pause(self._reader.frames - before)
             # What came before the end and is still in the ring.
             for _ in range(self._ring.blocks):
-                ready, packets = self._look()
-                if not ready:
-                    return
-                yield packets
+                if not self._look():
+                    break
+                yield self._reader
         finally:
-            self._batches.finish()
+            self._frames.end()
+            # Nothing is left but to count the fragments that still wait.
+            self._reader.next(Packet())
             with self._using:
                 if self._saver is not None:
                     self._saver.finish()
@@ -136,6 +133,16 @@ class LiveCapture:
     def stop(self) -> None:
         """Listen no more: what is in the ring now is the last."""
         self._end = 0.0
+
+    @property
+    def frames(self) -> int:
+        """Frames received."""
+        return self._reader.frames
+
+    @property
+    def position(self) -> int:
+        """Bytes received."""
+        return self._reader.position
 
     @property
     def drops(self) -> Drops:
@@ -187,11 +194,13 @@ class LiveCapture:
             self._down = False
             self._notify(f"{self.interface} is up")
 
-    def _look(self) -> tuple[bool, Packets | None]:
-        """Whether something came, and what of it is to be told."""
+    def _look(self) -> bool:
+        """Load the frames that came; False where none did."""
         with self._using:
-            ready = not self._ring.closed and self._is_ready()
-            return ready, self._take() if ready else None
+            if self._ring.closed or not self._is_ready():
+                return False
+            self._frames.load(self._ring.take())
+            return True
 
     def _pause(self, packets: int) -> None:
         """Behind a batch of so many packets, see to what is saved, and let the next batch grow."""
@@ -201,28 +210,6 @@ class LiveCapture:
             if self._saver is not None:
                 self._saver.tick()
             self._ring.gather(PATIENCE * min(packets / MANY, 1.0))
-
-    def _take(self) -> Packets | None:
-        frames = self._ring.take()
-        frames = cooked(frames) if self._cooked else tagged(frames)
-        many = len(frames.head)
-        if not many:
-            return None
-        if self._saver is not None:
-            self._saver.add(frames)
-        records = Records(
-            data=frames.data,
-            frame=self.frames + 1,
-            start=frames.start,
-            captured=frames.captured,
-            carried=frames.carried,
-            link=np.full(many, self._link),
-            time=frames.time,
-            digits=np.full(many, 9, np.uint8),
-        )
-        self.frames += many
-        self.position += int(frames.captured.sum())
-        return self._batches.packets(records)
 
 
 def interfaces() -> list[Interface]:

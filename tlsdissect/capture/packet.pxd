@@ -1,15 +1,24 @@
+from tlsdissect.capture.octets cimport u16
+
+
 cdef class Packet:
     cdef public bytes data
-    cdef public bytes endpoints
     cdef public long long frame
     cdef public long long time
     cdef public long long digits
     cdef public long long protocol
+    cdef public bytes endpoints
+    cdef public Py_ssize_t ip
+    cdef public Py_ssize_t transport
     cdef public long long sequence
     cdef public long long acknowledgement
     cdef public long long flags
+    cdef public Py_ssize_t payload
     cdef public long long length
     cdef public long long captured
     cdef public long long place
-    cdef public Py_ssize_t payload
+    cdef public long long interface
+    cdef public long long identification
     cdef public bint quoted
+
+    cpdef bint checksum_is_right(self)

@@ -1,33 +1,123 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""One packet at a time: what the flow table needs of a TCP segment or UDP datagram."""
+"""One TCP segment or UDP datagram, as a capture holds it."""
 
 from __future__ import annotations
 
 import cython
 
+from tlsdissect.capture.octets import u16
+
+TCP, UDP = 6, 17
+"""IP's protocol numbers: the two values of `Packet.protocol`."""
+
+UNTIMED = -(1 << 63) + 1
+"""The time of a packet without one in the capture: no other time is so early."""
+
+
+def time_or_none(time: cython.longlong) -> int | None:
+    """Return a packet's time, None in the place of UNTIMED."""
+    return None if time == UNTIMED else time
+
 
 @cython.cclass
 class Packet:
-    """One TCP segment or UDP datagram."""
+    """One TCP segment or UDP datagram: filled anew by each `PacketReader.next`.
+
+    What a packet refers to (`data`, `endpoints`) is never changed, so it may be kept; the object itself is reused.
+    """
+
+    __slots__ = (
+        "acknowledgement",
+        "captured",
+        "data",
+        "digits",
+        "endpoints",
+        "flags",
+        "frame",
+        "identification",
+        "interface",
+        "ip",
+        "length",
+        "payload",
+        "place",
+        "protocol",
+        "quoted",
+        "sequence",
+        "time",
+        "transport",
+    )
 
     data: bytes
+    """The bytes that the offsets below point into."""
     frame: cython.longlong
+    """Number of the frame, from 1, as Wireshark counts."""
     time: cython.longlong
+    """Capture time, nanoseconds since 1970-01-01T00:00:00Z; UNTIMED where the capture has none."""
     digits: cython.longlong
+    """Digits of a second in the capture's own clock: 6 for microseconds, 9 for nanoseconds."""
     protocol: cython.longlong
+    """6 for TCP, 17 for UDP."""
     endpoints: bytes
+    """Source address, destination address, source port, destination port: 12 bytes for IPv4, 36 for IPv6.
+
+    The destination is the last one of a source route: it is the host that TCP talks to (RFC 8200 section 8.1).
+    """
+    ip: cython.Py_ssize_t
+    """Where the innermost IP header begins in `data`."""
+    transport: cython.Py_ssize_t
+    """Where the TCP or UDP header begins in `data`."""
     sequence: cython.longlong
+    """TCP sequence number; 0 for UDP."""
     acknowledgement: cython.longlong
+    """TCP acknowledgement number; 0 for UDP."""
     flags: cython.longlong
+    """The low eight TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16); 0 for UDP."""
     payload: cython.Py_ssize_t
+    """Where the payload begins in `data`."""
     length: cython.longlong
+    """Payload bytes that the packet carried, by the length in IP (or UDP): link-layer padding is not counted."""
     captured: cython.longlong
+    """Payload bytes that the capture holds: fewer than `length` where the snap length cut the packet."""
     place: cython.longlong
+    """Byte of the frame at which the payload begins; -1 where it was joined from fragments."""
+    interface: cython.longlong
+    """Number of the interface in its section of a pcapng file; 0 in other captures."""
+    identification: cython.longlong
+    """Identification of the IPv4 header or of IPv6's fragment header; -1 where there is neither."""
     quoted: cython.bint
+    """Whether this is a quotation in an ICMP error, or an sFlow sample: no packet of this capture."""
 
     def __init__(self) -> None:
-        self.data = self.endpoints = b""
-        self.frame = self.time = self.digits = self.protocol = 0
-        self.sequence = self.acknowledgement = self.flags = 0
-        self.payload = self.length = self.captured = self.place = 0
+        self.data = b""
+        self.frame = 0
+        self.time = UNTIMED
+        self.digits = 0
+        self.protocol = 0
+        self.endpoints = b""
+        self.ip = 0
+        self.transport = 0
+        self.sequence = 0
+        self.acknowledgement = 0
+        self.flags = 0
+        self.payload = 0
+        self.length = 0
+        self.captured = 0
+        self.place = 0
+        self.interface = 0
+        self.identification = -1
         self.quoted = False
+
+    @cython.ccall
+    def checksum_is_right(self) -> cython.bint:
+        """Verify the checksum of TCP or UDP (RFC 9293 section 3.1, RFC 768); meaningful if `captured` is `length`."""
+        data: bytes = self.data
+        end: cython.Py_ssize_t = self.payload + self.captured
+        segment: bytes = data[self.transport : end]
+        if self.protocol == 17 and len(segment) >= 8 and u16(segment, 6) == 0:
+            # Not computed by the sender: IPv6 allows that too, for tunnels (RFC 6935).
+            return True
+        addresses: bytes = self.endpoints[: len(self.endpoints) - 4]
+        tail: bytes = self.protocol.to_bytes(4, "big") + len(segment).to_bytes(4, "big")
+        # Modulo 2**16 - 1, a large integer is the one's complement sum of its 16-bit words: exact, and done in C.
+        total = int.from_bytes(addresses + tail + segment + bytes(len(segment) % 2), "big") % 0xFFFF
+        return total == 0

@@ -1,32 +1,33 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Classic pcap files (draft-ietf-opsawg-pcap): both byte orders, microseconds, nanoseconds, the "modified" kind."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-import numpy as np
+import cython
 
-from tlsdissect.capture import resume
-from tlsdissect.capture.errors import CaptureError
-from tlsdissect.capture.packets import Damage
-from tlsdissect.capture.records import MAX_CAPTURED, MAX_TROUBLES, Records, fields
+from tlsdissect.capture.errors import CaptureError, Damage
+from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FrameReader
+from tlsdissect.capture.octets import u32, u32_little
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
     from tlsdissect.capture.window import Window
 
 FILE_HEADER = 24
 FCS_AND_FLAGS = 0xFC00_0000
 """The link type's field has the length of the frame check sequence in its upper bits (section 4)."""
 
+IN_A_ROW = 4
+"""Record headers that must make sense one after the other behind a damaged place: packet data may look like one, not
+like a chain of them."""
+DAY = 86_400
+"""Seconds: far more than lie between two frames that stand side by side."""
 
-class Kind(msgspec.Struct, frozen=True):
-    """What a magic number tells of the records: their header's size, and digits of a second."""
+
+class Kind(NamedTuple):
+    """What a magic number says of the records: their byte order, their header's size, and digits of a second."""
 
     order: str
     header: int
@@ -42,109 +43,148 @@ MAGICS = {
 }
 
 
-class Pcap:
-    """The records of a classic pcap file."""
+@cython.cclass
+class Pcap(FrameReader):
+    """The frames of a classic pcap file."""
 
-    def __init__(self, window: Window, damage: list[Damage]) -> None:
-        self.secrets: list[bytes] = []
-        self.frames = 0
-        self._window = window
-        self._damage = damage
-        if window.end < FILE_HEADER:
+    window: Window
+    big: cython.bint
+    """Whether numbers have their most significant byte first."""
+    header: cython.longlong
+    """Bytes of a record header."""
+    ticks: cython.longlong
+    """Ticks of a second."""
+    tick: cython.longlong
+    """Nanoseconds of a tick."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        if not window.need(FILE_HEADER):
             raise CaptureError("is cut short in the file header")
-        self._kind = MAGICS[bytes(window.data[:4])]
-        link: int = struct.unpack_from(self._kind.order + "I", window.data, 20)[0]
-        self.link = link & ~FCS_AND_FLAGS
-        self._scales = resume.Scales(self._kind.order, self._kind.header, 10**self._kind.digits)
+        kind = MAGICS[window.data[:4]]
+        self.window = window
+        self.big = kind.order == ">"
+        self.header = kind.header
+        self.digits = kind.digits
+        self.ticks = 10**kind.digits
+        self.tick = 10 ** (9 - kind.digits)
+        self.link = struct.unpack_from(kind.order + "I", window.data, 20)[0] & ~FCS_AND_FLAGS
+        self.links = {self.link}
         window.start = FILE_HEADER
 
     @property
-    def links(self) -> set[int]:
-        """Link types of all interfaces seen so far."""
-        return {self.link}
+    def position(self) -> int:
+        """Bytes of the source used so far, as they lie on disk."""
+        return self.window.source.position
 
-    def batches(self, limit: int) -> Iterator[Records]:
-        """Walk the file; a batch is valid until the next is asked for."""
-        window = self._window
-        window.advance()
-        wanted = 0
-        while True:
-            heads, wanted = self._walk(limit)
-            if heads:
-                yield self._columns(np.array(heads, np.int64))
-            elif not self._go_on(wanted):
-                return
+    @property
+    def size(self) -> int | None:
+        """Bytes of the source on disk, if that can be known."""
+        return self.window.source.size
 
-    def _walk(self, limit: int) -> tuple[list[int], int]:
-        """Find the record headers of the next `limit` records that the window holds whole.
+    def close(self) -> None:
+        """Close the source."""
+        self.window.close()
 
-        The second value is what the record after them needs, its header included.
-        """
-        window, header = self._window, self._kind.header
-        read = struct.Struct(self._kind.order + "8xI").unpack_from
-        data, end, here = window.data, window.end, window.start
-        heads: list[int] = []
-        note = heads.append
-        last, most = end - header, header + MAX_CAPTURED
-        size = header
-        for _ in range(limit):
-            if here > last:
-                break
-            size = header + read(data, here)[0]
-            after = here + size
-            if after > end or size > most:
-                break
-            note(here)
-            here = after
-        window.start = here
-        return heads, size
-
-    def _go_on(self, wanted: int) -> bool:
-        """Get more bytes for the record at hand, or past it if it cannot be one; False at the end."""
-        window, header = self._window, self._kind.header
-        if window.end - window.start < header:
-            return window.advance(header) or self._cut()
-        if wanted <= MAX_CAPTURED + header:
-            return window.advance(wanted) or self._cut()
-        return self._resume(wanted - header)
-
-    def _cut(self) -> bool:
-        window = self._window
-        left = window.end - window.start
-        if left or window.trouble:
-            why = window.trouble or f"the file ends in the middle of a packet, {left} bytes of which are there"
-            self._note(why)
+    @cython.ccall
+    def next_frame(self) -> cython.bint:
+        """Find the next frame; False at the end of what there is now."""
+        window: Window = self.window
+        header: cython.longlong = self.header
+        captured: cython.longlong = 0
+        here: cython.Py_ssize_t
+        data: bytes
+        while not self.ended:
+            here = window.start
+            if here + header <= window.end:
+                data = window.data
+                captured = self._number(data, here + 8)
+                if captured > MAX_CAPTURED:
+                    self._resume(captured)
+                    continue
+                if here + header + captured <= window.end:
+                    self._found(data, here, captured)
+                    window.start = here + header + captured
+                    return True
+            else:
+                captured = 0
+            if window.pauses():
+                return False
+            if not window.need(header + captured):
+                self._end()
         return False
 
-    def _resume(self, captured: int) -> bool:
-        """Leave a record of senseless length; go on where several records in a row make sense."""
-        window = self._window
+    @cython.cfunc
+    def _found(self, data: bytes, here: cython.Py_ssize_t, captured: cython.longlong) -> cython.bint:
+        self.frames += 1
+        self.data = data
+        self.start = here + self.header
+        self.captured = captured
+        self.carried = self._number(data, here + 12)
+        self.time = self._number(data, here) * 1_000_000_000 + self._number(data, here + 4) * self.tick
+        return True
+
+    @cython.cfunc
+    def _number(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
+        return u32(data, at) if self.big else u32_little(data, at)
+
+    @cython.cfunc
+    def _end(self) -> cython.bint:
+        """End the capture; a part of a record is left over if it was cut."""
+        window: Window = self.window
+        left: cython.longlong = window.end - window.start
+        if left > 0 or window.trouble:
+            self._note(window.trouble or f"the file ends in the middle of a packet, {left} bytes of which are there")
+        self.ended = True
+        return True
+
+    @cython.cfunc
+    def _note(self, detail: str) -> cython.bint:
+        window: Window = self.window
+        self.damage.append(Damage(detail, self.frames + 1, window.offset + window.start))
+        return True
+
+    @cython.cfunc
+    def _resume(self, captured: cython.longlong) -> cython.bint:
+        """Leave a record of senseless length; go on where several record headers in a row make sense."""
+        window: Window = self.window
         self._note(f"a packet of {captured} captured bytes is longer than any may be")
-        if len(self._damage) > MAX_TROUBLES:
+        if len(self.damage) > MAX_DAMAGED:
+            self.ended = True
             return False
-        window.advance(min(resume.REACH, len(window.data)))
-        found = resume.find(window, self._scales)
-        window.start = window.end if found is None else found
-        return found is not None
+        # So many bytes that the answer does not depend on how much was read at a time.
+        window.need(MAX_DISTANCE + IN_A_ROW * (MAX_CAPTURED + self.header))
+        end: cython.Py_ssize_t = min(window.start + MAX_DISTANCE, window.end)
+        # No frame has 2**24 bytes: the most significant byte of a length is 0, and `find` soon finds those.
+        significant: cython.Py_ssize_t = 8 if self.big else 11
+        place: cython.Py_ssize_t = window.start
+        while True:
+            place = window.data.find(b"\0", place + 1 + significant, end) - significant
+            if place < 0 or place + self.header > end:
+                break
+            if self._is_chain(place):
+                window.start = place
+                return True
+        window.start = window.end
+        self.ended = True
+        return False
 
-    def _note(self, detail: str) -> None:
-        window = self._window
-        self._damage.append(Damage(detail, self.frames + 1, window.offset + window.start))
-
-    def _columns(self, heads: NDArray[np.int64]) -> Records:
-        window, kind = self._window, self._kind
-        names = ("second", "fraction", "captured", "carried")
-        read = fields(window.data, heads, np.dtype([(name, kind.order + "u4") for name in names]))
-        second, fraction, captured, carried = (read[name].astype(np.int64) for name in names)
-        first = self.frames + 1
-        self.frames += len(heads)
-        return Records(
-            data=window.data,
-            frame=first,
-            start=heads + kind.header,
-            captured=captured,
-            carried=carried,
-            link=np.full(len(heads), self.link),
-            time=second * 1_000_000_000 + fraction * 10 ** (9 - kind.digits),
-            digits=np.full(len(heads), kind.digits, np.uint8),
-        )
+    @cython.cfunc
+    def _is_chain(self, place: cython.Py_ssize_t) -> cython.bint:
+        """Tell whether record headers follow each other from `place`, in about the same time."""
+        window: Window = self.window
+        data: bytes = window.data
+        captured: cython.longlong = self._number(data, place + 8)
+        first: cython.longlong = self._number(data, place)
+        if captured == 0:
+            return False
+        for _ in range(IN_A_ROW):
+            if place + self.header > window.end:
+                return place == window.end
+            captured = self._number(data, place + 8)
+            if captured > MAX_CAPTURED or not captured <= self._number(data, place + 12) <= MAX_CAPTURED:
+                return False
+            if self._number(data, place + 4) >= self.ticks or not -DAY <= self._number(data, place) - first <= DAY:
+                return False
+            place += self.header + captured
+        return place <= window.end or not window.ended

@@ -1,294 +1,279 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """pcapng files (draft-ietf-opsawg-pcapng): blocks, of several sections, interfaces and byte orders."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import msgspec
-import numpy as np
+import cython
 
-from tlsdissect.capture import interfaces
-from tlsdissect.capture.errors import CaptureError
-from tlsdissect.capture.packets import UNTIMED, Damage
-from tlsdissect.capture.records import MAX_CAPTURED, MAX_TROUBLES, Records, numbers
+from tlsdissect.capture.errors import CaptureError, Damage
+from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FrameReader
+from tlsdissect.capture.interfaces import NO_LINK_TYPE, Interface, read_interface
+from tlsdissect.capture.octets import u16, u16_little, u32, u32_little
+from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
     from tlsdissect.capture.window import Window
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
-SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
-SECRETS = 10
 _ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
-_HEADS = {order: struct.Struct(order + "2I") for order in "<>"}
-"""Type and length, with which a block begins."""
+
+SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 10
+"""Types of blocks (section 10.1)."""
+SHORTEST = 12
+"""Bytes of a block without a body."""
+SHORTEST_PACKET, SHORTEST_SIMPLE_PACKET = 32, 16
+"""Bytes of a block with a packet of no bytes."""
+SHORTEST_SECTION = 28
 
 MAX_BLOCK = 16 << 20
-"""A block that is needed whole may have this many bytes; others are stepped over whatever their length."""
+"""Bytes of a block that is needed whole; one that is longer counts as damage. Others are stepped over whatever their
+length."""
 MAX_SECRETS = 64 << 20
 """Bytes of decryption secrets that are kept of one capture, SECRET_BYTES included; more are damage."""
 SECRET_BYTES = 64
 """Bytes that a block of secrets counts beside its own: an empty one takes memory, too."""
-REACH = 1 << 20
-"""Bytes that are searched after a senseless block."""
-
-_FIXED = {OLD_PACKET: 20, SIMPLE_PACKET: 4, ENHANCED_PACKET: 20}
-"""Bytes of a packet block's body in front of the packet."""
-_READ = frozenset({INTERFACE, SECRETS})
+MAX_INTERFACES = 65_536
+"""Interfaces of one section that are kept, as many as an obsolete packet block can name. Honest sections have dozens;
+packets of further ones count as packets of an interface that is not described, and the first place is damage."""
 
 
-class Scope(NamedTuple):
-    """What counts for the packets of a walk from one of them on."""
+@cython.cclass
+class Pcapng(FrameReader):
+    """The packets in the blocks of a pcapng file."""
 
-    first: int
-    """Packets of the walk before."""
-    order: str
-    """The section's byte order."""
-    base: int
-    described: int
-    """The section's interfaces: where they begin, and how many were described by then."""
+    window: Window
+    big: cython.bint
+    """Whether the numbers of this section have their most significant byte first."""
+    interfaces: list[Interface]
+    """The interfaces of this section, by number."""
+    too_many_interfaces: cython.bint
+    """Whether a section had more than MAX_INTERFACES, and this was noted."""
+    secret_bytes: cython.longlong
+    """Bytes of the decryption secrets blocks so far, SECRET_BYTES included."""
 
-
-class Walk(msgspec.Struct):
-    """The packet blocks of one batch: kinds and places, in order."""
-
-    kinds: list[int]
-    heads: list[int]
-    sizes: list[int]
-    scopes: list[Scope]
-
-
-class Pcapng:
-    """The packet blocks of a pcapng file.
-
-    A batch goes on through section headers: a file may consist of sections of one packet each, and a batch has its
-    price, however small it is.
-    """
-
-    def __init__(self, window: Window, damage: list[Damage]) -> None:
-        self.secrets: list[bytes] = []
-        self.frames = 0
-        self.links: set[int] = set()
-        self._window = window
-        self._damage = damage
-        self._order = "<"
-        self._table = interfaces.Interfaces()
-        self._wanted = _READ
-        """Blocks to be read beside packets: without interfaces where the section has too many."""
-        self._told_of_interfaces = False
-        self._secrets_size = 0
-        window.advance()
-        if window.end < 28 or bytes(window.data[8:12]) not in _ORDERS:
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+        self.big = False
+        self.interfaces = []
+        self.too_many_interfaces = False
+        self.secret_bytes = 0
+        if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
             raise CaptureError(window.trouble or "is cut short or damaged in the first section header of pcapng")
 
-    def batches(self, limit: int) -> Iterator[Records]:
-        """Walk the file; a batch is valid until the next is asked for."""
-        while True:
-            walk = Walk([], [], [], [])
-            wanted = self._walk(walk, limit)
-            if walk.heads:
-                yield self._columns(walk)
-            elif not self._go_on(wanted):
-                return
+    @property
+    def position(self) -> int:
+        """Bytes of the source used so far, as they lie on disk."""
+        return self.window.source.position
 
-    def _walk(self, walk: Walk, limit: int) -> int:
-        """Note packet blocks, up to a senseless block, or one that the window does not hold whole.
+    @property
+    def size(self) -> int | None:
+        """Bytes of the source on disk, if that can be known."""
+        return self.window.source.size
 
-        Gives the bytes of that block, if its header is there.
-        """
-        window, wanted = self._window, self._wanted
-        self._table.forget()
-        self._mark(walk)
-        read = _HEADS[self._order].unpack_from
-        data, end, here = window.data, window.end, window.start
-        kinds, heads, sizes = walk.kinds, walk.heads, walk.sizes
-        size = 12
-        while here + 12 <= end and len(heads) < limit:
-            kind, size = read(data, here)
-            if kind == SECTION:
-                size = self._section_inside(walk, here)
-                if not size:
-                    break
-                read, wanted = _HEADS[self._order].unpack_from, self._wanted
-                here += size
+    def close(self) -> None:
+        """Close the source."""
+        self.window.close()
+
+    @cython.ccall
+    def next_frame(self) -> cython.bint:
+        """Find the next packet; False at the end of what there is now."""
+        window: Window = self.window
+        here: cython.Py_ssize_t
+        kind: cython.longlong
+        size: cython.longlong
+        shortest: cython.longlong
+        while not self.ended:
+            here = window.start
+            if here + SHORTEST > window.end:
+                if window.pauses():
+                    return False
+                if not window.need(SHORTEST):
+                    self._end(False)
                 continue
-            # Some writers don't count the padding.
-            size += -size % 4
-            if size < _FIXED.get(kind, 0) + 12 or here + size > end:
-                break
-            if kind in _FIXED:
-                kinds.append(kind)
-                heads.append(here)
-                sizes.append(size)
-            elif kind in wanted:
-                self._learn(walk, kind, here, size)
-                wanted = self._wanted
-            here += size
-        window.start = here
-        return size
-
-    def _go_on(self, size: int) -> bool:
-        """Deal with what the walk stopped at; False at the end."""
-        window = self._window
-        if window.end - window.start < 12:
-            return window.advance(12) or self._cut()
-        head = bytes(window.data[window.start : window.start + 12])
-        if head.startswith(MAGIC):
-            return self._section(head)
-        kind = int(struct.unpack(self._order + "I", head[:4])[0])
-        if size < _FIXED.get(kind, 0) + 12:
-            return self._resume(f"a block of {size} bytes is shorter than its kind allows")
-        if kind not in _FIXED and kind not in _READ:
-            return window.skip(size) or self._cut(size)
-        if size > MAX_BLOCK:
-            return self._resume(f"a block of {size} bytes is longer than any may be")
-        return window.advance(size) or self._cut()
-
-    def _learn(self, walk: Walk, kind: int, here: int, size: int) -> None:
-        """Read a block that is no packet but tells something."""
-        body = bytes(self._window.data[here + 8 : here + size - 4])
-        if kind == SECRETS:
-            self._keep(walk, here, body)
-        elif self._table.count < interfaces.MAX_INTERFACES:
-            self.links.add(self._table.add(self._order, body))
-            self._mark(walk)
-        else:
-            self._wanted = _READ - {INTERFACE}
-            if not self._told_of_interfaces:
-                self._told_of_interfaces = True
-                detail = f"a section with more than {interfaces.MAX_INTERFACES:,} interfaces"
-                self._note(f"{detail}: packets of the others are not read", len(walk.heads), here)
-
-    def _mark(self, walk: Walk) -> None:
-        """Note what counts for the packets of a walk from here on."""
-        first = len(walk.heads)
-        if walk.scopes and walk.scopes[-1].first == first:
-            walk.scopes.pop()
-        walk.scopes.append(Scope(first, self._order, self._table.base, self._table.count))
-
-    def _section_inside(self, walk: Walk, here: int) -> int:
-        """Begin a section whose header the window holds whole; give the header's bytes, or 0 if it is none."""
-        window = self._window
-        order = _ORDERS.get(bytes(window.data[here + 8 : here + 12]))
-        if order is None:
-            return 0
-        size = int(_HEADS[order].unpack_from(window.data, here)[1])
-        size += -size % 4
-        if size < 28 or here + size > window.end:
-            return 0
-        self._begin_section(order)
-        self._mark(walk)
-        return size
-
-    def _section(self, head: bytes) -> bool:
-        """Begin a section whose header is senseless, or which the window does not hold whole."""
-        order = _ORDERS.get(head[8:])
-        if order is None:
-            return self._resume("a section header without its byte-order magic")
-        self._begin_section(order)
-        size = int(struct.unpack(order + "I", head[4:8])[0])
-        if size < 28:
-            return self._resume(f"a section header of {size} bytes")
-        return self._window.skip(size + -size % 4) or self._cut()
-
-    def _begin_section(self, order: str) -> None:
-        """Number interfaces anew; bytes may be ordered the other way."""
-        self._order = order
-        self._table.begin_section()
-        self._wanted = _READ
-
-    def _keep(self, walk: Walk, here: int, body: bytes) -> None:
-        """Keep the secrets of a block: their length is its second field, behind their kind."""
-        if len(body) < 8:
-            return
-        size = int(struct.unpack_from(self._order + "I", body, 4)[0])
-        before, self._secrets_size = self._secrets_size, self._secrets_size + len(body) + SECRET_BYTES
-        if self._secrets_size <= MAX_SECRETS:
-            self.secrets.append(body[8 : 8 + size])
-        elif before <= MAX_SECRETS:
-            self._note("more decryption secrets than are kept", len(walk.heads), here)
-
-    def _cut(self, wanted: int = 0) -> bool:
-        window = self._window
-        left = window.end - window.start
-        if left or wanted or window.trouble:
-            self._note(window.trouble or f"the file ends in the middle of a block, {left} bytes of which are there")
+            kind = self._u32(window.data, here)
+            if kind == SECTION:
+                self._begin_section()
+                continue
+            # Some writers do not count the padding.
+            size = (self._u32(window.data, here + 4) + 3) // 4 * 4
+            shortest = SHORTEST
+            if kind in (ENHANCED_PACKET, OLD_PACKET):
+                shortest = SHORTEST_PACKET
+            elif kind == SIMPLE_PACKET:
+                shortest = SHORTEST_SIMPLE_PACKET
+            if size < shortest:
+                self._resume(f"a block of {size} bytes is shorter than its kind allows")
+            elif here + size <= window.end:
+                window.start = here + size
+                if kind in (ENHANCED_PACKET, OLD_PACKET):
+                    self._packet(window.data, here, size, kind == OLD_PACKET)
+                    return True
+                if kind == SIMPLE_PACKET:
+                    self._simple_packet(window.data, here, size)
+                    return True
+                if kind == INTERFACE:
+                    self._interface(here, size)
+                elif kind == SECRETS:
+                    self._secrets(here, size)
+            elif shortest == SHORTEST and kind not in (INTERFACE, SECRETS):
+                if not window.skip(size):
+                    self._end(True)
+            elif size > MAX_BLOCK:
+                self._resume(f"a block of {size} bytes is longer than any may be")
+            elif window.pauses():
+                return False
+            elif not window.need(size):
+                self._end(True)
         return False
 
-    def _resume(self, detail: str) -> bool:
-        """Leave a senseless block; go on at the next packet whose length stands on both its ends."""
-        window = self._window
-        self._note(detail)
-        if len(self._damage) > MAX_TROUBLES:
+    @cython.cfunc
+    def _packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong, old: cython.bint) -> cython.bint:
+        """Take the packet of an enhanced packet block (section 4.3), or of its predecessor (appendix A)."""
+        number: cython.longlong = self._u16(data, here + 8) if old else self._u32(data, here + 8)
+        captured: cython.longlong = self._u32(data, here + 20)
+        interface: Interface
+        self._found(data, here + 28, min(captured, size - SHORTEST_PACKET), self._u32(data, here + 24), number)
+        if number < len(self.interfaces):
+            interface = self.interfaces[number]
+            self.time = interface.nanoseconds(self._u32(data, here + 12), self._u32(data, here + 16))
+        return True
+
+    @cython.cfunc
+    def _simple_packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
+        """Take the packet of a simple packet block: the first interface's, without a time (section 4.4)."""
+        carried: cython.longlong = self._u32(data, here + 8)
+        captured: cython.longlong = carried
+        interface: Interface
+        if self.interfaces:
+            interface = self.interfaces[0]
+            if interface.snap > 0:
+                captured = min(carried, interface.snap)
+        self._found(data, here + 12, min(captured, size - SHORTEST_SIMPLE_PACKET), carried, 0)
+        return True
+
+    @cython.cfunc
+    def _found(
+        self,
+        data: bytes,
+        start: cython.Py_ssize_t,
+        captured: cython.longlong,
+        carried: cython.longlong,
+        number: cython.longlong,
+    ) -> cython.bint:
+        interface: Interface
+        self.frames += 1
+        self.data = data
+        self.start = start
+        self.captured = min(captured, MAX_CAPTURED)
+        self.carried = carried
+        self.interface = number
+        self.time = UNTIMED
+        if number < len(self.interfaces):
+            interface = self.interfaces[number]
+            self.link = interface.link
+            self.digits = interface.digits
+        else:
+            self.link = NO_LINK_TYPE
+            self.digits = 0
+        return True
+
+    @cython.cfunc
+    def _u16(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
+        return u16(data, at) if self.big else u16_little(data, at)
+
+    @cython.cfunc
+    def _u32(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
+        return u32(data, at) if self.big else u32_little(data, at)
+
+    @cython.cfunc
+    def _interface(self, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
+        """Read an interface description block."""
+        if len(self.interfaces) >= MAX_INTERFACES:
+            if not self.too_many_interfaces:
+                self.too_many_interfaces = True
+                detail = f"a section with more than {MAX_INTERFACES:,} interfaces: packets of the others are not read"
+                self._note(detail, here)
             return False
-        window.advance(min(REACH, len(window.data)))
-        found = _find(window, self._order)
-        window.start = window.end if found is None else found
-        return found is not None
+        interface: Interface = read_interface(">" if self.big else "<", self.window.data[here + 8 : here + size - 4])
+        self.interfaces.append(interface)
+        self.links.add(interface.link)
+        return True
 
-    def _note(self, detail: str, walked: int = 0, here: int | None = None) -> None:
-        """Note damage at a byte of the window, its start or `here`, behind so many packets of the walk."""
-        window = self._window
-        at = window.start if here is None else here
-        self._damage.append(Damage(detail, self.frames + walked + 1, window.offset + at))
+    @cython.cfunc
+    def _begin_section(self) -> cython.bint:
+        """Begin a section: interfaces are numbered anew, and bytes may be ordered the other way."""
+        window: Window = self.window
+        order = _ORDERS.get(window.data[window.start + 8 : window.start + 12])
+        size: cython.longlong
+        if order is None:
+            return self._resume("a section header without its byte-order magic")
+        self.big = order == ">"
+        self.interfaces = []
+        size = self._u32(window.data, window.start + 4)
+        if size < SHORTEST_SECTION:
+            return self._resume(f"a section header of {size} bytes")
+        return window.skip((size + 3) // 4 * 4) or self._end(False)
 
-    def _columns(self, walk: Walk) -> Records:
-        heads, kinds = np.array(walk.heads), np.array(walk.kinds)
-        sizes = np.array(walk.sizes)
-        begins, orders, bases, described = zip(*walk.scopes, strict=True)
-        lasting = np.diff([*begins, len(heads)])
-        u16, u32 = (_Gather(self._window.data, kind, orders, lasting) for kind in ("u2", "u4"))
-        simple, old = kinds == SIMPLE_PACKET, kinds == OLD_PACKET
-        interface = np.where(simple, 0, np.where(old, u16[heads + 8], u32[heads + 8])).astype(np.int64)
-        known = self._table.rows(interface, np.repeat(bases, lasting), np.repeat(described, lasting))
-        stamp = np.where(simple, heads, heads + 12)
-        ticks = u32[stamp].astype(np.uint64) << np.uint64(32) | u32[stamp + 4].astype(np.uint64)
-        carried = np.where(simple, u32[heads + 8], u32[np.where(simple, heads, heads + 24)]).astype(np.int64)
-        start = heads + np.where(simple, 12, 28)
-        room = heads + sizes - 4 - start
-        # How much of a simple packet block's packet is there, its interface says, the first (section 4.4).
-        snapped = np.where(known.snap > 0, np.minimum(carried, known.snap), carried)
-        captured = np.where(simple, snapped, u32[np.where(simple, heads, heads + 20)])
-        first = self.frames + 1
-        self.frames += len(heads)
-        return Records(
-            data=self._window.data,
-            frame=first,
-            start=start,
-            captured=np.minimum(np.minimum(captured, room), MAX_CAPTURED),
-            carried=carried,
-            link=known.link,
-            # A simple packet block has no time (section 4.4).
-            time=np.where(simple, UNTIMED, known.nanoseconds(ticks)),
-            digits=known.digits,
-        )
+    @cython.cfunc
+    def _secrets(self, here: cython.Py_ssize_t, block: cython.longlong) -> cython.bint:
+        """Keep the secrets of a block: their length is its second field, behind their kind."""
+        body: bytes = self.window.data[here + 8 : here + block - 4]
+        before: cython.longlong = self.secret_bytes
+        if len(body) < 8:
+            return False
+        self.secret_bytes += len(body) + SECRET_BYTES
+        if self.secret_bytes <= MAX_SECRETS:
+            self.secrets.append(body[8 : 8 + self._u32(body, 4)])
+        elif before <= MAX_SECRETS:
+            self._note("more decryption secrets than are kept", here)
+        return True
 
+    @cython.cfunc
+    def _end(self, in_block: cython.bint) -> cython.bint:
+        """End the capture; a part of a block is left over if it was cut."""
+        window: Window = self.window
+        left: cython.longlong = window.end - window.start
+        if left > 0 or in_block or window.trouble:
+            why = f"the file ends in the middle of a block, {left} bytes of which are there"
+            self._note(window.trouble or why, window.start)
+        self.ended = True
+        return False
 
-class _Gather:
-    """Numbers of packet blocks, one of each, in the byte order of the block's section."""
+    @cython.cfunc
+    def _note(self, detail: str, place: cython.Py_ssize_t) -> cython.bint:
+        self.damage.append(Damage(detail, self.frames + 1, self.window.offset + place))
+        return True
 
-    def __init__(self, data: bytearray, kind: str, orders: tuple[str, ...], lasting: NDArray[np.int64]) -> None:
-        self._numbers = numbers(data, orders[0] + kind)
-        others = np.repeat([order != orders[0] for order in orders], lasting)
-        self._others = others if others.any() else None
-
-    def __getitem__(self, at: NDArray[np.int64]) -> NDArray[np.unsignedinteger[Any]]:
-        value: NDArray[np.unsignedinteger[Any]] = self._numbers[at]
-        return value if self._others is None else np.where(self._others, value.byteswap(), value)
-
-
-def _find(window: Window, order: str) -> int | None:
-    """Find the next enhanced packet block in the window: places are multiples of four from here."""
-    first, end = window.start + 4, min(window.start + REACH, window.end)
-    here = np.arange(first, end - 32 + 1, 4)
-    u32 = numbers(window.data, order + "u4")
-    if not len(here):
-        return None
-    size = u32[here + 4].astype(np.int64)
-    here = here[(u32[here] == ENHANCED_PACKET) & (size >= 32) & (size % 4 == 0) & (here + size <= window.end)]
-    here = here[u32[here + 4] == u32[here + u32[here + 4] - 4]]
-    return int(here[0]) if len(here) else None
+    @cython.cfunc
+    def _resume(self, detail: str) -> cython.bint:
+        """Leave a senseless block; go on at the next packet whose length stands on both its ends."""
+        window: Window = self.window
+        self._note(detail, window.start)
+        if len(self.damage) > MAX_DAMAGED:
+            self.ended = True
+            return False
+        # So many bytes that the answer does not depend on how much was read at a time.
+        window.need(MAX_DISTANCE + MAX_CAPTURED + 2 * SHORTEST_PACKET)
+        data: bytes = window.data
+        end: cython.Py_ssize_t = min(window.start + MAX_DISTANCE, window.end)
+        mark: bytes = struct.pack(">I" if self.big else "<I", ENHANCED_PACKET)
+        place: cython.Py_ssize_t = window.start
+        size: cython.longlong
+        while True:
+            place = data.find(mark, place + 1, end)
+            if place < 0 or place + SHORTEST_PACKET > end:
+                break
+            size = self._u32(data, place + 4)
+            # Blocks begin at multiples of four bytes from here.
+            if (place - window.start) % 4 != 0 or size % 4 != 0 or not SHORTEST_PACKET <= size <= window.end - place:
+                continue
+            if self._u32(data, place + size - 4) == size:
+                window.start = place
+                return True
+        window.start = window.end
+        self.ended = True
+        return False

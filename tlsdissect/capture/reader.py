@@ -1,49 +1,69 @@
-"""A capture, opened: batches of packets, and an account of what could not be read."""
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""A capture, opened: one TCP or UDP packet after the other, and an account of what could not be read.
+
+`PacketReader.next` reads one header a round, from the outside of a frame to the inside, until it comes to TCP or UDP.
+The headers of most packets (Ethernet, VLAN, IP) are called by name, which costs nothing when compiled; all others are
+looked up by their number. Nothing recurses, and nothing is made for a packet but its endpoints: one `bytes`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-from tlsdissect.capture import pcap, pcapng
-from tlsdissect.capture.batches import READABLE, Batches
+import cython
+
+from tlsdissect.capture import ip, link, pcap, pcapng, sflow, tunnels, wireless
 from tlsdissect.capture.errors import CaptureError, NoCaptureError
-from tlsdissect.capture.window import Window, open_window
+from tlsdissect.capture.headers import MAX_DEPTH, MAX_PACKETS_OF_FRAME, Headers
+from tlsdissect.capture.interfaces import NO_LINK_TYPE
+from tlsdissect.capture.ip import ipv4, ipv6
+from tlsdissect.capture.link import ethernet, vlan
+from tlsdissect.capture.protocols import ETHERNET, INTERNAL, IPV4, IPV6, LINK_TYPE, SERVICE_VLAN, TCP, UDP, VLAN
+from tlsdissect.capture.transport import tcp, udp
+from tlsdissect.capture.tunnels import over_udp
+from tlsdissect.capture.window import open_window
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tlsdissect.capture.packets import Damage, Packets
-    from tlsdissect.capture.records import Records
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.frames import FrameReader
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.capture.window import Window
 
-
-class Format(Protocol):
-    """What the file formats have in common."""
-
-    frames: int
-    secrets: list[bytes]
-
-    @property
-    def links(self) -> set[int]:
-        """Link types of all interfaces seen so far."""
-        ...
-
-    def batches(self, limit: int) -> Iterator[Records]:
-        """Walk the file; a batch is valid until the next is asked for."""
-        ...
+READERS: dict[int, Callable[[Headers], int]] = {
+    **link.READERS,
+    **ip.READERS,
+    **tunnels.READERS,
+    **wireless.READERS,
+    **sflow.READERS,
+}
+"""What reads the header of each number in `protocols`, but for TCP and UDP."""
+READABLE = frozenset(kind - LINK_TYPE for kind in READERS if LINK_TYPE <= kind < INTERNAL)
+"""Link types that are read."""
 
 
-class Capture:
-    """A capture that is being read; a context manager, and an iterator over its packets."""
+@cython.cclass
+class PacketReader:
+    """A capture that is being read; a context manager that closes it."""
 
-    def __init__(self, window: Window, batch: int) -> None:
-        self.damage: list[Damage] = []
-        self.skipped: Counter[str] = Counter()
-        self._window = window
-        self._batch = batch
-        self._format = _format(window, self.damage)
-        self._batches = Batches(self.skipped)
+    ended: cython.bint
+    """Whether there are no more packets; False while a live source or a slow pipe only pauses."""
+    skipped: Counter[str]
+    """Packets that could not be read, by what they are."""
+    _frames: FrameReader
+    _headers: Headers
+    _found: cython.longlong
+    """Packets of this frame so far."""
+
+    def __init__(self, frames: FrameReader) -> None:
+        self.ended = False
+        self.skipped = Counter()
+        self._frames = frames
+        self._headers = Headers(self.skipped)
+        self._found = 0
         self._check_links()
 
     def __enter__(self) -> Self:
@@ -52,68 +72,162 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Packets]:
-        """Give the packets in batches, of which only the latest is valid."""
-        for records in self._format.batches(self._batch):
-            yield self._batches.packets(records)
-        self._batches.finish()
-        self._check_links()
+    def __iter__(self) -> Iterator[PacketReader]:
+        """Yield this reader until it has ended: behind each pause of a slow pipe, once more."""
+        while not self.ended:
+            yield self
+
+    @cython.ccall
+    def next(self, packet: Packet) -> cython.bint:
+        """Fill `packet` with the next TCP or UDP header; False at the end of what there is.
+
+        Then `ended` tells whether more may come: after a pause, another call waits for it. Raises CaptureError at the
+        end of a capture of link types none of which is read.
+        """
+        headers: Headers = self._headers
+        while True:
+            while headers.kind != 0:
+                if self._read_header(headers, packet):
+                    return True
+            if not headers.next_held() and not self._next_frame(headers):
+                return False
 
     @property
     def frames(self) -> int:
         """Frames read so far."""
-        return self._format.frames
+        return self._frames.frames
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What of the capture could not be read."""
+        return self._frames.damage
 
     @property
     def secrets(self) -> list[bytes]:
         """Bodies of the decryption secrets blocks read so far."""
-        return self._format.secrets
+        return self._frames.secrets
+
+    @property
+    def links(self) -> set[int]:
+        """Link types of all interfaces so far."""
+        return self._frames.links
 
     @property
     def position(self) -> int:
         """Bytes of the input used so far, as they lie on disk."""
-        return self._window.position
+        return self._frames.position
 
     @property
     def size(self) -> int | None:
-        """Bytes of the input on disk, if it can be known."""
-        return self._window.size
+        """Bytes of the input on disk, if that can be known."""
+        return self._frames.size
 
     def close(self) -> None:
-        """Let go of the input."""
-        self._window.close()
+        """Close the input."""
+        self._frames.close()
 
-    def _check_links(self) -> None:
+    @cython.cfunc
+    def _next_frame(self, headers: Headers) -> cython.bint:
+        """Begin the next frame; False at the end of what there is."""
+        frames: FrameReader = self._frames
+        if self.ended:
+            return False
+        if not frames.next_frame():
+            if frames.ended:
+                self.ended = True
+                headers.fragments.finish()
+                self._check_links()
+            return False
+        self._found = 0
+        if frames.link == NO_LINK_TYPE:
+            self.skipped["packets of an interface that is not described"] += 1
+            return True
+        headers.begin(frames.data, frames.start, frames.captured, frames.carried, frames.link + LINK_TYPE)
+        return True
+
+    @cython.cfunc
+    def _read_header(self, headers: Headers, packet: Packet) -> cython.bint:
+        """Read the next header; True if it is one of TCP or UDP."""
+        kind: cython.longlong = headers.kind
+        if headers.depth > MAX_DEPTH:
+            headers.kind = headers.skip("packets of too many headers")
+            return False
+        headers.depth += 1
+        if kind == TCP:
+            headers.kind = 0
+            return tcp(headers, packet) and self._complete(headers, packet)
+        if kind == IPV4:
+            headers.kind = ipv4(headers)
+        elif kind == ETHERNET:
+            headers.kind = ethernet(headers)
+        elif kind == IPV6:
+            headers.kind = ipv6(headers)
+        elif kind in (VLAN, SERVICE_VLAN):
+            headers.kind = vlan(headers)
+        elif kind == UDP:
+            headers.kind = 0
+            if udp(headers, packet):
+                headers.kind = over_udp(headers)
+                return self._complete(headers, packet)
+        else:
+            headers.kind = self._read_other_header(headers, kind)
+        return False
+
+    @cython.cfunc
+    def _read_other_header(self, headers: Headers, kind: cython.longlong) -> cython.longlong:
+        reader = READERS.get(kind)
+        if reader is not None:
+            return reader(headers)
+        # Unlike what else is unknown, a link type may hold anything.
+        if LINK_TYPE <= kind < INTERNAL:
+            return headers.skip(f"link type {kind - LINK_TYPE} packets")
+        return 0
+
+    @cython.cfunc
+    def _complete(self, headers: Headers, packet: Packet) -> cython.bint:
+        """Fill in what a packet has of its frame; False if the frame has too many."""
+        frames: FrameReader = self._frames
+        self._found += 1
+        if self._found > MAX_PACKETS_OF_FRAME:
+            headers.drop_held()
+            self.skipped[f"frames with more than {MAX_PACKETS_OF_FRAME:,} packets"] += 1
+            return False
+        packet.frame = frames.frames
+        packet.time = frames.time
+        packet.digits = frames.digits
+        packet.interface = frames.interface
+        return True
+
+    @cython.cfunc
+    def _check_links(self) -> cython.bint:
         """Refuse a capture none of whose interfaces has a link type that is read."""
-        links = self._format.links
+        links = self._frames.links
         if links and not links & READABLE:
             names = ", ".join(map(str, sorted(links)))
             raise CaptureError(f"has no link type that is read, but {names}")
+        return True
 
 
-def open_capture(source: str | os.PathLike[str] | BinaryIO, *, batch: int = 65_536) -> Capture:
+def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
     """Open a capture: a path, "-" for standard input, or a binary file object.
 
     Raises CaptureError if it is none.
     """
     window = open_window(source)
     try:
-        return Capture(window, batch)
-    except CaptureError:
+        return PacketReader(_frame_reader(window))
+    except BaseException:
         window.close()
         raise
 
 
-def _format(window: Window, damage: list[Damage]) -> Format:
+def _frame_reader(window: Window) -> FrameReader:
     """Tell the format by the first bytes."""
-    if not window.end:
-        if window.trouble:
-            raise CaptureError(window.trouble)
-        raise NoCaptureError("is empty")
-    if bytes(window.data[:4]) in pcap.MAGICS and window.end >= 4:
-        return pcap.Pcap(window, damage)
-    if window.data.startswith(pcapng.MAGIC) and window.end >= 4:
-        return pcapng.Pcapng(window, damage)
+    magic = window.data[:4]
+    if magic in pcap.MAGICS:
+        return pcap.Pcap(window)
+    if magic == pcapng.MAGIC:
+        return pcapng.Pcapng(window)
     if window.trouble:
         raise CaptureError(window.trouble)
-    raise NoCaptureError("is no capture: its first bytes are not those of pcap or pcapng")
+    raise NoCaptureError("is no capture: its first bytes are not those of pcap or pcapng" if magic else "is empty")

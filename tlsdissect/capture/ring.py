@@ -10,15 +10,9 @@ import socket
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from tlsdissect.capture.device import LOOPBACK
-from tlsdissect.capture.records import numbers
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tlsdissect.capture.ring_frames import Block
 
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION = 1, 5, 6, 10
@@ -40,41 +34,11 @@ _MOMENT = 0.002
 """Seconds after which it is looked again whether there are enough."""
 _FRAME = 2048
 """The kernel wants to know a frame's size, and in this version of the ring makes nothing of it."""
-_GAP = 16
-"""Bytes between blocks that were gathered: the end of a frame that is recorded may need some."""
 _BLOCK_HEADER = struct.Struct("=8x4I")
 """Behind version and offset: status, number of packets, offset of the first, bytes used."""
 _STATUS = struct.Struct("=I")
 _USER = 1
 _STATISTICS = struct.Struct("=3I")
-_PACKET = 48
-"""Bytes of a packet's header; its sockaddr_ll stands behind."""
-_SLL2 = 20
-"""Bytes of a sockaddr_ll, and of the header that is made of it."""
-_STATUS_AT, _TCI_AT, _TPID_AT = 20, 32, 36
-"""Where in a packet's header its status and the VLAN tag stand that was taken out."""
-_VLAN_VALID, _VLAN_TPID_VALID = 1 << 4, 1 << 6
-_ADDRESSES, _TAG, _8021Q = 12, 4, 0x8100
-"""Bytes of Ethernet's addresses, behind which a tag stands, and of the tag; the usual kind."""
-_OUTGOING = 4
-"""PACKET_OUTGOING of if_packet.h."""
-
-
-class Frames(NamedTuple):
-    """Frames in the order of their coming, and the bytes they stand in, valid until more are asked for."""
-
-    data: bytearray
-    head: NDArray[np.int64]
-    """Where each frame's header of the ring begins."""
-    start: NDArray[np.int64]
-    captured: NDArray[np.int64]
-    carried: NDArray[np.int64]
-    time: NDArray[np.int64]
-    """Nanoseconds since 1970-01-01T00:00:00Z."""
-
-    def only(self, mask: NDArray[np.bool_]) -> Frames:
-        """Keep the frames that `mask` tells."""
-        return Frames(self.data, *(column[mask] for column in self[1:]))
 
 
 class Drops(NamedTuple):
@@ -92,7 +56,6 @@ class Ring:
         self._socket = socket.socket(socket.AF_PACKET, kind, 0)
         self.blocks = max(size // BLOCK, 2)
         self._next = 0
-        self._data = bytearray(GATHERED * (BLOCK + _GAP))
         self._drops = Drops(0, 0)
         self._asking = threading.Lock()
         self._poll = select.poll()
@@ -143,15 +106,16 @@ class Ring:
         while time.monotonic() < end and not self._is_ready((self._next + enough) % self.blocks):
             time.sleep(_MOMENT)
 
-    def take(self) -> Frames:
+    def take(self) -> list[Block]:
         """Copy the blocks that are ready, and give them back to the kernel."""
-        heads: list[int] = []
-        at = 0
-        for _ in range(GATHERED):
-            if not self._is_ready(self._next):
-                break
-            at += self._take(at, heads)
-        return _frames(self._data, np.array(heads, np.int64))
+        blocks: list[Block] = []
+        while len(blocks) < GATHERED and self._is_ready(self._next):
+            begin = self._next * BLOCK
+            _, frames, first, used = _BLOCK_HEADER.unpack_from(self._map, begin)
+            blocks.append(Block(self._map[begin : begin + used], first, frames))
+            _STATUS.pack_into(self._map, begin + 8, 0)
+            self._next = (self._next + 1) % self.blocks
+        return blocks
 
     @property
     def drops(self) -> Drops:
@@ -180,68 +144,3 @@ class Ring:
 
     def _is_ready(self, block: int) -> bool:
         return bool(_STATUS.unpack_from(self._map, block * BLOCK + 8)[0] & _USER)
-
-    def _take(self, at: int, heads: list[int]) -> int:
-        """Copy a block to `at`, note where its packets' headers are, and tell how much room it took."""
-        begin = self._next * BLOCK
-        _, count, first, used = _BLOCK_HEADER.unpack_from(self._map, begin)
-        self._data[at : at + used] = memoryview(self._map)[begin : begin + used]
-        _STATUS.pack_into(self._map, begin + 8, 0)
-        self._next = (self._next + 1) % self.blocks
-        read, here = _STATUS.unpack_from, at + first
-        for _ in range(count):
-            heads.append(here)
-            here += read(self._data, here)[0]
-        return int(used) + _GAP
-
-
-def _frames(data: bytearray, head: NDArray[np.int64]) -> Frames:
-    """Read the headers of packets (struct tpacket3_hdr)."""
-    u16, u32 = numbers(data, "=u2"), numbers(data, "=u4")
-    return Frames(
-        data=data,
-        head=head,
-        start=head + u16[head + 24],
-        captured=u32[head + 12].astype(np.int64),
-        carried=u32[head + 16].astype(np.int64),
-        time=u32[head + 4].astype(np.int64) * 1_000_000_000 + u32[head + 8],
-    )
-
-
-def tagged(frames: Frames) -> Frames:
-    """Put VLAN tags back that the kernel took out of Ethernet frames, in the room that it leaves before them.
-
-    It tells a tag beside the frame (TP_STATUS_VLAN_VALID), and its kind (TP_STATUS_VLAN_TPID_VALID) or means 802.1Q.
-    """
-    u16, u32 = numbers(frames.data, "=u2"), numbers(frames.data, "=u4")
-    status = u32[frames.head + _STATUS_AT]
-    taken = np.flatnonzero(status & _VLAN_VALID)
-    if not len(taken):
-        return frames
-    head, start = frames.head[taken, None], frames.start[taken, None]
-    data = np.frombuffer(frames.data, np.uint8)
-    addresses = data[start + np.arange(_ADDRESSES)]
-    kind = np.where(status[taken, None] & _VLAN_TPID_VALID, u16[head + _TPID_AT], _8021Q)
-    tag = np.concatenate((kind, u32[head + _TCI_AT]), axis=1).astype(">u2").view(np.uint8)
-    data[start - _TAG + np.arange(_ADDRESSES + _TAG)] = np.concatenate((addresses, tag), axis=1)
-    more = np.zeros_like(frames.start)
-    more[taken] = _TAG
-    return frames._replace(start=frames.start - more, captured=frames.captured + more, carried=frames.carried + more)
-
-
-def cooked(frames: Frames) -> Frames:
-    """Put the header of LINKTYPE_LINUX_SLL2 before frames without one, in the room that the kernel leaves there.
-
-    What this machine sends over `lo` comes again, as received: this is the one that stays.
-    """
-    address = np.frombuffer(frames.data, np.uint8)[frames.head[:, None] + (_PACKET + np.arange(_SLL2))]
-    family, protocol, index, hardware, kind, rest = np.split(address, (2, 4, 8, 10, 11), axis=1)
-    numbered = index.copy().view(np.int32).astype(">i4").view(np.uint8)
-    hardware_type = hardware.copy().view(np.uint16)
-    parts = (protocol, np.zeros_like(family), numbered, hardware_type.astype(">u2").view(np.uint8), kind, rest)
-    header = np.concatenate(parts, axis=1)
-    np.frombuffer(frames.data, np.uint8)[frames.start[:, None] - _SLL2 + np.arange(_SLL2)] = header
-    whole = frames._replace(
-        start=frames.start - _SLL2, captured=frames.captured + _SLL2, carried=frames.carried + _SLL2
-    )
-    return whole.only((kind[:, 0] != _OUTGOING) | (hardware_type[:, 0] != LOOPBACK))

@@ -9,12 +9,10 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tlsdissect.capture.ring import Drops, Frames
+    from tlsdissect.capture.ring import Drops
 
 _SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
 """Types of blocks (draft-ietf-opsawg-pcapng, section 4)."""
@@ -83,13 +81,14 @@ class Saver:
         """Open the first file."""
         self._open()
 
-    def add(self, frames: Frames) -> None:
-        """Save packets."""
-        blocks = _packets(frames)
-        if self._size + len(blocks) > self._limits.size and self._size:
+    def add(self, frame: bytes, carried: int, time: int) -> None:
+        """Save a packet: its bytes, how many it had on the wire, and when it was captured."""
+        if self._file < 0:
+            return
+        block = _packet(frame, carried, time)
+        if self._size + self._gathered + len(block) > self._limits.size and self._size:
             self._next()
-        self._put(blocks, len(frames.start))
-        self.tick()
+        self._put(block, 1)
 
     def tick(self) -> None:
         """Let time pass: write what has waited long enough, and open a new file when it is time."""
@@ -205,27 +204,13 @@ def _statistics(drops: Drops) -> bytes:
     return _block(_STATISTICS, struct.pack("<3I", 0, high, low) + _options(options))
 
 
-def _packets(frames: Frames) -> bytes:
-    """Write Enhanced Packet Blocks."""
-    captured = frames.captured
-    padding = -captured % 4
-    length = _HEADER + captured + padding + 4
-    high, low = np.divmod(frames.time, 1 << 32)
-    zero = np.zeros_like(length)
-    columns = (zero + _PACKET, length, zero, high, low, captured, frames.carried)
-    heads = memoryview(np.stack(columns, axis=1).astype("<u4").tobytes())
-    ends = memoryview(length.astype("<u4").tobytes())
-    data = memoryview(frames.data)
-    parts: list[bytes | memoryview] = []
-    rows = zip(frames.start.tolist(), captured.tolist(), padding.tolist(), strict=True)
-    for row, (start, size, pad) in enumerate(rows):
-        parts += (
-            heads[row * _HEADER : (row + 1) * _HEADER],
-            data[start : start + size],
-            bytes(pad),
-            ends[row * 4 : row * 4 + 4],
-        )
-    return b"".join(parts)
+def _packet(frame: bytes, carried: int, time: int) -> bytes:
+    """Write an Enhanced Packet Block."""
+    high, low = divmod(time, 1 << 32)
+    padding = -len(frame) % 4
+    length = _HEADER + len(frame) + padding + 4
+    head = struct.pack("<7I", _PACKET, length, 0, high, low, len(frame), carried)
+    return b"".join((head, frame, bytes(padding), length.to_bytes(4, "little")))
 
 
 def _block(kind: int, body: bytes) -> bytes:

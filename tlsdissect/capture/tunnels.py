@@ -1,27 +1,43 @@
-"""Headers of tunnels, one round each: GRE and ERSPAN, L2TP, and those over UDP."""
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""Headers of tunnels: GRE and ERSPAN, L2TP, NSH, WCCP, and those over UDP."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+import cython
 
-from tlsdissect.capture import unusual
-from tlsdissect.capture.link import IP, IPV4, IPV6, MPLS, PPP
-from tlsdissect.capture.rows import ETHERNET, INTERNAL, IP_PROTOCOL, WIRELESS
+from tlsdissect.capture.octets import u16, u32
+from tlsdissect.capture.protocols import (
+    AYIYA,
+    CAPWAP,
+    ETHERNET,
+    GENEVE,
+    GRE,
+    GTP,
+    IEEE_802_11,
+    IEEE_802_11_SWAPPED,
+    IP,
+    IP_PROTOCOL,
+    IPV4,
+    IPV6,
+    L2TP,
+    L2TP_3,
+    MPLS,
+    NSH,
+    PPP,
+    SFLOW,
+    TEREDO,
+    TZSP,
+    VLAN,
+    VXLAN,
+    VXLAN_GPE,
+)
 
 if TYPE_CHECKING:
-    from tlsdissect.capture.rows import Int64s, Next, Peel, Peeling, Rows
+    from collections.abc import Callable
 
-_NUMBERS = iter(range(INTERNAL + 0x10, INTERNAL + 0x40))
-ERSPAN, VXLAN, VXLAN_GPE, GENEVE, GTP, GTP_EXTENSION, TEREDO, L2TP, L2TP_3 = (next(_NUMBERS) for _ in range(9))
-CAPWAP, TZSP, TZSP_ETHERNET, TZSP_WIRELESS, AYIYA = (next(_NUMBERS) for _ in range(5))
-WIRELESS_SWAPPED, SFLOW = unusual.WIRELESS_SWAPPED, unusual.SFLOW
-GRE = IP_PROTOCOL + 47
-NSH = 0x894F
-WCCP = 0x883E
-ARUBA = 0x8200
-"""GRE protocols 0x8200, 0x8210, ... 0x83F0: 802.11 between Aruba's access points and their controller."""
+    from tlsdissect.capture.headers import Headers
 
 UDP_PORTS = {
     1701: L2TP,
@@ -38,235 +54,292 @@ UDP_PORTS = {
     8472: VXLAN,  # Linux's choice before there was a registered one
     37008: TZSP,
 }
-_TUNNEL = np.zeros(65_536, np.int64)
-_TUNNEL[list(UDP_PORTS)] = list(UDP_PORTS.values())
+"""What datagrams from or to a port hold."""
 
 
-def udp(view: Peeling, rows: Rows) -> Next:
-    """UDP (RFC 768): a row of its own, and perhaps a tunnel."""
-    rows = view.room(rows, 8, "cut UDP header")
-    view.udp.append(rows)
-    source, destination = _TUNNEL[view.word(rows.at)], _TUNNEL[view.word(rows.at + 2)]
-    tunnel = (source | destination) != 0
-    if not tunnel.any():
-        return []
-    inner = rows.where(tunnel)
-    size = view.word(inner.at + 4)
-    inner = inner.within(np.where(size < 8, inner.limit, inner.at + size)).moved(8)
-    return [(np.where(destination != 0, destination, source)[tunnel], inner)]
+@cython.ccall
+def over_udp(h: Headers) -> cython.longlong:
+    """Step over a UDP header; a port tells what is inside, that of the destination before that of the source."""
+    at: cython.longlong = h.at
+    h.at = at + 8
+    found = UDP_PORTS.get(u16(h.data, at + 2)) or UDP_PORTS.get(u16(h.data, at))
+    return found or 0
 
 
-def gre(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def gre(h: Headers) -> cython.longlong:
     """GRE (RFC 2784, RFC 2890), with the acknowledgement of PPTP (RFC 2637 section 4.1)."""
-    rows = view.room(rows, 4, "cut GRE header")
-    flags, kind = view.word(rows.at), view.word(rows.at + 2)
-    routed = flags & 0x4000 != 0
-    if routed.any():
+    if h.at + 4 > h.end:
+        return h.skip("cut GRE header")
+    flags: cython.longlong = u16(h.data, h.at)
+    kind: cython.longlong = u16(h.data, h.at + 2)
+    if flags & 0x4000:
         # Source routes were taken out of GRE by RFC 2784.
-        rows = view.good(rows, ~routed, "GRE packets with source routes")
-        flags, kind = flags[~routed], kind[~routed]
-    size = 4 + 4 * (_bit(flags, 0x8000) + _bit(flags, 0x2000) + _bit(flags, 0x1000) + _bit(flags, 0x0080))
-    # ERSPAN's first version has neither a sequence number nor a header.
-    mirrored = (kind == 0x88BE) & (flags & 0x1000 == 0)
-    wireless = kind & 0xFE0F == ARUBA
-    return [(np.where(mirrored, ETHERNET, np.where(wireless, WIRELESS, kind)), rows.moved(size))]
+        return h.skip("GRE packets with source routes")
+    h.at += 4
+    if flags & 0x8000:
+        h.at += 4  # checksum
+    if flags & 0x2000:
+        h.at += 4  # key
+    if flags & 0x1000:
+        h.at += 4  # sequence number
+    if flags & 0x0080:
+        h.at += 4  # acknowledgement
+    if kind == 0x88BE and not flags & 0x1000:
+        # ERSPAN's first version has neither a sequence number nor a header.
+        return ETHERNET
+    # 0x8200, 0x8210, ... 0x83F0 are 802.11 between Aruba's access points and their controller.
+    return IEEE_802_11 if kind & 0xFE0F == 0x8200 else kind
 
 
-def _bit(flags: Int64s, mask: int) -> Int64s:
-    return np.where(flags & mask, 1, 0)
-
-
-def wccp(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def wccp(h: Headers) -> cython.longlong:
     """WCCP (draft-mclaggan-wccp-v2rev1): packets turned aside, by its second version behind a header of its own."""
-    rows = view.room(rows, 4, "cut WCCP header")
-    return [(IPV4, rows.moved(np.where(view.byte(rows.at) >> 4 == 4, 0, 4)))]
+    if h.at + 4 > h.end:
+        return h.skip("cut WCCP header")
+    if h.data[h.at] >> 4 != 4:
+        h.at += 4
+    return IPV4
 
 
-def erspan(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def erspan(h: Headers) -> cython.longlong:
     """ERSPAN II and III (draft-foschiano-erspan sections 4.2 and 4.3): a mirrored Ethernet frame."""
-    rows = view.room(rows, 8, "cut ERSPAN header")
-    version = view.byte(rows.at) >> 4
-    third = view.room(rows.where(version == 2), 12, "cut ERSPAN header")
-    longer = view.byte(third.at + 11) & 1
-    return [(ETHERNET, rows.where(version == 1).moved(8)), (ETHERNET, third.moved(12 + 8 * longer))]
+    if h.at + 8 > h.end:
+        return h.skip("cut ERSPAN header")
+    version: cython.longlong = h.data[h.at] >> 4
+    if version == 1:
+        h.at += 8
+        return ETHERNET
+    if version != 2:
+        return 0
+    if h.at + 12 > h.end:
+        return h.skip("cut ERSPAN header")
+    h.at += 20 if h.data[h.at + 11] & 1 else 12
+    return ETHERNET
 
 
-def vxlan(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def vxlan(h: Headers) -> cython.longlong:
     """VXLAN (RFC 7348 section 5)."""
-    rows = view.room(rows, 8)
-    return [(ETHERNET, rows.where(view.byte(rows.at) & 8 != 0).moved(8))]
+    if h.at + 8 > h.end or not h.data[h.at] & 8:
+        return 0
+    h.at += 8
+    return ETHERNET
 
 
-_NEXT_PROTOCOL = np.zeros(256, np.int64)
-"""What VXLAN-GPE and NSH call the packets in them (RFC 8300 section 2.2)."""
-_NEXT_PROTOCOL[1:6] = IPV4, IPV6, ETHERNET, NSH, MPLS
+@cython.cfunc
+def _next_protocol(number: cython.longlong) -> cython.longlong:
+    """Tell what VXLAN-GPE and NSH call the packets in them (RFC 8300 section 2.2)."""
+    if number == 1:
+        return IPV4
+    if number == 2:
+        return IPV6
+    if number == 3:
+        return ETHERNET
+    if number == 4:
+        return NSH
+    return MPLS if number == 5 else 0
 
 
-def vxlan_gpe(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def vxlan_gpe(h: Headers) -> cython.longlong:
     """VXLAN with a protocol (draft-ietf-nvo3-vxlan-gpe section 3)."""
-    rows = view.room(rows, 8)
-    told = view.byte(rows.at) & 4 != 0
-    return [(np.where(told, _NEXT_PROTOCOL[view.byte(rows.at + 3)], ETHERNET), rows.moved(8))]
+    if h.at + 8 > h.end:
+        return 0
+    h.at += 8
+    return _next_protocol(h.data[h.at - 5]) if h.data[h.at - 8] & 4 else ETHERNET
 
 
-def nsh(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def nsh(h: Headers) -> cython.longlong:
     """Network service header (RFC 8300 section 2.2): its length in words, then what is in it."""
-    rows = view.room(rows, 8, "cut NSH header")
-    size = (view.word(rows.at) & 0x3F) * 4
-    rows, size = rows.where(size >= 8), size[size >= 8]
-    return [(_NEXT_PROTOCOL[view.byte(rows.at + 3)], rows.moved(size))]
+    if h.at + 8 > h.end:
+        return h.skip("cut NSH header")
+    size: cython.longlong = (u16(h.data, h.at) & 0x3F) * 4
+    number: cython.longlong = h.data[h.at + 3]
+    h.at += size
+    return _next_protocol(number) if size >= 8 else 0
 
 
-def geneve(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def geneve(h: Headers) -> cython.longlong:
     """GENEVE (RFC 8926 section 3.4), of which there is one version, 0."""
-    rows = view.room(rows, 8)
-    rows = rows.where(view.byte(rows.at) >> 6 == 0)
-    return [(view.word(rows.at + 2), rows.moved(8 + (view.byte(rows.at) & 0x3F) * 4))]
+    at: cython.longlong = h.at
+    if at + 8 > h.end or h.data[at] >> 6 != 0:
+        return 0
+    h.at = at + 8 + (h.data[at] & 0x3F) * 4
+    return u16(h.data, at + 2)
 
 
-def gtp(view: Peeling, rows: Rows) -> Next:
-    """GTP-U, a user's packet (3GPP TS 29.281 section 5.1)."""
-    rows = view.room(rows, 8)
-    rows = rows.where((view.byte(rows.at) >> 4 == 3) & (view.byte(rows.at + 1) == 255))
-    rows = rows.within(rows.at + 8 + view.word(rows.at + 2))
-    flags = view.byte(rows.at) & 7
-    # One flag is enough for all three optional fields to be there, but only its own tells of extensions.
-    longer = view.room(rows.where(flags != 0), 12, "cut GTP header")
-    extended = (view.byte(longer.at) & 4 != 0) & (view.byte(longer.at + 11) != 0)
-    return [
-        *_user_packet(view, rows.where(flags == 0).moved(8)),
-        *_user_packet(view, longer.where(~extended).moved(12)),
-        (GTP_EXTENSION, longer.where(extended).moved(12)),
-    ]
+@cython.ccall
+def gtp(h: Headers) -> cython.longlong:
+    """GTP-U, a user's packet (3GPP TS 29.281 section 5.1), with extension headers (section 5.2.1)."""
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    if at + 8 > h.end or data[at] >> 4 != 3 or data[at + 1] != 255:
+        return 0
+    h.narrow(at + 8 + u16(data, at + 2))
+    flags: cython.longlong = data[at] & 7
+    at += 8
+    if flags != 0:
+        # One flag is enough for all three optional fields to be there, but only its own tells of extensions.
+        at += 4
+        if at > h.end:
+            return h.skip("cut GTP header")
+    more: cython.bint = flags & 4 != 0 and data[at - 1] != 0
+    size: cython.longlong
+    while more:
+        # Its length in words comes first, the next one's kind last.
+        if at + 4 > h.end:
+            return h.skip("cut GTP extension header")
+        size = data[at] * 4
+        if size == 0 or at + size > h.end:
+            return h.skip("cut GTP extension header")
+        at += size
+        more = data[at - 1] != 0
+    h.at = at
+    if at + 1 > h.end:
+        return 0
+    # IP as a rule, PPP by its address field: the tunnel's kind is agreed elsewhere.
+    if data[at] == 0xFF:
+        return PPP
+    return IP if data[at] >> 4 == 4 or data[at] >> 4 == 6 else 0
 
 
-def gtp_extension(view: Peeling, rows: Rows) -> Next:
-    """GTP-U extension header: its length in words in front, the next one's kind at its end (section 5.2.1)."""
-    rows = view.room(rows, 4, "cut GTP extension header")
-    size = view.byte(rows.at) * 4
-    rows = view.good(rows, (size > 0) & (rows.at + size <= rows.end), "cut GTP extension header")
-    rows = rows.moved(view.byte(rows.at) * 4)
-    more = view.byte(rows.at - 1) != 0
-    return [(GTP_EXTENSION, rows.where(more)), *_user_packet(view, rows.where(~more))]
-
-
-def _user_packet(view: Peeling, rows: Rows) -> Next:
-    """IP as a rule, PPP by its address field: the tunnel's kind is agreed elsewhere."""
-    rows = view.room(rows, 1)
-    first = view.byte(rows.at)
-    version = first >> 4
-    return [(np.where(first == 0xFF, PPP, np.where((version == 4) | (version == 6), IP, 0)), rows)]
-
-
-def teredo(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def teredo(h: Headers) -> cython.longlong:
     """IPv6 under Teredo's optional headers: authentication, then origin (RFC 4380 section 5.1.1)."""
-    rows = view.room(rows, 8)
-    signed = view.word(rows.at) == 1
-    size = 13 + view.byte(rows.at + 2) + view.byte(rows.at + 3)
-    rows = view.room(rows.moved(np.where(signed, size, 0)), 8)
-    rows = view.room(rows.moved(np.where(view.word(rows.at) == 0, 8, 0)), 1)
-    return [(IPV6, rows.where(view.byte(rows.at) >> 4 == 6))]
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    if at + 8 > h.end:
+        return 0
+    if u16(data, at) == 1:
+        at += 13 + data[at + 2] + data[at + 3]
+    if at + 8 > h.end:
+        return 0
+    if u16(data, at) == 0:
+        at += 8
+    h.at = at
+    return IPV6 if at + 1 <= h.end and data[at] >> 4 == 6 else 0
 
 
-def l2tp(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def l2tp(h: Headers) -> cython.longlong:
     """L2TP data messages over UDP: version 2 (RFC 2661 section 3.1) or 3 (RFC 3931 section 4.1.2.1)."""
-    rows = view.room(rows, 8)
-    flags = view.word(rows.at)
-    data = flags & 0x8000 == 0
-    third = rows.where(data & (flags & 15 == 3)).moved(4)
-    rows = rows.where(data & (flags & 15 == 2))
-    flags = view.word(rows.at)
-    rows = rows.within(np.where(flags & 0x4000, rows.at + view.word(rows.at + 2), rows.limit))
-    size = 6 + 2 * _bit(flags, 0x4000) + 4 * _bit(flags, 0x0800)
-    padded = _bit(flags, 0x0200)
-    enough = rows.at + size + 2 * padded < rows.end
-    rows, size, padded = rows.where(enough), size[enough], padded[enough]
-    # The last two bytes in front of the payload are at hand even where they are no offset size.
-    size = size + padded * (2 + view.word(rows.at + size))
-    return [(L2TP_3, third), (PPP, rows.moved(size))]
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    if at + 8 > h.end:
+        return 0
+    flags: cython.longlong = u16(data, at)
+    size: cython.longlong = 6
+    if flags & 0x8000:
+        # A control message.
+        return 0
+    if flags & 15 == 3:
+        h.at = at + 4
+        return L2TP_3
+    if flags & 15 != 2:
+        return 0
+    if flags & 0x4000:
+        h.narrow(at + u16(data, at + 2))
+        size += 2
+    if flags & 0x0800:
+        size += 4
+    if flags & 0x0200:
+        if at + size + 2 >= h.end:
+            return 0
+        size += 2 + u16(data, at + size)
+    elif at + size >= h.end:
+        return 0
+    h.at = at + size
+    return PPP
 
 
-_SESSION_SIZES = (4, 8, 12, 16)
-"""L2TPv3: a session number, a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 (RFC 3931 sections 4.1.1, 4.6)."""
-
-
-def l2tp_3(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def l2tp_3(h: Headers) -> cython.longlong:
     """L2TPv3 data: how long its header is, only the control channel tells; Ethernet with IP in it is looked for."""
-    rows = view.room(rows, 4)
-    rows = rows.where(view.long(rows.at) != 0)
-    found: list[tuple[Int64s | int, Rows]] = []
-    for size in _SESSION_SIZES:
-        near = view.room(rows, size + 15)
-        kind, version = view.word(near.at + size + 12), view.byte(near.at + size + 14) >> 4
-        fits = ((kind == IPV4) & (version == 4)) | ((kind == IPV6) & (version == 6)) | (kind == 0x8100)
-        found.append((ETHERNET, near.where(fits).moved(size)))
-        rows = rows.where(~np.isin(rows.record, near.record[fits]))
-    if len(rows):
-        view.skipped["L2TPv3 packets of unknown contents"] += len(rows)
-    return found
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    kind: cython.longlong
+    version: cython.longlong
+    size: cython.longlong = 4
+    if at + 4 > h.end or u32(data, at) == 0:
+        return 0
+    # A session number, a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 (RFC 3931 sections 4.1.1, 4.6).
+    while size <= 16 and at + size + 15 <= h.end:
+        kind = u16(data, at + size + 12)
+        version = data[at + size + 14] >> 4
+        if (kind == IPV4 and version == 4) or (kind == IPV6 and version == 6) or kind == VLAN:
+            h.at = at + size
+            return ETHERNET
+        size += 4
+    return h.skip("L2TPv3 packets of unknown contents")
 
 
-def capwap(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def capwap(h: Headers) -> cython.longlong:
     """CAPWAP data (RFC 5415 section 4.3): an Ethernet frame or one of the binding, 802.11; keep-alives have neither."""
-    rows = view.room(rows, 8)
-    head = view.long(rows.at)
+    if h.at + 8 > h.end:
+        return 0
+    head: cython.longlong = u32(h.data, h.at)
     # The preamble's second half tells DTLS, whose contents are hidden.
-    plain = (head >> 24 == 0) & (head & 0x08 == 0)
-    rows, head = rows.where(plain), head[plain]
-    part = head & 0x80 != 0
-    if part.any():
-        rows = view.good(rows, ~part, "CAPWAP fragments")
-        head = head[~part]
-    size = (head >> 19 & 31) * 4
-    return [(np.where(head & 0x100 != 0, WIRELESS_SWAPPED, ETHERNET), rows.moved(size))]
+    if head >> 24 != 0 or head & 0x08:
+        return 0
+    if head & 0x80:
+        return h.skip("CAPWAP fragments")
+    h.at += (head >> 19 & 31) * 4
+    return IEEE_802_11_SWAPPED if head & 0x100 else ETHERNET
 
 
-def ayiya(view: Peeling, rows: Rows) -> Next:
+@cython.ccall
+def ayiya(h: Headers) -> cython.longlong:
     """AYIYA (draft-massar-v6ops-ayiya-02): who sends and its signature, then what IP has for a protocol."""
-    rows = view.room(rows, 8)
-    rows = rows.where(view.byte(rows.at + 2) & 15 == 1)
-    identity, signature = 1 << (view.byte(rows.at) >> 4), (view.byte(rows.at + 1) >> 4) * 4
-    return [(view.byte(rows.at + 3) + IP_PROTOCOL, rows.moved(8 + identity + signature))]
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    if at + 8 > h.end or data[at + 2] & 15 != 1:
+        return 0
+    identity: cython.longlong = 1
+    identity <<= data[at] >> 4
+    h.at = at + 8 + identity + (data[at + 1] >> 4) * 4
+    return IP_PROTOCOL + data[at + 3]
 
 
-def tzsp(view: Peeling, rows: Rows) -> Next:
-    """TZSP, a sniffer's mirror, version 1: Ethernet (1) is read, and 802.11 (18)."""
-    rows = view.room(rows, 4)
-    kind = view.word(rows.at + 2) * (view.byte(rows.at) == 1)
-    rows = rows.moved(4)
-    return [(TZSP_ETHERNET, rows.where(kind == 1)), (TZSP_WIRELESS, rows.where(kind == 18))]
+@cython.ccall
+def tzsp(h: Headers) -> cython.longlong:
+    """TZSP, a sniffer's mirror, version 1: Ethernet (1) is read, and 802.11 (18), behind any number of tags."""
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    if at + 4 > h.end or data[at] != 1:
+        return 0
+    kind: cython.longlong = u16(data, at + 2)
+    if kind not in (1, 18):
+        return 0
+    at += 4
+    # 0 is a byte of padding, 1 the end, others have a length.
+    while at + 2 <= h.end:
+        if data[at] == 1:
+            h.at = at + 1
+            return ETHERNET if kind == 1 else IEEE_802_11
+        at += data[at + 1] + 2 if data[at] != 0 else 1
+    return 0
 
 
-def _tags(this: int, inner: int) -> Peel:
-    """Step over one of TZSP's tags: 0 is a byte of padding, 1 the end, others have a length."""
-
-    def peel(view: Peeling, rows: Rows) -> Next:
-        rows = view.room(rows, 2)
-        tag, size = view.byte(rows.at), view.byte(rows.at + 1)
-        ended = tag == 1
-        return [(inner, rows.where(ended).moved(1)), (this, rows.moved(np.where(tag, size + 2, 1)).where(~ended))]
-
-    return peel
-
-
-PEELS: dict[int, Peel] = {
-    IP_PROTOCOL + 17: udp,
+READERS: dict[int, Callable[[Headers], int]] = {
     IP_PROTOCOL + 115: l2tp_3,
     GRE: gre,
-    **dict.fromkeys((ERSPAN, 0x88BE, 0x22EB), erspan),
+    **dict.fromkeys((0x88BE, 0x22EB), erspan),
     VXLAN: vxlan,
     VXLAN_GPE: vxlan_gpe,
     NSH: nsh,
-    WCCP: wccp,
+    0x883E: wccp,
     GENEVE: geneve,
     GTP: gtp,
-    GTP_EXTENSION: gtp_extension,
     TEREDO: teredo,
     L2TP: l2tp,
     L2TP_3: l2tp_3,
     CAPWAP: capwap,
     AYIYA: ayiya,
     TZSP: tzsp,
-    TZSP_ETHERNET: _tags(TZSP_ETHERNET, ETHERNET),
-    TZSP_WIRELESS: _tags(TZSP_WIRELESS, WIRELESS),
 }
+"""What reads the header of each number."""

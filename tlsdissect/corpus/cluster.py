@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dask.distributed import Client, Future
 
-    from tlsdissect.capture import Capture
+    from tlsdissect.capture import PacketReader
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.options import Options
 
@@ -100,9 +100,9 @@ def _is_url(capture: str) -> bool:
 
 
 @contextmanager
-def _opened(source: str, *, batch: int) -> Iterator[Capture]:
+def _opened(source: str) -> Iterator[PacketReader]:
     if not _is_url(source):
-        with open_capture(source, batch=batch) as capture:
+        with open_capture(source) as capture:
             yield capture
         return
     import fsspec  # noqa: PLC0415  # an extra
@@ -111,5 +111,5 @@ def _opened(source: str, *, batch: int) -> Iterator[Capture]:
         file = fsspec.open(source, "rb").open()
     except OSError as error:
         raise CaptureError(error.strerror or f"cannot be opened: {error}") from error
-    with file, open_capture(file, batch=batch) as capture:
+    with file, open_capture(file) as capture:
         yield capture

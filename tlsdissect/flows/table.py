@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cython
 
-from tlsdissect.capture.packets import UNTIMED
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import NEVER, PAST, UNKNOWN, Flow, Interest, TcpSide
 from tlsdissect.flows.limits import Limits, nanoseconds
 

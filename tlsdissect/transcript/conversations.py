@@ -1,12 +1,19 @@
-"""The TCP flows of a capture: trackers while something may be learnt, facts while they wait to be returned."""
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""The TCP flows of a capture: trackers while something may be learnt, facts while they wait to be returned.
+
+`advance` is the loop that every packet of a capture goes through. Packets that say nothing (bulk application data, and
+flows that are no TLS) are counted and left behind in compiled code; the others are shown to the tracker of their flow.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
+import cython
 from msgspec.structs import replace
 
+from tlsdissect.capture.packet import UDP, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.transcript.connection import Problem
@@ -20,10 +27,11 @@ from tlsdissect.transcript.tracking.tracker import Tracker
 from tlsdissect.transcript.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tlsdissect.capture.packet import Packet
-    from tlsdissect.capture.packets import Damage
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.reader import PacketReader
+    from tlsdissect.flows.datagrams import Datagrams
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.limits import Budget
     from tlsdissect.flows.table import Ended, FlowTable
@@ -37,15 +45,46 @@ if TYPE_CHECKING:
 
 _NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _SIGNALS = SYN | FIN | RST
+_UDP = UDP
+_RECORDS = Interest.RECORDS
+_HELLOS = Interest.HELLOS
+_NOTHING = Interest.NOTHING
 
 
+@cython.cclass
 class Conversations:
     """What is known of each flow that may be TLS; of others there remains what the flow counts."""
+
+    waiting: cython.bint
+    """Packets are being waited for: a signal's handler may raise StopReading now."""
+    given_up: cython.longlong
+    """Flows that were given up because too many went on, or all together held too much."""
+    untimely: cython.longlong
+    """Connections that were returned before their flow was over, because no more could wait."""
+    _source: str
+    _flows: FlowTable
+    _datagrams: Datagrams
+    _budget: Budget
+    _damage: Sequence[Damage]
+    _raw: cython.bint
+    _tracker: Callable[..., Tracker]
+    _evidence: Evidence | None
+    _linked: cython.bint
+    _keeps: cython.bint
+    _early: EarlyEmission | None
+    _trackers: dict[int, Tracker]
+    """By stream, those that were followed for longest first."""
+    _cursors: dict[int, tuple[RecordCursor, RecordCursor]]
+    """Of flows of which only records are of interest."""
+    _told: Waiting
+    _due: list[Due]
+    _packet: Packet
 
     def __init__(
         self,
         source: str,
         flows: FlowTable,
+        datagrams: Datagrams,
         budget: Budget,
         options: Options,
         damage: Sequence[Damage],
@@ -55,28 +94,27 @@ class Conversations:
 
         With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there.
         """
+        listens = evidence is not None
+        keeping = partial(KeepingTracker, listens=listens)
+        self.waiting = False
+        self.given_up = 0
+        self.untimely = 0
         self._source = source
         self._flows = flows
+        self._datagrams = datagrams
         self._budget = budget
         self._damage = damage
         self._raw = options.raw_fingerprints
-        listens = evidence is not None
-        keeping = partial(KeepingTracker, listens=listens)
-        self._tracker: Callable[..., Tracker] = keeping if options.keep else LookupTracker if listens else Tracker
+        self._tracker = keeping if options.keep else LookupTracker if listens else Tracker
         self._evidence = evidence
         self._linked = options.linked
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
-        self._trackers: dict[int, Tracker] = {}
-        """By stream, those that were followed for longest first."""
-        self._cursors: dict[int, tuple[RecordCursor, RecordCursor]] = {}
-        """Of flows of which only records are of interest."""
+        self._trackers = {}
+        self._cursors = {}
         self._told = Waiting()
-        self._due: list[Due] = []
-        self.untimely = 0
-        """Connections that were returned before their flow was over, because no more could wait."""
-        self.given_up = 0
-        """Flows that were given up because too many went on, or all together held too much."""
+        self._due = []
+        self._packet = Packet()
 
     @property
     def undecided(self) -> int:
@@ -88,23 +126,48 @@ class Conversations:
         """Why the temporary file in which connections wait could not be written; None: it could."""
         return self._told.trouble
 
-    def take(self, packet: Packet) -> Iterable[Due]:
-        """Look at a TCP packet; return what is due, in the order of clock, frame and stream."""
-        flows = self._flows
-        flows.tick(packet.time)
-        if self._early is not None:
-            self._decide_silent(self._early)
-        flow = flows.find(packet)
-        if flow is not None and flow.interest != Interest.NOTHING:
-            self._look(flow, packet, flows.sender)
-        return self._results()
+    @cython.ccall
+    def advance(self, reader: PacketReader, most: cython.longlong) -> cython.bint:
+        """Take packets until something is due, at most so many; False where the reader has no more for now."""
+        packet: Packet = self._packet
+        flow: Flow | None
+        for _ in range(most):
+            self.waiting = True
+            more = reader.next(packet)
+            self.waiting = False
+            if not more:
+                # A reused packet would keep the bytes that it points into.
+                packet.data = b""
+                return False
+            if packet.protocol == _UDP:
+                self._datagrams.feed(packet)
+                continue
+            self._flows.tick(packet.time)
+            if self._early is not None:
+                self._decide_silent(self._early)
+            flow = self._flows.find(packet)
+            if flow is not None and flow.interest != _NOTHING:
+                self._look(flow, packet, self._flows.sender)
+            if self._flows.is_any_over():
+                self._collect()
+            if self._due:
+                return True
+        return True
 
-    def pass_time(self, time: int) -> Iterable[Due]:
+    def pass_time(self, time: cython.longlong) -> None:
         """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
         self._flows.pass_time(time)
         if self._early is not None:
             self._decide_silent(self._early)
-        return self._results()
+        if self._flows.is_any_over():
+            self._collect()
+
+    def results(self) -> list[Due]:
+        """Return what is due, in the order of clock, frame and stream."""
+        due, self._due = self._due, []
+        if len(due) > 1:
+            due.sort(key=_order)
+        return due
 
     def finish(self) -> Iterator[Due]:
         """Return the connections of all flows that are left: the input has ended."""
@@ -115,18 +178,10 @@ class Conversations:
         """Let go of what is held outside of memory."""
         self._told.close()
 
-    def _results(self) -> Iterable[Due]:
-        """Return what the latest packet, or the time, made due."""
-        trackers, budget = self._trackers, self._budget
-        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
-            self._give_up(next(iter(trackers.values())))
-        if self._flows.is_any_over():
-            for ended in self._flows.over():
-                self._due += self._over(ended)
-        if not self._due:
-            return ()
-        due, self._due = self._due, []
-        return sorted(due, key=_order) if len(due) > 1 else due
+    def _collect(self) -> None:
+        """Note the connections of the flows that are over."""
+        for ended in self._flows.over():
+            self._due += self._over(ended)
 
     def _over(self, ended: Ended) -> Iterator[Due]:
         """Return the connection of a flow that nothing can change any more, if it is TLS and was not returned."""
@@ -142,24 +197,31 @@ class Conversations:
         elif flow.stream in self._told:
             yield ended.due, NEVER, with_totals(self._told.pop(flow.stream), flow)
 
-    def _look(self, flow: Flow, packet: Packet, sender: int) -> None:
+    @cython.cfunc
+    def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Show a packet to its flow's tracker, if it matters; keep the tracker if it learnt something."""
-        stream, interest = flow.stream, flow.interest
-        if interest == Interest.RECORDS:
-            if not packet.flags & _SIGNALS and (not packet.length or self._cursors[stream][sender].passes(packet)):
-                return
-            self._trackers[stream].catch_up(self._cursors[stream])
-        elif interest == Interest.HELLOS and not starts_with_hello(_payload(packet)):
-            return
-        tracker = self._trackers.get(stream)
+        cursor: RecordCursor
+        if flow.interest == _RECORDS:
+            cursors = self._cursors[flow.stream]
+            cursor = cursors[1] if sender else cursors[0]
+            if not packet.flags & _SIGNALS and (packet.length == 0 or cursor.passes(packet)):
+                return False
+            self._trackers[flow.stream].catch_up(cursors)
+        elif flow.interest == _HELLOS and not starts_with_hello(_payload(packet)):
+            return False
+        tracker = self._trackers.get(flow.stream)
         if tracker is None:
             # Without payload there is nothing to learn, unless both sides end without any.
-            if not (packet.length or self._keeps or (flow.one.fin and flow.other.fin)):
-                return
+            if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
+                return False
             tracker = self._tracker(self._budget, flow)
         self._show(tracker, packet, sender)
+        budget, trackers = self._budget, self._trackers
+        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
+            self._give_up(next(iter(trackers.values())))
+        return True
 
-    def _show(self, tracker: Tracker, packet: Packet, sender: int) -> None:
+    def _show(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> None:
         flow, heard, settled = tracker.flow, tracker.heard, tracker.settled
         state = tracker.feed(packet, sender)
         decision = None if self._early is None else self._early.after(tracker, packet, self._flows.clock)
@@ -186,7 +248,7 @@ class Conversations:
         elif state == Interest.NOTHING:
             self._wait(tracker)
 
-    def _note_session(self, flow: Flow, frame: int, keys: tuple[bytes, ...]) -> None:
+    def _note_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
         """Note what a frame showed of sessions."""
         if keys:
             self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))

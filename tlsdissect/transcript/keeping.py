@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import asdict, replace
 
-from tlsdissect.capture.packets import told
+from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.facts.scene import Scene
@@ -141,7 +141,7 @@ class KeepingTracker(LookupTracker):
         start = packet.sequence + (1 if packet.flags & SYN else 0)
         kept = Packet(
             packet.frame,
-            told(packet.time),
+            time_or_none(packet.time),
             "client",
             packet.flags,
             mine.offset(start) if mine.started else None,
@@ -164,12 +164,16 @@ class KeepingTracker(LookupTracker):
         for sender, frame, time, record in sorted(self.script.records, key=lambda kept: kept[1]):
             encrypted = record.content_type == APPLICATION_DATA or (sender, record.start) in sealed
             yield WireRecord(
-                sender=_side(sender, client), frame=frame, time=told(time), encrypted=encrypted, **asdict(record)
+                sender=_side(sender, client),
+                frame=frame,
+                time=time_or_none(time),
+                encrypted=encrypted,
+                **asdict(record),
             )
 
 
 def _moment(event: Item | Moment | None) -> Moment | None:
-    return Moment(event.frame, told(event.time), None) if isinstance(event, Item) else event
+    return Moment(event.frame, time_or_none(event.time), None) if isinstance(event, Item) else event
 
 
 def _side(sender: int, client: int) -> Side:

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right, insort
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from tlsdissect.capture.packets import UNTIMED
+from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.facts.moments import Moments

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.capture.packets import told
+from tlsdissect.capture.packet import time_or_none
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT
 
@@ -51,4 +51,4 @@ def _reply(scene: Scene, flight: Item | None) -> Item | None:
 
 
 def _time(item: Item | None) -> int | None:
-    return None if item is None else told(item.time)
+    return None if item is None else time_or_none(item.time)

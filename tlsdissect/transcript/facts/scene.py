@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.capture.packets import told
+from tlsdissect.capture.packet import time_or_none
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 from tlsdissect.tls.server_hello import ServerHello
@@ -101,7 +101,7 @@ class Scene(Struct, frozen=True, gc=False):
         offer, retry = self.script.offer, self.script.retry
         if offer is None or (retry is not None and retry.item.frame < offer.item.frame):
             return None
-        return told(offer.item.time)
+        return time_or_none(offer.item.time)
 
     @property
     def cipher_suite(self) -> int | None:

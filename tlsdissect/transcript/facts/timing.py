@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.capture.packets import told
+from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import NO_TIME
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.connection import HandshakeBytes, Timing
@@ -78,7 +78,7 @@ def _tcp_times(scene: Scene) -> tuple[int | None, int | None, int | None]:
     if handshake.opener != scene.client:
         return None, None, None
     syn, synack, ack = (
-        None if time == NO_TIME else told(time) for time in (handshake.syn, handshake.synack, handshake.ack)
+        None if time == NO_TIME else time_or_none(time) for time in (handshake.syn, handshake.synack, handshake.ack)
     )
     return syn, synack, ack
 
@@ -114,13 +114,13 @@ def each_since(begin: Begin | None, items: Sequence[Item]) -> list[float | None]
     return [
         (item.time - time) / _NS_A_MS
         if item.frame >= frame and item.time >= time
-        else since(begin, item.frame, told(item.time))
+        else since(begin, item.frame, time_or_none(item.time))
         for item in items
     ]
 
 
 def _time(event: Item | Moment | None) -> int | None:
-    return None if event is None or event.time is None else told(event.time)
+    return None if event is None or event.time is None else time_or_none(event.time)
 
 
 def _end(scene: Scene) -> Item | None:

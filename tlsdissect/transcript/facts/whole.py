@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from tlsdissect.capture.packets import told
+from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
@@ -29,7 +29,7 @@ from tlsdissect.transcript.tracking.upgrade import recognise
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.capture.packets import Damage
+    from tlsdissect.capture.errors import Damage
     from tlsdissect.flows.flow import Flow
     from tlsdissect.transcript.connection import Timing
     from tlsdissect.transcript.facts.evidence import Evidence
@@ -47,7 +47,7 @@ def with_totals(known: Connection, flow: Flow) -> Connection:
     """The same connection with its flow's totals as they are now."""
     if known.packets == flow.packets:
         return known
-    end = _rfc3339(told(flow.end), flow.digits)
+    end = _rfc3339(time_or_none(flow.end), flow.digits)
     return replace(known, end=end, packets=flow.packets, bytes=flow.payload_bytes)
 
 
@@ -125,8 +125,8 @@ def _conversation(source: str, flow: Flow, client: int) -> dict[str, Any]:
         "transport": "tcp",
         "client": ends[client],
         "server": ends[1 - client],
-        "start": _rfc3339(told(flow.start), flow.digits),
-        "end": _rfc3339(told(flow.end), flow.digits),
+        "start": _rfc3339(time_or_none(flow.start), flow.digits),
+        "end": _rfc3339(time_or_none(flow.end), flow.digits),
         "first_frame": flow.first_frame,
         "packets": flow.packets,
         "bytes": flow.payload_bytes,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.capture.packets import UNTIMED
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello

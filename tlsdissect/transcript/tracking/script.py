@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
-from tlsdissect.capture.packets import UNTIMED, told
+from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
@@ -156,7 +156,7 @@ class Script:
         self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None
     ) -> None:
         if self.first_data[sender] is None and not (self.decided and record.length == self.alert_size):
-            self.first_data[sender] = Moment(frame, told(time), acknowledgement)
+            self.first_data[sender] = Moment(frame, time_or_none(time), acknowledgement)
         if self.decided or (self.version is not None and not self.tls13):
             return
         self.protected[sender] += 1

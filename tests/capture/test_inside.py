@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import building as b
-import numpy as np
 import pytest
-from batches import rows_of
+from rows import rows_of
 
-from tlsdissect.capture import open_capture, unusual
-from tlsdissect.capture.rows import LINK_TYPE, Peeling, Rows
+from tlsdissect.capture import open_capture
+from tlsdissect.capture import sflow as sflow_file
+from tlsdissect.capture.headers import MAX_INSIDE
+from tlsdissect.capture.protocols import LINK_TYPE
+from tlsdissect.capture.reader import READERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from rows import Read
 
-    from batches import Read
+    from tlsdissect.capture.headers import Headers
 
 DATAGRAM = b.ip4(b.udp(b""), 17)
 QOS_DATA = b"\x88\x00" + bytes(22) + b"\x80\x00"
@@ -44,11 +46,12 @@ def record(header: bytes, *, length: int | None = None) -> bytes:
 
 
 def quotes(datagram: bytes) -> int:
-    """Rows that are noted for an sFlow datagram."""
-    view = Peeling(bytearray(datagram), Counter())
-    ends = (0, 0, len(datagram), len(datagram), 0)
-    unusual.sflow(view, Rows(*(np.array([value]) for value in ends)))
-    return sum(len(rows) for _, rows in view.quotes)
+    """Packets that are read in an sFlow datagram."""
+    found = 0
+    with contextlib.suppress(struct.error):  # a datagram that is cut is read up to there, and counted as unreadable
+        for _ in sflow_file._samples(datagram):
+            found += 1
+    return found
 
 
 def sampled(datagram: bytes) -> bytes:
@@ -82,7 +85,7 @@ def test_samples_too_short_to_prove_anything_are_not_noted() -> None:
 def test_samples_beyond_the_most_are_counted() -> None:
     packet = sampled(sflow(sample(*(record(DATAGRAM) for _ in range(1030)))))
     with open_capture(io.BytesIO(b.pcap([packet, packet]))) as capture:
-        assert sum(row["quoted"] for row in rows_of(capture)) == 2 * unusual.MAX_INSIDE
+        assert sum(row["quoted"] for row in rows_of(capture)) == 2 * MAX_INSIDE
         assert capture.skipped == {"packets with more than 1,024 packets inside": 2}
 
 
@@ -90,7 +93,7 @@ def test_subframes_beyond_the_most_are_counted() -> None:
     inner = SNAP + b.ip4(b.tcp())
     subframe = bytes(12) + struct.pack(">H", len(inner)) + inner + bytes(-(14 + len(inner)) % 4)
     with open_capture(io.BytesIO(b.pcap([QOS_DATA + subframe * 1030], link=105))) as capture:
-        assert len(rows_of(capture)) == unusual.MAX_INSIDE
+        assert len(rows_of(capture)) == MAX_INSIDE
         assert capture.skipped == {"packets with more than 1,024 packets inside": 1}
 
 
@@ -122,10 +125,9 @@ def test_radiotap_with_more_words(words: int, *, clock: bool, read: Read) -> Non
 
 
 def test_memory_that_runs_out_is_no_unreadable_packet(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhaust(_view: Peeling, _packet: memoryview) -> Iterator[tuple[int, int, int]]:
+    def exhaust(_: Headers) -> int:
         raise MemoryError
 
-    peel: Callable[[Peeling, Rows], object] = unusual._one_by_one(exhaust)
-    monkeypatch.setattr("tlsdissect.capture.headers.PEELS", {LINK_TYPE + 127: peel})
+    monkeypatch.setitem(READERS, LINK_TYPE + 127, exhaust)
     with open_capture(io.BytesIO(b.pcap([bytes(40)], link=127))) as capture, pytest.raises(MemoryError):
         rows_of(capture)

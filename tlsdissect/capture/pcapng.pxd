@@ -1,0 +1,39 @@
+from tlsdissect.capture.frames cimport FrameReader
+from tlsdissect.capture.interfaces cimport Interface
+from tlsdissect.capture.octets cimport u16, u16_little, u32, u32_little
+from tlsdissect.capture.window cimport Window
+
+cdef long long SECTION
+cdef long long INTERFACE
+cdef long long OLD_PACKET
+cdef long long SIMPLE_PACKET
+cdef long long ENHANCED_PACKET
+cdef long long SECRETS
+cdef long long SHORTEST
+cdef long long SHORTEST_PACKET
+cdef long long SHORTEST_SIMPLE_PACKET
+cdef long long SHORTEST_SECTION
+cdef long long MAX_CAPTURED
+cdef long long MAX_DISTANCE
+cdef long long NO_LINK_TYPE
+cdef long long UNTIMED
+
+
+cdef class Pcapng(FrameReader):
+    cdef Window window
+    cdef bint big
+    cdef list interfaces
+    cdef bint too_many_interfaces
+    cdef long long secret_bytes
+
+    cdef bint _packet(self, bytes data, Py_ssize_t here, long long size, bint old)
+    cdef bint _simple_packet(self, bytes data, Py_ssize_t here, long long size)
+    cdef bint _found(self, bytes data, Py_ssize_t start, long long captured, long long carried, long long number)
+    cdef long long _u16(self, bytes data, Py_ssize_t at)
+    cdef long long _u32(self, bytes data, Py_ssize_t at)
+    cdef bint _interface(self, Py_ssize_t here, long long size)
+    cdef bint _begin_section(self)
+    cdef bint _secrets(self, Py_ssize_t here, long long block)
+    cdef bint _end(self, bint in_block)
+    cdef bint _note(self, str detail, Py_ssize_t place)
+    cdef bint _resume(self, str detail)

@@ -1,0 +1,70 @@
+"""sFlow, version 5 (sflow.org, section 5): the beginnings of packets that a switch picked out."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from tlsdissect.capture.protocols import ETHERNET, IPV4, IPV6, SFLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.capture.headers import Headers
+
+_FLOW_SAMPLES = {1: (32, 28), 3: (44, 40)}
+"""Flow samples by format: bytes in front of their records, and the place of the records' number."""
+_RAW_HEADER = 1
+"""The format of a record that holds the beginning of a packet."""
+_HEADER_PROTOCOLS = {1: ETHERNET, 11: IPV4, 12: IPV6}
+_SHORTEST = 28
+"""Bytes of the shortest headers that prove anything: IPv4 and UDP."""
+
+
+def sflow(h: Headers) -> int:
+    """Keep the samples like quotations: they prove a connection, and are no packets of this capture."""
+    at = h.at
+    try:
+        samples = list(_samples(h.data[at : h.end]))
+    except struct.error:
+        return h.skip("unreadable sFlow datagrams")
+    h.hold(((kind, at + start, at + end) for kind, start, end in samples), quoted=True)
+    return 0
+
+
+def _samples(datagram: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the protocol, start and end of each sampled packet.
+
+    Samples stand one behind the other, and so do the records of a sample: no byte of a datagram is read twice.
+    """
+    version, address = struct.unpack_from(">2I", datagram)
+    if version != 5:
+        return
+    here = 8 + (16 if address == 2 else 4) + 12
+    count = struct.unpack_from(">I", datagram, here)[0]
+    here += 4
+    for _ in range(count):
+        kind, size = struct.unpack_from(">2I", datagram, here)
+        here += 8
+        if kind in _FLOW_SAMPLES:
+            # The snap length may have cut the last one.
+            yield from _records(datagram[here : here + size], here, *_FLOW_SAMPLES[kind])
+        here += size
+
+
+def _records(sample: bytes, start: int, here: int, count_at: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the packets of a sample that begins at `start` of its datagram."""
+    count = struct.unpack_from(">I", sample, count_at)[0]
+    for _ in range(count):
+        kind, size = struct.unpack_from(">2I", sample, here)
+        here += 8
+        if kind == _RAW_HEADER:
+            protocol, _, _, length = struct.unpack_from(">4I", sample, here)
+            end = min(here + 16 + length, here + size, len(sample))
+            if end - here - 16 >= _SHORTEST:
+                yield _HEADER_PROTOCOLS.get(protocol, 0), start + here + 16, start + end
+        here += size
+
+
+READERS: dict[int, Callable[[Headers], int]] = {SFLOW: sflow}
+"""What reads the header of each number."""
