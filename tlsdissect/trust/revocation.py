@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from array import array
+from bisect import bisect_left
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -23,8 +24,6 @@ from tlsdissect.trust.notes import Note, second, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from tlsdissect.trust.chain import Link
 
@@ -106,20 +105,20 @@ class Crl:
         """Find the first entry of a serial number."""
         digests, places = self._entries
         wanted = hash(serial)
-        for at in range(int(np.searchsorted(digests, wanted)), len(places)):
+        for at in range(bisect_left(digests, wanted), len(places)):
             if digests[at] != wanted:
                 break
-            entry = self._loaded[int(places[at])]
+            entry = self._loaded[places[at]]
             if entry.serial_number == serial:
                 return entry
         return None
 
     @cached_property
-    def _entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _entries(self) -> tuple[array[int], array[int]]:
         """Hashes of the serial numbers in order, and the entry that each is of: 16 bytes an entry."""
-        hashed = np.fromiter((hash(one.serial_number) for one in self._loaded), np.int64, len(self._loaded))
-        places = np.argsort(hashed, kind="stable")
-        return hashed[places], places
+        hashed = array("q", (hash(one.serial_number) for one in self._loaded))
+        places = array("q", sorted(range(len(hashed)), key=hashed.__getitem__))
+        return array("q", map(hashed.__getitem__, places)), places
 
     @cached_property
     def _digest(self) -> bytes:
