@@ -7,6 +7,7 @@ registry has.
 
 import csv
 from enum import Enum, IntEnum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,6 +19,16 @@ GREASE_PSK_MODES: Final = frozenset(0x0B + 0x1F * n for n in range(8))
 _FOLDER: Final = Path(__file__).parent / "iana"
 
 
+LONG_LIST: Final = 256
+"""Numbers in a list that are no longer named one by one."""
+
+
+@cache
+def _hexadecimals() -> tuple[str, ...]:
+    """All numbers of two bytes as they are written where no registry names them: 4 MB, once in a process."""
+    return tuple([f"0x{number:04x}" for number in range(1 << 16)])
+
+
 class _Names(dict[int, str]):
     """The names of one registry, read from its file at the first lookup."""
 
@@ -25,6 +36,8 @@ class _Names(dict[int, str]):
         super().__init__()
         self._file: str | None = file
         self._digits = digits
+        self._table: list[str] | None = None
+        """The names of all numbers of two bytes, once they are needed."""
 
     def __missing__(self, number: int) -> str:
         if self._file is not None:
@@ -32,6 +45,20 @@ class _Names(dict[int, str]):
             self._file = None
             return self[number]
         return f"0x{number:0{self._digits}x}"
+
+    def of(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
+        """Name each number of a list.
+
+        A list of 30,000 numbers that nobody registered is no rarity in an attack: names of long lists are looked up in
+        a table of all numbers, which costs a tenth, and each name is in memory once.
+        """
+        if len(numbers) < LONG_LIST or self._digits != 4:
+            return tuple([self[number] for number in numbers])
+        if self._table is None:
+            # The first lookup reads the registry.
+            _ = self[numbers[0]]
+            self._table = [dict.get(self, number, hexadecimal) for number, hexadecimal in enumerate(_hexadecimals())]
+        return tuple(map(self._table.__getitem__, numbers))
 
     def _read(self, path: Path) -> None:
         # RFC 8701 leaves its values unnamed in each registry; one-byte registries other than PSK modes have none.

@@ -1,11 +1,11 @@
 """Which body an extension has, by its number and the message that it stands in."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from tlsdissect.caches import cached
 from tlsdissect.tls import certificate
 from tlsdissect.tls import extension_ech as ech
 from tlsdissect.tls import extension_keys as keys
@@ -174,9 +174,10 @@ DECODED: Final = frozenset().union(
 )
 """Extensions that are decoded where they belong."""
 
-# A cache of the largest bodies stays below 4 MB; what is longer or new in each connection isn't kept.
-CACHED_BODIES: Final = 4096
+BODY_CACHE_BYTES: Final = 1 << 20
+"""Bytes of decoded bodies that are kept for the next hello which has the same."""
 CACHED_BODY_SIZE: Final = 256
+"""Bytes of the longest body that is kept."""
 NEVER_REPEATED: Final = frozenset(
     {
         Type.COOKIE,
@@ -191,7 +192,7 @@ NEVER_REPEATED: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=CACHED_BODIES)
+@cached(BODY_CACHE_BYTES)
 def _decode_repeated(body: type[Body], data: bytes) -> Struct:
     return Reader(data).whole(body.read)
 

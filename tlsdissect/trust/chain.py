@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.transcript.x509.libraries import ByCryptography, ByOpenSSL, signed_by
@@ -29,6 +29,9 @@ up in a chain that needs more is not checked."""
 
 _TOLD = 3
 """Names that are told of those that are not permitted."""
+CACHE_BYTES = 2 << 20
+"""Bytes of certificates of which it is kept whether one signed the other."""
+
 _PURPOSES = {"server": "1.3.6.1.5.5.7.3.1", "client": "1.3.6.1.5.5.7.3.2"}
 _ANY_PURPOSE = "2.5.29.37.0"
 _STEP_UP = frozenset(("1.3.6.1.4.1.311.10.3.3", "2.16.840.1.113730.4.1"))
@@ -105,7 +108,7 @@ def issued(below: Link, above: Link) -> bool:
     return signed(below.encoding, above.encoding) is not False
 
 
-@lru_cache(maxsize=8192)
+@cached(CACHE_BYTES)
 def signed(below: bytes, above: bytes) -> bool | None:
     """Tell whether the key of one certificate made the signature of another; None where that cannot be checked."""
     try:

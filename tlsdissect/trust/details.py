@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import Outline
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEPT = 4096
-"""Certificates of which the details are kept."""
+CACHE_BYTES = 4 << 20
+"""Bytes of certificates and their details that are kept for the next chain which has the same."""
 
 _RSA = "1.2.840.113549.1.1.1"
 _RSA_PSS = "1.2.840.113549.1.1.10"
@@ -60,7 +60,7 @@ def details(encoding: bytes) -> Details:
     return _details(encoding)
 
 
-@lru_cache(maxsize=KEPT)
+@cached(CACHE_BYTES)
 def _details(encoding: bytes) -> Details:
     outline = _attempt(lambda: Outline.read(encoding))
     if outline is None:

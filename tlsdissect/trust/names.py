@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from tlsdissect.caches import cached
+
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate
+
+CACHE_BYTES = 1 << 20
+"""Bytes of names that are kept as they are compared."""
 
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp",
                      ".private", ".test", ".home.arpa")  # fmt: skip
@@ -49,7 +53,7 @@ def is_private(name: str) -> bool:
     return not address.is_global
 
 
-@lru_cache(maxsize=4096)
+@cached(CACHE_BYTES)
 def _canonical(name: str) -> str:
     bare = name.rstrip(".").lower()
     if bare.isascii():

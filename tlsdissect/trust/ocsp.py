@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.x509 import ocsp
 from msgspec import Struct
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import Outline
@@ -32,6 +32,10 @@ MAX_RESPONDERS = 8
 Where none of these signed it and there are more, the response proves nothing, which is told.
 """
 
+CACHE_BYTES = 1 << 20
+"""Bytes of responses that stay loaded for the next connection which shows the same."""
+_LOADED = 4
+"""Bytes that a byte of a response takes at most, with what was loaded from it."""
 _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 _NOBODY_KNOWN = "the issuer's certificate is not known, so neither is who may sign"
 
@@ -172,7 +176,7 @@ def _stale(single: ocsp.OCSPSingleResponse, at: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1024)
+@cached(CACHE_BYTES, lambda response, _: _LOADED * len(response))
 def _load(response: bytes) -> ocsp.OCSPResponse | None:
     try:
         with warnings.catch_warnings():

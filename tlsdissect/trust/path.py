@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -48,7 +47,7 @@ class Verifier:
 
     def verify(self, chain: Sequence[bytes], at: datetime) -> Verdict:
         """Verify the first certificate of a chain as of a time; the others may help to build the path."""
-        leaf, *others = [_load(encoding) for encoding in chain]
+        leaf, *others = loaded = [_load(encoding) for encoding in chain]
         if leaf is None:
             return Verdict(None, UNREADABLE)
         helping = [one for one in others if one is not None]
@@ -58,7 +57,7 @@ class Verifier:
                 crypto.X509StoreContext(self._store(at), leaf, helping).verify_certificate()
         except crypto.X509StoreContextError as error:
             code, depth, reason = error.errors
-            return Verdict(False, reason, code, depth, _digest(error.certificate, chain))
+            return Verdict(False, reason, code, depth, _digest(error.certificate, chain, loaded))
         except crypto.Error as error:
             return Verdict(None, printable(str(error).encode()))
         return Verdict(True, "ok", 0)
@@ -73,10 +72,11 @@ class Verifier:
         return store
 
 
-def _digest(loaded: crypto.X509, chain: Sequence[bytes]) -> str:
+def _digest(wrong: crypto.X509, chain: Sequence[bytes], loaded: Sequence[crypto.X509 | None]) -> str:
     """Tell the SHA-256 of a certificate as it was sent: OpenSSL writes one anew that is not DER to the letter."""
-    written = _written(loaded)
-    sent = (one for one in chain if (own := _load(one)) is not None and _written(own) == written)
+    written = _written(wrong)
+    both = zip(chain, loaded, strict=True)
+    sent = (encoding for encoding, own in both if own is not None and _written(own) == written)
     return sha256(next(sent, written)).hexdigest()
 
 
@@ -84,8 +84,8 @@ def _written(loaded: crypto.X509) -> bytes:
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, loaded)
 
 
-@lru_cache(maxsize=4096)
 def _load(encoding: bytes) -> crypto.X509 | None:
+    """Load a certificate: nothing is kept, for OpenSSL takes up to 40 times the bytes of a name for it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

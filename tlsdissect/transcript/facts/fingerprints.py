@@ -8,14 +8,19 @@ JA3 and JA3S are what Salesforce published in 2017, JA4 is FoxIO's description o
 
 from __future__ import annotations
 
-from functools import lru_cache
+from array import array
 from hashlib import md5, sha256
+from itertools import filterfalse, islice
+from sys import byteorder
 from typing import TYPE_CHECKING, Literal
 
+from msgspec.json import encode
+
+from tlsdissect.caches import cached
 from tlsdissect.tls.codepoints import GREASE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Sized
 
 Protocol = Literal["t", "q", "d"]
 
@@ -35,7 +40,16 @@ _JA4_VERSIONS = {
 }
 
 _NOTHING = "000000000000"
-_LISTS = 4096  # cipher, group and signature lists kept; a network shows some hundreds
+LIST_CACHE_BYTES = 1 << 18
+"""Bytes of lists and of what each fingerprint makes of them that are kept; a network shows some hundreds of lists."""
+_NUMBER_BYTES = 36
+"""Bytes that a number takes in a tuple."""
+
+
+def _size(*lists_and_text: Sized) -> int:
+    """Bytes of lists of numbers, and of the text that was made of them."""
+    *lists, text = lists_and_text
+    return len(text) + _NUMBER_BYTES * sum([len(numbers) for numbers in lists])
 
 
 def ja3_string(
@@ -66,7 +80,7 @@ def ja3s_string(version: int, cipher_suite: int, extensions: Sequence[int]) -> s
     return f"{version},{cipher_suite},{_decimals(tuple(extensions))}"
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES)
 def ja3(string: str) -> str:
     """Hash the text of a JA3, JA3N or JA3S."""
     return md5(string.encode(), usedforsecurity=False).hexdigest()
@@ -140,28 +154,41 @@ def _head(
     )
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES, _size)
 def _decimals(numbers: tuple[int, ...]) -> str:
-    return "-".join([str(number) for number in numbers if number not in GREASE])
+    return encode(_without_grease(numbers)).decode()[1:-1].replace(",", "-")
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES, _size)
 def _hexadecimals(numbers: tuple[int, ...]) -> str:
-    return ",".join([f"{number:04x}" for number in numbers if number not in GREASE])
+    kept = _without_grease(numbers)
+    try:
+        data = array("H", kept)
+    except OverflowError:
+        # No hello has a number of more than two bytes; a log may.
+        return ",".join([f"{number:04x}" for number in kept])
+    if byteorder == "little":
+        data.byteswap()
+    return data.tobytes().hex(",", 2) if kept else ""
 
 
-@lru_cache(maxsize=_LISTS)
+def _without_grease(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out the values of RFC 8701."""
+    return tuple(filterfalse(GREASE.__contains__, numbers))
+
+
+@cached(LIST_CACHE_BYTES, _size)
 def _count(numbers: tuple[int, ...]) -> str:
     """Count in two digits, 99 at most."""
-    return f"{min(99, sum(number not in GREASE for number in numbers)):02d}"
+    return f"{len(tuple(islice(filterfalse(GREASE.__contains__, numbers), 99))):02d}"
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES, _size)
 def _hashed_suites(cipher_suites: tuple[int, ...]) -> str:
     return _digest(_hexadecimals(tuple(sorted(cipher_suites))))
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES, _size)
 def _hashed_extensions(extensions: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> str:
     return _digest(_extensions_text(extensions, signature_algorithms))
 
@@ -173,12 +200,12 @@ def _extensions_text(extensions: tuple[int, ...], signature_algorithms: tuple[in
     return f"{_hexadecimals(kept)}_{algorithms}" if algorithms else _hexadecimals(kept)
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES)
 def _digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12] if text else _NOTHING
 
 
-@lru_cache(maxsize=_LISTS)
+@cached(LIST_CACHE_BYTES)
 def _alpn_mark(alpn: bytes | None) -> str:
     """Take the first and last character, or of their hexadecimal digits where one is no ASCII letter or digit."""
     if not alpn:

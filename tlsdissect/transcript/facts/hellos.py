@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.client_hello import ClientHello as WireClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 HOST_NAME = 0
 """RFC 6066 section 3."""
+NAMES_CACHE_BYTES = 1 << 18
+"""Bytes of lists of names, of one registry, that are kept for the next hello which has the same."""
+_NAMED_BYTES = 108
+"""Bytes that a number and its name take in two tuples."""
 
 
 class Extensions(NamedTuple):
@@ -48,9 +52,9 @@ _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = Teller(FROM_CLIENT), Teller(FROM_SERVE
 def _namer(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
     """What names the numbers of a list, one that repeats only once."""
 
-    @lru_cache(maxsize=4096)
+    @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers or ()))
     def names(numbers: tuple[int, ...] | None) -> tuple[str, ...] | None:
-        return None if numbers is None else tuple([registry.names[number] for number in numbers])
+        return None if numbers is None else registry.names.of(numbers)
 
     return names
 

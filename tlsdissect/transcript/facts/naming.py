@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, defstruct
 from msgspec.structs import astuple
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.extensions import CACHED_BODIES, CACHED_BODY_SIZE, NEVER_REPEATED, Table, decode
+from tlsdissect.tls.extensions import CACHED_BODY_SIZE, NEVER_REPEATED, Table, decode
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Extension
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tlsdissect.tls.client_hello import Extension as WireExtension
+
+FACT_CACHE_BYTES = 1 << 20
+"""Bytes of decoded extensions of one kind of message that are kept for the next one which has the same."""
 
 _TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name", "srp_i"))
 """Fields whose bytes are text to those who send them."""
@@ -51,7 +55,7 @@ class Teller:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._again = lru_cache(maxsize=CACHED_BODIES)(self._tell)
+        self._again = cached(FACT_CACHE_BYTES)(self._tell)
 
     def tell(self, sent: WireExtension) -> Decoded:
         """Tell an extension."""
@@ -65,6 +69,8 @@ class Teller:
         try:
             body = decode(self._table, number, data)
         except WireError as error:
+            # Its frames hold the reader, and would be kept with it.
+            error.with_traceback(None)
             return Decoded(Extension(type=name, code=number, bytes=size), None, error)
         if body is None:
             return Decoded(Extension(type=name, code=number, bytes=size), None, None)
@@ -104,7 +110,10 @@ def _teller(name: str, hint: Any) -> Callable[[Any], Any]:
     if get_origin(hint) is Annotated:
         return cast("Registry", get_args(hint)[1]).names.__getitem__
     if get_origin(hint) is tuple:
-        inner = _teller(name, get_args(hint)[0])
+        of = get_args(hint)[0]
+        if get_origin(of) is Annotated:
+            return cast("Registry", get_args(of)[1]).names.of
+        inner = _teller(name, of)
         return lambda value: tuple([inner(item) for item in value])
     if isinstance(hint, type) and issubclass(hint, Struct):
         return _struct_teller(hint)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from tlsdissect.caches import cached
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.tls.codepoints import ExtensionType as Type
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracking.tracker import Tracker
 
 _NS = 1_000_000_000
+ADDRESS_CACHE_BYTES = 1 << 20
+"""Bytes of addresses that are kept as text."""
+_ADDRESS_BYTES = 256
+"""Bytes that an address takes, as text and as numbers."""
 SHOWN = 24
 """Bytes that are shown of an answer in another protocol."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
@@ -190,7 +195,7 @@ def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
     )
 
 
-@lru_cache(maxsize=65_536)
+@cached(ADDRESS_CACHE_BYTES, lambda *_: _ADDRESS_BYTES)
 def _address(packed: bytes) -> str:
     return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
 

@@ -6,12 +6,12 @@ and by OpenSSL what that refuses. Most certificates so need neither, and neither
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import Certificate
 from tlsdissect.transcript.x509 import der, extensions
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+CACHE_BYTES = 8 << 20
+"""Bytes of certificates and their facts that are kept for the next connection which shows the same."""
 
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
@@ -88,9 +91,10 @@ class _Once(Generic[T]):
             try:
                 self._made = self._make(self._encoding)
             except WireError as error:
-                self._made = error
+                # Without its frames, which hold the certificate: a cycle for each that cannot be read.
+                self._made = WireError(error.problem, error.offset)
         if isinstance(self._made, WireError):
-            raise self._made
+            raise WireError(self._made.problem, self._made.offset)
         return self._made
 
 
@@ -175,7 +179,7 @@ def _facts(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
     return facts, reading.problems()
 
 
-_kept = lru_cache(maxsize=2048)(_facts)
+_kept = cached(CACHE_BYTES)(_facts)
 
 
 def _serial(reading: _Reading) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 
@@ -42,6 +41,8 @@ _ATTRIBUTES = {
     "2.5.4.97": "organizationIdentifier",
 }
 
+CACHE_BYTES = 1 << 20
+"""Bytes of names that are kept for the next certificate which has the same."""
 _MAX_KEPT = 1024
 """Bytes of a name that is kept."""
 _SPECIAL = frozenset('"+,;<>\\')
@@ -64,7 +65,7 @@ def read_name(distinguished: der.Value) -> str:
     return _kept(encoding) if len(encoding) <= _MAX_KEPT else _written(distinguished)
 
 
-@lru_cache(maxsize=2048)
+@cached(CACHE_BYTES)
 def _kept(encoding: bytes) -> str:
     return _written(der.first(encoding))
 

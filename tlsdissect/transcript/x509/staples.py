@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
+from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.connection import OcspStaple
 from tlsdissect.transcript.x509 import der
@@ -29,6 +29,8 @@ _CERT_STATUS = {0: "good", 1: "revoked", 2: "unknown"}
 _BASIC = "1.3.6.1.5.5.7.48.1.1"
 _EXPLICIT_0 = 0xA0
 
+CACHE_BYTES = 1 << 20
+"""Bytes of responses and their facts that are kept."""
 MAX_KEPT = 16_384
 """Bytes of a response, or a certificate, that is kept for the next connection which shows it."""
 
@@ -78,7 +80,7 @@ def _facts(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
     return facts, tuple(problems)
 
 
-_kept = lru_cache(maxsize=512)(_facts)
+_kept = cached(CACHE_BYTES)(_facts)
 
 
 def _response_status(status: der.Value) -> str:

@@ -1,0 +1,195 @@
+"""What is kept for later is bounded in bytes, however large the keys and values are that a capture brings."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import tracemalloc
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
+from tlsdissect.tls.client_hello import Extension
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.extensions import FROM_CLIENT, decode
+from tlsdissect.transcript.facts import fingerprints, hellos
+from tlsdissect.transcript.facts.naming import Teller
+from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.transcript.x509.names import name
+from tlsdissect.trust.chain import signed
+from tlsdissect.trust.details import details
+from tlsdissect.trust.names import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKAGE = ROOT / "tlsdissect"
+
+SIZED_BY_US = {
+    "tls/codepoints.py _hexadecimals": "no argument: a table of 65,536 names",
+    "tls/key_exchange.py key_exchange": "512 names of cipher suites, each from a registry or six characters",
+    "tls/remarks.py _alerts": "no argument: a file of ours",
+    "tls/remarks.py _references": "no argument: a file of ours",
+    "tls/remarks.py _remarks": "no argument: a file of ours",
+    "tls/remarks.py alert_meanings": "no argument: a file of ours",
+    "tls/remarks.py reference": "a class of ours",
+    "tls/trace.py _registries": "a class of ours",
+    "tls/wire.py _u16s": "1,024 formats, whose size does not depend on how many numbers they stand for",
+    "transcript/facts/naming.py _fact": "a class of ours",
+    "transcript/facts/naming.py _tellers": "a class of ours",
+    "transcript/facts/whole.py _second": "4,096 times, each a number and 19 characters",
+    "transcript/tracking/sizes.py sizes": "64 numbers",
+    "transcript/x509/der.py _dotted": "1,024 object identifiers of 128 bytes at most",
+    "trust/keys.py _powers": "no argument: small primes",
+    "trust/protocol.py _suite": "512 names of cipher suites, each from a registry or six characters",
+    "trust/protocol.py _version": "64 names of versions",
+    "views/comparison/kinds.py is_aead": "512 names of cipher suites, each from a registry or six characters",
+    "views/comparison/kinds.py is_post_quantum": "512 names of groups, each from a registry or six characters",
+    "views/names/columns.py _numbers": "a registry",
+    "views/phrases.py _suite": "512 names of cipher suites, each from a registry or six characters",
+    "views/phrases.py _version": "256 names of versions",
+    "views/report/template.py _script": "no argument: files of ours",
+    "views/tree/asn1.py _oids": "no argument: a file of ours",
+}
+"""Caches of functools, and why no sender of a capture sizes what is in them."""
+
+
+def is_functools_cache(node: ast.AST) -> bool:
+    called = node.func if isinstance(node, ast.Call) else node
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    return name in {"cache", "lru_cache"}
+
+
+def functools_caches() -> set[str]:
+    found = set()
+    for module in PACKAGE.rglob("*.py"):
+        where, text = str(module.relative_to(PACKAGE)), module.read_text()
+        if "functools" not in text:
+            continue
+        tree, decorators = ast.parse(text), set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                cached_by = [one for one in node.decorator_list if is_functools_cache(one)]
+                decorators |= {id(one) for one in cached_by}
+                found |= {f"{where} {node.name}" for _ in cached_by}
+        # `kept = lru_cache(maxsize=9)(function)` has no function of its name.
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and id(node) not in decorators]
+        found |= {f"{where} {ast.unparse(node)}" for node in calls if is_functools_cache(node)}
+    return found
+
+
+def test_only_caches_that_no_sender_sizes_are_counted_by_entries() -> None:
+    assert functools_caches() == set(SIZED_BY_US)
+
+
+def test_what_all_caches_hold_together_is_bounded() -> None:
+    for module in pkgutil.walk_packages(tlsdissect.__path__, "tlsdissect."):
+        if not module.name.endswith("__main__") and not module.name.startswith("tlsdissect.corpus.cluster"):
+            import_module(module.name)
+    assert sum(cache.limit for cache in SHARED) <= TOTAL_BYTES
+
+
+def certificate_of(size: int, number: int) -> bytes:
+    """A certificate by its outermost length alone: what is in it cannot be read."""
+    return b"\x30\x83" + (size + 8).to_bytes(3, "big") + number.to_bytes(8, "big") + bytes(size)
+
+
+def numbers(size: int, number: int) -> tuple[int, ...]:
+    return tuple([(number + 257 * n) & 0xFFFF for n in range(size)])
+
+
+def short_list(number: int) -> bytes:
+    return b"\x00\xfc" + b"".join([(number + n).to_bytes(2, "big") for n in range(126)])
+
+
+TELLER = Teller(FROM_CLIENT)
+
+FILLED: dict[str, Callable[[int], Any]] = {
+    "long cipher suite lists": lambda n: hellos._suites(numbers(30_000, n)),
+    "cipher suite lists": lambda n: hellos._suites(numbers(250, n)),
+    "JA3 of long lists": lambda n: fingerprints.ja3(fingerprints.ja3_string(771, numbers(30_000, n), (), (), ())),
+    "JA4 of long lists": lambda n: fingerprints.ja4(
+        "t", 771, numbers(30_000, n), (), alpn=bytes(250) + n.to_bytes(4, "big"), signature_algorithms=numbers(3000, n)
+    ),
+    "JA4 of lists": lambda n: fingerprints.ja4_r("t", 771, numbers(250, n), (), alpn=b"", signature_algorithms=()),
+    "bodies of extensions": lambda n: decode(FROM_CLIENT, 10, short_list(n)),
+    "facts of extensions": lambda n: TELLER.tell(Extension(13, short_list(n))),
+    "facts of malformed extensions": lambda n: TELLER.tell(Extension(13, short_list(n)[:-1])),
+    "certificates": lambda n: certificate(certificate_of(16_000, n)),
+    "large certificates": lambda n: certificate(certificate_of(64_000, n)),
+    "names": lambda n: name(b"\x30\x82\x02\x00" + n.to_bytes(512, "big")),
+    "details": lambda n: details(certificate_of(64_000, n)),
+    "signatures": lambda n: signed(certificate_of(64_000, n), certificate_of(64_000, n + 1)),
+    "host names": lambda n: matches(f"{n}." * 10_000, "example.com"),
+}
+
+
+@pytest.mark.parametrize("fill", FILLED.values(), ids=FILLED)
+def test_what_is_estimated_is_no_less_than_what_is_taken(fill: Callable[[int], Any]) -> None:
+    fill(0)
+    Registry.CIPHER_SUITES.names.of(numbers(300, 0))
+    for cache in SHARED:
+        cache.clear()
+    tracemalloc.start()
+    try:
+        for number in range(1, 25):
+            fill(number)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept <= 1.1 * sum(cache.used for cache in SHARED) + 100_000
+
+
+def test_a_value_is_made_once_while_it_is_kept() -> None:
+    made = []
+
+    @cached(100_000)
+    def double(number: int) -> int:
+        made.append(number)
+        return 2 * number
+
+    assert [double(number % 3) for number in range(9)] == [0, 2, 4] * 3
+    assert made == [0, 1, 2]
+
+
+def test_nothing_is_a_value_too() -> None:
+    made = []
+    nothing = cached(100_000)(made.append)
+    nothing(1)
+    nothing(1)
+    assert made == [1]
+
+
+def test_what_is_asked_for_stays_and_the_rest_goes() -> None:
+    made = []
+    cache: ByteCache[bytes] = ByteCache(100_000)
+
+    def make(number: int) -> bytes:
+        made.append(number)
+        return bytes(1000)
+
+    for number in range(1, 500):
+        cache.get(number, lambda number=number: make(number))
+        cache.get(0, lambda: make(0))
+        assert cache.used <= cache.limit
+    assert made.count(0) == 1
+    cache.get(1, lambda: make(1))
+    assert made.count(1) == 2
+
+
+def test_what_is_too_large_is_not_kept_and_costs_nothing_else() -> None:
+    cache: ByteCache[bytes] = ByteCache(100_000)
+    cache.get(1, lambda: b"small")
+    cache.get(2, lambda: bytes(50_000))
+    cache.get(bytes(50_000), lambda: b"")
+    assert len(cache) == 1
+
+
+def test_a_footprint_counts_all_that_is_held() -> None:
+    held = {"names": ["a" * 1000, ("b" * 1000, b"c" * 1000)], "error": ValueError("d" * 1000)}
+    assert 4000 < footprint(held, enough=1 << 20) < 6000
+    assert footprint(tuple(range(1000)), enough=100) > 100
