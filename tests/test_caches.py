@@ -16,8 +16,11 @@ from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
+from tlsdissect.transcript.connection import Endpoint
 from tlsdissect.transcript.facts import fingerprints, hellos
+from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.facts.naming import Teller
+from tlsdissect.transcript.tracking.lookups import Exchange, Heard, Lookup
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.transcript.x509.names import name
 from tlsdissect.trust.chain import signed
@@ -193,3 +196,31 @@ def test_a_footprint_counts_all_that_is_held() -> None:
     held = {"names": ["a" * 1000, ("b" * 1000, b"c" * 1000)], "error": ValueError("d" * 1000)}
     assert 4000 < footprint(held, enough=1 << 20) < 6000
     assert footprint(tuple(range(1000)), enough=100) > 100
+
+
+def lookup(number: int) -> Heard:
+    here = Endpoint("192.0.2.1", 80)
+    exchange = Exchange("ocsp", "a" * 8000, "/" * 8000 + str(number), (), number, 1, number, 2, None, f"{number:064}")
+    return Heard(Lookup("a capture", number, here, here, exchange), bytes(10))
+
+
+def test_evidence_counts_what_each_entry_takes() -> None:
+    evidence = Evidence(kept_bytes=1 << 20)
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            evidence.keep(f"{number:064}", bytes(1))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 << 20
+
+
+def test_lookups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tlsdissect.transcript.facts.evidence.LOOKUP_BYTES", 100_000)
+    evidence = Evidence()
+    for number in range(1, 11):
+        evidence.note(lookup(number))
+    kept = len(evidence.asked("a capture", 0, 100))
+    assert 1 <= kept < 7
+    assert (evidence.lookups, evidence.lookups_left_out) == (10, 10 - kept)

@@ -19,7 +19,7 @@ from recorded import SHARED, need
 import tlsdissect
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.connection import Heartbeat, Problem
-from tlsdissect.transcript.facts.evidence import Evidence
+from tlsdissect.transcript.facts.evidence import ENTRY_BYTES, Evidence
 from tlsdissect.transcript.x509.staples import staple
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.ocsp import answer
@@ -313,7 +313,7 @@ def test_what_was_not_kept_is_not_judged(recorded: Connection) -> None:
 
 
 def test_evidence_is_bounded() -> None:
-    evidence = Evidence(kept_bytes=25)
+    evidence = Evidence(kept_bytes=2 * (10 + ENTRY_BYTES))
     for number in range(4):
         evidence.keep(f"sha {number}", bytes(10))
     assert [evidence.encoding(f"sha {number}") for number in range(4)] == [None, None, bytes(10), bytes(10)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.caches import ByteCache
 from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.lookups import asked, download_findings, lookup_findings
 from tlsdissect.trust.names import is_for
@@ -12,7 +13,7 @@ from tlsdissect.trust.protocol import exposure_findings, protocol_findings
 from tlsdissect.trust.rules import at_least, finding
 from tlsdissect.trust.showing import Showing
 from tlsdissect.trust.staples import must_staple_notes, staple_answer, staple_notes
-from tlsdissect.trust.verdicts import Bounded, Settings, Verdicts
+from tlsdissect.trust.verdicts import SMALL_KEPT_BYTES, Settings, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Judge:
         """The severity from which on findings are told."""
         self._told = at_least(least)
         self.verdicts = Verdicts(self._settings)
-        self._staples: Bounded[OcspAnswer] = Bounded()
+        self._staples: ByteCache[OcspAnswer] = ByteCache(SMALL_KEPT_BYTES)
 
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
         """Judge a connection; `evidence` was gathered by the reading that told it."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.caches import ByteCache
 from tlsdissect.trust.certificate import certificate_notes, date_notes, lifetime_notes, soon
 from tlsdissect.trust.chain import Link, chain_notes, find_issuer, issued, path
 from tlsdissect.trust.details import Details, details
@@ -16,15 +17,13 @@ from tlsdissect.trust.revocation import Crl, RevocationLists
 from tlsdissect.trust.web_pki import WebPki
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-
     from tlsdissect.trust.anchors import Anchor
     from tlsdissect.trust.chain import Chain
 
-T = TypeVar("T")
-
-KEPT = 16_384
-"""Verdicts that are kept for the next connection which shows the same chain."""
+KEPT_BYTES = 16 << 20
+"""Bytes of verdicts on chains that are kept for the next connection which shows the same chain."""
+SMALL_KEPT_BYTES = 4 << 20
+"""Bytes of other conclusions, of each kind: dates at which verdicts change, verdicts for a name, and on staples."""
 
 _INCOMPLETE = Verdict(None, "not all of the chain was kept")
 
@@ -48,23 +47,6 @@ class Judged(Struct, frozen=True):
     """Of each certificate in the chain, by the lists that were given: "good", "revoked" or None."""
 
 
-class Bounded(Generic[T]):
-    """Values by key, the oldest let go where there are too many."""
-
-    def __init__(self, limit: int = KEPT) -> None:
-        self._limit = limit
-        self._values: dict[Hashable, T] = {}
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Give what is kept of a key, or make it."""
-        value = self._values.get(key)
-        if value is None:
-            value = self._values[key] = make()
-            if len(self._values) > self._limit:
-                del self._values[next(iter(self._values))]
-        return value
-
-
 class Verdicts:
     """Judges chains with what the user trusts."""
 
@@ -78,9 +60,9 @@ class Verdicts:
         self._verifier = Verifier(settings.anchors) if settings.anchors else None
         self._web_pki = WebPki(settings.anchors) if settings.anchors else None
         self._common = sorted([*self._lists.boundaries, *_dates(self._anchors)])
-        self._boundaries: Bounded[list[str]] = Bounded()
-        self._judged: Bounded[Judged] = Bounded()
-        self._by_name: Bounded[Verdict] = Bounded()
+        self._boundaries: ByteCache[list[str]] = ByteCache(SMALL_KEPT_BYTES)
+        self._judged: ByteCache[Judged] = ByteCache(KEPT_BYTES)
+        self._by_name: ByteCache[Verdict] = ByteCache(SMALL_KEPT_BYTES)
 
     def judged(self, chain: Chain, at: str | None) -> Judged:
         """Judge a chain as of a time (of `second`); None: of none, so that nothing is said that rests on dates."""

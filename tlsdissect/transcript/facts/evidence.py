@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from tlsdissect.caches import footprint
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
@@ -13,13 +15,15 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracking.lookups import Heard, Lookup
 
 KEPT_BYTES = 64 << 20
-"""Bytes of certificates and OCSP responses that are kept; of more, those that were seen first are let go."""
-
-
+"""Bytes of certificates and OCSP responses that are kept; of more, those that were seen first are evicted."""
+ENTRY_BYTES = 384
+"""Bytes that an encoding takes besides its own, by estimate."""
 MAX_MOMENTS = 65_536
 """Connections of which it is kept when things happened; of more, the latest."""
 MAX_LOOKUPS = 65_536
 """Lookups that are kept; of more, the first."""
+LOOKUP_BYTES = 32 << 20
+"""Bytes of lookups that are kept, without their answers; a lookup for which there is no room is only counted."""
 
 _asked = attrgetter("exchange.asked")
 
@@ -30,22 +34,25 @@ class Evidence:
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._limit = kept_bytes
         self._used = 0
-        self._encodings: dict[str, bytes] = {}
+        self._encodings: OrderedDict[str, bytes] = OrderedDict()
+        self._lookup_bytes = 0
         self._lookups: dict[str, list[Lookup]] = {}
-        self._moments: dict[tuple[str, int], Moments] = {}
+        self._moments: OrderedDict[tuple[str, int], Moments] = OrderedDict()
         self.lookups = 0
         """How many lookups were seen."""
+        self.lookups_left_out = 0
+        """How many of them are not kept."""
 
     def keep(self, sha256: str, encoding: bytes) -> None:
         """Keep an encoding; what is shown again is as good as new."""
-        known = self._encodings.pop(sha256, None)
-        self._encodings[sha256] = encoding if known is None else known
-        if known is not None:
+        if sha256 in self._encodings:
+            self._encodings.move_to_end(sha256)
             return
-        self._used += len(encoding)
+        self._encodings[sha256] = encoding
+        self._used += len(encoding) + ENTRY_BYTES
         while self._used > self._limit:
-            oldest = next(iter(self._encodings))
-            self._used -= len(self._encodings.pop(oldest))
+            _, oldest = self._encodings.popitem(last=False)
+            self._used -= len(oldest) + ENTRY_BYTES
 
     def note(self, heard: Heard) -> None:
         """Keep a lookup, and its answer; without times it is nobody's."""
@@ -53,15 +60,19 @@ class Evidence:
         if UNTIMED in (lookup.exchange.asked, lookup.exchange.answered):
             return
         self.lookups += 1
-        if self.lookups <= MAX_LOOKUPS:
-            insort(self._lookups.setdefault(lookup.source, []), lookup, key=_asked)
-            self.keep(lookup.exchange.sha256, heard.body)
+        size = footprint(lookup, enough=LOOKUP_BYTES)
+        if self.lookups > MAX_LOOKUPS or self._lookup_bytes + size > LOOKUP_BYTES:
+            self.lookups_left_out += 1
+            return
+        self._lookup_bytes += size
+        insort(self._lookups.setdefault(lookup.source, []), lookup, key=_asked)
+        self.keep(lookup.exchange.sha256, heard.body)
 
     def time(self, source: str, stream: int, moments: Moments) -> None:
         """Keep when things happened in a connection."""
         self._moments[source, stream] = moments
         if len(self._moments) > MAX_MOMENTS:
-            del self._moments[next(iter(self._moments))]
+            self._moments.popitem(last=False)
 
     def moments(self, source: str, stream: int) -> Moments | None:
         """Tell when things happened in a connection; None where that was not kept."""
