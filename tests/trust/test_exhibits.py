@@ -102,6 +102,50 @@ def test_certificates_are_bounded(recorded: Connection, monkeypatch: pytest.Monk
     assert (len(list(gathered)), gathered.left_out) == (2, 2)
 
 
+def test_large_certificates_are_bounded_together(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LARGE_BYTES", 200_000)
+    gathered = Exhibits(Judge(), Evidence())
+    facts, _ = certificate(issue("leaf", ROOT).der)
+    large = [replace(facts, sha256=f"{n:064}", dns_names=(f"{n}." * 40_000,)) for n in range(5)]
+    gathered.add(replace(recorded, certificates=(*large, facts)))
+    # What is large takes no room from the others.
+    assert [one.sha256 for one in gathered] == [large[0].sha256, large[1].sha256, facts.sha256]
+    assert gathered.left_out == 3
+
+
+def test_what_all_certificates_take_is_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 10_000)
+    gathered = Exhibits(Judge(), Evidence())
+    facts, _ = certificate(issue("leaf", ROOT).der)
+    for n in range(20):
+        gathered.add(replace(recorded, certificates=(replace(facts, sha256=f"{n:064}"),)))
+    assert 1 <= len(gathered) < 5
+    assert gathered.left_out == 20 - len(gathered)
+
+
+def test_findings_of_a_certificate_are_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FOUND", 10)
+    gathered = Exhibits(Judge(), Evidence())
+    facts, _ = certificate(issue("leaf", ROOT).der)
+    for n in range(30):
+        gathered.add(replace(recorded, certificates=(facts,), sni=f"{n}.example"))
+    gathered.add(replace(recorded, certificates=(facts, facts), sni="0.example"))
+    (one,) = gathered
+    assert len(one.findings) <= 12
+    assert "duplicate_in_chain" in codes(one)
+    assert any("no room" in problem for problem in one.problems)
+
+
+def test_chains_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CHAIN_BYTES", 1000)
+    gathered = Exhibits(Judge(), Evidence())
+    facts, _ = certificate(issue("leaf", ROOT).der)
+    for n in range(10):
+        gathered.add(replace(recorded, certificates=(facts,) * (n + 1)))
+    assert len(gathered.chains) == 2
+    assert gathered.chains_cut
+
+
 def test_the_worse_verdict_stays(recorded: Connection) -> None:
     leaf = issue("leaf", ROOT)
     facts, _ = certificate(leaf.der)

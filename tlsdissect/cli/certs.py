@@ -120,7 +120,8 @@ class CertificateRun(Run):
                 sink.write(text)
         chains, left_out = len(self._exhibits.chains), self._exhibits.left_out
         self._tally.findings = Counter(f"{found.severity} {found.code}" for one in told for found in one.findings)
-        shown = f"{count(len(told), 'certificate')} in {count(chains, 'chain')}"
+        least = "at least " if self._exhibits.chains_cut else ""
+        shown = f"{count(len(told), 'certificate')} in {least}{count(chains, 'chain')}"
         self._tally.told.append(shown if told else "no certificates in the clear")
         if told and not self._judge.trusts:
             self._tally.told.append("trust not checked: no authorities were named")
@@ -129,6 +130,8 @@ class CertificateRun(Run):
         if self._exhibits.not_compared:
             what = count(self._exhibits.not_compared, "certificate")
             self._tally.told.append(f"{what} whose RSA modulus is too large to be compared with others")
+        if self._evidence.lookups_left_out:
+            self._tally.told.append(f"{self._evidence.lookups_left_out:,} of them left out: too many, or too large")
         if left_out:
             self._tally.told.append(f"{left_out:,} times a certificate for which there was no room")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
+from tlsdissect.caches import footprint
 from tlsdissect.transcript.connection import Certificate, Finding
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.details import details
@@ -26,8 +28,24 @@ if TYPE_CHECKING:
 
 MAX_CERTIFICATES = 100_000
 """Certificates of a run that are told; more are counted."""
+MAX_BYTES = 512 << 20
+"""Bytes that these certificates take with their facts, findings and names, by estimate; more are counted."""
+LARGE_BYTES = 32 << 10
+"""Bytes from which on a certificate is large, with its facts."""
+MAX_LARGE_BYTES = 64 << 20
+"""Bytes that large certificates take together: an honest one takes 5 KB."""
+MAX_FOUND = 1000
+"""Findings of one certificate; of more, one of each code, and its problems say how many were left out."""
 MAX_CHAINS = 100_000
 """Chains of a run that are told apart."""
+MAX_CHAIN_BYTES = 64 << 20
+"""Bytes that these chains take, by estimate; of more it is only said that there are more."""
+_SEEN_BYTES = 2048
+"""Bytes that a certificate takes besides its encoding and its facts."""
+_NOTE_BYTES = 512
+"""Bytes that a finding takes besides what it says in words."""
+_DIGEST_BYTES = 128
+"""Bytes of a SHA-256 in a chain."""
 MAX_LISTED = 100
 """Servers, clients and host names that are listed of one certificate."""
 
@@ -92,6 +110,9 @@ class _Seen:
         self.revocation: str | None = None
         self.ocsp: str | None = None
         self.found: dict[Note, Finding] = {}
+        self.codes: set[str] = set()
+        self.left_out = 0
+        """Findings that there was no more room for."""
 
     def shown(self, showing: Showing, chain: Chain, place: int) -> None:
         """Note a connection that shows it."""
@@ -109,6 +130,11 @@ class _Seen:
         else:
             _list(self.clients, showing.client.ip)
 
+    def note(self, note: Note, found: Finding) -> None:
+        """Note a finding."""
+        self.codes.add(note.code)
+        self.found[note] = found
+
 
 class Exhibits:
     """The certificates of a run, as its connections come."""
@@ -119,6 +145,8 @@ class Exhibits:
         self._seen: dict[str, _Seen] = {}
         self.chains: dict[tuple[str, ...], None] = {}
         """Each chain as it was sent, by the SHA-256 of its certificates."""
+        self.chains_cut = False
+        """There were more chains than are told apart."""
         self.left_out = 0
         """How often a certificate was shown that there was no more room for."""
         self.not_compared = 0
@@ -127,6 +155,9 @@ class Exhibits:
         """The share of the comparison of moduli that is done."""
         self._compared_of: int | None = None
         """How many certificates there were when they were compared."""
+        self._used = 0
+        self._used_by_large = 0
+        self._chain_bytes = 0
 
     def add(self, connection: Connection) -> None:
         """Note what a connection shows; the evidence was gathered by the reading that told it."""
@@ -137,8 +168,7 @@ class Exhibits:
         """Note what a connection shows."""
         for chain in showing.chains:
             key = chain.key[1:]
-            if len(self.chains) < MAX_CHAINS:
-                self.chains[key] = None
+            self._keep_chain(key)
             for place, link in enumerate(chain.links):
                 seen = self._find(showing, chain, link)
                 if seen is not None and link.facts.sha256 not in key[:place]:
@@ -155,6 +185,9 @@ class Exhibits:
     def __len__(self) -> int:
         return len(self._seen)
 
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._seen
+
     def encoding(self, sha256: str) -> bytes | None:
         """Give a certificate in DER, where it was kept."""
         seen = self._seen.get(sha256)
@@ -162,10 +195,46 @@ class Exhibits:
 
     def _find(self, showing: Showing, chain: Chain, link: Link) -> _Seen | None:
         seen = self._seen.get(link.facts.sha256)
-        if seen is None and len(self._seen) < MAX_CERTIFICATES:
+        if seen is None and len(self._seen) < MAX_CERTIFICATES and self._has_room(link):
             seen = self._seen[link.facts.sha256] = _Seen(showing, chain, link)
         self.left_out += seen is None
         return seen
+
+    def _has_room(self, link: Link) -> bool:
+        """Take the room for a certificate, if there is enough."""
+        size = _SEEN_BYTES + footprint(link.facts, link.encoding, enough=MAX_LARGE_BYTES)
+        large = size if size > LARGE_BYTES else 0
+        if self._used_by_large + large > MAX_LARGE_BYTES or not self._take(size):
+            return False
+        self._used_by_large += large
+        return True
+
+    def _take(self, size: int) -> bool:
+        """Take so many bytes, if there are as many."""
+        if self._used + size > MAX_BYTES:
+            return False
+        self._used += size
+        return True
+
+    def _keep_chain(self, key: tuple[str, ...]) -> None:
+        if key in self.chains:
+            return
+        size = _DIGEST_BYTES * (len(key) + 1)
+        if len(self.chains) >= MAX_CHAINS or self._chain_bytes + size > MAX_CHAIN_BYTES:
+            self.chains_cut = True
+            return
+        self._chain_bytes += size
+        self.chains[key] = None
+
+    def _note(self, seen: _Seen, note: Note, found: Finding) -> None:
+        """Note a finding, unless it is one of too many; the first of each code always counts."""
+        if note in seen.found:
+            return
+        room = len(seen.found) < MAX_FOUND and self._take(_NOTE_BYTES + getsizeof(note.detail))
+        if room or note.code not in seen.codes:
+            seen.note(note, found)
+        else:
+            seen.left_out += 1
 
     def _judged(self, showing: Showing, chain: Chain) -> None:
         """Note the verdicts on a chain."""
@@ -177,8 +246,8 @@ class Exhibits:
                 seen.revocation = state or seen.revocation
         for note in judge.notes(showing, chain):
             seen = self._seen.get(note.certificate or "") or leaf
-            if seen is not None and note not in seen.found:
-                seen.found[note] = finding(note.code, note.detail, chain.frame, note.certificate)
+            if seen is not None:
+                self._note(seen, note, finding(note.code, note.detail, chain.frame, note.certificate))
         if leaf is not None:
             leaf.path = _worse(leaf.path, given.path)
             self._served(leaf, showing, chain)
@@ -190,7 +259,7 @@ class Exhibits:
         for found in self._judge.lookup_findings(showing, self._evidence):
             seen = self._seen.get(found.certificate or "")
             if seen is not None:
-                seen.found.setdefault(Note(found.code, found.detail, found.certificate), found)
+                self._note(seen, Note(found.code, found.detail, found.certificate), found)
         for one in self._judge.lookups(showing, self._evidence):
             seen = None if one.about is None else self._seen.get(one.about.facts.sha256)
             if seen is not None and one.given.status is not None and not one.given.flaws and not one.given.stale:
@@ -202,7 +271,8 @@ class Exhibits:
             return
         leaf.web_pki = _worse(leaf.web_pki, self._judge.web_pki(showing, chain))
         if showing.sni is not None:
-            _list(leaf.names, showing.sni)
+            if showing.sni not in leaf.names and len(leaf.names) < MAX_LISTED and self._take(getsizeof(showing.sni)):
+                _list(leaf.names, showing.sni)
             matches = self._judge.name(showing, leaf.link.facts)
             leaf.matches = matches if leaf.matches is None else leaf.matches and matches is not False
         given = self._judge.staple(showing, chain)
@@ -236,7 +306,7 @@ class Exhibits:
             revocation=seen.revocation,
             ocsp=seen.ocsp,
             findings=_sorted(one for one in seen.found.values() if self._judge.tells(one)),
-            problems=() if encoding is None else certificate(encoding)[1],
+            problems=(*(() if encoding is None else certificate(encoding)[1]), *_cut(seen)),
         )
 
     def compare(self) -> None:
@@ -281,6 +351,11 @@ class Exhibits:
                 if seen is not other:
                     detail = f"serial {serial} is that of {other.link.facts.sha256[:16]}… too"
                     yield seen, Note("duplicate_serial", detail, seen.link.facts.sha256)
+
+
+def _cut(seen: _Seen) -> Iterator[str]:
+    if seen.left_out:
+        yield f"findings: {seen.left_out:,} times one for which there was no room"
 
 
 def _list(listed: dict[str, None], one: str) -> None:

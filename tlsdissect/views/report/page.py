@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from tlsdissect.transcript.connection import Hidden
-from tlsdissect.trust.exhibits import MAX_CERTIFICATES, Exhibits
+from tlsdissect.trust.exhibits import Exhibits
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.comparison.text import conclusions
 from tlsdissect.views.comparison.whole import Comparing
@@ -137,7 +137,7 @@ class Report:
         hidden = connection.hidden or Hidden()
         for sender in ("certificates", "client_certificates"):
             for one in getattr(connection, sender) or getattr(hidden, sender) or ():
-                if len(self._shown) < MAX_CERTIFICATES:
+                if one.sha256 in self._exhibits:
                     self._shown.setdefault(one.sha256, (len(self._shown), len(self._rows) - 1))
                 if one.sha256 in self._shown:
                     numbers[self._shown[one.sha256][0]] = None
@@ -164,6 +164,8 @@ class Report:
             yield f"The ladders and trees of the first {counted(self._detailed, 'connection')} are in this page."
         if certificates_seen > self._detailed:
             yield f"The first {counted(self._detailed, 'certificate')} are in this page, of {certificates_seen:,}."
+        if self._exhibits.left_out:
+            yield f"{self._exhibits.left_out:,} times a certificate was shown for which there was no room."
 
 
 def _in_connections(one: Found) -> int:
