@@ -16,10 +16,10 @@ from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
+from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS
 from tlsdissect.transcript.connection import Endpoint
 from tlsdissect.transcript.facts import fingerprints, hellos
 from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.facts.naming import Teller
 from tlsdissect.transcript.tracking.lookups import Exchange, Heard, Lookup
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.transcript.x509.names import name
@@ -93,7 +93,7 @@ def test_what_all_caches_hold_together_is_bounded() -> None:
     for module in pkgutil.walk_packages(tlsdissect.__path__, "tlsdissect."):
         if not module.name.endswith("__main__") and not module.name.startswith("tlsdissect.corpus.cluster"):
             import_module(module.name)
-    assert sum(cache.limit for cache in SHARED) <= TOTAL_BYTES
+    assert sum(cache.limit for cache in (*SHARED, CLIENT_HELLOS, SERVER_HELLOS)) <= TOTAL_BYTES
 
 
 def certificate_of(size: int, number: int) -> bytes:
@@ -109,8 +109,6 @@ def short_list(number: int) -> bytes:
     return b"\x00\xfc" + b"".join([(number + n).to_bytes(2, "big") for n in range(126)])
 
 
-TELLER = Teller(FROM_CLIENT)
-
 FILLED: dict[str, Callable[[int], Any]] = {
     "long cipher suite lists": lambda n: hellos._suites(numbers(30_000, n)),
     "cipher suite lists": lambda n: hellos._suites(numbers(250, n)),
@@ -120,8 +118,8 @@ FILLED: dict[str, Callable[[int], Any]] = {
     ),
     "JA4 of lists": lambda n: fingerprints.ja4_r("t", 771, numbers(250, n), (), alpn=b"", signature_algorithms=()),
     "bodies of extensions": lambda n: decode(FROM_CLIENT, 10, short_list(n)),
-    "facts of extensions": lambda n: TELLER.tell(Extension(13, short_list(n))),
-    "facts of malformed extensions": lambda n: TELLER.tell(Extension(13, short_list(n)[:-1])),
+    "facts of extensions": lambda n: hellos._FROM_CLIENT.tell(Extension(13, short_list(n))),
+    "facts of malformed extensions": lambda n: hellos._FROM_CLIENT.tell(Extension(13, short_list(n)[:-1])),
     "certificates": lambda n: certificate(certificate_of(16_000, n)),
     "large certificates": lambda n: certificate(certificate_of(64_000, n)),
     "names": lambda n: name(b"\x30\x82\x02\x00" + n.to_bytes(512, "big")),

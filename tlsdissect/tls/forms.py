@@ -29,6 +29,10 @@ MAX_MASKS = 4
 """Sets of places at which hellos of one length may vary."""
 LONGEST = 4096
 """Bytes of the longest hello that has a form: most of a longer one is drawn anew."""
+CLIENT_BYTES = 4 << 20
+"""Bytes that the forms of ClientHellos take, by estimate, with all that was concluded from them."""
+SERVER_BYTES = 1 << 20
+"""The same of ServerHellos."""
 MAX_EXTENSIONS = 64
 """Extensions of a hello that has a form: who sends more wants memory to be filled."""
 
@@ -36,12 +40,13 @@ _RANDOM = slice(2, 34)
 _SESSION_ID = 35
 _UNKNOWN: Any = object()
 _FRESH = NEVER_REPEATED | {ExtensionType.SERVER_NAME}
+_OPAQUE = _FRESH | {ExtensionType.PADDING}
 
 
 class Form(Generic[Hello]):
     """What hellos have in common; forms are compared by identity."""
 
-    __slots__ = ("_hello", "_places", "_session_id", "_session_id_field", "fresh", "notes")
+    __slots__ = ("_hello", "_places", "_session_id", "_session_id_field", "bytes", "fresh", "notes")
 
     def __init__(self, hello: Hello, size: int) -> None:
         """Take the form of a sound hello that is so many bytes long."""
@@ -58,6 +63,8 @@ class Form(Generic[Hello]):
         ]
         self.fresh = tuple([index for index, _ in self._places])
         """Which of the extensions have bodies that vary."""
+        self.bytes = _bytes(hello, size)
+        """Bytes that it takes with its notes, by estimate."""
         self.notes: dict[object, Any] = {}
         """What was concluded from what these hellos have in common, by who concluded it."""
 
@@ -81,10 +88,13 @@ class Form(Generic[Hello]):
 class Forms(Generic[Hello]):
     """The forms of one kind of hello."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = CLIENT_BYTES) -> None:
+        self.limit = limit
+        """Bytes that the forms take together, by estimate; when there are more, all are forgotten and learnt anew."""
         self._known: dict[int, dict[int, dict[int, Form[Hello]]]] = {}
         """By length, by mask, and by what the mask leaves of a hello's bytes."""
         self._count = 0
+        self._used = 0
         self._learning = Lock()
 
     def find(self, body: bytes) -> Form[Hello] | None:
@@ -106,19 +116,24 @@ class Forms(Generic[Hello]):
         if size > LONGEST or not _recurs(hello):
             return None
         form = Form(hello, size)
+        if form.bytes > self.limit // 8:
+            return None
         mask = form.mask(size)
         with self._learning:
             self._add(form, size, mask, int.from_bytes(body, "little") & mask)
         return form
 
     def _add(self, form: Form[Hello], size: int, mask: int, alike: int) -> None:
-        if self._count >= MAX_FORMS:
-            self._known, self._count = {}, 0
+        if self._count >= MAX_FORMS or self._used + form.bytes > self.limit:
+            self._known, self._count, self._used = {}, 0, 0
         masks = self._known.setdefault(size, {})
         if mask not in masks and len(masks) >= MAX_MASKS:
-            self._count -= len(masks.pop(next(iter(masks))))
+            gone = masks.pop(next(iter(masks)))
+            self._count -= len(gone)
+            self._used -= sum([one.bytes for one in gone.values()])
         masks.setdefault(mask, {})[alike] = form
         self._count += 1
+        self._used += form.bytes
 
 
 def once(form: Form[Any] | None, conclude: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
@@ -132,6 +147,23 @@ def once(form: Form[Any] | None, conclude: Callable[P, T], *given: P.args, **nam
     if found is _UNKNOWN:
         found = form.notes[conclude] = conclude(*given, **named)
     return found
+
+
+_FORM_BYTES, _MASKED, _SUITE_BYTES, _EXTENSION_BYTES, _DECODED = 2048, 4, 144, 512, 80
+"""Bytes that a form takes, and a byte of its hello, a cipher suite, an extension, and a byte of an extension's body."""
+
+
+def _bytes(hello: ClientHello | ServerHello, size: int) -> int:
+    """Estimate what a form takes: its hello, its mask, and what is concluded from them.
+
+    Facts are made later and in other places, and to walk through them would cost as much as to make them: so this
+    counts what they are made of. Lists of small items take most: each number has its name in two lists of facts.
+    """
+    suites = hello.cipher_suites or () if isinstance(hello, ClientHello) else ()
+    sent = hello.extensions or ()
+    decoded = sum([len(one.extension_data) for one in sent if one.extension_type not in _OPAQUE])
+    extensions = _EXTENSION_BYTES * len(sent) + _DECODED * decoded
+    return _FORM_BYTES + _MASKED * size + _SUITE_BYTES * len(suites) + extensions
 
 
 def _recurs(hello: ClientHello | ServerHello) -> bool:
@@ -148,4 +180,4 @@ def _recurs(hello: ClientHello | ServerHello) -> bool:
 
 
 CLIENT_HELLOS: Forms[ClientHello] = Forms()
-SERVER_HELLOS: Forms[ServerHello] = Forms()
+SERVER_HELLOS: Forms[ServerHello] = Forms(SERVER_BYTES)

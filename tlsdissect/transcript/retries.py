@@ -13,8 +13,15 @@ if TYPE_CHECKING:
 
 WITHIN = timedelta(seconds=10)
 """How long after the last packet of a failed connection its retry begins at the latest."""
+MAX_BYTES = 64 << 20
+"""Bytes that remembered failures take, by estimate; of more, those of the peers that failed first are forgotten."""
 MAX_FAILED = 8
 """Failed connections that are remembered of one client with one server."""
+
+FAILED_BYTES = 1024
+"""Bytes that a failure takes, by estimate, besides what was offered."""
+NAME_BYTES = 100
+"""Bytes that a name of what was offered takes in a set."""
 
 _SCSV = "TLS_FALLBACK_SCSV"
 _NO_OFFER = frozenset(("GREASE", _SCSV, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
@@ -31,8 +38,11 @@ class _Failed(NamedTuple):
     stream: int
     start: datetime
     end: datetime
-    hello: ClientHello
+    highest: str
+    offer: tuple[frozenset[str], ...]
     peers: tuple[Peers, ...]
+    size: int
+    """Bytes that this takes, by estimate."""
 
 
 class Retry(NamedTuple):
@@ -65,6 +75,7 @@ class Retries:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failed: OrderedDict[Peers, tuple[_Failed, ...]] = OrderedDict()
+        self._used = 0
         self.forgotten = 0
         """Pairs of peers whose failures were forgotten for want of room."""
 
@@ -77,13 +88,18 @@ class Retries:
         start, end = _time(connection.start), _time(connection.end)
         if connection.client_hello is None or start is None or end is None:
             return
-        pairs = peers(connection)
-        one = _Failed(connection.source, connection.stream, start, end, connection.client_hello, pairs)
+        pairs, hello = peers(connection), connection.client_hello
+        highest, offer = _highest(hello), _offer(hello)
+        size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer)) + 2 * len(connection.sni or "")
+        one = _Failed(connection.source, connection.stream, start, end, highest, offer, pairs, size)
         for who in pairs:
             before = self._failed.pop(who, ())
-            self._failed[who] = (*before[1 - MAX_FAILED :], one)
-        while len(self._failed) > self._limit:
-            self._failed.popitem(last=False)
+            kept = before[1 - MAX_FAILED :]
+            self._failed[who] = (*kept, one)
+            self._used += size - sum([other.size for other in before[: len(before) - len(kept)]])
+        while len(self._failed) > self._limit or self._used > MAX_BYTES:
+            _, gone = self._failed.popitem(last=False)
+            self._used -= sum([other.size for other in gone])
             self.forgotten += 1
 
     def find(self, connection: Connection) -> Retry | None:
@@ -93,7 +109,7 @@ class Retries:
             return None
         for who in peers(connection):
             for one in reversed(self._failed.get(who, ())):
-                if one.start <= start <= one.end + WITHIN and _is_less(hello, one.hello):
+                if one.start <= start <= one.end + WITHIN and _is_less(hello, one):
                     self._take(one)
                     return Retry(one.source, one.stream, _SCSV not in (hello.cipher_suites or ()))
         return None
@@ -101,19 +117,21 @@ class Retries:
     def _take(self, one: _Failed) -> None:
         """Forget a failure: it was tried again."""
         for who in one.peers:
-            others = tuple([other for other in self._failed.get(who, ()) if other is not one])
+            before = self._failed.get(who, ())
+            others = tuple([other for other in before if other is not one])
+            self._used -= one.size * (len(before) - len(others))
             if others:
                 self._failed[who] = others
             else:
                 self._failed.pop(who, None)
 
 
-def _is_less(hello: ClientHello, than: ClientHello) -> bool:
+def _is_less(hello: ClientHello, than: _Failed) -> bool:
     """Whether a hello has a lower highest version, TLS_FALLBACK_SCSV (RFC 7507), or nothing new and something less."""
-    if _SCSV in (hello.cipher_suites or ()) or _highest(hello) < _highest(than):
+    if _SCSV in (hello.cipher_suites or ()) or _highest(hello) < than.highest:
         return True
-    mine, others = _offer(hello), _offer(than)
-    return mine != others and all(one <= other for one, other in zip(mine, others, strict=True))
+    mine = _offer(hello)
+    return mine != than.offer and all(one <= other for one, other in zip(mine, than.offer, strict=True))
 
 
 def _highest(hello: ClientHello) -> str:

@@ -9,6 +9,8 @@ import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from tlsdissect.caches import footprint
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,6 +29,34 @@ SPILLED_BYTES = 4 << 30
 as it is, with a problem `limit`."""
 _SLOT = 4096
 """Bytes of the smallest place in the file. Places are powers of two: what is free has the size that is needed."""
+
+
+_USUAL_NAMES = 128
+"""Names in the lists of a hello and of certificates that the overhead covers."""
+_USUAL_BODIES = 256
+"""Bytes of short extensions that the overhead covers."""
+_SHORT = 64
+"""Bytes of the longest extension that is short."""
+_NAME_BYTES, _BODY_BYTES = 64, 80
+"""Bytes that a name takes in a list, and a byte of an extension where its body is many small items."""
+
+
+def _beyond(told: Connection) -> int:
+    """Estimate what a connection takes beyond what is usual: facts may take 70 times the bytes that they tell of."""
+    hello, names, short, size = told.client_hello, 0, 0, 0
+    for one in (*(told.certificates or ()), *(told.client_certificates or ())):
+        names += len(one.dns_names or ()) + len(one.ip_addresses or ()) + len(one.uris or ())
+        names += len(one.email_addresses or ())
+    if hello is not None:
+        names += len(hello.cipher_suites or ()) + len(hello.groups or ()) + len(hello.signature_schemes or ())
+        names += len(hello.alpn or ()) + len(hello.key_shares or ()) + len(hello.supported_versions or ())
+        for extension in hello.extensions or ():
+            if extension.bytes > _SHORT:
+                size += footprint(extension, enough=LARGEST)
+            else:
+                short += extension.bytes
+        names += 4 * len(hello.extensions or ())
+    return size + _NAME_BYTES * max(0, names - _USUAL_NAMES) + _BODY_BYTES * max(0, short - _USUAL_BODIES)
 
 
 class _Spilled(NamedTuple):
@@ -68,7 +98,7 @@ class Waiting:
 
     def put(self, index: int, told: Connection, held_bytes: int) -> bool:
         """Let a connection wait of whose messages so many bytes were held; False: there is no room for it."""
-        size = held_bytes + OVERHEAD
+        size = held_bytes + OVERHEAD + _beyond(told)
         if size <= LARGEST and self._plain_size + size <= self._plain_bytes:
             self._plain[index] = told, size
             self._plain_size += size

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CACHE_BYTES = 4 << 20
+CACHE_BYTES = 3 << 20
 """Bytes of certificates and their details that are kept for the next chain which has the same."""
 
 _RSA = "1.2.840.113549.1.1.1"

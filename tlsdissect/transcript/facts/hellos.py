@@ -11,7 +11,7 @@ from tlsdissect.tls.client_hello import ClientHello as WireClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
-from tlsdissect.tls.forms import once
+from tlsdissect.tls.forms import MAX_EXTENSIONS, once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
 from tlsdissect.transcript.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
 from tlsdissect.transcript.facts.naming import Decoded, Teller, text
@@ -66,7 +66,9 @@ _psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORM
 
 def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Half, item: Item) -> Extensions:
     """Decode the extensions of a hello; what is malformed is a trouble of its half."""
-    decoded = tuple([teller.tell(sent) for sent in extensions or ()])
+    # Who sends very many sends others the next time.
+    keep = len(extensions or ()) <= MAX_EXTENSIONS
+    decoded = tuple([teller.tell(sent, keep=keep) for sent in extensions or ()])
     bodies: dict[int, Struct | None] = {}
     for one in decoded:
         _complain(one, half, item)

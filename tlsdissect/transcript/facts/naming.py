@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, ge
 from msgspec import Struct, defstruct
 from msgspec.structs import astuple
 
-from tlsdissect.caches import cached
+from tlsdissect.caches import cached, footprint
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import CACHED_BODY_SIZE, NEVER_REPEATED, Table, decode
 from tlsdissect.tls.wire import WireError
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 FACT_CACHE_BYTES = 1 << 20
 """Bytes of decoded extensions of one kind of message that are kept for the next one which has the same."""
 
+_BARE_BYTES = 512
+"""Bytes that the facts of an extension take of whose body nothing is known."""
+
 _TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name", "srp_i"))
 """Fields whose bytes are text to those who send them."""
 
-
 _PLAIN = re.compile(rb"[!-\[\]-~]*")
 """Printable ASCII but for the backslash."""
+_SHOWN = [chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in range(256)]
+"""How each byte is written."""
 
 _TAKEN = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
 """Names that every extension's facts have already, and what a body's field of that name is called there."""
@@ -47,7 +51,13 @@ def text(data: bytes) -> str:
     r"""Bytes as printable ASCII; every other byte, and the backslash, is written `\xNN`."""
     if _PLAIN.fullmatch(data):
         return data.decode("ascii")
-    return "".join(chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
+    return "".join(map(_SHOWN.__getitem__, data))
+
+
+def _size(number: int, data: bytes, told: Decoded) -> int:
+    """Bytes that an extension and its facts take."""
+    bare = told.body is None and told.error is None
+    return len(data) + (_BARE_BYTES if bare else footprint(number, told, enough=FACT_CACHE_BYTES))
 
 
 class Teller:
@@ -55,12 +65,12 @@ class Teller:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._again = cached(FACT_CACHE_BYTES)(self._tell)
+        self._again = cached(FACT_CACHE_BYTES, _size)(self._tell)
 
-    def tell(self, sent: WireExtension) -> Decoded:
-        """Tell an extension."""
+    def tell(self, sent: WireExtension, *, keep: bool = True) -> Decoded:
+        """Tell an extension; with `keep`, for the next message that has the same, too."""
         number, data = sent.extension_type, sent.extension_data
-        if len(data) > CACHED_BODY_SIZE or (data and number in NEVER_REPEATED):
+        if not keep or len(data) > CACHED_BODY_SIZE or (data and number in NEVER_REPEATED):
             return self._tell(number, data)
         return self._again(number, data)
 

@@ -46,6 +46,8 @@ MAX_ITEMS = 4096
 """Messages of one conversation that are noted."""
 PART_BYTES = 192
 """Bytes that a message, or an extension of a hello, takes by estimate besides its own."""
+NUMBER_BYTES = 36
+"""Bytes that a cipher suite of a hello takes once it was read, where no other hello has the same list."""
 
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
@@ -263,6 +265,8 @@ class Script:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
                 hello, form = self._client_hello(half, item)
                 self._hold_hello(item, hello)
+                if form is None:
+                    self._hold(NUMBER_BYTES * len(hello.cipher_suites or ()))
                 self.offer = Offer(item, hello, half.segments(item.start, item.end), form)
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, *self._formed(half, item, SERVER_HELLOS, ServerHello.read))

@@ -38,6 +38,7 @@ _STRINGS = {
     0x1E: "utf-16-be",  # BMPString
 }
 
+_SHOWN = [chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in range(256)]
 _SMALL = 8  # bytes
 _MAX_OID = 128  # bytes; a longer one is an attack on whoever prints it
 
@@ -201,4 +202,4 @@ def _offset(zone: bytes | None) -> timedelta:
 
 def printable(data: bytes) -> str:
     r"""Show bytes as ASCII, those that are not printable and the backslash as `\xNN`."""
-    return "".join([chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data])
+    return "".join(map(_SHOWN.__getitem__, data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -40,10 +41,22 @@ class _Tally:
     def __init__(self) -> None:
         self.connections = 0
         self.certificates = 0
-        self.servers: dict[str, None] = {}
+        self.first: list[str] = []
+        """The servers that are named, as they are."""
+        self.servers: set[bytes] = set()
+        """A digest of each server's name, which may be of any length."""
+
+    def add(self, server: str) -> None:
+        """Note a server, if there is room for another."""
+        digest = blake2b(server.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if digest in self.servers or len(self.servers) >= MAX_SERVERS:
+            return
+        self.servers.add(digest)
+        if len(self.first) < _NAMED:
+            self.first.append(shortened(printable(server), _NAME, tail=_NAME // 2))
 
     def where(self) -> str:
-        first = [shortened(printable(name), _NAME, tail=_NAME // 2) for name in list(self.servers)[:_NAMED]]
+        first = self.first
         more = len(self.servers) - len(first)
         least = "at least " if len(self.servers) == MAX_SERVERS else ""
         return ", ".join(first) + (f" and {least}{more:,} more" if more > 0 else "")
@@ -60,8 +73,7 @@ class Findings:
         for code in {one.code for one in connection.findings or ()}:
             tally = self._tallies.setdefault(code, _Tally())
             tally.connections += 1
-            if len(tally.servers) < MAX_SERVERS:
-                tally.servers[phrases.server(connection)[-1] or ""] = None
+            tally.add(phrases.server(connection)[-1] or "")
 
     def told(self, exhibits: Iterable[Exhibit]) -> list[Found]:
         """Tell what was found in connections and certificates, the gravest first."""

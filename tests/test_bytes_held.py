@@ -1,0 +1,194 @@
+"""What a reading holds of connections does not depend on how large their sender makes what is said of them."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+from conversing import CLIENT, Talk, write
+from msgspec.structs import replace
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect.caches import SHARED
+from tlsdissect.streams.limits import Budget, Limits
+from tlsdissect.tls.client_hello import ClientHello
+from tlsdissect.tls.forms import CLIENT_HELLOS, Forms
+from tlsdissect.tls.wire import salvage
+from tlsdissect.transcript import retries, waiting
+from tlsdissect.transcript.retries import Retries
+from tlsdissect.transcript.tracking.script import NUMBER_BYTES, Script
+from tlsdissect.transcript.tracking.seen import Item
+from tlsdissect.transcript.waiting import OVERHEAD, Waiting
+from tlsdissect.trust.judge import Judge
+from tlsdissect.views.report.findings import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tlsdissect.transcript.connection import Connection
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Connection:
+    (one,) = tlsdissect.read(ROOT / "samples/tls12-full.pcap")
+    return one
+
+
+def sized(prefix: int, body: bytes) -> bytes:
+    return len(body).to_bytes(prefix, "big") + body
+
+
+def extension(number: int, body: bytes) -> bytes:
+    return number.to_bytes(2, "big") + sized(2, body)
+
+
+def numbers(many: int, start: int) -> bytes:
+    return b"".join([((start * 7919 + 31 * n) & 0xFFFF).to_bytes(2, "big") for n in range(many)])
+
+
+def client_hello(number: int, suites: bytes = b"\x13\x01", extensions: bytes = b"") -> bytes:
+    lists = sized(1, b"") + sized(2, suites) + sized(1, b"\0")
+    return b"\x03\x03" + number.to_bytes(32, "big") + lists + (sized(2, extensions) if extensions else b"")
+
+
+def in_records(body: bytes) -> bytes:
+    message = b"\x01" + sized(3, body)
+    return b"".join([b"\x16\x03\x01" + sized(2, message[at : at + 16_000]) for at in range(0, len(message), 16_000)])
+
+
+SENT: dict[str, Callable[[int, int], bytes]] = {
+    "cipher suites": lambda n, size: client_hello(n, numbers(size // 2, n)),
+    "groups": lambda n, size: client_hello(n, extensions=extension(10, sized(2, numbers(size // 2, n)))),
+    "protocols": lambda n, size: client_hello(
+        n, extensions=extension(16, sized(2, b"".join([sized(1, bytes([n, at & 255])) for at in range(size // 3)])))
+    ),
+    "key shares": lambda n, size: client_hello(
+        n, extensions=extension(51, sized(2, b"".join([bytes([n, at & 255, 0, 0]) for at in range(size // 4)])))
+    ),
+    "extensions": lambda n, size: client_hello(
+        n, extensions=b"".join([extension(0x4000 + 3 * at + n, b"") for at in range(size // 4)])
+    ),
+    "host names": lambda n, size: client_hello(
+        n, extensions=extension(0, sized(2, b"\0" + sized(2, bytes([n + 1]) * size)))
+    ),
+}
+SIZES = (3_500, 12_000)
+MANY = 100
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
+def test_what_waits_and_what_is_kept_takes_what_is_estimated(
+    sent: Callable[[int, int], bytes], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "PLAIN_BYTES", 1 << 20)
+    monkeypatch.setattr(Waiting.__init__, "__defaults__", (1 << 20, 0))
+    monkeypatch.setattr(CLIENT_HELLOS, "limit", 1 << 20)
+    talks = [Talk([(CLIENT, in_records(sent(n, size)))], n / 100, n / 100 + 0.01, 1025 + n) for n in range(MANY)]
+    path = write(tmp_path / "a.pcap", *talks)
+    assert len(list(tlsdissect.read(path))) == MANY
+    for cache in SHARED:
+        cache.clear()
+    tracemalloc.start()
+    try:
+        reading = iter(tlsdissect.read(path))
+        first = next(reading)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert first.client_hello is not None
+    estimated = sum(cache.used for cache in SHARED)
+    # The capture is in memory, too; and lists of names that hellos have in common are counted for each.
+    assert held < 3 * (1 << 20) + estimated + 2 * path.stat().st_size + (2 << 20)
+
+
+def test_forms_are_bounded_in_bytes() -> None:
+    known: Forms[ClientHello] = Forms(100_000)
+    found = []
+    for number in range(40):
+        body = client_hello(number, numbers(100, number))
+        found.append(known.learn(body, salvage(ClientHello.read, body)[0]))
+        assert sum(one.bytes for one in found if one is not None and known._known and one in forms_of(known)) <= 100_000
+    assert known.learn(bytes(4000), ClientHello(771, bytes(32), b"", tuple(range(1500)), (0,), ())) is None
+
+
+def forms_of(known: Forms[ClientHello]) -> list[object]:
+    return [form for masks in known._known.values() for forms in masks.values() for form in forms.values()]
+
+
+def test_a_hello_counts_in_the_budget_with_what_was_read_of_it() -> None:
+    budget = Budget(Limits())
+    script = Script(budget)
+    body = client_hello(1, numbers(5000, 1))
+
+    class Half:
+        def trouble(self, *given: object) -> None:
+            """Nothing is wrong."""
+
+        def segments(self, start: int, end: int) -> int:
+            return int(start < end)
+
+    script._hello(Half(), Item(0, 22, 1, len(body), body, 1, 0, 0, len(body), False))  # type: ignore[arg-type]
+    assert budget.used >= len(body) + 5000 * NUMBER_BYTES
+
+
+def test_failures_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "MAX_BYTES", 1 << 20)
+    known = Retries(100_000)
+    failed = replace(recorded, complete=False, outcome="alert")
+    tracemalloc.start()
+    try:
+        for n in range(100):
+            suites = tuple([f"0x{n:02x}{suite:02x}" for suite in range(256)] * 4)
+            hello = replace(recorded.client_hello, cipher_suites=suites)
+            known.learn(replace(failed, sni=f"{n}." * 5000, client_hello=hello))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert known.forgotten > 0
+    assert known._used <= 1 << 20
+    assert held < 2 << 20
+
+
+def test_a_failure_that_was_taken_up_gives_its_bytes_back(recorded: Connection) -> None:
+    known = Retries(100)
+    failed = replace(recorded, complete=False, outcome="alert")
+    known.learn(failed)
+    hello = recorded.client_hello
+    less = replace(recorded, client_hello=replace(hello, cipher_suites=hello.cipher_suites[1:]))
+    assert known.find(less) is not None
+    assert known._used == 0
+
+
+def test_what_waits_is_packed_by_what_it_takes(recorded: Connection) -> None:
+    known = Waiting(100_000)
+    few = replace(recorded, certificates=())
+    many = replace(few, client_hello=replace(few.client_hello, cipher_suites=tuple(map(str, range(2000)))))
+    known.put(1, few, 1000)
+    known.put(2, many, 1000)
+    assert (set(known._plain), set(known._packed)) == ({1}, {2})
+    assert known._plain_size == 1000 + OVERHEAD
+    assert known.pop(2) == many
+    known.close()
+
+
+def test_long_names_of_servers_are_not_held(recorded: Connection) -> None:
+    found = Findings()
+    judge = Judge()
+    finding = tlsdissect.trust.rules.finding("expired", "long ago")
+    tracemalloc.start()
+    try:
+        for n in range(100):
+            found.add(replace(recorded, sni=f"{n}." * 10_000, findings=(finding,)))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 20
+    (told,) = found.told(())
+    assert told.where.endswith("and 97 more")
+    assert judge.tells(finding)
