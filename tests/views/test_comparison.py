@@ -15,6 +15,7 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.transcript.connection import Connection, Endpoint, HelloRetryRequest, Timing
 from tlsdissect.views.comparison import kinds, room, rows
+from tlsdissect.views.comparison import whole as whole_module
 from tlsdissect.views.comparison.clocks import layers
 from tlsdissect.views.comparison.model import Group, Side, Spread
 from tlsdissect.views.comparison.pairs import LEAST
@@ -291,6 +292,30 @@ def test_limits_sample_or_say_what_they_leave_out(monkeypatch: pytest.MonkeyPatc
     assert whole.unpaired == 5000 - 5
     assert "30 or more" in "\n".join(Text().lines(whole)) or "or more" in "\n".join(Text().lines(whole))
     assert "4,995 connections were left out of the pairs" in "\n".join(Text().lines(whole))
+
+
+def test_names_take_no_more_bytes_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_NAME_BYTES", 100_000)
+    names = room.Names(room.Room())
+    assert [names.add(f"{n}." * 10_000) for n in range(5)] == [True] * 4 + [False]
+    assert names.cut
+
+
+def test_groups_and_what_is_counted_of_them_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_module, "MAX_GROUP_BYTES", 50_000)
+    monkeypatch.setattr(room, "MAX_COUNTED", 100)
+    one = at_cost("TLS 1.3", 1, 1.0)
+    comparing = whole_module.Comparing("sni")
+    for n in range(10):
+        suites = tuple([f"0x{n:02x}{suite:02x}" for suite in range(60)])
+        hello = replace(one.client_hello, cipher_suites=suites)
+        comparing.add(replace(one, sni=f"{n}." * 5000, client_hello=hello))
+    groups = comparing.groups()
+    assert len(groups) == 1 + 4
+    assert comparing.left_out == 6
+    for told in (groups[0].sides, [side for group in groups[1:] for side in group.sides]):
+        assert sum(len(side.offered_suites.keys() - {"others"}) for side in told) <= 100
+        assert sum(side.offered_suites["others"] for side in told if "others" in side.offered_suites) > 0
 
 
 def test_a_sample_is_everything_as_long_as_there_is_room() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _GROUP = 10_000
 """Rows that are written together, and kept until then."""
+_GROUP_BYTES = 16 << 20
+"""Bytes of text in rows that are written together: fewer rows where they are long."""
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), list: pa.string()}
 
 
@@ -53,13 +55,16 @@ class ParquetRows:
         self._lists = [at for at, column in enumerate(table.columns) if column.kind is list]
         self._writer = parquet.ParquetWriter(pa.PythonFile(_File(write), mode="w"), self._schema)
         self._rows: list[list[Any]] = []
+        self._held = 0
 
     def add(self, row: list[Any]) -> None:
         """Take a row."""
         for at in self._lists:
             row[at] = None if row[at] is None else printable_json(json.encode(row[at])).decode()
-        self._rows.append([text(value) if type(value) is str else value for value in row])
-        if len(self._rows) >= _GROUP:
+        texts = [text(value) if type(value) is str else value for value in row]
+        self._rows.append(texts)
+        self._held += sum([len(value) for value in texts if type(value) is str])
+        if len(self._rows) >= _GROUP or self._held >= _GROUP_BYTES:
             self._flush()
 
     def end(self) -> None:
@@ -72,3 +77,4 @@ class ParquetRows:
             named = [dict(zip(self._schema.names, row, strict=True)) for row in self._rows]
             self._writer.write_table(pa.Table.from_pylist(named, schema=self._schema))
             self._rows.clear()
+            self._held = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from random import Random
+from sys import getsizeof
 from typing import TYPE_CHECKING
 
 from tlsdissect.views.comparison.model import Spread
@@ -19,10 +20,16 @@ FEWEST = 64
 """Values that a measure may keep all the same."""
 MAX_NAMES = 100_000
 """Different certificates, names or addresses that are told apart."""
+MAX_NAME_BYTES = 32 << 20
+"""Bytes that these take, by estimate."""
+MAX_COUNTED = 200_000
+"""Different suites, groups and the like of all versions and groups of a comparison; more are `others`."""
 MAX_PAIRS = 50_000
 """Pairs of client and server that are told apart."""
 MAX_PAIRED = 500_000
 """Connections of pairs that are kept, 32 bytes each."""
+_ENTRY_BYTES = 96
+"""Bytes that a name takes in a set."""
 _SEED = 20180810
 
 
@@ -32,6 +39,8 @@ class Room:
     def __init__(self) -> None:
         self.values = MAX_HELD
         self.names = MAX_NAMES
+        self.name_bytes = MAX_NAME_BYTES
+        self.counted = MAX_COUNTED
         self.pairs = MAX_PAIRS
         self.paired = MAX_PAIRED
         self.random = Random(_SEED)  # noqa: S311  # which values are kept is no secret
@@ -83,10 +92,12 @@ class Names:
         """Take a name; tell whether it is new."""
         if name in self._kept:
             return False
-        if self._room.names <= 0:
+        size = getsizeof(name) + _ENTRY_BYTES
+        if self._room.names <= 0 or self._room.name_bytes < size:
             self.cut = True
             return False
         self._room.names -= 1
+        self._room.name_bytes -= size
         self._kept.add(name)
         return True
 

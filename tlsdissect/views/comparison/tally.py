@@ -29,6 +29,7 @@ class Tally:
 
     def __init__(self, version: str, room: Room) -> None:
         self._version = version
+        self._room = room
         self._n: Counter[str] = Counter()
         self._by: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._values: defaultdict[str, Sample] = defaultdict(lambda: Sample(room))
@@ -101,7 +102,12 @@ class Tally:
         if key is None:
             return
         names = self._by[what]
-        names[key if key in names or len(names) < MAX_KINDS else "others"] += 1
+        if key not in names:
+            if len(names) >= MAX_KINDS or self._room.counted <= 0:
+                key = "others"
+            else:
+                self._room.counted -= 1
+        names[key] += 1
 
     def side(self) -> Side:
         """Sum up."""

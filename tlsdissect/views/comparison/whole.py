@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import getsizeof
 from typing import TYPE_CHECKING, Literal
 
 from tlsdissect.views.comparison.kinds import version_group
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 By = Literal["server", "sni", "client", "capture"]
 MAX_GROUPS = 10_000
 """Servers, names, clients or captures that are told apart; what comes later only counts in the whole."""
+MAX_GROUP_BYTES = 4 << 20
+"""Bytes of their names; a name for which there is no room only counts in the whole, too."""
 
 _KEYS: dict[str, Callable[[Connection], str]] = {
     "server": lambda c: f"[{c.server.ip}]:{c.server.port}" if ":" in c.server.ip else f"{c.server.ip}:{c.server.port}",
@@ -55,6 +58,7 @@ class Comparing:
         self._whole = _Gathered(Room())
         self._room = Room()
         self._groups: dict[str, _Gathered] = {}
+        self._names_bytes = 0
         self.left_out = 0
         """Connections of groups for which there was no room."""
 
@@ -64,12 +68,14 @@ class Comparing:
         if self._key is None:
             return
         key = self._key(c)
-        if key not in self._groups and len(self._groups) >= MAX_GROUPS:
-            self.left_out += 1
-            return
-        if key not in self._groups:
-            self._groups[key] = _Gathered(self._room)
-        self._groups[key].add(c)
+        group = self._groups.get(key)
+        if group is None:
+            if len(self._groups) >= MAX_GROUPS or self._names_bytes + getsizeof(key) > MAX_GROUP_BYTES:
+                self.left_out += 1
+                return
+            self._names_bytes += getsizeof(key)
+            group = self._groups[key] = _Gathered(self._room)
+        group.add(c)
 
     def groups(self) -> tuple[Group, ...]:
         """Compare: everything first, then each group, by the order in which they came."""

@@ -33,6 +33,10 @@ _KEPT = {
 }  # fmt: skip
 
 
+MAX_LISTED = 256
+"""Cipher suites that a client offers, and names of a certificate, that figures count; more are left out of them."""
+
+
 class Drawn(Struct, frozen=True):
     """A figure in the page."""
 
@@ -79,6 +83,8 @@ class _Kept:
 
     def _one(self, value: Any) -> Any:
         """Keep what is equal once: few values differ."""
+        if isinstance(value, tuple | list) and len(value) > MAX_LISTED:
+            value = value[:MAX_LISTED]
         if isinstance(value, str | tuple):
             return self._same.setdefault(value, value)
         return value
