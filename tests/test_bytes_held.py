@@ -145,6 +145,7 @@ def test_failures_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest
     try:
         for n in range(100):
             suites = tuple([f"0x{n:02x}{suite:02x}" for suite in range(256)] * 4)
+            assert len(suites) <= retries.MAX_OFFERED
             hello = replace(recorded.client_hello, cipher_suites=suites)
             known.learn(replace(failed, sni=f"{n}." * 5000, client_hello=hello))
         held, _ = tracemalloc.get_traced_memory()
@@ -153,6 +154,16 @@ def test_failures_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest
     assert known.forgotten > 0
     assert known._used <= 1 << 20
     assert held < 2 << 20
+
+
+def test_a_failure_that_offered_too_much_is_forgotten(recorded: Connection) -> None:
+    known = Retries(100)
+    hello = replace(recorded.client_hello, cipher_suites=tuple(map(str, range(retries.MAX_OFFERED + 1))))
+    failed = replace(recorded, complete=False, outcome="alert", client_hello=hello)
+    known.learn(failed)
+    assert known.forgotten == len(retries.peers(failed))
+    assert known.find(recorded) is None
+    assert known.find(failed) is None
 
 
 def test_a_failure_that_was_taken_up_gives_its_bytes_back(recorded: Connection) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sized
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,17 +124,21 @@ SHARED: Final[list[ByteCache[Any]]] = []
 """The caches that all readings of a process share."""
 
 
-def cached(limit: int, size: Callable[..., int] | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def cached(
+    limit: int, size: Callable[..., int] | None = None, *, longest: int | None = None
+) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Remember what a function returns, within a limit of bytes; its arguments are given by position.
 
     `size` estimates the bytes of the arguments and the result, which are given to it in this order: where a formula
-    does, it is faster than to walk through what they hold.
+    does, it is faster than to walk through what they hold. A first argument of more than `longest` items is not looked
+    up: a tuple of 30,000 numbers takes 0.2 ms to hash, each time.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         cache: ByteCache[T] = ByteCache(limit)
         SHARED.append(cache)
-        return cast("Callable[P, T]", _remembering(function, cache, size))
+        remembered = _remembering(function, cache, size)
+        return cast("Callable[P, T]", remembered if longest is None else _of_short(function, remembered, longest))
 
     return decorate
 
@@ -152,3 +156,10 @@ def _remembering(function: Callable[..., T], cache: ByteCache[T], size: Callable
 
     remembered.cache = cache  # type: ignore[attr-defined]
     return remembered
+
+
+def _of_short(function: Callable[..., T], remembered: Callable[..., T], longest: int) -> Callable[..., T]:
+    def chosen(first: Sized, *others: Hashable) -> T:
+        return remembered(first, *others) if len(first) <= longest else function(first, *others)
+
+    return chosen

@@ -15,6 +15,8 @@ WITHIN = timedelta(seconds=10)
 """How long after the last packet of a failed connection its retry begins at the latest."""
 MAX_BYTES = 64 << 20
 """Bytes that remembered failures take, by estimate; of more, those of the peers that failed first are forgotten."""
+MAX_OFFERED = 4096
+"""Names that a hello may offer to be remembered: a failure with more is forgotten at once, and takes up no other."""
 MAX_FAILED = 8
 """Failed connections that are remembered of one client with one server."""
 
@@ -76,6 +78,8 @@ class Retries:
         self._limit = limit
         self._failed: OrderedDict[Peers, tuple[_Failed, ...]] = OrderedDict()
         self._used = 0
+        self._latest: tuple[ClientHello, tuple[frozenset[str], ...]] | None = None
+        """The hello looked at last, and what it offers: one that fails again is looked for and then remembered."""
         self.forgotten = 0
         """Pairs of peers whose failures were forgotten for want of room."""
 
@@ -89,7 +93,10 @@ class Retries:
         if connection.client_hello is None or start is None or end is None:
             return
         pairs, hello = peers(connection), connection.client_hello
-        highest, offer = _highest(hello), _offer(hello)
+        if _offered_names(hello) > MAX_OFFERED:
+            self.forgotten += len(pairs)
+            return
+        highest, offer = _highest(hello), self._offer(hello)
         size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer)) + 2 * len(connection.sni or "")
         one = _Failed(connection.source, connection.stream, start, end, highest, offer, pairs, size)
         for who in pairs:
@@ -103,16 +110,27 @@ class Retries:
             self.forgotten += 1
 
     def find(self, connection: Connection) -> Retry | None:
-        """Tell the latest failed connection that this one takes up with less, and that no other did; None: none."""
+        """Tell the latest failed connection that this one takes up with less, and that no other did; None: none.
+
+        Less is a lower highest version, TLS_FALLBACK_SCSV (RFC 7507), or nothing new and something left out.
+        """
         hello, start = connection.client_hello, _time(connection.start)
-        if hello is None or start is None:
+        if hello is None or start is None or _offered_names(hello) > MAX_OFFERED:
             return None
+        highest, offer, falls_back = _highest(hello), self._offer(hello), _SCSV in (hello.cipher_suites or ())
         for who in peers(connection):
             for one in reversed(self._failed.get(who, ())):
-                if one.start <= start <= one.end + WITHIN and _is_less(hello, one):
+                if not one.start <= start <= one.end + WITHIN:
+                    continue
+                if falls_back or highest < one.highest or _is_less(offer, one.offer):
                     self._take(one)
-                    return Retry(one.source, one.stream, _SCSV not in (hello.cipher_suites or ()))
+                    return Retry(one.source, one.stream, not falls_back)
         return None
+
+    def _offer(self, hello: ClientHello) -> tuple[frozenset[str], ...]:
+        if self._latest is None or self._latest[0] is not hello:
+            self._latest = hello, _offer(hello)
+        return self._latest[1]
 
     def _take(self, one: _Failed) -> None:
         """Forget a failure: it was tried again."""
@@ -126,12 +144,9 @@ class Retries:
                 self._failed.pop(who, None)
 
 
-def _is_less(hello: ClientHello, than: _Failed) -> bool:
-    """Whether a hello has a lower highest version, TLS_FALLBACK_SCSV (RFC 7507), or nothing new and something less."""
-    if _SCSV in (hello.cipher_suites or ()) or _highest(hello) < than.highest:
-        return True
-    mine = _offer(hello)
-    return mine != than.offer and all(one <= other for one, other in zip(mine, than.offer, strict=True))
+def _is_less(offer: tuple[frozenset[str], ...], than: tuple[frozenset[str], ...]) -> bool:
+    """Whether an offer has nothing that another has not, and lacks something."""
+    return offer != than and all(one <= other for one, other in zip(offer, than, strict=True))
 
 
 def _highest(hello: ClientHello) -> str:
@@ -142,9 +157,22 @@ def _highest(hello: ClientHello) -> str:
 
 def _offer(hello: ClientHello) -> tuple[frozenset[str], ...]:
     """Versions, cipher suites, groups, signature schemes and application protocols."""
+    return tuple([_offered(frozenset(names)) for names in _lists(hello)])
+
+
+def _offered_names(hello: ClientHello) -> int:
+    return sum([len(names) for names in _lists(hello)])
+
+
+def _lists(hello: ClientHello) -> tuple[tuple[str, ...], ...]:
     versions = hello.supported_versions or (hello.version,)
-    lists = (versions, hello.cipher_suites, hello.groups, hello.signature_schemes, hello.alpn)
-    return tuple(frozenset(names or ()) - _NO_OFFER for names in lists)
+    lists = (hello.cipher_suites, hello.groups, hello.signature_schemes, hello.alpn)
+    return versions, *[names or () for names in lists]
+
+
+def _offered(names: frozenset[str]) -> frozenset[str]:
+    """Leave out what is no offer; a long list is copied only if it has any of that."""
+    return names if _NO_OFFER.isdisjoint(names) else names - _NO_OFFER
 
 
 def _time(text: str | None) -> datetime | None:

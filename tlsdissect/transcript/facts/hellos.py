@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from tlsdissect.caches import cached
 from tlsdissect.tls.client_hello import ClientHello as WireClientHello
+from tlsdissect.tls.codepoints import LONG_LIST, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
-from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.forms import MAX_EXTENSIONS, once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
@@ -52,11 +52,11 @@ _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = Teller(FROM_CLIENT), Teller(FROM_SERVE
 def _namer(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
     """What names the numbers of a list, one that repeats only once."""
 
-    @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers or ()))
-    def names(numbers: tuple[int, ...] | None) -> tuple[str, ...] | None:
-        return None if numbers is None else registry.names.of(numbers)
+    @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers), longest=LONG_LIST)
+    def names(numbers: tuple[int, ...]) -> tuple[str, ...]:
+        return registry.names.of(numbers)
 
-    return names
+    return lambda numbers: None if numbers is None else names(numbers)
 
 
 _versions, _suites, _groups = _namer(Registry.VERSIONS), _namer(Registry.CIPHER_SUITES), _namer(Registry.GROUPS)
