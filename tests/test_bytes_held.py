@@ -13,7 +13,7 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.caches import SHARED
-from tlsdissect.streams.limits import Budget, Limits
+from tlsdissect.flows.limits import Budget, Limits
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.forms import CLIENT_HELLOS, Forms
 from tlsdissect.tls.wire import salvage

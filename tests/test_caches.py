@@ -53,6 +53,7 @@ SIZED_BY_US = {
     "views/comparison/kinds.py is_aead": "512 names of cipher suites, each from a registry or six characters",
     "views/comparison/kinds.py is_post_quantum": "512 names of groups, each from a registry or six characters",
     "views/names/columns.py _numbers": "a registry",
+    "views/printable.py _in_json": "single characters",
     "views/phrases.py _suite": "512 names of cipher suites, each from a registry or six characters",
     "views/phrases.py _version": "256 names of versions",
     "views/report/template.py _script": "no argument: files of ours",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from conversing import SERVER, Talk, said, write
 
-from tlsdissect.flows import bulk
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.options import Options
 
@@ -33,13 +32,11 @@ class HalfClosed(Talk):
         return [*found[:-2], (found[-3][0], fin), *found[-2:]]
 
 
-@pytest.mark.parametrize("few", [1, bulk._FEW])
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize(("last", "closed"), [((ALERT, 500), None), ((500, ALERT), "inferred_alert")])
 def test_a_record_that_data_follows_is_no_closing_alert(
-    tmp_path: Path, few: int, keep: bool, last: tuple[int, int], closed: str | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, keep: bool, last: tuple[int, int], closed: str | None
 ) -> None:
-    monkeypatch.setattr(bulk, "_FEW", few)
     spoken = [*said("tls13-full")[:-2], data(500), *map(data, last)]
     path = write(tmp_path / "half.pcap", HalfClosed(spoken, start=0, closed=1, port=40_000))
     (at_once,), (one_by_one,) = (Reading([path], Options(batch=batch, keep=keep)) for batch in (65_536, 1))

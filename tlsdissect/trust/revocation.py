@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from array import array
 from bisect import bisect_left
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from msgspec import Struct
 
+from tlsdissect.caches import ByteCache
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.der import printable
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     FindIssuer = Callable[[Link], Link | None]
 
-MAX_KEPT = 64
-"""Issuers of which each list keeps whether they signed it; for further ones it is checked again."""
+CACHE_BYTES = 1 << 20
+"""Bytes of issuers' certificates of which each list keeps whether they signed it."""
 
 _KNOWN = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuerAlternativeName, x509.AuthorityInformationAccess,
           x509.FreshestCRL, x509.IssuingDistributionPoint)  # fmt: skip
@@ -77,7 +78,7 @@ class Crl:
             raise
         except Exception as error:  # noqa: BLE001  # what the library raises on odd lists has no base in common
             raise CrlError(f"{source}: not a CRL that can be read: {printable(str(error).encode()[:160])}") from None
-        self._signed_by = lru_cache(maxsize=MAX_KEPT)(self._is_signed_by)
+        self._signatures: ByteCache[tuple[bool | None]] = ByteCache(CACHE_BYTES)
 
     def listed(self, serial: str) -> Listed:
         """Tell how a certificate of the CRL's issuer stands on it."""
@@ -128,6 +129,10 @@ class Crl:
         digest = hashes.Hash(algorithm)
         digest.update(self._loaded.tbs_certlist_bytes)
         return digest.finalize()
+
+    def _signed_by(self, issuer: bytes) -> bool | None:
+        """Tell whether the certificate's key signed the list; None: that was not checked, or cannot be."""
+        return self._signatures.get(issuer, lambda: (self._is_signed_by(issuer),))[0]
 
     def _is_signed_by(self, issuer: bytes) -> bool | None:
         inside = details(issuer)
