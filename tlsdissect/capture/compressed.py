@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 17
 """Compressed bytes read at a time."""
+PIECE = 1 << 18
+"""Bytes that one read decompresses, at most: for longer ones, memory is mapped anew each time, which takes longer."""
 SLICE = 1 << 10
 """Compressed bytes of Zstandard decompressed at a time: blocks of four bytes may grow to 128 KiB each (RFC 8878 section
 3.1.1.2), so that these grow to 32 MiB at most."""
@@ -42,14 +44,18 @@ class _Compressed(ABC):
         return self._has_input() or self._source.is_ready()
 
     def read(self, limit: int) -> bytes:
-        """Decompress up to `limit` bytes; none at the end."""
-        while self.trouble is None:
-            part = self._inflate(limit)
+        """Decompress up to `limit` bytes or PIECE; none at the end."""
+        limit = min(limit, PIECE)
+        parts: list[bytes] = []
+        size = 0
+        # What is ready is returned before the source, which may be slow, is asked for more.
+        while size < limit and self.trouble is None and (size == 0 or self._has_input()):
+            part = self._inflate(limit - size)
             if part is None:
                 break
-            if part:
-                return part
-        return b""
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
 
     @abstractmethod
     def _inflate(self, limit: int) -> bytes | None:
