@@ -255,6 +255,17 @@ def test_senseless_length_in_the_middle(read: Read) -> None:
     assert [(damage.frame, damage.offset) for damage in capture.damage] == [(5, start)]
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("size", [54, 255, 256, 65_535, 65_536, 262_144])
+def test_frames_of_any_size_are_found_behind_damage(size: int, order: str) -> None:
+    packets = [b.ether(b.ip4(b.tcp(seq=number), total=0)).ljust(size, b"\xff") for number in range(4)]
+    data = b.pcap(packets, order=order)
+    for damage in (b"\xff" * 100, b"\xff" * 16 + bytes(100_000)):
+        with open_capture(io.BytesIO(data[:24] + damage + data[24:])) as capture:
+            assert [row["sequence"] for row in rows_of(capture)] == [0, 1, 2, 3]
+            assert [(hurt.frame, hurt.offset) for hurt in capture.damage] == [(1, 24)]
+
+
 def test_senseless_end() -> None:
     with open_capture(io.BytesIO(PLAIN + b"\xff" * 5000)) as capture:
         assert len(rows_of(capture)) == len(PACKETS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,12 @@ IN_A_ROW = 4
 like a chain of them."""
 DAY = 86_400
 """Seconds: far more than lie between two frames that stand side by side."""
+_LENGTHS = (
+    re.compile(rb"(?s)(?=.{8}(?!\0{3})..[\0-\4]\0..[\0-\4]\0)"),
+    re.compile(rb"(?s)(?=.{8}(?!\0{4})\0[\0-\4]..\0[\0-\4]..)"),
+)
+"""Find, in either byte order, where a record header has two lengths of less than 2**19 bytes, the first of them not 0:
+only these few places are examined further, because examining each byte of a damaged file takes seconds uncompiled."""
 
 
 class Kind(NamedTuple):
@@ -155,14 +162,10 @@ class Pcap(FrameReader):
         # So many bytes that the answer does not depend on how much was read at a time.
         window.need(MAX_DISTANCE + IN_A_ROW * (MAX_CAPTURED + self.header))
         end: cython.Py_ssize_t = min(window.start + MAX_DISTANCE, window.end)
-        # No frame has 2**24 bytes: the most significant byte of a length is 0, and `find` soon finds those.
-        significant: cython.Py_ssize_t = 8 if self.big else 11
-        place: cython.Py_ssize_t = window.start
-        while True:
-            place = window.data.find(b"\0", place + 1 + significant, end) - significant
-            if place < 0 or place + self.header > end:
-                break
-            if self._is_chain(place):
+        place: cython.Py_ssize_t
+        for found in _LENGTHS[self.big].finditer(window.data, window.start + 1, end):
+            place = found.start()
+            if place + self.header <= end and self._is_chain(place):
                 window.start = place
                 return True
         window.start = window.end
