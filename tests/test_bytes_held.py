@@ -86,7 +86,7 @@ def test_what_waits_and_what_is_kept_takes_what_is_estimated(
     sent: Callable[[int, int], bytes], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "PLAIN_BYTES", 1 << 20)
-    monkeypatch.setattr(Waiting.__init__, "__defaults__", (1 << 20, 0))
+    monkeypatch.setattr(Waiting.__init__, "__defaults__", (1 << 20, 0, None))
     monkeypatch.setattr(CLIENT_HELLOS, "limit", 1 << 20)
     talks = [Talk([(CLIENT, in_records(sent(n, size)))], n / 100, n / 100 + 0.01, 1025 + n) for n in range(MANY)]
     path = write(tmp_path / "a.pcap", *talks)
