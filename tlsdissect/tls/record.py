@@ -28,12 +28,15 @@ HEADER_SIZE = 5
 _HEADER = struct.Struct(">BHH")
 _TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)
 _NONE = range(0)
+_LAST_MINOR = 4
+"""The minor version of TLS 1.3."""
 _LENGTHS = {
-    bytes([content_type, 3, minor]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1)
-    for content_type in _TYPES
-    for minor in range(5)
+    bytes([content_type, 3]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1) for content_type in _TYPES
 }
-"""By a record's type and version, 3.0 to 3.4, the lengths that make sense: only application data may be empty."""
+"""By a record's type and major version, the lengths that make sense: only application data may be empty.
+
+The minor version may be any: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 wants {03,XX} accepted.
+"""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -60,7 +63,16 @@ class Message(Struct, frozen=True, gc=False):
 
 def is_header(data: bytes) -> bool:
     """Whether the first five bytes may be a record header."""
-    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:3], _NONE)
+    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:2], _NONE)
+
+
+def is_likely_header(data: bytes, version: int | None = None) -> bool:
+    """Whether a record header stands where nothing else says that one should: behind bytes that are missing.
+
+    There a version that no TLS has counts only if it is that of the sender's last record: any three bytes of
+    protected content look like {03,XX} sixty times as often.
+    """
+    return is_header(data) and (data[2] <= _LAST_MINOR or int.from_bytes(data[1:3], "big") == version)
 
 
 def is_hello(beginning: bytes) -> bool:
@@ -75,12 +87,14 @@ class RecordReader:
     holds its stream offset, and the reader looks for a header at the start of each later piece.
     """
 
-    __slots__ = ("_buffer", "_buffer_start", "_skip", "astray", "position")
+    __slots__ = ("_buffer", "_buffer_start", "_skip", "_version", "astray", "position")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._buffer_start = 0
         self._skip = 0
+        self._version: int | None = None
+        """That of the latest record."""
         self.position = 0
         self.astray: int | None = None
 
@@ -115,7 +129,7 @@ class RecordReader:
             self.pass_over(step)
             data = data[step:]
         if self.astray is not None:
-            if not is_header(data):
+            if not is_likely_header(data, self._version):
                 self.position += len(data)
                 return []
             self.start(self.position)
@@ -155,7 +169,7 @@ class RecordReader:
         records = []
         while (body := at + HEADER_SIZE) <= end:
             content_type, version, length = _HEADER.unpack_from(data, at)
-            if length not in _LENGTHS.get(data[at : at + 3], _NONE):
+            if length not in _LENGTHS.get(data[at : at + 2], _NONE):
                 self.astray = origin + at
                 at = end
                 break
@@ -170,6 +184,8 @@ class RecordReader:
         if at > end:
             self._skip, at = at - end, end
         self._buffer, self._buffer_start = data[at:], origin + at
+        if records:
+            self._version = records[-1].version
         return records
 
 
