@@ -24,6 +24,8 @@ MAX_MESSAGE = 1 << 20
 """The longest handshake message that is put together; the format allows 2**24 - 1."""
 
 HEADER_SIZE = 5
+ALERT_BYTES = 2
+"""Bytes of an alert: its level and its description (RFC 5246 section 7.2)."""
 
 _HEADER = struct.Struct(">BHH")
 _TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.flow import Signal, TcpSide
     from tlsdissect.flows.limits import Budget
     from tlsdissect.transcript.tracking.framing import Framing
+    from tlsdissect.transcript.tracking.seen import BegunAlert
 
 MAX_TROUBLES = 64
 """Troubles noted of one half."""
@@ -49,8 +50,9 @@ class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "accounted", "arrivals", "assembler", "awaited", "changed", "counting", "first_frame",
-        "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "strayed", "tcp", "troubles",
+        "_budget", "_framing", "accounted", "alert", "arrivals", "assembler", "awaited", "changed", "counting",
+        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "strayed",
+        "tcp", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
@@ -60,6 +62,8 @@ class Half:
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
+        self.alert: BegunAlert | None = None
+        """The first byte of an alert in the clear, until a later record brings the second."""
         self.prelude = Prelude()
         self.mode = self.prelude.mode
         self.changed = 0

@@ -11,6 +11,7 @@ from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
 from tlsdissect.tls.record import (
     ALERT,
+    ALERT_BYTES,
     APPLICATION_DATA,
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
@@ -21,7 +22,7 @@ from tlsdissect.tls.record import (
 )
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
-from tlsdissect.transcript.tracking.seen import Answer, HeartbeatRecord, Item, Moment, Offer, RetryRequest
+from tlsdissect.transcript.tracking.seen import Answer, BegunAlert, HeartbeatRecord, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
 
@@ -168,12 +169,27 @@ class Script:
             self._note(sender, record, frame, time, encrypted=True)
 
     def _alerts(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
-        body = record.fragment or b""
-        if (half.changed and not self.tls13) or len(body) % 2 or len(body) > MAX_ALERTS or not body:
+        """Note the alerts that a record brings or completes: it may hold several, or a part of one.
+
+        RFC 5246 section 6.2.1 lets an alert be cut like any other message.
+        """
+        body, start, end = record.fragment or b"", record.start, _end(record)
+        begun, half.alert = half.alert, None
+        sealed = (half.changed and not self.tls13) or len(body) > MAX_ALERTS
+        # Between records that do not adjoin, bytes may be missing.
+        if begun is not None and not sealed and body and (begun.end == start or half.is_whole(start)):
+            body, start, begun = begun.level + body, begun.start, None
+        if begun is not None:
+            _complain_of_alert(begun, half)
+        if sealed or (len(body) < ALERT_BYTES and not record.whole):
             self._note(sender, record, frame, time, encrypted=True)
             return
-        for at in range(0, len(body), 2):
-            self._note(sender, record, frame, time, body[at : at + 2])
+        for at in range(0, len(body) - 1, ALERT_BYTES):
+            alert = body[at : at + ALERT_BYTES]
+            self._keep(Item(sender, ALERT, None, ALERT_BYTES, alert, frame, time, start, end, False))
+            start = record.start
+        if len(body) % ALERT_BYTES and record.whole:
+            half.alert = BegunAlert(body[-1:], frame, start, end)
 
     def _handshake(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         fragment = record.fragment or b""
@@ -231,6 +247,11 @@ class Script:
             half.trouble("gap", "a handshake message has bytes missing", half.latest, start)
             # It ends behind all that came.
             self._begun(sender, half, (begun, start), (half.latest, UNTIMED, half.assembler.position + 1))
+
+    def break_off_alert(self, half: Half) -> None:
+        """Report an alert whose second byte will not come."""
+        if half.alert is not None:
+            _complain_of_alert(half.alert, half)
 
     def _begun(self, sender: int, half: Half, what: tuple[bytes, int], latest: tuple[int, int, int]) -> None:
         """Read the beginning of a hello whose rest is lost.
@@ -357,6 +378,14 @@ class Script:
 def _end(record: Record) -> int:
     """The stream offset behind a record."""
     return record.start + HEADER_SIZE + record.length
+
+
+def _complain_of_alert(begun: BegunAlert, half: Half) -> None:
+    """Note an alert of which there is only the level."""
+    if half.is_whole(begun.end) and half.fin is not None and half.assembler.offset(half.fin.end) == begun.end:
+        half.trouble("malformed_message", "an alert ends after its first byte", begun.frame, begun.start)
+    else:
+        half.trouble("gap", "an alert has bytes missing", begun.frame, begun.start)
 
 
 def _complain(flaw: WireError, half: Half, item: Item) -> None:

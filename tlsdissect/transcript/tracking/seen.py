@@ -83,6 +83,17 @@ class HeartbeatRecord(Struct, frozen=True, gc=False):
     frame: int
 
 
+class BegunAlert(Struct, frozen=True, gc=False):
+    """The first byte of an alert, its level, whose second byte is in a later record (RFC 5246 section 6.2.1)."""
+
+    level: bytes
+    frame: int
+    start: int
+    """Stream offset of the record's header."""
+    end: int
+    """Stream offset behind the record."""
+
+
 class Trouble(Struct, frozen=True, gc=False):
     """Something that could not be read, and where."""
 

@@ -126,6 +126,7 @@ class Tracker:
                 self.script.take(sender, half, piece, None)
             if half.joiner.waiting:
                 self.script.break_off(sender, half)
+            self.script.break_off_alert(half)
         self.script.sort()
 
     def release(self) -> None:

@@ -101,6 +101,7 @@ class _Drawing:
         self._connection = connection
         self._packets = connection.transcript.packets
         self._rtt = connection.timing.tcp_ms
+        self._alerts = _alerts(connection)
         self._zero = self._begin()
         """The packet that completed the ClientHello, or where it was not seen the first one; None: there is none."""
 
@@ -182,18 +183,14 @@ class _Drawing:
 
     def _alert(self, message: Message) -> str:
         """An alert by its name, or by its size where that is all there is to see."""
-        names = [one.description for one in self._alerts(message)]
-        return f"alert {names[0]}" if names and names[0] else f"encrypted alert {message.bytes}"
+        name = self._alerts[id(message)].description
+        return f"alert {name}" if name else f"encrypted alert {message.bytes}"
 
     def _is_sealed(self, message: Message) -> bool:
-        encrypted_alert = message.type == "alert" and all(one.level is None for one in self._alerts(message))
+        encrypted_alert = message.type == "alert" and self._alerts[id(message)].level is None
         # Behind the first of its side it is encrypted, and longer than a byte: RFC 5246 section 7.1.
         encrypted_change = message.type == _CHANGE and message.bytes != 1
         return message.type == "encrypted" or encrypted_alert or encrypted_change
-
-    def _alerts(self, message: Message) -> list[Alert]:
-        alerts = self._connection.alerts
-        return [one for one in alerts if (one.frame, one.sender) == (message.frame, message.sender)]
 
     def _records(self, sender: Side, first: int, last: int) -> list[WireRecord]:
         records = self._connection.transcript.records
@@ -283,6 +280,12 @@ def tenths(round_trips: float) -> str:
     """Round trips for people: a moment before the ClientHello is none of them."""
     told = f"{round_trips:.1f}"
     return "0.0" if told == "-0.0" else told
+
+
+def _alerts(connection: Connection) -> dict[int, Alert]:
+    """By the identity of each message that is an alert, what it says: both are listed in the same order."""
+    messages = (message for message in connection.messages if message.type == "alert")
+    return {id(message): alert for message, alert in zip(messages, connection.alerts, strict=True)}
 
 
 def _size(record: WireRecord) -> int:
