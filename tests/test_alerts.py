@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 
-from tlsdissect import ladder, read, tree
+from tlsdissect import explain, ladder, read, tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +66,45 @@ def test_half_an_alert_is_none(tmp_path: Path) -> None:
     assert [problem.code for problem in connection.problems] == ["malformed_message"]
     # The client of these captures closes first.
     assert (connection.outcome, connection.failed_by) == ("closed", "client")
+
+
+def warned(sample: str, side: int, turn: int) -> Said:
+    """A sample's words, with a warning in front of one turn of a side's."""
+    words, turns = said(sample), -1
+    for n, (sender, data) in enumerate(words):
+        turns += sender == side
+        if sender == side and turns == turn:
+            return [*words[:n], (side, records(UNRECOGNIZED_NAME) + data), *words[n + 1 :]]
+    raise AssertionError(sample)
+
+
+@pytest.mark.parametrize("sample", ["tls13-full", "tls13-hello-retry", "tls12-full"])
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_warning_behind_which_the_handshake_goes_on_ended_nothing(tmp_path: Path, sample: str, side: int) -> None:
+    plain = told(tmp_path / "plain.pcap", said(sample))
+    connection = told(tmp_path / "warned.pcap", warned(sample, side, 0))
+    assert alerts(connection)[0] == (("client", "server")[side], "warning", "unrecognized_name")
+    assert (connection.outcome, connection.failed_by, connection.complete) == ("established", None, True)
+    assert (connection.version, connection.round_trips) == (plain.version, plain.round_trips)
+    assert "unrecognized_name" not in str(explain(connection))
+
+
+def test_a_refusal_behind_a_warning_is_not_called_by_its_name(tmp_path: Path) -> None:
+    """What the length of a record tells is one alert, the warning before it another."""
+    sample = "tls13-client-cert-rejected"
+    plain, connection = (
+        told(tmp_path / "plain.pcap", said(sample)),
+        told(tmp_path / "a.pcap", warned(sample, SERVER, 0)),
+    )
+    assert (connection.outcome, connection.failed_by) == (plain.outcome, plain.failed_by) == ("alert", "server")
+    assert "unrecognized_name" not in str(explain(connection))
+    assert str(ladder(connection)).count("an alert's size") == str(ladder(plain)).count("an alert's size") == 1
+
+
+def test_a_warning_that_is_the_last_word_in_tls_1_3_is_an_error(tmp_path: Path) -> None:
+    """RFC 8446 section 6: these alerts are errors whatever their level is."""
+    (_, hello), (_, flight), *_ = said("tls13-full")
+    words = [(CLIENT, hello), (SERVER, flight), (CLIENT, records(b"\x01\x30"))]
+    connection = told(tmp_path / "warned.pcap", words)
+    assert (connection.outcome, connection.failed_by) == ("alert", "client")
+    assert "The client ended it with unknown_ca" in str(explain(connection))

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HEADER_SIZE
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 from tlsdissect.transcript.connection import Alert, Closure
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90
+_HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
+"""Content types of records that hold handshake messages; under TLS 1.3's encryption all look like data."""
 
 
 _frame = attrgetter("frame")
@@ -121,7 +123,9 @@ def _unanswered(scene: Scene) -> bool:
 
 def _fatal(scene: Scene) -> Item | None:
     """The first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2)."""
-    for item in scene.script.items:
+    items = scene.script.items
+    last_handshake = {item.sender: n for n, item in enumerate(items) if item.content_type in _HANDSHAKE_RECORDS}
+    for n, item in enumerate(items):
         if item.content_type != ALERT:
             continue
         if item.encrypted:
@@ -130,7 +134,10 @@ def _fatal(scene: Scene) -> Item | None:
                 continue
             return item
         level, description = item.body
-        if level == _FATAL or (scene.script.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)):
+        # TLS 1.3 takes alerts for errors whatever their level. But a server that does not know the name that was
+        # asked for may warn of that before it chooses a version, and go on (RFC 6066 section 3).
+        error = scene.script.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)
+        if level == _FATAL or (error and last_handshake.get(item.sender, -1) < n):
             return item
     return None
 

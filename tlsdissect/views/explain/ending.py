@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
-from tlsdissect.transcript.transcript import refusal
+from tlsdissect.transcript.transcript import final_alert, refusal
 from tlsdissect.views.explain.model import Sentence, described, listed
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _closing(c: Connection) -> Iterator[Sentence]:
 
 def _alert(c: Connection) -> Iterator[Sentence]:
     """A handshake that one side refused."""
-    fatal = next((one for one in reversed(c.alerts) if one.sender == c.failed_by), None)
+    fatal = final_alert(c)
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
         text = f"The {who} refused: a record of an alert's size, and then the end."
