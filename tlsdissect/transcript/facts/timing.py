@@ -30,10 +30,9 @@ def round_trips(scene: Scene, early_data: str | None, *, complete: bool) -> int 
         return None
     if not scene.script.tls13:
         return _round_trips12(scene)
-    retried = hello_retry(scene)
-    if early_data is None or retried is None:
+    if early_data is None or hello_retry(scene) is None:
         return None
-    return 0 if early_data == "accepted" else 1 + retried
+    return 0 if early_data == "accepted" else 1 + scene.script.retries
 
 
 def _round_trips12(scene: Scene) -> int | None:

@@ -238,13 +238,12 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
         last = next(n for n, item in enumerate(items) if item is shape.flight[-1])
     offer = scene.script.offer
     begin = None if offer is None else timing.Begin(offer.item.frame, scene.start)
-    retry, sides = scene.script.retry, (scene.side(0), scene.side(1))
-    retried = None if retry is None else retry.item
+    sides = (scene.side(0), scene.side(1))
     shown = [item for n, item in enumerate(items) if item.content_type != APPLICATION_DATA or n <= last]
     return tuple([
         Message(
             sides[item.sender],
-            _message_type(item) if item is not retried else "hello_retry_request",
+            _message_type(item),
             item.size,
             item.frame,
             ms,
@@ -256,6 +255,8 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
 def _message_type(item: Item) -> str:
     if item.handshake_type is None:
         return _MESSAGE_TYPES.get(item.content_type, "encrypted")
+    if item.is_retry_request:
+        return "hello_retry_request"
     return Registry.HANDSHAKE_TYPES.names[item.handshake_type]
 
 

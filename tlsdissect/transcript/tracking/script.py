@@ -62,7 +62,7 @@ class Script:
 
     __slots__ = (
         "_budget", "alert_size", "answer", "client", "decided", "first_data", "heartbeats", "held_bytes", "items",
-        "kept_bytes", "limited", "offer", "protected", "replied", "retry", "sealed", "tls13", "version",
+        "kept_bytes", "limited", "offer", "protected", "replied", "retries", "retry", "sealed", "tls13", "version",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -77,6 +77,8 @@ class Script:
         self.answer: Answer | None = None
         """The first ServerHello that is no HelloRetryRequest."""
         self.retry: RetryRequest | None = None
+        self.retries = 0
+        """HelloRetryRequests before the ServerHello."""
         self.client: int | None = None
         """Who sends the ClientHello; None: no hello was seen, this is no TLS connection."""
         self.version: int | None = None
@@ -282,6 +284,8 @@ class Script:
 
     def _hello(self, half: Half, item: Item) -> None:
         """Read a message if it is a hello that counts."""
+        if item.is_retry_request:
+            self._count_retry(half, item)
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
                 hello, form = self._client_hello(half, item)
@@ -296,6 +300,16 @@ class Script:
         except WireError as error:
             _complain(error, half, item)
         self._name_client()
+
+    def _count_retry(self, half: Half, item: Item) -> None:
+        """Count a HelloRetryRequest; there may be one, before the ServerHello (RFC 8446 section 4.1.4)."""
+        if self.answer is not None:
+            half.trouble("malformed_message", "a HelloRetryRequest behind the ServerHello", item.frame, item.start)
+            return
+        self.retries += 1
+        if self.retries > 1:
+            detail = "another HelloRetryRequest, of which a handshake may have one"
+            half.trouble("malformed_message", detail, item.frame, item.start)
 
     def _hold_hello(self, item: Item, hello: ClientHello | ServerHello) -> None:
         """Count a hello that was read, and its bytes, which stay even if its message was not kept."""

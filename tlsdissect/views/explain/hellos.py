@@ -82,6 +82,11 @@ def choice(c: Connection) -> Iterator[Sentence]:
     retry = c.hello_retry_request
     if retry is not None:
         yield Sentence("choice", "hello_retry", _retry(c), (retry.frame,))
+        more = tuple(m.frame for m in c.messages if m.type == "hello_retry_request")[1:]
+        if more:
+            again = "once more" if len(more) == 1 else f"{len(more)} more times"
+            text = f"It asked {again} for a ClientHello, which RFC 8446 section 4.1.4 forbids."
+            yield Sentence("choice", "hello_retry_again", text, more)
     hello = c.server_hello
     if hello is None or c.version is None:
         return
