@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from conversing import CLIENT, SERVER, Said, Talk, said, write
+from conversing import ACK, CLIENT, FIN, SERVER, SYN, Said, Talk, said, write
 
 from tlsdissect import explain, ladder, read, tree
+from tlsdissect.views.ladder.model import drawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +110,104 @@ def test_a_warning_that_is_the_last_word_in_tls_1_3_is_an_error(tmp_path: Path) 
     connection = told(tmp_path / "warned.pcap", words)
     assert (connection.outcome, connection.failed_by) == ("alert", "client")
     assert "The client ended it with unknown_ca" in str(explain(connection))
+
+
+RST = 0x04
+DECODE_ERROR, BAD_CERTIFICATE, INTERNAL_ERROR = b"\x02\x32", b"\x02\x2a", b"\x02\x50"
+SEALED = b"\x17\x03\x03\x00\x13" + b"\xee" * 19
+"""A record of TLS 1.3 that has an alert's length."""
+
+
+@dataclass(frozen=True)
+class Course(Talk):
+    """A conversation of which each packet behind TCP's handshake is told: who sends it, with what flags and payload."""
+
+    steps: tuple[tuple[int, int, bytes], ...] = ()
+    unaware: bool = False
+    """No side has the other's FIN when it sends: these pass each other on their way."""
+
+    def packets(self) -> list[tuple[float, bytes]]:
+        """Its packets, a millisecond apart."""
+        sent, fins = [1000, 5000], [0, 0]
+        opening = [(CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b"")]
+        found = []
+        for number, (side, flags, data) in enumerate([*opening, *self.steps]):
+            known = [sent[one] - (fins[one] if self.unaware else 0) for one in (CLIENT, SERVER)]
+            known[side] = sent[side]
+            found.append((number / 1000, self._packet(side, flags, known, data)))
+            sent[side] += len(data) + bool(flags & (SYN | FIN))
+            fins[side] += bool(flags & FIN)
+        return found
+
+
+def ended(path: Path, *steps: tuple[int, int, bytes], unaware: bool = False) -> Connection:
+    (connection,) = read(write(path, Course([], 0, 0, 40_000, steps=steps, unaware=unaware)), keep=True)
+    return connection
+
+
+def flights(sample: str) -> tuple[tuple[int, int, bytes], ...]:
+    return tuple((side, ACK, data) for side, data in said(sample))
+
+
+@pytest.mark.parametrize("hello", [HELLO12, HELLO13])
+@pytest.mark.parametrize("alert", [DECODE_ERROR, INTERNAL_ERROR, HANDSHAKE_FAILURE])
+@pytest.mark.parametrize(("flag", "outcome"), [(FIN | ACK, "closed"), (RST | ACK, "reset")])
+def test_an_alert_that_answers_the_other_sides_end_reports_it(
+    tmp_path: Path, hello: bytes, alert: bytes, flag: int, outcome: str
+) -> None:
+    """OpenSSL says decode_error for want of the bytes that it waits for, other stacks something else."""
+    connection = ended(
+        tmp_path / "a.pcap",
+        (CLIENT, ACK, hello),
+        (SERVER, ACK, b""),
+        (SERVER, flag, b""),
+        (CLIENT, ACK, records(alert)),
+        (CLIENT, ACK | FIN, b""),
+    )
+    assert (connection.outcome, connection.failed_by) == (outcome, "server")
+    assert [one.sender for one in connection.alerts] == ["client"]
+    text = " ".join(str(explain(connection)).split())
+    assert "The server ended it" in text
+    assert "after the client_hello of the client" in text
+    assert "only reports the end" in text
+    frames = [arrow.frames for arrow in drawn(connection).arrows if arrow.kind == "clear"]
+    assert frames == [(4, 4), (7, 7)]
+
+
+@pytest.mark.parametrize("alert", [DECODE_ERROR, BAD_CERTIFICATE])
+def test_a_server_reports_the_end_of_its_client_too(tmp_path: Path, alert: bytes) -> None:
+    """The client leaves behind the server's flight, of which it has said nothing."""
+    steps = flights("tls12-full")[:2]
+    connection = ended(tmp_path / "a.pcap", *steps, (CLIENT, FIN | ACK, b""), (SERVER, ACK, records(alert)))
+    assert (connection.outcome, connection.failed_by) == ("closed", "client")
+
+
+def test_an_end_within_a_flight_is_reported_by_decode_error_alone(tmp_path: Path) -> None:
+    """Another alert may be about what was said before the end."""
+    hello, (_, _, flight), *_ = flights("tls12-full")
+    for alert, outcome, side in ((DECODE_ERROR, "closed", "server"), (BAD_CERTIFICATE, "alert", "client")):
+        steps = [hello, (SERVER, ACK, flight), (SERVER, FIN | ACK, b""), (CLIENT, ACK, records(alert))]
+        connection = ended(tmp_path / "a.pcap", *steps)
+        assert (connection.outcome, connection.failed_by) == (outcome, side)
+
+
+def test_an_alert_that_passes_the_other_sides_end_stands_for_itself(tmp_path: Path) -> None:
+    """Captured near the server: when the client sent it, it did not have the FIN yet."""
+    steps = [(CLIENT, ACK, HELLO12), (SERVER, ACK | FIN, b""), (CLIENT, ACK, records(INTERNAL_ERROR))]
+    connection = ended(tmp_path / "a.pcap", *steps, unaware=True)
+    assert (connection.outcome, connection.failed_by) == ("alert", "client")
+    assert ended(tmp_path / "b.pcap", *steps).outcome == "closed"
+
+
+def test_encrypted_alerts_report_an_end_too(tmp_path: Path) -> None:
+    """TLS 1.2: the client's flight is not answered. TLS 1.3: the server ends within its own flight."""
+    full = flights("tls12-full")
+    sealed = (CLIENT, ACK, b"\x15\x03\x03\x00\x1a" + b"\xee" * 26)
+    connection = ended(tmp_path / "12.pcap", *full[:3], (SERVER, FIN | ACK, b""), sealed)
+    assert (connection.outcome, connection.failed_by) == ("closed", "server")
+    assert ended(tmp_path / "plain.pcap", *full[:3], sealed).outcome == "alert"
+    full = flights("tls13-full")
+    connection = ended(tmp_path / "13.pcap", *full[:2], (SERVER, FIN | ACK, b""), (CLIENT, ACK, SEALED))
+    assert (connection.version, connection.outcome, connection.failed_by) == ("TLS 1.3", "closed", "server")
+    refused = ended(tmp_path / "refused.pcap", *full[:2], (CLIENT, ACK, SEALED), (SERVER, FIN | ACK, b""))
+    assert (refused.outcome, refused.failed_by) == ("alert", "client")

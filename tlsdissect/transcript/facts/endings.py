@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.flows.sequence import difference
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 from tlsdissect.transcript.connection import Alert, Closure
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90
+_DECODE_ERROR = bytes([50])
 _HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
 """Content types of records that hold handshake messages; under TLS 1.3's encryption all look like data."""
 
@@ -63,6 +65,9 @@ def _rejection(scene: Scene) -> Ending | None:
     if shape is None:
         return None
     if shape.refused:
+        # What it says is not known, but that its sender knew of the server's end.
+        if _knew_end(scene, shape.flight[0]):
+            return _failure(scene)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = scene.halves
     reply = shape.reply
@@ -122,11 +127,19 @@ def _unanswered(scene: Scene) -> bool:
 
 
 def _fatal(scene: Scene) -> Item | None:
-    """The first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2)."""
-    items = scene.script.items
+    """The first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2).
+
+    One that only reports that the other side had ended the connection before ends nothing: a client whose server
+    closes instead of answering often says decode_error then, for want of the answer's bytes. But what the other side
+    said last, and nobody answered, may be the reason for an alert too.
+    """
+    items, speaker = scene.script.items, None
     last_handshake = {item.sender: n for n, item in enumerate(items) if item.content_type in _HANDSHAKE_RECORDS}
     for n, item in enumerate(items):
         if item.content_type != ALERT:
+            speaker = item.sender
+            continue
+        if (speaker == item.sender or item.body[1:] == _DECODE_ERROR) and _knew_end(scene, item):
             continue
         if item.encrypted:
             # Where a side could not be read to the end, the handshake may have been over before.
@@ -140,6 +153,20 @@ def _fatal(scene: Scene) -> Item | None:
         if level == _FATAL or (error and last_handshake.get(item.sender, -1) < n):
             return item
     return None
+
+
+def _knew_end(scene: Scene, alert: Item) -> bool:
+    """Whether the sender of an alert had the other side's FIN when it sent it, or the other side's RST came first."""
+    peer = scene.tracker.halves[1 - alert.sender]
+    if peer.rst is not None and peer.rst.frame < alert.frame:
+        return True
+    if peer.fin is None:
+        return False
+    acknowledged = scene.script.acknowledged.get((alert.sender, alert.start))
+    if acknowledged is None:
+        return peer.fin.frame < alert.frame
+    # A FIN is acknowledged as if it were a byte.
+    return difference(acknowledged, peer.fin.end) > 0
 
 
 def alerts(scene: Scene) -> tuple[Alert, ...]:

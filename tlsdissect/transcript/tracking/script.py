@@ -61,8 +61,9 @@ class Script:
     """Messages in order, and the hellos among them."""
 
     __slots__ = (
-        "_budget", "alert_size", "answer", "client", "decided", "first_data", "heartbeats", "held_bytes", "items",
-        "kept_bytes", "limited", "offer", "protected", "replied", "retries", "retry", "sealed", "tls13", "version",
+        "_acknowledgement", "_budget", "acknowledged", "alert_size", "answer", "client", "decided", "first_data",
+        "heartbeats", "held_bytes", "items", "kept_bytes", "limited", "offer", "protected", "replied", "retries",
+        "retry", "sealed", "tls13", "version",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -99,6 +100,10 @@ class Script:
         """Whether each side sent a handshake record under encryption: its Finished."""
         self.heartbeats: list[HeartbeatRecord] = []
         """Heartbeats of both sides, in order."""
+        self._acknowledgement: int | None = None
+        """That of the packet which brought the latest records."""
+        self.acknowledged: dict[tuple[int, int], int | None] = {}
+        """By the sender and the start of each alert, and of what may be one, the acknowledgement that came with it."""
         self.limited: set[int] = set()
         """Who said more than is noted."""
 
@@ -115,6 +120,7 @@ class Script:
     def take(self, sender: int, half: Half, piece: Piece, acknowledgement: int | None) -> None:
         """Note what records say; `acknowledgement` is that of the packet which brought them."""
         frame, time = piece.frame, piece.time
+        self._acknowledgement = acknowledgement
         for record in piece.records:
             content_type = record.content_type
             if content_type == HANDSHAKE:
@@ -148,6 +154,8 @@ class Script:
             self.limited.add(item.sender)
             return
         self.items.append(item)
+        if item.content_type == ALERT or (item.content_type == APPLICATION_DATA and item.size == self.alert_size):
+            self.acknowledged[item.sender, item.start] = self._acknowledgement
         self.kept_bytes += size
         self.held_bytes += size + PART_BYTES
         budget.used += size + PART_BYTES

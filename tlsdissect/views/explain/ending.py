@@ -194,9 +194,20 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
 def _ended_early(c: Connection) -> Iterator[Sentence]:
     how = "a reset" if c.outcome == "reset" else "TCP's end"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
-    after = f", after {_named(c.messages[-1])}" if c.messages else ""
-    yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", _last_frames(c))
+    said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
+    after, frames = (f", after {_named(said[-1])}", (said[-1].frame,)) if said else ("", ())
+    yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", frames)
+    yield from _reported(c)
     yield from _answered_otherwise(c)
+
+
+def _reported(c: Connection) -> Iterator[Sentence]:
+    """An alert by which the other side said no more than that the connection had been ended."""
+    errors = [one for one in c.alerts if c.failed_by not in (None, one.sender) and one.level != "warning"]
+    for alert in errors[:1]:
+        name = alert.description or "an alert that nobody can read"
+        text = f"The {alert.sender} answered that with {name}, which only reports the end."
+        yield Sentence("end", "end_reported", text, (alert.frame,))
 
 
 def _answered_otherwise(c: Connection) -> Iterator[Sentence]:

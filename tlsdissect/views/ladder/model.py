@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _TOGETHER = "\xa0"
 _CHANGE = "change_cipher_spec"
+_OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 _MANY = 4
 """Encrypted records of which each is told with its size."""
 
@@ -148,11 +149,15 @@ class _Drawing:
         return self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, None)
 
     def _flights(self) -> Iterator[Arrow]:
-        """Messages that one side sent before either side said something else."""
+        """Messages that one side sent before either side said something else, or the other side ended."""
         times = {record.frame: record.time for record in self._connection.transcript.records}
         said: list[Message | Arrow] = [*self._connection.messages, *self._data()]
         said.sort(key=_frame)
-        for (sender, is_data), group in groupby(said, key=lambda one: (one.sender, isinstance(one, Arrow))):
+        ends = self._first_ends()
+        turns = groupby(
+            said, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[_OTHER[one.sender]])
+        )
+        for (sender, is_data, _), group in turns:
             if is_data:
                 yield from (one for one in group if isinstance(one, Arrow))
                 continue
@@ -166,6 +171,14 @@ class _Drawing:
             kind: Kind = "encrypted" if all(sealed) else "clear"
             arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
             yield replace(arrow, sealed=sealed)
+
+    def _first_ends(self) -> dict[Side, float]:
+        """The frame of each side's first FIN or RST; infinite where it has none."""
+        ends: dict[Side, float] = {"client": inf, "server": inf}
+        for packet in self._packets:
+            if packet.flags & (_FIN | _RST):
+                ends[packet.sender] = min(ends[packet.sender], packet.frame)
+        return ends
 
     def _labels(self, messages: list[Message]) -> Iterator[tuple[str, bool]]:
         """The messages of a flight, and whether nobody can read them; encrypted ones in a row are told together."""
