@@ -191,7 +191,7 @@ class Conversations:
         tracker = self._trackers.get(flow.stream)
         if tracker is not None:
             tracker.limited = tracker.limited or ended.evicted
-            told = self._conclude(tracker)
+            told = self._conclude(tracker, min(ended.due, self._flows.clock))
             if told is not None:
                 yield ended.due, NEVER, told
         elif flow.stream in self._told:
@@ -261,9 +261,12 @@ class Conversations:
             self._due.append((self._flows.clock, heard.frame, heard))
         tracker.found.clear()
 
-    def _conclude(self, tracker: Tracker, seen: Sequence[Damage] | None = None) -> Connection | None:
+    def _conclude(
+        self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None
+    ) -> Connection | None:
         """Return what is known of a flow, and forget its tracker; None: it is no TLS.
 
+        Until `clock` the capture would have shown more of it.
         `seen` is what of the capture could not be read until the handshake was decided.
         """
         flow = tracker.flow
@@ -273,13 +276,14 @@ class Conversations:
             tracker.catch_up(cursors)
         damage = self._damage if seen is None else seen
         touched = _touched(tracker, damage) if damage else ()
-        told = connection(self._source, tracker, touched, raw=self._raw, evidence=self._evidence)
+        until = self._flows.time(clock)
+        told = connection(self._source, tracker, touched, until=until, raw=self._raw, evidence=self._evidence)
         tracker.release()
         return tracker.kept(told) if told is not None and isinstance(tracker, KeepingTracker) else told
 
     def _wait(self, tracker: Tracker) -> None:
         """Let the connection of a flow that says nothing more wait for the flow's end, with its totals."""
-        told = self._conclude(tracker)
+        told = self._conclude(tracker, self._flows.clock)
         if told is None or self._told.put(tracker.flow.stream, told, tracker.script.held_bytes):
             return
         self.untimely += 1
@@ -291,7 +295,9 @@ class Conversations:
         """Return the connection of a handshake that is decided; nothing of its flow matters any more."""
         tracker.flow.interest = Interest.NOTHING
         goes_on = tracker.closing_frame is None
-        told = self._conclude(tracker, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame])
+        told = self._conclude(
+            tracker, decision.clock, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
+        )
         if told is not None:
             self._due.append((decision.clock, decision.frame, replace(told, open=goes_on)))
 

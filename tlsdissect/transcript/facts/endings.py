@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.sequence import difference
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracking.half import Half
     from tlsdissect.transcript.tracking.seen import Item
 
+ANSWER_NS = 1_000_000_000
+"""Nanoseconds within which a server answers a ClientHello, if it ever does: a second, after which TCP too takes a
+segment for lost (RFC 6298 section 2). Where the capture ends earlier, nobody knows whether an answer came."""
 _FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90
 _DECODE_ERROR = bytes([50])
@@ -35,10 +39,13 @@ class Ending(NamedTuple):
     inferred: str | None
 
 
-def ending(scene: Scene) -> Ending:
-    """Judge the handshake: the first outcome that fits."""
+def ending(scene: Scene, until: int) -> Ending:
+    """Judge the handshake: the first outcome that fits.
+
+    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
+    """
     if scene.script.tls13 and scene.script.answer is not None:
-        rejection = _rejection(scene)
+        rejection = _rejection(scene, until)
         if rejection is not None:
             return rejection
         if _complete13(scene):
@@ -51,7 +58,7 @@ def ending(scene: Scene) -> Ending:
             return Ending(True, "established", None, guess)
     elif scene.finished(0) and scene.finished(1) and scene.change(0) and scene.change(1):
         return Ending(True, "established", None, None)
-    return _failure(scene)
+    return _failure(scene, until)
 
 
 def _complete13(scene: Scene) -> bool:
@@ -59,7 +66,7 @@ def _complete13(scene: Scene) -> bool:
     return shape is not None and bool(shape.flight) and shape.before is not None and _fatal(scene) is None
 
 
-def _rejection(scene: Scene) -> Ending | None:
+def _rejection(scene: Scene, until: int) -> Ending | None:
     """A handshake of TLS 1.3 that one side refused under encryption, as the lengths of records tell it."""
     shape = scene.shape
     if shape is None:
@@ -67,7 +74,7 @@ def _rejection(scene: Scene) -> Ending | None:
     if shape.refused:
         # What it says is not known, but that its sender knew of the server's end.
         if _knew_end(scene, shape.flight[0]):
-            return _failure(scene)
+            return _failure(scene, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = scene.halves
     reply = shape.reply
@@ -91,7 +98,7 @@ def _rejection(scene: Scene) -> Ending | None:
     return None
 
 
-def _failure(scene: Scene) -> Ending:
+def _failure(scene: Scene, until: int) -> Ending:
     client, server = scene.halves
     if not (scene.tracker.flow.one.seen and scene.tracker.flow.other.seen):
         return Ending(False, "one_sided", None, None)
@@ -101,7 +108,7 @@ def _failure(scene: Scene) -> Ending:
         return Ending(False, "alert", scene.side(fatal.sender), guess)
     first = min((s for half in scene.halves for s in (half.fin, half.rst) if s), default=None, key=_frame)
     by_client = first is not None and first in (client.fin, client.rst)
-    if _unanswered(scene) and (first is None or by_client):
+    if _unanswered(scene) and (by_client or (first is None and _had_time(scene, until))):
         return Ending(False, "no_answer", "client" if by_client else None, None)
     if first is None or _has_holes(scene):
         return Ending(False, "incomplete", None, None)
@@ -124,6 +131,12 @@ def _unanswered(scene: Scene) -> bool:
     # A FIN is acknowledged as if it were a byte.
     acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
     return min(map(client.assembler.offset, acknowledged)) >= offer.item.end
+
+
+def _had_time(scene: Scene, until: int) -> bool:
+    """Whether the capture goes on for long enough behind the ClientHello that an answer would be in it."""
+    offer = scene.script.offer
+    return offer is not None and UNTIMED not in (offer.item.time, until) and until - offer.item.time >= ANSWER_NS
 
 
 def _fatal(scene: Scene) -> Item | None:

@@ -61,11 +61,13 @@ def connection(
     tracker: Tracker,
     damage: Iterable[Damage] = (),
     *,
+    until: int,
     raw: bool = False,
     evidence: Evidence | None = None,
 ) -> Connection | None:
     """Conclude all facts of a conversation; None where no hello was seen but in what is quoted: it is no TLS.
 
+    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
     `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
     fingerprints are told too; what verdicts need beside facts is kept as evidence.
     """
@@ -74,7 +76,7 @@ def connection(
     if client is None or _is_quoted(tracker):
         return None
     scene = Scene.of(tracker, client)
-    ending, resumption = endings.ending(scene), negotiation.resumption(scene)
+    ending, resumption = endings.ending(scene, until), negotiation.resumption(scene)
     early_data, times = negotiation.early_data(scene), timing.timing(scene)
     return Connection(
         **_conversation(source, tracker.flow, client),
