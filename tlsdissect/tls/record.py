@@ -26,6 +26,9 @@ MAX_MESSAGE = 1 << 20
 HEADER_SIZE = 5
 ALERT_BYTES = 2
 """Bytes of an alert: its level and its description (RFC 5246 section 7.2)."""
+_MESSAGE_HEADER = 4
+HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23))
+"""Types of handshake messages that are sent in the clear (RFC 8446 appendix B.3)."""
 
 _HEADER = struct.Struct(">BHH")
 _TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)
@@ -52,6 +55,11 @@ class Record(Struct, frozen=True, gc=False):
     fragment: bytes | None
     whole: bool = True
     """False: `fragment` ends where the capture lacks bytes."""
+
+    @property
+    def end(self) -> int:
+        """Stream offset behind it; not of one of SSL 2.0, whose header is shorter."""
+        return self.start + HEADER_SIZE + self.length
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -194,9 +202,11 @@ class RecordReader:
 class MessageJoiner:
     """Joins the fragments of handshake records into messages."""
 
-    __slots__ = ("_buffer", "_need", "_skip", "_start", "malformed")
+    __slots__ = ("_aligned", "_buffer", "_need", "_skip", "_start", "malformed")
 
     def __init__(self) -> None:
+        self._aligned = True
+        """Whether the next fragment, behind `_skip` bytes, is known to begin with a message header."""
         self._buffer = bytearray()
         self._need = 4
         self._skip = 0
@@ -214,6 +224,10 @@ class MessageJoiner:
         """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
         if self._skip:
             fragment, self._skip = fragment[self._skip :], max(0, self._skip - len(fragment))
+        if not self._aligned:
+            if not _begins_with_messages(fragment):
+                return []
+            self._aligned = True
         if not self._buffer:
             self._start = start
             if len(fragment) == 4 + int.from_bytes(fragment[1:4], "big") <= MAX_MESSAGE:
@@ -245,16 +259,31 @@ class MessageJoiner:
             self._need = 4 if end - at < 4 else 4 + int.from_bytes(data[at + 1 : at + 4], "big")
         return messages
 
-    def drop(self) -> tuple[bytes, int]:
-        """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins."""
+    def drop(self, missing: int | None = None) -> tuple[bytes, int]:
+        """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins.
+
+        `missing` is how many bytes the capture lacks in front of the next fragment; None: that is not known. Where they
+        may hold the header of another message, the next fragment may begin anywhere in a message: it is read only if
+        it looks like whole messages (`_begins_with_messages`).
+        """
         begun = bytes(self._buffer)
+        rest = self._need - len(begun) if len(begun) >= _MESSAGE_HEADER else self._skip
+        self._aligned = missing is not None and missing <= rest
+        self._skip = rest - missing if missing is not None and self._aligned else 0
         self._buffer.clear()
-        self._skip = 0
         return begun, self._start
 
     def give_up(self) -> tuple[bytes, int]:
         """Forget a begun message whose header is there, and step over what is still to come; return as `drop` does."""
-        rest = self._need - len(self._buffer)
-        given_up = self.drop()
-        self._skip = rest
-        return given_up
+        return self.drop(0)
+
+
+def _begins_with_messages(fragment: bytes) -> bool:
+    """Whether a fragment is a run of messages of known types and possible lengths, the last of them perhaps begun."""
+    at, end = 0, len(fragment)
+    while end - at >= _MESSAGE_HEADER:
+        size = int.from_bytes(fragment[at + 1 : at + _MESSAGE_HEADER], "big")
+        if fragment[at] not in HANDSHAKE_TYPES or size > MAX_MESSAGE - _MESSAGE_HEADER:
+            return False
+        at += _MESSAGE_HEADER + size
+    return at >= end > 0

@@ -44,6 +44,8 @@ class Piece(Struct, frozen=True, gc=False):
     """Of a record whose end is missing, that of what there is of it."""
     time: int
     """UNTIMED: the packet that completed it is missing."""
+    broken: bool = False
+    """Bytes behind these records are missing, in which other records may have begun."""
 
 
 class Half:
@@ -206,7 +208,12 @@ class Half:
         """Take the news that the capture lacks these bytes, and of the time at which they came."""
         self.spoil(start)
         if self.mode == TLS:
-            return [Piece(self.reader.lost(size), self.latest, time)]
+            skip, reader = self.reader.skip, self.reader
+            records = reader.lost(size)
+            # A record that goes on behind the missing bytes was complete at a later time.
+            complete = all(record.end <= start + size for record in records)
+            broken = size > skip and not any(record.end >= start + size for record in records)
+            return [Piece(records, self.latest, time if complete else UNTIMED, broken)]
         self.prelude.lose()
         self.mode = self.prelude.mode
         return []
@@ -241,8 +248,10 @@ class Half:
                 self.arrivals = []
             if len(self.arrivals) < MAX_ARRIVALS:
                 self.arrivals.append(Extent(offset, len(data)))
+        lost = reader.astray
         records = reader.feed(data)
-        if reader.astray is not None and reader.astray >= offset:
+        # Behind missing bytes it is not known where a record begins: what stands there is not malformed.
+        if reader.astray is not None and reader.astray != lost:
             self.strayed = True
             self.trouble("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []

@@ -139,6 +139,8 @@ class Script:
                 self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
         if piece.records:
             half.last = piece.records[-1]
+        if piece.broken:
+            self.break_off(sender, half)
 
     def _note(
         self, sender: int, record: Record, frame: int, time: int, body: bytes = b"", *, encrypted: bool = False
@@ -246,12 +248,12 @@ class Script:
             return
         half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, half, record, frame, time)
-        begun = half.joiner.drop()
+        begun = half.joiner.drop(record.length - len(record.fragment or b""))
         if not half.changed:
             self._begun(sender, half, begun, (frame, time, _end(record)))
 
     def break_off(self, sender: int, half: Half) -> None:
-        """Read the beginning of a hello whose other records will not come."""
+        """Read the beginning of a hello whose other records are missing."""
         begun, start = half.joiner.drop()
         if not half.changed and is_hello(begun):
             half.trouble("gap", "a handshake message has bytes missing", half.latest, start)
@@ -272,7 +274,10 @@ class Script:
         if begun[:1] not in _BEGINNINGS or len(begun) < MESSAGE_HEADER:
             return
         size, kind = int.from_bytes(begun[1:MESSAGE_HEADER], "big"), begun[0]
-        end = max(end, start + HEADER_SIZE + MESSAGE_HEADER + size)
+        least = start + HEADER_SIZE + MESSAGE_HEADER + size
+        if least > end:
+            # The rest is in other records, which were complete at a later time.
+            end, time = least, UNTIMED
         item = Item(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client is None:
             self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
