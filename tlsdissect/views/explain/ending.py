@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.transcript.transcript import final_alert, refusal
+from tlsdissect.views.explain.hellos import offered_versions
 from tlsdissect.views.explain.model import Sentence, described, listed
 
 if TYPE_CHECKING:
@@ -102,9 +103,8 @@ def _reason(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    hello = c.client_hello
-    if hello and alert.sender == "server":
-        versions = [version for version in hello.supported_versions or (hello.version,) if version != "GREASE"]
+    hello, versions = c.client_hello, offered_versions(c)
+    if hello and versions and alert.sender == "server":
         text = f"The client had offered {listed(versions)}: none that the server accepts."
         yield Sentence("end", "no_common_version", text, (hello.frame,))
 
@@ -114,7 +114,7 @@ def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     hello = c.client_hello
     if alert.sender == "server" and _sent_no_certificate(c):
         yield _nothing_sent(c)
-    elif alert.sender == "server" and hello and c.server_hello is None:
+    elif alert.sender == "server" and hello and c.has_whole_client_hello and c.server_hello is None:
         suites = [s for s in hello.cipher_suites or () if not s.endswith("_SCSV") and s != "GREASE"]
         text = (
             f"Of what the client offered, something was not acceptable: most likely its cipher suites, {listed(suites)}"
@@ -148,7 +148,8 @@ def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
 
 def _fallback(c: Connection, _: Alert) -> Iterator[Sentence]:
     if c.client_hello:
-        text = f"The client said that it tried again with less, {c.client_hello.version}: the server can do better."
+        less = f", {listed(versions)}" if (versions := offered_versions(c)) else ""
+        text = f"The client said that it tried again with less{less}: the server can do better."
         yield Sentence("end", "fallback_refused", text, (c.client_hello.frame,))
 
 
@@ -180,7 +181,7 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _name(c: Connection, _: Alert) -> Iterator[Sentence]:
-    if c.client_hello:
+    if c.client_hello and (c.sni or c.has_whole_client_hello):
         text = f"The client had asked for {c.sni or 'no name'}."
         yield Sentence("end", "name_refused", text, (c.client_hello.frame,))
 

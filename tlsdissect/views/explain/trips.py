@@ -112,8 +112,8 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     if hello and answer:
         again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
         which = _hello(number + 1)
-        size = "short" if c.resumption in ("ticket", "session_id") else "whole"
-        yield "trip_hello", f"{which}, and the server's {size} flight", (*again, answer.frame)
+        size = "" if c.resumption is None else "short " if c.resumption in ("ticket", "session_id") else "whole "
+        yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
     keys = next((m for m in c.messages if m.type == "client_key_exchange"), None)
     if keys is not None and c.resumption == "none":
         done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
@@ -149,7 +149,7 @@ def _handshake(c: KeptConnection) -> list[Packet]:
 
 def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
     hello = c.client_hello
-    if hello and hello.segments > 1:
+    if hello and hello.segments > 1 and c.has_whole_client_hello:
         text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} segments: "
         yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
 
