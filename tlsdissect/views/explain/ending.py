@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.transcript.transcript import final_alert, refusal
+from tlsdissect.trust.names import is_for
 from tlsdissect.views.explain.hellos import offered_versions
 from tlsdissect.views.explain.model import Sentence, described, listed
 
@@ -21,6 +22,8 @@ _CLOSED = {
 }
 _EMPTY_CERTIFICATE = 8 + 1
 """The message's header, an empty context and an empty list; and the type of what is inside (RFC 8446 section 5.2)."""
+_OTHER_REASONS = {"bad_certificate", "certificate_unknown", "unsupported_certificate"}
+"""Alerts about a certificate that do not name the reason."""
 _TAG, _SHORT_TAG = 16, 8
 
 
@@ -112,9 +115,11 @@ def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
 def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     """handshake_failure, which says no more than that the server could not agree."""
     hello = c.client_hello
-    if alert.sender == "server" and _sent_no_certificate(c):
+    if alert.sender == "client":
+        yield from _mismatch(c, (alert.frame,))
+    elif _sent_no_certificate(c):
         yield _nothing_sent(c)
-    elif alert.sender == "server" and hello and c.has_whole_client_hello and c.server_hello is None:
+    elif hello and c.has_whole_client_hello and c.server_hello is None:
         suites = [s for s in hello.cipher_suites or () if not s.endswith("_SCSV") and s != "GREASE"]
         text = (
             f"Of what the client offered, something was not acceptable: most likely its cipher suites, {listed(suites)}"
@@ -171,7 +176,28 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
 
 
+def _mismatch(c: Connection, frames: tuple[int, ...]) -> Iterator[Sentence]:
+    """A certificate that is not for the name which a client asked for before it refused (RFC 9525 section 6)."""
+    leaf = c.certificates[0] if c.certificates else None
+    if leaf is None or c.sni is None or is_for(leaf, c.sni) is not False:
+        return
+    names = (*(leaf.dns_names or ()), *(leaf.ip_addresses or ()))
+    whom = listed(names) if names else "no name in its subjectAltName"
+    shown = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == "server")[:1]
+    text = (
+        f"The certificate is for {whom}, and the client had asked for {c.sni}: this mismatch is likely why the client "
+    )
+    yield Sentence("end", "name_mismatch", f"{text}refused.", (*shown, *frames), guess=True)
+
+
+def _denied(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    if alert.sender == "client":
+        yield from _mismatch(c, (alert.frame,))
+
+
 def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    if alert.sender == "client" and alert.description in _OTHER_REASONS:
+        yield from _mismatch(c, (alert.frame,))
     chain = c.certificates if alert.sender == "client" else c.client_certificates
     if chain:
         leaf = chain[0]
@@ -199,6 +225,8 @@ def _ended_early(c: Connection) -> Iterator[Sentence]:
     after, frames = (f", after {_named(said[-1])}", (said[-1].frame,)) if said else ("", ())
     yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", frames)
     yield from _reported(c)
+    if c.failed_by == "client" and said and said[-1].sender == "server":
+        yield from _mismatch(c, frames)
     yield from _answered_otherwise(c)
 
 
@@ -257,6 +285,7 @@ _REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
     "certificate_unknown": _certificate,
     "unsupported_certificate": _certificate,
     "certificate_required": _wanted,
+    "access_denied": _denied,
     "inappropriate_fallback": _fallback,
     "no_certificate": _wanted,
     "unrecognized_name": _name,
