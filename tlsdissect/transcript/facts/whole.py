@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -42,8 +43,8 @@ ADDRESS_CACHE_BYTES = 1 << 20
 """Bytes of addresses that are kept as text."""
 _ADDRESS_BYTES = 256
 """Bytes that an address takes, as text and as numbers."""
-SHOWN = 24
-"""Bytes that are shown of an answer in another protocol."""
+SHOWN = 80
+"""Bytes of its first line that are shown of an answer in another protocol."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
@@ -293,10 +294,15 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
 
 
 def _other_protocol(scene: Scene) -> Iterator[Problem]:
-    """That a ClientHello was answered with something else than TLS: most often, its port speaks plain HTTP."""
+    """That a ClientHello was answered with something else than TLS: most often, its port speaks plain HTTP.
+
+    The words are those that came after the ClientHello: a server that speaks first has greeted before it.
+    """
     offer, server = scene.script.offer, scene.halves[1]
-    if offer is None or server.mode != PLAIN or server.first_frame is None or server.first_frame < offer.item.frame:
+    reply = server.reply
+    if offer is None or server.mode != PLAIN or reply is None or reply.frame < offer.item.frame:
         return
-    words = server.prelude.before[:SHOWN].partition(b"\r")[0].split(b" ")
-    detail = f'the ClientHello was answered with something that is no TLS: "{" ".join(map(text, words))}"'
-    yield Problem("malformed_record", detail, server.first_frame, 0, "server")
+    line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:SHOWN]
+    words = " ".join(map(text, line.split(b" ")))
+    detail = f'the ClientHello was answered with something that is no TLS: "{words}"'
+    yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -25,6 +25,8 @@ MAX_TROUBLES = 64
 """Troubles noted of one half."""
 MAX_AHEAD = 1 << 24
 """Bytes that may be missing though the other side has not acknowledged them: more than are on their way at a time."""
+REPLY_BYTES = 256
+"""Bytes kept of what a side says in another protocol than TLS while the other side speaks TLS."""
 MAX_ARRIVALS = 65_536
 """Segments of one record or message of which it is noted where they lie."""
 
@@ -48,13 +50,24 @@ class Piece(Struct, frozen=True, gc=False):
     """Bytes behind these records are missing, in which other records may have begun."""
 
 
+class Reply(NamedTuple):
+    """What a side says in another protocol than TLS while the other side speaks TLS."""
+
+    words: bytes
+    """Its beginning."""
+    frame: int
+    """The frame of its first segment."""
+    offset: int
+    """Stream offset of its first byte."""
+
+
 class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
         "_budget", "_framing", "accounted", "alert", "arrivals", "assembler", "awaited", "changed", "counting",
-        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "strayed",
-        "tcp", "troubles",
+        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "reply",
+        "strayed", "tcp", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
@@ -87,6 +100,8 @@ class Half:
         self.first_frame: int | None = None
         """The frame of the first segment."""
         self.last: Record | None = None
+        self.reply: Reply | None = None
+        """Of a side that does not speak TLS; what it says before the ClientHello is whole does not count."""
         self.troubles: list[Trouble] = []
         self._framing: Framing | None = None
         self.latest = 0
@@ -231,6 +246,8 @@ class Half:
             if self.mode == PLAIN:
                 del self.arrivals[:-HELLO_SIZE]
             self.arrivals.append(Extent(offset, arrival.size))
+            if self.prelude.seeking and len(data):
+                self._answer(data, offset, frame)
             records = self._begin(data, offset)
             pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
@@ -239,6 +256,12 @@ class Half:
             self.trouble("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
             pieces += self._lose(where, cut, arrival.time)
         return pieces
+
+    def _answer(self, data: bytes, offset: int, frame: int) -> None:
+        """Note what is said in another protocol than TLS."""
+        known = self.reply or Reply(b"", frame, offset)
+        if len(known.words) < REPLY_BYTES:
+            self.reply = known._replace(words=known.words + data[: REPLY_BYTES - len(known.words)])
 
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""

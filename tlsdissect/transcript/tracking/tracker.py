@@ -181,7 +181,7 @@ class Tracker:
         """Know this for TLS; from the ClientHello on nobody asks any more in how many segments a message comes."""
         unheard = self.script.offer is None
         for half in self.halves:
-            half.prelude.seeking, half.counting = True, unheard
+            half.prelude.seeking, half.counting, half.reply = True, unheard, None
         self.heard = None if unheard else frame
 
     def _is_too_long(self) -> bool:

@@ -71,6 +71,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     text = f"The {who} ended it with {fatal.description}{behind}{meaning}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
+    yield from _answered_otherwise(c)
 
 
 def _meaning(description: str) -> str:
@@ -240,8 +241,11 @@ def _reported(c: Connection) -> Iterator[Sentence]:
 
 
 def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
+    """A server that speaks another protocol: it sent no message of TLS, and its words are a problem."""
+    if any(message.sender == "server" for message in c.messages):
+        return
     for problem in c.problems:
-        if problem.code == "malformed_record" and problem.sender == "server" and problem.offset == 0:
+        if problem.code == "malformed_record" and problem.sender == "server":
             text = f"{problem.detail[:1].upper()}{problem.detail[1:]}. Perhaps the port speaks another protocol."
             yield Sentence("end", "answered_otherwise", text, (problem.frame,) if problem.frame else ())
 
