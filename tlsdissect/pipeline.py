@@ -100,6 +100,8 @@ class Summary:
         """Conversations of QUIC."""
         self.dtls = 0
         """Conversations of DTLS."""
+        self.eap: Counter[tuple[str, str]] = Counter()
+        """Conversations of EAP that carry TLS, by method ("EAP-TLS") and what carried EAP ("RADIUS", "802.1X")."""
         self.skipped: Counter[str] = Counter()
         """Packets of unknown kind, by what they are."""
         self.damage: list[tuple[str, Damage]] = []
@@ -132,6 +134,7 @@ class Summary:
         self.damage += [(source, hurt) for hurt in capture.damage]
         self.quic += datagrams.quic
         self.dtls += datagrams.dtls
+        self.eap += datagrams.eap.counted
         self.late += flows.late
         self.displaced += flows.displaced
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.cli.endings import warn
 from tlsdissect.flows.datagrams import MAX_COUNTED
+from tlsdissect.flows.eap import MAX_STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +121,9 @@ def left_out(summary: Summary) -> Iterator[str]:
     if others:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
         yield f"{' and '.join(others)} {noun} not decoded"
+    for (method, carrier), many in sorted(summary.eap.items()):
+        least = "at least " * (many >= MAX_STARTS)
+        yield f"{least}{count(many, f'{method} conversation')} in {carrier} not decoded"
     if summary.skipped:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:

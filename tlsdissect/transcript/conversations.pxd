@@ -5,6 +5,7 @@ from tlsdissect.flows.table cimport FlowTable
 from tlsdissect.transcript.tracking.cursor cimport RecordCursor
 
 cdef long long _SIGNALS
+cdef long long _TCP
 cdef long long _UDP
 cdef long long _RECORDS
 cdef long long _HELLOS

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import UDP, Packet
+from tlsdissect.capture.packet import TCP, UDP, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.transcript.connection import Problem
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _SIGNALS = SYN | FIN | RST
+_TCP = TCP
 _UDP = UDP
 _RECORDS = Interest.RECORDS
 _HELLOS = Interest.HELLOS
@@ -139,8 +140,11 @@ class Conversations:
                 # A reused packet would keep the bytes that it points into.
                 packet.data = b""
                 return False
-            if packet.protocol == _UDP:
-                self._datagrams.feed(packet)
+            if packet.protocol != _TCP:
+                if packet.protocol == _UDP:
+                    self._datagrams.feed(packet)
+                else:
+                    self._datagrams.feed_eapol(packet)
                 continue
             self._flows.tick(packet.time)
             if self._early is not None:
@@ -189,13 +193,14 @@ class Conversations:
         if self._early is not None:
             self._early.forget(flow.stream)
         tracker = self._trackers.get(flow.stream)
+        told: Connection | None = None
         if tracker is not None:
             tracker.limited = tracker.limited or ended.evicted
             told = self._conclude(tracker, min(ended.due, self._flows.clock))
-            if told is not None:
-                yield ended.due, NEVER, told
         elif flow.stream in self._told:
-            yield ended.due, NEVER, with_totals(self._told.pop(flow.stream), flow)
+            told = with_totals(self._told.pop(flow.stream), flow)
+        if told is not None:
+            yield ended.due, NEVER, told
 
     @cython.cfunc
     def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
