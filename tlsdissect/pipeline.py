@@ -102,6 +102,8 @@ class Summary:
         """Conversations of DTLS."""
         self.eap: Counter[tuple[str, str]] = Counter()
         """Conversations of EAP that carry TLS, by method ("EAP-TLS") and what carried EAP ("RADIUS", "802.1X")."""
+        self.not_tls: Counter[str] = Counter()
+        """TCP flows in which no TLS was found, by what they were: "refused", "plain HTTP", ..."""
         self.skipped: Counter[str] = Counter()
         """Packets of unknown kind, by what they are."""
         self.damage: list[tuple[str, Damage]] = []
@@ -259,6 +261,7 @@ class Reading:
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
             self.summary.untimely += conversations.untimely
+            self.summary.not_tls += conversations.not_tls
             self.summary.unspilled = conversations.trouble or self.summary.unspilled
             conversations.close()
 

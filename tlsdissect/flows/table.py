@@ -182,6 +182,11 @@ class FlowTable:
         return ended
 
     @cython.ccall
+    def has(self, flow: Flow) -> cython.bint:
+        """Whether a flow is of this table's shard."""
+        return flow.stream % self._of == self._number
+
+    @cython.ccall
     def is_any_over(self) -> cython.bint:
         """Whether `over` has something to return."""
         return self._expires < self.clock or self.known > self._limit

@@ -16,6 +16,7 @@ cdef class Conversations:
     cdef public bint waiting
     cdef readonly long long given_up
     cdef readonly long long untimely
+    cdef readonly object not_tls
     cdef str _source
     cdef FlowTable _flows
     cdef object _datagrams

@@ -7,6 +7,7 @@ flows that are no TLS) are counted and left behind in compiled code; the others 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from tlsdissect.transcript.early_emission import Decision, EarlyEmission
 from tlsdissect.transcript.facts.whole import connection, endpoints, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
 from tlsdissect.transcript.sessions import Session, established, identities
+from tlsdissect.transcript.tracking import not_tls
 from tlsdissect.transcript.tracking.cursor import RecordCursor, starts_with_hello
 from tlsdissect.transcript.tracking.lookups import Heard, Lookup, LookupTracker
 from tlsdissect.transcript.tracking.tracker import Tracker
@@ -62,6 +64,8 @@ class Conversations:
     """Flows that were given up because too many went on, or all together held too much."""
     untimely: cython.longlong
     """Connections that were returned before their flow was over, because no more could wait."""
+    not_tls: Counter[str]
+    """Flows that are over and were no TLS, by what they were."""
     _source: str
     _flows: FlowTable
     _datagrams: Datagrams
@@ -100,6 +104,7 @@ class Conversations:
         self.waiting = False
         self.given_up = 0
         self.untimely = 0
+        self.not_tls = Counter()
         self._source = source
         self._flows = flows
         self._datagrams = datagrams
@@ -201,6 +206,17 @@ class Conversations:
             told = with_totals(self._told.pop(flow.stream), flow)
         if told is not None:
             yield ended.due, NEVER, told
+        elif self._flows.has(flow) and flow.packets:
+            self._count_other(flow)
+
+    def _count_other(self, flow: Flow) -> None:
+        """Count a flow that is over by what it was; one that went on after silence is counted anew."""
+        if flow.counted is not None:
+            self.not_tls[flow.counted] -= 1
+            flow.counted = None
+        if flow.spoken != not_tls.TLS:
+            flow.counted = not_tls.kind(flow)
+            self.not_tls[flow.counted] += 1
 
     @cython.cfunc
     def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
@@ -283,6 +299,7 @@ class Conversations:
         touched = _touched(tracker, damage) if damage else ()
         until = self._flows.time(clock)
         told = connection(self._source, tracker, touched, until=until, raw=self._raw, evidence=self._evidence)
+        flow.spoken = not_tls.TLS if told is not None else flow.spoken or tracker.spoken()
         tracker.release()
         return tracker.kept(told) if told is not None and isinstance(tracker, KeepingTracker) else told
 
