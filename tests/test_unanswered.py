@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tlsdissect import Connection
 
 ENOUGH = ANSWER_NS / 1_000_000_000
+BARE = 40
+"""Bytes of a packet without payload."""
 HELLO = 0.003
 """Seconds from the beginning of these conversations to the ClientHello."""
 
@@ -82,3 +85,30 @@ def test_a_handshake_that_silence_decides_waited_as_long(tmp_path: Path, idle: f
     later = Talk(said("tls12-full"), 60, 60, 40_001)
     connection = told(tmp_path / "a.pcap", Unanswered([], 0, 0, 40_000), later, idle=idle)
     assert (connection.outcome, connection.open) == (outcome, True)
+
+
+@dataclass(frozen=True)
+class Unseen(Talk):
+    """A conversation of which the packets with the server's bytes are not in the capture."""
+
+    def packets(self) -> list[tuple[float, bytes]]:
+        """All packets but those."""
+        return [one for one in super().packets() if len(one[1]) == BARE or one[1][20:22] != b"\x01\xbb"]
+
+
+def test_a_server_whose_bytes_the_client_acknowledged_answered(tmp_path: Path) -> None:
+    words = [(side, data) for side, data in said("tls12-full") if side == SERVER or data[0] == 22]
+    connection = told(tmp_path / "a.pcap", Unseen(words, 0, 60, 40_000))
+    assert (connection.outcome, connection.failed_by) == ("incomplete", None)
+    assert "never answered" not in str(explain(connection))
+
+
+def test_datagrams_tell_too_how_long_the_capture_went_on(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pcap", Unanswered([], 0, 0, 40_000))
+    data = path.read_bytes()
+    udp = struct.pack(">HHHH", 40_000, 53, 9, 0) + b"?"
+    packet = struct.pack(">BBHIBBH", 0x45, 0, 20 + len(udp), 0, 64, 17, 0) + data[-28:-20] + udp
+    second = struct.unpack("<I", data[24:28])[0] + 2
+    path.write_bytes(data + struct.pack("<IIII", second, 0, len(packet), len(packet)) + packet)
+    (connection,) = Reading([path], Options())
+    assert connection.outcome == "no_answer"

@@ -33,5 +33,6 @@ cdef class Conversations:
     cdef object _told
     cdef list _due
     cdef Packet _packet
+    cdef long long _datagram_time
     cpdef bint advance(self, PacketReader reader, long long most)
     cdef bint _look(self, Flow flow, Packet packet, long long sender)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import TCP, UDP, Packet
+from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.transcript.connection import Problem
@@ -84,6 +84,8 @@ class Conversations:
     _told: Waiting
     _due: list[Due]
     _packet: Packet
+    _datagram_time: cython.longlong
+    """The latest time of a UDP packet, which does not move the flow table's clock; UNTIMED: there was none."""
 
     def __init__(
         self,
@@ -121,6 +123,7 @@ class Conversations:
         self._told = Waiting()
         self._due = []
         self._packet = Packet()
+        self._datagram_time = UNTIMED
 
     @property
     def undecided(self) -> int:
@@ -148,6 +151,7 @@ class Conversations:
             if packet.protocol != _TCP:
                 if packet.protocol == _UDP:
                     self._datagrams.feed(packet)
+                    self._datagram_time = max(self._datagram_time, packet.time)
                 else:
                     self._datagrams.feed_eapol(packet)
                 continue
@@ -298,6 +302,8 @@ class Conversations:
         damage = self._damage if seen is None else seen
         touched = _touched(tracker, damage) if damage else ()
         until = self._flows.time(clock)
+        if clock == self._flows.clock:
+            until = max(until, self._datagram_time)
         told = connection(self._source, tracker, touched, until=until, raw=self._raw, evidence=self._evidence)
         flow.spoken = not_tls.TLS if told is not None else flow.spoken or tracker.spoken()
         tracker.release()

@@ -6,7 +6,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.flows.sequence import difference
+from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.flows.sequence import add, difference
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 from tlsdissect.transcript.connection import Alert, Closure
@@ -110,7 +111,7 @@ def _failure(scene: Scene, until: int) -> Ending:
     by_client = first is not None and first in (client.fin, client.rst)
     if _unanswered(scene) and (by_client or (first is None and _had_time(scene, until))):
         return Ending(False, "no_answer", "client" if by_client else None, None)
-    if first is None or _has_holes(scene):
+    if first is None or _has_holes(scene) or _spoke_unseen(server):
         return Ending(False, "incomplete", None, None)
     return Ending(
         False, "reset" if first in (client.rst, server.rst) else "closed", "client" if by_client else "server", None
@@ -126,11 +127,20 @@ def _unanswered(scene: Scene) -> bool:
     """Whether the server acknowledged the whole ClientHello and sent nothing."""
     client, server = scene.halves
     offer = scene.script.offer
-    if offer is None or server.payload or client.acked is None:
+    if offer is None or server.payload or client.acked is None or _spoke_unseen(server):
         return False
     # A FIN is acknowledged as if it were a byte.
     acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
     return min(map(client.assembler.offset, acknowledged)) >= offer.item.end
+
+
+def _spoke_unseen(half: Half) -> bool:
+    """Whether the other side acknowledged bytes of a side that has none in the capture."""
+    if half.payload or half.acked is None or half.tcp.isn == UNKNOWN:
+        return False
+    first = add(half.tcp.isn, 1) if half.tcp.first == UNKNOWN else half.tcp.first
+    # A FIN is acknowledged as if it were a byte.
+    return difference(half.acked, first) > (half.fin is not None)
 
 
 def _had_time(scene: Scene, until: int) -> bool:
