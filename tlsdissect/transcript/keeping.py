@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet as Segment
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.limits import Budget
+    from tlsdissect.flows.reassembly import Assembler
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.tracking.half import Half, Piece
 
+_TCP_HEADER = 20
+"""Bytes of a TCP header without options."""
+_END_OF_OPTIONS, _NO_OPERATION, _SACK = 0, 1, 5
+"""Kinds of TCP options."""
 MAX_PACKETS = 16_384
 """Packets that are kept of one conversation."""
 MAX_RECORDS = 8192
@@ -149,6 +154,7 @@ class KeepingTracker(LookupTracker):
             packet.length,
             packet.data[packet.payload : packet.payload + packet.captured],
             None if packet.place < 0 else packet.place,
+            _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
         )
         self._packets.append((sender, kept))
 
@@ -170,6 +176,23 @@ class KeepingTracker(LookupTracker):
                 encrypted=encrypted,
                 **asdict(record),
             )
+
+
+def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:
+    """The blocks of a SACK option among TCP's options (RFC 9293 section 3.1, RFC 2018 section 3)."""
+    at, end = 0, len(options)
+    while at < end and options[at] != _END_OF_OPTIONS:
+        if options[at] == _NO_OPERATION:
+            at += 1
+            continue
+        size = options[at + 1] if at + 1 < end else 0
+        if size < 2 or at + size > end:
+            break
+        if options[at] == _SACK:
+            edges = [other.offset(int.from_bytes(options[n : n + 4], "big")) for n in range(at + 2, at + size - 3, 4)]
+            return tuple(zip(edges[::2], edges[1::2], strict=False))
+        at += size
+    return ()
 
 
 def _moment(event: Item | Moment | None) -> Moment | None:

@@ -33,6 +33,8 @@ class Packet(Struct, frozen=True, gc=False):
     """Those of them that the capture holds."""
     place: int | None
     """Byte of the frame at which the payload begins; None where it was joined from fragments."""
+    sacked: tuple[tuple[int, int], ...] = ()
+    """What it says was received behind a hole of the other side's stream (RFC 2018): stream offsets from and to."""
 
 
 class WireRecord(Struct, frozen=True, gc=False):

@@ -119,8 +119,16 @@ def _failure(scene: Scene, until: int) -> Ending:
 
 
 def _has_holes(scene: Scene) -> bool:
-    """Whether bytes are missing: behind them the handshake may have been over."""
-    return any(half.first_hole is not None for half in scene.halves)
+    """Whether bytes are missing that were received: behind them the handshake may have been over.
+
+    What a side never acknowledged it did not read, nor anything behind it (RFC 9293 section 3.4).
+    """
+    return any(half.first_hole is not None and not _is_unreceived(half, half.first_hole) for half in scene.halves)
+
+
+def _is_unreceived(half: Half, offset: int) -> bool:
+    """Whether the other side acknowledged nothing from this stream offset on."""
+    return half.acked is not None and half.assembler.offset(half.acked) <= offset
 
 
 def _unanswered(scene: Scene) -> bool:

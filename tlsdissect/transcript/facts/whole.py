@@ -224,7 +224,9 @@ def _upgrade(scene: Scene) -> tuple[str | None, str | None]:
         return carrier, None
     offer, first = scene.script.offer, scene.halves[1].first_frame
     before = scene.tracker.before or tuple([half.prelude.before for half in scene.tracker.halves])
-    client, server = before[scene.client], before[1 - scene.client]
+    # Bytes behind a hole are not how a side began.
+    headless = [half.prelude.headless for half in scene.tracker.halves]
+    client, server = (b"" if headless[side] else before[side] for side in (scene.client, 1 - scene.client))
     # What a server says in another protocol to a ClientHello came after it, not before.
     late = offer is not None and first is not None and first > offer.item.frame
     answered = late and not client and scene.tracker.before is None

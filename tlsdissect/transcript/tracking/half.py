@@ -246,7 +246,8 @@ class Half:
             if self.mode == PLAIN:
                 del self.arrivals[:-HELLO_SIZE]
             self.arrivals.append(Extent(offset, arrival.size))
-            if self.prelude.seeking and len(data):
+            # Behind a hole, bytes may be the middle of a record, and are nobody's words.
+            if self.prelude.seeking and data and self.first_hole is None:
                 self._answer(data, offset, frame)
             records = self._begin(data, offset)
             pieces = [Piece(records, frame, arrival.time)] if records else []

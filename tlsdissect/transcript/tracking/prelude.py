@@ -39,7 +39,7 @@ class Start(NamedTuple):
 class Prelude:
     """The bytes of a half in which TLS is looked for: judged by the first of them, searched in those that follow."""
 
-    __slots__ = ("_opening", "_tail", "before", "embedded", "framing", "mode", "seeking")
+    __slots__ = ("_opening", "_tail", "before", "embedded", "framing", "headless", "mode", "seeking")
 
     def __init__(self) -> None:
         self.mode = OPENING
@@ -47,6 +47,8 @@ class Prelude:
         """The other half sends records: an alert may begin this half's TLS too."""
         self.embedded = False
         """TLS begins within a segment, behind something else: who waits for an answer begins a segment with it."""
+        self.headless = False
+        """The stream's first bytes are missing: those that were judged stand behind a hole."""
         self.framing: Framing | None = None
         """What carries this half's bytes in packets of its own, as its first bytes show."""
         self.before = b""
@@ -62,6 +64,7 @@ class Prelude:
     def take(self, offset: int, data: bytes, *, behind_hole: bool) -> Start | None:
         """Take a segment's bytes, in order but where some are missing before; return where TLS begins in them."""
         if self.mode == OPENING:
+            self.headless = self.headless or (behind_hole and not self._opening)
             return self._open(offset, data)
         # Behind a hole of a half whose other half sends records, any record may come first.
         if self.seeking and behind_hole and is_likely_header(data):

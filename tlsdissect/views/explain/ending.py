@@ -8,6 +8,7 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.transcript.transcript import final_alert, refusal
 from tlsdissect.trust.names import is_for
 from tlsdissect.views.explain.hellos import offered_versions
+from tlsdissect.views.explain.losses import losses
 from tlsdissect.views.explain.model import Sentence, described, listed
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def ending(c: Connection) -> Iterator[Sentence]:
     tell = _FAILURES.get(c.outcome)
     if tell is not None:
         yield from tell(c)
+    yield from losses(c)
 
 
 def _closing(c: Connection) -> Iterator[Sentence]:
