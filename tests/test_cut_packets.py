@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conversing import SERVER, Talk, said, write
+from conversing import CLIENT, SERVER, Talk, said, write
 from recorded import facts, without
 
 if TYPE_CHECKING:
@@ -22,14 +22,15 @@ HEADERS = 40
 _FILE_HEADER, _PACKET_HEADER = 24, 16
 
 
-def cut(path: Path, snap_length: int) -> Path:
-    """The same capture, recorded with a snap length."""
-    data, at = path.read_bytes(), _FILE_HEADER
+def cut(path: Path, snap_length: int, only: int | None = None) -> Path:
+    """The same capture, recorded with a snap length, or with one frame cut."""
+    data, at, frame = path.read_bytes(), _FILE_HEADER, 0
     out = [data[:at]]
     while at < len(data):
+        frame += 1
         second, fraction, captured, size = struct.unpack_from("<IIII", data, at)
         at += _PACKET_HEADER
-        kept = data[at : at + min(captured, snap_length)]
+        kept = data[at : at + (min(captured, snap_length) if only in (None, frame) else captured)]
         out.append(struct.pack("<IIII", second, fraction, len(kept), size) + kept)
         at += captured
     path.write_bytes(b"".join(out))
@@ -58,6 +59,20 @@ def test_a_hello_cut_before_its_last_segment_has_no_time(tmp_path: Path) -> None
     assert one["client_hello"] is not None
     assert one["timing"]["ack_client_hello_ms"] is None
     assert one["timing"]["server_hello_ms"] is None
+
+
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_a_finished_of_which_only_the_header_is_there_was_sent(tmp_path: Path, side: int) -> None:
+    talk = said("tls12-full")
+    (whole,) = facts(write(tmp_path / "whole.pcap", Talk(talk, 0, 5, 50_000)))
+    assert whole["outcome"] == "established"
+    number = 2 if side == CLIENT else 3
+    assert talk[number][0] == side
+    path = write(tmp_path / "cut.pcap", Talk(talk, 0, 5, 50_000))
+    (one,) = facts(cut(path, HEADERS + len(talk[number][1]) - 10, only=4 + number))
+    assert {problem["code"] for problem in one["problems"]} == {"truncated_packet"}
+    keys = ("outcome", "complete", "resumption", "round_trips", "certificates", "messages", "timing")
+    assert {key: one[key] for key in keys} == {key: whole[key] for key in keys}
 
 
 @pytest.mark.parametrize("lost", [1, 2])

@@ -245,6 +245,10 @@ class Script:
     def _cut_short(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         """Read whole messages of a record that has bytes missing, and the beginning of a hello; the rest is lost."""
         if half.changed and not half.joiner.waiting:
+            if self.version is not None and not self.tls13:
+                # Its header is there, and that it is encrypted is known without its body: it is the Finished.
+                self.sealed[sender] = True
+                self._note(sender, record, frame, time, encrypted=True)
             return
         half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, half, record, frame, time)
