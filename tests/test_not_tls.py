@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from capture.rows import calls
 from conversing import ACK, CLIENT, FIN, SERVER, SYN, Said, Talk, said, write
 
 from tlsdissect.cli.summary import Tally, sentences
@@ -220,6 +221,13 @@ def test_many_kinds_make_no_long_sentence() -> None:
     *_, said_last = sentences(Tally(), summary, selected=False)
     assert said_last.startswith("15,050 TCP flows: 200 SMTP with STARTTLS refused (400), 199 ")
     assert said_last.endswith("of 88 other kinds")
+
+
+def test_an_unknown_protocol_is_not_searched_for() -> None:
+    """Flows of one are many, and each is named once: a look at its first bytes has to be enough."""
+    data = b"\xa7\x31\x08\x99 and so on" * 100
+    assert not_tls.from_words(data, data, CLIENT) == ""
+    assert calls(lambda: not_tls.from_words(data, data, CLIENT)) < 60
 
 
 def test_words_cannot_make_kinds_without_end() -> None:

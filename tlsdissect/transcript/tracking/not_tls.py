@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.transcript.tracking.prelude import KEPT
-from tlsdissect.transcript.tracking.upgrade import recognise
+from tlsdissect.transcript.tracking.upgrade import may_upgrade, recognise
 
 if TYPE_CHECKING:
     from tlsdissect.flows.flow import Flow
@@ -151,7 +151,8 @@ def _named(client: bytes, server: bytes) -> str:
 def _recognised(client: bytes, server: bytes) -> str:
     """Ask `upgrade` for the protocol: by both sides, or by the server's words where those of the client do not fit."""
     for pair in ((client, server), (b"", server)):
-        protocol, _ = recognise(*pair) if any(pair) else ("unknown", None)
+        # A look at the first bytes spares most flows the search through all patterns.
+        protocol, _ = recognise(*pair) if any(pair) and may_upgrade(*pair) else ("unknown", None)
         # Of SOCKS two bytes are enough, which many other protocols begin with: both sides have to fit.
         if protocol != "unknown" and (protocol != "socks" or all(pair)):
             return protocol

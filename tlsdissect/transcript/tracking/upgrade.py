@@ -7,6 +7,7 @@ of a side that the capture lacks none. What fits no protocol is "unknown".
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from msgspec import Struct
 
@@ -32,7 +33,12 @@ class _Shape(Struct, frozen=True):
 
 
 def _begins(data: bytes, shape: bytes) -> bool:
-    return re.match(shape, data, re.IGNORECASE | re.MULTILINE | re.DOTALL) is not None
+    return _compiled(shape).match(data) is not None
+
+
+@cache
+def _compiled(shape: bytes) -> re.Pattern[bytes]:
+    return re.compile(shape, re.IGNORECASE | re.MULTILINE | re.DOTALL)
 
 
 _ANY = rb""
