@@ -226,11 +226,11 @@ def test_a_segment_that_came_late(tmp_path: Path) -> None:
     )
     late = replace(rest, payload=rest.payload[:500], time=whole.time + 300_000)
     early = replace(rest, payload=rest.payload[500:], sequence=rest.sequence + 500)
-    again = replace(late, time=late.time + 1)
-    moved = slowed(sent[at + 1 :], 0, 300_002)
+    again = replace(late, time=late.time + 200_000)
+    moved = slowed(sent[at + 1 :], 0, 500_001)
     sentences = written(tmp_path / "late.pcap", [*sent[:at], first, early, late, again, *moved])
     assert sentences["late_segment"].startswith("A segment of the server came 300 ms after one that stands behind it")
-    assert sentences["sent_again"].startswith("The server sent a segment again, 0.001 ms after")
+    assert sentences["sent_again"].startswith("The server sent a segment again, 200 ms after")
     assert sentences["flight_segments"].startswith("The server's flight came in 3 segments with 2,")
 
 

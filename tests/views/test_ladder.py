@@ -186,7 +186,7 @@ def test_a_moment_before_the_hello_is_no_round_trip() -> None:
 def test_what_was_sent_again_is_told(tmp_path: Path) -> None:
     path = tmp_path / "again.pcap"
     sent = duplicated(segments(ROOT / "samples/tls12-full.pcap"))
-    path.write_bytes(pcap([(at, frame) for at, segment in enumerate(sent) for frame in in_ethernet(segment)], 1))
+    path.write_bytes(pcap([(200_000 * at, frame) for at, one in enumerate(sent) for frame in in_ethernet(one)], 1))
     [whole] = ladders(path)
     again = [arrow for arrow in whole.arrows if arrow.kind == "again"]
     assert again

@@ -6,6 +6,9 @@ cdef long long _ACK
 cdef long long _MASK
 cdef long long _UNKNOWN
 cdef long long _NO_TIME
+cdef long long _COPY_NS
+
+cdef bint _is_copy(long long first, long long again)
 
 
 cdef class TcpSide:

@@ -20,6 +20,9 @@ PAST = -(1 << 63)
 NO_TIME = -(1 << 63)
 """Stands for the time of a packet that was not seen."""
 
+COPY_NS = 1_000_000
+"""Nanoseconds within which the same packet again is a copy of it: TCP's timers take longer (RFC 6298 section 2.4)."""
+
 _FIN = FIN
 _SYN = SYN
 _RST = RST
@@ -27,6 +30,7 @@ _ACK = ACK
 _MASK = 0xFFFFFFFF
 _UNKNOWN = UNKNOWN
 _NO_TIME = NO_TIME
+_COPY_NS = COPY_NS
 
 
 class Interest(IntEnum):
@@ -78,6 +82,12 @@ class TcpSide:
         self.fin = self.rst = None
 
 
+@cython.cfunc
+def _is_copy(first: cython.longlong, again: cython.longlong) -> cython.bint:
+    """Whether a packet with the same flags came so soon after the first that it is the same one."""
+    return first != _NO_TIME and first <= again and again - first < _COPY_NS
+
+
 @cython.cclass
 class TcpHandshake:
     """The times of TCP's three-way handshake (RFC 9293 section 3.5), NO_TIME for what was not seen."""
@@ -100,13 +110,15 @@ class TcpHandshake:
 
     @cython.ccall
     def see(self, sender: cython.longlong, flags: cython.longlong, time: cython.longlong) -> None:
-        """Look at a SYN or SYN-ACK."""
+        """Look at a SYN or SYN-ACK; one that the capture holds twice counts as of its first copy."""
         if not flags & _ACK:
             if self.synack == _NO_TIME:
-                self.syn = time
+                if self.opener != sender or not _is_copy(self.syn, time):
+                    self.syn = time
                 self.opener = sender
         elif self.ack == _NO_TIME and sender != self.opener:
-            self.synack = time
+            if not _is_copy(self.synack, time):
+                self.synack = time
             self.opener = 1 - sender
 
     @cython.ccall

@@ -11,6 +11,7 @@ from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.facts.timing import first_data
+from tlsdissect.transcript.tracking.copies import Copies
 from tlsdissect.transcript.tracking.lookups import LookupTracker
 from tlsdissect.transcript.tracking.script import PART_BYTES, Script
 from tlsdissect.transcript.tracking.seen import Item, Moment
@@ -71,13 +72,14 @@ class KeepingScript(Script):
 class KeepingTracker(LookupTracker):
     """A tracker whose connection has a transcript; it listens to questions too, if it is asked to."""
 
-    __slots__ = ("_packets",)
+    __slots__ = ("_copies", "_packets")
 
     def __init__(self, budget: Budget, flow: Flow, *, listens: bool = False) -> None:
         super().__init__(budget, flow, listens=listens)
         self.script: KeepingScript = KeepingScript(budget)
         self._packets: list[tuple[int, Packet]] = []
         """Each with its sender, whose name is not known yet."""
+        self._copies = Copies()
 
     @property
     def silent(self) -> bool:
@@ -117,6 +119,8 @@ class KeepingTracker(LookupTracker):
                 version=self.script.version,
                 cipher_suite=getattr(answer.hello, "cipher_suite", None) if answer else None,
                 carrier=self.halves[0].carrier or self.halves[1].carrier,
+                copies=self._copies.count,
+                copied=self._copies.first,
             ),
         )
 
@@ -128,6 +132,7 @@ class KeepingTracker(LookupTracker):
     def _wake(self, sender: int, sequence: int) -> None:
         super()._wake(sender, sequence)
         self._packets.clear()
+        self._copies = Copies()
 
     def _gathers(self, sender: int) -> bool:
         """Whether a side's record has begun that somebody will read."""
@@ -140,8 +145,11 @@ class KeepingTracker(LookupTracker):
         return any(signal is not None and signal.frame == frame for signal in (half.fin, half.rst))
 
     def _keep(self, packet: Segment, sender: int) -> None:
+        if self._copies.has(packet, sender):
+            return
         if not self.script.makes_room(sender, len(self._packets) < MAX_PACKETS, packet.captured):
             return
+        self._copies.note(packet, sender)
         mine, other = self.halves[sender].assembler, self.halves[1 - sender].assembler
         start = packet.sequence + (1 if packet.flags & SYN else 0)
         kept = Packet(

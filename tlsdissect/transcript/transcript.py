@@ -82,6 +82,10 @@ class Transcript(Struct, frozen=True):
     cipher_suite: int | None
     carrier: str | None
     """The protocol in whose packets TLS is carried: stream offsets are then those of what is carried."""
+    copies: int = 0
+    """Packets that were left out because the capture holds them twice, as on two interfaces of a router."""
+    copied: tuple[int, int] | None = None
+    """The frames of the first packet that the capture holds twice."""
 
 
 class KeptConnection(Connection, frozen=True, kw_only=True):

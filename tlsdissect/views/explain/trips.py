@@ -45,6 +45,7 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _hello_segments(c)
         yield from _flight_segments(c, packets)
         yield from _waits(c, packets)
+        yield from _copied(c)
         yield from _repeated(packets)
 
 
@@ -211,6 +212,15 @@ def _delayed(pause: Pause) -> Sentence:
     text = f"The {pause.sender} waited {_ms(pause.ms)} within its flight for an acknowledgement that the {other} "
     text += "held back (a delayed ACK, RFC 9293 section 3.8.6.3)."
     return Sentence("time", "delayed_ack", text, pause.frames, guess=True)
+
+
+def _copied(c: KeptConnection) -> Iterator[Sentence]:
+    """Packets that the capture holds twice, which is no loss."""
+    seen = c.transcript
+    if seen.copied is not None:
+        many = counted(seen.copies, "packet was", "packets were")
+        text = f"{many} captured twice, as on two interfaces of a router or in two VLANs: here each counts once."
+        yield Sentence("time", "captured_twice", text, seen.copied)
 
 
 def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
