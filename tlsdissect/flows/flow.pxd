@@ -27,8 +27,10 @@ cdef class TcpHandshake:
     cdef readonly long long ack
     cdef readonly long long opener
     cdef readonly bint missed
-    cpdef object see(self, long long sender, long long flags, long long time)
-    cpdef object acknowledge(self, long long sender, long long time, bint of_syn)
+    cdef readonly long long early
+    cdef readonly long long early_number
+    cpdef object see(self, long long sender, long long flags, long long time, long long first)
+    cpdef object acknowledge(self, long long sender, long long time, bint of_syn, long long number)
 
 
 cdef class Flow:
@@ -42,6 +44,7 @@ cdef class Flow:
     cdef readonly long long payload_bytes
     cdef public long long interest
     cdef public bint passed
+    cdef public object doubtful
     cdef readonly TcpSide one
     cdef readonly TcpSide other
     cdef readonly TcpHandshake handshake

@@ -85,7 +85,7 @@ class TcpSide:
 @cython.cfunc
 def _is_copy(first: cython.longlong, again: cython.longlong) -> cython.bint:
     """Whether a packet with the same flags came so soon after the first that it is the same one."""
-    return first != _NO_TIME and first <= again and again - first < _COPY_NS
+    return first != _NO_TIME and first <= again < first + _COPY_NS
 
 
 @cython.cclass
@@ -102,32 +102,54 @@ class TcpHandshake:
     """The side that sent the SYN; UNKNOWN where neither a SYN nor a SYN-ACK was seen."""
     missed: cython.bint
     """The first acknowledgement seen was not of the SYN-ACK alone, so that one is not in the capture."""
+    early: cython.longlong
+    """The opener's first acknowledgement, where it stands before the SYN-ACK in the capture."""
+    early_number: cython.longlong
+    """Its acknowledgement number."""
 
     def __init__(self) -> None:
-        self.syn = self.synack = self.ack = NO_TIME
+        self.syn = self.synack = self.ack = self.early = NO_TIME
+        self.early_number = UNKNOWN
         self.opener = UNKNOWN
         self.missed = False
 
     @cython.ccall
-    def see(self, sender: cython.longlong, flags: cython.longlong, time: cython.longlong) -> None:
-        """Look at a SYN or SYN-ACK; one that the capture holds twice counts as of its first copy."""
+    def see(
+        self, sender: cython.longlong, flags: cython.longlong, time: cython.longlong, first: cython.longlong
+    ) -> None:
+        """Look at a SYN or SYN-ACK, whose side's first byte has the sequence number `first`.
+
+        One that the capture holds twice counts as of its first copy. Times tell the order where the capture is not in
+        it: a SYN may stand behind the SYN-ACK, and that one behind its acknowledgement.
+        """
         if not flags & _ACK:
             if self.synack == _NO_TIME:
                 if self.opener != sender or not _is_copy(self.syn, time):
                     self.syn = time
                 self.opener = sender
+            elif self.syn == _NO_TIME and sender == self.opener and time <= self.synack:
+                self.syn = time
         elif self.ack == _NO_TIME and sender != self.opener:
             if not _is_copy(self.synack, time):
                 self.synack = time
             self.opener = 1 - sender
+            if self.early != _NO_TIME and self.early_number == first and time <= self.early:
+                self.ack = self.early
 
     @cython.ccall
-    def acknowledge(self, sender: cython.longlong, time: cython.longlong, of_syn: cython.bint) -> None:
+    def acknowledge(
+        self, sender: cython.longlong, time: cython.longlong, of_syn: cython.bint, number: cython.longlong
+    ) -> None:
         """Look at an acknowledgement: the first one tells the round trip, if it is of the SYN-ACK alone.
 
         One of payload, or in an RST, tells no round trip of TCP (RFC 8912 section 10), nor do those behind it.
         """
-        if self.ack != _NO_TIME or self.synack == _NO_TIME or sender != self.opener:
+        if self.ack != _NO_TIME or sender != self.opener:
+            return
+        if self.synack == _NO_TIME:
+            if self.early == _NO_TIME:
+                self.early = time
+                self.early_number = number
             return
         if of_syn and not self.missed:
             self.ack = time
@@ -158,6 +180,8 @@ class Flow:
     """An `Interest`."""
     passed: cython.bint
     """Payload was seen that is no TLS."""
+    doubtful: object
+    """The beginning of that payload, where its receiver may have dropped it; None: it did not, or there was none."""
     one: TcpSide
     """The side that sent the first packet: side 0."""
     other: TcpSide
@@ -182,6 +206,7 @@ class Flow:
         self.packets = self.payload_bytes = 0
         self.interest = 0
         self.passed = False
+        self.doubtful = None
         self.one = TcpSide()
         self.other = TcpSide()
         self.handshake = TcpHandshake()
@@ -219,7 +244,8 @@ class Flow:
         if flags & _ACK:
             peer.acknowledged = acknowledgement
             if self.handshake.ack == _NO_TIME and not flags & _SYN:
-                self.handshake.acknowledge(sender, time, acknowledgement == peer.first and not flags & _RST)
+                of_syn = acknowledgement == peer.first and not flags & _RST
+                self.handshake.acknowledge(sender, time, of_syn, acknowledgement)
 
     @cython.cfunc
     def _signal(self, me: TcpSide, frame: cython.longlong, time: cython.longlong, clock: cython.longlong,
@@ -231,7 +257,7 @@ class Flow:
             # Of several SYNs with different numbers, the last one that is not acknowledged yet counts.
             if me.first == _UNKNOWN or me.acknowledged == _UNKNOWN:
                 me.first = sequence
-            self.handshake.see(sender, flags, time)
+            self.handshake.see(sender, flags, time, sequence)
         if flags & _FIN:
             me.fin_clock = min(me.fin_clock, clock)
         if flags & _RST:

@@ -250,7 +250,7 @@ class Conversations:
         flow, heard, settled = tracker.flow, tracker.heard, tracker.settled
         state = tracker.feed(packet, sender)
         decision = None if self._early is None else self._early.after(tracker, packet, self._flows.clock)
-        if heard is None and tracker.heard is not None and self._linked:
+        if tracker.heard is not None and tracker.heard != heard and self._linked:
             self._note_session(flow, tracker.heard, identities(tracker.script))
         if settled is None and tracker.settled is not None and self._linked:
             self._note_session(flow, tracker.settled, established(tracker.script, tracker.settled))

@@ -9,6 +9,7 @@ from msgspec.structs import asdict, replace
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.tls.record import APPLICATION_DATA
+from tlsdissect.transcript.facts.numbering import renumbered
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.facts.timing import first_data
 from tlsdissect.transcript.tracking.copies import Copies
@@ -18,7 +19,7 @@ from tlsdissect.transcript.tracking.seen import Item, Moment
 from tlsdissect.transcript.transcript import KeptConnection, Packet, Transcript, WireRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tlsdissect.capture.packet import Packet as Segment
     from tlsdissect.flows.flow import Flow
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.tracking.half import Half, Piece
+    from tlsdissect.transcript.tracking.segments import Segment as Kept
 
 _TCP_HEADER = 20
 """Bytes of a TCP header without options."""
@@ -72,7 +74,7 @@ class KeepingScript(Script):
 class KeepingTracker(LookupTracker):
     """A tracker whose connection has a transcript; it listens to questions too, if it is asked to."""
 
-    __slots__ = ("_copies", "_packets")
+    __slots__ = ("_copies", "_packets", "_reading")
 
     def __init__(self, budget: Budget, flow: Flow, *, listens: bool = False) -> None:
         super().__init__(budget, flow, listens=listens)
@@ -80,6 +82,8 @@ class KeepingTracker(LookupTracker):
         self._packets: list[tuple[int, Packet]] = []
         """Each with its sender, whose name is not known yet."""
         self._copies = Copies()
+        self._reading: set[int] = set()
+        """Frames of the packets to keep while the handshake is read again."""
 
     @property
     def silent(self) -> bool:
@@ -97,7 +101,7 @@ class KeepingTracker(LookupTracker):
             or (packet.length and self._gathers(sender))
             or self._ends(sender, packet.frame)
         )
-        if following or (told and self.state != Interest.HELLOS):
+        if not self.reread and (following or (told and self.state != Interest.HELLOS)):
             self._keep(packet, sender)
         return state
 
@@ -112,15 +116,18 @@ class KeepingTracker(LookupTracker):
         answer = self.script.answer
         return KeptConnection(
             **{name: getattr(connection, name) for name in connection.__struct_fields__},
-            transcript=Transcript(
-                packets=tuple(self._named_packets(client)),
-                records=tuple(self._named_records(client)),
-                first_data=self._first_data(client),
-                version=self.script.version,
-                cipher_suite=getattr(answer.hello, "cipher_suite", None) if answer else None,
-                carrier=self.halves[0].carrier or self.halves[1].carrier,
-                copies=self._copies.count,
-                copied=self._copies.first,
+            transcript=renumbered(
+                Transcript(
+                    packets=tuple(self._named_packets(client)),
+                    records=tuple(self._named_records(client)),
+                    first_data=self._first_data(client),
+                    version=self.script.version,
+                    cipher_suite=getattr(answer.hello, "cipher_suite", None) if answer else None,
+                    carrier=self.halves[0].carrier or self.halves[1].carrier,
+                    copies=self._copies.count,
+                    copied=self._copies.first,
+                ),
+                self.frames,
             ),
         )
 
@@ -128,6 +135,26 @@ class KeepingTracker(LookupTracker):
         """Where each side's application data begins."""
         mine, other = first_data(Scene.of(self, client))
         return _moment(mine), _moment(other)
+
+    def _new_script(self) -> KeepingScript:
+        return KeepingScript(self._budget)
+
+    def _read_again(self, order: Sequence[Kept], numbers: Sequence[int]) -> None:
+        again = {one.frame for one in order}
+        latest = max(again)
+        self._reading = {packet.frame for _, packet in self._packets} & again
+        # The latest packet had this be read again, before it was kept.
+        if latest != self._copies.latest:
+            self._reading.add(latest)
+        known = {one.frame for one in self._segments.kept}
+        self._packets = [(sender, packet) for sender, packet in self._packets if packet.frame not in known]
+        super()._read_again(order, numbers)
+
+    def _again(self, packet: Segment, sender: int) -> None:
+        self.script.following = self.state == Interest.PACKETS
+        super()._again(packet, sender)
+        if self.frames.get(packet.frame, packet.frame) in self._reading:
+            self._hold(packet, sender)
 
     def _wake(self, sender: int, sequence: int) -> None:
         super()._wake(sender, sequence)
@@ -145,11 +172,13 @@ class KeepingTracker(LookupTracker):
         return any(signal is not None and signal.frame == frame for signal in (half.fin, half.rst))
 
     def _keep(self, packet: Segment, sender: int) -> None:
-        if self._copies.has(packet, sender):
-            return
+        if not self._copies.has(packet, sender) and self._hold(packet, sender):
+            self._copies.note(packet, sender)
+
+    def _hold(self, packet: Segment, sender: int) -> bool:
+        """Keep a packet, if there is room for it."""
         if not self.script.makes_room(sender, len(self._packets) < MAX_PACKETS, packet.captured):
-            return
-        self._copies.note(packet, sender)
+            return False
         mine, other = self.halves[sender].assembler, self.halves[1 - sender].assembler
         start = packet.sequence + (1 if packet.flags & SYN else 0)
         kept = Packet(
@@ -165,6 +194,7 @@ class KeepingTracker(LookupTracker):
             _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
         )
         self._packets.append((sender, kept))
+        return True
 
     def _named_packets(self, client: int) -> Iterator[Packet]:
         fins = [half.fin.frame for half in self.halves if half.fin is not None]

@@ -227,7 +227,7 @@ def _closed(scene: Scene, side: int) -> str | None:
         return "inferred_alert"
     if half.ended is None:
         return None
-    return "rst" if half.ended is half.rst else "fin"
+    return "rst" if half.ended == half.rst else "fin"
 
 
 def _ends_in_alert(scene: Scene, half: Half, said: list[Item]) -> bool:

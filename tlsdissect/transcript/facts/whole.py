@@ -21,6 +21,7 @@ from tlsdissect.transcript.facts import endings, hellos, negotiation, prints, ti
 from tlsdissect.transcript.facts.exposure import exposure
 from tlsdissect.transcript.facts.moments import moments
 from tlsdissect.transcript.facts.naming import text
+from tlsdissect.transcript.facts.numbering import renumbered
 from tlsdissect.transcript.facts.scene import Scene
 from tlsdissect.transcript.tracking.prelude import PLAIN, TLS
 from tlsdissect.transcript.tracking.proxies import proxy_header
@@ -79,7 +80,7 @@ def connection(
     scene = Scene.of(tracker, client)
     ending, resumption = endings.ending(scene, until), negotiation.resumption(scene)
     early_data, times = negotiation.early_data(scene), timing.timing(scene)
-    return Connection(
+    told = Connection(
         **_conversation(source, tracker.flow, client),
         **_agreed(scene),
         **_hellos(scene),
@@ -96,9 +97,12 @@ def connection(
         handshake_bytes=timing.handshake_bytes(scene, complete=ending.complete),
         alerts=endings.alerts(scene),
         messages=_messages(scene),
-        problems=_problems(scene, (ending.inferred, *_guesses(scene, early_data, times)), damage),
+        problems=_problems(scene, (ending.inferred, *_guesses(scene, early_data, times))),
         **_NOT_TOLD,
     )
+    told = renumbered(told, tracker.frames)
+    hurts = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
+    return replace(told, problems=(*told.problems, *hurts)) if hurts else told
 
 
 def _is_quoted(tracker: Tracker) -> bool:
@@ -277,14 +281,16 @@ def _guesses(scene: Scene, early_data: str | None, times: Timing) -> Iterator[st
         yield "TCP seems to end nearer than TLS, or the server was slow"
 
 
-def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Damage]) -> tuple[Problem, ...]:
+def _problems(scene: Scene, guesses: tuple[str | None, ...]) -> tuple[Problem, ...]:
     found = [
         Problem(t.code, t.detail, t.frame, t.offset, scene.side(sender))
         for sender, half in enumerate(scene.tracker.halves)
         for t in half.troubles
     ]
     found += _other_protocol(scene)
-    found += [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
+    if scene.tracker.unordered:
+        how = "put in order by times and acknowledgements" if scene.tracker.frames else "too many to put in order"
+        found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
     if scene.tracker.flow.handshake.opener == UNKNOWN and scene.script.offer is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if scene.tracker.limited:

@@ -38,13 +38,15 @@ class _Seen(NamedTuple):
 class Copies:
     """The packets of a conversation that are in the capture already; they are counted and told from new ones."""
 
-    __slots__ = ("_identifications", "_seen", "_speaker", "_turn", "_varies", "count", "first")
+    __slots__ = ("_identifications", "_seen", "_speaker", "_turn", "_varies", "count", "first", "latest")
 
     def __init__(self) -> None:
         self.count = 0
         """Packets that were seen before."""
         self.first: tuple[int, int] | None = None
         """The frames of the first packet that was seen again."""
+        self.latest: int | None = None
+        """The frame of the latest one that was seen before."""
         self._seen: dict[tuple[int, ...], _Seen] = {}
         self._identifications: list[int | None] = [None, None]
         self._varies = [False, False]
@@ -60,6 +62,7 @@ class Copies:
             return False
         self.count += 1
         self.first = self.first or (earlier.frame, packet.frame)
+        self.latest = packet.frame
         return True
 
     def note(self, packet: Packet, sender: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.flows.flow import UNKNOWN, Signal
 from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 from tlsdissect.transcript.tracking.prelude import HELLO_SIZE, OPENING, PLAIN, TLS, Prelude
@@ -16,7 +16,7 @@ from tlsdissect.transcript.tracking.seen import Trouble
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.flows.flow import Signal, TcpSide
+    from tlsdissect.flows.flow import TcpSide
     from tlsdissect.flows.limits import Budget
     from tlsdissect.transcript.tracking.framing import Framing
     from tlsdissect.transcript.tracking.seen import BegunAlert
@@ -66,7 +66,7 @@ class Half:
 
     __slots__ = (
         "_budget", "_framing", "accounted", "alert", "arrivals", "assembler", "awaited", "changed", "counting",
-        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "reply",
+        "first_frame", "first_hole", "frames", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "reply",
         "strayed", "tcp", "troubles",
     )  # fmt: skip
 
@@ -106,6 +106,8 @@ class Half:
         self._framing: Framing | None = None
         self.latest = 0
         """The frame of the latest bytes."""
+        self.frames: dict[int, int] = {}
+        """Where packets were put in order: the number that stands for a frame."""
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
         """Take a segment's payload and return the records that it completes."""
@@ -153,12 +155,18 @@ class Half:
     @property
     def fin(self) -> Signal | None:
         """The first FIN."""
-        return self.tcp.fin
+        return self._numbered(self.tcp.fin)
 
     @property
     def rst(self) -> Signal | None:
         """The first RST."""
-        return self.tcp.rst
+        return self._numbered(self.tcp.rst)
+
+    def _numbered(self, signal: Signal | None) -> Signal | None:
+        """Return a FIN or RST with the number that stands for its frame."""
+        if signal is None or signal.frame not in self.frames:
+            return signal
+        return Signal(self.frames[signal.frame], signal.end)
 
     @property
     def carrier(self) -> str | None:
@@ -178,6 +186,7 @@ class Half:
     def renewed(self) -> Half:
         """A half that begins anew within the same conversation."""
         half = Half(self._budget, self.tcp)
+        half.frames = self.frames
         half.awaited = self.acked
         return half
 

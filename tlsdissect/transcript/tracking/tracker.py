@@ -10,10 +10,13 @@ from tlsdissect.transcript.tracking.cursor import EVERY, NONE, OUT_OF_STEP, Reco
 from tlsdissect.transcript.tracking.half import Half
 from tlsdissect.transcript.tracking.prelude import OPENING, PLAIN, TLS
 from tlsdissect.transcript.tracking.script import MAX_PROTECTED, Script
+from tlsdissect.transcript.tracking.segments import Segment, Segments
 from tlsdissect.transcript.tracking.shapes import is_decided
 from tlsdissect.transcript.tracking.upgrade import may_upgrade
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.limits import Budget
@@ -29,7 +32,10 @@ UPGRADE_BYTES = 1 << 16
 class Tracker:
     """The two halves of a conversation, and what they said in the order in which it was seen."""
 
-    __slots__ = ("_budget", "before", "flow", "halves", "heard", "limited", "script", "settled", "state")
+    __slots__ = (
+        "_budget", "_segments", "before", "flow", "frames", "halves", "heard", "limited", "reread", "script", "settled",
+        "state", "unordered",
+    )  # fmt: skip
 
     def __init__(self, budget: Budget, flow: Flow) -> None:
         self._budget = budget
@@ -45,9 +51,14 @@ class Tracker:
         """What the halves had said when the conversation was first given up as not TLS."""
         self.limited = False
         """It was given up before its end."""
-        for half in self.halves:
-            if half.tcp.first != UNKNOWN:
-                half.assembler.start(half.tcp.first)
+        self.frames: dict[int, int] = {}
+        """Where packets were put in order: the frame that each number stands for."""
+        self.unordered = False
+        """The packets are not in the order of time."""
+        self.reread = False
+        """The latest packet had the handshake be read again."""
+        self._segments = Segments(budget)
+        self._start()
 
     @property
     def silent(self) -> bool:
@@ -56,6 +67,27 @@ class Tracker:
 
     def feed(self, packet: Packet, sender: int) -> int:
         """Look at a packet, which the flow has counted; return which packets matter from now on."""
+        self.reread = False
+        if self.state == Interest.PACKETS:
+            self._segments.add(packet, sender)
+        segments = self._segments
+        self._look(packet, sender)
+        if self._segments is not segments:
+            if isinstance(self.flow.doubtful, Segment):
+                self._segments.recall(self.flow.doubtful)
+            self._segments.add(packet, sender)
+        if self.state != Interest.PACKETS and self._segments.kept:
+            self._review()
+        return self.state
+
+    def _start(self) -> None:
+        """Let each side's bytes begin behind its SYN, where that was seen."""
+        for half in self.halves:
+            if half.tcp.first != UNKNOWN:
+                half.assembler.start(half.tcp.first)
+
+    def _look(self, packet: Packet, sender: int) -> None:
+        """Read a packet."""
         half, other, length = self.halves[sender], self.halves[1 - sender], packet.length
         sequence = packet.sequence
         if packet.flags & SYN:
@@ -72,7 +104,66 @@ class Tracker:
                 self._read(sender, chunk, length, sequence, packet.acknowledgement, packet.frame, packet.time)
         if half.fin is not None and other.fin is not None and self._is_closed():
             self.state = Interest.NOTHING
-        return self.state
+
+    def _review(self) -> None:
+        """Read the handshake again, now that it is over, where it was not read from the right segments in order."""
+        segments = self._segments
+        false = segments.false(self.flow.endpoints) if segments.conflicts else set()
+        self.unordered = segments.unordered
+        order = segments.kept
+        if self.unordered and segments.complete:
+            order = segments.in_order()
+        if false or order is not segments.kept:
+            order = [one for one in order if one.frame not in false]
+            numbers = sorted(one.frame for one in order)
+            if numbers != [one.frame for one in order]:
+                self.frames = {number: one.frame for number, one in zip(numbers, order, strict=True)}
+            if isinstance(self.flow.doubtful, Segment) and self.flow.doubtful.frame in false:
+                self.flow.passed = False
+            self._read_again(order, numbers)
+        self._note_conflicts(false)
+        segments.drop()
+
+    def _read_again(self, order: Sequence[Segment], numbers: Sequence[int]) -> None:
+        """Read these segments, as if their frames had these numbers."""
+        self.reread = True
+        self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
+        self.halves = Half(self._budget, self.flow.one), Half(self._budget, self.flow.other)
+        self.script = self._new_script()
+        self.state, self.heard, self.settled = Interest.PACKETS, None, None
+        self.before = _FORGOTTEN if self.flow.passed else None
+        given = {frame: number for number, frame in self.frames.items()}
+        for half in self.halves:
+            half.frames = given
+        self._start()
+        for one, number in zip(order, numbers, strict=True):
+            endpoints = self.flow.endpoints
+            self._again(one.packet(endpoints, number), one.sender)
+
+    def _again(self, packet: Packet, sender: int) -> None:
+        """Read a packet that was read before."""
+        self._look(packet, sender)
+
+    def _new_script(self) -> Script:
+        return Script(self._budget)
+
+    def _note_conflicts(self, false: set[int]) -> None:
+        """Note which segments had other bytes at the same place; of those that were left out, one conflict each."""
+        noted: set[int] = set()
+        given = {frame: number for number, frame in self.frames.items()}
+        for first, second, sequence in self._segments.conflicts:
+            wrong = [one.frame for one in (first, second) if one.frame in false]
+            if len(wrong) == 2 or not noted.isdisjoint(wrong):
+                continue
+            noted.update(wrong)
+            half = self.halves[first.sender]
+            if wrong:
+                other = second.frame if wrong[0] == first.frame else first.frame
+                detail = f"other bytes than in frame {other}, and a wrong TCP checksum: this segment is left out"
+            else:
+                detail = f"other bytes than in frame {first.frame}, which came first and counts"
+            frame = wrong[0] if wrong else second.frame
+            half.trouble("conflicting_data", detail, given.get(frame, frame), half.assembler.offset(sequence))
 
     def _payload(
         self, sender: int, chunk: bytes, length: int, sequence: int, acknowledgement: int, frame: int, time: int
@@ -122,6 +213,8 @@ class Tracker:
 
     def finish(self) -> None:
         """Read what still waits behind holes: nothing will fill them any more."""
+        if self._segments.kept:
+            self._review()
         for sender, half in enumerate(self.halves):
             for piece in half.finish():
                 self.script.take(sender, half, piece, None)
@@ -150,6 +243,7 @@ class Tracker:
 
     def release(self) -> None:
         """Give back what was held and kept."""
+        self._segments.drop()
         self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
 
     def expect(self) -> tuple[RecordCursor, RecordCursor]:
@@ -184,12 +278,18 @@ class Tracker:
         self.halves = (mine.renewed(), other.renewed())
         self.halves[sender].assembler.start(sequence)
         self.state = Interest.PACKETS
+        if not self._segments.conflicts:
+            self._segments.drop()
+            self._segments = Segments(self._budget)
 
     def _decide(self, frame: int) -> None:
         """See what matters from now on, after a record was read."""
         script = self.script
         if self.heard is None:
             self._hear(frame)
+        if self._segments.unordered and self._segments.complete:
+            # What comes next in the capture may be what came first.
+            return
         if is_decided(script):
             script.settle()
         elif not self._is_too_long():
@@ -223,6 +323,8 @@ class Tracker:
         if not hopeful:
             self.flow.spoken = self.flow.spoken or self.spoken()
             self.state = Interest.HELLOS
+            first = not self.flow.passed and not self.reread
+            self.flow.doubtful = self._segments.doubtful(self.flow.endpoints) if first else None
             self.flow.passed = True
             # As where the hello comes in a later batch, to another tracker.
             self.before = _FORGOTTEN

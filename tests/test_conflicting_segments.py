@@ -1,0 +1,155 @@
+"""Segments with other bytes at the same place: a wrong checksum tells which of them the receiver dropped."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mangle import IPV4, IPV6, Segment, ethernet, ip4, ip6, pcap, segments
+from recorded import ROOT, facts, kept
+
+import tlsdissect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SENT = segments(ROOT / "samples/tls12-full.pcap")
+HELLO = next(number for number, one in enumerate(SENT) if one.payload)
+ANSWER = next(number for number, one in enumerate(SENT) if one.payload[5:6] == b"\x02")
+NAME = b"localhost"
+"""The name that the sample's client asks for."""
+WRONG, RIGHT, STARTED = "wrong", "right", "started"
+
+
+def summed(packet: bytes, what: str) -> bytes:
+    """An IP packet with a TCP checksum: right, wrong, or as a network card is to complete it (RFC 9293 section 3.1)."""
+    start, addresses = (20, packet[12:20]) if packet[0] >> 4 == 4 else (40, packet[8:40])
+    body = packet[start:]
+    pseudo = addresses + struct.pack(">II", 6, len(body))
+    begun = int.from_bytes(pseudo, "big") % 0xFFFF
+    value = (0xFFFF - (begun + int.from_bytes(body + bytes(len(body) % 2), "big")) % 0xFFFF) % 0xFFFF
+    value = {RIGHT: value, WRONG: value ^ 0x5555, STARTED: begun}[what]
+    return packet[:start] + body[:16] + value.to_bytes(2, "big") + body[18:]
+
+
+def over_ip6(one: Segment, what: str) -> bytes:
+    return ethernet(IPV6, summed(ip6(one), what))
+
+
+def over_ip4(one: Segment, what: str) -> bytes:
+    return ethernet(IPV4, summed(ip4(one), what))
+
+
+def in_vxlan(one: Segment, what: str) -> bytes:
+    """VXLAN over UDP over IPv4 (RFC 7348)."""
+    inner = struct.pack(">II", 0x0800_0000, 7 << 8) + over_ip4(one, what)
+    udp = struct.pack(">HHHH", 50_000, 4789, 8 + len(inner), 0) + inner
+    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
+    return ethernet(IPV4, header + udp)
+
+
+def read(
+    path: Path, sent: list[tuple[Segment, str]], wrap: Callable[[Segment, str], bytes] = over_ip6
+) -> dict[str, Any]:
+    path.write_bytes(pcap([(one.time, wrap(one, what)) for one, what in sent], 1))
+    [connection] = facts(path)
+    return connection
+
+
+def decoy(at: int, payload: bytes | None = None) -> Segment:
+    one = SENT[at]
+    return replace(one, payload=one.payload.replace(NAME, b"a.decoy.x") if payload is None else payload)
+
+
+def with_decoys(at: int, *decoys: Segment, after: bool = False, others: str = RIGHT, fake: str = WRONG) -> Any:
+    whole = [(one, others) for one in SENT]
+    begin = at + after
+    return [*whole[:begin], *((one, fake) for one in decoys), *whole[begin:]]
+
+
+def conflicts(connection: dict[str, Any]) -> list[dict[str, Any]]:
+    return [problem for problem in connection["problems"] if problem["code"] == "conflicting_data"]
+
+
+PLAIN = facts(ROOT / "samples/tls12-full.pcap")[0]
+
+
+@pytest.mark.parametrize("wrap", [over_ip6, over_ip4, in_vxlan])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_decoy_with_a_wrong_checksum_is_left_out(wrap: Any, after: bool, tmp_path: Path) -> None:
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, decoy(HELLO), after=after), wrap)
+    assert connection["sni"] == NAME.decode()
+    assert connection["client_hello"]["frame"] == HELLO + 1 + (not after)
+    [problem] = conflicts(connection)
+    assert (problem["frame"], problem["from"]) == (HELLO + 1 + after, "client")
+    assert problem["offset"] == SENT[HELLO].payload.index(NAME)
+    assert connection["outcome"] == "established"
+
+
+@pytest.mark.parametrize("payload", [b"\x16\x03\x01\x00\x00" * 60, bytes(range(256)) * 3, b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("after", [False, True])
+def test_whatever_the_decoy_says(payload: bytes, after: bool, tmp_path: Path) -> None:
+    """It may be longer or shorter than the real one, and no TLS."""
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, decoy(HELLO, payload), after=after))
+    assert len(conflicts(connection)) == 1
+    assert connection["upgrade"] is None
+    frames = {key: connection[key] for key in ("sni", "outcome", "version", "ja3", "ja4", "closure", "round_trips")}
+    assert frames == {key: PLAIN[key] for key in frames}
+
+
+def test_a_decoy_of_the_server(tmp_path: Path) -> None:
+    fake = decoy(ANSWER, SENT[ANSWER].payload[:5] + b"\x02" + bytes(len(SENT[ANSWER].payload) - 6))
+    connection = read(tmp_path / "a.pcap", with_decoys(ANSWER, fake))
+    assert connection["cipher_suite"] == PLAIN["cipher_suite"]
+    assert connection["outcome"] == "established"
+    [problem] = conflicts(connection)
+    assert problem["from"] == "server"
+
+
+def test_several_decoys(tmp_path: Path) -> None:
+    decoys = [decoy(HELLO), decoy(HELLO), decoy(HELLO, b"\x16\x03\x01" + bytes(500))]
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, *decoys))
+    assert connection["sni"] == NAME.decode()
+    assert {problem["frame"] for problem in conflicts(connection)} == {HELLO + 1, HELLO + 2, HELLO + 3}
+
+
+@pytest.mark.parametrize(("others", "fake"), [(WRONG, WRONG), (STARTED, RIGHT), (WRONG, RIGHT), (STARTED, WRONG)])
+def test_where_the_network_card_computes_checksums_none_is_judged(others: str, fake: str, tmp_path: Path) -> None:
+    """The first copy counts, and the problem says that there is another."""
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, decoy(HELLO), after=True, others=others, fake=fake))
+    assert connection["sni"] == NAME.decode()
+    [problem] = conflicts(connection)
+    assert problem["frame"] == HELLO + 2
+    assert "counts" in problem["detail"]
+
+
+def test_two_right_checksums_are_a_problem_too(tmp_path: Path) -> None:
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, decoy(HELLO), fake=RIGHT))
+    assert connection["sni"] == "a.decoy.x"
+    assert len(conflicts(connection)) == 1
+
+
+def test_what_is_the_same_is_no_problem(tmp_path: Path) -> None:
+    sent = with_decoys(HELLO, SENT[HELLO], fake=WRONG)
+    assert not conflicts(read(tmp_path / "a.pcap", sent))
+
+
+def test_a_transcript_without_the_decoy(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    read(path, with_decoys(HELLO, decoy(HELLO)))
+    [connection] = kept(path)
+    transcript = connection.transcript  # type: ignore[attr-defined]
+    assert HELLO + 1 not in {packet.frame for packet in transcript.packets}
+    assert transcript.records[0].frame == HELLO + 2
+    assert "sent_again" not in {sentence.code for sentence in tlsdissect.explain(connection).sentences}
+
+
+@pytest.mark.parametrize("garbage", [b"\x00", b"\x5a"])
+def test_a_keep_alive_is_no_conflict(garbage: bytes, tmp_path: Path) -> None:
+    """Its octet of garbage stands before the stream's next (RFC 9293 section 3.8.4)."""
+    acknowledged = next(n for n in range(HELLO, len(SENT)) if SENT[n].ports != SENT[HELLO].ports)
+    probe = replace(SENT[HELLO], sequence=SENT[HELLO].sequence + len(SENT[HELLO].payload) - 1, payload=garbage)
+    assert not conflicts(read(tmp_path / "a.pcap", with_decoys(acknowledged, probe, after=True, fake=RIGHT)))

@@ -1,0 +1,99 @@
+"""Captures that are not in the order of time: times and acknowledgements tell it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mangle import Segment, in_ethernet, pcap, segments
+from recorded import ROOT, facts, kept
+
+import tlsdissect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TALKS = ("tls12-full", "tls12-resumed-id", "tls12-unknown-ca", "tls13-full", "tls13-unknown-ca", "tls13-hello-retry")
+SAME = (
+    "sni", "version", "cipher_suite", "outcome", "complete", "failed_by", "closure", "round_trips", "resumption",
+    "early_data", "ja3", "ja4", "ja3s", "alpn", "hello_retry", "handshake_bytes", "certificates",
+)  # fmt: skip
+
+
+def first_conversation(name: str) -> list[Segment]:
+    sent = segments(ROOT / f"samples/{name}.pcap")
+    return [one for one in sent if one.ports in (sent[0].ports, sent[0].ports[2:] + sent[0].ports[:2])]
+
+
+def read(path: Path, sent: list[Segment]) -> dict[str, Any]:
+    path.write_bytes(pcap([(one.time, frame) for one in sent for frame in in_ethernet(one)], 1))
+    [connection] = facts(path)
+    return connection
+
+
+def split(sent: list[Segment], *, server_first: bool) -> list[Segment]:
+    return sorted(sent, key=lambda one: (one.ports == sent[0].ports) == server_first)
+
+
+def told(connection: dict[str, Any]) -> dict[str, Any]:
+    return {key: connection[key] for key in SAME}
+
+
+def types(connection: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(message["from"], message["type"]) for message in connection["messages"]]
+
+
+@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize("server_first", [False, True])
+def test_one_direction_stands_before_the_other(name: str, server_first: bool, tmp_path: Path) -> None:
+    sent = first_conversation(name)
+    plain = read(tmp_path / "plain.pcap", sent)
+    connection = read(tmp_path / "apart.pcap", split(sent, server_first=server_first))
+    assert told(connection) == told(plain)
+    assert types(connection) == types(plain)
+    assert connection["timing"] == plain["timing"]
+    assert "out_of_order" in {problem["code"] for problem in connection["problems"]}
+    assert "out_of_order" not in {problem["code"] for problem in plain["problems"]}
+
+
+@pytest.mark.parametrize("name", TALKS)
+@pytest.mark.parametrize("server_first", [False, True])
+def test_acknowledgements_tell_the_order_where_times_are_all_the_same(
+    name: str, server_first: bool, tmp_path: Path
+) -> None:
+    sent = [replace(one, time=1_700_000_000_000_000) for one in first_conversation(name)]
+    plain = read(tmp_path / "plain.pcap", sent)
+    connection = read(tmp_path / "apart.pcap", split(sent, server_first=server_first))
+    assert told(connection) == told(plain)
+    assert "out_of_order" in {problem["code"] for problem in connection["problems"]}
+
+
+def test_frames_are_those_of_the_capture(tmp_path: Path) -> None:
+    path, sent = tmp_path / "apart.pcap", split(first_conversation("tls13-full"), server_first=False)
+    connection = read(path, sent)
+    hello = 1 + next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x01")
+    answer = 1 + next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x02")
+    assert connection["client_hello"]["frame"] == hello
+    assert connection["server_hello"]["frame"] == answer
+    [whole] = kept(path)
+    sides = {packet.frame: packet.sender for packet in whole.transcript.packets}  # type: ignore[attr-defined]
+    assert (sides[hello], sides[answer]) == ("client", "server")
+    assert not {s.code for s in tlsdissect.explain(whole).sentences} & {"sent_again", "late_segment"}
+
+
+def test_a_clock_that_is_set_back_is_no_other_order(tmp_path: Path) -> None:
+    sent = first_conversation("tls13-full")
+    back = [replace(one, time=one.time - 3_000_000) if n > len(sent) // 2 else one for n, one in enumerate(sent)]
+    connection = read(tmp_path / "back.pcap", back)
+    assert connection["outcome"] == "established"
+    assert "out_of_order" not in {problem["code"] for problem in connection["problems"]}
+
+
+def test_a_segment_seen_only_when_it_is_sent_again_is_in_its_place(tmp_path: Path) -> None:
+    """The capture lacks the first copy, and times go on: the order of the capture is that of time."""
+    sent = first_conversation("tls12-full")
+    at = next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x02")
+    late = [*sent[:at], *sent[at + 1 : at + 3], replace(sent[at], time=sent[at + 2].time + 1), *sent[at + 3 :]]
+    connection = read(tmp_path / "late.pcap", late)
+    assert "out_of_order" not in {problem["code"] for problem in connection["problems"]}
