@@ -104,3 +104,15 @@ def test_the_same_identification_of_all_packets_tells_nothing(tmp_path: Path) ->
     told = codes(path)
     assert "sent_again" in told
     assert "captured_twice" not in told
+
+
+def test_the_very_same_packet_may_be_sent_again(tmp_path: Path) -> None:
+    """With its identification (RFC 1122 section 3.2.1.5), when a timer has run out."""
+    path = tmp_path / "same.pcap"
+    at = next(number for number, one in enumerate(SENT) if one.payload)
+    frames = [(one.time, routed(one, 1000 + number, 64)) for number, one in enumerate(SENT[: at + 1])]
+    later = [(one.time + 300_000, routed(one, 1000 + at + number, 64)) for number, one in enumerate(SENT[at:])]
+    path.write_bytes(pcap([*frames, *later], SLL))
+    told = codes(path)
+    assert "sent_again" in told
+    assert "captured_twice" not in told

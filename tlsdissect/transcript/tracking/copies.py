@@ -1,7 +1,8 @@
 """Packets that a capture holds twice: taken on two interfaces of a router, by `tcpdump -i any`, or in two VLANs.
 
 A copy has the same IP identification, TCP numbers, flags and payload as the packet before; what TCP sends again has
-another identification (RFC 6864 section 4.1). A sender that leaves the identification alone (IPv6, or DF and 0) gives
+another identification (RFC 6864 section 4.1), or comes later (a sender may send the very same packet again by RFC 1122
+section 3.2.1.5, once a timer has run out). A sender that leaves the identification alone (IPv6, or DF and 0) gives
 no such sign. Of it, a packet is a copy whose TCP header and payload are the same octet for octet and that comes so soon
 that no timer can have run out, and either reached another place (hop limit, interface, encapsulation) or came before
 the other side said anything, which may have asked for it again.
@@ -17,6 +18,8 @@ from tlsdissect.flows.flow import COPY_NS, FIN, SYN
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
+IDENTIFIED_NS = 100_000_000
+"""Nanoseconds within which the same identification makes a copy: TCP's shortest timers take twice that."""
 _CHECKSUM = 16
 """Byte of the TCP header at which its checksum begins: of two copies, one may be from before it was computed."""
 
@@ -81,9 +84,10 @@ class Copies:
     def _is_same(self, earlier: _Seen, packet: Packet, sender: int) -> bool:
         if earlier.payload != _payload(packet):
             return False
+        gap = None if UNTIMED in (packet.time, earlier.time) else packet.time - earlier.time
         if self._varies[sender] and packet.identification > 0:
-            return True
-        if packet.time == UNTIMED or not 0 <= packet.time - earlier.time < COPY_NS:
+            return gap is None or 0 <= gap < IDENTIFIED_NS
+        if gap is None or not 0 <= gap < COPY_NS:
             return False
         if earlier.header != _header(packet):
             return False
