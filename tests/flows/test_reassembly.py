@@ -137,3 +137,11 @@ def test_sequence_numbers_wrap_again_and_again() -> None:
         assert assembler.offset(turn * step % 2**32) == turn * step
         assembler.skip_to((turn + 1) * step % 2**32)
     assert assembler.position == 9 * step
+
+
+def test_of_two_copies_behind_a_hole_the_first_counts() -> None:
+    assembler = Assembler()
+    assembler.start(0)
+    assert assembler.feed(2, b"zz", 2, 1, 0) == ()
+    assert assembler.feed(2, b"aa", 2, 2, 0) == ()
+    assert b"".join(one.data for one in assembler.feed(0, b"--", 2, 3, 0)) == b"--zz"

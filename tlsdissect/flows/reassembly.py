@@ -43,7 +43,8 @@ class Arrival:
     def __lt__(self, other: Arrival) -> bool:
         if self.offset != other.offset:
             return self.offset < other.offset
-        return (self.data, self.size, self.frame, self.time) < (other.data, other.size, other.frame, other.time)
+        # Of two copies of a byte, the first counts.
+        return (self.frame, self.data, self.size, self.time) < (other.frame, other.data, other.size, other.time)
 
     @property
     def end(self) -> cython.longlong:
