@@ -160,7 +160,8 @@ def test_both_fins_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
 @pytest.mark.parametrize("batch", ALL_SIZES)
 def test_nothing_follows_both_fins_that_is_not_before_them(tmp_path: Path, batch: int) -> None:
     """Both sides have ended without a byte: what comes behind is no part of the conversation."""
-    fins = [segment(40_000, side, FIN | ACK, (FIRST_SEQUENCE[side] + 1, 0)) for side in (CLIENT, SERVER)]
+    ends = [(side, (FIRST_SEQUENCE[side] + 1, FIRST_SEQUENCE[1 - side] + 1)) for side in (CLIENT, SERVER)]
+    fins = [segment(40_000, side, FIN | ACK, numbers) for side, numbers in ends]
     sent = talk()
     assert read(tmp_path / "over.pcap", [*sent[:3], *fins, *sent[3:]], batch)[0] == []
 
@@ -247,8 +248,12 @@ def test_a_syn_moves_the_first_byte_wherever_it_stands(
 def test_a_packet_before_the_end_puts_it_off_for_the_next(tmp_path: Path, closing: int, batch: int) -> None:
     """One comes a second before a conversation was silent for an hour, the next a second behind."""
     sent = talk()
-    last = replace(sent[5], flags=sent[5].flags | closing)
-    connections, reading = read(tmp_path / "slow.pcap", [*sent[:5], (3599.0, last), (2.0, sent[6]), *sent[7:]], batch)
+    last = [replace(sent[5], flags=sent[5].flags | closing)]
+    if closing == RST:
+        # Its payload would be no stream data.
+        last = [sent[5], replace(sent[6], flags=RST | ACK, payload=b"")]
+    late: list[Segment | tuple[float, Segment]] = [*sent[:5], (3599.0, last[0]), *last[1:], (2.0, sent[6]), *sent[7:]]
+    connections, reading = read(tmp_path / "slow.pcap", late, batch)
     assert [connection.outcome for connection in connections] == ["established"]
     assert reading.summary.late == 0
 

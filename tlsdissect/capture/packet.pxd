@@ -13,6 +13,7 @@ cdef class Packet:
     cdef public long long sequence
     cdef public long long acknowledgement
     cdef public long long flags
+    cdef public long long window
     cdef public Py_ssize_t payload
     cdef public long long length
     cdef public long long captured

@@ -45,6 +45,7 @@ class Packet:
         "sequence",
         "time",
         "transport",
+        "window",
     )
 
     data: bytes
@@ -73,6 +74,8 @@ class Packet:
     """TCP acknowledgement number; 0 without TCP."""
     flags: cython.longlong
     """The low eight TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16); 0 without TCP."""
+    window: cython.longlong
+    """TCP window as it stands in the header, not scaled (RFC 7323 section 2.2); 0 without TCP."""
     payload: cython.Py_ssize_t
     """Where the payload begins in `data`."""
     length: cython.longlong
@@ -100,6 +103,7 @@ class Packet:
         self.sequence = 0
         self.acknowledgement = 0
         self.flags = 0
+        self.window = 0
         self.payload = 0
         self.length = 0
         self.captured = 0

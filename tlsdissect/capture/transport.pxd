@@ -4,8 +4,11 @@ from tlsdissect.capture.packet cimport Packet
 
 cdef long long EAPOL
 cdef long long SHORTEST_TCP
+cdef long long _MAX_SHIFT
+cdef long long _WINDOW_SCALE
 
 cpdef bint tcp(Headers h, Packet packet)
 cpdef bint udp(Headers h, Packet packet)
 cpdef bint eapol(Headers h, Packet packet)
+cpdef long long window_shift(Packet packet)
 cdef bint _found(Headers h, Packet packet)

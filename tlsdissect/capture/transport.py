@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 SHORTEST_TCP = 16
 """Bytes of a TCP header from its ports to its window: Wireshark does not number one that is cut shorter."""
+_MAX_SHIFT = 14
+"""The greatest shift of a window (RFC 7323 section 2.3)."""
+_WINDOW_SCALE = 3
+"""Kind of the Window Scale option (RFC 7323 section 2.2)."""
 
 
 @cython.ccall
@@ -35,6 +39,7 @@ def tcp(h: Headers, packet: Packet) -> cython.bint:
     packet.sequence = u32(data, at + 4)
     packet.acknowledgement = u32(data, at + 8)
     packet.flags = data[at + 13]
+    packet.window = u16(data, at + 14)
     packet.length = h.limit - payload
     packet.captured = h.end - payload if payload < h.end else 0
     packet.payload = min(payload, h.end)
@@ -57,6 +62,7 @@ def udp(h: Headers, packet: Packet) -> cython.bint:
     packet.sequence = 0
     packet.acknowledgement = 0
     packet.flags = 0
+    packet.window = 0
     packet.length = h.limit - at - 8
     packet.captured = h.end - at - 8
     packet.payload = at + 8
@@ -89,6 +95,24 @@ def eapol(h: Headers, packet: Packet) -> cython.bint:
     packet.identification = -1
     packet.quoted = h.quoted
     return True
+
+
+@cython.ccall
+def window_shift(packet: Packet) -> cython.longlong:
+    """Return the shift of the Window Scale option of a SYN (RFC 7323 section 2.2), 0 where it has none."""
+    data: bytes = packet.data
+    at: cython.Py_ssize_t = packet.transport + 20
+    end: cython.Py_ssize_t = min(packet.payload, len(data))
+    while at + 2 < end and data[at] != 0:
+        if data[at] == 1:
+            at += 1
+            continue
+        if data[at] == _WINDOW_SCALE and data[at + 1] == 3:
+            return min(data[at + 2], _MAX_SHIFT)
+        if data[at + 1] < 2:
+            break
+        at += data[at + 1]
+    return 0
 
 
 @cython.cfunc

@@ -1,11 +1,19 @@
+from tlsdissect.capture.packet cimport Packet
+from tlsdissect.capture.transport cimport window_shift
+from tlsdissect.flows.sequence cimport add, difference
+
 cdef long long _FIN
 cdef long long _SYN
 cdef long long _HELLOS
 cdef long long _RST
 cdef long long _ACK
-cdef long long _MASK
 cdef long long _UNKNOWN
+cdef long long _NEVER
 cdef long long _NO_TIME
+cdef long long _MAX_WINDOW
+cdef long long _DROPPED
+cdef long long _CHALLENGED
+cdef long long _RESETS
 cdef long long _COPY_NS
 
 cdef bint _is_copy(long long first, long long again)
@@ -19,6 +27,17 @@ cdef class TcpSide:
     cdef readonly bint seen
     cdef readonly object fin
     cdef readonly object rst
+    cdef readonly object challenged
+    cdef readonly long long next
+    cdef readonly long long sent
+    cdef readonly long long window
+    cdef readonly long long shift
+    cdef readonly long long unsent
+    cdef readonly long long unheard
+    cpdef object begin(self, long long sequence)
+    cpdef long long offset(self, long long sequence)
+    cpdef object reach(self, long long sequence)
+    cpdef long long open_window(self, TcpSide peer)
 
 
 cdef class TcpHandshake:
@@ -43,6 +62,8 @@ cdef class Flow:
     cdef readonly long long packets
     cdef readonly long long payload_bytes
     cdef public long long interest
+    cdef readonly long long dropped
+    cdef readonly long long first_dropped
     cdef public bint passed
     cdef public object doubtful
     cdef readonly TcpSide one
@@ -56,11 +77,13 @@ cdef class Flow:
     cdef public str counted
     cpdef TcpSide side(self, long long number)
     cpdef long long closed(self)
-    cpdef object count(
-        self, long long frame, long long time, long long clock, long long sender, long long flags,
-        long long sequence, long long acknowledgement, long long length,
-    )
-    cdef object _signal(
-        self, TcpSide me, long long frame, long long time, long long clock, long long sender, long long flags,
-        long long sequence, long long length,
-    )
+    cpdef bint count(self, Packet packet, long long clock, long long sender)
+    cdef long long _signal(self, TcpSide me, Packet packet, long long clock, long long sender)
+    cdef object _begin_again(self)
+    cdef object _drop(self, Packet packet)
+    cdef bint _reset(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
+    cdef long long _effect(self, TcpSide me, TcpSide peer, Packet packet, long long sender)
+
+
+cpdef bint is_of_another(TcpSide me, TcpSide peer, Packet packet)
+cdef object _go_on(TcpSide me, TcpSide peer, long long acknowledgement)

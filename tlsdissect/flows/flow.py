@@ -4,9 +4,16 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import cython
 from msgspec import Struct
+
+from tlsdissect.capture.transport import window_shift
+from tlsdissect.flows.sequence import add, difference
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.packet import Packet
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 """Flags of a TCP header (RFC 9293 section 3.1)."""
@@ -27,10 +34,14 @@ _FIN = FIN
 _SYN = SYN
 _RST = RST
 _ACK = ACK
-_MASK = 0xFFFFFFFF
 _UNKNOWN = UNKNOWN
+_NEVER = NEVER
 _NO_TIME = NO_TIME
 _COPY_NS = COPY_NS
+_MAX_WINDOW = 1 << 30
+"""Octets of the greatest window (RFC 7323 section 2.3)."""
+_DROPPED, _CHALLENGED, _RESETS = 0, 1, 2
+"""What a RST does (RFC 9293 section 3.10.7.4): nothing; a challenge ACK answers it, in newer stacks; it resets."""
 
 
 class Interest(IntEnum):
@@ -66,20 +77,72 @@ class TcpSide:
     """Sequence number of its first byte; UNKNOWN where its SYN was not seen."""
     acknowledged: cython.longlong
     """Sequence number up to which the other side last acknowledged it; UNKNOWN where it has not."""
+    next: cython.longlong
+    """Sequence number behind all that it sent (SND.NXT of RFC 9293); UNKNOWN before its first packet."""
+    sent: cython.longlong
+    """Octets from `first` to `next`: more than sequence numbers tell apart, once 4 GiB were sent."""
+    window: cython.longlong
+    """The window of its last packet as it stands in the header; UNKNOWN before its first packet."""
+    shift: cython.longlong
+    """The shift of its window (RFC 7323 section 2.2); UNKNOWN where its SYN was not seen."""
     seen: cython.bint
-    """Whether it sent a packet that was counted."""
+    """Whether it sent a packet of this connection."""
     fin_clock: cython.longlong
     """The clock at its first FIN; NEVER before that."""
     fin: Signal | None
     """Its first FIN."""
     rst: Signal | None
-    """Its first RST."""
+    """Its first RST that TCP cannot have dropped."""
+    challenged: Signal | None
+    """Its first RST in the window, but beyond all that it had sent, while nothing shows that TCP dropped it."""
+    unsent: cython.longlong
+    """`next` when `challenged` came."""
+    unheard: cython.longlong
+    """`next` of the other side when `challenged` came."""
 
     def __init__(self) -> None:
-        self.isn = self.first = self.acknowledged = UNKNOWN
+        self.isn = self.first = self.acknowledged = self.next = UNKNOWN
+        self.sent = 0
+        self.window = self.shift = self.unsent = self.unheard = UNKNOWN
         self.seen = False
         self.fin_clock = NEVER
-        self.fin = self.rst = None
+        self.fin = self.rst = self.challenged = None
+
+    @cython.ccall
+    def begin(self, sequence: cython.longlong) -> None:
+        """Let the stream begin at this number: what was seen before is of an earlier connection."""
+        self.first = self.next = sequence
+        self.sent = 0
+        if self.isn != add(sequence, -1):
+            self.fin_clock = NEVER
+            self.fin = self.rst = self.challenged = None
+
+    @cython.ccall
+    def offset(self, sequence: cython.longlong) -> cython.longlong:
+        """Octets from `first`, which is known, to a sequence number; negative before the SYN."""
+        return self.sent + difference(sequence, self.next)
+
+    @cython.ccall
+    def reach(self, sequence: cython.longlong) -> None:
+        """Note the sequence number behind a segment that it sent."""
+        ahead: cython.longlong = 0 if self.next == _UNKNOWN else difference(sequence, self.next)
+        if self.next == _UNKNOWN or ahead > 0:
+            self.next = sequence
+            self.sent += ahead
+
+    @cython.ccall
+    def open_window(self, peer: TcpSide) -> cython.longlong:
+        """Octets that it takes at most behind what it acknowledged; the greatest window where that is not known."""
+        if self.window == _UNKNOWN or self.shift == _UNKNOWN or peer.shift == _UNKNOWN:
+            return _MAX_WINDOW
+        return self.window << self.shift
+
+    @property
+    def reset(self) -> Signal | None:
+        """Its first RST that counts."""
+        if self.rst is None or (self.challenged is not None and self.challenged.frame < self.rst.frame):
+            return self.challenged
+        return self.rst
 
 
 @cython.cfunc
@@ -178,6 +241,10 @@ class Flow:
     """Payload bytes, repeated ones included."""
     interest: cython.longlong
     """An `Interest`."""
+    dropped: cython.longlong
+    """Packets that TCP drops: of an earlier connection, and RSTs outside the window."""
+    first_dropped: cython.longlong
+    """The frame of the first of them."""
     passed: cython.bint
     """Payload was seen that is no TLS."""
     doubtful: object
@@ -203,7 +270,7 @@ class Flow:
         self.endpoints = endpoints
         self.stream = stream
         self.first_frame = self.start = self.end = self.digits = 0
-        self.packets = self.payload_bytes = 0
+        self.packets = self.payload_bytes = self.dropped = self.first_dropped = 0
         self.interest = 0
         self.passed = False
         self.doubtful = None
@@ -229,43 +296,151 @@ class Flow:
         return min(self.rst_clock, fins)
 
     @cython.ccall
-    def count(self, frame: cython.longlong, time: cython.longlong, clock: cython.longlong, sender: cython.longlong,
-              flags: cython.longlong, sequence: cython.longlong, acknowledgement: cython.longlong,
-              length: cython.longlong) -> None:  # fmt: skip
-        """Add a packet to the totals, and note what its header says."""
+    def count(self, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.bint:
+        """Add a packet to the totals, and note what its header says; False: TCP drops it."""
         me: TcpSide = self.other if sender else self.one
         peer: TcpSide = self.one if sender else self.other
+        flags: cython.longlong = packet.flags
         self.packets += 1
-        self.payload_bytes += length
-        self.end = time
+        self.payload_bytes += packet.length
+        self.end = packet.time
+        if flags & _RST:
+            return self._reset(me, peer, packet, clock, sender)
+        if is_of_another(me, peer, packet):
+            self._drop(packet)
+            return False
         me.seen = True
-        if flags & (_SYN | _FIN | _RST):
-            self._signal(me, frame, time, clock, sender, flags, sequence, length)
+        end: cython.longlong = add(packet.sequence, packet.length)
+        if flags & (_SYN | _FIN):
+            end = self._signal(me, packet, clock, sender)
+        me.reach(end)
+        me.window = packet.window
         if flags & _ACK:
-            peer.acknowledged = acknowledgement
+            peer.acknowledged = packet.acknowledgement
             if self.handshake.ack == _NO_TIME and not flags & _SYN:
-                of_syn = acknowledgement == peer.first and not flags & _RST
-                self.handshake.acknowledge(sender, time, of_syn, acknowledgement)
+                of_syn = packet.acknowledgement == peer.first and not packet.flags & _RST
+                self.handshake.acknowledge(sender, packet.time, of_syn, packet.acknowledgement)
+            if me.challenged is not None or peer.challenged is not None:
+                _go_on(me, peer, packet.acknowledgement)
+        return True
 
     @cython.cfunc
-    def _signal(self, me: TcpSide, frame: cython.longlong, time: cython.longlong, clock: cython.longlong,
-                sender: cython.longlong, flags: cython.longlong, sequence: cython.longlong,
-                length: cython.longlong) -> None:  # fmt: skip
-        """Note a SYN, FIN or RST."""
-        if flags & _SYN:
-            sequence = (sequence + 1) & _MASK
+    def _signal(self, me: TcpSide, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.longlong:
+        """Note a SYN or FIN; return the sequence number behind it."""
+        sequence: cython.longlong = packet.sequence
+        end: cython.longlong = add(sequence, packet.length)
+        if packet.flags & _SYN:
+            sequence = add(sequence, 1)
+            end = add(end, 1)
+            if not packet.flags & _ACK and self.payload_bytes == packet.length:
+                self._begin_again()
             # Of several SYNs with different numbers, the last one that is not acknowledged yet counts.
-            if me.first == _UNKNOWN or me.acknowledged == _UNKNOWN:
-                me.first = sequence
-            self.handshake.see(sender, flags, time, sequence)
-        if flags & _FIN:
+            if me.first != sequence and (me.first == _UNKNOWN or me.acknowledged == _UNKNOWN):
+                me.begin(sequence)
+            if me.first == sequence:
+                me.shift = window_shift(packet)
+            self.handshake.see(sender, packet.flags, packet.time, sequence)
+        if packet.flags & _FIN:
             me.fin_clock = min(me.fin_clock, clock)
-        if flags & _RST:
+            # What ends a flow that is no TLS so far says nothing of the end of TLS that may begin later.
+            if me.fin is None and self.interest != _HELLOS:
+                me.fin = Signal(packet.frame, end)
+            end = add(end, 1)
+        return end
+
+    @cython.cfunc
+    def _begin_again(self) -> None:
+        """Take a SYN behind a RST for another attempt, while nothing was said (RFC 9293 section 3.5.1)."""
+        self.rst_clock = NEVER
+        self.one.rst = self.one.challenged = self.other.rst = self.other.challenged = None
+
+    @cython.cfunc
+    def _reset(self, me: TcpSide, peer: TcpSide, packet: Packet, clock: cython.longlong,
+               sender: cython.longlong) -> cython.bint:  # fmt: skip
+        """Note a RST; False: TCP drops it."""
+        effect: cython.longlong = self._effect(me, peer, packet, sender)
+        if effect == _DROPPED:
+            self._drop(packet)
+            return False
+        me.seen = True
+        if packet.flags & _ACK and (peer.first == _UNKNOWN or peer.offset(packet.acknowledgement) >= 0):
+            peer.acknowledged = packet.acknowledgement
+            if self.handshake.ack == _NO_TIME:
+                self.handshake.acknowledge(sender, packet.time, False, packet.acknowledgement)
+        # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+        signal = Signal(packet.frame, packet.sequence)
+        if effect == _RESETS:
             self.rst_clock = min(self.rst_clock, clock)
-        # What ends a flow that is no TLS so far says nothing of the end of TLS that may begin later.
         if self.interest == _HELLOS:
-            return
-        if flags & _FIN and me.fin is None:
-            me.fin = Signal(frame, (sequence + length) & _MASK)
-        if flags & _RST and me.rst is None:
-            me.rst = Signal(frame, (sequence + length) & _MASK)
+            return True
+        if effect == _RESETS:
+            if me.rst is None:
+                me.rst = signal
+        elif me.challenged is None:
+            me.challenged = signal
+            me.unsent, me.unheard = me.next, peer.next
+        return True
+
+    @cython.cfunc
+    def _drop(self, packet: Packet) -> None:
+        """Note a packet that TCP drops."""
+        self.dropped += 1
+        if self.first_dropped == 0:
+            self.first_dropped = packet.frame
+
+    @cython.cfunc
+    def _effect(self, me: TcpSide, peer: TcpSide, packet: Packet, sender: cython.longlong) -> cython.longlong:
+        """Judge a RST by its sequence number (RFC 9293 section 3.10.7.4), in answer to a SYN by what it acknowledges.
+
+        What its receiver expects next lies between what it acknowledged and all that was sent; a RST there resets.
+        """
+        begun: cython.bint = self.handshake.opener == 1 - sender and self.handshake.synack == _NO_TIME
+        if begun and not me.seen and peer.first != _UNKNOWN and peer.sent == 0:
+            # RFC 9293 section 3.10.7.3.
+            answers: cython.bint = packet.flags & _ACK != 0 and packet.acknowledgement == peer.first
+            return _RESETS if answers else _DROPPED
+        least: cython.longlong = me.first if me.acknowledged == _UNKNOWN else me.acknowledged
+        most: cython.longlong = least if me.next == _UNKNOWN else me.next
+        if most == _UNKNOWN:
+            return _RESETS
+        if least != _UNKNOWN:
+            # Who acknowledged a FIN may be sent a RST with the FIN's own number.
+            behind: cython.longlong = difference(packet.sequence, least)
+            if behind < -1 or (behind == -1 and me.fin_clock == _NEVER):
+                return _DROPPED
+            if difference(most, least) < 0:
+                most = least
+        ahead: cython.longlong = difference(packet.sequence, most)
+        if ahead <= 0:
+            return _RESETS
+        return _DROPPED if ahead > peer.open_window(me) else _CHALLENGED
+
+
+@cython.ccall
+def is_of_another(me: TcpSide, peer: TcpSide, packet: Packet) -> cython.bint:
+    """Whether a segment is of an earlier connection (RFC 9293 sections 3.4.3, 3.10.7.3 and 3.10.7.4).
+
+    It stands before its side's SYN, by more than a keep-alive does, or acknowledges what came before the other's.
+    """
+    flags: cython.longlong = packet.flags
+    if me.first != _UNKNOWN and not flags & _SYN and me.offset(add(packet.sequence, packet.length)) < -1:
+        return True
+    return flags & _ACK != 0 and peer.first != _UNKNOWN and peer.offset(packet.acknowledgement) < 0
+
+
+@cython.cfunc
+def _go_on(me: TcpSide, peer: TcpSide, acknowledgement: cython.longlong) -> None:
+    """Forget a RST behind which the connection goes on.
+
+    Its sender acknowledges what was sent later, or the other side does so with what its sender sent later.
+    """
+    if me.challenged is not None and me.unheard != _UNKNOWN and difference(acknowledgement, me.unheard) > 0:
+        me.challenged = None
+    rst: Signal | None = peer.challenged
+    if (
+        rst is not None
+        and peer.unsent != _UNKNOWN
+        and difference(acknowledgement, peer.unsent) > 0
+        and acknowledgement != rst.end
+    ):
+        peer.challenged = None

@@ -19,6 +19,7 @@ cdef class Assembler:
     cpdef object start(self, long long sequence)
     cpdef long long offset(self, long long sequence)
     cpdef long long sequence(self, long long offset)
+    cpdef bint expects(self, long long sequence)
     cpdef bint advance(self, long long sequence, long long size)
     cpdef tuple[Arrival, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
     cpdef object skip_to(self, long long sequence)

@@ -109,6 +109,11 @@ class Assembler:
         return add(self._base, offset)
 
     @cython.ccall
+    def expects(self, sequence: cython.longlong) -> cython.bint:
+        """Whether the next byte to deliver has this sequence number."""
+        return self.started and difference(sequence, self._base + self.position) == 0
+
+    @cython.ccall
     def advance(self, sequence: cython.longlong, size: cython.longlong) -> cython.bint:
         """Step over a segment that comes in order while none is held; tell whether it does."""
         if not self.started or self._held or difference(sequence, self._base + self.position) != 0:

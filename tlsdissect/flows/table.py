@@ -163,12 +163,10 @@ class FlowTable:
             return None
         if packet.quoted:
             return None
-        flow.count(
-            packet.frame, packet.time, clock, sender, flags, packet.sequence, packet.acknowledgement, packet.length
-        )
+        counts: cython.bint = flow.count(packet, clock, sender)
         closed: cython.longlong = flow.closed()
         self._schedule(flow, clock + self._silent_after if closed == _NEVER else closed + self._closed_after)
-        return flow
+        return flow if counts else None
 
     def over(self) -> list[Ended]:
         """Return the flows that nothing can change any more, in the order in which they became so.

@@ -89,7 +89,7 @@ def _awaits_reply(tracker: Tracker) -> bool:
 
 def _is_cut_off(tracker: Tracker) -> bool:
     """Whether a RST ended it, or the server's FIN where only its answer to the client's flight was missing."""
-    if any(half.rst is not None for half in tracker.halves):
+    if any(half.tcp.rst is not None for half in tracker.halves):
         return True
     script = tracker.script
     if script.client is None or not _awaits_reply(tracker):

@@ -46,6 +46,8 @@ _ADDRESS_BYTES = 256
 """Bytes that an address takes, as text and as numbers."""
 SHOWN = 80
 """Bytes of its first line that are shown of an answer in another protocol."""
+SHOWN_TEXT = 120
+"""Bytes that are shown of the text in a RST."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
@@ -291,6 +293,7 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...]) -> tuple[Problem, .
     if scene.tracker.unordered:
         how = "put in order by times and acknowledgements" if scene.tracker.frames else "too many to put in order"
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
+    found += _dropped(scene)
     if scene.tracker.flow.handshake.opener == UNKNOWN and scene.script.offer is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
     if scene.tracker.limited:
@@ -299,6 +302,23 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...]) -> tuple[Problem, .
         found.append(Problem("limit", "more messages were sent than are kept"))
     found += [Problem("inferred", guess) for guess in guesses if guess]
     return tuple(found)
+
+
+def _dropped(scene: Scene) -> Iterator[Problem]:
+    """What TCP does not deliver: text in a RST, and segments that it drops."""
+    for sender, half in enumerate(scene.tracker.halves):
+        if half.reset_text is not None:
+            frame, words = half.reset_text
+            yield Problem("reset_text", f'a RST carries a text: "{_words(words)}"', frame, None, scene.side(sender))
+    flow = scene.tracker.flow
+    if flow.dropped:
+        what = "segments that TCP drops, of an earlier connection or outside the window"
+        yield Problem("dropped_segment", f"{what}: {flow.dropped}, the first in this frame", flow.first_dropped)
+
+
+def _words(data: bytes) -> str:
+    """Show the first words of a text."""
+    return " ".join(map(text, data[:SHOWN_TEXT].split(b" ")))
 
 
 def _other_protocol(scene: Scene) -> Iterator[Problem]:

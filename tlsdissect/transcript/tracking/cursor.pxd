@@ -2,6 +2,7 @@ from tlsdissect.capture.packet cimport Packet
 
 cdef long long _EVERY
 cdef long long _MASK
+cdef long long _PADDING
 
 
 cdef class RecordCursor:

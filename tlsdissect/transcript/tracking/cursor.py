@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 NONE, EVERY = -1, -2
 """Lengths of application data that may say something: none, or any."""
 
+PADDING = 6
+"""Octets that pad a bare ACK of IPv4 to the shortest payload of Ethernet (IEEE 802.3 section 3.2.7: 46 octets)."""
+
 _HELLO = re.compile(rb"\x16\x03...[\x01\x02]\x00..\x03.", re.DOTALL)
 """The record and message header of a ClientHello or ServerHello, and the major version behind them."""
 
 _EVERY = EVERY
+_PADDING = PADDING
 _MASK = 0xFFFFFFFF
 
 
@@ -60,6 +64,9 @@ class RecordCursor:
         here: cython.longlong = packet.payload + self.ahead
         length: cython.longlong
         if not self.in_step or packet.sequence != self.position or packet.captured != packet.length:
+            return False
+        if packet.length <= _PADDING:
+            # It may be padding.
             return False
         while here < end:
             if self.telling == _EVERY or here + 5 > end:

@@ -8,8 +8,11 @@ from msgspec import Struct
 
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN, Signal
-from tlsdissect.flows.reassembly import Arrival, Assembler
+from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
+from tlsdissect.flows.sequence import add, difference
 from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
+from tlsdissect.transcript.tracking.cursor import PADDING, starts_with_hello
+from tlsdissect.transcript.tracking.opening import Opening, judge
 from tlsdissect.transcript.tracking.prelude import HELLO_SIZE, OPENING, PLAIN, TLS, Prelude
 from tlsdissect.transcript.tracking.seen import Trouble
 
@@ -27,6 +30,8 @@ MAX_AHEAD = 1 << 24
 """Bytes that may be missing though the other side has not acknowledged them: more than are on their way at a time."""
 REPLY_BYTES = 256
 """Bytes kept of what a side says in another protocol than TLS while the other side speaks TLS."""
+MAX_UNPLACED = 10
+"""Segments of a stream without SYN that wait for the first acknowledgement: an initial window (RFC 6928)."""
 MAX_ARRIVALS = 65_536
 """Segments of one record or message of which it is noted where they lie."""
 
@@ -36,6 +41,17 @@ class Extent(Struct, frozen=True, gc=False):
 
     offset: int
     size: int
+
+
+class Segment(Struct, frozen=True, gc=False):
+    """The payload of a segment which is not known yet to belong into the stream, or where."""
+
+    sequence: int
+    data: bytes
+    size: int
+    """Bytes it had on the wire."""
+    frame: int
+    time: int
 
 
 class Piece(Struct, frozen=True, gc=False):
@@ -66,8 +82,8 @@ class Half:
 
     __slots__ = (
         "_budget", "_framing", "accounted", "alert", "arrivals", "assembler", "awaited", "changed", "counting",
-        "first_frame", "first_hole", "frames", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "reply",
-        "strayed", "tcp", "troubles",
+        "doubtful", "first_frame", "first_hole", "frames", "joiner", "last", "latest", "mode", "payload", "prelude",
+        "reader", "reply", "reset_text", "strayed", "tcp", "troubles", "unplaced",
     )  # fmt: skip
 
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
@@ -91,6 +107,12 @@ class Half:
         """Where the segments lie that brought the record or message which is being read."""
         self.payload = 0
         """Payload bytes seen, repeated ones included."""
+        self.unplaced: list[Segment] = []
+        """Segments of a stream whose first byte is not known yet."""
+        self.reset_text: tuple[int, bytes] | None = None
+        """The frame of a RST that carries a text, and the text."""
+        self.doubtful: Segment | None = None
+        """A segment as short as the padding of a frame, which nothing has shown to be stream data yet."""
         self.first_hole: int | None = None
         """Stream offset of the first byte that is missing."""
         self.accounted = 0
@@ -111,15 +133,124 @@ class Half:
 
     def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
         """Take a segment's payload and return the records that it completes."""
-        assembler = self.assembler
+        if not self.assembler.started:
+            return self._await_place(Segment(sequence, data, size, frame, time))
+        if self.fin is not None and difference(sequence, self.fin.end) >= 0:
+            # Text behind a FIN is ignored (RFC 9293 section 3.10.7.4).
+            return []
         self.payload += size
+        pieces = [] if self.doubtful is None else self._compare(sequence, data, size)
+        if size <= PADDING and self.assembler.expects(sequence):
+            known = 0 if self.doubtful is None else self.doubtful.size
+            self.payload -= min(size, known)
+            if size > known:
+                self.doubtful = Segment(sequence, data, size, frame, time)
+            return pieces
+        return pieces + self._take(sequence, data, size, frame, time)
+
+    def acknowledge(self) -> list[Piece]:
+        """Take in segments that waited for an acknowledgement, which has come; return the records they complete."""
+        if self.unplaced:
+            return [] if self._awaits_more() else self.place()
+        doubtful, acked = self.doubtful, self.acked
+        if doubtful is None or acked is None or difference(acked, doubtful.sequence + doubtful.size) < 0:
+            return []
+        return self._settle()
+
+    def restart(self, sequence: int) -> None:
+        """Let the stream, of which nothing was read, begin at this sequence number: that behind the SYN."""
+        self._forget_unplaced()
+        self.doubtful = None
+        self.payload = 0
+        self.assembler.start(sequence)
+
+    def _await_place(self, segment: Segment) -> list[Piece]:
+        """Hold a segment of a stream without SYN until it is known where the stream begins.
+
+        The first one that is seen need not be the first that was sent, while none is acknowledged.
+        """
+        self.unplaced.append(segment)
+        self.payload += segment.size
+        self._budget.used += len(segment.data) + OVERHEAD
+        known = self.acked is not None or starts_with_hello(segment.data) or len(self.unplaced) >= MAX_UNPLACED
+        far = abs(difference(segment.sequence, self.unplaced[0].sequence)) > MAX_AHEAD
+        spent = self.held_bytes > self._budget.limits.held_bytes or self._budget.spent
+        return self.place() if far or spent or (known and not self._awaits_more()) else []
+
+    def _awaits_more(self) -> bool:
+        """Whether only one byte is there, which may be a keep-alive's: what follows tells."""
+        first = self.unplaced[0]
+        return len(self.unplaced) < MAX_UNPLACED and all(
+            one.size == 1 and one.sequence == first.sequence for one in self.unplaced
+        )
+
+    def is_apart(self, sequence: int) -> bool:
+        """Whether bytes are missing between the segments that wait for their place and this sequence number."""
+        ahead = [difference(sequence, one.sequence + one.size) for one in self.unplaced]
+        return bool(ahead) and min(ahead) > 0
+
+    def place(self) -> list[Piece]:
+        """Let the stream begin with the first of the segments that wait, and read them."""
+        waiting = self.unplaced
+        origin = waiting[0].sequence
+        self._forget_unplaced()
+        self.payload -= sum(one.size for one in waiting)
+        first = min(waiting, key=lambda one: difference(one.sequence, origin))
+        others = [one for one in waiting if one.size > 1 or one.sequence != first.sequence]
+        second = min(others, key=lambda one: difference(one.sequence, origin), default=None)
+        if _is_keep_alive(first, second):
+            waiting = others
+            self.assembler.start(add(first.sequence, 1))
+        else:
+            self.assembler.start(self._first(first.sequence))
+        return [
+            piece for one in waiting for piece in self.segment(one.sequence, one.data, one.size, one.frame, one.time)
+        ]
+
+    def _forget_unplaced(self) -> None:
+        self._budget.used -= sum(len(one.data) + OVERHEAD for one in self.unplaced)
+        self.unplaced = []
+
+    def _compare(self, sequence: int, data: bytes, size: int) -> list[Piece]:
+        """See what the sender's next segment says of the doubtful one.
+
+        Bytes that the sender itself sends again with other content, and that nobody acknowledged, were no stream data
+        (RFC 9293 section 3.4): some stacks count a frame's padding into the length of a bare ACK.
+        """
+        doubtful = self.doubtful
+        if doubtful is None:
+            return []
+        ahead = difference(sequence, doubtful.sequence)
+        if ahead + size <= 0:
+            return []
+        if ahead >= doubtful.size:
+            return self._settle()
+        old, new = (doubtful.data[ahead:], data) if ahead >= 0 else (doubtful.data, data[-ahead:])
+        shared = min(len(old), len(new))
+        if old[:shared] != new[:shared]:
+            self.payload -= doubtful.size
+            self.doubtful = None
+            return []
+        return [] if size <= PADDING else self._settle()
+
+    def _settle(self) -> list[Piece]:
+        """Read the doubtful segment: it is stream data, unless a FIN stands in its place."""
+        doubtful, self.doubtful = self.doubtful, None
+        if doubtful is None:
+            return []
+        if self.fin is not None and difference(doubtful.sequence, self.fin.end) >= 0:
+            self.payload -= doubtful.size
+            return []
+        return self._take(doubtful.sequence, doubtful.data, doubtful.size, doubtful.frame, doubtful.time)
+
+    def _take(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
+        """Put a segment's payload in order and return the records that it completes."""
+        assembler = self.assembler
         if len(data) == size and assembler.advance(sequence, size):
             offset = assembler.position - size
             if self.mode == TLS and self._framing is None:
                 return self._next(data, offset, frame, time)
             return self._arrive(Arrival(offset, data, size, frame, time))
-        if not assembler.started:
-            assembler.start(self._first(sequence))
         pieces: list[Piece] = []
         held = assembler.held_bytes
         for arrival in assembler.feed(sequence, data, size, frame, time):
@@ -132,6 +263,12 @@ class Half:
 
     def finish(self) -> Iterator[Piece]:
         """Take all holes as lost, one by one: nothing will fill them any more."""
+        if self.unplaced:
+            yield from self.place()
+        # Zeros that nobody acknowledged, where a record should begin, are padding.
+        between = self.mode == TLS and self.reader.between
+        if self.doubtful is not None and not (between and not any(self.doubtful.data)):
+            yield from self._settle()
         while self.assembler.holds:
             yield from self._leap()
         if self.mode == OPENING:
@@ -159,14 +296,19 @@ class Half:
 
     @property
     def rst(self) -> Signal | None:
-        """The first RST."""
-        return self._numbered(self.tcp.rst)
+        """The first RST that TCP did not drop."""
+        return self._numbered(self.tcp.reset)
 
     def _numbered(self, signal: Signal | None) -> Signal | None:
         """Return a FIN or RST with the number that stands for its frame."""
         if signal is None or signal.frame not in self.frames:
             return signal
         return Signal(self.frames[signal.frame], signal.end)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the segments cost that wait for others."""
+        return self.assembler.held_bytes + sum(len(one.data) + OVERHEAD for one in self.unplaced)
 
     @property
     def carrier(self) -> str | None:
@@ -318,3 +460,13 @@ class Half:
     def segments(self, start: int, end: int) -> int:
         """In how many segments the part of the stream came that is being read."""
         return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
+
+
+def _is_keep_alive(first: Segment, second: Segment | None) -> bool:
+    """Whether a first byte cannot be told from a keep-alive's (RFC 9293 section 3.8.4): it begins no TLS.
+
+    `second` is what comes next in the stream.
+    """
+    if first.size > 1 or (second is not None and second.sequence == first.sequence):
+        return False
+    return judge(first.data + (b"" if second is None else second.data)) is Opening.OTHER

@@ -189,6 +189,9 @@ class LookupTracker(Tracker):
         start = (packet.sequence + 1) & 0xFFFFFFFF if packet.flags & SYN else packet.sequence
         if packet.flags & SYN and not direction.assembler.started:
             direction.assembler.start(start)
+        if packet.flags & RST:
+            # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+            length = 0
         chunk = packet.data[packet.payload : packet.payload + packet.captured] if length else b""
         if length and not direction.take(start, chunk, length, packet.frame, packet.time):
             self._directions = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.flows.flow import ACK, SYN, UNKNOWN, Interest
+from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
 from tlsdissect.transcript.tracking import not_tls
 from tlsdissect.transcript.tracking.cursor import EVERY, NONE, OUT_OF_STEP, RecordCursor, starts_with_hello
 from tlsdissect.transcript.tracking.half import Half
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.limits import Budget
+    from tlsdissect.transcript.tracking.half import Piece
 
 _FORGOTTEN = (b"?", b"?")
 """What stands for words that were not kept."""
@@ -92,9 +93,15 @@ class Tracker:
         sequence = packet.sequence
         if packet.flags & SYN:
             sequence = (sequence + 1) & 0xFFFFFFFF
-            if not half.assembler.started or (half.acked is None and not half.payload):
-                half.assembler.start(sequence)
-        if length:
+            if half.tcp.first == sequence and (not half.assembler.started or half.acked is None):
+                half = self._begin(sender, sequence)
+        if packet.flags & ACK and (other.unplaced or other.doubtful is not None):
+            self._take(1 - sender, other.acknowledge(), None)
+        if packet.flags & RST:
+            if length and half.reset_text is None:
+                # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+                half.reset_text = (packet.frame, packet.data[packet.payload : packet.payload + packet.captured])
+        elif length:
             if packet.flags & ACK and other.awaited is None:
                 other.awaited = packet.acknowledgement
             chunk = packet.data[packet.payload : packet.payload + packet.captured]
@@ -170,6 +177,10 @@ class Tracker:
     ) -> None:
         """Read a packet's payload in search of TLS."""
         half = self.halves[sender]
+        if half.is_apart(sequence) and starts_with_hello(chunk):
+            self._take(sender, half.place(), None)
+            self._seek()
+            half = self.halves[sender]
         # A hello that takes the place of bytes already seen is not put in order: it begins anew.
         if self.state == Interest.HELLOS or (half.mode == PLAIN and half.has_passed(sequence)):
             if starts_with_hello(chunk):
@@ -184,14 +195,27 @@ class Tracker:
         self, sender: int, chunk: bytes, length: int, sequence: int, acknowledgement: int, frame: int, time: int
     ) -> None:
         """Read a packet's payload for the records that it completes."""
+        self._take(sender, self.halves[sender].segment(sequence, chunk, length, frame, time), acknowledgement)
+
+    def _take(self, sender: int, pieces: list[Piece], acknowledgement: int | None) -> None:
+        """Note the records that a packet completed; `acknowledgement` is None if that packet is the other side's."""
         half, script = self.halves[sender], self.script
-        pieces = half.segment(sequence, chunk, length, frame, time)
-        if not pieces:
-            return
         for piece in pieces:
             script.take(sender, half, piece, acknowledgement)
-        if self.state == Interest.PACKETS and script.client is not None:
-            self._decide(frame)
+        if pieces and self.state == Interest.PACKETS and script.client is not None:
+            self._decide(pieces[-1].frame)
+
+    def _begin(self, sender: int, sequence: int) -> Half:
+        """Let a side's stream begin behind its SYN: what was read before is of an earlier connection."""
+        half = self.halves[sender]
+        if half.mode == TLS or (half.assembler.started and half.assembler.sequence(0) == sequence):
+            return half
+        if half.first_frame is not None:
+            self._budget.used -= half.held_bytes
+            half = half.renewed()
+            self.halves = (half, self.halves[1]) if sender == 0 else (self.halves[0], half)
+        half.restart(sequence)
+        return half
 
     @property
     def closing_frame(self) -> int | None:
@@ -244,7 +268,7 @@ class Tracker:
     def release(self) -> None:
         """Give back what was held and kept."""
         self._segments.drop()
-        self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
+        self._budget.used -= self.script.held_bytes + sum(half.held_bytes for half in self.halves)
 
     def expect(self) -> tuple[RecordCursor, RecordCursor]:
         """Say where the next records of each side stand, for packets that need not be shown."""
@@ -261,7 +285,7 @@ class Tracker:
 
     def _expected(self, sender: int) -> RecordCursor:
         half, script = self.halves[sender], self.script
-        if half.mode != TLS or half.carrier or half.reader.astray is not None or half.assembler.holds:
+        if half.mode != TLS or half.carrier or half.reader.astray is not None or half.assembler.holds or half.doubtful:
             return OUT_OF_STEP
         telling = NONE if script.alert_size is None else script.alert_size
         # Application data says nothing behind the first, nor in TLS 1.3 after the handshake, unless it may be an alert.
@@ -274,7 +298,7 @@ class Tracker:
         """Follow again a conversation that was not TLS so far: here it begins."""
         mine, other = self.halves
         self.before = (mine.prelude.said, other.prelude.said) if self.before is None else self.before
-        self._budget.used -= mine.assembler.held_bytes + other.assembler.held_bytes
+        self._budget.used -= mine.held_bytes + other.held_bytes
         self.halves = (mine.renewed(), other.renewed())
         self.halves[sender].assembler.start(sequence)
         self.state = Interest.PACKETS
