@@ -103,9 +103,9 @@ def _read(
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
 
     if client is not None:
-        from tlsdissect.corpus.cluster import read_on  # noqa: PLC0415
+        from tlsdissect.corpus.cluster import read_with_cluster  # noqa: PLC0415
 
-        yield from read_on(client, captures, options)
+        yield from read_with_cluster(client, captures, options)
         return
     reading = Reading(captures, options)
     yield from reading

@@ -18,9 +18,9 @@ from tlsdissect.cli.progress import ShareBar
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import count
-from tlsdissect.corpus.question import Question
-from tlsdissect.corpus.showing import ShowingCarrier
-from tlsdissect.corpus.workers import worthwhile
+from tlsdissect.corpus.certificate_transport import CertificateTransport
+from tlsdissect.corpus.query import Query
+from tlsdissect.corpus.workers import job_count
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.options import Options
 
@@ -79,9 +79,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     exhibits = Exhibits(judge, evidence)
     gathering = Gathering(exhibits)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits, linked=False), selection, gathering, evidence=evidence)
+    query = Query(captures, Options(limits=limits, linked=False), selection, gathering, evidence=evidence)
     write = _writer(form or "table", file, exhibits, given["color"], seen=seen)
-    run = CertificateRun(question, exhibits, judge, evidence, write, given)
+    run = CertificateRun(query, exhibits, judge, evidence, write, given)
     status = run.to(standard_output() if file is None else whole_file(file))
     try:
         others = 0 if folder is None else write_files(folder, exhibits)
@@ -95,16 +95,16 @@ class CertificateRun(Run):
 
     def __init__(
         self,
-        question: Question,
+        query: Query,
         exhibits: Exhibits,
         judge: Judge,
         evidence: Evidence,
         write: Callable[[Iterable[Exhibit]], Iterator[bytes]],
         given: dict[str, Any],
     ) -> None:
-        jobs = worthwhile(list(question.captures), given["jobs"])
-        carrier = ShowingCarrier(question.selection, exhibits, evidence)
-        super().__init__(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), carrier=carrier)
+        jobs = job_count(list(query.captures), given["jobs"])
+        transport = CertificateTransport(query.selection, exhibits, evidence)
+        super().__init__(query, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), transport=transport)
         self._exhibits = exhibits
         self._judge = judge
         self._evidence = evidence

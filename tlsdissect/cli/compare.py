@@ -13,7 +13,7 @@ from tlsdissect.cli import endings, options
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
 
     comparing, write = Comparing(by), _writer(form or "text", file, given["color"], seen=seen)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits), selection, Gathering(comparing))
-    run = Run(question, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
+    query = Query(captures, Options(limits=limits), selection, Gathering(comparing))
+    run = Run(query, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     if comparing.left_out:

@@ -11,11 +11,11 @@ import click
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -52,10 +52,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(
-        captures, Options(limits=limits, keep=True), selection, view, judge=Judge(), tells_findings=False
-    )
-    run = Run(question, 1, debug=given["debug"])
+    query = Query(captures, Options(limits=limits, keep=True), selection, view, judge=Judge(), reports_findings=False)
+    run = Run(query, 1, debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)
     return status

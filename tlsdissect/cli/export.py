@@ -13,7 +13,7 @@ from tlsdissect.cli.folder import make
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
         given["min_severity"] = given["min_severity"] or "info"
     judge, exporter = judging.judge(given), Exporter(folder, form, vocabulary)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits), selection, Gathering(exporter), judge=judge)
-    run = Run(question, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
+    query = Query(captures, Options(limits=limits), selection, Gathering(exporter), judge=judge)
+    run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
     status = run.to(exporter.place())
     run.account(quiet=given["quiet"], below=False)
     return status

@@ -11,13 +11,13 @@ import click
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
     from tlsdissect.transcript.connection import Connection
 
 EXAMPLES = """\b
@@ -79,8 +79,8 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     selection, limits = options.selection(given), options.limits(given)
     seen = file is None and options.seen(None)
     view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
-    question = Question(captures, Options(limits=limits, keep=True), selection, view)
-    run = Run(question, 1, debug=given["debug"], end=end)
+    query = Query(captures, Options(limits=limits, keep=True), selection, view)
+    run = Run(query, 1, debug=given["debug"], end=end)
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)
     return status

@@ -13,7 +13,7 @@ from tlsdissect.cli import endings, options, rights
 from tlsdissect.cli.board import Board
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.transcript.options import Options
 from tlsdissect.views.printable import printable
@@ -21,7 +21,7 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from tlsdissect.capture.live import LiveCapture
     from tlsdissect.capture.saving import Rotation
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -130,9 +130,9 @@ def _told(capture: LiveCapture, form: str, file: str | None, given: dict[str, An
     limits, verbose = options.limits(given), given["verbose"]
     view = _tree(given["color"], seen=seen) if verbose else _view(form, file, given["color"], seen=seen)
     listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
-    question = Question((capture.interface,), Options(limits=limits), Selection(), view)
+    query = Query((capture.interface,), Options(limits=limits), Selection(), view)
     board = Board(capture, listening, said=given["stats"])
-    run = Run(question, 1, debug=given["debug"], live=(listening, board))
+    run = Run(query, 1, debug=given["debug"], live=(listening, board))
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     return _counted(capture, 0 if status in _ENDED else status, quiet=given["quiet"])

@@ -10,7 +10,7 @@ from tlsdissect.cli import options
 from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
         yield picture(Tables(lambda: gathered.connections), kind, form, dark=dark)
 
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits), selection, Gathering(gathered))
-    run = Run(question, 1, debug=given["debug"], end=end)
+    query = Query(captures, Options(limits=limits), selection, Gathering(gathered))
+    run = Run(query, 1, debug=given["debug"], end=end)
     status = run.to(whole_file(output))
     run.account(quiet=given["quiet"], below=False)
     return status

@@ -11,12 +11,12 @@ import click
 from tlsdissect.cli import judging, options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
-from tlsdissect.corpus.workers import worthwhile
+from tlsdissect.corpus.query import Query
+from tlsdissect.corpus.workers import job_count
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -78,10 +78,10 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     limits, selection = options.limits(given), options.selection(given)
     idle = options.idle(given)
     asked = Options(batch=given["batch"], raw_fingerprints=raw, limits=limits, idle=idle)
-    question = Question(captures, asked, selection, view, judge=judge)
+    query = Query(captures, asked, selection, view, judge=judge)
     # One process judges alone: what it knows of a chain, or of a lookup, the others would not.
-    jobs = worthwhile(list(captures), given["jobs"]) if judge is None else 1
-    run = Run(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), prompt=idle is not None)
+    jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
+    run = Run(query, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), prompt=idle is not None)
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
     return status

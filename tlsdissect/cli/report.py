@@ -11,7 +11,7 @@ from tlsdissect.cli.gathering import Gathering
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import left_out, refusals
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.options import Options
 
@@ -61,10 +61,10 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     judge, evidence = judging.certain(given), Evidence()
     report = Report(captures, judge, evidence, detailed)
     selected, limits = options.selection(given), options.limits(given)
-    question = Question(
+    query = Query(
         captures, Options(limits=limits, keep=True), selected, Gathering(report), judge=judge, evidence=evidence
     )
-    run = ReportRun(question, report, given)
+    run = ReportRun(query, report, given)
     status = run.to(standard_output() if output == "-" else whole_file(output))
     run.account(quiet=given["quiet"], below=False)
     return status
@@ -73,14 +73,14 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
 class ReportRun(Run):
     """A run whose page is written when all was read."""
 
-    def __init__(self, question: Question, report: Report, given: dict[str, Any]) -> None:
-        super().__init__(question, 1, debug=given["debug"], gate=judging.gate(given["fail_on"]))
+    def __init__(self, query: Query, report: Report, given: dict[str, Any]) -> None:
+        super().__init__(query, 1, debug=given["debug"], gate=judging.gate(given["fail_on"]))
         self._report = report
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
-        notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._entries.summary)]
-        notes += [f"{refusal}." for refusal in refusals(self._entries.summary)]
+        notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._rows.summary)]
+        notes += [f"{refusal}." for refusal in refusals(self._rows.summary)]
         with self._below.aside():
             for piece in self._report.pieces(notes):
                 sink.write(piece)

@@ -12,7 +12,7 @@ from tlsdissect.cli import endings
 from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress import Bar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
-from tlsdissect.corpus.entries import Entries, SharedEntries
+from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.cli.below import Below
     from tlsdissect.cli.sink import Sink
-    from tlsdissect.corpus.carriers import Carrier
-    from tlsdissect.corpus.question import Question
+    from tlsdissect.corpus.query import Query
+    from tlsdissect.corpus.row_transport import RowTransport
     from tlsdissect.pipeline import Reading
 
 
@@ -32,11 +32,11 @@ class _NothingReadError(Exception):
 
 
 class Run:
-    """The answer to a question, printed; `end` makes what comes behind the last connection, piece by piece."""
+    """The answer to a query, printed; `end` makes what comes behind the last connection, piece by piece."""
 
     def __init__(
         self,
-        question: Question,
+        query: Query,
         jobs: int,
         *,
         debug: bool,
@@ -44,22 +44,22 @@ class Run:
         gate: frozenset[str] = frozenset(),
         live: tuple[Reading, Below] | None = None,
         prompt: bool = False,
-        carrier: Carrier | None = None,
+        transport: RowTransport | None = None,
     ) -> None:
         """`gate` are the severities of findings that give an exit status of their own.
 
-        `carrier` brings entries from several processes, unless they are written there as they are printed. `live` reads
-        what is only coming, with what stands below the entries; then, and if it is to be prompt, each is written at
+        `transport` brings rows from several processes, unless they are written there as they are printed. `live` reads
+        what is only coming, with what stands below the rows; then, and if it is to be prompt, each is written at
         once.
         """
-        self._view = question.view
-        self._selection = question.selection
-        self._entries = (
-            Entries(question, live[0] if live else None) if jobs == 1 else SharedEntries(question, jobs, carrier)
+        self._view = query.view
+        self._selection = query.selection
+        self._rows = (
+            OutputRows(query, live[0] if live else None) if jobs == 1 else ParallelOutputRows(query, jobs, transport)
         )
         self._live = live is not None
         self._prompt = prompt or self._live
-        self._below = live[1] if live else Bar(self._entries.progress)
+        self._below = live[1] if live else Bar(self._rows.progress)
         self._debug = debug
         self._end = end
         self._gate = gate
@@ -72,9 +72,9 @@ class Run:
         Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written, and
         ClickException where what was read cannot be put as it was asked for.
         """
-        interrupts = Interrupts(self._entries.stop, self._entries.waits)
+        interrupts = Interrupts(self._rows.stop, self._rows.is_waiting)
         try:
-            with interrupts, closing(self._entries), place as sink, self._below:
+            with interrupts, closing(self._rows), place as sink, self._below:
                 self._print(sink, interrupts)
         except (Stopped, StopReading):
             self._broken_off = True
@@ -91,22 +91,22 @@ class Run:
             self._broken_off = True
             if self._debug:
                 endings.trace()
-            endings.warn(f"{self._where}out of memory after {self._entries.summary.frames:,} frames")
+            endings.warn(f"{self._where}out of memory after {self._rows.summary.frames:,} frames")
             return endings.LOST
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
             self._broken_off = True
             return self._confess(error)
-        summary = self._entries.summary
+        summary = self._rows.summary
         unwritten = endings.NOT_WRITTEN if summary.unspilled else 0
         refused = endings.REFUSED if summary.refused else 0
         return interrupts.status or unwritten or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
 
     def account(self, *, quiet: bool, below: bool) -> None:
         """Complain of what could not be read, and sum up: below the result, or on standard error."""
-        summary = self._entries.summary
+        summary = self._rows.summary
         complain(summary)
         if summary.connections and not self._tally.connections:
-            for told in self._selection.missed():
+            for told in self._selection.missing_streams():
                 endings.warn(f"--stream {told}: no TLS connection has this number; tlsdissect read lists them")
         if quiet:
             return
@@ -129,14 +129,14 @@ class Run:
             sink.write(head)
             sink.flush()
             head = b""
-        for entry in self._entries:
+        for row in self._rows:
             with interrupts.held(), self._below.aside():
-                sink.write(head + self._view.section(entry.source) + entry.text)
-                self._tally.add(entry)
+                sink.write(head + self._view.section(row.source) + row.text)
+                self._tally.add(row)
                 if self._prompt:
                     sink.flush()
             head = b""
-        if self._entries.summary.refused and not self._entries.summary.captures:
+        if self._rows.summary.refused and not self._rows.summary.captures:
             raise _NothingReadError
         sink.write(head)
         for piece in self._end():
@@ -155,6 +155,6 @@ class Run:
         if theirs is not None:
             endings.warn(f"{self._where}{theirs[0]}")
             return theirs[1]
-        frames = self._entries.summary.frames
+        frames = self._rows.summary.frames
         endings.warn(f"{self._where}internal error after {frames:,} frames: {endings.described(error)}")
         return endings.BUG

@@ -11,11 +11,11 @@ from tlsdissect.cli import options
 from tlsdissect.cli.endings import meant
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -59,8 +59,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     seen = form in (None, "tree") and file is None and options.seen(None)
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
     asked = Options(limits=options.limits(given), keep=True)
-    question = Question(captures, asked, options.selection(given), view)
-    run = Run(question, 1, debug=given["debug"])
+    query = Query(captures, asked, options.selection(given), view)
+    run = Run(query, 1, debug=given["debug"])
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=False)
     return status

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from tlsdissect.corpus.question import Entry
+    from tlsdissect.corpus.query import OutputRow
     from tlsdissect.pipeline import Summary
 
 _WARNINGS = 20
@@ -40,7 +40,7 @@ class Tally:
         self.source: str | None = None
         """The capture of the latest."""
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: OutputRow) -> None:
         """Count a connection."""
         self.source = entry.source
         self.connections += 1
