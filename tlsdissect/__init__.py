@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tlsdissect.listening import live
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.options import Options
+    from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
-    from tlsdissect.views.comparison.whole import By
     from tlsdissect.views.explain.whole import explain
     from tlsdissect.views.frames import Tables
     from tlsdissect.views.ladder.drawing import ladder

@@ -61,16 +61,16 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     seen = form in (None, "text") and file is None and options.seen(None)
-    from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
-    comparing, write = Comparing(by), _writer(form or "text", file, given["color"], seen=seen)
+    comparison, write = ComparisonBuilder(by), _writer(form or "text", file, given["color"], seen=seen)
     limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Gathering(comparing))
-    run = Run(query, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
+    query = Query(captures, Options(limits=limits), selection, Gathering(comparison))
+    run = Run(query, 1, debug=given["debug"], end=lambda: write(comparison.groups()))
     status = run.to(standard_output() if file is None else whole_file(file))
     run.account(quiet=given["quiet"], below=seen)
-    if comparing.left_out:
-        endings.warn(f"{comparing.left_out:,} connections count only in the whole: too many groups to tell apart")
+    if comparison.left_out:
+        endings.warn(f"{comparison.left_out:,} connections count only in the whole: too many groups to tell apart")
     return status
 
 

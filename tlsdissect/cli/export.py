@@ -37,7 +37,7 @@ class Exporter:
     """Takes connections apart, each into the rows of tables; `place` gives these their files."""
 
     def __init__(self, folder: str, form: str, names: str | None) -> None:
-        from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
+        from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
         self._folder = folder
         self._suffix = _SUFFIXES[form]
@@ -46,7 +46,7 @@ class Exporter:
         self._has_comparison = names is None
         self._tables: list[tuple[Table, TableWriter]] = []
         self._comparison: TableWriter | None = None
-        self._comparing = Comparing()
+        self._builder = ComparisonBuilder()
 
     @contextmanager
     def place(self) -> Iterator[Sink]:
@@ -70,7 +70,7 @@ class Exporter:
     def add(self, connection: Connection) -> None:
         """Write the rows of a connection."""
         if self._comparison is not None:
-            self._comparing.add(connection)
+            self._builder.add(connection)
         for table, writer in self._tables:
             for row in table.rows(connection):
                 writer.add(row)
@@ -86,7 +86,7 @@ class Exporter:
     def _compare(self, writer: TableWriter) -> None:
         from tlsdissect.views.comparison.rows import numbers  # noqa: PLC0415
 
-        for group in self._comparing.groups():
+        for group in self._builder.groups():
             for version, measure, value in numbers(group):
                 writer.add([group.key, version, measure, None if value is None else str(value)])
         writer.end()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
+from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.rows import HEAD, numbers
-from tlsdissect.views.comparison.whole import Comparing
 from tlsdissect.views.export import text
 from tlsdissect.views.tables import TABLES
 
@@ -86,10 +86,10 @@ class Tables:
     @cached_property
     def comparison(self) -> pd.DataFrame:
         """One row a number of the comparison of versions; what differs between two has no version."""
-        comparing = Comparing()
+        comparison = ComparisonBuilder()
         for one in self.read():
-            comparing.add(one)
-        (whole,) = comparing.groups()
+            comparison.add(one)
+        (whole,) = comparison.groups()
         return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
 
     def __repr__(self) -> str:

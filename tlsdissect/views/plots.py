@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tlsdissect.views import timeline
 from tlsdissect.views.certificates import common_name
-from tlsdissect.views.comparison.kinds import is_offer
+from tlsdissect.views.comparison.predicates import is_offer
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def handshake_round_trips(tables: Tables, ax: Axes) -> Axes:
 
 
 def _as_client_sees(connections: pd.DataFrame) -> pd.Series[float]:
-    """Add the way from the capture point to the client where the server's Finished is the last: `comparison.clocks`."""
+    """Return handshake times as the client saw them: see `comparison.client_times`."""
     older = ~connections["version"].astype(str).str.contains("1.3", regex=False)
     way = connections["timing_synack_ack_ms"].fillna(0).where(older & (connections["resumption"] == "none"), 0)
     return connections["timing_handshake_ms"] + way

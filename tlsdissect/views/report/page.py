@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from tlsdissect.transcript.connection import Hidden
 from tlsdissect.trust.exhibits import Exhibits
+from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.comparison.text import conclusions
-from tlsdissect.views.comparison.whole import Comparing
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report import certificates, findings, template
@@ -61,7 +61,7 @@ class Report:
         self._rows: list[list[str]] = []
         self._blocks: list[str] = []
         self._block = Block()
-        self._overview, self._comparing, self._figures = Overview(), Comparing(), Figures()
+        self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
         self._findings = findings.Findings()
         self._shown: dict[str, tuple[int, int]] = {}
         """Of each certificate its number, in the order in which they came, and that of the connection."""
@@ -74,7 +74,7 @@ class Report:
         self._rows.append(
             [printable(next((text for text in column.texts(connection) if text), "")) for column in _COLUMNS]
         )
-        gatherers = (self._overview, self._comparing, self._figures, self._findings, self._exhibits)
+        gatherers = (self._overview, self._comparison, self._figures, self._findings, self._exhibits)
         for add in [one.add for one in gatherers]:
             add(connection)
         shown = self._certificates(connection)
@@ -105,7 +105,7 @@ class Report:
 
     def _head(self, notes: Sequence[str], exhibits: list[Exhibit], shown: list[list[str]]) -> str:
         """What the page says before a script runs."""
-        (whole,) = self._comparing.groups()
+        (whole,) = self._comparison.groups()
         self.found = found = self._findings.told(exhibits)
         captures = self._overview.captures
         codes = [[one.rule.code for one in found if many(one)] for many in (_in_connections, _in_certificates)]
