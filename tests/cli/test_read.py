@@ -139,9 +139,12 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
         ([], "Missing command (see tlsdissect --help)"),
         (["write"], "No such command 'write'"),
         (["read"], "Missing argument 'CAPTURE...' (see tlsdissect read --help)"),
-        (["read", "--stream", "x", TLS12], "Invalid value for '--stream': 'x' is no stream number"),
+        (
+            ["read", "--stream", "x", TLS12],
+            "Invalid value for '--stream': 'x' is neither a stream number nor SOURCE:NUMBER",
+        ),
         (["read", "--tls", "1.1", TLS12], "Invalid value for '--tls'"),
-        (["read", "-o", "x.pcap", TLS12], "-o x.pcap: the suffix tells no form (.json, .ndjson, .csv, .txt)"),
+        (["read", "-o", "x.pcap", TLS12], "-o x.pcap: unknown suffix (known: .json, .ndjson, .csv, .txt)"),
         (["read", "--keylog", "keys", TLS12], "No such option"),
     ],
 )

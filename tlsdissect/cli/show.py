@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.endings import meant
+from tlsdissect.cli.exit_status import suggestion
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.query import Query
@@ -30,15 +30,13 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
 @click.command(epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
-@click.option(
-    "--message", metavar="TYPE", help="Only messages of this type, by its registered name: client_hello, alert, ..."
-)
-@click.option("--bytes", "dumped", is_flag=True, help="Show also the bytes of each field, marked where they stand.")
+@click.option("--message", metavar="TYPE", help="Only messages of this type, such as client_hello or alert.")
+@click.option("--bytes", "dumped", is_flag=True, help="Add a hex dump in which the bytes of each field are marked.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["tree", "json", "html"]),
-    help="How to print; a tree unless the suffix of -o FILE says otherwise.",
+    help="Output format; by default the suffix of -o FILE, or a tree.",
 )
 @options.output
 @options.limited
@@ -46,37 +44,37 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Show handshakes as trees: records, messages, and every field of every message and extension.
 
-    Each field has its name, its value and what it stands for, the bytes of the frame that it stands in, and the section
-    of the RFC that defines it. What is malformed stands where it is, with what was expected there.
+    Each field is shown with its value and meaning, its byte range in the frame, and the RFC section that defines it.
+    Malformed data is shown at its place, together with what was expected there.
     """
     file = None if output in (None, "-") else output
     if file is not None:
         form = form or options.form(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     if given["dumped"] and form == "json":
-        raise click.UsageError("--bytes goes with --format tree or html")
+        raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
     seen = form in (None, "tree") and file is None and options.seen(None)
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
     asked = Options(limits=options.limits(given), keep=True)
     query = Query(captures, asked, options.selection(given), view)
     run = Run(query, 1, debug=given["debug"])
-    status = run.to(standard_output() if file is None else whole_file(file))
-    run.account(quiet=given["quiet"], below=False)
+    status = run.print_to(standard_output() if file is None else whole_file(file))
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
 
 def _check(message: str | None) -> None:
-    """Refuse a type of message that no tree has."""
+    """Refuse a name that is not a message type."""
     from tlsdissect.views.tree.build import MESSAGE_TYPES  # noqa: PLC0415 (not needed for --help)
 
     if message is not None and message not in MESSAGE_TYPES:
-        near = meant(message, MESSAGE_TYPES) or ", such as client_hello, certificate or alert"
-        raise click.UsageError(f"--message {message}: no message has this name{near}")
+        near = suggestion(message, MESSAGE_TYPES) or ", such as client_hello, certificate or alert"
+        raise click.UsageError(f"--message {message}: unknown message type{near}")
 
 
 def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:
-    """Make what writes a form; only the one that is asked for is loaded."""
+    """Make the view of a format; only the requested one is imported."""
     if form == "json":
         from tlsdissect.views.tree.ndjson import TreeLines  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from collections import Counter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from tlsdissect.cli.endings import warn
+from tlsdissect.cli.exit_status import warn
 from tlsdissect.flows.datagrams import MAX_COUNTED
 
 if TYPE_CHECKING:
