@@ -13,6 +13,7 @@ import click
 from tlsdissect.cli import finding_options, options
 from tlsdissect.cli.collector import Collector
 from tlsdissect.cli.exit_status import NOT_WRITTEN
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.pem_folder import make, write_files
 from tlsdissect.cli.progress_bar import FractionBar
 from tlsdissect.cli.run import Run
@@ -43,7 +44,7 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from tlsdissect.cli import exit_status, options
 from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.query import Query
@@ -31,7 +32,7 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
 @click.option(

@@ -10,6 +10,7 @@ import click
 
 from tlsdissect.cli import finding_options, options
 from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.pem_folder import make
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
@@ -92,7 +93,7 @@ class Exporter:
         writer.end()
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
 @click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.query import Query
@@ -54,7 +55,7 @@ class PairCollector:
         return b""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from tlsdissect.cli.help_groups import help_all
 from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.flows.limits import LEAST, Limits
 
@@ -116,8 +117,8 @@ def how(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def limited(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for memory and time limits; `limits` reads them."""
-    options = [_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]
+    """Add the options for memory and time limits, and --help-all, which lists them; `limits` reads them."""
+    options = [help_all, *[_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]]
     return _added(command, tuple(options))
 
 

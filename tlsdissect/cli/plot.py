@@ -8,6 +8,7 @@ import click
 
 from tlsdissect.cli import options
 from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import whole_file
 from tlsdissect.corpus.query import Query
@@ -49,7 +50,7 @@ class _ConnectionList:
         self.connections.append(connection)
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import finding_options, options
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.query import Query
@@ -38,7 +39,7 @@ Exit status:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
 @click.option(

@@ -8,6 +8,7 @@ import click
 
 from tlsdissect.cli import finding_options, options
 from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import left_out, refusals
@@ -29,7 +30,7 @@ Examples:
 _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.which
 @click.option("-o", "--output", metavar="FILE", required=True, help="Write the page to FILE; - is standard output.")
