@@ -46,21 +46,21 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "csv", "pem"]),
     help="Output format; by default the suffix of -o FILE, or a table.",
 )
-@options.output
+@options.output_option
 @click.option(
     "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
 )
-@options.shared
-@finding_options.with_findings
-@options.limited
-@options.how
+@options.jobs_option
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, folder: str | None, **given: Any) -> int:
     """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
 
@@ -69,11 +69,11 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     if folder is not None:
         make(folder)
-    seen = form in (None, "table") and file is None and options.seen(None)
+    seen = form in (None, "table") and file is None and options.is_terminal(None)
     from tlsdissect.trust.exhibits import Exhibits  # noqa: PLC0415 (start-up time of --help)
 
     evidence, judge = Evidence(), finding_options.required_judge(given)
@@ -146,7 +146,7 @@ def _writer(
     if form == "json":
         return views.lines
     if form == "csv":
-        return partial(views.rows, seen=options.seen(file))
+        return partial(views.rows, seen=options.is_terminal(file))
     if form == "pem":
         return lambda listed: (
             views.pem(one, der) for one in listed if (der := exhibits.encoding(one.sha256)) is not None

@@ -34,7 +34,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
     "--by",
     type=click.Choice(["server", "sni", "client", "capture"]),
@@ -46,9 +46,9 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
     type=click.Choice(["text", "json", "csv"]),
     help="Output format; by default the suffix of -o FILE, or text.",
 )
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, **given: Any) -> int:
     """Compare TLS 1.2 and TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
 
@@ -59,9 +59,9 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and options.seen(None)
+    seen = form in (None, "text") and file is None and options.is_terminal(None)
     from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
     comparison, write = ComparisonBuilder(by), _writer(form or "text", file, given["color"], seen=seen)
@@ -82,7 +82,7 @@ def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[
     if form == "json":
         return rows.lines
     if form == "csv":
-        return partial(rows.rows, seen=options.seen(file))
+        return partial(rows.rows, seen=options.is_terminal(file))
     width = shutil.get_terminal_size().columns if seen else None
     coding = sys.stdout.encoding if seen else "utf-8"
     return text.Text(width, coloured=options.coloured(color, seen=seen), encoding=coding).written

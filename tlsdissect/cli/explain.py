@@ -29,16 +29,16 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json"]),
     help="Output format; by default the suffix of -o FILE, or text.",
 )
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Explain handshakes in sentences, each with the frames it is based on.
 
@@ -48,9 +48,9 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and options.seen(None)
+    seen = form in (None, "text") and file is None and options.is_terminal(None)
     view = _view(form or "text", given["color"], seen=seen)
     # The judge is needed only to match revocation lookups to the handshakes that waited for them.
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)

@@ -95,7 +95,7 @@ class Exporter:
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")
 @click.option(
     "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="File format."
@@ -106,9 +106,9 @@ class Exporter:
     type=click.Choice(["zeek", "ecs", "tshark"]),
     help="Use the names and values of Zeek's ssl.log and x509.log, the Elastic Common Schema, or tshark's fields.",
 )
-@finding_options.with_findings
-@options.limited
-@options.how
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
 

@@ -55,7 +55,7 @@ _OPTIONS = (
 )
 
 
-def with_findings(command: Callable[..., Any]) -> Callable[..., Any]:
+def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; `judge` turns them into a Judge."""
     for option in reversed(_OPTIONS):
         command = option(command)

@@ -57,11 +57,11 @@ class PairCollector:
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
-@options.limited
-@options.how
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: Any) -> int:
     """Draw handshakes as ladder diagrams, in milliseconds and in round trips.
 
@@ -70,15 +70,15 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     side, on a common time axis that starts at each ClientHello.
     """
     file = None if output in (None, "-") else output
-    form = "text" if file is None else options.form(file, _SUFFIXES, otherwise="")
+    form = "text" if file is None else options.format_of(file, _SUFFIXES, otherwise="")
     if dark and form == "text":
         raise click.UsageError("--dark requires -o FILE.svg, .png or .pdf")
     if file is not None:
         options.refuse_to_overwrite(captures, file)
-        options.reproducible()
+        options.check_source_date_epoch()
     streams = given["streams"]
     selection, limits = options.selection(given), options.limits(given)
-    seen = file is None and options.seen(None)
+    seen = file is None and options.is_terminal(None)
     view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
     query = Query(captures, Options(limits=limits, keep=True), selection, view)
     run = Run(query, 1, debug=given["debug"], end=end)

@@ -73,7 +73,7 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Stop after this many connections.")
-@options.emitted("decided")
+@options.emit_options("decided")
 @click.option(
     "--format",
     "form",
@@ -91,9 +91,9 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("-v", "--verbose", is_flag=True, help="Print each handshake as a tree, as `show` does.")
 @click.option("--stats", is_flag=True, help="Print statistics on standard error every second.")
 @click.option("--user", metavar="NAME", help="Switch to this user before decoding packets.")
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(interface: str, listing: bool, form: str | None, output: str | None, **given: Any) -> int:
     """List the TLS connections of an interface, each as soon as its handshake is decided.
 
@@ -112,7 +112,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
         raise click.UsageError("--verbose cannot be combined with --format json or csv, or with -o FILE")
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
     from tlsdissect.listening import expression  # noqa: PLC0415 (start-up time of --help)
 
     taken = expression(given["ports"], given["expression"])
@@ -130,7 +130,7 @@ def _print(capture: LiveCapture, form: str, file: str | None, given: dict[str, A
     """Print connections until the capture ends."""
     from tlsdissect.listening import Listening  # noqa: PLC0415 (not needed for --help)
 
-    seen = form == "table" and file is None and options.seen(None)
+    seen = form == "table" and file is None and options.is_terminal(None)
     limits, verbose = options.limits(given), given["verbose"]
     view = _tree(given["color"], seen=seen) if verbose else _view(form, file, given["color"], seen=seen)
     listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
@@ -192,7 +192,7 @@ def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
     if form == "csv":
         from tlsdissect.views.cells import Csv  # noqa: PLC0415
 
-        return Csv(seen=options.seen(file))
+        return Csv(seen=options.is_terminal(file))
     from tlsdissect.views.table import Table  # noqa: PLC0415
 
     coloured = options.coloured(color, seen=seen)

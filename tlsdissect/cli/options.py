@@ -49,7 +49,7 @@ class Seconds(click.FloatRange):
         return given
 
 
-_WHICH: tuple[Decorator, ...] = (
+_SELECTION: tuple[Decorator, ...] = (
     click.option(
         "--stream",
         "streams",
@@ -82,7 +82,7 @@ _WHICH: tuple[Decorator, ...] = (
         help="Only connections that negotiated this version.",
     ),
 )
-_HOW: tuple[Decorator, ...] = (
+_DISPLAY: tuple[Decorator, ...] = (
     click.option(
         "--color",
         type=click.Choice(["auto", "always", "never"]),
@@ -106,23 +106,23 @@ _LIMITS = {
 """Help of each field of `Limits`."""
 
 
-def which(command: Callable[..., Any]) -> Callable[..., Any]:
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that select connections; `selection` reads them."""
-    return _added(command, _WHICH)
+    return _added(command, _SELECTION)
 
 
-def how(command: Callable[..., Any]) -> Callable[..., Any]:
+def display_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for colours, the summary and debugging."""
-    return _added(command, _HOW)
+    return _added(command, _DISPLAY)
 
 
-def limited(command: Callable[..., Any]) -> Callable[..., Any]:
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for memory and time limits, and --help-all, which lists them; `limits` reads them."""
     options = [help_all, *[_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]]
     return _added(command, tuple(options))
 
 
-def emitted(default: str) -> Decorator:
+def emit_options(default: str) -> Decorator:
     """Add the options for when a connection is printed; `idle` reads them."""
     options = (
         click.option(
@@ -144,19 +144,19 @@ def emitted(default: str) -> Decorator:
     return lambda command: _added(command, options)
 
 
-def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+def jobs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for how many processes share the work."""
     text = "Processes to use; by default one per core for large captures."
     return click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help=text)(command)
 
 
-def output(command: Callable[..., Any]) -> Callable[..., Any]:
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for where one result goes."""
     text = "Write to FILE; its suffix selects the format, unless --format is given."
     return click.option("-o", "--output", metavar="FILE", help=text)(command)
 
 
-def form(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
+def format_of(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
     """Return the format for a file's suffix; `otherwise` is the end of the error message."""
     suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
     if suffix not in suffixes:
@@ -165,7 +165,7 @@ def form(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give -
     return suffixes[suffix]
 
 
-def reproducible() -> None:
+def check_source_date_epoch() -> None:
     """Refuse an invalid SOURCE_DATE_EPOCH, which matplotlib would use for pictures."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is None:
@@ -183,7 +183,7 @@ def refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
             raise click.UsageError(f"-o {output}: this is one of the captures")
 
 
-def seen(file: str | None) -> bool:
+def is_terminal(file: str | None) -> bool:
     """Return whether this file, by default standard output, is a terminal."""
     if file is None:
         return sys.stdout is not None and sys.stdout.isatty()
@@ -207,12 +207,12 @@ def coloured(color: str, *, seen: bool) -> bool:
 
 
 def limits(options: dict[str, Any]) -> Limits:
-    """Remove the options of `limited` from a command's options and return them."""
+    """Remove the options of `limit_options` from a command's options and return them."""
     return Limits(**{name: options.pop(name) for name in _LIMITS})
 
 
 def idle(options: dict[str, Any]) -> float | None:
-    """Remove the options of `emitted`; return the idle seconds, or None if connections are printed when over."""
+    """Remove the options of `emit_options`; return the idle seconds, or None if connections are printed when over."""
     emit, seconds = options.pop("emit"), options.pop("idle")
     if emit != "decided" and is_given("idle"):
         raise click.UsageError("--idle requires --emit decided")
@@ -225,7 +225,7 @@ def is_given(name: str) -> bool:
 
 
 def selection(options: dict[str, Any]) -> Selection:
-    """Remove the options of `which` from a command's options and return them."""
+    """Remove the options of `selection_options` from a command's options and return them."""
     return Selection(**{name: options.pop(name) for name in Selection.__struct_fields__})
 
 

@@ -53,11 +53,11 @@ class _ConnectionList:
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("-o", "--output", required=True, metavar="FILE", help="Write the picture to FILE: .png, .svg or .pdf.")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
-@options.limited
-@options.how
+@options.limit_options
+@options.display_options
 def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:
     """Plot a figure of the connections.
 
@@ -65,9 +65,9 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     lifetimes, offered-and-chosen, or timeline: the ladder of a single connection, to scale. All connections are kept in
     memory until the figure is drawn.
     """
-    form = options.form(output, _SUFFIXES, otherwise="")
+    form = options.format_of(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)
-    options.reproducible()
+    options.check_source_date_epoch()
     collected = _ConnectionList()
 
     def end() -> Iterator[bytes]:

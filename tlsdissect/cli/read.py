@@ -41,21 +41,21 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "csv"]),
     help="Output format; by default the suffix of -o FILE, or a table.",
 )
-@options.output
-@options.emitted("over")
+@options.output_option
+@options.emit_options("over")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
-@options.shared
+@options.jobs_option
 @click.option("--batch", type=click.IntRange(1), default=65_536, hidden=True)
-@finding_options.with_findings
-@options.limited
-@options.how
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
     """List the TLS connections of captures.
 
@@ -68,12 +68,12 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     """
     file = None if output == "-" else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     if given["raw_fingerprints"] and form in (None, "table"):
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
     judge = finding_options.judge(given)
-    seen = form in (None, "table") and file is None and options.seen(None)
+    seen = form in (None, "table") and file is None and options.is_terminal(None)
     raw = given["raw_fingerprints"]
     view = _view(form or "table", raw, file) or _table(captures, given["color"], seen=seen, judged=judge is not None)
     limits, selection = options.limits(given), options.selection(given)
@@ -97,7 +97,7 @@ def _view(form: str, raw_fingerprints: bool, file: str | None) -> View | None:
     if form == "csv":
         from tlsdissect.views.cells import Csv  # noqa: PLC0415
 
-        return Csv(raw_fingerprints=raw_fingerprints, seen=options.seen(file))
+        return Csv(raw_fingerprints=raw_fingerprints, seen=options.is_terminal(file))
     return None
 
 

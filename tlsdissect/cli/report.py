@@ -32,7 +32,7 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("-o", "--output", metavar="FILE", required=True, help="Write the page to FILE; - is standard output.")
 @click.option(
     "--detailed",
@@ -42,9 +42,9 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
     metavar="N",
     help="Connections and certificates with details in the page; the rest appear only in the tables.",
 )
-@finding_options.with_findings
-@options.limited
-@options.how
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
     """Write an HTML report: summary, findings, comparison of versions, figures, certificates and connections.
 
@@ -55,10 +55,10 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     """
     from tlsdissect.views.report.page import Report  # noqa: PLC0415 (not needed for --help)
 
-    options.reproducible()
+    options.check_source_date_epoch()
     if output != "-":
         options.refuse_to_overwrite(captures, output)
-        options.form(output, _SUFFIXES, otherwise="")
+        options.format_of(output, _SUFFIXES, otherwise="")
     judge, evidence = finding_options.required_judge(given), Evidence()
     report = Report(captures, judge, evidence, detailed)
     selected, limits = options.selection(given), options.limits(given)

@@ -30,7 +30,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("--message", metavar="TYPE", help="Only messages of this type, such as client_hello or alert.")
 @click.option("--bytes", "dumped", is_flag=True, help="Add a hex dump in which the bytes of each field are marked.")
 @click.option(
@@ -39,9 +39,9 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
     type=click.Choice(["tree", "json", "html"]),
     help="Output format; by default the suffix of -o FILE, or a tree.",
 )
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Show handshakes as trees: records, messages, and every field of every message and extension.
 
@@ -50,12 +50,12 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     if given["dumped"] and form == "json":
         raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
-    seen = form in (None, "tree") and file is None and options.seen(None)
+    seen = form in (None, "tree") and file is None and options.is_terminal(None)
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
     asked = Options(limits=options.limits(given), keep=True)
     query = Query(captures, asked, options.selection(given), view)
