@@ -105,7 +105,7 @@ def test_each_kind_is_a_picture(tables: Tables, kind: str, dark: bool) -> None:
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_nothing_to_draw_is_said(kind: str) -> None:
-    assert [text.get_text() for text in drawn(Tables(list), kind).texts] == ["no connection shows this"]
+    assert [text.get_text() for text in drawn(Tables(list), kind).texts] == ["no data for this figure"]
 
 
 def test_bars_count_connections(tables: Tables) -> None:
@@ -158,7 +158,7 @@ def test_a_timeline_is_to_scale() -> None:
 
 
 def test_a_timeline_is_of_one_connection() -> None:
-    assert [text.get_text() for text in drawn(many(3), "timeline").texts] == ["3 connections: choose one"]
+    assert [text.get_text() for text in drawn(many(3), "timeline").texts] == ["3 connections: select one"]
 
 
 def test_names_do_no_harm() -> None:

@@ -111,11 +111,11 @@ def _count(name: str, key: str) -> Callable[[Side], str]:
 
 
 def _spread(name: str, key: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         spread: Spread | None = getattr(side, name).get(key)
         return "-" if spread is None else " / ".join(map(_short, (spread.median, spread.p90, spread.p99)))
 
-    return told
+    return cell
 
 
 def _short(value: float) -> str:
@@ -132,27 +132,27 @@ def _median(spread: Spread | None) -> str:
 
 
 def _mean(name: str, kind: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         means: dict[str, float] = getattr(side, name)
         return f"{means[kind]:,.0f}" if kind in means else "-"
 
-    return told
+    return cell
 
 
 def _number(name: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         number: float | None = getattr(side, name)
         return "-" if number is None else f"{number:.2f}"
 
-    return told
+    return cell
 
 
 def _middle(name: str, key: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         spread: Spread | None = getattr(side, name).get(key)
         return "-" if spread is None else _short(spread.median)
 
-    return told
+    return cell
 
 
 def _exposed(name: str) -> Callable[[Side], str]:
