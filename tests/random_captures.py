@@ -162,7 +162,7 @@ def captures(draw: st.DrawFn) -> bytes:
         time += pause + 100
         packets += [(time, frame) for frame in in_ethernet(one)]
     data = bytearray(pcap(packets, ETHERNET))
-    if draw(st.integers(0, 9)) == 0:
+    if packets and draw(st.integers(0, 9)) == 0:
         at = draw(st.integers(24, len(data) - 1))
         data[at : at + 4] = draw(st.sampled_from((b"\xff" * 4, bytes(4))))
     return bytes(data)

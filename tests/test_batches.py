@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from conversing import CLIENT, SERVER
-from hypothesis import given
+from hypothesis import given, settings
 from mangle import ETHERNET, FIN, SYN, Segment, Segments, differences, in_ethernet, pcap
 from random_captures import ACK, FIRST_SEQUENCE, RST, START, captures, course, segment, words
 from recorded import SAMPLES, SHARED
@@ -64,6 +65,7 @@ def told(path: Path, batch: int) -> bytes | str:
 
 
 @pytest.mark.parametrize("options", [{}, {"keep": True}, {"idle": 1.0}], ids=["facts", "transcripts", "when decided"])
+@settings(derandomize=os.environ.get("HYPOTHESIS_PROFILE") != "search")
 @given(data=captures())
 def test_random_captures(tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "random.pcap"
@@ -263,3 +265,16 @@ def test_nothing_behind_the_end_counts_where_handshakes_are_told_when_decided(tm
     ]
     ((connection,), _) = read(tmp_path / "closed.pcap", sent, batch, idle=1.0)
     assert [problem.code for problem in connection.problems] == ["gap"]
+
+
+@pytest.mark.parametrize("batch", ALL_SIZES)
+@pytest.mark.parametrize("ends", [2, 1])
+def test_nothing_behind_both_fins_counts_behind_much_else(tmp_path: Path, ends: int, batch: int) -> None:
+    """Behind many packets each side's are looked at by themselves: none may come before the other side's FIN."""
+    sent = talk()
+    fins = [one for one in sent if one.flags & FIN]
+    quiet = [replace(sent[2], sequence=fins[0].sequence, acknowledged=fins[1].sequence)] * 80
+    alert = replace(fins[0], flags=ACK, sequence=fins[0].sequence + 1, payload=b"\x15\x03\x03\0\x02\2\0")
+    packets = [*sent[: sent.index(fins[0])], *quiet, *fins[:ends], alert, *quiet]
+    ((connection,), _) = read(tmp_path / "behind.pcap", packets, batch)
+    assert len(connection.alerts) == (2 if ends == 2 else 3)

@@ -100,6 +100,10 @@ class Summary:
         """Conversations of QUIC."""
         self.dtls = 0
         """Conversations of DTLS."""
+        self.eap: Counter[tuple[str, str]] = Counter()
+        """Conversations of EAP that carry TLS, by method ("EAP-TLS") and what carried EAP ("RADIUS", "802.1X")."""
+        self.not_tls: Counter[str] = Counter()
+        """TCP flows in which no TLS was found, by what they were: "refused", "plain HTTP", ..."""
         self.skipped: Counter[str] = Counter()
         """Packets of unknown kind, by what they are."""
         self.damage: list[tuple[str, Damage]] = []
@@ -132,6 +136,7 @@ class Summary:
         self.damage += [(source, hurt) for hurt in capture.damage]
         self.quic += datagrams.quic
         self.dtls += datagrams.dtls
+        self.eap += datagrams.eap.counted
         self.late += flows.late
         self.displaced += flows.displaced
 
@@ -256,6 +261,7 @@ class Reading:
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
             self.summary.untimely += conversations.untimely
+            self.summary.not_tls += conversations.not_tls
             self.summary.unspilled = conversations.trouble or self.summary.unspilled
             conversations.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +103,22 @@ def test_what_is_no_header_is_told_with_its_place() -> None:
     reader = RecordReader()
     assert len(reader.feed(record(HANDSHAKE, b"body") + b"GET / HTTP/1.1\r\n")) == 1
     assert reader.astray == 9
+
+
+@pytest.mark.parametrize("minor", [0, 5, 0x7F, 255])
+def test_any_minor_version_is_one_of_a_record(minor: int) -> None:
+    """RFC 8446 section 5.1, RFC 5246 appendix E.1."""
+    sent = bytearray(record(HANDSHAKE, message(14, b"")))
+    sent[2] = minor
+    reader = RecordReader()
+    assert [r.version for r in reader.feed(bytes(sent))] == [0x0300 + minor]
+    assert is_header(bytes(sent))
+    # Behind bytes that are missing, only a version that the sender is known to use.
+    reader.lost(10)
+    assert [r.version for r in reader.feed(bytes(sent))] == [0x0300 + minor]
+    stranger = RecordReader()
+    stranger.lost(10)
+    assert len(stranger.feed(bytes(sent))) == (minor <= 4)
 
 
 def test_headers() -> None:

@@ -6,6 +6,7 @@ cdef class Headers:
     cdef public long long end
     cdef public long long limit
     cdef public long long depth
+    cdef public Py_ssize_t addresses
     cdef public Py_ssize_t ip
     cdef public long long identification
     cdef public Py_ssize_t last_hop

@@ -53,6 +53,8 @@ class Headers:
     """Where the bytes end that the packet carried: behind `end` where the snap length cut it."""
     depth: cython.longlong
     """Headers in front of the next one."""
+    addresses: cython.Py_ssize_t
+    """Where the two addresses of the innermost Ethernet or 802.11 frame begin; -1 where there are none."""
     ip: cython.Py_ssize_t
     """Where the innermost IP header so far begins."""
     identification: cython.longlong
@@ -80,6 +82,7 @@ class Headers:
         self.end = 0
         self.limit = 0
         self.depth = 0
+        self.addresses = -1
         self.ip = 0
         self.identification = -1
         self.last_hop = -1
@@ -107,6 +110,7 @@ class Headers:
         self.end = start + captured
         self.limit = start + (max(captured, carried))
         self.depth = 0
+        self.addresses = -1
         self.quoted = False
         self._joined = 0
         return True

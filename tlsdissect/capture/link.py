@@ -38,6 +38,7 @@ def ethernet(h: Headers) -> cython.longlong:
     """Ethernet II, or IEEE 802.3 with a length where the type would be."""
     if h.at + 14 > h.end:
         return h.skip("cut Ethernet header")
+    h.addresses = h.at
     return type_or_length(h, 12)
 
 

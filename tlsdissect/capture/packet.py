@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""One TCP segment or UDP datagram, as a capture holds it."""
+"""One TCP segment, UDP datagram or EAP packet of a LAN, as a capture holds it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cython
 from tlsdissect.capture.octets import u16
 
 TCP, UDP = 6, 17
-"""IP's protocol numbers: the two values of `Packet.protocol`."""
+"""IP's protocol numbers: values of `Packet.protocol`."""
 
 UNTIMED = -(1 << 63) + 1
 """The time of a packet without one in the capture: no other time is so early."""
@@ -21,7 +21,7 @@ def time_or_none(time: cython.longlong) -> int | None:
 
 @cython.cclass
 class Packet:
-    """One TCP segment or UDP datagram: filled anew by each `PacketReader.next`.
+    """One TCP segment, UDP datagram or EAP packet: filled anew by each `PacketReader.next`.
 
     What a packet refers to (`data`, `endpoints`) is never changed, so it may be kept; the object itself is reused.
     """
@@ -56,26 +56,27 @@ class Packet:
     digits: cython.longlong
     """Digits of a second in the capture's own clock: 6 for microseconds, 9 for nanoseconds."""
     protocol: cython.longlong
-    """6 for TCP, 17 for UDP."""
+    """TCP or UDP; for EAP over a LAN EAPOL's EtherType, `protocols.EAPOL`."""
     endpoints: bytes
     """Source address, destination address, source port, destination port: 12 bytes for IPv4, 36 for IPv6.
 
     The destination is the last one of a source route: it is the host that TCP talks to (RFC 8200 section 8.1).
+    EAP over a LAN has 16 bytes: the frame's two addresses, zeros where its header has none, and four zeros.
     """
     ip: cython.Py_ssize_t
-    """Where the innermost IP header begins in `data`."""
+    """Where the innermost IP header begins in `data`; for EAP, where the EAPOL header does."""
     transport: cython.Py_ssize_t
-    """Where the TCP or UDP header begins in `data`."""
+    """Where the TCP, UDP or EAPOL header begins in `data`."""
     sequence: cython.longlong
-    """TCP sequence number; 0 for UDP."""
+    """TCP sequence number; 0 without TCP."""
     acknowledgement: cython.longlong
-    """TCP acknowledgement number; 0 for UDP."""
+    """TCP acknowledgement number; 0 without TCP."""
     flags: cython.longlong
-    """The low eight TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16); 0 for UDP."""
+    """The low eight TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16); 0 without TCP."""
     payload: cython.Py_ssize_t
     """Where the payload begins in `data`."""
     length: cython.longlong
-    """Payload bytes that the packet carried, by the length in IP (or UDP): link-layer padding is not counted."""
+    """Payload bytes that the packet carried, by the length in IP, UDP or EAPOL: link-layer padding is not counted."""
     captured: cython.longlong
     """Payload bytes that the capture holds: fewer than `length` where the snap length cut the packet."""
     place: cython.longlong

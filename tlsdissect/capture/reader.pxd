@@ -3,9 +3,10 @@ from tlsdissect.capture.headers cimport Headers
 from tlsdissect.capture.ip cimport ipv4, ipv6
 from tlsdissect.capture.link cimport ethernet, vlan
 from tlsdissect.capture.packet cimport Packet
-from tlsdissect.capture.transport cimport tcp, udp
+from tlsdissect.capture.transport cimport eapol, tcp, udp
 from tlsdissect.capture.tunnels cimport over_udp
 
+cdef long long EAPOL
 cdef long long ETHERNET
 cdef long long INTERNAL
 cdef long long IPV4
@@ -14,6 +15,7 @@ cdef long long LINK_TYPE
 cdef long long MAX_DEPTH
 cdef long long MAX_PACKETS_OF_FRAME
 cdef long long NO_LINK_TYPE
+cdef long long PREAUTHENTICATION
 cdef long long SERVICE_VLAN
 cdef long long TCP
 cdef long long UDP

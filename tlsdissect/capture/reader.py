@@ -1,9 +1,9 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""A capture, opened: one TCP or UDP packet after the other, and an account of what could not be read.
+"""A capture, opened: one TCP, UDP or EAP packet after the other, and an account of what could not be read.
 
-`PacketReader.next` reads one header a round, from the outside of a frame to the inside, until it comes to TCP or UDP.
-The headers of most packets (Ethernet, VLAN, IP) are called by name, which costs nothing when compiled; all others are
-looked up by their number. Nothing recurses, and nothing is made for a packet but its endpoints: one `bytes`.
+`PacketReader.next` reads one header a round, from the outside of a frame to the inside, until it comes to TCP, UDP or
+EAP. The headers of most packets (Ethernet, VLAN, IP) are called by name, which costs nothing when compiled; all others
+are looked up by their number. Nothing recurses, and nothing is made for a packet but its endpoints: one `bytes`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,20 @@ from tlsdissect.capture.headers import MAX_DEPTH, MAX_PACKETS_OF_FRAME, Headers
 from tlsdissect.capture.interfaces import NO_LINK_TYPE
 from tlsdissect.capture.ip import ipv4, ipv6
 from tlsdissect.capture.link import ethernet, vlan
-from tlsdissect.capture.protocols import ETHERNET, INTERNAL, IPV4, IPV6, LINK_TYPE, SERVICE_VLAN, TCP, UDP, VLAN
-from tlsdissect.capture.transport import tcp, udp
+from tlsdissect.capture.protocols import (
+    EAPOL,
+    ETHERNET,
+    INTERNAL,
+    IPV4,
+    IPV6,
+    LINK_TYPE,
+    PREAUTHENTICATION,
+    SERVICE_VLAN,
+    TCP,
+    UDP,
+    VLAN,
+)
+from tlsdissect.capture.transport import eapol, tcp, udp
 from tlsdissect.capture.tunnels import over_udp
 from tlsdissect.capture.window import open_window
 
@@ -40,7 +52,7 @@ READERS: dict[int, Callable[[Headers], int]] = {
     **wireless.READERS,
     **sflow.READERS,
 }
-"""What reads the header of each number in `protocols`, but for TCP and UDP."""
+"""What reads the header of each number in `protocols`, but for TCP, UDP and EAPOL."""
 READABLE = frozenset(kind - LINK_TYPE for kind in READERS if LINK_TYPE <= kind < INTERNAL)
 """Link types that are read."""
 
@@ -79,7 +91,7 @@ class PacketReader:
 
     @cython.ccall
     def next(self, packet: Packet) -> cython.bint:
-        """Fill `packet` with the next TCP or UDP header; False at the end of what there is.
+        """Fill `packet` with the next TCP, UDP or EAPOL header; False at the end of what there is.
 
         Then `ended` tells whether more may come: after a pause, another call waits for it. Raises CaptureError at the
         end of a capture of link types none of which is read.
@@ -147,7 +159,7 @@ class PacketReader:
 
     @cython.cfunc
     def _read_header(self, headers: Headers, packet: Packet) -> cython.bint:
-        """Read the next header; True if it is one of TCP or UDP."""
+        """Read the next header; True if it is one of TCP, UDP or EAPOL."""
         kind: cython.longlong = headers.kind
         if headers.depth > MAX_DEPTH:
             headers.kind = headers.skip("packets of too many headers")
@@ -169,6 +181,9 @@ class PacketReader:
             if udp(headers, packet):
                 headers.kind = over_udp(headers)
                 return self._complete(headers, packet)
+        elif kind in (EAPOL, PREAUTHENTICATION):
+            headers.kind = 0
+            return eapol(headers, packet) and self._complete(headers, packet)
         else:
             headers.kind = self._read_other_header(headers, kind)
         return False

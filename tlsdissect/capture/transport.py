@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""TCP and UDP headers, in which the headers of a packet end: they fill a `Packet`."""
+"""TCP, UDP and EAPOL headers, in which the headers of a packet end: they fill a `Packet`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cython
 
 from tlsdissect.capture.octets import u16, u32
+from tlsdissect.capture.protocols import EAPOL
 
 if TYPE_CHECKING:
     from tlsdissect.capture.headers import Headers
@@ -60,6 +61,34 @@ def udp(h: Headers, packet: Packet) -> cython.bint:
     packet.captured = h.end - at - 8
     packet.payload = at + 8
     return _found(h, packet)
+
+
+@cython.ccall
+def eapol(h: Headers, packet: Packet) -> cython.bint:
+    """EAP over a LAN (IEEE 802.1X-2020 section 11.3); False if there is no EAP packet, as in a key's frames."""
+    data: bytes = h.data
+    at: cython.longlong = h.at
+    # Version, type, length of the body; type 0 is an EAP packet.
+    if at + 4 > h.end or data[at + 1] != 0:
+        return False
+    h.narrow(at + 4 + u16(data, at + 2))
+    if h.end < at + 4:
+        return False
+    packet.protocol = EAPOL
+    packet.sequence = 0
+    packet.acknowledgement = 0
+    packet.flags = 0
+    packet.length = h.limit - at - 4
+    packet.captured = h.end - at - 4
+    packet.payload = at + 4
+    packet.endpoints = bytes(16) if h.addresses < 0 else data[h.addresses : h.addresses + 12] + bytes(4)
+    packet.data = data
+    packet.ip = at
+    packet.transport = at
+    packet.place = packet.payload - h.start if h.start >= 0 else -1
+    packet.identification = -1
+    packet.quoted = h.quoted
+    return True
 
 
 @cython.cfunc

@@ -61,6 +61,7 @@ def _frame(h: Headers, frame: bytes, *, padded: bool = False) -> int:
         return 0
     if flags & _ENCRYPTED:
         return h.skip("encrypted 802.11 frames")
+    h.addresses = h.at + 4
     if flags & _MORE_FRAGMENTS:
         return h.skip("802.11 fragments")
     start = 30 if flags & _BOTH_SYSTEMS == _BOTH_SYSTEMS else 24

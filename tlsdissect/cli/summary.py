@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.flows.datagrams import MAX_COUNTED
+from tlsdissect.flows.eap import MAX_STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ _WARNINGS = 20
 """Places of damage that are told one by one; the others are counted."""
 _USUAL = 80
 """Columns of a terminal that does not know how many it has."""
+_KINDS = 12
+"""Kinds of TCP flows without TLS that are named; the others are counted."""
 _TOGETHER = "\xa0"
 
 
@@ -115,11 +118,15 @@ def _found(findings: Counter[str]) -> Iterator[str]:
 
 def left_out(summary: Summary) -> Iterator[str]:
     """Tell what was seen and not decoded, and what could not be read."""
+    yield from _not_tls(summary)
     counted = (("QUIC", summary.quic), ("DTLS", summary.dtls))
     others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in counted if many]
     if others:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
         yield f"{' and '.join(others)} {noun} not decoded"
+    for (method, carrier), many in sorted(summary.eap.items()):
+        least = "at least " * (many >= MAX_STARTS)
+        yield f"{least}{count(many, f'{method} conversation')} in {carrier} not decoded"
     if summary.skipped:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
@@ -136,6 +143,19 @@ def left_out(summary: Summary) -> Iterator[str]:
         yield f"damage in {count(len(summary.damage), 'place')}"
     if summary.refused:
         yield f"{count(len(summary.refused), 'input')} refused"
+
+
+def _not_tls(summary: Summary) -> Iterator[str]:
+    """Tell what the TCP flows were in which no TLS was found."""
+    total = summary.not_tls.total()
+    if not total:
+        return
+    # Several processes count in another order than one.
+    kinds = sorted(summary.not_tls.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{many:,} {kind}" for kind, many in kinds[:_KINDS]]
+    rest = sum(many for _, many in kinds[_KINDS:])
+    named += [f"{rest:,} of {count(len(kinds) - _KINDS, 'other kind')}"] if rest else []
+    yield f"{count(total, 'other TCP flow' if summary.connections else 'TCP flow')}: {', '.join(named)}"
 
 
 def count(many: int, noun: str) -> str:

@@ -99,6 +99,7 @@ def _merged(summaries: list[Summary]) -> Summary:
     for other in others:
         whole.connections += other.connections
         whole.versions += other.versions
+        whole.not_tls += other.not_tls
         whole.given_up += other.given_up
         whole.late += other.late
         whole.untimely += other.untimely

@@ -1,9 +1,11 @@
-"""Flows over UDP, counted: QUIC and DTLS are recognised and not decoded."""
+"""What is counted and not decoded beside TCP: QUIC and DTLS over UDP, and EAP that carries TLS."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+
+from tlsdissect.flows.eap import EapConversations, EapPacket, read_radius
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
@@ -14,25 +16,29 @@ bytes."""
 _LEAST = 13
 """Bytes of a DTLS record's header; no QUIC packet with a long header is as short."""
 
-_DTLS = re.compile(rb"[\x15\x16]\xfe[\xfc-\xff]\x00", re.DOTALL)
+_DTLS = rb"[\x15\x16]\xfe[\xfc-\xff]\x00"
 """A handshake or alert record in the clear: epoch 0 (RFC 6347 section 4.1)."""
-_QUIC = re.compile(
+_QUIC = (
     rb"[\xc0-\xff](?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
-    rb"|Q0[0-i].|T05[0-?])",
-    re.DOTALL,
+    rb"|Q0[0-i].|T05[0-?])"
 )
 """A long header with the fixed bit (RFC 8999 section 5.1, RFC 9000 section 17.2) and a version in use: RFC 9000,
 RFC 9369 and its draft, drafts of RFC 9000, one big site's (quicwg's list of versions), and QUIC before the IETF's."""
+_RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
+"""Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
+_KNOWN = re.compile(rb"(?P<dtls>%b)|(?P<quic>%b)|(?P<radius>%b)" % (_DTLS, _QUIC, _RADIUS), re.DOTALL)
+"""One expression, so that a datagram of another protocol costs one attempt."""
 
 
 class Datagrams:
-    """The endpoints between which QUIC or DTLS handshakes went."""
+    """The endpoints between which QUIC or DTLS handshakes went, and the conversations of EAP that carry TLS."""
 
     def __init__(self) -> None:
         # Hashes of 64 bits, keyed by Python for each process: a million endpoints would take 300 MB.
         self._quic: set[int] = set()
         self._dtls: set[int] = set()
+        self.eap = EapConversations()
 
     @property
     def quic(self) -> int:
@@ -48,10 +54,24 @@ class Datagrams:
         """Look at a datagram."""
         if packet.captured < _LEAST or packet.quoted:
             return
-        if _DTLS.match(packet.data, packet.payload):
-            _add(self._dtls, packet.endpoints)
-        elif _QUIC.match(packet.data, packet.payload):
-            _add(self._quic, packet.endpoints)
+        found = _KNOWN.match(packet.data, packet.payload)
+        if found is None:
+            return
+        if found.lastgroup == "radius":
+            read = read_radius(_payload(packet))
+            if read is not None:
+                self.eap.add("RADIUS", packet.endpoints, read)
+        else:
+            _add(self._dtls if found.lastgroup == "dtls" else self._quic, packet.endpoints)
+
+    def feed_eapol(self, packet: Packet) -> None:
+        """Look at an EAP packet of a LAN."""
+        if not packet.quoted:
+            self.eap.add("802.1X", packet.endpoints, EapPacket(_payload(packet), b"", b""))
+
+
+def _payload(packet: Packet) -> bytes:
+    return packet.data[packet.payload : packet.payload + packet.captured]
 
 
 def _add(known: set[int], endpoints: bytes) -> None:

@@ -46,6 +46,8 @@ cdef class Flow:
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced
+    cdef public str spoken
+    cdef public str counted
     cpdef TcpSide side(self, long long number)
     cpdef long long closed(self)
     cpdef object count(

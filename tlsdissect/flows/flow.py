@@ -158,6 +158,10 @@ class Flow:
     queued: cython.longlong
     replaced: cython.bint
     """A later flow has its endpoints."""
+    spoken: str | None
+    """What was said in it, by `tracking.not_tls`; None where nothing is known of that."""
+    counted: str | None
+    """What it is counted as, when it is over and was no TLS; None before that."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
         self.endpoints = endpoints
@@ -173,6 +177,8 @@ class Flow:
         self.due = NEVER
         self.queued = NEVER
         self.replaced = False
+        self.spoken = None
+        self.counted = None
 
     @cython.ccall
     def side(self, number: cython.longlong) -> TcpSide:

@@ -33,6 +33,7 @@ cdef class FlowTable:
     cpdef object tick(self, long long time)
     cpdef object pass_time(self, long long time)
     cpdef Flow find(self, Packet packet)
+    cpdef bint has(self, Flow flow)
     cpdef bint is_any_over(self)
     cdef Flow _reverse(self, bytes endpoints)
     cdef Flow _add(self, Packet packet)

@@ -127,6 +127,13 @@ class FlowTable:
         if self._timed and time - self._origin > self.clock:
             self.clock = time - self._origin
 
+    def time(self, clock: cython.longlong) -> int:
+        """Return the capture time that the clock shows: nanoseconds since 1970-01-01T00:00:00Z.
+
+        UNTIMED where no packet has told a time.
+        """
+        return clock + self._origin if self._timed else UNTIMED
+
     @cython.ccall
     def find(self, packet: Packet) -> Flow | None:
         """Count a packet, to whose time the clock was set, and return its flow; None: it says nothing.
@@ -173,6 +180,11 @@ class FlowTable:
         if self.known > self._limit:
             ended += self._evict()
         return ended
+
+    @cython.ccall
+    def has(self, flow: Flow) -> cython.bint:
+        """Whether a flow is of this table's shard."""
+        return flow.stream % self._of == self._number
 
     @cython.ccall
     def is_any_over(self) -> cython.bint:

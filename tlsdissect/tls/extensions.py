@@ -192,7 +192,12 @@ NEVER_REPEATED: Final = frozenset(
 )
 
 
-@cached(BODY_CACHE_BYTES)
+def _size(_: type[Body], data: bytes, __: Struct) -> int:
+    """Estimate the bytes of a decoded body: where each byte is an item, an item takes 80 at most."""
+    return 400 + 80 * len(data)
+
+
+@cached(BODY_CACHE_BYTES, _size)
 def _decode_repeated(body: type[Body], data: bytes) -> Struct:
     return Reader(data).whole(body.read)
 

@@ -24,16 +24,24 @@ MAX_MESSAGE = 1 << 20
 """The longest handshake message that is put together; the format allows 2**24 - 1."""
 
 HEADER_SIZE = 5
+ALERT_BYTES = 2
+"""Bytes of an alert: its level and its description (RFC 5246 section 7.2)."""
+_MESSAGE_HEADER = 4
+HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23))
+"""Types of handshake messages that are sent in the clear (RFC 8446 appendix B.3)."""
 
 _HEADER = struct.Struct(">BHH")
 _TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)
 _NONE = range(0)
+_LAST_MINOR = 4
+"""The minor version of TLS 1.3."""
 _LENGTHS = {
-    bytes([content_type, 3, minor]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1)
-    for content_type in _TYPES
-    for minor in range(5)
+    bytes([content_type, 3]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1) for content_type in _TYPES
 }
-"""By a record's type and version, 3.0 to 3.4, the lengths that make sense: only application data may be empty."""
+"""By a record's type and major version, the lengths that make sense: only application data may be empty.
+
+The minor version may be any: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 wants {03,XX} accepted.
+"""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -48,6 +56,11 @@ class Record(Struct, frozen=True, gc=False):
     whole: bool = True
     """False: `fragment` ends where the capture lacks bytes."""
 
+    @property
+    def end(self) -> int:
+        """Stream offset behind it; not of one of SSL 2.0, whose header is shorter."""
+        return self.start + HEADER_SIZE + self.length
+
 
 class Message(Struct, frozen=True, gc=False):
     """A whole handshake message, its 4-byte header (RFC 8446 section 4) left out of `body`."""
@@ -60,7 +73,16 @@ class Message(Struct, frozen=True, gc=False):
 
 def is_header(data: bytes) -> bool:
     """Whether the first five bytes may be a record header."""
-    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:3], _NONE)
+    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:2], _NONE)
+
+
+def is_likely_header(data: bytes, version: int | None = None) -> bool:
+    """Whether a record header stands where nothing else says that one should: behind bytes that are missing.
+
+    There a version that no TLS has counts only if it is that of the sender's last record: any three bytes of
+    protected content look like {03,XX} sixty times as often.
+    """
+    return is_header(data) and (data[2] <= _LAST_MINOR or int.from_bytes(data[1:3], "big") == version)
 
 
 def is_hello(beginning: bytes) -> bool:
@@ -75,12 +97,14 @@ class RecordReader:
     holds its stream offset, and the reader looks for a header at the start of each later piece.
     """
 
-    __slots__ = ("_buffer", "_buffer_start", "_skip", "astray", "position")
+    __slots__ = ("_buffer", "_buffer_start", "_skip", "_version", "astray", "position")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._buffer_start = 0
         self._skip = 0
+        self._version: int | None = None
+        """That of the latest record."""
         self.position = 0
         self.astray: int | None = None
 
@@ -115,7 +139,7 @@ class RecordReader:
             self.pass_over(step)
             data = data[step:]
         if self.astray is not None:
-            if not is_header(data):
+            if not is_likely_header(data, self._version):
                 self.position += len(data)
                 return []
             self.start(self.position)
@@ -155,7 +179,7 @@ class RecordReader:
         records = []
         while (body := at + HEADER_SIZE) <= end:
             content_type, version, length = _HEADER.unpack_from(data, at)
-            if length not in _LENGTHS.get(data[at : at + 3], _NONE):
+            if length not in _LENGTHS.get(data[at : at + 2], _NONE):
                 self.astray = origin + at
                 at = end
                 break
@@ -170,15 +194,19 @@ class RecordReader:
         if at > end:
             self._skip, at = at - end, end
         self._buffer, self._buffer_start = data[at:], origin + at
+        if records:
+            self._version = records[-1].version
         return records
 
 
 class MessageJoiner:
     """Joins the fragments of handshake records into messages."""
 
-    __slots__ = ("_buffer", "_need", "_skip", "_start", "malformed")
+    __slots__ = ("_aligned", "_buffer", "_need", "_skip", "_start", "malformed")
 
     def __init__(self) -> None:
+        self._aligned = True
+        """Whether the next fragment, behind `_skip` bytes, is known to begin with a message header."""
         self._buffer = bytearray()
         self._need = 4
         self._skip = 0
@@ -196,6 +224,10 @@ class MessageJoiner:
         """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
         if self._skip:
             fragment, self._skip = fragment[self._skip :], max(0, self._skip - len(fragment))
+        if not self._aligned:
+            if not _begins_with_messages(fragment):
+                return []
+            self._aligned = True
         if not self._buffer:
             self._start = start
             if len(fragment) == 4 + int.from_bytes(fragment[1:4], "big") <= MAX_MESSAGE:
@@ -227,16 +259,31 @@ class MessageJoiner:
             self._need = 4 if end - at < 4 else 4 + int.from_bytes(data[at + 1 : at + 4], "big")
         return messages
 
-    def drop(self) -> tuple[bytes, int]:
-        """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins."""
+    def drop(self, missing: int | None = None) -> tuple[bytes, int]:
+        """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins.
+
+        `missing` is how many bytes the capture lacks in front of the next fragment; None: that is not known. Where they
+        may hold the header of another message, the next fragment may begin anywhere in a message: it is read only if
+        it looks like whole messages (`_begins_with_messages`).
+        """
         begun = bytes(self._buffer)
+        rest = self._need - len(begun) if len(begun) >= _MESSAGE_HEADER else self._skip
+        self._aligned = missing is not None and missing <= rest
+        self._skip = rest - missing if missing is not None and self._aligned else 0
         self._buffer.clear()
-        self._skip = 0
         return begun, self._start
 
     def give_up(self) -> tuple[bytes, int]:
         """Forget a begun message whose header is there, and step over what is still to come; return as `drop` does."""
-        rest = self._need - len(self._buffer)
-        given_up = self.drop()
-        self._skip = rest
-        return given_up
+        return self.drop(0)
+
+
+def _begins_with_messages(fragment: bytes) -> bool:
+    """Whether a fragment is a run of messages of known types and possible lengths, the last of them perhaps begun."""
+    at, end = 0, len(fragment)
+    while end - at >= _MESSAGE_HEADER:
+        size = int.from_bytes(fragment[at + 1 : at + _MESSAGE_HEADER], "big")
+        if fragment[at] not in HANDSHAKE_TYPES or size > MAX_MESSAGE - _MESSAGE_HEADER:
+            return False
+        at += _MESSAGE_HEADER + size
+    return at >= end > 0

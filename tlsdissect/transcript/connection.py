@@ -316,3 +316,12 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     hidden: Hidden | None
     findings: tuple[Finding, ...] | None
     problems: tuple[Problem, ...]
+
+    @property
+    def has_whole_client_hello(self) -> bool:
+        """Whether every byte of the ClientHello was seen, so that what is not in it was not offered.
+
+        A whole one has a JA4. One of SSL 2.0 has none, but an empty list of extensions, never seen of one that was cut.
+        """
+        hello = self.client_hello
+        return hello is not None and (self.ja4 is not None or hello.extensions == ())

@@ -5,6 +5,7 @@ from tlsdissect.flows.table cimport FlowTable
 from tlsdissect.transcript.tracking.cursor cimport RecordCursor
 
 cdef long long _SIGNALS
+cdef long long _TCP
 cdef long long _UDP
 cdef long long _RECORDS
 cdef long long _HELLOS
@@ -15,6 +16,7 @@ cdef class Conversations:
     cdef public bint waiting
     cdef readonly long long given_up
     cdef readonly long long untimely
+    cdef readonly object not_tls
     cdef str _source
     cdef FlowTable _flows
     cdef object _datagrams

@@ -7,13 +7,14 @@ flows that are no TLS) are counted and left behind in compiled code; the others 
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import UDP, Packet
+from tlsdissect.capture.packet import TCP, UDP, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.transcript.connection import Problem
@@ -21,6 +22,7 @@ from tlsdissect.transcript.early_emission import Decision, EarlyEmission
 from tlsdissect.transcript.facts.whole import connection, endpoints, with_totals
 from tlsdissect.transcript.keeping import KeepingTracker
 from tlsdissect.transcript.sessions import Session, established, identities
+from tlsdissect.transcript.tracking import not_tls
 from tlsdissect.transcript.tracking.cursor import RecordCursor, starts_with_hello
 from tlsdissect.transcript.tracking.lookups import Heard, Lookup, LookupTracker
 from tlsdissect.transcript.tracking.tracker import Tracker
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _SIGNALS = SYN | FIN | RST
+_TCP = TCP
 _UDP = UDP
 _RECORDS = Interest.RECORDS
 _HELLOS = Interest.HELLOS
@@ -61,6 +64,8 @@ class Conversations:
     """Flows that were given up because too many went on, or all together held too much."""
     untimely: cython.longlong
     """Connections that were returned before their flow was over, because no more could wait."""
+    not_tls: Counter[str]
+    """Flows that are over and were no TLS, by what they were."""
     _source: str
     _flows: FlowTable
     _datagrams: Datagrams
@@ -99,6 +104,7 @@ class Conversations:
         self.waiting = False
         self.given_up = 0
         self.untimely = 0
+        self.not_tls = Counter()
         self._source = source
         self._flows = flows
         self._datagrams = datagrams
@@ -139,8 +145,11 @@ class Conversations:
                 # A reused packet would keep the bytes that it points into.
                 packet.data = b""
                 return False
-            if packet.protocol == _UDP:
-                self._datagrams.feed(packet)
+            if packet.protocol != _TCP:
+                if packet.protocol == _UDP:
+                    self._datagrams.feed(packet)
+                else:
+                    self._datagrams.feed_eapol(packet)
                 continue
             self._flows.tick(packet.time)
             if self._early is not None:
@@ -189,13 +198,25 @@ class Conversations:
         if self._early is not None:
             self._early.forget(flow.stream)
         tracker = self._trackers.get(flow.stream)
+        told: Connection | None = None
         if tracker is not None:
             tracker.limited = tracker.limited or ended.evicted
-            told = self._conclude(tracker)
-            if told is not None:
-                yield ended.due, NEVER, told
+            told = self._conclude(tracker, min(ended.due, self._flows.clock))
         elif flow.stream in self._told:
-            yield ended.due, NEVER, with_totals(self._told.pop(flow.stream), flow)
+            told = with_totals(self._told.pop(flow.stream), flow)
+        if told is not None:
+            yield ended.due, NEVER, told
+        elif self._flows.has(flow) and flow.packets:
+            self._count_other(flow)
+
+    def _count_other(self, flow: Flow) -> None:
+        """Count a flow that is over by what it was; one that went on after silence is counted anew."""
+        if flow.counted is not None:
+            self.not_tls[flow.counted] -= 1
+            flow.counted = None
+        if flow.spoken != not_tls.TLS:
+            flow.counted = not_tls.kind(flow)
+            self.not_tls[flow.counted] += 1
 
     @cython.cfunc
     def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
@@ -261,9 +282,12 @@ class Conversations:
             self._due.append((self._flows.clock, heard.frame, heard))
         tracker.found.clear()
 
-    def _conclude(self, tracker: Tracker, seen: Sequence[Damage] | None = None) -> Connection | None:
+    def _conclude(
+        self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None
+    ) -> Connection | None:
         """Return what is known of a flow, and forget its tracker; None: it is no TLS.
 
+        Until `clock` the capture would have shown more of it.
         `seen` is what of the capture could not be read until the handshake was decided.
         """
         flow = tracker.flow
@@ -273,13 +297,15 @@ class Conversations:
             tracker.catch_up(cursors)
         damage = self._damage if seen is None else seen
         touched = _touched(tracker, damage) if damage else ()
-        told = connection(self._source, tracker, touched, raw=self._raw, evidence=self._evidence)
+        until = self._flows.time(clock)
+        told = connection(self._source, tracker, touched, until=until, raw=self._raw, evidence=self._evidence)
+        flow.spoken = not_tls.TLS if told is not None else flow.spoken or tracker.spoken()
         tracker.release()
         return tracker.kept(told) if told is not None and isinstance(tracker, KeepingTracker) else told
 
     def _wait(self, tracker: Tracker) -> None:
         """Let the connection of a flow that says nothing more wait for the flow's end, with its totals."""
-        told = self._conclude(tracker)
+        told = self._conclude(tracker, self._flows.clock)
         if told is None or self._told.put(tracker.flow.stream, told, tracker.script.held_bytes):
             return
         self.untimely += 1
@@ -291,7 +317,9 @@ class Conversations:
         """Return the connection of a handshake that is decided; nothing of its flow matters any more."""
         tracker.flow.interest = Interest.NOTHING
         goes_on = tracker.closing_frame is None
-        told = self._conclude(tracker, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame])
+        told = self._conclude(
+            tracker, decision.clock, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
+        )
         if told is not None:
             self._due.append((decision.clock, decision.frame, replace(told, open=goes_on)))
 

@@ -41,7 +41,8 @@ class _Failed(NamedTuple):
     start: datetime
     end: datetime
     highest: str
-    offer: tuple[frozenset[str], ...]
+    offer: tuple[frozenset[str], ...] | None
+    """None: bytes of its hello are missing, and what they offered is not known."""
     peers: tuple[Peers, ...]
     size: int
     """Bytes that this takes, by estimate."""
@@ -96,8 +97,8 @@ class Retries:
         if _offered_names(hello) > MAX_OFFERED:
             self.forgotten += len(pairs)
             return
-        highest, offer = _highest(hello), self._offer(hello)
-        size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer)) + 2 * len(connection.sni or "")
+        highest, offer = _highest(hello), self._offer(hello) if connection.has_whole_client_hello else None
+        size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer or ())) + 2 * len(connection.sni or "")
         one = _Failed(connection.source, connection.stream, start, end, highest, offer, pairs, size)
         for who in pairs:
             before = self._failed.pop(who, ())
@@ -112,17 +113,21 @@ class Retries:
     def find(self, connection: Connection) -> Retry | None:
         """Tell the latest failed connection that this one takes up with less, and that no other did; None: none.
 
-        Less is a lower highest version, TLS_FALLBACK_SCSV (RFC 7507), or nothing new and something left out.
+        Less is a lower highest version, TLS_FALLBACK_SCSV (RFC 7507), or nothing new and something left out. Where
+        bytes of either hello are missing, only TLS_FALLBACK_SCSV is evidence: what is not there may have been offered.
         """
         hello, start = connection.client_hello, _time(connection.start)
         if hello is None or start is None or _offered_names(hello) > MAX_OFFERED:
             return None
-        highest, offer, falls_back = _highest(hello), self._offer(hello), _SCSV in (hello.cipher_suites or ())
+        falls_back = _SCSV in (hello.cipher_suites or ())
+        if not connection.has_whole_client_hello and not falls_back:
+            return None
+        highest, offer = _highest(hello), self._offer(hello)
         for who in peers(connection):
             for one in reversed(self._failed.get(who, ())):
                 if not one.start <= start <= one.end + WITHIN:
                     continue
-                if falls_back or highest < one.highest or _is_less(offer, one.offer):
+                if falls_back or (one.offer is not None and (highest < one.highest or _is_less(offer, one.offer))):
                     self._take(one)
                     return Retry(one.source, one.stream, not falls_back)
         return None

@@ -10,6 +10,7 @@ from msgspec import Struct
 from tlsdissect.transcript.connection import Connection, Side
 
 if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Alert
     from tlsdissect.transcript.tracking.seen import Moment
 
 
@@ -96,10 +97,24 @@ def kept(connection: Connection) -> KeptConnection:
     return connection
 
 
+def final_alert(connection: Connection) -> Alert | None:
+    """The alert by which one side ended a handshake; None where it is told by its record's length alone.
+
+    A warning is it only if it is the last thing that its sender said: many go on behind one (RFC 6066 section 3).
+    """
+    side = connection.failed_by
+    alerts = [alert for alert in connection.alerts if alert.sender == side]
+    if connection.outcome != "alert" or not alerts:
+        return None
+    errors = [alert for alert in alerts if alert.level != "warning"]
+    last = next((message.type for message in reversed(connection.messages) if message.sender == side), "alert")
+    return errors[-1] if errors else alerts[-1] if last == "alert" else None
+
+
 def refusal(connection: Connection) -> WireRecord | None:
     """The record of an alert's length by which a server refused in TLS 1.3: its first behind the client's flight."""
     refused = connection.outcome == "alert" and connection.failed_by == "server"
-    if not refused or not isinstance(connection, KeptConnection) or connection.alerts:
+    if not refused or not isinstance(connection, KeptConnection) or final_alert(connection):
         return None
     last = connection.messages[-1].frame
     behind = (one for one in connection.transcript.records if one.sender == "server" and one.frame > last)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.rules import finding
-from tlsdissect.trust.showing import certificate_frame
+from tlsdissect.trust.showing import BYTES_MISSING, certificate_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _heartbeats(connection: Connection) -> Iterator[Finding]:
 
     It holds more than was sent, or answers what had to be dropped: a payload that does not fit with its padding.
     """
-    if connection.outcome == "one_sided" or any(problem.code == "gap" for problem in connection.problems):
+    if connection.outcome == "one_sided" or any(problem.code in BYTES_MISSING for problem in connection.problems):
         return
     asked: dict[str, Heartbeat] = {}
     for beat in connection.heartbeats:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Side = Literal["server", "client"]
 
+BYTES_MISSING = frozenset(("gap", "truncated_packet"))
+"""Problems by which the capture lacks bytes of a stream."""
 _AFTER_THE_STAPLE = frozenset(("server_key_exchange", "certificate_request", "server_hello_done"))
 
 
@@ -142,6 +144,6 @@ def _asked(connection: Connection) -> bool:
 
 def _lacks_staple(connection: Connection) -> bool:
     """Whether the capture shows that no staple came: what follows on it did, and nothing before that is missing."""
-    if any(problem.code == "gap" and problem.sender == "server" for problem in connection.problems):
+    if any(problem.code in BYTES_MISSING and problem.sender == "server" for problem in connection.problems):
         return False
     return any(one.type in _AFTER_THE_STAPLE and one.sender == "server" for one in connection.messages)

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tlsdissect.transcript.transcript import final_alert
 from tlsdissect.views.printable import shortened
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def outcome(c: Connection) -> Texts:
     """How the handshake went; an alert by its name, and by whom."""
     if c.failed_by is None:
         return (c.outcome,)
-    named = [alert.description for alert in c.alerts if alert.sender == c.failed_by and alert.description]
-    what = f"{c.outcome}: {named[-1]}" if c.outcome == "alert" and named else c.outcome
+    alert = final_alert(c)
+    what = f"{c.outcome}: {alert.description}" if alert and alert.description else c.outcome
     return f"{what} by {c.failed_by}", what, shortened(what, _NAMED), c.outcome
 
 

@@ -10,6 +10,7 @@ from tlsdissect.caches import cached
 from tlsdissect.tls.client_hello import ClientHello as WireClientHello
 from tlsdissect.tls.codepoints import LONG_LIST, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.extension_names import ServerNameList
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.forms import MAX_EXTENSIONS, once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
@@ -72,14 +73,31 @@ def tell(teller: Teller, extensions: tuple[WireExtension, ...] | None, half: Hal
     bodies: dict[int, Struct | None] = {}
     for one in decoded:
         _complain(one, half, item)
+        if one.fact.code in bodies:
+            # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
+            half.trouble("malformed_message", f"extension {one.fact.type}: repeated", item.frame, item.start)
         bodies.setdefault(one.fact.code, one.body)
     return Extensions(decoded, bodies)
 
 
 def _complain(one: Decoded, half: Half, item: Item) -> None:
-    if one.error is not None:
-        detail = f"extension {one.fact.type}: {one.error}"
-        half.trouble("malformed_message", detail, item.frame, item.start)
+    error = one.error or (_names_error(one.body) if isinstance(one.body, ServerNameList) else None)
+    if error is not None:
+        half.trouble("malformed_message", f"extension {one.fact.type}: {error}", item.frame, item.start)
+
+
+def _names_error(names: ServerNameList) -> str | None:
+    """What is wrong with a list of names: it has at least one, each with a byte or more, and one of a type.
+
+    RFC 6066 section 3.
+    """
+    listed = names.server_name_list
+    types = {name.name_type for name in listed}
+    if not listed:
+        return "no name"
+    if not all(name.host_name for name in listed):
+        return "an empty name"
+    return "several names of one type" if len(types) < len(listed) else None
 
 
 def client_extensions(offer: Offer, half: Half) -> Extensions:

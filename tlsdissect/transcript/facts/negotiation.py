@@ -44,6 +44,10 @@ def resumption(scene: Scene) -> str | None:
         return "none" if scene.is_full else None
     if scene.asked.get(Type.SESSION_TICKET, "data"):
         return "ticket"
+    if not scene.script.offer.item.whole and Type.SESSION_TICKET not in scene.asked.bodies:
+        # The missing bytes may hold a ticket, whose session the client then names by an id of its own choice (RFC 5077
+        # section 3.4).
+        return None
     offered = getattr(scene.script.offer.hello, "legacy_session_id", b"")
     return "session_id" if offered and answer.hello.legacy_session_id_echo == offered else None
 

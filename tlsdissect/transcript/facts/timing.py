@@ -9,6 +9,7 @@ from tlsdissect.flows.flow import NO_TIME
 from tlsdissect.tls.record import APPLICATION_DATA
 from tlsdissect.transcript.connection import HandshakeBytes, Timing
 from tlsdissect.transcript.facts.negotiation import hello_retry
+from tlsdissect.transcript.tracking.versions import offers_tls13
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,10 +31,9 @@ def round_trips(scene: Scene, early_data: str | None, *, complete: bool) -> int 
         return None
     if not scene.script.tls13:
         return _round_trips12(scene)
-    retried = hello_retry(scene)
-    if early_data is None or retried is None:
+    if early_data is None or hello_retry(scene) is None:
         return None
-    return 0 if early_data == "accepted" else 1 + retried
+    return 0 if early_data == "accepted" else 1 + scene.script.retries
 
 
 def _round_trips12(scene: Scene) -> int | None:
@@ -146,15 +146,27 @@ def _data(scene: Scene, side: int) -> Item | Moment | None:
     """What begins a side's application data.
 
     In TLS 1.3 a client's first protected record behind its flight that has not an alert's length; which of a server's
-    records are tickets cannot be seen.
+    records are tickets cannot be seen. Where it is not seen whether TLS 1.3 was chosen, a record that looks like data
+    may be a part of the handshake.
     """
     data = scene.script.first_data[scene.client ^ side]
     if not scene.script.tls13:
-        return data
+        return None if _may_be_handshake(scene, side) else data
     if scene.shape is None or side == 1:
         return None
     behind = (item for item in scene.shape.after if item.size != scene.shape.sizes.alert)
     return next(behind, data if scene.script.decided else None)
+
+
+def _may_be_handshake(scene: Scene, side: int) -> bool:
+    """Whether what looks like a side's first data may hold handshake messages of TLS 1.3.
+
+    In older versions an encrypted handshake record, the Finished, comes before data.
+    """
+    if scene.script.version is not None or scene.finished(side) is not None:
+        return False
+    offer = scene.script.offer
+    return offer is None or not offer.item.whole or offers_tls13(offer.hello)
 
 
 def _reply(scene: Scene) -> Item | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -42,8 +43,8 @@ ADDRESS_CACHE_BYTES = 1 << 20
 """Bytes of addresses that are kept as text."""
 _ADDRESS_BYTES = 256
 """Bytes that an address takes, as text and as numbers."""
-SHOWN = 24
-"""Bytes that are shown of an answer in another protocol."""
+SHOWN = 80
+"""Bytes of its first line that are shown of an answer in another protocol."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
@@ -61,11 +62,13 @@ def connection(
     tracker: Tracker,
     damage: Iterable[Damage] = (),
     *,
+    until: int,
     raw: bool = False,
     evidence: Evidence | None = None,
 ) -> Connection | None:
     """Conclude all facts of a conversation; None where no hello was seen but in what is quoted: it is no TLS.
 
+    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
     `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
     fingerprints are told too; what verdicts need beside facts is kept as evidence.
     """
@@ -74,7 +77,7 @@ def connection(
     if client is None or _is_quoted(tracker):
         return None
     scene = Scene.of(tracker, client)
-    ending, resumption = endings.ending(scene), negotiation.resumption(scene)
+    ending, resumption = endings.ending(scene, until), negotiation.resumption(scene)
     early_data, times = negotiation.early_data(scene), timing.timing(scene)
     return Connection(
         **_conversation(source, tracker.flow, client),
@@ -238,13 +241,12 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
         last = next(n for n, item in enumerate(items) if item is shape.flight[-1])
     offer = scene.script.offer
     begin = None if offer is None else timing.Begin(offer.item.frame, scene.start)
-    retry, sides = scene.script.retry, (scene.side(0), scene.side(1))
-    retried = None if retry is None else retry.item
+    sides = (scene.side(0), scene.side(1))
     shown = [item for n, item in enumerate(items) if item.content_type != APPLICATION_DATA or n <= last]
     return tuple([
         Message(
             sides[item.sender],
-            _message_type(item) if item is not retried else "hello_retry_request",
+            _message_type(item),
             item.size,
             item.frame,
             ms,
@@ -256,6 +258,8 @@ def _messages(scene: Scene) -> tuple[Message, ...]:
 def _message_type(item: Item) -> str:
     if item.handshake_type is None:
         return _MESSAGE_TYPES.get(item.content_type, "encrypted")
+    if item.is_retry_request:
+        return "hello_retry_request"
     return Registry.HANDSHAKE_TYPES.names[item.handshake_type]
 
 
@@ -290,10 +294,15 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...], damage: Iterable[Da
 
 
 def _other_protocol(scene: Scene) -> Iterator[Problem]:
-    """That a ClientHello was answered with something else than TLS: most often, its port speaks plain HTTP."""
+    """That a ClientHello was answered with something else than TLS: most often, its port speaks plain HTTP.
+
+    The words are those that came after the ClientHello: a server that speaks first has greeted before it.
+    """
     offer, server = scene.script.offer, scene.halves[1]
-    if offer is None or server.mode != PLAIN or server.first_frame is None or server.first_frame < offer.item.frame:
+    reply = server.reply
+    if offer is None or server.mode != PLAIN or reply is None or reply.frame < offer.item.frame:
         return
-    words = server.prelude.before[:SHOWN].partition(b"\r")[0].split(b" ")
-    detail = f'the ClientHello was answered with something that is no TLS: "{" ".join(map(text, words))}"'
-    yield Problem("malformed_record", detail, server.first_frame, 0, "server")
+    line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:SHOWN]
+    words = " ".join(map(text, line.split(b" ")))
+    detail = f'the ClientHello was answered with something that is no TLS: "{words}"'
+    yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")

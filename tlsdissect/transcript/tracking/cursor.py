@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NONE, EVERY = -1, -2
 """Lengths of application data that may say something: none, or any."""
 
-_HELLO = re.compile(rb"\x16\x03[\x00-\x04]..[\x01\x02]\x00..\x03.", re.DOTALL)
+_HELLO = re.compile(rb"\x16\x03...[\x01\x02]\x00..\x03.", re.DOTALL)
 """The record and message header of a ClientHello or ServerHello, and the major version behind them."""
 
 _EVERY = EVERY
@@ -64,8 +64,9 @@ class RecordCursor:
         while here < end:
             if self.telling == _EVERY or here + 5 > end:
                 return False
-            # RFC 8446 section 5.1; of lengths the longest that RFC 5246 section 6.2.1 allows.
-            if data[here] != 23 or data[here + 1] != 3 or data[here + 2] > 4 or data[here + 3] > 71:
+            # RFC 8446 section 5.1, by which the minor version is ignored; of lengths the longest that RFC 5246
+            # section 6.2.3 allows.
+            if data[here] != 23 or data[here + 1] != 3 or data[here + 3] > 71:
                 return False
             length = data[here + 3] << 8 | data[here + 4]
             if length == self.telling:

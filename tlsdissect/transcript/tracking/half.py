@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from tlsdissect.flows.flow import Signal, TcpSide
     from tlsdissect.flows.limits import Budget
     from tlsdissect.transcript.tracking.framing import Framing
+    from tlsdissect.transcript.tracking.seen import BegunAlert
 
 MAX_TROUBLES = 64
 """Troubles noted of one half."""
 MAX_AHEAD = 1 << 24
 """Bytes that may be missing though the other side has not acknowledged them: more than are on their way at a time."""
+REPLY_BYTES = 256
+"""Bytes kept of what a side says in another protocol than TLS while the other side speaks TLS."""
 MAX_ARRIVALS = 65_536
 """Segments of one record or message of which it is noted where they lie."""
 
@@ -43,14 +46,28 @@ class Piece(Struct, frozen=True, gc=False):
     """Of a record whose end is missing, that of what there is of it."""
     time: int
     """UNTIMED: the packet that completed it is missing."""
+    broken: bool = False
+    """Bytes behind these records are missing, in which other records may have begun."""
+
+
+class Reply(NamedTuple):
+    """What a side says in another protocol than TLS while the other side speaks TLS."""
+
+    words: bytes
+    """Its beginning."""
+    frame: int
+    """The frame of its first segment."""
+    offset: int
+    """Stream offset of its first byte."""
 
 
 class Half:
     """One side's bytes, put in order and cut into records."""
 
     __slots__ = (
-        "_budget", "_framing", "accounted", "arrivals", "assembler", "awaited", "changed", "counting", "first_frame",
-        "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "strayed", "tcp", "troubles",
+        "_budget", "_framing", "accounted", "alert", "arrivals", "assembler", "awaited", "changed", "counting",
+        "first_frame", "first_hole", "joiner", "last", "latest", "mode", "payload", "prelude", "reader", "reply",
+        "strayed", "tcp", "troubles",
     )  # fmt: skip
 
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
@@ -60,6 +77,8 @@ class Half:
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
+        self.alert: BegunAlert | None = None
+        """The first byte of an alert in the clear, until a later record brings the second."""
         self.prelude = Prelude()
         self.mode = self.prelude.mode
         self.changed = 0
@@ -81,6 +100,8 @@ class Half:
         self.first_frame: int | None = None
         """The frame of the first segment."""
         self.last: Record | None = None
+        self.reply: Reply | None = None
+        """Of a side that does not speak TLS; what it says before the ClientHello is whole does not count."""
         self.troubles: list[Trouble] = []
         self._framing: Framing | None = None
         self.latest = 0
@@ -202,7 +223,12 @@ class Half:
         """Take the news that the capture lacks these bytes, and of the time at which they came."""
         self.spoil(start)
         if self.mode == TLS:
-            return [Piece(self.reader.lost(size), self.latest, time)]
+            skip, reader = self.reader.skip, self.reader
+            records = reader.lost(size)
+            # A record that goes on behind the missing bytes was complete at a later time.
+            complete = all(record.end <= start + size for record in records)
+            broken = size > skip and not any(record.end >= start + size for record in records)
+            return [Piece(records, self.latest, time if complete else UNTIMED, broken)]
         self.prelude.lose()
         self.mode = self.prelude.mode
         return []
@@ -220,6 +246,8 @@ class Half:
             if self.mode == PLAIN:
                 del self.arrivals[:-HELLO_SIZE]
             self.arrivals.append(Extent(offset, arrival.size))
+            if self.prelude.seeking and len(data):
+                self._answer(data, offset, frame)
             records = self._begin(data, offset)
             pieces = [Piece(records, frame, arrival.time)] if records else []
         cut = arrival.size - len(data)
@@ -229,6 +257,12 @@ class Half:
             pieces += self._lose(where, cut, arrival.time)
         return pieces
 
+    def _answer(self, data: bytes, offset: int, frame: int) -> None:
+        """Note what is said in another protocol than TLS."""
+        known = self.reply or Reply(b"", frame, offset)
+        if len(known.words) < REPLY_BYTES:
+            self.reply = known._replace(words=known.words + data[: REPLY_BYTES - len(known.words)])
+
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
         """Read the next bytes of a half that sends records."""
         reader, self.latest = self.reader, frame
@@ -237,8 +271,10 @@ class Half:
                 self.arrivals = []
             if len(self.arrivals) < MAX_ARRIVALS:
                 self.arrivals.append(Extent(offset, len(data)))
+        lost = reader.astray
         records = reader.feed(data)
-        if reader.astray is not None and reader.astray >= offset:
+        # Behind missing bytes it is not known where a record begins: what stands there is not malformed.
+        if reader.astray is not None and reader.astray != lost:
             self.strayed = True
             self.trouble("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []

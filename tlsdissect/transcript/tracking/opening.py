@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, is_header
+from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, HANDSHAKE_TYPES, HEARTBEAT, is_header
 
-_HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23))
-"""Types with which the part of a handshake that a capture shows may begin."""
 _SSL2_SIZE = 11
 _SSL2_VERSIONS = frozenset((0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303))
 
@@ -33,7 +31,7 @@ def judge(data: bytes) -> Opening:
         return Opening.UNDECIDED
     if not is_header(data):
         return Opening.OTHER
-    wrong = (data[0] == HANDSHAKE and data[5] not in _HANDSHAKE_TYPES) or (data[0] == ALERT and data[3:5] > b"\x01\x00")
+    wrong = (data[0] == HANDSHAKE and data[5] not in HANDSHAKE_TYPES) or (data[0] == ALERT and data[3:5] > b"\x01\x00")
     return Opening.OTHER if wrong else Opening.RECORDS
 
 

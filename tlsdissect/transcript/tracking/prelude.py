@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tlsdissect.tls.record import SSL2, Record, is_header
+from tlsdissect.tls.record import SSL2, Record, is_likely_header
 from tlsdissect.transcript.tracking.framing import Framing, framing
 from tlsdissect.transcript.tracking.opening import Opening, judge
 
@@ -17,13 +17,13 @@ KEPT = 2048
 HELLO_SIZE = 13
 """Bytes that the longest pattern of a beginning takes."""
 
-_SHORT = b"|".join(b"\\x00\\x%02x[\\x01\\x02]" % n + b"." * (n - 1) + rb"\x16\x03[\x00-\x04]" for n in range(1, 6))
+_SHORT = b"|".join(b"\\x00\\x%02x[\\x01\\x02]" % n + b"." * (n - 1) + rb"\x16\x03." for n in range(1, 6))
 """A first record too short for all by which a hello is told, and the header of the next."""
 _HELLO = re.compile(
-    rb"\x16\x03[\x00-\x04](?:(?!\x00[\x00-\x05])[\x00-\x48].[\x01\x02]\x00..[\x03\x7f][\x00-\x1c]|" + _SHORT + b")",
+    rb"\x16\x03.(?:(?!\x00[\x00-\x05])[\x00-\x48].[\x01\x02]\x00..(?:\x03.|\x7f[\x00-\x1c])|" + _SHORT + b")",
     re.DOTALL,
 )
-_ALERT = re.compile(rb"\x15\x03[\x00-\x04]\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
+_ALERT = re.compile(rb"\x15\x03.\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
 class Start(NamedTuple):
@@ -64,7 +64,7 @@ class Prelude:
         if self.mode == OPENING:
             return self._open(offset, data)
         # Behind a hole of a half whose other half sends records, any record may come first.
-        if self.seeking and behind_hole and is_header(data):
+        if self.seeking and behind_hole and is_likely_header(data):
             self._tail = b""
             return self._turn(offset, data, 0, offset)
         return self._seek(offset, data)

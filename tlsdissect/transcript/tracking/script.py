@@ -11,6 +11,7 @@ from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
 from tlsdissect.tls.record import (
     ALERT,
+    ALERT_BYTES,
     APPLICATION_DATA,
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
@@ -21,7 +22,7 @@ from tlsdissect.tls.record import (
 )
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, salvage
-from tlsdissect.transcript.tracking.seen import Answer, HeartbeatRecord, Item, Moment, Offer, RetryRequest
+from tlsdissect.transcript.tracking.seen import Answer, BegunAlert, HeartbeatRecord, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
 
@@ -60,8 +61,9 @@ class Script:
     """Messages in order, and the hellos among them."""
 
     __slots__ = (
-        "_budget", "alert_size", "answer", "client", "decided", "first_data", "heartbeats", "held_bytes", "items",
-        "kept_bytes", "limited", "offer", "protected", "replied", "retry", "sealed", "tls13", "version",
+        "_acknowledgement", "_budget", "acknowledged", "alert_size", "answer", "client", "decided", "first_data",
+        "heartbeats", "held_bytes", "items", "kept_bytes", "limited", "offer", "protected", "replied", "retries",
+        "retry", "sealed", "tls13", "version",
     )  # fmt: skip
 
     def __init__(self, budget: Budget) -> None:
@@ -76,6 +78,8 @@ class Script:
         self.answer: Answer | None = None
         """The first ServerHello that is no HelloRetryRequest."""
         self.retry: RetryRequest | None = None
+        self.retries = 0
+        """HelloRetryRequests before the ServerHello."""
         self.client: int | None = None
         """Who sends the ClientHello; None: no hello was seen, this is no TLS connection."""
         self.version: int | None = None
@@ -96,6 +100,10 @@ class Script:
         """Whether each side sent a handshake record under encryption: its Finished."""
         self.heartbeats: list[HeartbeatRecord] = []
         """Heartbeats of both sides, in order."""
+        self._acknowledgement: int | None = None
+        """That of the packet which brought the latest records."""
+        self.acknowledged: dict[tuple[int, int], int | None] = {}
+        """By the sender and the start of each alert, and of what may be one, the acknowledgement that came with it."""
         self.limited: set[int] = set()
         """Who said more than is noted."""
 
@@ -112,6 +120,7 @@ class Script:
     def take(self, sender: int, half: Half, piece: Piece, acknowledgement: int | None) -> None:
         """Note what records say; `acknowledgement` is that of the packet which brought them."""
         frame, time = piece.frame, piece.time
+        self._acknowledgement = acknowledgement
         for record in piece.records:
             content_type = record.content_type
             if content_type == HANDSHAKE:
@@ -130,6 +139,8 @@ class Script:
                 self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
         if piece.records:
             half.last = piece.records[-1]
+        if piece.broken:
+            self.break_off(sender, half)
 
     def _note(
         self, sender: int, record: Record, frame: int, time: int, body: bytes = b"", *, encrypted: bool = False
@@ -145,6 +156,8 @@ class Script:
             self.limited.add(item.sender)
             return
         self.items.append(item)
+        if item.content_type == ALERT or (item.content_type == APPLICATION_DATA and item.size == self.alert_size):
+            self.acknowledged[item.sender, item.start] = self._acknowledgement
         self.kept_bytes += size
         self.held_bytes += size + PART_BYTES
         budget.used += size + PART_BYTES
@@ -168,12 +181,27 @@ class Script:
             self._note(sender, record, frame, time, encrypted=True)
 
     def _alerts(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
-        body = record.fragment or b""
-        if (half.changed and not self.tls13) or len(body) % 2 or len(body) > MAX_ALERTS or not body:
+        """Note the alerts that a record brings or completes: it may hold several, or a part of one.
+
+        RFC 5246 section 6.2.1 lets an alert be cut like any other message.
+        """
+        body, start, end = record.fragment or b"", record.start, _end(record)
+        begun, half.alert = half.alert, None
+        sealed = (half.changed and not self.tls13) or len(body) > MAX_ALERTS
+        # Between records that do not adjoin, bytes may be missing.
+        if begun is not None and not sealed and body and (begun.end == start or half.is_whole(start)):
+            body, start, begun = begun.level + body, begun.start, None
+        if begun is not None:
+            _complain_of_alert(begun, half)
+        if sealed or (len(body) < ALERT_BYTES and not record.whole):
             self._note(sender, record, frame, time, encrypted=True)
             return
-        for at in range(0, len(body), 2):
-            self._note(sender, record, frame, time, body[at : at + 2])
+        for at in range(0, len(body) - 1, ALERT_BYTES):
+            alert = body[at : at + ALERT_BYTES]
+            self._keep(Item(sender, ALERT, None, ALERT_BYTES, alert, frame, time, start, end, False))
+            start = record.start
+        if len(body) % ALERT_BYTES and record.whole:
+            half.alert = BegunAlert(body[-1:], frame, start, end)
 
     def _handshake(self, sender: int, half: Half, record: Record, frame: int, time: int) -> None:
         fragment = record.fragment or b""
@@ -220,17 +248,22 @@ class Script:
             return
         half.trouble("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, half, record, frame, time)
-        begun = half.joiner.drop()
+        begun = half.joiner.drop(record.length - len(record.fragment or b""))
         if not half.changed:
             self._begun(sender, half, begun, (frame, time, _end(record)))
 
     def break_off(self, sender: int, half: Half) -> None:
-        """Read the beginning of a hello whose other records will not come."""
+        """Read the beginning of a hello whose other records are missing."""
         begun, start = half.joiner.drop()
         if not half.changed and is_hello(begun):
             half.trouble("gap", "a handshake message has bytes missing", half.latest, start)
             # It ends behind all that came.
             self._begun(sender, half, (begun, start), (half.latest, UNTIMED, half.assembler.position + 1))
+
+    def break_off_alert(self, half: Half) -> None:
+        """Report an alert whose second byte will not come."""
+        if half.alert is not None:
+            _complain_of_alert(half.alert, half)
 
     def _begun(self, sender: int, half: Half, what: tuple[bytes, int], latest: tuple[int, int, int]) -> None:
         """Read the beginning of a hello whose rest is lost.
@@ -241,7 +274,10 @@ class Script:
         if begun[:1] not in _BEGINNINGS or len(begun) < MESSAGE_HEADER:
             return
         size, kind = int.from_bytes(begun[1:MESSAGE_HEADER], "big"), begun[0]
-        end = max(end, start + HEADER_SIZE + MESSAGE_HEADER + size)
+        least = start + HEADER_SIZE + MESSAGE_HEADER + size
+        if least > end:
+            # The rest is in other records, which were complete at a later time.
+            end, time = least, UNTIMED
         item = Item(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client is None:
             self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
@@ -261,6 +297,8 @@ class Script:
 
     def _hello(self, half: Half, item: Item) -> None:
         """Read a message if it is a hello that counts."""
+        if item.is_retry_request:
+            self._count_retry(half, item)
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
                 hello, form = self._client_hello(half, item)
@@ -275,6 +313,16 @@ class Script:
         except WireError as error:
             _complain(error, half, item)
         self._name_client()
+
+    def _count_retry(self, half: Half, item: Item) -> None:
+        """Count a HelloRetryRequest; there may be one, before the ServerHello (RFC 8446 section 4.1.4)."""
+        if self.answer is not None:
+            half.trouble("malformed_message", "a HelloRetryRequest behind the ServerHello", item.frame, item.start)
+            return
+        self.retries += 1
+        if self.retries > 1:
+            detail = "another HelloRetryRequest, of which a handshake may have one"
+            half.trouble("malformed_message", detail, item.frame, item.start)
 
     def _hold_hello(self, item: Item, hello: ClientHello | ServerHello) -> None:
         """Count a hello that was read, and its bytes, which stay even if its message was not kept."""
@@ -357,6 +405,14 @@ class Script:
 def _end(record: Record) -> int:
     """The stream offset behind a record."""
     return record.start + HEADER_SIZE + record.length
+
+
+def _complain_of_alert(begun: BegunAlert, half: Half) -> None:
+    """Note an alert of which there is only the level."""
+    if half.is_whole(begun.end) and half.fin is not None and half.assembler.offset(half.fin.end) == begun.end:
+        half.trouble("malformed_message", "an alert ends after its first byte", begun.frame, begun.start)
+    else:
+        half.trouble("gap", "an alert has bytes missing", begun.frame, begun.start)
 
 
 def _complain(flaw: WireError, half: Half, item: Item) -> None:

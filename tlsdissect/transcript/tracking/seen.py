@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.tls.codepoints import HandshakeType
+from tlsdissect.tls.server_hello import RETRY_RANDOM
+
 if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
     from tlsdissect.tls.forms import Form
@@ -34,6 +37,13 @@ class Item(Struct, frozen=True, gc=False):
     def whole(self) -> bool:
         """Whether a message in the clear is all there: what is not in one that was cut, may have been."""
         return len(self.body) >= self.size
+
+    @property
+    def is_retry_request(self) -> bool:
+        """Whether this is a HelloRetryRequest: a ServerHello with a certain random (RFC 8446 section 4.1.3)."""
+        if self.handshake_type == HandshakeType.SERVER_HELLO:
+            return self.body[2 : 2 + len(RETRY_RANDOM)] == RETRY_RANDOM
+        return self.handshake_type == HandshakeType.HELLO_RETRY_REQUEST
 
 
 class Offer(Struct, frozen=True):
@@ -81,6 +91,17 @@ class HeartbeatRecord(Struct, frozen=True, gc=False):
     head: bytes
     """What of it is in the clear before its payload."""
     frame: int
+
+
+class BegunAlert(Struct, frozen=True, gc=False):
+    """The first byte of an alert, its level, whose second byte is in a later record (RFC 5246 section 6.2.1)."""
+
+    level: bytes
+    frame: int
+    start: int
+    """Stream offset of the record's header."""
+    end: int
+    """Stream offset behind the record."""
 
 
 class Trouble(Struct, frozen=True, gc=False):

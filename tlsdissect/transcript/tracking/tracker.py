@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.flows.flow import ACK, SYN, UNKNOWN, Interest
+from tlsdissect.transcript.tracking import not_tls
 from tlsdissect.transcript.tracking.cursor import EVERY, NONE, OUT_OF_STEP, RecordCursor, starts_with_hello
 from tlsdissect.transcript.tracking.half import Half
 from tlsdissect.transcript.tracking.prelude import OPENING, PLAIN, TLS
@@ -126,7 +127,26 @@ class Tracker:
                 self.script.take(sender, half, piece, None)
             if half.joiner.waiting:
                 self.script.break_off(sender, half)
+            self.script.break_off_alert(half)
         self.script.sort()
+
+    def spoken(self) -> str | None:
+        """Name what was said in this conversation, in which no TLS was found; None: nothing, or nothing known."""
+        flow, halves = self.flow, self.halves
+        carrier = halves[0].carrier or halves[1].carrier
+        if carrier is not None:
+            return not_tls.name(carrier)
+        said = halves[0].prelude.said, halves[1].prelude.said
+        if self.before is not None and self.before is not _FORGOTTEN:
+            said = self.before
+        named = not_tls.from_words(*said, flow.handshake.opener) if any(said) else ""
+        if named:
+            return named
+        if TLS in (halves[0].mode, halves[1].mode):
+            return not_tls.RECORDS_BEGUN if flow.handshake.opener == UNKNOWN else not_tls.RECORDS
+        if flow.handshake.opener != UNKNOWN and flow.payload_bytes and not any(said):
+            return not_tls.HIDDEN
+        return None
 
     def release(self) -> None:
         """Give back what was held and kept."""
@@ -180,7 +200,7 @@ class Tracker:
         """Know this for TLS; from the ClientHello on nobody asks any more in how many segments a message comes."""
         unheard = self.script.offer is None
         for half in self.halves:
-            half.prelude.seeking, half.counting = True, unheard
+            half.prelude.seeking, half.counting, half.reply = True, unheard, None
         self.heard = None if unheard else frame
 
     def _is_too_long(self) -> bool:
@@ -201,6 +221,7 @@ class Tracker:
         else:
             hopeful = payload <= UPGRADE_BYTES and may_upgrade(*(half.prelude.said for half in self.halves))
         if not hopeful:
+            self.flow.spoken = self.flow.spoken or self.spoken()
             self.state = Interest.HELLOS
             self.flow.passed = True
             # As where the hello comes in a later batch, to another tracker.

@@ -27,7 +27,8 @@ class PostQuantumCounter:
         """Add a connection."""
         negotiated = c.group is not None and predicates.is_post_quantum(c.group)
         self._n["negotiated"] += negotiated
-        if c.server_hello is not None:
+        # In a truncated ServerHello, ja3s and the group may be unknown: it is neither with nor without such a group.
+        if c.server_hello is not None and (c.ja3s is not None or c.group is not None):
             self._size("server_hello_bytes", c.server_hello.bytes, with_it=negotiated)
         if c.client_hello is not None:
             self._hello(c, c.client_hello)
@@ -37,8 +38,10 @@ class PostQuantumCounter:
         self._n["shared"] += shared
         self._n["offered"] += shared or predicates.has_post_quantum(hello.groups)
         self._n["retries"] += predicates.is_retry_for_it(c, hello)
-        self._size("hello_bytes", hello.bytes, with_it=shared)
-        self._size("hello_segments", hello.segments, with_it=shared)
+        if shared or c.has_whole_client_hello:
+            self._size("hello_bytes", hello.bytes, with_it=shared)
+        if c.has_whole_client_hello:
+            self._size("hello_segments", hello.segments, with_it=shared)
         share = predicates.share_bytes(hello)
         if share is not None:
             self._size("share_bytes", share, with_it=shared)

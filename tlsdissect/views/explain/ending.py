@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.tls.remarks import alert_meanings
-from tlsdissect.transcript.transcript import refusal
+from tlsdissect.transcript.transcript import final_alert, refusal
+from tlsdissect.trust.names import is_for
+from tlsdissect.views.explain.hellos import offered_versions
 from tlsdissect.views.explain.model import Sentence, described, listed
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ _CLOSED = {
 }
 _EMPTY_CERTIFICATE = 8 + 1
 """The message's header, an empty context and an empty list; and the type of what is inside (RFC 8446 section 5.2)."""
+_OTHER_REASONS = {"bad_certificate", "certificate_unknown", "unsupported_certificate"}
+"""Alerts about a certificate that do not name the reason."""
 _TAG, _SHORT_TAG = 16, 8
 
 
@@ -49,7 +53,7 @@ def _closing(c: Connection) -> Iterator[Sentence]:
 
 def _alert(c: Connection) -> Iterator[Sentence]:
     """A handshake that one side refused."""
-    fatal = next((one for one in reversed(c.alerts) if one.sender == c.failed_by), None)
+    fatal = final_alert(c)
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
         text = f"The {who} refused: a record of an alert's size, and then the end."
@@ -67,6 +71,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     text = f"The {who} ended it with {fatal.description}{behind}{meaning}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
+    yield from _answered_otherwise(c)
 
 
 def _meaning(description: str) -> str:
@@ -102,9 +107,8 @@ def _reason(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    hello = c.client_hello
-    if hello and alert.sender == "server":
-        versions = [version for version in hello.supported_versions or (hello.version,) if version != "GREASE"]
+    hello, versions = c.client_hello, offered_versions(c)
+    if hello and versions and alert.sender == "server":
         text = f"The client had offered {listed(versions)}: none that the server accepts."
         yield Sentence("end", "no_common_version", text, (hello.frame,))
 
@@ -112,9 +116,11 @@ def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
 def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     """handshake_failure, which says no more than that the server could not agree."""
     hello = c.client_hello
-    if alert.sender == "server" and _sent_no_certificate(c):
+    if alert.sender == "client":
+        yield from _mismatch(c, (alert.frame,))
+    elif _sent_no_certificate(c):
         yield _nothing_sent(c)
-    elif alert.sender == "server" and hello and c.server_hello is None:
+    elif hello and c.has_whole_client_hello and c.server_hello is None:
         suites = [s for s in hello.cipher_suites or () if not s.endswith("_SCSV") and s != "GREASE"]
         text = (
             f"Of what the client offered, something was not acceptable: most likely its cipher suites, {listed(suites)}"
@@ -148,7 +154,8 @@ def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
 
 def _fallback(c: Connection, _: Alert) -> Iterator[Sentence]:
     if c.client_hello:
-        text = f"The client said that it tried again with less, {c.client_hello.version}: the server can do better."
+        less = f", {listed(versions)}" if (versions := offered_versions(c)) else ""
+        text = f"The client said that it tried again with less{less}: the server can do better."
         yield Sentence("end", "fallback_refused", text, (c.client_hello.frame,))
 
 
@@ -170,7 +177,28 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
 
 
+def _mismatch(c: Connection, frames: tuple[int, ...]) -> Iterator[Sentence]:
+    """A certificate that is not for the name which a client asked for before it refused (RFC 9525 section 6)."""
+    leaf = c.certificates[0] if c.certificates else None
+    if leaf is None or c.sni is None or is_for(leaf, c.sni) is not False:
+        return
+    names = (*(leaf.dns_names or ()), *(leaf.ip_addresses or ()))
+    whom = listed(names) if names else "no name in its subjectAltName"
+    shown = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == "server")[:1]
+    text = (
+        f"The certificate is for {whom}, and the client had asked for {c.sni}: this mismatch is likely why the client "
+    )
+    yield Sentence("end", "name_mismatch", f"{text}refused.", (*shown, *frames), guess=True)
+
+
+def _denied(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    if alert.sender == "client":
+        yield from _mismatch(c, (alert.frame,))
+
+
 def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    if alert.sender == "client" and alert.description in _OTHER_REASONS:
+        yield from _mismatch(c, (alert.frame,))
     chain = c.certificates if alert.sender == "client" else c.client_certificates
     if chain:
         leaf = chain[0]
@@ -180,7 +208,7 @@ def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _name(c: Connection, _: Alert) -> Iterator[Sentence]:
-    if c.client_hello:
+    if c.client_hello and (c.sni or c.has_whole_client_hello):
         text = f"The client had asked for {c.sni or 'no name'}."
         yield Sentence("end", "name_refused", text, (c.client_hello.frame,))
 
@@ -194,14 +222,30 @@ def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
 def _ended_early(c: Connection) -> Iterator[Sentence]:
     how = "a reset" if c.outcome == "reset" else "TCP's end"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
-    after = f", after {_named(c.messages[-1])}" if c.messages else ""
-    yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", _last_frames(c))
+    said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
+    after, frames = (f", after {_named(said[-1])}", (said[-1].frame,)) if said else ("", ())
+    yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", frames)
+    yield from _reported(c)
+    if c.failed_by == "client" and said and said[-1].sender == "server":
+        yield from _mismatch(c, frames)
     yield from _answered_otherwise(c)
 
 
+def _reported(c: Connection) -> Iterator[Sentence]:
+    """An alert by which the other side said no more than that the connection had been ended."""
+    errors = [one for one in c.alerts if c.failed_by not in (None, one.sender) and one.level != "warning"]
+    for alert in errors[:1]:
+        name = alert.description or "an alert that nobody can read"
+        text = f"The {alert.sender} answered that with {name}, which only reports the end."
+        yield Sentence("end", "end_reported", text, (alert.frame,))
+
+
 def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
+    """A server that speaks another protocol: it sent no message of TLS, and its words are a problem."""
+    if any(message.sender == "server" for message in c.messages):
+        return
     for problem in c.problems:
-        if problem.code == "malformed_record" and problem.sender == "server" and problem.offset == 0:
+        if problem.code == "malformed_record" and problem.sender == "server":
             text = f"{problem.detail[:1].upper()}{problem.detail[1:]}. Perhaps the port speaks another protocol."
             yield Sentence("end", "answered_otherwise", text, (problem.frame,) if problem.frame else ())
 
@@ -245,6 +289,7 @@ _REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
     "certificate_unknown": _certificate,
     "unsupported_certificate": _certificate,
     "certificate_required": _wanted,
+    "access_denied": _denied,
     "inappropriate_fallback": _fallback,
     "no_certificate": _wanted,
     "unrecognized_name": _name,

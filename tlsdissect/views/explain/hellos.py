@@ -28,16 +28,15 @@ def offer(c: Connection) -> Iterator[Sentence]:
         yield Sentence("offer", "no_client_hello", "The ClientHello is not in the capture.")
         return
     at = (hello.frame,)
-    versions = _real(hello.supported_versions) or (hello.version,)
-    suites = _real(hello.cipher_suites)
-    count = counted(len(suites), "cipher suite")
-    told = f"{listed(versions)} with {count}" + (f", first of them {suites[0]}" if len(suites) > 1 else "")
-    told += f", {suites[0]}" if len(suites) == 1 else ""
-    yield Sentence("offer", "offer", f"The client offered {told}.", at)
+    if not c.has_whole_client_hello:
+        text = f"Of the {hello.bytes:,} bytes of its ClientHello, some are missing or cannot be read: what else they "
+        yield Sentence("offer", "cut_client_hello", f"{text}offered is not known.", at)
+    yield from _versions_and_suites(c, hello)
     yield from _groups(hello)
-    name = f"for {c.sni}" if c.sni else "for no server by name"
-    outer = " (the outer name: the inner one, if there is one, is encrypted)" if c.ech not in (None, "none") else ""
-    yield Sentence("offer", "sni", f"It asked {name}{outer}.", at)
+    if c.sni or c.has_whole_client_hello:
+        name = f"for {c.sni}" if c.sni else "for no server by name"
+        outer = " (the outer name: the inner one, if there is one, is encrypted)" if c.ech not in (None, "none") else ""
+        yield Sentence("offer", "sni", f"It asked {name}{outer}.", at)
     if hello.alpn:
         yield Sentence("offer", "alpn", f"Over TLS it would speak {listed(hello.alpn)}.", at)
     yield from _sessions(c, hello)
@@ -47,6 +46,28 @@ def offer(c: Connection) -> Iterator[Sentence]:
     if "TLS_FALLBACK_SCSV" in (hello.cipher_suites or ()):
         text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
         yield Sentence("offer", "fallback", text, at)
+
+
+def offered_versions(c: Connection) -> tuple[str, ...]:
+    """The versions that the client offered; none where that is not known.
+
+    Those of supported_versions, and without that extension the legacy_version (RFC 8446 section 4.2.1): where bytes of
+    the hello are missing, the extension may be among them.
+    """
+    hello = c.client_hello
+    if hello is None:
+        return ()
+    return _real(hello.supported_versions) or ((hello.version,) if c.has_whole_client_hello else ())
+
+
+def _versions_and_suites(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
+    versions, suites = offered_versions(c), _real(hello.cipher_suites)
+    said = [listed(versions)] if versions else []
+    if hello.cipher_suites is not None:
+        first = f", first of them {suites[0]}" if len(suites) > 1 else f", {suites[0]}" if suites else ""
+        said.append(f"{counted(len(suites), 'cipher suite')}{first}")
+    if said:
+        yield Sentence("offer", "offer", f"The client offered {' with '.join(said)}.", (hello.frame,))
 
 
 def _groups(hello: ClientHello) -> Iterator[Sentence]:
@@ -67,7 +88,7 @@ def _sessions(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
         text = f"It offered to resume an earlier session, by {counted(count, 'pre-shared key')}."
     elif ticket is not None and ticket.bytes:
         text = f"It offered to resume an earlier session, by a ticket of {ticket.bytes:,} bytes."
-    elif hello.session_id and hello.supported_versions is None:
+    elif hello.session_id and hello.supported_versions is None and c.has_whole_client_hello:
         text = "It offered to resume an earlier session, by its session id."
     else:
         return
@@ -82,6 +103,11 @@ def choice(c: Connection) -> Iterator[Sentence]:
     retry = c.hello_retry_request
     if retry is not None:
         yield Sentence("choice", "hello_retry", _retry(c), (retry.frame,))
+        more = tuple(m.frame for m in c.messages if m.type == "hello_retry_request")[1:]
+        if more:
+            again = "once more" if len(more) == 1 else f"{len(more)} more times"
+            text = f"It asked {again} for a ClientHello, which RFC 8446 section 4.1.4 forbids."
+            yield Sentence("choice", "hello_retry_again", text, more)
     hello = c.server_hello
     if hello is None or c.version is None:
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.transcript.facts.timing import elapsed
 from tlsdissect.transcript.transcript import KeptConnection
-from tlsdissect.views.explain.model import Sentence, counted
+from tlsdissect.views.explain.model import Sentence, counted, ordinal
 from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size
 
 if TYPE_CHECKING:
@@ -103,19 +103,25 @@ def _spent(c: Connection) -> Iterator[Sentence]:
 
 
 def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    hello, answer, retry = c.client_hello, c.server_hello, c.hello_retry_request
-    if hello and retry:
-        text = "the ClientHello, and the server's wish for another one (HelloRetryRequest)"
-        yield "trip_retry", text, (hello.frame, retry.frame)
+    hello, answer, number = c.client_hello, c.server_hello, 0
+    if hello and c.hello_retry_request:
+        hellos = [m.frame for m in c.messages if m.type == "client_hello"]
+        for number, retry in enumerate([m for m in c.messages if m.type == "hello_retry_request"], 1):
+            text = f"{_hello(number)}, and the server's wish for another one (HelloRetryRequest)"
+            yield "trip_retry", text, (*hellos[number - 1 : number], retry.frame)
     if hello and answer:
-        again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if retry else [hello.frame]
-        which = "the second ClientHello" if retry else "the ClientHello"
-        size = "short" if c.resumption in ("ticket", "session_id") else "whole"
-        yield "trip_hello", f"{which}, and the server's {size} flight", (*again, answer.frame)
+        again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
+        which = _hello(number + 1)
+        size = "" if c.resumption is None else "short " if c.resumption in ("ticket", "session_id") else "whole "
+        yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
     keys = next((m for m in c.messages if m.type == "client_key_exchange"), None)
     if keys is not None and c.resumption == "none":
         done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
         yield "trip_keys", "the client's keys and Finished, and the server's Finished", (keys.frame, *done[:1])
+
+
+def _hello(number: int) -> str:
+    return "the ClientHello" if number == 1 else f"the {'second' if number == 2 else ordinal(number)} ClientHello"
 
 
 def _server(c: Connection) -> Iterator[Sentence]:
@@ -143,7 +149,7 @@ def _handshake(c: KeptConnection) -> list[Packet]:
 
 def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
     hello = c.client_hello
-    if hello and hello.segments > 1:
+    if hello and hello.segments > 1 and c.has_whole_client_hello:
         text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} segments: "
         yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
 

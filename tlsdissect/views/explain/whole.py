@@ -21,7 +21,14 @@ def explain(connection: Connection) -> Explanation:
     before: tuple[Sentence, ...] = ()
     if connection.upgrade:
         target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""
-        text = f"Before TLS, the two spoke {connection.upgrade}{target}."
+        spoken = f"{connection.upgrade}{target}"
+        # Without an answer in TLS, the client may have begun it on its own.
+        agreed = any(message.sender == "server" for message in connection.messages)
+        if agreed:
+            text = f"Before TLS, the two spoke {spoken}."
+        else:
+            protocol = "another protocol" if connection.upgrade == "unknown" else spoken
+            text = f"Before the ClientHello, {protocol} was spoken."
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
     parts = (offer, choice, trips, observer, ending)
     return Explanation(

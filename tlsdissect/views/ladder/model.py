@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _TOGETHER = "\xa0"
 _CHANGE = "change_cipher_spec"
+_OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 _MANY = 4
 """Encrypted records of which each is told with its size."""
 
@@ -101,6 +102,7 @@ class _Drawing:
         self._connection = connection
         self._packets = connection.transcript.packets
         self._rtt = connection.timing.tcp_ms
+        self._alerts = _alerts(connection)
         self._zero = self._begin()
         """The packet that completed the ClientHello, or where it was not seen the first one; None: there is none."""
 
@@ -147,11 +149,15 @@ class _Drawing:
         return self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, None)
 
     def _flights(self) -> Iterator[Arrow]:
-        """Messages that one side sent before either side said something else."""
+        """Messages that one side sent before either side said something else, or the other side ended."""
         times = {record.frame: record.time for record in self._connection.transcript.records}
         said: list[Message | Arrow] = [*self._connection.messages, *self._data()]
         said.sort(key=_frame)
-        for (sender, is_data), group in groupby(said, key=lambda one: (one.sender, isinstance(one, Arrow))):
+        ends = self._first_ends()
+        turns = groupby(
+            said, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[_OTHER[one.sender]])
+        )
+        for (sender, is_data, _), group in turns:
             if is_data:
                 yield from (one for one in group if isinstance(one, Arrow))
                 continue
@@ -165,6 +171,14 @@ class _Drawing:
             kind: Kind = "encrypted" if all(sealed) else "clear"
             arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
             yield replace(arrow, sealed=sealed)
+
+    def _first_ends(self) -> dict[Side, float]:
+        """The frame of each side's first FIN or RST; infinite where it has none."""
+        ends: dict[Side, float] = {"client": inf, "server": inf}
+        for packet in self._packets:
+            if packet.flags & (_FIN | _RST):
+                ends[packet.sender] = min(ends[packet.sender], packet.frame)
+        return ends
 
     def _labels(self, messages: list[Message]) -> Iterator[tuple[str, bool]]:
         """The messages of a flight, and whether nobody can read them; encrypted ones in a row are told together."""
@@ -182,18 +196,14 @@ class _Drawing:
 
     def _alert(self, message: Message) -> str:
         """An alert by its name, or by its size where that is all there is to see."""
-        names = [one.description for one in self._alerts(message)]
-        return f"alert {names[0]}" if names and names[0] else f"encrypted alert {message.bytes}"
+        name = self._alerts[id(message)].description
+        return f"alert {name}" if name else f"encrypted alert {message.bytes}"
 
     def _is_sealed(self, message: Message) -> bool:
-        encrypted_alert = message.type == "alert" and all(one.level is None for one in self._alerts(message))
+        encrypted_alert = message.type == "alert" and self._alerts[id(message)].level is None
         # Behind the first of its side it is encrypted, and longer than a byte: RFC 5246 section 7.1.
         encrypted_change = message.type == _CHANGE and message.bytes != 1
         return message.type == "encrypted" or encrypted_alert or encrypted_change
-
-    def _alerts(self, message: Message) -> list[Alert]:
-        alerts = self._connection.alerts
-        return [one for one in alerts if (one.frame, one.sender) == (message.frame, message.sender)]
 
     def _records(self, sender: Side, first: int, last: int) -> list[WireRecord]:
         records = self._connection.transcript.records
@@ -283,6 +293,12 @@ def tenths(round_trips: float) -> str:
     """Round trips for people: a moment before the ClientHello is none of them."""
     told = f"{round_trips:.1f}"
     return "0.0" if told == "-0.0" else told
+
+
+def _alerts(connection: Connection) -> dict[int, Alert]:
+    """By the identity of each message that is an alert, what it says: both are listed in the same order."""
+    messages = (message for message in connection.messages if message.type == "alert")
+    return {id(message): alert for message, alert in zip(messages, connection.alerts, strict=True)}
 
 
 def _size(record: WireRecord) -> int:

@@ -17,7 +17,16 @@ from tlsdissect.tls.handshake import decoder
 from tlsdissect.tls.headers import HandshakeHeader, RecordHeader, Ssl2RecordHeader
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_SIZE, HEARTBEAT, SSL2
+from tlsdissect.tls.record import (
+    ALERT,
+    ALERT_BYTES,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    HEADER_SIZE,
+    HEARTBEAT,
+    SSL2,
+)
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.transcript.facts.timing import since
@@ -42,7 +51,6 @@ _RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
 """The certificate type extension, in the form that a server sends."""
 _PLAIN: dict[int, tuple[str, Callable[[Reader], Struct], int | None]] = {
     CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec.read, 1),
-    ALERT: ("alert", Alert.read, 2),
     HEARTBEAT: ("heartbeat", Heartbeat.read, None),
 }
 """Content of records without handshake messages: name, decoder, and size if a record may contain several."""
@@ -53,7 +61,7 @@ _SSL2: dict[int, tuple[str, Callable[[Reader], Struct]]] = {
 }
 MESSAGE_TYPES: frozenset[str] = frozenset([
     *[Registry.HANDSHAKE_TYPES.names[number] for number in range(256)],
-    *[plain[0] for plain in _PLAIN.values()],
+    *["alert", *[plain[0] for plain in _PLAIN.values()]],
     *[old[0] for old in _SSL2.values()],
     *["hello_retry_request", "encrypted"],
 ])  # fmt: skip
@@ -123,7 +131,7 @@ def tree(connection: Connection) -> Tree:
 
 
 class _PartialMessage(NamedTuple):
-    """A handshake message that is not complete yet."""
+    """A handshake message or an alert that is not complete yet."""
 
     record: int
     """The number of the record in which it began."""
@@ -136,6 +144,8 @@ class _Sender:
     def __init__(self, places: Places) -> None:
         self.places = places
         self.begun: _PartialMessage | None = None
+        self.alert: _PartialMessage | None = None
+        """An alert whose second byte is in the next record."""
         self.changed = False
         """Whether it has sent a ChangeCipherSpec."""
         self.mac: int | None = None
@@ -175,6 +185,7 @@ class _Builder:
         for speaker in self._senders.values():
             if speaker.begun is not None:
                 self._message(speaker, speaker.begun, "the rest of the message is not in the capture")
+            self._alert(speaker)
         zero = next((record for record in records if record.frame == hello), records[0] if records else None)
         return [
             TreeRecord(
@@ -213,6 +224,8 @@ class _Builder:
             self._inside[number].append(self._ssl2(record, speaker))
         elif protected and mac is None:
             self._inside[number].append(self._sealed(record, speaker))
+        elif kind == ALERT:
+            self._alerts(number, _without(mac, record), speaker)
         elif kind == HANDSHAKE:
             self._handshake(number, _without(mac, record), speaker)
         else:
@@ -243,13 +256,37 @@ class _Builder:
         return Node("encrypted", meaning=meaning, reference=_RECORD, bytes=spans)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
-        """Build the nodes of a ChangeCipherSpec, of alerts, or of a heartbeat."""
+        """Build the nodes of a ChangeCipherSpec or a heartbeat."""
         ground, data = self._ground(record, speaker, HEADER_SIZE)
         name, read, size = _PLAIN.get(record.content_type, ("unread", None, None))
         if read is None:
             return [Fields(ground).leaf(name, 0, len(data))]
         step = size or len(data)
         return [self._struct(ground, name, read, at, min(at + step, len(data))) for at in range(0, len(data), step)]
+
+    def _alerts(self, number: int, record: WireRecord, speaker: _Sender) -> None:
+        """Build the nodes of alerts: a record may contain several, or a part of one (RFC 5246 section 6.2.1)."""
+        data, begun = record.fragment or b"", speaker.alert
+        if begun is not None:
+            before = self._transcript.records[begun.record]
+            if record.start == before.start + HEADER_SIZE + before.length:
+                self._inside[number].append(_continued(before, "an alert"))
+                begun.ground.add(data[:1], record.start + HEADER_SIZE)
+                data = data[1:]
+            self._alert(speaker)
+        start = record.start + HEADER_SIZE + len(record.fragment or b"") - len(data)
+        for at in range(0, len(data), ALERT_BYTES):
+            speaker.alert = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
+            speaker.alert.ground.add(data[at : at + ALERT_BYTES], start + at)
+            if at + ALERT_BYTES <= len(data):
+                self._alert(speaker)
+
+    def _alert(self, speaker: _Sender) -> None:
+        """Build the node of an alert, complete or as far as it was captured, as a child of the record it began in."""
+        begun, speaker.alert = speaker.alert, None
+        if begun is not None:
+            node = self._struct(begun.ground, "alert", Alert.read, 0, len(begun.ground))
+            self._inside[begun.record].append(node)
 
     def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:
         ground, data = self._ground(record, speaker, _SSL2_HEADER)
@@ -344,8 +381,8 @@ def _wanted(ground: MappedBytes) -> int:
     return MESSAGE_HEADER + int.from_bytes(header[1:], "big")
 
 
-def _continued(record: WireRecord) -> Node:
-    return Node("continued", meaning=f"a message that began in frame {record.frame}")
+def _continued(record: WireRecord, what: str = "a message") -> Node:
+    return Node("continued", meaning=f"{what} that began in frame {record.frame}")
 
 
 def _without(mac: Node | None, record: WireRecord) -> WireRecord:

@@ -1,0 +1,64 @@
+"""The benchmarks run: each is started with tiny inputs, so that none rots until somebody needs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from recorded import ROOT, absent, need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_run_measures_every_comparison(tmp_path: Path) -> None:
+    for program in ("ssldump", "tshark", "editcap", "ndpiReader"):
+        need(program)
+    done = run("run", "--connections", "4", "--runs", "1", "--captures", str(tmp_path))
+    # So small a capture measures the start of programs: whether a goal is met says nothing.
+    assert done.returncode in {0, 1}, done.stderr
+    names = [line.partition(":")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert names == [
+        "handshakes", "handshakes-tshark", "bulk", "bulk-tshark", "bulk-pcapng", "bulk-gzip", "certs", "small",
+    ]  # fmt: skip
+    assert done.stdout.count("ratio") == len(names)
+
+
+def test_stages_measures_each_stage() -> None:
+    done = run("stages", str(ROOT / "samples" / "tls12-full.pcap"), "--runs", "1")
+    assert done.returncode == 0, done.stderr
+    for stage in ("start-up", "read", "packets", "flows", "facts", "output"):
+        assert stage in done.stdout
+
+
+def test_report_measures_the_page() -> None:
+    need("chromium")
+    done = run("report", "--connections", "20")
+    assert done.returncode in {0, 1}, done.stderr
+    assert "open a connection" in done.stdout
+
+
+def test_live_measures_every_listener() -> None:
+    if os.geteuid() != 0:
+        absent("listening to an interface needs root")
+    need("dumpcap")
+    done = run("live", "--packets", "2000", "--connections", "5", "--runs", "1")
+    assert done.returncode in {0, 1}, done.stderr
+    assert "dumpcap" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["live", "report", "run", "soak", "stages"])
+def test_each_says_how_it_is_used(script: str) -> None:
+    done = run(script, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage" in done.stdout
