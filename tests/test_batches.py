@@ -275,7 +275,7 @@ def test_nothing_behind_the_end_counts_where_handshakes_are_told_when_decided(tm
 @pytest.mark.parametrize("batch", ALL_SIZES)
 @pytest.mark.parametrize("ends", [2, 1])
 def test_nothing_behind_both_fins_counts_behind_much_else(tmp_path: Path, ends: int, batch: int) -> None:
-    """What a side sends behind its own FIN is no stream data, however many packets lie between (RFC 9293 section 3.6)."""
+    """Behind its own FIN a side sends no stream data, however many packets lie between (RFC 9293 section 3.6)."""
     sent = talk()
     fins = [one for one in sent if one.flags & FIN]
     quiet = [replace(sent[2], sequence=fins[0].sequence, acknowledged=fins[1].sequence)] * 80

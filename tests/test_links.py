@@ -11,8 +11,8 @@ from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import ROOT, facts
 
 from tlsdissect import Limits
-from tlsdissect.corpus.entries import Entries, SharedEntries
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
+from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.table import DEFAULTS
 from tlsdissect.pipeline import Reading
@@ -35,12 +35,12 @@ def linked(path: Path, key: str) -> list[int | None]:
 
 def printed(paths: list[Path], jobs: int, batch: int = 65_536, limits: Limits = DEFAULTS) -> tuple[list[bytes], int]:
     """The lines that so many processes write, and how many sessions they forgot."""
-    question = Question(tuple(map(str, paths)), Options(batch=batch, limits=limits), Selection(), Ndjson())
-    entries: Entries | SharedEntries = Entries(question) if jobs == 1 else SharedEntries(question, jobs)
+    query = Query(tuple(map(str, paths)), Options(batch=batch, limits=limits), Selection(), Ndjson())
+    rows: OutputRows | ParallelOutputRows = OutputRows(query) if jobs == 1 else ParallelOutputRows(query, jobs)
     try:
-        return [entry.text for entry in entries], entries.summary.forgotten
+        return [row.text for row in rows], rows.summary.forgotten
     finally:
-        entries.close()
+        rows.close()
 
 
 def by_all_ways(paths: list[Path], limits: Limits = DEFAULTS) -> list[dict[str, Any]]:
@@ -200,11 +200,11 @@ def test_sessions_beyond_the_limit_are_forgotten_and_counted(tmp_path: Path) -> 
 
 def test_what_is_not_printed_links_all_the_same(tmp_path: Path) -> None:
     path = write(tmp_path / "some.pcap", Talk(FAILED, 0, 1, 50_000), Talk(LOWER, 2, 3, 50_001))
-    question = Question((str(path),), Options(), Selection(versions=("1.2",)), Ndjson())
-    for entries in (Entries(question), SharedEntries(question, 2)):
-        (entry,) = entries
-        entries.close()
-        assert json.loads(entry.text)["retry_of"] == {"source": str(path), "stream": 0}
+    query = Query((str(path),), Options(), Selection(versions=("1.2",)), Ndjson())
+    for rows in (OutputRows(query), ParallelOutputRows(query, 2)):
+        (row,) = rows
+        rows.close()
+        assert json.loads(row.text)["retry_of"] == {"source": str(path), "stream": 0}
 
 
 def test_a_file_whose_name_is_no_text_is_linked_too(tmp_path: Path) -> None:

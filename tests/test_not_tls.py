@@ -12,8 +12,8 @@ from capture.rows import calls
 from conversing import ACK, CLIENT, FIN, SERVER, SYN, Said, Talk, said, write
 
 from tlsdissect.cli.summary import Tally, sentences
-from tlsdissect.corpus.entries import SharedEntries
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.output_rows import ParallelOutputRows
+from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits
 from tlsdissect.pipeline import Reading, Summary
@@ -194,7 +194,7 @@ def test_processes_count_together(tmp_path: Path) -> None:
     assert alone == {
         "plain HTTP": 4, "SMTP with STARTTLS offered and not used": 3, "refused": 5, "unanswered": 2,
     }  # fmt: skip
-    shared = SharedEntries(Question((str(path),), Options(), Selection(), Ndjson()), 3)
+    shared = ParallelOutputRows(Query((str(path),), Options(), Selection(), Ndjson()), 3)
     assert list(shared) == []
     assert shared.summary.not_tls == alone
 

@@ -8,7 +8,7 @@ import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import facts, kept, without
 
-from tlsdissect.views.comparison.whole import Comparing
+from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.explain.whole import explain
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def test_a_comparison_counts_no_sizes_of_hellos_that_are_not_whole(tmp_path: Pat
     offer = hello(sample)
     talk: Said = [(CLIENT, offer[:100]), (CLIENT, offer[100:]), *said(sample)[1:]]
     (part,) = kept(without(write(tmp_path / "whole.pcap", Talk(talk, 0, 5, 50_000)), {5}, tmp_path / "cut.pcap"))
-    comparing = Comparing(None)
-    comparing.add(part)
-    for group in comparing.groups():
+    comparison = ComparisonBuilder(None)
+    comparison.add(part)
+    for group in comparison.groups():
         for side in group.sides:
             assert side.post_quantum.hello_bytes_without is None
             assert side.post_quantum.hello_segments_without is None

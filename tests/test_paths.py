@@ -9,7 +9,7 @@ import pytest
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.views.comparison.clocks import seen
+from tlsdissect.views.comparison.client_times import since_client_hello
 
 TRUTH = {(one["server"], one["port"]): one for one in json.loads((ROOT / "samples/paths.json").read_text())}
 EACH = sum(one["each"] * (1 if one["round_trips_resumed"] is None else 2) for one in TRUTH.values())
@@ -58,4 +58,4 @@ def test_every_handshake_takes_its_round_trips(end: str) -> None:
     for one in steady:
         truth = TRUTH[one.server.ip, one.server.port]
         kind = "round_trips" if one.resumption == "none" else "round_trips_resumed"
-        assert dict(seen(one))["handshake"] / one.timing.tcp_ms == pytest.approx(truth[kind], rel=0.05)
+        assert dict(since_client_hello(one))["handshake"] / one.timing.tcp_ms == pytest.approx(truth[kind], rel=0.05)

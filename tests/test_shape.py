@@ -73,7 +73,7 @@ def imported(module: ast.Module) -> set[str]:
 @each_module
 def test_no_broad_handler_hides_that_memory_ran_out(module: Path) -> None:
     """Where any exception is caught, a handler before it lets MemoryError out; a command says it to its user."""
-    told = str(module.relative_to(PACKAGE)) in {"cli/endings.py", "cli/run.py"}
+    told = str(module.relative_to(PACKAGE)) in {"cli/exit_status.py", "cli/run.py"}
     nodes = list(ast.walk(tree(module)))
     hidden = [handler.lineno for node in nodes if isinstance(node, ast.Try) for handler in hiding(node, told=told)]
     hidden += [

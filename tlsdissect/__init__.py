@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tlsdissect.listening import live
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.options import Options
+    from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
-    from tlsdissect.views.comparison.whole import By
     from tlsdissect.views.explain.whole import explain
     from tlsdissect.views.frames import Tables
     from tlsdissect.views.ladder.drawing import ladder
@@ -103,9 +103,9 @@ def _read(
     from tlsdissect.pipeline import Reading  # noqa: PLC0415
 
     if client is not None:
-        from tlsdissect.corpus.cluster import read_on  # noqa: PLC0415
+        from tlsdissect.corpus.cluster import read_with_cluster  # noqa: PLC0415
 
-        yield from read_on(client, captures, options)
+        yield from read_with_cluster(client, captures, options)
         return
     reading = Reading(captures, options)
     yield from reading

@@ -1,4 +1,4 @@
-"""Connections from an interface, each told when its handshake is decided."""
+"""Live capture: connections of an interface, each yielded as soon as its handshake is decided."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tlsdissect.trust.judge import Judge
 
 IDLE = 10.0
-"""Seconds after which a silent handshake is told as it is."""
+"""Seconds without a packet after which a handshake counts as decided."""
 USUAL_PORT = 8443
-"""Where to listen if no port and no filter is asked for."""
+"""TCP port that is captured if neither port nor filter is given."""
 
 
 class Listening(Reading):
-    """A reading that ends with its capture, when it is stopped, or with `count` connections.
+    """A reading of a live capture; ends with the capture, on `stop`, or after `count` connections.
 
-    As a context it lets go of the interface at its end. While it is iterated over, `stop` may be called from anywhere.
+    As a context manager it closes the capture at the end. `stop` may be called from any thread during iteration.
     """
 
     def __init__(
@@ -59,40 +59,40 @@ class Listening(Reading):
         yield from self._told(0, self._capture_live.interface, self._capture_live)
 
     def __iter__(self) -> Iterator[Connection]:
-        """Yield each connection when its handshake is decided; at the end, those that are not."""
-        for told in super().__iter__():
+        """Yield each connection when its handshake is decided, and the remaining ones at the end."""
+        for connection in super().__iter__():
             if self._left is not None:
                 if not self._left:
                     return
                 self._left -= 1
                 if not self._left:
                     self.stop()
-            yield told
+            yield connection
 
     async def __aiter__(self) -> AsyncIterator[Connection]:
-        """Yield the same, and let other tasks run while nothing comes."""
-        told = iter(self)
+        """Yield the same; other tasks run while this waits for packets."""
+        connections = iter(self)
         try:
-            while (one := await asyncio.to_thread(next, told, None)) is not None:
+            while (one := await asyncio.to_thread(next, connections, None)) is not None:
                 yield one
         finally:
             self.stop()
 
     def watch(self) -> list[Connection]:
-        """Show the connections in a notebook, the latest ones in a table that is updated in place; return them all.
+        """Show the latest connections in a notebook, in a table that is updated in place; return all connections.
 
-        It ends as iteration does; to interrupt the kernel ends it too. Needs IPython.
+        It ends like iteration, or when the kernel is interrupted. Needs IPython.
         """
         with Watch(self._figures) as watch:
             try:
-                for told in self:
-                    watch.told.append(told)
+                for connection in self:
+                    watch.told.append(connection)
             except KeyboardInterrupt:
                 self.stop()
         return watch.told
 
     def _figures(self) -> str:
-        """Sum up what was seen so far."""
+        """Return a line with the counts so far."""
         counts = (
             f"{self.summary.connections:,} connections",
             f"{self.summary.undecided:,} handshakes open",
@@ -103,7 +103,7 @@ class Listening(Reading):
 
     @property
     def dropped(self) -> int:
-        """Packets for which the kernel had no room, so far."""
+        """Packets that the kernel has dropped so far."""
         return self._capture_live.drops.dropped
 
     def progress(self) -> tuple[int, int | None]:
@@ -111,12 +111,12 @@ class Listening(Reading):
         return self._capture_live.position, None
 
     def stop(self) -> None:
-        """Listen no more; what came before is still told."""
+        """Stop capturing; connections of earlier packets still follow."""
         self._capture_live.stop()
 
 
 def expression(ports: Sequence[int], given: str | None) -> str:
-    """Make one filter, as pcap-filter(7) has it, of TCP ports and a filter."""
+    """Combine TCP ports and a filter into one pcap-filter(7) expression."""
     if given is None:
         return " or ".join(f"tcp port {port}" for port in ports or (USUAL_PORT,))
     return f"({given}) and ({expression(ports, None)})" if ports else given
@@ -126,7 +126,7 @@ def live(
     interface: str = "lo",
     *,
     port: int | Sequence[int] = (),
-    filter: str | None = None,  # noqa: A002 (what everybody calls it)
+    filter: str | None = None,  # noqa: A002 (the usual name)
     duration: float | None = None,
     count: int | None = None,
     idle: float = IDLE,
@@ -134,20 +134,21 @@ def live(
     limits: Limits | None = None,
     keep: bool = False,
 ) -> Listening:
-    """Listen to an interface, and yield its TLS connections, each as soon as its handshake is decided.
+    """Capture from an interface and yield its TLS connections, each as soon as its handshake is decided.
 
-    A handshake is decided when it succeeded, failed, or was silent for `idle` seconds; what is told of the connection
-    is as of then, and `open` says whether it goes on. `port` and `filter` (pcap-filter(7)) say which packets; TCP port
-    8443 without them. It ends after `duration` seconds, with `count` connections, or by `stop()`; "any" is every
-    interface. `save` is the path of a pcapng for all packets. What becomes of the interface comes as a RuntimeWarning.
-    `limits` and `keep` are as for `read`. In a notebook `watch()` shows them as they come.
+    A handshake is decided when it has succeeded, failed, or been idle for `idle` seconds. The facts are those known at
+    that time, and `open` is true if the connection continues. `port` and `filter` (pcap-filter(7)) select packets; the
+    default is TCP port 8443. The capture ends after `duration` seconds, after `count` connections, or by `stop()`. The
+    interface "any" stands for all interfaces. `save` is the path of a pcapng file for all packets. If the interface
+    goes down or disappears, a RuntimeWarning is issued. `limits` and `keep` are as for `read`. In a notebook, `watch()`
+    shows the connections.
 
         with tlsdissect.live("lo", port=8443) as listening:
             for connection in listening:        # or: async for
                 print(connection.sni, connection.version, connection.round_trips)
 
-    Raises PermissionError without CAP_NET_RAW, CaptureError where interface, filter or `save` is wrong, and TypeError
-    or ValueError where another argument is.
+    Raises PermissionError without CAP_NET_RAW, CaptureError if the interface, the filter or `save` is invalid, and
+    TypeError or ValueError for other arguments.
     """
     if limits is not None and not isinstance(limits, Limits):
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")

@@ -116,7 +116,7 @@ def test_files_that_are_there_are_kept(exported: Path) -> None:
     before = {path.name: path.read_bytes() for path in exported.iterdir()}
     done = run("export", TALK, "--to", str(exported))
     assert done.returncode == 2
-    assert b"connections.csv is there already" in done.stderr
+    assert b"connections.csv already exists" in done.stderr
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
 
 

@@ -70,7 +70,7 @@ def test_trust_is_checked_where_somebody_is_trusted(tmp_path: Path) -> None:
         (("--ca-file", TLS12), "no certificate in it"),
         (("--ca-path", "tests/missing"), "tests/missing: No such file"),
         (("--crl", TLS12), "no CRL in it"),
-        (("--at", "yesterday"), "'yesterday' is no time"),
+        (("--at", "yesterday"), "'yesterday' is not a time"),
     ],
 )
 def test_what_cannot_be_used_is_named(options: tuple[str, str], complaint: str) -> None:

@@ -15,7 +15,7 @@ from commands import PROGRAM, RESUMED, TLS12, run
 from recorded import ROOT
 
 from tlsdissect.cli import sink
-from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.cli.exit_status import NotWrittenError
 from tlsdissect.cli.sink import place_new, whole_file
 
 if TYPE_CHECKING:

@@ -41,5 +41,5 @@ def test_pictures(suffix: str, start: bytes, tmp_path: Path) -> None:
 def test_a_picture_has_room_for_two(tmp_path: Path) -> None:
     done = run("ladder", TLS12, TLS13, RESUMED, "-o", tmp_path / "ladder.svg")
     assert done.returncode == 2
-    assert b"4 connections: a picture has room for one or two; choose them with --stream" in done.stderr
+    assert b"4 connections: a picture shows one or two; select them with --stream" in done.stderr
     assert not (tmp_path / "ladder.svg").exists()

@@ -17,7 +17,7 @@ def test_a_timeline_is_of_one_connection(tmp_path: Path) -> None:
     file = tmp_path / "a.svg"
     done = run("plot", "timeline", str(SAMPLES / "talk"), "-o", str(file))
     assert done.returncode == 2
-    assert b"a timeline is of one; choose it with --stream" in done.stderr
+    assert b"a timeline shows a single one; select it with --stream" in done.stderr
     assert not file.exists()
     assert run("plot", "timeline", str(SAMPLES / "tls12-full.pcap"), "-o", str(file)).returncode == 0
     assert "server_key_exchange" in file.read_text()

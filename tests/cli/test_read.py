@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -139,9 +140,12 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
         ([], "Missing command (see tlsdissect --help)"),
         (["write"], "No such command 'write'"),
         (["read"], "Missing argument 'CAPTURE...' (see tlsdissect read --help)"),
-        (["read", "--stream", "x", TLS12], "Invalid value for '--stream': 'x' is no stream number"),
+        (
+            ["read", "--stream", "x", TLS12],
+            "Invalid value for '--stream': 'x' is neither a stream number nor SOURCE:NUMBER",
+        ),
         (["read", "--tls", "1.1", TLS12], "Invalid value for '--tls'"),
-        (["read", "-o", "x.pcap", TLS12], "-o x.pcap: the suffix tells no form (.json, .ndjson, .csv, .txt)"),
+        (["read", "-o", "x.pcap", TLS12], "-o x.pcap: unknown suffix (known: .json, .ndjson, .csv, .txt)"),
         (["read", "--keylog", "keys", TLS12], "No such option"),
     ],
 )
@@ -245,3 +249,21 @@ def test_decisions_do_not_depend_on_how_many_processes_read() -> None:
     one, three = (run(*asked, "--jobs", jobs) for jobs in ("1", "3"))
     assert one.stdout.count(b'"open":true') > 100
     assert one.stdout == three.stdout
+
+
+def test_help_lists_options_in_groups_and_limits_only_on_demand() -> None:
+    short, full = (run("read", option).stdout.decode() for option in ("--help", "--help-all"))
+    groups = ["Selection:", "Output:", "Findings:", "Other:"]
+    assert [line for line in short.splitlines() if line in (*groups, "Limits:")] == groups
+    assert "--total-bytes" not in short
+    assert "\nLimits:\n" in full
+    assert "--total-bytes" in full
+
+
+@pytest.mark.parametrize("command", ["read", "live", "show", "ladder", "explain", "compare", "certs", "export"])
+def test_help_all_lists_every_option(command: str) -> None:
+    shown = run(command, "--help-all").stdout.decode()
+    options = [
+        one for one in import_module(f"tlsdissect.cli.{command}").command.params if one.param_type_name == "option"
+    ]
+    assert [one.opts for one in options if not one.hidden and one.opts[-1] not in shown] == []

@@ -57,7 +57,7 @@ def test_what_only_many_certificates_show_counts(tmp_path: Path) -> None:
 def test_little_findings_are_left_out(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     run("report", TLS12, "-o", page, "--min-severity", "high")
-    assert "Nothing was found that is high or graver." in page.read_text()
+    assert "No findings of severity high or higher." in page.read_text()
     assert "long_lifetime" not in page.read_text()
 
 

@@ -36,7 +36,7 @@ def test_the_suffix_tells_the_form(tmp_path: Path) -> None:
     assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
     refused = run("show", TLS13, "-o", tmp_path / "a.csv")
     assert refused.returncode == 2
-    assert b"the suffix tells no form (.json, .ndjson, .html, .htm, .txt)" in refused.stderr
+    assert b"unknown suffix (known: .json, .ndjson, .html, .htm, .txt)" in refused.stderr
 
 
 def test_help_has_examples() -> None:

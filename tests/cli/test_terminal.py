@@ -36,9 +36,9 @@ sys.exit(main())
 
 BARRED = """
 import sys
-from tlsdissect.cli import below, main, progress
+from tlsdissect.cli import main, progress_bar, status_line
 
-progress.Bar.patience, below._PERIOD = 0.0, 0.01
+progress_bar.ProgressBar.delay, status_line._PERIOD = 0.0, 0.01
 sys.exit(main())
 """
 
@@ -142,6 +142,6 @@ def test_a_summary_on_standard_error_has_lines_on_a_terminal(tmp_path: Path) -> 
     _, shown = on_terminal(80, "certs", "samples/talk", "-o", str(tmp_path / "certificates.csv"), TERM="dumb")
     assert shown.splitlines()[:3] == [
         "11 certificates in 10 chains",
-        "trust not checked: no authorities were named",
+        "trust not checked: no authorities given",
         "9 lookups over plain HTTP",
     ]

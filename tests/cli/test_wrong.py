@@ -93,7 +93,7 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = run(command, TLS12, "--to", tmp_path / "file")
     assert (done.returncode, done.stdout) == (2, b"")
-    assert f"--to {tmp_path}/file: this is no folder (see tlsdissect {command} --help)" in done.stderr.decode()
+    assert f"--to {tmp_path}/file: this is not a folder (see tlsdissect {command} --help)" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
         (f"certs --out x {TLS12}", "No such option '--out': did you mean '--output'?"),
         ("raed", "No such command 'raed': did you mean 'read'?"),
         ("samples", "No such command 'samples': to read a file, tlsdissect read samples"),
-        (f"plot groups -o x.html {TLS12}", "-o x.html: the suffix tells no form (.png, .svg, .pdf)"),
-        (f"report -o x.pdf {TLS12}", "-o x.pdf: the suffix tells no form (.html, .htm)"),
-        (f"show -o x.pdf {TLS12}", "-o x.pdf: the suffix tells no form (.json, .ndjson, .html, .htm, .txt); give --format"),
-        (f"ladder --dark {TLS12}", "--dark goes with -o FILE.svg, .png or .pdf"),
-        (f"read --idle 5 {TLS12}", "--idle goes with --emit decided"),
-        (f"read --raw-fingerprints {TLS12}", "--raw-fingerprints goes with --format json or csv"),
-        (f"show --bytes --format json {TLS12}", "--bytes goes with --format tree or html"),
-        (f"show --message helo {TLS12}", "--message helo: no message has this name, such as client_hello, certificate or alert"),
-        (f"show --message server_helo {TLS12}", "--message server_helo: no message has this name: did you mean 'server_hello'?"),
+        (f"plot groups -o x.html {TLS12}", "-o x.html: unknown suffix (known: .png, .svg, .pdf)"),
+        (f"report -o x.pdf {TLS12}", "-o x.pdf: unknown suffix (known: .html, .htm)"),
+        (f"show -o x.pdf {TLS12}", "-o x.pdf: unknown suffix (known: .json, .ndjson, .html, .htm, .txt); give --format"),
+        (f"ladder --dark {TLS12}", "--dark requires -o FILE.svg, .png or .pdf"),
+        (f"read --idle 5 {TLS12}", "--idle requires --emit decided"),
+        (f"read --raw-fingerprints {TLS12}", "--raw-fingerprints requires --format json or csv"),
+        (f"show --bytes --format json {TLS12}", "--bytes requires --format tree or html"),
+        (f"show --message helo {TLS12}", "--message helo: unknown message type, such as client_hello, certificate or alert"),
+        (f"show --message server_helo {TLS12}", "--message server_helo: unknown message type: did you mean 'server_hello'?"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_told_in_a_line(arguments: str, said: str) -> None:

@@ -14,13 +14,12 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.transcript.connection import Connection, Endpoint, HelloRetryRequest, Timing
-from tlsdissect.views.comparison import kinds, room, rows
-from tlsdissect.views.comparison import whole as whole_module
-from tlsdissect.views.comparison.clocks import layers
+from tlsdissect.views.comparison import builder, predicates, rows, sampling
+from tlsdissect.views.comparison.builder import ComparisonBuilder
+from tlsdissect.views.comparison.client_times import layers
 from tlsdissect.views.comparison.model import Group, Side, Spread
 from tlsdissect.views.comparison.pairs import LEAST
 from tlsdissect.views.comparison.text import Text
-from tlsdissect.views.comparison.whole import Comparing
 
 TRUTH = {f"{one['server']}:{one['port']}": one for one in json.loads((ROOT / "samples/paths.json").read_text())}
 ENDS = ("client", "server")
@@ -38,10 +37,10 @@ def sample(name: str) -> Connection:
 
 
 def compared(connections: tuple[Connection, ...] | list[Connection], by: str | None = None) -> tuple[Group, ...]:
-    comparing = Comparing(by)  # type: ignore[arg-type]  # a test's own names
+    comparison = ComparisonBuilder(by)  # type: ignore[arg-type]  # a test's own names
     for one in connections:
-        comparing.add(one)
-    return comparing.groups()
+        comparison.add(one)
+    return comparison.groups()
 
 
 def full(end: str) -> list[Connection]:
@@ -103,7 +102,7 @@ def test_too_few_to_say_anything(old: int, new: int) -> None:
     (whole,) = compared([at_cost("TLS 1.2", 2, 20)] * old + [at_cost("TLS 1.3", 1, 10)] * new)
     assert whole.differences is None
     if whole.sides:
-        assert "too few to say anything" in "\n".join(Text().lines(whole))
+        assert "too few connections to compare" in "\n".join(Text().lines(whole))
 
 
 def test_no_difference_where_the_interval_holds_zero() -> None:
@@ -112,7 +111,7 @@ def test_no_difference_where_the_interval_holds_zero() -> None:
     assert whole.differences is not None
     assert not any(one.differs for one in whole.differences)
     text = "\n".join(Text().lines(whole))
-    assert "no difference to be told" in text
+    assert "no significant difference" in text
     assert "TLS 1.3 takes" not in text
 
 
@@ -216,7 +215,7 @@ def test_what_post_quantum_costs() -> None:
     ],
 )
 def test_aead(suite: str, aead: bool) -> None:
-    assert kinds.is_aead(suite) is aead
+    assert predicates.is_aead(suite) is aead
 
 
 @pytest.mark.parametrize(
@@ -232,9 +231,8 @@ def test_aead(suite: str, aead: bool) -> None:
     ],
 )
 def test_forward_secrecy(suite: str, group: str | None, bits: int | None, secret: bool) -> None:
-    assert (
-        kinds.is_forward_secret(replace(sample("tls12-full"), cipher_suite=suite, group=group, dh_bits=bits)) is secret
-    )
+    connection = replace(sample("tls12-full"), cipher_suite=suite, group=group, dh_bits=bits)
+    assert predicates.is_forward_secret(connection) is secret
 
 
 def test_addresses_in_certificates() -> None:
@@ -270,9 +268,9 @@ def test_pairs_of_one_connection_each_are_no_certainty() -> None:
 
 
 def test_limits_sample_or_say_what_they_leave_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_VALUES", 1000)
-    monkeypatch.setattr(room, "MAX_NAMES", 30)
-    monkeypatch.setattr(room, "MAX_PAIRS", 5)
+    monkeypatch.setattr(sampling, "MAX_VALUES", 1000)
+    monkeypatch.setattr(sampling, "MAX_NAMES", 30)
+    monkeypatch.setattr(sampling, "MAX_PAIRS", 5)
     connections = [
         replace(
             at_cost(("TLS 1.2", "TLS 1.3")[n % 2], 1, float(n)),
@@ -295,37 +293,37 @@ def test_limits_sample_or_say_what_they_leave_out(monkeypatch: pytest.MonkeyPatc
 
 
 def test_names_take_no_more_bytes_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_NAME_BYTES", 100_000)
-    names = room.Names(room.Room())
+    monkeypatch.setattr(sampling, "MAX_NAME_BYTES", 100_000)
+    names = sampling.Names(sampling.Budget())
     assert [names.add(f"{n}." * 10_000) for n in range(5)] == [True] * 4 + [False]
     assert names.cut
 
 
 def test_groups_and_what_is_counted_of_them_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_module, "MAX_GROUP_BYTES", 50_000)
-    monkeypatch.setattr(room, "MAX_COUNTED", 100)
+    monkeypatch.setattr(builder, "MAX_GROUP_BYTES", 50_000)
+    monkeypatch.setattr(sampling, "MAX_COUNTED", 100)
     one = at_cost("TLS 1.3", 1, 1.0)
-    comparing = whole_module.Comparing("sni")
+    comparison = builder.ComparisonBuilder("sni")
     for n in range(10):
         suites = tuple([f"0x{n:02x}{suite:02x}" for suite in range(60)])
         hello = replace(one.client_hello, cipher_suites=suites)
-        comparing.add(replace(one, sni=f"{n}." * 5000, client_hello=hello))
-    groups = comparing.groups()
+        comparison.add(replace(one, sni=f"{n}." * 5000, client_hello=hello))
+    groups = comparison.groups()
     assert len(groups) == 1 + 4
-    assert comparing.left_out == 6
+    assert comparison.left_out == 6
     for told in (groups[0].sides, [side for group in groups[1:] for side in group.sides]):
         assert sum(len(side.offered_suites.keys() - {"others"}) for side in told) <= 100
         assert sum(side.offered_suites["others"] for side in told if "others" in side.offered_suites) > 0
 
 
 def test_a_sample_is_everything_as_long_as_there_is_room() -> None:
-    sample_of = room.Sample(room.Room())
+    sample_of = sampling.Sample(sampling.Budget())
     for value in range(101):
         sample_of.add(value)
     assert sample_of.spread() == Spread(101, 50, 90, 99)
-    full = room.Room()
+    full = sampling.Budget()
     full.values = 0
-    few = room.Sample(full)
+    few = sampling.Sample(full)
     for value in range(1000):
         few.add(value)
     spread = few.spread()

@@ -18,7 +18,7 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.cli.plot import _KINDS
-from tlsdissect.views.comparison.clocks import seen
+from tlsdissect.views.comparison.client_times import since_client_hello
 from tlsdissect.views.frames import Tables
 from tlsdissect.views.plots import KINDS, MAX_BARS, PLOTS, figure, picture
 
@@ -105,7 +105,7 @@ def test_each_kind_is_a_picture(tables: Tables, kind: str, dark: bool) -> None:
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_nothing_to_draw_is_said(kind: str) -> None:
-    assert [text.get_text() for text in drawn(Tables(list), kind).texts] == ["no connection shows this"]
+    assert [text.get_text() for text in drawn(Tables(list), kind).texts] == ["no data for this figure"]
 
 
 def test_bars_count_connections(tables: Tables) -> None:
@@ -117,7 +117,7 @@ def test_bars_count_connections(tables: Tables) -> None:
 
 def test_curves_reach_the_slowest(tables: Tables) -> None:
     ax = drawn(tables, "handshake-times")
-    told = [(one.version, dict(seen(one)).get("handshake")) for one in tables.read()]
+    told = [(one.version, dict(since_client_hello(one)).get("handshake")) for one in tables.read()]
     for line in ax.lines:
         version = str(line.get_label()).split(" (")[0]
         assert max(line.get_xdata()) == max(took for name, took in told if name == version and took is not None)
@@ -158,7 +158,7 @@ def test_a_timeline_is_to_scale() -> None:
 
 
 def test_a_timeline_is_of_one_connection() -> None:
-    assert [text.get_text() for text in drawn(many(3), "timeline").texts] == ["3 connections: choose one"]
+    assert [text.get_text() for text in drawn(many(3), "timeline").texts] == ["3 connections: select one"]
 
 
 def test_names_do_no_harm() -> None:

@@ -18,7 +18,7 @@ from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.comparison.sections import sections
-from tlsdissect.views.tree.text import place, said
+from tlsdissect.views.tree.text import place, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_words_and_choices_select(visit: Visit) -> None:
     visit.page.select_option("#connections-findings", "static_rsa")
     assert visit.count().startswith("1 of ")
     visit.search("nothing is like this")
-    assert visit.page.get_by_text("No connection is like this.").is_visible()
+    assert visit.page.get_by_text("No matching connection.").is_visible()
     visit.page.click("#connections-all")
     assert visit.page.input_value("#connections-words") == visit.page.input_value("#connections-TLS") == ""
     assert len(set(visit.cells("TLS"))) > 1
@@ -138,7 +138,7 @@ def test_a_certificate_leads_to_a_connection_and_back(visit: Visit) -> None:
     visit.rows("certificates").nth(2).click()
     detail = visit.opened("certificates")
     assert "Alice" in detail.locator("h3").inner_text()
-    detail.get_by_role("link", name="The first connection that showed it").click()
+    detail.get_by_role("link", name="First connection with this certificate").click()
     connection = visit.opened()
     assert "client-cert" in connection.locator("h3").inner_text()
     connection.get_by_role("link", name="localhost").click()
@@ -162,7 +162,7 @@ def sample(name: str) -> Path:
 
 
 def lines(node: Node, frame: int) -> Iterator[tuple[str, str, str]]:
-    yield node.name, said(node), place(node.bytes, frame)
+    yield node.name, value_text(node), place(node.bytes, frame)
     for child in node.children:
         yield from lines(child, frame)
 
@@ -242,9 +242,9 @@ def test_details_are_limited(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "few.html"
     path.write_bytes(report(*SAMPLES, detailed=1))
     with Visit(browser, path) as visit:
-        assert visit.page.get_by_text("The ladders and trees of the first 1 connection are in this page.").count() == 1
+        assert visit.page.get_by_text("This page has ladders and trees for the first 1 connection only.").count() == 1
         visit.rows().nth(3).click()
-        assert "There was no room for more of it" in visit.opened().inner_text()
+        assert "This page has no further details of it" in visit.opened().inner_text()
 
 
 def test_a_page_about_nothing(browser: Browser, tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_a_page_about_nothing(browser: Browser, tmp_path: Path) -> None:
     capture.write_bytes(SAMPLES[0].read_bytes()[:24])
     path.write_bytes(report(capture))
     with Visit(browser, path) as visit:
-        assert visit.page.get_by_text("The captures hold no TLS connections.").is_visible()
+        assert visit.page.get_by_text("The captures contain no TLS connections.").is_visible()
         assert visit.count() == "0 of 0 connections"
         assert visit.page.locator("figure, .card, #certificates, #findings").count() == 0
 

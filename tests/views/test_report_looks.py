@@ -84,7 +84,7 @@ def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
 
 def test_without_a_script_the_rest_is_there(browser: Browser, written: Path) -> None:
     with Visit(browser, written, java_script_enabled=False) as visit:
-        assert visit.page.get_by_text("appear once the script of this page has run").is_visible()
+        assert visit.page.get_by_text("appear after the script of this page has run").is_visible()
         assert visit.page.locator("figure svg").first.is_visible()
         assert visit.page.locator(".card").first.is_visible()
         assert visit.page.locator("#findings").is_visible()

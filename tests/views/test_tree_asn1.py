@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tlsdissect.transcript.transcript import Packet, Places, Transcript
 from tlsdissect.views.tree.asn1 import MAX_DEPTH, asn1
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.node import Ground
+from tlsdissect.views.tree.node import MappedBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tlsdissect.views.tree.node import Node
 
 
-def grounded(data: bytes) -> Ground:
+def grounded(data: bytes) -> MappedBytes:
     packet = Packet(1, 0, "server", 16, 0, None, len(data), data, 100)
     transcript = Transcript((packet,), (), (None, None), None, None, None)
-    ground = Ground(Places(transcript, "server"), 1)
+    ground = MappedBytes(Places(transcript, "server"), 1)
     ground.add(data, 0)
     return ground
 

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import judging, options
-from tlsdissect.cli.endings import NOT_WRITTEN
-from tlsdissect.cli.folder import make, write_files
-from tlsdissect.cli.gathering import Gathering
-from tlsdissect.cli.progress import ShareBar
+from tlsdissect.cli import finding_options, options
+from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.exit_status import NOT_WRITTEN
+from tlsdissect.cli.help_groups import GroupedCommand
+from tlsdissect.cli.pem_folder import make, write_files
+from tlsdissect.cli.progress_bar import FractionBar
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import count
-from tlsdissect.corpus.question import Question
-from tlsdissect.corpus.showing import ShowingCarrier
-from tlsdissect.corpus.workers import worthwhile
+from tlsdissect.corpus.certificate_transport import CertificateTransport
+from tlsdissect.corpus.query import Query
+from tlsdissect.corpus.workers import job_count
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.options import Options
 
@@ -43,68 +44,69 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "csv", "pem"]),
-    help="How to print; a table unless the suffix of -o FILE says otherwise.",
+    help="Output format; by default the suffix of -o FILE, or a table.",
 )
-@options.output
+@options.output_option
 @click.option(
-    "--to", "folder", metavar="DIR", help="Write each certificate, and each chain as sent, to DIR; none is overwritten."
+    "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
 )
-@options.shared
-@judging.judged
-@options.limited
-@options.how
+@options.jobs_option
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, folder: str | None, **given: Any) -> int:
-    """Print every certificate that was shown in the clear, once: by whom, until when, and what is wrong with it.
+    """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
 
-    Whether a path to a trusted authority holds is checked against those that --ca-file, --ca-path or --system-ca name,
-    as of the time of the capture; without any it is not checked. TLS 1.3 hides certificates.
+    Paths are verified up to the authorities given with --ca-file, --ca-path or --system-ca, as of the time of the
+    capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates.
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     if folder is not None:
         make(folder)
-    seen = form in (None, "table") and file is None and options.seen(None)
+    seen = form in (None, "table") and file is None and options.is_terminal(None)
     from tlsdissect.trust.exhibits import Exhibits  # noqa: PLC0415 (start-up time of --help)
 
-    evidence, judge = Evidence(), judging.certain(given)
+    evidence, judge = Evidence(), finding_options.required_judge(given)
     exhibits = Exhibits(judge, evidence)
-    gathering = Gathering(exhibits)
+    collector = Collector(exhibits)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits, linked=False), selection, gathering, evidence=evidence)
+    query = Query(captures, Options(limits=limits, linked=False), selection, collector, evidence=evidence)
     write = _writer(form or "table", file, exhibits, given["color"], seen=seen)
-    run = CertificateRun(question, exhibits, judge, evidence, write, given)
-    status = run.to(standard_output() if file is None else whole_file(file))
+    run = CertificateRun(query, exhibits, judge, evidence, write, given)
+    status = run.print_to(standard_output() if file is None else whole_file(file))
     try:
-        others = 0 if folder is None else write_files(folder, exhibits)
+        conflicts = 0 if folder is None else write_files(folder, exhibits)
     finally:
-        run.account(quiet=given["quiet"], below=seen)
-    return status or (NOT_WRITTEN if others else 0)
+        run.print_summary(quiet=given["quiet"], on_terminal=seen)
+    return status or (NOT_WRITTEN if conflicts else 0)
 
 
 class CertificateRun(Run):
-    """A run whose result is written when all was read."""
+    """A run that prints the certificates after all captures were read."""
 
     def __init__(
         self,
-        question: Question,
+        query: Query,
         exhibits: Exhibits,
         judge: Judge,
         evidence: Evidence,
         write: Callable[[Iterable[Exhibit]], Iterator[bytes]],
         given: dict[str, Any],
     ) -> None:
-        jobs = worthwhile(list(question.captures), given["jobs"])
-        carrier = ShowingCarrier(question.selection, exhibits, evidence)
-        super().__init__(question, jobs, debug=given["debug"], gate=judging.gate(given["fail_on"]), carrier=carrier)
+        jobs = job_count(list(query.captures), given["jobs"])
+        transport = CertificateTransport(query.selection, exhibits, evidence)
+        gate = finding_options.gate(given["fail_on"])
+        super().__init__(query, jobs, debug=given["debug"], gate=gate, transport=transport)
         self._exhibits = exhibits
         self._judge = judge
         self._evidence = evidence
@@ -112,28 +114,28 @@ class CertificateRun(Run):
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
-        with self._below.aside():
-            with ShareBar("comparing keys", lambda: self._exhibits.compared):
+        with self._status_line.hidden():
+            with FractionBar("comparing keys", lambda: self._exhibits.compared):
                 self._exhibits.compare()
-            told = list(self._exhibits)
-            for text in self._write(told):
+            listed = list(self._exhibits)
+            for text in self._write(listed):
                 sink.write(text)
         chains, left_out = len(self._exhibits.chains), self._exhibits.left_out
-        self._tally.findings = Counter(f"{found.severity} {found.code}" for one in told for found in one.findings)
+        self._tally.findings = Counter(f"{found.severity} {found.code}" for one in listed for found in one.findings)
         least = "at least " if self._exhibits.chains_cut else ""
-        shown = f"{count(len(told), 'certificate')} in {least}{count(chains, 'chain')}"
-        self._tally.told.append(shown if told else "no certificates in the clear")
-        if told and not self._judge.trusts:
-            self._tally.told.append("trust not checked: no authorities were named")
+        shown = f"{count(len(listed), 'certificate')} in {least}{count(chains, 'chain')}"
+        self._tally.told.append(shown if listed else "no certificates in the clear")
+        if listed and not self._judge.trusts:
+            self._tally.told.append("trust not checked: no authorities given")
         if self._evidence.lookups:
             self._tally.told.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
         if self._exhibits.not_compared:
             what = count(self._exhibits.not_compared, "certificate")
-            self._tally.told.append(f"{what} whose RSA modulus is too large to be compared with others")
+            self._tally.told.append(f"{what} not checked for shared primes: RSA modulus too large")
         if self._evidence.lookups_left_out:
-            self._tally.told.append(f"{self._evidence.lookups_left_out:,} of them left out: too many, or too large")
+            self._tally.told.append(f"{self._evidence.lookups_left_out:,} of them not kept: memory limit reached")
         if left_out:
-            self._tally.told.append(f"{left_out:,} times a certificate for which there was no room")
+            self._tally.told.append(f"{left_out:,} occurrences of certificates not kept: memory limit reached")
 
 
 def _writer(
@@ -144,9 +146,11 @@ def _writer(
     if form == "json":
         return views.lines
     if form == "csv":
-        return partial(views.rows, seen=options.seen(file))
+        return partial(views.rows, seen=options.is_terminal(file))
     if form == "pem":
-        return lambda told: (views.pem(one, der) for one in told if (der := exhibits.encoding(one.sha256)) is not None)
+        return lambda listed: (
+            views.pem(one, der) for one in listed if (der := exhibits.encoding(one.sha256)) is not None
+        )
     width = shutil.get_terminal_size().columns if seen else None
     coding = sys.stdout.encoding if seen else "utf-8"
     return views.CertificateTable(width, coloured=options.coloured(color, seen=seen), encoding=coding).table

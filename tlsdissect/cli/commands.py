@@ -1,4 +1,4 @@
-"""The command that holds the others."""
+"""The `tlsdissect` command and its subcommands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from tlsdissect.cli.endings import meant
+from tlsdissect.cli.exit_status import suggestion
 
 EXAMPLES = """\b
 Examples:
@@ -16,46 +16,46 @@ Examples:
   tcpdump -i eth0 -c 1000 -w - | tlsdissect read -
 """
 _COMMANDS = {
-    "read": "The TLS connections of captures, one by one.",
-    "live": "The TLS connections of an interface, each when its handshake is decided.",
-    "show": "Handshakes as trees: every field of every message.",
-    "ladder": "Handshakes as ladders: who said what when.",
-    "explain": "What happened, in sentences: who chose what, and why it took so long.",
-    "compare": "TLS 1.2 beside TLS 1.3: round trips, times, suites, exposure.",
-    "certs": "The certificates that were shown, and what is wrong with them.",
-    "export": "Tables of connections, certificates, messages and more, as files.",
-    "plot": "Figures of connections: times, round trips, suites, groups, certificates.",
-    "report": "One page about captures, to be read in a browser.",
+    "read": "List the TLS connections of captures.",
+    "live": "List the TLS connections of an interface as their handshakes end.",
+    "show": "Show handshakes as trees: every field of every message.",
+    "ladder": "Draw handshakes as ladder diagrams.",
+    "explain": "Explain handshakes in sentences: who chose what, and what took time.",
+    "compare": "Compare TLS 1.2 and TLS 1.3: round trips, times, suites, exposure.",
+    "certs": "List the certificates in captures, and their problems.",
+    "export": "Export tables of connections, certificates, messages and more.",
+    "plot": "Plot times, round trips, suites, groups, certificates.",
+    "report": "Write an HTML report about captures.",
 }
-"""Each command stands in the module of its name, under the name `command`."""
+"""Summaries for --help. Each command is the attribute `command` of the module of the same name."""
 
 
 class Commands(click.Group):
-    """Commands whose modules are loaded when they are run: the list of them costs no import."""
+    """A group that imports the module of a command only when the command runs."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is named first; UsageError says which may be meant."""
+        """Return the command of the first argument; UsageError suggests one for a misspelt name."""
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
-            hint = f": to read a file, tlsdissect read {name}" if os.path.exists(name) else meant(name, _COMMANDS)  # noqa: PTH110
+            hint = f": to read a file, tlsdissect read {name}" if os.path.exists(name) else suggestion(name, _COMMANDS)  # noqa: PTH110
             raise click.UsageError(f"No such command {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """List the names."""
+        """Return the names of the commands."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's signature)
-        """Load a command."""
+        """Import a command."""
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = import_module(f"tlsdissect.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
-        """List the commands without loading them."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
@@ -77,23 +77,23 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_version,
-    help="Show the version, and whether the kernel is compiled.",
+    help="Show the version and whether the kernel is compiled.",
 )
 def tlsdissect() -> None:
-    """Tell what packet captures show of TLS: handshakes, certificates, fingerprints, round trips and failures.
+    """Analyze TLS handshakes in packet captures: versions, certificates, fingerprints, round trips and failures.
 
-    Captures are only read: nothing is ever sent, and no name is looked up.
+    The analysis is passive: it sends no packets and looks up no names.
     """
 
 
 def invoke(args: list[str]) -> int:
     """Run a command line and return its exit status.
 
-    click's own `main` would do, but for what it makes of a closed pipe and of Ctrl-C: exit status 1.
+    click's own `main` is not used, because it exits with status 1 on a closed pipe and on Ctrl-C.
     """
     asked = os.environ.get("_TLSDISSECT_COMPLETE")
     if asked:
-        from click.shell_completion import shell_complete  # noqa: PLC0415 (a shell's completion script asks)
+        from click.shell_completion import shell_complete  # noqa: PLC0415 (for shell completion only)
 
         return shell_complete(tlsdissect, {}, "tlsdissect", "_TLSDISSECT_COMPLETE", asked)
     try:

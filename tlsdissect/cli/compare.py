@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import endings, options
-from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli import exit_status, options
+from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -31,57 +32,57 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
     "--by",
     type=click.Choice(["server", "sni", "client", "capture"]),
-    help="Compare also the connections of each server, name, client or capture.",
+    help="Also compare the connections of each server, server name, client or capture.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "csv"]),
-    help="How to print; text unless the suffix of -o FILE says otherwise.",
+    help="Output format; by default the suffix of -o FILE, or text.",
 )
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, **given: Any) -> int:
-    """Set TLS 1.2 beside TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
+    """Compare TLS 1.2 and TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
 
-    Times are those of the client, wherever packets were captured: where a message of the server ends what is timed, the
-    way between the capture point and the client is added, as the TCP handshake measured it. A difference is told with
-    a 95 % interval, over connections of the same client to the same server in both versions, and only if the interval
-    leaves out zero.
+    Times are those of the client, wherever the packets were captured: if a message of the server ends an interval, the
+    round trip between capture point and client is added, as measured by the TCP handshake. Differences are computed
+    over connections of the same client to the same server in both versions, with a 95 % interval; a difference is
+    significant if the interval excludes zero.
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and options.seen(None)
-    from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
+    seen = form in (None, "text") and file is None and options.is_terminal(None)
+    from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
-    comparing, write = Comparing(by), _writer(form or "text", file, given["color"], seen=seen)
+    comparison, write = ComparisonBuilder(by), _writer(form or "text", file, given["color"], seen=seen)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits), selection, Gathering(comparing))
-    run = Run(question, 1, debug=given["debug"], end=lambda: write(comparing.groups()))
-    status = run.to(standard_output() if file is None else whole_file(file))
-    run.account(quiet=given["quiet"], below=seen)
-    if comparing.left_out:
-        endings.warn(f"{comparing.left_out:,} connections count only in the whole: too many groups to tell apart")
+    query = Query(captures, Options(limits=limits), selection, Collector(comparison))
+    run = Run(query, 1, debug=given["debug"], end=lambda: write(comparison.groups()))
+    status = run.print_to(standard_output() if file is None else whole_file(file))
+    run.print_summary(quiet=given["quiet"], on_terminal=seen)
+    if comparison.left_out:
+        exit_status.warn(f"{comparison.left_out:,} connections count only in the total: there are too many groups")
     return status
 
 
 def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
-    """Make what writes a form."""
+    """Return the function that formats the groups."""
     from tlsdissect.views.comparison import rows, text  # noqa: PLC0415 (not needed for --help)
 
     if form == "json":
         return rows.lines
     if form == "csv":
-        return partial(rows.rows, seen=options.seen(file))
+        return partial(rows.rows, seen=options.is_terminal(file))
     width = shutil.get_terminal_size().columns if seen else None
     coding = sys.stdout.encoding if seen else "utf-8"
     return text.Text(width, coloured=options.coloured(color, seen=seen), encoding=coding).written

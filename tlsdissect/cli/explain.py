@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -26,45 +27,46 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), help="How to print; text unless -o tells otherwise."
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    help="Output format; by default the suffix of -o FILE, or text.",
 )
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
-    """Say in sentences what happened in handshakes, each with the frames that it rests on.
+    """Explain handshakes in sentences, each with the frames it is based on.
 
-    What the client offered, what the server chose and what it could not have chosen, how many round trips it took and
-    what each was spent on, what anyone on the path could read; and of a failure who ended it, and what the other side
-    had offered. What is concluded and not read is called a guess.
+    The sentences say what the client offered and what the server chose, what each round trip was spent on, what anyone
+    on the path could read, and who ended a failed handshake and why. Conclusions that were not read from the packets
+    are marked as guesses.
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and options.seen(None)
+    seen = form in (None, "text") and file is None and options.is_terminal(None)
     view = _view(form or "text", given["color"], seen=seen)
-    # Only with a judge are look-ups matched to the handshakes that waited for them.
+    # The judge is needed only to match revocation lookups to the handshakes that waited for them.
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(
-        captures, Options(limits=limits, keep=True), selection, view, judge=Judge(), tells_findings=False
-    )
-    run = Run(question, 1, debug=given["debug"])
-    status = run.to(standard_output() if file is None else whole_file(file))
-    run.account(quiet=given["quiet"], below=False)
+    query = Query(captures, Options(limits=limits, keep=True), selection, view, judge=Judge(), reports_findings=False)
+    run = Run(query, 1, debug=given["debug"])
+    status = run.print_to(standard_output() if file is None else whole_file(file))
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
 
 def _view(form: str, color: str, *, seen: bool) -> View:
-    """Make what writes a form."""
+    """Make the view of a format."""
     if form == "json":
-        from tlsdissect.views.explain.ndjson import ExplanationLines  # noqa: PLC0415 (only what is asked for is loaded)
+        from tlsdissect.views.explain.ndjson import ExplanationLines  # noqa: PLC0415 (only the requested view is imported)
 
         return ExplanationLines()
     from tlsdissect.views.explain.text import Text  # noqa: PLC0415

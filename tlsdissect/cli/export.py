@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import judging, options
-from tlsdissect.cli.folder import make
-from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli import finding_options, options
+from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
+from tlsdissect.cli.pem_folder import make
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ _SUFFIXES = {"csv": ".csv", "json": ".json", "parquet": ".parquet"}
 
 
 class Exporter:
-    """Takes connections apart, each into the rows of tables; `place` gives these their files."""
+    """Writes the rows of each connection to tables; `place` opens their files."""
 
     def __init__(self, folder: str, form: str, names: str | None) -> None:
-        from tlsdissect.views.comparison.whole import Comparing  # noqa: PLC0415 (not needed for --help)
+        from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
         self._folder = folder
         self._suffix = _SUFFIXES[form]
@@ -46,15 +47,15 @@ class Exporter:
         self._has_comparison = names is None
         self._tables: list[tuple[Table, TableWriter]] = []
         self._comparison: TableWriter | None = None
-        self._comparing = Comparing()
+        self._builder = ComparisonBuilder()
 
     @contextmanager
     def place(self) -> Iterator[Sink]:
-        """Open a file for each table: they are there at the end, or none if that is not reached."""
+        """Open a file for each table: all of them appear at the end, or none on failure."""
         paths = [os.path.join(self._folder, table.name + self._suffix) for table in self._kinds]  # noqa: PTH118
         there = [path for path in paths if os.path.lexists(path)]
         if there:
-            raise click.UsageError(f"--to {self._folder}: {there[0]} is there already")
+            raise click.UsageError(f"--to {self._folder}: {there[0]} already exists")
         make(self._folder)
         with ExitStack() as files:
             sinks = [files.enter_context(whole_file(path)) for path in paths]
@@ -63,20 +64,20 @@ class Exporter:
             ]
             self._comparison = self._tables.pop()[1] if self._has_comparison else None
             yield files.enter_context(standard_output())
-            # A disk that is full is noticed before the first file is there.
+            # A full disk is noticed before the first file appears.
             for sink in sinks:
                 sink.flush()
 
     def add(self, connection: Connection) -> None:
         """Write the rows of a connection."""
         if self._comparison is not None:
-            self._comparing.add(connection)
+            self._builder.add(connection)
         for table, writer in self._tables:
             for row in table.rows(connection):
                 writer.add(row)
 
     def end(self) -> Iterator[bytes]:
-        """Write the comparison, and end the files; nothing goes to standard output."""
+        """Write the comparison and finish the files; nothing goes to standard output."""
         if self._comparison is not None:
             self._compare(self._comparison)
         for _, writer in self._tables:
@@ -86,49 +87,48 @@ class Exporter:
     def _compare(self, writer: TableWriter) -> None:
         from tlsdissect.views.comparison.rows import numbers  # noqa: PLC0415
 
-        for group in self._comparing.groups():
+        for group in self._builder.groups():
             for version, measure, value in numbers(group):
                 writer.add([group.key, version, measure, None if value is None else str(value)])
         writer.end()
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
-@click.option("--to", "folder", required=True, metavar="DIR", help="Write the tables here; none may be there already.")
+@options.selection_options
+@click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")
 @click.option(
-    "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="How to write them."
+    "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="File format."
 )
 @click.option(
     "--names",
     "vocabulary",
     type=click.Choice(["zeek", "ecs", "tshark"]),
-    help="Write tables with the names and values of Zeek's ssl.log and x509.log, of the Elastic Common Schema, or of "
-    "tshark's fields.",
+    help="Use the names and values of Zeek's ssl.log and x509.log, the Elastic Common Schema, or tshark's fields.",
 )
-@judging.judged
-@options.limited
-@options.how
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
-    """Write the connections of captures as tables: connections, certificates, messages, extensions, alerts, findings.
+    """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
 
-    `source` and `stream` join them, and `position` counts from 0 in the order on the wire; `comparison` has the numbers
-    of `tlsdissect compare`. Each table is a file, which is there only once it is whole; `tlsdissect.load_csv` gives the
-    values of a CSV back.
+    Join the tables by `source` and `stream`; `position` counts from 0 in wire order. `comparison` has the numbers of
+    `tlsdissect compare`. Each table is a file that appears only when it is complete. `tlsdissect.load_csv` reads the
+    values of a CSV file back with their types.
     """
     if vocabulary in (None, "ecs"):
         given["min_severity"] = given["min_severity"] or "info"
-    judge, exporter = judging.judge(given), Exporter(folder, form, vocabulary)
+    judge, exporter = finding_options.judge(given), Exporter(folder, form, vocabulary)
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits), selection, Gathering(exporter), judge=judge)
-    run = Run(question, 1, debug=given["debug"], end=exporter.end, gate=judging.gate(given["fail_on"]))
-    status = run.to(exporter.place())
-    run.account(quiet=given["quiet"], below=False)
+    query = Query(captures, Options(limits=limits), selection, Collector(exporter), judge=judge)
+    run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=finding_options.gate(given["fail_on"]))
+    status = run.print_to(exporter.place())
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
 
 def _tables(names: str | None) -> tuple[Table, ...]:
-    """Give the tables of a vocabulary, or of one's own: there, the comparison is the last."""
+    """Return the tables of a vocabulary, or tlsdissect's own, of which the comparison is the last."""
     if names is None:
         from tlsdissect.views.tables import COMPARISON, TABLES  # noqa: PLC0415 (not needed for --help)
 

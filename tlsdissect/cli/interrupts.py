@@ -1,4 +1,4 @@
-"""Ctrl-C, and being asked to end: what was read is still told; asked again, the run ends at once."""
+"""Signals that end a run: the first stops reading and prints what was read, the second ends the run at once."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0
-"""Seconds for which a pipe may still bring what its other end had: that end got Ctrl-C too."""
+"""Seconds for which a pipe may still deliver data: the process at its other end received Ctrl-C, too."""
 
 
 class Stopped(KeyboardInterrupt):
-    """A second signal has ended the run."""
+    """The second signal: end the run at once."""
 
 
 class Interrupts:
-    """While this context is entered, the first signal that ends a process calls `stop`; another one raises Stopped.
+    """In this context the first signal calls `stop`, and the second raises Stopped.
 
-    A reading that `waits` for packets is let go after a moment. Within `held` blocks Stopped waits for their end.
+    A reading that still waits for packets after PATIENCE seconds is interrupted. Inside a `held` block, Stopped is
+    deferred to the end of the block.
     """
 
-    def __init__(self, stop: Callable[[], None], waits: Callable[[], bool]) -> None:
-        self._stop, self._waits = stop, waits
+    def __init__(self, stop: Callable[[], None], is_waiting: Callable[[], bool]) -> None:
+        self._stop, self._is_waiting = stop, is_waiting
         self._holding = self._again = False
         self._before: dict[int, object] = {}
         self.status = 0
-        """What the process should exit with: 0, or 128 and the number of the first signal."""
+        """Exit status of the process: 0, or 128 plus the number of the first signal."""
 
     def __enter__(self) -> Self:
-        # Python lets only the main thread set handlers; a nohup'ed process goes on ignoring SIGHUP.
+        # Only the main thread may set handlers; a process started by nohup keeps ignoring SIGHUP.
         if threading.current_thread() is threading.main_thread():
             kept = {number: signal.getsignal(number) for number in _SIGNALS}
             self._before = {number: old for number, old in kept.items() if old != signal.SIG_IGN}
             for number in self._before:
                 signal.signal(number, self._arrived)
-            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._let_go)
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._interrupt_waiting)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,7 +53,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let the end of the run wait for the end of this block."""
+        """Defer Stopped to the end of this block."""
         self._holding = True
         try:
             yield
@@ -71,6 +72,6 @@ class Interrupts:
         else:
             raise Stopped
 
-    def _let_go(self, _: int, __: FrameType | None) -> None:
-        if self._waits():
+    def _interrupt_waiting(self, _: int, __: FrameType | None) -> None:
+        if self._is_waiting():
             raise StopReading

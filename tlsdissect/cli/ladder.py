@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
     from tlsdissect.transcript.connection import Connection
 
 EXAMPLES = """\b
@@ -31,22 +32,22 @@ _SUFFIXES = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".txt": "text"}
 _PAIR = 2
 
 
-class Gathered:
-    """A view that writes at the end what it was given: a picture, or two ladders side by side."""
+class PairCollector:
+    """A view that collects connections, for a picture or for two ladders side by side."""
 
     head = b""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
         self.more = 0
-        """Connections that are not held, for no picture has room for them."""
+        """Connections beyond the second, which are only counted."""
 
     def section(self, _: str) -> bytes:
-        """Write nothing."""
+        """Print nothing."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Hold a connection."""
+        """Collect a connection."""
         if len(self.connections) < _PAIR:
             self.connections.append(connection)
         else:
@@ -54,40 +55,40 @@ class Gathered:
         return b""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
-@click.option("-o", "--output", metavar="FILE", help="Draw a picture: .svg, .png or .pdf; .txt is the text.")
-@click.option("--dark", is_flag=True, help="Draw the picture for a dark background.")
-@options.limited
-@options.how
+@options.selection_options
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).")
+@click.option("--dark", is_flag=True, help="Draw for a dark background.")
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: Any) -> int:
-    """Draw handshakes as ladders: who said what when, in milliseconds and in round trips.
+    """Draw handshakes as ladder diagrams, in milliseconds and in round trips.
 
-    An arrow is what one side sent before the other said something: its messages with their bytes. Encrypted ones and
-    application data are drawn as such. Two connections that are chosen by --stream stand side by side, on one axis of
-    time that begins at the ClientHello of each.
+    Each arrow is a flight: the messages, with their sizes, that one side sent before the other answered. Encrypted
+    messages and application data have arrows of their own style. Two connections selected by --stream are drawn side by
+    side, on a common time axis that starts at each ClientHello.
     """
     file = None if output in (None, "-") else output
-    form = "text" if file is None else options.form(file, _SUFFIXES, otherwise="")
+    form = "text" if file is None else options.format_of(file, _SUFFIXES, otherwise="")
     if dark and form == "text":
-        raise click.UsageError("--dark goes with -o FILE.svg, .png or .pdf")
+        raise click.UsageError("--dark requires -o FILE.svg, .png or .pdf")
     if file is not None:
         options.refuse_to_overwrite(captures, file)
-        options.reproducible()
+        options.check_source_date_epoch()
     streams = given["streams"]
     selection, limits = options.selection(given), options.limits(given)
-    seen = file is None and options.seen(None)
+    seen = file is None and options.is_terminal(None)
     view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
-    question = Question(captures, Options(limits=limits, keep=True), selection, view)
-    run = Run(question, 1, debug=given["debug"], end=end)
-    status = run.to(standard_output() if file is None else whole_file(file))
-    run.account(quiet=given["quiet"], below=False)
+    query = Query(captures, Options(limits=limits, keep=True), selection, view)
+    run = Run(query, 1, debug=given["debug"], end=end)
+    status = run.print_to(standard_output() if file is None else whole_file(file))
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
 
 def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple[View, Any]:
-    """What takes the connections, and what writes behind the last."""
+    """Return the view, and the function that yields the output after the last connection."""
     from tlsdissect.views.ladder.text import Text  # noqa: PLC0415 (not needed for --help)
 
     coloured = options.coloured(color, seen=seen)
@@ -96,18 +97,18 @@ def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple
         text = Text(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)
     if form == "text" and not pair:
         return text, tuple
-    gathered = Gathered()
+    collected = PairCollector()
 
     def end() -> Iterator[bytes]:
-        chosen = gathered.connections
+        chosen = collected.connections
         if form != "text":
-            yield _picture(gathered, form, dark=dark)
-        elif len(chosen) == _PAIR and not gathered.more:
+            yield _picture(collected, form, dark=dark)
+        elif len(chosen) == _PAIR and not collected.more:
             yield text.beside(*chosen)
         else:
             yield from _each(text, chosen)
 
-    return gathered, end
+    return collected, end
 
 
 def _each(text: View, connections: Iterable[Connection]) -> Iterator[bytes]:
@@ -115,11 +116,11 @@ def _each(text: View, connections: Iterable[Connection]) -> Iterator[bytes]:
         yield text.row(connection)
 
 
-def _picture(gathered: Gathered, form: str, *, dark: bool) -> bytes:
+def _picture(collected: PairCollector, form: str, *, dark: bool) -> bytes:
     from tlsdissect.views.ladder.model import drawn  # noqa: PLC0415 (not needed for --help)
     from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415 (matplotlib is slow to load)
 
-    if gathered.more or not gathered.connections:
-        count = len(gathered.connections) + gathered.more or "no"
-        raise click.UsageError(f"{count} connections: a picture has room for one or two; choose them with --stream")
-    return picture([drawn(one) for one in gathered.connections], form, dark=dark)
+    if collected.more or not collected.connections:
+        count = len(collected.connections) + collected.more or "no"
+        raise click.UsageError(f"{count} connections: a picture shows one or two; select them with --stream")
+    return picture([drawn(one) for one in collected.connections], form, dark=dark)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import endings, options, rights
-from tlsdissect.cli.board import Board
+from tlsdissect.cli import exit_status, options, privileges
+from tlsdissect.cli.help_groups import GroupedCommand
+from tlsdissect.cli.live_status import LiveStatus
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.transcript.options import Options
 from tlsdissect.views.printable import printable
@@ -21,7 +22,7 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from tlsdissect.capture.live import LiveCapture
     from tlsdissect.capture.saving import Rotation
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -33,7 +34,7 @@ Examples:
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 _ENDED = frozenset((130, 143))
-"""Statuses of Ctrl-C and SIGTERM: how a live capture usually ends."""
+"""Exit statuses of Ctrl-C and SIGTERM, which are the usual end of a live capture."""
 _UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -43,20 +44,22 @@ class RotationType(click.ParamType["Rotation"]):
     name = "rotation"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Rotation:
-        """Tell bytes from seconds by the unit."""
+        """Parse a number of bytes or seconds; the unit decides which."""
         from tlsdissect.capture.saving import Rotation  # noqa: PLC0415 (start-up time of --help)
 
         if isinstance(value, Rotation):
             return value
-        told = re.fullmatch(r"([0-9]{1,12})(?:([kMG])B?|([smhd]))", value)
-        if told is None or not int(told[1]):
-            self.fail(f"{value!r} is no size (100k, 100M, 1G) and no time (60s, 10m, 1h, 1d)", param, ctx)
-        many = float(int(told[1]) * _UNITS[told[2] or told[3]])
-        return Rotation(size=many) if told[2] else Rotation(seconds=many)
+        match = re.fullmatch(r"([0-9]{1,12})(?:([kMG])B?|([smhd]))", value)
+        if match is None or not int(match[1]):
+            self.fail(f"{value!r} is neither a size (100k, 100M, 1G) nor a time (60s, 10m, 1h, 1d)", param, ctx)
+        amount = float(int(match[1]) * _UNITS[match[2] or match[3]])
+        return Rotation(size=amount) if match[2] else Rotation(seconds=amount)
 
 
-@click.command(epilog=EXAMPLES)
-@click.option("-i", "--interface", default="lo", show_default=True, metavar="NAME", help="Where to listen; any: all.")
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.option(
+    "-i", "--interface", default="lo", show_default=True, metavar="NAME", help="Interface to capture from; any for all."
+)
 @click.option(
     "-p",
     "--port",
@@ -64,88 +67,89 @@ class RotationType(click.ParamType["Rotation"]):
     type=click.IntRange(1, 65535),
     multiple=True,
     metavar="N",
-    help="Only these ports; 8443 without this and --filter.",
+    help="Only these TCP ports; 8443 if neither this nor --filter is given.",
 )
-@click.option("--filter", "expression", metavar="BPF", help="Only what this filter of pcap-filter(7) takes.")
-@click.option("--list", "listing", is_flag=True, help="Show the interfaces, their addresses and state.")
-@click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="End after so many seconds.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="End with so many connections.")
-@options.emitted("decided")
+@click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7).")
+@click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
+@click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="Stop after this many connections.")
+@options.emit_options("decided")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["table", "json", "csv"]),
-    help="How to print; a table unless -o tells otherwise.",
+    help="Output format; by default the suffix of -o FILE, or a table.",
 )
-@click.option("-w", "save", metavar="FILE", help="Save the packets as pcapng, compressed if the name ends with .gz.")
+@click.option("-w", "save", metavar="FILE", help="Save the packets as pcapng, compressed if FILE ends with .gz.")
 @click.option(
     "--rotate",
     "rotation",
     type=RotationType(),
     metavar="N",
-    help="With -w: begin a new file at a size (100M) or after a time (1h); their names get a number and the time.",
+    help="With -w: start a new file at this size (100M) or after this time (1h); names get a number and the time.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show each handshake whole, as `show` does.")
-@click.option("--stats", is_flag=True, help="Every second a line of figures on standard error.")
-@click.option("--user", metavar="NAME", help="Become this user before the first packet is looked at.")
-@options.output
-@options.limited
-@options.how
+@click.option("-v", "--verbose", is_flag=True, help="Print each handshake as a tree, as `show` does.")
+@click.option("--stats", is_flag=True, help="Print statistics on standard error every second.")
+@click.option("--user", metavar="NAME", help="Switch to this user before decoding packets.")
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(interface: str, listing: bool, form: str | None, output: str | None, **given: Any) -> int:
-    """Print the TLS connections of an interface, each as soon as its handshake is decided.
+    """List the TLS connections of an interface, each as soon as its handshake is decided.
 
-    What is told of each is as of that moment: `open` says whether it goes on. Ctrl-C ends it; what is not decided by
-    then is told as incomplete. Needs root or CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter.
-    Started by sudo, it becomes the user who called it before it looks at the first packet.
+    A handshake is decided when it has succeeded, failed, or been idle for --idle seconds; `open` is true if the
+    connection continues. Ctrl-C stops the capture and prints the remaining handshakes as incomplete. Needs root or
+    CAP_NET_RAW, and libpcap (Debian: libpcap0.8) to compile the filter. Under sudo, the program switches to the calling
+    user before it decodes the first packet.
     """
     if listing:
         return _list()
     if given["rotation"] and not given["save"]:
-        raise click.UsageError("--rotate goes with -w FILE")
+        raise click.UsageError("--rotate requires -w FILE")
     if given["save"] == "-":
-        raise click.UsageError("-w -: packets are saved in files only; their names may be ./-")
+        raise click.UsageError("-w -: packets can be saved to files only; ./- is a file named -")
     if given["verbose"] and (form or output) not in (None, "table", "-"):
-        raise click.UsageError("--verbose is a way to print on a terminal: no --format json or csv, no -o FILE")
+        raise click.UsageError("--verbose cannot be combined with --format json or csv, or with -o FILE")
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
     from tlsdissect.listening import expression  # noqa: PLC0415 (start-up time of --help)
 
     taken = expression(given["ports"], given["expression"])
-    successor = rights.successor(given["user"])
+    user = privileges.target_user(given["user"])
     with _opened(interface, taken, given) as capture:
-        if successor is not None:
-            rights.give_up(successor)
+        if user is not None:
+            privileges.become(user)
         _start(capture)
         if not given["quiet"]:
-            endings.say(f"listening on {interface}: {taken} (Ctrl-C ends)")
-        return _told(capture, form or "table", file, given)
+            exit_status.print_stderr(f"listening on {interface}: {taken} (Ctrl-C ends)")
+        return _print(capture, form or "table", file, given)
 
 
-def _told(capture: LiveCapture, form: str, file: str | None, given: dict[str, Any]) -> int:
-    """Print what comes, until the end."""
+def _print(capture: LiveCapture, form: str, file: str | None, given: dict[str, Any]) -> int:
+    """Print connections until the capture ends."""
     from tlsdissect.listening import Listening  # noqa: PLC0415 (not needed for --help)
 
-    seen = form == "table" and file is None and options.seen(None)
+    seen = form == "table" and file is None and options.is_terminal(None)
     limits, verbose = options.limits(given), given["verbose"]
     view = _tree(given["color"], seen=seen) if verbose else _view(form, file, given["color"], seen=seen)
     listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
-    question = Question((capture.interface,), Options(limits=limits), Selection(), view)
-    board = Board(capture, listening, said=given["stats"])
-    run = Run(question, 1, debug=given["debug"], live=(listening, board))
-    status = run.to(standard_output() if file is None else whole_file(file))
-    run.account(quiet=given["quiet"], below=seen)
-    return _counted(capture, 0 if status in _ENDED else status, quiet=given["quiet"])
+    query = Query((capture.interface,), Options(limits=limits), Selection(), view)
+    live_status = LiveStatus(capture, listening, printed=given["stats"])
+    run = Run(query, 1, debug=given["debug"], live=(listening, live_status))
+    status = run.print_to(standard_output() if file is None else whole_file(file))
+    run.print_summary(quiet=given["quiet"], on_terminal=seen)
+    return _report_losses(capture, 0 if status in _ENDED else status, quiet=given["quiet"])
 
 
-def _counted(capture: LiveCapture, status: int, *, quiet: bool) -> int:
-    """Tell what the kernel dropped and what could not be saved."""
+def _report_losses(capture: LiveCapture, status: int, *, quiet: bool) -> int:
+    """Report the packets that the kernel dropped or that could not be saved; return the exit status."""
     dropped, (unsaved, why) = capture.drops.dropped, capture.unsaved
     if dropped or not quiet:
-        endings.say(f"{capture.frames:,} packets, {dropped:,} dropped by the kernel")
+        exit_status.print_stderr(f"{capture.frames:,} packets, {dropped:,} dropped by the kernel")
     if why is not None:
-        endings.warn(f"-w: {why}: {unsaved:,} packets not saved")
-        return status or endings.NOT_WRITTEN
+        exit_status.warn(f"-w: {why}: {unsaved:,} packets not saved")
+        return status or exit_status.NOT_WRITTEN
     return status
 
 
@@ -155,9 +159,9 @@ def _opened(interface: str, expression: str, given: dict[str, Any]) -> LiveCaptu
 
     asked = {name: given[name] for name in ("duration", "save", "rotation")}
     try:
-        return LiveCapture(interface, expression, notify=endings.warn, **asked)
+        return LiveCapture(interface, expression, notify=exit_status.warn, **asked)
     except PermissionError:
-        raise rights.missing() from None
+        raise privileges.missing_capability() from None
     except CaptureError as error:
         raise click.ClickException(f"{interface}: {error}") from None
 
@@ -180,7 +184,7 @@ def _list() -> int:
 
 
 def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
-    """Make what writes a form; only the one that is asked for is loaded."""
+    """Make the view of a format; only the requested one is imported."""
     if form == "json":
         from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
 
@@ -188,7 +192,7 @@ def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
     if form == "csv":
         from tlsdissect.views.cells import Csv  # noqa: PLC0415
 
-        return Csv(seen=options.seen(file))
+        return Csv(seen=options.is_terminal(file))
     from tlsdissect.views.table import Table  # noqa: PLC0415
 
     coloured = options.coloured(color, seen=seen)

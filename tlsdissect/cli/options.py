@@ -1,4 +1,4 @@
-"""Options that commands share, under one name everywhere."""
+"""Options that several commands share, with the same name in each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from tlsdissect.cli.help_groups import help_all
 from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.flows.limits import LEAST, Limits
 
@@ -28,34 +29,34 @@ class StreamType(click.ParamType[Stream]):
     name = "stream"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Stream:
-        """Take the source, which may hold colons itself, off the number."""
+        """Split the number from the source, which may contain colons itself."""
         if isinstance(value, Stream):
             return value
-        told = re.fullmatch(r"(?:(.*):)?([0-9]{1,18})", value, re.DOTALL)
-        if told is None:
-            self.fail(f"{value!r} is no stream number, nor SOURCE:NUMBER", param, ctx)
-        return Stream(told[1] or None, int(told[2]))
+        match = re.fullmatch(r"(?:(.*):)?([0-9]{1,18})", value, re.DOTALL)
+        if match is None:
+            self.fail(f"{value!r} is neither a stream number nor SOURCE:NUMBER", param, ctx)
+        return Stream(match[1] or None, int(match[2]))
 
 
 class Seconds(click.FloatRange):
-    """A span of time: no NaN, which is neither less nor more than any bound."""
+    """A duration. NaN is refused here, because it passes the comparisons of FloatRange."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Refuse what is no number."""
+        """Refuse NaN."""
         given: float = super().convert(value, param, ctx)
         if math.isnan(given):
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return given
 
 
-_WHICH: tuple[Decorator, ...] = (
+_SELECTION: tuple[Decorator, ...] = (
     click.option(
         "--stream",
         "streams",
         type=StreamType(),
         multiple=True,
         metavar="[SOURCE:]N",
-        help="Only the connection with this number, as Wireshark's tcp.stream; of one capture, or of each.",
+        help="Only the connection with this number (Wireshark's tcp.stream), in SOURCE or in every capture.",
     ),
     click.option(
         "-p",
@@ -71,64 +72,65 @@ _WHICH: tuple[Decorator, ...] = (
         "names",
         multiple=True,
         metavar="GLOB",
-        help="Only connections that ask for a host name like this: '*.example.com'.",
+        help="Only connections whose server name matches, such as '*.example.com'.",
     ),
     click.option(
         "--tls",
         "versions",
         type=click.Choice(["1.2", "1.3", "older"]),
         multiple=True,
-        help="Only connections that agreed on this version.",
+        help="Only connections that negotiated this version.",
     ),
 )
-_HOW: tuple[Decorator, ...] = (
+_DISPLAY: tuple[Decorator, ...] = (
     click.option(
         "--color",
         type=click.Choice(["auto", "always", "never"]),
         default="auto",
         show_default=True,
-        help="Colours in tables; auto: on a terminal, unless NO_COLOR is set.",
+        help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="No summary; errors and warnings all the same."),
+    click.option("-q", "--quiet", is_flag=True, help="Print no summary, only errors and warnings."),
     click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
 )
 _LIMITS = {
-    "closed_after": "Seconds of capture time that a closed conversation may still get packets.",
-    "silent_after": "Seconds of capture time after which a silent conversation is over.",
-    "known": "Conversations that are known at the same time.",
-    "followed": "Conversations that are followed at the same time.",
-    "held_bytes": "Bytes that a side of a conversation may hold behind a hole.",
-    "message_bytes": "Bytes of handshake messages kept of a conversation.",
-    "total_bytes": "Bytes that all conversations together hold and keep.",
-    "max_sessions": "Sessions, and failures, that are remembered to link later connections to.",
+    "closed_after": "Seconds of capture time for which a closed connection still accepts packets.",
+    "silent_after": "Seconds of capture time without a packet after which a connection ends.",
+    "known": "TCP connections in the flow table.",
+    "followed": "TCP connections whose payload is reassembled.",
+    "held_bytes": "Bytes buffered behind a gap, per direction of a connection.",
+    "message_bytes": "Bytes of handshake messages kept per connection.",
+    "total_bytes": "Bytes buffered and kept for all connections together.",
+    "max_sessions": "Sessions and failures remembered to link later connections.",
 }
+"""Help of each field of `Limits`."""
 
 
-def which(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that select connections; `selection` makes one value of theirs."""
-    return _added(command, _WHICH)
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select connections; `selection` reads them."""
+    return _added(command, _SELECTION)
 
 
-def how(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for what is shown around a result."""
-    return _added(command, _HOW)
+def display_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for colours, the summary and debugging."""
+    return _added(command, _DISPLAY)
 
 
-def limited(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for how much is kept, and for how long; `limits` makes one value of theirs."""
-    options = [_limit(name, getattr(Limits(), name), said) for name, said in _LIMITS.items()]
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for memory and time limits, and --help-all, which lists them; `limits` reads them."""
+    options = [help_all, *[_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]]
     return _added(command, tuple(options))
 
 
-def emitted(default: str) -> Decorator:
-    """Add the options for when a connection is printed; `idle` makes one value of theirs."""
+def emit_options(default: str) -> Decorator:
+    """Add the options for when a connection is printed; `idle` reads them."""
     options = (
         click.option(
             "--emit",
             type=click.Choice(["decided", "over"]),
             default=default,
             show_default=True,
-            help="When to print a connection: as its handshake is decided, or when nothing can change any more.",
+            help="When to print a connection: once its handshake is decided, or once the connection is over.",
         ),
         click.option(
             "--idle",
@@ -136,57 +138,57 @@ def emitted(default: str) -> Decorator:
             default=10.0,
             show_default=True,
             metavar="S",
-            help="Seconds after which a silent handshake is taken as decided.",
+            help="Seconds without a packet after which a handshake counts as decided.",
         ),
     )
     return lambda command: _added(command, options)
 
 
-def shared(command: Callable[..., Any]) -> Callable[..., Any]:
+def jobs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for how many processes share the work."""
-    said = "Processes to use; one a core, if the captures are large."
-    return click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help=said)(command)
+    text = "Processes to use; by default one per core for large captures."
+    return click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help=text)(command)
 
 
-def output(command: Callable[..., Any]) -> Callable[..., Any]:
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for where one result goes."""
-    said = "Write to FILE, in the form that its suffix tells, unless --format."
-    return click.option("-o", "--output", metavar="FILE", help=said)(command)
+    text = "Write to FILE; its suffix selects the format, unless --format is given."
+    return click.option("-o", "--output", metavar="FILE", help=text)(command)
 
 
-def form(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
-    """Tell the form of a file by its suffix; `otherwise` says what else would tell it."""
+def format_of(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
+    """Return the format for a file's suffix; `otherwise` is the end of the error message."""
     suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
     if suffix not in suffixes:
-        told = ", ".join(filter(None, suffixes))
-        raise click.UsageError(f"-o {output}: the suffix tells no form ({told}){otherwise}")
+        known = ", ".join(filter(None, suffixes))
+        raise click.UsageError(f"-o {output}: unknown suffix (known: {known}){otherwise}")
     return suffixes[suffix]
 
 
-def reproducible() -> None:
-    """Refuse a SOURCE_DATE_EPOCH that is no time: a picture would be given it."""
+def check_source_date_epoch() -> None:
+    """Refuse an invalid SOURCE_DATE_EPOCH, which matplotlib would use for pictures."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if given is None:
         return
     try:
         datetime.fromtimestamp(int(given), UTC)
     except (ValueError, OverflowError, OSError):
-        raise click.UsageError(f"SOURCE_DATE_EPOCH={given!r}: this is no number of seconds since 1970") from None
+        raise click.UsageError(f"SOURCE_DATE_EPOCH={given!r}: this is not a number of seconds since 1970") from None
 
 
 def refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
-    """Refuse to write over one of the captures."""
+    """Refuse to overwrite one of the captures."""
     for capture in captures:
         if os.path.exists(output) and os.path.exists(capture) and os.path.samefile(capture, output):  # noqa: PTH110, PTH121
             raise click.UsageError(f"-o {output}: this is one of the captures")
 
 
-def seen(file: str | None) -> bool:
-    """Tell whether a result that goes to this file, or to standard output, is seen on a terminal."""
+def is_terminal(file: str | None) -> bool:
+    """Return whether this file, by default standard output, is a terminal."""
     if file is None:
         return sys.stdout is not None and sys.stdout.isatty()
     try:
-        # To open something else for this, as a named pipe, would be noticed at its other end.
+        # Only character devices are opened: the other end of a named pipe would notice it.
         if not stat.S_ISCHR(os.stat(file).st_mode):  # noqa: PTH116 (paths are text here)
             return False
         number = os.open(file, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
@@ -199,42 +201,42 @@ def seen(file: str | None) -> bool:
 
 
 def coloured(color: str, *, seen: bool) -> bool:
-    """Tell whether `--color` asks for colours where a result is, or is not, seen on a terminal."""
-    fit = seen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return color == "always" or (color == "auto" and bool(fit))
+    """Return whether to use colours for this value of `--color`; `seen` if the output is a terminal."""
+    capable = seen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return color == "always" or (color == "auto" and bool(capable))
 
 
 def limits(options: dict[str, Any]) -> Limits:
-    """Take the options of `limited` out of a command's."""
+    """Remove the options of `limit_options` from a command's options and return them."""
     return Limits(**{name: options.pop(name) for name in _LIMITS})
 
 
 def idle(options: dict[str, Any]) -> float | None:
-    """Take the options of `emitted` out of a command's: seconds, or None where connections are printed when over."""
+    """Remove the options of `emit_options`; return the idle seconds, or None if connections are printed when over."""
     emit, seconds = options.pop("emit"), options.pop("idle")
     if emit != "decided" and is_given("idle"):
-        raise click.UsageError("--idle goes with --emit decided")
+        raise click.UsageError("--idle requires --emit decided")
     return seconds if emit == "decided" else None
 
 
 def is_given(name: str) -> bool:
-    """Tell whether the command line has an option, and not only its default."""
+    """Return whether the command line contains an option, so that its value is not the default."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def selection(options: dict[str, Any]) -> Selection:
-    """Take the options of `which` out of a command's."""
+    """Remove the options of `selection_options` from a command's options and return them."""
     return Selection(**{name: options.pop(name) for name in Selection.__struct_fields__})
 
 
 def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:
-    # A decorator adds its option in front.
+    # Each decorator adds its option before the others.
     for option in reversed(options):
         command = option(command)
     return command
 
 
-def _limit(name: str, default: float, said: str) -> Decorator:
+def _limit(name: str, default: float, text: str) -> Decorator:
     kind = Seconds(0) if isinstance(default, float) else click.IntRange(LEAST[name])
     flag = f"--{name.replace('_', '-')}"
-    return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=said)
+    return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=text)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _KINDS = (
 _SINGLE = "timeline"
 
 
-class _Gathered:
+class _ConnectionList:
     def __init__(self) -> None:
         self.connections: list[Connection] = []
 
@@ -49,38 +50,38 @@ class _Gathered:
         self.connections.append(connection)
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("-o", "--output", required=True, metavar="FILE", help="Write the picture to FILE: .png, .svg or .pdf.")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
-@options.limited
-@options.how
+@options.limit_options
+@options.display_options
 def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:
-    """Draw a figure of connections.
+    """Plot a figure of the connections.
 
     KIND is handshake-times, handshake-round-trips, round-trips, cipher-suites, groups, certificate-bytes, versions,
-    lifetimes, offered-and-chosen or, of a single connection, timeline: its ladder, to scale. All connections are kept
-    in memory until it is drawn.
+    lifetimes, offered-and-chosen, or timeline: the ladder of a single connection, to scale. All connections are kept in
+    memory until the figure is drawn.
     """
-    form = options.form(output, _SUFFIXES, otherwise="")
+    form = options.format_of(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)
-    options.reproducible()
-    gathered = _Gathered()
+    options.check_source_date_epoch()
+    collected = _ConnectionList()
 
     def end() -> Iterator[bytes]:
         from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
         from tlsdissect.views.plots import picture  # noqa: PLC0415
 
-        if kind == _SINGLE and len(gathered.connections) != 1:
-            count = f"{len(gathered.connections):,}" if gathered.connections else "no"
-            raise click.UsageError(f"{count} connections: a {kind} is of one; choose it with --stream")
-        yield picture(Tables(lambda: gathered.connections), kind, form, dark=dark)
+        if kind == _SINGLE and len(collected.connections) != 1:
+            count = f"{len(collected.connections):,}" if collected.connections else "no"
+            raise click.UsageError(f"{count} connections: a {kind} shows a single one; select it with --stream")
+        yield picture(Tables(lambda: collected.connections), kind, form, dark=dark)
 
     limits, selection = options.limits(given), options.selection(given)
-    question = Question(captures, Options(limits=limits), selection, Gathering(gathered))
-    run = Run(question, 1, debug=given["debug"], end=end)
-    status = run.to(whole_file(output))
-    run.account(quiet=given["quiet"], below=False)
+    query = Query(captures, Options(limits=limits), selection, Collector(collected))
+    run = Run(query, 1, debug=given["debug"], end=end)
+    status = run.print_to(whole_file(output))
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import judging, options
-from tlsdissect.cli.gathering import Gathering
+from tlsdissect.cli import finding_options, options
+from tlsdissect.cli.collector import Collector
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.cli.summary import left_out, refusals
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.options import Options
 
@@ -29,9 +30,9 @@ Examples:
 _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
+@options.selection_options
 @click.option("-o", "--output", metavar="FILE", required=True, help="Write the page to FILE; - is standard output.")
 @click.option(
     "--detailed",
@@ -39,52 +40,52 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
     default=20_000,
     show_default=True,
     metavar="N",
-    help="Connections, and certificates, whose details are in the page; of more, the tables have the facts.",
+    help="Connections and certificates with details in the page; the rest appear only in the tables.",
 )
-@judging.judged
-@options.limited
-@options.how
+@finding_options.finding_options
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
-    """Write one page about captures: a summary, findings, TLS 1.2 beside TLS 1.3, figures, certificates, connections.
+    """Write an HTML report: summary, findings, comparison of versions, figures, certificates and connections.
 
-    The tables of certificates and connections sort and filter, and a click opens a handshake: its ladder, and all of
-    its records, messages and fields. The page holds everything that it shows: it loads nothing from anywhere, and can
-    be mailed or archived. Trust is checked against the authorities that --ca-file, --ca-path or --system-ca name, as of
-    the time of the capture; without any it is not checked.
+    The tables of certificates and connections can be sorted and filtered. A click on a connection opens its ladder and
+    all of its records, messages and fields. The page is self-contained and loads nothing, so that it can be mailed or
+    archived. Trust is checked against the authorities given with --ca-file, --ca-path or --system-ca, as of the time of
+    the capture; without any of these, it is not checked.
     """
     from tlsdissect.views.report.page import Report  # noqa: PLC0415 (not needed for --help)
 
-    options.reproducible()
+    options.check_source_date_epoch()
     if output != "-":
         options.refuse_to_overwrite(captures, output)
-        options.form(output, _SUFFIXES, otherwise="")
-    judge, evidence = judging.certain(given), Evidence()
+        options.format_of(output, _SUFFIXES, otherwise="")
+    judge, evidence = finding_options.required_judge(given), Evidence()
     report = Report(captures, judge, evidence, detailed)
     selected, limits = options.selection(given), options.limits(given)
-    question = Question(
-        captures, Options(limits=limits, keep=True), selected, Gathering(report), judge=judge, evidence=evidence
+    query = Query(
+        captures, Options(limits=limits, keep=True), selected, Collector(report), judge=judge, evidence=evidence
     )
-    run = ReportRun(question, report, given)
-    status = run.to(standard_output() if output == "-" else whole_file(output))
-    run.account(quiet=given["quiet"], below=False)
+    run = ReportRun(query, report, given)
+    status = run.print_to(standard_output() if output == "-" else whole_file(output))
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
 
 class ReportRun(Run):
-    """A run whose page is written when all was read."""
+    """A run that writes the page after all captures were read."""
 
-    def __init__(self, question: Question, report: Report, given: dict[str, Any]) -> None:
-        super().__init__(question, 1, debug=given["debug"], gate=judging.gate(given["fail_on"]))
+    def __init__(self, query: Query, report: Report, given: dict[str, Any]) -> None:
+        super().__init__(query, 1, debug=given["debug"], gate=finding_options.gate(given["fail_on"]))
         self._report = report
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
-        notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._entries.summary)]
-        notes += [f"{refusal}." for refusal in refusals(self._entries.summary)]
-        with self._below.aside():
+        notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._rows.summary)]
+        notes += [f"{refusal}." for refusal in refusals(self._rows.summary)]
+        with self._status_line.hidden():
             for piece in self._report.pieces(notes):
                 sink.write(piece)
-        # What only many certificates together show is in no connection.
+        # Findings about several certificates, such as shared primes, belong to no connection.
         if self._tally.findings is not None:
             alone = [one for one in self._report.found if not one.connections]
             self._tally.findings.update({f"{one.rule.severity} {one.rule.code}": one.certificates for one in alone})

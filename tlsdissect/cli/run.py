@@ -1,4 +1,4 @@
-"""One run: connections from captures to where the result goes, and what is said around it."""
+"""A run of a command: writes the rows of a query to the sink, then prints warnings and the summary."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlsdissect.cli import endings
+from tlsdissect.cli import exit_status
 from tlsdissect.cli.interrupts import Interrupts, Stopped
-from tlsdissect.cli.progress import Bar
+from tlsdissect.cli.progress_bar import ProgressBar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
-from tlsdissect.corpus.entries import Entries, SharedEntries
+from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
 
@@ -20,108 +20,108 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-    from tlsdissect.cli.below import Below
     from tlsdissect.cli.sink import Sink
-    from tlsdissect.corpus.carriers import Carrier
-    from tlsdissect.corpus.question import Question
+    from tlsdissect.cli.status_line import StatusLine
+    from tlsdissect.corpus.query import Query
+    from tlsdissect.corpus.row_transport import RowTransport
     from tlsdissect.pipeline import Reading
 
 
 class _NothingReadError(Exception):
-    """None of the inputs could be read: there is no result, not even an empty one."""
+    """None of the inputs could be read, so there is no result, not even an empty one."""
 
 
 class Run:
-    """The answer to a question, printed; `end` makes what comes behind the last connection, piece by piece."""
+    """Prints the rows of a query; `end` yields the output after the last row."""
 
     def __init__(
         self,
-        question: Question,
+        query: Query,
         jobs: int,
         *,
         debug: bool,
         end: Callable[[], Iterable[bytes]] = tuple,
         gate: frozenset[str] = frozenset(),
-        live: tuple[Reading, Below] | None = None,
+        live: tuple[Reading, StatusLine] | None = None,
         prompt: bool = False,
-        carrier: Carrier | None = None,
+        transport: RowTransport | None = None,
     ) -> None:
-        """`gate` are the severities of findings that give an exit status of their own.
+        """`gate` is the set of severities of findings that fail the run.
 
-        `carrier` brings entries from several processes, unless they are written there as they are printed. `live` reads
-        what is only coming, with what stands below the entries; then, and if it is to be prompt, each is written at
-        once.
+        `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
+        capture, and its status line. With `live` or `prompt`, each row is flushed.
         """
-        self._view = question.view
-        self._selection = question.selection
-        self._entries = (
-            Entries(question, live[0] if live else None) if jobs == 1 else SharedEntries(question, jobs, carrier)
+        self._view = query.view
+        self._selection = query.selection
+        self._rows = (
+            OutputRows(query, live[0] if live else None) if jobs == 1 else ParallelOutputRows(query, jobs, transport)
         )
         self._live = live is not None
         self._prompt = prompt or self._live
-        self._below = live[1] if live else Bar(self._entries.progress)
+        self._status_line = live[1] if live else ProgressBar(self._rows.progress)
         self._debug = debug
         self._end = end
         self._gate = gate
         self._tally = Tally()
-        self._broken_off = False
+        self._aborted = False
 
-    def to(self, place: AbstractContextManager[Sink]) -> int:
-        """Print the connections; return the exit status, and leave what else there is to say to `account`.
+    def print_to(self, place: AbstractContextManager[Sink]) -> int:
+        """Print the rows and return the exit status; `print_summary` comes after it.
 
-        Raises BrokenPipeError where nobody reads the result any more, NotWrittenError where it cannot be written, and
-        ClickException where what was read cannot be put as it was asked for.
+        Raises BrokenPipeError if the reader of the result has closed the pipe, NotWrittenError if the result cannot be
+        written, and ClickException if it cannot be presented as requested.
         """
-        interrupts = Interrupts(self._entries.stop, self._entries.waits)
+        interrupts = Interrupts(self._rows.stop, self._rows.is_waiting)
         try:
-            with interrupts, closing(self._entries), place as sink, self._below:
+            with interrupts, closing(self._rows), place as sink, self._status_line:
                 self._print(sink, interrupts)
         except (Stopped, StopReading):
-            self._broken_off = True
+            self._aborted = True
             return interrupts.status
         except _NothingReadError:
-            return endings.REFUSED
-        except (BrokenPipeError, endings.NotWrittenError, click.ClickException):
+            return exit_status.BAD_INPUT
+        except (BrokenPipeError, exit_status.NotWrittenError, click.ClickException):
             raise
         except WorkerLostError as error:
-            self._broken_off = True
-            endings.warn(f"{self._where}{error}")
-            return endings.LOST
+            self._aborted = True
+            exit_status.warn(f"{self._where}{error}")
+            return exit_status.OUT_OF_RESOURCES
         except MemoryError:
-            self._broken_off = True
+            self._aborted = True
             if self._debug:
-                endings.trace()
-            endings.warn(f"{self._where}out of memory after {self._entries.summary.frames:,} frames")
-            return endings.LOST
+                exit_status.print_traceback()
+            exit_status.warn(f"{self._where}out of memory after {self._rows.summary.frames:,} frames")
+            return exit_status.OUT_OF_RESOURCES
         except Exception as error:  # noqa: BLE001 (no capture may end in a traceback, whatever is in it)
-            self._broken_off = True
-            return self._confess(error)
-        summary = self._entries.summary
-        unwritten = endings.NOT_WRITTEN if summary.unspilled else 0
-        refused = endings.REFUSED if summary.refused else 0
-        return interrupts.status or unwritten or refused or (endings.FOUND if self._tally.reaches(self._gate) else 0)
+            self._aborted = True
+            return self._report_error(error)
+        summary = self._rows.summary
+        unwritten = exit_status.NOT_WRITTEN if summary.unspilled else 0
+        refused = exit_status.BAD_INPUT if summary.refused else 0
+        found = exit_status.FINDINGS if self._tally.reaches(self._gate) else 0
+        return interrupts.status or unwritten or refused or found
 
-    def account(self, *, quiet: bool, below: bool) -> None:
-        """Complain of what could not be read, and sum up: below the result, or on standard error."""
-        summary = self._entries.summary
+    def print_summary(self, *, quiet: bool, on_terminal: bool) -> None:
+        """Print warnings about the inputs, and the summary: below the result on a terminal, or on standard error."""
+        summary = self._rows.summary
         complain(summary)
         if summary.connections and not self._tally.connections:
-            for told in self._selection.missed():
-                endings.warn(f"--stream {told}: no TLS connection has this number; tlsdissect read lists them")
+            for stream in self._selection.missing_streams():
+                exit_status.warn(f"--stream {stream}: no TLS connection has this number; tlsdissect read lists them")
         if quiet:
             return
-        said = sentences(self._tally, summary, selected=bool(self._selection))
-        if self._broken_off:
-            # What was not told until then may be anything.
-            said = ["broken off", *said] if self._tally.connections else ["broken off"]
-        if below and sys.stdout is not None:
+        lines = sentences(self._tally, summary, selected=bool(self._selection))
+        if self._aborted:
+            # Before the first row, the counts say nothing about the captures.
+            lines = ["aborted", *lines] if self._tally.connections else ["aborted"]
+        if on_terminal and sys.stdout is not None:
             gap = [""] if self._tally.connections else []
-            print(*gap, *fitted(said, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)
+            print(*gap, *fitted(lines, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)
         elif sys.stderr is not None and sys.stderr.isatty():
-            for line in fitted(said, sys.stderr):
-                endings.say(line)
+            for line in fitted(lines, sys.stderr):
+                exit_status.print_stderr(line)
         else:
-            endings.say("; ".join(said))
+            exit_status.print_stderr("; ".join(lines))
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         head = self._view.head
@@ -129,32 +129,32 @@ class Run:
             sink.write(head)
             sink.flush()
             head = b""
-        for entry in self._entries:
-            with interrupts.held(), self._below.aside():
-                sink.write(head + self._view.section(entry.source) + entry.text)
-                self._tally.add(entry)
+        for row in self._rows:
+            with interrupts.held(), self._status_line.hidden():
+                sink.write(head + self._view.section(row.source) + row.text)
+                self._tally.add(row)
                 if self._prompt:
                     sink.flush()
             head = b""
-        if self._entries.summary.refused and not self._entries.summary.captures:
+        if self._rows.summary.refused and not self._rows.summary.captures:
             raise _NothingReadError
         sink.write(head)
         for piece in self._end():
-            with self._below.aside():
+            with self._status_line.hidden():
                 sink.write(piece)
 
     @property
     def _where(self) -> str:
         return f"{self._tally.source}: " if self._tally.source else ""
 
-    def _confess(self, error: Exception) -> int:
-        """Tell an error, and whose it is; return the exit status."""
+    def _report_error(self, error: Exception) -> int:
+        """Report an error of the system or an internal error; return the exit status."""
         if self._debug:
-            endings.trace()
-        theirs = endings.of_the_system(error)
-        if theirs is not None:
-            endings.warn(f"{self._where}{theirs[0]}")
-            return theirs[1]
-        frames = self._entries.summary.frames
-        endings.warn(f"{self._where}internal error after {frames:,} frames: {endings.described(error)}")
-        return endings.BUG
+            exit_status.print_traceback()
+        known = exit_status.system_error(error)
+        if known is not None:
+            exit_status.warn(f"{self._where}{known[0]}")
+            return known[1]
+        frames = self._rows.summary.frames
+        exit_status.warn(f"{self._where}internal error after {frames:,} frames: {exit_status.describe(error)}")
+        return exit_status.INTERNAL_ERROR

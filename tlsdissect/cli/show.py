@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.endings import meant
+from tlsdissect.cli.exit_status import suggestion
+from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.question import Question
+from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.question import View
+    from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
@@ -27,56 +28,54 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html", ".txt": "tree"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.which
-@click.option(
-    "--message", metavar="TYPE", help="Only messages of this type, by its registered name: client_hello, alert, ..."
-)
-@click.option("--bytes", "dumped", is_flag=True, help="Show also the bytes of each field, marked where they stand.")
+@options.selection_options
+@click.option("--message", metavar="TYPE", help="Only messages of this type, such as client_hello or alert.")
+@click.option("--bytes", "dumped", is_flag=True, help="Add a hex dump in which the bytes of each field are marked.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["tree", "json", "html"]),
-    help="How to print; a tree unless the suffix of -o FILE says otherwise.",
+    help="Output format; by default the suffix of -o FILE, or a tree.",
 )
-@options.output
-@options.limited
-@options.how
+@options.output_option
+@options.limit_options
+@options.display_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Show handshakes as trees: records, messages, and every field of every message and extension.
 
-    Each field has its name, its value and what it stands for, the bytes of the frame that it stands in, and the section
-    of the RFC that defines it. What is malformed stands where it is, with what was expected there.
+    Each field is shown with its value and meaning, its byte range in the frame, and the RFC section that defines it.
+    Malformed data is shown at its place, together with what was expected there.
     """
     file = None if output in (None, "-") else output
     if file is not None:
-        form = form or options.form(file, _SUFFIXES)
+        form = form or options.format_of(file, _SUFFIXES)
         options.refuse_to_overwrite(captures, file)
     if given["dumped"] and form == "json":
-        raise click.UsageError("--bytes goes with --format tree or html")
+        raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
-    seen = form in (None, "tree") and file is None and options.seen(None)
+    seen = form in (None, "tree") and file is None and options.is_terminal(None)
     view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
     asked = Options(limits=options.limits(given), keep=True)
-    question = Question(captures, asked, options.selection(given), view)
-    run = Run(question, 1, debug=given["debug"])
-    status = run.to(standard_output() if file is None else whole_file(file))
-    run.account(quiet=given["quiet"], below=False)
+    query = Query(captures, asked, options.selection(given), view)
+    run = Run(query, 1, debug=given["debug"])
+    status = run.print_to(standard_output() if file is None else whole_file(file))
+    run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
 
 def _check(message: str | None) -> None:
-    """Refuse a type of message that no tree has."""
+    """Refuse a name that is not a message type."""
     from tlsdissect.views.tree.build import MESSAGE_TYPES  # noqa: PLC0415 (not needed for --help)
 
     if message is not None and message not in MESSAGE_TYPES:
-        near = meant(message, MESSAGE_TYPES) or ", such as client_hello, certificate or alert"
-        raise click.UsageError(f"--message {message}: no message has this name{near}")
+        near = suggestion(message, MESSAGE_TYPES) or ", such as client_hello, certificate or alert"
+        raise click.UsageError(f"--message {message}: unknown message type{near}")
 
 
 def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:
-    """Make what writes a form; only the one that is asked for is loaded."""
+    """Make the view of a format; only the requested one is imported."""
     if form == "json":
         from tlsdissect.views.tree.ndjson import TreeLines  # noqa: PLC0415
 

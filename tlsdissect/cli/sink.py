@@ -1,4 +1,4 @@
-"""Where a result goes: standard output, or a file that is there only once it is whole."""
+"""The destination of a result: standard output, or a file that appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from tlsdissect.cli.endings import NotWrittenError
+from tlsdissect.cli.exit_status import NotWrittenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ENOUGH = 1 << 16
-"""Bytes that are gathered before they are written."""
-_SOON = 0.5
-"""Seconds after which they are written all the same, when there is something to add."""
+_BUFFER_BYTES = 1 << 16
+"""Bytes that are buffered before they are written."""
+_FLUSH_SECONDS = 0.5
+"""Seconds since the last write after which the next write flushes the buffer."""
 _STEM = 100
-"""Bytes of a file's name in that of the file beside it: with what stands around them, no name gets too long."""
+"""Bytes of the target's name that the name of its temporary file contains, so that it never gets too long."""
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
-"""What link(2) says where a file system has no hard links, or none for this file."""
+"""Error numbers of link(2) for a file system without hard links, or for a file that can have no more of them."""
 
 
 class _Pending(NamedTuple):
-    """What was gathered, and how much of it is written."""
+    """Buffered bytes, and how many of them were written."""
 
     data: bytearray
     sent: list[int]
 
 
 class Sink:
-    """A binary file, written in large pieces; what a terminal shows is written at once.
+    """A buffered binary file, unbuffered if it is a terminal.
 
-    An interruption at any moment loses nothing: what is then still to be written, the next `flush` writes.
+    A signal at any moment loses or repeats nothing: the next `flush` writes exactly what is left.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -46,19 +46,19 @@ class Sink:
         self._at_once = file.isatty()
 
     def write(self, data: bytes) -> None:
-        """Write; raises BrokenPipeError where nobody reads any more."""
+        """Write; raises BrokenPipeError if the reader has closed the pipe."""
         self._pending.data.extend(data)
-        if self._at_once or len(self._pending.data) >= _ENOUGH or monotonic() - self._written > _SOON:
+        if self._at_once or len(self._pending.data) >= _BUFFER_BYTES or monotonic() - self._written > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the buffer."""
         data, sent = self._pending
         self._written = monotonic()
         try:
             with memoryview(data) as view:
                 while (at := sum(sent)) < len(view):
-                    # One instruction writes and notes how much: a signal comes before or after both.
+                    # A single call into C writes and records the count: a signal handler runs before or after both.
                     sent.extend(map(os.write, (self._file.fileno(),), (view[at:],)))
         except BrokenPipeError:
             raise
@@ -69,8 +69,8 @@ class Sink:
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[Sink]:
-    """Give standard output; what was gathered is written even if the run is stopped."""
-    # Started with standard output closed, there is nobody to read.
+    """Yield standard output; the buffer is written even if the run is stopped."""
+    # If standard output was closed when the process started, there is no reader.
     if sys.stdout is None:
         raise BrokenPipeError
     sink = Sink(sys.stdout.buffer, "standard output")
@@ -82,13 +82,13 @@ def standard_output() -> Iterator[Sink]:
 
 @contextlib.contextmanager
 def whole_file(path: str) -> Iterator[Sink]:
-    """Give a file beside `path` that takes its place at the end, or vanishes if the end is not reached."""
-    # A link stays a link: what it points to is replaced.
+    """Yield a temporary file beside `path` that replaces it at the end, or is removed on failure."""
+    # A symbolic link stays a link: its target is replaced.
     target = os.path.realpath(path)
     try:
-        # What is no file is written itself: a pipe, /dev/null. /dev/stdout may point to what has no path.
-        itself = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 (paths are text here)
-        file, beside = (open(path, "wb"), None) if itself else _beside(target)  # noqa: PTH123, SIM115
+        # Pipes and devices are written directly. /dev/stdout may point to something without a path.
+        direct = os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 (paths are text here)
+        file, temporary = (open(path, "wb"), None) if direct else _temporary_file(target)  # noqa: PTH123, SIM115
     except OSError as error:
         raise NotWrittenError(f"{path}: {error.strerror}") from error
     sink = Sink(file, path)
@@ -96,46 +96,46 @@ def whole_file(path: str) -> Iterator[Sink]:
         with file:
             yield sink
             sink.flush()
-        if beside is not None:
-            _move(beside, target, path)
+        if temporary is not None:
+            _move(temporary, target, path)
     except BaseException:
-        if beside is not None:
-            _remove(beside)
+        if temporary is not None:
+            _remove(temporary)
         raise
 
 
 def place_new(path: str, content: bytes) -> bool:
-    """Make a file that is there only once it is whole, and never take the place of another; tell whether it is there.
+    """Create a file that appears only when it is complete; return whether a file with this content now exists.
 
-    False: there is something else of this name, which stays as it is. Raises OSError where it cannot be written.
+    Never replaces an existing file: returns False if one exists with other content. Raises OSError on failure.
     """
     if os.path.lexists(path):
         return _holds(path, content)
-    file, beside = _beside(path)
+    file, temporary = _temporary_file(path)
     try:
         with file:
             file.write(content)
         try:
-            os.link(beside, path, follow_symlinks=False)
+            os.link(temporary, path, follow_symlinks=False)
         except FileExistsError:
             return _holds(path, content)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            return _reserved(beside, path) or _holds(path, content)
+            return _move_to_new(temporary, path) or _holds(path, content)
     finally:
-        _remove(beside)
+        _remove(temporary)
     return True
 
 
-def _reserved(beside: str, path: str) -> bool:
-    """Move a file to a name that was taken just before, where no link can take it: False if it was not free."""
+def _move_to_new(temporary: str, path: str) -> bool:
+    """Reserve a name and rename a file to it, for file systems without hard links; False if the name exists."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
         return False
     try:
-        os.replace(beside, path)  # noqa: PTH105
+        os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         _remove(path)
         raise
@@ -143,46 +143,46 @@ def _reserved(beside: str, path: str) -> bool:
 
 
 def _holds(path: str, content: bytes) -> bool:
-    """Tell whether a file has this content."""
-    # To open something else, as a named pipe, might wait for ever.
+    """Return whether a file has this content."""
+    # Opening a named pipe could block forever.
     if not os.path.isfile(path):  # noqa: PTH113
         return False
     with open(path, "rb") as file:  # noqa: PTH123
         return file.read(len(content) + 1) == content
 
 
-def _beside(target: str) -> tuple[BinaryIO, str]:
-    """Open a file beside the target, with the rights that the target has or would get; the caller closes it."""
+def _temporary_file(target: str) -> tuple[BinaryIO, str]:
+    """Open a temporary file beside the target, with the permissions of the target; the caller closes it."""
     import tempfile  # noqa: PLC0415 (not needed for standard output)
 
     folder, name = os.path.split(target)
     stem = os.fsdecode(os.fsencode(name)[:_STEM])
-    number, beside = tempfile.mkstemp(prefix=f".{stem}.", suffix=".part", dir=folder or ".")
+    number, temporary = tempfile.mkstemp(prefix=f".{stem}.", suffix=".part", dir=folder or ".")
     try:
-        # Some file systems know no rights.
+        # Some file systems have no permissions.
         with contextlib.suppress(PermissionError):
             os.fchmod(number, _mode(target))
-        return open(number, "wb"), beside  # noqa: PTH123
+        return open(number, "wb"), temporary  # noqa: PTH123
     except BaseException:
         os.close(number)
-        _remove(beside)
+        _remove(temporary)
         raise
 
 
-def _move(beside: str, target: str, path: str) -> None:
+def _move(temporary: str, target: str, path: str) -> None:
     try:
-        os.replace(beside, target)  # noqa: PTH105
+        os.replace(temporary, target)  # noqa: PTH105
     except OSError as error:
         raise NotWrittenError(f"{path}: {error.strerror}") from error
 
 
-def _remove(beside: str) -> None:
+def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(beside)  # noqa: PTH108
+        os.unlink(path)  # noqa: PTH108
 
 
 def _mode(target: str) -> int:
-    """Give the permissions of the file that is replaced, or those of any new one."""
+    """Return the permissions of the target, or those of a new file."""
     with contextlib.suppress(OSError):
         return stat.S_IMODE(os.stat(target).st_mode)  # noqa: PTH116
     mask = os.umask(0)

@@ -8,7 +8,7 @@ from collections import Counter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from tlsdissect.cli.endings import warn
+from tlsdissect.cli.exit_status import warn
 from tlsdissect.flows.datagrams import MAX_COUNTED
 from tlsdissect.flows.eap import MAX_STARTS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from tlsdissect.corpus.question import Entry
+    from tlsdissect.corpus.query import OutputRow
     from tlsdissect.pipeline import Summary
 
 _WARNINGS = 20
@@ -43,7 +43,7 @@ class Tally:
         self.source: str | None = None
         """The capture of the latest."""
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: OutputRow) -> None:
         """Count a connection."""
         self.source = entry.source
         self.connections += 1

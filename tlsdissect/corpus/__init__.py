@@ -1,1 +1,1 @@
-"""Many captures, and more than one processor: what is asked of them, and how the answer is brought together."""
+"""Queries over many captures, run by one or more processes whose output is merged in order."""

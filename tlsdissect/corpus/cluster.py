@@ -1,7 +1,7 @@
-"""The workers of a Dask cluster, a capture each.
+"""Reading with the workers of a Dask cluster, one capture per task.
 
-A cluster is for those who have more than one machine. On it alone captures may come over a network, by the URLs that
-fsspec knows; no command of the command line does that.
+This is the only code that reads captures over a network, from URLs that fsspec supports. It is available from Python
+only; no command uses it.
 """
 
 from __future__ import annotations
@@ -29,62 +29,65 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.options import Options
 
 AHEAD = 2
-"""Captures that each thread of a cluster reads before their turn has come: so many may wait in memory."""
+"""Captures per thread of the cluster that may be read ahead of their turn, and so wait in memory."""
 
 
-class _Brought(NamedTuple):
-    """What a worker found in a capture: connections and what links them, in order, and why it was refused."""
+class _CaptureResult(NamedTuple):
+    """What a worker read from a capture: its connections and sessions in order, and why it was refused, if it was."""
 
-    told: tuple[Connection | Session, ...]
+    events: tuple[Connection | Session, ...]
     refused: str | None
 
 
-def read_on(client: Client, captures: Iterable[str | os.PathLike[str]], options: Options) -> Iterator[Connection]:
-    """Yield the connections of captures in their order, linked over all of them, as `tlsdissect.read` does.
+def read_with_cluster(
+    client: Client, captures: Iterable[str | os.PathLike[str]], options: Options
+) -> Iterator[Connection]:
+    """Yield the connections of captures in order, linked across all of them, as `tlsdissect.read` does.
 
-    Captures are paths of files or folders that the workers see too, or URLs: "s3://bucket/day-*.pcap.gz". All that a
-    capture holds travels to the client at once. Raises CaptureError at the end for inputs that could not be read.
+    Captures are URLs such as "s3://bucket/day-*.pcap.gz", or paths of files or folders that the workers can also read.
+    All connections of a capture are sent to the client together. Raises CaptureError at the end if inputs could not
+    be read.
     """
     linker, refused = Linker(options.limits.max_sessions), []
     threads: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]
     ahead = AHEAD * max(1, sum(threads.values()))
     every = enumerate(_expanded(captures))
-    tasks: deque[tuple[int, str, Future[_Brought]]] = deque()
+    tasks: deque[tuple[int, str, Future[_CaptureResult]]] = deque()
     while True:
         for number, (path, named) in islice(every, ahead - len(tasks)):
-            task = client.submit(_brought, path, options, named=named, pure=False)
+            task = client.submit(_read_capture, path, options, named=named, pure=False)
             tasks.append((number, path, task))
         if not tasks:
             break
         number, path, task = tasks.popleft()
-        told, why = task.result()
+        events, why = task.result()
         if why is not None:
             refused.append(f"{printable(str(path))}: {why}")
-        for one in told:
-            if isinstance(one, Session):
-                linker.learn(number, one)
+        for event in events:
+            if isinstance(event, Session):
+                linker.learn(number, event)
             else:
-                yield linker.link(number, one)
+                yield linker.link(number, event)
     if refused:
         raise CaptureError("; ".join(refused))
 
 
-def _brought(path: str, options: Options, *, named: bool) -> _Brought:
-    """Read a capture; one that was not `named`, but found in a folder, may turn out to be none."""
+def _read_capture(path: str, options: Options, *, named: bool) -> _CaptureResult:
+    """Read a capture; a file found in a folder, rather than `named` by the caller, need not be one."""
     if not named:
         try:
             open_capture(path).close()
         except NoCaptureError:
-            return _Brought((), None)
+            return _CaptureResult((), None)
         except CaptureError as error:
-            return _Brought((), str(error))
+            return _CaptureResult((), str(error))
     reading = Reading([path], options, opener=_opened)
-    told = tuple([one for _, one in reading.placed() if not isinstance(one, Heard)])
-    return _Brought(told, "; ".join(why for _, why in reading.summary.refused) or None)
+    events = tuple([event for _, event in reading.placed() if not isinstance(event, Heard)])
+    return _CaptureResult(events, "; ".join(why for _, why in reading.summary.refused) or None)
 
 
 def _expanded(captures: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, bool]]:
-    """The files of folders and of URLs with asterisks, and whether each was named itself."""
+    """Expand folders and URL patterns into files; the flag is true for a file that the caller named."""
     for capture in map(str, captures):
         if not _is_url(capture):
             yield from files([capture])

@@ -1,4 +1,4 @@
-"""Which connections are asked for."""
+"""Selection of connections by stream, port, server name and version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OLDER = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"})
 
 
 class Stream(Struct, frozen=True):
-    """A stream's number, of one capture or of each."""
+    """A stream number, in one capture or in every capture."""
 
     source: str | None
     number: int
@@ -23,15 +23,15 @@ class Stream(Struct, frozen=True):
     def __str__(self) -> str:
         return str(self.number) if self.source is None else f"{self.source}:{self.number}"
 
-    def fits(self, connection: Connection) -> bool:
-        """Tell whether this is a connection's stream; a capture may be called by its file name alone."""
+    def matches(self, connection: Connection) -> bool:
+        """Return whether the connection has this stream number; a capture may be given by its file name alone."""
         if self.number != connection.stream:
             return False
         return self.source is None or self.source in (connection.source, os.path.basename(connection.source))  # noqa: PTH119
 
 
 class Selection(Struct, frozen=True):
-    """What a connection has to be: one of each kind that is given."""
+    """Criteria for connections: of each kind that is given, one value must match."""
 
     streams: tuple[Stream, ...] = ()
     ports: tuple[int, ...] = ()
@@ -41,13 +41,13 @@ class Selection(Struct, frozen=True):
     def __bool__(self) -> bool:
         return bool(self.streams or self.ports or self.names or self.versions)
 
-    def missed(self) -> tuple[Stream, ...]:
-        """Tell the streams that are not there, where no connection was as asked for."""
+    def missing_streams(self) -> tuple[Stream, ...]:
+        """Return the streams that do not exist, given that no connection matched: they were the only criterion."""
         return () if self.ports or self.names or self.versions else self.streams
 
-    def wants(self, connection: Connection) -> bool:
-        """Tell whether a connection is asked for."""
-        if self.streams and not any(stream.fits(connection) for stream in self.streams):
+    def matches(self, connection: Connection) -> bool:
+        """Return whether a connection is selected."""
+        if self.streams and not any(stream.matches(connection) for stream in self.streams):
             return False
         if self.ports and connection.server.port not in self.ports and connection.client.port not in self.ports:
             return False
@@ -57,7 +57,7 @@ class Selection(Struct, frozen=True):
 
 
 def _is_named(sni: str | None, globs: tuple[str, ...]) -> bool:
-    # Letter case means nothing in a host name (RFC 4343).
+    # Host names are case-insensitive (RFC 4343).
     return sni is not None and any(fnmatchcase(sni.lower(), glob.lower()) for glob in globs)
 
 
@@ -66,5 +66,5 @@ def _is_version(version: str | None, wanted: str) -> bool:
         return False
     if wanted == "older":
         return version in OLDER
-    # "TLS 1.3 (draft 23)" is a 1.3, and so is "DTLS 1.3".
+    # "TLS 1.3 (draft 23)" and "DTLS 1.3" count as 1.3.
     return version.partition("TLS ")[2].startswith(wanted)

@@ -1,8 +1,9 @@
-"""Several processes for all captures.
+"""Worker processes that read the same captures in parallel.
 
-Each reads all packets, follows its share of the conversations, and writes what it finds. Numbering comes before
-sharing, so that each process numbers alike; what they write is merged by its place. Output is so the same for any
-number of processes.
+Every worker reads all packets and follows the connections of its shard only. Streams are numbered before they are
+assigned to a shard, so all workers number them alike, and the parent merges their output by its place in the captures.
+The output is therefore the same for any number of processes. Splitting the captures instead would not do: a
+connection may continue in the next file, and one large file would keep a single process busy.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
     from tlsdissect.pipeline import Told
 
 BYTES_A_JOB = 16 << 20
-"""Bytes of captures that make another process worthwhile."""
+"""Bytes of captures for each process that is started by default."""
 
 _HEADER = struct.Struct("<qqqqqq")
-"""Place (four numbers), bytes of the captures read so far, and length of what follows; less than 0: that of the
-worker's account."""
+"""Place (four numbers), bytes of the captures read so far, and length of the text that follows. A negative length is
+that of the worker's pickled result, which comes last."""
 _BUFFER = 1 << 20
-_ONE_JOB = "--jobs 1 takes only one, and less memory"
+_ONE_JOB = "--jobs 1 uses a single process and less memory"
 
-Account = TypeVar("Account")
+Result = TypeVar("Result")
 
 
-class Line(NamedTuple):
-    """What a worker wrote of a connection, or of a session."""
+class WorkerOutput(NamedTuple):
+    """The text that a worker wrote for a connection, a session or a lookup, and its place in the captures."""
 
     place: Place
     position: int
@@ -44,19 +45,19 @@ class Line(NamedTuple):
 
 
 class WorkerError(Exception):
-    """A worker failed; the text says in what."""
+    """An exception in a worker; the text names it."""
 
 
 class WorkerLostError(Exception):
-    """A worker was ended by somebody else, or ran out of memory; the text says how."""
+    """A worker was killed or ran out of memory; the text says which."""
 
 
-def worthwhile(captures: list[str], jobs: int | None = None) -> int:
-    """How many processes to use: those asked for, or one a core, but no more than there is work for.
+def job_count(captures: list[str], jobs: int | None = None) -> int:
+    """Return how many processes to use: `jobs`, or one per core, but one per BYTES_A_JOB at most.
 
-    One for what can be read only once, as a pipe.
+    A pipe can be read only once, and so by one process only.
     """
-    # Unlike those of pathlib, these take what cannot be looked at for no file.
+    # Unlike the functions of pathlib, these return False for a path that cannot be examined.
     if any(not os.path.isfile(path) and not os.path.isdir(path) for path in captures):  # noqa: PTH112, PTH113
         return 1
     if jobs is not None:
@@ -65,11 +66,11 @@ def worthwhile(captures: list[str], jobs: int | None = None) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), size // BYTES_A_JOB))
 
 
-class Workers(Generic[Account]):
-    """Processes that share a reading.
+class Workers(Generic[Result]):
+    """Worker processes, one for each shard.
 
-    `reading` makes the reading of a share, `write` the text of a connection or of what is known beside, `account` what
-    a worker tells at its end; `accounts` holds these when all has been read.
+    `reading` opens the reading of a shard, `write` formats what it yields, and `result` makes the final value that a
+    worker returns at its end; `results` collects these.
     """
 
     def __init__(
@@ -77,29 +78,29 @@ class Workers(Generic[Account]):
         jobs: int,
         reading: Callable[[Shard], Reading],
         write: Callable[[Told], bytes],
-        account: Callable[[Reading], Account],
+        result: Callable[[Reading], Result],
     ) -> None:
-        self._reading, self._write, self._account = reading, write, account
-        self.accounts: list[Account] = []
+        self._reading, self._write, self._result = reading, write, result
+        self.results: list[Result] = []
         self.position = 0
         self._workers = [self._start(Shard(number, jobs)) for number in range(jobs)]
 
-    def __iter__(self) -> Iterator[Line]:
-        """Yield what the workers write, in its place."""
+    def __iter__(self) -> Iterator[WorkerOutput]:
+        """Yield the output of all workers, merged by place."""
         try:
-            for line in heapq.merge(*(self._lines(pid, pipe) for pid, pipe in self._workers)):
-                self.position = max(self.position, line.position)
-                yield line
+            for output in heapq.merge(*(self._outputs(pid, pipe) for pid, pipe in self._workers)):
+                self.position = max(self.position, output.position)
+                yield output
         finally:
             self.stop()
 
     def finish(self) -> None:
-        """Ask the workers to read no more, and to tell what they have read."""
+        """Ask the workers to stop reading and to write the connections that they have read."""
         for pid, _ in self._workers:
             os.kill(pid, signal.SIGTERM)
 
     def stop(self) -> None:
-        """End the workers, if they still run."""
+        """Kill the workers that still run."""
         for pid, pipe in self._workers:
             pipe.close()
             os.kill(pid, signal.SIGKILL)
@@ -108,7 +109,7 @@ class Workers(Generic[Account]):
 
     def _start(self, share: Shard) -> tuple[int, BinaryIO]:
         inner, outer = os.pipe()
-        # Being asked to finish waits until the worker can.
+        # SIGTERM stays blocked until the worker has installed its handler.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid:
@@ -117,7 +118,7 @@ class Workers(Generic[Account]):
             return pid, os.fdopen(inner, "rb", _BUFFER)
         status = 1
         try:
-            # Ctrl-C reaches the whole group: the parent alone decides what it means.
+            # Ctrl-C reaches the whole process group; only the parent handles it.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(inner)
             with os.fdopen(outer, "wb", _BUFFER) as pipe:
@@ -133,21 +134,21 @@ class Workers(Generic[Account]):
         signal.signal(signal.SIGTERM, lambda *_: reading.stop())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:
-            for place, told in reading.placed():
-                text = self._write(told)
+            for place, event in reading.placed():
+                text = self._write(event)
                 pipe.write(_HEADER.pack(*place, reading.position, len(text)) + text)
-            last: object = self._account(reading)
+            last: object = self._result(reading)
         except MemoryError:
-            # Pickling an account takes memory, too: the exit status tells the parent.
+            # Pickling a result takes memory, too: the exit status reports this to the parent.
             raise
         except OSError as error:
             last = error
-        except Exception as error:  # noqa: BLE001  # what it is, the parent tells
+        except Exception as error:  # noqa: BLE001  # the parent reports it
             last = WorkerError(f"{type(error).__name__}: {error}")
-        account = pickle.dumps(last)
-        pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -len(account)) + account)
+        pickled = pickle.dumps(last)
+        pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -len(pickled)) + pickled)
 
-    def _lines(self, pid: int, pipe: BinaryIO) -> Iterator[Line]:
+    def _outputs(self, pid: int, pipe: BinaryIO) -> Iterator[WorkerOutput]:
         while len(header := pipe.read(_HEADER.size)) == _HEADER.size:
             *place, position, size = _HEADER.unpack(header)
             text = pipe.read(abs(size))
@@ -157,20 +158,20 @@ class Workers(Generic[Account]):
                 last = pickle.loads(text)  # noqa: S301  # from our own process
                 if isinstance(last, (WorkerError, OSError, MemoryError)):
                     raise last
-                self.accounts.append(last)
+                self.results.append(last)
                 return
-            yield Line(Place(*place), position, text)
-        raise WorkerLostError(f"a process of this command {_ended(pid)}")
+            yield WorkerOutput(Place(*place), position, text)
+        raise WorkerLostError(f"a process of this command {_cause_of_death(pid)}")
 
 
-def _ended(pid: int) -> str:
-    """Tell how a child has ended, who is waited for by others too."""
+def _cause_of_death(pid: int) -> str:
+    """Describe how a child ended, without reaping it: `stop` waits for it, too."""
     end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     if end is None or end.si_code == os.CLD_EXITED:
         if end is not None and end.si_status == errno.ENOMEM:
             return f"ran out of memory: {_ONE_JOB}"
-        return "ended before its time"
+        return "ended unexpectedly"
     if end.si_status == signal.SIGKILL:
-        return f"was ended by SIGKILL, as where memory runs out: {_ONE_JOB}"
+        return f"was killed by SIGKILL, possibly because memory ran out: {_ONE_JOB}"
     name = {one.value: one.name for one in signal.Signals}.get(end.si_status, f"signal {end.si_status}")
-    return f"was ended by {name}"
+    return f"was killed by {name}"

@@ -17,56 +17,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Value = str | int | float | bool | list[Any] | None
-"""What a cell holds; lists as `read --format json` has them."""
+"""The value of a cell; a list has the form that it has in `read --format json`."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-"""What a spreadsheet takes for the start of a formula, and the quote that keeps it from doing so."""
+"""Characters that start a formula in a spreadsheet, and the quote that prevents this."""
 
 
 class Column(Struct, frozen=True):
-    """One column: its name, how to reach its value, and how a cell becomes a value again."""
+    """A column: its name, its type, and how to get its value from an object."""
 
     name: str
     kind: type
-    """str, int, float or bool; list for what a cell holds as JSON."""
+    """str, int, float or bool; list for a value that a cell contains as JSON."""
     value: Callable[[Any], Any]
     raw: bool = False
-    """Whether it is there only with raw fingerprints."""
+    """Whether it exists with --raw-fingerprints only."""
 
     def restored(self, text: str) -> Value:
-        """Turn a cell that is not empty into its value again."""
+        """Parse a cell that is not empty."""
         return _RESTORED[self.kind](text)
 
 
 class Csv:
-    """The CSV writer of a run; all captures have the same columns."""
+    """Formats connections as CSV, with the same columns for every capture."""
 
     def __init__(self, *, raw_fingerprints: bool = False, seen: bool = False) -> None:
-        """`seen`: the rows go to a terminal, which would obey what stands in them."""
+        """`seen`: the output is a terminal, for which control characters are escaped."""
         chosen = [column for column in COLUMNS if raw_fingerprints or not column.raw]
         self._values = [column.value for column in chosen]
         self._seen = seen
         self.head = line([column.name for column in chosen])
 
     def section(self, _: str) -> bytes:
-        """Write nothing: each connection names its capture."""
+        """Return nothing: each row names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection as one row."""
+        """Format a connection as one row."""
         return line([cell(value(connection)) for value in self._values], seen=self._seen)
 
 
 def cell(value: object) -> str:
-    """Write a value as a cell; text that a spreadsheet would run as a formula gets a quote in front."""
+    """Format a value as a cell; text that a spreadsheet would evaluate as a formula is prefixed with a quote."""
     return _WRITTEN.get(type(value), _list)(value)
 
 
 def line(cells: list[str], *, seen: bool = False) -> bytes:
-    """Write cells as one record. The csv module takes ten times as long: it looks at each character.
+    """Format cells as one record. The csv module takes ten times as long, because it examines each character.
 
-    CSV has no way to write a control character, and a file or a pipe gets what it is: so that it is read back as it
-    was. Where a record is `seen` on a terminal, it is escaped.
+    CSV cannot escape control characters. Files and pipes get them unchanged, so that they can be read back; for a
+    terminal (`seen`) they are escaped.
     """
     cells = [printable(text) for text in cells] if seen else cells
     return f"{','.join([_quoted(text) for text in cells])}\r\n".encode("utf-8", "backslashreplace")
@@ -99,7 +99,7 @@ _WRITTEN: dict[type, Callable[[Any], str]] = {
 
 
 def unguarded(text: str) -> str:
-    """Take off the quote that keeps a spreadsheet from running a cell."""
+    """Remove the quote that prevents a spreadsheet from evaluating a cell."""
     return text.removeprefix("'")
 
 
@@ -113,20 +113,20 @@ _RESTORED: dict[type, Callable[[str], Value]] = {
 
 
 def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
-    """List the columns of a struct, nested ones joined by `_`."""
+    """Yield the columns of a struct; names of nested fields are joined by `_`."""
     for field in structs.fields(kind):
         here = (*path, field.name)
         (of, *_) = plain = _plain(field.type)
         if len(plain) == 1 and isinstance(of, type) and issubclass(of, Struct):
             yield from columns(of, here)
         else:
-            # A Literal is of the kind of its values, and a tuple a list.
+            # A Literal has the type of its values, and a tuple becomes a list.
             held: type = str if isinstance(of, str) else of if of in _RESTORED else list
             yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET)
 
 
 def _plain(annotation: Any) -> list[Any]:
-    """Take None and "not asked for" off a field's type, and a Literal apart."""
+    """Return the alternatives of a field's type without None and Unset; a Literal yields its values."""
     if isinstance(annotation, type) or not hasattr(annotation, "__args__"):
         return [annotation]
     if getattr(annotation, "__origin__", None) is tuple:
@@ -140,7 +140,7 @@ def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
 
 
 def _reach(path: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Make a function that follows attributes until one is None."""
+    """Return a function that follows attributes and stops at None."""
     if len(path) == 1:
         return attrgetter(path[0])
     outer, inner = attrgetter(path[0]), _reach(path[1:])
@@ -153,4 +153,4 @@ def _reach(path: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 COLUMNS: tuple[Column, ...] = tuple(columns(Connection))
-"""Every column, in the order of the JSON output's keys."""
+"""All columns, in the order of the JSON keys."""

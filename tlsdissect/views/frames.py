@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
+from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.rows import HEAD, numbers
-from tlsdissect.views.comparison.whole import Comparing
 from tlsdissect.views.export import text
 from tlsdissect.views.tables import TABLES
 
@@ -31,7 +31,7 @@ _TIMES = {
     "ocsp_staple_produced_at": _SECONDS,
     "ocsp_staple_revocation_time": _SECONDS,
 }
-"""Columns that are times, and their unit: a certificate may end in the year 9999, which nanoseconds do not reach."""
+"""Columns that contain times, and their unit: nanoseconds cannot represent the year 9999, in which certificates end."""
 _CATEGORIES = frozenset(
     (
         "source", "transport", "upgrade", "outcome", "failed_by", "closure_client", "closure_server", "version",
@@ -39,15 +39,15 @@ _CATEGORIES = frozenset(
         "message", "level", "description", "severity", "key_type", "curve", "signature_algorithm",
     )
 )  # fmt: skip
-"""Columns of few different values."""
+"""Columns with few distinct values, stored as categories."""
 _DTYPES = {int: "Int64", float: "float64", bool: "boolean", list: "object"}
 
 
 class Tables:
-    """DataFrames of connections, each made when it is first asked for, and the captures read at the first of them.
+    """DataFrames of connections, each made on first use; the first use also reads the captures.
 
     Integers and booleans are nullable (`Int64`, `boolean`), times are in UTC, lists are lists. `source` and `stream`
-    join the tables; `position` counts from 0 in the order on the wire.
+    join the tables; `position` counts from 0 in wire order.
     """
 
     def __init__(self, source: Callable[[], Iterable[Connection]]) -> None:
@@ -55,41 +55,41 @@ class Tables:
 
     @cached_property
     def connections(self) -> pd.DataFrame:
-        """One row a connection: the columns of `read --format csv`."""
+        """One row per connection: the columns of `read --format csv`."""
         return self._frame("connections")
 
     @cached_property
     def certificates(self) -> pd.DataFrame:
-        """One row a certificate shown in a connection, by its `sender`."""
+        """One row per certificate of a connection, with its `sender`."""
         return self._frame("certificates")
 
     @cached_property
     def messages(self) -> pd.DataFrame:
-        """One row a handshake message, ChangeCipherSpec or alert."""
+        """One row per handshake message, ChangeCipherSpec or alert."""
         return self._frame("messages")
 
     @cached_property
     def extensions(self) -> pd.DataFrame:
-        """One row an extension of a ClientHello or ServerHello, its decoded `fields` as a dict."""
+        """One row per extension of a ClientHello or ServerHello, its decoded `fields` as a dict."""
         return self._frame("extensions")
 
     @cached_property
     def alerts(self) -> pd.DataFrame:
-        """One row an alert."""
+        """One row per alert."""
         return self._frame("alerts")
 
     @cached_property
     def findings(self) -> pd.DataFrame:
-        """One row a finding; none without a judge."""
+        """One row per finding; empty without a judge."""
         return self._frame("findings")
 
     @cached_property
     def comparison(self) -> pd.DataFrame:
-        """One row a number of the comparison of versions; what differs between two has no version."""
-        comparing = Comparing()
+        """One row per number of the comparison of versions; differences between versions have no version."""
+        comparison = ComparisonBuilder()
         for one in self.read():
-            comparing.add(one)
-        (whole,) = comparing.groups()
+            comparison.add(one)
+        (whole,) = comparison.groups()
         return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ class Tables:
         return f"<Tables: {names}>"
 
     def read(self) -> list[Connection]:
-        """The connections themselves, read once."""
+        """Return the connections; they are read once."""
         return self._connections
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Figures of many connections, from their DataFrames: each function draws on an Axes and returns it."""
+"""Figures of many connections: each function draws DataFrames on an Axes and returns it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tlsdissect.views import timeline
 from tlsdissect.views.certificates import common_name
-from tlsdissect.views.comparison.kinds import is_offer
+from tlsdissect.views.comparison.predicates import is_offer
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from tlsdissect.views.frames import Tables
 
 MAX_BARS = 20
-"""Categories that are drawn, the most frequent; the others are one bar together."""
+"""Categories that are drawn, most frequent first; the rest share one bar."""
 MAX_LIFETIMES = 40
-"""Certificates whose lifetimes are drawn, those that end first."""
+"""Certificates whose lifetimes are drawn, those that expire first."""
 _LABEL = 44
-"""Characters of a category's name."""
+"""Maximum length of a category's name, in characters."""
 _TICKS = 7
-"""Steps of an axis of whole numbers, at most."""
+"""Maximum number of ticks of an integer axis."""
 _OTHER = "other"
 _COLOURS = {"TLS 1.3": "#0072b2", "TLS 1.2": "#d55e00", _OTHER: "#7f7f7f"}
-"""Colours that differ for those who see few (Okabe and Ito's set), and in grey."""
+"""Colours that colour-blind people can distinguish (Okabe and Ito), and that differ in grey."""
 _LINES = {"TLS 1.3": "-", "TLS 1.2": "--", _OTHER: ":"}
 _HATCHES = {"TLS 1.3": "", "TLS 1.2": "///", _OTHER: "..."}
 _SHEETS = {False: ("#ffffff", "#1a1a1a"), True: ("#14181d", "#e8eaed")}
@@ -41,21 +41,21 @@ _INCHES = {"width": 8.0, "least": 3.2, "row": 0.27, "around": 1.5}
 
 
 class Plot(NamedTuple):
-    """One kind of figure."""
+    """A kind of figure."""
 
     title: str
     draw: Callable[[Tables, Axes], Axes]
     rows: Callable[[Tables], int] = lambda _: 0
-    """How many categories stand one below the other."""
+    """Returns the number of categories below each other."""
 
 
 def handshake_times(tables: Tables, ax: Axes) -> Axes:
-    """Draw the share of handshakes that took at most so long, by version; in milliseconds, as the client sees it."""
+    """Draw the cumulative distribution of handshake times by version, in milliseconds as the client saw them."""
     return _cumulative(tables.connections.assign(value=_as_client_sees), ax, "milliseconds")
 
 
 def handshake_round_trips(tables: Tables, ax: Axes) -> Axes:
-    """Draw the same in units of each connection's own TCP round trip, where that was seen."""
+    """Draw the same in units of each connection's own TCP round trip, if that was captured."""
     ratio = tables.connections.assign(value=lambda c: _as_client_sees(c) / c["timing_tcp_ms"].where(lambda t: t > 0))
     for trips in (1, 2, 3):
         ax.axvline(trips, color=_COLOURS[_OTHER], linewidth=0.8)
@@ -63,26 +63,26 @@ def handshake_round_trips(tables: Tables, ax: Axes) -> Axes:
 
 
 def _as_client_sees(connections: pd.DataFrame) -> pd.Series[float]:
-    """Add the way from the capture point to the client where the server's Finished is the last: `comparison.clocks`."""
+    """Return handshake times as the client saw them: see `comparison.client_times`."""
     older = ~connections["version"].astype(str).str.contains("1.3", regex=False)
-    way = connections["timing_synack_ack_ms"].fillna(0).where(older & (connections["resumption"] == "none"), 0)
-    return connections["timing_handshake_ms"] + way
+    to_client = connections["timing_synack_ack_ms"].fillna(0).where(older & (connections["resumption"] == "none"), 0)
+    return connections["timing_handshake_ms"] + to_client
 
 
 def round_trips(tables: Tables, ax: Axes) -> Axes:
-    """Draw how many handshakes took how many round trips, by version."""
+    """Draw the number of handshakes by round trips and version."""
     known = tables.connections.dropna(subset=["round_trips"])
     counts = _by_version(known.assign(category=known["round_trips"].astype(str)))
     return _bars(counts.sort_index(), ax, "connections")
 
 
 def cipher_suites(tables: Tables, ax: Axes) -> Axes:
-    """Draw how often each cipher suite was chosen, by version."""
+    """Draw how often each cipher suite was negotiated, by version."""
     return _bars(_most(tables, "cipher_suite"), ax, "connections")
 
 
 def groups(tables: Tables, ax: Axes) -> Axes:
-    """Draw how often each group of the key exchange was used, by version."""
+    """Draw how often each key exchange group was used, by version."""
     return _bars(_most(tables, "group"), ax, "connections")
 
 
@@ -97,7 +97,7 @@ def certificate_bytes(tables: Tables, ax: Axes) -> Axes:
 
 
 def versions(tables: Tables, ax: Axes) -> Axes:
-    """Draw connections over the time of the captures, by version, stacked."""
+    """Draw connections over time, stacked by version."""
     timed = tables.connections.dropna(subset=["start"])
     starts = timed["start"]
     if not len(starts):
@@ -120,19 +120,19 @@ def versions(tables: Tables, ax: Axes) -> Axes:
 
 
 def lifetimes(tables: Tables, ax: Axes) -> Axes:
-    """Draw from when to when each certificate is valid, those that end first, and when the captures were made."""
+    """Draw the validity periods of certificates, those that expire first, and the time of the captures."""
     shown = _lifetimes(tables)
     if not len(shown):
         return _nothing(ax)
     begin = shown["not_before"].dt.year + shown["not_before"].dt.day_of_year / 366
     end = shown["not_after"].dt.year + shown["not_after"].dt.day_of_year / 366
     captured = tables.connections["start"].max()
-    # Without a time the comparisons are false, and no line is drawn.
+    # NaN makes the comparisons false, and no line is drawn.
     now = float("nan") if pd.isna(captured) else captured.year + captured.day_of_year / 366
     colours = ["#d55e00" if until < now or since > now else "#0072b2" for since, until in zip(begin, end, strict=True)]
     ax.barh(range(len(shown)), end - begin, left=begin, color=colours, edgecolor=colours, linewidth=1.5, height=0.6)
-    told = "when is not known" if pd.isna(captured) else "not valid then: orange"
-    ax.axvline(now, color="#009e73", linestyle="--", label=f"captured ({told})")
+    label = "captured (time unknown)" if pd.isna(captured) else "captured (not valid then: orange)"
+    ax.axvline(now, color="#009e73", linestyle="--", label=label)
     subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
     _names(ax, [common_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
     ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
@@ -142,7 +142,7 @@ def lifetimes(tables: Tables, ax: Axes) -> Axes:
 
 
 def offered_and_chosen(tables: Tables, ax: Axes) -> Axes:
-    """Draw how often a cipher suite was chosen where another was offered: shares of the connections that offer it."""
+    """Draw, for each offered cipher suite, which suites were chosen, as shares of the connections that offer it."""
     table = _offers(tables)
     if not len(table):
         return _nothing(ax)
@@ -169,21 +169,21 @@ PLOTS: dict[str, Plot] = {
 }
 """Figures of any number of connections."""
 KINDS: dict[str, Plot] = {**PLOTS, "timeline": Plot("One handshake, to scale", timeline.timeline, timeline.rows)}
-"""All figures: also the one that is of a single connection."""
+"""All figures, including the one of a single connection."""
 
 
 def picture(tables: Tables, kind: str, form: str, *, dark: bool = False) -> bytes:
-    """Draw one kind of figure as "svg", "png" or "pdf", as high as its categories need."""
+    """Draw a figure as "svg", "png" or "pdf"; its height depends on the number of categories."""
     with _inked(dark=dark):
         made, out = figure(tables, kind), BytesIO()
-        # No time stamp: the same connections give the same picture.
+        # No time stamp, so that the same connections give the same file.
         nothing = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
         made.savefig(out, format=form, dpi=144, metadata=nothing, facecolor=_SHEETS[dark][0])
     return out.getvalue()
 
 
 def figure(tables: Tables, kind: str) -> Figure:
-    """Draw one kind of figure with its title, in the colours that are set."""
+    """Draw a figure with its title, in the current colours."""
     plot = KINDS[kind]
     height = max(_INCHES["least"], plot.rows(tables) * _INCHES["row"] + _INCHES["around"])
     made = Figure(figsize=(_INCHES["width"], height), layout="constrained")
@@ -192,7 +192,7 @@ def figure(tables: Tables, kind: str) -> Figure:
 
 
 def _inked(*, dark: bool) -> AbstractContextManager[None]:
-    """Set the colours of a light or dark sheet."""
+    """Set the colours for a light or dark background."""
     sheet, ink = _SHEETS[dark]
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "hatch.color")
     settings: dict[Any, Any] = {
@@ -215,7 +215,7 @@ def _by_version(connections: pd.DataFrame) -> pd.DataFrame:
 
 
 def _most(tables: Tables, column: str) -> pd.DataFrame:
-    """Count by version: the most frequent, and the others together."""
+    """Count by value and version: the most frequent values, and the rest together."""
     known = tables.connections.dropna(subset=[column])
     counts = _by_version(known.assign(category=known[column].astype(str)))
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
@@ -231,7 +231,7 @@ def _lifetimes(tables: Tables) -> pd.DataFrame:
 
 
 def _offers(tables: Tables) -> pd.DataFrame:
-    """Tell which share of the connections that offer a suite chose which."""
+    """Return, of the connections that offer a suite, the share that chose each suite."""
     known = tables.connections.dropna(subset=["cipher_suite", "client_hello_cipher_suites"])
     pairs = known[["client_hello_cipher_suites", "cipher_suite"]].explode("client_hello_cipher_suites")
     pairs = pairs[pairs["client_hello_cipher_suites"].map(is_offer).astype(bool)]
@@ -267,7 +267,7 @@ def _cumulative(connections: pd.DataFrame, ax: Axes, unit: str) -> Axes:
 
 
 def _bars(counts: pd.DataFrame, ax: Axes, unit: str) -> Axes:
-    """Draw one bar a category, stacked by version, the first at the top."""
+    """Draw a bar per category, stacked by version, the first at the top."""
     if not len(counts):
         return _nothing(ax)
     left = pd.Series(0, index=counts.index)
@@ -289,7 +289,7 @@ def _bars(counts: pd.DataFrame, ax: Axes, unit: str) -> Axes:
 
 
 def _legend(ax: Axes) -> None:
-    """Put the legend above, where it covers nothing."""
+    """Place the legend above the Axes, where it covers nothing."""
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False)
 
 
@@ -303,7 +303,7 @@ def _short(name: str, width: int) -> str:
 
 
 def _nothing(ax: Axes) -> Axes:
-    ax.text(0.5, 0.5, "no connection shows this", ha="center", va="center", transform=ax.transAxes)
+    ax.text(0.5, 0.5, "no data for this figure", ha="center", va="center", transform=ax.transAxes)
     ax.set_axis_off()
     return ax
 

@@ -1,4 +1,7 @@
-"""Connections as a table, a line each; its columns are chosen by its width alone, so that it streams."""
+"""Connections as a table, one line each.
+
+The columns depend on the width alone and never on the connections, so that rows are printed as they come.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 _ABSENT = "-"
 _ROOMY = 100
-"""Columns of a terminal from which on two blanks stand between cells."""
+"""Width from which on cells are separated by two spaces instead of one."""
 
 
 class Column(Struct, frozen=True):
@@ -23,11 +26,11 @@ class Column(Struct, frozen=True):
 
     title: str
     texts: Callable[[Connection], tuple[str | None, ...]]
-    """What may stand there, the best first: the first that fits, or the last one shortened."""
+    """The possible texts, best first: the first that fits is used, otherwise the last one, shortened."""
     style: Callable[[Connection], str] = phrases.plain
     right: bool = False
     tail: int = 0
-    """How much of the end is kept of a text that has to be shortened, in hundredths of the width."""
+    """How much of the end of a shortened text is kept, in percent of the width."""
 
 
 COLUMNS = (
@@ -49,7 +52,7 @@ COLUMNS = (
     Column("certificate", phrases.certificate),
     Column("source", phrases.source, phrases.faint, tail=70),
 )
-"""In the order in which they stand."""
+"""All columns, from left to right."""
 
 GROWTH = (
     ("stream", 6),
@@ -86,7 +89,7 @@ GROWTH = (
     ("source", 40),
     ("stream", 9),
 )
-"""How columns come and widen, one after the other, while there is room; what is left then goes to the server."""
+"""Steps by which columns are added and widened until the width is used up; the rest goes to the server column."""
 
 
 class Table:
@@ -102,9 +105,9 @@ class Table:
         judged: bool = False,
         waits: bool = False,
     ) -> None:
-        """Without a width there is room for everything; `sections` head what comes from another capture.
+        """Without a width, all columns are shown in full. `sections` prints the name of each capture before its rows.
 
-        Connections that are judged have a column for what was found. A heading that waits comes with the first.
+        `judged` adds the column of findings. With `waits`, the heading is printed together with the first row.
         """
         self._gap = "  " if width is None or width >= _ROOMY else " "
         self._columns = layout(width, len(self._gap), judged=judged)
@@ -118,7 +121,7 @@ class Table:
         self.head, self._waiting = (b"", heading) if waits else (heading, b"")
 
     def section(self, source: str) -> bytes:
-        """Head the first connection of a capture with its name, and the very first with a heading that waited."""
+        """Return the capture's name if it differs from the previous row's, after a heading that is still due."""
         heading, self._waiting = self._waiting, b""
         if not self._sections or source == self._source:
             return heading
@@ -128,7 +131,7 @@ class Table:
         return heading + self._line([(shown, phrases.SECTION)])
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection as one line."""
+        """Format a connection as one line."""
         cells = []
         for column, width in self._columns:
             text = _text(connection, column, width)
@@ -141,12 +144,12 @@ class Table:
             text = styled(self._gap, between).join([styled(cell, style) for cell, style in cells])
         else:
             text = self._gap.join([cell for cell, _ in cells]).rstrip()
-        # A terminal that lacks the ellipsis gets a question mark: of the same width.
+        # A terminal without the ellipsis gets a question mark, which has the same width.
         return encoded(f"{text}\n", self._encoding)
 
 
 def layout(width: int | None, gap: int, *, judged: bool = False) -> list[tuple[Column, int]]:
-    """Choose the columns that have room, and how wide each may be."""
+    """Choose the columns for this width, and the width of each."""
     growth = [step for step in GROWTH if judged or step[0] != "findings"]
     if width is None:
         last = dict(growth)
@@ -165,7 +168,7 @@ def layout(width: int | None, gap: int, *, judged: bool = False) -> list[tuple[C
 
 
 def _text(connection: Connection, column: Column, width: int) -> str:
-    """Take the first text that fits, or what fits of the last."""
+    """Return the first text that fits, or the last one, shortened."""
     text = _ABSENT
     for one in column.texts(connection):
         if one is not None:

@@ -1,4 +1,4 @@
-"""Connections taken apart into flat tables, joined by `source` and `stream`: for exports and DataFrames."""
+"""Connections as flat tables that are joined by `source` and `stream`, for exports and DataFrames."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     Rows = Callable[[Connection], Iterator[list[Any]]]
 
 _LIMIT = 2**31 - 1
-"""Bytes of a cell that are read back; lists of messages outgrow the csv module's own limit."""
+"""Maximum size of a cell that is read back, in bytes: lists of messages exceed the default of the csv module."""
 
 
 class Table(NamedTuple):
-    """One table: its name, its columns, and the rows that a connection has in it, each a value a column."""
+    """A table: its name, its columns, and a function that yields a connection's rows, with one value per column."""
 
     name: str
     columns: tuple[Column, ...]
@@ -54,13 +54,13 @@ def _extensions(c: Connection) -> Iterator[list[Any]]:
         ("server", "server_hello", c.server_hello),
     ):
         for position, one in enumerate((hello.extensions if hello else None) or ()):
-            told = to_builtins(one)
-            plain = [told.pop(name) for name in ("type", "code", "bytes")]
-            yield [c.source, c.stream, sender, message, position, *plain, told or None]
+            fields = to_builtins(one)
+            common = [fields.pop(name) for name in ("type", "code", "bytes")]
+            yield [c.source, c.stream, sender, message, position, *common, fields or None]
 
 
 def _listed(items: Callable[[Connection], Iterable[Any] | None], kind: tuple[Column, ...]) -> Rows:
-    """Make rows of a list, each with its place in it."""
+    """Return a function that yields a row for each item of a list, with its position."""
 
     def rows(c: Connection) -> Iterator[list[Any]]:
         for position, one in enumerate(items(c) or ()):
@@ -83,17 +83,17 @@ TABLES: tuple[Table, ...] = (
     Table("alerts", (*_PLACE, *_ALERT), _listed(lambda c: c.alerts, _ALERT)),
     Table("findings", (*_PLACE, *_FINDING), _listed(lambda c: c.findings, _FINDING)),
 )
-"""Every table but that of a comparison. `position` counts from 0 in the order on the wire."""
+"""All tables except the comparison. `position` counts from 0 in wire order."""
 COMPARISON = Table(
     "comparison", tuple(_key(name, str) for name in ("key", "version", "measure", "value")), lambda _: iter(())
 )
-"""The numbers of a comparison, which no single connection has."""
+"""The numbers of a comparison; no single connection has rows in it."""
 
 
 def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
-    """Read what `read --format csv` or `export` wrote: a dict a row, the values as they were.
+    """Read a CSV file of `read --format csv` or `export` into a dict per row, with the original values.
 
-    Numbers, true and false, and lists come back as such, an empty cell as None, and the quote that keeps a spreadsheet
+    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that prevents a spreadsheet
     from running a cell is taken off. A column of another origin is text.
 
         >>> rows = tlsdissect.load_csv("connections.csv")
@@ -102,7 +102,7 @@ def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
     """
     before = csv.field_size_limit(_LIMIT)
     try:
-        # Excel puts a byte order mark in front of what it saves as UTF-8.
+        # Excel writes a byte order mark before UTF-8.
         with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a str is welcome)
             return list(_restored(csv.reader(file)))
     finally:
@@ -118,7 +118,7 @@ def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
 
 
 def _columns(names: list[str]) -> tuple[Column, ...]:
-    """Find the columns of the table that has these names: the same name may be a number in one and text in another."""
+    """Return the columns of the table with exactly these names: types of the same name differ between tables."""
     from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (they are made of these tables' parts)
 
     for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):

@@ -1,4 +1,4 @@
-"""One connection on an axis of time that is to scale: the ladder as it was, and not as it reads best."""
+"""A figure of one connection with a linear time axis: the ladder to scale."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from tlsdissect.views.frames import Tables
 
 MAX_ARROWS = 40
-"""Arrows that are drawn; what comes later is counted."""
+"""Arrows that are drawn; later ones are counted."""
 LINE = 0.17
-"""Inches that a line of words takes."""
+"""Height of a line of text, in inches."""
 _AROUND = 1.3
-"""Inches of a figure that are not the drawing's own."""
+"""Height of a figure outside of the Axes, in inches."""
 _CHARACTERS = 31
 _TOGETHER = "\xa0"
 _LINES = 6
 _COLOURS = {"tcp": "#7f7f7f", "clear": "#0072b2", "encrypted": "#cc79a7", "data": "#009e73"}
-"""Colours that differ for those who see few (Okabe and Ito's set)."""
+"""Colours that colour-blind people can distinguish (Okabe and Ito)."""
 _STYLES = {"tcp": "-", "clear": "-", "encrypted": "--", "data": "-"}
 _SIDES = ("client", "server")
 
 
 class Arrow(NamedTuple):
-    """What one side sent: when it passed the capture point, in milliseconds since the ClientHello."""
+    """What one side sent at a time: milliseconds since the ClientHello, at the capture point."""
 
     sender: str
     kind: str
@@ -40,24 +40,24 @@ class Arrow(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """The words of an arrow, and where it begins."""
+    """The text of an arrow, and the time at which the arrow begins."""
 
     lines: list[str]
     ms: float
 
 
 def timeline(tables: Tables, ax: Axes) -> Axes:
-    """Draw the arrows of the only connection there is between its two ends, time going down, to scale.
+    """Draw the arrows of a single connection between its ends, with time running down, to scale.
 
-    An arrow slants by the time that it was on its way, as TCP's handshake measured it from the capture point to either
-    end. Of more connections than one, it only says how many there are.
+    The slope of an arrow is the transit time, as measured by the TCP handshake from the capture point to both ends.
+    With more than one connection, only their number is written.
     """
     ax.set_axis_off()
     one = tables.connections.iloc[0] if len(tables.connections) == 1 else None
     arrows = [] if one is None else list(_arrows(one, tables.messages))
     if one is None or not arrows:
-        told = _choose(len(tables.connections)) if len(tables.connections) > 1 else "no connection shows this"
-        ax.text(0.5, 0.5, told, ha="center", va="center", transform=ax.transAxes)
+        message = _choose(len(tables.connections)) if len(tables.connections) > 1 else "no data for this figure"
+        ax.text(0.5, 0.5, message, ha="center", va="center", transform=ax.transAxes)
         return ax
     shown = arrows[:MAX_ARROWS]
     ways = {side: (_known(one[f"timing_{name}_ms"]) or 0.0) / 2 for side, name in _WAYS.items()}
@@ -77,7 +77,7 @@ def timeline(tables: Tables, ax: Axes) -> Axes:
 
 
 def rows(tables: Tables) -> int:
-    """Tell how many rows of a figure the words of the side that has more take, and as much again for the scale."""
+    """Return how many rows of a figure the texts of the fuller side need, with space for the axis."""
     if len(tables.connections) != 1:
         return 0
     arrows = list(_arrows(tables.connections.iloc[0], tables.messages))[:MAX_ARROWS]
@@ -88,7 +88,7 @@ _WAYS = {"client": "synack_ack", "server": "syn_synack"}
 
 
 def _choose(many: int) -> str:
-    return f"{many:,} connections: choose one"
+    return f"{many:,} connections: select one"
 
 
 def _known(value: Any) -> float | None:
@@ -96,7 +96,7 @@ def _known(value: Any) -> float | None:
 
 
 def _arrows(one: pd.Series[Any], messages: pd.DataFrame) -> Iterator[Arrow]:
-    """What passed the capture point, in the order of time: what came together is one arrow."""
+    """Yield the arrows by time; messages of one side with the same time form one arrow."""
     found = [*_opening(one), *_data(one)]
     rows = messages.dropna(subset=["ms"])
     said = zip(rows["sender"], rows["ms"], rows["type"], rows["bytes"], strict=True)
@@ -109,7 +109,7 @@ def _arrows(one: pd.Series[Any], messages: pd.DataFrame) -> Iterator[Arrow]:
 
 
 def _opening(one: pd.Series[Any]) -> Iterator[Arrow]:
-    """TCP's own handshake, before the ClientHello."""
+    """Yield the arrows of the TCP handshake."""
     gap, there, back = (_known(one[f"timing_{name}_ms"]) for name in ("ack_client_hello", "syn_synack", "synack_ack"))
     if gap is None or there is None or back is None:
         return
@@ -119,19 +119,19 @@ def _opening(one: pd.Series[Any]) -> Iterator[Arrow]:
 
 
 def _data(one: pd.Series[Any]) -> Iterator[Arrow]:
-    told = (
+    events = (
         ("client", "client_data", "application data"),
         ("server", "server_data", "application data"),
         ("server", "server_record", "application data, or a ticket"),
     )
-    for sender, name, words in told:
+    for sender, name, words in events:
         ms = _known(one[f"timing_{name}_ms"])
         if ms is not None:
             yield Arrow(sender, "data", ms, words)
 
 
 def _draw(arrow: Arrow, ways: dict[str, float], ax: Axes) -> None:
-    """Draw an arrow from where it left to where it arrived."""
+    """Draw an arrow from its departure to its arrival."""
     start, end = (0, 1) if arrow.sender == "client" else (1, 0)
     other = _SIDES[1 - _SIDES.index(arrow.sender)]
     style = {"arrowstyle": "-|>", "color": _COLOURS[arrow.kind], "linestyle": _STYLES[arrow.kind], "linewidth": 1.4}
@@ -140,11 +140,11 @@ def _draw(arrow: Arrow, ways: dict[str, float], ax: Axes) -> None:
 
 
 def _phases(one: pd.Series[Any], ax: Axes) -> None:
-    """Shade what TCP and TLS took, between the lifelines, at the capture point."""
+    """Shade the durations of the TCP and TLS handshakes at the capture point."""
     gap, tcp, tls = (_known(one[f"timing_{name}_ms"]) for name in ("ack_client_hello", "tcp", "handshake"))
     if gap is not None and tcp is not None:
-        told = f"TCP {tcp:.3g} ms, {gap:.3g} ms before TLS"
-        ax.fill_between([0, 1], -(gap + tcp), -gap, color=_COLOURS["tcp"], alpha=0.25, label=told)
+        label = f"TCP {tcp:.3g} ms, {gap:.3g} ms before TLS"
+        ax.fill_between([0, 1], -(gap + tcp), -gap, color=_COLOURS["tcp"], alpha=0.25, label=label)
     if tls is not None:
         ax.fill_between([0, 1], 0, tls, color=_COLOURS["clear"], alpha=0.15, label=f"TLS {tls:.3g} ms")
     if ax.get_legend_handles_labels()[0]:
@@ -152,13 +152,13 @@ def _phases(one: pd.Series[Any], ax: Axes) -> None:
 
 
 def _wrapped(arrow: Arrow) -> list[str]:
-    """The words in lines: when first, a message and its bytes together."""
+    """Wrap the text of an arrow: its time first, and a message never separated from its size."""
     found = [line.replace(_TOGETHER, " ") for line in wrap(f"{arrow.ms:.3f}{_TOGETHER}ms  {arrow.words}", _CHARACTERS)]
     return found if len(found) <= _LINES else [*found[: _LINES - 1], f"and {len(found) - _LINES + 1} lines more"]
 
 
 def _words(arrows: Sequence[Arrow], ways: dict[str, float], ax: Axes) -> None:
-    """Write beside the lifelines what was sent, no words on others', each tied to where its arrow begins."""
+    """Write the texts beside the lifelines without overlap, each with a line to the start of its arrow."""
     begin, end = (arrows[0].ms, arrows[-1].ms) if arrows else (0.0, 0.0)
     span = (end - begin + sum(ways.values())) or 1.0
     figure: Any = ax.get_figure(root=True)
@@ -174,7 +174,7 @@ def _words(arrows: Sequence[Arrow], ways: dict[str, float], ax: Axes) -> None:
 
 
 def _apart(labels: Sequence[_Label], line: float) -> list[float]:
-    """Find a height for each label: where its arrow begins, or as near below that as there is room."""
+    """Return a position for each label: at the start of its arrow, or as close below it as is free."""
     found: list[float] = []
     free = float("-inf")
     for label in labels:
@@ -186,7 +186,7 @@ def _apart(labels: Sequence[_Label], line: float) -> list[float]:
 
 
 def _scale(ax: Axes) -> None:
-    """Show the axis of time alone."""
+    """Show the time axis only."""
     ax.set_axis_on()
     ax.set_xticks([])
     for side in ("top", "right", "bottom"):

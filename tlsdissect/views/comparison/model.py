@@ -1,4 +1,4 @@
-"""What a comparison says: frozen values, made from tallies."""
+"""The result of a comparison."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 VERSIONS = ("older", "TLS 1.2", "TLS 1.3", "unknown")
-"""SSL 2.0 to TLS 1.1; TLS 1.2; TLS 1.3 and its drafts; no version was agreed on, or seen."""
+"""Version groups: SSL 2.0 to TLS 1.1; TLS 1.2; TLS 1.3 and its drafts; no version negotiated, or none captured."""
 
 
 class Spread(Struct, frozen=True):
-    """How values are spread: how many there are, and below which half, 90 % and 99 % of them lie (linear between)."""
+    """Number of values, median, 90th and 99th percentile (linear interpolation)."""
 
     n: int
     median: float
@@ -24,7 +24,7 @@ class Spread(Struct, frozen=True):
 
     @classmethod
     def of(cls, values: Sequence[float], n: int | None = None) -> Spread | None:
-        """Sum up values, which may stand for `n`; None where there is nothing."""
+        """Compute the percentiles of values, which may be a sample of `n`; None without values."""
         if not len(values):
             return None
         median, p90, p99 = np.percentile(np.asarray(values, dtype=float), (50, 90, 99)).tolist()
@@ -35,39 +35,41 @@ class Exposure(Struct, frozen=True):
     """What anyone on the path could read."""
 
     connections: int
-    """That showed certificates."""
+    """Connections with certificates in the clear."""
     distinct: int
-    """Certificates, each once."""
+    """Distinct certificates."""
     bytes: int
-    """Of certificates, as often as they were shown."""
+    """Bytes of all certificates, counted each time they were sent."""
     names: int
-    """Different DNS names and IP addresses in certificates."""
+    """Distinct DNS names and IP addresses in certificates."""
     emails: int
-    """Different e-mail addresses in certificates: of subjects and of subjectAltName."""
+    """Distinct e-mail addresses in certificates: of subject and subjectAltName."""
     client_certificates: int
-    """Connections that showed the client's."""
+    """Connections with a client certificate in the clear."""
     sni: int
+    """Connections with a server name in the clear."""
     sni_names: int
-    """Different ones."""
+    """Distinct server names."""
     alpn_offered: int
     alpn_agreed: int
     hidden_certificates: int
-    """Connections whose server certified itself under encryption: full handshakes of TLS 1.3."""
+    """Connections with encrypted certificates: full handshakes of TLS 1.3."""
     hidden_alpn: int
-    """Connections that offered application protocols, and whose choice was encrypted."""
+    """Connections that offered ALPN and whose negotiated protocol was encrypted."""
     readable: dict[str, Spread]
-    """By side, bytes of the handshake messages of an established connection that were in the clear."""
+    """By side, bytes of handshake messages in the clear, per established connection."""
     encrypted: dict[str, Spread]
-    """By side, those of the records that were not."""
+    """By side, bytes of encrypted records of the handshake, per established connection."""
     cut: bool
-    """Certificates and names were more than were told apart: they are at least so many."""
+    """Whether there were more certificates or names than are counted, so that the counts are minimums."""
 
 
 class PostQuantum(Struct, frozen=True):
-    """Connections that offered, and took, a group that a quantum computer does not break; and what that weighs.
+    """Connections that offered or negotiated a post-quantum group, and the sizes of their hellos.
 
-    `shared` are those whose ClientHello had such a key share, `retries` the HelloRetryRequests that came of it: the
-    server asked for such a share, or the client had sent no other. Spreads are of hellos with such a share and without.
+    `shared` counts connections whose ClientHello had a post-quantum key share, `retries` the HelloRetryRequests caused
+    by it: the server asked for a post-quantum share, or the client had sent no other. The percentiles are of hellos
+    with such a share, and without.
     """
 
     offered: int
@@ -79,47 +81,47 @@ class PostQuantum(Struct, frozen=True):
     hello_segments: Spread | None
     hello_segments_without: Spread | None
     share_bytes: Spread | None
-    """Of the client's key_share extension (RFC 8446 section 4.2.8)."""
+    """Size of the client's key_share extension (RFC 8446 section 4.2.8)."""
     share_bytes_without: Spread | None
     server_hello_bytes: Spread | None
-    """Where such a group was negotiated."""
+    """Of connections that negotiated a post-quantum group."""
     server_hello_bytes_without: Spread | None
 
 
 class Side(Struct, frozen=True):
-    """All connections of one version; each dict counts connections by what its key says."""
+    """All connections of one version group. A dict of integers counts connections by its key."""
 
     version: str
     connections: int
     established: int
     failed: int
-    """That one side ended before the handshake was over."""
+    """Connections that one side ended before the handshake was complete."""
     incomplete: int
-    """Of which the capture does not show the end."""
+    """Connections whose end the capture does not show."""
     alerts: dict[str, int]
-    """Of failed connections."""
+    """Alerts of failed connections."""
     resumption: dict[str, int]
     hello_retries: int
     early_data: dict[str, int]
     round_trips: dict[str, int]
     mean_round_trips: float | None
     mean_with_tcp: float | None
-    """With the one of TCP's own handshake."""
+    """Including the round trip of the TCP handshake."""
     expected_round_trips: float | None
-    """Mean of what a handshake of its kind takes: 2 in full up to TLS 1.2 (RFC 5246 section 7.3), else 1."""
+    """Mean of the expected round trips: 2 for a full handshake up to TLS 1.2 (RFC 5246 section 7.3), otherwise 1."""
     against_expected: dict[str, int]
-    """`as expected`, or why not: `false start`, `early data`: one fewer; `HelloRetryRequest`: one more."""
+    """`as expected`, or the reason: `false start` and `early data` save one, `HelloRetryRequest` costs one."""
     capture_points: dict[str, int]
-    """Near which end packets were captured, as the halves of the TCP handshake tell."""
+    """Near which end the packets were captured, judged by the halves of the TCP handshake."""
     split_paths: int
-    """Connections whose TCP may end nearer than their TLS: their unit, the TCP round trip, is then too short."""
+    """Connections whose TCP may end at a proxy before the TLS server: the TCP round trip is then too short a unit."""
     milliseconds: dict[str, Spread]
-    """From the ClientHello on, as the client sees it: `server_hello`, `handshake`, `client_data`, `first_byte`,
-    `first_record` (where tickets of TLS 1.3 look like data, either of them); `tcp` is TCP's own handshake."""
+    """Since the ClientHello, as the client saw it: `server_hello`, `handshake`, `client_data`, `first_byte`,
+    `first_record` (in TLS 1.3 application data or a ticket, which look alike); `tcp` is the TCP handshake."""
     in_round_trips: dict[str, Spread]
     """The same in units of the connection's own TCP round trip."""
     layers: dict[str, Spread]
-    """Milliseconds of each layer on its own: `tcp`, `tcp_to_tls`, `tls`, `tls_to_data`, `data_to_first_byte`."""
+    """Milliseconds of each layer: `tcp`, `tcp_to_tls`, `tls`, `tls_to_data`, `data_to_first_byte`."""
     cipher_suites: dict[str, int]
     offered_suites: dict[str, int]
     groups: dict[str, int]
@@ -131,17 +133,17 @@ class Side(Struct, frozen=True):
     client_bytes: Spread | None
     server_bytes: Spread | None
     client_message_bytes: dict[str, float]
-    """Mean bytes of each of the client's messages, over those that were in the clear; `encrypted`: of records."""
+    """Mean bytes of each type of message that the client sent in the clear; `encrypted`: of encrypted records."""
     server_message_bytes: dict[str, float]
 
 
 class Difference(Struct, frozen=True):
-    """TLS 1.2 less TLS 1.3, as the mean over pairs of the same client and server, with a 95 % interval (bootstrap)."""
+    """TLS 1.2 minus TLS 1.3: the mean over pairs of client and server, with a 95 % bootstrap interval."""
 
     kind: str
-    """`full` or `resumed`: what is alike is compared. A HelloRetryRequest is part of what a full handshake costs."""
+    """`full` or `resumed`. A HelloRetryRequest is part of the cost of a full handshake."""
     measure: str
-    """`round_trips`, `milliseconds` or `in_round_trips`, of the handshake."""
+    """Of the handshake: `round_trips`, `milliseconds` or `in_round_trips`."""
     pairs: int
     connections: int
     """Of both versions, in these pairs."""
@@ -151,16 +153,16 @@ class Difference(Struct, frozen=True):
 
     @property
     def differs(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
 class Group(Struct, frozen=True):
-    """What was compared: everything, or the connections of one server, name, client or capture."""
+    """The comparison of all connections, or of those of one server, name, client or capture."""
 
     key: str | None
     sides: tuple[Side, ...]
     differences: tuple[Difference, ...] | None
-    """None: too few to say anything."""
+    """None if there are too few connections."""
     unpaired: int = 0
-    """Connections that were left out of the pairs, for there were too many."""
+    """Connections left out of the pairs, because there were too many."""

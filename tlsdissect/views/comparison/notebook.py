@@ -1,4 +1,4 @@
-"""A comparison as Python and notebooks have it: DataFrames, figures, text, and a readable form."""
+"""Comparisons for Python and notebooks: DataFrames, figures, text and HTML."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, get_args
 import pandas as pd
 from msgspec import structs
 
+from tlsdissect.views.comparison.builder import By, ComparisonBuilder
 from tlsdissect.views.comparison.sections import sections
-from tlsdissect.views.comparison.text import Text, conclusions, remarks
-from tlsdissect.views.comparison.whole import By, Comparing
+from tlsdissect.views.comparison.text import Text, caveats, conclusions
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -22,49 +22,49 @@ if TYPE_CHECKING:
 
 
 class Comparison:
-    """TLS 1.2 beside TLS 1.3 in some captures, which are read when the first of its tables or figures is asked for.
+    """Comparison of TLS 1.2 and TLS 1.3 over some captures, which are read on first use of a table or figure.
 
-    Printed it is the text of `tlsdissect compare`, in a notebook a table.
+    `print` shows the text of `tlsdissect compare`, a notebook a table.
     """
 
     def __init__(self, tables: Tables, by: By | None = None) -> None:
         if by is not None and by not in get_args(By):
             raise ValueError(f"by is one of {', '.join(get_args(By))}, not {by!r}")
         self.tables = tables
-        """The connections behind it, as DataFrames."""
+        """The compared connections, as DataFrames."""
         self._by = by
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """Everything first, then the groups that were asked for."""
-        comparing = Comparing(self._by)
+        """The comparison of all connections, then those of the groups of `by`."""
+        comparison = ComparisonBuilder(self._by)
         for one in self.tables.read():
-            comparing.add(one)
-        return comparing.groups()
+            comparison.add(one)
+        return comparison.groups()
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """What was measured, as text in the words of the command: a row a measure, a column a version."""
+        """The text of the command as a table: a row per measure, a column per version."""
         return _summary(self.groups[0])
 
     @cached_property
     def numbers(self) -> pd.DataFrame:
-        """Every number: a row a measure, a column a version."""
-        told = self.tables.comparison.dropna(subset=["version"])
-        return told.pivot_table("value", "measure", "version", aggfunc="first", sort=False)
+        """All numbers: a row per measure, a column per version."""
+        numbers = self.tables.comparison.dropna(subset=["version"])
+        return numbers.pivot_table("value", "measure", "version", aggfunc="first", sort=False)
 
     @cached_property
     def differences(self) -> pd.DataFrame:
-        """TLS 1.2 less TLS 1.3, over the same clients and servers, with 95 % intervals; empty where too few are."""
+        """TLS 1.2 minus TLS 1.3 for the same clients and servers, with 95 % intervals; empty with too few of them."""
         rows = [_difference(one) for one in self.groups[0].differences or ()]
         return pd.DataFrame(rows, columns=[*_DIFFERENCE, "differs"])
 
     def plot(self, kind: str, ax: Axes | None = None) -> Axes:
-        """Draw a figure of `tlsdissect plot` on an Axes, or on pyplot's; ValueError for an unknown kind."""
+        """Draw a figure of `tlsdissect plot` on `ax`, by default pyplot's current Axes; ValueError for another kind."""
         from tlsdissect.views.plots import KINDS  # noqa: PLC0415 (matplotlib is slow to load)
 
         if kind not in KINDS:
-            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
         if ax is None:
             from matplotlib import pyplot as plt  # noqa: PLC0415
 
@@ -80,8 +80,8 @@ class Comparison:
             if group.key is not None:
                 parts.append(f"<h4>{escape(printable(group.key))}</h4>")
             parts.append(_summary(group).to_html(escape=True, border=0))
-            said = (*conclusions(group.differences), *remarks(group))
-            parts += [f"<p>{escape(one)}</p>" for one in said]
+            sentences = (*conclusions(group.differences), *caveats(group))
+            parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
         return "".join(parts)
 
 
@@ -99,5 +99,5 @@ def _summary(group: Group) -> pd.DataFrame:
         for label, cell in section.rows
     ]
     names = ["section", "measure", *(side.version for side in group.sides)]
-    told = pd.DataFrame([row for row in rows if any(text.strip("-") for text in row[2:])], columns=names)
-    return told.set_index(["section", "measure"])
+    filled = [row for row in rows if any(text.strip("-") for text in row[2:])]
+    return pd.DataFrame(filled, columns=names).set_index(["section", "measure"])

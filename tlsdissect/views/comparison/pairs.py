@@ -1,4 +1,9 @@
-"""The same client and server in both versions, and whether the versions differ."""
+"""Compares the versions over connections of the same client to the same server.
+
+Comparing all connections of TLS 1.2 with all of TLS 1.3 would compare the paths and servers that happen to use each.
+Within a pair of client and server, only the version differs. The interval is a bootstrap over pairs and connections,
+which assumes nothing about how times are distributed.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tlsdissect.views.comparison import clocks
-from tlsdissect.views.comparison.kinds import version_group
+from tlsdissect.views.comparison import client_times
 from tlsdissect.views.comparison.model import Difference
+from tlsdissect.views.comparison.predicates import version_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,46 +24,46 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.views.comparison.room import Room
+    from tlsdissect.views.comparison.sampling import Budget
 
     Values = NDArray[np.float64]
 
 LEAST = 10
-"""Connections of each version, in pairs, below which nothing is said."""
+"""Connections of each version, in pairs, that a comparison needs at least."""
 THICK = 5
-"""Connections of each version from which on a pair shows by itself how much its times differ."""
+"""Connections of each version that a pair needs to show the variance of its times by itself."""
 RESAMPLED = 2000
-"""Samples that are drawn for an interval."""
+"""Bootstrap samples for an interval."""
 _SEED = 20180810
 _CONFIDENCE = (2.5, 97.5)
 _KINDS = ("full", "resumed")
 _MEASURES = ("round_trips", "milliseconds", "in_round_trips")
 _VERSIONS = ("TLS 1.2", "TLS 1.3")
 _WIDTH = 1 + len(_MEASURES)
-"""Numbers kept of a connection: which of both kinds and versions it is, and its measures."""
+"""Numbers kept for a connection: a code for its kind and version, and its measures."""
 
 
 class _Pair(NamedTuple):
-    """Values of both versions."""
+    """One measure of a pair, for both versions."""
 
     old: Values
     new: Values
 
 
 class Pairs:
-    """Gathers established handshakes by client and server, full and resumed ones apart.
+    """Collects established handshakes by client and server, full and resumed ones separately.
 
-    A server is its address and the name asked for, not its port: what offers both versions may do so on two.
+    A server is its address and the server name, not its port: it may offer the versions on two ports.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._kept: dict[bytes, array[float]] = {}
         self.left_out = 0
-        """Connections for which there was no room."""
+        """Connections beyond the budget."""
 
     def add(self, c: Connection) -> None:
-        """Take a connection in, if its handshake was finished."""
+        """Add a connection, if its handshake was finished."""
         version = version_group(c)
         if c.outcome != "established" or c.resumption is None or version not in _VERSIONS:
             return
@@ -70,22 +75,22 @@ class Pairs:
         kept.extend((code, *_values(c)))
 
     def _row(self, c: Connection) -> array[float] | None:
-        """Find what is kept of the connection's client and server; None where there is no room for more."""
+        """Return the values of the connection's client and server; None if the budget is used up."""
         named = f"{c.client.ip}\0{c.server.ip}\0{c.sni or ''}".encode("utf-8", "surrogateescape")
         key = blake2b(named, digest_size=16).digest()
-        if self._room.paired <= 0 or (key not in self._kept and self._room.pairs <= 0):
+        if self._budget.paired <= 0 or (key not in self._kept and self._budget.pairs <= 0):
             return None
-        self._room.paired -= 1
+        self._budget.paired -= 1
         if key not in self._kept:
-            self._room.pairs -= 1
+            self._budget.pairs -= 1
             self._kept[key] = array("d")
         return self._kept[key]
 
     def differences(self) -> tuple[Difference, ...] | None:
-        """Compare; None where there are too few to say anything."""
+        """Return the differences between the versions; None if there are too few connections."""
         both = [rows for rows in map(_rows, self._kept.values()) if len({int(code) // 2 for code in rows[:, 0]}) > 1]
-        told = [_difference(both, kind, measure) for kind, measure in product(range(2), range(3))]
-        return tuple([one for one in told if one is not None]) or None
+        found = [_difference(both, kind, measure) for kind, measure in product(range(2), range(3))]
+        return tuple([one for one in found if one is not None]) or None
 
 
 def _rows(kept: array[float]) -> Values:
@@ -114,7 +119,7 @@ def _pair(rows: Values, kind: int, measure: int) -> _Pair:
 
 
 def _usable(pairs: list[_Pair]) -> list[_Pair]:
-    """Leave out pairs of one version, and thin ones where there are not enough to be drawn among themselves."""
+    """Leave out pairs with one version only, and thin pairs if there are too few of them to be resampled."""
     both = [pair for pair in pairs if len(pair.old) and len(pair.new)]
     thick = [pair for pair in both if not _is_thin(pair)]
     return both if len(both) - len(thick) >= LEAST else thick
@@ -125,10 +130,10 @@ def _is_thin(pair: _Pair) -> bool:
 
 
 def _drawn(pairs: list[_Pair]) -> Values:
-    """Draw the mean difference anew: within each pair, its connections with replacement.
+    """Return bootstrap samples of the mean difference: connections are drawn with replacement within each pair.
 
-    Thin pairs are drawn with replacement, too, among themselves: ten pairs of one connection of each version would
-    otherwise look like certainty, for what differs within them does not show.
+    Thin pairs are themselves drawn with replacement, too. Resampling a pair with a single connection of each version
+    always gives the same value, so that ten such pairs would otherwise seem to have no variance at all.
     """
     draw = np.random.default_rng(_SEED)
     thin = sum(map(_is_thin, pairs))
@@ -136,7 +141,7 @@ def _drawn(pairs: list[_Pair]) -> Values:
     for pair in pairs:
         often: NDArray[np.int64] | int = 1
         if _is_thin(pair):
-            # How often each is drawn, of as many as there are: a multinomial, one pair after the other.
+            # How often this pair is drawn: a multinomial distribution, sampled one pair after the other.
             often = draw.binomial(left, 1 / thin)
             left, thin = left - often, thin - 1
         total += often * (_means(pair.old, draw) - _means(pair.new, draw))
@@ -144,8 +149,8 @@ def _drawn(pairs: list[_Pair]) -> Values:
 
 
 def _means(given: Values, draw: np.random.Generator) -> Values:
-    """Means of samples as large as the values, drawn from them with replacement."""
-    # A pair with very many connections is drawn in parts, for the sake of memory.
+    """Return the means of bootstrap samples of the values."""
+    # A pair with very many connections is sampled in parts, to bound memory.
     step = max(1, 1_000_000 // len(given))
     parts = [
         given[draw.integers(len(given), size=(min(step, RESAMPLED - at), len(given)))].mean(axis=1)
@@ -155,8 +160,8 @@ def _means(given: Values, draw: np.random.Generator) -> Values:
 
 
 def _values(c: Connection) -> tuple[float, ...]:
-    """Give the measures of a connection, NaN where one is not known."""
+    """Return the measures of a connection, NaN where one is unknown."""
     nan, unit = float("nan"), c.timing.tcp_ms
     trips = nan if c.round_trips is None else float(c.round_trips)
-    took = dict(clocks.seen(c)).get("handshake", nan)
+    took = dict(client_times.since_client_hello(c)).get("handshake", nan)
     return trips, took, took / unit if unit else nan

@@ -1,4 +1,4 @@
-"""Comparisons as JSON, one object a line, and as CSV, one number a row."""
+"""Comparisons as JSON, one object per line, and as CSV, one number per row."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ HEAD = ("key", "version", "measure", "value")
 
 
 def lines(groups: Iterable[Group]) -> Iterator[bytes]:
-    """Write groups as JSON, one object a line."""
+    """Format groups as JSON, one object per line."""
     for group in groups:
         yield printable_json(json.encode(_as_text(group))) + b"\n"
 
 
 def rows(groups: Iterable[Group], *, seen: bool = False) -> Iterator[bytes]:
-    """Write groups as CSV: one row for each number, the path to it joined by dots; `seen`: on a terminal."""
+    """Format groups as CSV: a row for each number, its path joined by dots; `seen` if the output is a terminal."""
     yield line(list(HEAD))
     for group in map(_as_text, groups):
         yield from (line(list(map(cell, (group.key, *row))), seen=seen) for row in numbers(group))
 
 
 def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
-    """Tell version, measure and value; of a difference between versions, no version."""
+    """Yield version, measure and value; a difference between versions has no version."""
     for side in group.sides:
-        told = to_builtins(side)
-        yield from ((told["version"], *pair) for pair in _flat(told) if pair[0] != "version")
-    for one in group.differences or ():
-        told = to_builtins(one)
-        before = f"{told.pop('kind')}.{told.pop('measure')}"
-        yield from ((None, f"{before}.{name}", value) for name, value in told.items())
+        fields = to_builtins(side)
+        yield from ((fields["version"], *pair) for pair in _flat(fields) if pair[0] != "version")
+    for difference in group.differences or ():
+        fields = to_builtins(difference)
+        before = f"{fields.pop('kind')}.{fields.pop('measure')}"
+        yield from ((None, f"{before}.{name}", value) for name, value in fields.items())
 
 
 def _as_text(group: Group) -> Group:
-    """Any byte may stand in a file name (PEP 383)."""
+    """Escape surrogates in the key: a file name may contain any byte (PEP 383)."""
     return group if group.key is None else replace(group, key=group.key.encode("utf-8", "backslashreplace").decode())
 
 

@@ -1,4 +1,4 @@
-"""What a comparison says of each version, as rows with a label."""
+"""The rows of a comparison: a label, and a cell for each version."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from tlsdissect.views.comparison.model import Side, Spread
 
 LISTED = 6
-"""Names of each kind that are listed, the most frequent first."""
+"""Values listed of each kind, most frequent first."""
 _LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
 _MEASURES = {
     "tcp": "TCP handshake", "server_hello": "to the ServerHello", "handshake": "handshake",
     "client_data": "to the client's data", "first_byte": "to the first byte back",
-    "first_record": "to that, or a ticket", "tcp_to_tls": "gap before TLS", "tls": "TLS handshake",
+    "first_record": "first server record after the handshake", "tcp_to_tls": "gap before TLS", "tls": "TLS handshake",
     "tls_to_data": "gap before data", "data_to_first_byte": "first byte back",
 }  # fmt: skip
 
 
 class Section(NamedTuple):
-    """Rows that belong together: a label, and what each version has there."""
+    """Rows under a heading: each a label, and a function that formats the cell of a version."""
 
     heading: str
     rows: Sequence[tuple[str, Callable[[Side], str]]]
 
 
 def sections(sides: Sequence[Side]) -> Iterator[Section]:
-    """Give what a comparison says, in its order."""
+    """Yield the sections in order."""
     yield from _ends(sides)
-    yield from _clocks(sides)
+    yield from _times(sides)
     yield from _choices(sides)
     yield _POST_QUANTUM
     yield from _EXPOSURE
@@ -49,17 +49,17 @@ def _ends(sides: Sequence[Side]) -> Iterator[Section]:
     yield _listed("resumption", "resumption", sides)
     yield _listed("early data", "early_data", sides)
     captured = _listed("captured", "capture_points", sides)
-    yield Section(captured.heading, [*captured.rows, ("TCP may end nearer", _share("split_paths"))])
+    yield Section(captured.heading, [*captured.rows, ("TCP may end at a proxy", _share("split_paths"))])
 
 
-def _clocks(sides: Sequence[Side]) -> Iterator[Section]:
+def _times(sides: Sequence[Side]) -> Iterator[Section]:
     yield Section("round trips of TLS", [
         *((f"{n}", _count("round_trips", n)) for n in sorted(_keys("round_trips", sides))),
         ("mean", _number("mean_round_trips")),
         ("mean expected", _number("expected_round_trips")),
-        ("mean with TCP's own", _number("mean_with_tcp")),
+        ("mean including TCP's", _number("mean_with_tcp")),
     ])  # fmt: skip
-    yield _listed("beside what is expected", "against_expected", sides)
+    yield _listed("against what is expected", "against_expected", sides)
     yield _timed("ms: median / 90 % / 99 %", "milliseconds", sides)
     yield _timed("in TCP round trips", "in_round_trips", sides)
     yield Section("ms of each layer, median", [
@@ -94,7 +94,7 @@ def _timed(heading: str, name: str, sides: Sequence[Side]) -> Section:
 
 
 def _keys(name: str, sides: Sequence[Side]) -> list[str]:
-    """All that any version has there, those of the most connections first."""
+    """Return the keys that any version has there, by number of connections, largest first."""
     total: dict[str, float] = {}
     for side in sides:
         for key, many in getattr(side, name).items():
@@ -111,15 +111,15 @@ def _count(name: str, key: str) -> Callable[[Side], str]:
 
 
 def _spread(name: str, key: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         spread: Spread | None = getattr(side, name).get(key)
         return "-" if spread is None else " / ".join(map(_short, (spread.median, spread.p90, spread.p99)))
 
-    return told
+    return cell
 
 
 def _short(value: float) -> str:
-    """Three digits that count, as far as there is room."""
+    """Format a number with three significant digits."""
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
@@ -132,31 +132,31 @@ def _median(spread: Spread | None) -> str:
 
 
 def _mean(name: str, kind: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         means: dict[str, float] = getattr(side, name)
         return f"{means[kind]:,.0f}" if kind in means else "-"
 
-    return told
+    return cell
 
 
 def _number(name: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         number: float | None = getattr(side, name)
         return "-" if number is None else f"{number:.2f}"
 
-    return told
+    return cell
 
 
 def _middle(name: str, key: str) -> Callable[[Side], str]:
-    def told(side: Side) -> str:
+    def cell(side: Side) -> str:
         spread: Spread | None = getattr(side, name).get(key)
         return "-" if spread is None else _short(spread.median)
 
-    return told
+    return cell
 
 
 def _exposed(name: str) -> Callable[[Side], str]:
-    """Tell a number of different things; where there were more than are told apart, that it is at least this."""
+    """Format a count of distinct values; "or more" if not all were counted."""
     return lambda s: f"{getattr(s.exposure, name):,}{' or more' if s.exposure.cut else ''}"
 
 
@@ -176,14 +176,14 @@ _POST_QUANTUM = Section("post-quantum key exchange", [
 ])  # fmt: skip
 
 _EXPOSURE = (
-    Section("open to anyone on the path", [
+    Section("readable by anyone on the path", [
         ("server name", lambda s: _part(s.exposure.sni, s)),
-        ("different names", _exposed("sni_names")),
+        ("distinct names", _exposed("sni_names")),
         ("ALPN, offered", lambda s: _part(s.exposure.alpn_offered, s)),
         ("ALPN, agreed", lambda s: _part(s.exposure.alpn_agreed, s)),
         ("certificates", lambda s: _part(s.exposure.connections, s)),
         ("client certificates", lambda s: _part(s.exposure.client_certificates, s)),
-        ("different certificates", _exposed("distinct")),
+        ("distinct certificates", _exposed("distinct")),
         ("names in them", _exposed("names")),
         ("e-mail addresses in them", _exposed("emails")),
         ("certificate bytes", lambda s: f"{s.exposure.bytes:,}"),

@@ -1,4 +1,4 @@
-"""Tables whose columns are functions of what a row is of."""
+"""Tables whose columns are functions of the item of a row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Shown(NamedTuple):
-    """A certificate in its place: who showed it where in a chain."""
+    """A certificate with its sender and its position in the chain."""
 
     connection: Connection
     side: str
@@ -25,12 +25,12 @@ class Shown(NamedTuple):
 
 
 def column(name: str, kind: type, value: Callable[[Any], Any]) -> Column:
-    """Make a column; what `value` finds nothing for is None."""
+    """Make a column from a function that returns None for a missing value."""
     return Column(name, kind, value)
 
 
 def rows(columns: Iterable[Column], items: Callable[[Any], Iterable[Any]]) -> Callable[[Any], Iterator[list[Any]]]:
-    """Make the rows of a table that has one for each of a connection's items."""
+    """Make the function that yields a row for each item of a connection."""
     values = [one.value for one in columns]
 
     def of(connection: Any) -> Iterator[list[Any]]:
@@ -41,30 +41,30 @@ def rows(columns: Iterable[Column], items: Callable[[Any], Iterable[Any]]) -> Ca
 
 
 def shown(c: Connection) -> Iterator[Shown]:
-    """Give the certificates that a connection showed, the server's first."""
+    """Yield the certificates of a connection, the server's first."""
     for side, chain in (("server", c.certificates), ("client", c.client_certificates)):
         for position, one in enumerate(chain or ()):
             yield Shown(c, side, position, one)
 
 
 def leaf(c: Connection, side: str) -> Certificate | None:
-    """Give a side's own certificate."""
+    """Return the leaf certificate of a side."""
     chain = c.certificates if side == "server" else c.client_certificates
     return chain[0] if chain else None
 
 
 def uid(c: Connection) -> str:
-    """Name a connection as `--stream` takes it: by its capture and its number there."""
+    """Return a connection's name for `--stream`: its capture and stream number."""
     return f"{c.source}:{c.stream}"
 
 
 def epoch(time: str | None) -> float | None:
-    """Turn a time into seconds since 1970, to the microsecond."""
+    """Convert a time to seconds since 1970, with microseconds."""
     return None if time is None else datetime.fromisoformat(time).timestamp()
 
 
 def number(registry: Registry, name: str | None) -> int | None:
-    """Find the number of a name; None for GREASE (RFC 8701), which is one of many, and where there is no name."""
+    """Return the code point of a name; None without a name, and for GREASE (RFC 8701), which has several."""
     if name is None or name == "GREASE":
         return None
     return int(name, 16) if name.startswith("0x") else _numbers(registry).get(name)

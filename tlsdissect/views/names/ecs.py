@@ -1,7 +1,7 @@
 """The Elastic Common Schema: its sets `tls`, `x509`, `client`, `server`, `source`, `destination`, `network`, `event`.
 
-What it has no field for stands under `tlsdissect.`, with the names of the table of connections. Hashes of certificates
-and serial numbers are upper-case hexadecimal, as the schema wants them.
+Facts without an ECS field are under `tlsdissect.`, with the names of the table of connections. Hashes of certificates
+and serial numbers are upper-case hexadecimal, as the schema requires.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _MAPPED = frozenset((
     "start", "end", "transport", "client_ip", "client_port", "server_ip", "server_port", "packets",
     "cipher_suite", "group", "sni", "alpn", "complete", "ja3", "ja3s", "client_hello_cipher_suites",
 ))  # fmt: skip
-"""Columns of the table of connections that ECS has fields for, as they are."""
+"""Columns of the table of connections that map to ECS fields unchanged."""
 _UNMAPPED = [one for one in COLUMNS if one.name not in _MAPPED and not one.raw]
 
 
 def _version(c: Connection) -> str | None:
-    """The number in a version: ECS keeps the protocol apart."""
+    """Return the number of a version: in ECS the protocol is a separate field."""
     return None if c.version is None else c.version.split(" ", 1)[1]
 
 
@@ -35,7 +35,7 @@ def _protocol(c: Connection) -> str | None:
 
 
 def _of(side: str, value: Callable[[Certificate], Any]) -> Callable[[Connection], Any]:
-    """Read something of a side's own certificate."""
+    """Return a function that reads an attribute of a side's leaf certificate."""
 
     def of(c: Connection) -> Any:
         own = leaf(c, side)
@@ -54,7 +54,7 @@ def _names(one: Certificate) -> tuple[str, ...] | None:
 
 
 def _side(side: str, chain: Callable[[Connection], tuple[Certificate, ...] | None]) -> Iterator[Column]:
-    """The fields of a side's certificate."""
+    """Return the columns of a side's certificate."""
     x509 = f"tls.{side}.x509"
     plain: tuple[tuple[str, type, Callable[[Certificate], Any]], ...] = (
         (f"tls.{side}.hash.sha256", str, lambda one: one.sha256.upper()),
@@ -116,5 +116,5 @@ COLUMNS_OF_ECS: tuple[Column, ...] = (
 
 
 def tables() -> tuple[Table, ...]:
-    """Make the tables of one export: one, a row a connection."""
+    """Make the table of one export, with a row per connection."""
     return (Table("ecs", COLUMNS_OF_ECS, rows(COLUMNS_OF_ECS, lambda c: (c,))),)

@@ -1,7 +1,7 @@
 """The fields of tshark: a row for each handshake message and alert in the clear, as `tshark -T fields` prints them.
 
-What tshark joins of all messages in a frame stands apart here, a message a row. Of hellos, the first ClientHello and
-the final ServerHello have their fields. A value of GREASE (RFC 8701) is `GREASE`: its number is not kept.
+tshark joins the values of all messages in a frame; here each message has a row. Only the first ClientHello and the
+final ServerHello have the fields of a hello. A GREASE value (RFC 8701) is `GREASE`, because its number is not kept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEX, _DECIMAL = "0x{:04x}", "{}"
 _NOT_HANDSHAKE = frozenset(("change_cipher_spec", "alert", "encrypted"))
 
 
-class Said(NamedTuple):
+class ClearMessage(NamedTuple):
     """A message or an alert in its connection."""
 
     connection: Connection
@@ -37,24 +37,24 @@ class Said(NamedTuple):
     frame: int
     message: Message | None = None
     alert: Alert | None = None
-    offer: ClientHello | None = None
-    """Where the message is the first ClientHello."""
-    answer: ServerHello | None = None
-    """Where the message is the final ServerHello."""
+    client_hello: ClientHello | None = None
+    """The ClientHello, if the message is the first one."""
+    server_hello: ServerHello | None = None
+    """The ServerHello, if the message is the final one."""
 
 
-def said(c: Connection) -> Iterator[Said]:
-    """Give what a connection's sides said in the clear, in order of their frames."""
-    found = [_said(c, one) for one in c.messages if one.type not in _NOT_HANDSHAKE]
-    found += [Said(c, one.sender, one.frame, alert=one) for one in c.alerts if one.level is not None]
+def clear_messages(c: Connection) -> Iterator[ClearMessage]:
+    """Yield the messages and alerts of a connection that are in the clear, in order of their frames."""
+    found = [_clear_message(c, one) for one in c.messages if one.type not in _NOT_HANDSHAKE]
+    found += [ClearMessage(c, one.sender, one.frame, alert=one) for one in c.alerts if one.level is not None]
     yield from sorted(found, key=lambda one: one.frame)
 
 
-def _said(c: Connection, one: Message) -> Said:
+def _clear_message(c: Connection, one: Message) -> ClearMessage:
     offers = one.type == "client_hello" and c.client_hello is not None and one.frame == c.client_hello.frame
     answers = one.type == "server_hello" and c.server_hello is not None and one.frame == c.server_hello.frame
     offer, answer = c.client_hello if offers else None, c.server_hello if answers else None
-    return Said(c, one.sender, one.frame, message=one, offer=offer, answer=answer)
+    return ClearMessage(c, one.sender, one.frame, message=one, client_hello=offer, server_hello=answer)
 
 
 def _coded(registry: Registry, name: str | None, form: str = _HEX) -> str | None:
@@ -68,47 +68,47 @@ def _list(registry: Registry, names: Iterable[str] | None, form: str = _HEX) -> 
     return ",".join([_coded(registry, name, form) or name for name in names or ()]) or None
 
 
-def _hello(value: Callable[[Any], Any]) -> Callable[[Said], Any]:
-    """Read something of either hello."""
+def _hello(value: Callable[[Any], Any]) -> Callable[[ClearMessage], Any]:
+    """Return a function that reads an attribute of either hello."""
 
-    def of(one: Said) -> Any:
-        hello = one.offer or one.answer
+    def of(one: ClearMessage) -> Any:
+        hello = one.client_hello or one.server_hello
         return None if hello is None else value(hello)
 
     return of
 
 
-def _sent(one: Said, name: str) -> tuple[str, ...] | None:
-    """A list of the ClientHello's."""
-    return getattr(one.offer, name, None)
+def _sent(one: ClearMessage, name: str) -> tuple[str, ...] | None:
+    """Return a list of the ClientHello; None if the message is not the first ClientHello."""
+    return getattr(one.client_hello, name, None)
 
 
 def _extension(hello: ClientHello | ServerHello, code: int) -> Extension | None:
     return next((one for one in hello.extensions or () if one.code == code), None)
 
 
-def _suites(one: Said) -> str | None:
-    if one.answer is not None:
-        return _coded(Registry.CIPHER_SUITES, one.answer.cipher_suite)
+def _suites(one: ClearMessage) -> str | None:
+    if one.server_hello is not None:
+        return _coded(Registry.CIPHER_SUITES, one.server_hello.cipher_suite)
     return _list(Registry.CIPHER_SUITES, _sent(one, "cipher_suites"))
 
 
-def _compressions(one: Said) -> str | None:
-    if one.answer is not None:
-        return _coded(Registry.COMPRESSION_METHODS, one.answer.compression_method, _DECIMAL)
+def _compressions(one: ClearMessage) -> str | None:
+    if one.server_hello is not None:
+        return _coded(Registry.COMPRESSION_METHODS, one.server_hello.compression_method, _DECIMAL)
     return _list(Registry.COMPRESSION_METHODS, _sent(one, "compression_methods"), _DECIMAL)
 
 
-def _versions(one: Said) -> str | None:
-    if one.answer is not None:
-        chosen = _extension(one.answer, ExtensionType.SUPPORTED_VERSIONS)
+def _versions(one: ClearMessage) -> str | None:
+    if one.server_hello is not None:
+        chosen = _extension(one.server_hello, ExtensionType.SUPPORTED_VERSIONS)
         return _coded(Registry.VERSIONS, getattr(chosen, "selected_version", None))
     return _list(Registry.VERSIONS, _sent(one, "supported_versions"))
 
 
-def _shares(one: Said) -> str | None:
-    if one.answer is not None:
-        sent = _extension(one.answer, ExtensionType.KEY_SHARE) is not None
+def _shares(one: ClearMessage) -> str | None:
+    if one.server_hello is not None:
+        sent = _extension(one.server_hello, ExtensionType.KEY_SHARE) is not None
         return _coded(Registry.GROUPS, one.connection.group, _DECIMAL) if sent else None
     return _list(Registry.GROUPS, _sent(one, "key_shares"), _DECIMAL)
 
@@ -122,18 +122,18 @@ def _points(hello: ClientHello | ServerHello) -> str | None:
     return _list(Registry.EC_POINT_FORMATS, getattr(sent, "ec_point_format_list", None), _DECIMAL)
 
 
-def _is(one: Said, kind: str) -> bool:
+def _is(one: ClearMessage, kind: str) -> bool:
     return one.message is not None and one.message.type == kind
 
 
-def _schemes(one: Said) -> str | None:
+def _schemes(one: ClearMessage) -> str | None:
     if _is(one, "server_key_exchange"):
         return _coded(Registry.SIGNATURE_SCHEMES, one.connection.signature_scheme)
     return _list(Registry.SIGNATURE_SCHEMES, _sent(one, "signature_schemes"))
 
 
-def _ticket(one: Said, name: str) -> int | None:
-    """Read the first ticket, where this is its message."""
+def _ticket(one: ClearMessage, name: str) -> int | None:
+    """Return an attribute of the first ticket, if this is its message."""
     c = one.connection
     first = next((message for message in c.messages if message.type == "new_session_ticket"), None)
     return getattr(c.session_ticket, name) if c.session_ticket is not None and one.message is first else None
@@ -157,7 +157,7 @@ TLS = (
     column("tls.handshake.ciphersuite", str, _suites),
     column("tls.handshake.comp_method", str, _compressions),
     column("tls.handshake.extension.type", str, _hello(_extensions)),
-    column("tls.handshake.extensions_server_name", str, lambda s: s.connection.sni if s.offer else None),
+    column("tls.handshake.extensions_server_name", str, lambda s: s.connection.sni if s.client_hello else None),
     column("tls.handshake.extensions_alpn_str", str, lambda s: _joined(_sent(s, "alpn") or ())),
     column("tls.handshake.extensions.supported_version", str, _versions),
     column("tls.handshake.extensions_supported_group", str, lambda s: _list(Registry.GROUPS, _sent(s, "groups"))),
@@ -168,15 +168,15 @@ TLS = (
     column("tls.handshake.server_named_curve", str, lambda s: _curve(s) if _is(s, "server_key_exchange") else None),
     column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: _ticket(s, "lifetime_s")),
     column("tls.handshake.session_ticket_length", int, lambda s: _ticket(s, "bytes")),
-    column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.offer else None),
-    column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.answer else None),
+    column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.client_hello else None),
+    column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.server_hello else None),
     column("tls.alert_message.level", int, lambda s: s.alert and number(Registry.ALERT_LEVELS, s.alert.level)),
     column("tls.alert_message.desc", int, lambda s: s.alert and number(Registry.ALERTS, s.alert.description)),
 )  # fmt: skip
 
 
-def _end(one: Said, *, away: bool) -> Endpoint:
-    """The end that sent it, or the other one."""
+def _end(one: ClearMessage, *, away: bool) -> Endpoint:
+    """Return the endpoint of the sender, or the other one."""
     return one.connection.client if (one.sender == "client") is not away else one.connection.server
 
 
@@ -192,15 +192,15 @@ def _joined(values: Iterable[object]) -> str | None:
     return ",".join(map(str, values)) or None
 
 
-def _curve(one: Said) -> str | None:
+def _curve(one: ClearMessage) -> str | None:
     return _coded(Registry.GROUPS, one.connection.group)
 
 
 def _type(kind: str) -> str:
-    """A HelloRetryRequest of RFC 8446 is a ServerHello by its type (section 4.1.3)."""
+    """Return the message type's name; a HelloRetryRequest has that of ServerHello (RFC 8446 section 4.1.3)."""
     return "server_hello" if kind == "hello_retry_request" else kind
 
 
 def tables() -> tuple[Table, ...]:
-    """Make the tables of one export: one, a row a message or alert."""
-    return (Table("tshark", TLS, rows(TLS, said)),)
+    """Make the table of one export, with a row per message or alert."""
+    return (Table("tshark", TLS, rows(TLS, clear_messages)),)

@@ -1,7 +1,7 @@
 """Zeek's ssl.log and x509.log: names and values as its scripts `base/protocols/ssl` and `base/files/x509` write them.
 
-`uid` is not Zeek's own, which is random: it names capture and stream. `ts` is when the conversation began. Zeek logs a
-certificate once a day; here it is once an export.
+Zeek's `uid` is random; here it names capture and stream. `ts` is the start of the connection. Zeek logs a certificate
+once a day; here it is written once per export.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate, Connection
 
 MAX_LOGGED = 100_000
-"""Certificates that are known to have been told; more are told each time."""
+"""Certificates remembered to be written once; beyond the limit, a certificate is written each time it is sent."""
 
 _VERSIONS = {"SSL 2.0": "SSLv2", "SSL 3.0": "SSLv3", "TLS 1.0": "TLSv10", "TLS 1.1": "TLSv11", "TLS 1.2": "TLSv12"}
 _LETTERS = {
@@ -33,18 +33,18 @@ _ALERT = "l"
 _KEY_ALGORITHMS = {"RSA": "rsaEncryption", "EC": "id-ecPublicKey", "DSA": "dsaEncryption", "RSA-PSS": "rsassaPss"}
 _KEY_TYPES = {"RSA": "rsa", "RSA-PSS": "rsa", "EC": "ecdsa", "DSA": "dsa"}
 _CURVES = {"secp192r1": "prime192v1", "secp256r1": "prime256v1"}
-"""Curves that OpenSSL, which Zeek asks, calls otherwise."""
+"""Curves with another name in OpenSSL, which Zeek uses."""
 
 
 def version(c: Connection) -> str | None:
-    """Name the version as Zeek does."""
+    """Return Zeek's name of the version."""
     if c.version is None or c.version in _VERSIONS:
         return _VERSIONS.get(c.version or "")
     return c.version.replace("TLS 1.3", "TLSv13").replace(" (draft ", "-draft").rstrip(")")
 
 
 def history(c: Connection) -> str | None:
-    """Write the messages in the clear as letters, capital ones for the client's; what is encrypted has none."""
+    """Return a letter for each message in the clear, upper case for the client's; encrypted ones have none."""
     sealed = {(one.frame, one.sender) for one in c.alerts if one.level is None}
     letters = [
         letter.upper() if one.sender == "client" else letter
@@ -61,7 +61,7 @@ def _letter(kind: str, *, sealed: bool) -> str:
 
 
 def matches(c: Connection) -> bool | None:
-    """Tell whether the server's certificate is for the name that was asked for; None where one of them is missing."""
+    """Return whether the server's certificate is valid for the server name; None if either is missing."""
     own = leaf(c, "server")
     return None if own is None or c.sni is None else is_for(own, c.sni)
 
@@ -129,7 +129,7 @@ X509 = (
 
 
 class _Once:
-    """The certificates of connections, each when it shows first."""
+    """The table of certificates, each written when it first appears."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()

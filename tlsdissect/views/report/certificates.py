@@ -1,4 +1,4 @@
-"""The certificates of a report: a row each, and all that is known of one on a click."""
+"""The certificates of a report: table rows, and details that open on a click."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PAPER = ("certificate", "issuer", "key", "until", "days", "shown by", "connecti
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[Column]:
-    """Tell the columns of the table, as wide as these rows need them."""
+    """Return the columns of the table, as wide as these rows need."""
     return widths([(title, right) for title, right in _TITLES], rows, _PAPER)
 
 
 def row(one: Exhibit) -> list[str]:
-    """Write a certificate as a row."""
+    """Format a certificate as a row."""
     shown = [*one.servers, *one.clients]
     cells = (
         common_name(one.subject, one.dns_names),
@@ -49,7 +49,7 @@ def row(one: Exhibit) -> list[str]:
 
 
 def details(one: Exhibit, connection: int | None) -> dict[str, Any]:
-    """Tell all of a certificate; `connection` is the number of the one that showed it first, where that is known."""
+    """Return all details of a certificate; `connection` is the number of the first one with it, if known."""
     facts = [[label, printable(text)] for label, text in _facts(one) if text]
     found = [finding(each) for each in one.findings]
     problems = [printable(text) for text in one.problems]

@@ -1,4 +1,4 @@
-// What is shown of one connection, or of one certificate, below its table.
+// The details of a connection or certificate, below its table.
 
 function drawConnection(one, row, grids) {
   if (!one) return [facts(settings.columns.connections.map((column, at) => [column.title, row[at]])), absent()];
@@ -6,7 +6,7 @@ function drawConnection(one, row, grids) {
   if (one.findings.length) parts.push(element("h4", null, "Findings"), found(one.findings));
   if (one.problems.length) {
     const lines = one.problems.map(([code, detail]) => element("li", null, element("code", null, code), ` ${detail}`));
-    parts.push(element("h4", null, "What could not be read, or is concluded"), element("ul", { class: "list" }, ...lines));
+    parts.push(element("h4", null, "Problems and inferences"), element("ul", { class: "list" }, ...lines));
   }
   const shown = one.certificates.filter((number) => number < grids.certificates?.rows.length);
   if (shown.length) {
@@ -23,17 +23,17 @@ function drawConnection(one, row, grids) {
 function drawCertificate(one, row) {
   if (!one) return [absent()];
   const parts = [facts(one.facts)];
-  if (one.connection !== null) parts.push(element("p", null, link("connection", one.connection, "The first connection that showed it")));
+  if (one.connection !== null) parts.push(element("p", null, link("connection", one.connection, "First connection with this certificate")));
   if (one.findings.length) parts.push(element("h4", null, "Findings"), found(one.findings));
   if (one.problems.length) {
     const lines = one.problems.map((text) => element("li", null, text));
-    parts.push(element("h4", null, "What could not be read"), element("ul", { class: "list" }, ...lines));
+    parts.push(element("h4", null, "Problems"), element("ul", { class: "list" }, ...lines));
   }
   return parts;
 }
 
 function absent() {
-  return element("p", null, "There was no room for more of it in this page.");
+  return element("p", null, "This page has no further details of it: see the summary.");
 }
 
 function facts(pairs) {

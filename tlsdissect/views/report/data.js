@@ -1,7 +1,7 @@
-// The page's data was packed by the program that wrote it; all text of it becomes text nodes, never markup.
+// Unpacks the page's data. All of its text becomes text nodes, never markup.
 
 const settings = JSON.parse(document.getElementById("settings").textContent);
-const KEPT = 16; // blocks of details that stay unpacked
+const KEPT = 16; // unpacked blocks of details that are cached
 const blocks = new Map();
 
 async function unpack(id) {
@@ -10,7 +10,7 @@ async function unpack(id) {
   return JSON.parse(await new Response(stream).text());
 }
 
-// Details lie together in blocks; null: there was no more room for these.
+// Returns the details of a row, which are packed in blocks; null if the page has none.
 async function details(name, number) {
   const id = `${name}-details-${Math.floor(number / settings.together)}`;
   if (!blocks.has(id) && document.getElementById(id)) {

@@ -1,4 +1,4 @@
-"""What the page shows of a connection on a click, beside its tree."""
+"""The details of a connection that the page opens on a click, besides its tree."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TOPICS = tuple(TOPICS)
 
 
 def details(c: Connection, certificates: list[int]) -> dict[str, Any]:
-    """Tell a connection that was read with `keep=True`; `certificates` are the numbers of those it showed."""
+    """Return the details of a connection read with `keep=True`; `certificates` are the numbers of its certificates."""
     ladder = drawn(c)
     return {
         "facts": [[label, printable(text)] for label, text in _facts(c) if text],
         "certificates": certificates,
-        "findings": [finding(one) for one in gravest_first(c.findings or ())],
+        "findings": [finding(one) for one in most_severe_first(c.findings or ())],
         "problems": [_problem(one) for one in c.problems],
         "said": [
             [_TOPICS.index(one.topic), f"{printable(one.text)} {evidence(one)}".rstrip()]
@@ -76,12 +76,12 @@ def _took(c: Connection) -> str | None:
 
 
 def finding(one: Finding) -> list[str]:
-    """What the page says of a finding."""
+    """Return the fields of a finding that the page shows."""
     return [one.severity, one.code, printable(one.detail), one.rule]
 
 
-def gravest_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Put findings in the order of their severity."""
+def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort findings by severity, most severe first."""
     return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 

@@ -1,4 +1,4 @@
-"""Figures made part of a page: an SVG image becomes an element whose ink is the page's own, light or dark."""
+"""Embeds figures in a page: an SVG image becomes an inline element in the page's own colours, light or dark."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from markupsafe import Markup, escape
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _LEFT_OUT = frozenset(("metadata", "style"))
 _DEFINED = frozenset(("clipPath", "pattern", "path"))
-"""What others refer to by its id, and so keeps one."""
+"""Elements that others refer to by id."""
 _GREY = re.compile(r"#([0-3][0-9a-f])\1\1")
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FONT = re.compile(r"(?:(?:bold|\d{3}) )?([\d.]+)px .*")
 
 
 def inline(svg: bytes, name: str, label: str) -> Markup:
-    """Make an image of matplotlib's a part of a page, with a label for those who do not see it.
+    """Convert an SVG image of matplotlib to an inline element, with a label for screen readers.
 
-    Styles become attributes of presentation (SVG 2 section 6.6), for a page that allows no style but its own sheet;
-    ids get a name in front, so that those of several images do not meet; black is the colour of the page's text, and
-    what is white, the sheet of paper, is left out.
+    Styles become presentation attributes (SVG 2 section 6.6), because the page's policy allows no inline styles. Ids
+    are prefixed, so that those of several images do not collide. Black becomes the colour of the page's text, and the
+    white background is removed.
     """
     root = ET.fromstring(svg)  # noqa: S314  # matplotlib has written it
     inside = "".join(_written(child, name) for child in root)
@@ -33,7 +33,7 @@ def inline(svg: bytes, name: str, label: str) -> Markup:
 
 
 def _written(element: ET.Element, name: str) -> str:
-    """Write an element in the syntax of HTML."""
+    """Serialize an element as HTML."""
     tag = element.tag.rpartition("}")[2]
     if tag in _LEFT_OUT:
         return ""
@@ -58,7 +58,7 @@ def _attributes(element: ET.Element, tag: str, name: str) -> dict[str, str]:
 
 
 def _presentation(style: str, name: str) -> dict[str, str]:
-    """Turn a style into attributes."""
+    """Convert a style to presentation attributes."""
     found: dict[str, str] = {}
     for declaration in style.split(";"):
         key, _, value = (part.strip() for part in declaration.partition(":"))
@@ -81,5 +81,5 @@ def _referring(value: str, name: str) -> str:
 
 
 def _shortened(value: str) -> str:
-    """Leave out what nobody sees of numbers, and the ends of lines."""
+    """Remove invisible digits of numbers, and line ends."""
     return _NUMBER.sub(lambda found: f"{float(found[0]):.2f}", value).replace("\n", " ").strip()

@@ -1,4 +1,4 @@
-"""The figures of a report, drawn from the few columns of each connection that they need."""
+"""The figures of a report, drawn from the few columns that they need."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KEPT = {
 
 
 MAX_LISTED = 256
-"""Cipher suites that a client offers, and names of a certificate, that figures count; more are left out of them."""
+"""Cipher suites of a ClientHello, and names of a certificate, that figures count; the rest are ignored."""
 
 
 class Drawn(Struct, frozen=True):
@@ -45,21 +45,21 @@ class Drawn(Struct, frozen=True):
 
 
 class Figures:
-    """Gathers what figures show, in some hundred bytes for each connection."""
+    """Collects the data of the figures, a few hundred bytes per connection."""
 
     def __init__(self) -> None:
         self._kept = {table.name: _Kept(table) for table in TABLES if table.name in _KEPT}
 
     def add(self, connection: Connection) -> None:
-        """Take a connection in."""
+        """Add a connection."""
         for kept in self._kept.values():
             kept.add(connection)
 
     def drawn(self) -> Iterator[Drawn]:
-        """Draw every figure for which there is something to draw."""
+        """Yield every figure that has data."""
         tables = _Few(self._kept)
         for kind, plot in PLOTS.items():
-            # An Axes is switched off where there is nothing to draw on it.
+            # Without data, a plot switches its Axes off.
             if not plot.draw(tables, Figure().add_subplot()).axison:
                 continue
             with rc_context({"svg.fonttype": "none"}):
@@ -68,7 +68,7 @@ class Figures:
 
 
 class _Kept:
-    """A table of which a few columns are kept."""
+    """A table of which only some columns are kept."""
 
     def __init__(self, table: Table) -> None:
         names = _KEPT[table.name]
@@ -82,7 +82,7 @@ class _Kept:
             self._rows.append([self._one(row[at]) for at in self._places])
 
     def _one(self, value: Any) -> Any:
-        """Keep what is equal once: few values differ."""
+        """Keep equal values once: few are distinct."""
         if isinstance(value, tuple | list) and len(value) > MAX_LISTED:
             value = value[:MAX_LISTED]
         if isinstance(value, str | tuple):
@@ -96,7 +96,7 @@ class _Kept:
 
 
 class _Few(Tables):
-    """Tables with the columns that were kept."""
+    """Tables with the kept columns."""
 
     def __init__(self, kept: dict[str, _Kept]) -> None:
         super().__init__(tuple)

@@ -1,4 +1,4 @@
-"""What was found in a run, by rule: how often, and where."""
+"""The findings of a run by rule, with counts and servers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tlsdissect.trust.rules import Rule
 
 MAX_SERVERS = 10_000
-"""Servers that are told apart for one rule."""
+"""Distinct servers that are counted for one rule."""
 _NAMED = 3
-"""Servers that are named."""
+"""Servers that are listed by name."""
 _NAME = 40
-"""Characters of a server's name."""
+"""Maximum length of a server's name, in characters."""
 
 
 class Found(Struct, frozen=True):
-    """What was found by one rule."""
+    """The findings of one rule."""
 
     rule: Rule
     connections: int
@@ -42,12 +42,12 @@ class _Tally:
         self.connections = 0
         self.certificates = 0
         self.first: list[str] = []
-        """The servers that are named, as they are."""
+        """The servers that are listed by name."""
         self.servers: set[bytes] = set()
-        """A digest of each server's name, which may be of any length."""
+        """A digest of each server's name, because names may be of any length."""
 
     def add(self, server: str) -> None:
-        """Note a server, if there is room for another."""
+        """Count a server, up to MAX_SERVERS."""
         digest = blake2b(server.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self.servers or len(self.servers) >= MAX_SERVERS:
             return
@@ -63,20 +63,20 @@ class _Tally:
 
 
 class Findings:
-    """Gathers findings, connection by connection."""
+    """Collects findings, one connection at a time."""
 
     def __init__(self) -> None:
         self._tallies: dict[str, _Tally] = {}
 
     def add(self, connection: Connection) -> None:
-        """Count what was found in a connection, each rule once."""
+        """Count the findings of a connection, each rule once."""
         for code in {one.code for one in connection.findings or ()}:
             tally = self._tallies.setdefault(code, _Tally())
             tally.connections += 1
             tally.add(phrases.server(connection)[-1] or "")
 
-    def told(self, exhibits: Iterable[Exhibit]) -> list[Found]:
-        """Tell what was found in connections and certificates, the gravest first."""
+    def by_rule(self, exhibits: Iterable[Exhibit]) -> list[Found]:
+        """Return the findings of connections and certificates by rule, most severe first."""
         for exhibit in exhibits:
             for code in {one.code for one in exhibit.findings}:
                 self._tallies.setdefault(code, _Tally()).certificates += 1
@@ -89,18 +89,18 @@ class Findings:
 
 
 def sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
-    """Say how much was found, how grave it is, and whether trust was checked."""
+    """Yield sentences: the findings by severity, and whether trust was checked."""
     for severity in reversed(SEVERITIES[1:]):
         codes = [one for one in found if one.rule.severity == severity]
         if codes:
             named = listed([f"{one.rule.code} ({_many(one)})" for one in codes], 8)
             yield f"{severity.capitalize()}: {named}."
     if not found:
-        yield f"Nothing was found{'' if judge.least == 'info' else f' that is {judge.least} or graver'}."
+        yield f"No findings{'' if judge.least == 'info' else f' of severity {judge.least} or higher'}."
     elif all(one.rule.severity == "info" for one in found):
-        yield "Nothing was found that is more than information."
+        yield "No findings above severity info."
     if not judge.trusts:
-        yield "Whether certificates are trusted was not checked, for no authorities were named."
+        yield "Trust in certificates was not checked, because no authorities were given."
 
 
 def _many(one: Found) -> str:

@@ -1,9 +1,9 @@
-// A table of many rows: those are drawn that can be seen, and some around them.
+// A table of many rows, of which only the visible ones and some around them are in the document.
 
 const SPARE = 12;
 const PAGE = 15;
-const PRINTED = 1000; // rows that are printed
-const NARROW = 13; // characters of a column that keeps its width on paper
+const PRINTED = 1000; // maximum number of printed rows
+const NARROW = 13; // width in characters up to which a column keeps its width on paper
 
 class Grid {
   constructor(name, noun, open) {
@@ -20,7 +20,7 @@ class Grid {
     this.choices = [...this.table.closest("section").querySelectorAll("select")];
     const across = { colspan: this.columns.length };
     [this.above, this.below] = [new Space(across), new Space(across)];
-    this.none = element("tr", { class: "none" }, element("td", across, `No ${noun} is like this.`));
+    this.none = element("tr", { class: "none" }, element("td", across, `No matching ${noun}.`));
     this.body.append(this.above.row, this.below.row, this.none);
   }
 
@@ -52,7 +52,7 @@ class Grid {
     this.table.style.width = `${this.columns.reduce((all, column) => all + column.width, 0)}ch`;
   }
 
-  // Show rows with a choice for some columns, and no other restriction.
+  // Filter by values of some columns, and remove all other filters.
   show(chosen) {
     this.words.value = "";
     for (const one of this.choices) one.value = chosen[one.dataset.column] ?? "";
@@ -92,7 +92,7 @@ class Grid {
     this.select();
   }
 
-  // Numbers come before text, and what is empty comes last, whichever way.
+  // Numbers come before text, and empty cells last in both directions.
   order() {
     const { at, down } = this.sorting;
     const keys = new Map(this.shown.map((number) => [number, key(this.rows[number][at])]));
@@ -105,7 +105,7 @@ class Grid {
     this.drawRows(first, Math.min(this.shown.length, first + many));
   }
 
-  // Rows that stay are not moved, for one of them may have the focus, and the height is never less than that of all.
+  // Rows that stay visible are not moved, because one of them may have the focus. The total height never shrinks.
   drawRows(first, last) {
     const focused = document.activeElement?.closest?.("tr[tabindex]")?.dataset.number;
     const before = this.drawn;
@@ -177,7 +177,7 @@ class Grid {
     else if (bottom > this.scroll.scrollTop) this.scroll.scrollTop = bottom;
   }
 
-  // Mark the row whose details are open; a row that is not shown makes all be shown.
+  // Mark the row whose details are open; remove the filters if they hide it.
   choose(number) {
     if (!this.places.has(number)) this.show({});
     this.current = this.selected = number;
@@ -195,7 +195,7 @@ class Grid {
   }
 }
 
-// Room for rows that are not drawn.
+// A spacer in place of rows that are not in the document.
 class Space {
   constructor(across) {
     this.row = element("tr", { class: "space", "aria-hidden": true }, element("td", across));

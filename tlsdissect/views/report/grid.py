@@ -1,4 +1,4 @@
-"""Columns of a page's tables that sort and filter."""
+"""The sortable and filterable tables of a page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 _WIDEST = 44
-"""Characters of the widest column."""
+"""Maximum width of a column's text, in characters."""
 _AROUND = 3
-"""Characters that a column is wider than what stands in it."""
+"""Padding of a column, in characters."""
 
 
 class Column(Struct, frozen=True):
@@ -23,23 +23,23 @@ class Column(Struct, frozen=True):
     width: int
     """In characters."""
     paper: bool
-    """Whether there is room for it on paper."""
+    """Whether it is printed on paper."""
 
 
 class Grid(Struct, frozen=True):
-    """A table whose rows a script draws."""
+    """A table whose rows are drawn by the page's script."""
 
     name: str
     columns: list[Column]
     choices: dict[str, list[str]]
-    """Of some columns, what may stand there: the page lets one choose."""
+    """Values of some columns, which the page offers as a filter."""
     rows: int
 
 
 def widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], paper: Collection[str]) -> list[Column]:
-    """Make columns, each with its title and whether it stands at the right, as wide as rows need them.
+    """Make columns from titles and whether each is right-aligned, as wide as the rows need.
 
-    Those in `paper` are printed.
+    Columns in `paper` are printed.
     """
     return [
         Column(

@@ -1,6 +1,6 @@
-// A ladder: an arrow for each flight, lower the later, and the farther the longer it took.
+// A ladder: one arrow per flight; the distance between arrows grows with the time between them.
 
-const STRETCH = 30; // pixels that the longest wait adds
+const STRETCH = 30; // pixels for the longest wait
 const KINDS = { tcp: "TCP", clear: "in the clear", encrypted: "encrypted", data: "application data", again: "sent again" };
 
 function drawLadder({ ends, rtt, arrows }) {

@@ -1,4 +1,4 @@
-"""What a page unpacks only where it is wanted: many trees together, what repeats once, deflated."""
+"""Details that a page unpacks on demand: blocks of trees in which each distinct node is stored once, deflated."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from tlsdissect.views.tree.node import Node
 
 TOGETHER = 128
-"""Connections whose details are packed together: a click unpacks as many."""
+"""Connections per block; a click unpacks one block."""
 
 
 class Block:
-    """Details of some connections; what they share is there once.
+    """Details of some connections, in which each distinct node is stored once.
 
     Unpacked it is `{"nodes": [...], "entries": [...]}`. A node is `[name, size, value, meaning, remark, reference,
-    problem, children]`, its children numbers of nodes before it, and what is missing at the end left out. Where a node
-    stands is not told: nodes without children lie one behind the other in the bytes of their message.
+    problem, children]`, where children are the numbers of earlier nodes, and missing values at the end are left out.
+    Offsets are not stored, so that equal nodes are shared: leaves cover the bytes of their message without gaps.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Block:
         return len(self._entries)
 
     def add(self, whole: Tree, details: dict[str, Any]) -> None:
-        """Add a connection: its tree, and what else is to be told of it."""
+        """Add a connection: its tree and its details."""
         records = [
             [record.sender, record.frame, milliseconds(record.ms), record.node.meaning, self._parts(record.node)]
             for record in whole.records
@@ -43,18 +43,18 @@ class Block:
         self._entries.append({"records": records, **details})
 
     def packed(self) -> str:
-        """The block as text for a page."""
+        """Return the block as text for a page."""
         return packed({"nodes": self._nodes, "entries": self._entries})
 
     def _parts(self, record: Node) -> list[list[Any]]:
-        """What a record holds, each with the stretches of frames that it lies in."""
+        """Return the children of a record, each with its byte ranges in the frames."""
         return [
             [self._number(part), [[span.frame, span.offset, span.length] for span in part.bytes]]
             for part in record.children
         ]
 
     def _number(self, node: Node) -> int:
-        """The number of a node; one that was there before has one already."""
+        """Return the number of a node, which is new only if no equal node is in the block."""
         children = tuple([self._number(child) for child in node.children])
         size = sum(span.length for span in node.bytes)
         key = (node.name, size, node.value, node.meaning, node.remark, node.reference, node.problem, children)
@@ -66,18 +66,18 @@ class Block:
 
 
 def milliseconds(value: float | None) -> float | None:
-    """As many digits as the page shows."""
+    """Round to the digits that the page shows."""
     return None if value is None else round(value, 3)
 
 
 def packed(value: object) -> str:
-    """Text for a page: JSON, deflated, in base64."""
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return b64encode(squeezer.compress(encode(value)) + squeezer.flush()).decode()
+    """Return text for a page: JSON, deflated, in base64."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b64encode(compressor.compress(encode(value)) + compressor.flush()).decode()
 
 
 def _without_end(values: list[Any]) -> list[Any]:
-    """Leave out what is missing at the end."""
+    """Remove missing values at the end."""
     while values and values[-1] in (None, ()):
         values.pop()
     return values

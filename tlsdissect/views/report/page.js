@@ -1,4 +1,4 @@
-// The page itself. What is open is in the address (#connection-3), so that going back goes back.
+// The page itself. The address names the open details (#connection-3), so that the browser's Back button works.
 
 const grids = {};
 

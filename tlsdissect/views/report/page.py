@@ -1,4 +1,4 @@
-"""The report's page: put together from what is read, one connection after the other."""
+"""The page of a report, built from one connection after the other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from tlsdissect.transcript.connection import Hidden
 from tlsdissect.trust.exhibits import Exhibits
+from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.comparison.text import conclusions
-from tlsdissect.views.comparison.whole import Comparing
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report import certificates, findings, template
@@ -34,48 +34,48 @@ if TYPE_CHECKING:
     from tlsdissect.views.report.grid import Column
 
 DETAILED = 20_000
-"""Connections, and certificates, whose details are in the page; of more, there are only rows."""
+"""Connections and certificates whose details are in the page; the rest have table rows only."""
 LISTED = 100
-"""Captures that are listed by name."""
+"""Captures that are listed by name; the rest are counted."""
 _LAST = ("ALPN", "client", "start", "certificate", "JA4", "source")
-"""Columns of the terminal's table that a page has behind the others, where one scrolls to."""
+"""Columns of the terminal's table that the page shows last, where the reader has to scroll."""
 _PAPER = ("stream", "server", "TLS", "suite", "group", "resumed", "RT", "ms", "outcome", "findings")
 _COLUMNS = sorted(COLUMNS, key=lambda column: _LAST.index(column.title) if column.title in _LAST else -1)
 
 
 class Compared(Struct, frozen=True):
-    """A table of the comparison: rows with a label, and a cell for each version."""
+    """A section of the comparison: rows with a label, and a cell for each version."""
 
     heading: str
     rows: list[tuple[str, list[str]]]
 
 
 class Report:
-    """A page about connections, in bounded memory but for what is in the page."""
+    """Collects connections and writes the page. Memory is bounded, except for the content of the page itself."""
 
     def __init__(self, captures: Sequence[str], judge: Judge, evidence: Evidence, detailed: int = DETAILED) -> None:
-        """`judge` and `evidence` are those of the reading that the connections come from."""
+        """`judge` and `evidence` belong to the reading that yields the connections."""
         self._captures = captures
         self._judge = judge
         self._detailed = detailed
         self._rows: list[list[str]] = []
         self._blocks: list[str] = []
         self._block = Block()
-        self._overview, self._comparing, self._figures = Overview(), Comparing(), Figures()
+        self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
         self._findings = findings.Findings()
         self._shown: dict[str, tuple[int, int]] = {}
-        """Of each certificate its number, in the order in which they came, and that of the connection."""
+        """The number of each certificate, by first appearance, and the number of its first connection."""
         self._exhibits = Exhibits(judge, evidence)
         self.found: list[Found] = []
-        """What was found, once the page is written."""
+        """The findings, after the page was written."""
 
     def add(self, connection: Connection) -> None:
         """Add a connection that was read with its transcript."""
         self._rows.append(
             [printable(next((text for text in column.texts(connection) if text), "")) for column in _COLUMNS]
         )
-        gatherers = (self._overview, self._comparing, self._figures, self._findings, self._exhibits)
-        for add in [one.add for one in gatherers]:
+        collectors = (self._overview, self._comparison, self._figures, self._findings, self._exhibits)
+        for add in [one.add for one in collectors]:
             add(connection)
         shown = self._certificates(connection)
         if len(self._rows) > self._detailed:
@@ -85,7 +85,7 @@ class Report:
             self._finish_block()
 
     def pieces(self, notes: Sequence[str] = ()) -> Iterator[bytes]:
-        """The page, piece by piece; `notes` is what else is to be said of what was read."""
+        """Yield the page in pieces; `notes` are added to its summary."""
         for piece in self._texts(notes):
             yield piece.encode("utf-8", "backslashreplace")
 
@@ -104,9 +104,9 @@ class Report:
         yield template.end()
 
     def _head(self, notes: Sequence[str], exhibits: list[Exhibit], shown: list[list[str]]) -> str:
-        """What the page says before a script runs."""
-        (whole,) = self._comparing.groups()
-        self.found = found = self._findings.told(exhibits)
+        """Return the part of the page that needs no script."""
+        (whole,) = self._comparison.groups()
+        self.found = found = self._findings.by_rule(exhibits)
         captures = self._overview.captures
         codes = [[one.rule.code for one in found if many(one)] for many in (_in_connections, _in_certificates)]
         choices = {"TLS": self._different("TLS"), "outcome": self._different("outcome"), "findings": codes[0]}
@@ -132,7 +132,7 @@ class Report:
             self._block = Block()
 
     def _certificates(self, connection: Connection) -> list[int]:
-        """Number the certificates that a connection showed."""
+        """Return the numbers of a connection's certificates."""
         numbers: dict[int, None] = {}
         hidden = connection.hidden or Hidden()
         for sender in ("certificates", "client_certificates"):
@@ -161,11 +161,11 @@ class Report:
 
     def _left_out(self, certificates_seen: int) -> Iterator[str]:
         if len(self._rows) > self._detailed:
-            yield f"The ladders and trees of the first {counted(self._detailed, 'connection')} are in this page."
+            yield f"This page has ladders and trees for the first {counted(self._detailed, 'connection')} only."
         if certificates_seen > self._detailed:
-            yield f"The first {counted(self._detailed, 'certificate')} are in this page, of {certificates_seen:,}."
+            yield f"This page has the first {counted(self._detailed, 'certificate')} of {certificates_seen:,} only."
         if self._exhibits.left_out:
-            yield f"{self._exhibits.left_out:,} times a certificate was shown for which there was no room."
+            yield f"{self._exhibits.left_out:,} occurrences of certificates were not kept: memory limit reached."
 
 
 def _in_connections(one: Found) -> int:
@@ -177,11 +177,11 @@ def _in_certificates(one: Found) -> int:
 
 
 def _compared(whole: Group) -> list[Compared]:
-    """The sections of a comparison, but for rows in which nobody has anything."""
-    told = []
+    """Return the sections of a comparison without empty rows."""
+    filled = []
     for section in sections(whole.sides):
         rows = [(printable(label), [cell(side) for side in whole.sides]) for label, cell in section.rows]
         rows = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
         if rows:
-            told.append(Compared(section.heading, rows))
-    return told
+            filled.append(Compared(section.heading, rows))
+    return filled

@@ -1,4 +1,4 @@
-"""What a report says before its tables, in sentences."""
+"""The summary of a report, in sentences."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from tlsdissect.views.comparison.model import Difference, Group, Side
 
 MAX_ENDS = 100_000
-"""Clients and servers that are told apart."""
+"""Distinct clients, and distinct servers, that are counted."""
 _KINDS = {"ticket": "by session ticket", "session_id": "by session id", "psk": "by PSK"}
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "round trips of TCP"}
 
 
 class Overview:
-    """Gathers what a comparison does not have."""
+    """Collects the figures of the summary that a comparison does not have."""
 
     def __init__(self) -> None:
         self._connections = 0
@@ -35,7 +35,7 @@ class Overview:
         """Connections of each capture."""
 
     def add(self, c: Connection) -> None:
-        """Take a connection in."""
+        """Add a connection."""
         self._connections += 1
         self.captures[c.source] += 1
         if len(self._clients) < MAX_ENDS:
@@ -49,9 +49,9 @@ class Overview:
         self._problems.update({one.code for one in c.problems})
 
     def sentences(self, whole: Group) -> Iterator[str]:
-        """Sum up; nothing is called a difference whose interval holds zero."""
+        """Yield the sentences of the summary."""
         if not self._connections:
-            yield "The captures hold no TLS connections."
+            yield "The captures contain no TLS connections."
             return
         yield self._seen()
         yield from _versions(whole.sides, self._connections)
@@ -63,7 +63,7 @@ class Overview:
         yield from _exposed(whole.sides)
         if self._troubled:
             kinds = listed([f"{many:,} {code}" for code, many in self._problems.most_common()], 10)
-            yield f"Of {_connections(self._troubled)} something is missing or concluded, not read: {kinds}."
+            yield f"In {_connections(self._troubled)} something is missing or inferred: {kinds}."
 
     def _seen(self) -> str:
         clients, servers = (
@@ -72,15 +72,15 @@ class Overview:
         )
         seen = f"{_connections(self._connections).capitalize()} of {clients} with {servers} began"
         if self._first is None or self._last is None:
-            return f"{seen}; the captures do not tell when."
+            return f"{seen}; the captures contain no times."
         begin, end = _moment(self._first), _moment(self._last)
         return f"{seen} {f'at {begin}' if begin == end else f'between {begin} and {end}'} (UTC)."
 
 
 def _versions(sides: Sequence[Side], total: int) -> Iterator[str]:
-    told = [(_version(side), side.connections) for side in sides if side.version != "unknown"]
-    parts = [f"{many:,} ({100 * many / total:.0f} %) agreed on {name}" for name, many in reversed(told)]
-    parts += [f"{side.connections:,} on no version that is visible" for side in sides if side.version == "unknown"]
+    known = [(_version(side), side.connections) for side in sides if side.version != "unknown"]
+    parts = [f"{many:,} ({100 * many / total:.0f} %) negotiated {name}" for name, many in reversed(known)]
+    parts += [f"{side.connections:,} no visible version" for side in sides if side.version == "unknown"]
     yield f"{listed(parts)}."
 
 
@@ -99,7 +99,7 @@ def _ends(sides: Sequence[Side]) -> Iterator[str]:
         named = listed([f"{many:,} {printable(name)}" for name, many in alerts.most_common()])
         parts.append(f"{failed:,} failed{f', with the alerts {named}' if named else ''}")
     if incomplete:
-        parts.append(f"of {incomplete:,} the captures do not show the end")
+        parts.append(f"the captures do not show the end of {incomplete:,}")
     yield f"{'; '.join(parts)}."
 
 
@@ -110,7 +110,7 @@ def _resumed(sides: Sequence[Side]) -> Iterator[str]:
     early = sum(side.early_data.get("accepted", 0) for side in sides)
     if kinds:
         how = listed([f"{many:,} {_KINDS.get(kind, kind)}" for kind, many in kinds.most_common()])
-        more = f"; {early:,} sent data early, which was accepted" if early else ""
+        more = f"; early data was accepted in {early:,}" if early else ""
         yield f"{kinds.total():,} resumed an earlier session: {how}{more}."
     retries = sum(side.hello_retries for side in sides)
     if retries:
@@ -118,14 +118,14 @@ def _resumed(sides: Sequence[Side]) -> Iterator[str]:
 
 
 def _took(sides: Sequence[Side]) -> Iterator[str]:
-    """Round trips and time by version; a comparison over the same clients and servers says more."""
+    """Yield round trips and times by version; they do not compare the same clients and servers."""
     for side in sides:
         times, trips = side.milliseconds.get("handshake"), side.mean_round_trips
         if side.version == "unknown" or times is None or trips is None:
             continue
         yield (
-            f"A handshake of {_version(side)} took {trips:.2f} round trips in the mean, and "
-            f"{_figure(times.median)} ms in the median, {_figure(times.p90)} ms or less in 90 % of cases."
+            f"A handshake of {_version(side)} took {trips:.2f} round trips on average; the median time was "
+            f"{_figure(times.median)} ms, the 90th percentile {_figure(times.p90)} ms."
         )
 
 
@@ -140,21 +140,21 @@ def _differences(differences: Sequence[Difference] | None) -> Iterator[str]:
             more = ("fewer" if one.measure == "round_trips" else "less") if one.difference > 0 else "more"
             yield f"{what} {more} than those of TLS 1.2 ({interval})."
         else:
-            yield f"In {unit}, no difference between full handshakes of TLS 1.2 and TLS 1.3 can be told ({interval})."
+            yield f"In {unit}, full handshakes of TLS 1.2 and TLS 1.3 do not differ significantly ({interval})."
 
 
 def _post_quantum(sides: Sequence[Side]) -> Iterator[str]:
     offered, used = (sum(getattr(side.post_quantum, name) for side in sides) for name in ("offered", "negotiated"))
     if used:
-        yield f"{used:,} agreed on keys that a quantum computer does not break; {offered:,} offered to."
+        yield f"{used:,} negotiated a post-quantum key exchange; {offered:,} offered one."
     elif offered:
-        yield f"{offered:,} offered a post-quantum key exchange, and none agreed on one."
+        yield f"{offered:,} offered a post-quantum key exchange; none negotiated it."
     else:
         yield "None offered a post-quantum key exchange."
 
 
 def _exposed(sides: Sequence[Side]) -> Iterator[str]:
-    """What anyone on the path could read."""
+    """Yield what anyone on the path could read."""
     sni, shown, clients, size = (
         sum(getattr(side.exposure, name) for side in sides)
         for name in ("sni", "connections", "client_certificates", "bytes")

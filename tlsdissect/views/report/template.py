@@ -1,4 +1,4 @@
-"""The parts of a page as text: what a capture might smuggle in is escaped, and would not run."""
+"""The parts of a page as text. Text from captures is escaped, and the page's policy would not run it anyway."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from markupsafe import Markup, escape
 from msgspec.json import encode
 
 _SCRIPTS = ("data.js", "grid.js", "ladder.js", "tree.js", "connection.js", "page.js")
-"""In the order in which they stand in the page, as one."""
+"""In the order in which they are joined into one script."""
 _LOADER = PackageLoader("tlsdissect.views.report", ".")
 _PACKED = re.compile(r"[A-Za-z0-9+/=]*")
 
 
-def head(*, settings: dict[str, Any], **told: Any) -> str:
-    """Write all of the page before its data."""
+def head(*, settings: dict[str, Any], **values: Any) -> str:
+    """Render the part of the page before its data; `values` are the variables of the template."""
     environment = Environment(
         loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["breakable"] = _breakable
     style = _source("report.css")
-    grids = {name: told[name].columns for name in ("connections", "certificates")}
+    grids = {name: values[name].columns for name in ("connections", "certificates")}
     return environment.get_template("report.html").render(
         policy=_policy(style, _script()),
         style=Markup(style),  # noqa: S704  # the program's own
         settings=_harmless({**settings, "columns": grids}),
-        **told,
+        **values,
     )
 
 
 def data(name: str, text: str) -> str:
-    """Write what was packed as an element that runs nothing."""
+    """Return packed data as a script element that is not executed."""
     if not _PACKED.fullmatch(text):
-        raise ValueError(f"{name}: not in base64")
+        raise ValueError(f"{name}: not base64")
     return f'<script type="text/plain" id="{escape(name)}">{text}</script>\n'
 
 
 def end() -> str:
-    """Write what comes behind the data."""
+    """Return the part of the page after its data."""
     return f"<script>{_script()}</script>\n"
 
 
@@ -57,10 +57,10 @@ def _source(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing is loaded from anywhere, and only this script runs, whatever a capture might smuggle in.
+    """Return a policy that loads nothing and runs only this script, whatever text the captures contain.
 
-    Content Security Policy Level 3; Trusted Types keep the script itself from making markup of text. Figures hold
-    pictures as data.
+    Content Security Policy Level 3. Trusted Types keep the script itself from turning text into markup. Figures contain
+    images as data URLs.
     """
     return (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
@@ -73,10 +73,10 @@ def _hash(text: str) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """A name that may go on in the next line behind each underscore."""
+    """Allow a line break after each underscore of a name."""
     return Markup("_<wbr>").join(text.split("_"))
 
 
 def _harmless(value: object) -> Markup:
-    """JSON that ends no script element."""
-    return Markup(encode(value).decode().replace("<", "\\u003c"))  # noqa: S704  # no markup is left in it
+    """Return JSON that cannot end a script element."""
+    return Markup(encode(value).decode().replace("<", "\\u003c"))  # noqa: S704  # contains no markup

@@ -1,4 +1,4 @@
-// The tree of a connection: what a record holds is drawn when it is opened.
+// The tree of a connection: the content of a record is added to the document when it is opened.
 
 function drawTree({ records, nodes }) {
   const tree = element("div", { class: "tree" });
@@ -14,7 +14,7 @@ function drawTree({ records, nodes }) {
   return tree;
 }
 
-const HEADS = new Set(["type", "version", "legacy_record_version", "length"]); // of each record
+const HEADS = new Set(["type", "version", "legacy_record_version", "length"]); // header fields of a record
 
 function fill(record, nodes, parts, frame) {
   const items = parts.map(([number, spans]) => drawNode(nodes, number, { spans, at: 0, frame }, null));

@@ -1,1 +1,1 @@
-"""A handshake as a tree: records, messages and fields, each with its meaning, its bytes and what defines it."""
+"""A handshake as a tree of records, messages and fields, each with its meaning, byte range and defining RFC section."""

@@ -21,12 +21,12 @@ from tlsdissect.views.tree.node import Node
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tlsdissect.views.tree.node import Ground
+    from tlsdissect.views.tree.node import MappedBytes
 
 MAX_DEPTH = 24
-"""Values within values that are drawn."""
+"""Maximum depth of nested values."""
 MAX_VALUES = 10_000
-"""Values of one DER structure that are drawn."""
+"""Maximum number of values of one DER structure."""
 
 _TAGS = {
     0x01: "BOOLEAN",
@@ -54,22 +54,22 @@ _CONSTRUCTED, _CONTEXT, _BIT_STRING = 0x20, 0x80, 0x03
 _TIMESTAMPS = "SignedCertificateTimestampList"
 
 Structs: TypeAlias = "Callable[[int, int], tuple[Node, ...]]"
-"""Draws a SignedCertificateTimestampList, which is TLS's and no DER, between two offsets."""
+"""Builds the nodes of a SignedCertificateTimestampList between two offsets: a TLS structure inside DER."""
 
 
-class _Drawing:
-    """The nodes of one DER structure."""
+class _DerNodes:
+    """Builds the nodes of one DER structure."""
 
-    def __init__(self, ground: Ground, reference: str | None, timestamps: Structs | None) -> None:
+    def __init__(self, ground: MappedBytes, reference: str | None, timestamps: Structs | None) -> None:
         self._ground = ground
         self._reference = reference
         self._timestamps = timestamps
         self._left = MAX_VALUES
         self._identifier = ""
-        """Of the extension whose value comes next."""
+        """The identifier of the extension whose value comes next."""
 
     def node(self, value: der.Value, name: str, depth: int = 0) -> Node:
-        """Draw a value; one inside another that cannot be read is drawn as bytes."""
+        """Build the node of a value; a nested value that cannot be decoded becomes bytes."""
         self._left -= 1
         if name == "extnID" and value.tag == der.OBJECT_IDENTIFIER:
             self._identifier = _content(value, name)[0]
@@ -82,16 +82,16 @@ class _Drawing:
         return self._branch(value, name, children, inside[0].start)
 
     def _branch(self, value: der.Value, name: str, inside: tuple[Node, ...], start: int) -> Node:
-        """Draw a value that holds others, with the bytes in front of the first."""
+        """Build a node with children, of which the first is the bytes before the first value."""
         header = Node(
             f"{_tag(value.tag)} header", reference=self._reference, bytes=self._ground.spans(value.start, start)
         )
         return replace(self._leaf(value, name, None), value=None, children=(header, *inside))
 
     def _leaf(self, value: der.Value, name: str, problem: str | None) -> Node:
-        told, meaning = _content(value, name)
+        text, meaning = _content(value, name)
         spans = self._ground.spans(value.start, value.end)
-        return Node(name, told, meaning, reference=self._reference, bytes=spans, problem=problem)
+        return Node(name, text, meaning, reference=self._reference, bytes=spans, problem=problem)
 
     def _inside(self, value: der.Value, name: str, depth: int) -> tuple[Sequence[der.Value], str | None]:
         if depth >= MAX_DEPTH or self._left <= 0:
@@ -101,7 +101,7 @@ class _Drawing:
                 return value.items(), None
             return ((_wrapped(value),) if name in shapes.WRAPPING else ()), None
         except WireError as error:
-            # What is wrapped need not be DER: a key of Ed25519, an extension that nobody knows.
+            # The content of a string need not be DER: an Ed25519 key, an unknown extension.
             return (), None if name in shapes.WRAPPING else error.problem
 
     def _shape(self, name: str) -> list[str]:
@@ -115,14 +115,14 @@ class _Drawing:
 
 
 def _wrapped(value: der.Value) -> der.Value:
-    """The value that a string holds; of a BIT STRING behind the number of bits that its last byte has too many."""
+    """Decode the value inside a string; in a BIT STRING it follows the number of unused bits."""
     if value.tag == _BIT_STRING:
         value = replace(value, inside=min(value.inside + 1, value.end))
     return value.item()
 
 
 def asn1(
-    ground: Ground,
+    ground: MappedBytes,
     data: bytes,
     start: int,
     end: int,
@@ -130,7 +130,7 @@ def asn1(
     reference: str | None,
     timestamps: Structs | None = None,
 ) -> tuple[Node, ...]:
-    """Draw the DER value of `data` between two offsets; what stands behind it, or cannot be read, is drawn as bytes."""
+    """Build the node of the DER value between two offsets; bytes after it, or that cannot be decoded, become a node."""
     reader = Reader(data, start, end)
     try:
         value = der.value(reader, data)
@@ -138,7 +138,7 @@ def asn1(
         return (
             Node(name, data[start:end].hex(), reference=reference, bytes=ground.spans(start, end), problem=str(error)),
         )
-    whole = _Drawing(ground, reference, timestamps).node(value, _chosen(value, name))
+    whole = _DerNodes(ground, reference, timestamps).node(value, _chosen(value, name))
     if value.end == end:
         return (whole,)
     rest = Node(
@@ -148,7 +148,7 @@ def asn1(
 
 
 def _name(value: der.Value, names: list[str]) -> str:
-    """The name of the next value, by what its place and its tag allow."""
+    """Return the name of the next value, which its position and its tag determine."""
     if names and names[0].startswith("*"):
         return _chosen(value, names[0][1:])
     while names:
@@ -167,7 +167,7 @@ def _name(value: der.Value, names: list[str]) -> str:
 
 
 def _chosen(value: der.Value, name: str) -> str:
-    """The name of a value of one of several kinds."""
+    """Return the name of the alternative of a CHOICE."""
     kinds = shapes.CHOICES.get(name)
     return name if kinds is None or value.tag & 0xC0 != _CONTEXT else kinds.get(value.tag & 0x1F, name)
 
@@ -177,7 +177,7 @@ def _tag(tag: int) -> str:
 
 
 def _content(value: der.Value, name: str) -> tuple[Any, str | None]:
-    """A value as it is told, and what it stands for."""
+    """Return a value as it is printed, and its meaning."""
     try:
         if name in ("issuer", "subject", "Name"):
             return None, distinguished(value.encoding)
@@ -187,7 +187,7 @@ def _content(value: der.Value, name: str) -> tuple[Any, str | None]:
 
 
 def _named(value: der.Value, name: str) -> tuple[Any, str | None] | None:
-    """Tell a value by its name; None where that says nothing of it."""
+    """Return value and meaning by the value's name; None if the name does not determine them."""
     body = value.body
     if name in shapes.TEXTS:
         return der.printable(body), None
@@ -208,14 +208,14 @@ def _named(value: der.Value, name: str) -> tuple[Any, str | None] | None:
 
 
 def _bits(data: bytes, names: Sequence[str]) -> Iterator[str]:
-    """The names of the bits that are set, the highest of the first byte first (X.690 section 8.6)."""
+    """Yield the names of the bits that are set, starting with the highest bit of the first byte (X.690 section 8.6)."""
     for number, name in enumerate(names):
         if number < 8 * len(data) and data[number // 8] >> 7 - number % 8 & 1:
             yield name
 
 
 def _typed(value: der.Value) -> tuple[Any, str | None]:
-    """Tell a value by its type."""
+    """Return value and meaning by the value's type."""
     if value.tag == der.OBJECT_IDENTIFIER:
         dotted = der.oid(value)
         return dotted, _oids().get(dotted)
@@ -228,7 +228,7 @@ def _typed(value: der.Value) -> tuple[Any, str | None]:
     written = der.text(value)
     if written is None:
         return value.body.hex(), None
-    # Bytes that are no UTF-8 are lone surrogates, which no JSON holds.
+    # Bytes that are not UTF-8 become lone surrogates, which JSON cannot contain.
     return der.printable(value.body), written.encode("utf-8", "backslashreplace").decode()
 
 

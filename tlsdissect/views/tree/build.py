@@ -1,4 +1,4 @@
-"""Records and messages of a connection as nodes."""
+"""Builds the tree of a connection: its records and messages as nodes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tlsdissect.tls.survey import survey
 from tlsdissect.transcript.facts.timing import since
 from tlsdissect.transcript.transcript import Places, kept
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.node import Ground, Node
+from tlsdissect.views.tree.node import MappedBytes, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +48,12 @@ _MAC_SIZES = {"MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48, "NULL": None}
 _MAC = "RFC 5246 section 6.2.3.1"
 _TLS12 = 0x0303
 _RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
-"""The certificate type, as a server's extension."""
+"""The certificate type extension, in the form that a server sends."""
 _PLAIN: dict[int, tuple[str, Callable[[Reader], Struct], int | None]] = {
     CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec.read, 1),
     HEARTBEAT: ("heartbeat", Heartbeat.read, None),
 }
-"""What is in a record that holds no handshake message: name, decoder, and size where there may be several."""
+"""Content of records without handshake messages: name, decoder, and size if a record may contain several."""
 _SSL2: dict[int, tuple[str, Callable[[Reader], Struct]]] = {
     0: ("error", Ssl2ErrorMessage.read),
     1: ("client_hello", Ssl2ClientHello.read),
@@ -65,11 +65,11 @@ MESSAGE_TYPES: frozenset[str] = frozenset([
     *[old[0] for old in _SSL2.values()],
     *["hello_retry_request", "encrypted"],
 ])  # fmt: skip
-"""The names under which messages stand in trees."""
+"""The names of messages in trees."""
 
 
 class Tree(Struct, frozen=True):
-    """All records of a connection's handshake."""
+    """The records of a connection's handshake."""
 
     source: str
     stream: int
@@ -78,17 +78,17 @@ class Tree(Struct, frozen=True):
     records: tuple[TreeRecord, ...]
 
     def __str__(self) -> str:
-        from tlsdissect.views.tree.text import Text  # noqa: PLC0415  # made of trees itself
+        from tlsdissect.views.tree.text import Text  # noqa: PLC0415  # imports this module
 
         return "\n".join(Text().lines(self))
 
     def _repr_html_(self) -> str:
-        from tlsdissect.views.tree.page import card  # noqa: PLC0415  # made of trees itself
+        from tlsdissect.views.tree.page import card  # noqa: PLC0415  # imports this module
 
         return card(self)
 
     def only(self, message: str | None) -> Tree:
-        """Leave out all but messages of one type; without one, nothing."""
+        """Return the tree with messages of this type only; the whole tree for None."""
         if message is None:
             return self
         kept = [record.only(message) for record in self.records]
@@ -96,28 +96,28 @@ class Tree(Struct, frozen=True):
 
 
 class TreeRecord(Struct, frozen=True):
-    """One record, who sent it, and the frame that completed it."""
+    """A record, its sender, and the frame that completed it."""
 
     sender: Side
     frame: int
     ms: float | None
-    """Since the ClientHello was complete, or where it was not seen the first record; None where the capture does not
-    tell."""
+    """Milliseconds since the ClientHello was complete, or since the first record if it was not captured; None if the
+    capture contains no times."""
     node: Node
 
     def only(self, message: str) -> TreeRecord:
-        """Leave out all but messages of one type."""
+        """Return the record with messages of this type only."""
         children = tuple(child for child in self.node.children if child.name == message)
         return replace(self, node=replace(self.node, children=children))
 
 
 def tree(connection: Connection) -> Tree:
-    """Draw the handshake of a connection that was read with `keep=True` as a tree of records, messages and fields.
+    """Return the handshake of a connection read with `keep=True` as a tree of records, messages and fields.
 
-    Each node has its name, value and meaning, the bytes of the frames that it stands in, and what defines it. The
-    leaves of a record that is not encrypted cover each of its bytes once. What is malformed stands where it is, with
-    what was expected there; what is around it is drawn all the same. Raises ValueError for a connection without a
-    transcript.
+    Each node has a name, a value and its meaning, its byte ranges in the frames, and the RFC section that defines it.
+    The leaves of a record that is not encrypted cover each of its bytes exactly once. Malformed data is a node with a
+    problem that says what was expected; everything around it is decoded as usual. Raises ValueError for a connection
+    without a transcript.
     """
     transcript, hello = kept(connection).transcript, connection.client_hello
     records = _Builder(transcript).records(hello.frame if hello else None)
@@ -130,59 +130,59 @@ def tree(connection: Connection) -> Tree:
     )
 
 
-class _Begun(NamedTuple):
-    """A handshake message or an alert that is not whole yet."""
+class _PartialMessage(NamedTuple):
+    """A handshake message or an alert that is not complete yet."""
 
     record: int
-    """Which record it began in."""
-    ground: Ground
+    """The number of the record in which it began."""
+    ground: MappedBytes
 
 
-class _Speaker:
-    """One side, while its records are gone through."""
+class _Sender:
+    """The state of one side while its records are decoded."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
-        self.begun: _Begun | None = None
-        self.alert: _Begun | None = None
+        self.begun: _PartialMessage | None = None
+        self.alert: _PartialMessage | None = None
         """An alert whose second byte is in the next record."""
         self.changed = False
-        """It has sent a ChangeCipherSpec."""
+        """Whether it has sent a ChangeCipherSpec."""
         self.mac: int | None = None
-        """Bytes of MAC behind the content of its records, which has no other protection; None: it has."""
+        """Size of the MAC at the end of its records, if they are authenticated but not encrypted; otherwise None."""
         self.sealed = 0
-        """Encrypted handshake records so far."""
+        """Number of encrypted handshake records so far."""
 
     def protects(self, record: WireRecord) -> bool:
-        """Whether what is in a record was protected by the keys that were agreed on."""
+        """Whether the content of a record is protected by the negotiated keys."""
         kind = record.content_type
         if record.encrypted or kind == APPLICATION_DATA:
             return True
-        # Behind a side's first, a ChangeCipherSpec is protected, and longer than a byte: RFC 5246 section 7.1.
+        # After a side's first, a ChangeCipherSpec is protected and longer than one byte: RFC 5246 section 7.1.
         return self.changed and (kind == HEARTBEAT or (kind == CHANGE_CIPHER_SPEC and record.length != 1))
 
 
 class _Builder:
-    """Draws the records one after the other."""
+    """Builds the nodes of the records, one after the other."""
 
     def __init__(self, transcript: Transcript) -> None:
         self._transcript = transcript
-        self._speakers = {side: _Speaker(Places(transcript, side)) for side in ("client", "server")}
+        self._senders = {side: _Sender(Places(transcript, side)) for side in ("client", "server")}
         self._raw_keys: set[Side] = set()
-        """Who shows a raw public key in place of certificates."""
+        """The sides that send a raw public key instead of certificates."""
         self._agree(transcript.cipher_suite)
         self._inside: list[list[Node]] = []
-        """What each record holds."""
+        """The child nodes of each record, without its header."""
 
     def records(self, hello: int | None) -> list[TreeRecord]:
-        """Draw them all; time begins in the frame of the ClientHello."""
+        """Build all records; `hello` is the frame of the ClientHello, at which time starts."""
         records = self._transcript.records
         heads = []
         for number, record in enumerate(records):
             self._inside.append([])
             heads.append(self._head(record))
             self._fill(number, record)
-        for speaker in self._speakers.values():
+        for speaker in self._senders.values():
             if speaker.begun is not None:
                 self._message(speaker, speaker.begun, "the rest of the message is not in the capture")
             self._alert(speaker)
@@ -196,19 +196,19 @@ class _Builder:
 
     def _record(self, record: WireRecord, head: tuple[Node, ...], inside: list[Node]) -> Node:
         size = _SSL2_HEADER if record.content_type == SSL2 else HEADER_SIZE
-        spans = self._speakers[record.sender].places.spans(
+        spans = self._senders[record.sender].places.spans(
             record.start, record.start + size + record.length, record.frame
         )
         name = "SSL 2.0 record" if record.content_type == SSL2 else "record"
         sealed = any(node.name == "encrypted" for node in inside)
         what = "encrypted" if sealed else Registry.CONTENT_TYPES.names[record.content_type]
-        said = None if record.content_type == SSL2 else what
+        meaning = None if record.content_type == SSL2 else what
         problem = None if record.whole else "the capture lacks bytes of it"
-        return Node(name, None, said, None, _RECORD, spans, problem, (*head, *inside))
+        return Node(name, None, meaning, None, _RECORD, spans, problem, (*head, *inside))
 
     def _head(self, record: WireRecord) -> tuple[Node, ...]:
-        """Draw a record's header."""
-        ground = Ground(self._speakers[record.sender].places, record.frame)
+        """Build the nodes of a record's header."""
+        ground = MappedBytes(self._senders[record.sender].places, record.frame)
         if record.content_type == SSL2:
             ground.add(struct.pack(">H", record.length | 0x8000), record.start)
             return Fields(ground).message(Ssl2RecordHeader.read, 0, _SSL2_HEADER)
@@ -216,8 +216,8 @@ class _Builder:
         return Fields(ground).message(RecordHeader.read, 0, HEADER_SIZE)
 
     def _fill(self, number: int, record: WireRecord) -> None:
-        """Draw what a record holds."""
-        speaker, kind = self._speakers[record.sender], record.content_type
+        """Build the nodes of a record's content."""
+        speaker, kind = self._senders[record.sender], record.content_type
         protected = speaker.protects(record)
         mac = self._mac(record, speaker) if protected else None
         if kind == SSL2:
@@ -235,28 +235,28 @@ class _Builder:
         if kind == CHANGE_CIPHER_SPEC:
             speaker.changed, speaker.mac = True, self._mac_size
 
-    def _mac(self, record: WireRecord, speaker: _Speaker) -> Node | None:
-        """Draw the MAC behind what a suite without encryption leaves in the clear; None where that is sealed."""
+    def _mac(self, record: WireRecord, speaker: _Sender) -> Node | None:
+        """Build the node of the MAC that follows the content in a suite without encryption; None if it is encrypted."""
         fragment, size = record.fragment or b"", speaker.mac
         if size is None or len(fragment) < max(size, record.length):
             return None
-        ground = Ground(speaker.places, record.frame)
+        ground = MappedBytes(speaker.places, record.frame)
         ground.add(fragment[-size:], record.start + HEADER_SIZE + record.length - size)
         return replace(Fields(ground).leaf("MAC", 0, size), reference=_MAC)
 
-    def _sealed(self, record: WireRecord, speaker: _Speaker) -> Node:
-        """Draw what nobody can read."""
+    def _sealed(self, record: WireRecord, speaker: _Sender) -> Node:
+        """Build the node of encrypted content."""
         start = record.start + HEADER_SIZE
-        said = f"{record.length} bytes"
+        meaning = f"{record.length} bytes"
         if record.content_type == HANDSHAKE:
-            # The first handshake record behind a ChangeCipherSpec: RFC 5246 section 7.4.9.
-            said += ", the Finished by its place" if speaker.changed and not speaker.sealed else ""
+            # The first handshake record after a ChangeCipherSpec: RFC 5246 section 7.4.9.
+            meaning += ", the Finished by its place" if speaker.changed and not speaker.sealed else ""
             speaker.sealed += 1
         spans = speaker.places.spans(start, start + record.length, record.frame)
-        return Node("encrypted", meaning=said, reference=_RECORD, bytes=spans)
+        return Node("encrypted", meaning=meaning, reference=_RECORD, bytes=spans)
 
-    def _plain(self, record: WireRecord, speaker: _Speaker) -> list[Node]:
-        """Draw a ChangeCipherSpec or a heartbeat."""
+    def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
+        """Build the nodes of a ChangeCipherSpec or a heartbeat."""
         ground, data = self._ground(record, speaker, HEADER_SIZE)
         name, read, size = _PLAIN.get(record.content_type, ("unread", None, None))
         if read is None:
@@ -264,8 +264,8 @@ class _Builder:
         step = size or len(data)
         return [self._struct(ground, name, read, at, min(at + step, len(data))) for at in range(0, len(data), step)]
 
-    def _alerts(self, number: int, record: WireRecord, speaker: _Speaker) -> None:
-        """Draw alerts, of which a record may hold several or a part of one (RFC 5246 section 6.2.1)."""
+    def _alerts(self, number: int, record: WireRecord, speaker: _Sender) -> None:
+        """Build the nodes of alerts: a record may contain several, or a part of one (RFC 5246 section 6.2.1)."""
         data, begun = record.fragment or b"", speaker.alert
         if begun is not None:
             before = self._transcript.records[begun.record]
@@ -276,41 +276,41 @@ class _Builder:
             self._alert(speaker)
         start = record.start + HEADER_SIZE + len(record.fragment or b"") - len(data)
         for at in range(0, len(data), ALERT_BYTES):
-            speaker.alert = _Begun(number, Ground(speaker.places, record.frame))
+            speaker.alert = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
             speaker.alert.ground.add(data[at : at + ALERT_BYTES], start + at)
             if at + ALERT_BYTES <= len(data):
                 self._alert(speaker)
 
-    def _alert(self, speaker: _Speaker) -> None:
-        """Draw an alert, whole or as far as it is there, in the record that it began in."""
+    def _alert(self, speaker: _Sender) -> None:
+        """Build the node of an alert, complete or as far as it was captured, as a child of the record it began in."""
         begun, speaker.alert = speaker.alert, None
         if begun is not None:
             node = self._struct(begun.ground, "alert", Alert.read, 0, len(begun.ground))
             self._inside[begun.record].append(node)
 
-    def _ssl2(self, record: WireRecord, speaker: _Speaker) -> Node:
+    def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:
         ground, data = self._ground(record, speaker, _SSL2_HEADER)
         name, read = _SSL2.get(data[0] if data else -1, ("message", None))
         return self._struct(ground, name, read, 0, len(data)) if read else Fields(ground).leaf(name, 0, len(data))
 
-    def _ground(self, record: WireRecord, speaker: _Speaker, header: int) -> tuple[Ground, bytes]:
-        ground, data = Ground(speaker.places, record.frame), record.fragment or b""
+    def _ground(self, record: WireRecord, speaker: _Sender, header: int) -> tuple[MappedBytes, bytes]:
+        ground, data = MappedBytes(speaker.places, record.frame), record.fragment or b""
         ground.add(data, record.start + header)
         return ground, data
 
-    def _struct(self, ground: Ground, name: str, read: Callable[[Reader], Struct], start: int, end: int) -> Node:
+    def _struct(self, ground: MappedBytes, name: str, read: Callable[[Reader], Struct], start: int, end: int) -> Node:
         children = Fields(ground).message(read, start, end)
         cited = children[0].reference if children else None
         return Node(name, reference=cited, bytes=ground.spans(start, end), children=children)
 
-    def _handshake(self, number: int, record: WireRecord, speaker: _Speaker) -> None:
-        """Draw the messages that a record completes, each in the record that it began in."""
+    def _handshake(self, number: int, record: WireRecord, speaker: _Sender) -> None:
+        """Build the messages that a record completes, as children of the record in which they began."""
         fragment = record.fragment or b""
         at = 0
         while at < len(fragment):
             begun = speaker.begun
             if begun is None:
-                begun = speaker.begun = _Begun(number, Ground(speaker.places, record.frame))
+                begun = speaker.begun = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
             part = fragment[at : at + _wanted(begun.ground) - len(begun.ground)]
             if begun.record != number and not any(node.name == "continued" for node in self._inside[number]):
                 self._inside[number].append(_continued(self._transcript.records[begun.record]))
@@ -321,8 +321,8 @@ class _Builder:
         if not record.whole and speaker.begun is not None:
             self._message(speaker, speaker.begun, "the capture lacks bytes of the message")
 
-    def _message(self, speaker: _Speaker, begun: _Begun, problem: str | None) -> None:
-        """Draw a handshake message, whole or as far as it is there."""
+    def _message(self, speaker: _Sender, begun: _PartialMessage, problem: str | None) -> None:
+        """Build the node of a handshake message, complete or as far as it was captured."""
         speaker.begun = None
         side: Side = self._transcript.records[begun.record].sender
         data, fields = begun.ground.data, Fields(begun.ground)
@@ -350,21 +350,21 @@ class _Builder:
         return decoder(kind, _TLS12 if version is None else version, self._exchange)
 
     def _agree(self, suite: int | None) -> None:
-        """Note how keys are exchanged under a suite, and whether it leaves in the clear what it protects."""
+        """Remember the key exchange of a suite, and whether it authenticates without encryption."""
         name = "" if suite is None else Registry.CIPHER_SUITES.names[suite]
         self._exchange = key_exchange(name)
         unencrypted = _UNENCRYPTED.search(name)
         self._mac_size = _MAC_SIZES[unencrypted[1]] if unencrypted else None
 
     def _note_choice(self, body: bytes) -> None:
-        """See what a server chose: in a renegotiation it may be another suite."""
+        """Remember the server's cipher suite, which a renegotiation may change."""
         hello = survey(server_hello.ServerHello.read, body).value
         if isinstance(hello, server_hello.ServerHello) and not hello.is_hello_retry_request:
             self._agree(hello.cipher_suite)
             self._note_raw_keys(hello)
 
     def _note_raw_keys(self, hello: server_hello.ServerHello) -> None:
-        """See whether raw public keys were agreed on (RFC 7250 section 4.2)."""
+        """Remember whether raw public keys were negotiated (RFC 7250 section 4.2)."""
         for extension in hello.extensions or ():
             if extension.extension_data == _RAW_PUBLIC_KEY:
                 if extension.extension_type == ExtensionType.SERVER_CERTIFICATE_TYPE:
@@ -373,8 +373,8 @@ class _Builder:
                     self._raw_keys.add("client")
 
 
-def _wanted(ground: Ground) -> int:
-    """How long a handshake message is; as long as its header is not there, that of a header that states nothing."""
+def _wanted(ground: MappedBytes) -> int:
+    """Return the length of a handshake message; the length of its header until that is complete."""
     header = ground.beginning(MESSAGE_HEADER)
     if len(header) < MESSAGE_HEADER:
         return MESSAGE_HEADER
@@ -386,7 +386,7 @@ def _continued(record: WireRecord, what: str = "a message") -> Node:
 
 
 def _without(mac: Node | None, record: WireRecord) -> WireRecord:
-    """A record without the MAC at its end."""
+    """Return a record without the MAC at its end."""
     if mac is None or record.fragment is None:
         return record
     return replace(record, fragment=record.fragment[: -sum(span.length for span in mac.bytes)])

@@ -1,4 +1,4 @@
-"""Bytes of frames as a hex dump, with those of one field marked."""
+"""A hex dump of frames in which the bytes of one field are marked."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.transcript import Packet, Span
 
 _ROW = 16
-"""Bytes a line."""
+"""Bytes per line."""
 
 
 def dumpable(connection: Connection) -> dict[int, Packet]:
-    """The packets whose bytes can be dumped, by their frames."""
+    """Return the packets whose bytes were kept, by frame."""
     if not isinstance(connection, KeptConnection):
         return {}
     return {packet.frame: packet for packet in connection.transcript.packets}
 
 
 def dump(spans: tuple[Span, ...], packets: Mapping[int, Packet]) -> Iterator[str]:
-    """Dump the lines of frames in which a field's bytes stand; its own bytes are in brackets.
+    """Yield the lines of the hex dump that contain a field's bytes, with these bytes in brackets.
 
     A line has the frame, the offset of its first byte in hexadecimal, its bytes, and those of the field as ASCII. Bytes
     that lie nowhere as they are, and those outside of TCP's payload, are left out.
@@ -40,17 +40,17 @@ def dump(spans: tuple[Span, ...], packets: Mapping[int, Packet]) -> Iterator[str
 def _line(row: int, span: Span, place: int, payload: bytes) -> str:
     start = span.offset or 0
     first, last = max(start, row), min(start + span.length, row + _ROW) - 1
-    cells, said = [], ""
+    cells, printed = [], ""
     for at in range(row, row + _ROW):
         inside = 0 <= at - place < len(payload)
         byte = f"{payload[at - place]:02x}" if inside else "  "
         cells.append(("[" if at == first else "") + byte + ("]" if at == last else ""))
         if inside and first <= at <= last:
             char = payload[at - place]
-            said += chr(char) if 0x20 < char < 0x7F else "."
+            printed += chr(char) if 0x20 < char < 0x7F else "."
     text = ""
     for at, cell in enumerate(cells):
-        # A bracket takes the place of the blank beside it.
+        # A bracket replaces the adjacent space.
         blank = "" if cell.startswith("[") or (at and cells[at - 1].endswith("]")) else " "
         text += blank + cell
-    return f"{row:04x} {text}".ljust(5 + 3 * _ROW + 1) + f"  {said}"
+    return f"{row:04x} {text}".ljust(5 + 3 * _ROW + 1) + f"  {printed}"

@@ -1,4 +1,4 @@
-"""The fields of a message as nodes, with what stands inside of them: extensions, timestamps, certificates."""
+"""The fields of a message as nodes, including nested extensions, timestamps and certificates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.trace import Field
     from tlsdissect.tls.wire import Reader, WireError
     from tlsdissect.transcript.transcript import Span
-    from tlsdissect.views.tree.node import Ground
+    from tlsdissect.views.tree.node import MappedBytes
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]
 
@@ -44,57 +44,57 @@ _TABLES: dict[type[Struct], Table] = {
     certificate.CertificateEntry: extensions.FROM_CERTIFICATE_ENTRY,
     messages.NewSessionTicket13: extensions.FROM_TICKET,
 }
-"""How the extensions of a message are read."""
+"""The decoders of the extensions of a message."""
 _MISPLACED = "does not belong in this message: RFC 8446 section 4.2"
 
 
 class Fields:
-    """Draws the fields of one message."""
+    """Builds the nodes of one message."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: MappedBytes) -> None:
         self._ground = ground
         self._data = ground.data
 
     def message(self, read: Callable[[Reader], Struct], start: int, end: int) -> tuple[Node, ...]:
-        """Draw what a decoder reads between two offsets of the data."""
+        """Build the nodes of what a decoder reads between two offsets of the data."""
         return self._drawn(read, start, end, None)
 
-    def leaf(self, name: str, start: int, end: int, value: int | None = None, said: str | None = None) -> Node:
-        """Draw bytes that are no field of a struct: their hexadecimal digits, or a value."""
+    def leaf(self, name: str, start: int, end: int, value: int | None = None, meaning: str | None = None) -> Node:
+        """Build a node for bytes that are not a field of a struct, with their hexadecimal digits or a value."""
         shown = self._data[start:end].hex() if value is None else value
-        return Node(name, shown, said, bytes=self._ground.spans(start, end))
+        return Node(name, shown, meaning, bytes=self._ground.spans(start, end))
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
-        """Draw a DER value; nothing where there are no bytes."""
+        """Build the node of a DER value; none if there are no bytes."""
         return asn1(self._ground, self._data, start, end, name, cited, self._timestamps) if start < end else ()
 
     def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
-        """Draw the timestamps within a certificate or an OCSP response."""
+        """Build the nodes of the timestamps in a certificate or an OCSP response."""
         return self._drawn(extension_proofs.SignedCertificateTimestampList.read, start, end, None)
 
     def _drawn(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         found = survey(read, self._data, start, end)
-        drawing = _Drawing(self, self._ground, self._data, list(found.flaws))
+        drawing = _StructNodes(self, self._ground, self._data, list(found.flaws))
         if found.value is None:
             return tuple(drawing.unread(field, "unread", cited) for field in found.fields)
         return drawing.struct(found.value, found.fields, cited, {})
 
     def inside(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
-        """Draw a struct that stands within a field."""
+        """Build the nodes of a struct inside a field."""
         return self._drawn(read, start, end, cited)
 
 
-class _Drawing:
-    """Draws what one survey has found."""
+class _StructNodes:
+    """Builds nodes from the fields that a survey has found."""
 
-    def __init__(self, fields: Fields, ground: Ground, data: bytes, flaws: list[WireError]) -> None:
+    def __init__(self, fields: Fields, ground: MappedBytes, data: bytes, flaws: list[WireError]) -> None:
         self._fields = fields
         self._ground = ground
         self._data = data
         self._flaws = flaws
 
     def struct(self, value: Struct, fields: Sequence[Field], cited: str | None, table: Table) -> tuple[Node, ...]:
-        """Draw the fields of a struct."""
+        """Build the nodes of a struct's fields."""
         cited = reference(type(value)) or cited
         table = _table(value, table)
         return tuple(
@@ -102,12 +102,12 @@ class _Drawing:
         )
 
     def unread(self, field: Field, name: str, cited: str | None) -> Node:
-        """Draw bytes that could not be read."""
+        """Build a node for bytes that could not be decoded."""
         problem = self._problem(field.start, field.end) or "malformed"
         return Node(name, self._hex(field), reference=cited, bytes=self._spans(field), problem=problem)
 
     def _field(self, owner: type[Struct], field: Field, called: str, cited: str | None, table: Table) -> Node:
-        """Draw a field; `called` is its name in its struct, whose item it may be."""
+        """Build the node of a field, or of one item of a list that is the field `called`."""
         value = field.value
         if isinstance(value, client_hello.Extension) and all(part.value is not None for part in field.parts):
             return self._extension(value, field, table)
@@ -122,7 +122,7 @@ class _Drawing:
         return self._leaf(owner, field, called, cited)
 
     def _branch(self, field: Field, children: tuple[Node, ...], cited: str | None) -> Node:
-        """Draw a field that holds others, and the length in front of them."""
+        """Build a node with children, of which the first is the length that precedes them."""
         inner = field.parts[0].start if field.parts else field.end
         length = self._length(field.start, inner, cited)
         return Node(field.name, reference=cited, bytes=self._spans(field), children=(*length, *children))
@@ -138,15 +138,15 @@ class _Drawing:
                 return Node(field.name, reference=cited, bytes=spans, children=(*length, *children))
             return Node(field.name, value.hex(), meaning(owner, called, value), reference=cited, bytes=spans)
         number = int(value)  # type: ignore[call-overload]
-        said = meaning(owner, called, number)
+        described = meaning(owner, called, number)
         if field.registry is None:
-            return Node(field.name, number, said, reference=cited, bytes=spans)
+            return Node(field.name, number, described, reference=cited, bytes=spans)
         name, odd = code_point(field.registry, number)
         if field.registry is Registry.ALERTS:
             _, cited = alert_meaning(number) or ("", cited)
         code = f"0x{number:0{2 * (field.end - field.start)}x}"
-        # A record's version says nothing: RFC 8446 section 5.1.
-        return Node(field.name, code, said or name, None if owner is RecordHeader else odd, cited, spans)
+        # A record's version has no meaning: RFC 8446 section 5.1.
+        return Node(field.name, code, described or name, None if owner is RecordHeader else odd, cited, spans)
 
     def _extension(self, value: client_hello.Extension, field: Field, table: Table) -> Node:
         number = value.extension_type
@@ -177,7 +177,7 @@ class _Drawing:
         return (Node("length", number, reference=cited, bytes=self._ground.spans(start, end), problem=problem),)
 
     def _problem(self, start: int, end: int) -> str | None:
-        """Take the flaw that was found here."""
+        """Remove and return the problem that was found in this range."""
         for flaw in self._flaws:
             if start <= flaw.offset <= end:
                 self._flaws.remove(flaw)
@@ -224,4 +224,4 @@ _INSIDE: dict[tuple[type[Struct], str], Inside] = {
     ),
     (extension_proofs.TransItemList, "trans_item_list"): _struct(extension_proofs.TransItem.read),
 }
-"""Fields of bytes that are a struct themselves."""
+"""Fields of bytes that contain a struct."""

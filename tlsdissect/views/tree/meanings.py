@@ -1,4 +1,4 @@
-"""What the value of a field stands for, where its registry does not say it."""
+"""Meanings of field values that are not in a registry."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 1 << 47
-"""Milliseconds that a calendar still knows."""
+"""Milliseconds from which on a number is not converted to a date."""
 _DOWNGRADES = {
     b"DOWNGRD\x01": "ends with the mark of a server of TLS 1.3 that chose TLS 1.2",
     b"DOWNGRD\x00": "ends with the mark of a server that chose TLS 1.1 or older",
@@ -52,16 +52,16 @@ _POINTS = {2: "compressed", 3: "compressed", 4: "uncompressed"}
 
 
 def meaning(owner: type[Struct], name: str, value: object) -> str | None:
-    """What a field's value stands for; None where there is no more to say than the value."""
-    tell = _MEANINGS.get((owner, name))
-    return tell(value) if tell is not None else None
+    """Return the meaning of a field's value; None if there is none beyond the value."""
+    describe = _MEANINGS.get((owner, name))
+    return describe(value) if describe is not None else None
 
 
 def code_point(registry: Registry, number: int) -> tuple[str, str | None]:
-    """The name of a code point, and what is odd about it."""
+    """Return the name of a code point, and a remark such as "obsolete"."""
     name = registry.names[number]
     if registry is Registry.SIGNATURE_SCHEMES and name.startswith("0x"):
-        # Before TLS 1.3 a pair, of which most have no name of their own.
+        # Before TLS 1.3 a pair of hash and signature; most pairs have no name.
         first, second = divmod(number, 256)
         hashed, signed = Registry.HASH_ALGORITHMS.names[first], Registry.SIGNATURE_ALGORITHMS.names[second]
         if not hashed.startswith("0x") and not signed.startswith("0x"):
@@ -70,11 +70,11 @@ def code_point(registry: Registry, number: int) -> tuple[str, str | None]:
 
 
 def _random(value: bytes) -> str:
-    """The bytes, and what they may say: a time (RFC 5246 section 7.4.1.2), or a mark (RFC 8446 section 4.1.3)."""
+    """Return a random, and its possible meaning: a time (RFC 5246 7.4.1.2) or a downgrade mark (RFC 8446 4.1.3)."""
     if value == RETRY_RANDOM:
         return f"{value.hex()}: the mark of a HelloRetryRequest"
-    said = _DOWNGRADES.get(value[-8:], f"{_second(int.from_bytes(value[:4], 'big'))}, if it begins with the time")
-    return f"{value.hex()}: {said}"
+    hint = _DOWNGRADES.get(value[-8:], f"{_second(int.from_bytes(value[:4], 'big'))}, if it begins with the time")
+    return f"{value.hex()}: {hint}"
 
 
 def _bits(value: bytes) -> str:
@@ -91,7 +91,7 @@ def _size(value: bytes) -> str:
 
 def _point(value: bytes) -> str:
     kind = _POINTS.get(value[0]) if value else None
-    # A point of X25519 or X448 has no first byte that tells its form, and 32 or 56 bytes: RFC 8422 section 5.4.1.
+    # A point of X25519 or X448 has 32 or 56 bytes and no leading byte for its form: RFC 8422 section 5.4.1.
     return f"{len(value)} bytes" if kind is None or len(value) in (32, 56) else f"{kind} point, {len(value)} bytes"
 
 
@@ -110,12 +110,12 @@ def _hours(value: int) -> str:
 
 
 def _second(value: int) -> str:
-    # Of the number modulo 2^32 the nearest time is meant, and that is before 2106: RFC 4034 section 3.1.5.
+    # The number is a time modulo 2^32 and means the nearest such time, which is before 2106: RFC 4034 section 3.1.5.
     return (_EPOCH + timedelta(seconds=value)).isoformat().replace("+00:00", "Z")
 
 
 def _domain_name(value: bytes) -> str:
-    """The labels with a dot behind each (RFC 1034 section 3.1)."""
+    """Join the labels with a dot after each (RFC 1034 section 3.1)."""
     labels, at = [], 0
     while at < len(value) - 1:
         labels.append(text(value[at + 1 : at + 1 + value[at]]))
@@ -137,8 +137,8 @@ def _address(value: bytes) -> str:
 
 
 def _alert(value: int) -> str | None:
-    told = alert_meaning(value)
-    return f"{Registry.ALERTS.names[value]}: {told[0]}" if told else None
+    description = alert_meaning(value)
+    return f"{Registry.ALERTS.names[value]}: {description[0]}" if description else None
 
 
 _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {

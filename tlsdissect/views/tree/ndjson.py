@@ -1,4 +1,4 @@
-"""Trees as JSON, one object a line."""
+"""Trees as JSON, one object per line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TreeLines:
-    """The trees of a run."""
+    """Formats trees as JSON."""
 
     head = b""
 
@@ -24,14 +24,14 @@ class TreeLines:
         self._encode = Encoder().encode
 
     def section(self, _: str) -> bytes:
-        """Write nothing: each tree names its capture."""
+        """Return nothing: each tree names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection's tree as one line."""
+        """Format a connection's tree as one line."""
         whole = tree(connection).only(self._message)
         if not whole.records:
             return b""
-        # Any byte may stand in a file name (PEP 383).
+        # A file name may contain any byte (PEP 383).
         named = replace(whole, source=whole.source.encode("utf-8", "backslashreplace").decode())
         return printable_json(self._encode(named)) + b"\n"

@@ -1,4 +1,4 @@
-"""One thing in the tree, and where its bytes lie."""
+"""A node of the tree, and the mapping of its bytes to frames."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ if TYPE_CHECKING:
 
 
 class Node(Struct, frozen=True, omit_defaults=True):
-    """A record, a message, or a field of one. The leaves of a record cover every byte of it once."""
+    """A record, a message or a field. The leaves of a record cover each of its bytes exactly once."""
 
     name: str
-    """The RFC's, or the registry's."""
+    """The name in the RFC or registry."""
     value: int | str | None = None
-    """A number; a code point as `0x1301`; bytes as hexadecimal; an identifier or the text of DER."""
+    """A number, a code point as `0x1301`, hexadecimal bytes, or an identifier or text of DER."""
     meaning: str | None = None
-    """What the value stands for."""
+    """The meaning of the value."""
     remark: str | None = None
-    """The value is obsolete, for private use, of a draft, or not registered."""
+    """Whether the value is obsolete, for private use, from a draft, or unregistered."""
     reference: str | None = None
-    """What defines it: an RFC and its section."""
+    """The RFC and section that define it."""
     bytes: tuple[Span, ...] = ()
     problem: str | None = None
-    """Why it, or what follows in it, could not be read."""
+    """Why it, or the rest of it, could not be decoded."""
     children: tuple[Node, ...] = ()
 
     @property
     def is_code(self) -> bool:
-        """Whether the value is a code point, whose name is the meaning."""
+        """Whether the value is a code point, and the meaning its name."""
         return isinstance(self.value, str) and self.value.startswith("0x")
 
 
-class Ground:
-    """Bytes that were put together from records, and where each lies."""
+class MappedBytes:
+    """Bytes joined from the fragments of records, with the position of each in the frames."""
 
     def __init__(self, places: Places, frame: int) -> None:
         self._places = places
         self._frame = frame
-        """The frame that completed them."""
+        """The frame that completed the bytes."""
         self._runs: list[tuple[int, int]] = []
         self._data = bytearray()
 
@@ -54,16 +54,16 @@ class Ground:
         return bytes(self._data)
 
     def beginning(self, size: int) -> bytes:
-        """The first bytes, as many as there are."""
+        """Return the first `size` bytes, or fewer if there are not as many."""
         return bytes(self._data[:size])
 
     def add(self, data: bytes, start: int) -> None:
-        """Put bytes behind those that are there; `start` is where they stand in what their side sent."""
+        """Append bytes; `start` is their offset in the stream of their sender."""
         self._runs.append((len(self._data), start))
         self._data += data
 
     def spans(self, start: int, end: int) -> tuple[Span, ...]:
-        """Tell where a stretch of the bytes lies in the frames."""
+        """Return where a range of the bytes lies in the frames."""
         found: list[Span] = []
         ends = [at for at, _ in self._runs[1:]] + [len(self._data)]
         for (at, stream), upto in zip(self._runs, ends, strict=True):
@@ -75,7 +75,7 @@ class Ground:
 
 
 def _append(spans: list[Span], span: Span) -> None:
-    """Add a span, as part of the one before where it continues that."""
+    """Append a span, merged with the last one if it continues it."""
     last = spans[-1] if spans else None
     if last is None or last.frame != span.frame or last.offset is None or last.offset + last.length != span.offset:
         spans.append(span)

@@ -1,4 +1,4 @@
-"""Trees as a page for a browser: nothing in it is loaded from elsewhere, and no script runs."""
+"""Trees as an HTML page that loads nothing and runs no script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from tlsdissect.views.printable import printable
 from tlsdissect.views.tree.build import tree
 from tlsdissect.views.tree.dump import dump, dumpable
-from tlsdissect.views.tree.text import end, place, said
+from tlsdissect.views.tree.text import end, place, value_text
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
@@ -25,24 +25,24 @@ _LOADER = PackageLoader("tlsdissect.views.tree", ".")
 
 def _environment() -> Environment:
     made = Environment(loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    made.filters.update(printable=printable, end=end, place=place, said=said, dump=lambda _: ())
+    made.filters.update(printable=printable, end=end, place=place, value_text=value_text, dump=lambda _: ())
     return made
 
 
 def style() -> str:
-    """The style sheet of trees."""
+    """Return the style sheet of trees."""
     return _LOADER.get_source(Environment(autoescape=True), "page.css")[0]
 
 
 class Page:
-    """The trees of a run as one page."""
+    """Formats trees as one page."""
 
     def __init__(self, *, message: str | None = None, dumped: bool = False) -> None:
         self._message = message
         self._dumped = dumped
         sheet = style()
         allowed = b64encode(sha256(sheet.encode()).digest()).decode()
-        # Whatever a capture might smuggle in, a browser runs and loads nothing of it.
+        # The policy makes a browser run and load nothing, whatever text the captures contain.
         policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
         self.head = (
             '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -52,18 +52,18 @@ class Page:
         ).encode()
 
     def section(self, _: str) -> bytes:
-        """Write nothing: each tree names its capture."""
+        """Return nothing: each tree names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection's tree."""
+        """Format a connection's tree."""
         whole = tree(connection).only(self._message)
         packets = dumpable(connection) if self._dumped else {}
         return html(whole, packets).encode("utf-8", "backslashreplace") if whole.records else b""
 
 
 def html(whole: Tree, packets: dict[int, Packet] | None = None) -> str:
-    """Write a tree as a part of a page, with the bytes of packets dumped where there are any."""
+    """Render a tree as a fragment of a page, with a hex dump if packets are given."""
     environment = _environment()
     if packets:
         environment.filters["dump"] = lambda node: _dumped(node, packets)
@@ -71,7 +71,7 @@ def html(whole: Tree, packets: dict[int, Packet] | None = None) -> str:
 
 
 def card(whole: Tree) -> str:
-    """Write a tree for a notebook, with its style."""
+    """Render a tree for a notebook, with its style."""
     return Markup("<style>{}</style>{}").format(Markup(style()), Markup(html(whole)))  # noqa: S704  # escaped by the template
 
 

@@ -1,4 +1,4 @@
-"""What stands inside of DER structures, by name (RFC 5280 sections 4.1 and 4.2; RFC 6960 section 4.2; RFC 8017)."""
+"""The components of DER structures, by name (RFC 5280 sections 4.1 and 4.2; RFC 6960 section 4.2; RFC 8017)."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ SHAPES: Final[dict[str, tuple[str, ...]]] = {
     "certs": ("*certificates",),
     "certificates": ("*Certificate",),
 }
-"""The names of what is inside, in order; `*`: of each value, `[n]`: of the one with that tag, if it is there."""
+"""The names of the components in order; `*` names every value, `[n]` the optional value with that tag."""
 
 OPTIONAL: Final = {"critical": 0x01, "cA": 0x01}
-"""What may be left out though its tag is not one of the context, and its tag."""
+"""Optional components without a context-specific tag, and their tags."""
 
 CHOICES: Final[dict[str, dict[int, str]]] = {
     "GeneralName": {
@@ -99,7 +99,7 @@ CHOICES: Final[dict[str, dict[int, str]]] = {
     "ResponderID": {1: "byName", 2: "byKey"},
     "certStatus": {0: "good", 1: "revoked", 2: "unknown"},
 }
-"""Values of one of several kinds, which the tag tells."""
+"""CHOICE types: the alternatives by tag."""
 
 EXTENSIONS: Final = {
     "2.5.29.14": "SubjectKeyIdentifier",
@@ -122,10 +122,10 @@ EXTENSIONS: Final = {
     "1.3.6.1.4.1.11129.2.4.5": "SignedCertificateTimestampList",
     "2.16.840.1.113730.1.1": "NetscapeCertType",
 }
-"""What the value of an extension is, by its identifier (RFC 7633 for Features, RFC 6962 for timestamps)."""
+"""The type of an extension's value, by its identifier (RFC 7633 for Features, RFC 6962 for timestamps)."""
 
 WRAPPING: Final = frozenset(("extnValue", "response", "subjectPublicKey"))
-"""Strings of bytes or bits whose content is DER itself."""
+"""OCTET STRINGs and BIT STRINGs that contain DER."""
 
 BITS: Final = {
     "KeyUsage": (
@@ -161,7 +161,7 @@ BITS: Final = {
         "aACompromise",
     ),
 }
-"""What each bit of a BIT STRING means, the first one first."""
+"""Names of the bits of a BIT STRING, from the first on."""
 
 NUMBERS: Final[dict[str, dict[int, str]]] = {
     "Version": {0: "v1", 1: "v2", 2: "v3"},
@@ -179,7 +179,7 @@ NUMBERS: Final[dict[str, dict[int, str]]] = {
         10: "aACompromise",
     },
 }
-"""What numbers mean (RFC 5280 section 5.3.1 for reasons)."""
+"""Meanings of numbers (RFC 5280 section 5.3.1 for reasons)."""
 
 TEXTS: Final = frozenset(("rfc822Name", "dNSName", "uniformResourceIdentifier"))
-"""Values that are an IA5String by their implicit tag (RFC 5280 section 4.2.1.6)."""
+"""Values with an implicit tag that are IA5Strings (RFC 5280 section 4.2.1.6)."""

@@ -1,4 +1,4 @@
-"""A tree for a terminal: a line a field, as deep as it is nested, with the bytes that it stands in."""
+"""Trees as text for a terminal: one line per field, indented by depth, with its byte range."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _BOLD, _FAINT, _RED, _YELLOW, _CYAN = "1", "2", "31", "33", "36"
 _INDENT = "  "
 _NAME = 30
-"""Columns within which the names of fields that stand below each other are made equally long."""
+"""Maximum width to which the names of sibling fields are padded."""
 _LEAST = 12
-"""Columns that a value has at least before names and places are left out."""
+"""Minimum width of a value; names and byte ranges are left out before it gets narrower."""
 
 
 class Text:
-    """The trees of a run as text."""
+    """Formats trees as text."""
 
     head = b""
 
@@ -38,7 +38,7 @@ class Text:
         message: str | None = None,
         dumped: bool = False,
     ) -> None:
-        """Without a width no line is cut. Only messages of the type `message` are drawn; `dumped`: their bytes too."""
+        """Without a width, lines are not cut. `message` limits the tree to one type; `dumped` adds a hex dump."""
         self._width = width
         self._coloured = coloured
         self._encoding = encoding
@@ -48,11 +48,11 @@ class Text:
         self._packets: dict[int, Packet] = {}
 
     def section(self, _: str) -> bytes:
-        """Write nothing: each tree names its capture."""
+        """Return nothing: each tree names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection's tree."""
+        """Format a connection's tree."""
         whole = tree(connection).only(self._message)
         if not whole.records:
             return b""
@@ -62,7 +62,7 @@ class Text:
         return encoded(f"{gap}{text}\n", self._encoding)
 
     def lines(self, whole: Tree) -> Iterator[str]:
-        """Draw a tree, line by line."""
+        """Yield the lines of a tree."""
         who, source = f"stream {whole.stream}  {end(whole.client)} > {end(whole.server)}", printable(whole.source)
         title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
         yield self._cut([(title, _BOLD)])
@@ -78,10 +78,10 @@ class Text:
     def _node(self, node: Node, depth: int, frame: int, cited: str | None, named: int) -> Iterator[str]:
         name = printable(node.name)
         parts = [(_INDENT * depth + name, "")]
-        told = said(node)
-        if told or node.remark or node.problem:
+        text = value_text(node)
+        if text or node.remark or node.problem:
             parts.append((" " * max(named - columns(name), 0), ""))
-        parts += [(f"  {told}", _CYAN)] if told else []
+        parts += [(f"  {text}", _CYAN)] if text else []
         parts += [(f"  {printable(node.remark)}", _YELLOW)] if node.remark else []
         parts += [(f"  {node.problem}", _RED)] if node.problem else []
         if node.children and node.reference and node.reference != cited:
@@ -95,7 +95,7 @@ class Text:
             yield from self._node(child, depth + 1, frame, node.reference or cited, min(width, _NAME))
 
     def _cut(self, parts: list[tuple[str, str]], where: str = "") -> str:
-        """Join the parts of a line, and put where its bytes lie at its end; what is too long for the width is cut."""
+        """Join the parts of a line, append the byte range, and cut what exceeds the width."""
         room = None if self._width is None else self._width - (columns(where) + 2 if where else 0)
         if room is not None and room < _LEAST:
             room, where = self._width, ""
@@ -110,8 +110,8 @@ class Text:
         return "".join(out).rstrip()
 
 
-def said(node: Node) -> str:
-    """What a node's value is, and stands for."""
+def value_text(node: Node) -> str:
+    """Return a node's value and meaning as text."""
     value = node.value
     if value is None:
         return printable(node.meaning or "")
@@ -123,7 +123,7 @@ def said(node: Node) -> str:
 
 
 def place(spans: tuple[Span, ...], frame: int) -> str:
-    """Where bytes lie: first and last byte, and the frame where it is not the one above."""
+    """Format byte ranges: first and last byte, and the frame if it differs from the one above."""
     if not spans:
         return ""
     first, last = spans[0], spans[-1]
@@ -137,10 +137,10 @@ def place(spans: tuple[Span, ...], frame: int) -> str:
 
 
 def _byte(frame: int, offset: int | None, above: int) -> str:
-    told = "?" if offset is None else str(offset)
-    return told if frame == above else f"{frame}:{told}"
+    text = "?" if offset is None else str(offset)
+    return text if frame == above else f"{frame}:{text}"
 
 
 def end(one: Endpoint) -> str:
-    """Address and port (RFC 3986 section 3.2.2)."""
+    """Format address and port (RFC 3986 section 3.2.2)."""
     return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"

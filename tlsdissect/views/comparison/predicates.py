@@ -1,4 +1,4 @@
-"""What kind of handshake a connection had, by the names of what was negotiated."""
+"""Predicates about a handshake: its version group, AEAD, forward secrecy, post-quantum key exchange."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POST_QUANTUM = re.compile(r"MLKEM|Kyber", re.IGNORECASE)
 
 
 def version_group(c: Connection) -> str:
-    """Name the group of versions that a connection belongs to."""
+    """Return the version group of a connection (`model.VERSIONS`)."""
     if c.version is None:
         return "unknown"
     if "1.3" in c.version:
@@ -24,39 +24,39 @@ def version_group(c: Connection) -> str:
 
 
 def is_offer(suite: str) -> bool:
-    """Whether a name in a hello's list offers a suite: GREASE (RFC 8701) and signalling values do not."""
+    """Whether a name in a hello's list is a cipher suite, and not GREASE (RFC 8701) or a signalling value."""
     return suite != "GREASE" and not suite.endswith("_SCSV")
 
 
 def offered(hello: ClientHello) -> set[str]:
-    """Tell the cipher suites that a hello offers."""
+    """Return the cipher suites that a hello offers."""
     return set(filter(is_offer, hello.cipher_suites or ()))
 
 
 @lru_cache(maxsize=512)
 def is_aead(suite: str) -> bool:
-    """Whether a suite encrypts and authenticates in one (RFC 5116)."""
+    """Whether a suite uses AEAD (RFC 5116)."""
     return _AEAD.search(suite) is not None
 
 
 def is_forward_secret(c: Connection) -> bool:
-    """Whether the keys of a connection came from an ephemeral key exchange."""
+    """Whether the key exchange was ephemeral."""
     return c.group is not None or c.dh_bits is not None or _FORWARD_SECRET.search(c.cipher_suite or "") is not None
 
 
 @lru_cache(maxsize=512)
 def is_post_quantum(group: str) -> bool:
-    """Whether a group's name has a KEM in it that withstands a quantum computer: ML-KEM, or Kyber that it came from."""
+    """Whether a group includes a post-quantum KEM: ML-KEM, or its predecessor Kyber."""
     return _POST_QUANTUM.search(group) is not None
 
 
 def has_post_quantum(groups: tuple[str, ...] | None) -> bool:
-    """Whether one of these groups is such."""
+    """Whether one of these groups is post-quantum."""
     return any(map(is_post_quantum, groups or ()))
 
 
 def is_retry_for_it(c: Connection, hello: ClientHello) -> bool:
-    """Whether a HelloRetryRequest came of post-quantum groups: to get such a share, or for want of another one."""
+    """Whether post-quantum groups caused the HelloRetryRequest: it asked for one, or the client had sent no other."""
     asked = c.hello_retry_request
     if asked is None or asked.group is None:
         return False
@@ -65,5 +65,5 @@ def is_retry_for_it(c: Connection, hello: ClientHello) -> bool:
 
 
 def share_bytes(hello: ClientHello) -> int | None:
-    """Tell the bytes of a hello's key_share extension; None where it has none."""
+    """Return the size of the key_share extension in bytes; None if the hello has none."""
     return next((one.bytes for one in hello.extensions or () if one.type == "key_share"), None)

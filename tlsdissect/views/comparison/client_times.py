@@ -1,4 +1,4 @@
-"""Times of a connection as its client sees them, wherever they were captured."""
+"""Times of a connection as its client saw them, wherever the packets were captured."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
 
 LOOPBACK_MS = 1.0
-"""A TCP round trip shorter than this says nothing of where the capture point is."""
+"""A TCP round trip shorter than this does not show where the capture point is."""
 NEAR = 0.1
-"""Share of the round trip that the way to the nearer end takes at most."""
+"""Largest share of the round trip between the capture point and an end that still counts as near."""
 LOCAL, NOT_SEEN = "loopback or LAN", "not seen"
 
 
 def capture_point(c: Connection) -> str:
-    """Tell near which end packets were captured, by TCP's handshake."""
+    """Return near which end the packets were captured, judged by the TCP handshake."""
     there, back = c.timing.syn_synack_ms, c.timing.synack_ack_ms
     if there is None or back is None:
         return NOT_SEEN
@@ -28,29 +28,30 @@ def capture_point(c: Connection) -> str:
     return "near the server" if there <= NEAR * (there + back) else "in between"
 
 
-def seen(c: Connection) -> Iterator[tuple[str, float]]:
-    """Give what can be timed, in milliseconds since the ClientHello, but for `tcp`, which is TCP's own round trip.
+def since_client_hello(c: Connection) -> Iterator[tuple[str, float]]:
+    """Yield each event's name and milliseconds since the ClientHello; `tcp` is the TCP handshake's own round trip.
 
-    What ends with a message of the server reaches the client later than it passed the capture point, and its
-    ClientHello left earlier: by the way between both, once there and back, which the SYN-ACK and its ACK measured.
+    An interval that ends with a message of the server is longer for the client than at the capture point: the
+    ClientHello left the client earlier, and the message arrives there later. The difference is the round trip between
+    client and capture point, which the SYN-ACK and its ACK measured.
     """
-    timing, way = c.timing, c.timing.synack_ack_ms or 0.0
-    of_server = way if _server_ends(c) else 0.0
+    timing, to_client = c.timing, c.timing.synack_ack_ms or 0.0
+    at_finished = to_client if _server_ends(c) else 0.0
     record = timing.server_data_ms if timing.server_record_ms is None else timing.server_record_ms
-    moments = (
+    events = (
         ("tcp", timing.tcp_ms, 0.0),
-        ("server_hello", timing.server_hello_ms, way),
-        ("handshake", timing.handshake_ms, of_server),
+        ("server_hello", timing.server_hello_ms, to_client),
+        ("handshake", timing.handshake_ms, at_finished),
         ("client_data", timing.client_data_ms, 0.0),
-        ("first_byte", timing.server_data_ms, way),
-        ("first_record", record, way),
+        ("first_byte", timing.server_data_ms, to_client),
+        ("first_record", record, to_client),
     )
-    yield from ((name, took + more) for name, took, more in moments if took is not None)
+    yield from ((name, took + more) for name, took, more in events if took is not None)
 
 
 def layers(c: Connection) -> Iterator[tuple[str, float]]:
-    """Split the time to the first byte of application data into what each layer took, as the client sees it."""
-    at = dict(seen(c))
+    """Split the time to the first byte of application data by layer, as the client saw it."""
+    at = dict(since_client_hello(c))
     if "tcp" in at:
         yield "tcp", at["tcp"]
     if c.timing.ack_client_hello_ms is not None:
@@ -67,14 +68,14 @@ def layers(c: Connection) -> Iterator[tuple[str, float]]:
 
 
 def expected_round_trips(c: Connection) -> int | None:
-    """What a handshake takes as the RFCs draw it (RFC 5246 section 7.3, RFC 8446 section 2); None where unknown."""
+    """Return the round trips of such a handshake by the RFCs (RFC 5246 section 7.3, RFC 8446 section 2), if known."""
     if c.version is None or c.resumption is None:
         return None
     return 2 if "1.3" not in c.version and c.resumption == "none" else 1
 
 
 def against_expected(c: Connection) -> str | None:
-    """Say why a handshake took more or fewer round trips than that: one reason, for they exclude each other."""
+    """Return why a handshake took more or fewer round trips than expected. The reasons exclude each other."""
     expected = expected_round_trips(c)
     if expected is None or c.round_trips is None:
         return None
@@ -86,5 +87,5 @@ def against_expected(c: Connection) -> str | None:
 
 
 def _server_ends(c: Connection) -> bool:
-    """Whether the last Finished is the server's (RFC 5246 section 7.3)."""
+    """Whether the server sends the last Finished (RFC 5246 section 7.3)."""
     return c.version is not None and "1.3" not in c.version and c.resumption == "none"

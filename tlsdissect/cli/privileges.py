@@ -1,4 +1,4 @@
-"""The right to listen, and giving it up as soon as it is not needed any more."""
+"""The privilege to capture, and dropping it before the first packet is decoded."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import click
 from tlsdissect import flows, tls, transcript
 
 _NEEDED = (
-    "listening needs CAP_NET_RAW: run it by sudo, or once, for this Python and all who may run it: "
-    "sudo setcap cap_net_raw+ep {python}"
+    "capturing needs CAP_NET_RAW: run this command with sudo, or grant the capability once to this Python, for all "
+    "users who may run it: sudo setcap cap_net_raw+ep {python}"
 )
 _NO_ID = 2**32 - 1
-"""What stands for no user and no group (setresuid(2)): every number that names one is less."""
+"""The number that means "no user or group" (setresuid(2)); every valid one is smaller."""
 
 
-def missing() -> click.ClickException:
-    """Say what to do without the right to listen."""
+def missing_capability() -> click.ClickException:
+    """Return an error that says how to get the privilege to capture."""
     return click.ClickException(_NEEDED.format(python=os.path.realpath(sys.executable)))
 
 
-def successor(user: str | None) -> pwd.struct_passwd | None:
-    """Find the user to become: the one of this name, or the one who called sudo; None: the process stays as it is.
+def target_user(user: str | None) -> pwd.struct_passwd | None:
+    """Return the user to become: the one of this name, or the one who called sudo; None to stay as is.
 
-    Raises UsageError where there is no such user, or where the environment does not say who called sudo: a process that
-    cannot tell whom to become must not go on as root.
+    Raises UsageError if there is no such user, or if the environment does not name the caller of sudo: a process that
+    cannot drop its privileges must not continue as root.
     """
     if user is not None:
         with contextlib.suppress(KeyError):
@@ -48,8 +48,8 @@ def successor(user: str | None) -> pwd.struct_passwd | None:
     raise click.UsageError(f"SUDO_UID={called}: there is no such user; --user names one")
 
 
-def give_up(one: pwd.struct_passwd) -> None:
-    """Become a user; raises UsageError where that cannot be."""
+def become(one: pwd.struct_passwd) -> None:
+    """Become a user; raises UsageError if that fails."""
     try:
         _load_all()
         os.initgroups(one.pw_name, one.pw_gid)
@@ -60,19 +60,19 @@ def give_up(one: pwd.struct_passwd) -> None:
 
 
 def _number(variable: str) -> int:
-    """Read the number of a user or a group out of the environment, as sudo writes it."""
+    """Read the number of a user or group from an environment variable of sudo."""
     given = os.environ.get(variable)
     if given is None:
-        raise click.UsageError(f"{variable} is not set, as sudo does; --user NAME says whom to become")
+        raise click.UsageError(f"{variable} is not set, although sudo sets it: name the user with --user")
     if not re.fullmatch("[0-9]{1,10}", given) or int(given) >= _NO_ID:
-        raise click.UsageError(f"{variable}={given!r}: this is no number of a user or a group, as sudo writes it")
+        raise click.UsageError(f"{variable}={given!r}: this is not the number of a user or group")
     return int(given)
 
 
 def _load_all() -> None:
-    """Load what reading loads only when it meets it: a user's rights may not reach to where it lies."""
+    """Import what is otherwise imported on demand: the user may have no access to where it is installed."""
     for package in (encodings, tls, transcript, flows):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            # Some encodings are those of other systems.
+            # Some encodings exist on other systems only.
             with contextlib.suppress(ImportError):
                 import_module(module.name)

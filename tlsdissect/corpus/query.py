@@ -1,4 +1,4 @@
-"""What is asked of captures, and an entry of the answer."""
+"""A query over captures, and one row of its output."""
 
 from __future__ import annotations
 
@@ -16,55 +16,55 @@ if TYPE_CHECKING:
 
 
 class View(Protocol):
-    """What writes connections in one form."""
+    """Formats connections as one output format."""
 
     @property
     def head(self) -> bytes:
-        """What comes before the first."""
+        """The header before the first row."""
         ...
 
     def section(self, source: str) -> bytes:
-        """Write what comes before a connection of this capture, if it is not the capture of the one before."""
+        """Return the section header if this capture is not that of the previous row, otherwise nothing."""
         ...
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection."""
+        """Format a connection."""
         ...
 
 
-class Entry(NamedTuple):
-    """What is printed of a connection, and what of it is counted."""
+class OutputRow(NamedTuple):
+    """The output for one connection, and what the summary counts of it."""
 
     source: str
     version: str | None
     problems: tuple[str, ...]
     findings: tuple[str, ...] | None
-    """Severity and code of each; None where none was looked for."""
+    """Severity and code of each; None if findings were not requested."""
     text: bytes
 
     @classmethod
-    def of(cls, connection: Connection, text: bytes) -> Entry:
-        """Count a connection that is written so."""
+    def of(cls, connection: Connection, text: bytes) -> OutputRow:
+        """Make the row of a connection from its formatted text."""
         problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
         found = connection.findings
         findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
         return cls(connection.source, connection.version, problems, findings, text)
 
-    def packed(self) -> bytes:
-        """Write the entry for the way from one process to another; findings are looked for by one alone."""
+    def pack(self) -> bytes:
+        """Encode the row for another process. Findings are left out: only a single process looks for them."""
         counted = "\0".join([self.source, self.version or "", ",".join(self.problems), ""])
         return counted.encode("utf-8", "surrogateescape") + self.text
 
     @classmethod
-    def unpacked(cls, data: bytes) -> Entry:
-        """Read what `packed` wrote: no name of a file holds a zero byte."""
+    def unpack(cls, data: bytes) -> OutputRow:
+        """Decode what `pack` encoded. The separator is safe: a file name contains no zero byte."""
         *counted, text = data.split(b"\0", 3)
         source, version, problems = [part.decode("utf-8", "surrogateescape") for part in counted]
         return cls(source, version or None, tuple(problems.split(",")) if problems else (), None, text)
 
 
-class Question(NamedTuple):
-    """What is asked of which captures, and how the answer is written."""
+class Query(NamedTuple):
+    """Which captures to read, which connections to select, and how to format them."""
 
     captures: tuple[str, ...]
     options: Options
@@ -72,14 +72,14 @@ class Question(NamedTuple):
     view: View
     judge: Judge | None = None
     evidence: Evidence | None = None
-    tells_findings: bool = True
-    """Unless a judge serves something else."""
+    reports_findings: bool = True
+    """False where the judge is needed for something else."""
 
     def reading(self, share: Shard = WHOLE) -> Reading:
-        """Open a reading of all conversations, or of a share of them."""
+        """Start reading all connections, or those of one shard."""
         return Reading(self.captures, self.options, judge=self.judge, evidence=self.evidence, share=share)
 
-    def entry(self, connection: Connection) -> Entry:
-        """Write a connection."""
-        entry = Entry.of(connection, self.view.row(connection))
-        return entry if self.tells_findings else entry._replace(findings=None)
+    def row(self, connection: Connection) -> OutputRow:
+        """Format a connection."""
+        row = OutputRow.of(connection, self.view.row(connection))
+        return row if self.reports_findings else row._replace(findings=None)

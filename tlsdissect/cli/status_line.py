@@ -1,4 +1,7 @@
-"""What stands on a terminal below the result, and is taken off it while a piece of the result is written."""
+"""A status line below the result on a terminal, hidden while the result is written.
+
+A thread redraws it: a capture without TLS prints nothing for a long time, so that output is no occasion to redraw.
+"""
 
 from __future__ import annotations
 
@@ -18,51 +21,51 @@ if TYPE_CHECKING:
 _PERIOD = 0.1
 
 
-class Below(ABC):
-    """Kept up to date by a thread: a capture without TLS gives no other occasion."""
+class StatusLine(ABC):
+    """Base of the progress bars and of the live status."""
 
-    patience = 0.0
+    delay = 0.0
     """Seconds before it appears."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._redraw, daemon=True)
         self._shown: Live | Progress | None = None
 
     @abstractmethod
-    def made(self) -> Live | Progress:
-        """Make what is shown; called once, by the thread."""
+    def create(self) -> Live | Progress:
+        """Create the renderable; the thread calls this once."""
 
     @abstractmethod
     def update(self) -> None:
-        """Give what is shown its newest figures."""
+        """Update the figures."""
 
     def __enter__(self) -> Self:
-        # A dumb terminal cannot take it off again.
+        # A dumb terminal cannot erase it.
         if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
         self._hide()
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Keep it away from the terminal."""
+    def hidden(self) -> Iterator[None]:
+        """Hide it during this context."""
         with self._lock:
             self._hide()
             yield
 
-    def _keep(self) -> None:
-        if self._over.wait(self.patience):
+    def _redraw(self) -> None:
+        if self._stopped.wait(self.delay):
             return
-        drawn = self.made()
-        while not self._over.wait(_PERIOD):
-            # A capture that vanishes while it is measured ends this, not the run.
+        drawn = self.create()
+        while not self._stopped.wait(_PERIOD):
+            # If a capture is removed while its size is read, the run goes on without an update.
             with self._lock, suppress(OSError):
                 self.update()
                 if self._shown is None:

@@ -1,4 +1,4 @@
-"""The figures of a live capture: below its rows on a terminal, or said every second."""
+"""The status of a live capture: a line below its rows on a terminal, or a line every second on standard error."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tlsdissect.cli import endings
-from tlsdissect.cli.below import Below
+from tlsdissect.cli import exit_status
+from tlsdissect.cli.status_line import StatusLine
 from tlsdissect.cli.summary import count
 
 if TYPE_CHECKING:
@@ -20,29 +20,29 @@ _PERIOD = 1.0
 _PAGE = 4096
 
 
-class Board(Below):
+class LiveStatus(StatusLine):
     """Connections by version, packets, drops, open handshakes and memory."""
 
-    def __init__(self, capture: LiveCapture, listening: Listening, *, said: bool) -> None:
-        """`said`: print the figures every second, also where there is no terminal."""
+    def __init__(self, capture: LiveCapture, listening: Listening, *, printed: bool) -> None:
+        """With `printed`, print the figures every second on standard error instead, terminal or not."""
         super().__init__()
         self._capture, self._listening = capture, listening
-        self._said = threading.Thread(target=self._say, daemon=True) if said else None
+        self._printer = threading.Thread(target=self._print, daemon=True) if printed else None
         self._live: Live
 
     def __enter__(self) -> Self:
-        if self._said is None:
+        if self._printer is None:
             return super().__enter__()
-        self._said.start()
+        self._printer.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         super().__exit__(*raised)
-        if self._said is not None:
-            self._said.join()
+        if self._printer is not None:
+            self._printer.join()
 
-    def made(self) -> Live:
-        """Make a line of text, cut to the terminal's width."""
+    def create(self) -> Live:
+        """Create a line of text, cut to the terminal's width."""
         from rich.console import Console  # noqa: PLC0415 (a tenth of a second)
         from rich.live import Live  # noqa: PLC0415
 
@@ -56,13 +56,13 @@ class Board(Below):
         return self._live
 
     def update(self) -> None:
-        """Count anew."""
+        """Update the figures."""
         from rich.text import Text  # noqa: PLC0415
 
         self._live.update(Text(self.figures(), style="dim", overflow="ellipsis", no_wrap=True))
 
     def figures(self) -> str:
-        """Sum up what was seen so far."""
+        """Return a line with the figures so far."""
         summary, dropped = self._listening.summary, self._capture.drops.dropped
         versions = ", ".join(f"{many:,} {version or 'unknown'}" for version, many in summary.versions.most_common())
         return " | ".join(
@@ -75,12 +75,12 @@ class Board(Below):
             )
         )
 
-    def _say(self) -> None:
-        while not self._over.wait(_PERIOD):
+    def _print(self) -> None:
+        while not self._stopped.wait(_PERIOD):
             with self._lock:
-                endings.say(self.figures())
+                exit_status.print_stderr(self.figures())
 
 
 def _resident() -> int:
-    """Tell how much memory this process holds, in bytes (proc_pid_statm(5))."""
+    """Return the resident memory of this process in bytes (proc_pid_statm(5))."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE

@@ -1,4 +1,4 @@
-"""Options of commands that look for findings; what they need is loaded only when one of them is given."""
+"""Options of commands that report findings; the judge is imported only if one of them is given."""
 
 from __future__ import annotations
 
@@ -23,65 +23,67 @@ class Time(click.ParamType[str]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Write it as captures' times are written."""
+        """Normalize it to UTC, in the format of the captures' times."""
         try:
-            told = datetime.fromisoformat(value)
-            told = told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+            time = datetime.fromisoformat(value)
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time: 2026-01-31, 2026-01-31T12:00:00Z", param, ctx)
-        return told.isoformat(timespec="seconds").replace("+00:00", "Z")
+            self.fail(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
+        return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 _OPTIONS = (
     click.option(
         "--min-severity",
         type=click.Choice(LEVELS),
-        help="Look for findings, and tell those that are at least so grave.",
+        help="Report findings of this severity or higher.",
     ),
     click.option(
-        "--fail-on", type=click.Choice(LEVELS), help="Look for findings; exit status 3 if one is at least so grave."
+        "--fail-on",
+        type=click.Choice(LEVELS),
+        help="Exit with status 3 if there is a finding of this severity or higher.",
     ),
     click.option(
         "--ca-file", "ca_files", multiple=True, metavar="FILE", help="Trust the certificates in FILE, PEM or DER."
     ),
-    click.option("--ca-path", "ca_paths", multiple=True, metavar="DIR", help="Trust the certificates in DIR's files."),
-    click.option("--system-ca", is_flag=True, help="Trust the authorities that OpenSSL trusts on this system."),
+    click.option("--ca-path", "ca_paths", multiple=True, metavar="DIR", help="Trust the certificates in DIR."),
+    click.option("--system-ca", is_flag=True, help="Trust OpenSSL's default authorities on this system."),
     click.option(
-        "--crl", "crl_files", multiple=True, metavar="FILE", help="Hold certificates against the CRLs in FILE."
+        "--crl", "crl_files", multiple=True, metavar="FILE", help="Check certificates against the CRLs in FILE."
     ),
-    click.option("--at", type=Time(), metavar="TIME", help="Judge as of TIME, and not as of the capture's."),
+    click.option("--at", type=Time(), metavar="TIME", help="Check as of TIME instead of the capture's time."),
 )
 
 
-def judged(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; `judge` makes one value of theirs."""
+def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; `judge` turns them into a Judge."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def judge(options: dict[str, Any]) -> Judge | None:
-    """Take what a judge goes by out of a command's options; None where no finding is asked for."""
+    """Remove these options from a command's and make a Judge of them; None if none was given."""
     asked = any(options[name] for name in (*_GIVEN, "min_severity", "fail_on"))
-    made = certain(options) if asked else None
+    made = required_judge(options) if asked else None
     for name in (*_GIVEN, "min_severity"):
         options.pop(name, None)
     return made
 
 
-def certain(options: dict[str, Any]) -> Judge:
-    """Take what a judge goes by out of the options of a command that always has one."""
+def required_judge(options: dict[str, Any]) -> Judge:
+    """The same for a command that always reports findings."""
     given = {name: options.pop(name) for name in _GIVEN}
     least, gate = options.pop("min_severity"), options["fail_on"]
     if least and gate and LEVELS.index(gate) < LEVELS.index(least):
-        raise click.UsageError(f"--fail-on {gate}: --min-severity {least} leaves that out")
+        raise click.UsageError(f"--fail-on {gate}: --min-severity {least} excludes that severity")
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
     return Judge(_settings(**given), least=least or "info")
 
 
 def gate(fail_on: str | None) -> frozenset[str]:
-    """Tell the severities that fail a run."""
+    """Return the severities that fail a run."""
     return frozenset() if fail_on is None else frozenset(LEVELS[LEVELS.index(fail_on) :])
 
 

@@ -1,4 +1,4 @@
-"""What anyone on the path could read of connections, counted."""
+"""Counts what anyone on the path could read of connections."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.certificate import emails
-from tlsdissect.views.comparison.kinds import version_group
 from tlsdissect.views.comparison.model import Exposure
-from tlsdissect.views.comparison.room import Names, Sample
+from tlsdissect.views.comparison.predicates import version_group
+from tlsdissect.views.comparison.sampling import Names, Sample
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate, Connection
     from tlsdissect.views.comparison.model import Spread
-    from tlsdissect.views.comparison.room import Room
+    from tlsdissect.views.comparison.sampling import Budget
 
 _NOT_HANDSHAKE = frozenset(("change_cipher_spec", "alert"))
 
 
-class Meter:
-    """Counts what was exposed, and what was hidden of it."""
+class ExposureCounter:
+    """Counts what was in the clear, and what was encrypted."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, budget: Budget) -> None:
         self._n: Counter[str] = Counter()
-        self._certificates = Names(room)
-        self._names = Names(room)
-        self._emails = Names(room)
-        self._asked = Names(room)
-        self._sizes: defaultdict[tuple[str, str], Sample] = defaultdict(lambda: Sample(room))
+        self._certificates = Names(budget)
+        self._names = Names(budget)
+        self._emails = Names(budget)
+        self._server_names = Names(budget)
+        self._sizes: defaultdict[tuple[str, str], Sample] = defaultdict(lambda: Sample(budget))
 
     def add(self, c: Connection) -> None:
-        """Count a connection."""
+        """Add a connection."""
         offered = c.client_hello is not None and bool(c.client_hello.alpn)
         self._n["alpn_offered"] += offered
         self._n["alpn_agreed"] += c.alpn is not None
@@ -38,7 +38,7 @@ class Meter:
         self._n["client_certificates"] += bool(c.client_certificates)
         if c.sni is not None:
             self._n["sni"] += 1
-            self._asked.add(c.sni)
+            self._server_names.add(c.sni)
         for one in (*(c.certificates or ()), *(c.client_certificates or ())):
             self._certificate(one)
         if c.outcome == "established":
@@ -64,20 +64,20 @@ class Meter:
         for what, many in sums.items():
             self._sizes[what].add(many)
 
-    def told(self) -> Exposure:
-        """Sum up."""
+    def result(self) -> Exposure:
+        """Return the counts."""
         counts = ("connections", "bytes", "client_certificates", "sni", "alpn_offered", "alpn_agreed")
         return Exposure(
             **{name: self._n[name] for name in (*counts, "hidden_certificates", "hidden_alpn")},
             distinct=len(self._certificates),
             names=len(self._names),
             emails=len(self._emails),
-            sni_names=len(self._asked),
+            sni_names=len(self._server_names),
             readable=self._spreads("readable"),
             encrypted=self._spreads("encrypted"),
-            cut=any(one.cut for one in (self._certificates, self._names, self._emails, self._asked)),
+            cut=any(one.cut for one in (self._certificates, self._names, self._emails, self._server_names)),
         )
 
     def _spreads(self, kind: str) -> dict[str, Spread]:
-        told = ((side, self._sizes[kind, side].spread()) for side in ("client", "server"))
-        return {side: spread for side, spread in told if spread is not None}
+        spreads = ((side, self._sizes[kind, side].spread()) for side in ("client", "server"))
+        return {side: spread for side, spread in spreads if spread is not None}

@@ -1,10 +1,10 @@
-"""A progress bar on standard error, for runs that a person waits for."""
+"""Progress bars on standard error, shown from one second on."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.cli.below import Below
+from tlsdissect.cli.status_line import StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from rich.table import Column
 
 
-class Bar(Below):
-    """How much was read of how much, in bytes."""
+class ProgressBar(StatusLine):
+    """Bytes read, of the bytes of all captures."""
 
-    patience = 1.0
+    delay = 1.0
 
     def __init__(self, position: Callable[[], tuple[int, int | None]]) -> None:
         super().__init__()
@@ -24,8 +24,8 @@ class Bar(Below):
         self._bar: Progress
         self._task: TaskID
 
-    def made(self) -> Progress:
-        """Make the bar."""
+    def create(self) -> Progress:
+        """Create the bar."""
         from rich import progress  # noqa: PLC0415 (a tenth of a second that short runs save)
         from rich.console import Console  # noqa: PLC0415
 
@@ -44,15 +44,15 @@ class Bar(Below):
         return self._bar
 
     def update(self) -> None:
-        """Ask how far it is."""
+        """Update the bar."""
         done, total = self._position()
         self._bar.update(self._task, completed=done, total=total)
 
 
-class ShareBar(Below):
-    """The share that is done of something that takes long, from 0 to 1."""
+class FractionBar(StatusLine):
+    """Completed fraction of a slow step, from 0 to 1."""
 
-    patience = 1.0
+    delay = 1.0
 
     def __init__(self, what: str, share: Callable[[], float]) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class ShareBar(Below):
         self._bar: Progress
         self._task: TaskID
 
-    def made(self) -> Progress:
-        """Make the bar."""
+    def create(self) -> Progress:
+        """Create the bar."""
         from rich import progress  # noqa: PLC0415 (as above)
         from rich.console import Console  # noqa: PLC0415
 
@@ -81,12 +81,12 @@ class ShareBar(Below):
         return self._bar
 
     def update(self) -> None:
-        """Ask how far it is."""
+        """Update the bar."""
         self._bar.update(self._task, completed=self._share())
 
 
 def _cell() -> Column:
     from rich.table import Column  # noqa: PLC0415 (as above)
 
-    # One line, however narrow: of more, rich would wipe rows of the result when it shows them again.
+    # Never more than one line: rich would erase rows of the result when it redraws several.
     return Column(no_wrap=True, overflow="ellipsis")

@@ -9,7 +9,7 @@ import click
 import pytest
 from commands import run
 
-from tlsdissect.cli import rights
+from tlsdissect.cli import privileges
 
 WRONG = [
     "",
@@ -45,40 +45,40 @@ def test_a_number_that_sudo_does_not_write(variable: str, given: str, root: pyte
     root.setenv("SUDO_UID", "0")
     root.setenv(variable, given)
     with pytest.raises(click.UsageError, match=f"{variable}="):
-        rights.successor(None)
+        privileges.target_user(None)
 
 
 def test_a_group_without_a_user(root: pytest.MonkeyPatch) -> None:
     root.setenv("SUDO_GID", "0")
     with pytest.raises(click.UsageError, match="SUDO_UID is not set"):
-        rights.successor(None)
+        privileges.target_user(None)
 
 
 def test_a_number_that_nobody_has(root: pytest.MonkeyPatch) -> None:
     root.setenv("SUDO_UID", "4294967294")
     with pytest.raises(click.UsageError, match="there is no such user"):
-        rights.successor(None)
+        privileges.target_user(None)
 
 
 @pytest.mark.parametrize("name", ["", "0", "65534", "no-such-user", "\uff14\uff12", "\udcff"])
 def test_a_name_that_nobody_has(name: str) -> None:
     with pytest.raises(click.UsageError, match="--user"):
-        rights.successor(name)
+        privileges.target_user(name)
 
 
 def test_the_one_who_called_sudo(root: pytest.MonkeyPatch) -> None:
-    assert rights.successor(None) is None
+    assert privileges.target_user(None) is None
     root.setenv("SUDO_UID", str(NOBODY.pw_uid))
-    assert rights.successor(None) == NOBODY
+    assert privileges.target_user(None) == NOBODY
     root.setenv("SUDO_GID", str(NOBODY.pw_gid))
-    assert rights.successor(None) == NOBODY
-    assert rights.successor("root") == pwd.getpwuid(0)
+    assert privileges.target_user(None) == NOBODY
+    assert privileges.target_user("root") == pwd.getpwuid(0)
 
 
 def test_who_is_not_root_stays_who_they_are(root: pytest.MonkeyPatch) -> None:
     root.setattr(os, "geteuid", lambda: 1000)
     root.setenv("SUDO_UID", "abc")
-    assert rights.successor(None) is None
+    assert privileges.target_user(None) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")

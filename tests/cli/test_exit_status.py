@@ -152,7 +152,7 @@ def test_a_run_that_is_broken_off_claims_nothing_and_leaves_nothing(tmp_path: Pa
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (130, b"broken off\n")
+    assert (process.returncode, err) == (130, b"aborted\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -262,8 +262,8 @@ def test_an_error_of_our_own_is_one_line() -> None:
 def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
     command = [sys.executable, "-c", KILLED, "read", TLS12, "--jobs", "2", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
-    said = "a process of this command was ended by SIGKILL, as where memory runs out: --jobs 1 takes only one"
-    assert done.stderr.decode() == f"tlsdissect: {said}, and less memory\nbroken off\n"
+    said = "a process of this command was killed by SIGKILL, possibly because memory ran out"
+    assert done.stderr.decode() == f"tlsdissect: {said}: --jobs 1 uses a single process and less memory\naborted\n"
     assert (done.returncode, done.stdout) == (71, b"")
 
 
@@ -271,13 +271,13 @@ def test_a_worker_that_is_killed_is_no_error_of_the_program() -> None:
     ("jobs", "said"),
     [
         ("1", "out of memory after 0 frames"),
-        ("2", "a process of this command ran out of memory: --jobs 1 takes only one, and less memory"),
+        ("2", "a process of this command ran out of memory: --jobs 1 uses a single process and less memory"),
     ],
 )
 def test_no_memory_is_left(jobs: str, said: str) -> None:
     command = [sys.executable, "-c", EXHAUSTED, "read", TLS12, "--jobs", jobs, "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
-    assert done.stderr.decode() == f"tlsdissect: {said}\nbroken off\n"
+    assert done.stderr.decode() == f"tlsdissect: {said}\naborted\n"
     assert (done.returncode, done.stdout) == (71, b"")
 
 
@@ -313,4 +313,4 @@ def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> No
     workers = Workers(2, slowly, lambda _: b"", lambda reading: reading.summary.captures)
     workers.finish()
     assert list(workers) == []
-    assert len(workers.accounts) == 2
+    assert len(workers.results) == 2

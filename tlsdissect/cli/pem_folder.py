@@ -1,4 +1,4 @@
-"""Many files of one result: certificates and chains in a folder, each named by what is in it."""
+"""A folder of PEM files: certificates and chains, each named by its SHA-256."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tlsdissect.cli.endings import NotWrittenError, warn
+from tlsdissect.cli.exit_status import NotWrittenError, warn
 from tlsdissect.cli.sink import place_new
 from tlsdissect.views.certificates import pem
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from tlsdissect.trust.exhibits import Exhibits
 
-_TOLD = 20
-"""Files that are told one by one where something else has their names; the others are counted."""
+_LISTED = 20
+"""Name conflicts that are reported one by one; the rest are counted."""
 
 
 def make(folder: str) -> None:
-    """Make the folder of --to, unless it is there; raises UsageError where a file has its name."""
+    """Create the folder of --to, unless it exists; raises UsageError if it exists and is not a folder."""
     if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 (paths are text here)
-        raise click.UsageError(f"--to {folder}: this is no folder")
+        raise click.UsageError(f"--to {folder}: this is not a folder")
     try:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
     except OSError as error:
@@ -32,25 +32,25 @@ def make(folder: str) -> None:
 
 
 def write_files(folder: str, exhibits: Exhibits) -> int:
-    """Write each certificate as SHA256.pem, and each chain of several as chain-SHA256.pem, of all its certificates.
+    """Write each certificate as SHA256.pem, and each chain of two or more certificates as chain-SHA256.pem.
 
-    A file that is there already stays as it is; one that holds something else than its name says is told. Returns how
-    many those are; raises NotWrittenError where a file cannot be written.
+    An existing file is never overwritten. If its content differs, it is reported; returns the number of such conflicts.
+    Raises NotWrittenError if a file cannot be written.
     """
-    others = 0
+    conflicts = 0
     for name, content in _files(exhibits):
         path = os.path.join(folder, name)  # noqa: PTH118
         try:
-            there = place_new(path, content)
+            has_content = place_new(path, content)
         except OSError as error:
             raise NotWrittenError(f"{path}: {error.strerror}") from error
-        if not there:
-            others += 1
-            if others <= _TOLD:
-                warn(f"{path}: not written, for there is something else of this name")
-    if others > _TOLD:
-        warn(f"{others - _TOLD:,} more files not written, for there is something else of their names")
-    return others
+        if not has_content:
+            conflicts += 1
+            if conflicts <= _LISTED:
+                warn(f"{path}: not written, because a file with this name and other content exists")
+    if conflicts > _LISTED:
+        warn(f"{conflicts - _LISTED:,} more files not written, because files with their names and other content exist")
+    return conflicts
 
 
 def _files(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:

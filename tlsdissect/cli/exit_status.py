@@ -1,0 +1,133 @@
+"""Exit statuses, and one line on standard error instead of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tlsdissect.views.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+BAD_INPUT = 2
+"""Invalid command line, or an input that is not a capture."""
+FINDINGS = 3
+"""A finding of the --fail-on severity or higher."""
+INTERNAL_ERROR = 70
+"""EX_SOFTWARE of sysexits.h: an internal error."""
+OUT_OF_RESOURCES = 71
+"""EX_OSERR of sysexits.h: out of memory, file descriptors or processes, or a worker process was killed."""
+NOT_WRITTEN = 74
+"""EX_IOERR of sysexits.h: the result or a temporary file could not be written or read."""
+_SCARCE = frozenset((errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE))
+"""Error numbers of the system for a resource that is used up."""
+
+_NEAR = 0.65
+"""Similarity from which on a word is suggested, from 0 to 1 (difflib)."""
+
+
+class NotWrittenError(Exception):
+    """The result could not be written to its destination."""
+
+
+def print_stderr(line: str) -> None:
+    """Print a line on standard error; ignore failures, because there is nowhere else to report them."""
+    # print(file=None) would print to standard output.
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def warn(line: str) -> None:
+    """Print a warning with the program's name."""
+    print_stderr(f"tlsdissect: {line}")
+
+
+def describe(error: BaseException) -> str:
+    """Describe an internal error, and how to get its traceback."""
+    return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+def system_error(error: Exception) -> tuple[str, int] | None:
+    """Return message and exit status of an error of the system; None for an internal error."""
+    if isinstance(error, MemoryError):
+        return "out of memory", OUT_OF_RESOURCES
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return f"{name}{reason}", OUT_OF_RESOURCES if error.errno in _SCARCE else NOT_WRITTEN
+    # An installed library that could not be loaded, for example because memory is short.
+    if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
+        return str(error), OUT_OF_RESOURCES
+    return None
+
+
+def print_traceback() -> None:
+    """Print the traceback of the current exception."""
+    import traceback  # noqa: PLC0415 (for --debug only)
+
+    for line in traceback.format_exc().splitlines():
+        print_stderr(line)
+
+
+def suggestion(word: str, words: Iterable[str]) -> str:
+    """Return a "did you mean" suffix if one of `words` is similar, otherwise an empty string."""
+    from difflib import get_close_matches  # noqa: PLC0415 (for mistakes only)
+
+    bare = {one.lstrip("-"): one for one in words}
+    near = get_close_matches(word.lstrip("-"), bare, n=1, cutoff=_NEAR)
+    return f": did you mean {bare[near[0]]!r}?" if near else ""
+
+
+def abandon_standard_output() -> None:
+    """Redirect standard output to /dev/null, so that Python's flush at exit cannot fail again."""
+    if sys.stdout is not None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def run_command(run: Callable[[], int], *, debug: bool) -> int:
+    """Run a command and return its exit status; an exception becomes one line on standard error."""
+    try:
+        return run()
+    except click.ClickException as error:
+        warn(_usage_message(error))
+        return BAD_INPUT
+    except BrokenPipeError:
+        abandon_standard_output()
+        return 0
+    except NotWrittenError as error:
+        warn(str(error))
+        return NOT_WRITTEN
+    except MemoryError:
+        if debug:
+            print_traceback()
+        warn("out of memory")
+        return OUT_OF_RESOURCES
+    except Exception as error:  # noqa: BLE001 (no command line may end in a traceback)
+        if debug:
+            print_traceback()
+        known = system_error(error)
+        if known is None:
+            warn(f"internal error: {describe(error)}")
+            return INTERNAL_ERROR
+        abandon_standard_output()
+        warn(known[0])
+        return known[1]
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """Return what is wrong with a command line, and which --help to read."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption) and context:
+        options = [name for one in context.command.get_params(context) for name in one.opts]
+        message = f"No such option {error.option_name!r}{suggestion(error.option_name, options)}"
+    return f"{message} (see {context.command_path} --help)" if context else message
