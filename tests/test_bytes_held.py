@@ -200,6 +200,6 @@ def test_long_names_of_servers_are_not_held(recorded: Connection) -> None:
     finally:
         tracemalloc.stop()
     assert held < 1 << 20
-    (told,) = found.told(())
+    (told,) = found.by_rule(())
     assert told.where.endswith("and 97 more")
     assert judge.tells(finding)

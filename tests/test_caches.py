@@ -46,6 +46,7 @@ SIZED_BY_US = {
     "transcript/facts/naming.py _tellers": "a class of ours",
     "transcript/facts/whole.py _second": "4,096 times, each a number and 19 characters",
     "transcript/tracking/sizes.py sizes": "64 numbers",
+    "transcript/tracking/upgrade.py _compiled": "the shapes of the protocols that turn into TLS, which are constants",
     "transcript/x509/der.py _dotted": "1,024 object identifiers of 128 bytes at most",
     "trust/keys.py _powers": "no argument: small primes",
     "trust/protocol.py _suite": "512 names of cipher suites, each from a registry or six characters",

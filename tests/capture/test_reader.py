@@ -61,6 +61,7 @@ def test_fields_of_a_segment() -> None:
         "place": 58,
         "interface": 0,
         "identification": 77,
+        "window": 8192,
         "quoted": False,
         "bytes": b"hello",
     }
