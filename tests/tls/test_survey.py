@@ -104,7 +104,7 @@ def test_what_is_around_a_malformed_list_is_read() -> None:
 def test_a_value_that_no_struct_knows() -> None:
     found = surveyed(EcdhParams.read, b"\x09\x00\x1d")
     assert (found.value, [field.name for field in found.fields]) == (None, ["unread"])
-    assert str(found.flaws[0]) == "curve of unknown type 9 at byte 0"
+    assert str(found.flaws[0]) == "unknown curve type 9 at byte 0"
 
 
 def test_missing_fields_are_none() -> None:

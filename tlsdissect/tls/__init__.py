@@ -1,1 +1,1 @@
-"""Bytes to the structs of the RFCs: decoders that know no flow, no clock and no other side."""
+"""Decoders of TLS structs as the RFCs define them, independent of flows, time and the peer."""

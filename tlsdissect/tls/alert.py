@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Alerts, and the errors of SSL 2.0."""
+"""Alerts, and the ERROR message of SSL 2.0."""
 
 from typing import Self
 
@@ -21,7 +21,7 @@ class Alert(Struct, frozen=True, gc=False):
 
 
 class Ssl2ErrorMessage(Struct, frozen=True, gc=False):
-    """The ERROR of SSL 2.0 (draft-hickman-netscape-ssl-00 section 5.8), after the 2-byte record length."""
+    """The ERROR message of SSL 2.0 (draft-hickman-netscape-ssl-00 section 5.8), after the 2-byte record length."""
 
     msg_type: Ssl2Message
     error_code: Ssl2Error

@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Certificates as they travel, their status, and what is asked of and proved by them."""
+"""Certificate, CertificateStatus, CertificateRequest, CertificateVerify and CertificateURL messages."""
 
 from typing import Self
 
@@ -19,19 +19,19 @@ from tlsdissect.tls.wire import Reader, WireError
 
 
 def opaque16(r: Reader) -> bytes:
-    """Read `opaque item<0..2^16-1>`: a DistinguishedName, say."""
+    """Read `opaque item<0..2^16-1>`, for example a DistinguishedName."""
     return r.sized(2)
 
 
 def opaque24(r: Reader) -> bytes:
-    """Read `opaque item<0..2^24-1>`: an ASN.1Cert, an OCSPResponse."""
+    """Read `opaque item<0..2^24-1>`, for example an ASN.1Cert or an OCSPResponse."""
     return r.sized(3)
 
 
 class Certificate(Struct, frozen=True):
-    """A chain of X.509 certificates in DER (RFC 5246 section 7.4.2).
+    """The Certificate message before TLS 1.3: X.509 certificates in DER (RFC 5246 section 7.4.2).
 
-    A list that is cut, or whose lengths do not fit, is a flaw of the reader; certificates before it are told.
+    If the list is truncated or its lengths are wrong, the certificates before the error are kept.
     """
 
     certificate_list: tuple[bytes, ...]
@@ -42,7 +42,7 @@ class Certificate(Struct, frozen=True):
 
 
 class RawPublicKey(Struct, frozen=True, gc=False):
-    """A Certificate of the type Raw Public Key, in DER (RFC 7250 section 3)."""
+    """The Certificate message of type Raw Public Key: a SubjectPublicKeyInfo in DER (RFC 7250 section 3)."""
 
     subject_public_key_info: bytes
 
@@ -52,7 +52,7 @@ class RawPublicKey(Struct, frozen=True, gc=False):
 
 
 class CertificateEntry(Struct, frozen=True):
-    """One certificate with what belongs to it (RFC 8446 section 4.4.2)."""
+    """One certificate with its extensions (RFC 8446 section 4.4.2)."""
 
     cert_data: bytes
     extensions: tuple[Extension, ...]
@@ -63,7 +63,7 @@ class CertificateEntry(Struct, frozen=True):
 
 
 class Certificate13(Struct, frozen=True):
-    """The Certificate of TLS 1.3 (RFC 8446 section 4.4.2); flaws as in Certificate."""
+    """The Certificate message of TLS 1.3 (RFC 8446 section 4.4.2); errors are handled as in Certificate."""
 
     certificate_request_context: bytes
     certificate_list: tuple[CertificateEntry, ...]
@@ -89,9 +89,9 @@ class CompressedCertificate(Struct, frozen=True, gc=False):
 
 
 class CertificateStatus(Struct, frozen=True):
-    """A stapled OCSP response (RFC 6066 section 8), or one for each certificate (RFC 6961 section 2.2).
+    """A stapled OCSP response (RFC 6066 section 8), or one per certificate (RFC 6961 section 2.2).
 
-    In the list an empty response says that there is none for that certificate.
+    An empty item in the list means that there is no response for that certificate.
     """
 
     status_type: StatusTypeNumber
@@ -103,7 +103,7 @@ class CertificateStatus(Struct, frozen=True):
         start = r.offset
         status_type = r.u8()
         if status_type not in (StatusType.OCSP, StatusType.OCSP_MULTI):
-            raise WireError(f"certificate status of unknown type {status_type}", start)
+            raise WireError(f"unknown certificate status type {status_type}", start)
         return cls(
             status_type=status_type,
             ocsp_response=r.sized(3) if status_type == StatusType.OCSP else None,
@@ -112,9 +112,9 @@ class CertificateStatus(Struct, frozen=True):
 
 
 class CertificateRequest(Struct, frozen=True):
-    """What a server asks of the client's certificate (RFC 5246 section 7.4.4).
+    """A request for a client certificate (RFC 5246 section 7.4.4).
 
-    Without signature algorithms before TLS 1.2 (RFC 4346 section 7.4.4); authorities are DER names.
+    It has no signature algorithms before TLS 1.2 (RFC 4346 section 7.4.4). Authorities are DER names.
     """
 
     certificate_types: tuple[ClientCertificateType, ...]
@@ -142,7 +142,7 @@ class CertificateRequest13(Struct, frozen=True):
 
 
 class CertificateVerify(Struct, frozen=True, gc=False):
-    """Proof of the private key (RFC 8446 section 4.4.3; RFC 5246 section 7.4.8); no algorithm before TLS 1.2."""
+    """Proof of possession of the private key (RFC 8446 section 4.4.3; RFC 5246 section 7.4.8)."""
 
     algorithm: SignatureScheme | None
     signature: bytes
@@ -156,7 +156,7 @@ class CertificateVerify(Struct, frozen=True, gc=False):
 
 
 class UrlAndHash(Struct, frozen=True, gc=False):
-    """Where to fetch a certificate or a chain (RFC 6066 section 5)."""
+    """The URL of a certificate or a chain (RFC 6066 section 5)."""
 
     url: bytes
     padding: int
@@ -168,7 +168,7 @@ class UrlAndHash(Struct, frozen=True, gc=False):
 
 
 class CertificateUrl(Struct, frozen=True):
-    """Sent by a client in place of its Certificate (RFC 6066 section 5)."""
+    """CertificateURL, which a client sends instead of its Certificate (RFC 6066 section 5)."""
 
     type: CertificateChainType
     url_and_hash_list: tuple[UrlAndHash, ...]

@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""What a client offers: the ClientHello of TLS, DTLS and SSL 3.0, and the one of SSL 2.0."""
+"""The ClientHello of TLS, DTLS and SSL 3.0, and the CLIENT-HELLO of SSL 2.0."""
 
 from typing import Annotated, Self
 
@@ -10,7 +10,7 @@ from tlsdissect.tls.wire import Reader
 
 
 class Extension(Struct, frozen=True, gc=False):
-    """One extension as it was sent (RFC 8446 section 4.2)."""
+    """One extension with its undecoded body (RFC 8446 section 4.2)."""
 
     extension_type: ExtensionNumber
     extension_data: bytes
@@ -21,15 +21,15 @@ class Extension(Struct, frozen=True, gc=False):
 
 
 def extension_list(r: Reader) -> tuple[Extension, ...]:
-    """Read a vector of extensions, up to the first malformed one."""
+    """Read a vector of extensions, stopping at the first malformed one."""
     extensions = r.tagged(Extension)
     return r.vector_so_far(2, Extension.read) if extensions is None else extensions
 
 
 class ClientHello(Struct, frozen=True):
-    """A client's offer (RFC 8446 section 4.1.2; RFC 5246 section 7.4.1.2).
+    """The ClientHello (RFC 8446 section 4.1.2; RFC 5246 section 7.4.1.2).
 
-    None in the later fields: the hello is malformed before them.
+    In a malformed hello, fields after the error are None.
     """
 
     legacy_version: Version
@@ -53,7 +53,7 @@ class ClientHello(Struct, frozen=True):
 
     @classmethod
     def read_beginning(cls, r: Reader) -> Self:
-        """Read a malformed hello up to the first list whose length cannot be right."""
+        """Read a malformed hello up to the first field whose length is wrong."""
         version, random = r.u16(), r.opaque(32)
         session_id = r.attempt(lambda: r.sized(1))
         cipher_suites = None if r.flaw else r.attempt(lambda: r.u16s(2))
@@ -63,7 +63,7 @@ class ClientHello(Struct, frozen=True):
 
 
 class DtlsClientHello(Struct, frozen=True):
-    """A client's offer over datagrams (RFC 6347 section 4.2.1; RFC 9147 section 5.3)."""
+    """The ClientHello of DTLS (RFC 6347 section 4.2.1; RFC 9147 section 5.3)."""
 
     legacy_version: Version
     random: bytes
@@ -88,9 +88,9 @@ class DtlsClientHello(Struct, frozen=True):
 
 
 class Ssl2ClientHello(Struct, frozen=True):
-    """The CLIENT-HELLO of SSL 2.0, in which later versions could be offered too (RFC 5246 appendix E.2).
+    """The CLIENT-HELLO of SSL 2.0, which can also offer later versions (RFC 5246 appendix E.2).
 
-    Its bytes are those after the 2-byte record length.
+    The 2-byte record length is not part of it.
     """
 
     msg_type: Ssl2Message

@@ -1,8 +1,8 @@
-"""Numbers and their names: the few that code branches on, and all others from the IANA registries in `iana/`.
+"""Code points and their names: enums for those that code branches on, and the IANA registries in `iana/` for the rest.
 
 A field that holds a code point is annotated with its registry (`Group = Annotated[int, Registry.GROUPS]`), so one
-declaration serves naming and display. Numbers stay numbers until they are shown: an observer meets values that no
-registry has.
+declaration serves naming and display. Numbers stay numbers until they are displayed, since an observer meets
+unregistered values.
 """
 
 import csv
@@ -20,12 +20,12 @@ _FOLDER: Final = Path(__file__).parent / "iana"
 
 
 LONG_LIST: Final = 256
-"""Numbers in a list that are no longer named one by one."""
+"""Length from which lists of numbers are named through a table of all 65,536 names."""
 
 
 @cache
 def _hexadecimals() -> tuple[str, ...]:
-    """All numbers of two bytes as they are written where no registry names them: 4 MB, once in a process."""
+    """Return the hexadecimal form of every two-byte number: 4 MB, once per process."""
     return tuple([f"0x{number:04x}" for number in range(1 << 16)])
 
 
@@ -37,7 +37,7 @@ class _Names(dict[int, str]):
         self._file: str | None = file
         self._digits = digits
         self._table: list[str] | None = None
-        """The names of all numbers of two bytes, once they are needed."""
+        """The names of all two-byte numbers, built on first use."""
 
     def __missing__(self, number: int) -> str:
         if self._file is not None:
@@ -49,8 +49,8 @@ class _Names(dict[int, str]):
     def of(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
         """Name each number of a list.
 
-        A list of 30,000 numbers that nobody registered is no rarity in an attack: names of long lists are looked up in
-        a table of all numbers, which costs a tenth, and each name is in memory once.
+        Attacks send lists of 30,000 unregistered numbers. Long lists are looked up in a table of all names, which takes
+        a tenth of the time and keeps each name in memory only once.
         """
         if len(numbers) < LONG_LIST or self._digits != 4:
             return tuple([self[number] for number in numbers])
@@ -61,7 +61,7 @@ class _Names(dict[int, str]):
         return tuple(map(self._table.__getitem__, numbers))
 
     def _read(self, path: Path) -> None:
-        # RFC 8701 leaves its values unnamed in each registry; one-byte registries other than PSK modes have none.
+        # Registries do not name the GREASE values; one-byte registries other than PSK modes have none (RFC 8701).
         grease = GREASE if self._digits == 4 else GREASE_PSK_MODES if path.stem == "psk_modes" else ()
         self.update(dict.fromkeys(grease, "GREASE"))
         with path.open(newline="", encoding="ascii") as file:
@@ -69,7 +69,7 @@ class _Names(dict[int, str]):
 
 
 class Registry(Enum):
-    """An IANA registry: the name of its file, and how many hexadecimal digits its numbers have."""
+    """An IANA registry: the name of its file, and the number of hexadecimal digits of its code points."""
 
     CONTENT_TYPES = ("content_types", 2)
     VERSIONS = ("versions", 4)
@@ -122,12 +122,12 @@ class Registry(Enum):
 
 
 def name(registry: Registry, number: int) -> str:
-    """Return the registry's name of a number; an unregistered one is hexadecimal, as wide as the registry."""
+    """Return the registered name of a number, or its hexadecimal form if it is not registered."""
     return registry.names[number]
 
 
 def cipher_spec_name(cipher_spec: int) -> str:
-    """Return the name of a 3-byte V2CipherSpec; a TLS suite stands in its last two bytes (RFC 5246 appendix E.2)."""
+    """Return the name of a 3-byte V2CipherSpec; TLS suites use its last two bytes (RFC 5246 appendix E.2)."""
     registry = Registry.CIPHER_SUITES if cipher_spec < 0x10000 else Registry.SSL2_CIPHER_KINDS
     return registry.names[cipher_spec]
 
@@ -220,7 +220,7 @@ class StatusType(IntEnum):
 
 
 class CurveType(IntEnum):
-    """RFC 8422 section 5.4; the explicit ones are of RFC 4492."""
+    """RFC 8422 section 5.4; RFC 4492 for the explicit types."""
 
     EXPLICIT_PRIME = 1
     EXPLICIT_CHAR2 = 2
@@ -228,7 +228,7 @@ class CurveType(IntEnum):
 
 
 class ExtensionType(IntEnum):
-    """The extensions with a decoder, and those whose presence alone means something."""
+    """Extensions that have a decoder or whose presence alone is significant."""
 
     SERVER_NAME = 0
     MAX_FRAGMENT_LENGTH = 1
@@ -275,7 +275,7 @@ class ExtensionType(IntEnum):
     COOKIE = 44
     PSK_KEY_EXCHANGE_MODES = 45
     TICKET_EARLY_DATA_INFO = 46
-    """Size of early data that a ticket allows, until draft 19 of TLS 1.3."""
+    """Maximum early data size of a ticket, until draft 19 of TLS 1.3."""
     CERTIFICATE_AUTHORITIES = 47
     OID_FILTERS = 48
     POST_HANDSHAKE_AUTH = 49
@@ -306,15 +306,15 @@ class ExtensionType(IntEnum):
 
 
 def has_signature_schemes(version: int) -> bool:
-    """Whether signatures name their algorithm: from TLS 1.2 and DTLS 1.2 on (RFC 5246 section 4.7)."""
-    # DTLS counts downwards, and its 1.0 is TLS 1.1: RFC 6347 section 4.1.
+    """Return whether signatures name their algorithm, as they do since TLS 1.2 and DTLS 1.2 (RFC 5246 section 4.7)."""
+    # DTLS versions count down, and DTLS 1.0 corresponds to TLS 1.1: RFC 6347 section 4.1.
     return version <= 0xFEFD if version >= 0xFE00 else version >= 0x0303
 
 
 EXPERIMENTS: Final = frozenset((0x7E01, 0x7E02, 0xFB1A, 0xFB17, 0xFB1E))
-"""Numbers under which browsers and one big site tried drafts of TLS 1.3."""
+"""Version numbers under which browsers and a large site tested drafts of TLS 1.3."""
 
 
 def is_tls13(version: int) -> bool:
-    """Whether a version is TLS 1.3 (RFC 8446 section 4.2.1), one of its drafts (0x7fNN) or experiments, or DTLS 1.3."""
+    """Return whether a version is TLS 1.3 (RFC 8446 section 4.2.1), DTLS 1.3, or a draft or experiment of TLS 1.3."""
     return version in (0x0304, 0xFEFC) or version >> 8 == 0x7F or version in EXPERIMENTS

@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Bodies of the extensions of Encrypted Client Hello and of QUIC."""
+"""Extension bodies of Encrypted Client Hello and QUIC."""
 
 from collections.abc import Callable
 from typing import Final, Self, TypeAlias
@@ -33,7 +33,7 @@ class HpkeSymmetricCipherSuite(Struct, frozen=True, gc=False):
 
 
 class EchClientHello(Struct, frozen=True):
-    """RFC 9849 section 5: the outer hello's, or the inner one's, which is its type alone."""
+    """encrypted_client_hello of an outer hello, or of an inner one, which has only the type (RFC 9849 section 5)."""
 
     type: EchClientHelloType
     cipher_suite: HpkeSymmetricCipherSuite | None
@@ -46,7 +46,7 @@ class EchClientHello(Struct, frozen=True):
         start = r.offset
         ech_type = r.u8()
         if ech_type > 1:
-            raise WireError(f"encrypted_client_hello of unknown type {ech_type}", start)
+            raise WireError(f"unknown encrypted_client_hello type {ech_type}", start)
         outer = ech_type == 0
         return cls(
             type=ech_type,
@@ -58,7 +58,7 @@ class EchClientHello(Struct, frozen=True):
 
 
 class ClientEncryptedSni(Struct, frozen=True):
-    """What came before Encrypted Client Hello (draft-ietf-tls-esni-01 section 5)."""
+    """Encrypted SNI, the predecessor of Encrypted Client Hello (draft-ietf-tls-esni-01 section 5)."""
 
     suite: CipherSuite
     key_share: KeyShareEntry
@@ -95,7 +95,7 @@ class EchConfigContents(Struct, frozen=True):
 
 
 class EchConfig(Struct, frozen=True):
-    """RFC 9849 section 4; of another version only the bytes are told."""
+    """RFC 9849 section 4; the contents of other versions stay bytes."""
 
     version: ExtensionNumber
     contents: EchConfigContents | bytes
@@ -111,7 +111,7 @@ class EchConfig(Struct, frozen=True):
 
 
 class EchRetryConfigs(Struct, frozen=True):
-    """The server's in EncryptedExtensions (RFC 9849 section 5)."""
+    """encrypted_client_hello in EncryptedExtensions (RFC 9849 section 5)."""
 
     retry_configs: tuple[EchConfig, ...]
 
@@ -121,7 +121,7 @@ class EchRetryConfigs(Struct, frozen=True):
 
 
 class EchConfirmation(Struct, frozen=True, gc=False):
-    """The server's in a HelloRetryRequest (RFC 9849 section 5)."""
+    """encrypted_client_hello in a HelloRetryRequest (RFC 9849 section 5)."""
 
     confirmation: bytes
 
@@ -131,7 +131,7 @@ class EchConfirmation(Struct, frozen=True, gc=False):
 
 
 class EchOuterExtensions(Struct, frozen=True):
-    """Extensions that the inner hello takes from the outer one (RFC 9849 section 5.1)."""
+    """Extensions that the inner hello copies from the outer one (RFC 9849 section 5.1)."""
 
     outer_extensions: tuple[ExtensionNumber, ...]
 
@@ -141,7 +141,7 @@ class EchOuterExtensions(Struct, frozen=True):
 
 
 class PreferredAddress(Struct, frozen=True, gc=False):
-    """Where a server would rather be spoken to (RFC 9000 section 18.2)."""
+    """The address to which a server asks the client to migrate (RFC 9000 section 18.2)."""
 
     ipv4_address: bytes
     ipv4_port: int
@@ -170,7 +170,7 @@ class VersionInformation(Struct, frozen=True):
 
     @classmethod
     def read(cls, r: Reader) -> Self:
-        return cls(chosen_version=r.u32(), available_versions=r.items(lambda one: one.u32()))
+        return cls(chosen_version=r.u32(), available_versions=r.items(lambda item: item.u32()))
 
 
 Parameter: TypeAlias = int | bytes | PreferredAddress | VersionInformation
@@ -184,7 +184,7 @@ _VALUES: Final[dict[int, Callable[[Reader], Parameter]]] = {
 
 
 class TransportParameter(Struct, frozen=True, gc=False):
-    """RFC 9000 section 18; what is neither a number nor a struct is bytes."""
+    """RFC 9000 section 18; values without known structure are bytes."""
 
     id: QuicTransportParameterId
     length: int

@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Bodies of the extensions about versions, keys, sessions and the shape of records."""
+"""Extension bodies for versions, key exchange, sessions and record sizes."""
 
 from typing import Self
 
@@ -22,10 +22,10 @@ from tlsdissect.tls.wire import Reader
 
 
 class Flag(Struct, frozen=True, gc=False):
-    """An extension whose presence is all it says (RFC 7627 section 5.1, RFC 7366 section 2, and others)."""
+    """An empty extension body (RFC 7627 section 5.1, RFC 7366 section 2, and others)."""
 
     @classmethod
-    def read(cls, r: Reader) -> Self:  # noqa: ARG003  # `whole` sees to it that nothing follows
+    def read(cls, r: Reader) -> Self:  # noqa: ARG003  # `whole` rejects trailing bytes
         return cls()
 
 
@@ -90,7 +90,7 @@ class PwdName(Struct, frozen=True, gc=False):
 
 
 class PasswordSalt(Struct, frozen=True, gc=False):
-    """What the server mixes into the password (RFC 8492 section 4.4)."""
+    """The server's salt for the password (RFC 8492 section 4.4)."""
 
     salt: bytes
 
@@ -121,7 +121,7 @@ class UseSrtp(Struct, frozen=True):
 
 
 class EktCiphers(Struct, frozen=True):
-    """The client's ciphers for keys of SRTP (RFC 8870 section 5.2.2)."""
+    """The client's supported EKT ciphers for SRTP (RFC 8870 section 5.2.2)."""
 
     supported_ciphers: tuple[EktCipher, ...]
 
@@ -141,7 +141,7 @@ class SelectedEktCipher(Struct, frozen=True, gc=False):
 
 
 class FlagExtensions(Struct, frozen=True, gc=False):
-    """Flags by their bits, the lowest of the first byte first (draft-ietf-tls-tlsflags section 2)."""
+    """A bit string of flags, least significant bit of the first byte first (draft-ietf-tls-tlsflags section 2)."""
 
     flags: bytes
 
@@ -265,7 +265,7 @@ class PskKeyExchangeModes(Struct, frozen=True):
 
 
 class KeyShareEntry(Struct, frozen=True, gc=False):
-    """The server's one share too (RFC 8446 section 4.2.8)."""
+    """One key share; a ServerHello has exactly one (RFC 8446 section 4.2.8)."""
 
     group: Group
     key_exchange: bytes

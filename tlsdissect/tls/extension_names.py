@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Bodies of the extensions about who is spoken to, in what protocol, and with which certificates."""
+"""Extension bodies for server names, application protocols and certificate types."""
 
 from typing import Self
 
@@ -22,7 +22,7 @@ from tlsdissect.tls.wire import Reader, WireError
 
 
 def opaque8(r: Reader) -> bytes:
-    """Read `opaque item<0..2^8-1>`: a ProtocolName, say."""
+    """Read `opaque item<0..2^8-1>`, for example a ProtocolName."""
     return r.sized(1)
 
 
@@ -58,7 +58,7 @@ class ProtocolNameList(Struct, frozen=True):
 
 
 class NextProtocols(Struct, frozen=True):
-    """The server's protocols, without a length in front (draft-agl-tls-nextprotoneg-04 section 3)."""
+    """The server's protocols, a list without a length prefix (draft-agl-tls-nextprotoneg-04 section 3)."""
 
     protocols: tuple[bytes, ...]
 
@@ -79,7 +79,7 @@ class TrustedAuthority(Struct, frozen=True, gc=False):
         start = r.offset
         identifier_type = r.u8()
         if identifier_type > 3:
-            raise WireError(f"authority identified by unknown type {identifier_type}", start)
+            raise WireError(f"unknown authority identifier type {identifier_type}", start)
         return cls(
             identifier_type=identifier_type,
             sha1_hash=r.opaque(20) if identifier_type in (1, 3) else None,
@@ -109,7 +109,7 @@ class OcspStatusRequest(Struct, frozen=True):
 
 
 class CertificateStatusRequest(Struct, frozen=True):
-    """RFC 6066 section 8; of another type only the bytes are told."""
+    """RFC 6066 section 8; requests of other types stay bytes."""
 
     status_type: StatusTypeNumber
     request: OcspStatusRequest | bytes
@@ -123,7 +123,7 @@ class CertificateStatusRequest(Struct, frozen=True):
 
 
 class CertificateStatusRequestItemV2(Struct, frozen=True):
-    """RFC 6961 section 2.2; of another type only the bytes are told."""
+    """RFC 6961 section 2.2; requests of other types stay bytes."""
 
     status_type: StatusTypeNumber
     request: OcspStatusRequest | bytes
@@ -159,7 +159,7 @@ class CertificateTypes(Struct, frozen=True):
 
 
 class SelectedCertificateType(Struct, frozen=True, gc=False):
-    """The server's choice of one (RFC 7250 section 3, RFC 6091 section 3.2)."""
+    """The certificate type that the server chose (RFC 7250 section 3, RFC 6091 section 3.2)."""
 
     certificate_type: CertificateType
 
@@ -200,7 +200,7 @@ class CachedObject(Struct, frozen=True, gc=False):
 
 
 class CachedInformation(Struct, frozen=True):
-    """What the client has in its cache (RFC 7924 section 3)."""
+    """Hashes of the objects in the client's cache (RFC 7924 section 3)."""
 
     cached_info: tuple[CachedObject, ...]
 
@@ -210,7 +210,7 @@ class CachedInformation(Struct, frozen=True):
 
 
 class CachedInformationTypes(Struct, frozen=True):
-    """What the server will leave out (RFC 7924 section 3)."""
+    """The objects that the server omits (RFC 7924 section 3)."""
 
     cached_info: tuple[CachedInformationType, ...]
 
@@ -230,7 +230,7 @@ class CertificateCompressionAlgorithms(Struct, frozen=True):
 
 
 class DelegatedCredential(Struct, frozen=True, gc=False):
-    """A key that a certificate's key vouches for (RFC 9345 section 4)."""
+    """A key signed by the certificate's key (RFC 9345 section 4)."""
 
     valid_time: int
     dc_cert_verify_algorithm: SignatureScheme

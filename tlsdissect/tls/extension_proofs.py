@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Bodies of the extensions that prove something of a certificate or a server: logs, DNSSEC, pinned tickets."""
+"""Extension bodies for Certificate Transparency, DNSSEC chains and ticket pinning."""
 
 from collections.abc import Callable
 from typing import Final, Self, TypeAlias
@@ -13,7 +13,7 @@ from tlsdissect.tls.wire import Reader
 
 
 class SignedCertificateTimestamp(Struct, frozen=True, gc=False):
-    """One of the list, whose items have a length of their own (RFC 6962 section 3.2)."""
+    """An item of a SignedCertificateTimestampList (RFC 6962 section 3.2)."""
 
     sct_version: int
     log_id: bytes
@@ -121,9 +121,9 @@ _PROOFS: Final[dict[int, type[Proof]]] = {
 
 
 class TransItem(Struct, frozen=True):
-    """One of the list, whose items have a length of their own (RFC 9162 section 4.5).
+    """An item of a TransItemList (RFC 9162 section 4.5).
 
-    What logs keep, and other types, are bytes.
+    The data of log entries and of unknown types stays bytes.
     """
 
     versioned_type: TransType
@@ -131,8 +131,8 @@ class TransItem(Struct, frozen=True):
 
     @classmethod
     def read(cls, r: Reader) -> Self:
-        kind = _PROOFS.get(versioned_type := r.u16())
-        return cls(versioned_type=versioned_type, data=kind.read(r) if kind else r.rest())
+        proof = _PROOFS.get(versioned_type := r.u16())
+        return cls(versioned_type=versioned_type, data=proof.read(r) if proof else r.rest())
 
 
 class TransItemList(Struct, frozen=True):
@@ -146,7 +146,7 @@ class TransItemList(Struct, frozen=True):
 
 
 class DnssecPort(Struct, frozen=True, gc=False):
-    """The port that the client has connected to (RFC 9102 section 2.2)."""
+    """The port that the client connected to (RFC 9102 section 2.2)."""
 
     port_number: int
 
@@ -156,11 +156,11 @@ class DnssecPort(Struct, frozen=True, gc=False):
 
 
 _MAX_NAME: Final = 255
-"""Bytes of a domain name: RFC 1035 section 2.3.4."""
+"""Maximum bytes of a domain name: RFC 1035 section 2.3.4."""
 
 
 def _domain_name(r: Reader) -> bytes:
-    """Read labels, each with its length in front, of which the last is empty (RFC 1035 section 3.1)."""
+    """Read length-prefixed labels up to the empty one (RFC 1035 section 3.1)."""
     ahead, size = r.peek(_MAX_NAME), 1
     while size <= len(ahead) and ahead[size - 1]:
         size += 1 + ahead[size - 1]
@@ -168,7 +168,7 @@ def _domain_name(r: Reader) -> bytes:
 
 
 class Tlsa(Struct, frozen=True, gc=False):
-    """What certificate a server shows (RFC 6698 section 2.1)."""
+    """A TLSA record: the certificate that a server must present (RFC 6698 section 2.1)."""
 
     certificate_usage: int
     selector: int
@@ -240,7 +240,7 @@ class Ds(Struct, frozen=True, gc=False):
 
 
 class DnsAlias(Struct, frozen=True, gc=False):
-    """The other name that a CNAME or a DNAME tells (RFC 1035 section 3.3.1; RFC 6672 section 2.1)."""
+    """The target of a CNAME or DNAME (RFC 1035 section 3.3.1; RFC 6672 section 2.1)."""
 
     target: bytes
 
@@ -261,7 +261,7 @@ _DATA: Final[dict[int, Callable[[Reader], DnsData]]] = {
 
 
 class DnsRecord(Struct, frozen=True):
-    """A resource record (RFC 1035 section 3.2.1); of a type that no chain needs to be followed only the bytes."""
+    """A resource record (RFC 1035 section 3.2.1); the data of types that chains do not need stays bytes."""
 
     name: bytes
     type: DnsType
@@ -284,7 +284,7 @@ class DnssecChain(Struct, frozen=True):
     """RFC 9102 section 2.3."""
 
     ext_support_lifetime: int
-    """Hours for which the server will go on to serve it."""
+    """Hours for which the server promises to support the extension."""
     authentication_chain: tuple[DnsRecord, ...]
 
     @classmethod
@@ -303,7 +303,7 @@ class PinningTicket(Struct, frozen=True):
 
 
 class PinningProof(Struct, frozen=True):
-    """The server's proof that it knows the ticket, and the next one (RFC 8672 section 3)."""
+    """The server's proof that it knows the ticket, and a new ticket (RFC 8672 section 3)."""
 
     proof: tuple[bytes, ...]
     ticket: tuple[bytes, ...]

@@ -1,4 +1,4 @@
-"""Which body an extension has, by its number and the message that it stands in."""
+"""Tables of extension body decoders by message and extension type."""
 
 from collections.abc import Mapping
 from typing import Final, Protocol, TypeAlias
@@ -17,7 +17,7 @@ from tlsdissect.tls.wire import Reader
 
 
 class Body(Protocol):
-    """A Struct that reads itself."""
+    """A Struct with a `read` constructor."""
 
     @classmethod
     def read(cls, r: Reader) -> Struct:
@@ -172,12 +172,12 @@ FROM_TICKET: Final[Table] = {
 DECODED: Final = frozenset().union(
     FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY, FROM_TICKET
 )
-"""Extensions that are decoded where they belong."""
+"""Extension types that have a decoder in at least one message."""
 
 BODY_CACHE_BYTES: Final = 1 << 20
-"""Bytes of decoded bodies that are kept for the next hello which has the same."""
+"""Bytes of cached decoded extension bodies."""
 CACHED_BODY_SIZE: Final = 256
-"""Bytes of the longest body that is kept."""
+"""Bytes of the longest extension body that is cached."""
 NEVER_REPEATED: Final = frozenset(
     {
         Type.COOKIE,
@@ -203,7 +203,7 @@ def _decode_repeated(body: type[Body], data: bytes) -> Struct:
 
 
 def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
-    """Decode the body of an extension, None where nothing is known of its structure; offsets count from its start."""
+    """Decode an extension body; None if the table has no decoder. Offsets in errors count from the body's start."""
     body = table.get(extension_type)
     if body is None:
         return None
@@ -213,7 +213,7 @@ def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
 
 
 def offsets(extensions: tuple[Extension, ...], end: int) -> tuple[int, ...]:
-    """Return where each body of a sound list begins that ends at `end`, the last byte of its message."""
+    """Return the offset of each body in a well-formed extension list that ends at `end`, the end of its message."""
     starts = []
     for extension in reversed(extensions):
         end -= len(extension.extension_data)

@@ -1,4 +1,4 @@
-"""Which decoder reads a handshake message: by its type and what was negotiated before it."""
+"""Selects the decoder of a handshake message by its type and by the negotiated parameters."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -47,9 +47,9 @@ _TLS13: Final[Mapping[int, Read]] = {
 def decoder(
     handshake_type: int, version: int, exchange: KeyExchange | None = None, *, datagram: bool = False
 ) -> Read | None:
-    """Return what reads a message under a negotiated version and key exchange; None where nothing does.
+    """Return the decoder of a message for a negotiated version and key exchange; None if there is none.
 
-    Before anything is negotiated any version will do: hellos do not depend on it.
+    Hellos do not depend on the version, so before negotiation any value will do.
     """
     if handshake_type == Type.CLIENT_HELLO and datagram:
         return client_hello.DtlsClientHello.read

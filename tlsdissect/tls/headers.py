@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""What stands in front: the headers of records and of handshake messages."""
+"""Headers of records and handshake messages."""
 
 from typing import Self
 
@@ -22,7 +22,7 @@ class RecordHeader(Struct, frozen=True, gc=False):
 
 
 class Ssl2RecordHeader(Struct, frozen=True, gc=False):
-    """Two bytes whose first bit says that there is no padding (draft-hickman-netscape-ssl-00 section 1.1)."""
+    """The two-byte header, whose first bit means "no padding" (draft-hickman-netscape-ssl-00 section 1.1)."""
 
     length: int
 

@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""Key exchange messages of TLS 1.2 and older; what stands in them is told by the cipher suite alone."""
+"""Key exchange messages of TLS 1.2 and older, whose structure depends on the cipher suite."""
 
 from functools import lru_cache
 from typing import Final, Protocol, Self
@@ -18,7 +18,7 @@ from tlsdissect.tls.wire import Reader, WireError
 
 
 class RsaParams(Struct, frozen=True, gc=False):
-    """A temporary RSA key, for export suites (RFC 2246 section 7.4.3)."""
+    """An ephemeral RSA key, for export suites (RFC 2246 section 7.4.3)."""
 
     rsa_modulus: bytes
     rsa_exponent: bytes
@@ -41,7 +41,7 @@ class DhParams(Struct, frozen=True, gc=False):
 
 
 class ExplicitPrimeCurve(Struct, frozen=True, gc=False):
-    """A curve over a prime field, by its numbers (RFC 4492 section 5.4)."""
+    """Explicit parameters of a curve over a prime field (RFC 4492 section 5.4)."""
 
     prime_p: bytes
     a: bytes
@@ -63,7 +63,7 @@ class ExplicitPrimeCurve(Struct, frozen=True, gc=False):
 
 
 class ExplicitChar2Curve(Struct, frozen=True, gc=False):
-    """A curve over a binary field, by its numbers (RFC 4492 section 5.4): k is one for a trinomial, else three."""
+    """Explicit parameters of a curve over a binary field (RFC 4492 section 5.4); a trinomial has one k, else three."""
 
     m: int
     basis: BasisTypeNumber
@@ -89,7 +89,7 @@ class ExplicitChar2Curve(Struct, frozen=True, gc=False):
 
 
 class EcParameters(Struct, frozen=True):
-    """The curve: by name or, in RFC 4492 only, by its numbers (RFC 8422 section 5.4)."""
+    """A named curve (RFC 8422 section 5.4), or explicit parameters (only in RFC 4492)."""
 
     curve_type: CurveTypeNumber
     named_curve: Group | None
@@ -101,7 +101,7 @@ class EcParameters(Struct, frozen=True):
         start = r.offset
         curve_type = r.u8()
         if curve_type not in (CurveType.NAMED_CURVE, CurveType.EXPLICIT_PRIME, CurveType.EXPLICIT_CHAR2):
-            raise WireError(f"curve of unknown type {curve_type}", start)
+            raise WireError(f"unknown curve type {curve_type}", start)
         return cls(
             curve_type=curve_type,
             named_curve=r.u16() if curve_type == CurveType.NAMED_CURVE else None,
@@ -158,7 +158,7 @@ class EncryptedPreMasterSecret(Struct, frozen=True, gc=False):
 
 
 class DhClientPublic(Struct, frozen=True, gc=False):
-    """The client's public value; absent where its certificate has it (RFC 5246 section 7.4.7.2)."""
+    """The client's public value; absent if it is in the client's certificate (RFC 5246 section 7.4.7.2)."""
 
     dh_yc: bytes | None
 
@@ -168,7 +168,7 @@ class DhClientPublic(Struct, frozen=True, gc=False):
 
 
 class EcdhClientPublic(Struct, frozen=True, gc=False):
-    """The client's public point; absent where its certificate has it (RFC 8422 section 5.7)."""
+    """The client's public point; absent if it is in the client's certificate (RFC 8422 section 5.7)."""
 
     ecdh_yc: bytes | None
 
@@ -211,7 +211,7 @@ class KerberosWrapper(Struct, frozen=True, gc=False):
 
 
 class Unstructured(Struct, frozen=True, gc=False):
-    """Bytes that are no TLS struct: SSL 3.0's RSA ciphertext (RFC 6101 section 5.6.7.1)."""
+    """Bytes without TLS structure: the RSA ciphertext of SSL 3.0 (RFC 6101 section 5.6.7.1)."""
 
     exchange: bytes
 
@@ -236,20 +236,20 @@ class _Params(Protocol):
 
 
 class KeyExchange(Struct, frozen=True):
-    """How the suites of one kind agree on a key: what each side's message holds."""
+    """A key exchange method: the structure of each side's message."""
 
     name: str
     server: type[_Params] | None
     client: type[_Params] | None
     signed: bool = False
     psk: bool = False
-    """Identities stand first in both messages (RFC 4279, RFC 5489)."""
+    """True if both messages begin with a PSK identity or hint (RFC 4279, RFC 5489)."""
 
 
 _KINDS: Final = {
     kind.name: kind
     for kind in (
-        # A server key in RSA is for export suites: RFC 2246 section 7.4.3.
+        # Only export suites send a server key with RSA: RFC 2246 section 7.4.3.
         KeyExchange("RSA", RsaParams, EncryptedPreMasterSecret, signed=True),
         KeyExchange("DH_DSS", None, DhClientPublic),
         KeyExchange("DH_RSA", None, DhClientPublic),
@@ -273,19 +273,19 @@ _KINDS: Final = {
         KeyExchange("GOSTR341112_256", None, GostKeyTransport),
     )
 }
-# Two suites of RFC 6655 have the words the other way round.
+# Two suites of RFC 6655 have the words in reverse order.
 _KINDS["PSK_DHE"] = _KINDS["DHE_PSK"]
 
 
 @lru_cache(maxsize=512)
 def key_exchange(cipher_suite_name: str) -> KeyExchange | None:
-    """Return the kind that stands in a suite's registry name; None for TLS 1.3's, and for those not known."""
+    """Return the key exchange method in a suite's registered name; None for TLS 1.3 suites and unknown ones."""
     kind, with_, _ = cipher_suite_name.removeprefix("TLS_").partition("_WITH_")
     return _KINDS.get(kind.partition("_EXPORT")[0]) if with_ else None
 
 
 class ServerKeyExchange(Struct, frozen=True):
-    """RFC 5246 section 7.4.3; the hint is of RFC 4279 section 2, the scheme there from TLS 1.2 on."""
+    """RFC 5246 section 7.4.3; RFC 4279 section 2 adds the hint. The scheme exists since TLS 1.2."""
 
     psk_identity_hint: bytes | None
     params: Struct | None
@@ -295,7 +295,7 @@ class ServerKeyExchange(Struct, frozen=True):
     @classmethod
     def read(cls, r: Reader, exchange: KeyExchange, version: int) -> Self:
         if exchange.server is None and not exchange.psk:
-            raise WireError(f"no ServerKeyExchange belongs to {exchange.name}", r.offset)
+            raise WireError(f"{exchange.name} has no ServerKeyExchange", r.offset)
         return cls(
             psk_identity_hint=r.sized(2) if exchange.psk else None,
             params=exchange.server.read(r) if exchange.server else None,
@@ -305,14 +305,14 @@ class ServerKeyExchange(Struct, frozen=True):
 
 
 class ClientKeyExchange(Struct, frozen=True):
-    """RFC 5246 section 7.4.7; the identity is of RFC 4279 section 2."""
+    """RFC 5246 section 7.4.7; RFC 4279 section 2 adds the identity."""
 
     psk_identity: bytes | None
     exchange_keys: Struct | None
 
     @classmethod
     def read(cls, r: Reader, exchange: KeyExchange, version: int) -> Self:
-        # SSL 3.0 has no length before the ciphertext: RFC 5246 section 7.4.7.1.
+        # SSL 3.0 has no length in front of the ciphertext: RFC 5246 section 7.4.7.1.
         bare = version <= 0x0300 and exchange.client is EncryptedPreMasterSecret
         client = Unstructured if bare else exchange.client
         return cls(

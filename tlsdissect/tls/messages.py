@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""The short handshake messages: tickets, Finished, key updates and those that are empty."""
+"""Short messages: NewSessionTicket, Finished, KeyUpdate, SupplementalData, Heartbeat and the empty ones."""
 
 from typing import Self
 
@@ -14,7 +14,7 @@ class Empty(Struct, frozen=True, gc=False):
     """HelloRequest, ServerHelloDone (RFC 5246 section 7.4), EndOfEarlyData (RFC 8446 section 4.5)."""
 
     @classmethod
-    def read(cls, r: Reader) -> Self:  # noqa: ARG003  # `whole` sees to it that nothing follows
+    def read(cls, r: Reader) -> Self:  # noqa: ARG003  # `whole` rejects trailing bytes
         return cls()
 
 
@@ -123,7 +123,7 @@ class ChangeCipherSpec(Struct, frozen=True, gc=False):
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
-    """A HeartbeatMessage (RFC 6520 section 4): padding is all behind the payload."""
+    """A HeartbeatMessage (RFC 6520 section 4); the padding is everything after the payload."""
 
     type: HeartbeatMessageType
     payload: bytes

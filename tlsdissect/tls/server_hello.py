@@ -1,5 +1,5 @@
 # ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
-"""What a server picks or asks before it picks: ServerHello, HelloRetryRequest, HelloVerifyRequest, SSL 2.0's."""
+"""ServerHello, HelloRetryRequest, HelloVerifyRequest, EncryptedExtensions and the SERVER-HELLO of SSL 2.0."""
 
 from typing import Final, Self
 
@@ -19,11 +19,11 @@ from tlsdissect.tls.wire import Reader
 RETRY_RANDOM: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 """The SHA-256 of "HelloRetryRequest": RFC 8446 section 4.1.3."""
 LAST_SHORT_DRAFT: Final = 0x7F15
-"""Draft 21 of TLS 1.3, the last one to leave session id and compression method out of the ServerHello."""
+"""Draft 21 of TLS 1.3, the last one whose ServerHello has no session id and compression method."""
 
 
 class ServerHello(Struct, frozen=True):
-    """A server's choice (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""
+    """The ServerHello (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""
 
     legacy_version: Version
     random: bytes
@@ -46,14 +46,15 @@ class ServerHello(Struct, frozen=True):
 
     @property
     def is_hello_retry_request(self) -> bool:
-        """Whether this is a request for another ClientHello (RFC 8446 section 4.1.3)."""
+        """Whether this is a HelloRetryRequest (RFC 8446 section 4.1.3)."""
         return self.random == RETRY_RANDOM
 
 
 def _is_short(version: int, r: Reader) -> bool:
-    """Whether a suite and extensions are all that is left (draft-ietf-tls-tls13-21 section 4.1.3).
+    """Return whether only the suite and extensions follow (draft-ietf-tls-tls13-21 section 4.1.3).
 
-    Before draft 22 the number of TLS 1.3 itself stood here too, as it may not since: the extensions' length decides.
+    Before draft 22 legacy_version could be 0x0304, which later versions forbid. For that value the length of the
+    extensions decides.
     """
     if version == 0x0304:
         return len(r) >= 4 and int.from_bytes(r.peek(4)[2:], "big") == len(r) - 4
@@ -61,7 +62,7 @@ def _is_short(version: int, r: Reader) -> bool:
 
 
 class HelloRetryRequest(Struct, frozen=True):
-    """The message of its own in drafts of TLS 1.3 up to 21 (draft-ietf-tls-tls13-21 section 4.1.4)."""
+    """HelloRetryRequest as a separate message, until draft 21 of TLS 1.3 (draft-ietf-tls-tls13-21 section 4.1.4)."""
 
     server_version: Version
     cipher_suite: CipherSuite | None
@@ -78,7 +79,7 @@ class HelloRetryRequest(Struct, frozen=True):
 
 
 class HelloVerifyRequest(Struct, frozen=True, gc=False):
-    """A DTLS server's wish to see the client's address proved (RFC 6347 section 4.2.1)."""
+    """A DTLS server's cookie, by which the client proves its address (RFC 6347 section 4.2.1)."""
 
     server_version: Version
     cookie: bytes
@@ -89,7 +90,7 @@ class HelloVerifyRequest(Struct, frozen=True, gc=False):
 
 
 class EncryptedExtensions(Struct, frozen=True):
-    """What a server answers under encryption (RFC 8446 section 4.3.1)."""
+    """Server extensions that are sent encrypted (RFC 8446 section 4.3.1)."""
 
     extensions: tuple[Extension, ...]
 
