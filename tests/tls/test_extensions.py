@@ -338,9 +338,9 @@ def test_what_nothing_is_known_of() -> None:
 
 
 def test_malformed_bodies() -> None:
-    with pytest.raises(WireError, match="unknown type 4"):
+    with pytest.raises(WireError, match="unknown authority identifier type 4"):
         decode(FROM_CLIENT, 3, bytes.fromhex("000104"))
-    with pytest.raises(WireError, match="unknown type 2"):
+    with pytest.raises(WireError, match="unknown encrypted_client_hello type 2"):
         decode(FROM_CLIENT, 0xFE0D, b"\x02")
 
 

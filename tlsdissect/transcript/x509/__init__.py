@@ -1,1 +1,1 @@
-"""Certificates and OCSP responses read from their DER, field by field."""
+"""Decoding of certificates and OCSP responses from DER, field by field."""

@@ -37,10 +37,10 @@ KEY_TYPES = {
 }
 
 KEY_BITS = {"X25519": 256, "X448": 448, "Ed25519": 256, "Ed448": 456}
-"""Sizes that the type fixes: those of the encoded public key (RFC 7748 section 5, RFC 8032 sections 5.1 and 5.2)."""
+"""Bits of key types of fixed size, by encoded public key (RFC 7748 section 5, RFC 8032 sections 5.1 and 5.2)."""
 
 UNSIZED = ("ML-DSA-", "SLH-DSA-", "ML-KEM-")
-"""What begins the types of keys whose strength their name tells, and no number of bits."""
+"""Prefixes of key types whose name gives the strength instead of a number of bits."""
 
 CURVES = {
     "1.2.840.10045.3.1.1": "secp192r1",
@@ -82,9 +82,9 @@ PRIME_CURVES = {
     for name in CURVES.values()
     if name.startswith(("secp", "brainpoolP")) and (digits := name.removeprefix("secp").removeprefix("brainpoolP")[:3])
 }
-"""Sizes of keys on curves over prime fields (SEC 2 section 2, RFC 5639 section 3)."""
+"""Key bits of curves over prime fields (SEC 2 section 2, RFC 5639 section 3)."""
 
-# OpenSSL's long names, which most tools print, but for three: it has no better ones there than those in capitals.
+# OpenSSL's long names, which most tools print, except for three that OpenSSL only has in capitals.
 SIGNATURES = {
     "1.2.840.113549.1.1.2": "md2WithRSAEncryption",
     "1.2.840.113549.1.1.3": "md4WithRSAEncryption",

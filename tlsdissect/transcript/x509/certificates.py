@@ -1,7 +1,7 @@
-"""Certificates as facts (RFC 5280), read field by field: one that cannot be read costs no other.
+"""Certificate facts (RFC 5280), read field by field: an unreadable field does not affect the others.
 
-What stands there in plain DER is read from the bytes; what needs more, or is written in an odd way, by `cryptography`,
-and by OpenSSL what that refuses. Most certificates so need neither, and neither is loaded for them.
+Each field is decoded from the DER bytes first. If that fails, `cryptography` is asked, then OpenSSL, which accepts
+more. Most certificates need neither library, so neither is imported until one is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CACHE_BYTES = 8 << 20
-"""Bytes of certificates and their facts that are kept for the next connection which shows the same."""
+"""Bytes of cached certificates and their facts."""
 
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
@@ -35,18 +35,18 @@ _WITH_EXPONENT = ("RSA", "RSA-PSS")
 
 
 def certificate(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
-    """Tell the facts of a certificate, and what of it could not be read.
+    """Return a certificate's facts, and the fields that could not be read with the reasons.
 
-    Thousands of connections show the same few certificates: each is read once.
+    Results are cached: thousands of connections present the same few certificates.
     """
     return _kept(encoding) if len(encoding) <= MAX_KEPT else _facts(encoding)
 
 
 class Outline(Struct, frozen=True):
-    """The parts of a TBSCertificate that are read from the bytes (RFC 5280 section 4.1)."""
+    """The parts of a TBSCertificate (RFC 5280 section 4.1)."""
 
     version: der.Value | None
-    """In its tag; None: it is not stated, and so the first."""
+    """With its explicit tag; None means version 1."""
     serial: der.Value
     signature: der.Value
     validity: der.Value
@@ -57,14 +57,14 @@ class Outline(Struct, frozen=True):
 
     @classmethod
     def read(cls, encoding: bytes) -> Outline:
-        """Find the parts; bytes after the certificate are left aside."""
+        """Split a certificate into its parts; trailing bytes are ignored."""
         signed = der.first(encoding).expect(der.SEQUENCE).items(least=1)[0]
         parts = signed.expect(der.SEQUENCE).items(least=6)
         version = parts[0] if parts[0].tag == _VERSION else None
         if version is not None:
             parts = parts[1:]
         if len(parts) < 6:
-            raise WireError("a certificate without a key", signed.start)
+            raise WireError("a certificate without a public key", signed.start)
         wrapped = [part.item() for part in parts[6:] if part.tag == _EXTENSIONS]
         return cls(
             version=version,
@@ -78,8 +78,8 @@ class Outline(Struct, frozen=True):
         )
 
 
-class _Once(Generic[T]):
-    """Something made of the bytes when first asked for; where that failed, asking again fails alike."""
+class _Lazy(Generic[T]):
+    """A value computed from the encoding on first use; a failure is raised again on each use."""
 
     def __init__(self, make: Callable[[bytes], T], encoding: bytes) -> None:
         self._make = make
@@ -91,7 +91,7 @@ class _Once(Generic[T]):
             try:
                 self._made = self._make(self._encoding)
             except WireError as error:
-                # Without its frames, which hold the certificate: a cycle for each that cannot be read.
+                # Drop the traceback: its frames refer to this object, which would be a reference cycle.
                 self._made = WireError(error.problem, error.offset)
         if isinstance(self._made, WireError):
             raise WireError(self._made.problem, self._made.offset)
@@ -99,45 +99,45 @@ class _Once(Generic[T]):
 
 
 class _Reading:
-    """One certificate being read, and the fields of it that could not be."""
+    """One certificate being decoded, with the errors of its fields."""
 
     def __init__(self, encoding: bytes) -> None:
         self.encoding = encoding
-        self.outline = _Once(Outline.read, encoding)
-        self.cryptography = _Once(ByCryptography, encoding)
-        self.openssl = _Once(ByOpenSSL, encoding)
+        self.outline = _Lazy(Outline.read, encoding)
+        self.cryptography = _Lazy(ByCryptography, encoding)
+        self.openssl = _Lazy(ByOpenSSL, encoding)
         self._unread: dict[str, list[str]] = {}
 
     def problems(self) -> tuple[str, ...]:
-        """Tell which fields could not be read; those with a reason in common share a sentence."""
+        """Return the unreadable fields, grouped by reason."""
         return tuple([f"{', '.join(fields)}: {reason}" for reason, fields in self._unread.items()])
 
     def unread(self, fields: str, reason: str) -> None:
-        """Take down fields that could not be read."""
+        """Record unreadable fields."""
         self._unread.setdefault(reason, []).append(fields)
 
-    def field(self, field: str, *ways: Callable[[], T]) -> T | None:
-        """Read a field in the first of these ways that leads to it."""
+    def field(self, field: str, *readers: Callable[[], T]) -> T | None:
+        """Read a field by the first of these functions that succeeds."""
         reason = ""
-        for way in ways:
+        for read in readers:
             try:
-                return way()
+                return read()
             except WireError as error:
                 reason = error.problem
         self.unread(field, reason)
         return None
 
-    def ask(self, field: str, question: Callable[[Library], T], plainly: Callable[[Outline], T]) -> T | None:
-        """Read a field from the bytes; else ask `cryptography`, then OpenSSL."""
+    def ask(self, field: str, by_library: Callable[[Library], T], by_outline: Callable[[Outline], T]) -> T | None:
+        """Read a field from the DER, else by `cryptography`, else by OpenSSL."""
         return self.field(
             field,
-            lambda: plainly(self.outline()),
-            lambda: question(self.cryptography()),
-            lambda: question(self.openssl()),
+            lambda: by_outline(self.outline()),
+            lambda: by_library(self.cryptography()),
+            lambda: by_library(self.openssl()),
         )
 
     def key(self) -> object:
-        """Load the key without the certificate around it."""
+        """Load the public key from its SubjectPublicKeyInfo."""
         return load_key(self.outline().key.encoding)
 
 
@@ -183,7 +183,7 @@ _kept = cached(CACHE_BYTES)(_facts)
 
 
 def _serial(reading: _Reading) -> str | None:
-    """Tell the serial number; one that is not positive is against RFC 5280 section 4.1.2.2, and seen."""
+    """Read the serial number; some are not positive, against RFC 5280 section 4.1.2.2."""
     serial = reading.ask(
         "serial",
         lambda library: library.serial(),
@@ -193,12 +193,12 @@ def _serial(reading: _Reading) -> str | None:
 
 
 def _date(outline: Outline, place: int) -> str:
-    """Read a date of the Validity (RFC 5280 section 4.1.2.5)."""
+    """Read a date of Validity (RFC 5280 section 4.1.2.5)."""
     return der.time(outline.validity.expect(der.SEQUENCE).items(least=2)[place])
 
 
 def _key_type(key: der.Value) -> str:
-    """Name the algorithm of a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
+    """Return the algorithm of a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)."""
     algorithm = key.expect(der.SEQUENCE).items(least=2)[0]
     oid = der.oid(algorithm.expect(der.SEQUENCE).items(least=1)[0])
     return KEY_TYPES.get(oid, oid)
@@ -209,27 +209,27 @@ def _key_bits(reading: _Reading, key_type: str | None) -> int | None:
         return KEY_BITS[key_type]
     if key_type and key_type.startswith(UNSIZED):
         return None
-    plainly = {"RSA": _modulus_bits, "EC": _curve_bits}.get(key_type or "")
-    ways = [
+    by_key = {"RSA": _modulus_bits, "EC": _curve_bits}.get(key_type or "")
+    readers = [
         lambda: reading.cryptography().key_bits(),
         lambda: reading.openssl().key_bits(),
         lambda: bits_of(reading.key()),
     ]
-    if plainly is not None:
-        ways.insert(0, lambda: plainly(reading.outline().key))
+    if by_key is not None:
+        readers.insert(0, lambda: by_key(reading.outline().key))
     if key_type == "EC":
-        ways.append(lambda: _field_bits(reading.outline().key))
-    return reading.field("key_bits", *ways)
+        readers.append(lambda: _field_bits(reading.outline().key))
+    return reading.field("key_bits", *readers)
 
 
 def _certificate_version(outline: Outline) -> int:
-    """Tell the version: 1 where none is stated (RFC 5280 section 4.1.2.1)."""
+    """Read the version; the default is 1 (RFC 5280 section 4.1.2.1)."""
     return 1 if outline.version is None else der.small(outline.version.item().expect(der.INTEGER)) + 1
 
 
 def _rsa(key: der.Value) -> tuple[der.Value, der.Value]:
-    """Find modulus and exponent of an RSA key (RFC 8017 appendix A.1.1)."""
-    # The first byte of a BIT STRING counts the bits to leave out: none.
+    """Return modulus and exponent of an RSA key (RFC 8017 appendix A.1.1)."""
+    # The first byte of a BIT STRING counts unused bits, here none.
     modulus, exponent, *_ = der.first(key.items(least=2)[1].body[1:]).expect(der.SEQUENCE).items(least=2)
     return modulus.expect(der.INTEGER), exponent.expect(der.INTEGER)
 
@@ -243,39 +243,39 @@ def _exponent(key: der.Value) -> int:
 
 
 def _curve_bits(key: der.Value) -> int:
-    """Tell the size of a key on a curve over a prime field, whose name says it."""
+    """Return the key size of a named curve over a prime field."""
     bits = PRIME_CURVES.get(_curve(key))
     if bits is None:
-        raise WireError("a curve whose name does not tell its size", key.start)
+        raise WireError("a curve of unknown size", key.start)
     return bits
 
 
 def _curve(key: der.Value) -> str:
-    """Name the curve of an EC key (RFC 5480 section 2.1.1)."""
+    """Return the name of an EC key's curve (RFC 5480 section 2.1.1)."""
     parameters = key.items(least=1)[0].items(least=2)[1]
     if parameters.tag != der.OBJECT_IDENTIFIER:
-        raise WireError("the curve is spelled out, not named", parameters.start)
+        raise WireError("explicit curve parameters instead of a named curve", parameters.start)
     oid = der.oid(parameters)
     return CURVES.get(oid, oid)
 
 
 def _field_bits(key: der.Value) -> int:
-    """Tell the size of the field of a curve that is spelled out (SEC 1 section C.2), as RFC 5480 forbids."""
+    """Return the field size of explicit curve parameters (SEC 1 section C.2), which RFC 5480 forbids."""
     parameters = key.items(least=1)[0].items(least=2)[1].expect(der.SEQUENCE)
     kind, stated, *_ = parameters.items(least=2)[1].expect(der.SEQUENCE).items(least=2)
     if der.oid(kind) != _PRIME_FIELD:
-        raise WireError("a field that is not of a prime", kind.start)
+        raise WireError("not a prime field", kind.start)
     return der.integer(stated.expect(der.INTEGER)).bit_length()
 
 
 def _signature(signature: der.Value) -> str:
-    """Name the algorithm that the certificate says it was signed by (RFC 5280 section 4.1.2.3)."""
+    """Return the signature algorithm in the TBSCertificate (RFC 5280 section 4.1.2.3)."""
     oid = der.oid(signature.expect(der.SEQUENCE).items(least=1)[0])
     return SIGNATURES.get(oid, oid)
 
 
 def _self_signed(reading: _Reading, subject: str | None, issuer: str | None) -> bool | None:
-    """Tell whether a certificate stands for itself: it names itself as issuer, and its key made the signature."""
+    """Return whether issuer and subject are equal and the certificate's own key made the signature."""
     if subject is None or issuer is None:
         reading.unread("self_signed", "a name could not be read")
         return None

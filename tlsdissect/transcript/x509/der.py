@@ -1,4 +1,4 @@
-"""The values of DER that certificates and OCSP responses are made of (ITU-T X.690)."""
+"""A DER decoder for the types that certificates and OCSP responses use (ITU-T X.690)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from tlsdissect.tls.wire import Reader, WireError
 
 MAX_VALUES = 16_384
-"""Values in one; the longest lists of names that are seen have some thousands."""
+"""Values inside one value; more are an error. The longest lists of names in practice have a few thousand."""
 
 BOOLEAN = 0x01
 INTEGER = 0x02
@@ -27,7 +27,7 @@ GENERALIZED_TIME = 0x18
 _UTF8_STRING = 0x0C
 _STRINGS = {
     _UTF8_STRING: "utf-8",
-    # OpenSSL and browsers take all one-byte strings for Latin-1; by the letter, most hold ASCII only.
+    # OpenSSL and browsers decode all one-byte strings as Latin-1, although most are defined as ASCII.
     0x12: "latin-1",  # NumericString
     0x13: "latin-1",  # PrintableString
     0x14: "latin-1",  # TeletexString
@@ -40,7 +40,7 @@ _STRINGS = {
 
 _SHOWN = [chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in range(256)]
 _SMALL = 8  # bytes
-_MAX_OID = 128  # bytes; a longer one is an attack on whoever prints it
+_MAX_OID = 128  # bytes; longer ones only appear in attacks on whoever prints them
 
 _UTC = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?()(Z|[+-]\d{4})?", re.ASCII)
 _GENERALIZED = re.compile(
@@ -49,7 +49,7 @@ _GENERALIZED = re.compile(
 
 
 class Value(Struct, frozen=True, gc=False):
-    """One value inside `data`: its type, where it starts, where its contents start, and where both end."""
+    """One value inside `data`: its tag, and the offsets of its start, its contents and its end."""
 
     data: bytes
     tag: int
@@ -68,7 +68,7 @@ class Value(Struct, frozen=True, gc=False):
         return self.data[self.start : self.end]
 
     def items(self, least: int = 0) -> tuple[Value, ...]:
-        """Read the values inside, to the last byte: at least so many."""
+        """Read all values inside; raise WireError if there are fewer than `least`."""
         reader = Reader(self.data, self.inside, self.end)
         values: list[Value] = []
         while reader:
@@ -80,18 +80,18 @@ class Value(Struct, frozen=True, gc=False):
         return tuple(values)
 
     def item(self) -> Value:
-        """Read the one value inside: the contents of an EXPLICIT tag, of an OCTET STRING that wraps another value."""
+        """Read the single value inside an EXPLICIT tag or a wrapping OCTET STRING."""
         return Reader(self.data, self.inside, self.end).whole(lambda reader: value(reader, self.data))
 
     def expect(self, tag: int) -> Value:
-        """Insist on a type."""
+        """Return this value; raise WireError if its tag differs."""
         if self.tag != tag:
             raise WireError(f"a value of type 0x{tag:02x} wanted, one of type 0x{self.tag:02x} found", self.start)
         return self
 
 
 def value(reader: Reader, data: bytes) -> Value:
-    """Read one value (X.690 section 8.1) of `data`, of a definite length as DER demands."""
+    """Read one value of `data` (X.690 section 8.1); DER requires a definite length."""
     start = reader.offset
     tag = reader.u8()
     if tag & 0x1F == 0x1F:
@@ -108,7 +108,7 @@ def value(reader: Reader, data: bytes) -> Value:
 
 
 def first(data: bytes) -> Value:
-    """Read the value that `data` begins with."""
+    """Read the value at the start of `data`."""
     return value(Reader(data), data)
 
 
@@ -118,23 +118,23 @@ def integer(number: Value) -> int:
 
 
 def small(number: Value) -> int:
-    """Read an INTEGER that 64 bits hold, as a column of a table does; WireError for a larger one."""
+    """Read an INTEGER that fits in 64 bits, the width of a table column; WireError for a larger one."""
     if len(number.body) > _SMALL:
         raise WireError(f"a number of {len(number.body)} bytes", number.start)
     return integer(number)
 
 
 def hexadecimal(number: int) -> str:
-    """Write a serial number: whole bytes, and a sign before a negative one, which RFC 5280 forbids."""
+    """Format a serial number as whole bytes; negative ones, which RFC 5280 forbids, get a sign."""
     digits = f"{abs(number):x}"
     return "-" * (number < 0) + "0" * (len(digits) % 2) + digits
 
 
 def oid(identifier: Value) -> str:
-    """Write an object identifier in dotted decimal (X.690 section 8.19)."""
+    """Return an object identifier in dotted decimal (X.690 section 8.19)."""
     body = identifier.expect(OBJECT_IDENTIFIER).body
     if not body or body[-1] & 0x80 or len(body) > _MAX_OID:
-        raise WireError("an object identifier that has no end", identifier.start)
+        raise WireError("an unterminated or too long object identifier", identifier.start)
     return _dotted(body)
 
 
@@ -150,7 +150,7 @@ def _dotted(body: bytes) -> str:
 
 
 def text(string: Value) -> str | None:
-    """Read a character string; None where the value is none. A byte that is no UTF-8 becomes a lone surrogate."""
+    """Read a character string; None for other types. Invalid bytes of UTF-8 become lone surrogates."""
     encoding = _STRINGS.get(string.tag)
     if encoding is None:
         return None
@@ -161,7 +161,7 @@ def text(string: Value) -> str | None:
 
 
 def time(moment: Value) -> str:
-    """Write a UTCTime or GeneralizedTime by RFC 3339, in UTC."""
+    """Convert a UTCTime or GeneralizedTime to RFC 3339 in UTC."""
     if moment.tag not in {UTC_TIME, GENERALIZED_TIME}:
         raise WireError(f"a time wanted, a value of type 0x{moment.tag:02x} found", moment.start)
     try:
@@ -171,9 +171,10 @@ def time(moment: Value) -> str:
 
 
 def utc(digits: bytes, *, generalized: bool) -> str:
-    """Write the digits of a time by RFC 3339.
+    """Convert the digits of a time to RFC 3339.
 
-    RFC 5280 section 4.1.2.5 wants seconds and a Z; X.690 allows fractions and offsets, and what lacks seconds is seen.
+    RFC 5280 section 4.1.2.5 requires seconds and a Z. X.690 also allows fractions and offsets, and some certificates
+    lack the seconds.
     """
     found = (_GENERALIZED if generalized else _UTC).fullmatch(digits)
     if found is None:
@@ -182,7 +183,7 @@ def utc(digits: bytes, *, generalized: bool) -> str:
     if not generalized:
         year += 1900 if year >= 50 else 2000
     try:
-        # Python's calendar begins with year 1; a year 0 is a leap year like 2000.
+        # Python's calendar starts in year 1; year 0 is a leap year like 2000.
         stated = datetime(year or 2000, month, day, hour, minute, second, tzinfo=UTC)
         shifted = stated - _offset(found[8])
     except (ValueError, OverflowError):
@@ -193,7 +194,7 @@ def utc(digits: bytes, *, generalized: bool) -> str:
 
 
 def _offset(zone: bytes | None) -> timedelta:
-    """Read an offset from UTC; local time, which names none, is taken for UTC."""
+    """Parse an offset from UTC; a time without offset is taken as UTC."""
     if zone is None or zone == b"Z":
         return timedelta()
     distance = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
@@ -201,5 +202,5 @@ def _offset(zone: bytes | None) -> timedelta:
 
 
 def printable(data: bytes) -> str:
-    r"""Show bytes as ASCII, those that are not printable and the backslash as `\xNN`."""
+    r"""Format bytes as ASCII, with `\xNN` for unprintable bytes and the backslash."""
     return "".join(map(_SHOWN.__getitem__, data))

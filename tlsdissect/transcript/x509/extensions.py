@@ -1,7 +1,7 @@
-"""The extensions of a certificate that facts are told of (RFC 5280 section 4.2).
+"""Facts from the extensions of a certificate (RFC 5280 section 4.2).
 
-They are read here, one by one: `cryptography` refuses all of a certificate's extensions for one that is damaged, and
-pyOpenSSL shows none.
+The extensions are decoded here, one by one: `cryptography` rejects all of a certificate's extensions if one is
+malformed, and pyOpenSSL does not expose them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ABSENT: Facts = {
 
 
 def read(extensions: der.Value) -> tuple[Facts, tuple[tuple[str, str], ...]]:
-    """Tell the facts of an Extensions value, and which could not be read, and why; those are None among the facts."""
+    """Return the facts of Extensions, and the fields that could not be read (None in the facts) with the reasons."""
     facts, problems = dict(ABSENT), []
     seen = set()
     for extension in extensions.expect(der.SEQUENCE).items():
@@ -48,7 +48,7 @@ def read(extensions: der.Value) -> tuple[Facts, tuple[tuple[str, str], ...]]:
         fields, reader = _READERS.get(oid, ((), None))
         if reader is None:
             continue
-        if oid in seen:  # RFC 5280 section 4.2 forbids it; the first is told
+        if oid in seen:  # RFC 5280 section 4.2 forbids it; the first one counts
             problems.append((", ".join(fields), "the extension is repeated"))
             continue
         seen.add(oid)
@@ -82,7 +82,7 @@ def _address(name: der.Value) -> str:
 
 
 def _basic_constraints(content: der.Value) -> Facts:
-    """Read basicConstraints (RFC 5280 section 4.2.1.9); cA is false where it is left out."""
+    """Read basicConstraints (RFC 5280 section 4.2.1.9); cA defaults to false."""
     parts = content.item().expect(der.SEQUENCE).items()
     lengths = [part for part in parts if part.tag == der.INTEGER]
     return {
@@ -92,7 +92,7 @@ def _basic_constraints(content: der.Value) -> Facts:
 
 
 def _features(content: der.Value) -> Facts:
-    """Read the TLS features (RFC 7633 section 4): extensions that the server has promised to answer."""
+    """Read the TLS features (RFC 7633 section 4): extensions that the server must support."""
     features = content.item().expect(der.SEQUENCE).items()
     return {"must_staple": _STATUS_REQUEST in [der.integer(feature) for feature in features]}
 
@@ -115,7 +115,7 @@ def _distribution_points(content: der.Value) -> Facts:
 
 
 def _full_names(point: Iterable[der.Value]) -> Iterable[der.Value]:
-    """Find the GeneralNames of a DistributionPoint: distributionPoint [0], and in it fullName [0]."""
+    """Return the GeneralNames of a DistributionPoint: fullName [0] inside distributionPoint [0]."""
     places = [choice for field in point if field.tag == _CONTEXT_0 for choice in field.items()]
     return [name for choice in places if choice.tag == _CONTEXT_0 for name in choice.items()]
 

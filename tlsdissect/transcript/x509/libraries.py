@@ -1,6 +1,6 @@
-"""A certificate as `cryptography` reads it, or OpenSSL where that refuses: fields that need more than the bytes.
+"""Certificates decoded by `cryptography` or OpenSSL, for fields that this package cannot decode itself.
 
-Both libraries are imported when the first certificate shows, since most of a command's start-up time would be theirs.
+Both libraries are imported on first use, since they would take most of a command's start-up time.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from OpenSSL.crypto import X509
 
 MAX_RSA_BITS = 16_384
-"""Bits of an RSA modulus that signatures are checked with, as with OpenSSL; by a longer one they are not checked."""
+"""Bits of the largest RSA modulus that signatures are checked with, the same limit as in OpenSSL."""
 MAX_EXPONENT_BITS = 64
-"""Bits of a public exponent of RSA that signatures are checked with; by a longer one they are not checked.
+"""Bits of the largest RSA public exponent that signatures are checked with.
 
-Checking takes time in proportion to them. OpenSSL has the same limit, but only for a modulus of more than 3072 bits.
+The cost of a check is proportional to them. OpenSSL has the same limit, but only for moduli of more than 3072 bits.
 """
 MAX_DSA_BITS = 4096
-"""Bits of a prime of DSA that signatures are checked with; by a longer one they are not checked."""
+"""Bits of the largest DSA prime that signatures are checked with."""
 
 _MAX_REASON = 160
 
-# By object identifier: how a signature of RSA, ECDSA or DSA is hashed.
+# Hash algorithms of RSA, ECDSA and DSA signatures, by object identifier.
 _HASHES = {
     "1.2.840.113549.1.1.4": "MD5",
     "1.2.840.113549.1.1.5": "SHA1",
@@ -52,22 +52,22 @@ _HASHES = {
 
 
 class Library(Protocol):
-    """What a library tells of a certificate; each method raises `WireError` where it cannot."""
+    """Fields of a certificate by a library; each method raises `WireError` if the library fails."""
 
     def serial(self) -> int:
-        """Tell the serial number (RFC 5280 section 4.1.2.2)."""
+        """Return the serial number (RFC 5280 section 4.1.2.2)."""
 
     def not_before(self) -> str:
-        """Tell when validity begins, by RFC 3339."""
+        """Return notBefore in RFC 3339."""
 
     def not_after(self) -> str:
-        """Tell when validity ends, by RFC 3339."""
+        """Return notAfter in RFC 3339."""
 
     def key(self) -> object:
-        """Give the key, as `cryptography` has it."""
+        """Return the public key as an object of `cryptography`."""
 
     def key_bits(self) -> int:
-        """Tell the size of the key."""
+        """Return the key size in bits."""
 
 
 class ByCryptography:
@@ -80,41 +80,41 @@ class ByCryptography:
             self._loaded: CryptographyCertificate = load_der_x509_certificate(encoding)
 
     def serial(self) -> int:
-        """Tell the serial number (RFC 5280 section 4.1.2.2)."""
+        """Return the serial number (RFC 5280 section 4.1.2.2)."""
         with _refusals():
             return self._loaded.serial_number
 
     def not_before(self) -> str:
-        """Tell when validity begins, by RFC 3339."""
+        """Return notBefore in RFC 3339."""
         with _refusals():
             return self._loaded.not_valid_before_utc.isoformat().replace("+00:00", "Z")
 
     def not_after(self) -> str:
-        """Tell when validity ends, by RFC 3339."""
+        """Return notAfter in RFC 3339."""
         with _refusals():
             return self._loaded.not_valid_after_utc.isoformat().replace("+00:00", "Z")
 
     def key(self) -> object:
-        """Give the key."""
+        """Return the public key as an object of `cryptography`."""
         with _refusals():
             return self._loaded.public_key()
 
     def key_bits(self) -> int:
-        """Tell the size of the key."""
+        """Return the key size in bits."""
         return bits_of(self.key())
 
     def is_issued_by(self, other: ByCryptography) -> bool:
-        """Tell whether another certificate is the issuer by name, and its key made the signature."""
+        """Return whether another certificate is the issuer by name and its key made the signature."""
         refuse_costly(other.key())
         return _holds(lambda: self._loaded.verify_directly_issued_by(other._loaded))
 
     def signs_itself(self) -> bool:
-        """Tell whether the certificate's own key made its signature, by an algorithm that is still trusted."""
+        """Return whether the certificate is self-signed with an algorithm that `cryptography` still accepts."""
         return self.is_issued_by(self)
 
 
 class ByOpenSSL:
-    """A certificate that OpenSSL has loaded: it takes negative serials, odd dates and more."""
+    """A certificate that OpenSSL has loaded; it accepts negative serials, unusual dates and more."""
 
     def __init__(self, encoding: bytes) -> None:
         with _refusals():
@@ -123,48 +123,48 @@ class ByOpenSSL:
             self._loaded: X509 = load_certificate(FILETYPE_ASN1, encoding)
 
     def serial(self) -> int:
-        """Tell the serial number (RFC 5280 section 4.1.2.2)."""
+        """Return the serial number (RFC 5280 section 4.1.2.2)."""
         with _refusals():
             return self._loaded.get_serial_number()
 
     def not_before(self) -> str:
-        """Tell when validity begins, by RFC 3339."""
+        """Return notBefore in RFC 3339."""
         with _refusals():
             return der.utc(self._loaded.get_notBefore() or b"", generalized=True)
 
     def not_after(self) -> str:
-        """Tell when validity ends, by RFC 3339."""
+        """Return notAfter in RFC 3339."""
         with _refusals():
             return der.utc(self._loaded.get_notAfter() or b"", generalized=True)
 
     def algorithm(self) -> str:
-        """Tell OpenSSL's name of the signature's algorithm."""
+        """Return OpenSSL's name of the signature algorithm."""
         with _refusals():
             return der.printable(self._loaded.get_signature_algorithm())
 
     def key(self) -> object:
-        """Give the key, as `cryptography` has it."""
+        """Return the public key as an object of `cryptography`."""
         with _refusals():
             return self._loaded.get_pubkey().to_cryptography_key()
 
     def key_bits(self) -> int:
-        """Tell the size of the key."""
+        """Return the key size in bits."""
         with _refusals():
             return self._loaded.get_pubkey().bits()
 
     def subject(self) -> bytes:
-        """Give the subject, as DER that OpenSSL wrote."""
+        """Return the subject in DER, as re-encoded by OpenSSL."""
         with _refusals():
             return self._loaded.get_subject().der()
 
     def issuer(self) -> bytes:
-        """Give the issuer, as DER that OpenSSL wrote."""
+        """Return the issuer in DER, as re-encoded by OpenSSL."""
         with _refusals():
             return self._loaded.get_issuer().der()
 
 
 def load_key(encoding: bytes) -> object:
-    """Load a SubjectPublicKeyInfo by itself."""
+    """Load a SubjectPublicKeyInfo."""
     with _refusals():
         from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415  # start-up time
 
@@ -172,7 +172,7 @@ def load_key(encoding: bytes) -> object:
 
 
 def bits_of(key: object) -> int:
-    """Tell the size of a key of `cryptography`."""
+    """Return the size in bits of a key object of `cryptography`."""
     bits = getattr(key, "key_size", None)
     if not isinstance(bits, int):
         raise WireError("a key without a size", 0)
@@ -180,31 +180,31 @@ def bits_of(key: object) -> int:
 
 
 def refuse_costly(key: object) -> None:
-    """Raise `WireError` for a key that takes too long to check a signature with."""
+    """Raise `WireError` for a key whose signature checks cost too much."""
     from cryptography.hazmat.primitives.asymmetric import dsa, rsa  # noqa: PLC0415  # start-up time
 
     if isinstance(key, rsa.RSAPublicKey):
         bits = key.key_size
         if bits > MAX_RSA_BITS:
-            raise WireError(f"signatures by a modulus of {bits:,} bits are not checked", 0)
+            raise WireError(f"signatures with a modulus of {bits:,} bits are not checked", 0)
         bits = key.public_numbers().e.bit_length()
         if bits > MAX_EXPONENT_BITS:
-            raise WireError(f"signatures by a public exponent of {bits:,} bits are not checked", 0)
+            raise WireError(f"signatures with a public exponent of {bits:,} bits are not checked", 0)
     elif isinstance(key, dsa.DSAPublicKey) and key.key_size > MAX_DSA_BITS:
-        raise WireError(f"signatures by a DSA prime of {key.key_size:,} bits are not checked", 0)
+        raise WireError(f"signatures with a DSA prime of {key.key_size:,} bits are not checked", 0)
 
 
 def signed_by(key: object, encoding: bytes) -> bool:
-    """Tell whether this key made a certificate's signature, however weak the algorithm.
+    """Return whether this key made a certificate's signature, even by a weak algorithm.
 
-    SHA-1 and MD5 prove nothing in a path, so that `cryptography` refuses them there; but what a certificate is meant
-    to be they tell.
+    `cryptography` rejects SHA-1 and MD5 because they prove nothing in a path. They still show which certificate was
+    meant to be the issuer.
     """
     signed, algorithm, signature, *_ = der.first(encoding).items(least=3)
     digest = _HASHES.get(der.oid(algorithm.items(least=1)[0]))
     if digest is None:
-        raise WireError("no way to check a signature of this algorithm", algorithm.start)
-    # The first byte of a BIT STRING counts the bits to leave out: none.
+        raise WireError("unsupported signature algorithm", algorithm.start)
+    # The first byte of a BIT STRING counts unused bits, here none.
     return _holds(lambda: _verify(key, signature.body[1:], signed.encoding, digest))
 
 
@@ -221,11 +221,11 @@ def _verify(key: Any, signature: bytes, signed: bytes, digest: str) -> None:
     elif isinstance(key, dsa.DSAPublicKey):
         key.verify(signature, signed, algorithm)
     else:
-        raise WireError("no way to check a signature of this key", 0)
+        raise WireError("unsupported key type for signatures", 0)
 
 
 def _holds(check: Callable[[], None]) -> bool:
-    """Tell whether a signature holds; what cannot be checked at all is no answer."""
+    """Return whether a signature is valid; raise `WireError` if it cannot be checked."""
     with _refusals():
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # start-up time
 
@@ -238,7 +238,7 @@ def _holds(check: Callable[[], None]) -> bool:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn what a library raises into a `WireError`, and keep its warnings from the user."""
+    """Convert a library's exceptions to `WireError`, and suppress its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -250,7 +250,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Say in one printable line why a library refused."""
+    """Return a library's error message as one printable line."""
     reason = str(error) or type(error).__name__
     if error.args and isinstance(error.args[0], list):  # OpenSSL's: (library, function, reason) each
         reason = "; ".join(str(entry[-1]) for entry in error.args[0]) or type(error).__name__

@@ -6,7 +6,7 @@ from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 
-# The short names that OpenSSL, and with it most tools, prints; RFC 4514 section 3 fixes only nine of them.
+# The short names that OpenSSL and most tools print; RFC 4514 section 3 defines only nine of them.
 _ATTRIBUTES = {
     "0.9.2342.19200300.100.1.1": "UID",
     "0.9.2342.19200300.100.1.25": "DC",
@@ -42,14 +42,14 @@ _ATTRIBUTES = {
 }
 
 CACHE_BYTES = 1 << 20
-"""Bytes of names that are kept for the next certificate which has the same."""
+"""Bytes of cached names."""
 _MAX_KEPT = 1024
-"""Bytes of a name that is kept."""
+"""Bytes of the longest name that is cached."""
 _SPECIAL = frozenset('"+,;<>\\')
 
 
 def name(encoding: bytes) -> str:
-    """Write a DER Name; one that cannot be read as `#` and its hexadecimal digits."""
+    """Format a DER Name; a malformed one as `#` and its hexadecimal encoding."""
     try:
         return read_name(der.first(encoding))
     except WireError:
@@ -57,9 +57,9 @@ def name(encoding: bytes) -> str:
 
 
 def read_name(distinguished: der.Value) -> str:
-    """Write a Name (RFC 5280 section 4.1.2.4), the most specific part first as RFC 4514 section 2.1 has it.
+    """Format a Name (RFC 5280 section 4.1.2.4), the most specific part first (RFC 4514 section 2.1).
 
-    An issuer's name stands in each certificate that it signed.
+    Results are cached, since an issuer's name is in each certificate that it signed.
     """
     encoding = distinguished.encoding
     return _kept(encoding) if len(encoding) <= _MAX_KEPT else _written(distinguished)
@@ -76,23 +76,23 @@ def _written(distinguished: der.Value) -> str:
 
 
 def _relative(part: der.Value) -> str:
-    """Write a RelativeDistinguishedName (RFC 4514 section 2.2)."""
+    """Format a RelativeDistinguishedName (RFC 4514 section 2.2)."""
     return "+".join([_attribute(pair) for pair in part.expect(der.SET).items()])
 
 
 def _attribute(pair: der.Value) -> str:
-    """Write an AttributeTypeAndValue (RFC 4514 section 2.3)."""
+    """Format an AttributeTypeAndValue (RFC 4514 section 2.3)."""
     kind, stated, *_ = pair.expect(der.SEQUENCE).items(least=2)
     identifier, content = der.oid(kind), der.text(stated)
     short = _ATTRIBUTES.get(identifier)
     if short is None or content is None:
-        # RFC 4514 section 2.4: so stands a value whose type has no name, or that is no string.
+        # RFC 4514 section 2.4: the form for types without a short name and for values that are not strings.
         return f"{short or identifier}=#{stated.encoding.hex()}"
     return f"{short}={_escape(content)}"
 
 
 def _escape(content: str) -> str:
-    """Escape what RFC 4514 section 2.4 reserves, and whatever a terminal would not print as it is."""
+    """Escape the characters that RFC 4514 section 2.4 reserves, and unprintable ones."""
     if content.isalnum():
         return content
     characters = [_character(character) for character in content]

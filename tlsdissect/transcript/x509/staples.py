@@ -1,4 +1,4 @@
-"""OCSP responses, as servers staple them, as facts (RFC 6960)."""
+"""Facts of stapled OCSP responses (RFC 6960)."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ RESPONSE_STATUS = {
     6: "unauthorized",
 }
 """OCSPResponseStatus (RFC 6960 section 4.2.1)."""
-# The number of an IMPLICIT tag; whether its contents are constructed is another bit.
+# By the number of the IMPLICIT tag, without the constructed bit.
 _CERT_STATUS = {0: "good", 1: "revoked", 2: "unknown"}
 _BASIC = "1.3.6.1.5.5.7.48.1.1"
 _EXPLICIT_0 = 0xA0
 
 CACHE_BYTES = 1 << 20
-"""Bytes of responses and their facts that are kept."""
+"""Bytes of cached responses and their facts."""
 MAX_KEPT = 16_384
-"""Bytes of a response, or a certificate, that is kept for the next connection which shows it."""
+"""Bytes of the longest response or certificate that is cached."""
 
 
 def staple(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
-    """Tell the facts of an OCSPResponse, and what could not be read.
+    """Return the facts of an OCSPResponse, and the fields that could not be read.
 
-    Of several answers the first is told; a server asks about the certificate that it shows.
+    If there are several answers, the facts are those of the first.
     """
     return _kept(response) if len(response) <= MAX_KEPT else _facts(response)
 
@@ -89,7 +89,7 @@ def _response_status(status: der.Value) -> str:
 
 
 def _response_data(wrapped: der.Value) -> tuple[der.Value, der.Value]:
-    """Find producedAt and the answers of a BasicOCSPResponse (RFC 6960 section 4.2.1)."""
+    """Return producedAt and the answers of a BasicOCSPResponse (RFC 6960 section 4.2.1)."""
     kind, content, *_ = wrapped.expect(_EXPLICIT_0).item().expect(der.SEQUENCE).items(least=2)
     if der.oid(kind) != _BASIC:
         raise WireError(f"a response of type {der.oid(kind)}", kind.start)
