@@ -15,7 +15,7 @@ import tlsdissect
 from tlsdissect.caches import SHARED
 from tlsdissect.flows.limits import Budget, Limits
 from tlsdissect.tls.client_hello import ClientHello
-from tlsdissect.tls.forms import CLIENT_HELLOS, Forms
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache
 from tlsdissect.tls.wire import salvage
 from tlsdissect.transcript import retries, waiting
 from tlsdissect.transcript.retries import Retries
@@ -107,18 +107,26 @@ def test_what_waits_and_what_is_kept_takes_what_is_estimated(
     assert held < 3 * (1 << 20) + estimated + 2 * path.stat().st_size + (2 << 20)
 
 
-def test_forms_are_bounded_in_bytes() -> None:
-    known: Forms[ClientHello] = Forms(100_000)
+def test_templates_are_bounded_in_bytes() -> None:
+    cache: HelloCache[ClientHello] = HelloCache(100_000)
     found = []
     for number in range(40):
         body = client_hello(number, numbers(100, number))
-        found.append(known.learn(body, salvage(ClientHello.read, body)[0]))
-        assert sum(one.bytes for one in found if one is not None and known._known and one in forms_of(known)) <= 100_000
-    assert known.learn(bytes(4000), ClientHello(771, bytes(32), b"", tuple(range(1500)), (0,), ())) is None
+        found.append(cache.learn(body, salvage(ClientHello.read, body)[0]))
+        assert (
+            sum(one.bytes for one in found if one is not None and cache._templates and one in templates_of(cache))
+            <= 100_000
+        )
+    assert cache.learn(bytes(4000), ClientHello(771, bytes(32), b"", tuple(range(1500)), (0,), ())) is None
 
 
-def forms_of(known: Forms[ClientHello]) -> list[object]:
-    return [form for masks in known._known.values() for forms in masks.values() for form in forms.values()]
+def templates_of(cache: HelloCache[ClientHello]) -> list[object]:
+    return [
+        template
+        for masks in cache._templates.values()
+        for templates in masks.values()
+        for template in templates.values()
+    ]
 
 
 def test_a_hello_counts_in_the_budget_with_what_was_read_of_it() -> None:

@@ -16,7 +16,7 @@ from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
-from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS
 from tlsdissect.transcript.connection import Endpoint
 from tlsdissect.transcript.facts import fingerprints, hellos
 from tlsdissect.transcript.facts.evidence import Evidence

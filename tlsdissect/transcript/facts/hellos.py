@@ -12,7 +12,7 @@ from tlsdissect.tls.codepoints import LONG_LIST, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.extension_names import ServerNameList
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
-from tlsdissect.tls.forms import MAX_EXTENSIONS, once
+from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, derive_once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
 from tlsdissect.transcript.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
 from tlsdissect.transcript.facts.naming import Decoded, Teller, text
@@ -113,16 +113,16 @@ def server_extensions(answer: Answer, half: Half) -> Extensions:
 
 
 def _again(teller: Teller, hello: Offer | Answer, sent: tuple[WireExtension, ...] | None, half: Half) -> Extensions:
-    """Decode extensions; of a hello whose form is known, only those that vary."""
-    form = hello.form
-    known: Extensions | None = None if form is None else form.notes.get(_again)
-    if form is None or known is None or sent is None:
+    """Decode extensions; of a hello whose template is known, only those that vary."""
+    template = hello.template
+    known: Extensions | None = None if template is None else template.derived.get(_again)
+    if template is None or known is None or sent is None:
         extensions = tell(teller, sent, half, hello.item)
-        if form is not None and not any(one.error for one in extensions.decoded):
-            form.notes[_again] = extensions
+        if template is not None and not any(one.error for one in extensions.decoded):
+            template.derived[_again] = extensions
         return extensions
     decoded, bodies = list(known.decoded), known.bodies.copy()
-    for index in form.fresh:
+    for index in template.fresh:
         one = decoded[index] = teller.tell(sent[index])
         _complain(one, half, hello.item)
         bodies[one.fact.code] = one.body
@@ -135,7 +135,7 @@ def client_hello(offer: Offer, extensions: Extensions) -> ClientHello:
     if not isinstance(hello, WireClientHello):
         return _ssl2_client_hello(item, hello, offer.segments)
     return replace(
-        once(offer.form, _client_form, hello, extensions),
+        derive_once(offer.template, _client_form, hello, extensions),
         frame=item.frame,
         bytes=item.size,
         segments=offer.segments,
@@ -211,7 +211,7 @@ def server_hello(answer: Answer, extensions: Extensions) -> ServerHello:
             extensions=(),
         )
     return replace(
-        once(answer.form, _server_form, hello),
+        derive_once(answer.template, _server_form, hello),
         frame=item.frame,
         bytes=item.size,
         random=hello.random.hex(),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
-from tlsdissect.tls.forms import once
+from tlsdissect.tls.hello_cache import derive_once
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.transcript.facts import fingerprints
 
@@ -30,9 +30,9 @@ def _hello(scene: Scene) -> ClientHello | None:
 
 
 def _by_form(scene: Scene, write: Callable[[Scene], str | None]) -> str | None:
-    """Write a fingerprint of the first ClientHello, of hellos of one form once."""
+    """Write a fingerprint of the first ClientHello, once per template."""
     offer = scene.script.offer
-    return None if offer is None or not offer.item.whole else once(offer.form, write, scene)
+    return None if offer is None or not offer.item.whole else derive_once(offer.template, write, scene)
 
 
 def ja3_string(scene: Scene, *, ordered: bool = False) -> str | None:
@@ -67,7 +67,7 @@ def ja3s(scene: Scene) -> str | None:
     answer = scene.script.answer
     if answer is None or not isinstance(answer.hello, ServerHello) or not answer.item.whole:
         return None
-    return once(answer.form, _ja3s, answer.hello, scene.answered)
+    return derive_once(answer.template, _ja3s, answer.hello, scene.answered)
 
 
 def _ja3s(hello: ServerHello, extensions: Extensions) -> str:

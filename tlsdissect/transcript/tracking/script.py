@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
-from tlsdissect.tls.forms import CLIENT_HELLOS, SERVER_HELLOS, Form, Forms, Hello
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, Hello, HelloCache, HelloTemplate
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_BYTES,
@@ -305,11 +305,11 @@ class Script:
             self._count_retry(half, item)
         try:
             if item.handshake_type == HandshakeType.CLIENT_HELLO and self.offer is None:
-                hello, form = self._client_hello(half, item)
+                hello, template = self._client_hello(half, item)
                 self._hold_hello(item, hello)
-                if form is None:
+                if template is None:
                     self._hold(NUMBER_BYTES * len(hello.cipher_suites or ()))
-                self.offer = Offer(item, hello, half.segments(item.start, item.end), form)
+                self.offer = Offer(item, hello, half.segments(item.start, item.end), template)
             elif item.handshake_type == HandshakeType.SERVER_HELLO and self.answer is None:
                 self._server_hello(item, *self._formed(half, item, SERVER_HELLOS, ServerHello.read))
             elif item.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.retry is None:
@@ -339,16 +339,16 @@ class Script:
         elif answer is not None:
             self.client = 1 - answer.item.sender
 
-    def _client_hello(self, half: Half, item: Item) -> tuple[ClientHello, Form[ClientHello] | None]:
+    def _client_hello(self, half: Half, item: Item) -> tuple[ClientHello, HelloTemplate[ClientHello] | None]:
         try:
             return self._formed(half, item, CLIENT_HELLOS, ClientHello.read)
         except WireError:
             return self._read(half, item, ClientHello.read_beginning), None
 
-    def _server_hello(self, item: Item, hello: ServerHello, form: Form[ServerHello] | None) -> None:
+    def _server_hello(self, item: Item, hello: ServerHello, template: HelloTemplate[ServerHello] | None) -> None:
         if not hello.is_hello_retry_request:
             self._hold_hello(item, hello)
-            self.answer = Answer(item, hello, form)
+            self.answer = Answer(item, hello, template)
             self.version = self._selected(item, hello)
             self.tls13 = self.version is not None and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else None
@@ -367,15 +367,15 @@ class Script:
         return selected_version(hello) if older else None
 
     def _formed(
-        self, half: Half, item: Item, forms: Forms[Hello], read: Callable[[Reader], Hello]
-    ) -> tuple[Hello, Form[Hello] | None]:
-        """Read a hello, by its form where that is known, and learn the form of one without flaw."""
-        form = forms.find(item.body)
-        if form is not None:
-            return form.fill(item.body), form
+        self, half: Half, item: Item, cache: HelloCache[Hello], read: Callable[[Reader], Hello]
+    ) -> tuple[Hello, HelloTemplate[Hello] | None]:
+        """Read a hello through the cache, and add the template of one without error."""
+        template = cache.find(item.body)
+        if template is not None:
+            return template.fill(item.body), template
         hello, flaw = salvage(read, item.body)
         if flaw is None:
-            return hello, forms.learn(item.body, hello)
+            return hello, cache.learn(item.body, hello)
         _complain(flaw, half, item)
         return hello, None
 

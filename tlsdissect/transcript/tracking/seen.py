@@ -11,7 +11,7 @@ from tlsdissect.tls.server_hello import RETRY_RANDOM
 
 if TYPE_CHECKING:
     from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
-    from tlsdissect.tls.forms import Form
+    from tlsdissect.tls.hello_cache import HelloTemplate
     from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
 
 
@@ -53,7 +53,7 @@ class Offer(Struct, frozen=True):
     hello: ClientHello | Ssl2ClientHello
     segments: int
     """In how many segments it came."""
-    form: Form[ClientHello] | None = None
+    template: HelloTemplate[ClientHello] | None = None
     """What it has in common with other hellos, where that is known."""
 
 
@@ -62,7 +62,7 @@ class Answer(Struct, frozen=True):
 
     item: Item
     hello: ServerHello | Ssl2ServerHello
-    form: Form[ServerHello] | None = None
+    template: HelloTemplate[ServerHello] | None = None
     """What it has in common with other hellos, where that is known."""
 
 

@@ -1,0 +1,188 @@
+"""A cache of decoded hellos by template: the bytes that repeat from one hello of a client or server to the next.
+
+A client sends the same ClientHello a thousand times, each time with a new random, session id, key share and server
+name. A template masks those places out. A hello whose other bytes, lengths and types included, equal a known template
+is not decoded again: the masked fields are copied out of it, and facts that follow from the other bytes are reused.
+
+Finding the template takes one big-integer AND and one lookup in a dict for each mask known for that length. Comparing
+field by field would cost as much as decoding does.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from msgspec.structs import replace
+
+from tlsdissect.tls.client_hello import ClientHello, Extension
+from tlsdissect.tls.codepoints import GREASE, ExtensionType
+from tlsdissect.tls.extensions import NEVER_REPEATED, offsets
+from tlsdissect.tls.server_hello import ServerHello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Hello = TypeVar("Hello", ClientHello, ServerHello)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_TEMPLATES = 512
+"""Templates in one cache; when there are more, the cache starts again from empty."""
+MAX_MASKS = 4
+"""Masks per length of hello; the oldest is evicted with its templates when there are more."""
+MAX_HELLO_SIZE = 4096
+"""Bytes of the longest hello that gets a template: most bytes of a longer one are random."""
+CLIENT_BYTES = 4 << 20
+"""Estimated bytes of all ClientHello templates and the facts derived from them."""
+SERVER_BYTES = 1 << 20
+"""Estimated bytes of all ServerHello templates and the facts derived from them."""
+MAX_EXTENSIONS = 64
+"""Extensions of a hello that gets a template: only attempts to fill memory send more."""
+
+_RANDOM = slice(2, 34)
+_SESSION_ID = 35
+_UNKNOWN: Any = object()
+_FRESH = NEVER_REPEATED | {ExtensionType.SERVER_NAME}
+_OPAQUE = _FRESH | {ExtensionType.PADDING}
+
+
+class HelloTemplate(Generic[Hello]):
+    """What many hellos have in common; templates are compared by identity."""
+
+    __slots__ = ("_hello", "_places", "_session_id", "_session_id_field", "bytes", "derived", "fresh")
+
+    def __init__(self, hello: Hello, size: int) -> None:
+        """Make the template of a well-formed hello of `size` bytes."""
+        self._hello: Hello = hello
+        self._session_id_field = "legacy_session_id" if isinstance(hello, ClientHello) else "legacy_session_id_echo"
+        session_id = getattr(hello, self._session_id_field)
+        self._session_id = slice(_SESSION_ID, _SESSION_ID + len(session_id))
+        extensions = hello.extensions or ()
+        starts = offsets(extensions, size)
+        self._places = [
+            (index, slice(start, start + len(extension.extension_data)))
+            for index, (start, extension) in enumerate(zip(starts, extensions, strict=True))
+            if extension.extension_type in _FRESH
+        ]
+        self.fresh = tuple([index for index, _ in self._places])
+        """Indices of the extensions whose bodies vary."""
+        self.bytes = _estimate_bytes(hello, size)
+        """Estimated bytes of the template with all that is derived from it."""
+        self.derived: dict[object, Any] = {}
+        """Results of `derive_once`, by the function that computed them."""
+
+    def fill(self, body: bytes) -> Hello:
+        """Build the hello that `body` encodes; `body` must match this template."""
+        extensions = list(self._hello.extensions or ())
+        for index, place in self._places:
+            extensions[index] = Extension(extensions[index].extension_type, body[place])
+        varying = {self._session_id_field: body[self._session_id], "extensions": tuple(extensions)}
+        filled: Hello = replace(self._hello, random=body[_RANDOM], **varying)
+        return filled
+
+    def mask(self, size: int) -> int:
+        """Return the mask of a hello of `size` bytes: 1 bits where matching hellos are equal, little-endian."""
+        mask = bytearray(b"\xff" * size)
+        for place in (_RANDOM, self._session_id, *(place for _, place in self._places)):
+            mask[place] = bytes(place.stop - place.start)
+        return int.from_bytes(mask, "little")
+
+
+class HelloCache(Generic[Hello]):
+    """The templates of all ClientHellos, or of all ServerHellos."""
+
+    def __init__(self, limit: int = CLIENT_BYTES) -> None:
+        self.limit = limit
+        """Estimated bytes of all templates; when they exceed it, the cache starts again from empty."""
+        self._templates: dict[int, dict[int, dict[int, HelloTemplate[Hello]]]] = {}
+        """By length, by mask, and by the masked bytes of the hello."""
+        self._count = 0
+        self._used = 0
+        self._learning = Lock()
+
+    def find(self, body: bytes) -> HelloTemplate[Hello] | None:
+        """Return the template that these bytes match, or None."""
+        masks = self._templates.get(len(body))
+        if masks is None:
+            return None
+        number = int.from_bytes(body, "little")
+        # Iterate over a copy: another thread may add a mask meanwhile.
+        for mask, templates in tuple(masks.items()):
+            template = templates.get(number & mask)
+            if template is not None:
+                return template
+        return None
+
+    def learn(self, body: bytes, hello: Hello) -> HelloTemplate[Hello] | None:
+        """Add the template of a hello that was decoded from `body` without error; None if it is not worth keeping."""
+        size = len(body)
+        if size > MAX_HELLO_SIZE or not _may_recur(hello):
+            return None
+        template = HelloTemplate(hello, size)
+        if template.bytes > self.limit // 8:
+            return None
+        mask = template.mask(size)
+        with self._learning:
+            self._add(template, size, mask, int.from_bytes(body, "little") & mask)
+        return template
+
+    def _add(self, template: HelloTemplate[Hello], size: int, mask: int, masked: int) -> None:
+        if self._count >= MAX_TEMPLATES or self._used + template.bytes > self.limit:
+            self._templates, self._count, self._used = {}, 0, 0
+        masks = self._templates.setdefault(size, {})
+        if mask not in masks and len(masks) >= MAX_MASKS:
+            evicted = masks.pop(next(iter(masks)))
+            self._count -= len(evicted)
+            self._used -= sum([old.bytes for old in evicted.values()])
+        masks.setdefault(mask, {})[masked] = template
+        self._count += 1
+        self._used += template.bytes
+
+
+def derive_once(template: HelloTemplate[Any] | None, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return `compute(*args)`, computed once per template; without a template, computed each time.
+
+    `compute` may only depend on what all hellos of the template share, even if `args` hold more than that.
+    """
+    if template is None:
+        return compute(*args, **kwargs)
+    result: T = template.derived.get(compute, _UNKNOWN)
+    if result is _UNKNOWN:
+        result = template.derived[compute] = compute(*args, **kwargs)
+    return result
+
+
+_TEMPLATE_BYTES, _MASKED, _SUITE_BYTES, _EXTENSION_BYTES, _DECODED = 2048, 4, 144, 512, 80
+"""Memory cost of a template, and of each byte of its hello, cipher suite, extension, and byte of an extension body."""
+
+
+def _estimate_bytes(hello: ClientHello | ServerHello, size: int) -> int:
+    """Estimate the memory of a template: its hello, its mask, and the facts derived from them.
+
+    The facts are computed later and elsewhere, and measuring them would cost as much as computing them. So this counts
+    what they are made from. Lists of numbers dominate, since each number has its name in two lists of facts.
+    """
+    suites = hello.cipher_suites or () if isinstance(hello, ClientHello) else ()
+    extensions = hello.extensions or ()
+    decoded = sum([len(one.extension_data) for one in extensions if one.extension_type not in _OPAQUE])
+    in_extensions = _EXTENSION_BYTES * len(extensions) + _DECODED * decoded
+    return _TEMPLATE_BYTES + _MASKED * size + _SUITE_BYTES * len(suites) + in_extensions
+
+
+def _may_recur(hello: ClientHello | ServerHello) -> bool:
+    """Return whether another hello may match the same template.
+
+    A client that sends GREASE (RFC 8701) draws new values for its next hello. Hellos that repeat an extension are left
+    out because facts are indexed by extension type.
+    """
+    types = [one.extension_type for one in hello.extensions or ()]
+    if len(set(types)) < len(types) or len(types) > MAX_EXTENSIONS:
+        return False
+    if isinstance(hello, ServerHello):
+        return hello.legacy_session_id_echo is not None
+    return GREASE.isdisjoint(types) and GREASE.isdisjoint(hello.cipher_suites or ())
+
+
+CLIENT_HELLOS: HelloCache[ClientHello] = HelloCache()
+SERVER_HELLOS: HelloCache[ServerHello] = HelloCache(SERVER_BYTES)
