@@ -16,7 +16,7 @@ from tlsdissect.caches import SHARED
 from tlsdissect.flows.limits import Budget, Limits
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache
-from tlsdissect.tls.wire import salvage
+from tlsdissect.tls.wire import decode_partially
 from tlsdissect.transcript import retries, waiting
 from tlsdissect.transcript.retries import Retries
 from tlsdissect.transcript.tracking.script import NUMBER_BYTES, Script
@@ -112,7 +112,7 @@ def test_templates_are_bounded_in_bytes() -> None:
     found = []
     for number in range(40):
         body = client_hello(number, numbers(100, number))
-        found.append(cache.learn(body, salvage(ClientHello.read, body)[0]))
+        found.append(cache.learn(body, decode_partially(ClientHello.read, body)[0]))
         assert (
             sum(one.bytes for one in found if one is not None and cache._templates and one in templates_of(cache))
             <= 100_000

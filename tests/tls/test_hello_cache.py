@@ -17,7 +17,7 @@ from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
 from tlsdissect.tls.hello_cache import HelloCache
 from tlsdissect.tls.server_hello import ServerHello
-from tlsdissect.tls.wire import WireError, salvage
+from tlsdissect.tls.wire import WireError, decode_partially
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def bodies(kind: HandshakeType) -> list[bytes]:
                 fragment = record.fragment or b""
                 if record.content_type == 22 and fragment[:1] == bytes([kind]) and not record.encrypted:
                     found.append(fragment[4 : 4 + int.from_bytes(fragment[1:4], "big")])
-    return [body for body in found if salvage(READ[kind], body)[1] is None]
+    return [body for body in found if decode_partially(READ[kind], body)[1] is None]
 
 
 READ = {HandshakeType.CLIENT_HELLO: ClientHello.read, HandshakeType.SERVER_HELLO: ServerHello.read}
@@ -44,7 +44,7 @@ KINDS = pytest.mark.parametrize("kind", list(READ), ids=lambda kind: kind.name.l
 def test_fields_that_vary_do_not_change_the_template(kind: HandshakeType) -> None:
     cache: HelloCache = HelloCache()
     for body in bodies(kind):
-        hello = salvage(READ[kind], body)[0]
+        hello = decode_partially(READ[kind], body)[0]
         template = cache.find(body) or cache.learn(body, hello)
         if template is None:
             continue
@@ -53,13 +53,15 @@ def test_fields_that_vary_do_not_change_the_template(kind: HandshakeType) -> Non
         size = other[34]
         other[35 : 35 + size] = bytes(size)
         assert cache.find(bytes(other)) is template
-        assert template.fill(bytes(other)) == salvage(READ[kind], bytes(other))[0]
+        assert template.fill(bytes(other)) == decode_partially(READ[kind], bytes(other))[0]
         assert template.fill(body) == hello
 
 
 def test_samples_have_templates() -> None:
     cache: HelloCache[ClientHello] = HelloCache()
-    learnt = [cache.learn(body, salvage(ClientHello.read, body)[0]) for body in bodies(HandshakeType.CLIENT_HELLO)]
+    learnt = [
+        cache.learn(body, decode_partially(ClientHello.read, body)[0]) for body in bodies(HandshakeType.CLIENT_HELLO)
+    ]
     assert any(learnt)
 
 
@@ -68,12 +70,12 @@ def test_samples_have_templates() -> None:
 def test_a_template_matches_only_hellos_that_it_decodes_alike(kind: HandshakeType, data: st.DataObject) -> None:
     body = bytearray(data.draw(st.sampled_from(bodies(kind))))
     cache: HelloCache = HelloCache()
-    cache.learn(bytes(body), salvage(READ[kind], bytes(body))[0])
+    cache.learn(bytes(body), decode_partially(READ[kind], bytes(body))[0])
     for at in data.draw(st.lists(st.integers(0, len(body) - 1), max_size=4)):
         body[at] = data.draw(st.integers(0, 255))
     template = cache.find(bytes(body))
     try:
-        hello, flaw = salvage(READ[kind], bytes(body))
+        hello, flaw = decode_partially(READ[kind], bytes(body))
     except WireError:
         assert template is None
     else:
@@ -82,8 +84,10 @@ def test_a_template_matches_only_hellos_that_it_decodes_alike(kind: HandshakeTyp
 
 def test_hellos_that_never_recur_have_no_template() -> None:
     cache: HelloCache[ClientHello] = HelloCache()
-    body = next(b for b in bodies(HandshakeType.CLIENT_HELLO) if cache.learn(b, salvage(ClientHello.read, b)[0]))
-    hello = salvage(ClientHello.read, body)[0]
+    body = next(
+        b for b in bodies(HandshakeType.CLIENT_HELLO) if cache.learn(b, decode_partially(ClientHello.read, b)[0])
+    )
+    hello = decode_partially(ClientHello.read, body)[0]
     suites, extensions = hello.cipher_suites or (), hello.extensions or ()
     assert cache.learn(body, msgspec.structs.replace(hello, cipher_suites=(0x0A0A, *suites[1:]))) is None
     assert cache.learn(body, msgspec.structs.replace(hello, extensions=(extensions[0], *extensions))) is None

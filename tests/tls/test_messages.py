@@ -11,14 +11,14 @@ from tlsdissect.tls.handshake import decoder
 from tlsdissect.tls.key_exchange import ClientKeyExchange, ServerKeyExchange
 from tlsdissect.tls.messages import KeyUpdate, NextProtocol, SupplementalData
 from tlsdissect.tls.server_hello import RETRY_RANDOM, HelloRetryRequest, ServerHello, Ssl2ServerHello
-from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 EVERY = pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v.connection}-{v.sender}-{v.type}")
 
 
 @EVERY
 def test_whole(vector: Vector) -> None:
-    assert salvage(vector.read, vector.body) == (Reader(vector.body).whole(vector.read), None)
+    assert decode_partially(vector.read, vector.body) == (Reader(vector.body).whole(vector.read), None)
 
 
 @EVERY
@@ -62,11 +62,11 @@ def test_malformed_extensions_cost_no_field_before_them(vector: Vector) -> None:
     whole = Reader(vector.body).whole(vector.read)
     start = len(vector.body) - sum(4 + len(e.extension_data) for e in whole.extensions)
     for cut in range(start, len(vector.body)):
-        hello, flaw = salvage(vector.read, vector.body[:cut])
+        hello, flaw = decode_partially(vector.read, vector.body[:cut])
         assert flaw is not None
         assert hello.random == whole.random
         assert hello.extensions == whole.extensions[: len(hello.extensions)]
-    hello, flaw = salvage(vector.read, vector.body + b"\0\0")
+    hello, flaw = decode_partially(vector.read, vector.body + b"\0\0")
     assert hello == whole
     assert flaw is not None
     assert flaw.offset == len(vector.body)
@@ -110,7 +110,7 @@ def test_certificates() -> None:
 
 def test_certificates_before_a_cut_are_told() -> None:
     data = bytes.fromhex("00000d 000003 616161 0000ff 626262 00")
-    chain, flaw = salvage(certificate.Certificate.read, data)
+    chain, flaw = decode_partially(certificate.Certificate.read, data)
     assert chain.certificate_list == (b"aaa",)
     assert flaw is not None
     assert str(flaw) == "255 bytes wanted, 4 left at byte 12"

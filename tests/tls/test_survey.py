@@ -16,7 +16,7 @@ from tlsdissect.tls.extension_names import ServerNameList
 from tlsdissect.tls.key_exchange import EcdhParams
 from tlsdissect.tls.survey import survey
 from tlsdissect.tls.trace import fields, trace
-from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,19 +36,19 @@ def surveyed(read: Callable[[Reader], Struct], data: bytes) -> Survey:
         if field.value is not None:
             check_parts(field, data)
     try:
-        value, flaw = salvage(read, data)
+        value, flaw = decode_partially(read, data)
     except WireError:
-        assert found.flaws
+        assert found.errors
     else:
         assert (flaw is None) <= (found.value == value)
-        assert bool(found.flaws) == (flaw is not None)
+        assert bool(found.errors) == (flaw is not None)
     return found
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v.connection}-{v.sender}-{v.type}")
 def test_sound_messages(vector: Vector) -> None:
     found = surveyed(vector.read, vector.body)
-    assert found.flaws == ()
+    assert found.errors == ()
     assert found.fields == fields(*trace(vector.read, vector.body))
 
 
@@ -87,7 +87,7 @@ def test_a_list_that_claims_too_much_is_read_as_far_as_it_goes() -> None:
     body = bytearray(HELLO)
     body[44] = 0x20
     found = surveyed(ClientHello.read, bytes(body))
-    assert [str(flaw) for flaw in found.flaws] == ["32 bytes wanted, 9 left at byte 45"]
+    assert [str(flaw) for flaw in found.errors] == ["32 bytes wanted, 9 left at byte 45"]
     assert [part.name for part in found.fields[-1].parts] == ["[0]", "[1]"]
 
 
@@ -98,13 +98,13 @@ def test_what_is_around_a_malformed_list_is_read() -> None:
     named_fields = {field.name: field for field in found.fields}
     assert named_fields["random"].value == b"\xaa" * 32
     assert [part.name for part in named_fields["cipher_suites"].parts] == ["unread"]
-    assert "a list of 2-byte numbers is 3 bytes long" in str(found.flaws[0])
+    assert "a list of 2-byte numbers is 3 bytes long" in str(found.errors[0])
 
 
 def test_a_value_that_no_struct_knows() -> None:
     found = surveyed(EcdhParams.read, b"\x09\x00\x1d")
     assert (found.value, [field.name for field in found.fields]) == (None, ["unread"])
-    assert str(found.flaws[0]) == "unknown curve type 9 at byte 0"
+    assert str(found.errors[0]) == "unknown curve type 9 at byte 0"
 
 
 def test_missing_fields_are_none() -> None:

@@ -13,7 +13,7 @@ from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, Table, offsets
 from tlsdissect.tls.trace import Field, fields, trace
-from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def covers(parts: Sequence[Any], start: int, end: int) -> bool:
 
 def check(read: Callable[[Reader], Any], data: bytes) -> None:
     """Both readers agree, and the spans of leaves and fields cover every byte."""
-    value, _ = salvage(read, data)
+    value, _ = decode_partially(read, data)
     traced, leaves = trace(read, data)
     assert traced == value
     assert covers(leaves, 0, len(data))
@@ -66,7 +66,7 @@ def test_recorded_messages_cut_or_with_bytes_after_them(vector: Vector) -> None:
     check(vector.read, vector.body + b"abc")
     for cut in range(len(vector.body)):
         try:
-            salvage(vector.read, vector.body[:cut])
+            decode_partially(vector.read, vector.body[:cut])
         except WireError:
             with pytest.raises(WireError):
                 trace(vector.read, vector.body[:cut])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,16 +71,16 @@ def test_bytes_left_over() -> None:
 
 def test_items_before_a_malformed_one_are_told() -> None:
     def read(r: Reader) -> tuple[bytes, ...]:
-        return r.vector_so_far(1, lambda r: r.sized(1))
+        return r.vector_until_error(1, lambda r: r.sized(1))
 
-    assert salvage(read, b"\x04\x01a\x01b") == ((b"a", b"b"), None)
-    value, flaw = salvage(read, b"\x04\x01a\x09b")
+    assert decode_partially(read, b"\x04\x01a\x01b") == ((b"a", b"b"), None)
+    value, flaw = decode_partially(read, b"\x04\x01a\x09b")
     assert value == (b"a",)
     assert str(flaw) == "9 bytes wanted, 1 left at byte 4"
-    value, flaw = salvage(read, b"\x08\x01a\x09b")
+    value, flaw = decode_partially(read, b"\x08\x01a\x09b")
     assert value == (b"a",)
     assert str(flaw) == "8 bytes wanted, 4 left at byte 1"
-    value, flaw = salvage(read, b"\x02\x01a-")
+    value, flaw = decode_partially(read, b"\x02\x01a-")
     assert value == (b"a",)
     assert str(flaw) == "1 bytes left over at byte 3"
     with pytest.raises(WireError, match="9 bytes wanted"):
@@ -101,8 +101,8 @@ def test_tagged_items_in_one_go_are_those_read_one_by_one(items: list[tuple[int,
     for whole in (data + after, (len(inside) + len(after)).to_bytes(2, "big") + inside + after):
         at_once, one_by_one = Reader(whole), Reader(whole)
         told = at_once.tagged(lambda number, body: (number, body))
-        slowly = one_by_one.vector_so_far(2, lambda r: (r.u16(), r.sized(2)))
-        assert told == (None if one_by_one.flaw else slowly)
-        assert at_once.offset == (0 if one_by_one.flaw else one_by_one.offset)
+        slowly = one_by_one.vector_until_error(2, lambda r: (r.u16(), r.sized(2)))
+        assert told == (None if one_by_one.error else slowly)
+        assert at_once.offset == (0 if one_by_one.error else one_by_one.offset)
     for cut in range(len(data)):
         assert Reader(data, 0, cut).tagged(lambda number, body: (number, body)) is None

@@ -38,7 +38,7 @@ class Certificate(Struct, frozen=True):
 
     @classmethod
     def read(cls, r: Reader) -> Self:
-        return cls(certificate_list=r.vector_so_far(3, opaque24))
+        return cls(certificate_list=r.vector_until_error(3, opaque24))
 
 
 class RawPublicKey(Struct, frozen=True, gc=False):
@@ -72,7 +72,7 @@ class Certificate13(Struct, frozen=True):
     def read(cls, r: Reader) -> Self:
         return cls(
             certificate_request_context=r.sized(1),
-            certificate_list=r.vector_so_far(3, CertificateEntry.read),
+            certificate_list=r.vector_until_error(3, CertificateEntry.read),
         )
 
 
@@ -126,7 +126,7 @@ class CertificateRequest(Struct, frozen=True):
         return cls(
             certificate_types=r.u8s(1),
             supported_signature_algorithms=r.u16s(2) if has_signature_schemes(version) else None,
-            certificate_authorities=r.vector_so_far(2, opaque16),
+            certificate_authorities=r.vector_until_error(2, opaque16),
         )
 
 

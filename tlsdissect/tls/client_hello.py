@@ -23,7 +23,7 @@ class Extension(Struct, frozen=True, gc=False):
 def extension_list(r: Reader) -> tuple[Extension, ...]:
     """Read a vector of extensions, stopping at the first malformed one."""
     extensions = r.tagged(Extension)
-    return r.vector_so_far(2, Extension.read) if extensions is None else extensions
+    return r.vector_until_error(2, Extension.read) if extensions is None else extensions
 
 
 class ClientHello(Struct, frozen=True):
@@ -56,9 +56,9 @@ class ClientHello(Struct, frozen=True):
         """Read a malformed hello up to the first field whose length is wrong."""
         version, random = r.u16(), r.opaque(32)
         session_id = r.attempt(lambda: r.sized(1))
-        cipher_suites = None if r.flaw else r.attempt(lambda: r.u16s(2))
-        methods = None if r.flaw else r.attempt(lambda: r.u8s(1))
-        extensions = extension_list(r) if r and not r.flaw else None
+        cipher_suites = None if r.error else r.attempt(lambda: r.u16s(2))
+        methods = None if r.error else r.attempt(lambda: r.u8s(1))
+        extensions = extension_list(r) if r and not r.error else None
         return cls(version, random, session_id, cipher_suites, methods, extensions)
 
 

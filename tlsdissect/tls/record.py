@@ -1,4 +1,4 @@
-"""From a direction's bytes to records, and from records to handshake messages.
+"""Splits a direction's bytes into records, and joins records into handshake messages.
 
 RFC 8446 section 5.1 and RFC 5246 section 6.2.1: a message may span records and a record may hold several messages.
 """
@@ -16,12 +16,12 @@ HANDSHAKE = 22
 APPLICATION_DATA = 23
 HEARTBEAT = 24
 SSL2 = 128
-"""Stands for a message of SSL 2.0, whose records have no content type."""
+"""Pseudo content type of SSL 2.0 messages, whose records have none."""
 
 MAX_FRAGMENT = 2**14 + 2048
 """The longest record body of any version (RFC 5246 section 6.2.3)."""
 MAX_MESSAGE = 1 << 20
-"""The longest handshake message that is put together; the format allows 2**24 - 1."""
+"""The longest handshake message that is reassembled; the format allows 2**24 - 1."""
 
 HEADER_SIZE = 5
 ALERT_BYTES = 2
@@ -45,7 +45,7 @@ The minor version may be any: RFC 8446 section 5.1 ignores it, and RFC 5246 appe
 
 
 class Record(Struct, frozen=True, gc=False):
-    """A record; `fragment` is None for application data, whose body nobody reads."""
+    """A record; `fragment` is None for application data, whose body is not kept."""
 
     content_type: int
     version: int
@@ -54,7 +54,7 @@ class Record(Struct, frozen=True, gc=False):
     """Stream offset of its header."""
     fragment: bytes | None
     whole: bool = True
-    """False: `fragment` ends where the capture lacks bytes."""
+    """False if `fragment` is truncated because the capture lacks bytes."""
 
     @property
     def end(self) -> int:
@@ -63,12 +63,12 @@ class Record(Struct, frozen=True, gc=False):
 
 
 class Message(Struct, frozen=True, gc=False):
-    """A whole handshake message, its 4-byte header (RFC 8446 section 4) left out of `body`."""
+    """A complete handshake message; `body` excludes the 4-byte header (RFC 8446 section 4)."""
 
     handshake_type: int
     body: bytes
     start: int
-    """Stream offset of the record that its header begins in."""
+    """Stream offset of the record in which its header begins."""
 
 
 def is_header(data: bytes) -> bool:
@@ -86,15 +86,15 @@ def is_likely_header(data: bytes, version: int | None = None) -> bool:
 
 
 def is_hello(beginning: bytes) -> bool:
-    """Whether a message that was cut begins as a ClientHello or ServerHello: by its type, length and version."""
+    """Return whether a truncated message starts like a ClientHello or ServerHello: type, length and version."""
     return re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
 
 
 class RecordReader:
-    """Cuts a direction's bytes into records; bodies of application data are stepped over, not kept.
+    """Splits a direction's bytes into records; bodies of application data are skipped.
 
-    `feed` and `lost` take the stream in order. A header that makes no sense puts the reader out of step: `astray`
-    holds its stream offset, and the reader looks for a header at the start of each later piece.
+    `feed` and `lost` take the stream in order. After an implausible header the reader has lost synchronization:
+    `astray` is the header's stream offset, and the reader looks for a header at the start of each later segment.
     """
 
     __slots__ = ("_buffer", "_buffer_start", "_skip", "_version", "astray", "position")
@@ -110,30 +110,30 @@ class RecordReader:
 
     @property
     def skip(self) -> int:
-        """Bytes ahead that belong to a body which nobody reads."""
+        """Bytes ahead that belong to a skipped body."""
         return self._skip
 
     @property
     def between(self) -> bool:
-        """Whether the next byte is the first of a record header."""
+        """Whether the next byte starts a record header."""
         return not self._skip and not self._buffer
 
     def start(self, position: int) -> None:
-        """Begin anew: the next byte is the first of a record header."""
+        """Reset the reader: the next byte starts a record header."""
         self._buffer, self._skip, self.astray = b"", 0, None
         self.position = position
 
     def pass_over(self, size: int) -> None:
-        """Step over bytes of a body that nobody reads; `size` is at most `skip`."""
+        """Skip bytes of a skipped body; `size` is at most `skip`."""
         self._skip -= size
         self.position += size
 
     def jump(self, position: int, skip: int) -> None:
-        """Go on at a stream offset from which the next `skip` bytes belong to a body that nobody reads."""
+        """Continue at a stream offset whose next `skip` bytes belong to a skipped body."""
         self.position, self._skip = position, skip
 
     def feed(self, data: bytes) -> list[Record]:
-        """Take the next bytes and return the records that they complete (application data: that they begin)."""
+        """Process the next bytes; return the records that they complete, or begin for application data."""
         if self._skip:
             step = min(self._skip, len(data))
             self.pass_over(step)
@@ -151,21 +151,21 @@ class RecordReader:
         return self._cut(begun)
 
     def lost(self, size: int) -> list[Record]:
-        """Take the news that the next `size` bytes are missing; return the record whose body they spoil, if any."""
+        """Handle `size` bytes missing from the capture; return the record that they truncate, if any."""
         if size <= self._skip:
             self.pass_over(size)
             return []
-        spoilt = self.break_off()
+        truncated = self.break_off()
         if size <= self._skip:
             self.pass_over(size)
         else:
             self.position += size
             self._skip = 0
             self.astray = self.position
-        return spoilt
+        return truncated
 
     def break_off(self) -> list[Record]:
-        """Return what there is of a record whose body has begun: it is not read on."""
+        """Return the truncated record whose body has begun, and skip the rest of it."""
         begun = []
         if len(self._buffer) >= 5:
             content_type, version, length = _HEADER.unpack_from(self._buffer)
@@ -210,18 +210,18 @@ class MessageJoiner:
         self._buffer = bytearray()
         self._need = 4
         self._skip = 0
-        """Bytes still to come of a message that was given up."""
+        """Bytes still to come of an abandoned message."""
         self._start = 0
         self.malformed: int | None = None
-        """Stream offset of a record whose message header states an impossible length."""
+        """Stream offset of a record whose message header has an impossible length."""
 
     @property
     def waiting(self) -> int:
-        """Bytes of a message that has begun and not ended."""
+        """Bytes buffered of an incomplete message."""
         return len(self._buffer)
 
     def feed(self, fragment: bytes, start: int) -> list[Message]:
-        """Take a record's fragment, `start` its header's stream offset; return the messages that it completes."""
+        """Add a record's fragment, whose header is at stream offset `start`; return the messages that it completes."""
         if self._skip:
             fragment, self._skip = fragment[self._skip :], max(0, self._skip - len(fragment))
         if not self._aligned:
@@ -241,7 +241,7 @@ class MessageJoiner:
         return self._split(data, start)
 
     def _split(self, data: bytes, start: int) -> list[Message]:
-        """Cut whole messages off; what is left waits for the next fragment."""
+        """Split off complete messages; the rest is buffered for the next fragment."""
         messages: list[Message] = []
         at, end = 0, len(data)
         while end - at >= 4:

@@ -1,4 +1,4 @@
-"""What is to be said of a code point besides its name: obsolete, private, of a draft; and what defines it."""
+"""Status and reference of code points (obsolete, private use, draft), and the meanings of alerts."""
 
 import csv
 import re
@@ -15,12 +15,12 @@ _REFERENCE: Final = re.compile(r"(?:RFC [0-9]+|draft-[\w-]+)(?: (?:section|appen
 
 
 def remark(registry: Registry, number: int) -> str | None:
-    """Tell what is odd about a code point: obsolete, for private use, of a draft, or not registered at all."""
+    """Return the status of an unusual code point: obsolete, private use, draft or unregistered; else None."""
     file, _ = registry.value
-    said = [text for first, last, text in _remarks().get(file, ()) if first <= number <= last]
-    if said:
-        # The narrowest range stands last.
-        return said[-1]
+    statuses = [text for first, last, text in _remarks().get(file, ()) if first <= number <= last]
+    if statuses:
+        # The narrowest range is last.
+        return statuses[-1]
     return "not registered" if registry.names[number].startswith("0x") else None
 
 
@@ -35,7 +35,7 @@ def _remarks() -> dict[str, list[tuple[int, int, str]]]:
 
 
 def extension_reference(number: int) -> str | None:
-    """Tell what defines an extension, by the IANA registry."""
+    """Return the reference of an extension in the IANA registry."""
     return _references().get(number)
 
 
@@ -45,13 +45,13 @@ def _references() -> dict[int, str]:
 
 
 def alert_meaning(number: int) -> tuple[str, str] | None:
-    """Tell what the sender of an alert says by it, in a few words, and what defines it."""
+    """Return the meaning of an alert in a few words, and its reference."""
     return _alerts().get(number)
 
 
 @cache
 def alert_meanings() -> dict[str, str]:
-    """What the sender of an alert says by it, by the alert's name."""
+    """Return the meanings of all alerts by name."""
     return {Registry.ALERTS.names[number]: meaning for number, (meaning, _) in _alerts().items()}
 
 
@@ -67,6 +67,6 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 @cache
 def reference(kind: type[Struct]) -> str | None:
-    """Tell what defines a struct: the first document that its docstring cites with a section, or the first at all."""
+    """Return a struct's reference: the first citation with a section in its docstring, else the first citation."""
     found = _REFERENCE.findall(kind.__doc__ or "")
     return next((cited for cited in found if " section " in cited), found[0] if found else None)

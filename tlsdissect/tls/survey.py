@@ -1,4 +1,4 @@
-"""What can be told of a message that may be malformed: each field that stands where it should, and what is wrong."""
+"""Lenient decoding of messages that may be malformed: the fields that can be read, and all errors."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -12,17 +12,17 @@ T = TypeVar("T")
 
 
 class PatientReader(TracingReader):
-    """A TracingReader for what may be malformed: it reads nothing more of what it stands in, and goes on behind that.
+    """A TracingReader that survives errors: it skips the rest of the enclosing block and continues after it.
 
-    `flaws` are what was wrong. Bytes that could not be read are unread leaves, and fields that found no bytes at all
-    missing ones: such a field has the value of nothing, 0 or b"".
+    `errors` collects all errors. Bytes that could not be read become unread leaves. Fields without any bytes become
+    missing leaves, with the value 0 or b"".
     """
 
-    __slots__ = ("_lost", "flaws")
+    __slots__ = ("_lost", "errors")
 
     def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
         super().__init__(data, start, end)
-        self.flaws: list[WireError] = []
+        self.errors: list[WireError] = []
         self._lost = False
 
     def u8(self) -> int:
@@ -38,7 +38,7 @@ class PatientReader(TracingReader):
         return self._patiently(lambda: super(PatientReader, self).uint(size), 0)
 
     def varint(self) -> int:
-        """Read a number whose first two bits tell its size."""
+        """Read a variable-length integer."""
         return self._patiently(super().varint, 0)
 
     def opaque(self, size: int) -> bytes:
@@ -46,26 +46,26 @@ class PatientReader(TracingReader):
         return self._patiently(lambda: super(PatientReader, self).opaque(size), b"")
 
     def sized(self, prefix: int) -> bytes:
-        """Read bytes whose length stands in front of them; a length that is too great is read itself."""
+        """Read opaque bytes with a length prefix; if the length is too large, only the prefix is read."""
         return self._patiently(lambda: super(PatientReader, self).sized(prefix), b"")
 
     def u16s(self, prefix: int) -> tuple[int, ...]:
-        """Read a vector of uint16; one of an odd size is unread."""
+        """Read a vector of uint16; one of odd size stays unread."""
         try:
             return super().u16s(prefix)
         except WireError as error:
-            self.flaws.append(error.with_traceback(None))
+            self.errors.append(error.with_traceback(None))
             self.leaves[-1] = self.leaves[-1]._replace(kind="unread")
             return ()
 
     def part(self, size: int) -> Reader:
-        """Enter a block of `size` bytes, or of those that there are."""
+        """Return a reader for the next `size` bytes, or for fewer at the end."""
         if self._lost:
             self.leaves.append(Leaf(self._end, self._end, "missing"))
         return super().part(self._at_most(size))
 
     def block(self, prefix: int) -> Reader:
-        """Enter a block whose length stands in front of it, as far as there is one."""
+        """Return a reader for a block with a length prefix, or for as much of it as there is."""
         start = self._next
         size = self.uint(prefix)
         if self._lost:
@@ -75,7 +75,7 @@ class PatientReader(TracingReader):
         return child
 
     def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a run of items; one that cannot be is unread, with all behind it."""
+        """Read items up to the end; a malformed one and all after it stay unread."""
         items = []
         while self._next < self._end:
             start, noted = self._next, len(self.leaves)
@@ -86,20 +86,20 @@ class PatientReader(TracingReader):
                 self._give_up(error, start)
         return tuple(items)
 
-    def items_so_far(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a run of items."""
+    def items_until_error(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read items up to the end."""
         return self.items(item)
 
-    def vector_so_far(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+    def vector_until_error(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a vector."""
         return self.vector(prefix, item)
 
     def whole(self, item: Callable[[Reader], T]) -> T:
-        """Read one item; what stands behind it is unread."""
+        """Read one item; bytes after it stay unread."""
         value = item(self)
-        flaw = self._left_over()
-        if flaw is not None:
-            self._give_up(flaw, self._next)
+        error = self._left_over()
+        if error is not None:
+            self._give_up(error, self._next)
         return value
 
     def _patiently(self, read: Callable[[], T], nothing: T) -> T:
@@ -110,7 +110,7 @@ class PatientReader(TracingReader):
         try:
             return read()
         except WireError as error:
-            # The length in front was read, but what it counts is not there.
+            # The length prefix was read, but its bytes are not there.
             if self._next > start:
                 self.leaves.append(Leaf(start, self._next, "length", self._end))
             self._give_up(error, self._next)
@@ -118,38 +118,38 @@ class PatientReader(TracingReader):
 
     def _at_most(self, size: int) -> int:
         if size > len(self):
-            self.flaws.append(self._short(size))
+            self.errors.append(self._short(size))
             self._lost = True
         return min(size, len(self))
 
     def _give_up(self, error: WireError, start: int) -> None:
-        """Read no more here: all from `start` on is unread."""
-        self.flaws.append(error.with_traceback(None))
+        """Stop reading this block: all bytes from `start` on stay unread."""
+        self.errors.append(error.with_traceback(None))
         self.leaves.append(Leaf(start, self._end, "unread"))
         self._next, self._lost = self._end, True
 
     def _child(self, start: int, end: int) -> Reader:
         child = PatientReader(self._data, start, end)
-        child.leaves, child.flaws, child._lost = self.leaves, self.flaws, self._lost and start == end
+        child.leaves, child.errors, child._lost = self.leaves, self.errors, self._lost and start == end
         return child
 
 
 class Survey(NamedTuple):
-    """A message, sound or not, as far as it could be read."""
+    """A message that may be malformed, as far as it could be read."""
 
     value: Struct | None
-    """None: not even its shape is known."""
+    """None if nothing could be read."""
     fields: tuple[Field, ...]
-    """They cover every byte."""
-    flaws: tuple[WireError, ...]
+    """The fields, which cover every byte."""
+    errors: tuple[WireError, ...]
 
 
 def survey(item: Callable[[Reader], Struct], data: bytes, start: int = 0, end: int | None = None) -> Survey:
-    """Read a message, or an extension's body within it, whatever is wrong with it."""
+    """Read a message, or an extension body within it, despite any errors."""
     r = PatientReader(data, start, end)
     try:
         value = r.whole(item)
     except WireError as error:
         unread = Field("unread", None, None, start, len(data) if end is None else end)
-        return Survey(None, (unread,), (*r.flaws, error.with_traceback(None)))
-    return Survey(value, fields(value, r.leaves), tuple(r.flaws))
+        return Survey(None, (unread,), (*r.errors, error.with_traceback(None)))
+    return Survey(value, fields(value, r.leaves), tuple(r.errors))

@@ -1,4 +1,4 @@
-"""Where each field of a decoded message stands: the same decoders, read by a reader that notes its steps."""
+"""Byte ranges of decoded fields: the normal decoders, run with a reader that records every read."""
 
 from collections.abc import Callable
 from functools import cache
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class Leaf(NamedTuple):
-    """One step of reading: a number or opaque bytes, the length in front of something, or what could not be read."""
+    """One recorded read: a number, opaque bytes or a length prefix; or bytes that could not be read."""
 
     start: int
     end: int
     kind: Literal["value", "length", "unread", "missing"] = "value"
     reach: int = 0
-    """Where that which a length counts ends."""
+    """For a length prefix, the end of the bytes that it counts."""
 
 
 class Field(Struct, frozen=True):
-    """One field of a Struct, or one item of a list, with all the bytes that it takes, its length in front included."""
+    """One field of a Struct, or one item of a list, with its byte range including its length prefix."""
 
     name: str
     value: object
@@ -34,7 +34,7 @@ class Field(Struct, frozen=True):
 
 
 class TracingReader(Reader):
-    """A Reader that notes each leaf it reads, in the order of the wire."""
+    """A Reader that records each leaf it reads, in wire order."""
 
     __slots__ = ("leaves",)
 
@@ -61,7 +61,7 @@ class TracingReader(Reader):
         return value
 
     def varint(self) -> int:
-        """Read a number whose first two bits tell its size."""
+        """Read a variable-length integer."""
         start = self._next
         value = super().varint()
         self.leaves.append(Leaf(start, self._next))
@@ -74,7 +74,7 @@ class TracingReader(Reader):
         return value
 
     def sized(self, prefix: int) -> bytes:
-        """Read bytes whose length stands in front of them."""
+        """Read opaque bytes with a length prefix."""
         start = self._next
         value = super().sized(prefix)
         self.leaves += (Leaf(start, start + prefix, "length", self._next), Leaf(start + prefix, self._next))
@@ -86,29 +86,29 @@ class TracingReader(Reader):
 
     def u16s(self, prefix: int) -> tuple[int, ...]:
         """Read a vector of uint16."""
-        # Over the length and the opaque bytes that the plain reader reads, the numbers are noted one by one.
+        # `sized` recorded the numbers as one leaf: replace it by one leaf per number.
         return self._numbers(super().u16s(prefix), 2)
 
     def block(self, prefix: int) -> Reader:
-        """Enter a block whose length stands in front of it."""
+        """Return a reader for a block with a length prefix."""
         start = self._next
         child = super().block(prefix)
         self.leaves[-1] = Leaf(start, start + prefix, "length", self._next)
         return child
 
-    def items_so_far(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read items up to the first malformed one; this and all after it are one unread leaf."""
-        items = super().items_so_far(item)
-        if self.flaw:
+    def items_until_error(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read items up to the first malformed one; it and all bytes after it become one unread leaf."""
+        items = super().items_until_error(item)
+        if self.error:
             while self.leaves and self._next <= self.leaves[-1].start < self.leaves[-1].end:
                 self.leaves.pop()
             self.leaves.append(Leaf(self._next, self._end, "unread"))
         return items
 
-    def vector_so_far(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+    def vector_until_error(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a vector up to its first malformed item."""
         start, noted = self._next, len(self.leaves)
-        items = super().vector_so_far(prefix, item)
+        items = super().vector_until_error(prefix, item)
         if self.leaves[noted:]:
             self.leaves[noted] = Leaf(start, start + prefix, "length", self._next)
         elif start < self._end:
@@ -116,10 +116,10 @@ class TracingReader(Reader):
         return items
 
     def tagged(self, item: Callable[[int, bytes], T]) -> None:
-        """Read nothing: in one go, nothing can be noted."""
+        """Return None, so that the caller reads item by item and every read is recorded."""
 
     def _numbers(self, values: tuple[int, ...], size: int) -> tuple[int, ...]:
-        # The plain reader has read length and bytes by `sized`, which noted them as two leaves.
+        # The base class reads the vector by `sized`, which recorded two leaves: the length and the bytes.
         if self.leaves[-1].kind != "value":
             return values
         whole = self.leaves.pop()
@@ -133,9 +133,9 @@ class TracingReader(Reader):
 
 
 def trace(item: Callable[[Reader], T], data: bytes, start: int = 0, end: int | None = None) -> tuple[T, list[Leaf]]:
-    """Read a whole message, or the run of bytes within it that is an extension's body, with its leaves.
+    """Read a message, or an extension body within it, with its leaves.
 
-    They cover every byte: what stands behind the message is one unread leaf more.
+    The leaves cover every byte; bytes after the message are one unread leaf.
     """
     r = TracingReader(data, start, end)
     value = item(r)
@@ -145,7 +145,7 @@ def trace(item: Callable[[Reader], T], data: bytes, start: int = 0, end: int | N
 
 
 def fields(value: Struct, leaves: list[Leaf]) -> tuple[Field, ...]:
-    """Pair the fields of a traced Struct with its leaves."""
+    """Return the fields of a traced Struct with their byte ranges."""
     pairing = _Pairing(leaves)
     return pairing.struct(value) + pairing.unread()
 
@@ -157,14 +157,14 @@ def _registries(struct: type[Struct]) -> dict[str, Registry | None]:
 
 
 def _registry(hint: object) -> Registry | None:
-    """Find the registry in `Annotated[int, registry]`, in a tuple or a union of it."""
+    """Find the registry in `Annotated[int, registry]`, also inside a tuple or union."""
     if isinstance(hint, Registry):
         return hint
     return next((found for part in get_args(hint) if (found := _registry(part))), None)
 
 
 class _Pairing:
-    """Walks a value and its leaves side by side: a number or bytes is one leaf, None is none."""
+    """Walks a value and its leaves in parallel: a number or bytes takes one leaf, None takes none."""
 
     def __init__(self, leaves: list[Leaf]) -> None:
         self._leaves = leaves
@@ -182,21 +182,21 @@ class _Pairing:
         return tuple(field for field in found if field is not None)
 
     def unread(self) -> tuple[Field, ...]:
-        """Take the next leaf if it could not be read."""
+        """Consume the next leaf if it is unread."""
         if self._peek() != "unread":
             return ()
         start = self._take()
         return (Field("unread", None, None, start, self._here),)
 
     def _unread_items(self) -> tuple[Field, ...]:
-        """Take what could not be read of a list, which its length counts."""
+        """Consume the unread rest of a list, within its length."""
         if not self._lengths or self._peek() != "unread":
             return ()
         leaf, reach = self._leaves[self._index], self._lengths[-1].reach
         return self.unread() if leaf.start < reach == leaf.end else ()
 
     def _field(self, name: str, value: object, registry: Registry | None, *, item: bool = False) -> Field | None:
-        """Pair a field; None where no bytes were left for it."""
+        """Return a field with its leaves; None if it has no bytes."""
         parts: tuple[Field, ...] = ()
         if isinstance(value, tuple):
             if not value and not self._take_lengths(until_empty=True) and self._peek() in ("unread", "missing"):
@@ -214,30 +214,30 @@ class _Pairing:
                 return self._unreadable(name)
             return self._bare(name, value, registry, self._take())
         start = parts[0].start if parts else self._here
-        # The length in front of a list of Structs is the list's, not its first item's.
+        # The length prefix of a list of Structs belongs to the list, not to its first item.
         if not (item and isinstance(value, Struct)):
             start = self._length_before(start)
         return Field(name, value, None, start, self._here, parts)
 
     def _unreadable(self, name: str) -> Field | None:
-        """Take what stands in a field's place and could not be read; None where nothing stands there."""
+        """Consume the unread bytes in the place of a field; None if it is missing."""
         missing = self._peek() == "missing"
         start = self._take()
         return None if missing else Field(name, None, None, self._length_before(start), self._here)
 
     def _unreadable_struct(self, name: str) -> Field | None:
-        """Take the length of a struct behind which nothing stands; None where it has none."""
+        """Consume the length prefix of a struct without content; None if it has none."""
         start = self._length_before(self._here)
         return Field(name, None, None, start, self._here) if start < self._here else None
 
     def _bare(self, name: str, value: object, registry: Registry | None, start: int) -> Field:
-        # A number has no length in front: there it is the one of a list, whose first item this is.
+        # A number has no length prefix; one in front of it belongs to a list whose first item it is.
         if isinstance(value, int):
             return Field(name, value, registry, start, self._here)
         return Field(name, value, None, self._length_before(start), self._here)
 
     def _take_lengths(self, *, until_empty: bool = False) -> bool:
-        """Take the lengths that stand here; tell whether there was one."""
+        """Consume the length prefixes at this position; return whether there was one."""
         index = self._index
         while self._peek() == "length":
             length = self._leaves[self._index]
@@ -248,7 +248,7 @@ class _Pairing:
         return self._index > index
 
     def _length_before(self, start: int) -> int:
-        """Take the length that counts just what stands from `start` to here."""
+        """Consume the length prefix that counts exactly the bytes from `start` to here, and return the new start."""
         if self._lengths and self._lengths[-1].end == start and self._lengths[-1].reach == self._here:
             return self._lengths.pop().start
         return start

@@ -1,4 +1,4 @@
-"""The cursor that every TLS decoder reads by."""
+"""The bounds-checked reader that all TLS decoders use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class WireError(Exception):
-    """Bytes that do not have the shape which the RFC gives them.
+    """Bytes that do not have the structure that the RFC defines.
 
-    `problem` says what was expected and what stands there, `offset` where, counted from the first byte of the
-    data that the outermost reader was given.
+    `problem` says what was expected and what was found. `offset` counts from the first byte of the outermost reader's
+    data.
     """
 
     def __init__(self, problem: str, offset: int) -> None:
@@ -37,27 +37,27 @@ _TAG = struct.Struct(">HH")
 
 
 class Reader:
-    """A cursor over one bounded run of bytes; no read can leave its bounds.
+    """A cursor over a bounded range of bytes; no read can leave its bounds.
 
-    Numbers are big-endian and lengths stand in front of what they count (RFC 8446 section 3). `flaw` is what
-    stopped a reading `so_far`, and None while all is well.
+    Numbers are big-endian and vectors have length prefixes (RFC 8446 section 3). `error` is what stopped a method
+    `..._until_error`, or None.
     """
 
-    # Each method that reads does so by itself: calls between them would double what a hello costs.
-    __slots__ = ("_data", "_end", "_next", "flaw")
+    # The methods repeat code instead of calling each other: calls would double the cost of a hello.
+    __slots__ = ("_data", "_end", "_next", "error")
 
     def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
         self._data = data
         self._next = start
         self._end = len(data) if end is None else end
-        self.flaw: WireError | None = None
+        self.error: WireError | None = None
 
     def __len__(self) -> int:
         return self._end - self._next
 
     @property
     def offset(self) -> int:
-        """Where the next byte stands in the outermost data."""
+        """Offset of the next byte in the outermost data."""
         return self._next
 
     def u8(self) -> int:
@@ -90,7 +90,7 @@ class Reader:
         return int.from_bytes(self._data[start : self._next], "big")
 
     def varint(self) -> int:
-        """Read a number whose first two bits tell its size (RFC 9000 section 16)."""
+        """Read a variable-length integer (RFC 9000 section 16)."""
         start = self._claim(1)
         size = 1 << (self._data[start] >> 6)
         self._claim(size - 1)
@@ -106,11 +106,11 @@ class Reader:
         return self._data[start:end]
 
     def rest(self) -> bytes:
-        """Read what is left."""
+        """Read all remaining bytes."""
         return self.opaque(self._end - self._next)
 
     def sized(self, prefix: int) -> bytes:
-        """Read bytes whose length stands in the `prefix` bytes in front of them."""
+        """Read opaque bytes with a length prefix of `prefix` bytes."""
         start = self._next + prefix
         if start > self._end:
             raise self._short(prefix)
@@ -122,24 +122,24 @@ class Reader:
         return self._data[start:end]
 
     def peek(self, size: int) -> bytes:
-        """Look at the next `size` bytes, or at those that there are."""
+        """Return the next `size` bytes, or fewer at the end, without consuming them."""
         return self._data[self._next : min(self._next + size, self._end)]
 
     def part(self, size: int) -> Reader:
-        """Enter a block of `size` bytes."""
+        """Return a reader for the next `size` bytes."""
         start = self._claim(size)
         return self._child(start, self._next)
 
     def block(self, prefix: int) -> Reader:
-        """Enter a block whose length stands in its first `prefix` bytes."""
+        """Return a reader for a block with a length prefix of `prefix` bytes."""
         start = self._claim(self.uint(prefix))
         return self._child(start, self._next)
 
     def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a run of items, to the last byte.
+        """Read items up to the end.
 
-        Where these are plain numbers of one or two bytes, `u8s` and `u16s` are faster, and `Reader.u8` as the item
-        would pass by what a subclass notes.
+        For numbers of one or two bytes use `u8s` and `u16s`: they are faster, and passing `Reader.u8` as `item` would
+        bypass a subclass that records its reads.
         """
         items = []
         while self._next < self._end:
@@ -147,35 +147,35 @@ class Reader:
         return tuple(items)
 
     def vector(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a run of items whose length in bytes stands in front of it, to its last byte."""
+        """Read a vector of items with a length prefix of `prefix` bytes."""
         return self.block(prefix).items(item)
 
-    def items_so_far(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a run of items up to the first malformed one, which becomes `flaw`: those before it are still told."""
+    def items_until_error(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read items up to the first malformed one, whose error is kept in `error`; return those before it."""
         items = []
         start = self._next
         try:
             while (start := self._next) < self._end:
                 items.append(item(self))
         except WireError as error:
-            # A traceback would keep the reader and its bytes alive as long as the flaw is.
-            self.flaw = error.with_traceback(None)
+            # A traceback would keep the reader and its bytes alive as long as the error.
+            self.error = error.with_traceback(None)
             self._next = start
         return tuple(items)
 
-    def vector_so_far(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a vector as `items_so_far`; that it is cut short is a `flaw` too."""
+    def vector_until_error(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+        """Read a vector like `items_until_error`; a truncated vector is an error, too."""
         size = self.attempt(lambda: self.uint(prefix))
         if size is None:
             return ()
-        flaw = self._short(size) if size > len(self) else None
+        error = self._short(size) if size > len(self) else None
         block = self.part(min(size, len(self)))
-        items = block.items_so_far(item)
-        self.flaw = flaw or block.flaw
+        items = block.items_until_error(item)
+        self.error = error or block.error
         return items
 
     def tagged(self, item: Callable[[int, bytes], T]) -> tuple[T, ...] | None:
-        """Read a vector of items, each a uint16 and a vector of bytes, in one go; None: it is not read, or malformed.
+        """Read a vector of items of a uint16 type and opaque data in one loop; None if malformed, consuming nothing.
 
         Its length and theirs take two bytes.
         """
@@ -195,32 +195,32 @@ class Reader:
         return tuple(items)
 
     def attempt(self, read: Callable[[], T]) -> T | None:
-        """Read, and where that fails note the `flaw` and step to the end: nothing behind it can be placed."""
+        """Call `read`; if it fails, set `error` and skip to the end, since nothing after it can be located."""
         try:
             return read()
         except WireError as error:
-            # Without its frames, which hold this reader: a cycle for each malformed message.
-            self.flaw = error.with_traceback(None)
+            # Drop the traceback: its frames refer to this reader, which would be a reference cycle.
+            self.error = error.with_traceback(None)
             self._next = self._end
             return None
 
     def u8s(self, prefix: int) -> tuple[int, ...]:
-        """Read a vector of uint8, in one go."""
+        """Read a vector of uint8."""
         return tuple(self.sized(prefix))
 
     def u16s(self, prefix: int) -> tuple[int, ...]:
-        """Read a vector of uint16, in one go."""
+        """Read a vector of uint16."""
         data = self.sized(prefix)
         if len(data) % 2:
             raise WireError(f"a list of 2-byte numbers is {len(data)} bytes long", self._next - len(data))
         return _u16s(len(data) // 2).unpack(data)
 
     def whole(self, item: Callable[[Reader], T]) -> T:
-        """Read one item that must be without flaw and use up every byte left."""
+        """Read one item that must be well-formed and consume every remaining byte."""
         value = item(self)
-        flaw = self.flaw or self._left_over()
-        if flaw:
-            raise flaw
+        error = self.error or self._left_over()
+        if error:
+            raise error
         return value
 
     def _left_over(self) -> WireError | None:
@@ -231,7 +231,7 @@ class Reader:
         return WireError(f"{size} bytes wanted, {self._end - self._next} left", self._next)
 
     def _claim(self, size: int) -> int:
-        """Step over `size` bytes and return where they begin."""
+        """Skip `size` bytes and return their offset."""
         start = self._next
         if size > self._end - start:
             raise self._short(size)
@@ -242,8 +242,8 @@ class Reader:
         return Reader(self._data, start, end)
 
 
-def salvage(item: Callable[[Reader], T], data: bytes) -> tuple[T, WireError | None]:
-    """Read a whole message, and tell what is wrong with its last list or after it; all else wrong is raised."""
+def decode_partially(item: Callable[[Reader], T], data: bytes) -> tuple[T, WireError | None]:
+    """Read a message, and return it with an error in its last list or after its end; other errors are raised."""
     r = Reader(data)
     value = item(r)
-    return value, r.flaw or r._left_over()  # noqa: SLF001  # the reader's own module
+    return value, r.error or r._left_over()  # noqa: SLF001  # the reader's own module

@@ -148,7 +148,7 @@ def _read(half: Half, item: Item | None, read: Callable[[Reader], T]) -> T | Non
     reader, value = Reader(item.body), None
     try:
         value = read(reader)
-        error = reader.flaw or (WireError(f"{len(reader)} bytes left over", reader.offset) if reader else None)
+        error = reader.error or (WireError(f"{len(reader)} bytes left over", reader.offset) if reader else None)
     except WireError as caught:
         error = caught
     if error is not None and item.handshake_type is not None:

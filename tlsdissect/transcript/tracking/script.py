@@ -21,7 +21,7 @@ from tlsdissect.tls.record import (
     is_hello,
 )
 from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
-from tlsdissect.tls.wire import Reader, WireError, salvage
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 from tlsdissect.transcript.tracking.seen import Answer, BegunAlert, HeartbeatRecord, Item, Moment, Offer, RetryRequest
 from tlsdissect.transcript.tracking.sizes import sizes
 from tlsdissect.transcript.tracking.versions import lacks_version, offers_tls13, selected_version
@@ -373,7 +373,7 @@ class Script:
         template = cache.find(item.body)
         if template is not None:
             return template.fill(item.body), template
-        hello, flaw = salvage(read, item.body)
+        hello, flaw = decode_partially(read, item.body)
         if flaw is None:
             return hello, cache.learn(item.body, hello)
         _complain(flaw, half, item)
@@ -381,7 +381,7 @@ class Script:
 
     def _read(self, half: Half, item: Item, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""
-        value, flaw = salvage(read, item.body)
+        value, flaw = decode_partially(read, item.body)
         if flaw is not None:
             _complain(flaw, half, item)
         return value

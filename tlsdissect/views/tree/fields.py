@@ -74,7 +74,7 @@ class Fields:
 
     def _drawn(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         found = survey(read, self._data, start, end)
-        drawing = _StructNodes(self, self._ground, self._data, list(found.flaws))
+        drawing = _StructNodes(self, self._ground, self._data, list(found.errors))
         if found.value is None:
             return tuple(drawing.unread(field, "unread", cited) for field in found.fields)
         return drawing.struct(found.value, found.fields, cited, {})
