@@ -210,4 +210,4 @@ def test_long_names_of_servers_are_not_held(recorded: Connection) -> None:
     assert held < 1 << 20
     (told,) = found.by_rule(())
     assert told.where.endswith("and 97 more")
-    assert judge.tells(finding)
+    assert judge.reports(finding)

@@ -55,8 +55,8 @@ def test_each_certificate_is_told_once_with_who_showed_it() -> None:
 def test_facts_are_those_that_read_tells() -> None:
     (connection,) = tlsdissect.read(ROOT / TLS12)
     assert connection.certificates is not None
-    for exhibit, facts in zip(told(TLS12), connection.certificates, strict=True):
-        assert {name: exhibit[name] for name in ("sha256", "subject", "serial", "not_after", "scts")} == {
+    for summary, facts in zip(told(TLS12), connection.certificates, strict=True):
+        assert {name: summary[name] for name in ("sha256", "subject", "serial", "not_after", "scts")} == {
             name: getattr(facts, name) for name in ("sha256", "subject", "serial", "not_after", "scts")
         }
 

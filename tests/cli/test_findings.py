@@ -67,9 +67,9 @@ def test_trust_is_checked_where_somebody_is_trusted(tmp_path: Path) -> None:
     ("options", "complaint"),
     [
         (("--ca-file", "missing"), "missing: No such file"),
-        (("--ca-file", TLS12), "no certificate in it"),
+        (("--ca-file", TLS12), "contains no certificate"),
         (("--ca-path", "tests/missing"), "tests/missing: No such file"),
-        (("--crl", TLS12), "no CRL in it"),
+        (("--crl", TLS12), "contains no CRL"),
         (("--at", "yesterday"), "'yesterday' is not a time"),
     ],
 )

@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from derwriting import oid, tlv
-from test_exhibits import rekeyed
+from test_inventory import rekeyed
 
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import certificate
-from tlsdissect.trust.certificate import certificate_notes, lifetime_notes
+from tlsdissect.trust.certificate import certificate_findings, lifetime_findings
 from tlsdissect.trust.details import details
 
 ROOT = authority("root")
@@ -25,7 +25,7 @@ SMALL_PRIMES = prod(n for n in range(2, 168) if all(n % divisor for divisor in r
 
 
 def codes(encoding: bytes) -> set[str]:
-    return {note.code for note in certificate_notes(certificate(encoding)[0], details(encoding))}
+    return {finding.code for finding in certificate_findings(certificate(encoding)[0], details(encoding))}
 
 
 def rewritten(place: int, *others: bytes) -> bytes:
@@ -112,4 +112,4 @@ def test_lifetimes(issued: str, days: int, long: bool) -> None:
     """The second of the end is a second of the lifetime, too."""
     begin = datetime.fromisoformat(issued).replace(tzinfo=UTC)
     leaf = issue("leaf", ROOT, begin=begin, end=begin + timedelta(days=days, seconds=-1))
-    assert [note.code for note in lifetime_notes(leaf.link.facts)] == ["long_lifetime"] * long
+    assert [finding.code for finding in lifetime_findings(leaf.link.facts)] == ["long_lifetime"] * long

@@ -113,12 +113,12 @@ def test_constraints_beyond_the_budget_of_a_chain_are_not_checked(monkeypatch: p
 
     def found() -> list[tuple[str, str]]:
         codes = ("not_checked", "name_not_permitted")
-        given = Verdicts(Settings()).judged(shown, AT)
-        return [(note.code, note.detail) for note in given.notes if note.code in codes]
+        given = Verdicts(Settings()).chain_verdict(shown, AT)
+        return [(finding.code, finding.detail) for finding in given.findings if finding.code in codes]
 
     assert [code for code, _ in found()] == ["name_not_permitted"] * 2
     # Eleven names of the leaf, then these and one of the lower authority.
     monkeypatch.setattr(chains, "MAX_NAME_CHECKS", 22)
     (first, _), (second, why) = found()
     assert (first, second) == ("name_not_permitted", "not_checked")
-    assert why == "the name constraints of CN=upper: 12 names are below it"
+    assert why == "the name constraints of CN=upper: 12 names to check"

@@ -8,7 +8,7 @@ from authority import AT, authority, issue
 
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust import chain as chains
-from tlsdissect.trust.chain import MAX_ISSUERS, Chain, Link, find_issuer, path, signed
+from tlsdissect.trust.chain import MAX_ISSUERS, Chain, Link, find_issuer, find_path, signed
 from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def link(encoding: bytes) -> Link:
 
 
 def found(links: Sequence[Link]) -> dict[str, str]:
-    given = Verdicts(Settings()).judged(Chain("server", tuple(links)), AT)
-    return {note.code: note.detail for note in given.notes}
+    given = Verdicts(Settings()).chain_verdict(Chain("server", tuple(links)), AT)
+    return {finding.code: finding.detail for finding in given.findings}
 
 
 def test_checks_of_signatures_grow_with_the_chain_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_the_search_for_an_issuer_ends_at_the_first_that_holds(monkeypatch: pyte
 
     monkeypatch.setattr(chains, "signed", counted)
     links = [LEAF.link, *[one.link for one in holding], ROOT.link]
-    assert path(links).places == (0, 1, 30)
+    assert find_path(links).places == (0, 1, 30)
     assert len(tried) == 2
 
 

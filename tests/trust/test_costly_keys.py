@@ -28,8 +28,8 @@ def link(encoding: bytes) -> Link:
 
 
 def found(links: Sequence[Link]) -> dict[str, str]:
-    given = Verdicts(Settings()).judged(Chain("server", tuple(links)), AT)
-    return {note.code: note.detail for note in given.notes}
+    given = Verdicts(Settings()).chain_verdict(Chain("server", tuple(links)), AT)
+    return {finding.code: finding.detail for finding in given.findings}
 
 
 def with_rsa_key(encoding: bytes, modulus: int, exponent: int) -> bytes:

@@ -82,8 +82,8 @@ def test_findings_name_frame_and_certificate(recorded: Connection) -> None:
 def test_the_least_severity_is_kept_to(recorded: Connection) -> None:
     given = shown(recorded, issue("leaf"), sni="www.example.org")
     assert codes(given) >= {"name_mismatch", "self_signed", "untrusted", "not_web_pki"}
-    assert codes(given, least="medium") == {"name_mismatch", "self_signed", "untrusted"}
-    assert codes(given, least="high") == {"name_mismatch", "untrusted"}
+    assert codes(given, min_severity="medium") == {"name_mismatch", "self_signed", "untrusted"}
+    assert codes(given, min_severity="high") == {"name_mismatch", "untrusted"}
 
 
 def test_another_time(recorded: Connection) -> None:
@@ -249,7 +249,7 @@ def test_openssl_says_the_same_of_responses(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     said = done.stdout + done.stderr
     status = re.search(r"^leaf\.pem: (good|revoked|unknown)$", said, re.MULTILINE)
-    assert (not given.flaws) is ("Response verify OK" in said and status is not None), said
+    assert (not given.problems) is ("Response verify OK" in said and status is not None), said
     if status is not None:
         assert given.status == status[1]
     if given.since is not None:

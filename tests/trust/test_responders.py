@@ -51,8 +51,9 @@ def test_the_signer_of_a_response_is_looked_for_among_a_few(monkeypatch: pytest.
     responder = issue("responder", MIDDLE, purposes=purposes)
     others = [issue(f"responder {index}", MIDDLE, purposes=purposes) for index in range(20)]
     assert (
-        answer(response([*others[: MAX_RESPONDERS - 1], responder], responder), LEAF.link, MIDDLE.link, AT).flaws == ()
+        answer(response([*others[: MAX_RESPONDERS - 1], responder], responder), LEAF.link, MIDDLE.link, AT).problems
+        == ()
     )
-    (flaw,) = answer(response([*others, responder], responder), LEAF.link, MIDDLE.link, AT).flaws
-    assert flaw == f"of 21 certificates in it, only the first {MAX_RESPONDERS} were checked"
+    (problem,) = answer(response([*others, responder], responder), LEAF.link, MIDDLE.link, AT).problems
+    assert problem == f"only the first {MAX_RESPONDERS} of its 21 certificates were tried as its signer"
     assert len(tried) == 2 * MAX_RESPONDERS

@@ -16,7 +16,7 @@ from tlsdissect.trust import revocation as module
 from tlsdissect.trust.anchors import AnchorError, lists
 from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.revocation import Crl, CrlError
-from tlsdissect.trust.verdicts import Judged, Settings, Verdicts
+from tlsdissect.trust.verdicts import ChainVerdict, Settings, Verdicts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,14 +50,14 @@ def crl(issuer: Party = MIDDLE, *serials: int, signer: Party | None = None, **op
 
 def judged(
     *encodings: bytes, chain: tuple[Party, ...] = (LEAF, MIDDLE), trusted: tuple[Party, ...] = (ROOT,), at: str = AT
-) -> Judged:
+) -> ChainVerdict:
     given = tuple(Crl(encoding, f"{number}.crl") for number, encoding in enumerate(encodings))
     verdicts = Verdicts(Settings(anchors=tuple(party.anchor for party in trusted), lists=given))
-    return verdicts.judged(Chain("server", tuple(party.link for party in chain)), at)
+    return verdicts.chain_verdict(Chain("server", tuple(party.link for party in chain)), at)
 
 
-def told(given: Judged) -> dict[str, str]:
-    return {note.code: note.detail for note in given.notes if note.code in ("revoked", "bad_crl")}
+def told(given: ChainVerdict) -> dict[str, str]:
+    return {finding.code: finding.detail for finding in given.findings if finding.code in ("revoked", "bad_crl")}
 
 
 INDIRECT = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
@@ -133,7 +133,7 @@ def test_a_list_ceases_to_hold_within_a_run() -> None:
     verdicts = Verdicts(Settings(lists=(Crl(crl(), "here"),)))
     chain = Chain("server", (LEAF.link, MIDDLE.link))
     found = [
-        [note.code for note in verdicts.judged(chain, time).notes if note.code == "bad_crl"]
+        [finding.code for finding in verdicts.chain_verdict(chain, time).findings if finding.code == "bad_crl"]
         for time in ("2026-06-02T11:59:59", "2026-06-02T12:00:00", "2026-06-02T12:00:01", "2026-06-02T11:59:59")
     ]
     assert found == [[], [], ["bad_crl"], []]
@@ -147,7 +147,7 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "none.pem").write_bytes(LEAF.pem)
     assert lists(str(tmp_path / "one.der")) == (encoding,)
     assert lists(str(tmp_path / "two.pem")) == (encoding, encoding)
-    for name, why in (("none.pem", "no CRL in it"), ("missing", "No such file or directory")):
+    for name, why in (("none.pem", "contains no CRL"), ("missing", "No such file or directory")):
         with pytest.raises(AnchorError, match=why):
             lists(str(tmp_path / name))
 
@@ -174,7 +174,7 @@ def test_a_long_list_is_hashed_and_sorted_once(monkeypatch: pytest.MonkeyPatch) 
     entries = given._entries
     # The last but one of these hashes as the first does.
     serials = [999, 1000, 1099, 1000 + (1 << 61) - 1, 999 + (1 << 61) - 1]
-    states = [given.listed(f"{serial:x}").status for serial in serials]
+    states = [given.status_of(f"{serial:x}").status for serial in serials]
     assert states == ["good", "revoked", "revoked", "revoked", "good"]
     assert given._entries is entries
 

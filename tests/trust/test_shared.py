@@ -16,7 +16,7 @@ from recorded import SHARED, need
 from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust import anchors
-from tlsdissect.trust.exhibits import Exhibit, Exhibits
+from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.rules import RULES
 from tlsdissect.trust.verdicts import Settings
@@ -34,7 +34,7 @@ class Read(NamedTuple):
     """What the captures hold."""
 
     connections: list[Connection]
-    exhibits: list[Exhibit]
+    summaries: list[CertificateSummary]
     encodings: dict[str, bytes]
 
 
@@ -42,13 +42,13 @@ class Read(NamedTuple):
 def read() -> Read:
     evidence = Evidence()
     judge = Judge(Settings(anchors=anchors.system()))
-    gathered = Exhibits(judge, evidence)
+    gathered = CertificateInventory(judge, evidence)
     connections = []
     for one in Reading([CAPTURES], judge=judge, evidence=evidence):
         connections.append(one)
         gathered.add(one)
-    exhibits = list(gathered)
-    return Read(connections, exhibits, {one.sha256: gathered.encoding(one.sha256) or b"" for one in exhibits})
+    summaries = list(gathered)
+    return Read(connections, summaries, {one.sha256: gathered.encoding(one.sha256) or b"" for one in summaries})
 
 
 @cache
@@ -61,7 +61,7 @@ def by_openssl(sha256: str) -> str | None:
 
 
 def test_there_are_many_and_each_was_kept() -> None:
-    assert len(read().exhibits) > 200
+    assert len(read().summaries) > 200
     assert all(read().encodings.values())
 
 
@@ -81,11 +81,11 @@ def test_findings_name_certificates_that_were_shown() -> None:
 
 
 def test_most_are_read_by_openssl_too() -> None:
-    assert sum(by_openssl(one.sha256) is not None for one in read().exhibits) > 200
+    assert sum(by_openssl(one.sha256) is not None for one in read().summaries) > 200
 
 
 def test_serial_numbers_and_dates() -> None:
-    for one in read().exhibits:
+    for one in read().summaries:
         text = by_openssl(one.sha256)
         if text is None:
             continue
@@ -104,7 +104,7 @@ def when(told: str) -> datetime:
 
 
 def test_keys_signatures_and_constraints() -> None:
-    for one in read().exhibits:
+    for one in read().summaries:
         text = by_openssl(one.sha256)
         if text is None:
             continue
@@ -126,14 +126,14 @@ def test_keys_signatures_and_constraints() -> None:
 
 
 def test_names_of_subject_and_issuer() -> None:
-    for one in read().exhibits:
+    for one in read().summaries:
         for name, told in (("subject", one.subject), ("issuer", one.issuer)):
             stated = re.search(rf"^{name}=(.*)$", by_openssl(one.sha256) or "", re.MULTILINE)
             assert stated is None or told == stated[1]
 
 
 def test_version_exponent_curve_and_length_of_paths() -> None:
-    for one in read().exhibits:
+    for one in read().summaries:
         text = by_openssl(one.sha256)
         if text is None:
             continue
@@ -149,7 +149,7 @@ def test_version_exponent_curve_and_length_of_paths() -> None:
 
 
 def test_what_extensions_say() -> None:
-    for one in read().exhibits:
+    for one in read().summaries:
         text = by_openssl(one.sha256)
         if text is None:
             continue
@@ -177,11 +177,11 @@ def canonical(algorithm: str) -> str:
 
 def test_what_cannot_be_read_is_told() -> None:
     """Fields are read one by one: what is refused whole still tells the others."""
-    odd = [one for one in read().exhibits if one.problems]
+    odd = [one for one in read().summaries if one.problems]
     assert odd
     for one in odd:
         assert one.serial is not None or "serial" in "".join(one.problems)
-    for one in read().exhibits:
+    for one in read().summaries:
         unread = {field for problem in one.problems for field in re.split(r", ", problem.partition(":")[0])}
         for field in ("subject", "issuer", "serial", "not_before", "not_after", "key_type", "signature_algorithm"):
             assert (getattr(one, field) is None) == (field in unread), (one.sha256, field, one.problems)

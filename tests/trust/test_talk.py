@@ -16,7 +16,7 @@ from tlsdissect.pipeline import Reading
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.options import Options
 from tlsdissect.trust.anchors import Anchor, certificates, lists
-from tlsdissect.trust.exhibits import Exhibits
+from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.revocation import Crl
 from tlsdissect.trust.verdicts import Settings
@@ -167,7 +167,7 @@ def test_a_client_that_is_not_revoked(version: str) -> None:
 def test_certs_tells_the_state_of_both_clients() -> None:
     evidence = Evidence()
     given = tuple(Crl(encoding, "list") for encoding in lists(str(REVOKED)))
-    gathered = Exhibits(Judge(Settings(anchors=(root(),), lists=given)), evidence)
+    gathered = CertificateInventory(Judge(Settings(anchors=(root(),), lists=given)), evidence)
     for one in Reading([path("httpd-8890-tls12"), path("httpd-8890-revoked-tls12")], evidence=evidence):
         gathered.add(one)
     states = {one.subject: one.revocation for one in gathered if "client" in one.roles and 0 in one.places}
@@ -215,7 +215,7 @@ def test_the_query_the_answer_and_the_wait(port: str, version: str) -> None:
     lookup = found(one)["ocsp_lookup"]
     told = re.search(
         r"^the server asked http://localhost:2560/ about serial (\w+)(.*): good after ([\d.]+) ms, "
-        r"(\d+)% of the ([\d.]+) ms up to the server's answer$",
+        r"(\d+)% of the ([\d.]+) ms until the server's response$",
         lookup.detail,
     )
     assert told, lookup.detail
@@ -260,7 +260,7 @@ def test_a_responder_that_says_revoked(version: str) -> None:
 
 def test_certs_tells_what_responders_said() -> None:
     evidence = Evidence()
-    gathered = Exhibits(Judge(Settings(anchors=(root(),))), evidence)
+    gathered = CertificateInventory(Judge(Settings(anchors=(root(),))), evidence)
     for sample in SAMPLES:
         for one in Reading([sample], evidence=evidence):
             gathered.add(one)
@@ -280,7 +280,7 @@ def test_certs_tells_what_responders_said() -> None:
 
 def test_lifetime_days_left_and_the_order_of_the_chain() -> None:
     evidence = Evidence()
-    gathered = Exhibits(Judge(Settings(anchors=(site_root(),))), evidence)
+    gathered = CertificateInventory(Judge(Settings(anchors=(site_root(),))), evidence)
     for one in Reading([path("httpd-certbot-tls12")], evidence=evidence):
         gathered.add(one)
     leaf, between = gathered
@@ -385,7 +385,7 @@ def test_a_promised_staple_that_does_not_come() -> None:
 
 def test_a_crl_that_is_fetched() -> None:
     download = found(read("httpd-crl-download"))["crl_download"]
-    assert download.detail.startswith("http://localhost/sample.crl was fetched by ::1 in ")
+    assert download.detail.startswith("::1 fetched http://localhost/sample.crl in ")
 
 
 # ---------------------------------------------------------------- all of them

@@ -138,7 +138,7 @@ BESIDE = {"untrusted", "private_name", "email_address"}
 
 def judged(case: Case, at: str = AT) -> Any:
     verdicts = Verdicts(Settings(anchors=tuple(party.anchor for party in case.trusted)))
-    return verdicts.judged(Chain(case.side, tuple(party.link for party in case.chain)), at)
+    return verdicts.chain_verdict(Chain(case.side, tuple(party.link for party in case.chain)), at)
 
 
 each_case = pytest.mark.parametrize("name", CASES)
@@ -153,11 +153,11 @@ def test_there_are_enough_chains() -> None:
 def test_what_is_found(name: str) -> None:
     case = CASES[name]
     given = judged(case)
-    found = {note.code for note in given.notes} - BESIDE
+    found = {finding.code for finding in given.findings} - BESIDE
     # That a leaf stands for itself is told with what it was used for: see test_judge.
     assert found == set(case.found) - {"self_signed"}
     assert given.path.code == case.code
-    assert ("untrusted" in {note.code for note in given.notes}) == (case.code != 0)
+    assert ("untrusted" in {finding.code for finding in given.findings}) == (case.code != 0)
 
 
 @each_case
@@ -195,7 +195,7 @@ def verified(case: Case, folder: Path, *options: str) -> str:
 def test_without_authorities_trust_is_not_checked() -> None:
     given = judged(Case([LEAF, MIDDLE], []))
     assert (given.path.trusted, given.path.reason) == (None, "not checked")
-    assert not {note.code for note in given.notes} - BESIDE
+    assert not {finding.code for finding in given.findings} - BESIDE
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_a_verdict_changes_with_the_second(seconds: int, found: str) -> None:
     end = LEAF.loaded.not_valid_after_utc
 
     def codes(time: Any) -> set[str]:
-        given = verdicts.judged(chain, time.isoformat()[:19])
+        given = verdicts.chain_verdict(chain, time.isoformat()[:19])
         assert given.path.trusted is (time <= end)
-        return {note.code for note in given.notes} & {"expires_soon", "expired"}
+        return {finding.code for finding in given.findings} & {"expires_soon", "expired"}
 
     assert codes(end - 40 * DAY) == set()
     assert codes(end + seconds * (DAY / 86_400)) == {found}
@@ -224,5 +224,5 @@ def test_each_chain_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., Any] = verdicts._verifier.verify  # type: ignore[union-attr]
     monkeypatch.setattr(verdicts._verifier, "verify", lambda *given: (asked.append(1), real(*given))[1])
     for second in range(50):
-        verdicts.judged(chain, f"2026-06-01T12:00:{second:02d}")
+        verdicts.chain_verdict(chain, f"2026-06-01T12:00:{second:02d}")
     assert len(asked) == 1

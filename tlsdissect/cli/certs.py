@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.cli.interrupts import Interrupts
     from tlsdissect.cli.sink import Sink
-    from tlsdissect.trust.exhibits import Exhibit, Exhibits
+    from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
     from tlsdissect.trust.judge import Judge
 
 EXAMPLES = """\b
@@ -74,18 +74,18 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     if folder is not None:
         make(folder)
     seen = form in (None, "table") and file is None and options.is_terminal(None)
-    from tlsdissect.trust.exhibits import Exhibits  # noqa: PLC0415 (start-up time of --help)
+    from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415 (start-up time of --help)
 
     evidence, judge = Evidence(), finding_options.required_judge(given)
-    exhibits = Exhibits(judge, evidence)
-    collector = Collector(exhibits)
+    inventory = CertificateInventory(judge, evidence)
+    collector = Collector(inventory)
     limits, selection = options.limits(given), options.selection(given)
     query = Query(captures, Options(limits=limits, linked=False), selection, collector, evidence=evidence)
-    write = _writer(form or "table", file, exhibits, given["color"], seen=seen)
-    run = CertificateRun(query, exhibits, judge, evidence, write, given)
+    write = _writer(form or "table", file, inventory, given["color"], seen=seen)
+    run = CertificateRun(query, inventory, judge, evidence, write, given)
     status = run.print_to(standard_output() if file is None else whole_file(file))
     try:
-        conflicts = 0 if folder is None else write_files(folder, exhibits)
+        conflicts = 0 if folder is None else write_files(folder, inventory)
     finally:
         run.print_summary(quiet=given["quiet"], on_terminal=seen)
     return status or (NOT_WRITTEN if conflicts else 0)
@@ -97,17 +97,17 @@ class CertificateRun(Run):
     def __init__(
         self,
         query: Query,
-        exhibits: Exhibits,
+        inventory: CertificateInventory,
         judge: Judge,
         evidence: Evidence,
-        write: Callable[[Iterable[Exhibit]], Iterator[bytes]],
+        write: Callable[[Iterable[CertificateSummary]], Iterator[bytes]],
         given: dict[str, Any],
     ) -> None:
         jobs = job_count(list(query.captures), given["jobs"])
-        transport = CertificateTransport(query.selection, exhibits, evidence)
+        transport = CertificateTransport(query.selection, inventory, evidence)
         gate = finding_options.gate(given["fail_on"])
         super().__init__(query, jobs, debug=given["debug"], gate=gate, transport=transport)
-        self._exhibits = exhibits
+        self._inventory = inventory
         self._judge = judge
         self._evidence = evidence
         self._write = write
@@ -115,22 +115,22 @@ class CertificateRun(Run):
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
         with self._status_line.hidden():
-            with FractionBar("comparing keys", lambda: self._exhibits.compared):
-                self._exhibits.compare()
-            listed = list(self._exhibits)
+            with FractionBar("comparing keys", lambda: self._inventory.compared):
+                self._inventory.compare()
+            listed = list(self._inventory)
             for text in self._write(listed):
                 sink.write(text)
-        chains, left_out = len(self._exhibits.chains), self._exhibits.left_out
+        chains, left_out = len(self._inventory.chains), self._inventory.left_out
         self._tally.findings = Counter(f"{found.severity} {found.code}" for one in listed for found in one.findings)
-        least = "at least " if self._exhibits.chains_cut else ""
+        least = "at least " if self._inventory.chains_cut else ""
         shown = f"{count(len(listed), 'certificate')} in {least}{count(chains, 'chain')}"
         self._tally.told.append(shown if listed else "no certificates in the clear")
-        if listed and not self._judge.trusts:
+        if listed and not self._judge.checks_paths:
             self._tally.told.append("trust not checked: no authorities given")
         if self._evidence.lookups:
             self._tally.told.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
-        if self._exhibits.not_compared:
-            what = count(self._exhibits.not_compared, "certificate")
+        if self._inventory.not_compared:
+            what = count(self._inventory.not_compared, "certificate")
             self._tally.told.append(f"{what} not checked for shared primes: RSA modulus too large")
         if self._evidence.lookups_left_out:
             self._tally.told.append(f"{self._evidence.lookups_left_out:,} of them not kept: memory limit reached")
@@ -139,8 +139,8 @@ class CertificateRun(Run):
 
 
 def _writer(
-    form: str, file: str | None, exhibits: Exhibits, color: str, *, seen: bool
-) -> Callable[[Iterable[Exhibit]], Iterator[bytes]]:
+    form: str, file: str | None, inventory: CertificateInventory, color: str, *, seen: bool
+) -> Callable[[Iterable[CertificateSummary]], Iterator[bytes]]:
     from tlsdissect.views import certificates as views  # noqa: PLC0415 (not needed for --help)
 
     if form == "json":
@@ -149,7 +149,7 @@ def _writer(
         return partial(views.rows, seen=options.is_terminal(file))
     if form == "pem":
         return lambda listed: (
-            views.pem(one, der) for one in listed if (der := exhibits.encoding(one.sha256)) is not None
+            views.pem(one, der) for one in listed if (der := inventory.encoding(one.sha256)) is not None
         )
     width = shutil.get_terminal_size().columns if seen else None
     coding = sys.stdout.encoding if seen else "utf-8"

@@ -79,7 +79,7 @@ def required_judge(options: dict[str, Any]) -> Judge:
         raise click.UsageError(f"--fail-on {gate}: --min-severity {least} excludes that severity")
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
-    return Judge(_settings(**given), least=least or "info")
+    return Judge(_settings(**given), min_severity=least or "info")
 
 
 def gate(fail_on: str | None) -> frozenset[str]:

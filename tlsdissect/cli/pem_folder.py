@@ -15,7 +15,7 @@ from tlsdissect.views.certificates import pem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.trust.exhibits import Exhibits
+    from tlsdissect.trust.inventory import CertificateInventory
 
 _LISTED = 20
 """Name conflicts that are reported one by one; the rest are counted."""
@@ -31,14 +31,14 @@ def make(folder: str) -> None:
         raise NotWrittenError(f"{folder}: {error.strerror}") from error
 
 
-def write_files(folder: str, exhibits: Exhibits) -> int:
+def write_files(folder: str, inventory: CertificateInventory) -> int:
     """Write each certificate as SHA256.pem, and each chain of two or more certificates as chain-SHA256.pem.
 
     An existing file is never overwritten. If its content differs, it is reported; returns the number of such conflicts.
     Raises NotWrittenError if a file cannot be written.
     """
     conflicts = 0
-    for name, content in _files(exhibits):
+    for name, content in _files(inventory):
         path = os.path.join(folder, name)  # noqa: PTH118
         try:
             has_content = place_new(path, content)
@@ -53,15 +53,15 @@ def write_files(folder: str, exhibits: Exhibits) -> int:
     return conflicts
 
 
-def _files(exhibits: Exhibits) -> Iterator[tuple[str, bytes]]:
+def _files(inventory: CertificateInventory) -> Iterator[tuple[str, bytes]]:
     texts = {
         one.sha256: (pem(one, encoding), encoding)
-        for one in exhibits
-        if (encoding := exhibits.encoding(one.sha256)) is not None
+        for one in inventory
+        if (encoding := inventory.encoding(one.sha256)) is not None
     }
     for digest, (text, _) in texts.items():
         yield f"{digest}.pem", text
-    for chain in exhibits.chains:
+    for chain in inventory.chains:
         if len(chain) > 1 and all(digest in texts for digest in chain):
             name = sha256(b"".join([texts[digest][1] for digest in chain])).hexdigest()
             yield f"chain-{name}.pem", b"".join([texts[digest][0] for digest in chain])

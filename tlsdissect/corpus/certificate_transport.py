@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from tlsdissect.corpus.query import OutputRow
 from tlsdissect.transcript.sessions import Session
 from tlsdissect.transcript.tracking.lookups import Heard
-from tlsdissect.trust.showing import Showing, packed, unpacked
+from tlsdissect.trust.presented_chains import PresentedChains, packed, unpacked
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.corpus.workers import WorkerOutput
     from tlsdissect.pipeline import Told
     from tlsdissect.transcript.facts.evidence import Evidence
-    from tlsdissect.trust.exhibits import Exhibits
+    from tlsdissect.trust.inventory import CertificateInventory
 
 _LOOKUP, _CONNECTION = b"l", b"c"
 
@@ -25,10 +25,10 @@ class CertificateTransport:
 
     forgotten = 0
 
-    def __init__(self, selection: Selection, exhibits: Exhibits, evidence: Evidence) -> None:
+    def __init__(self, selection: Selection, inventory: CertificateInventory, evidence: Evidence) -> None:
         """`evidence` is what the reading of this process fills: each worker has its own."""
         self._selection = selection
-        self._exhibits = exhibits
+        self._inventory = inventory
         self._evidence = evidence
 
     def pack(self, event: Told) -> bytes:
@@ -38,7 +38,7 @@ class CertificateTransport:
         if isinstance(event, Session) or not self._selection.matches(event):
             return b""
         has_chains = event.certificates or event.client_certificates or event.hidden
-        text = packed(Showing.of(event, self._evidence)) if has_chains else b""
+        text = packed(PresentedChains.of(event, self._evidence)) if has_chains else b""
         return _CONNECTION + OutputRow.of(event, text).pack()
 
     def unpack(self, output: WorkerOutput) -> OutputRow | None:
@@ -50,5 +50,5 @@ class CertificateTransport:
             return None
         row = OutputRow.unpack(data)
         if row.text:
-            self._exhibits.take(unpacked(row.text))
+            self._inventory.take(unpacked(row.text))
         return row._replace(text=b"")

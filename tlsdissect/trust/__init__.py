@@ -1,1 +1,1 @@
-"""Verdicts on connections: path, names, dates, revocation, weak choices; each a finding with its evidence and rule."""
+"""Findings about connections: trust path, names, dates, revocation and weak choices, each with evidence and rule."""

@@ -1,4 +1,4 @@
-"""Whom the user trusts, and the revocation lists that the user has: files of certificates and of CRLs."""
+"""Trust anchors and CRLs, loaded from files that the user names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate
 
 MAX_FILE = 256 << 20
-"""Bytes of a file of certificates or of a CRL."""
+"""Bytes of the largest certificate or CRL file that is read; a larger one is an error."""
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _CERTIFICATES = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
@@ -28,51 +28,51 @@ _LISTS = (b"X509 CRL",)
 
 
 class AnchorError(Exception):
-    """A file of certificates or of CRLs that cannot be used; the text names it and says why."""
+    """A certificate or CRL file cannot be used; the message names the file and the reason."""
 
 
 class Anchor(Struct, frozen=True):
-    """An authority that the user trusts."""
+    """A certificate authority that the user trusts."""
 
     facts: Certificate
     encoding: bytes
 
 
 def certificates(path: str) -> tuple[Anchor, ...]:
-    """Read the certificates of a file, PEM (any number) or DER; AnchorError where there is none."""
+    """Read all certificates of a PEM or DER file; raise AnchorError if there is none."""
     found = tuple([_anchor(encoding) for encoding in _encodings(path, _CERTIFICATES)])
     if not found:
-        raise AnchorError(f"{path}: no certificate in it")
+        raise AnchorError(f"{path}: contains no certificate")
     return found
 
 
 def folder(path: str) -> tuple[Anchor, ...]:
-    """Read every certificate in the files of a folder, one of several links to a file once."""
+    """Read the certificates of all files in a folder; a file with several links counts once."""
     try:
         files = sorted({entry.resolve() for entry in Path(path).iterdir() if entry.is_file()})
     except OSError as error:
         raise AnchorError(f"{path}: {error.strerror}") from None
     found = [_anchor(encoding) for file in files for encoding in _encodings(os.fspath(file), _CERTIFICATES)]
     if not found:
-        raise AnchorError(f"{path}: no certificate in it")
+        raise AnchorError(f"{path}: contains no certificate")
     return tuple(found)
 
 
 def system() -> tuple[Anchor, ...]:
-    """Read the authorities that OpenSSL trusts on this system."""
+    """Read the certificate authorities that OpenSSL trusts on this system."""
     places = ssl.get_default_verify_paths()
     if places.cafile is not None:
         return certificates(places.cafile)
     if places.capath is not None:
         return folder(places.capath)
-    raise AnchorError("OpenSSL has no trusted authorities on this system")
+    raise AnchorError("OpenSSL has no trust store on this system")
 
 
 def lists(path: str) -> tuple[bytes, ...]:
-    """Read the CRLs of a file, PEM (any number) or DER, as DER; AnchorError where there is none."""
+    """Read all CRLs of a PEM or DER file, as DER; raise AnchorError if there is none."""
     found = tuple(_encodings(path, _LISTS))
     if not found:
-        raise AnchorError(f"{path}: no CRL in it")
+        raise AnchorError(f"{path}: contains no CRL")
     return found
 
 
@@ -91,7 +91,7 @@ def _decoded(path: str, text: bytes) -> bytes:
     try:
         return b64decode(text)
     except Base64Error:
-        raise AnchorError(f"{path}: not PEM as RFC 7468 has it") from None
+        raise AnchorError(f"{path}: malformed PEM (RFC 7468)") from None
 
 
 def _content(path: str) -> bytes:
@@ -101,7 +101,7 @@ def _content(path: str) -> bytes:
     except OSError as error:
         raise AnchorError(f"{path}: {error.strerror}") from None
     if len(data) > MAX_FILE:
-        raise AnchorError(f"{path}: too large")
+        raise AnchorError(f"{path}: larger than {MAX_FILE >> 20} MiB")
     return data
 
 

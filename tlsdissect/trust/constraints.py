@@ -1,8 +1,8 @@
-"""The names of a certificate held against what the authorities above it may certify (RFC 5280 section 4.2.1.10).
+"""Name constraints: the names that an authority may certify (RFC 5280 section 4.2.1.10).
 
-A certificate may have thousands of names, and an authority thousands of subtrees. To compare each name with each
-subtree takes the product of both, so the subtrees are indexed first: by the text that a name must equal or end in, and
-address ranges by mask. A name is then looked up as often as it has labels, or as there are masks.
+A certificate may have thousands of names, and an authority thousands of subtrees. Comparing each name with each subtree
+would cost the product of both. So the subtrees are indexed first: texts by the value that a name must equal or end in,
+address ranges by mask. Checking a name then takes one lookup per label, or one per mask.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate
 
 MAX_MASKS = 256
-"""Different masks of address ranges in one authority's constraints; with more, addresses are not checked.
+"""Distinct address masks in one authority's constraints; with more, IP addresses are not checked.
 
-Masks of IPv4 and IPv6 as RFC 4632 has them are 162.
+There are 162 contiguous masks (RFC 4632) of IPv4 and IPv6 together.
 """
 
 _EMAIL, _DNS, _DIRECTORY, _URI, _ADDRESS = 0x81, 0x82, 0xA4, 0x86, 0x87
@@ -29,14 +29,14 @@ _PERMITTED, _EXCLUDED = 0xA0, 0xA1
 
 
 class Subtree(NamedTuple):
-    """Names of a kind (the tag of a GeneralName) from a base on."""
+    """A GeneralSubtree: names of one kind (the tag of a GeneralName) within a base."""
 
     kind: int
     base: bytes
 
 
 class Constraints(NamedTuple):
-    """What an authority may certify."""
+    """The NameConstraints of an authority."""
 
     permitted: tuple[Subtree, ...]
     excluded: tuple[Subtree, ...]
@@ -54,35 +54,35 @@ def _subtrees(listed: der.Value | None) -> tuple[Subtree, ...]:
 
 
 class NameChecker:
-    """The constraints of one authority, indexed; made once and asked about every certificate below it."""
+    """The indexed constraints of one authority; built once and applied to every certificate below it."""
 
     def __init__(self, constraints: Constraints) -> None:
         self._permitted = _index(constraints.permitted)
         self._excluded = _index(constraints.excluded)
         networks = [index.get(_ADDRESS) for index in (self._permitted, self._excluded)]
         self.skips_addresses = any(isinstance(one, _Networks) and one.masks > MAX_MASKS for one in networks)
-        """Whether addresses are not checked, because there are more than MAX_MASKS masks."""
+        """True if there are more than MAX_MASKS masks, so IP addresses are not checked."""
 
     def violations(self, certificate: Certificate, subject: bytes | None) -> Iterator[str]:
-        """Say which names of a certificate the authority may not certify; `subject` is in DER."""
-        for kind, name, told in _names(certificate, subject):
+        """Report the names of a certificate that the constraints forbid; `subject` is in DER."""
+        for kind, name, text in _names(certificate, subject):
             if kind == _ADDRESS and self.skips_addresses:
                 continue
             excluded, permitted = self._excluded.get(kind), self._permitted.get(kind)
             if excluded is not None and excluded.holds(name):
-                yield f"{told} is excluded"
+                yield f"{text} is excluded"
             if permitted is not None and not permitted.holds(name):
-                yield f"{told} is not permitted"
+                yield f"{text} is not permitted"
 
 
 def count_names(certificate: Certificate) -> int:
-    """Count the names of a certificate that constraints are about."""
+    """Count the names of a certificate that name constraints apply to."""
     listed = (certificate.dns_names, certificate.email_addresses, certificate.uris, certificate.ip_addresses)
     return sum(len(names or ()) for names in listed) + bool(certificate.subject)
 
 
 def _names(certificate: Certificate, subject: bytes | None) -> Iterator[tuple[int, bytes, str]]:
-    """List the names, each with its kind, as it is compared, and as it is told."""
+    """List each name as its kind, its encoding for comparison, and its text for findings."""
     for kind, listed in (
         (_DNS, certificate.dns_names),
         (_EMAIL, certificate.email_addresses),
@@ -95,14 +95,14 @@ def _names(certificate: Certificate, subject: bytes | None) -> Iterator[tuple[in
 
 
 class _Texts:
-    """Texts that a name must equal, and ends, each from a dot on, that it must have."""
+    """Texts that a name may equal, and suffixes, each starting with a dot, that it may end in."""
 
     def __init__(self) -> None:
         self._all = False
         self._exact: set[str] = set()
         self._ends: set[str] = set()
         self._sizes: set[int] = set()
-        """The lengths of `_ends`: an end of another length need not be cut off."""
+        """The lengths of `_ends`: suffixes of other lengths are not looked up."""
 
     def _add_end(self, end: str) -> None:
         self._ends.add(end)
@@ -133,7 +133,7 @@ class _DnsNames(_Texts):
 
 
 class _Hosts(_Texts):
-    """Hosts of e-mail addresses and URIs, and whole e-mail addresses."""
+    """Hosts of e-mail addresses and URIs, and complete e-mail addresses."""
 
     def __init__(self, bases: Iterable[bytes], kind: int) -> None:
         super().__init__()
@@ -154,13 +154,13 @@ class _Hosts(_Texts):
 
 
 class _Networks:
-    """Address ranges, by length of the address and mask."""
+    """Address ranges, by address length and mask."""
 
     def __init__(self, bases: Iterable[bytes]) -> None:
         self._networks: dict[tuple[int, int], set[int]] = {}
         for base in bases:
             half = len(base) // 2
-            # No address is of another length, and none is in a range whose mask is not as long as its address.
+            # Other lengths match no address.
             if len(base) % 2 or half not in {4, 16}:
                 continue
             network, mask = int.from_bytes(base[:half], "big"), int.from_bytes(base[half:], "big")
@@ -173,10 +173,10 @@ class _Networks:
 
 
 class _Directories:
-    """Distinguished names by their first parts; a certificate has one subject, so that these need no index."""
+    """Distinguished names by prefix; a certificate has one subject, so a linear search is enough."""
 
     def __init__(self, bases: Iterable[bytes]) -> None:
-        # Values of DER do not begin alike unless they are alike: parts that are equal are equal as bytes.
+        # DER encodings are prefix-free: comparing bytes compares whole RDNs.
         self._beginnings = tuple([parts for base in bases if (parts := _parts(base)) is not None])
 
     def holds(self, name: bytes) -> bool:
@@ -189,19 +189,19 @@ _Index = dict[int, "_DnsNames | _Hosts | _Networks | _Directories"]
 
 def _index(subtrees: Iterable[Subtree]) -> _Index:
     bases: dict[int, list[bytes]] = {}
-    for one in subtrees:
-        bases.setdefault(one.kind, []).append(one.base)
-    found: _Index = {}
-    for kind, those in bases.items():
+    for subtree in subtrees:
+        bases.setdefault(subtree.kind, []).append(subtree.base)
+    index: _Index = {}
+    for kind, encodings in bases.items():
         if kind == _DNS:
-            found[kind] = _DnsNames(those)
+            index[kind] = _DnsNames(encodings)
         elif kind in {_EMAIL, _URI}:
-            found[kind] = _Hosts(those, kind)
+            index[kind] = _Hosts(encodings, kind)
         elif kind == _ADDRESS:
-            found[kind] = _Networks(those)
+            index[kind] = _Networks(encodings)
         elif kind == _DIRECTORY:
-            found[kind] = _Directories(those)
-    return found
+            index[kind] = _Directories(encodings)
+    return index
 
 
 def _lower(text: bytes) -> str:
@@ -209,7 +209,7 @@ def _lower(text: bytes) -> str:
 
 
 def _parts(name: bytes) -> bytes | None:
-    """Give the parts of a distinguished name, one behind the other; None where they cannot be told apart."""
+    """Return the concatenated RDNs of a distinguished name; None if it is malformed."""
     try:
         whole = der.first(name)
         whole.items()

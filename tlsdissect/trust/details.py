@@ -1,4 +1,4 @@
-"""What verdicts need of a certificate beside its facts (RFC 5280), each None where it cannot be read."""
+"""Fields of a certificate that verdicts need besides its facts (RFC 5280)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CACHE_BYTES = 3 << 20
-"""Bytes of certificates and their details that are kept for the next chain which has the same."""
+"""Bytes of cached certificates and their details."""
 
 _RSA = "1.2.840.113549.1.1.1"
 _RSA_PSS = "1.2.840.113549.1.1.10"
@@ -36,7 +36,7 @@ _USAGES = (
 
 
 class Details(Struct, frozen=True):
-    """Parts of a certificate, as far as they could be read."""
+    """Fields of a certificate; None also for those that could not be read."""
 
     subject: bytes | None
     """In DER."""
@@ -46,17 +46,17 @@ class Details(Struct, frozen=True):
     exponent: int | None
     has_basic_constraints: bool | None
     key_usage: frozenset[str] | None
-    """None: not limited."""
+    """None: unrestricted."""
     purposes: tuple[str, ...] | None
-    """Object identifiers of the extended key usage; None: not limited."""
+    """Object identifiers of extKeyUsage; None: unrestricted."""
     constraints: Constraints | None
-    """Of names; None: not limited."""
+    """NameConstraints; None: unrestricted."""
     pss_hash: str | None
-    """Object identifier of the hash of a signature by RSASSA-PSS; None: by another algorithm."""
+    """Object identifier of the hash of an RSASSA-PSS signature; None for other algorithms."""
 
 
 def details(encoding: bytes) -> Details:
-    """Read the details of a certificate in DER."""
+    """Read the details of a DER certificate."""
     return _details(encoding)
 
 
@@ -88,7 +88,7 @@ def _attempt(read: Callable[[], T]) -> T | None:
 
 
 def _extensions(outline: Outline) -> dict[str, der.Value]:
-    """Find the contents of each extension; of one that is repeated, the first counts."""
+    """Return the content of each extension by OID; of a repeated one, the first."""
     found: dict[str, der.Value] = {}
     if outline.extensions is None:
         return found
@@ -99,17 +99,17 @@ def _extensions(outline: Outline) -> dict[str, der.Value]:
 
 
 def _rsa(key: der.Value) -> tuple[int, int] | None:
-    """Read modulus and exponent (RFC 8017 appendix A.1.1); None for another kind of key."""
+    """Read modulus and exponent (RFC 8017 appendix A.1.1); None for other key types."""
     algorithm, stated, *_ = key.expect(der.SEQUENCE).items(least=2)
     if der.oid(algorithm.items(least=1)[0]) not in (_RSA, _RSA_PSS):
         return None
-    # The first byte of a BIT STRING counts the bits to leave out: none.
+    # The first byte of a BIT STRING counts unused bits, here none.
     modulus, exponent, *_ = der.first(stated.body[1:]).expect(der.SEQUENCE).items(least=2)
     return der.integer(modulus.expect(der.INTEGER)), der.integer(exponent.expect(der.INTEGER))
 
 
 def _key_usage(content: der.Value | None) -> frozenset[str] | None:
-    """Read keyUsage (RFC 5280 section 4.2.1.3): bits from the left."""
+    """Read keyUsage (RFC 5280 section 4.2.1.3); bit 0 is the most significant."""
     if content is None:
         return None
     body = content.item().expect(der.BIT_STRING).body[1:]
@@ -127,7 +127,7 @@ def _constraints(content: der.Value | None) -> Constraints | None:
 
 
 def _pss_hash(signature: der.Value) -> str | None:
-    """Read the hash of RSASSA-PSS-params (RFC 4055 section 3.1): SHA-1 where none is stated."""
+    """Read the hash of RSASSA-PSS-params (RFC 4055 section 3.1); the default is SHA-1."""
     algorithm, *parameters = signature.expect(der.SEQUENCE).items(least=1)
     if der.oid(algorithm) != _RSA_PSS:
         return None

@@ -1,4 +1,4 @@
-"""Connections in, findings out."""
+"""The judge: turns connections into findings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.caches import ByteCache
 from tlsdissect.trust.chain import Chain
-from tlsdissect.trust.lookups import asked, download_findings, lookup_findings
+from tlsdissect.trust.lookups import download_findings, lookup_findings, match_lookups
 from tlsdissect.trust.names import is_for
-from tlsdissect.trust.notes import Note, second
+from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.protocol import exposure_findings, protocol_findings
-from tlsdissect.trust.rules import at_least, finding
-from tlsdissect.trust.showing import Showing
-from tlsdissect.trust.staples import must_staple_notes, staple_answer, staple_notes
+from tlsdissect.trust.rules import CertificateFinding, at_least, finding
+from tlsdissect.trust.staples import must_staple_findings, staple_answer, staple_findings
+from tlsdissect.trust.times import to_second
 from tlsdissect.trust.verdicts import SMALL_KEPT_BYTES, Settings, Verdicts
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.transcript.connection import Certificate, Connection, Finding
     from tlsdissect.transcript.facts.evidence import Evidence
-    from tlsdissect.trust.lookups import Asked
+    from tlsdissect.trust.lookups import MatchedLookup
     from tlsdissect.trust.ocsp import OcspAnswer
     from tlsdissect.trust.path import Verdict
 
@@ -29,104 +29,111 @@ ACME_PROTOCOL = "acme-tls/1"
 
 
 class Judge:
-    """Tells what is wrong with connections; what was judged once is not judged again."""
+    """Produces the findings of connections; verdicts on chains and staples are cached across connections."""
 
-    def __init__(self, settings: Settings | None = None, *, least: str = "info") -> None:
+    def __init__(self, settings: Settings | None = None, *, min_severity: str = "info") -> None:
         self._settings = settings or Settings()
-        self.least = least
-        """The severity from which on findings are told."""
-        self._told = at_least(least)
+        self.min_severity = min_severity
+        """The lowest severity that is reported."""
+        self._reported = at_least(min_severity)
         self.verdicts = Verdicts(self._settings)
         self._staples: ByteCache[OcspAnswer] = ByteCache(SMALL_KEPT_BYTES)
 
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
-        """Judge a connection; `evidence` was gathered by the reading that told it."""
-        showing = Showing.of(connection, evidence)
+        """Return a connection's findings; `evidence` comes from the reading that produced the connection."""
+        presented = PresentedChains.of(connection, evidence)
         found = [*protocol_findings(connection), *exposure_findings(connection)]
-        for chain in showing.chains:
-            found += [finding(code, detail, chain.frame, sha256) for code, detail, sha256 in self.notes(showing, chain)]
+        for chain in presented.chains:
+            found += [
+                finding(code, detail, chain.frame, sha256)
+                for code, detail, sha256 in self.chain_findings(presented, chain)
+            ]
         if evidence.lookups:
-            found += self.lookup_findings(showing, evidence)
-        return tuple([one for one in found if self.tells(one)])
+            found += self.lookup_findings(presented, evidence)
+        return tuple([one for one in found if self.reports(one)])
 
-    def lookups(self, showing: Showing, evidence: Evidence) -> list[Asked]:
-        """Find the OCSP lookups that the sides of a connection made while it waited."""
-        helping = Chain("server", tuple([link for chain in showing.chains for link in chain.links]))
-        return list(asked(showing, evidence, lambda link: self.verdicts.issuer_of(helping, link)))
+    def lookups(self, presented: PresentedChains, evidence: Evidence) -> list[MatchedLookup]:
+        """Return the OCSP lookups that the two sides made during the handshake."""
+        combined = Chain("server", tuple([link for chain in presented.chains for link in chain.links]))
+        return list(match_lookups(presented, evidence, lambda link: self.verdicts.issuer_of(combined, link)))
 
-    def lookup_findings(self, showing: Showing, evidence: Evidence) -> Iterator[Finding]:
-        """Tell what the sides of a connection looked up over plain HTTP."""
-        yield from lookup_findings(self.lookups(showing, evidence))
-        yield from download_findings(showing, evidence)
+    def lookup_findings(self, presented: PresentedChains, evidence: Evidence) -> Iterator[Finding]:
+        """Report OCSP lookups and CRL downloads over plain HTTP."""
+        yield from lookup_findings(self.lookups(presented, evidence))
+        yield from download_findings(presented, evidence)
 
     @property
     def at(self) -> str | None:
-        """The time to judge everything as of; None: each connection as of its own."""
+        """The time at which to validate everything; None: each connection at its own time."""
         return self._settings.at
 
     @property
-    def trusts(self) -> bool:
-        """Whether any authority is trusted, so that paths are checked."""
+    def checks_paths(self) -> bool:
+        """Whether there are trust anchors, so that paths are checked."""
         return bool(self._settings.anchors)
 
-    def tells(self, found: Finding) -> bool:
-        """Tell whether a finding is grave enough."""
-        return found.severity in self._told
+    def reports(self, found: Finding) -> bool:
+        """Return whether a finding reaches the minimum severity."""
+        return found.severity in self._reported
 
-    def time(self, showing: Showing) -> str | None:
-        """Tell the time (of `second`) to judge a connection as of; None: the capture does not tell its."""
-        at = self._settings.at or showing.start
-        return None if at is None else second(at)
+    def time(self, presented: PresentedChains) -> str | None:
+        """Return the time at which to validate, in the form of `to_second`; None if the capture has no times."""
+        at = self._settings.at or presented.start
+        return None if at is None else to_second(at)
 
-    def name(self, showing: Showing, leaf: Certificate) -> bool | None:
-        """Tell whether a server's certificate is for the name that was asked for; None where none was."""
-        return None if showing.sni is None else is_for(leaf, showing.sni)
+    def name_matches(self, presented: PresentedChains, leaf: Certificate) -> bool | None:
+        """Return whether a server's certificate covers the name in SNI; None without SNI."""
+        return None if presented.sni is None else is_for(leaf, presented.sni)
 
-    def web_pki(self, showing: Showing, chain: Chain) -> Verdict:
-        """Judge a server's chain by the rules of the Web PKI alone."""
-        return self.verdicts.web_pki(chain, showing.sni, self.time(showing))
+    def web_pki(self, presented: PresentedChains, chain: Chain) -> Verdict:
+        """Validate a server's chain by the rules of the Web PKI."""
+        return self.verdicts.web_pki(chain, presented.sni, self.time(presented))
 
-    def staple(self, showing: Showing, chain: Chain) -> OcspAnswer | None:
-        """Check the staple that came with a chain; None where there is none, or it was not kept."""
-        stapled, response, at = showing.staple, showing.response, self.time(showing)
+    def staple(self, presented: PresentedChains, chain: Chain) -> OcspAnswer | None:
+        """Check the staple that came with a chain; None if there is none, or it was not kept."""
+        stapled, response, at = presented.staple, presented.response, self.time(presented)
         if stapled is None or response is None:
             return None
-        early = at is not None and stapled.this_update is not None and at < second(stapled.this_update)
-        late = at is not None and stapled.next_update is not None and at > second(stapled.next_update)
+        early = at is not None and stapled.this_update is not None and at < to_second(stapled.this_update)
+        late = at is not None and stapled.next_update is not None and at > to_second(stapled.next_update)
         leaf, issuer = chain.links[0], self.verdicts.issuer_of(chain, chain.links[0])
         key = (stapled.sha256, leaf.facts.sha256, issuer and issuer.facts.sha256, early, late)
         return self._staples.get(key, lambda: staple_answer(response, leaf, issuer, at))
 
-    def notes(self, showing: Showing, chain: Chain) -> Iterator[Note]:
-        """Note what is wrong with a chain in the connection that showed it."""
-        at, leaf = self.time(showing), chain.links[0]
-        yield from self.verdicts.judged(chain, at).notes
+    def chain_findings(self, presented: PresentedChains, chain: Chain) -> Iterator[CertificateFinding]:
+        """Report the findings of a chain in the connection that presented it."""
+        at, leaf = self.time(presented), chain.links[0]
+        yield from self.verdicts.chain_verdict(chain, at).findings
         if chain.side == "client":
             return
-        yield from _names(showing, leaf.facts, matches=self.name(showing, leaf.facts))
-        yield from _purpose(showing, leaf.facts)
-        verdict = self.web_pki(showing, chain)
+        yield from _names(presented, leaf.facts, matches=self.name_matches(presented, leaf.facts))
+        yield from _purpose(presented, leaf.facts)
+        verdict = self.web_pki(presented, chain)
         if verdict.trusted is False:
-            yield Note("not_web_pki", verdict.reason, leaf.facts.sha256)
-        given = self.staple(showing, chain)
-        yield from must_staple_notes(showing, leaf)
-        if given is not None:
-            yield from staple_notes(given, leaf)
+            yield CertificateFinding("not_web_pki", verdict.reason, leaf.facts.sha256)
+        staple = self.staple(presented, chain)
+        yield from must_staple_findings(presented, leaf)
+        if staple is not None:
+            yield from staple_findings(staple, leaf)
 
 
-def _names(showing: Showing, leaf: Certificate, *, matches: bool | None) -> Iterator[Note]:
+def _names(presented: PresentedChains, leaf: Certificate, *, matches: bool | None) -> Iterator[CertificateFinding]:
     if matches is not False:
         return
     names = [*(leaf.dns_names or ()), *(leaf.ip_addresses or ())]
     listed = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}" or "no name (RFC 9525)"
-    yield Note("name_mismatch", f"{showing.sni} was asked for; the certificate has {listed}", leaf.sha256)
+    yield CertificateFinding(
+        "name_mismatch", f"{presented.sni} was requested; the certificate has {listed}", leaf.sha256
+    )
 
 
-def _purpose(showing: Showing, leaf: Certificate) -> Iterator[Note]:
-    """Note what a server's certificate is for: an ACME challenge, or nothing that an authority vouches for."""
+def _purpose(presented: PresentedChains, leaf: Certificate) -> Iterator[CertificateFinding]:
+    """Report a server's certificate for an ACME challenge, or a self-signed one."""
     if leaf.acme_identifier is not None:
-        code = "acme_challenge" if showing.alpn == ACME_PROTOCOL else "acme_outside_challenge"
-        spoken = showing.alpn or "no protocol"
-        yield Note(code, f"acmeIdentifier {leaf.acme_identifier[:16]}…, with {spoken} agreed on", leaf.sha256)
+        code = "acme_challenge" if presented.alpn == ACME_PROTOCOL else "acme_outside_challenge"
+        protocol = presented.alpn or "no protocol"
+        yield CertificateFinding(
+            code, f"acmeIdentifier {leaf.acme_identifier[:16]}…, with {protocol} negotiated", leaf.sha256
+        )
     elif leaf.self_signed:
-        yield Note("self_signed", f"{leaf.subject} stands for itself", leaf.sha256)
+        yield CertificateFinding("self_signed", f"{leaf.subject} signed its own certificate", leaf.sha256)

@@ -1,13 +1,13 @@
-"""RSA keys that can be factored, by the shape that ROCA leaves or by primes that two keys share; and costly ones.
+"""Weak and costly RSA keys: the ROCA fingerprint, primes that two keys share, and limits on verification cost.
 
-Shared primes are found by batch GCD: each modulus is compared with the product of all others at once, by a tree of
-products and a tree of remainders (Bernstein, 2005). That is near linear only where multiplication and division are, and
-those of Python's `int` are not: it multiplies as Karatsuba did, and divides in quadratic time. `decimal` has both, for
-libmpdec multiplies by number-theoretic transforms and divides by Newton's iteration, and it is part of Python, so the
-numbers in the trees are decimal. GMP takes less time by a constant factor, and would be one more dependency.
+Shared primes are found by batch GCD: each modulus is compared with the product of all others at once, by a product tree
+and a remainder tree (Bernstein, 2005). That is quasi-linear only if multiplication and division are, and those of
+Python's `int` are not: it multiplies by Karatsuba's method and divides in quadratic time. `decimal` is part of Python
+and has both, since libmpdec multiplies by number-theoretic transforms and divides by Newton's iteration. So the numbers
+in the trees are decimal. GMP would be faster by a constant factor, at the price of a dependency.
 
-A tree holds a product as large as all moduli on every level. To hold less, the moduli are cut into batches: one tree
-tells what the other batches have in common with each, and then each batch has a tree of its own.
+Every level of a tree is as large as all moduli together. To save memory, the moduli are cut into batches: a tree over
+the batches gives each batch the product of the others modulo its own, then each batch has its own tree.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     Progress = Callable[[float], object]
 
 MAX_MODULUS_BITS = 16_384
-"""Bits of an RSA modulus that is compared with others; a longer one is left out, with a finding `not_checked`."""
+"""Bits of the largest RSA modulus that is compared; longer ones get a finding `not_checked`."""
 MAX_COMPARED_BITS = 1 << 29
-"""Bits of all moduli that are compared, as those of 131,072 keys of 4096 bits; further ones are left out likewise."""
+"""Bits of all compared moduli together: 131,072 keys of 4096 bits; later ones get a finding `not_checked`."""
 BATCH_BITS = 1 << 23
-"""Bits of the moduli that have a tree of their own: some 50 MB."""
+"""Bits of the moduli of a batch; its tree takes about 50 MB."""
 _LEAF_BITS = 1 << 13
-"""Bits of a leaf of a tree. Below these, Python's own division is faster than to convert numbers one by one."""
+"""Bits of a leaf of a tree. For smaller numbers, `int` division is faster than conversion to decimal."""
 
 _GENERATOR = 65537
 _LARGEST_PRIME = 167
-"""The library's primes are powers of 65537 modulo each prime up to here: Nemec et al., CCS 2017, section 2."""
+"""ROCA's primes are powers of 65537 modulo each prime up to this one: Nemec et al., CCS 2017, section 2."""
 
 T = TypeVar("T")
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
-def costly(key: Details) -> str | None:
-    """Say why signatures are not checked with an RSA key; None where they are."""
+def cost_reason(key: Details) -> str | None:
+    """Return why verifying with an RSA key costs too much, so that it is not done; None if it does not."""
     if key.modulus is not None and key.modulus.bit_length() > MAX_RSA_BITS:
         return f"a modulus of {key.modulus.bit_length():,} bits"
     if key.exponent is not None and key.exponent.bit_length() > MAX_EXPONENT_BITS:
@@ -54,14 +54,14 @@ def costly(key: Details) -> str | None:
 
 
 def has_roca_shape(modulus: int) -> bool:
-    """Tell whether a modulus is a power of 65537 modulo every small prime, as one by chance in 2^27 is."""
+    """Return whether a modulus is a power of 65537 modulo every small prime; by chance, one in 2^27 is."""
     return all(modulus % prime in powers for prime, powers in _powers())
 
 
 def shared_primes(moduli: Sequence[int], progress: Progress | None = None) -> list[int]:
-    """Find what each modulus has in common with the product of the others: 1, or a prime that is not its own.
+    """Return the GCD of each modulus with the product of the others: 1, or a shared prime.
 
-    The moduli differ from each other. `progress` is called with the share of the work that is done, from 0 to 1.
+    The moduli must be distinct. `progress` is called with the share of work done, from 0 to 1.
     """
     if not moduli:
         return []
@@ -70,11 +70,11 @@ def shared_primes(moduli: Sequence[int], progress: Progress | None = None) -> li
     work = _Work(batches, progress)
     outside = _others([_tree(batch, work)[-1][0] for batch in batches], Decimal(1), work)
     rests = [rest for batch, others in zip(batches, outside, strict=True) for rest in _others(batch, others, work)]
-    return [one for leaf, rest in zip(leaves, rests, strict=True) for one in _in_leaf(leaf, int(rest))]
+    return [common for leaf, rest in zip(leaves, rests, strict=True) for common in _in_leaf(leaf, int(rest))]
 
 
 def _cut(numbers: Sequence[T], bits: int, size: Callable[[T], int]) -> list[list[T]]:
-    """Cut numbers into runs of so many bits together, or of one number."""
+    """Cut numbers into runs of at most `bits` bits together; a larger number is a run by itself."""
     runs: list[list[T]] = []
     room = 0
     for number in numbers:
@@ -92,47 +92,47 @@ def _bits(number: Decimal) -> int:
 
 
 class _Work:
-    """Counts the digits that were multiplied or divided, and tells the share of all that there are."""
+    """Counts digits multiplied or divided, and reports the share of the total."""
 
     def __init__(self, batches: Sequence[Sequence[Decimal]], progress: Progress | None) -> None:
         self._progress = progress
         self._done = 0
         sizes = [(len(batch), sum(number.adjusted() for number in batch)) for batch in batches]
-        # The products of each batch are made twice.
+        # The products of each batch are computed twice.
         once = sum(digits * (count - 1).bit_length() for count, digits in sizes)
         every = once + (len(batches) - 1).bit_length() * sum(digits for _, digits in sizes)
         self._all = max(1, once * _PRODUCT + every * (_PRODUCT + _SUM + _DIVISION))
 
     def add(self, number: Decimal, weight: int) -> None:
-        """Count a number that was made."""
+        """Count one computed number."""
         self._done += number.adjusted() * weight
         if self._progress is not None:
             self._progress(min(1.0, self._done / self._all))
 
 
 _PRODUCT, _SUM, _DIVISION = 1, 2, 9
-"""How long operations take, by digit of what they are about."""
+"""Relative cost of the operations per digit of the result."""
 
 
 def _tree(numbers: list[Decimal], work: _Work) -> list[list[Decimal]]:
-    """Multiply numbers by pairs, and the products by pairs, until there is one; a number without a pair moves up."""
+    """Multiply numbers pairwise until one is left; a number without a partner moves up a level."""
     levels = [numbers]
     while len(levels[-1]) > 1:
         below = levels[-1]
         above = []
-        for one, other in zip(below[::2], below[1::2], strict=False):
-            above.append(_EXACT.multiply(one, other))
+        for left, right in zip(below[::2], below[1::2], strict=False):
+            above.append(_EXACT.multiply(left, right))
             work.add(above[-1], _PRODUCT)
         levels.append([*above, *below[len(above) * 2 :]])
     return levels
 
 
 def _others(numbers: list[Decimal], outside: Decimal, work: _Work) -> list[Decimal]:
-    """Give, for each number, the product of all others and of `outside`, modulo the number.
+    """Return, for each number, the product of all others and of `outside`, modulo the number.
 
-    Add up the products of all numbers but one, for each one: all of them but the product without the number are
-    multiples of it, so that the sum has the remainder that is asked for. It goes down the tree of products. To divide
-    the product of all by the square of each number, as Bernstein does, takes numbers of twice the size.
+    Let S be the sum over all numbers of the product of the others. Every summand but one is a multiple of a given
+    number, so S modulo that number is the wanted remainder. S is built up the product tree and reduced down it.
+    Bernstein divides the product of all numbers by the square of each instead, which needs numbers of twice the size.
     """
     levels = _tree(numbers, work)
     sums = [Decimal(1)] * len(numbers)
@@ -153,7 +153,7 @@ def _others(numbers: list[Decimal], outside: Decimal, work: _Work) -> list[Decim
 
 
 def _in_leaf(moduli: list[int], others: int) -> Iterator[int]:
-    """Compare the moduli of a leaf with each other, and with the product of all that are not in it."""
+    """Compare the moduli of a leaf with each other, and with the product of all moduli outside it."""
     product = prod(moduli)
     for modulus in moduli:
         yield gcd(others % modulus * (product // modulus % modulus), modulus)
@@ -161,7 +161,7 @@ def _in_leaf(moduli: list[int], others: int) -> Iterator[int]:
 
 @lru_cache(maxsize=1)
 def _powers() -> tuple[tuple[int, frozenset[int]], ...]:
-    """List small primes with the powers of 65537 modulo each, but for those of which these are all there is."""
+    """List small primes with the powers of 65537 modulo each, without those where every residue is a power."""
     primes = [n for n in range(2, _LARGEST_PRIME + 1) if all(n % divisor for divisor in range(2, n))]
     groups = [(prime, frozenset(pow(_GENERATOR, power, prime) for power in range(prime - 1))) for prime in primes]
     return tuple([(prime, group) for prime, group in groups if len(group) < prime - 1])

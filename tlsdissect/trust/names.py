@@ -1,4 +1,4 @@
-"""Whether a certificate is for the name that was asked for (RFC 9525)."""
+"""Matching of host names against certificates (RFC 9525)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate
 
 CACHE_BYTES = 1 << 20
-"""Bytes of names that are kept as they are compared."""
+"""Bytes of cached canonical names."""
 
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp",
                      ".private", ".test", ".home.arpa")  # fmt: skip
 
 
 def is_for(certificate: Certificate, name: str) -> bool | None:
-    """Tell whether a certificate is for a host name or an address; None where its names could not be read.
+    """Return whether a certificate covers a host name or address; None if its names could not be read.
 
-    The common name says nothing (RFC 9525 section 2, rule 1).
+    The common name is ignored (RFC 9525 section 2, rule 1).
     """
     address = _address(name)
     if address is not None:
@@ -31,37 +31,38 @@ def is_for(certificate: Certificate, name: str) -> bool | None:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Tell whether a DNS name of a certificate is that of a host (RFC 9525 section 6.3).
+    """Return whether a certificate's DNS name matches a host name (RFC 9525 section 6.3).
 
-    A wildcard is all of the leftmost label, and stands for just one; names are compared as A-labels, in any case.
+    A wildcard must be the whole leftmost label and matches exactly one label. Names are compared as A-labels, ignoring
+    case.
     """
     pattern, name = _canonical(pattern), _canonical(name)
     if not pattern.startswith("*."):
-        # A wildcard anywhere else is no name at all.
+        # A wildcard in any other place makes the name invalid.
         return "*" not in pattern and pattern == name
     first, dot, rest = name.partition(".")
     return bool(first and dot) and "*" not in pattern[2:] and pattern[2:] == rest
 
 
 def is_private(name: str) -> bool:
-    """Tell whether a name or an address has a meaning only within some network (RFC 6761, RFC 1918, RFC 4193)."""
+    """Return whether a name or address is valid only in a private network (RFC 6761, RFC 1918, RFC 4193)."""
     try:
         address = ip_address(name)
     except ValueError:
-        bare = name.lower().rstrip(".").removeprefix("*.")
-        return "." not in bare or bare.endswith(_PRIVATE_SUFFIXES)
+        host = name.lower().rstrip(".").removeprefix("*.")
+        return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
     return not address.is_global
 
 
 @cached(CACHE_BYTES)
 def _canonical(name: str) -> str:
-    bare = name.rstrip(".").lower()
-    if bare.isascii():
-        return bare
+    host = name.rstrip(".").lower()
+    if host.isascii():
+        return host
     try:
-        return bare.encode("idna").decode()
+        return host.encode("idna").decode()
     except UnicodeError:
-        return bare
+        return host
 
 
 def _address(name: str) -> str | None:

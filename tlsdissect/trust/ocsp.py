@@ -1,4 +1,4 @@
-"""OCSP responses checked: about which certificate, by whose key, of when (RFC 6960 section 3.2)."""
+"""Checks of OCSP responses: certificate, signer and validity period (RFC 6960 section 3.2)."""
 
 from __future__ import annotations
 
@@ -20,76 +20,76 @@ from tlsdissect.transcript.x509.certificates import Outline
 from tlsdissect.transcript.x509.libraries import refuse_costly
 from tlsdissect.trust.chain import Link, signed
 from tlsdissect.trust.details import details
-from tlsdissect.trust.keys import costly
-from tlsdissect.trust.notes import second, written
+from tlsdissect.trust.keys import cost_reason
+from tlsdissect.trust.times import format_time, to_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_RESPONDERS = 8
-"""Certificates in an OCSP response among which the one that signed it is looked for; responders send one, or none.
+"""Certificates in an OCSP response that are tried as its signer; honest responders send at most one.
 
-Where none of these signed it and there are more, the response proves nothing, which is told.
+If none of them signed it and there are more, the response counts as unproven, with this as the reason.
 """
 
 CACHE_BYTES = 1 << 20
-"""Bytes of responses that stay loaded for the next connection which shows the same."""
+"""Bytes of cached parsed responses."""
 _LOADED = 4
-"""Bytes that a byte of a response takes at most, with what was loaded from it."""
+"""Bytes of memory per byte of a response, with the parsed object, at most."""
 _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
-_NOBODY_KNOWN = "the issuer's certificate is not known, so neither is who may sign"
+_UNKNOWN_ISSUER = "the issuer's certificate is unknown, so the signature cannot be checked"
 
 
 class OcspAnswer(Struct, frozen=True):
-    """What a response says of a certificate: `status` is None where it says nothing of it."""
+    """The answer of a response about one certificate; `status` is None if it has none."""
 
     status: str | None = None
     since: str | None = None
     """When it was revoked."""
-    flaws: tuple[str, ...] = ()
-    """Why it proves nothing."""
+    problems: tuple[str, ...] = ()
+    """Why it is not valid evidence."""
     stale: str | None = None
-    """Why it is of another time than the one it was shown at."""
+    """Why it was not current when it was sent."""
 
     @property
     def revokes(self) -> bool:
-        """Whether it says "revoked", and nothing speaks against who says so."""
-        return self.status == "revoked" and set(self.flaws) <= {_NOBODY_KNOWN}
+        """Whether it says "revoked" and its signature is valid, or cannot be checked for want of the issuer."""
+        return self.status == "revoked" and set(self.problems) <= {_UNKNOWN_ISSUER}
 
 
 def answer(response: bytes, about: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
-    """Check what a response says of a certificate, whose issuer is given where it is known, at a time (of `second`).
+    """Check the answer of a response about a certificate at a time (in the form of `to_second`).
 
-    Without a time it is not checked whether the response was of that time.
+    `issuer` is None if it is not known. With `at` None, the response's dates are not checked.
     """
     loaded = _load(response)
     if loaded is None:
-        return OcspAnswer(flaws=("it cannot be read",))
+        return OcspAnswer(problems=("it cannot be parsed",))
     if loaded.response_status != ocsp.OCSPResponseStatus.SUCCESSFUL:
-        return OcspAnswer(flaws=(f"the responder said {loaded.response_status.name.lower()}",))
+        return OcspAnswer(problems=(f"the response status is {loaded.response_status.name.lower()}",))
     try:
         return _answer(loaded, about, issuer, at)
     except (ValueError, UnsupportedAlgorithm) as error:
-        return OcspAnswer(flaws=(der.printable(str(error).encode()[:160]),))
+        return OcspAnswer(problems=(der.printable(str(error).encode()[:160]),))
 
 
 def _answer(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
     single = _about(loaded, about, issuer)
     if single is None:
-        return OcspAnswer(flaws=("it is about another certificate",))
+        return OcspAnswer(problems=("it is about another certificate",))
     since = single.revocation_time_utc
     return OcspAnswer(
         status=single.certificate_status.name.lower(),
-        since=None if since is None else f"{written(since)}Z",
-        flaws=tuple(_flaws(loaded, issuer)),
+        since=None if since is None else f"{format_time(since)}Z",
+        problems=tuple(_problems(loaded, issuer)),
         stale=None if at is None else _stale(single, at),
     )
 
 
 def _about(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None) -> ocsp.OCSPSingleResponse | None:
-    """Find the answer whose CertID is that of a certificate: serial number, issuer's name and, where known, its key.
+    """Find the answer whose CertID matches: serial number, issuer's name and, if known, the issuer's key.
 
-    Name and key are hashed once for each algorithm: a response may have thousands of answers.
+    Name and key are hashed once per algorithm: a response may have thousands of answers.
     """
     if about.facts.serial is None or about.encoding is None:
         return None
@@ -110,22 +110,22 @@ def _about(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None) -> ocsp.
     return None
 
 
-def _flaws(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
-    """Say why a response was not signed by whom it had to be (RFC 6960 section 4.2.2.2)."""
+def _problems(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
+    """Report why a response was not signed by an authorised responder (RFC 6960 section 4.2.2.2)."""
     if issuer is None or issuer.encoding is None:
-        yield _NOBODY_KNOWN
+        yield _UNKNOWN_ISSUER
         return
     sent = _sent(loaded)
     responders = [issuer.encoding, *[one for one in sent[:MAX_RESPONDERS] if _may_sign(one, issuer.encoding)]]
-    named = [one for one in responders if _is_responder(loaded, one)]
-    if any(_signed(loaded, one) for one in named):
+    signers = [one for one in responders if _is_responder(loaded, one)]
+    if any(_signed(loaded, one) for one in signers):
         return
     if len(sent) > MAX_RESPONDERS:
-        yield f"of {len(sent):,} certificates in it, only the first {MAX_RESPONDERS} were checked"
-    elif not named:
+        yield f"only the first {MAX_RESPONDERS} of its {len(sent):,} certificates were tried as its signer"
+    elif not signers:
         yield "the responder is neither the issuer nor authorised by it"
-    elif why := next((why for one in named if (why := costly(details(one))) is not None), None):
-        yield f"signatures are not checked with {why}"
+    elif reason := next((reason for one in signers if (reason := cost_reason(details(one))) is not None), None):
+        yield f"signatures with {reason} are not checked"
     else:
         yield "the responder's key did not sign it"
 
@@ -168,11 +168,11 @@ def _signed(loaded: ocsp.OCSPResponse, certificate: bytes) -> bool:
 
 
 def _stale(single: ocsp.OCSPSingleResponse, at: str) -> str | None:
-    begin, end = written(single.this_update_utc), single.next_update_utc
-    if second(at) < begin:
-        return f"it is of {begin}Z, which is later"
-    if end is not None and second(at) > written(end):
-        return f"it was good until {written(end)}Z"
+    begin, end = format_time(single.this_update_utc), single.next_update_utc
+    if to_second(at) < begin:
+        return f"it was issued later, at {begin}Z"
+    if end is not None and to_second(at) > format_time(end):
+        return f"it expired at {format_time(end)}Z"
     return None
 
 
@@ -187,7 +187,7 @@ def _load(response: bytes) -> ocsp.OCSPResponse | None:
 
 
 def _key_bits(encoding: bytes) -> bytes | None:
-    """Give the key's bits, which a CertID hashes, without what says how many of them are unused."""
+    """Return the key's BIT STRING without the count of unused bits, as a CertID hashes it."""
     try:
         return Outline.read(encoding).key.items(least=2)[1].body[1:]
     except WireError:

@@ -1,4 +1,4 @@
-"""The path from a leaf to a trusted authority, as OpenSSL builds and checks it (RFC 5280 section 6)."""
+"""Path validation from a leaf to a trust anchor, done by OpenSSL (RFC 5280 section 6)."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ UNREADABLE = "a certificate that OpenSSL cannot load"
 
 
 class Verdict(Struct, frozen=True):
-    """Whether a path holds: `trusted` is None where that was not checked, and `reason` says why."""
+    """The result of path validation; `trusted` is None if it was not done, and `reason` says why."""
 
     trusted: bool | None
     reason: str
     code: int | None = None
-    """OpenSSL's: X509_V_ERR_*."""
+    """OpenSSL's X509_V_ERR_* code."""
     depth: int | None = None
-    """Where on the path, the leaf at 0."""
+    """Position on the path of the certificate at fault, the leaf at 0."""
     certificate: str | None = None
-    """SHA-256 of the certificate there."""
+    """SHA-256 of the certificate at fault."""
 
 
 NOT_CHECKED = Verdict(None, "not checked")
 
 
 class Verifier:
-    """OpenSSL's verifier with the authorities that a user trusts.
+    """OpenSSL's verifier with the user's trust anchors.
 
-    A path has to end in a certificate that signs itself, as with `openssl verify` without -partial_chain.
+    A path must end in a self-signed certificate, as with `openssl verify` without -partial_chain.
     """
 
     def __init__(self, anchors: Sequence[Anchor]) -> None:
         self._anchors = [one for anchor in anchors if (one := _load(anchor.encoding)) is not None]
 
     def verify(self, chain: Sequence[bytes], at: datetime) -> Verdict:
-        """Verify the first certificate of a chain as of a time; the others may help to build the path."""
+        """Verify the first certificate of a chain at a time; the others are untrusted intermediates."""
         leaf, *others = loaded = [_load(encoding) for encoding in chain]
         if leaf is None:
             return Verdict(None, UNREADABLE)
-        helping = [one for one in others if one is not None]
+        intermediates = [one for one in others if one is not None]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                crypto.X509StoreContext(self._store(at), leaf, helping).verify_certificate()
+                crypto.X509StoreContext(self._store(at), leaf, intermediates).verify_certificate()
         except crypto.X509StoreContextError as error:
             code, depth, reason = error.errors
             return Verdict(False, reason, code, depth, _digest(error.certificate, chain, loaded))
@@ -63,17 +63,17 @@ class Verifier:
         return Verdict(True, "ok", 0)
 
     def _store(self, at: datetime) -> crypto.X509Store:
-        """Make a store for a time: the second time that is set in one, OpenSSL ignores."""
+        """Make a new store for each time: OpenSSL ignores a second call of set_time."""
         store = crypto.X509Store()
         for anchor in self._anchors:
             store.add_cert(anchor)
-        # pyOpenSSL reads the clock of a time without zone as UTC.
+        # pyOpenSSL takes a time without zone as UTC.
         store.set_time(at.replace(tzinfo=None))
         return store
 
 
 def _digest(wrong: crypto.X509, chain: Sequence[bytes], loaded: Sequence[crypto.X509 | None]) -> str:
-    """Tell the SHA-256 of a certificate as it was sent: OpenSSL writes one anew that is not DER to the letter."""
+    """Return the SHA-256 of a certificate as it was sent: OpenSSL re-encodes certificates that are not strictly DER."""
     written = _written(wrong)
     both = zip(chain, loaded, strict=True)
     sent = (encoding for encoding, own in both if own is not None and _written(own) == written)
@@ -85,7 +85,7 @@ def _written(loaded: crypto.X509) -> bytes:
 
 
 def _load(encoding: bytes) -> crypto.X509 | None:
-    """Load a certificate: nothing is kept, for OpenSSL takes up to 40 times the bytes of a name for it."""
+    """Load a certificate, uncached: OpenSSL takes up to 40 times the size of a name to represent it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

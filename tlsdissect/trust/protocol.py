@@ -1,4 +1,4 @@
-"""What two sides agreed on, and what they let the path see, held against what is advised (RFC 9325)."""
+"""Findings about negotiated parameters and about data sent in the clear (RFC 9325)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tlsdissect.trust.presented_chains import BYTES_MISSING, certificate_frame
 from tlsdissect.trust.rules import finding
-from tlsdissect.trust.showing import BYTES_MISSING, certificate_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection, Finding, Heartbeat
 
 SAFE_PRIME = 2048
-"""Bits of a Diffie-Hellman prime (RFC 9325 section 4.1)."""
+"""Minimum bits of a Diffie-Hellman prime (RFC 9325 section 4.1)."""
 
 MIN_PADDING = 16
-"""Bytes behind the payload of a heartbeat (RFC 6520 section 4)."""
-_BEAT_HEAD = 3
+"""Minimum bytes of padding behind a heartbeat's payload (RFC 6520 section 4)."""
+_HEARTBEAT_HEADER = 3
 MAX_PADDING = 256
-"""Bytes by which an honest answer may be longer: its padding is its own (RFC 6520 section 4)."""
+"""Bytes by which a legitimate response may exceed its request: each has its own padding (RFC 6520 section 4)."""
 
 _SUITES = (
     ("null_cipher", r"_NULL_|_NULL$|^TLS_SHA\d+_SHA\d+$"),
@@ -33,11 +33,11 @@ _SUITES = (
     ("cbc_cipher", r"_(AES|CAMELLIA|ARIA|SEED|IDEA)_(\d+_)?CBC"),
     ("static_rsa", r"^TLS_RSA_"),
 )
-"""What the registry's name of a suite shows of it."""
+"""Finding codes with patterns of the suites' registered names."""
 
 
 def protocol_findings(connection: Connection) -> Iterator[Finding]:
-    """Judge what was negotiated: version, suite, extensions."""
+    """Report weaknesses of the negotiated version, suite and extensions."""
     hello = connection.server_hello
     frame = None if hello is None else hello.frame
     for code, detail in _version(connection.version):
@@ -49,45 +49,50 @@ def protocol_findings(connection: Connection) -> Iterator[Finding]:
     if connection.extended_master_secret is False and connection.version != "SSL 3.0":
         yield finding("no_extended_master_secret", "the master secret is not bound to the handshake", frame)
     if connection.secure_renegotiation is False:
-        yield finding("no_secure_renegotiation", "a renegotiation would not be bound to the session before", frame)
+        yield finding("no_secure_renegotiation", "a renegotiation would not be bound to the previous handshake", frame)
     if hello is not None and hello.compression_method not in (None, "NULL"):
         yield finding("compression", f"{hello.compression_method} was negotiated", frame)
     if connection.early_data == "accepted":
-        yield finding("early_data", "the server took the client's first data before its Finished", frame)
+        yield finding("early_data", "the server accepted data sent before the client's Finished", frame)
 
 
 def exposure_findings(connection: Connection) -> Iterator[Finding]:
-    """Tell what of the sides' identity anyone on the path could read though it could have been hidden."""
+    """Report identities sent in the clear that a newer protocol could have encrypted."""
     hello = connection.client_hello
     if hello is not None and connection.sni is not None and connection.ech == "none" and _is_13(connection.version):
-        yield finding("sni_in_clear", f"{connection.sni} was asked for without Encrypted Client Hello", hello.frame)
-    shown = connection.client_certificates
-    if shown:
+        yield finding("sni_in_clear", f"{connection.sni} was sent without Encrypted Client Hello", hello.frame)
+    certificates = connection.client_certificates
+    if certificates:
         frame = certificate_frame(connection, "client")
-        yield finding("client_certificate_in_clear", f"{shown[0].subject} is told to the path", frame, shown[0].sha256)
+        yield finding(
+            "client_certificate_in_clear",
+            f"{certificates[0].subject} was sent in the clear",
+            frame,
+            certificates[0].sha256,
+        )
 
 
 def _heartbeats(connection: Connection) -> Iterator[Finding]:
-    """Tell of an answer with memory of whoever gave it (CVE-2014-0160).
+    """Report a heartbeat response that leaks memory of its sender (CVE-2014-0160).
 
-    It holds more than was sent, or answers what had to be dropped: a payload that does not fit with its padding.
+    It is longer than its request, or responds to one that must be dropped because its payload length is too large.
     """
     if connection.outcome == "one_sided" or any(problem.code in BYTES_MISSING for problem in connection.problems):
         return
-    asked: dict[str, Heartbeat] = {}
+    requests: dict[str, Heartbeat] = {}
     for beat in connection.heartbeats:
-        question = asked.get("server" if beat.sender == "client" else "client")
-        if question is None:
-            asked.setdefault(beat.sender, beat)
-        elif beat.bytes > question.bytes + MAX_PADDING or _overstates(question):
-            detail = f"the {beat.sender} answered a heartbeat of {question.bytes:,} bytes with {beat.bytes:,}"
+        request = requests.get("server" if beat.sender == "client" else "client")
+        if request is None:
+            requests.setdefault(beat.sender, beat)
+        elif beat.bytes > request.bytes + MAX_PADDING or _overstates(request):
+            detail = f"the {beat.sender} answered a heartbeat of {request.bytes:,} bytes with {beat.bytes:,}"
             yield finding("heartbleed", detail, beat.frame)
             return
 
 
-def _overstates(question: Heartbeat) -> bool:
-    stated = question.payload_bytes
-    return stated is not None and _BEAT_HEAD + stated + MIN_PADDING > question.bytes
+def _overstates(request: Heartbeat) -> bool:
+    stated = request.payload_bytes
+    return stated is not None and _HEARTBEAT_HEADER + stated + MIN_PADDING > request.bytes
 
 
 def _key_exchange(connection: Connection) -> Iterator[Finding]:

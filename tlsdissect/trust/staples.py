@@ -1,38 +1,38 @@
-"""Staples held against the certificate that they came with (RFC 6066 section 8, RFC 7633)."""
+"""Checks of stapled OCSP responses against the certificate they came with (RFC 6066 section 8, RFC 7633)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.trust.notes import Note
 from tlsdissect.trust.ocsp import OcspAnswer, answer
+from tlsdissect.trust.rules import CertificateFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.trust.chain import Link
-    from tlsdissect.trust.showing import Showing
+    from tlsdissect.trust.presented_chains import PresentedChains
 
 
-def must_staple_notes(showing: Showing, leaf: Link) -> Iterator[Note]:
-    """Note that a certificate promises a staple, the client asked for it, and the server sent none."""
-    if leaf.facts.must_staple and showing.unstapled:
-        yield Note(
+def must_staple_findings(presented: PresentedChains, leaf: Link) -> Iterator[CertificateFinding]:
+    """Report a missing staple that the certificate requires and the client asked for."""
+    if leaf.facts.must_staple and presented.unstapled:
+        yield CertificateFinding(
             "must_staple_unmet", "the client asked for the staple that the certificate promises", leaf.facts.sha256
         )
 
 
-def staple_notes(given: OcspAnswer, leaf: Link) -> Iterator[Note]:
-    """Note what a staple says, and what is wrong with it."""
+def staple_findings(given: OcspAnswer, leaf: Link) -> Iterator[CertificateFinding]:
+    """Report a revocation by the staple, and why a staple is not valid evidence."""
     sha256 = leaf.facts.sha256
-    if given.flaws:
-        yield Note("bad_staple", "; ".join(given.flaws), sha256)
+    if given.problems:
+        yield CertificateFinding("bad_staple", "; ".join(given.problems), sha256)
     if given.stale is not None:
-        yield Note("stale_staple", given.stale, sha256)
+        yield CertificateFinding("stale_staple", given.stale, sha256)
     if given.revokes:
-        yield Note("revoked", f"by the server's own staple, since {given.since}", sha256)
+        yield CertificateFinding("revoked", f"by the server's own staple, since {given.since}", sha256)
 
 
 def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
-    """Check a staple as of a time (of `second`), or of none."""
+    """Check a staple at a time (in the form of `to_second`); with None, skip the checks of dates."""
     return answer(response, leaf, issuer, at)

@@ -1,4 +1,4 @@
-"""Chains judged: each once for as long as nothing about the verdict can change, however often it is shown."""
+"""Verdicts on certificate chains, cached for as long as the passing of time cannot change them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.caches import ByteCache
-from tlsdissect.trust.certificate import certificate_notes, date_notes, lifetime_notes, soon
-from tlsdissect.trust.chain import Link, chain_notes, find_issuer, issued, path
+from tlsdissect.trust.certificate import certificate_findings, date_findings, expires_soon_from, lifetime_findings
+from tlsdissect.trust.chain import Link, chain_findings, find_issuer, find_path, issued
 from tlsdissect.trust.details import Details, details
-from tlsdissect.trust.notes import Note, moment, second
 from tlsdissect.trust.path import NOT_CHECKED, Verdict, Verifier
 from tlsdissect.trust.revocation import Crl, RevocationLists
+from tlsdissect.trust.rules import CertificateFinding
+from tlsdissect.trust.times import parse_time, to_second
 from tlsdissect.trust.web_pki import WebPki
 
 if TYPE_CHECKING:
@@ -21,34 +22,34 @@ if TYPE_CHECKING:
     from tlsdissect.trust.chain import Chain
 
 KEPT_BYTES = 16 << 20
-"""Bytes of verdicts on chains that are kept for the next connection which shows the same chain."""
+"""Bytes of cached verdicts on chains."""
 SMALL_KEPT_BYTES = 4 << 20
-"""Bytes of other conclusions, of each kind: dates at which verdicts change, verdicts for a name, and on staples."""
+"""Bytes of each smaller cache: the times at which verdicts change, verdicts per host name, and OCSP staples."""
 
 _INCOMPLETE = Verdict(None, "not all of the chain was kept")
 
 
 class Settings(Struct, frozen=True):
-    """What verdicts rest on beside the capture."""
+    """What verdicts depend on besides the capture."""
 
     anchors: tuple[Anchor, ...] = ()
-    """Authorities that are trusted; without any, trust is not checked."""
+    """Trust anchors; without any, trust is not checked."""
     lists: tuple[Crl, ...] = ()
     at: str | None = None
-    """The time to judge as of, by RFC 3339; None: that of each connection, and nothing by date where it has none."""
+    """The time at which to validate (RFC 3339); None: each connection's own, and no checks of dates if it has none."""
 
 
-class Judged(Struct, frozen=True):
-    """What is known of a chain at a time."""
+class ChainVerdict(Struct, frozen=True):
+    """The verdict on a chain at a time."""
 
-    notes: tuple[Note, ...]
+    findings: tuple[CertificateFinding, ...]
     path: Verdict
     revocation: tuple[str | None, ...]
-    """Of each certificate in the chain, by the lists that were given: "good", "revoked" or None."""
+    """The status of each certificate by the user's CRLs: "good", "revoked" or None."""
 
 
 class Verdicts:
-    """Judges chains with what the user trusts."""
+    """Validates chains with the user's trust anchors and CRLs."""
 
     def __init__(self, settings: Settings) -> None:
         self._anchors = tuple([Link(anchor.facts, anchor.encoding) for anchor in settings.anchors])
@@ -61,16 +62,16 @@ class Verdicts:
         self._web_pki = WebPki(settings.anchors) if settings.anchors else None
         self._common = sorted([*self._lists.boundaries, *_dates(self._anchors)])
         self._boundaries: ByteCache[list[str]] = ByteCache(SMALL_KEPT_BYTES)
-        self._judged: ByteCache[Judged] = ByteCache(KEPT_BYTES)
+        self._judged: ByteCache[ChainVerdict] = ByteCache(KEPT_BYTES)
         self._by_name: ByteCache[Verdict] = ByteCache(SMALL_KEPT_BYTES)
 
-    def judged(self, chain: Chain, at: str | None) -> Judged:
-        """Judge a chain as of a time (of `second`); None: of none, so that nothing is said that rests on dates."""
+    def chain_verdict(self, chain: Chain, at: str | None) -> ChainVerdict:
+        """Validate a chain at a time (in the form of `to_second`); with None, skip all checks that depend on dates."""
         return self._judged.get((chain.key, self._epoch(chain, at)), lambda: self._judge(chain, at))
 
     def web_pki(self, chain: Chain, name: str | None, at: str | None) -> Verdict:
-        """Judge a server's chain by the rules of the Web PKI, for the name that was asked for."""
-        verifier, when = self._web_pki, moment(at)
+        """Validate a server's chain by the rules of the Web PKI, for the host name in SNI."""
+        verifier, when = self._web_pki, parse_time(at)
         if verifier is None or when is None:
             return NOT_CHECKED
         encodings = [link.encoding for link in chain.links if link.encoding is not None]
@@ -80,43 +81,53 @@ class Verdicts:
         return self._by_name.get(key, lambda: verifier.verify(encodings, name, when))
 
     def issuer_of(self, chain: Chain, link: Link) -> Link | None:
-        """Find the issuer of a certificate: in its chain, among the authorities, or in what the other side showed."""
+        """Find a certificate's issuer in its chain, among the trust anchors, or in the peer's chain."""
         if link.facts.self_signed:
             return link
         sent = find_issuer(link, chain.links)
         if sent is not None:
             return sent
-        # All that the user trusts are tried: no sender can put other certificates before these.
-        named = self._by_subject.get(link.facts.issuer, ())
-        trusted = next((one for one in named if issued(link, one)), None)
+        # Try every anchor of that name: unlike the certificates of a chain, no sender controls how many there are.
+        candidates = self._by_subject.get(link.facts.issuer, ())
+        trusted = next((one for one in candidates if issued(link, one)), None)
         return trusted or find_issuer(link, chain.known)
 
     def _epoch(self, chain: Chain, at: str | None) -> tuple[int, int] | None:
-        """Number the stretch of time in which the verdict on a chain stays the same."""
+        """Return a key for the interval around `at` in which the verdict on a chain cannot change.
+
+        Verdicts only change at boundaries: a certificate's or a CRL's start or end. Between two of them any time gives
+        the same verdict, so the cache is keyed by the interval and not by the second.
+        """
         if at is None:
             return None
         own = self._boundaries.get(chain.key, lambda: sorted(_dates(chain.links)))
         return bisect_right(own, at), bisect_right(self._common, at)
 
-    def _judge(self, chain: Chain, at: str | None) -> Judged:
+    def _judge(self, chain: Chain, at: str | None) -> ChainVerdict:
         links = chain.links
-        notes = [note for link in _distinct(links) for note in certificate_notes(link.facts, _inside(link))]
-        notes += [note for link in _distinct(links) for note in date_notes(link.facts, at)]
-        way = path(links)
-        notes += chain_notes(links, way, chain.side, self._trusted)
+        findings = [finding for link in _distinct(links) for finding in certificate_findings(link.facts, _inside(link))]
+        findings += [finding for link in _distinct(links) for finding in date_findings(link.facts, at)]
+        path = find_path(links)
+        findings += chain_findings(links, path, chain.side, self._trusted)
         leaf = links[0].facts
         if chain.side == "server" and not leaf.is_ca:
-            notes += lifetime_notes(leaf)
-        notes += self._lists.notes([links[place] for place in way.places], lambda link: self.issuer_of(chain, link), at)
+            findings += lifetime_findings(leaf)
+        findings += self._lists.findings(
+            [links[place] for place in path.places], lambda link: self.issuer_of(chain, link), at
+        )
         verdict = self._verify(links, at)
         if verdict.trusted is False:
             where = "" if verdict.depth is None else f" at depth {verdict.depth}"
-            notes.append(Note("untrusted", f"{verdict.reason}{where} (OpenSSL's {verdict.code})", verdict.certificate))
+            findings.append(
+                CertificateFinding(
+                    "untrusted", f"{verdict.reason}{where} (OpenSSL's {verdict.code})", verdict.certificate
+                )
+            )
         states = [self._lists.status(link, self.issuer_of(chain, link), at) for link in links] if self._lists else []
-        return Judged(tuple(dict.fromkeys(notes)), verdict, tuple(states))
+        return ChainVerdict(tuple(dict.fromkeys(findings)), verdict, tuple(states))
 
     def _verify(self, links: tuple[Link, ...], at: str | None) -> Verdict:
-        when = moment(at)
+        when = parse_time(at)
         if self._verifier is None or when is None:
             return NOT_CHECKED
         encodings = [link.encoding for link in links if link.encoding is not None]
@@ -132,11 +143,11 @@ def _distinct(links: tuple[Link, ...]) -> list[Link]:
 
 
 def _dates(links: tuple[Link, ...]) -> list[str]:
-    """List the seconds at which what is said of these certificates changes."""
+    """List the seconds at which findings about these certificates change."""
     found: list[str] = []
     for link in links:
         begin, end = link.facts.not_before, link.facts.not_after
-        found += [second(begin)] if begin else []
-        # A certificate is valid through the second of its end.
-        found += [f"{second(end)}~", soon(link.facts)] if end else []
+        found += [to_second(begin)] if begin else []
+        # A certificate is still valid in the second of notAfter; "~" sorts behind every time in that second.
+        found += [f"{to_second(end)}~", expires_soon_from(link.facts)] if end else []
     return found

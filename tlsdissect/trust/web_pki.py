@@ -1,4 +1,4 @@
-"""The same question by the rules of the Web PKI alone, as `cryptography` checks them (BR section 7.1)."""
+"""Path validation by the rules of the Web PKI, done by `cryptography` (BR section 7.1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.x509 import verification
 
 from tlsdissect.transcript.x509.der import printable
 from tlsdissect.trust.details import details
-from tlsdissect.trust.keys import costly
+from tlsdissect.trust.keys import cost_reason
 from tlsdissect.trust.path import Verdict
 
 if TYPE_CHECKING:
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from tlsdissect.trust.anchors import Anchor
 
 _NO_NAME = Verdict(None, "no host name to check")
-_NO_ANCHOR = Verdict(None, "no authority that can be loaded")
+_NO_ANCHOR = Verdict(None, "no trust anchor could be loaded")
 _UNREADABLE = Verdict(None, "a certificate that cannot be loaded")
 _TOO_MANY = "Exceeded maximum signature check limit"
-"""What the library says where it has given up, and does not know."""
+"""The library's message when it gives up without a result."""
 _MAX_REASON = 200
 
 
 class WebPki:
-    """The verifier with the authorities that a user trusts."""
+    """The Web PKI verifier with the user's trust anchors."""
 
     def __init__(self, anchors: Sequence[Anchor]) -> None:
         loaded = [one for anchor in anchors if (one := _load(anchor.encoding)) is not None]
         self._store = verification.Store(loaded) if loaded else None
 
     def verify(self, chain: Sequence[bytes], name: str | None, at: datetime) -> Verdict:
-        """Verify a server's chain for a host name or address as of a time."""
+        """Verify a server's chain for a host name or address at a time."""
         if self._store is None:
             return _NO_ANCHOR
         subject = _subject(name)
@@ -45,10 +45,10 @@ class WebPki:
         leaf = _load(chain[0])
         if leaf is None:
             return _UNREADABLE
-        # The library tries one path after the other, and checks signatures on each.
-        reasons = {encoding: costly(details(encoding)) for encoding in chain[1:]}
+        # The library checks signatures on every path that it tries: leave out certificates with costly keys.
+        reasons = {encoding: cost_reason(details(encoding)) for encoding in chain[1:]}
         others = [_load(encoding) for encoding in chain[1:] if reasons[encoding] is None]
-        left_out = next((why for why in reasons.values() if why is not None), None)
+        left_out = next((reason for reason in reasons.values() if reason is not None), None)
         verifier = verification.PolicyBuilder().store(self._store).time(at).build_server_verifier(subject)
         try:
             verifier.verify(leaf, [one for one in others if one is not None])
@@ -90,6 +90,6 @@ def _load(encoding: bytes) -> x509.Certificate | None:
 
 
 def _reason(text: str) -> str:
-    """Say in one printable line why the library refused, without the encodings that it quotes."""
-    told = text.partition(" (encountered processing")[0].removeprefix("validation failed: ")
-    return printable(" ".join(told.split()).encode()[:_MAX_REASON])
+    """Return the library's message as one printable line, without the encodings that it quotes."""
+    message = text.partition(" (encountered processing")[0].removeprefix("validation failed: ")
+    return printable(" ".join(message.split()).encode()[:_MAX_REASON])

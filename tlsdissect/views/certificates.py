@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import json
 from msgspec.structs import replace
 
-from tlsdissect.trust.exhibits import Exhibit
+from tlsdissect.trust.inventory import CertificateSummary
 from tlsdissect.views import phrases
 from tlsdissect.views.cells import cell, columns, line
 from tlsdissect.views.printable import columns as width_of
@@ -33,21 +33,21 @@ _STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": phrases.FAINT}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _FIXED = (("key", 9), ("until", 10), ("days", 7))
 
-COLUMNS = tuple(columns(Exhibit))
+COLUMNS = tuple(columns(CertificateSummary))
 """Every column of the CSV, in the order of the JSON's keys."""
 
 
-def lines(exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
+def lines(summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
     """Write certificates as JSON, one object a line."""
-    for exhibit in exhibits:
-        yield printable_json(json.encode(_as_text(exhibit))) + b"\n"
+    for summary in summaries:
+        yield printable_json(json.encode(_as_text(summary))) + b"\n"
 
 
-def rows(exhibits: Iterable[Exhibit], *, seen: bool = False) -> Iterator[bytes]:
+def rows(summaries: Iterable[CertificateSummary], *, seen: bool = False) -> Iterator[bytes]:
     """Write certificates as CSV, one row each; `seen`: on a terminal."""
     yield line([column.name for column in COLUMNS])
-    for exhibit in exhibits:
-        yield line([cell(column.value(exhibit)) for column in COLUMNS], seen=seen)
+    for summary in summaries:
+        yield line([cell(column.value(summary)) for column in COLUMNS], seen=seen)
 
 
 def pem(facts: Certificate, encoding: bytes) -> bytes:
@@ -73,24 +73,24 @@ class CertificateTable:
         self._subject = int(names * _SHARE)
         self._issuer = names - self._subject
 
-    def table(self, exhibits: Iterable[Exhibit]) -> Iterator[bytes]:
+    def table(self, summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
         """Write certificates; nothing at all where there is none."""
         head = self._cells("certificate", "issuer", *[title for title, _ in _FIXED])
-        for number, exhibit in enumerate(exhibits):
+        for number, summary in enumerate(summaries):
             if not number:
                 yield self._line([(head, phrases.HEADING)])
-            yield self._line(list(self._facts(exhibit)))
-            for text, style in self._below(exhibit):
+            yield self._line(list(self._facts(summary)))
+            for text, style in self._below(summary):
                 for part in wrap(text, self._width - 2, subsequent_indent="  "):
                     yield self._line([(f"  {part}", style)])
 
-    def _facts(self, one: Exhibit) -> Iterator[tuple[str, str]]:
+    def _facts(self, one: CertificateSummary) -> Iterator[tuple[str, str]]:
         days = "-" if one.days_left is None else f"{one.days_left:,}"
         issuer = "itself" if one.self_signed else common_name(one.issuer)
         until = (one.not_after or "-")[:10]
         yield self._cells(common_name(one.subject, one.dns_names), issuer, key_of(one), until, days), phrases.SECTION
 
-    def _below(self, one: Exhibit) -> Iterator[tuple[str, str]]:
+    def _below(self, one: CertificateSummary) -> Iterator[tuple[str, str]]:
         yield " · ".join(_shown(one)), phrases.FAINT
         yield " · ".join(_stated(one)), phrases.FAINT
         decided = dict(verdicts(one))
@@ -117,7 +117,7 @@ class CertificateTable:
         return f"{text}\n".encode(self._encoding, "replace")
 
 
-def _shown(one: Exhibit) -> Iterator[str]:
+def _shown(one: CertificateSummary) -> Iterator[str]:
     """Say who showed a certificate, and where it stood."""
     for role, who in (("server", one.servers), ("client", one.clients)):
         if who:
@@ -132,7 +132,7 @@ def _shown(one: Exhibit) -> Iterator[str]:
     yield f"{one.connections:,} connection{'' if one.connections == 1 else 's'}"
 
 
-def _stated(one: Exhibit) -> Iterator[str]:
+def _stated(one: CertificateSummary) -> Iterator[str]:
     """Say how long a certificate lives, how it was signed, and for which names it is."""
     if one.not_before is not None and one.lifetime_days is not None:
         yield f"{one.lifetime_days:,} days from {one.not_before[:10]}"
@@ -143,7 +143,7 @@ def _stated(one: Exhibit) -> Iterator[str]:
         yield f"for {printable(', '.join(names[:_NAMES]))}{more}"
 
 
-def verdicts(one: Exhibit) -> Iterator[tuple[str, bool]]:
+def verdicts(one: CertificateSummary) -> Iterator[tuple[str, bool]]:
     """Say what was decided, and whether that is good."""
     if one.path is not None and one.path.trusted is not None:
         yield ("trusted", True) if one.path.trusted else (f"not trusted: {_reason(one.path)}", False)
@@ -176,6 +176,6 @@ def common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
     return others[0] if others else name or "-"
 
 
-def _as_text(exhibit: Exhibit) -> Exhibit:
+def _as_text(summary: CertificateSummary) -> CertificateSummary:
     """Escape what is no text in the name of a capture: any byte may stand in a file name (PEP 383)."""
-    return replace(exhibit, first_source=exhibit.first_source.encode("utf-8", "backslashreplace").decode())
+    return replace(summary, first_source=summary.first_source.encode("utf-8", "backslashreplace").decode())

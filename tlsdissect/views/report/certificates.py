@@ -12,7 +12,7 @@ from tlsdissect.views.report.grid import Column, widths
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.trust.exhibits import Exhibit
+    from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
 
 _TITLES = (
@@ -28,7 +28,7 @@ def columns(rows: Sequence[Sequence[str]]) -> list[Column]:
     return widths([(title, right) for title, right in _TITLES], rows, _PAPER)
 
 
-def row(one: Exhibit) -> list[str]:
+def row(one: CertificateSummary) -> list[str]:
     """Format a certificate as a row."""
     shown = [*one.servers, *one.clients]
     cells = (
@@ -48,7 +48,7 @@ def row(one: Exhibit) -> list[str]:
     return [printable(cell) for cell in cells]
 
 
-def details(one: Exhibit, connection: int | None) -> dict[str, Any]:
+def details(one: CertificateSummary, connection: int | None) -> dict[str, Any]:
     """Return all details of a certificate; `connection` is the number of the first one with it, if known."""
     facts = [[label, printable(text)] for label, text in _facts(one) if text]
     found = [finding(each) for each in one.findings]
@@ -56,7 +56,7 @@ def details(one: Exhibit, connection: int | None) -> dict[str, Any]:
     return {"facts": facts, "findings": found, "problems": problems, "connection": connection}
 
 
-def _facts(one: Exhibit) -> Iterator[tuple[str, str | None]]:
+def _facts(one: CertificateSummary) -> Iterator[tuple[str, str | None]]:
     yield "subject", one.subject
     yield "issuer", one.issuer
     yield "names", _many(one.dns_names)
@@ -96,7 +96,7 @@ def _verdict(verdict: Verdict | None) -> str | None:
     return kind if verdict.trusted or verdict.reason == kind else f"{kind}: {verdict.reason}"
 
 
-def _role(one: Exhibit) -> str:
+def _role(one: CertificateSummary) -> str:
     if 0 in one.places:
         return " and ".join(one.roles)
     return "root" if one.self_signed else "between leaf and root"

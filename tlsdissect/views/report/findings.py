@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tlsdissect.transcript.connection import Connection
-    from tlsdissect.trust.exhibits import Exhibit
+    from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.trust.rules import Rule
 
@@ -75,10 +75,10 @@ class Findings:
             tally.connections += 1
             tally.add(phrases.server(connection)[-1] or "")
 
-    def by_rule(self, exhibits: Iterable[Exhibit]) -> list[Found]:
+    def by_rule(self, summaries: Iterable[CertificateSummary]) -> list[Found]:
         """Return the findings of connections and certificates by rule, most severe first."""
-        for exhibit in exhibits:
-            for code in {one.code for one in exhibit.findings}:
+        for summary in summaries:
+            for code in {one.code for one in summary.findings}:
                 self._tallies.setdefault(code, _Tally()).certificates += 1
         found = [self._found(rule) for rule in RULES if rule.code in self._tallies]
         return sorted(found, key=lambda one: -SEVERITIES.index(one.rule.severity))
@@ -96,10 +96,10 @@ def sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
             named = listed([f"{one.rule.code} ({_many(one)})" for one in codes], 8)
             yield f"{severity.capitalize()}: {named}."
     if not found:
-        yield f"No findings{'' if judge.least == 'info' else f' of severity {judge.least} or higher'}."
+        yield f"No findings{'' if judge.min_severity == 'info' else f' of severity {judge.min_severity} or higher'}."
     elif all(one.rule.severity == "info" for one in found):
         yield "No findings above severity info."
-    if not judge.trusts:
+    if not judge.checks_paths:
         yield "Trust in certificates was not checked, because no authorities were given."
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from tlsdissect.transcript.connection import Hidden
-from tlsdissect.trust.exhibits import Exhibits
+from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.sections import sections
 from tlsdissect.views.comparison.text import conclusions
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.facts.evidence import Evidence
-    from tlsdissect.trust.exhibits import Exhibit
+    from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.views.comparison.model import Group
     from tlsdissect.views.report.findings import Found
@@ -65,7 +65,7 @@ class Report:
         self._findings = findings.Findings()
         self._shown: dict[str, tuple[int, int]] = {}
         """The number of each certificate, by first appearance, and the number of its first connection."""
-        self._exhibits = Exhibits(judge, evidence)
+        self._inventory = CertificateInventory(judge, evidence)
         self.found: list[Found] = []
         """The findings, after the page was written."""
 
@@ -74,7 +74,7 @@ class Report:
         self._rows.append(
             [printable(next((text for text in column.texts(connection) if text), "")) for column in _COLUMNS]
         )
-        collectors = (self._overview, self._comparison, self._figures, self._findings, self._exhibits)
+        collectors = (self._overview, self._comparison, self._figures, self._findings, self._inventory)
         for add in [one.add for one in collectors]:
             add(connection)
         shown = self._certificates(connection)
@@ -91,22 +91,22 @@ class Report:
 
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._finish_block()
-        exhibits = list(self._exhibits)
-        shown = [certificates.row(one) for one in exhibits[: self._detailed]]
-        yield self._head(notes, exhibits, shown)
+        summaries = list(self._inventory)
+        shown = [certificates.row(one) for one in summaries[: self._detailed]]
+        yield self._head(notes, summaries, shown)
         yield template.data("connections-rows", packed(self._rows))
         for number, block in enumerate(self._blocks):
             yield template.data(f"connections-details-{number}", block)
         yield template.data("certificates-rows", packed(shown))
         for at in range(0, len(shown), TOGETHER):
-            entries = [self._detail(one) for one in exhibits[at : min(at + TOGETHER, len(shown))]]
+            entries = [self._detail(one) for one in summaries[at : min(at + TOGETHER, len(shown))]]
             yield template.data(f"certificates-details-{at // TOGETHER}", packed({"entries": entries}))
         yield template.end()
 
-    def _head(self, notes: Sequence[str], exhibits: list[Exhibit], shown: list[list[str]]) -> str:
+    def _head(self, notes: Sequence[str], summaries: list[CertificateSummary], shown: list[list[str]]) -> str:
         """Return the part of the page that needs no script."""
         (whole,) = self._comparison.groups()
-        self.found = found = self._findings.by_rule(exhibits)
+        self.found = found = self._findings.by_rule(summaries)
         captures = self._overview.captures
         codes = [[one.rule.code for one in found if many(one)] for many in (_in_connections, _in_certificates)]
         choices = {"TLS": self._different("TLS"), "outcome": self._different("outcome"), "findings": codes[0]}
@@ -114,7 +114,7 @@ class Report:
             title=self._title(),
             captures=[(printable(name), many) for name, many in list(captures.items())[:LISTED]],
             more_captures=max(len(captures) - LISTED, 0),
-            summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(exhibits))],
+            summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
             found=found,
             verdicts=list(findings.sentences(found, self._judge)) if self._rows else [],
             versions=[side.version for side in whole.sides],
@@ -137,13 +137,13 @@ class Report:
         hidden = connection.hidden or Hidden()
         for sender in ("certificates", "client_certificates"):
             for one in getattr(connection, sender) or getattr(hidden, sender) or ():
-                if one.sha256 in self._exhibits:
+                if one.sha256 in self._inventory:
                     self._shown.setdefault(one.sha256, (len(self._shown), len(self._rows) - 1))
                 if one.sha256 in self._shown:
                     numbers[self._shown[one.sha256][0]] = None
         return list(numbers)
 
-    def _detail(self, one: Exhibit) -> dict[str, Any]:
+    def _detail(self, one: CertificateSummary) -> dict[str, Any]:
         _, connection = self._shown[one.sha256]
         return certificates.details(one, connection)
 
@@ -164,8 +164,8 @@ class Report:
             yield f"This page has ladders and trees for the first {counted(self._detailed, 'connection')} only."
         if certificates_seen > self._detailed:
             yield f"This page has the first {counted(self._detailed, 'certificate')} of {certificates_seen:,} only."
-        if self._exhibits.left_out:
-            yield f"{self._exhibits.left_out:,} occurrences of certificates were not kept: memory limit reached."
+        if self._inventory.left_out:
+            yield f"{self._inventory.left_out:,} occurrences of certificates were not kept: memory limit reached."
 
 
 def _in_connections(one: Found) -> int:

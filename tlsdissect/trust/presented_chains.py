@@ -1,4 +1,4 @@
-"""A connection by what it showed of certificates: all that verdicts on these rest on, and small enough to be sent."""
+"""The certificate chains of a connection, with the facts that verdicts on them depend on."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ BYTES_MISSING = frozenset(("gap", "truncated_packet"))
 _AFTER_THE_STAPLE = frozenset(("server_key_exchange", "certificate_request", "server_hello_done"))
 
 
-class Showing(Struct, frozen=True):
-    """What a connection showed."""
+class PresentedChains(Struct, frozen=True):
+    """The chains that both sides of a connection presented, and the facts that verdicts on them depend on."""
 
     source: str
     stream: int
@@ -38,19 +38,19 @@ class Showing(Struct, frozen=True):
     sni: str | None
     alpn: str | None
     chains: tuple[Chain, ...]
-    """The server's first; none of a side that showed no certificate."""
+    """The server's first; a side without certificates has none."""
     hidden: tuple[Side, ...]
-    """The sides of which it cannot be seen whether they showed any."""
+    """The sides that may have sent certificates under encryption."""
     staple: OcspStaple | None
     response: bytes | None
-    """The staple as it was sent, where that was kept."""
+    """The staple's DER encoding, if it was kept."""
     unstapled: bool
-    """The client asked for a staple, and the capture shows that none came."""
+    """True if the client asked for a staple and the capture shows that none came."""
     moments: Moments | None
 
     @classmethod
-    def of(cls, connection: Connection, evidence: Evidence) -> Showing:
-        """Gather what a connection showed, with the encodings that were kept."""
+    def of(cls, connection: Connection, evidence: Evidence) -> PresentedChains:
+        """Collect a connection's chains, with the encodings that were kept."""
         hidden = connection.hidden or Hidden()
         servers = _links(connection.certificates or hidden.certificates, evidence)
         clients = _links(connection.client_certificates or hidden.client_certificates, evidence)
@@ -73,37 +73,37 @@ class Showing(Struct, frozen=True):
             hidden=tuple(unseen),
             staple=staple,
             response=None if staple is None or staple.sha256 is None else evidence.encoding(staple.sha256),
-            unstapled=staple is None and _asked(connection) and _lacks_staple(connection),
+            unstapled=staple is None and _asks_for_staple(connection) and _lacks_staple(connection),
             moments=evidence.moments(connection.source, connection.stream),
         )
 
-    def shown(self, side: Side) -> tuple[Link, ...] | None:
-        """Tell what a side showed; None if that is hidden."""
+    def links_of(self, side: Side) -> tuple[Link, ...] | None:
+        """Return the certificates of a side; None if they may be encrypted."""
         links = next((chain.links for chain in self.chains if chain.side == side), ())
         return links or (None if side in self.hidden else ())
 
 
-def packed(showing: Showing) -> bytes:
-    """Write it for another process: of certificates what was sent, for facts are soon read again."""
-    chains = [(chain.side, chain.frame, [_sent(link) for link in chain.links]) for chain in showing.chains]
+def packed(presented: PresentedChains) -> bytes:
+    """Serialize for another process: certificates travel as DER, since decoding them again is cheap."""
+    chains = [(chain.side, chain.frame, [_sent(link) for link in chain.links]) for chain in presented.chains]
     try:
-        return _PLAIN + _ENCODER.encode((replace(showing, chains=()), chains))
+        return _PLAIN + _ENCODER.encode((replace(presented, chains=()), chains))
     except UnicodeEncodeError:  # a file whose name is no text
-        return _PICKLED + pickle.dumps(showing, pickle.HIGHEST_PROTOCOL)
+        return _PICKLED + pickle.dumps(presented, pickle.HIGHEST_PROTOCOL)
 
 
-def unpacked(data: bytes) -> Showing:
-    """Read what `packed` wrote in another process of this run."""
+def unpacked(data: bytes) -> PresentedChains:
+    """Deserialize what `packed` wrote in another process of this run."""
     if data[:1] == _PICKLED:
-        restored: Showing = pickle.loads(data[1:])  # noqa: S301  # written by our own process
+        restored: PresentedChains = pickle.loads(data[1:])  # noqa: S301  # written by our own process
         return restored
-    showing, chains = _DECODER.decode(memoryview(data)[1:])
-    return replace(showing, chains=_chains(*[(side, frame, _received(sent)) for side, frame, sent in chains]))
+    presented, chains = _DECODER.decode(memoryview(data)[1:])
+    return replace(presented, chains=_chains(*[(side, frame, _received(sent)) for side, frame, sent in chains]))
 
 
 _PLAIN, _PICKLED = b"m", b"p"
 _ENCODER = msgpack.Encoder()
-_DECODER = msgpack.Decoder(tuple[Showing, list[tuple[Side, int | None, list[bytes | Certificate]]]])
+_DECODER = msgpack.Decoder(tuple[PresentedChains, list[tuple[Side, int | None, list[bytes | Certificate]]]])
 
 
 def _sent(link: Link) -> bytes | Certificate:
@@ -114,30 +114,30 @@ def _received(sent: Iterable[bytes | Certificate]) -> tuple[Link, ...]:
     return tuple([Link(certificate(one)[0], one) if isinstance(one, bytes) else Link(one, None) for one in sent])
 
 
-def _chains(*shown: tuple[Side, int | None, tuple[Link, ...]]) -> tuple[Chain, ...]:
-    """Put what both sides showed together: a client's issuer may be in the server's chain."""
+def _chains(*sides: tuple[Side, int | None, tuple[Link, ...]]) -> tuple[Chain, ...]:
+    """Make the chains of both sides; the client's issuer may be in the server's chain."""
     known: tuple[Link, ...] = ()
     found = []
-    for side, frame, links in shown:
+    for side, frame, links in sides:
         if links:
             found.append(Chain(side, links, known, frame))
             known = links
     return tuple(found)
 
 
-def _links(shown: tuple[Certificate, ...] | None, evidence: Evidence) -> tuple[Link, ...]:
-    return tuple([Link(one, evidence.encoding(one.sha256)) for one in shown or ()])
+def _links(certificates: tuple[Certificate, ...] | None, evidence: Evidence) -> tuple[Link, ...]:
+    return tuple([Link(one, evidence.encoding(one.sha256)) for one in certificates or ()])
 
 
 def certificate_frame(connection: Connection, sender: str) -> int | None:
-    """Tell the frame that completed a side's Certificate."""
+    """Return the frame that completed a side's Certificate message."""
     for message in connection.messages:
         if message.type == "certificate" and message.sender == sender:
             return message.frame
     return None
 
 
-def _asked(connection: Connection) -> bool:
+def _asks_for_staple(connection: Connection) -> bool:
     hello = connection.client_hello
     return hello is not None and any(one.type == "status_request" for one in hello.extensions or ())
 

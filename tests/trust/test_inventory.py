@@ -13,8 +13,8 @@ from recorded import ROOT as HERE
 import tlsdissect
 from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.transcript.x509.certificates import certificate
-from tlsdissect.trust import exhibits as module
-from tlsdissect.trust.exhibits import Exhibit, Exhibits
+from tlsdissect.trust import inventory as module
+from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
 from tlsdissect.trust.judge import Judge
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ def recorded() -> Connection:
     return one
 
 
-def told(recorded: Connection, chains: Iterable[Iterable[bytes]]) -> list[Exhibit]:
+def told(recorded: Connection, chains: Iterable[Iterable[bytes]]) -> list[CertificateSummary]:
     evidence = Evidence()
-    gathered = Exhibits(Judge(), evidence)
+    inventory = CertificateInventory(Judge(), evidence)
     for chain in chains:
         facts = []
         for encoding in chain:
             facts.append(certificate(encoding)[0])
             evidence.keep(facts[-1].sha256, encoding)
-        gathered.add(replace(recorded, certificates=tuple(facts)))
-    return list(gathered)
+        inventory.add(replace(recorded, certificates=tuple(facts)))
+    return list(inventory)
 
 
-def codes(exhibit: Exhibit) -> set[str]:
-    return {found.code for found in exhibit.findings}
+def codes(summary: CertificateSummary) -> set[str]:
+    return {found.code for found in summary.findings}
 
 
 def test_serials_that_two_certificates_of_an_issuer_share(recorded: Connection) -> None:
@@ -96,54 +96,54 @@ def test_a_chain_that_shows_a_certificate_twice_counts_once(recorded: Connection
 def test_certificates_are_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CERTIFICATES", 2)
     evidence = Evidence()
-    gathered = Exhibits(Judge(), evidence)
+    inventory = CertificateInventory(Judge(), evidence)
     facts = tuple(certificate(issue(f"leaf {number}", ROOT).der)[0] for number in range(4))
-    gathered.add(replace(recorded, certificates=facts))
-    assert (len(list(gathered)), gathered.left_out) == (2, 2)
+    inventory.add(replace(recorded, certificates=facts))
+    assert (len(list(inventory)), inventory.left_out) == (2, 2)
 
 
 def test_large_certificates_are_bounded_together(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_LARGE_BYTES", 200_000)
-    gathered = Exhibits(Judge(), Evidence())
+    inventory = CertificateInventory(Judge(), Evidence())
     facts, _ = certificate(issue("leaf", ROOT).der)
     large = [replace(facts, sha256=f"{n:064}", dns_names=(f"{n}." * 40_000,)) for n in range(5)]
-    gathered.add(replace(recorded, certificates=(*large, facts)))
+    inventory.add(replace(recorded, certificates=(*large, facts)))
     # What is large takes no room from the others.
-    assert [one.sha256 for one in gathered] == [large[0].sha256, large[1].sha256, facts.sha256]
-    assert gathered.left_out == 3
+    assert [one.sha256 for one in inventory] == [large[0].sha256, large[1].sha256, facts.sha256]
+    assert inventory.left_out == 3
 
 
 def test_what_all_certificates_take_is_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 10_000)
-    gathered = Exhibits(Judge(), Evidence())
+    inventory = CertificateInventory(Judge(), Evidence())
     facts, _ = certificate(issue("leaf", ROOT).der)
     for n in range(20):
-        gathered.add(replace(recorded, certificates=(replace(facts, sha256=f"{n:064}"),)))
-    assert 1 <= len(gathered) < 5
-    assert gathered.left_out == 20 - len(gathered)
+        inventory.add(replace(recorded, certificates=(replace(facts, sha256=f"{n:064}"),)))
+    assert 1 <= len(inventory) < 5
+    assert inventory.left_out == 20 - len(inventory)
 
 
 def test_findings_of_a_certificate_are_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_FOUND", 10)
-    gathered = Exhibits(Judge(), Evidence())
+    inventory = CertificateInventory(Judge(), Evidence())
     facts, _ = certificate(issue("leaf", ROOT).der)
     for n in range(30):
-        gathered.add(replace(recorded, certificates=(facts,), sni=f"{n}.example"))
-    gathered.add(replace(recorded, certificates=(facts, facts), sni="0.example"))
-    (one,) = gathered
+        inventory.add(replace(recorded, certificates=(facts,), sni=f"{n}.example"))
+    inventory.add(replace(recorded, certificates=(facts, facts), sni="0.example"))
+    (one,) = inventory
     assert len(one.findings) <= 12
     assert "duplicate_in_chain" in codes(one)
-    assert any("no room" in problem for problem in one.problems)
+    assert any("left out" in problem for problem in one.problems)
 
 
 def test_chains_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CHAIN_BYTES", 1000)
-    gathered = Exhibits(Judge(), Evidence())
+    inventory = CertificateInventory(Judge(), Evidence())
     facts, _ = certificate(issue("leaf", ROOT).der)
     for n in range(10):
-        gathered.add(replace(recorded, certificates=(facts,) * (n + 1)))
-    assert len(gathered.chains) == 2
-    assert gathered.chains_cut
+        inventory.add(replace(recorded, certificates=(facts,) * (n + 1)))
+    assert len(inventory.chains) == 2
+    assert inventory.chains_cut
 
 
 def test_the_worse_verdict_stays(recorded: Connection) -> None:
@@ -151,10 +151,10 @@ def test_the_worse_verdict_stays(recorded: Connection) -> None:
     facts, _ = certificate(leaf.der)
     evidence = Evidence()
     evidence.keep(facts.sha256, leaf.der)
-    gathered = Exhibits(Judge(), evidence)
+    inventory = CertificateInventory(Judge(), evidence)
     for name in ("www.example.com", "other.example", "www.example.com", None):
-        gathered.add(replace(recorded, certificates=(facts,), sni=name))
-    (one,) = gathered
+        inventory.add(replace(recorded, certificates=(facts,), sni=name))
+    (one,) = inventory
     assert one.name_matches is False
     assert one.names_asked == ("www.example.com", "other.example")
 
@@ -168,16 +168,16 @@ def test_moduli_are_compared_once_and_large_ones_left_out(
     monkeypatch.setattr(module, "shared_primes", lambda moduli, _: given.append(moduli) or [1] * len(moduli))
     monkeypatch.setattr(module, "MAX_MODULUS_BITS", 1024)
     evidence = Evidence()
-    gathered = Exhibits(Judge(), evidence)
+    inventory = CertificateInventory(Judge(), evidence)
     for encoding in encodings:
         evidence.keep(certificate(encoding)[0].sha256, encoding)
-        gathered.add(replace(recorded, certificates=(certificate(encoding)[0],)))
-    assert list(gathered) == list(gathered)
+        inventory.add(replace(recorded, certificates=(certificate(encoding)[0],)))
+    assert list(inventory) == list(inventory)
     assert [[one.bit_length() for one in moduli] for moduli in given] == [[1024, 1024]]
-    assert ["not_checked" in codes(one) for one in gathered] == [False, False, True]
-    assert gathered.not_compared == 1
+    assert ["not_checked" in codes(one) for one in inventory] == [False, False, True]
+    assert inventory.not_compared == 1
     # With no room but for one, the second is left out, too.
     monkeypatch.setattr(module, "MAX_COMPARED_BITS", 1500)
-    gathered.add(replace(recorded, certificates=(ROOT.link.facts,)))
-    assert ["not_checked" in codes(one) for one in gathered] == [False, True, True, False]
-    assert gathered.not_compared == 2
+    inventory.add(replace(recorded, certificates=(ROOT.link.facts,)))
+    assert ["not_checked" in codes(one) for one in inventory] == [False, True, True, False]
+    assert inventory.not_compared == 2
