@@ -228,7 +228,7 @@ def test_the_query_the_answer_and_the_wait(port: str, version: str) -> None:
         assert serial == one.client_certificates[0].serial
     else:
         assert lookup.certificate is None
-        assert "hidden" in guess
+        assert "encrypted" in guess
 
 
 def test_the_wait_is_that_of_tshark() -> None:
