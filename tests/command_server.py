@@ -29,7 +29,7 @@ from tlsdissect.cli import main
 MEMORY = 4 << 30
 """Bytes of address space; beyond, Python raises MemoryError, and that is how the command ends."""
 OUTPUT = 32 << 20
-"""Bytes of output that are handed over; of more, only the number and the SHA-256 are, which tell a difference too."""
+"""Maximum size of output that is sent back; of larger output, only the size and the SHA-256 are sent."""
 
 
 class Captured:
@@ -56,7 +56,7 @@ class Captured:
 
 
 def ended(arguments: list[str]) -> str:
-    """Run a command and tell how it ended."""
+    """Run a command; return its exit status, or the exception that it raised."""
     try:
         return f"exit status {main(arguments, standalone_mode=False)}"
     except SystemExit as error:

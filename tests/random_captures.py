@@ -40,7 +40,7 @@ def segment(port: int, side: int, flags: int, numbers: tuple[int, int], payload:
 
 
 def course(port: int, spoken: Said, first: tuple[int, int], opened: int, cuts: list[int]) -> Segments:
-    """TCP's handshake (`opened` packets of it), what is said (each turn cut as told), and both FINs."""
+    """Return a TCP stream: the last `opened` packets of its handshake, each turn split at one of `cuts`, both FINs."""
     sent = list(first)
     steps = [(CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b"")]
     for number, (side, data) in enumerate(spoken):

@@ -250,7 +250,7 @@ def test_a_packet_before_the_end_puts_it_off_for_the_next(tmp_path: Path, closin
     sent = talk()
     last = [replace(sent[5], flags=sent[5].flags | closing)]
     if closing == RST:
-        # Its payload would be no stream data.
+        # A RST is sent without payload: the payload of a RST is not stream data.
         last = [sent[5], replace(sent[6], flags=RST | ACK, payload=b"")]
     late: list[Segment | tuple[float, Segment]] = [*sent[:5], (3599.0, last[0]), *last[1:], (2.0, sent[6]), *sent[7:]]
     connections, reading = read(tmp_path / "slow.pcap", late, batch)

@@ -1,4 +1,4 @@
-"""The version in a record's header, which says nothing: RFC 8446 section 5.1, RFC 5246 appendix E.1."""
+"""The version in a record header is ignored (RFC 8446 section 5.1, RFC 5246 appendix E.1)."""
 
 from __future__ import annotations
 

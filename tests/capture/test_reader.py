@@ -1,4 +1,4 @@
-"""One packet at a time: what each tells of itself, and how much of a frame and of a source is read."""
+"""PacketReader: the fields of each packet, and how much of a frame and of a source it reads."""
 
 from __future__ import annotations
 

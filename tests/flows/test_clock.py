@@ -1,4 +1,4 @@
-"""The clock by which flows become over, where not all packets tell their time."""
+"""The clock that ends flows, in captures where some packets have no timestamp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EAP that carries TLS: conversations counted in RADIUS and in frames of IEEE 802.1X, and told in the summary."""
+"""EAP conversations that carry TLS are counted, in RADIUS and in IEEE 802.1X, and reported in the summary."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 CHUNK = 1 << 17
 """Compressed bytes read at a time."""
 PIECE = 1 << 18
-"""Bytes that one read decompresses, at most: for longer ones, memory is mapped anew each time, which takes longer."""
+"""Maximum number of bytes that one read decompresses. Larger buffers are slower: each is mapped anew."""
 SLICE = 1 << 10
-"""Compressed bytes of Zstandard decompressed at a time: blocks of four bytes may grow to 128 KiB each (RFC 8878 section
-3.1.1.2), so that these grow to 32 MiB at most."""
+"""Zstandard input decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878 section 3.1.1.2),
+so this much input expands to at most 32 MiB."""
 
 
 class _Compressed(ABC):

@@ -63,7 +63,7 @@ def _source_route(data: bytes, at: cython.longlong, end: cython.longlong) -> cyt
 
 @cython.cfunc
 def _stands_alone(h: Headers) -> cython.bint:
-    """Tell whether a first fragment is read by itself: the rest cannot be joined to it."""
+    """Return whether a first fragment must be read alone, because it is quoted by ICMP or cut by the snap length."""
     return h.quoted or h.end < h.limit
 
 

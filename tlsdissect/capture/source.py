@@ -117,7 +117,7 @@ class FileObject:
         return data
 
     def unread(self, count: int) -> bool:  # noqa: ARG002 (what others do with it)
-        """Never step back: the stream may not be seekable."""
+        """Return False: a stream is never assumed to be seekable."""
         return False
 
     def is_ready(self) -> bool:

@@ -72,7 +72,7 @@ _SELECTION: tuple[Decorator, ...] = (
         "names",
         multiple=True,
         metavar="GLOB",
-        help="Only connections whose server name matches, such as '*.example.com'.",
+        help="Only connections whose server name matches this pattern, for example '*.example.com'.",
     ),
     click.option(
         "--tls",

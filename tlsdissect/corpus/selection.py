@@ -42,7 +42,10 @@ class Selection(Struct, frozen=True):
         return bool(self.streams or self.ports or self.names or self.versions)
 
     def missing_streams(self) -> tuple[Stream, ...]:
-        """Return the streams that do not exist, given that no connection matched: they were the only criterion."""
+        """Return the selected streams if no connection matched and nothing else was selected by; else nothing.
+
+        Only then does no match mean that the streams do not exist.
+        """
         return () if self.ports or self.names or self.versions else self.streams
 
     def matches(self, connection: Connection) -> bool:

@@ -77,10 +77,10 @@ def is_header(data: bytes) -> bool:
 
 
 def is_likely_header(data: bytes, version: int | None = None) -> bool:
-    """Whether a record header stands where nothing else says that one should: behind bytes that are missing.
+    """Return whether the first five bytes after a gap are likely to be a record header.
 
-    There a version that no TLS has counts only if it is that of the sender's last record: any three bytes of
-    protected content look like {03,XX} sixty times as often.
+    A version that no TLS has is accepted only if the sender's last record had it. To accept any {03,XX} would match
+    random ciphertext about fifty times as often as the five known versions do.
     """
     return is_header(data) and (data[2] <= _LAST_MINOR or int.from_bytes(data[1:3], "big") == version)
 
@@ -274,12 +274,15 @@ class MessageJoiner:
         return begun, self._start
 
     def give_up(self) -> tuple[bytes, int]:
-        """Forget a begun message whose header is there, and step over what is still to come; return as `drop` does."""
+        """Discard an incomplete message whose header is complete, and skip its rest; return as `drop` does."""
         return self.drop(0)
 
 
 def _begins_with_messages(fragment: bytes) -> bool:
-    """Whether a fragment is a run of messages of known types and possible lengths, the last of them perhaps begun."""
+    """Return whether a fragment parses as handshake messages of known types and plausible lengths.
+
+    The last message may continue in the next fragment.
+    """
     at, end = 0, len(fragment)
     while end - at >= _MESSAGE_HEADER:
         size = int.from_bytes(fragment[at + 1 : at + _MESSAGE_HEADER], "big")

@@ -51,7 +51,7 @@ def alert_meaning(number: int) -> tuple[str, str] | None:
 
 @cache
 def alert_meanings() -> dict[str, str]:
-    """Return the meanings of all alerts by name."""
+    """Return a mapping from the name of each alert to its meaning."""
     return {Registry.ALERTS.names[number]: meaning for number, (meaning, _) in _alerts().items()}
 
 

@@ -43,7 +43,7 @@ class Reader:
     `..._until_error`, or None.
     """
 
-    # The methods repeat code instead of calling each other: calls would double the cost of a hello.
+    # The methods do not call each other: the extra calls would double the time to decode a hello.
     __slots__ = ("_data", "_end", "_next", "error")
 
     def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:

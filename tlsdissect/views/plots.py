@@ -1,4 +1,4 @@
-"""Figures of many connections: each function draws DataFrames on an Axes and returns it."""
+"""Plots of many connections. Each function draws DataFrames on an Axes and returns the Axes."""
 
 from __future__ import annotations
 

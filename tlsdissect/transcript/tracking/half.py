@@ -136,7 +136,7 @@ class Half:
         if not self.assembler.started:
             return self._await_place(Segment(sequence, data, size, frame, time))
         if self.fin is not None and difference(sequence, self.fin.end) >= 0:
-            # Text behind a FIN is ignored (RFC 9293 section 3.10.7.4).
+            # The receiver ignores data after a FIN (RFC 9293 section 3.10.7.4).
             return []
         self.payload += size
         pieces = [] if self.doubtful is None else self._compare(sequence, data, size)

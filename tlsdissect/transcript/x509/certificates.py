@@ -57,7 +57,7 @@ class Outline(Struct, frozen=True):
 
     @classmethod
     def read(cls, encoding: bytes) -> Outline:
-        """Split a certificate into its parts; trailing bytes are ignored."""
+        """Decode the top-level fields of a certificate; ignore bytes after it."""
         signed = der.first(encoding).expect(der.SEQUENCE).items(least=1)[0]
         parts = signed.expect(der.SEQUENCE).items(least=6)
         version = parts[0] if parts[0].tag == _VERSION else None

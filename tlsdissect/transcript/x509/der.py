@@ -202,5 +202,5 @@ def _offset(zone: bytes | None) -> timedelta:
 
 
 def printable(data: bytes) -> str:
-    r"""Format bytes as ASCII, with `\xNN` for unprintable bytes and the backslash."""
+    r"""Decode bytes as ASCII, and escape backslashes and unprintable bytes as `\xNN`."""
     return "".join(map(_SHOWN.__getitem__, data))
