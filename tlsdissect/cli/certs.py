@@ -124,18 +124,18 @@ class CertificateRun(Run):
         self._tally.findings = Counter(f"{found.severity} {found.code}" for one in listed for found in one.findings)
         least = "at least " if self._inventory.chains_cut else ""
         shown = f"{count(len(listed), 'certificate')} in {least}{count(chains, 'chain')}"
-        self._tally.told.append(shown if listed else "no certificates in the clear")
+        self._tally.lines.append(shown if listed else "no certificates in the clear")
         if listed and not self._judge.checks_paths:
-            self._tally.told.append("trust not checked: no authorities given")
+            self._tally.lines.append("trust not checked: no authorities given")
         if self._evidence.lookups:
-            self._tally.told.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
+            self._tally.lines.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
         if self._inventory.not_compared:
             what = count(self._inventory.not_compared, "certificate")
-            self._tally.told.append(f"{what} not checked for shared primes: RSA modulus too large")
+            self._tally.lines.append(f"{what} not checked for shared primes: RSA modulus too large")
         if self._evidence.lookups_left_out:
-            self._tally.told.append(f"{self._evidence.lookups_left_out:,} of them not kept: memory limit reached")
+            self._tally.lines.append(f"{self._evidence.lookups_left_out:,} of them not kept: memory limit reached")
         if left_out:
-            self._tally.told.append(f"{left_out:,} occurrences of certificates not kept: memory limit reached")
+            self._tally.lines.append(f"{left_out:,} occurrences of certificates not kept: memory limit reached")
 
 
 def _writer(

@@ -1,4 +1,4 @@
-"""What is said about a run besides its result."""
+"""The summary of a run, and warnings about its inputs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from tlsdissect.pipeline import Summary
 
 _WARNINGS = 20
-"""Places of damage that are told one by one; the others are counted."""
+"""Places of damage that are reported one by one; the rest are counted."""
 _USUAL = 80
-"""Columns of a terminal that does not know how many it has."""
+"""Columns to assume if the terminal does not report its width."""
 _KINDS = 12
-"""Kinds of TCP flows without TLS that are named; the others are counted."""
+"""Kinds of TCP flows without TLS that are named; the rest are counted."""
 _TOGETHER = "\xa0"
 
 
 class Tally:
-    """The connections that were printed, counted."""
+    """Counts of the connections that were printed."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -37,30 +37,30 @@ class Tally:
         self.versions: Counter[str | None] = Counter()
         self.problems: Counter[str] = Counter()
         self.findings: Counter[str] | None = None
-        """By severity and code; None where none was looked for."""
-        self.told: list[str] = []
-        """What was printed, where that is not connections."""
+        """By severity and code; None if findings were not requested."""
+        self.lines: list[str] = []
+        """Sentences about what was printed, if that is not connections."""
         self.source: str | None = None
-        """The capture of the latest."""
+        """The capture of the latest connection."""
 
-    def add(self, entry: OutputRow) -> None:
+    def add(self, row: OutputRow) -> None:
         """Count a connection."""
-        self.source = entry.source
+        self.source = row.source
         self.connections += 1
-        self.versions[entry.version] += 1
-        self.troubled += bool(entry.problems)
-        self.problems.update(entry.problems)
-        if entry.findings is not None:
+        self.versions[row.version] += 1
+        self.troubled += bool(row.problems)
+        self.problems.update(row.problems)
+        if row.findings is not None:
             self.findings = self.findings or Counter()
-            self.findings.update(entry.findings)
+            self.findings.update(row.findings)
 
     def reaches(self, gate: frozenset[str]) -> bool:
-        """Tell whether there was a finding of one of these severities."""
+        """Return whether there was a finding of one of these severities."""
         return any(finding.partition(" ")[0] in gate for finding in self.findings or ())
 
 
 def complain(summary: Summary) -> None:
-    """Print what could not be read, a line each, on standard error."""
+    """Print a line on standard error for each input, file or place that could not be read or written."""
     for line in refusals(summary):
         warn(line)
     if summary.unspilled:
@@ -72,23 +72,23 @@ def complain(summary: Summary) -> None:
 
 
 def refusals(summary: Summary) -> Iterator[str]:
-    """Name each input that could not be read at all, and why."""
+    """Yield each input that could not be read at all, with the reason."""
     for source, why in summary.refused:
         yield f"{'standard input' if source == '-' else source}: {why}"
 
 
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
-    """Sum up a run: what was printed, and all that was seen and not printed."""
+    """Return the summary of a run: what was printed, and what was seen but not printed."""
     looked = tally.findings is not None and (tally.connections or tally.findings)
     found = _found(tally.findings or Counter()) if looked else ()
     troubled = [f"{tally.troubled:,} with problems: {_listed(tally.problems)}"] if tally.troubled else []
-    return [*tally.told, _printed(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
+    return [*tally.lines, _printed(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
 
 
-def fitted(said: list[str], terminal: TextIO) -> Iterator[str]:
-    """Cut sentences into the lines of a terminal, between words; a number stays with what it counts."""
+def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
+    """Wrap sentences to the width of a terminal; a number is not separated from the word after it."""
     width = os.get_terminal_size(terminal.fileno()).columns or _USUAL
-    for sentence in said:
+    for sentence in lines:
         together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, sentence)
         for line in wrap(together, width, subsequent_indent="  ", break_on_hyphens=False):
             yield line.replace(_TOGETHER, " ")
@@ -105,7 +105,7 @@ def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
 
 
 def _found(findings: Counter[str]) -> Iterator[str]:
-    """Count what was found, the gravest first."""
+    """Count the findings of each severity, the highest first."""
     if not findings:
         yield "nothing found"
     for severity in ("high", "medium", "low", "info"):
@@ -117,7 +117,7 @@ def _found(findings: Counter[str]) -> Iterator[str]:
 
 
 def left_out(summary: Summary) -> Iterator[str]:
-    """Tell what was seen and not decoded, and what could not be read."""
+    """Yield what was seen but not decoded, and what could not be read."""
     yield from _not_tls(summary)
     counted = (("QUIC", summary.quic), ("DTLS", summary.dtls))
     others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in counted if many]
@@ -146,11 +146,11 @@ def left_out(summary: Summary) -> Iterator[str]:
 
 
 def _not_tls(summary: Summary) -> Iterator[str]:
-    """Tell what the TCP flows were in which no TLS was found."""
+    """Count the TCP flows without TLS, by protocol."""
     total = summary.not_tls.total()
     if not total:
         return
-    # Several processes count in another order than one.
+    # The order must not depend on the number of processes.
     kinds = sorted(summary.not_tls.items(), key=lambda kind: (-kind[1], kind[0]))
     named = [f"{many:,} {kind}" for kind, many in kinds[:_KINDS]]
     rest = sum(many for _, many in kinds[_KINDS:])
@@ -159,7 +159,7 @@ def _not_tls(summary: Summary) -> Iterator[str]:
 
 
 def count(many: int, noun: str) -> str:
-    """Write a number of things."""
+    """Format a number and its noun."""
     return f"{many:,} {noun}{'' if many == 1 else 's'}"
 
 
