@@ -22,4 +22,5 @@ cdef class Packet:
     cdef public long long identification
     cdef public bint quoted
 
+    cpdef bytes captured_payload(self)
     cpdef bint checksum_is_right(self)

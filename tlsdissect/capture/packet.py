@@ -113,6 +113,11 @@ class Packet:
         self.quoted = False
 
     @cython.ccall
+    def captured_payload(self) -> bytes:
+        """Return the payload bytes that the capture holds."""
+        return self.data[self.payload : self.payload + self.captured]
+
+    @cython.ccall
     def checksum_is_right(self) -> cython.bint:
         """Verify the checksum of TCP or UDP (RFC 9293 section 3.1, RFC 768); meaningful if `captured` is `length`."""
         data: bytes = self.data

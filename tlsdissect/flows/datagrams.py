@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tlsdissect.flows.eap import EapConversations, EapPacket, read_radius
+from tlsdissect.flows.flow import opposite
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
@@ -58,7 +59,7 @@ class Datagrams:
         if found is None:
             return
         if found.lastgroup == "radius":
-            read = read_radius(_payload(packet))
+            read = read_radius(packet.captured_payload())
             if read is not None:
                 self.eap.add("RADIUS", packet.endpoints, read)
         else:
@@ -67,17 +68,10 @@ class Datagrams:
     def feed_eapol(self, packet: Packet) -> None:
         """Look at an EAP packet of a LAN."""
         if not packet.quoted:
-            self.eap.add("802.1X", packet.endpoints, EapPacket(_payload(packet), b"", b""))
-
-
-def _payload(packet: Packet) -> bytes:
-    return packet.data[packet.payload : packet.payload + packet.captured]
+            self.eap.add("802.1X", packet.endpoints, EapPacket(packet.captured_payload(), b"", b""))
 
 
 def _add(known: set[int], endpoints: bytes) -> None:
     """Note a flow, whichever of its directions this is."""
-    size = (len(endpoints) - 4) // 2
-    ports = 2 * size
-    backwards = endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2]
     if len(known) < MAX_COUNTED:
-        known.add(hash(min(endpoints, backwards)))
+        known.add(hash(min(endpoints, opposite(endpoints))))

@@ -16,6 +16,7 @@ cdef long long _CHALLENGED
 cdef long long _RESETS
 cdef long long _COPY_NS
 
+cpdef bytes opposite(bytes endpoints)
 cdef bint _is_copy(long long first, long long again)
 
 
@@ -85,5 +86,5 @@ cdef class Flow:
     cdef long long _effect(self, TcpSide me, TcpSide peer, Packet packet, long long sender)
 
 
-cpdef bint is_of_another(TcpSide me, TcpSide peer, Packet packet)
+cdef bint _is_of_earlier_connection(TcpSide me, TcpSide peer, Packet packet)
 cdef object _go_on(TcpSide me, TcpSide peer, long long acknowledgement)

@@ -145,6 +145,14 @@ class TcpSide:
         return self.rst
 
 
+@cython.ccall
+def opposite(endpoints: bytes) -> bytes:
+    """Return the endpoints of packets in the other direction: source and destination are swapped."""
+    size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
+    ports: cython.Py_ssize_t = 2 * size
+    return endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2]
+
+
 @cython.cfunc
 def _is_copy(first: cython.longlong, again: cython.longlong) -> cython.bint:
     """Whether a packet with the same flags came so soon after the first that it is the same one."""
@@ -306,7 +314,7 @@ class Flow:
         self.end = packet.time
         if flags & _RST:
             return self._reset(me, peer, packet, clock, sender)
-        if is_of_another(me, peer, packet):
+        if _is_of_earlier_connection(me, peer, packet):
             self._drop(packet)
             return False
         me.seen = True
@@ -318,7 +326,7 @@ class Flow:
         if flags & _ACK:
             peer.acknowledged = packet.acknowledgement
             if self.handshake.ack == _NO_TIME and not flags & _SYN:
-                of_syn = packet.acknowledgement == peer.first and not packet.flags & _RST
+                of_syn: cython.bint = packet.acknowledgement == peer.first
                 self.handshake.acknowledge(sender, packet.time, of_syn, packet.acknowledgement)
             if me.challenged is not None or peer.challenged is not None:
                 _go_on(me, peer, packet.acknowledgement)
@@ -416,11 +424,12 @@ class Flow:
         return _DROPPED if ahead > peer.open_window(me) else _CHALLENGED
 
 
-@cython.ccall
-def is_of_another(me: TcpSide, peer: TcpSide, packet: Packet) -> cython.bint:
-    """Whether a segment is of an earlier connection (RFC 9293 sections 3.4.3, 3.10.7.3 and 3.10.7.4).
+@cython.cfunc
+def _is_of_earlier_connection(me: TcpSide, peer: TcpSide, packet: Packet) -> cython.bint:
+    """Return whether a segment belongs to an earlier connection (RFC 9293 sections 3.4.3, 3.10.7.3 and 3.10.7.4).
 
-    It stands before its side's SYN, by more than a keep-alive does, or acknowledges what came before the other's.
+    It ends at least two octets before its side's first byte, where a keep-alive ends one octet before it; or it
+    acknowledges something before the first byte of the other side.
     """
     flags: cython.longlong = packet.flags
     if me.first != _UNKNOWN and not flags & _SYN and me.offset(add(packet.sequence, packet.length)) < -1:

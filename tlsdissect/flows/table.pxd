@@ -1,5 +1,5 @@
 from tlsdissect.capture.packet cimport Packet
-from tlsdissect.flows.flow cimport Flow
+from tlsdissect.flows.flow cimport Flow, opposite
 
 cdef long long _SYN
 cdef long long _ACK
@@ -38,6 +38,6 @@ cdef class FlowTable:
     cdef Flow _reverse(self, bytes endpoints)
     cdef Flow _add(self, Packet packet)
     cdef object _replace(self, Flow flow)
-    cdef object _forget_alias(self, Flow flow)
+    cdef object _unlink(self, Flow flow)
     cdef bint _goes_on(self, Flow flow)
     cdef object _schedule(self, Flow flow, long long due)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import cython
 
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.flows.flow import NEVER, PAST, UNKNOWN, Flow, Interest, TcpSide
+from tlsdissect.flows.flow import ACK, NEVER, PAST, SYN, UNKNOWN, Flow, Interest, TcpSide, opposite
 from tlsdissect.flows.limits import Limits, nanoseconds
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
-_SYN = 0x02
-_ACK = 0x10
+_SYN = SYN
+_ACK = ACK
 _MASK = 0xFFFFFFFF
 _NEVER = NEVER
 _PAST = PAST
@@ -200,12 +200,7 @@ class FlowTable:
     @cython.cfunc
     def _reverse(self, endpoints: bytes) -> Flow | None:
         """Find the flow of the opposite direction, and let it be found by this one from now on."""
-        size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
-        ports: cython.Py_ssize_t = 2 * size
-        backwards: bytes = (
-            endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2]
-        )
-        flow: Flow | None = self._flows.get(backwards)
+        flow: Flow | None = self._flows.get(opposite(endpoints))
         if flow is not None:
             self._flows[endpoints] = flow
         return flow
@@ -231,8 +226,7 @@ class FlowTable:
     def _replace(self, flow: Flow) -> None:
         """Let another flow have the endpoints of this one, which is over now."""
         flow.replaced = True
-        self._flows.pop(flow.endpoints, None)
-        self._forget_alias(flow)
+        self._unlink(flow)
         if flow.due == _PAST:
             self.known -= 1
             return
@@ -241,14 +235,10 @@ class FlowTable:
             self._schedule(flow, self.clock)
 
     @cython.cfunc
-    def _forget_alias(self, flow: Flow) -> None:
-        """Let a flow be found no more by the packets of its other side."""
-        endpoints: bytes = flow.endpoints
-        size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
-        ports: cython.Py_ssize_t = 2 * size
-        self._flows.pop(
-            endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2], None
-        )
+    def _unlink(self, flow: Flow) -> None:
+        """Let no packet find a flow any more, in either direction."""
+        self._flows.pop(flow.endpoints, None)
+        self._flows.pop(opposite(flow.endpoints), None)
 
     @cython.cfunc
     def _goes_on(self, flow: Flow) -> cython.bint:
@@ -276,11 +266,7 @@ class FlowTable:
             flow.queued = NEVER
             if flow.due == PAST:
                 continue
-            if flow.due >= clock:
-                self._schedule(flow, flow.due)
-                continue
             if flow.due > queued:
-                # It is due later than others that are still queued.
                 self._schedule(flow, flow.due)
                 continue
             ended.append(Ended(flow.due, flow, False))
@@ -310,8 +296,7 @@ class FlowTable:
         ended = sorted((one for one in leaving if one.due > PAST), key=attrgetter("stream"))
         for flow in leaving:
             if not flow.replaced:
-                self._flows.pop(flow.endpoints, None)
-                self._forget_alias(flow)
+                self._unlink(flow)
             self._replaced.pop(flow.stream, None)
             flow.due = PAST
             flow.queued = NEVER

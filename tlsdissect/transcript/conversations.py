@@ -232,7 +232,7 @@ class Conversations:
             if not packet.flags & _SIGNALS and (packet.length == 0 or cursor.passes(packet)):
                 return False
             self._trackers[flow.stream].catch_up(cursors)
-        elif flow.interest == _HELLOS and not starts_with_hello(_payload(packet)):
+        elif flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
             return False
         tracker = self._trackers.get(flow.stream)
         if tracker is None:
@@ -349,10 +349,6 @@ class Conversations:
 
 def _order(due: Due) -> tuple[int, int, int]:
     return due[0], due[1], due[2].stream
-
-
-def _payload(packet: Packet) -> bytes:
-    return packet.data[packet.payload : packet.payload + packet.captured]
 
 
 def _touched(tracker: Tracker, damage: Sequence[Damage]) -> list[Damage]:

@@ -189,7 +189,7 @@ class KeepingTracker(LookupTracker):
             mine.offset(start) if mine.started else None,
             other.offset(packet.acknowledgement) if packet.flags & ACK and other.started else None,
             packet.length,
-            packet.data[packet.payload : packet.payload + packet.captured],
+            packet.captured_payload(),
             None if packet.place < 0 else packet.place,
             _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
         )

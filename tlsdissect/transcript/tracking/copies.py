@@ -79,10 +79,10 @@ class Copies:
         self._identifications[sender] = packet.identification
         key = (sender, packet.sequence, packet.acknowledgement, packet.flags, packet.length, packet.identification)
         passed, turn = _passed(packet), self._turn
-        self._seen[key] = _Seen(packet.frame, packet.time, _header(packet), _payload(packet), passed, turn)
+        self._seen[key] = _Seen(packet.frame, packet.time, _header(packet), packet.captured_payload(), passed, turn)
 
     def _is_same(self, earlier: _Seen, packet: Packet, sender: int) -> bool:
-        if earlier.payload != _payload(packet):
+        if earlier.payload != packet.captured_payload():
             return False
         gap = None if UNTIMED in (packet.time, earlier.time) else packet.time - earlier.time
         if self._varies[sender] and packet.identification > 0:
@@ -101,10 +101,6 @@ class Copies:
 def _header(packet: Packet) -> bytes:
     at = packet.transport
     return packet.data[at : at + _CHECKSUM] + packet.data[at + _CHECKSUM + 2 : packet.payload]
-
-
-def _payload(packet: Packet) -> bytes:
-    return packet.data[packet.payload : packet.payload + packet.captured]
 
 
 def _passed(packet: Packet) -> tuple[int, int, int]:

@@ -192,7 +192,7 @@ class LookupTracker(Tracker):
         if packet.flags & RST:
             # Text in a RST is no stream data (RFC 9293 section 3.5.3).
             length = 0
-        chunk = packet.data[packet.payload : packet.payload + packet.captured] if length else b""
+        chunk = packet.captured_payload() if length else b""
         if length and not direction.take(start, chunk, length, packet.frame, packet.time):
             self._directions = None
             return

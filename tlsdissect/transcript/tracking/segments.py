@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN
 from tlsdissect.flows.sequence import add, difference
+from tlsdissect.transcript.tracking.cursor import PADDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +35,6 @@ MAX_WITNESSES = 16
 """Segments of a sender whose checksums are verified to see whether it computes them itself."""
 DOUBTFUL_BYTES = 64
 """Bytes that are kept of a segment that is no TLS and that its receiver may have dropped."""
-_PADDING = 6
-"""NULs with which a bare acknowledgement may be padded to the least size of an Ethernet frame."""
 
 
 class Segment(Struct, frozen=True, gc=False):
@@ -143,7 +142,7 @@ class Segments:
         if not self.complete or not (self.kept or packet.length):
             return
         start = add(packet.sequence, 1) if packet.flags & SYN else packet.sequence
-        payload = packet.data[packet.payload : packet.payload + packet.captured]
+        payload = packet.captured_payload()
         acknowledged = self._acknowledged[sender]
         size = packet.captured + SEGMENT_BYTES
         if self.held_bytes + size > KEPT_BYTES or len(self.kept) >= KEPT_SEGMENTS or self._budget.spent:
@@ -252,7 +251,7 @@ def _is_no_data(one: Segment, acknowledged: int | None) -> bool:
         return True
     if one.length == 1 and acknowledged is not None and difference(one.sequence, acknowledged) < 0:
         return True
-    return one.length <= _PADDING and not one.payload.strip(b"\0")
+    return one.length <= PADDING and not one.payload.strip(b"\0")
 
 
 def _conflict(one: Segment, other: Segment) -> int | None:

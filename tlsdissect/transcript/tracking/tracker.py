@@ -100,11 +100,11 @@ class Tracker:
         if packet.flags & RST:
             if length and half.reset_text is None:
                 # Text in a RST is no stream data (RFC 9293 section 3.5.3).
-                half.reset_text = (packet.frame, packet.data[packet.payload : packet.payload + packet.captured])
+                half.reset_text = (packet.frame, packet.captured_payload())
         elif length:
             if packet.flags & ACK and other.awaited is None:
                 other.awaited = packet.acknowledgement
-            chunk = packet.data[packet.payload : packet.payload + packet.captured]
+            chunk = packet.captured_payload()
             if self.script.client is None:
                 self._payload(sender, chunk, length, sequence, packet.acknowledgement, packet.frame, packet.time)
             else:
