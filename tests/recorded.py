@@ -87,11 +87,12 @@ def without(path: Path, frames: set[int], place: Path) -> Path:
     return place
 
 
-def snapped(path: Path, size: int, place: Path) -> Path:
-    """The same capture, with so many bytes of each packet at most."""
+def snapped(path: Path, size: int, place: Path, only: int | None = None) -> Path:
+    """The same capture, with so many bytes of each packet at most, or of this frame alone."""
     out = [path.read_bytes()[:24]]
-    for head, packet in packets(path):
+    for frame, (head, packet) in enumerate(packets(path), 1):
         second, fraction, _, whole = HEADER.unpack(head)
-        out.append(HEADER.pack(second, fraction, min(size, len(packet)), whole) + packet[:size])
+        captured = packet[:size] if only in (None, frame) else packet
+        out.append(HEADER.pack(second, fraction, len(captured), whole) + captured)
     place.write_bytes(b"".join(out))
     return place

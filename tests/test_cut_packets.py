@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conversing import CLIENT, SERVER, Talk, said, write
-from recorded import facts, without
+from recorded import facts, snapped, without
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,22 +18,7 @@ FACTS = (
     "client_certificate_requested", "session_ticket",
 )  # fmt: skip
 HEADERS = 40
-_FILE_HEADER, _PACKET_HEADER = 24, 16
-
-
-def cut(path: Path, snap_length: int, only: int | None = None) -> Path:
-    """The same capture, recorded with a snap length, or with one frame cut."""
-    data, at, frame = path.read_bytes(), _FILE_HEADER, 0
-    out = [data[:at]]
-    while at < len(data):
-        frame += 1
-        second, fraction, captured, size = struct.unpack_from("<IIII", data, at)
-        at += _PACKET_HEADER
-        kept = data[at : at + (min(captured, snap_length) if only in (None, frame) else captured)]
-        out.append(struct.pack("<IIII", second, fraction, len(kept), size) + kept)
-        at += captured
-    path.write_bytes(b"".join(out))
-    return path
+"""Bytes of the headers of IPv4 and TCP in these packets."""
 
 
 def in_segments(sample: str, size: int) -> Talk:
@@ -45,17 +29,17 @@ def in_segments(sample: str, size: int) -> Talk:
 @pytest.mark.parametrize("sample", SAMPLES)
 @pytest.mark.parametrize("segment", [536, 1460])
 def test_cut_packets_are_truncated_and_never_malformed(tmp_path: Path, sample: str, segment: int) -> None:
-    talk = in_segments(sample, segment)
-    (whole,) = facts(write(tmp_path / "whole.pcap", talk))
+    path = write(tmp_path / "whole.pcap", in_segments(sample, segment))
+    (whole,) = facts(path)
     for kept in range(12, segment, 29):
-        for one in facts(cut(write(tmp_path / "cut.pcap", talk), HEADERS + kept)):
+        for one in facts(snapped(path, HEADERS + kept, tmp_path / "cut.pcap")):
             assert {problem["code"] for problem in one["problems"]} <= {"gap", "truncated_packet", "inferred"}, kept
             assert {key: one[key] for key in FACTS if one[key] not in (None, whole[key])} == {}, kept
 
 
 def test_a_hello_cut_before_its_last_segment_has_no_time(tmp_path: Path) -> None:
-    talk = in_segments("tls13-full", 150)
-    (one,) = facts(cut(write(tmp_path / "cut.pcap", talk), HEADERS + 140))
+    path = write(tmp_path / "whole.pcap", in_segments("tls13-full", 150))
+    (one,) = facts(snapped(path, HEADERS + 140, tmp_path / "cut.pcap"))
     assert one["client_hello"] is not None
     assert one["timing"]["ack_client_hello_ms"] is None
     assert one["timing"]["server_hello_ms"] is None
@@ -64,12 +48,12 @@ def test_a_hello_cut_before_its_last_segment_has_no_time(tmp_path: Path) -> None
 @pytest.mark.parametrize("side", [CLIENT, SERVER])
 def test_a_finished_of_which_only_the_header_is_there_was_sent(tmp_path: Path, side: int) -> None:
     talk = said("tls12-full")
-    (whole,) = facts(write(tmp_path / "whole.pcap", Talk(talk, 0, 5, 50_000)))
+    path = write(tmp_path / "whole.pcap", Talk(talk, 0, 5, 50_000))
+    (whole,) = facts(path)
     assert whole["outcome"] == "established"
     number = 2 if side == CLIENT else 3
     assert talk[number][0] == side
-    path = write(tmp_path / "cut.pcap", Talk(talk, 0, 5, 50_000))
-    (one,) = facts(cut(path, HEADERS + len(talk[number][1]) - 10, only=4 + number))
+    (one,) = facts(snapped(path, HEADERS + len(talk[number][1]) - 10, tmp_path / "cut.pcap", only=4 + number))
     assert {problem["code"] for problem in one["problems"]} == {"truncated_packet"}
     keys = ("outcome", "complete", "resumption", "round_trips", "certificates", "messages", "timing")
     assert {key: one[key] for key in keys} == {key: whole[key] for key in keys}

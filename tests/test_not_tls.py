@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from capture.rows import calls
 from conversing import ACK, CLIENT, FIN, SERVER, SYN, Said, Talk, said, write
+from recorded import snapped
 
 from tlsdissect.cli.summary import Tally, sentences
 from tlsdissect.corpus.output_rows import ParallelOutputRows
@@ -147,13 +147,7 @@ def test_a_name_needs_no_syn(tmp_path: Path) -> None:
 
 def test_what_the_snap_length_cut_is_not_guessed_at(tmp_path: Path) -> None:
     path = write(tmp_path / "whole.pcap", Talk(HTTP, 0, 5, 40_000))
-    data, cut, at = path.read_bytes(), b"", 24
-    while at < len(data):
-        *times, size, carried = struct.unpack_from("<4I", data, at)
-        cut += struct.pack("<4I", *times, min(size, 40), carried) + data[at + 16 : at + 16 + min(size, 40)]
-        at += 16 + size
-    path.write_bytes(data[:24] + cut)
-    assert counted(path) == {"with data that the capture lacks": 1}
+    assert counted(snapped(path, 40, tmp_path / "cut.pcap")) == {"with data that the capture lacks": 1}
 
 
 def test_a_flow_of_tls_is_no_other(tmp_path: Path) -> None:
