@@ -17,7 +17,8 @@ from msgspec import Struct
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.anchors import Anchor
-from tlsdissect.trust.chain import Link
+from tlsdissect.trust.chain import Chain, Link
+from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ class Party(Struct):
 
     @property
     def link(self) -> Link:
-        return Link(certificate(self.der)[0], self.der)
+        return link(self.der)
 
     @property
     def anchor(self) -> Anchor:
@@ -130,6 +131,16 @@ def with_sha1(party: Party, issuer: Party) -> Party:
     signature = issuer.key.sign(body, ec.ECDSA(hashes.SHA1()))  # noqa: S303 (this is the point)
     encoding = tlv(0x30, body, algorithm, tlv(0x03, b"\0", signature))
     return Party(x509.load_der_x509_certificate(encoding), party.key)
+
+
+def link(encoding: bytes) -> Link:
+    return Link(certificate(encoding)[0], encoding)
+
+
+def findings(links: Sequence[Link]) -> dict[str, str]:
+    """The findings about a server's chain, as codes with their details."""
+    verdict = Verdicts(Settings()).chain_verdict(Chain("server", tuple(links)), AT)
+    return {finding.code: finding.detail for finding in verdict.findings}
 
 
 def authority(subject: str, issuer: Party | None = None, **options: Any) -> Party:

@@ -1,33 +1,25 @@
-"""Chains and responses made to cost much: what they take is bounded, and what is not checked is told."""
+"""Chains made to cost much: the number of checks is bounded, and a finding reports what was not checked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from authority import AT, authority, issue
+from authority import authority, findings, issue, link
+from cryptography import x509
 
-from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust import chain as chains
-from tlsdissect.trust.chain import MAX_ISSUERS, Chain, Link, find_issuer, find_path, signed
+from tlsdissect.trust import constraints
+from tlsdissect.trust.chain import MAX_ISSUERS, Chain, find_issuer, find_path, signed
 from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     import pytest
 
 ROOT = authority("root")
 MIDDLE = authority("middle", ROOT)
 LEAF = issue("leaf", MIDDLE)
-
-
-def link(encoding: bytes) -> Link:
-    return Link(certificate(encoding)[0], encoding)
-
-
-def found(links: Sequence[Link]) -> dict[str, str]:
-    given = Verdicts(Settings()).chain_verdict(Chain("server", tuple(links)), AT)
-    return {finding.code: finding.detail for finding in given.findings}
 
 
 def test_checks_of_signatures_grow_with_the_chain_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,12 +35,12 @@ def test_checks_of_signatures_grow_with_the_chain_and_no_faster(monkeypatch: pyt
     monkeypatch.setattr(chains, "signed", counted)
     for size in (10, 20, 40):
         tried.clear()
-        notes = found(links[:size])
+        found = findings(links[:size])
         assert len(set(tried)) <= MAX_ISSUERS * size
-        assert "bad_signature" not in notes
-        assert f"{size - 1 - MAX_ISSUERS} more certificates" in notes["not_checked"]
-    # Of few, all are tried, and that none of them made the signature is certain.
-    assert "bad_signature" in found(links[:MAX_ISSUERS])
+        assert "bad_signature" not in found
+        assert f"{size - 1 - MAX_ISSUERS} more certificates" in found["not_checked"]
+    # If all candidates were tried, none of their keys made the signature.
+    assert "bad_signature" in findings(links[:MAX_ISSUERS])
 
 
 def test_the_search_for_an_issuer_ends_at_the_first_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +63,26 @@ def test_what_is_trusted_is_found_behind_many_of_its_name() -> None:
     assert find_issuer(LEAF.link, [one.link for one in (*strangers, MIDDLE)]) is None
     assert Verdicts(Settings()).issuer_of(shown, LEAF.link) is None
     assert Verdicts(Settings(anchors=(MIDDLE.anchor,))).issuer_of(shown, LEAF.link) == MIDDLE.link
+
+
+def test_comparisons_with_name_constraints_end_at_the_limit_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(x509.NameConstraints([x509.DNSName("example.com")], None), True)]
+    above = [ROOT]
+    for index in range(20):
+        above.append(authority(f"limited {index}", above[-1], extra=limits))
+    leaf = issue("leaf", above[-1], names=[f"{index}.example.com" for index in range(9)])
+    compared: list[str] = []
+    names = constraints._names
+
+    def counted(*given: Any) -> Iterator[tuple[int, bytes, str]]:
+        for one in names(*given):
+            compared.append(one[2])
+            yield one
+
+    monkeypatch.setattr(constraints, "_names", counted)
+    # The nth authority above the leaf constrains the leaf's ten names, subject included, and n - 1 other subjects.
+    monkeypatch.setattr(chains, "MAX_NAME_CHECKS", 10 + 11 + 12)
+    found = findings([leaf.link, *[one.link for one in reversed(above)]])
+    assert len(compared) == 10 + 11 + 12
+    assert "name_not_permitted" not in found
+    assert found["not_checked"].startswith("the name constraints of CN=limited ")
