@@ -13,6 +13,7 @@ from tlsdissect.transcript.connection import Certificate, Finding
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.details import details
 from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, shared_primes
+from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.rules import SEVERITIES, CertificateFinding, finding
@@ -256,11 +257,12 @@ class CertificateInventory:
         """Add findings and statuses from OCSP lookups and CRL downloads."""
         if not self._evidence.lookups:
             return
-        for found in self._judge.lookup_findings(presented, self._evidence):
+        lookups = self._judge.lookups(presented, self._evidence)
+        for found in (*lookup_findings(lookups), *download_findings(presented, self._evidence)):
             entry = self._entries.get(found.certificate or "")
             if entry is not None:
                 self._add_finding(entry, CertificateFinding(found.code, found.detail, found.certificate), found)
-        for one in self._judge.lookups(presented, self._evidence):
+        for one in lookups:
             entry = None if one.about is None else self._entries.get(one.about.facts.sha256)
             if entry is not None and one.result.status is not None and not one.result.problems and not one.result.stale:
                 entry.ocsp = one.result.status

@@ -8,10 +8,11 @@ from tlsdissect.caches import ByteCache
 from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.lookups import download_findings, lookup_findings, match_lookups
 from tlsdissect.trust.names import is_for
+from tlsdissect.trust.ocsp import OcspAnswer, answer
 from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.protocol import exposure_findings, protocol_findings
 from tlsdissect.trust.rules import CertificateFinding, at_least, finding
-from tlsdissect.trust.staples import must_staple_findings, staple_answer, staple_findings
+from tlsdissect.trust.staples import must_staple_findings, staple_findings
 from tlsdissect.trust.times import to_second
 from tlsdissect.trust.verdicts import SMALL_KEPT_BYTES, Settings, Verdicts
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Certificate, Connection, Finding
     from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.lookups import MatchedLookup
-    from tlsdissect.trust.ocsp import OcspAnswer
     from tlsdissect.trust.path import Verdict
 
 ACME_PROTOCOL = "acme-tls/1"
@@ -49,18 +49,14 @@ class Judge:
                 for code, detail, sha256 in self.chain_findings(presented, chain)
             ]
         if evidence.lookups:
-            found += self.lookup_findings(presented, evidence)
+            found += lookup_findings(self.lookups(presented, evidence))
+            found += download_findings(presented, evidence)
         return tuple([one for one in found if self.reports(one)])
 
     def lookups(self, presented: PresentedChains, evidence: Evidence) -> list[MatchedLookup]:
         """Return the OCSP lookups that the two sides made during the handshake."""
         combined = Chain("server", tuple([link for chain in presented.chains for link in chain.links]))
         return list(match_lookups(presented, evidence, lambda link: self.verdicts.issuer_of(combined, link)))
-
-    def lookup_findings(self, presented: PresentedChains, evidence: Evidence) -> Iterator[Finding]:
-        """Report OCSP lookups and CRL downloads over plain HTTP."""
-        yield from lookup_findings(self.lookups(presented, evidence))
-        yield from download_findings(presented, evidence)
 
     @property
     def at(self) -> str | None:
@@ -98,7 +94,7 @@ class Judge:
         late = at is not None and stapled.next_update is not None and at > to_second(stapled.next_update)
         leaf, issuer = chain.links[0], self.verdicts.issuer_of(chain, chain.links[0])
         key = (stapled.sha256, leaf.facts.sha256, issuer and issuer.facts.sha256, early, late)
-        return self._staples.get(key, lambda: staple_answer(response, leaf, issuer, at))
+        return self._staples.get(key, lambda: answer(response, leaf, issuer, at))
 
     def chain_findings(self, presented: PresentedChains, chain: Chain) -> Iterator[CertificateFinding]:
         """Report the findings of a chain in the connection that presented it."""

@@ -1,16 +1,16 @@
-"""Checks of stapled OCSP responses against the certificate they came with (RFC 6066 section 8, RFC 7633)."""
+"""Findings about stapled OCSP responses (RFC 6066 section 8, RFC 7633)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.trust.ocsp import OcspAnswer, answer
 from tlsdissect.trust.rules import CertificateFinding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.trust.chain import Link
+    from tlsdissect.trust.ocsp import OcspAnswer
     from tlsdissect.trust.presented_chains import PresentedChains
 
 
@@ -31,8 +31,3 @@ def staple_findings(given: OcspAnswer, leaf: Link) -> Iterator[CertificateFindin
         yield CertificateFinding("stale_staple", given.stale, sha256)
     if given.revokes:
         yield CertificateFinding("revoked", f"by the server's own staple, since {given.since}", sha256)
-
-
-def staple_answer(response: bytes, leaf: Link, issuer: Link | None, at: str | None) -> OcspAnswer:
-    """Check a staple at a time (in the form of `to_second`); with None, skip the checks of dates."""
-    return answer(response, leaf, issuer, at)
