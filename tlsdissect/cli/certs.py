@@ -78,9 +78,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
 
     evidence, judge = Evidence(), finding_options.required_judge(given)
     inventory = CertificateInventory(judge, evidence)
-    collector = Collector(inventory)
     limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits, linked=False), selection, collector, evidence=evidence)
+    asked, collector = Options(limits=limits, linked=False), Collector(inventory.add)
+    query = Query(captures, asked, selection, collector, evidence=evidence)
     write = _writer(form or "table", file, inventory, given["color"], seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given)
     status = run.print_to(standard_output() if file is None else whole_file(file))

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tlsdissect.transcript.connection import Connection
 
 
-class Consumer(Protocol):
-    """Receives connections."""
-
-    def add(self, connection: Connection, /) -> None:
-        """Add a connection."""
-        ...
-
-
 class Collector:
-    """Passes each connection to a consumer and prints nothing."""
+    """Passes each connection to a function and prints nothing."""
 
     head = b""
 
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
+    def __init__(self, add: Callable[[Connection], object]) -> None:
+        self._add = add
 
     def section(self, _: str) -> bytes:
         """Print nothing."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Pass the connection to the consumer."""
-        self._consumer.add(connection)
+        """Pass the connection to the function."""
+        self._add(connection)
         return b""

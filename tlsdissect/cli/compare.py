@@ -66,7 +66,7 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
 
     comparison, write = ComparisonBuilder(by), _writer(form or "text", file, given["color"], seen=seen)
     limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(comparison))
+    query = Query(captures, Options(limits=limits), selection, Collector(comparison.add))
     run = Run(query, 1, debug=given["debug"], end=lambda: write(comparison.groups()))
     status = run.print_to(standard_output() if file is None else whole_file(file))
     run.print_summary(quiet=given["quiet"], on_terminal=seen)

@@ -120,7 +120,7 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
         given["min_severity"] = given["min_severity"] or "info"
     judge, exporter = finding_options.judge(given), Exporter(folder, form, vocabulary)
     limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(exporter), judge=judge)
+    query = Query(captures, Options(limits=limits), selection, Collector(exporter.add), judge=judge)
     run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=finding_options.gate(given["fail_on"]))
     status = run.print_to(exporter.place())
     run.print_summary(quiet=given["quiet"], on_terminal=False)

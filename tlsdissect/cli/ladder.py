@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
+from tlsdissect.cli.collector import Collector
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
@@ -16,7 +17,7 @@ from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from tlsdissect.corpus.query import View
     from tlsdissect.transcript.connection import Connection
@@ -32,27 +33,20 @@ _SUFFIXES = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".txt": "text"}
 _PAIR = 2
 
 
-class PairCollector:
-    """A view that collects connections, for a picture or for two ladders side by side."""
-
-    head = b""
+class _Pair:
+    """The connections of a picture, or of two ladders side by side."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
         self.more = 0
         """Connections beyond the second, which are only counted."""
 
-    def section(self, _: str) -> bytes:
-        """Print nothing."""
-        return b""
-
-    def row(self, connection: Connection) -> bytes:
-        """Collect a connection."""
+    def add(self, connection: Connection) -> None:
+        """Add a connection."""
         if len(self.connections) < _PAIR:
             self.connections.append(connection)
         else:
             self.more += 1
-        return b""
 
 
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
@@ -97,7 +91,7 @@ def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple
         text = Text(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)
     if form == "text" and not pair:
         return text, tuple
-    collected = PairCollector()
+    collected = _Pair()
 
     def end() -> Iterator[bytes]:
         chosen = collected.connections
@@ -106,17 +100,12 @@ def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple
         elif len(chosen) == _PAIR and not collected.more:
             yield text.beside(*chosen)
         else:
-            yield from _each(text, chosen)
+            yield from map(text.row, chosen)
 
-    return collected, end
-
-
-def _each(text: View, connections: Iterable[Connection]) -> Iterator[bytes]:
-    for connection in connections:
-        yield text.row(connection)
+    return Collector(collected.add), end
 
 
-def _picture(collected: PairCollector, form: str, *, dark: bool) -> bytes:
+def _picture(collected: _Pair, form: str, *, dark: bool) -> bytes:
     from tlsdissect.views.ladder.model import drawn  # noqa: PLC0415 (not needed for --help)
     from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415 (matplotlib is slow to load)
 

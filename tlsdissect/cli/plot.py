@@ -42,14 +42,6 @@ _KINDS = (
 _SINGLE = "timeline"
 
 
-class _ConnectionList:
-    def __init__(self) -> None:
-        self.connections: list[Connection] = []
-
-    def add(self, connection: Connection) -> None:
-        self.connections.append(connection)
-
-
 @click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
@@ -68,19 +60,19 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     form = options.format_of(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)
     options.check_source_date_epoch()
-    collected = _ConnectionList()
+    connections: list[Connection] = []
 
     def end() -> Iterator[bytes]:
         from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
         from tlsdissect.views.plots import picture  # noqa: PLC0415
 
-        if kind == _SINGLE and len(collected.connections) != 1:
-            count = f"{len(collected.connections):,}" if collected.connections else "no"
+        if kind == _SINGLE and len(connections) != 1:
+            count = f"{len(connections):,}" if connections else "no"
             raise click.UsageError(f"{count} connections: a {kind} shows a single one; select it with --stream")
-        yield picture(Tables(lambda: collected.connections), kind, form, dark=dark)
+        yield picture(Tables(lambda: connections), kind, form, dark=dark)
 
     limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(collected))
+    query = Query(captures, Options(limits=limits), selection, Collector(connections.append))
     run = Run(query, 1, debug=given["debug"], end=end)
     status = run.print_to(whole_file(output))
     run.print_summary(quiet=given["quiet"], on_terminal=False)

@@ -63,7 +63,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     report = Report(captures, judge, evidence, detailed)
     selected, limits = options.selection(given), options.limits(given)
     query = Query(
-        captures, Options(limits=limits, keep=True), selected, Collector(report), judge=judge, evidence=evidence
+        captures, Options(limits=limits, keep=True), selected, Collector(report.add), judge=judge, evidence=evidence
     )
     run = ReportRun(query, report, given)
     status = run.print_to(standard_output() if output == "-" else whole_file(output))
