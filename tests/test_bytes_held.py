@@ -15,14 +15,14 @@ import tlsdissect
 from tlsdissect.caches import SHARED
 from tlsdissect.flows.limits import Budget, Limits
 from tlsdissect.tls.client_hello import ClientHello
-from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache, HelloTemplate
 from tlsdissect.tls.wire import decode_partially
-from tlsdissect.transcript import retries, waiting
+from tlsdissect.transcript import retries
 from tlsdissect.transcript.retries import Retries
 from tlsdissect.transcript.tracking.script import NUMBER_BYTES, Script
 from tlsdissect.transcript.tracking.seen import Item
 from tlsdissect.transcript.waiting import OVERHEAD, Waiting
-from tlsdissect.trust.judge import Judge
+from tlsdissect.trust.rules import finding
 from tlsdissect.views.report.findings import Findings
 
 if TYPE_CHECKING:
@@ -85,7 +85,6 @@ MANY = 100
 def test_what_waits_and_what_is_kept_takes_what_is_estimated(
     sent: Callable[[int, int], bytes], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "PLAIN_BYTES", 1 << 20)
     monkeypatch.setattr(Waiting.__init__, "__defaults__", (1 << 20, 0, None))
     monkeypatch.setattr(CLIENT_HELLOS, "limit", 1 << 20)
     talks = [Talk([(CLIENT, in_records(sent(n, size)))], n / 100, n / 100 + 0.01, 1025 + n) for n in range(MANY)]
@@ -109,18 +108,17 @@ def test_what_waits_and_what_is_kept_takes_what_is_estimated(
 
 def test_templates_are_bounded_in_bytes() -> None:
     cache: HelloCache[ClientHello] = HelloCache(100_000)
-    found = []
+    learnt = []
     for number in range(40):
-        body = client_hello(number, numbers(100, number))
-        found.append(cache.learn(body, decode_partially(ClientHello.read, body)[0]))
-        assert (
-            sum(one.bytes for one in found if one is not None and cache._templates and one in templates_of(cache))
-            <= 100_000
-        )
+        body = client_hello(number, numbers(40, number))
+        learnt.append(cache.learn(body, decode_partially(ClientHello.read, body)[0]))
+        assert learnt[-1] in templates_of(cache)
+        assert sum(template.bytes for template in templates_of(cache)) <= cache.limit
+    assert sum(template.bytes for template in learnt if template is not None) > cache.limit
     assert cache.learn(bytes(4000), ClientHello(771, bytes(32), b"", tuple(range(1500)), (0,), ())) is None
 
 
-def templates_of(cache: HelloCache[ClientHello]) -> list[object]:
+def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate[ClientHello]]:
     return [
         template
         for masks in cache._templates.values()
@@ -198,16 +196,14 @@ def test_what_waits_is_packed_by_what_it_takes(recorded: Connection) -> None:
 
 def test_long_names_of_servers_are_not_held(recorded: Connection) -> None:
     found = Findings()
-    judge = Judge()
-    finding = tlsdissect.trust.rules.finding("expired", "long ago")
+    expired = finding("expired", "long ago")
     tracemalloc.start()
     try:
         for n in range(100):
-            found.add(replace(recorded, sni=f"{n}." * 10_000, findings=(finding,)))
+            found.add(replace(recorded, sni=f"{n}." * 10_000, findings=(expired,)))
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert held < 1 << 20
     (told,) = found.by_rule(())
     assert told.where.endswith("and 97 more")
-    assert judge.reports(finding)
