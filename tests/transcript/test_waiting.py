@@ -11,7 +11,6 @@ from recorded import SAMPLES
 
 import tlsdissect
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript import waiting as waiting_module
 from tlsdissect.transcript.options import Options
 from tlsdissect.transcript.waiting import LARGEST, OVERHEAD, Waiting
 
@@ -106,9 +105,7 @@ def test_what_cannot_wait_is_told_as_it_is(
 
     told, before = usual()
     assert before.untimely == 0
-    for name in ("PLAIN_BYTES", "PACKED_BYTES", "SPILLED_BYTES"):
-        monkeypatch.setattr(waiting_module, name, 0)
-    monkeypatch.setattr(Waiting.__init__, "__defaults__", (0, 0, None))
+    monkeypatch.setattr(Waiting.__init__, "__defaults__", (0, 0, 0))
     crowded, summary = usual()
     early = [one for one in crowded if any("no room for it to wait" in problem.detail for problem in one.problems)]
     assert summary.untimely == len(early)
