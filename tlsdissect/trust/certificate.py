@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tlsdissect.transcript.x509.libraries import MAX_DSA_BITS
+from tlsdissect.trust.details import SHA1, Details
 from tlsdissect.trust.keys import cost_reason, has_roca_shape
 from tlsdissect.trust.names import is_private
 from tlsdissect.trust.rules import CertificateFinding
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.transcript.connection import Certificate
-    from tlsdissect.trust.details import Details
 
 SOON = timedelta(days=30)
 """Remaining validity that counts as short; for short-lived certificates, a third of the lifetime."""
@@ -25,8 +25,6 @@ SAFE_BITS = {"RSA": 2048, "RSA-PSS": 2048, "EC": 256}
 SAFE_EXPONENT = 1 << 16
 """A public exponent must be greater than this, and less than LARGEST_EXPONENT (BR section 6.1.6)."""
 LARGEST_EXPONENT = 1 << 256
-
-_SHA1 = "1.3.14.3.2.26"
 
 LIFETIMES = (
     ("2029-03-15", 47),
@@ -48,7 +46,7 @@ def certificate_findings(certificate: Certificate, details: Details | None) -> I
     sha256 = certificate.sha256
     yield from _key(certificate)
     algorithm = certificate.signature_algorithm or ""
-    by_sha1 = details is not None and details.pss_hash == _SHA1
+    by_sha1 = details is not None and details.pss_hash == SHA1
     if not certificate.self_signed and (by_sha1 or re.search(r"md2|md5|sha-?1(?![0-9])", algorithm, re.IGNORECASE)):
         yield CertificateFinding("weak_signature", f"signed with {algorithm}{' and SHA-1' if by_sha1 else ''}", sha256)
     if certificate.serial is not None and (certificate.serial.startswith("-") or not int(certificate.serial, 16)):
@@ -77,7 +75,7 @@ def date_findings(certificate: Certificate, at: str | None) -> Iterator[Certific
 
 def expires_soon_from(certificate: Certificate) -> str:
     """Return the second from which a certificate counts as expiring soon; year 9999 if its dates are unknown."""
-    end, total = parse_time(certificate.not_after or ""), lifetime(certificate.not_before, certificate.not_after)
+    end, total = parse_time(certificate.not_after), lifetime(certificate.not_before, certificate.not_after)
     if end is None or total is None or total < timedelta():
         return "9999-12-31T23:59:59"
     return format_time(end - min(SOON, total / 3))

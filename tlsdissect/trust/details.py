@@ -9,7 +9,7 @@ from msgspec import Struct
 from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.certificates import Outline
+from tlsdissect.transcript.x509.certificates import Outline, rsa_numbers
 from tlsdissect.trust.constraints import Constraints, read_constraints
 
 if TYPE_CHECKING:
@@ -20,13 +20,15 @@ T = TypeVar("T")
 CACHE_BYTES = 3 << 20
 """Bytes of cached certificates and their details."""
 
+SHA1 = "1.3.14.3.2.26"
+"""The object identifier of SHA-1 (RFC 4055 section 2.1)."""
+
 _RSA = "1.2.840.113549.1.1.1"
 _RSA_PSS = "1.2.840.113549.1.1.10"
 _KEY_USAGE = "2.5.29.15"
 _EXTENDED_KEY_USAGE = "2.5.29.37"
 _BASIC_CONSTRAINTS = "2.5.29.19"
 _NAME_CONSTRAINTS = "2.5.29.30"
-_SHA1 = "1.3.14.3.2.26"
 _HASH = 0xA0
 
 _USAGES = (
@@ -55,13 +57,9 @@ class Details(Struct, frozen=True):
     """Object identifier of the hash of an RSASSA-PSS signature; None for other algorithms."""
 
 
+@cached(CACHE_BYTES)
 def details(encoding: bytes) -> Details:
     """Read the details of a DER certificate."""
-    return _details(encoding)
-
-
-@cached(CACHE_BYTES)
-def _details(encoding: bytes) -> Details:
     outline = _attempt(lambda: Outline.read(encoding))
     if outline is None:
         return Details(None, None, None, None, None, None, None, None, None)
@@ -99,13 +97,12 @@ def _extensions(outline: Outline) -> dict[str, der.Value]:
 
 
 def _rsa(key: der.Value) -> tuple[int, int] | None:
-    """Read modulus and exponent (RFC 8017 appendix A.1.1); None for other key types."""
-    algorithm, stated, *_ = key.expect(der.SEQUENCE).items(least=2)
+    """Read modulus and exponent of an RSA key; None for other key types."""
+    algorithm = key.expect(der.SEQUENCE).items(least=2)[0]
     if der.oid(algorithm.items(least=1)[0]) not in (_RSA, _RSA_PSS):
         return None
-    # The first byte of a BIT STRING counts unused bits, here none.
-    modulus, exponent, *_ = der.first(stated.body[1:]).expect(der.SEQUENCE).items(least=2)
-    return der.integer(modulus.expect(der.INTEGER)), der.integer(exponent.expect(der.INTEGER))
+    modulus, exponent = rsa_numbers(key)
+    return der.integer(modulus), der.integer(exponent)
 
 
 def _key_usage(content: der.Value | None) -> frozenset[str] | None:
@@ -132,4 +129,4 @@ def _pss_hash(signature: der.Value) -> str | None:
     if der.oid(algorithm) != _RSA_PSS:
         return None
     stated = [part for one in parameters for part in one.expect(der.SEQUENCE).items() if part.tag == _HASH]
-    return der.oid(stated[0].item().expect(der.SEQUENCE).items(least=1)[0]) if stated else _SHA1
+    return der.oid(stated[0].item().expect(der.SEQUENCE).items(least=1)[0]) if stated else SHA1

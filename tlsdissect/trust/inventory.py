@@ -131,11 +131,6 @@ class _Entry:
         else:
             _list(self.clients, presented.client.ip)
 
-    def add_finding(self, key: CertificateFinding, found: Finding) -> None:
-        """Add a finding."""
-        self.codes.add(key.code)
-        self.found[key] = found
-
 
 class CertificateInventory:
     """Collects the certificates of a run from its connections."""
@@ -233,7 +228,8 @@ class CertificateInventory:
             return
         room = len(entry.found) < MAX_FOUND and self._take(_FINDING_BYTES + getsizeof(key.detail))
         if room or key.code not in entry.codes:
-            entry.add_finding(key, found)
+            entry.codes.add(key.code)
+            entry.found[key] = found
         else:
             entry.left_out += 1
 
@@ -273,12 +269,9 @@ class CertificateInventory:
             return
         leaf.web_pki = _worse(leaf.web_pki, self._judge.web_pki(presented, chain))
         if presented.sni is not None:
-            if (
-                presented.sni not in leaf.names
-                and len(leaf.names) < MAX_LISTED
-                and self._take(getsizeof(presented.sni))
-            ):
-                _list(leaf.names, presented.sni)
+            is_new = presented.sni not in leaf.names and len(leaf.names) < MAX_LISTED
+            if is_new and self._take(getsizeof(presented.sni)):
+                leaf.names[presented.sni] = None
             matches = self._judge.name_matches(presented, leaf.link.facts)
             leaf.matches = matches if leaf.matches is None else leaf.matches and matches is not False
         staple = self._judge.staple(presented, chain)
@@ -288,9 +281,12 @@ class CertificateInventory:
             leaf.ocsp = staple.status
 
     def _summary(self, entry: _Entry) -> CertificateSummary:
-        facts, at = entry.link.facts, parse_time(self._judge.at or entry.last)
-        end, total = parse_time(facts.not_after or ""), lifetime(facts.not_before, facts.not_after)
-        encoding = entry.link.encoding
+        facts, encoding = entry.link.facts, entry.link.encoding
+        at, end = parse_time(self._judge.at or entry.last), parse_time(facts.not_after)
+        total = lifetime(facts.not_before, facts.not_after)
+        problems = () if encoding is None else certificate(encoding)[1]
+        if entry.left_out:
+            problems += (f"findings: {entry.left_out:,} more were left out",)
         return CertificateSummary(
             **asdict(facts),
             roles=tuple(entry.roles),
@@ -312,7 +308,7 @@ class CertificateInventory:
             revocation=entry.revocation,
             ocsp=entry.ocsp,
             findings=_sorted(one for one in entry.found.values() if self._judge.reports(one)),
-            problems=(*(() if encoding is None else certificate(encoding)[1]), *_cut(entry)),
+            problems=problems,
         )
 
     def compare(self) -> None:
@@ -359,11 +355,6 @@ class CertificateInventory:
                 if entry is not other:
                     detail = f"serial {serial} is also that of {other.link.facts.sha256[:16]}…"
                     yield entry, CertificateFinding("duplicate_serial", detail, entry.link.facts.sha256)
-
-
-def _cut(entry: _Entry) -> Iterator[str]:
-    if entry.left_out:
-        yield f"findings: {entry.left_out:,} more were left out"
 
 
 def _list(listed: dict[str, None], one: str) -> None:

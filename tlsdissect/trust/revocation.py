@@ -18,7 +18,6 @@ from msgspec import Struct
 from tlsdissect.caches import ByteCache
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.der import printable
 from tlsdissect.transcript.x509.libraries import ByCryptography, refuse_costly
 from tlsdissect.trust.details import details
 from tlsdissect.trust.rules import CertificateFinding
@@ -36,8 +35,6 @@ CACHE_BYTES = 1 << 20
 
 _KNOWN = (x509.CRLNumber, x509.AuthorityKeyIdentifier, x509.IssuerAlternativeName, x509.AuthorityInformationAccess,
           x509.FreshestCRL, x509.IssuingDistributionPoint)  # fmt: skip
-
-
 _PADDINGS = (padding.PKCS1v15, padding.PSS)
 
 
@@ -78,8 +75,8 @@ class Crl:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # what the library raises on odd lists has no base in common
-            raise CrlError(f"{source}: malformed CRL: {printable(str(error).encode()[:160])}") from None
-        self._signatures: ByteCache[tuple[bool | None]] = ByteCache(CACHE_BYTES)
+            raise CrlError(f"{source}: malformed CRL: {der.printable(str(error).encode()[:160])}") from None
+        self._signatures: ByteCache[bool | None] = ByteCache(CACHE_BYTES)
 
     def status_of(self, serial: str) -> CrlStatus:
         """Return the status of a certificate of the CRL's issuer."""
@@ -96,12 +93,13 @@ class Crl:
             yield f"it was issued later, at {self.this_update}Z"
         if at is not None and self.next_update is not None and at > self.next_update:
             yield f"it expired at {self.next_update}Z"
-        if issuer is not None and issuer.encoding is not None and self._signed_by(issuer.encoding) is False:
+        if self.is_forged(issuer):
             yield "its issuer's key did not sign it"
 
     def is_forged(self, issuer: Link | None) -> bool:
         """Return whether the issuer's key is known and did not sign the CRL."""
-        return issuer is not None and issuer.encoding is not None and self._signed_by(issuer.encoding) is False
+        encoding = None if issuer is None else issuer.encoding
+        return encoding is not None and self._signatures.get(encoding, lambda: self._is_signed_by(encoding)) is False
 
     def _entry(self, serial: int) -> x509.RevokedCertificate | None:
         """Find the first entry for a serial number."""
@@ -131,11 +129,8 @@ class Crl:
         digest.update(self._loaded.tbs_certlist_bytes)
         return digest.finalize()
 
-    def _signed_by(self, issuer: bytes) -> bool | None:
-        """Return whether the certificate's key signed the CRL; None if that was not or cannot be checked."""
-        return self._signatures.get(issuer, lambda: (self._is_signed_by(issuer),))[0]
-
     def _is_signed_by(self, issuer: bytes) -> bool | None:
+        """Return whether the certificate's key signed the CRL; None if that cannot be checked."""
         inside = details(issuer)
         if inside.key_usage is not None and "cRLSign" not in inside.key_usage:
             return False

@@ -27,5 +27,5 @@ def format_time(time: datetime) -> str:
 
 def lifetime(not_before: str | None, not_after: str | None) -> timedelta | None:
     """Return the validity period, both ends included (RFC 5280 section 4.1.2.5)."""
-    begin, end = parse_time(not_before or ""), parse_time(not_after or "")
+    begin, end = parse_time(not_before), parse_time(not_after)
     return None if begin is None or end is None else end - begin + timedelta(seconds=1)

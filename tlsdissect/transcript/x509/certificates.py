@@ -227,19 +227,19 @@ def _certificate_version(outline: Outline) -> int:
     return 1 if outline.version is None else der.small(outline.version.item().expect(der.INTEGER)) + 1
 
 
-def _rsa(key: der.Value) -> tuple[der.Value, der.Value]:
-    """Return modulus and exponent of an RSA key (RFC 8017 appendix A.1.1)."""
+def rsa_numbers(key: der.Value) -> tuple[der.Value, der.Value]:
+    """Return the modulus and the exponent in the SubjectPublicKeyInfo of an RSA key (RFC 8017 appendix A.1.1)."""
     # The first byte of a BIT STRING counts unused bits, here none.
     modulus, exponent, *_ = der.first(key.items(least=2)[1].body[1:]).expect(der.SEQUENCE).items(least=2)
     return modulus.expect(der.INTEGER), exponent.expect(der.INTEGER)
 
 
 def _modulus_bits(key: der.Value) -> int:
-    return der.integer(_rsa(key)[0]).bit_length()
+    return der.integer(rsa_numbers(key)[0]).bit_length()
 
 
 def _exponent(key: der.Value) -> int:
-    return der.small(_rsa(key)[1])
+    return der.small(rsa_numbers(key)[1])
 
 
 def _curve_bits(key: der.Value) -> int:
