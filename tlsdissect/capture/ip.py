@@ -9,7 +9,7 @@ import cython
 
 from tlsdissect.capture.fragments import Fragment
 from tlsdissect.capture.octets import u16, u32
-from tlsdissect.capture.protocols import ETHERNET, IP, IP_PROTOCOL, IPV4, IPV6
+from tlsdissect.capture.protocols import ETHERNET, IP, IP_PROTOCOL, IPV4, IPV6, LINK_TYPE, PPP_PROTOCOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,8 +198,8 @@ def icmp6(h: Headers) -> cython.longlong:
 
 
 READERS: dict[int, Callable[[Headers], int]] = {
-    **dict.fromkeys((IPV4, IP_PROTOCOL + 4), ipv4),
-    **dict.fromkeys((IPV6, IP_PROTOCOL + 41), ipv6),
+    **dict.fromkeys((IPV4, IP_PROTOCOL + 4, PPP_PROTOCOL + 0x21, LINK_TYPE + 228), ipv4),
+    **dict.fromkeys((IPV6, IP_PROTOCOL + 41, PPP_PROTOCOL + 0x57, LINK_TYPE + 229), ipv6),
     **dict.fromkeys((IP_PROTOCOL + number for number in (0, 60, 135, 139, 140)), extension),
     IP_PROTOCOL + 43: routing,
     IP_PROTOCOL + 44: fragment,

@@ -367,34 +367,10 @@ def pseudowire(h: Headers) -> cython.longlong:
     return ETHERNET
 
 
-@cython.ccall
-def as_ethernet(_h: Headers) -> cython.longlong:
-    """Another number of Ethernet."""
-    return ETHERNET
-
-
-@cython.ccall
-def as_ipv4(_h: Headers) -> cython.longlong:
-    """Another number of IPv4."""
-    return IPV4
-
-
-@cython.ccall
-def as_ipv6(_h: Headers) -> cython.longlong:
-    """Another number of IPv6."""
-    return IPV6
-
-
-@cython.ccall
-def as_ppp(_h: Headers) -> cython.longlong:
-    """Another number of PPP."""
-    return PPP
-
-
 READERS: dict[int, Callable[[Headers], int]] = {
     ETHERNET: ethernet,
-    0x6558: as_ethernet,  # transparent Ethernet bridging (RFC 1701)
-    0x6400: as_ethernet,  # MikroTik's EoIP, in GRE with a key
+    0x6558: ethernet,  # transparent Ethernet bridging (RFC 1701)
+    0x6400: ethernet,  # MikroTik's EoIP, in GRE with a key
     **dict.fromkeys((VLAN, SERVICE_VLAN, 0x9100, 0x9200, 0x9300), vlan),
     **dict.fromkeys((0xF1C1, 0x892F, 0x8926), redundancy_tag),
     **dict.fromkeys((0x893F, 0x8909), group_tag),
@@ -405,12 +381,10 @@ READERS: dict[int, Callable[[Headers], int]] = {
     **dict.fromkeys((MPLS, 0x8848, PPP_PROTOCOL + 0x281, PPP_PROTOCOL + 0x283, IP_PROTOCOL + 137), mpls),
     PSEUDOWIRE: pseudowire,
     PPPOE: pppoe,
-    0x880B: as_ppp,
     LLC: llc,
     SNAP: snap,
     IP: any_ip,
-    PPP: ppp,
-    **dict.fromkeys((LINK_TYPE + 9, LINK_TYPE + 50), ppp),
+    **dict.fromkeys((PPP, 0x880B, LINK_TYPE + 9, LINK_TYPE + 50), ppp),
     LINK_TYPE + 10: fddi,
     LINK_TYPE + 51: pppoe,
     LINK_TYPE + 104: cisco_hdlc,
@@ -424,9 +398,5 @@ READERS: dict[int, Callable[[Headers], int]] = {
     LINK_TYPE + 239: netfilter_log,
     LINK_TYPE + 276: linux_cooked_2,
     LINK_TYPE + 258: pktap,
-    LINK_TYPE + 228: as_ipv4,
-    LINK_TYPE + 229: as_ipv6,
-    PPP_PROTOCOL + 0x21: as_ipv4,
-    PPP_PROTOCOL + 0x57: as_ipv6,
 }
 """What reads the header of each number."""
