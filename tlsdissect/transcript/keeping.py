@@ -21,14 +21,14 @@ from tlsdissect.transcript.transcript import KeptConnection, Packet, Transcript,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.capture.packet import Packet as Segment
+    from tlsdissect.capture.packet import Packet as CapturedPacket
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.limits import Budget
     from tlsdissect.flows.reassembly import Assembler
     from tlsdissect.tls.record import Record
     from tlsdissect.transcript.connection import Connection, Side
     from tlsdissect.transcript.tracking.half import Half, Piece
-    from tlsdissect.transcript.tracking.segments import Segment as Kept
+    from tlsdissect.transcript.tracking.segments import KeptSegment
 
 _TCP_HEADER = 20
 """Bytes of a TCP header without options."""
@@ -90,7 +90,7 @@ class KeepingTracker(LookupTracker):
         """Whether nothing is worth keeping: TCP's own handshake is, as long as TLS may follow it."""
         return self.state == Interest.HELLOS and not self.hears
 
-    def feed(self, packet: Segment, sender: int) -> int:
+    def feed(self, packet: CapturedPacket, sender: int) -> int:
         """Look at a packet, and keep it if it matters."""
         following, noted = self.state == Interest.PACKETS, len(self.script.items)
         self.script.following = following
@@ -136,10 +136,7 @@ class KeepingTracker(LookupTracker):
         mine, other = first_data(Scene.of(self, client))
         return _moment(mine), _moment(other)
 
-    def _new_script(self) -> KeepingScript:
-        return KeepingScript(self._budget)
-
-    def _read_again(self, order: Sequence[Kept], numbers: Sequence[int]) -> None:
+    def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
         again = {one.frame for one in order}
         latest = max(again)
         self._reading = {packet.frame for _, packet in self._packets} & again
@@ -150,7 +147,7 @@ class KeepingTracker(LookupTracker):
         self._packets = [(sender, packet) for sender, packet in self._packets if packet.frame not in known]
         super()._read_again(order, numbers)
 
-    def _again(self, packet: Segment, sender: int) -> None:
+    def _again(self, packet: CapturedPacket, sender: int) -> None:
         self.script.following = self.state == Interest.PACKETS
         super()._again(packet, sender)
         if self.frames.get(packet.frame, packet.frame) in self._reading:
@@ -171,11 +168,11 @@ class KeepingTracker(LookupTracker):
         half = self.halves[sender]
         return any(signal is not None and signal.frame == frame for signal in (half.fin, half.rst))
 
-    def _keep(self, packet: Segment, sender: int) -> None:
+    def _keep(self, packet: CapturedPacket, sender: int) -> None:
         if not self._copies.has(packet, sender) and self._hold(packet, sender):
             self._copies.note(packet, sender)
 
-    def _hold(self, packet: Segment, sender: int) -> bool:
+    def _hold(self, packet: CapturedPacket, sender: int) -> bool:
         """Keep a packet, if there is room for it."""
         if not self.script.makes_room(sender, len(self._packets) < MAX_PACKETS, packet.captured):
             return False

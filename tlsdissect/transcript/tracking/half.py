@@ -43,13 +43,14 @@ class Extent(Struct, frozen=True, gc=False):
     size: int
 
 
-class Segment(Struct, frozen=True, gc=False):
-    """The payload of a segment which is not known yet to belong into the stream, or where."""
+class SegmentPayload(Struct, frozen=True, gc=False):
+    """The payload of a TCP segment, before its place in the stream is known."""
 
     sequence: int
+    """Sequence number of the first byte."""
     data: bytes
     size: int
-    """Bytes it had on the wire."""
+    """Bytes on the wire; more than `data` has if the snap length cut the segment."""
     frame: int
     time: int
 
@@ -107,11 +108,11 @@ class Half:
         """Where the segments lie that brought the record or message which is being read."""
         self.payload = 0
         """Payload bytes seen, repeated ones included."""
-        self.unplaced: list[Segment] = []
+        self.unplaced: list[SegmentPayload] = []
         """Segments of a stream whose first byte is not known yet."""
         self.reset_text: tuple[int, bytes] | None = None
         """The frame of a RST that carries a text, and the text."""
-        self.doubtful: Segment | None = None
+        self.doubtful: SegmentPayload | None = None
         """A segment as short as the padding of a frame, which nothing has shown to be stream data yet."""
         self.first_hole: int | None = None
         """Stream offset of the first byte that is missing."""
@@ -131,22 +132,23 @@ class Half:
         self.frames: dict[int, int] = {}
         """Where packets were put in order: the number that stands for a frame."""
 
-    def segment(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
-        """Take a segment's payload and return the records that it completes."""
+    def add(self, segment: SegmentPayload) -> list[Piece]:
+        """Add a segment's payload and return the records that it completes."""
         if not self.assembler.started:
-            return self._await_place(Segment(sequence, data, size, frame, time))
-        if self.fin is not None and difference(sequence, self.fin.end) >= 0:
+            return self._await_place(segment)
+        if self.fin is not None and difference(segment.sequence, self.fin.end) >= 0:
             # The receiver ignores data after a FIN (RFC 9293 section 3.10.7.4).
             return []
+        size = segment.size
         self.payload += size
-        pieces = [] if self.doubtful is None else self._compare(sequence, data, size)
-        if size <= PADDING and self.assembler.expects(sequence):
+        pieces = [] if self.doubtful is None else self._compare(segment)
+        if size <= PADDING and self.assembler.expects(segment.sequence):
             known = 0 if self.doubtful is None else self.doubtful.size
             self.payload -= min(size, known)
             if size > known:
-                self.doubtful = Segment(sequence, data, size, frame, time)
+                self.doubtful = segment
             return pieces
-        return pieces + self._take(sequence, data, size, frame, time)
+        return pieces + self._take(segment)
 
     def acknowledge(self) -> list[Piece]:
         """Take in segments that waited for an acknowledgement, which has come; return the records they complete."""
@@ -164,7 +166,7 @@ class Half:
         self.payload = 0
         self.assembler.start(sequence)
 
-    def _await_place(self, segment: Segment) -> list[Piece]:
+    def _await_place(self, segment: SegmentPayload) -> list[Piece]:
         """Hold a segment of a stream without SYN until it is known where the stream begins.
 
         The first one that is seen need not be the first that was sent, while none is acknowledged.
@@ -203,16 +205,14 @@ class Half:
             self.assembler.start(add(first.sequence, 1))
         else:
             self.assembler.start(self._first(first.sequence))
-        return [
-            piece for one in waiting for piece in self.segment(one.sequence, one.data, one.size, one.frame, one.time)
-        ]
+        return [piece for one in waiting for piece in self.add(one)]
 
     def _forget_unplaced(self) -> None:
         self._budget.used -= sum(len(one.data) + OVERHEAD for one in self.unplaced)
         self.unplaced = []
 
-    def _compare(self, sequence: int, data: bytes, size: int) -> list[Piece]:
-        """See what the sender's next segment says of the doubtful one.
+    def _compare(self, segment: SegmentPayload) -> list[Piece]:
+        """Compare the sender's next segment with the doubtful one; return the records that this one completes.
 
         Bytes that the sender itself sends again with other content, and that nobody acknowledged, were no stream data
         (RFC 9293 section 3.4): some stacks count a frame's padding into the length of a bare ACK.
@@ -220,8 +220,8 @@ class Half:
         doubtful = self.doubtful
         if doubtful is None:
             return []
-        ahead = difference(sequence, doubtful.sequence)
-        if ahead + size <= 0:
+        data, ahead = segment.data, difference(segment.sequence, doubtful.sequence)
+        if ahead + segment.size <= 0:
             return []
         if ahead >= doubtful.size:
             return self._settle()
@@ -231,7 +231,7 @@ class Half:
             self.payload -= doubtful.size
             self.doubtful = None
             return []
-        return [] if size <= PADDING else self._settle()
+        return [] if segment.size <= PADDING else self._settle()
 
     def _settle(self) -> list[Piece]:
         """Read the doubtful segment: it is stream data, unless a FIN stands in its place."""
@@ -241,19 +241,20 @@ class Half:
         if self.fin is not None and difference(doubtful.sequence, self.fin.end) >= 0:
             self.payload -= doubtful.size
             return []
-        return self._take(doubtful.sequence, doubtful.data, doubtful.size, doubtful.frame, doubtful.time)
+        return self._take(doubtful)
 
-    def _take(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> list[Piece]:
-        """Put a segment's payload in order and return the records that it completes."""
+    def _take(self, segment: SegmentPayload) -> list[Piece]:
+        """Reassemble a segment's payload and return the records that it completes."""
         assembler = self.assembler
-        if len(data) == size and assembler.advance(sequence, size):
+        data, size, frame, time = segment.data, segment.size, segment.frame, segment.time
+        if len(data) == size and assembler.advance(segment.sequence, size):
             offset = assembler.position - size
             if self.mode == TLS and self._framing is None:
                 return self._next(data, offset, frame, time)
             return self._arrive(Arrival(offset, data, size, frame, time))
         pieces: list[Piece] = []
         held = assembler.held_bytes
-        for arrival in assembler.feed(sequence, data, size, frame, time):
+        for arrival in assembler.feed(segment.sequence, data, size, frame, time):
             pieces += self._arrive(arrival)
         self._budget.used += assembler.held_bytes - held
         while assembler.holds and (assembler.held_bytes > self._budget.limits.held_bytes or self._budget.spent):
@@ -462,7 +463,7 @@ class Half:
         return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
 
 
-def _is_keep_alive(first: Segment, second: Segment | None) -> bool:
+def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> bool:
     """Whether a first byte cannot be told from a keep-alive's (RFC 9293 section 3.8.4): it begins no TLS.
 
     `second` is what comes next in the stream.

@@ -37,7 +37,7 @@ DOUBTFUL_BYTES = 64
 """Bytes that are kept of a segment that is no TLS and that its receiver may have dropped."""
 
 
-class Segment(Struct, frozen=True, gc=False):
+class KeptSegment(Struct, frozen=True, gc=False):
     """A TCP segment as it was captured."""
 
     sender: int
@@ -82,8 +82,8 @@ class Segment(Struct, frozen=True, gc=False):
 class Conflict(NamedTuple):
     """Two segments that have other bytes at the same place."""
 
-    first: Segment
-    second: Segment
+    first: KeptSegment
+    second: KeptSegment
     sequence: int
     """Sequence number of the first byte that differs."""
 
@@ -110,7 +110,7 @@ class Segments:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self.kept: list[Segment] = []
+        self.kept: list[KeptSegment] = []
         self.held_bytes = 0
         self.complete = True
         """Nothing was left out since the first payload."""
@@ -118,7 +118,7 @@ class Segments:
         self.comparisons = 0
         self._wrong: set[int] = set()
         """Frames whose checksum is known to be wrong."""
-        self._sides: tuple[list[Segment], list[Segment]] = ([], [])
+        self._sides: tuple[list[KeptSegment], list[KeptSegment]] = ([], [])
         """What each side's later segments are compared with."""
         self._reached: list[int | None] = [None, None]
         """Sequence number behind the furthest byte of each side."""
@@ -141,31 +141,38 @@ class Segments:
         """Keep a packet that belongs to the handshake, and compare it with those before."""
         if not self.complete or not (self.kept or packet.length):
             return
-        start = add(packet.sequence, 1) if packet.flags & SYN else packet.sequence
-        payload = packet.captured_payload()
         acknowledged = self._acknowledged[sender]
         size = packet.captured + SEGMENT_BYTES
         if self.held_bytes + size > KEPT_BYTES or len(self.kept) >= KEPT_SEGMENTS or self._budget.spent:
             self.drop()
             return
-        header = packet.data[packet.transport : packet.payload]
-        flags, number, place = packet.flags, packet.acknowledgement, packet.place
-        one = Segment(sender, packet.frame, packet.time, flags, start, number, packet.length, header, payload, place)
+        one = KeptSegment(
+            sender=sender,
+            frame=packet.frame,
+            time=packet.time,
+            flags=packet.flags,
+            sequence=add(packet.sequence, 1) if packet.flags & SYN else packet.sequence,
+            acknowledgement=packet.acknowledgement,
+            length=packet.length,
+            header=packet.data[packet.transport : packet.payload],
+            payload=packet.captured_payload(),
+            place=packet.place,
+        )
         if not _is_no_data(one, acknowledged):
             self._compare(one, acknowledged)
         if packet.time != self._last and self.kept:
             self._times += packet.time != UNTIMED
             self._back = self._back or packet.time < self._last
         self._last = packet.time
-        if flags & ACK:
+        if one.flags & ACK:
             other = self._acknowledged[1 - sender]
-            if other is None or difference(number, other) > 0:
-                self._acknowledged[1 - sender] = number
+            if other is None or difference(one.acknowledgement, other) > 0:
+                self._acknowledged[1 - sender] = one.acknowledgement
         self.kept.append(one)
         self.held_bytes += size
         self._budget.used += size
 
-    def doubtful(self, endpoints: bytes) -> Segment | None:
+    def doubtful(self, endpoints: bytes) -> KeptSegment | None:
         """Return the beginning of the latest segment if it has a wrong checksum and nobody has acknowledged it."""
         if not self.kept:
             return None
@@ -177,7 +184,7 @@ class Segments:
             return None
         return structs.replace(one, header=b"", payload=one.payload[:DOUBTFUL_BYTES])
 
-    def recall(self, one: Segment) -> None:
+    def recall(self, one: KeptSegment) -> None:
         """Compare what comes with the beginning of a segment that was left out, for its checksum is wrong."""
         self._wrong.add(one.frame)
         self._sides[one.sender].append(one)
@@ -206,7 +213,7 @@ class Segments:
                 found.add(other.frame if right[0] else one.frame)
         return found
 
-    def in_order(self) -> list[Segment]:
+    def in_order(self) -> list[KeptSegment]:
         """Return the segments in the order in which they were sent: by time, or by what they acknowledge.
 
         Whoever acknowledges bytes has them: what a side has sent and received only grows from segment to segment.
@@ -223,7 +230,7 @@ class Segments:
         others = [one for one in self.kept if one.sender == sender and one.frame not in disputed]
         return any(one.checksum(endpoints) is True for one in others[:MAX_WITNESSES])
 
-    def _compare(self, one: Segment, acknowledged: int | None) -> None:
+    def _compare(self, one: KeptSegment, acknowledged: int | None) -> None:
         """See whether a segment's bytes came before, and whether they are the same."""
         end = add(one.sequence, one.length)
         reached = self._reached[one.sender]
@@ -242,7 +249,7 @@ class Segments:
         self._sides[one.sender].append(one)
 
 
-def _is_no_data(one: Segment, acknowledged: int | None) -> bool:
+def _is_no_data(one: KeptSegment, acknowledged: int | None) -> bool:
     """Whether there is no payload, or none that counts.
 
     That of a keep-alive does not (RFC 9293 section 3.8.4), nor padding, nor the text of an RST (section 3.5.3).
@@ -254,7 +261,7 @@ def _is_no_data(one: Segment, acknowledged: int | None) -> bool:
     return one.length <= PADDING and not one.payload.strip(b"\0")
 
 
-def _conflict(one: Segment, other: Segment) -> int | None:
+def _conflict(one: KeptSegment, other: KeptSegment) -> int | None:
     """Sequence number of the first byte in which two segments differ; None: they have none."""
     ahead = difference(other.sequence, one.sequence)
     mine, theirs = (one.payload[ahead:], other.payload) if ahead >= 0 else (one.payload, other.payload[-ahead:])
@@ -265,7 +272,7 @@ def _conflict(one: Segment, other: Segment) -> int | None:
     return add(one.sequence, at + max(ahead, 0))
 
 
-def _by_acknowledgement(kept: Sequence[Segment]) -> list[Segment]:
+def _by_acknowledgement(kept: Sequence[KeptSegment]) -> list[KeptSegment]:
     """Sort segments by what their sender had sent and received by then."""
     begin: list[int | None] = [None, None]
     for one in kept:
@@ -283,7 +290,7 @@ def _by_acknowledgement(kept: Sequence[Segment]) -> list[Segment]:
     return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def _surprises(order: Sequence[Segment]) -> int:
+def _surprises(order: Sequence[KeptSegment]) -> int:
     """How many segments stand behind an acknowledgement of them without having been seen before."""
     reached: list[int | None] = [None, None]
     acknowledged: list[int | None] = [None, None]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
 from tlsdissect.transcript.tracking import not_tls
 from tlsdissect.transcript.tracking.cursor import EVERY, NONE, OUT_OF_STEP, RecordCursor, starts_with_hello
-from tlsdissect.transcript.tracking.half import Half
+from tlsdissect.transcript.tracking.half import Half, SegmentPayload
 from tlsdissect.transcript.tracking.prelude import OPENING, PLAIN, TLS
 from tlsdissect.transcript.tracking.script import MAX_PROTECTED, Script
-from tlsdissect.transcript.tracking.segments import Segment, Segments
+from tlsdissect.transcript.tracking.segments import KeptSegment, Segments
 from tlsdissect.transcript.tracking.shapes import is_decided
 from tlsdissect.transcript.tracking.upgrade import may_upgrade
 
@@ -74,7 +74,7 @@ class Tracker:
         segments = self._segments
         self._look(packet, sender)
         if self._segments is not segments:
-            if isinstance(self.flow.doubtful, Segment):
+            if isinstance(self.flow.doubtful, KeptSegment):
                 self._segments.recall(self.flow.doubtful)
             self._segments.add(packet, sender)
         if self.state != Interest.PACKETS and self._segments.kept:
@@ -104,11 +104,11 @@ class Tracker:
         elif length:
             if packet.flags & ACK and other.awaited is None:
                 other.awaited = packet.acknowledgement
-            chunk = packet.captured_payload()
+            segment = SegmentPayload(sequence, packet.captured_payload(), length, packet.frame, packet.time)
             if self.script.client is None:
-                self._payload(sender, chunk, length, sequence, packet.acknowledgement, packet.frame, packet.time)
+                self._search(sender, segment, packet.acknowledgement)
             else:
-                self._read(sender, chunk, length, sequence, packet.acknowledgement, packet.frame, packet.time)
+                self._take(sender, half.add(segment), packet.acknowledgement)
         if half.fin is not None and other.fin is not None and self._is_closed():
             self.state = Interest.NOTHING
 
@@ -125,18 +125,18 @@ class Tracker:
             numbers = sorted(one.frame for one in order)
             if numbers != [one.frame for one in order]:
                 self.frames = {number: one.frame for number, one in zip(numbers, order, strict=True)}
-            if isinstance(self.flow.doubtful, Segment) and self.flow.doubtful.frame in false:
+            if isinstance(self.flow.doubtful, KeptSegment) and self.flow.doubtful.frame in false:
                 self.flow.passed = False
             self._read_again(order, numbers)
         self._note_conflicts(false)
         segments.drop()
 
-    def _read_again(self, order: Sequence[Segment], numbers: Sequence[int]) -> None:
+    def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
         """Read these segments, as if their frames had these numbers."""
         self.reread = True
         self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
         self.halves = Half(self._budget, self.flow.one), Half(self._budget, self.flow.other)
-        self.script = self._new_script()
+        self.script = type(self.script)(self._budget)
         self.state, self.heard, self.settled = Interest.PACKETS, None, None
         self.before = _FORGOTTEN if self.flow.passed else None
         given = {frame: number for number, frame in self.frames.items()}
@@ -150,9 +150,6 @@ class Tracker:
     def _again(self, packet: Packet, sender: int) -> None:
         """Read a packet that was read before."""
         self._look(packet, sender)
-
-    def _new_script(self) -> Script:
-        return Script(self._budget)
 
     def _note_conflicts(self, false: set[int]) -> None:
         """Note which segments had other bytes at the same place; of those that were left out, one conflict each."""
@@ -172,30 +169,22 @@ class Tracker:
             frame = wrong[0] if wrong else second.frame
             half.trouble("conflicting_data", detail, given.get(frame, frame), half.assembler.offset(sequence))
 
-    def _payload(
-        self, sender: int, chunk: bytes, length: int, sequence: int, acknowledgement: int, frame: int, time: int
-    ) -> None:
-        """Read a packet's payload in search of TLS."""
-        half = self.halves[sender]
-        if half.is_apart(sequence) and starts_with_hello(chunk):
+    def _search(self, sender: int, segment: SegmentPayload, acknowledgement: int) -> None:
+        """Search a segment's payload for TLS."""
+        half, sequence, begins = self.halves[sender], segment.sequence, starts_with_hello(segment.data)
+        if begins and half.is_apart(sequence):
             self._take(sender, half.place(), None)
             self._seek()
             half = self.halves[sender]
         # A hello that takes the place of bytes already seen is not put in order: it begins anew.
         if self.state == Interest.HELLOS or (half.mode == PLAIN and half.has_passed(sequence)):
-            if starts_with_hello(chunk):
+            if begins:
                 self._wake(sender, sequence)
             elif self.state == Interest.HELLOS:
                 return
-        self._read(sender, chunk, length, sequence, acknowledgement, frame, time)
+        self._take(sender, self.halves[sender].add(segment), acknowledgement)
         if self.script.client is None:
             self._seek()
-
-    def _read(
-        self, sender: int, chunk: bytes, length: int, sequence: int, acknowledgement: int, frame: int, time: int
-    ) -> None:
-        """Read a packet's payload for the records that it completes."""
-        self._take(sender, self.halves[sender].segment(sequence, chunk, length, frame, time), acknowledgement)
 
     def _take(self, sender: int, pieces: list[Piece], acknowledgement: int | None) -> None:
         """Note the records that a packet completed; `acknowledgement` is None if that packet is the other side's."""
