@@ -7,7 +7,7 @@ from authority import NOW, authority, findings, issue, link
 from cryptography.hazmat.primitives.asymmetric import rsa
 from derwriting import tlv
 
-from tlsdissect.transcript.x509 import der
+from tlsdissect.transcript.x509 import der, libraries
 from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust import web_pki
 from tlsdissect.trust.chain import signed
@@ -61,6 +61,16 @@ def resigned(encoding: bytes) -> bytes:
     parts = [part.encoding for part in signed_part.items()]
     algorithm = tlv(0x30, bytes.fromhex("06092a864886f70d01010b0500"))
     return tlv(0x30, tlv(0x30, *parts[:2], algorithm, *parts[3:]), algorithm, tlv(0x03, bytes(257)))
+
+
+def test_signatures_by_long_dsa_keys_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libraries, "MAX_DSA_BITS", 2047)
+    costly = authority("long", key_name="dsa")
+    leaf = issue("leaf", costly)
+    assert signed(leaf.der, costly.der) is None
+    found = findings([leaf.link, costly.link])
+    assert found["not_checked"] == "signatures by its key: a DSA prime of 2,048 bits"
+    assert "bad_signature" not in found
 
 
 def test_an_exponent_of_64_bits_is_checked() -> None:

@@ -6,9 +6,9 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.x509.libraries import MAX_DSA_BITS
+from tlsdissect.transcript.x509.libraries import dsa_cost_reason
 from tlsdissect.trust.details import SHA1, Details
-from tlsdissect.trust.keys import cost_reason, has_roca_shape
+from tlsdissect.trust.keys import has_roca_shape
 from tlsdissect.trust.names import is_private
 from tlsdissect.trust.rules import CertificateFinding
 from tlsdissect.trust.times import format_time, lifetime, parse_time, to_second
@@ -98,18 +98,16 @@ def _key(certificate: Certificate) -> Iterator[CertificateFinding]:
         curve = f" ({certificate.curve})" if certificate.curve else ""
         size = f" of {bits:,} bits" if bits is not None else ""
         yield CertificateFinding("weak_key", f"a key of {key_type}{size}{curve}", certificate.sha256)
-    if key_type == "DSA" and bits is not None and bits > MAX_DSA_BITS:
-        yield CertificateFinding(
-            "not_checked", f"signatures by its key: a DSA prime of {bits:,} bits", certificate.sha256
-        )
+    reason = dsa_cost_reason(bits) if key_type == "DSA" else None
+    if reason is not None:
+        yield CertificateFinding("not_checked", f"signatures by its key: {reason}", certificate.sha256)
 
 
 def _rsa_key(details: Details, sha256: str) -> Iterator[CertificateFinding]:
     if details.modulus is not None and details.modulus > 1 and has_roca_shape(details.modulus):
         yield CertificateFinding("roca_key", "the modulus is a power of 65537 modulo every small prime", sha256)
-    reason = cost_reason(details)
-    if reason is not None:
-        yield CertificateFinding("not_checked", f"signatures by its key: {reason}", sha256)
+    if details.cost_reason is not None:
+        yield CertificateFinding("not_checked", f"signatures by its key: {details.cost_reason}", sha256)
     exponent = details.exponent
     if exponent is not None and not (SAFE_EXPONENT < exponent < LARGEST_EXPONENT and exponent % 2):
         value = str(exponent) if exponent.bit_length() <= 64 else f"a number of {exponent.bit_length():,} bits"

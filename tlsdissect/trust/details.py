@@ -10,6 +10,7 @@ from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import Outline, rsa_numbers
+from tlsdissect.transcript.x509.libraries import rsa_cost_reason
 from tlsdissect.trust.constraints import Constraints, read_constraints
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Details(Struct, frozen=True):
     """NameConstraints; None: unrestricted."""
     pss_hash: str | None
     """Object identifier of the hash of an RSASSA-PSS signature; None for other algorithms."""
+
+    @property
+    def cost_reason(self) -> str | None:
+        """Why signatures by this RSA key cost too much to check; None if they do not, and for other keys."""
+        return rsa_cost_reason(self.modulus, self.exponent)
 
 
 @cached(CACHE_BYTES)

@@ -1,4 +1,4 @@
-"""Weak and costly RSA keys: the ROCA fingerprint, primes that two keys share, and limits on verification cost.
+"""Weak RSA keys: the ROCA fingerprint, and primes that two keys share.
 
 Shared primes are found by batch GCD: each modulus is compared with the product of all others at once, by a product tree
 and a remainder tree (Bernstein, 2005). That is quasi-linear only if multiplication and division are, and those of
@@ -17,12 +17,8 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import TYPE_CHECKING, TypeVar
 
-from tlsdissect.transcript.x509.libraries import MAX_EXPONENT_BITS, MAX_RSA_BITS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from tlsdissect.trust.details import Details
 
     Progress = Callable[[float], object]
 
@@ -42,15 +38,6 @@ _LARGEST_PRIME = 167
 T = TypeVar("T")
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-
-
-def cost_reason(key: Details) -> str | None:
-    """Return why verifying with an RSA key costs too much, so that it is not done; None if it does not."""
-    if key.modulus is not None and key.modulus.bit_length() > MAX_RSA_BITS:
-        return f"a modulus of {key.modulus.bit_length():,} bits"
-    if key.exponent is not None and key.exponent.bit_length() > MAX_EXPONENT_BITS:
-        return f"a public exponent of {key.exponent.bit_length():,} bits"
-    return None
 
 
 def has_roca_shape(modulus: int) -> bool:

@@ -20,7 +20,6 @@ from tlsdissect.transcript.x509.certificates import Outline
 from tlsdissect.transcript.x509.libraries import refuse_costly
 from tlsdissect.trust.chain import Link, signed
 from tlsdissect.trust.details import details
-from tlsdissect.trust.keys import cost_reason
 from tlsdissect.trust.times import format_time, to_second
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def _problems(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
         yield f"only the first {MAX_RESPONDERS} of its {len(sent):,} certificates were tried as its signer"
     elif not signers:
         yield "the responder is neither the issuer nor authorised by it"
-    elif reason := next((reason for one in signers if (reason := cost_reason(details(one))) is not None), None):
+    elif reason := next((reason for one in signers if (reason := details(one).cost_reason) is not None), None):
         yield f"signatures with {reason} are not checked"
     else:
         yield "the responder's key did not sign it"

@@ -11,7 +11,6 @@ from cryptography.x509 import verification
 
 from tlsdissect.transcript.x509.der import printable
 from tlsdissect.trust.details import details
-from tlsdissect.trust.keys import cost_reason
 from tlsdissect.trust.path import Verdict
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class WebPki:
         if leaf is None:
             return _UNREADABLE
         # The library checks signatures on every path that it tries: leave out certificates with costly keys.
-        reasons = {encoding: cost_reason(details(encoding)) for encoding in chain[1:]}
+        reasons = {encoding: details(encoding).cost_reason for encoding in chain[1:]}
         others = [_load(encoding) for encoding in chain[1:] if reasons[encoding] is None]
         left_out = next((reason for reason in reasons.values() if reason is not None), None)
         verifier = verification.PolicyBuilder().store(self._store).time(at).build_server_verifier(subject)

@@ -183,15 +183,28 @@ def refuse_costly(key: object) -> None:
     """Raise `WireError` for a key whose signature checks cost too much."""
     from cryptography.hazmat.primitives.asymmetric import dsa, rsa  # noqa: PLC0415  # start-up time
 
+    reason = None
     if isinstance(key, rsa.RSAPublicKey):
-        bits = key.key_size
-        if bits > MAX_RSA_BITS:
-            raise WireError(f"signatures with a modulus of {bits:,} bits are not checked", 0)
-        bits = key.public_numbers().e.bit_length()
-        if bits > MAX_EXPONENT_BITS:
-            raise WireError(f"signatures with a public exponent of {bits:,} bits are not checked", 0)
-    elif isinstance(key, dsa.DSAPublicKey) and key.key_size > MAX_DSA_BITS:
-        raise WireError(f"signatures with a DSA prime of {key.key_size:,} bits are not checked", 0)
+        numbers = key.public_numbers()
+        reason = rsa_cost_reason(numbers.n, numbers.e)
+    elif isinstance(key, dsa.DSAPublicKey):
+        reason = dsa_cost_reason(key.key_size)
+    if reason is not None:
+        raise WireError(f"signatures with {reason} are not checked", 0)
+
+
+def rsa_cost_reason(modulus: int | None, exponent: int | None) -> str | None:
+    """Return why signatures by an RSA key cost too much to check; None if they do not."""
+    if modulus is not None and modulus.bit_length() > MAX_RSA_BITS:
+        return f"a modulus of {modulus.bit_length():,} bits"
+    if exponent is not None and exponent.bit_length() > MAX_EXPONENT_BITS:
+        return f"a public exponent of {exponent.bit_length():,} bits"
+    return None
+
+
+def dsa_cost_reason(bits: int | None) -> str | None:
+    """Return why signatures by a DSA key with a prime of this size cost too much to check; None if they do not."""
+    return f"a DSA prime of {bits:,} bits" if bits is not None and bits > MAX_DSA_BITS else None
 
 
 def signed_by(key: object, encoding: bytes) -> bool:
