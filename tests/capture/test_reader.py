@@ -84,6 +84,20 @@ def test_fields_of_a_datagram() -> None:
     assert packet["endpoints"] == endpoints(b.CLIENT6, b.SERVER6, 40_000, 53)
 
 
+def test_an_eap_packet_has_nothing_of_the_segment_before() -> None:
+    request = b"\x01\x01\x00\x05\x0d"
+    frame = b.ether(struct.pack(">BBH", 2, 0, len(request)) + request, 0x888E)
+    _, packet = packets(b.pcap([b.ether(b.ip4(b.tcp(), number=77)), frame + bytes(40)]))
+    assert {name: packet[name] for name in ("sequence", "acknowledgement", "flags", "window", "identification")} == {
+        "sequence": 0,
+        "acknowledgement": 0,
+        "flags": 0,
+        "window": 0,
+        "identification": -1,
+    }
+    assert (packet["endpoints"], packet["bytes"]) == (bytes(16), request)
+
+
 @pytest.mark.parametrize("kind", ["route", "segments"])
 def test_endpoints_of_a_source_route(kind: str) -> None:
     """The destination is the last one."""

@@ -4,6 +4,8 @@ from tlsdissect.capture.packet cimport Packet
 
 cdef long long EAPOL
 cdef long long SHORTEST_TCP
+cdef long long TCP
+cdef long long UDP
 cdef long long _MAX_SHIFT
 cdef long long _WINDOW_SCALE
 
@@ -11,4 +13,6 @@ cpdef bint tcp(Headers h, Packet packet)
 cpdef bint udp(Headers h, Packet packet)
 cpdef bint eapol(Headers h, Packet packet)
 cpdef long long window_shift(Packet packet)
-cdef bint _found(Headers h, Packet packet)
+cdef bint _clear_tcp(Packet packet)
+cdef bint _from_ip(Headers h, Packet packet)
+cdef bint _from_frame(Headers h, Packet packet)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cython
 
 from tlsdissect.capture.octets import u16, u32
+from tlsdissect.capture.packet import TCP, UDP
 from tlsdissect.capture.protocols import EAPOL
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def tcp(h: Headers, packet: Packet) -> cython.bint:
     if size < 20 or payload > h.limit:
         # A header that is no header, or longer than its packet, leaves no payload.
         payload = h.limit
-    packet.protocol = 6
+    packet.protocol = TCP
     packet.sequence = u32(data, at + 4)
     packet.acknowledgement = u32(data, at + 8)
     packet.flags = data[at + 13]
@@ -43,7 +44,7 @@ def tcp(h: Headers, packet: Packet) -> cython.bint:
     packet.length = h.limit - payload
     packet.captured = h.end - payload if payload < h.end else 0
     packet.payload = min(payload, h.end)
-    return _found(h, packet)
+    return _from_ip(h, packet)
 
 
 @cython.ccall
@@ -58,15 +59,12 @@ def udp(h: Headers, packet: Packet) -> cython.bint:
     # A length of 0 is a jumbogram's (RFC 2675 section 4).
     if size >= 8:
         h.narrow(at + size)
-    packet.protocol = 17
-    packet.sequence = 0
-    packet.acknowledgement = 0
-    packet.flags = 0
-    packet.window = 0
+    packet.protocol = UDP
+    _clear_tcp(packet)
     packet.length = h.limit - at - 8
     packet.captured = h.end - at - 8
     packet.payload = at + 8
-    return _found(h, packet)
+    return _from_ip(h, packet)
 
 
 @cython.ccall
@@ -81,20 +79,14 @@ def eapol(h: Headers, packet: Packet) -> cython.bint:
     if h.end < at + 4:
         return False
     packet.protocol = EAPOL
-    packet.sequence = 0
-    packet.acknowledgement = 0
-    packet.flags = 0
+    _clear_tcp(packet)
     packet.length = h.limit - at - 4
     packet.captured = h.end - at - 4
     packet.payload = at + 4
     packet.endpoints = bytes(16) if h.addresses < 0 else data[h.addresses : h.addresses + 12] + bytes(4)
-    packet.data = data
     packet.ip = at
-    packet.transport = at
-    packet.place = packet.payload - h.start if h.start >= 0 else -1
     packet.identification = -1
-    packet.quoted = h.quoted
-    return True
+    return _from_frame(h, packet)
 
 
 @cython.ccall
@@ -116,7 +108,18 @@ def window_shift(packet: Packet) -> cython.longlong:
 
 
 @cython.cfunc
-def _found(h: Headers, packet: Packet) -> cython.bint:
+def _clear_tcp(packet: Packet) -> cython.bint:
+    """Zero the fields that only TCP has."""
+    packet.sequence = 0
+    packet.acknowledgement = 0
+    packet.flags = 0
+    packet.window = 0
+    return True
+
+
+@cython.cfunc
+def _from_ip(h: Headers, packet: Packet) -> cython.bint:
+    """Fill in the fields that come from the IP header, and those of the frame."""
     data: bytes = h.data
     at: cython.Py_ssize_t = h.at
     ip: cython.Py_ssize_t = h.ip
@@ -134,10 +137,16 @@ def _found(h: Headers, packet: Packet) -> cython.bint:
         packet.endpoints = data[ip + 8 : ip + 40] + data[at : at + 4]
     else:
         packet.endpoints = data[ip + 8 : ip + 24] + data[last_hop : last_hop + 16] + data[at : at + 4]
-    packet.data = data
     packet.ip = ip
-    packet.transport = at
-    packet.place = packet.payload - h.start if h.start >= 0 else -1
     packet.identification = h.identification
+    return _from_frame(h, packet)
+
+
+@cython.cfunc
+def _from_frame(h: Headers, packet: Packet) -> cython.bint:
+    """Fill in the fields that locate the packet in its frame."""
+    packet.data = h.data
+    packet.transport = h.at
+    packet.place = packet.payload - h.start if h.start >= 0 else -1
     packet.quoted = h.quoted
     return True
