@@ -14,7 +14,7 @@ from tlsdissect.trust.inventory import CertificateSummary
 from tlsdissect.views import phrases
 from tlsdissect.views.cells import cell, columns, line
 from tlsdissect.views.printable import columns as width_of
-from tlsdissect.views.printable import printable, printable_json, shortened
+from tlsdissect.views.printable import printable, printable_json, shortened, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,7 +40,8 @@ COLUMNS = tuple(columns(CertificateSummary))
 def lines(summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
     """Write certificates as JSON, one object a line."""
     for summary in summaries:
-        yield printable_json(json.encode(_as_text(summary))) + b"\n"
+        named = replace(summary, first_source=without_surrogates(summary.first_source))
+        yield printable_json(json.encode(named)) + b"\n"
 
 
 def rows(summaries: Iterable[CertificateSummary], *, seen: bool = False) -> Iterator[bytes]:
@@ -174,8 +175,3 @@ def common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
     if found:
         return found[1]
     return others[0] if others else name or "-"
-
-
-def _as_text(summary: CertificateSummary) -> CertificateSummary:
-    """Escape what is no text in the name of a capture: any byte may stand in a file name (PEP 383)."""
-    return replace(summary, first_source=summary.first_source.encode("utf-8", "backslashreplace").decode())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import json
 
 from tlsdissect.views.cells import cell, line
-from tlsdissect.views.printable import printable_json
+from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,13 +53,8 @@ class JsonRows:
 
     def add(self, row: list[Any]) -> None:
         """Write a row."""
-        texts = [text(value) if type(value) is str else value for value in row]
+        texts = [without_surrogates(value) if type(value) is str else value for value in row]
         self._write(printable_json(json.encode(dict(zip(self._names, texts, strict=True)))) + b"\n")
 
     def end(self) -> None:
         """Nothing comes after the last row."""
-
-
-def text(value: str) -> str:
-    """Escape what is no text: any byte may stand in a file name (PEP 383)."""
-    return value.encode("utf-8", "backslashreplace").decode()

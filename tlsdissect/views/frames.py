@@ -9,7 +9,7 @@ import pandas as pd
 
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.rows import HEAD, numbers
-from tlsdissect.views.export import text
+from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tables import TABLES
 
 if TYPE_CHECKING:
@@ -123,6 +123,6 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
         plain: pd.Series[Any] = pd.Series([one and one.removesuffix("Z") for one in values], dtype=_TIMES[column.name])
         return cast("pd.Series[Any]", plain.dt.tz_localize("UTC"))
     if column.kind is str:
-        texts = [None if value is None else text(value) for value in values]
+        texts = [None if value is None else without_surrogates(value) for value in values]
         return pd.Series(texts, dtype="category" if column.name in _CATEGORIES else "string")
     return pd.Series(values, dtype=_DTYPES[column.kind])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.json import Encoder
 from msgspec.structs import replace
 
-from tlsdissect.views.printable import printable_json
+from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
@@ -36,9 +36,5 @@ class Ndjson:
 def _with_text(connection: Connection) -> Connection:
     """Escape what is no text in the names of captures: any byte may stand in a file name (PEP 383)."""
     others = {name: getattr(connection, name) for name in ("resumes", "same_ticket_as", "retry_of")}
-    named = {name: replace(one, source=_text(one.source)) for name, one in others.items() if one}
-    return replace(connection, source=_text(connection.source), **named)
-
-
-def _text(source: str) -> str:
-    return source.encode("utf-8", "backslashreplace").decode()
+    named = {name: replace(one, source=without_surrogates(one.source)) for name, one in others.items() if one}
+    return replace(connection, source=without_surrogates(connection.source), **named)

@@ -8,8 +8,7 @@ import pyarrow as pa
 from msgspec import json
 from pyarrow import parquet
 
-from tlsdissect.views.export import text
-from tlsdissect.views.printable import printable_json
+from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +60,7 @@ class ParquetRows:
         """Take a row."""
         for at in self._lists:
             row[at] = None if row[at] is None else printable_json(json.encode(row[at])).decode()
-        texts = [text(value) if type(value) is str else value for value in row]
+        texts = [without_surrogates(value) if type(value) is str else value for value in row]
         self._rows.append(texts)
         self._held += sum([len(value) for value in texts if type(value) is str])
         if len(self._rows) >= _GROUP or self._held >= _GROUP_BYTES:

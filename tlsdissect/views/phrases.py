@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tlsdissect.transcript.transcript import final_alert
-from tlsdissect.views.printable import shortened
+from tlsdissect.views.printable import shortened, socket_address
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Certificate, Connection, Endpoint
+    from tlsdissect.transcript.connection import Certificate, Connection
 
     Texts = tuple[str | None, ...]
 
@@ -39,13 +39,13 @@ def start(c: Connection) -> Texts:
 
 def client(c: Connection) -> Texts:
     """Its address, with the port where there is room."""
-    return _address(c.client), c.client.ip
+    return socket_address(c.client), c.client.ip
 
 
 def server(c: Connection) -> Texts:
     """The name that was asked for, or the address; the port unless it is the one of HTTPS."""
     if c.sni is None:
-        return (_address(c.server),)
+        return (socket_address(c.server),)
     name = c.sni if c.server.port == _HTTPS else f"{c.sni}:{c.server.port}"
     return f"{name} ({c.server.ip})", name
 
@@ -161,11 +161,6 @@ def by_outcome(c: Connection) -> str:
     if c.outcome == "established":
         return _GREEN
     return _RED if c.failed_by else _YELLOW
-
-
-def _address(end: Endpoint) -> str:
-    # RFC 3986 section 3.2.2
-    return f"[{end.ip}]:{end.port}" if ":" in end.ip else f"{end.ip}:{end.port}"
 
 
 @lru_cache(maxsize=256)

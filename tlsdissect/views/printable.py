@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from unicodedata import category, east_asian_width
+
+if TYPE_CHECKING:
+    from tlsdissect.transcript.connection import Endpoint
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
@@ -36,6 +40,20 @@ def printable_json(encoded: bytes) -> bytes:
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
     return _BEYOND_ASCII.sub(lambda found: _in_json(found[0]), encoded.decode()).encode()
+
+
+def without_surrogates(text: str) -> str:
+    r"""Escape what UTF-8 cannot encode: a file name may contain any byte (PEP 383).
+
+    >>> without_surrogates("caf\udce9.pcap")
+    'caf\\udce9.pcap'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def socket_address(one: Endpoint) -> str:
+    """Format address and port (RFC 3986 section 3.2.2)."""
+    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
 
 
 def columns(text: str) -> int:

@@ -10,6 +10,7 @@ from tlsdissect.views.comparison.pairs import Pairs
 from tlsdissect.views.comparison.predicates import version_group
 from tlsdissect.views.comparison.sampling import Budget
 from tlsdissect.views.comparison.tally import Tally
+from tlsdissect.views.printable import socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ MAX_GROUP_BYTES = 4 << 20
 """Bytes of their names; beyond it, connections of further groups count only in the total, too."""
 
 _KEYS: dict[str, Callable[[Connection], str]] = {
-    "server": lambda c: f"[{c.server.ip}]:{c.server.port}" if ":" in c.server.ip else f"{c.server.ip}:{c.server.port}",
+    "server": lambda c: socket_address(c.server),
     "sni": lambda c: c.sni or "(no server_name)",
     "client": lambda c: c.client.ip,
     "capture": lambda c: c.source,

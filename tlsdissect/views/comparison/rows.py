@@ -8,7 +8,7 @@ from msgspec import json, to_builtins
 from msgspec.structs import replace
 
 from tlsdissect.views.cells import cell, line
-from tlsdissect.views.printable import printable_json
+from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,13 +21,13 @@ HEAD = ("key", "version", "measure", "value")
 def lines(groups: Iterable[Group]) -> Iterator[bytes]:
     """Format groups as JSON, one object per line."""
     for group in groups:
-        yield printable_json(json.encode(_as_text(group))) + b"\n"
+        yield printable_json(json.encode(_encodable(group))) + b"\n"
 
 
 def rows(groups: Iterable[Group], *, seen: bool = False) -> Iterator[bytes]:
     """Format groups as CSV: a row for each number, its path joined by dots; `seen` if the output is a terminal."""
     yield line(list(HEAD))
-    for group in map(_as_text, groups):
+    for group in map(_encodable, groups):
         yield from (line(list(map(cell, (group.key, *row))), seen=seen) for row in numbers(group))
 
 
@@ -42,9 +42,8 @@ def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
         yield from ((None, f"{before}.{name}", value) for name, value in fields.items())
 
 
-def _as_text(group: Group) -> Group:
-    """Escape surrogates in the key: a file name may contain any byte (PEP 383)."""
-    return group if group.key is None else replace(group, key=group.key.encode("utf-8", "backslashreplace").decode())
+def _encodable(group: Group) -> Group:
+    return group if group.key is None else replace(group, key=without_surrogates(group.key))
 
 
 def _flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

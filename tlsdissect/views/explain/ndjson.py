@@ -8,7 +8,7 @@ from msgspec.json import Encoder
 from msgspec.structs import replace
 
 from tlsdissect.views.explain.whole import explain
-from tlsdissect.views.printable import printable_json
+from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from tlsdissect.transcript.connection import Connection
@@ -29,6 +29,5 @@ class ExplanationLines:
     def row(self, connection: Connection) -> bytes:
         """Write a connection's explanation as one line."""
         whole = explain(connection)
-        # Any byte may stand in a file name (PEP 383).
-        named = replace(whole, source=whole.source.encode("utf-8", "backslashreplace").decode())
+        named = replace(whole, source=without_surrogates(whole.source))
         return printable_json(self._encode(named)) + b"\n"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.explain.whole import explain
-from tlsdissect.views.printable import encoded, printable, styled, titled
+from tlsdissect.views.printable import encoded, printable, socket_address, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection, Endpoint
+    from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.explain.model import Explanation, Sentence
 
 USUAL = 100
@@ -43,7 +43,7 @@ class Text:
 
     def lines(self, whole: Explanation) -> Iterator[str]:
         """Write an explanation, line by line."""
-        who = f"stream {whole.stream}  {_end(whole.client)} > {_end(whole.server)}"
+        who = f"stream {whole.stream}  {socket_address(whole.client)} > {socket_address(whole.server)}"
         yield self._styled(titled(who, printable(whole.source), self._width), _BOLD)
         for topic, heading in TOPICS.items():
             sentences = whole.about(topic)
@@ -68,7 +68,3 @@ def evidence(sentence: Sentence) -> str:
     parts = [f"frame{'s' * (len(frames) > 1)} {', '.join(map(str, frames))}"] if frames else []
     parts += ["a guess"] if sentence.guess else []
     return f"[{'; '.join(parts)}]" if parts else ""
-
-
-def _end(one: Endpoint) -> str:
-    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"

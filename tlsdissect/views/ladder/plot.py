@@ -16,14 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from tlsdissect.views.ladder.model import in_turn, tenths, wrapped
-from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.printable import printable, shortened, socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from tlsdissect.transcript.connection import Endpoint
     from tlsdissect.views.ladder.model import Arrow, Kind, Ladder
 
 _LINE = 0.20
@@ -145,7 +144,7 @@ def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink
         (left, ladder.client, "client", "left"),
         (left + _LANE, ladder.server, "server", "right"),
     ):
-        axes.text(x, 0.92, f"{name}  {_end(end)}", ha=side, **words)
+        axes.text(x, 0.92, f"{name}  {socket_address(end)}", ha=side, **words)
         axes.plot([x, x], [1.0, bottom - 0.15], color=ink.quiet, linewidth=1.2)
 
 
@@ -197,7 +196,3 @@ def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> No
         y = _HEAD + one.y
         axes.text(_TIMES - 0.1, y, told, ha="right", va="center", fontsize=8, color=ink.quiet, linespacing=1.1)
         axes.plot([_TIMES, width - 0.1], [y, y], color=ink.quiet, linewidth=0.3, alpha=0.35, zorder=0)
-
-
-def _end(one: Endpoint) -> str:
-    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.ladder.model import drawn, in_turn, tenths, wrapped
-from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, socket_address, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Connection, Endpoint
+    from tlsdissect.transcript.connection import Connection
     from tlsdissect.views.ladder.model import Arrow, Ladder
 
 USUAL = 100
@@ -116,8 +116,8 @@ class Text:
     def _heads(self, one: Ladder, inner: int) -> str:
         """The two ends, above their lifelines."""
         half = (inner + 2) // 2
-        client = shortened(_end(one.client), half - 1)
-        server = shortened(_end(one.server), inner + 2 - half - 1)
+        client = shortened(socket_address(one.client), half - 1)
+        server = shortened(socket_address(one.server), inner + 2 - half - 1)
         blank = " " * (inner + 2 - columns(client) - columns(server))
         return self._styled(f"{client}{blank}{server}", _BOLD)
 
@@ -177,10 +177,6 @@ def _trips(arrow: Arrow) -> str:
 def _frames(arrow: Arrow) -> str:
     first, last = arrow.frames[0], arrow.frames[-1]
     return str(first) if first == last else f"{first}-{last}"
-
-
-def _end(one: Endpoint) -> str:
-    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
 
 
 def _knows(encoding: str, signs: _Signs) -> bool:

@@ -15,6 +15,7 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.names import name as distinguished
+from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tree import shapes
 from tlsdissect.views.tree.node import Node
 
@@ -229,7 +230,7 @@ def _typed(value: der.Value) -> tuple[Any, str | None]:
     if written is None:
         return value.body.hex(), None
     # Bytes that are not UTF-8 become lone surrogates, which JSON cannot contain.
-    return der.printable(value.body), written.encode("utf-8", "backslashreplace").decode()
+    return der.printable(value.body), without_surrogates(written)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.json import Encoder
 from msgspec.structs import replace
 
-from tlsdissect.views.printable import printable_json
+from tlsdissect.views.printable import printable_json, without_surrogates
 from tlsdissect.views.tree.build import tree
 
 if TYPE_CHECKING:
@@ -32,6 +32,5 @@ class TreeLines:
         whole = tree(connection).only(self._message)
         if not whole.records:
             return b""
-        # A file name may contain any byte (PEP 383).
-        named = replace(whole, source=whole.source.encode("utf-8", "backslashreplace").decode())
+        named = replace(whole, source=without_surrogates(whole.source))
         return printable_json(self._encode(named)) + b"\n"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, socket_address, styled, titled
 from tlsdissect.views.tree.build import tree
 from tlsdissect.views.tree.dump import dump, dumpable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection, Endpoint
+    from tlsdissect.transcript.connection import Connection
     from tlsdissect.transcript.transcript import Packet, Span
     from tlsdissect.views.tree.build import Tree
     from tlsdissect.views.tree.node import Node
@@ -63,7 +63,8 @@ class Text:
 
     def lines(self, whole: Tree) -> Iterator[str]:
         """Yield the lines of a tree."""
-        who, source = f"stream {whole.stream}  {end(whole.client)} > {end(whole.server)}", printable(whole.source)
+        who = f"stream {whole.stream}  {socket_address(whole.client)} > {socket_address(whole.server)}"
+        source = printable(whole.source)
         title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
         yield self._cut([(title, _BOLD)])
         before = None
@@ -139,8 +140,3 @@ def place(spans: tuple[Span, ...], frame: int) -> str:
 def _byte(frame: int, offset: int | None, above: int) -> str:
     text = "?" if offset is None else str(offset)
     return text if frame == above else f"{frame}:{text}"
-
-
-def end(one: Endpoint) -> str:
-    """Format address and port (RFC 3986 section 3.2.2)."""
-    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
