@@ -1,10 +1,10 @@
 from tlsdissect.capture.frames cimport FrameReader
 from tlsdissect.capture.octets cimport u16, u16_little, u32, u32_little
 
-cdef long long ARPHRD_LOOPBACK
-cdef long long IEEE_802_1Q
+cdef long long LOOPBACK
 cdef long long PACKET_OUTGOING
 cdef long long SOCKADDR
+cdef long long VLAN
 cdef long long VLAN_TPID_VALID
 cdef long long VLAN_VALID
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import cython
 
+from tlsdissect.capture.device import LOOPBACK
 from tlsdissect.capture.frames import FrameReader
 from tlsdissect.capture.octets import u16, u16_little, u32, u32_little
+from tlsdissect.capture.protocols import VLAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,12 +20,10 @@ if TYPE_CHECKING:
 ETHERNET, LINUX_SLL2 = 1, 276
 """Link types of the frames: LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL2."""
 
-PACKET_OUTGOING, ARPHRD_LOOPBACK = 4, 772
-"""What Linux calls a packet that this machine sends, and the type of the interface `lo` (if_packet.h, if_arp.h)."""
+PACKET_OUTGOING = 4
+"""The packet type of what this machine sends (if_packet.h)."""
 VLAN_VALID, VLAN_TPID_VALID = 1 << 4, 1 << 6
 """Bits of a header's status: the kernel took a VLAN tag out of the frame, and tells its kind too."""
-IEEE_802_1Q = 0x8100
-"""The usual kind of VLAN tag."""
 SOCKADDR = 48
 """Where a packet's sockaddr_ll stands behind the beginning of its header."""
 
@@ -124,7 +124,7 @@ class RingFrames(FrameReader):
         self.time = self._u32(here + 4) * 1_000_000_000 + self._u32(here + 8)
         if self.cooked:
             # What this machine sends over `lo` comes again, as received: this is the one that stays.
-            if self.data[here + SOCKADDR + 10] == PACKET_OUTGOING and self._u16(here + SOCKADDR + 8) == ARPHRD_LOOPBACK:
+            if self.data[here + SOCKADDR + 10] == PACKET_OUTGOING and self._u16(here + SOCKADDR + 8) == LOOPBACK:
                 return False
             self._replace(self._sll2(here + SOCKADDR), self.start)
         elif self._u32(here + 20) & VLAN_VALID:
@@ -149,7 +149,7 @@ class RingFrames(FrameReader):
     @cython.cfunc
     def _vlan_tag(self, here: cython.Py_ssize_t) -> bytes:
         """Return the VLAN tag that the kernel took out of a frame and tells in its header."""
-        kind: cython.longlong = IEEE_802_1Q
+        kind: cython.longlong = VLAN
         if self._u32(here + 20) & VLAN_TPID_VALID:
             kind = self._u16(here + 36)
         tag: cython.longlong = kind << 16 | self._u32(here + 32) & 0xFFFF
