@@ -61,6 +61,7 @@ class Saver:
         self._saved = saved
         self.path = saved.path
         self._drops = drops
+        self._limits = saved.rotation or Rotation()
         folder, self._name = os.path.split(saved.path)
         self._folder = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY)
         self._file = -1
@@ -78,8 +79,14 @@ class Saver:
         self._compressed = saved.path.lower().endswith(".gz")
 
     def start(self) -> None:
-        """Open the first file."""
-        self._open()
+        """Open the first file, or the next one of a rotation."""
+        how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        self._file = os.open(self._file_name(), how, 0o666, dir_fd=self._folder)
+        self._number += 1
+        self._whole = self._size = 0
+        self._began = time.monotonic()
+        self._put(_beginning(self._saved), 0)
+        self._flush()
 
     def add(self, frame: bytes, carried: int, time: int) -> None:
         """Save a packet: its bytes, how many it had on the wire, and when it was captured."""
@@ -114,10 +121,6 @@ class Saver:
             os.close(self._folder)
             self._folder = -1
 
-    @property
-    def _limits(self) -> Rotation:
-        return self._saved.rotation or Rotation()
-
     def _put(self, blocks: bytes, packets: int) -> None:
         self._pending.append(blocks)
         self._gathered += len(blocks)
@@ -129,21 +132,12 @@ class Saver:
         self._flush()
         before = self._file
         try:
-            self._open()
+            self.start()
         except OSError as error:
             self.trouble = error.strerror
             self._began, self._size = time.monotonic(), 0
             return
         os.close(before)
-
-    def _open(self) -> None:
-        how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        self._file = os.open(self._file_name(), how, 0o666, dir_fd=self._folder)
-        self._number += 1
-        self._whole = self._size = 0
-        self._began = time.monotonic()
-        self._put(_beginning(self._saved), 0)
-        self._flush()
 
     def _file_name(self) -> str:
         if self._saved.rotation is None:
