@@ -38,7 +38,7 @@ def rows_of(reader: PacketReader) -> Rows:
             "destination_high": addresses[1] >> 64, "destination_low": addresses[1] & (1 << 64) - 1,
             "source_port": int.from_bytes(ends[2 * size : 2 * size + 2], "big"),
             "destination_port": int.from_bytes(ends[2 * size + 2 :], "big"),
-            "payload": packet.data[packet.payload : packet.payload + packet.captured],
+            "payload": packet.captured_payload(),
         })  # fmt: skip
     return rows
 

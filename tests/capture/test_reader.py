@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 import building as b
 import pytest
+from rows import Pieces
 from test_headers import IPV4, QOS, SNAP, TUNNELS, over_udp, segments, source_route
 
 from tlsdissect.capture import open_capture
@@ -22,8 +23,7 @@ FIELDS = [name for name in Packet.__slots__ if name != "data"]
 
 def seen(packet: Packet) -> dict[str, object]:
     """Return the fields of a packet; instead of `data`, its payload."""
-    end = packet.payload + packet.captured
-    return {**{name: getattr(packet, name) for name in FIELDS}, "bytes": packet.data[packet.payload : end]}
+    return {**{name: getattr(packet, name) for name in FIELDS}, "bytes": packet.captured_payload()}
 
 
 def packets(data: bytes | BinaryIO) -> list[dict[str, object]]:
@@ -186,17 +186,6 @@ def test_what_a_packet_refers_to_stays() -> None:
     assert len({id(data) for data, *_ in kept}) > 1
 
 
-class Dribble(io.RawIOBase):
-    """A stream that gives few bytes at a time."""
-
-    def __init__(self, data: bytes, size: int) -> None:
-        self._data = io.BytesIO(data)
-        self._size = size
-
-    def read(self, size: int = -1) -> bytes:
-        return self._data.read(min(size, self._size))
-
-
 DAMAGED = bytearray(b.pcap([b.ether(b.ip4(b.tcp(bytes(number * 7), seq=number))) for number in range(300)]))
 DAMAGED[20_000:20_900] = b"\xff" * 900
 BLOCKS = [b.enhanced(b.ether(b.ip4(b.tcp(bytes(number * 7), seq=number))), number) for number in range(300)]
@@ -209,7 +198,7 @@ BLOCKS[100:101] = [bytes(16), b.block(0x0BAD, bytes(5000)), b.interface(1) * 3]
 )
 def test_any_read_size(data: bytes, size: int) -> None:
     """The packets and the damage are the same however few bytes a source gives at a time."""
-    with open_capture(io.BytesIO(data)) as whole, open_capture(Dribble(data, size)) as parts:  # type: ignore[arg-type]
+    with open_capture(io.BytesIO(data)) as whole, open_capture(Pieces(data, size)) as parts:
         one, other = Packet(), Packet()
         while whole.next(one):
             assert parts.next(other)
