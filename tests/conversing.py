@@ -5,21 +5,28 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from itertools import count
 from typing import TYPE_CHECKING
 
 import dpkt
 from recorded import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 CLIENT, SERVER = 0, 1
-SYN, ACK, FIN = 0x02, 0x10, 0x01
+SYN, ACK, FIN, RST = 0x02, 0x10, 0x01, 0x04
 _RAW_IP = 101
 _FIRST_SECOND = 1_700_000_000
 
 Said = list[tuple[int, bytes]]
 """Who sends what, in order."""
+Step = tuple[int, int, bytes]
+"""Who sends a packet, its flags and its payload."""
+OPENED: tuple[Step, ...] = ((CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b""))
+"""TCP's handshake."""
+FIRST_SEQUENCE = (1000, 5000)
 
 
 @dataclass(frozen=True)
@@ -35,16 +42,17 @@ class Talk:
 
     def packets(self) -> list[tuple[float, bytes]]:
         """Its packets, a millisecond apart from its start, and the closing ones."""
-        sent = [1000, 5000]
-        steps = [(CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b"")]
-        steps += [(side, ACK, data) for side, data in self.said]
-        steps += [(CLIENT, ACK | FIN, b""), (SERVER, ACK | FIN, b""), (CLIENT, ACK, b"")]
-        found = []
-        for number, (side, flags, data) in enumerate(steps):
-            late = number - (len(steps) - 3)
-            time = self.start + number / 1000 if late < 0 else self.closed + late / 1000
+        steps = [*OPENED, *((side, ACK, data) for side, data in self.said)]
+        closing = [(CLIENT, ACK | FIN, b""), (SERVER, ACK | FIN, b""), (CLIENT, ACK, b"")]
+        times = [self.start + number / 1000 for number in range(len(steps))]
+        times += [self.closed + number / 1000 for number in range(len(closing))]
+        return self._sent(times, [*steps, *closing], FIRST_SEQUENCE)
+
+    def _sent(self, times: Iterable[float], steps: Iterable[Step], first: tuple[int, int]) -> list[tuple[float, bytes]]:
+        sent, found = list(first), []
+        for time, (side, flags, data) in zip(times, steps, strict=False):
             found.append((time, self._packet(side, flags, sent, data)))
-            sent[side] += len(data) + (1 if flags & (SYN | FIN) else 0)
+            sent[side] += len(data) + bool(flags & (SYN | FIN))
         return found
 
     def _packet(self, side: int, flags: int, sent: list[int], data: bytes) -> bytes:
@@ -53,6 +61,23 @@ class Talk:
         tcp = struct.pack(">HHIIBBHHH", ports[side], ports[1 - side], sent[side], known, 5 << 4, flags, 4096, 0, 0)
         ends = [IPv4Address(addresses[one]).packed for one in (side, 1 - side)]
         return struct.pack(">BBHIBBH", 0x45, 0, 40 + len(data), 0, 64, 6, 0) + b"".join(ends) + tcp + data
+
+
+@dataclass(frozen=True)
+class Steps(Talk):
+    """A conversation of these packets alone, a millisecond apart."""
+
+    steps: tuple[Step, ...] = ()
+    first: tuple[int, int] = FIRST_SEQUENCE
+    """The first sequence number of each side."""
+
+    def packets(self) -> list[tuple[float, bytes]]:
+        """Its packets."""
+        return self._sent((self.start + number / 1000 for number in count()), self.steps, self.first)
+
+
+def steps(*sent: Step, port: int = 40_000, start: float = 0, first: tuple[int, int] = FIRST_SEQUENCE) -> Steps:
+    return Steps([], start, start, port, steps=sent, first=first)
 
 
 def write(path: Path, *talks: Talk) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from conversing import ACK, CLIENT, FIN, SERVER, SYN, Said, Talk, said, write
+from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, Said, Step, Steps, Talk, said, steps, write
 
 from tlsdissect import explain, ladder, read, tree
 from tlsdissect.views.ladder.model import drawn
@@ -112,40 +111,17 @@ def test_a_warning_that_is_the_last_word_in_tls_1_3_is_an_error(tmp_path: Path) 
     assert "The client ended it with unknown_ca" in str(explain(connection))
 
 
-RST = 0x04
 DECODE_ERROR, BAD_CERTIFICATE, INTERNAL_ERROR = b"\x02\x32", b"\x02\x2a", b"\x02\x50"
 SEALED = b"\x17\x03\x03\x00\x13" + b"\xee" * 19
 """A record of TLS 1.3 that has an alert's length."""
 
 
-@dataclass(frozen=True)
-class Course(Talk):
-    """A conversation of which each packet behind TCP's handshake is told: who sends it, with what flags and payload."""
-
-    steps: tuple[tuple[int, int, bytes], ...] = ()
-    unaware: bool = False
-    """No side has the other's FIN when it sends: these pass each other on their way."""
-
-    def packets(self) -> list[tuple[float, bytes]]:
-        """Its packets, a millisecond apart."""
-        sent, fins = [1000, 5000], [0, 0]
-        opening = [(CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b"")]
-        found = []
-        for number, (side, flags, data) in enumerate([*opening, *self.steps]):
-            known = [sent[one] - (fins[one] if self.unaware else 0) for one in (CLIENT, SERVER)]
-            known[side] = sent[side]
-            found.append((number / 1000, self._packet(side, flags, known, data)))
-            sent[side] += len(data) + bool(flags & (SYN | FIN))
-            fins[side] += bool(flags & FIN)
-        return found
-
-
-def ended(path: Path, *steps: tuple[int, int, bytes], unaware: bool = False) -> Connection:
-    (connection,) = read(write(path, Course([], 0, 0, 40_000, steps=steps, unaware=unaware)), keep=True)
+def ended(path: Path, *sent: Step) -> Connection:
+    (connection,) = read(write(path, steps(*OPENED, *sent)), keep=True)
     return connection
 
 
-def flights(sample: str) -> tuple[tuple[int, int, bytes], ...]:
+def flights(sample: str) -> tuple[Step, ...]:
     return tuple((side, ACK, data) for side, data in said(sample))
 
 
@@ -177,8 +153,8 @@ def test_an_alert_that_answers_the_other_sides_end_reports_it(
 @pytest.mark.parametrize("alert", [DECODE_ERROR, BAD_CERTIFICATE])
 def test_a_server_reports_the_end_of_its_client_too(tmp_path: Path, alert: bytes) -> None:
     """The client leaves behind the server's flight, of which it has said nothing."""
-    steps = flights("tls12-full")[:2]
-    connection = ended(tmp_path / "a.pcap", *steps, (CLIENT, FIN | ACK, b""), (SERVER, ACK, records(alert)))
+    sent = flights("tls12-full")[:2]
+    connection = ended(tmp_path / "a.pcap", *sent, (CLIENT, FIN | ACK, b""), (SERVER, ACK, records(alert)))
     assert (connection.outcome, connection.failed_by) == ("closed", "client")
 
 
@@ -186,17 +162,28 @@ def test_an_end_within_a_flight_is_reported_by_decode_error_alone(tmp_path: Path
     """Another alert may be about what was said before the end."""
     hello, (_, _, flight), *_ = flights("tls12-full")
     for alert, outcome, side in ((DECODE_ERROR, "closed", "server"), (BAD_CERTIFICATE, "alert", "client")):
-        steps = [hello, (SERVER, ACK, flight), (SERVER, FIN | ACK, b""), (CLIENT, ACK, records(alert))]
-        connection = ended(tmp_path / "a.pcap", *steps)
+        sent = [hello, (SERVER, ACK, flight), (SERVER, FIN | ACK, b""), (CLIENT, ACK, records(alert))]
+        connection = ended(tmp_path / "a.pcap", *sent)
         assert (connection.outcome, connection.failed_by) == (outcome, side)
+
+
+class Crossing(Steps):
+    """A conversation whose last packet was sent before the other side's FIN, the packet before it, had arrived."""
+
+    def packets(self) -> list[tuple[float, bytes]]:
+        """The same packets, of which the last does not acknowledge the FIN."""
+        *before, (time, packet) = super().packets()
+        acknowledged = int.from_bytes(packet[28:32], "big") - 1
+        return [*before, (time, packet[:28] + acknowledged.to_bytes(4, "big") + packet[32:])]
 
 
 def test_an_alert_that_passes_the_other_sides_end_stands_for_itself(tmp_path: Path) -> None:
     """Captured near the server: when the client sent it, it did not have the FIN yet."""
-    steps = [(CLIENT, ACK, HELLO12), (SERVER, ACK | FIN, b""), (CLIENT, ACK, records(INTERNAL_ERROR))]
-    connection = ended(tmp_path / "a.pcap", *steps, unaware=True)
+    sent = ((CLIENT, ACK, HELLO12), (SERVER, ACK | FIN, b""), (CLIENT, ACK, records(INTERNAL_ERROR)))
+    crossing = Crossing([], 0, 0, 40_000, steps=(*OPENED, *sent))
+    (connection,) = read(write(tmp_path / "a.pcap", crossing))
     assert (connection.outcome, connection.failed_by) == ("alert", "client")
-    assert ended(tmp_path / "b.pcap", *steps).outcome == "closed"
+    assert ended(tmp_path / "b.pcap", *sent).outcome == "closed"
 
 
 def test_encrypted_alerts_report_an_end_too(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 from capture.rows import calls
-from conversing import ACK, CLIENT, FIN, SERVER, SYN, Said, Talk, said, write
+from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, SYN, Said, Step, Talk, said, steps, write
 from recorded import snapped
 
 from tlsdissect.cli.summary import Tally, sentences
@@ -24,32 +23,9 @@ from tlsdissect.views.ndjson import Ndjson
 if TYPE_CHECKING:
     from pathlib import Path
 
-RST = 0x04
 HTTP = [(CLIENT, b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n"), (SERVER, b"HTTP/1.1 200 OK\r\n\r\n")]
 GREETING = (SERVER, b"220 mail.example ESMTP\r\n")
 EHLO = (CLIENT, b"EHLO alice.example\r\n")
-
-
-@dataclass(frozen=True)
-class Steps(Talk):
-    """A conversation of chosen packets: side, flags and payload; nothing else is sent."""
-
-    steps: tuple[tuple[int, int, bytes], ...] = ()
-    sent: tuple[int, int] = (1000, 5000)
-    """Sequence numbers of both sides."""
-
-    def packets(self) -> list[tuple[float, bytes]]:
-        """Each a millisecond behind the one before it."""
-        sent = list(self.sent)
-        found = []
-        for number, (side, flags, data) in enumerate(self.steps):
-            found.append((self.start + number / 1000, self._packet(side, flags, sent, data)))
-            sent[side] += len(data) + (1 if flags & (SYN | FIN) else 0)
-        return found
-
-
-def steps(*sent: tuple[int, int, bytes], port: int = 40_000, start: float = 0) -> Steps:
-    return Steps([], start, start, port, steps=sent)
 
 
 def counted(path: Path, **options: object) -> Counter[str]:
@@ -59,7 +35,6 @@ def counted(path: Path, **options: object) -> Counter[str]:
 
 
 REFUSED = ((CLIENT, SYN, b""), (SERVER, RST | ACK, b""))
-OPENED = ((CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b""))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +54,7 @@ OPENED = ((CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b""))
     ],
 )
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_flow_by_its_headers(
-    tmp_path: Path, sent: tuple[tuple[int, int, bytes], ...], kind: str, *, keep: bool
-) -> None:
+def test_a_flow_by_its_headers(tmp_path: Path, sent: tuple[Step, ...], kind: str, *, keep: bool) -> None:
     assert counted(write(tmp_path / "flow.pcap", steps(*sent)), keep=keep) == {kind: 1}
 
 
@@ -169,7 +142,7 @@ def test_a_flow_that_goes_on_after_silence_is_counted_once(tmp_path: Path) -> No
         tmp_path / "silent.pcap",
         steps(*OPENED),
         steps(*REFUSED, port=2, start=7200),
-        Steps([], 7300, 7300, 40_000, steps=((SERVER, ACK, GREETING[1]),), sent=(1001, 5001)),
+        steps((SERVER, ACK, GREETING[1]), start=7300, first=(1001, 5001)),
     )
     assert counted(path) == {"SMTP": 1, "refused": 1}
 
