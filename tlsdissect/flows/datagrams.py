@@ -1,4 +1,4 @@
-"""What is counted and not decoded beside TCP: QUIC and DTLS over UDP, and EAP that carries TLS."""
+"""Flows that are counted and not decoded: QUIC and DTLS over UDP, and EAP that carries TLS."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
 MAX_COUNTED = 1 << 20
-"""Flows of one kind that are told apart; more count as so many, and the summary says "at least". Each takes about 80
-bytes."""
+"""Maximum number of flows counted of one kind; then the summary says "at least". Each takes about 80 bytes."""
 _LEAST = 13
-"""Bytes of a DTLS record's header; no QUIC packet with a long header is as short."""
+"""Bytes of a DTLS record header; a QUIC packet with a long header is longer."""
 
 _DTLS = rb"[\x15\x16]\xfe[\xfc-\xff]\x00"
-"""A handshake or alert record in the clear: epoch 0 (RFC 6347 section 4.1)."""
+"""A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1)."""
 _QUIC = (
     rb"[\xc0-\xff](?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
     rb"|Q0[0-i].|T05[0-?])"
 )
 """A long header with the fixed bit (RFC 8999 section 5.1, RFC 9000 section 17.2) and a version in use: RFC 9000,
-RFC 9369 and its draft, drafts of RFC 9000, one big site's (quicwg's list of versions), and QUIC before the IETF's."""
+RFC 9369 and its draft, drafts of RFC 9000, mvfst (quicwg's list of versions), and Google QUIC."""
 _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(rb"(?P<dtls>%b)|(?P<quic>%b)|(?P<radius>%b)" % (_DTLS, _QUIC, _RADIUS), re.DOTALL)
-"""One expression, so that a datagram of another protocol costs one attempt."""
+"""One expression, so that a datagram of another protocol costs one match."""
 
 
 class Datagrams:
-    """The endpoints between which QUIC or DTLS handshakes went, and the conversations of EAP that carry TLS."""
+    """Counts QUIC and DTLS flows, and EAP conversations that carry TLS."""
 
     def __init__(self) -> None:
-        # Hashes of 64 bits, keyed by Python for each process: a million endpoints would take 300 MB.
+        # 64-bit hashes, keyed per process, of endpoints: a million endpoints themselves would take 300 MB.
         self._quic: set[int] = set()
         self._dtls: set[int] = set()
         self.eap = EapConversations()
@@ -52,7 +51,7 @@ class Datagrams:
         return len(self._dtls)
 
     def feed(self, packet: Packet) -> None:
-        """Look at a datagram."""
+        """Count the flow of a UDP datagram if it is QUIC, DTLS, or RADIUS that carries EAP."""
         if packet.captured < _LEAST or packet.quoted:
             return
         found = _KNOWN.match(packet.data, packet.payload)
@@ -66,12 +65,12 @@ class Datagrams:
             _add(self._dtls if found.lastgroup == "dtls" else self._quic, packet.endpoints)
 
     def feed_eapol(self, packet: Packet) -> None:
-        """Look at an EAP packet of a LAN."""
+        """Count the conversation of an EAP packet of IEEE 802.1X."""
         if not packet.quoted:
             self.eap.add("802.1X", packet.endpoints, EapPacket(packet.captured_payload(), b"", b""))
 
 
 def _add(known: set[int], endpoints: bytes) -> None:
-    """Note a flow, whichever of its directions this is."""
+    """Add a flow by the endpoints of either direction."""
     if len(known) < MAX_COUNTED:
         known.add(hash(min(endpoints, opposite(endpoints))))

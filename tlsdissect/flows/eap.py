@@ -1,7 +1,7 @@
-"""Conversations of EAP that carry TLS, counted: in RADIUS and in frames of IEEE 802.1X. None is decoded.
+"""Counts of EAP conversations that carry TLS, in RADIUS and in IEEE 802.1X. None is decoded.
 
-The authentication server begins each conversation with a Start packet, so the number of those is the number of
-conversations. Where a capture begins later, each peer that answers counts as one.
+The authentication server begins each conversation with a Start packet, so there are as many conversations as Start
+packets. If the capture lacks Start packets, each peer that responds counts as one conversation.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ METHODS = {13: "EAP-TLS", 21: "EAP-TTLS", 25: "PEAP", 43: "EAP-FAST", 55: "TEAP"
 """EAP methods that carry TLS, by type (IANA's "Method Types"): RFC 5216, RFC 5281, draft-josefsson-pppext-eap-tls-eap,
 RFC 4851, RFC 7170. All share the flags of EAP-TLS (RFC 5216 section 3.1)."""
 MAX_STARTS = 1 << 18
-"""Conversations of one method that are told apart; more count as so many. Each takes about 80 bytes."""
+"""Maximum number of conversations counted of one method. Each takes about 80 bytes."""
 
 _REQUEST, _RESPONSE = 1, 2
 _EXPANDED = 254
-"""The type that is followed by a vendor, 0 for the IETF, and a type of four bytes (RFC 3748 section 5.7)."""
+"""The expanded type: a vendor ID, 0 for the IETF, and a type of four bytes follow (RFC 3748 section 5.7)."""
 _START = 0x20
 _RADIUS_HEADER = 20
 _CALLING_STATION_ID, _EAP_MESSAGE = 31, 79
 
 
 class EapPacket(NamedTuple):
-    """An EAP packet, and what tells one conversation between the same endpoints from another."""
+    """An EAP packet, and what distinguishes conversations between the same endpoints."""
 
     data: bytes
     station: bytes
-    """What RADIUS calls the peer; empty where nothing names it."""
+    """The Calling-Station-Id of RADIUS; empty if there is none."""
     carrier: bytes
-    """The packet that carried it: sent again, it is the same."""
+    """The RADIUS packet, which is identical when it is retransmitted; empty in IEEE 802.1X."""
 
 
 class EapConversations:
-    """The conversations of EAP in which TLS was spoken."""
+    """Counts EAP conversations whose method carries TLS."""
 
     def __init__(self) -> None:
-        # Hashes of 64 bits, as in `Datagrams`. By method and what carried EAP.
+        # 64-bit hashes, as in `Datagrams`, by method and carrier.
         self._starts: dict[tuple[str, str], set[int]] = {}
         self._peers: dict[tuple[str, str], set[int]] = {}
 
     @property
     def counted(self) -> Counter[tuple[str, str]]:
-        """Conversations by method and what carried EAP: "RADIUS" or "802.1X"."""
+        """Number of conversations by method and carrier, "RADIUS" or "802.1X"."""
         kinds = self._starts.keys() | self._peers.keys()
         return Counter({kind: max(len(self._starts.get(kind, ())), len(self._peers.get(kind, ()))) for kind in kinds})
 
     def add(self, carrier: str, endpoints: bytes, packet: EapPacket) -> None:
-        """Look at an EAP packet (RFC 3748 section 4) between two endpoints."""
+        """Count the conversation of an EAP packet (RFC 3748 section 4)."""
         data = packet.data
         if len(data) < 6 or not 6 <= int.from_bytes(data[2:4], "big") <= len(data):
             return
@@ -71,7 +71,7 @@ def _note(known: dict[tuple[str, str], set[int]], kind: tuple[str, str], convers
 
 
 def read_radius(packet: bytes) -> EapPacket | None:
-    """Join the EAP-Message attributes of a RADIUS packet (RFC 3579 section 3.1); None where it has none, or is none."""
+    """Join the EAP-Message attributes of a RADIUS packet (RFC 3579 section 3.1); None if malformed or without."""
     end = int.from_bytes(packet[2:4], "big")
     if not _RADIUS_HEADER <= end <= len(packet):
         return None

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""One TCP connection as its headers show it: totals, sequence numbers, TCP's own handshake, and how it ended."""
+"""A TCP connection by its headers: totals, sequence numbers, the three-way handshake, and how it ended."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 """Flags of a TCP header (RFC 9293 section 3.1)."""
 
 UNKNOWN = -1
-"""Stands for a sequence number that is not known."""
+"""In place of a sequence number, window or side that is not known."""
 NEVER = (1 << 63) - 1
-"""A time on the clock that never comes."""
+"""Later than every time of the clock."""
 PAST = -(1 << 63)
-"""A time on the clock that is before all others."""
+"""Earlier than every time of the clock."""
 NO_TIME = -(1 << 63)
-"""Stands for the time of a packet that was not seen."""
+"""In place of the time of a packet that was not captured."""
 
 COPY_NS = 1_000_000
-"""Nanoseconds within which the same packet again is a copy of it: TCP's timers take longer (RFC 6298 section 2.4)."""
+"""Nanoseconds within which an identical packet is a copy, not a retransmission: the retransmission timeout is at least
+a second (RFC 6298 section 2.4)."""
 
 _FIN = FIN
 _SYN = SYN
@@ -39,18 +40,18 @@ _NEVER = NEVER
 _NO_TIME = NO_TIME
 _COPY_NS = COPY_NS
 _MAX_WINDOW = 1 << 30
-"""Octets of the greatest window (RFC 7323 section 2.3)."""
+"""Octets of the largest window (RFC 7323 section 2.3)."""
 _DROPPED, _CHALLENGED, _RESETS = 0, 1, 2
-"""What a RST does (RFC 9293 section 3.10.7.4): nothing; a challenge ACK answers it, in newer stacks; it resets."""
+"""Effects of a RST (RFC 9293 section 3.10.7.4): dropped; answered by a challenge ACK in newer stacks; reset."""
 
 
 class Interest(IntEnum):
-    """Which packets of a flow still matter."""
+    """Which packets of a flow must still be decoded."""
 
     PACKETS = 0
     """Every packet."""
     RECORDS = 1
-    """Packets that begin a record, other than application data that says nothing; and FIN and RST."""
+    """Packets that `RecordCursor` does not pass, and packets with SYN, FIN or RST."""
     HELLOS = 2
     """Packets whose payload begins with a ClientHello or ServerHello."""
     NOTHING = 3
@@ -64,27 +65,27 @@ class Signal(Struct, frozen=True, gc=False):
 
     frame: int
     end: int
-    """Sequence number behind the last byte that its side sent."""
+    """Sequence number after the last byte that its sender sent."""
 
 
 @cython.cclass
 class TcpSide:
-    """What one side's TCP headers show."""
+    """The state of one side, from the TCP headers of both."""
 
     isn: cython.longlong
-    """Initial sequence number, or the number before the first one seen; UNKNOWN before its first packet."""
+    """Initial sequence number, or the first number seen minus one; UNKNOWN before its first packet."""
     first: cython.longlong
-    """Sequence number of its first byte; UNKNOWN where its SYN was not seen."""
+    """Sequence number of its first byte; UNKNOWN if its SYN was not captured."""
     acknowledged: cython.longlong
-    """Sequence number up to which the other side last acknowledged it; UNKNOWN where it has not."""
+    """The other side's last acknowledgement number; UNKNOWN if there was none."""
     next: cython.longlong
-    """Sequence number behind all that it sent (SND.NXT of RFC 9293); UNKNOWN before its first packet."""
+    """Sequence number after everything that it sent (SND.NXT of RFC 9293); UNKNOWN before its first packet."""
     sent: cython.longlong
-    """Octets from `first` to `next`: more than sequence numbers tell apart, once 4 GiB were sent."""
+    """Octets from `first` to `next`. Sequence numbers wrap after 4 GiB; this does not."""
     window: cython.longlong
-    """The window of its last packet as it stands in the header; UNKNOWN before its first packet."""
+    """The unscaled window of its last packet; UNKNOWN before its first packet."""
     shift: cython.longlong
-    """The shift of its window (RFC 7323 section 2.2); UNKNOWN where its SYN was not seen."""
+    """The shift count of its window (RFC 7323 section 2.2); UNKNOWN if its SYN was not captured."""
     seen: cython.bint
     """Whether it sent a packet of this connection."""
     fin_clock: cython.longlong
@@ -92,9 +93,12 @@ class TcpSide:
     fin: Signal | None
     """Its first FIN."""
     rst: Signal | None
-    """Its first RST that TCP cannot have dropped."""
+    """Its first RST that reset the connection."""
     challenged: Signal | None
-    """Its first RST in the window, but beyond all that it had sent, while nothing shows that TCP dropped it."""
+    """Its first RST in the window but after everything that it had sent.
+
+    None again once later packets show that it was dropped.
+    """
     unsent: cython.longlong
     """`next` when `challenged` came."""
     unheard: cython.longlong
@@ -110,7 +114,7 @@ class TcpSide:
 
     @cython.ccall
     def begin(self, sequence: cython.longlong) -> None:
-        """Let the stream begin at this number: what was seen before is of an earlier connection."""
+        """Begin the stream at this number: earlier packets belong to an earlier connection."""
         self.first = self.next = sequence
         self.sent = 0
         if self.isn != add(sequence, -1):
@@ -119,12 +123,12 @@ class TcpSide:
 
     @cython.ccall
     def offset(self, sequence: cython.longlong) -> cython.longlong:
-        """Octets from `first`, which is known, to a sequence number; negative before the SYN."""
+        """Return the octets from `first`, which must be known, to a sequence number; negative before it."""
         return self.sent + difference(sequence, self.next)
 
     @cython.ccall
     def reach(self, sequence: cython.longlong) -> None:
-        """Note the sequence number behind a segment that it sent."""
+        """Advance `next` to the end of a segment, unless it is a retransmission."""
         ahead: cython.longlong = 0 if self.next == _UNKNOWN else difference(sequence, self.next)
         if self.next == _UNKNOWN or ahead > 0:
             self.next = sequence
@@ -132,14 +136,14 @@ class TcpSide:
 
     @cython.ccall
     def open_window(self, peer: TcpSide) -> cython.longlong:
-        """Octets that it takes at most behind what it acknowledged; the greatest window where that is not known."""
+        """Return the octets it accepts after those it acknowledged; the largest window if that is not known."""
         if self.window == _UNKNOWN or self.shift == _UNKNOWN or peer.shift == _UNKNOWN:
             return _MAX_WINDOW
         return self.window << self.shift
 
     @property
     def reset(self) -> Signal | None:
-        """Its first RST that counts."""
+        """Its first RST that took effect, as far as is known."""
         if self.rst is None or (self.challenged is not None and self.challenged.frame < self.rst.frame):
             return self.challenged
         return self.rst
@@ -155,7 +159,7 @@ def opposite(endpoints: bytes) -> bytes:
 
 @cython.cfunc
 def _is_copy(first: cython.longlong, again: cython.longlong) -> cython.bint:
-    """Whether a packet with the same flags came so soon after the first that it is the same one."""
+    """Return whether a packet came so soon after one with the same flags that it is a copy."""
     return first != _NO_TIME and first <= again < first + _COPY_NS
 
 
@@ -172,9 +176,9 @@ class TcpHandshake:
     opener: cython.longlong
     """The side that sent the SYN; UNKNOWN where neither a SYN nor a SYN-ACK was seen."""
     missed: cython.bint
-    """The first acknowledgement seen was not of the SYN-ACK alone, so that one is not in the capture."""
+    """No acknowledgement of the SYN-ACK alone was captured: the first one also acknowledges payload, or is a RST."""
     early: cython.longlong
-    """The opener's first acknowledgement, where it stands before the SYN-ACK in the capture."""
+    """The opener's first acknowledgement, if the capture has it before the SYN-ACK."""
     early_number: cython.longlong
     """Its acknowledgement number."""
 
@@ -188,10 +192,10 @@ class TcpHandshake:
     def see(
         self, sender: cython.longlong, flags: cython.longlong, time: cython.longlong, first: cython.longlong
     ) -> None:
-        """Look at a SYN or SYN-ACK, whose side's first byte has the sequence number `first`.
+        """Add a SYN or SYN-ACK, whose side's first byte has the sequence number `first`.
 
-        One that the capture holds twice counts as of its first copy. Times tell the order where the capture is not in
-        it: a SYN may stand behind the SYN-ACK, and that one behind its acknowledgement.
+        Of copies, the first counts. If the capture is not in the order of time, times decide: a SYN may be captured
+        after the SYN-ACK, and a SYN-ACK after its acknowledgement.
         """
         if not flags & _ACK:
             if self.synack == _NO_TIME:
@@ -211,9 +215,10 @@ class TcpHandshake:
     def acknowledge(
         self, sender: cython.longlong, time: cython.longlong, of_syn: cython.bint, number: cython.longlong
     ) -> None:
-        """Look at an acknowledgement: the first one tells the round trip, if it is of the SYN-ACK alone.
+        """Add an acknowledgement: the first one ends the round trip if it acknowledges the SYN-ACK and no payload.
 
-        One of payload, or in an RST, tells no round trip of TCP (RFC 8912 section 10), nor do those behind it.
+        If the first one acknowledges payload or is a RST, no acknowledgement ends the round trip of the handshake
+        (RFC 8912 section 10).
         """
         if self.ack != _NO_TIME or sender != self.opener:
             return
@@ -230,15 +235,15 @@ class TcpHandshake:
 
 @cython.cclass
 class Flow:
-    """A TCP connection: from its first packet until nothing about it can change.
+    """A TCP connection, from its first packet until no packet can change it.
 
-    `due` is when it is over: `closed_after` behind its close, or `silent_after` behind its latest packet. `queued` is
-    the entry for it in the flow table's heap that counts; a flow whose `due` was put off is queued again when that
-    entry comes up, so that a packet costs no heap operation.
+    It is over at `due`: `closed_after` after its close, or `silent_after` after its latest packet. `queued` is the time
+    of its valid entry in the flow table's heap. A packet postpones `due` without a heap operation; when the entry is
+    popped, the flow is queued again for its `due`.
     """
 
     endpoints: bytes
-    """Addresses and ports of the first packet: source address, destination address, source port, destination port."""
+    """`Packet.endpoints` of the first packet."""
     stream: cython.longlong
     first_frame: cython.longlong
     start: cython.longlong
@@ -246,17 +251,17 @@ class Flow:
     digits: cython.longlong
     packets: cython.longlong
     payload_bytes: cython.longlong
-    """Payload bytes, repeated ones included."""
+    """Payload bytes, retransmitted ones included."""
     interest: cython.longlong
     """An `Interest`."""
     dropped: cython.longlong
-    """Packets that TCP drops: of an earlier connection, and RSTs outside the window."""
+    """Packets that TCP drops: those of an earlier connection, and RSTs outside the window."""
     first_dropped: cython.longlong
     """The frame of the first of them."""
     passed: cython.bint
-    """Payload was seen that is no TLS."""
+    """Payload was seen that is not TLS."""
     doubtful: object
-    """The beginning of that payload, where its receiver may have dropped it; None: it did not, or there was none."""
+    """The beginning of that payload if its receiver may have dropped it, else None."""
     one: TcpSide
     """The side that sent the first packet: side 0."""
     other: TcpSide
@@ -265,14 +270,14 @@ class Flow:
     rst_clock: cython.longlong
     """The clock at the first RST; NEVER before that."""
     due: cython.longlong
-    """The clock behind which the flow is over; PAST once it was returned as such."""
+    """The clock after which the flow is over; PAST once it was returned as over."""
     queued: cython.longlong
     replaced: cython.bint
-    """A later flow has its endpoints."""
+    """A later flow has the same endpoints."""
     spoken: str | None
-    """What was said in it, by `tracking.not_tls`; None where nothing is known of that."""
+    """Its protocol by `tracking.not_tls`; None if that is not known."""
     counted: str | None
-    """What it is counted as, when it is over and was no TLS; None before that."""
+    """What it is counted as once it is over and was not TLS; None before that."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
         self.endpoints = endpoints
@@ -294,18 +299,18 @@ class Flow:
 
     @cython.ccall
     def side(self, number: cython.longlong) -> TcpSide:
-        """Side 0, which sent the first packet, or side 1."""
+        """Return side 0, which sent the first packet, or side 1."""
         return self.other if number else self.one
 
     @cython.ccall
     def closed(self) -> cython.longlong:
-        """The clock at which both sides had sent a FIN, or one a RST; NEVER while the flow is open."""
+        """Return the clock at which both sides had sent a FIN, or one a RST; NEVER while the flow is open."""
         fins: cython.longlong = max(self.one.fin_clock, self.other.fin_clock)
         return min(self.rst_clock, fins)
 
     @cython.ccall
     def count(self, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.bint:
-        """Add a packet to the totals, and note what its header says; False: TCP drops it."""
+        """Add a packet to the totals and the state of its side; return False if TCP drops it."""
         me: TcpSide = self.other if sender else self.one
         peer: TcpSide = self.one if sender else self.other
         flags: cython.longlong = packet.flags
@@ -334,7 +339,7 @@ class Flow:
 
     @cython.cfunc
     def _signal(self, me: TcpSide, packet: Packet, clock: cython.longlong, sender: cython.longlong) -> cython.longlong:
-        """Note a SYN or FIN; return the sequence number behind it."""
+        """Process a SYN or FIN; return the sequence number after it."""
         sequence: cython.longlong = packet.sequence
         end: cython.longlong = add(sequence, packet.length)
         if packet.flags & _SYN:
@@ -350,7 +355,7 @@ class Flow:
             self.handshake.see(sender, packet.flags, packet.time, sequence)
         if packet.flags & _FIN:
             me.fin_clock = min(me.fin_clock, clock)
-            # What ends a flow that is no TLS so far says nothing of the end of TLS that may begin later.
+            # The end of an earlier exchange that was not TLS is not the end of TLS that may begin later.
             if me.fin is None and self.interest != _HELLOS:
                 me.fin = Signal(packet.frame, end)
             end = add(end, 1)
@@ -358,14 +363,14 @@ class Flow:
 
     @cython.cfunc
     def _begin_again(self) -> None:
-        """Take a SYN behind a RST for another attempt, while nothing was said (RFC 9293 section 3.5.1)."""
+        """Treat a SYN after a RST as a new attempt, if there was no payload (RFC 9293 section 3.5.1)."""
         self.rst_clock = NEVER
         self.one.rst = self.one.challenged = self.other.rst = self.other.challenged = None
 
     @cython.cfunc
     def _reset(self, me: TcpSide, peer: TcpSide, packet: Packet, clock: cython.longlong,
                sender: cython.longlong) -> cython.bint:  # fmt: skip
-        """Note a RST; False: TCP drops it."""
+        """Process a RST; return False if TCP drops it."""
         effect: cython.longlong = self._effect(me, peer, packet, sender)
         if effect == _DROPPED:
             self._drop(packet)
@@ -375,7 +380,7 @@ class Flow:
             peer.acknowledged = packet.acknowledgement
             if self.handshake.ack == _NO_TIME:
                 self.handshake.acknowledge(sender, packet.time, False, packet.acknowledgement)
-        # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+        # Text in a RST is not stream data (RFC 9293 section 3.5.3).
         signal = Signal(packet.frame, packet.sequence)
         if effect == _RESETS:
             self.rst_clock = min(self.rst_clock, clock)
@@ -391,16 +396,18 @@ class Flow:
 
     @cython.cfunc
     def _drop(self, packet: Packet) -> None:
-        """Note a packet that TCP drops."""
+        """Count a packet that TCP drops."""
         self.dropped += 1
         if self.first_dropped == 0:
             self.first_dropped = packet.frame
 
     @cython.cfunc
     def _effect(self, me: TcpSide, peer: TcpSide, packet: Packet, sender: cython.longlong) -> cython.longlong:
-        """Judge a RST by its sequence number (RFC 9293 section 3.10.7.4), in answer to a SYN by what it acknowledges.
+        """Return the effect of a RST, by its sequence number or, if it answers a SYN, its acknowledgement number.
 
-        What its receiver expects next lies between what it acknowledged and all that was sent; a RST there resets.
+        RFC 9293 sections 3.10.7.3 and 3.10.7.4.
+        RCV.NXT of its receiver is not visible: it lies between the last acknowledgement and the last byte that was
+        sent. A RST in this range counts as one that resets.
         """
         begun: cython.bint = self.handshake.opener == 1 - sender and self.handshake.synack == _NO_TIME
         if begun and not me.seen and peer.first != _UNKNOWN and peer.sent == 0:
@@ -412,7 +419,7 @@ class Flow:
         if most == _UNKNOWN:
             return _RESETS
         if least != _UNKNOWN:
-            # Who acknowledged a FIN may be sent a RST with the FIN's own number.
+            # After a FIN was acknowledged, a RST may have the sequence number of the FIN itself.
             behind: cython.longlong = difference(packet.sequence, least)
             if behind < -1 or (behind == -1 and me.fin_clock == _NEVER):
                 return _DROPPED
@@ -439,9 +446,9 @@ def _is_of_earlier_connection(me: TcpSide, peer: TcpSide, packet: Packet) -> cyt
 
 @cython.cfunc
 def _go_on(me: TcpSide, peer: TcpSide, acknowledgement: cython.longlong) -> None:
-    """Forget a RST behind which the connection goes on.
+    """Discard a challenged RST after which the connection continues.
 
-    Its sender acknowledges what was sent later, or the other side does so with what its sender sent later.
+    Its sender acknowledges bytes that were sent after the RST, or the other side acknowledges its sender's later bytes.
     """
     if me.challenged is not None and me.unheard != _UNKNOWN and difference(acknowledgement, me.unheard) > 0:
         me.challenged = None

@@ -1,4 +1,4 @@
-"""How much is kept, and for how long: each limit has a name, and what reaches it is told."""
+"""Limits on memory and time. Each has a name, and reaching it is reported."""
 
 from __future__ import annotations
 
@@ -10,39 +10,37 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """How much is kept of conversations, and for how long: `tlsdissect.read(capture, limits=Limits(followed=1000))`.
+    """Limits on memory and time, for example `tlsdissect.read(capture, limits=Limits(followed=1000))`.
 
-    Where a limit is reached, the connection says so by a problem `limit`, or the summary of the reading counts it. Time
-    is that of the capture, as its packets tell it. A limit of a wrong kind raises TypeError; one that is too small, or
-    not a number, ValueError.
+    A connection that reaches a limit has a problem `limit`, or the summary counts it. Times are capture times. A limit
+    of a wrong type raises TypeError; one that is too small or not a number raises ValueError.
 
     closed_after: 60 seconds
-        Time for which a closed conversation may still get packets. Then its connection is told; packets that come later
-        are left out, and the summary counts them as late.
+        Time for which a closed TCP connection still accepts packets. Then it is returned. Later packets are ignored,
+        and the summary counts them as late.
     silent_after: 3600 seconds
-        Time without packets after which a conversation is taken as over, as one that was closed is.
-    known: 250,000 conversations
-        Conversations of which something is in memory at the same time. Of more, those that are over are forgotten, then
-        those in which nothing was said, as far as they are more than half, then those that are silent for longest.
-        Packets of a forgotten one count as a new conversation; the summary counts as displaced those that were
-        forgotten before their end.
-    followed: 100,000 conversations
-        Conversations that are followed at the same time, because a handshake goes on in them. Of more, those that began
-        first are given up: the connection has the problem `limit`, and the summary counts it as given up.
+        Time without packets after which a TCP connection is treated as closed.
+    known: 250,000 TCP connections
+        TCP connections in the flow table. If there are more, those that are over are evicted first, then those without
+        payload if they are more than half, then those that have been silent for longest. Packets of an evicted one
+        begin a new connection. The summary counts as displaced those that were evicted before their end.
+    followed: 100,000 TCP connections
+        TCP connections whose payload is reassembled because a handshake is in progress. If there are more, the oldest
+        are given up: the connection has the problem `limit`, and the summary counts it as given up.
     held_bytes: 1,048,576 bytes
-        Bytes that one side of a conversation may hold behind a hole, where a segment is missing so far. With more, the
-        hole is taken as lost: the connection has the problems `limit` and `gap`.
+        Bytes buffered behind a gap, per direction of a connection. If there are more, the missing bytes count as lost:
+        the connection has the problems `limit` and `gap`.
     message_bytes: 4,194,304 bytes
-        Bytes of handshake messages that are kept of one conversation. Messages beyond are left out, and facts that rest
-        on them are None: the connection has the problem `limit`.
+        Bytes of handshake messages kept per connection. Further messages are left out, and facts that depend on them
+        are None: the connection has the problem `limit`.
     total_bytes: 268,435,456 bytes
-        Bytes that all conversations of a process together hold and keep, with an estimate of what each message takes
-        besides. While they have more, each holds and keeps nothing more, and those that began first are given up: the
-        connection has the problem `limit`, and the summary counts it as given up. Which these are depends on what was
-        in memory together: on the batch, and on the number of processes.
+        Bytes buffered and kept for all connections of a process together, with an estimate of the overhead. While there
+        are more, nothing more is buffered or kept, and the oldest connections are given up: the connection has the
+        problem `limit`, and the summary counts it as given up. Which connections these are depends on the number of
+        processes.
     max_sessions: 100,000 sessions
-        Sessions, and pairs of client and server of which a handshake failed, that are remembered to link later
-        connections to. Of more, those not seen for longest are forgotten, which the summary counts as forgotten.
+        Sessions remembered to link later connections to, and pairs of client and server remembered because a handshake
+        failed. If there are more, the least recently seen are forgotten, which the summary counts as forgotten.
     """
 
     closed_after: float = 60.0
@@ -55,7 +53,7 @@ class Limits(Struct, frozen=True):
     max_sessions: int = 100_000
 
     def __post_init__(self) -> None:
-        """Refuse what is no limit, by its name."""
+        """Validate each limit."""
         for name in self.__struct_fields__:
             if name in ("closed_after", "silent_after"):
                 seconds(name, getattr(self, name))
@@ -64,11 +62,11 @@ class Limits(Struct, frozen=True):
 
 
 LEAST = {"known": 1, "followed": 1, "held_bytes": 0, "message_bytes": 0, "total_bytes": 0, "max_sessions": 0}
-"""The least that each number may be: a reading that may know or follow no conversation would tell of none."""
+"""The minimum of each integer: with no flow known or followed, no connection could be returned."""
 
 
 def seconds(name: str, given: Any) -> None:
-    """Refuse what is no span of time, by its name; an infinite one is."""
+    """Raise TypeError or ValueError if `given` is not a duration in seconds; infinity is one."""
     if isinstance(given, bool) or not isinstance(given, Real):
         raise TypeError(f"{name} is a number of seconds, not {type(given).__name__}")
     if isnan(given) or given < 0:
@@ -76,7 +74,7 @@ def seconds(name: str, given: Any) -> None:
 
 
 def whole(name: str, given: Any, least: int) -> None:
-    """Refuse what is no whole number or less than `least`, by its name."""
+    """Raise TypeError or ValueError if `given` is not an integer of at least `least`."""
     if isinstance(given, bool) or not isinstance(given, Integral):
         raise TypeError(f"{name} is a whole number, not {type(given).__name__}")
     if int(given) < least:
@@ -84,16 +82,16 @@ def whole(name: str, given: Any, least: int) -> None:
 
 
 FOREVER = 2.0**31
-"""Seconds, 68 years, that no capture lasts: a longer time, or an infinite one, is as long."""
+"""Seconds in 68 years: longer and infinite durations are cut to this."""
 
 
 def nanoseconds(seconds: float) -> int:
-    """A span of capture time, which is counted in nanoseconds."""
+    """Convert a duration from seconds to nanoseconds."""
     return int(min(FOREVER, seconds) * 1e9)
 
 
 class Budget:
-    """What all conversations of a reading hold and keep together."""
+    """The bytes that all connections of a reading buffer and keep together."""
 
     __slots__ = ("limits", "used")
 
@@ -103,5 +101,5 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more may be held or kept."""
+        """Whether nothing more may be buffered or kept."""
         return self.used > self.limits.total_bytes

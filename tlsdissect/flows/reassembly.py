@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""One direction of a TCP conversation as bytes in order (RFC 9293 section 3.4)."""
+"""TCP reassembly of one direction (RFC 9293 section 3.4)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import cython
 from tlsdissect.flows.sequence import add, difference
 
 OVERHEAD = 128
-"""Bytes that a held segment costs besides its own."""
+"""Estimated bytes that a held segment takes besides its payload."""
 
 
 @cython.cclass
 class Arrival:
-    """A segment's payload at its place in the stream, and the frame that brought it."""
+    """A segment's payload with its stream offset, frame and time."""
 
     __slots__ = ("data", "frame", "offset", "size", "time")
 
     offset: cython.longlong
     data: bytes
     size: cython.longlong
-    """Bytes the segment had on the wire: more than `data` where the capture cut it."""
+    """Bytes on the wire; more than `data` has if the snap length cut the segment."""
     frame: cython.longlong
     time: cython.longlong
 
@@ -43,20 +43,21 @@ class Arrival:
     def __lt__(self, other: Arrival) -> bool:
         if self.offset != other.offset:
             return self.offset < other.offset
-        # Of two copies of a byte, the first counts.
+        # Of two copies of a byte, the first in the capture counts.
         return (self.frame, self.data, self.size, self.time) < (other.frame, other.data, other.size, other.time)
 
     @property
     def end(self) -> cython.longlong:
-        """The stream offset behind the segment."""
+        """The stream offset after the segment."""
         return self.offset + self.size
 
 
 @cython.cclass
 class Assembler:
-    """Puts segments in order, each byte once; the first copy of a byte counts.
+    """Delivers each byte once, in order; of several copies of a byte, the first counts.
 
-    Stream offsets count from the first byte behind the SYN (or from the first segment seen) and never wrap.
+    Stream offsets count from the first byte after the SYN, or from the first segment if no SYN was captured. They do
+    not wrap.
     """
 
     __slots__ = ("_base", "_held", "held_bytes", "position", "started")
@@ -66,11 +67,11 @@ class Assembler:
     position: cython.longlong
     """Stream offset of the next byte to deliver."""
     held_bytes: cython.longlong
-    """What the segments that wait behind a hole cost: their bytes, and OVERHEAD for each."""
+    """Bytes of the segments held behind a hole, plus OVERHEAD for each."""
     _base: cython.longlong
-    """Sequence number of stream offset 0, once that is known."""
+    """Sequence number of stream offset 0, once `started`."""
     _held: list[Arrival]
-    """A heap of the segments that wait behind a hole, the first of the stream on top."""
+    """A heap, by stream offset, of the segments held behind a hole."""
 
     def __init__(self) -> None:
         self.started = False
@@ -81,41 +82,41 @@ class Assembler:
 
     @property
     def holds(self) -> bool:
-        """Whether bytes wait behind a hole."""
+        """Whether bytes are held behind a hole."""
         return len(self._held) > 0
 
     @property
     def next_held(self) -> int:
-        """Stream offset of the first byte that waits behind a hole."""
+        """Stream offset of the first byte held behind a hole."""
         first: Arrival = self._held[0]
         return first.offset
 
     @cython.ccall
     def start(self, sequence: cython.longlong) -> None:
-        """Let stream offset `position` be at this sequence number."""
+        """Map the stream offset `position` to this sequence number."""
         self._base = add(sequence, -self.position)
         self.started = True
 
     @cython.ccall
     def offset(self, sequence: cython.longlong) -> cython.longlong:
-        """Stream offset of a sequence number: of all that it may be, the one nearest to `position`."""
+        """Return the stream offset of a sequence number that is nearest to `position`."""
         if not self.started:
             self.start(sequence)
         return self.position + difference(sequence, self._base + self.position)
 
     @cython.ccall
     def sequence(self, offset: cython.longlong) -> cython.longlong:
-        """Sequence number of a stream offset."""
+        """Return the sequence number of a stream offset."""
         return add(self._base, offset)
 
     @cython.ccall
     def expects(self, sequence: cython.longlong) -> cython.bint:
-        """Whether the next byte to deliver has this sequence number."""
+        """Return whether the next byte to deliver has this sequence number."""
         return self.started and difference(sequence, self._base + self.position) == 0
 
     @cython.ccall
     def advance(self, sequence: cython.longlong, size: cython.longlong) -> cython.bint:
-        """Step over a segment that comes in order while none is held; tell whether it does."""
+        """Deliver a segment without copying it if it is in order and none is held; return whether that is so."""
         if not self.started or self._held or difference(sequence, self._base + self.position) != 0:
             return False
         self.position += size
@@ -130,7 +131,7 @@ class Assembler:
         frame: cython.longlong,
         time: cython.longlong,
     ) -> tuple[Arrival, ...]:
-        """Take a segment and return what can now be delivered, in order and without overlap."""
+        """Add a segment; return the payload that is now deliverable, in order and without overlap."""
         offset: cython.longlong = self.offset(sequence)
         arrival: Arrival = Arrival(offset, data, size, frame, time)
         if offset == self.position and not self._held:
@@ -144,11 +145,11 @@ class Assembler:
 
     @cython.ccall
     def skip_to(self, sequence: cython.longlong) -> None:
-        """Step over bytes that are known to have come in order and that nobody reads."""
+        """Skip bytes that arrived in order and are not needed."""
         self.position = self.offset(sequence)
 
     def give_up(self) -> tuple[int, tuple[Arrival, ...]]:
-        """Take the first hole as lost; return its size, and what stands behind it."""
+        """Give up the first hole; return its size and the payload that is deliverable after it."""
         first: Arrival = self._take_first()
         hole: cython.longlong = first.offset - self.position
         self.position = first.offset
@@ -156,15 +157,15 @@ class Assembler:
 
     @cython.ccall
     def drop_held(self) -> None:
-        """Forget what waits behind a hole."""
+        """Discard the segments held behind a hole."""
         self._held.clear()
         self.held_bytes = 0
 
     @cython.cfunc
     def _deliver(self, arrival: Arrival) -> tuple[Arrival, ...]:
-        """Deliver a segment that reaches the hole, and those held that follow on it.
+        """Deliver a segment that reaches the hole, and the held segments that are contiguous with it.
 
-        What it makes readable is as late as itself: the frame that fills a hole is the one that counts.
+        Held segments get its frame and time, unless theirs are later: they become readable when the hole is filled.
         """
         ready: list[Arrival] = []
         current: Arrival | None = arrival

@@ -1,10 +1,10 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The TCP flows of a capture, numbered as Wireshark numbers `tcp.stream`.
 
-A packet costs one dictionary look-up: each flow is found by the endpoints as they stand in the packet, in either
-direction. Flows that are over stay in the table, so that late packets do not begin new ones, until room is needed.
-When flows are over is kept in a heap; see `Flow` for how a packet avoids touching it. (Two queues, one for each delay,
-would be cheaper still, but a flow that is queued again would have to be sorted into one.)
+Each packet costs one dictionary lookup: both directions of a flow are keys. A flow that is over stays in the table
+until room is needed, so that its late packets do not begin a new flow. Expiry times are in a heap; `Flow` explains how
+packets avoid heap operations. Two FIFO queues, one for each timeout, were rejected: a flow that is queued again would
+have to be inserted in order.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
 
 _SPARE = 8
-"""A full table evicts one flow in so many."""
+"""A full table evicts this fraction of its flows at a time: one in eight."""
 DEFAULTS = Limits()
 
 _order = attrgetter("due", "stream")
 
 
 class Shard(NamedTuple):
-    """A part of a capture's flows: those whose stream number leaves this remainder."""
+    """The part of a capture's flows whose stream number modulo `of` is `number`."""
 
     number: int
     of: int
@@ -50,36 +50,36 @@ WHOLE = Shard(0, 1)
 
 
 class Ended(NamedTuple):
-    """A flow that is over, and the clock at which it was."""
+    """A flow that is over."""
 
     due: int
-    """NEVER: the input ended before."""
+    """The clock at which it was over; NEVER if the input ended before."""
     flow: Flow
     evicted: bool
-    """It might have gone on, but there was no room."""
+    """It was evicted for lack of room, and might have continued."""
 
 
 @cython.cclass
 class FlowTable:
-    """The flows of a capture, from their first packet until nothing about them can change.
+    """The flows of a capture, from their first packet until no packet can change them.
 
-    All are numbered and counted; only those of the table's shard are of interest.
+    All flows are numbered and counted; only those of the table's shard are decoded.
     """
 
     clock: cython.longlong
-    """The latest capture time seen, in nanoseconds: it never goes back, though packets may.
+    """The latest capture time seen, in nanoseconds. It never decreases, even if the times of packets do.
 
-    It stands still at a packet without a time. A capture that begins with such packets begins at 0, and is counted from
-    the first time that a packet tells: how much earlier those packets were is not known.
+    A packet without a time does not advance it. If a capture begins with such packets, the clock is 0 until the first
+    packet with a time, and counts from that time.
     """
     late: cython.longlong
-    """Packets of this shard that came after their flow was over."""
+    """Packets of this shard that were captured after their flow was over."""
     displaced: cython.longlong
-    """Flows that might have gone on, but there was no room."""
+    """Flows that were evicted before they were over."""
     known: cython.longlong
     """Flows in memory."""
     sender: cython.longlong
-    """The side that sent the packet that `find` took last."""
+    """The side that sent the latest packet given to `find`."""
     _flows: dict[bytes, Flow]
     _replaced: dict[int, Flow]
     _heap: list[tuple[int, int, Flow]]
@@ -110,7 +110,7 @@ class FlowTable:
 
     @cython.ccall
     def tick(self, time: cython.longlong) -> None:
-        """Let the clock go to a packet's time."""
+        """Advance the clock to a packet's time."""
         if time == _UNTIMED:
             if self.clock == _PAST:
                 self.clock = 0
@@ -123,22 +123,19 @@ class FlowTable:
 
     @cython.ccall
     def pass_time(self, time: cython.longlong) -> None:
-        """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
+        """Advance the clock without a packet to a time in nanoseconds since 1970-01-01T00:00:00Z."""
         if self._timed and time - self._origin > self.clock:
             self.clock = time - self._origin
 
     def time(self, clock: cython.longlong) -> int:
-        """Return the capture time that the clock shows: nanoseconds since 1970-01-01T00:00:00Z.
-
-        UNTIMED where no packet has told a time.
-        """
+        """Convert a clock value to nanoseconds since 1970-01-01T00:00:00Z; UNTIMED if no packet had a time."""
         return clock + self._origin if self._timed else UNTIMED
 
     @cython.ccall
     def find(self, packet: Packet) -> Flow | None:
-        """Count a packet, to whose time the clock was set, and return its flow; None: it says nothing.
+        """Count a packet in its flow, after `tick`; return the flow, or None if the packet is late, dropped or quoted.
 
-        A SYN with another initial sequence number than its side had begins a new flow on the same endpoints.
+        A SYN with another initial sequence number than that of its side begins a new flow with the same endpoints.
         """
         clock: cython.longlong = self.clock
         flags: cython.longlong = packet.flags
@@ -169,10 +166,10 @@ class FlowTable:
         return flow if counts else None
 
     def over(self) -> list[Ended]:
-        """Return the flows that nothing can change any more, in the order in which they became so.
+        """Return the flows that are over, in the order of their ends.
 
-        Where more are known than there may be, some are evicted as of now: those that are over first, then those in
-        which nothing was said, as far as they are more than half, then those that are silent for longest.
+        A full table evicts flows: first those that are over, then those without payload if they are more than half,
+        then those that have been silent for longest.
         """
         ended = self._expired()
         if self.known > self._limit:
@@ -181,16 +178,16 @@ class FlowTable:
 
     @cython.ccall
     def has(self, flow: Flow) -> cython.bint:
-        """Whether a flow is of this table's shard."""
+        """Return whether a flow belongs to this table's shard."""
         return flow.stream % self._of == self._number
 
     @cython.ccall
     def is_any_over(self) -> cython.bint:
-        """Whether `over` has something to return."""
+        """Return whether `over` has flows to return."""
         return self._expires < self.clock or self.known > self._limit
 
     def finish(self) -> list[Ended]:
-        """Return all that are left, by number: the input has ended."""
+        """Return all remaining flows in the order of their numbers, at the end of the input."""
         flow: Flow
         left = sorted((one for one in self._all() if one.due > PAST), key=attrgetter("stream"))
         for flow in left:
@@ -199,7 +196,7 @@ class FlowTable:
 
     @cython.cfunc
     def _reverse(self, endpoints: bytes) -> Flow | None:
-        """Find the flow of the opposite direction, and let it be found by this one from now on."""
+        """Find a flow by its other direction, and add this direction as a key."""
         flow: Flow | None = self._flows.get(opposite(endpoints))
         if flow is not None:
             self._flows[endpoints] = flow
@@ -207,7 +204,7 @@ class FlowTable:
 
     @cython.cfunc
     def _add(self, packet: Packet) -> Flow:
-        """Begin a flow."""
+        """Add a flow that begins with this packet."""
         flow: Flow = Flow(packet.endpoints, self._streams)
         flow.first_frame = packet.frame
         flow.start = flow.end = packet.time
@@ -224,7 +221,7 @@ class FlowTable:
 
     @cython.cfunc
     def _replace(self, flow: Flow) -> None:
-        """Let another flow have the endpoints of this one, which is over now."""
+        """End a flow whose endpoints a new flow takes over."""
         flow.replaced = True
         self._unlink(flow)
         if flow.due == _PAST:
@@ -236,18 +233,18 @@ class FlowTable:
 
     @cython.cfunc
     def _unlink(self, flow: Flow) -> None:
-        """Let no packet find a flow any more, in either direction."""
+        """Remove both directions of a flow from the keys."""
         self._flows.pop(flow.endpoints, None)
         self._flows.pop(opposite(flow.endpoints), None)
 
     @cython.cfunc
     def _goes_on(self, flow: Flow) -> cython.bint:
-        """Whether no silence ends a flow: it is open, and there is nothing to tell of it yet."""
+        """Return whether a flow does not time out: it is open, and has no payload or none that is TLS."""
         return (flow.payload_bytes == 0 or flow.interest == _HELLOS) and flow.closed() == _NEVER
 
     @cython.cfunc
     def _schedule(self, flow: Flow, due: cython.longlong) -> None:
-        """Let a flow be over behind this clock."""
+        """Set the clock after which a flow is over."""
         flow.due = due
         if due < flow.queued:
             flow.queued = due
@@ -255,7 +252,7 @@ class FlowTable:
             self._expires = min(self._expires, due)
 
     def _expired(self) -> list[Ended]:
-        """Return the flows whose time has come."""
+        """Return the flows that have timed out, or were closed for long enough."""
         flow: Flow
         ended: list[Ended] = []
         heap, clock = self._heap, self.clock
@@ -276,17 +273,17 @@ class FlowTable:
         return ended
 
     def _release(self, flow: Flow) -> None:
-        """Count a flow as gone that has no endpoints to be found by."""
+        """Remove a replaced flow that is over: no packet can find it."""
         if flow.replaced:
             self._replaced.pop(flow.stream, None)
             self.known -= 1
 
     def _all(self) -> list[Flow]:
-        """Return every flow in memory, once."""
+        """Return every flow in memory, each once."""
         return [flow for key, flow in self._flows.items() if key == flow.endpoints] + list(self._replaced.values())
 
     def _evict(self) -> list[Ended]:
-        """Forget flows: enough that it is not soon needed again."""
+        """Evict so many flows that the next eviction is not needed soon."""
         flow: Flow
         held = sorted(self._all(), key=_order)
         mute = [one for one in held if one.payload_bytes == 0 and one.due > PAST]
