@@ -46,6 +46,11 @@ class Link(Struct, frozen=True):
     facts: Certificate
     encoding: bytes | None
 
+    @property
+    def details(self) -> Details | None:
+        """Further fields of the certificate; None if its encoding was not kept."""
+        return None if self.encoding is None else details(self.encoding)
+
 
 class Chain(Struct, frozen=True):
     """The chain that one side sent."""
@@ -187,7 +192,7 @@ def _constraints(chain: Sequence[Link], path: Path, side: str) -> Iterator[Certi
     names = count_names(below[0].facts)
     for place in path.places[1:]:
         link = chain[place]
-        facts, inside = link.facts, None if link.encoding is None else details(link.encoding)
+        facts, inside = link.facts, link.details
         yield from _authority(facts, height)
         if inside is not None:
             yield from _limits(facts, inside, side)
@@ -233,7 +238,7 @@ def _named(below: Sequence[Link], issuer: Certificate, checker: NameChecker) -> 
         # Self-issued certificates are exempt: RFC 5280 section 6.1.3 (b).
         if height and one.facts.subject == one.facts.issuer:
             continue
-        subject = None if one.encoding is None else details(one.encoding).subject
+        subject = None if one.details is None else one.details.subject
         found = list(islice(checker.violations(one.facts, subject), _MAX_LISTED))
         if found:
             yield CertificateFinding("name_not_permitted", f"{'; '.join(found)} by {issuer.subject}", one.facts.sha256)
@@ -246,7 +251,7 @@ def _allowed(side: str) -> set[str]:
 
 def _purpose(leaf: Link, side: str) -> Iterator[CertificateFinding]:
     """Check the leaf's purposes against its use (RFC 5280 section 4.2.1.12)."""
-    inside = None if leaf.encoding is None else details(leaf.encoding)
+    inside = leaf.details
     if inside is None:
         return
     if inside.purposes is not None and _allowed(side).isdisjoint(inside.purposes):

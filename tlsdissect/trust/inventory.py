@@ -11,7 +11,6 @@ from msgspec.structs import asdict
 from tlsdissect.caches import footprint
 from tlsdissect.transcript.connection import Certificate, Finding
 from tlsdissect.transcript.x509.certificates import certificate
-from tlsdissect.trust.details import details
 from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, shared_primes
 from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
@@ -323,7 +322,7 @@ class CertificateInventory:
         owners: dict[int, list[_Entry]] = defaultdict(list)
         self.not_compared = room = 0
         for entry in self._entries.values():
-            modulus = None if entry.link.encoding is None else details(entry.link.encoding).modulus
+            modulus = None if entry.link.details is None else entry.link.details.modulus
             if modulus is None or modulus <= 1:
                 continue
             bits = modulus.bit_length()

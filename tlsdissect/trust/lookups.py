@@ -7,7 +7,6 @@ from hashlib import sha1
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.trust.details import details
 from tlsdissect.trust.ocsp import OcspAnswer, answer
 from tlsdissect.trust.rules import finding
 from tlsdissect.trust.times import to_second
@@ -149,7 +148,7 @@ def _matches(link: Link, cert_id: CertId) -> bool:
     """Return whether a CertID matches a certificate: by serial number, and by issuer name if hashed with SHA-1."""
     if link.facts.serial != cert_id.serial:
         return False
-    name = None if link.encoding is None else details(link.encoding).issuer
+    name = None if link.details is None else link.details.issuer
     if name is None or len(cert_id.issuer_name_hash) != _SHA1_DIGITS:
         return True
     return sha1(name, usedforsecurity=False).hexdigest() == cert_id.issuer_name_hash

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from msgspec import Struct
 
@@ -90,11 +91,10 @@ def _about(loaded: ocsp.OCSPResponse, about: Link, issuer: Link | None) -> ocsp.
 
     Name and key are hashed once per algorithm: a response may have thousands of answers.
     """
-    if about.facts.serial is None or about.encoding is None:
+    inside = about.details
+    if about.facts.serial is None or inside is None or inside.issuer is None:
         return None
-    serial, name = int(about.facts.serial, 16), details(about.encoding).issuer
-    if name is None:
-        return None
+    serial, name = int(about.facts.serial, 16), inside.issuer
     key = None if issuer is None or issuer.encoding is None else _key_bits(issuer.encoding)
     hashed: dict[str, tuple[bytes, bytes | None]] = {}
     for single in loaded.responses:
@@ -114,7 +114,7 @@ def _problems(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
     if issuer is None or issuer.encoding is None:
         yield _UNKNOWN_ISSUER
         return
-    sent = _sent(loaded)
+    sent = [one.public_bytes(Encoding.DER) for one in loaded.certificates]
     responders = [issuer.encoding, *[one for one in sent[:MAX_RESPONDERS] if _may_sign(one, issuer.encoding)]]
     signers = [one for one in responders if _is_responder(loaded, one)]
     if any(_signed(loaded, one) for one in signers):
@@ -127,12 +127,6 @@ def _problems(loaded: ocsp.OCSPResponse, issuer: Link | None) -> Iterator[str]:
         yield f"signatures with {reason} are not checked"
     else:
         yield "the responder's key did not sign it"
-
-
-def _sent(loaded: ocsp.OCSPResponse) -> list[bytes]:
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415  (needed for few responses)
-
-    return [one.public_bytes(Encoding.DER) for one in loaded.certificates]
 
 
 def _may_sign(responder: bytes, issuer: bytes) -> bool:

@@ -183,26 +183,27 @@ class RevocationLists:
         """Report revoked certificates of a path, and CRLs that cannot be used for them."""
         for link in path:
             sha256, serial = link.facts.sha256, link.facts.serial
-            if serial is None or link.encoding is None or link.facts.self_signed:
+            if serial is None or link.facts.self_signed:
                 continue
-            for crl in self._of(link.encoding):
+            for crl in self._of(link):
                 yield from _crl_findings(crl, sha256, serial, issuer_of(link), at)
 
     def status(self, link: Link, issuer: Link | None, at: str | None) -> str | None:
         """Return a certificate's status by the CRLs, "good" or "revoked"; None if no CRL covers it."""
-        if link.encoding is None or link.facts.serial is None:
+        if link.facts.serial is None:
             return None
         states = set()
-        for crl in self._of(link.encoding):
+        for crl in self._of(link):
             state = crl.status_of(link.facts.serial).status
             # "good" holds only while the CRL is valid; "revoked" is permanent.
             if not (crl.is_forged(issuer) if state == "revoked" else at is None or any(crl.problems(issuer, at))):
                 states.add(state)
         return "revoked" if "revoked" in states else "good" if "good" in states else None
 
-    def _of(self, encoding: bytes) -> list[Crl]:
-        issuer = details(encoding).issuer
-        return [crl for crl in self._lists if crl.issuer == issuer]
+    def _of(self, link: Link) -> list[Crl]:
+        """List the CRLs of a certificate's issuer."""
+        inside = link.details
+        return [] if inside is None else [crl for crl in self._lists if crl.issuer == inside.issuer]
 
 
 def _crl_findings(

@@ -10,7 +10,6 @@ from msgspec import Struct
 from tlsdissect.caches import ByteCache
 from tlsdissect.trust.certificate import certificate_findings, date_findings, expires_soon_from, lifetime_findings
 from tlsdissect.trust.chain import Link, chain_findings, find_issuer, find_path, issued
-from tlsdissect.trust.details import Details, details
 from tlsdissect.trust.path import NOT_CHECKED, Verdict, Verifier
 from tlsdissect.trust.revocation import Crl, RevocationLists
 from tlsdissect.trust.rules import CertificateFinding
@@ -105,7 +104,7 @@ class Verdicts:
 
     def _judge(self, chain: Chain, at: str | None) -> ChainVerdict:
         links = chain.links
-        findings = [finding for link in _distinct(links) for finding in certificate_findings(link.facts, _inside(link))]
+        findings = [finding for link in _distinct(links) for finding in certificate_findings(link.facts, link.details)]
         findings += [finding for link in _distinct(links) for finding in date_findings(link.facts, at)]
         path = find_path(links)
         findings += chain_findings(links, path, chain.side, self._trusted)
@@ -132,10 +131,6 @@ class Verdicts:
             return NOT_CHECKED
         encodings = [link.encoding for link in links if link.encoding is not None]
         return self._verifier.verify(encodings, when) if len(encodings) == len(links) else _INCOMPLETE
-
-
-def _inside(link: Link) -> Details | None:
-    return None if link.encoding is None else details(link.encoding)
 
 
 def _distinct(links: tuple[Link, ...]) -> list[Link]:

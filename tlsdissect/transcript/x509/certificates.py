@@ -18,7 +18,6 @@ from tlsdissect.transcript.x509 import der, extensions
 from tlsdissect.transcript.x509.algorithms import CURVES, KEY_BITS, KEY_TYPES, PRIME_CURVES, SIGNATURES, UNSIZED
 from tlsdissect.transcript.x509.libraries import ByCryptography, ByOpenSSL, Library, bits_of, load_key, signed_by
 from tlsdissect.transcript.x509.names import read_name
-from tlsdissect.transcript.x509.staples import MAX_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,19 +26,13 @@ T = TypeVar("T")
 
 CACHE_BYTES = 8 << 20
 """Bytes of cached certificates and their facts."""
+MAX_CACHED = 16_384
+"""Bytes of the longest certificate that is cached."""
 
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
 _PRIME_FIELD = "1.2.840.10045.1.1"
 _WITH_EXPONENT = ("RSA", "RSA-PSS")
-
-
-def certificate(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
-    """Return a certificate's facts, and the fields that could not be read with the reasons.
-
-    Results are cached: thousands of connections present the same few certificates.
-    """
-    return _kept(encoding) if len(encoding) <= MAX_KEPT else _facts(encoding)
 
 
 class Outline(Struct, frozen=True):
@@ -141,7 +134,12 @@ class _Reading:
         return load_key(self.outline().key.encoding)
 
 
-def _facts(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
+@cached(CACHE_BYTES, longest=MAX_CACHED)
+def certificate(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
+    """Return a certificate's facts, and the fields that could not be read with the reasons.
+
+    Results are cached: thousands of connections present the same few certificates.
+    """
     reading = _Reading(encoding)
     outline, openssl = reading.outline, reading.openssl
     subject = reading.field(
@@ -177,9 +175,6 @@ def _facts(encoding: bytes) -> tuple[Certificate, tuple[str, ...]]:
         **_extension_facts(reading),
     )
     return facts, reading.problems()
-
-
-_kept = cached(CACHE_BYTES)(_facts)
 
 
 def _serial(reading: _Reading) -> str | None:

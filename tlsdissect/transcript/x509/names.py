@@ -43,7 +43,7 @@ _ATTRIBUTES = {
 
 CACHE_BYTES = 1 << 20
 """Bytes of cached names."""
-_MAX_KEPT = 1024
+_MAX_CACHED = 1024
 """Bytes of the longest name that is cached."""
 _SPECIAL = frozenset('"+,;<>\\')
 
@@ -61,17 +61,12 @@ def read_name(distinguished: der.Value) -> str:
 
     Results are cached, since an issuer's name is in each certificate that it signed.
     """
-    encoding = distinguished.encoding
-    return _kept(encoding) if len(encoding) <= _MAX_KEPT else _written(distinguished)
+    return _format(distinguished.encoding)
 
 
-@cached(CACHE_BYTES)
-def _kept(encoding: bytes) -> str:
-    return _written(der.first(encoding))
-
-
-def _written(distinguished: der.Value) -> str:
-    parts = [_relative(part) for part in distinguished.expect(der.SEQUENCE).items()]
+@cached(CACHE_BYTES, longest=_MAX_CACHED)
+def _format(encoding: bytes) -> str:
+    parts = [_relative(part) for part in der.first(encoding).expect(der.SEQUENCE).items()]
     return ",".join(reversed(parts))
 
 

@@ -31,19 +31,16 @@ _EXPLICIT_0 = 0xA0
 
 CACHE_BYTES = 1 << 20
 """Bytes of cached responses and their facts."""
-MAX_KEPT = 16_384
-"""Bytes of the longest response or certificate that is cached."""
+MAX_CACHED = 16_384
+"""Bytes of the longest response that is cached."""
 
 
+@cached(CACHE_BYTES, longest=MAX_CACHED)
 def staple(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
     """Return the facts of an OCSPResponse, and the fields that could not be read.
 
     If there are several answers, the facts are those of the first.
     """
-    return _kept(response) if len(response) <= MAX_KEPT else _facts(response)
-
-
-def _facts(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
     problems: list[str] = []
     digest = sha256(response).hexdigest()
 
@@ -78,9 +75,6 @@ def _facts(response: bytes) -> tuple[OcspStaple, tuple[str, ...]]:
         sha256=digest,
     )
     return facts, tuple(problems)
-
-
-_kept = cached(CACHE_BYTES)(_facts)
 
 
 def _response_status(status: der.Value) -> str:
