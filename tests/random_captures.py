@@ -7,15 +7,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from conversing import CLIENT, SERVER, Said, said
+from conversing import ACK, CLIENT, FIN, FIRST_SEQUENCE, OPENED, RST, SERVER, SYN, Said, said
 from hypothesis import strategies as st
-from mangle import ETHERNET, FIN, SYN, Segment, Segments, in_ethernet, pcap
+from mangle import ETHERNET, Segment, Segments, in_ethernet, pcap
 
-RST, ACK = 0x04, 0x10
 START = 1_700_000_000_000_000
 """Microseconds since 1970 at which a capture begins."""
 TALKS = ("tls12-full", "tls12-resumed-id", "tls12-unknown-ca", "tls13-full", "tls13-unknown-ca", "smtp-starttls")
-FIRST_SEQUENCE = (1000, 5000)
 MOST_PACKETS = 24
 """Packets of one conversation's plain course: later application data is left out."""
 
@@ -42,7 +40,7 @@ def segment(port: int, side: int, flags: int, numbers: tuple[int, int], payload:
 def course(port: int, spoken: Said, first: tuple[int, int], opened: int, cuts: list[int]) -> Segments:
     """Return a TCP stream: the last `opened` packets of its handshake, each turn split at one of `cuts`, both FINs."""
     sent = list(first)
-    steps = [(CLIENT, SYN, b""), (SERVER, SYN | ACK, b""), (CLIENT, ACK, b"")]
+    steps = list(OPENED)
     for number, (side, data) in enumerate(spoken):
         at = cuts[number % len(cuts)] % len(data) if cuts else 0
         steps += [(side, ACK, part) for part in (data[:at], data[at:]) if part]

@@ -20,10 +20,9 @@ HEADER = struct.Struct("<IIII")
 SAMPLES = sorted((ROOT / "samples").glob("*.pcap"), key=lambda path: path.stem)
 
 
-def facts(path: Path) -> list[dict[str, Any]]:
+def facts(path: Path, **options: Any) -> list[dict[str, Any]]:
     """Read a capture; its connections as the JSON output has them."""
-
-    return [msgspec.json.decode(msgspec.json.encode(connection)) for connection in tlsdissect.read(path)]
+    return [msgspec.json.decode(msgspec.json.encode(connection)) for connection in tlsdissect.read(path, **options)]
 
 
 def kept(path: Path) -> list[tlsdissect.Connection]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from conversing import CLIENT, SERVER
+from conversing import ACK, CLIENT, FIN, FIRST_SEQUENCE, RST, SERVER, SYN
 from hypothesis import given, settings
-from mangle import ETHERNET, FIN, SYN, Segment, Segments, differences, in_ethernet, pcap
-from random_captures import ACK, FIRST_SEQUENCE, RST, START, captures, course, segment, words
+from mangle import Segment, Segments, Way, differences
+from random_captures import START, captures, course, segment, words
 from recorded import SAMPLES, SHARED
 
 from tlsdissect.pipeline import Reading
@@ -101,8 +101,8 @@ def read(
     for one in sent:
         pause, packet = one if isinstance(one, tuple) else (0.0, one)
         time += 100 + int(pause * 1e6)
-        packets += [(time, frame) for frame in in_ethernet(packet)]
-    path.write_bytes(pcap(packets, ETHERNET))
+        packets.append(replace(packet, time=time))
+    path.write_bytes(Way()(packets))
     reading = Reading([path], Options(batch=batch, **options))  # type: ignore[arg-type]
     return list(reading), reading
 
@@ -126,7 +126,6 @@ def test_a_reset_before_any_payload_counts(tmp_path: Path, number: int, side: st
 @pytest.mark.parametrize("batch", ALL_SIZES)
 @pytest.mark.parametrize("repeated", [1, 30])
 def test_a_reset_before_a_handshake_that_fails_ends_it(tmp_path: Path, repeated: int, batch: int) -> None:
-    """A few packets without payload are looked at by column, many one by one."""
     sent = talk()
     reset = segment(40_000, SERVER, RST | ACK, (5001, 1001))
     ((connection,), _) = read(tmp_path / "reset.pcap", [*sent[:3], *[reset] * repeated, *sent[3:5]], batch)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+import mangle
 import pytest
-from conversing import ACK, CLIENT, FIN, SERVER, SYN, said
+from conversing import ACK, CLIENT, FIN, FIRST_SEQUENCE, SERVER, SYN, said
+from random_captures import START, segment
 from recorded import kept
 
 import tlsdissect
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect import Connection
     from tlsdissect.views.explain.model import Sentence
 
-_FIRST = (1000, 5000)
+PORT = 50_000
 SHORTER = 600
 """Bytes of the segment that arrives."""
 
@@ -33,25 +36,16 @@ class Segment(NamedTuple):
     data: bytes = b""
     sacked: tuple[int, int] | None = None
 
-
-def write(path: Path, segments: list[Segment]) -> Path:
-    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 101)]
-    for one in segments:
-        mine, other = _FIRST[one.side], _FIRST[1 - one.side]
+    def packet(self) -> mangle.Segment:
+        """The segment with its sequence numbers and its SACK option (RFC 2018 section 3)."""
+        mine, other = FIRST_SEQUENCE[self.side], FIRST_SEQUENCE[1 - self.side]
+        sequence = mine + self.start + (not self.flags & SYN)
+        known = 0 if self.acknowledged is None else other + 1 + self.acknowledged
         options = b""
-        if one.sacked is not None:
-            options = b"\x01\x01\x05\x0a" + struct.pack(">II", *(other + 1 + edge for edge in one.sacked))
-        ports = (50_000, 443) if one.side == CLIENT else (443, 50_000)
-        sequence = mine + one.start + (0 if one.flags & SYN else 1)
-        known = 0 if one.acknowledged is None else other + 1 + one.acknowledged
-        size = 20 + len(options)
-        tcp = struct.pack(">HHIIBBHHH", *ports, sequence, known, size // 4 << 4, one.flags, 4096, 0, 0) + options
-        ends = bytes([192, 0, 2, 1, 192, 0, 2, 2]) if one.side == CLIENT else bytes([192, 0, 2, 2, 192, 0, 2, 1])
-        packet = struct.pack(">BBHIBBH", 0x45, 0, 20 + size + len(one.data), 0, 64, 6, 0) + ends + tcp + one.data
-        second, fraction = divmod(round(one.time * 1_000_000), 1_000_000)
-        out.append(struct.pack("<IIII", 1_700_000_000 + second, fraction, len(packet), len(packet)) + packet)
-    path.write_bytes(b"".join(out))
-    return path
+        if self.sacked is not None:
+            options = b"\x01\x01\x05\x0a" + struct.pack(">II", *(other + 1 + edge for edge in self.sacked))
+        sent = segment(PORT, self.side, self.flags, (sequence, known), self.data)
+        return replace(sent, time=START + round(self.time * 1_000_000), options=options)
 
 
 def opened() -> list[Segment]:
@@ -86,7 +80,8 @@ def lost_answer(sample: str, large: int, *, seen: bool) -> list[Segment]:
 
 
 def one(path: Path, segments: list[Segment]) -> Connection:
-    (connection,) = kept(write(path, segments))
+    path.write_bytes(mangle.Way()([sent.packet() for sent in segments]))
+    (connection,) = kept(path)
     return connection
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mangle import Segment, in_ethernet, pcap, segments
+from mangle import Segment, Way, segments
 from recorded import ROOT, facts, kept
 
 import tlsdissect
@@ -27,7 +27,7 @@ def first_conversation(name: str) -> list[Segment]:
 
 
 def read(path: Path, sent: list[Segment]) -> dict[str, Any]:
-    path.write_bytes(pcap([(one.time, frame) for one in sent for frame in in_ethernet(one)], 1))
+    path.write_bytes(Way()(sent))
     [connection] = facts(path)
     return connection
 
