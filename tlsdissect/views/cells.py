@@ -30,6 +30,7 @@ class Column(Struct, frozen=True):
     kind: type
     """str, int, float or bool; list for a value that a cell contains as JSON."""
     value: Callable[[Any], Any]
+    """Returns None for a missing value."""
     raw: bool = False
     """Whether it exists with --raw-fingerprints only."""
 

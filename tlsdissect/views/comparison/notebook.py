@@ -10,7 +10,7 @@ import pandas as pd
 from msgspec import structs
 
 from tlsdissect.views.comparison.builder import By, ComparisonBuilder
-from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.comparison.sections import filled_sections
 from tlsdissect.views.comparison.text import Text, caveats, conclusions
 from tlsdissect.views.printable import printable
 
@@ -94,10 +94,9 @@ def _difference(one: Difference) -> dict[str, object]:
 
 def _summary(group: Group) -> pd.DataFrame:
     rows = [
-        (section.heading, printable(label), *(cell(side) for side in group.sides))
-        for section in sections(group.sides)
-        for label, cell in section.rows
+        (section.heading, printable(label), *cells)
+        for section in filled_sections(group.sides)
+        for label, cells in section.rows
     ]
     names = ["section", "measure", *(side.version for side in group.sides)]
-    filled = [row for row in rows if any(text.strip("-") for text in row[2:])]
-    return pd.DataFrame(filled, columns=names).set_index(["section", "measure"])
+    return pd.DataFrame(rows, columns=names).set_index(["section", "measure"])

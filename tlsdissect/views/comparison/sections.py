@@ -1,4 +1,4 @@
-"""The rows of a comparison: a label, and a cell for each version."""
+"""The sections of a comparison: rows with a label, and a cell for each version."""
 
 from __future__ import annotations
 
@@ -20,11 +20,27 @@ _MEASURES = {
 }  # fmt: skip
 
 
+class FilledSection(NamedTuple):
+    """Rows under a heading: each a label, and a cell for each version."""
+
+    heading: str
+    rows: list[tuple[str, list[str]]]
+
+
 class Section(NamedTuple):
     """Rows under a heading: each a label, and a function that formats the cell of a version."""
 
     heading: str
     rows: Sequence[tuple[str, Callable[[Side], str]]]
+
+
+def filled_sections(sides: Sequence[Side]) -> Iterator[FilledSection]:
+    """Yield the sections in order, without rows whose cells are all empty."""
+    for section in sections(sides):
+        rows = [(label, [cell(side) for side in sides]) for label, cell in section.rows]
+        filled = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
+        if filled:
+            yield FilledSection(section.heading, filled)
 
 
 def sections(sides: Sequence[Side]) -> Iterator[Section]:

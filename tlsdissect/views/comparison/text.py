@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.views.comparison.client_times import LOCAL, NOT_SEEN
-from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.comparison.sections import filled_sections
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Text:
             yield "no TLS connections"
             return
         versions = [side.version for side in group.sides]
-        filled = list(_filled_sections(group))
+        filled = list(filled_sections(group.sides))
         width = self._column_width([versions, *(cells for _, rows in filled for _, cells in rows)])
         yield self._styled(self._line("", versions, width), _BOLD)
         for heading, rows in filled:
@@ -68,15 +68,6 @@ class Text:
 
     def _styled(self, text: str, style: str) -> str:
         return styled(text, style) if self._coloured else text
-
-
-def _filled_sections(group: Group) -> Iterator[tuple[str, list[tuple[str, list[str]]]]]:
-    """Yield headings and rows (a label, and a cell for each version), without rows whose cells are all empty."""
-    for section in sections(group.sides):
-        rows = [(label, [cell(side) for side in group.sides]) for label, cell in section.rows]
-        filled = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
-        if filled:
-            yield section.heading, filled
 
 
 def _fitting(cell: str, width: int) -> str:

@@ -6,13 +6,12 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tlsdissect.views.cells import Column
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tlsdissect.tls.codepoints import Registry
     from tlsdissect.transcript.connection import Certificate, Connection
+    from tlsdissect.views.cells import Column
 
 
 class Shown(NamedTuple):
@@ -22,11 +21,6 @@ class Shown(NamedTuple):
     side: str
     position: int
     certificate: Certificate
-
-
-def column(name: str, kind: type, value: Callable[[Any], Any]) -> Column:
-    """Make a column from a function that returns None for a missing value."""
-    return Column(name, kind, value)
 
 
 def rows(columns: Iterable[Column], items: Callable[[Any], Iterable[Any]]) -> Callable[[Any], Iterator[list[Any]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tlsdissect.views.cells import COLUMNS, Column
-from tlsdissect.views.names.columns import column, leaf, rows
+from tlsdissect.views.names.columns import leaf, rows
 from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def _side(side: str, chain: Callable[[Connection], tuple[Certificate, ...] | Non
         (f"{x509}.public_key_curve", str, lambda one: one.curve),
         (f"{x509}.alternative_names", list, _names),
     )
-    yield from (column(name, kind, _of(side, value)) for name, kind, value in plain)
-    yield column(
+    yield from (Column(name, kind, _of(side, value)) for name, kind, value in plain)
+    yield Column(
         f"tlsdissect.{side}_chain_sha256",
         list,
         lambda c: None if chain(c) is None else tuple([one.sha256.upper() for one in chain(c) or ()]),
@@ -84,34 +84,34 @@ def _side(side: str, chain: Callable[[Connection], tuple[Certificate, ...] | Non
 
 
 COLUMNS_OF_ECS: tuple[Column, ...] = (
-    column("@timestamp", str, lambda c: c.start),
-    column("event.start", str, lambda c: c.start),
-    column("event.end", str, lambda c: c.end),
-    column("client.ip", str, lambda c: c.client.ip),
-    column("client.port", int, lambda c: c.client.port),
-    column("server.ip", str, lambda c: c.server.ip),
-    column("server.port", int, lambda c: c.server.port),
-    column("source.ip", str, lambda c: c.client.ip),
-    column("source.port", int, lambda c: c.client.port),
-    column("destination.ip", str, lambda c: c.server.ip),
-    column("destination.port", int, lambda c: c.server.port),
-    column("network.transport", str, lambda c: "udp" if c.transport == "quic" else c.transport),
-    column("network.protocol", str, lambda c: "quic" if c.transport == "quic" else "tls"),
-    column("network.packets", int, lambda c: c.packets),
-    column("tls.version", str, _version),
-    column("tls.version_protocol", str, _protocol),
-    column("tls.cipher", str, lambda c: c.cipher_suite),
-    column("tls.curve", str, lambda c: c.group),
-    column("tls.resumed", bool, lambda c: None if c.resumption is None else c.resumption != "none"),
-    column("tls.established", bool, lambda c: c.complete),
-    column("tls.next_protocol", str, lambda c: c.alpn),
-    column("tls.client.ja3", str, lambda c: c.ja3),
-    column("tls.client.server_name", str, lambda c: c.sni),
-    column("tls.client.supported_ciphers", list, lambda c: c.client_hello and c.client_hello.cipher_suites),
-    column("tls.server.ja3s", str, lambda c: c.ja3s),
+    Column("@timestamp", str, lambda c: c.start),
+    Column("event.start", str, lambda c: c.start),
+    Column("event.end", str, lambda c: c.end),
+    Column("client.ip", str, lambda c: c.client.ip),
+    Column("client.port", int, lambda c: c.client.port),
+    Column("server.ip", str, lambda c: c.server.ip),
+    Column("server.port", int, lambda c: c.server.port),
+    Column("source.ip", str, lambda c: c.client.ip),
+    Column("source.port", int, lambda c: c.client.port),
+    Column("destination.ip", str, lambda c: c.server.ip),
+    Column("destination.port", int, lambda c: c.server.port),
+    Column("network.transport", str, lambda c: "udp" if c.transport == "quic" else c.transport),
+    Column("network.protocol", str, lambda c: "quic" if c.transport == "quic" else "tls"),
+    Column("network.packets", int, lambda c: c.packets),
+    Column("tls.version", str, _version),
+    Column("tls.version_protocol", str, _protocol),
+    Column("tls.cipher", str, lambda c: c.cipher_suite),
+    Column("tls.curve", str, lambda c: c.group),
+    Column("tls.resumed", bool, lambda c: None if c.resumption is None else c.resumption != "none"),
+    Column("tls.established", bool, lambda c: c.complete),
+    Column("tls.next_protocol", str, lambda c: c.alpn),
+    Column("tls.client.ja3", str, lambda c: c.ja3),
+    Column("tls.client.server_name", str, lambda c: c.sni),
+    Column("tls.client.supported_ciphers", list, lambda c: c.client_hello and c.client_hello.cipher_suites),
+    Column("tls.server.ja3s", str, lambda c: c.ja3s),
     *_side("client", lambda c: c.client_certificates),
     *_side("server", lambda c: c.certificates),
-    *(column(f"tlsdissect.{one.name}", one.kind, one.value) for one in _UNMAPPED),
+    *(Column(f"tlsdissect.{one.name}", one.kind, one.value) for one in _UNMAPPED),
 )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tlsdissect.tls.codepoints import ExtensionType, Registry
-from tlsdissect.views.names.columns import column, number, rows
+from tlsdissect.views.cells import Column
+from tlsdissect.views.names.columns import number, rows
 from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
@@ -140,38 +141,38 @@ def _ticket(one: ClearMessage, name: str) -> int | None:
 
 
 TLS = (
-    column("frame.number", int, lambda s: s.frame),
-    column("tcp.stream", int, lambda s: s.connection.stream),
-    column("ip.src", str, lambda s: _address(_end(s, away=False), 4)),
-    column("ip.dst", str, lambda s: _address(_end(s, away=True), 4)),
-    column("ipv6.src", str, lambda s: _address(_end(s, away=False), 6)),
-    column("ipv6.dst", str, lambda s: _address(_end(s, away=True), 6)),
-    column("tcp.srcport", int, lambda s: _end(s, away=False).port),
-    column("tcp.dstport", int, lambda s: _end(s, away=True).port),
-    column("tcp.analysis.initial_rtt", float, lambda s: _seconds(s.connection.timing.tcp_ms)),
-    column("tls.handshake.type", int, lambda s: s.message and number(Registry.HANDSHAKE_TYPES, _type(s.message.type))),
-    column("tls.handshake.length", int, lambda s: s.message and s.message.bytes),
-    column("tls.handshake.version", str, _hello(lambda hello: _coded(Registry.VERSIONS, hello.version))),
-    column("tls.handshake.random", str, _hello(lambda hello: hello.random)),
-    column("tls.handshake.session_id", str, _hello(lambda hello: hello.session_id)),
-    column("tls.handshake.ciphersuite", str, _suites),
-    column("tls.handshake.comp_method", str, _compressions),
-    column("tls.handshake.extension.type", str, _hello(_extensions)),
-    column("tls.handshake.extensions_server_name", str, lambda s: s.connection.sni if s.client_hello else None),
-    column("tls.handshake.extensions_alpn_str", str, lambda s: _joined(_sent(s, "alpn") or ())),
-    column("tls.handshake.extensions.supported_version", str, _versions),
-    column("tls.handshake.extensions_supported_group", str, lambda s: _list(Registry.GROUPS, _sent(s, "groups"))),
-    column("tls.handshake.extensions_key_share_group", str, _shares),
-    column("tls.handshake.extensions_ec_point_format", str, _hello(_points)),
-    column("tls.handshake.sig_hash_alg", str, _schemes),
-    column("tls.extension.psk_ke_mode", str, lambda s: _list(Registry.PSK_MODES, _sent(s, "psk_modes"), _DECIMAL)),
-    column("tls.handshake.server_named_curve", str, lambda s: _curve(s) if _is(s, "server_key_exchange") else None),
-    column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: _ticket(s, "lifetime_s")),
-    column("tls.handshake.session_ticket_length", int, lambda s: _ticket(s, "bytes")),
-    column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.client_hello else None),
-    column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.server_hello else None),
-    column("tls.alert_message.level", int, lambda s: s.alert and number(Registry.ALERT_LEVELS, s.alert.level)),
-    column("tls.alert_message.desc", int, lambda s: s.alert and number(Registry.ALERTS, s.alert.description)),
+    Column("frame.number", int, lambda s: s.frame),
+    Column("tcp.stream", int, lambda s: s.connection.stream),
+    Column("ip.src", str, lambda s: _address(_end(s, away=False), 4)),
+    Column("ip.dst", str, lambda s: _address(_end(s, away=True), 4)),
+    Column("ipv6.src", str, lambda s: _address(_end(s, away=False), 6)),
+    Column("ipv6.dst", str, lambda s: _address(_end(s, away=True), 6)),
+    Column("tcp.srcport", int, lambda s: _end(s, away=False).port),
+    Column("tcp.dstport", int, lambda s: _end(s, away=True).port),
+    Column("tcp.analysis.initial_rtt", float, lambda s: _seconds(s.connection.timing.tcp_ms)),
+    Column("tls.handshake.type", int, lambda s: s.message and number(Registry.HANDSHAKE_TYPES, _type(s.message.type))),
+    Column("tls.handshake.length", int, lambda s: s.message and s.message.bytes),
+    Column("tls.handshake.version", str, _hello(lambda hello: _coded(Registry.VERSIONS, hello.version))),
+    Column("tls.handshake.random", str, _hello(lambda hello: hello.random)),
+    Column("tls.handshake.session_id", str, _hello(lambda hello: hello.session_id)),
+    Column("tls.handshake.ciphersuite", str, _suites),
+    Column("tls.handshake.comp_method", str, _compressions),
+    Column("tls.handshake.extension.type", str, _hello(_extensions)),
+    Column("tls.handshake.extensions_server_name", str, lambda s: s.connection.sni if s.client_hello else None),
+    Column("tls.handshake.extensions_alpn_str", str, lambda s: _joined(_sent(s, "alpn") or ())),
+    Column("tls.handshake.extensions.supported_version", str, _versions),
+    Column("tls.handshake.extensions_supported_group", str, lambda s: _list(Registry.GROUPS, _sent(s, "groups"))),
+    Column("tls.handshake.extensions_key_share_group", str, _shares),
+    Column("tls.handshake.extensions_ec_point_format", str, _hello(_points)),
+    Column("tls.handshake.sig_hash_alg", str, _schemes),
+    Column("tls.extension.psk_ke_mode", str, lambda s: _list(Registry.PSK_MODES, _sent(s, "psk_modes"), _DECIMAL)),
+    Column("tls.handshake.server_named_curve", str, lambda s: _curve(s) if _is(s, "server_key_exchange") else None),
+    Column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: _ticket(s, "lifetime_s")),
+    Column("tls.handshake.session_ticket_length", int, lambda s: _ticket(s, "bytes")),
+    Column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.client_hello else None),
+    Column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.server_hello else None),
+    Column("tls.alert_message.level", int, lambda s: s.alert and number(Registry.ALERT_LEVELS, s.alert.level)),
+    Column("tls.alert_message.desc", int, lambda s: s.alert and number(Registry.ALERTS, s.alert.description)),
 )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.names import is_for
-from tlsdissect.views.names.columns import Shown, column, epoch, leaf, rows, shown, uid
+from tlsdissect.views.cells import Column
+from tlsdissect.views.names.columns import Shown, epoch, leaf, rows, shown, uid
 from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
@@ -75,56 +76,56 @@ def _fingerprints(chain: tuple[Certificate, ...] | None) -> tuple[str, ...] | No
 
 
 SSL = (
-    column("ts", float, lambda c: epoch(c.start)),
-    column("uid", str, uid),
-    column("id.orig_h", str, lambda c: c.client.ip),
-    column("id.orig_p", int, lambda c: c.client.port),
-    column("id.resp_h", str, lambda c: c.server.ip),
-    column("id.resp_p", int, lambda c: c.server.port),
-    column("version", str, version),
-    column("cipher", str, lambda c: c.cipher_suite),
-    column("curve", str, lambda c: c.group),
-    column("server_name", str, lambda c: c.sni),
-    column("resumed", bool, lambda c: None if c.resumption is None else c.resumption != "none"),
-    column("last_alert", str, lambda c: next((one.description for one in c.alerts[::-1] if one.description), None)),
-    column("next_protocol", str, lambda c: c.alpn),
-    column("established", bool, lambda c: c.complete),
-    column("ssl_history", str, history),
-    column("cert_chain_fps", list, lambda c: _fingerprints(c.certificates)),
-    column("client_cert_chain_fps", list, lambda c: _fingerprints(c.client_certificates)),
-    column("subject", str, lambda c: getattr(leaf(c, "server"), "subject", None)),
-    column("issuer", str, lambda c: getattr(leaf(c, "server"), "issuer", None)),
-    column("client_subject", str, lambda c: getattr(leaf(c, "client"), "subject", None)),
-    column("client_issuer", str, lambda c: getattr(leaf(c, "client"), "issuer", None)),
-    column("sni_matches_cert", bool, matches),
-    column("orig_alpn", list, lambda c: c.client_hello and c.client_hello.alpn),
-    column("ticket_lifetime_hint", int, lambda c: c.session_ticket and c.session_ticket.lifetime_s),
-    column("dh_param_size", int, lambda c: c.dh_bits),
+    Column("ts", float, lambda c: epoch(c.start)),
+    Column("uid", str, uid),
+    Column("id.orig_h", str, lambda c: c.client.ip),
+    Column("id.orig_p", int, lambda c: c.client.port),
+    Column("id.resp_h", str, lambda c: c.server.ip),
+    Column("id.resp_p", int, lambda c: c.server.port),
+    Column("version", str, version),
+    Column("cipher", str, lambda c: c.cipher_suite),
+    Column("curve", str, lambda c: c.group),
+    Column("server_name", str, lambda c: c.sni),
+    Column("resumed", bool, lambda c: None if c.resumption is None else c.resumption != "none"),
+    Column("last_alert", str, lambda c: next((one.description for one in c.alerts[::-1] if one.description), None)),
+    Column("next_protocol", str, lambda c: c.alpn),
+    Column("established", bool, lambda c: c.complete),
+    Column("ssl_history", str, history),
+    Column("cert_chain_fps", list, lambda c: _fingerprints(c.certificates)),
+    Column("client_cert_chain_fps", list, lambda c: _fingerprints(c.client_certificates)),
+    Column("subject", str, lambda c: getattr(leaf(c, "server"), "subject", None)),
+    Column("issuer", str, lambda c: getattr(leaf(c, "server"), "issuer", None)),
+    Column("client_subject", str, lambda c: getattr(leaf(c, "client"), "subject", None)),
+    Column("client_issuer", str, lambda c: getattr(leaf(c, "client"), "issuer", None)),
+    Column("sni_matches_cert", bool, matches),
+    Column("orig_alpn", list, lambda c: c.client_hello and c.client_hello.alpn),
+    Column("ticket_lifetime_hint", int, lambda c: c.session_ticket and c.session_ticket.lifetime_s),
+    Column("dh_param_size", int, lambda c: c.dh_bits),
 )
 
 X509 = (
-    column("ts", float, lambda s: epoch(s.connection.start)),
-    column("fingerprint", str, lambda s: s.certificate.sha256),
-    column("certificate.version", int, lambda s: s.certificate.version),
-    column("certificate.serial", str, lambda s: s.certificate.serial and s.certificate.serial.upper()),
-    column("certificate.subject", str, lambda s: s.certificate.subject),
-    column("certificate.issuer", str, lambda s: s.certificate.issuer),
-    column("certificate.not_valid_before", float, lambda s: epoch(s.certificate.not_before)),
-    column("certificate.not_valid_after", float, lambda s: epoch(s.certificate.not_after)),
-    column("certificate.key_alg", str, lambda s: _KEY_ALGORITHMS.get(s.certificate.key_type, s.certificate.key_type)),
-    column("certificate.sig_alg", str, lambda s: s.certificate.signature_algorithm),
-    column("certificate.key_type", str, lambda s: _KEY_TYPES.get(s.certificate.key_type, "unknown")),
-    column("certificate.key_length", int, lambda s: s.certificate.key_bits),
-    column("certificate.exponent", str, lambda s: _text(s.certificate.exponent)),
-    column("certificate.curve", str, lambda s: _CURVES.get(s.certificate.curve, s.certificate.curve)),
-    column("san.dns", list, lambda s: s.certificate.dns_names),
-    column("san.uri", list, lambda s: s.certificate.uris),
-    column("san.email", list, lambda s: s.certificate.email_addresses),
-    column("san.ip", list, lambda s: s.certificate.ip_addresses),
-    column("basic_constraints.ca", bool, lambda s: s.certificate.is_ca),
-    column("basic_constraints.path_len", int, lambda s: s.certificate.path_length),
-    column("host_cert", bool, lambda s: s.position == 0 and s.side == "server"),
-    column("client_cert", bool, lambda s: s.position == 0 and s.side == "client"),
+    Column("ts", float, lambda s: epoch(s.connection.start)),
+    Column("fingerprint", str, lambda s: s.certificate.sha256),
+    Column("certificate.version", int, lambda s: s.certificate.version),
+    Column("certificate.serial", str, lambda s: s.certificate.serial and s.certificate.serial.upper()),
+    Column("certificate.subject", str, lambda s: s.certificate.subject),
+    Column("certificate.issuer", str, lambda s: s.certificate.issuer),
+    Column("certificate.not_valid_before", float, lambda s: epoch(s.certificate.not_before)),
+    Column("certificate.not_valid_after", float, lambda s: epoch(s.certificate.not_after)),
+    Column("certificate.key_alg", str, lambda s: _KEY_ALGORITHMS.get(s.certificate.key_type, s.certificate.key_type)),
+    Column("certificate.sig_alg", str, lambda s: s.certificate.signature_algorithm),
+    Column("certificate.key_type", str, lambda s: _KEY_TYPES.get(s.certificate.key_type, "unknown")),
+    Column("certificate.key_length", int, lambda s: s.certificate.key_bits),
+    Column("certificate.exponent", str, lambda s: _text(s.certificate.exponent)),
+    Column("certificate.curve", str, lambda s: _CURVES.get(s.certificate.curve, s.certificate.curve)),
+    Column("san.dns", list, lambda s: s.certificate.dns_names),
+    Column("san.uri", list, lambda s: s.certificate.uris),
+    Column("san.email", list, lambda s: s.certificate.email_addresses),
+    Column("san.ip", list, lambda s: s.certificate.ip_addresses),
+    Column("basic_constraints.ca", bool, lambda s: s.certificate.is_ca),
+    Column("basic_constraints.path_len", int, lambda s: s.certificate.path_length),
+    Column("host_cert", bool, lambda s: s.position == 0 and s.side == "server"),
+    Column("client_cert", bool, lambda s: s.position == 0 and s.side == "client"),
 )  # fmt: skip
 
 
@@ -132,14 +133,14 @@ class _Once:
     """The table of certificates, each written when it first appears."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def items(self, c: Connection) -> Iterator[Shown]:
         for one in shown(c):
-            if one.certificate.sha256 in self._told:
+            if one.certificate.sha256 in self._logged:
                 continue
-            if len(self._told) < MAX_LOGGED:
-                self._told.add(one.certificate.sha256)
+            if len(self._logged) < MAX_LOGGED:
+                self._logged.add(one.certificate.sha256)
             yield one
 
 

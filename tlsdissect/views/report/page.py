@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from tlsdissect.transcript.connection import Hidden
 from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.comparison.sections import filled_sections
 from tlsdissect.views.comparison.text import conclusions
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
-    from tlsdissect.views.comparison.model import Group
     from tlsdissect.views.report.findings import Found
     from tlsdissect.views.report.grid import Column
 
@@ -41,13 +38,6 @@ _LAST = ("ALPN", "client", "start", "certificate", "JA4", "source")
 """Columns of the terminal's table that the page shows last, where the reader has to scroll."""
 _PAPER = ("stream", "server", "TLS", "suite", "group", "resumed", "RT", "ms", "outcome", "findings")
 _COLUMNS = sorted(COLUMNS, key=lambda column: _LAST.index(column.title) if column.title in _LAST else -1)
-
-
-class Compared(Struct, frozen=True):
-    """A section of the comparison: rows with a label, and a cell for each version."""
-
-    heading: str
-    rows: list[tuple[str, list[str]]]
 
 
 class Report:
@@ -108,8 +98,12 @@ class Report:
         (whole,) = self._comparison.groups()
         self.found = found = self._findings.by_rule(summaries)
         captures = self._overview.captures
-        codes = [[one.rule.code for one in found if many(one)] for many in (_in_connections, _in_certificates)]
-        choices = {"TLS": self._different("TLS"), "outcome": self._different("outcome"), "findings": codes[0]}
+        choices = {
+            "TLS": self._different("TLS"),
+            "outcome": self._different("outcome"),
+            "findings": [one.rule.code for one in found if one.connections],
+        }
+        codes = [one.rule.code for one in found if one.certificates]
         return template.head(
             title=self._title(),
             captures=[(printable(name), many) for name, many in list(captures.items())[:LISTED]],
@@ -118,11 +112,11 @@ class Report:
             found=found,
             verdicts=list(findings.sentences(found, self._judge)) if self._rows else [],
             versions=[side.version for side in whole.sides],
-            compared=_compared(whole),
+            compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=list(self._figures.drawn()),
             connections=Grid("connections", self._columns(), choices, len(self._rows)),
-            certificates=Grid("certificates", certificates.columns(shown), {"findings": codes[1]}, len(shown)),
+            certificates=Grid("certificates", certificates.columns(shown), {"findings": codes}, len(shown)),
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
 
@@ -166,22 +160,3 @@ class Report:
             yield f"This page has the first {counted(self._detailed, 'certificate')} of {certificates_seen:,} only."
         if self._inventory.left_out:
             yield f"{self._inventory.left_out:,} occurrences of certificates were not kept: memory limit reached."
-
-
-def _in_connections(one: Found) -> int:
-    return one.connections
-
-
-def _in_certificates(one: Found) -> int:
-    return one.certificates
-
-
-def _compared(whole: Group) -> list[Compared]:
-    """Return the sections of a comparison without empty rows."""
-    filled = []
-    for section in sections(whole.sides):
-        rows = [(printable(label), [cell(side) for side in whole.sides]) for label, cell in section.rows]
-        rows = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
-        if rows:
-            filled.append(Compared(section.heading, rows))
-    return filled

@@ -12,6 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from msgspec.json import encode
 
+from tlsdissect.views.printable import printable
+
 _SCRIPTS = ("data.js", "grid.js", "ladder.js", "tree.js", "connection.js", "page.js")
 """In the order in which they are joined into one script."""
 _LOADER = PackageLoader("tlsdissect.views.report", ".")
@@ -73,8 +75,8 @@ def _hash(text: str) -> str:
 
 
 def _breakable(text: str) -> Markup:
-    """Allow a line break after each underscore of a name."""
-    return Markup("_<wbr>").join(text.split("_"))
+    """Make a name printable, and allow a line break after each underscore."""
+    return Markup("_<wbr>").join(printable(text).split("_"))
 
 
 def _harmless(value: object) -> Markup:

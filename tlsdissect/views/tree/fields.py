@@ -57,7 +57,7 @@ class Fields:
 
     def message(self, read: Callable[[Reader], Struct], start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of what a decoder reads between two offsets of the data."""
-        return self._drawn(read, start, end, None)
+        return self.inside(read, start, end, None)
 
     def leaf(self, name: str, start: int, end: int, value: int | None = None, meaning: str | None = None) -> Node:
         """Build a node for bytes that are not a field of a struct, with their hexadecimal digits or a value."""
@@ -70,28 +70,25 @@ class Fields:
 
     def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
-        return self._drawn(extension_proofs.SignedCertificateTimestampList.read, start, end, None)
-
-    def _drawn(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
-        found = survey(read, self._data, start, end)
-        drawing = _StructNodes(self, self._ground, self._data, list(found.errors))
-        if found.value is None:
-            return tuple(drawing.unread(field, "unread", cited) for field in found.fields)
-        return drawing.struct(found.value, found.fields, cited, {})
+        return self.inside(extension_proofs.SignedCertificateTimestampList.read, start, end, None)
 
     def inside(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         """Build the nodes of a struct inside a field."""
-        return self._drawn(read, start, end, cited)
+        found = survey(read, self._data, start, end)
+        nodes = _StructNodes(self, self._ground, self._data, list(found.errors))
+        if found.value is None:
+            return tuple(nodes.unread(field, "unread", cited) for field in found.fields)
+        return nodes.struct(found.value, found.fields, cited, {})
 
 
 class _StructNodes:
     """Builds nodes from the fields that a survey has found."""
 
-    def __init__(self, fields: Fields, ground: MappedBytes, data: bytes, flaws: list[WireError]) -> None:
+    def __init__(self, fields: Fields, ground: MappedBytes, data: bytes, errors: list[WireError]) -> None:
         self._fields = fields
         self._ground = ground
         self._data = data
-        self._flaws = flaws
+        self._errors = errors
 
     def struct(self, value: Struct, fields: Sequence[Field], cited: str | None, table: Table) -> tuple[Node, ...]:
         """Build the nodes of a struct's fields."""
@@ -178,10 +175,10 @@ class _StructNodes:
 
     def _problem(self, start: int, end: int) -> str | None:
         """Remove and return the problem that was found in this range."""
-        for flaw in self._flaws:
-            if start <= flaw.offset <= end:
-                self._flaws.remove(flaw)
-                return str(flaw.problem)
+        for error in self._errors:
+            if start <= error.offset <= end:
+                self._errors.remove(error)
+                return str(error.problem)
         return None
 
     def _hex(self, field: Field) -> str:
