@@ -209,8 +209,13 @@ def in_gre(one: Segment) -> list[bytes]:
 
 
 def in_vxlan(one: Segment) -> list[bytes]:
-    inner = struct.pack(">II", 8 << 24, 42 << 8) + ethernet(IPV6, ip6(one))
-    return [ethernet(IPV4, carrier(17, struct.pack(">HHHH", 50000, 4789, 8 + len(inner), 0) + inner))]
+    return [vxlan(ethernet(IPV6, ip6(one)))]
+
+
+def vxlan(frame: bytes) -> bytes:
+    """Carry an Ethernet frame in VXLAN over UDP over IPv4 (RFC 7348)."""
+    inner = struct.pack(">II", 8 << 24, 42 << 8) + frame
+    return ethernet(IPV4, carrier(17, struct.pack(">HHHH", 50000, 4789, 8 + len(inner), 0) + inner))
 
 
 def carrier(protocol: int, body: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Segments with other bytes at the same place: a wrong checksum tells which of them the receiver dropped."""
+"""Segments with different bytes at the same place: a wrong checksum shows which of them the receiver dropped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mangle import IPV4, IPV6, Segment, ethernet, ip4, ip6, pcap, segments
+from mangle import ETHERNET, IPV4, IPV6, Segment, ethernet, ip4, ip6, pcap, segments, vxlan
 from recorded import ROOT, facts, kept
 
 import tlsdissect
@@ -44,17 +44,13 @@ def over_ip4(one: Segment, what: str) -> bytes:
 
 
 def in_vxlan(one: Segment, what: str) -> bytes:
-    """VXLAN over UDP over IPv4 (RFC 7348)."""
-    inner = struct.pack(">II", 0x0800_0000, 7 << 8) + over_ip4(one, what)
-    udp = struct.pack(">HHHH", 50_000, 4789, 8 + len(inner), 0) + inner
-    header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
-    return ethernet(IPV4, header + udp)
+    return vxlan(over_ip4(one, what))
 
 
 def read(
     path: Path, sent: list[tuple[Segment, str]], wrap: Callable[[Segment, str], bytes] = over_ip6
 ) -> dict[str, Any]:
-    path.write_bytes(pcap([(one.time, wrap(one, what)) for one, what in sent], 1))
+    path.write_bytes(pcap([(one.time, wrap(one, what)) for one, what in sent], ETHERNET))
     [connection] = facts(path)
     return connection
 
@@ -64,7 +60,9 @@ def decoy(at: int, payload: bytes | None = None) -> Segment:
     return replace(one, payload=one.payload.replace(NAME, b"a.decoy.x") if payload is None else payload)
 
 
-def with_decoys(at: int, *decoys: Segment, after: bool = False, others: str = RIGHT, fake: str = WRONG) -> Any:
+def with_decoys(
+    at: int, *decoys: Segment, after: bool = False, others: str = RIGHT, fake: str = WRONG
+) -> list[tuple[Segment, str]]:
     whole = [(one, others) for one in SENT]
     begin = at + after
     return [*whole[:begin], *((one, fake) for one in decoys), *whole[begin:]]
@@ -96,8 +94,8 @@ def test_whatever_the_decoy_says(payload: bytes, after: bool, tmp_path: Path) ->
     connection = read(tmp_path / "a.pcap", with_decoys(HELLO, decoy(HELLO, payload), after=after))
     assert len(conflicts(connection)) == 1
     assert connection["upgrade"] is None
-    frames = {key: connection[key] for key in ("sni", "outcome", "version", "ja3", "ja4", "closure", "round_trips")}
-    assert frames == {key: PLAIN[key] for key in frames}
+    same = {key: connection[key] for key in ("sni", "outcome", "version", "ja3", "ja4", "closure", "round_trips")}
+    assert same == {key: PLAIN[key] for key in same}
 
 
 def test_a_decoy_of_the_server(tmp_path: Path) -> None:
@@ -150,6 +148,7 @@ def test_a_transcript_without_the_decoy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("garbage", [b"\x00", b"\x5a"])
 def test_a_keep_alive_is_no_conflict(garbage: bytes, tmp_path: Path) -> None:
     """Its octet of garbage stands before the stream's next (RFC 9293 section 3.8.4)."""
-    acknowledged = next(n for n in range(HELLO, len(SENT)) if SENT[n].ports != SENT[HELLO].ports)
-    probe = replace(SENT[HELLO], sequence=SENT[HELLO].sequence + len(SENT[HELLO].payload) - 1, payload=garbage)
+    hello = SENT[HELLO]
+    acknowledged = next(n for n in range(HELLO, len(SENT)) if SENT[n].ports != hello.ports)
+    probe = replace(hello, sequence=hello.sequence + len(hello.payload) - 1, payload=garbage)
     assert not conflicts(read(tmp_path / "a.pcap", with_decoys(acknowledged, probe, after=True, fake=RIGHT)))
