@@ -1,4 +1,4 @@
-"""What is kept for later is bounded in bytes, however large the keys and values are that a capture brings."""
+"""Caches are bounded in bytes, however large the keys and values in a capture are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SIZED_BY_US = {
     "tls/remarks.py alert_meanings": "no argument: a file of ours",
     "tls/remarks.py reference": "a class of ours",
     "tls/trace.py _registries": "a class of ours",
-    "tls/wire.py _u16s": "1,024 formats, whose size does not depend on how many numbers they stand for",
+    "tls/wire.py _u16s": "1,024 formats, whose size does not depend on their count of numbers",
     "transcript/facts/naming.py _fact": "a class of ours",
     "transcript/facts/naming.py _tellers": "a class of ours",
     "transcript/facts/whole.py _second": "4,096 times, each a number and 19 characters",
@@ -60,7 +60,7 @@ SIZED_BY_US = {
     "views/report/template.py _script": "no argument: files of ours",
     "views/tree/asn1.py _oids": "no argument: a file of ours",
 }
-"""Caches of functools, and why no sender of a capture sizes what is in them."""
+"""The caches of functools, each with the reason why a sender cannot make their entries large."""
 
 
 def is_functools_cache(node: ast.AST) -> bool:
@@ -87,11 +87,11 @@ def functools_caches() -> set[str]:
     return found
 
 
-def test_only_caches_that_no_sender_sizes_are_counted_by_entries() -> None:
+def test_caches_that_count_entries_are_those_whose_entries_no_sender_can_enlarge() -> None:
     assert functools_caches() == set(SIZED_BY_US)
 
 
-def test_what_all_caches_hold_together_is_bounded() -> None:
+def test_the_limits_of_all_caches_add_up_to_the_total() -> None:
     for module in pkgutil.walk_packages(tlsdissect.__path__, "tlsdissect."):
         if not module.name.endswith("__main__") and not module.name.startswith("tlsdissect.corpus.cluster"):
             import_module(module.name)
@@ -99,7 +99,7 @@ def test_what_all_caches_hold_together_is_bounded() -> None:
 
 
 def certificate_of(size: int, number: int) -> bytes:
-    """A certificate by its outermost length alone: what is in it cannot be read."""
+    """A value with the outermost length of a certificate, whose fields cannot be read."""
     return b"\x30\x83" + (size + 8).to_bytes(3, "big") + number.to_bytes(8, "big") + bytes(size)
 
 
@@ -132,7 +132,7 @@ FILLED: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize("fill", FILLED.values(), ids=FILLED)
-def test_what_is_estimated_is_no_less_than_what_is_taken(fill: Callable[[int], Any]) -> None:
+def test_estimates_are_not_below_the_memory_taken(fill: Callable[[int], Any]) -> None:
     fill(0)
     Registry.CIPHER_SUITES.names.of(numbers(300, 0))
     for cache in SHARED:
@@ -147,7 +147,7 @@ def test_what_is_estimated_is_no_less_than_what_is_taken(fill: Callable[[int], A
     assert kept <= 1.1 * sum(cache.used for cache in SHARED) + 100_000
 
 
-def test_a_value_is_made_once_while_it_is_kept() -> None:
+def test_a_cached_value_is_computed_once() -> None:
     made = []
 
     @cached(100_000)
@@ -159,7 +159,7 @@ def test_a_value_is_made_once_while_it_is_kept() -> None:
     assert made == [0, 1, 2]
 
 
-def test_nothing_is_a_value_too() -> None:
+def test_none_is_cached_like_other_values() -> None:
     made = []
     nothing = cached(100_000)(made.append)
     nothing(1)
@@ -167,7 +167,7 @@ def test_nothing_is_a_value_too() -> None:
     assert made == [1]
 
 
-def test_what_is_asked_for_stays_and_the_rest_goes() -> None:
+def test_the_least_recently_used_entries_are_evicted() -> None:
     made = []
     cache: ByteCache[bytes] = ByteCache(100_000)
 
@@ -184,7 +184,7 @@ def test_what_is_asked_for_stays_and_the_rest_goes() -> None:
     assert made.count(1) == 2
 
 
-def test_what_is_too_large_is_not_kept_and_costs_nothing_else() -> None:
+def test_entries_that_are_too_large_evict_nothing() -> None:
     cache: ByteCache[bytes] = ByteCache(100_000)
     cache.get(1, lambda: b"small")
     cache.get(2, lambda: bytes(50_000))
@@ -192,7 +192,7 @@ def test_what_is_too_large_is_not_kept_and_costs_nothing_else() -> None:
     assert len(cache) == 1
 
 
-def test_a_footprint_counts_all_that_is_held() -> None:
+def test_a_footprint_includes_nested_values() -> None:
     held = {"names": ["a" * 1000, ("b" * 1000, b"c" * 1000)], "error": ValueError("d" * 1000)}
     assert 4000 < footprint(held, enough=1 << 20) < 6000
     assert footprint(tuple(range(1000)), enough=100) > 100

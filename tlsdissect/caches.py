@@ -1,10 +1,11 @@
-"""Caches that are bounded in bytes: who sends captures decides how large keys and values are, and how many there are.
+"""Caches that are bounded in bytes, since the sender of the traffic decides how many keys there are, and how large.
 
-`functools.lru_cache` counts entries, and 4,096 lists of 30,000 cipher suites take 19 GB. Here the bytes of each entry
-are estimated when it is made, rather too many than too few, and the entries not used for longest are evicted first.
-What takes more than a share of the limit is computed each time and not kept.
+`functools.lru_cache` counts entries, and 4,096 lists of 30,000 cipher suites take 19 GB. These caches estimate the size
+of each entry when it is added, rather too high than too low, and evict the least recently used entries. A result that
+takes too large a share of the limit is not cached but computed each time.
 
-All caches of a process together hold at most `TOTAL_BYTES`, which is the sum of their limits: a test adds them up.
+The limits of all caches that `cached` makes, and of the cached hellos, add up to at most `TOTAL_BYTES`; a test checks
+the sum.
 """
 
 from __future__ import annotations
@@ -22,57 +23,58 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TOTAL_BYTES: Final = 32 << 20
-"""Bytes that the caches which all readings of a process share hold at most, all together."""
+"""Bytes of all caches that the readings of a process share."""
 ENTRY_BYTES: Final = 256
-"""Bytes that an entry takes besides its key and its value, by estimate."""
+"""Estimated bytes of an entry besides its key and its value."""
 SHARE: Final = 16
-"""Entries of the largest size that a cache keeps at least: what takes more than this part of its limit is not kept."""
+"""An entry is cached only if it takes at most the limit divided by this."""
 
 
 def footprint(*values: object, enough: int) -> int:
-    """Bytes that values take with all that they hold; what they share with others counts in full.
+    """Estimate the bytes of values with all that they contain; parts shared with other values count in full.
 
-    Counting stops where there is `enough`, so that a large value costs no more than a small one.
+    Counting stops once the total exceeds `enough`, so that measuring a large value costs no more than a small one.
     """
-    total, waiting = 0, list(values)
-    while waiting and total <= enough:
-        one = waiting.pop()
+    total, unmeasured = 0, list(values)
+    while unmeasured and total <= enough:
+        one = unmeasured.pop()
         total += getsizeof(one)
         if isinstance(one, str | bytes | int) or total > enough:
             continue
         if isinstance(one, Struct):
-            waiting.extend([getattr(one, name) for name in one.__struct_fields__])
+            unmeasured.extend([getattr(one, name) for name in one.__struct_fields__])
         elif isinstance(one, tuple | list | frozenset | set):
-            waiting.extend(one)
+            unmeasured.extend(one)
         elif isinstance(one, dict):
-            waiting.extend(one.keys())
-            waiting.extend(one.values())
+            unmeasured.extend(one.keys())
+            unmeasured.extend(one.values())
         elif isinstance(one, BaseException):
-            waiting.extend(one.args)
+            unmeasured.extend(one.args)
     return total
 
 
 class ByteCache(Generic[T]):
-    """Values by key, at most so many bytes of them; those not asked for longest are let go first.
+    """A cache of at most `limit` bytes that evicts the least recently used entries.
 
-    Entries are in two generations. New ones, and old ones that are asked for, go into the younger; when that holds half
-    of the limit it becomes the older one, whose entries are let go together. So a hit is one lookup in a dict, where an
-    order by use would be changed at each, and letting go of many small entries for a large one is no search.
+    Entries are in two generations. New entries go into the young one, and so does an old entry when it is looked up.
+    When the young generation is about to exceed half of the limit, it becomes the old one, and the previous old one is
+    evicted as a whole. So most hits take one lookup in a dict, while an exact order of use would have to be updated at
+    every hit, and one large entry displaces many small ones without a search.
 
-    Threads may share one: a value may then be made twice, and bytes are counted under a lock.
+    Threads may share a cache: a value may then be computed twice, but bytes are counted under a lock.
     """
 
     __slots__ = ("_changing", "_old", "_used", "_young", "largest", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        """Bytes that are kept at most."""
+        """Maximum bytes of all entries."""
         self.largest = limit // SHARE
-        """Bytes of the largest entry that is kept."""
+        """Bytes of the largest entry that is cached."""
         self._young: dict[Hashable, tuple[T, int]] = {}
         self._old: dict[Hashable, tuple[T, int]] = {}
         self._used = 0
-        """Bytes of the younger generation, by estimate: never more than half of the limit."""
+        """Estimated bytes of the young generation; at most half of the limit."""
         self._changing = Lock()
 
     def __len__(self) -> int:
@@ -80,33 +82,33 @@ class ByteCache(Generic[T]):
 
     @property
     def used(self) -> int:
-        """Bytes that are kept, by estimate."""
+        """Estimated bytes of all entries."""
         return sum(size for kept in (self._young, self._old) for _, size in kept.values())
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Give what is kept of a key, or make it."""
-        known = self._young.get(key) or self.renew(key)
+        """Return the cached value of a key, or call `make` and cache its result."""
+        known = self._young.get(key) or self.promote(key)
         if known is not None:
             return known[0]
         value = make()
-        self.keep(key, value, footprint(key, value, enough=self.largest))
+        self.put(key, value, footprint(key, value, enough=self.largest))
         return value
 
-    def renew(self, key: Hashable) -> tuple[T, int] | None:
-        """Give a value of the older generation with its size, and count it among the younger from now on."""
+    def promote(self, key: Hashable) -> tuple[T, int] | None:
+        """Return a value of the old generation with its size, and copy it into the young one; None if there is none."""
         known = self._old.get(key)
         if known is not None:
             self._add(key, *known)
         return known
 
-    def keep(self, key: Hashable, value: T, size: int) -> None:
-        """Keep a value that takes so many bytes with its key, unless it is too large."""
+    def put(self, key: Hashable, value: T, size: int) -> None:
+        """Cache a value that takes `size` bytes with its key, unless it is too large."""
         size += ENTRY_BYTES
         if size <= self.largest:
             self._add(key, value, size)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Remove all entries."""
         with self._changing:
             self._young, self._old, self._used = {}, {}, 0
 
@@ -121,45 +123,45 @@ class ByteCache(Generic[T]):
 
 
 SHARED: Final[list[ByteCache[Any]]] = []
-"""The caches that all readings of a process share."""
+"""The caches that `cached` makes, which all readings of a process share."""
 
 
 def cached(
     limit: int, size: Callable[..., int] | None = None, *, longest: int | None = None
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Remember what a function returns, within a limit of bytes; its arguments are given by position.
+    """Cache the results of a function, which must be called with positional arguments, in at most `limit` bytes.
 
-    `size` estimates the bytes of the arguments and the result, which are given to it in this order: where a formula
-    does, it is faster than to walk through what they hold. A first argument of more than `longest` items is not looked
-    up: a tuple of 30,000 numbers takes 0.2 ms to hash, each time.
+    `size` is called with the arguments and the result, and estimates their bytes; a formula is faster than `footprint`.
+    If the first argument has more than `longest` items, the cache is bypassed: hashing a tuple of 30,000 numbers takes
+    0.2 ms each time.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         cache: ByteCache[T] = ByteCache(limit)
         SHARED.append(cache)
-        remembered = _remembering(function, cache, size)
-        return cast("Callable[P, T]", remembered if longest is None else _of_short(function, remembered, longest))
+        looked_up = _looked_up(function, cache, size)
+        return cast("Callable[P, T]", looked_up if longest is None else _bypassing(function, looked_up, longest))
 
     return decorate
 
 
-def _remembering(function: Callable[..., T], cache: ByteCache[T], size: Callable[..., int] | None) -> Callable[..., T]:
+def _looked_up(function: Callable[..., T], cache: ByteCache[T], size: Callable[..., int] | None) -> Callable[..., T]:
     largest = cache.largest
 
-    def remembered(*key: Hashable) -> T:
-        known = cache._young.get(key) or cache.renew(key)  # noqa: SLF001  # one call less: hits are many
+    def look_up(*key: Hashable) -> T:
+        known = cache._young.get(key) or cache.promote(key)  # noqa: SLF001  # saves a call on every hit
         if known is not None:
             return known[0]
         value = function(*key)
-        cache.keep(key, value, footprint(key, value, enough=largest) if size is None else size(*key, value))
+        cache.put(key, value, footprint(key, value, enough=largest) if size is None else size(*key, value))
         return value
 
-    remembered.cache = cache  # type: ignore[attr-defined]
-    return remembered
+    look_up.cache = cache  # type: ignore[attr-defined]
+    return look_up
 
 
-def _of_short(function: Callable[..., T], remembered: Callable[..., T], longest: int) -> Callable[..., T]:
-    def chosen(first: Sized, *others: Hashable) -> T:
-        return remembered(first, *others) if len(first) <= longest else function(first, *others)
+def _bypassing(function: Callable[..., T], looked_up: Callable[..., T], longest: int) -> Callable[..., T]:
+    def choose(first: Sized, *others: Hashable) -> T:
+        return looked_up(first, *others) if len(first) <= longest else function(first, *others)
 
-    return chosen
+    return choose
