@@ -15,7 +15,6 @@ cdef long long SHORTEST_SIMPLE_PACKET
 cdef long long SHORTEST_SECTION
 cdef long long MAX_CAPTURED
 cdef long long MAX_DISTANCE
-cdef long long NO_LINK_TYPE
 cdef long long UNTIMED
 
 
@@ -28,10 +27,11 @@ cdef class Pcapng(FrameReader):
 
     cdef bint _packet(self, bytes data, Py_ssize_t here, long long size, bint old)
     cdef bint _simple_packet(self, bytes data, Py_ssize_t here, long long size)
-    cdef bint _found(self, bytes data, Py_ssize_t start, long long captured, long long carried, long long number)
+    cdef Interface _interface(self, long long number)
+    cdef bint _found(self, bytes data, Py_ssize_t start, long long captured, long long carried, Interface interface)
     cdef long long _u16(self, bytes data, Py_ssize_t at)
     cdef long long _u32(self, bytes data, Py_ssize_t at)
-    cdef bint _interface(self, Py_ssize_t here, long long size)
+    cdef bint _describe(self, Py_ssize_t here, long long size)
     cdef bint _begin_section(self)
     cdef bint _secrets(self, Py_ssize_t here, long long block)
     cdef bint _end(self, bint in_block)

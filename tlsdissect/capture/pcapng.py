@@ -38,6 +38,7 @@ SECRET_BYTES = 64
 MAX_INTERFACES = 65_536
 """Interfaces of one section that are kept, as many as an obsolete packet block can name. Honest sections have dozens;
 packets of further ones count as packets of an interface that is not described, and the first place is damage."""
+_NOT_DESCRIBED = Interface(NO_LINK_TYPE)
 
 
 @cython.cclass
@@ -116,7 +117,7 @@ class Pcapng(FrameReader):
                     self._simple_packet(window.data, here, size)
                     return True
                 if kind == INTERFACE:
-                    self._interface(here, size)
+                    self._describe(here, size)
                 elif kind == SECRETS:
                     self._secrets(here, size)
             elif shortest == SHORTEST and kind not in (INTERFACE, SECRETS):
@@ -134,26 +135,30 @@ class Pcapng(FrameReader):
     def _packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong, old: cython.bint) -> cython.bint:
         """Take the packet of an enhanced packet block (section 4.3), or of its predecessor (appendix A)."""
         number: cython.longlong = self._u16(data, here + 8) if old else self._u32(data, here + 8)
-        captured: cython.longlong = self._u32(data, here + 20)
-        interface: Interface
-        self._found(data, here + 28, min(captured, size - SHORTEST_PACKET), self._u32(data, here + 24), number)
-        if number < len(self.interfaces):
-            interface = self.interfaces[number]
-            self.time = interface.nanoseconds(self._u32(data, here + 12), self._u32(data, here + 16))
+        interface: Interface = self._interface(number)
+        captured: cython.longlong = min(self._u32(data, here + 20), size - SHORTEST_PACKET)
+        self._found(data, here + 28, captured, self._u32(data, here + 24), interface)
+        self.interface = number
+        self.time = interface.nanoseconds(self._u32(data, here + 12), self._u32(data, here + 16))
         return True
 
     @cython.cfunc
     def _simple_packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
         """Take the packet of a simple packet block: the first interface's, without a time (section 4.4)."""
         carried: cython.longlong = self._u32(data, here + 8)
-        captured: cython.longlong = carried
-        interface: Interface
-        if self.interfaces:
-            interface = self.interfaces[0]
-            if interface.snap > 0:
-                captured = min(carried, interface.snap)
-        self._found(data, here + 12, min(captured, size - SHORTEST_SIMPLE_PACKET), carried, 0)
+        interface: Interface = self._interface(0)
+        captured: cython.longlong = min(carried, size - SHORTEST_SIMPLE_PACKET)
+        if interface.snap > 0:
+            captured = min(captured, interface.snap)
+        self._found(data, here + 12, captured, carried, interface)
+        self.interface = 0
+        self.time = UNTIMED
         return True
+
+    @cython.cfunc
+    def _interface(self, number: cython.longlong) -> Interface:
+        """Return the interface that a packet names; one without a link type where no block described it."""
+        return self.interfaces[number] if number < len(self.interfaces) else _NOT_DESCRIBED
 
     @cython.cfunc
     def _found(
@@ -162,23 +167,15 @@ class Pcapng(FrameReader):
         start: cython.Py_ssize_t,
         captured: cython.longlong,
         carried: cython.longlong,
-        number: cython.longlong,
+        interface: Interface,
     ) -> cython.bint:
-        interface: Interface
         self.frames += 1
         self.data = data
         self.start = start
         self.captured = min(captured, MAX_CAPTURED)
         self.carried = carried
-        self.interface = number
-        self.time = UNTIMED
-        if number < len(self.interfaces):
-            interface = self.interfaces[number]
-            self.link = interface.link
-            self.digits = interface.digits
-        else:
-            self.link = NO_LINK_TYPE
-            self.digits = 0
+        self.link = interface.link
+        self.digits = interface.digits
         return True
 
     @cython.cfunc
@@ -190,7 +187,7 @@ class Pcapng(FrameReader):
         return u32(data, at) if self.big else u32_little(data, at)
 
     @cython.cfunc
-    def _interface(self, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
+    def _describe(self, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
         """Read an interface description block."""
         if len(self.interfaces) >= MAX_INTERFACES:
             if not self.too_many_interfaces:
