@@ -120,11 +120,6 @@ class PacketReader:
         return self._frames.secrets
 
     @property
-    def links(self) -> set[int]:
-        """Link types of all interfaces so far."""
-        return self._frames.links
-
-    @property
     def position(self) -> int:
         """Bytes of the input used so far, as they lie on disk."""
         return self._frames.position
