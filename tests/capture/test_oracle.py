@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import building as b
 import pytest
+from recorded import SHARED, need
 from rows import rows_of
 from test_headers import PLAIN, SIX, SIX_TUNNELS, TUNNELS
 
 from tlsdissect.capture import TCP, CaptureError, open_capture
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CAPTURES = SHARED / "captures"
 FIELDS = ("frame.number", "tcp.stream", "tcp.srcport", "tcp.dstport", "tcp.seq_raw", "tcp.len")
 DIFFERENT = {
     # Wireshark stops at a malformed IP option; the TCP header behind it is whole.
@@ -35,13 +38,11 @@ NOT_BY_DEFAULT = {
 }
 Header = tuple[int, int, int, int | None]
 
-pytestmark = pytest.mark.skipif(not shutil.which("tshark"), reason="tshark is not installed")
-
 
 def theirs(path: Path) -> dict[int, tuple[int, list[Header]]]:
     """For each frame the number of TCP headers with a stream, and the headers if all have all fields."""
     fields = [word for name in FIELDS for word in ("-e", name)]
-    command = ["tshark", "-n", "-r", str(path), "-Y", "tcp.stream", "-T", "fields", "-E", "occurrence=a", *fields]
+    command = [need("tshark"), "-n", "-r", str(path), "-Y", "tcp.stream", "-T", "fields", "-E", "occurrence=a", *fields]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     frames = {}
     for line in result.stdout.splitlines():
