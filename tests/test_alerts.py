@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, Said, Step, Steps, Talk, said, steps, write
+from tlswriting import record
 
 from tlsdissect import explain, ladder, read, tree
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA
 from tlsdissect.views.ladder.model import drawn
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ HANDSHAKE_FAILURE, UNRECOGNIZED_NAME = b"\x02\x28", b"\x01\x70"
 
 def records(*fragments: bytes) -> bytes:
     """Alert records."""
-    return b"".join(b"\x15\x03\x03" + len(one).to_bytes(2, "big") + one for one in fragments)
+    return b"".join(record(ALERT, one) for one in fragments)
 
 
 def told(path: Path, words: Said) -> Connection:
@@ -112,7 +114,7 @@ def test_a_warning_that_is_the_last_word_in_tls_1_3_is_an_error(tmp_path: Path) 
 
 
 DECODE_ERROR, BAD_CERTIFICATE, INTERNAL_ERROR = b"\x02\x32", b"\x02\x2a", b"\x02\x50"
-SEALED = b"\x17\x03\x03\x00\x13" + b"\xee" * 19
+SEALED = record(APPLICATION_DATA, b"\xee" * 19)
 """A record of TLS 1.3 that has an alert's length."""
 
 
@@ -189,7 +191,7 @@ def test_an_alert_that_passes_the_other_sides_end_stands_for_itself(tmp_path: Pa
 def test_encrypted_alerts_report_an_end_too(tmp_path: Path) -> None:
     """TLS 1.2: the client's flight is not answered. TLS 1.3: the server ends within its own flight."""
     full = flights("tls12-full")
-    sealed = (CLIENT, ACK, b"\x15\x03\x03\x00\x1a" + b"\xee" * 26)
+    sealed = (CLIENT, ACK, records(b"\xee" * 26))
     connection = ended(tmp_path / "12.pcap", *full[:3], (SERVER, FIN | ACK, b""), sealed)
     assert (connection.outcome, connection.failed_by) == ("closed", "server")
     assert ended(tmp_path / "plain.pcap", *full[:3], sealed).outcome == "alert"

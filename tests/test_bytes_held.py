@@ -10,6 +10,7 @@ import pytest
 from conversing import CLIENT, Talk, write
 from msgspec.structs import replace
 from recorded import ROOT
+from tlswriting import extension, message, record, sized
 
 import tlsdissect
 from tlsdissect.caches import SHARED
@@ -38,43 +39,33 @@ def recorded() -> Connection:
     return one
 
 
-def sized(prefix: int, body: bytes) -> bytes:
-    return len(body).to_bytes(prefix, "big") + body
-
-
-def extension(number: int, body: bytes) -> bytes:
-    return number.to_bytes(2, "big") + sized(2, body)
-
-
 def numbers(many: int, start: int) -> bytes:
     return b"".join([((start * 7919 + 31 * n) & 0xFFFF).to_bytes(2, "big") for n in range(many)])
 
 
 def client_hello(number: int, suites: bytes = b"\x13\x01", extensions: bytes = b"") -> bytes:
-    lists = sized(1, b"") + sized(2, suites) + sized(1, b"\0")
-    return b"\x03\x03" + number.to_bytes(32, "big") + lists + (sized(2, extensions) if extensions else b"")
+    lists = sized(b"", 1) + sized(suites) + sized(b"\0", 1)
+    return b"\x03\x03" + number.to_bytes(32, "big") + lists + (sized(extensions) if extensions else b"")
 
 
 def in_records(body: bytes) -> bytes:
-    message = b"\x01" + sized(3, body)
-    return b"".join([b"\x16\x03\x01" + sized(2, message[at : at + 16_000]) for at in range(0, len(message), 16_000)])
+    hello = message(1, body)
+    return b"".join([record(22, hello[at : at + 16_000], 0x0301) for at in range(0, len(hello), 16_000)])
 
 
 SENT: dict[str, Callable[[int, int], bytes]] = {
     "cipher suites": lambda n, size: client_hello(n, numbers(size // 2, n)),
-    "groups": lambda n, size: client_hello(n, extensions=extension(10, sized(2, numbers(size // 2, n)))),
+    "groups": lambda n, size: client_hello(n, extensions=extension(10, sized(numbers(size // 2, n)))),
     "protocols": lambda n, size: client_hello(
-        n, extensions=extension(16, sized(2, b"".join([sized(1, bytes([n, at & 255])) for at in range(size // 3)])))
+        n, extensions=extension(16, sized(b"".join([sized(bytes([n, at & 255]), 1) for at in range(size // 3)])))
     ),
     "key shares": lambda n, size: client_hello(
-        n, extensions=extension(51, sized(2, b"".join([bytes([n, at & 255, 0, 0]) for at in range(size // 4)])))
+        n, extensions=extension(51, sized(b"".join([bytes([n, at & 255, 0, 0]) for at in range(size // 4)])))
     ),
     "extensions": lambda n, size: client_hello(
         n, extensions=b"".join([extension(0x4000 + 3 * at + n, b"") for at in range(size // 4)])
     ),
-    "host names": lambda n, size: client_hello(
-        n, extensions=extension(0, sized(2, b"\0" + sized(2, bytes([n + 1]) * size)))
-    ),
+    "host names": lambda n, size: client_hello(n, extensions=extension(0, sized(b"\0" + sized(bytes([n + 1]) * size)))),
 }
 SIZES = (3_500, 12_000)
 MANY = 100

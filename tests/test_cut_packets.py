@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from conversing import CLIENT, SERVER, Talk, said, write
 from recorded import facts, snapped, without
+from tlswriting import record
+
+from tlsdissect.tls.record import HANDSHAKE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,8 +72,7 @@ def test_a_message_of_several_records_goes_on_behind_missing_bytes(tmp_path: Pat
     certificate = flight[at + 5 : end]
     third = len(certificate) // 3
     parts = [certificate[:third], b"\xff" * third + certificate[2 * third :]]
-    records = [b"\x16\x03\x03" + len(part).to_bytes(2, "big") + part for part in parts]
-    segments = [flight[:at], *records, flight[end:]]
+    segments = [flight[:at], *(record(HANDSHAKE, part) for part in parts), flight[end:]]
     talk = Talk([hello, *((SERVER, data) for data in segments)], 0, 5, 50_000)
     path = write(tmp_path / "whole.pcap", talk)
     (one,) = facts(without(path, {5 + lost}, tmp_path / "lost.pcap"))

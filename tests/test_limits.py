@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from conversing import CLIENT, SERVER, Talk, said, write
 from recorded import HEADER, SAMPLES, begun
+from tlswriting import extension, message, record, sized
 
 import tlsdissect
 from tlsdissect import Limits
@@ -64,15 +64,10 @@ def test_bytes_behind_a_hole_are_given_up_at_the_limit(tmp_path: Path) -> None:
     assert connection.client_hello is not None
 
 
-def record(kind: int, body: bytes) -> bytes:
-    return struct.pack(">BHH", kind, 0x0303, len(body)) + body
-
-
 def hello(extensions: int, size: int) -> bytes:
     """A ClientHello with so many extensions, each so long."""
-    sent = b"".join(struct.pack(">HH", 0x3000 + number, size) + bytes(size) for number in range(extensions))
-    body = b"\x03\x03" + bytes(32) + b"\0" + b"\0\x02\x13\x01" + b"\x01\0" + struct.pack(">H", len(sent)) + sent
-    return b"\x01" + len(body).to_bytes(3, "big") + body
+    sent = b"".join(extension(0x3000 + number, bytes(size)) for number in range(extensions))
+    return message(1, b"\x03\x03" + bytes(32) + b"\0" + b"\0\x02\x13\x01" + b"\x01\0" + sized(sent))
 
 
 def spoken(path: Path, words: bytes, conversations: int = 20) -> Path:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
+from tlswriting import extension, message, sized
 
 from tlsdissect import read
 
@@ -14,14 +15,6 @@ if TYPE_CHECKING:
 
 HEADERS = 9
 """Bytes of the headers of a record and of a handshake message."""
-
-
-def sized(data: bytes, size: int = 2) -> bytes:
-    return len(data).to_bytes(size, "big") + data
-
-
-def extension(number: int, data: bytes) -> bytes:
-    return number.to_bytes(2, "big") + sized(data)
 
 
 def names(*entries: tuple[int, bytes]) -> bytes:
@@ -40,8 +33,7 @@ def extended(record: bytes, more: bytes, *, instead: bool = False) -> bytes:
     else:
         at += 3
     sent = b"" if instead else body[at + 2 :]
-    message = record[5:6] + sized(body[:at] + sized(sent + more), 3)
-    return record[:3] + sized(message) + behind
+    return record[:3] + sized(message(record[5], body[:at] + sized(sent + more))) + behind
 
 
 def problems(path: Path, words: Said) -> list[tuple[str, str, str | None]]:
