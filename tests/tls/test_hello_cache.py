@@ -75,11 +75,11 @@ def test_a_template_matches_only_hellos_that_it_decodes_alike(kind: HandshakeTyp
         body[at] = data.draw(st.integers(0, 255))
     template = cache.find(bytes(body))
     try:
-        hello, flaw = decode_partially(READ[kind], bytes(body))
+        hello, error = decode_partially(READ[kind], bytes(body))
     except WireError:
         assert template is None
     else:
-        assert template is None or (template.fill(bytes(body)), None) == (hello, flaw)
+        assert template is None or (template.fill(bytes(body)), None) == (hello, error)
 
 
 def test_hellos_that_never_recur_have_no_template() -> None:

@@ -62,14 +62,14 @@ def test_malformed_extensions_cost_no_field_before_them(vector: Vector) -> None:
     whole = Reader(vector.body).whole(vector.read)
     start = len(vector.body) - sum(4 + len(e.extension_data) for e in whole.extensions)
     for cut in range(start, len(vector.body)):
-        hello, flaw = decode_partially(vector.read, vector.body[:cut])
-        assert flaw is not None
+        hello, error = decode_partially(vector.read, vector.body[:cut])
+        assert error is not None
         assert hello.random == whole.random
         assert hello.extensions == whole.extensions[: len(hello.extensions)]
-    hello, flaw = decode_partially(vector.read, vector.body + b"\0\0")
+    hello, error = decode_partially(vector.read, vector.body + b"\0\0")
     assert hello == whole
-    assert flaw is not None
-    assert flaw.offset == len(vector.body)
+    assert error is not None
+    assert error.offset == len(vector.body)
 
 
 def test_hello_of_tls_13() -> None:
@@ -110,10 +110,10 @@ def test_certificates() -> None:
 
 def test_certificates_before_a_cut_are_told() -> None:
     data = bytes.fromhex("00000d 000003 616161 0000ff 626262 00")
-    chain, flaw = decode_partially(certificate.Certificate.read, data)
+    chain, error = decode_partially(certificate.Certificate.read, data)
     assert chain.certificate_list == (b"aaa",)
-    assert flaw is not None
-    assert str(flaw) == "255 bytes wanted, 4 left at byte 12"
+    assert error is not None
+    assert str(error) == "255 bytes wanted, 4 left at byte 12"
 
 
 def test_status_for_each_certificate() -> None:

@@ -36,12 +36,12 @@ def surveyed(read: Callable[[Reader], Struct], data: bytes) -> Survey:
         if field.value is not None:
             check_parts(field, data)
     try:
-        value, flaw = decode_partially(read, data)
+        value, error = decode_partially(read, data)
     except WireError:
         assert found.errors
     else:
-        assert (flaw is None) <= (found.value == value)
-        assert bool(found.errors) == (flaw is not None)
+        assert (error is None) <= (found.value == value)
+        assert bool(found.errors) == (error is not None)
     return found
 
 
@@ -87,7 +87,7 @@ def test_a_list_that_claims_too_much_is_read_as_far_as_it_goes() -> None:
     body = bytearray(HELLO)
     body[44] = 0x20
     found = surveyed(ClientHello.read, bytes(body))
-    assert [str(flaw) for flaw in found.errors] == ["32 bytes wanted, 9 left at byte 45"]
+    assert [str(error) for error in found.errors] == ["32 bytes wanted, 9 left at byte 45"]
     assert [part.name for part in found.fields[-1].parts] == ["[0]", "[1]"]
 
 

@@ -74,15 +74,15 @@ def test_items_before_a_malformed_one_are_told() -> None:
         return r.vector_until_error(1, lambda r: r.sized(1))
 
     assert decode_partially(read, b"\x04\x01a\x01b") == ((b"a", b"b"), None)
-    value, flaw = decode_partially(read, b"\x04\x01a\x09b")
+    value, error = decode_partially(read, b"\x04\x01a\x09b")
     assert value == (b"a",)
-    assert str(flaw) == "9 bytes wanted, 1 left at byte 4"
-    value, flaw = decode_partially(read, b"\x08\x01a\x09b")
+    assert str(error) == "9 bytes wanted, 1 left at byte 4"
+    value, error = decode_partially(read, b"\x08\x01a\x09b")
     assert value == (b"a",)
-    assert str(flaw) == "8 bytes wanted, 4 left at byte 1"
-    value, flaw = decode_partially(read, b"\x02\x01a-")
+    assert str(error) == "8 bytes wanted, 4 left at byte 1"
+    value, error = decode_partially(read, b"\x02\x01a-")
     assert value == (b"a",)
-    assert str(flaw) == "1 bytes left over at byte 3"
+    assert str(error) == "1 bytes left over at byte 3"
     with pytest.raises(WireError, match="9 bytes wanted"):
         Reader(b"\x04\x01a\x09b").whole(read)
 

@@ -32,15 +32,15 @@ HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 
 
 _HEADER = struct.Struct(">BHH")
 _TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)
-_NONE = range(0)
+_NO_LENGTHS = range(0)
 _LAST_MINOR = 4
 """The minor version of TLS 1.3."""
 _LENGTHS = {
     bytes([content_type, 3]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1) for content_type in _TYPES
 }
-"""By a record's type and major version, the lengths that make sense: only application data may be empty.
+"""Plausible lengths of a record by its type and major version: only application data may be empty.
 
-The minor version may be any: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 wants {03,XX} accepted.
+Any minor version is accepted: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 requires it of servers.
 """
 
 
@@ -58,7 +58,7 @@ class Record(Struct, frozen=True, gc=False):
 
     @property
     def end(self) -> int:
-        """Stream offset behind it; not of one of SSL 2.0, whose header is shorter."""
+        """Stream offset after it; not valid for SSL 2.0, whose record header is shorter."""
         return self.start + HEADER_SIZE + self.length
 
 
@@ -72,15 +72,15 @@ class Message(Struct, frozen=True, gc=False):
 
 
 def is_header(data: bytes) -> bool:
-    """Whether the first five bytes may be a record header."""
-    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:2], _NONE)
+    """Return whether the first five bytes may be a record header."""
+    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:2], _NO_LENGTHS)
 
 
 def is_likely_header(data: bytes, version: int | None = None) -> bool:
     """Return whether the first five bytes after a gap are likely to be a record header.
 
-    A version that no TLS has is accepted only if the sender's last record had it. To accept any {03,XX} would match
-    random ciphertext about fifty times as often as the five known versions do.
+    An undefined version is accepted only if the sender's last record had it. Accepting any {03,XX} would match random
+    ciphertext about fifty times as often as the five defined versions do.
     """
     return is_header(data) and (data[2] <= _LAST_MINOR or int.from_bytes(data[1:3], "big") == version)
 
@@ -104,7 +104,7 @@ class RecordReader:
         self._buffer_start = 0
         self._skip = 0
         self._version: int | None = None
-        """That of the latest record."""
+        """The version of the latest record."""
         self.position = 0
         self.astray: int | None = None
 
@@ -167,10 +167,11 @@ class RecordReader:
     def break_off(self) -> list[Record]:
         """Return the truncated record whose body has begun, and skip the rest of it."""
         begun = []
-        if len(self._buffer) >= 5:
+        if len(self._buffer) >= HEADER_SIZE:
             content_type, version, length = _HEADER.unpack_from(self._buffer)
-            begun.append(Record(content_type, version, length, self._buffer_start, self._buffer[5:], whole=False))
-            self._skip = 5 + length - len(self._buffer)
+            fragment = self._buffer[HEADER_SIZE:]
+            begun.append(Record(content_type, version, length, self._buffer_start, fragment, whole=False))
+            self._skip = HEADER_SIZE + length - len(self._buffer)
         self._buffer = b""
         return begun
 
@@ -179,7 +180,7 @@ class RecordReader:
         records = []
         while (body := at + HEADER_SIZE) <= end:
             content_type, version, length = _HEADER.unpack_from(data, at)
-            if length not in _LENGTHS.get(data[at : at + 2], _NONE):
+            if length not in _LENGTHS.get(data[at : at + 2], _NO_LENGTHS):
                 self.astray = origin + at
                 at = end
                 break
@@ -206,18 +207,19 @@ class MessageJoiner:
 
     def __init__(self) -> None:
         self._aligned = True
-        """Whether the next fragment, behind `_skip` bytes, is known to begin with a message header."""
+        """Whether the next fragment, after `_skip` bytes, is known to begin with a message header."""
         self._buffer = bytearray()
-        self._need = 4
+        self._need = _MESSAGE_HEADER
+        """Bytes that the buffer needs before it can be split: a header, or a whole message."""
         self._skip = 0
-        """Bytes still to come of an abandoned message."""
+        """Bytes of a discarded message that are still to come."""
         self._start = 0
         self.malformed: int | None = None
         """Stream offset of a record whose message header has an impossible length."""
 
     @property
     def waiting(self) -> int:
-        """Bytes buffered of an incomplete message."""
+        """Buffered bytes of an incomplete message."""
         return len(self._buffer)
 
     def feed(self, fragment: bytes, start: int) -> list[Message]:
@@ -230,8 +232,8 @@ class MessageJoiner:
             self._aligned = True
         if not self._buffer:
             self._start = start
-            if len(fragment) == 4 + int.from_bytes(fragment[1:4], "big") <= MAX_MESSAGE:
-                return [Message(fragment[0], fragment[4:], start)]
+            if len(fragment) == _message_size(fragment) <= MAX_MESSAGE:
+                return [Message(fragment[0], fragment[_MESSAGE_HEADER:], start)]
             return self._split(fragment, start)
         self._buffer += fragment
         if len(self._buffer) < self._need:
@@ -244,27 +246,26 @@ class MessageJoiner:
         """Split off complete messages; the rest is buffered for the next fragment."""
         messages: list[Message] = []
         at, end = 0, len(data)
-        while end - at >= 4:
-            body = at + 4
-            after = body + int.from_bytes(data[at + 1 : body], "big")
+        while end - at >= _MESSAGE_HEADER:
+            after = at + _message_size(data, at)
             if after - at > MAX_MESSAGE:
                 self.malformed = self._start
                 return messages
             if after > end:
                 break
-            messages.append(Message(data[at], data[body:after], self._start))
+            messages.append(Message(data[at], data[at + _MESSAGE_HEADER : after], self._start))
             at, self._start = after, start
         if at < end:
             self._buffer += data[at:]
-            self._need = 4 if end - at < 4 else 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+            self._need = _message_size(data, at) if end - at >= _MESSAGE_HEADER else _MESSAGE_HEADER
         return messages
 
     def drop(self, missing: int | None = None) -> tuple[bytes, int]:
-        """Forget a begun message, whose rest is lost; return what there is of it, and where its record begins.
+        """Discard an incomplete message whose rest is missing; return its bytes, and the offset of its record.
 
-        `missing` is how many bytes the capture lacks in front of the next fragment; None: that is not known. Where they
-        may hold the header of another message, the next fragment may begin anywhere in a message: it is read only if
-        it looks like whole messages (`_begins_with_messages`).
+        `missing` is the number of bytes that the capture lacks before the next fragment, or None if it is unknown. If
+        they may contain the header of another message, the next fragment may begin inside a message. It is then parsed
+        only if `_begins_with_messages`.
         """
         begun = bytes(self._buffer)
         rest = self._need - len(begun) if len(begun) >= _MESSAGE_HEADER else self._skip
@@ -278,6 +279,11 @@ class MessageJoiner:
         return self.drop(0)
 
 
+def _message_size(data: bytes, at: int = 0) -> int:
+    """Return the size of the handshake message whose header is at this index, header included."""
+    return _MESSAGE_HEADER + int.from_bytes(data[at + 1 : at + _MESSAGE_HEADER], "big")
+
+
 def _begins_with_messages(fragment: bytes) -> bool:
     """Return whether a fragment parses as handshake messages of known types and plausible lengths.
 
@@ -285,8 +291,8 @@ def _begins_with_messages(fragment: bytes) -> bool:
     """
     at, end = 0, len(fragment)
     while end - at >= _MESSAGE_HEADER:
-        size = int.from_bytes(fragment[at + 1 : at + _MESSAGE_HEADER], "big")
-        if fragment[at] not in HANDSHAKE_TYPES or size > MAX_MESSAGE - _MESSAGE_HEADER:
+        size = _message_size(fragment, at)
+        if fragment[at] not in HANDSHAKE_TYPES or size > MAX_MESSAGE:
             return False
-        at += _MESSAGE_HEADER + size
+        at += size
     return at >= end > 0

@@ -69,9 +69,9 @@ class NameChecker:
             if kind == _ADDRESS and self.skips_addresses:
                 continue
             excluded, permitted = self._excluded.get(kind), self._permitted.get(kind)
-            if excluded is not None and excluded.holds(name):
+            if excluded is not None and excluded.contains(name):
                 yield f"{text} is excluded"
-            if permitted is not None and not permitted.holds(name):
+            if permitted is not None and not permitted.contains(name):
                 yield f"{text} is not permitted"
 
 
@@ -100,21 +100,21 @@ class _Texts:
     def __init__(self) -> None:
         self._all = False
         self._exact: set[str] = set()
-        self._ends: set[str] = set()
-        self._sizes: set[int] = set()
-        """The lengths of `_ends`: suffixes of other lengths are not looked up."""
+        self._suffixes: set[str] = set()
+        self._lengths: set[int] = set()
+        """The lengths of `_suffixes`; suffixes of other lengths are not looked up."""
 
-    def _add_end(self, end: str) -> None:
-        self._ends.add(end)
-        self._sizes.add(len(end))
+    def _add_suffix(self, suffix: str) -> None:
+        self._suffixes.add(suffix)
+        self._lengths.add(len(suffix))
 
-    def _find(self, text: str) -> bool:
-        return self._all or text in self._exact or self._ends_well(text)
+    def _matches(self, text: str) -> bool:
+        return self._all or text in self._exact or self._has_suffix(text)
 
-    def _ends_well(self, text: str) -> bool:
+    def _has_suffix(self, text: str) -> bool:
         at = text.find(".")
         while at >= 0:
-            if len(text) - at in self._sizes and text[at:] in self._ends:
+            if len(text) - at in self._lengths and text[at:] in self._suffixes:
                 return True
             at = text.find(".", at + 1)
         return False
@@ -126,10 +126,10 @@ class _DnsNames(_Texts):
         for base in map(_lower, bases):
             self._all = self._all or not base
             self._exact.add(base)
-            self._add_end(base if base.startswith(".") else f".{base}")
+            self._add_suffix(base if base.startswith(".") else f".{base}")
 
-    def holds(self, name: bytes) -> bool:
-        return self._find(_lower(name))
+    def contains(self, name: bytes) -> bool:
+        return self._matches(_lower(name))
 
 
 class _Hosts(_Texts):
@@ -143,14 +143,14 @@ class _Hosts(_Texts):
             if kind == _EMAIL and "@" in base:
                 self._mailboxes.add(base)
             elif base.startswith("."):
-                self._add_end(base)
+                self._add_suffix(base)
             else:
                 self._exact.add(base)
 
-    def holds(self, name: bytes) -> bool:
+    def contains(self, name: bytes) -> bool:
         text = _lower(name)
         host = text.rpartition("@")[2] if self._kind == _EMAIL else _host(text)
-        return text in self._mailboxes or self._find(host)
+        return text in self._mailboxes or self._matches(host)
 
 
 class _Networks:
@@ -167,7 +167,7 @@ class _Networks:
             self._networks.setdefault((half, mask), set()).add(network & mask)
         self.masks = len(self._networks)
 
-    def holds(self, name: bytes) -> bool:
+    def contains(self, name: bytes) -> bool:
         address = int.from_bytes(name, "big")
         return any(size == len(name) and address & mask in found for (size, mask), found in self._networks.items())
 
@@ -177,11 +177,11 @@ class _Directories:
 
     def __init__(self, bases: Iterable[bytes]) -> None:
         # DER encodings are prefix-free: comparing bytes compares whole RDNs.
-        self._beginnings = tuple([parts for base in bases if (parts := _parts(base)) is not None])
+        self._prefixes = tuple([parts for base in bases if (parts := _parts(base)) is not None])
 
-    def holds(self, name: bytes) -> bool:
+    def contains(self, name: bytes) -> bool:
         parts = _parts(name)
-        return parts is not None and parts.startswith(self._beginnings)
+        return parts is not None and parts.startswith(self._prefixes)
 
 
 _Index = dict[int, "_DnsNames | _Hosts | _Networks | _Directories"]

@@ -74,29 +74,29 @@ class ByCryptography:
     """A certificate that `cryptography` has loaded."""
 
     def __init__(self, encoding: bytes) -> None:
-        with _refusals():
+        with _wire_errors():
             from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415  # start-up time
 
             self._loaded: CryptographyCertificate = load_der_x509_certificate(encoding)
 
     def serial(self) -> int:
         """Return the serial number (RFC 5280 section 4.1.2.2)."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.serial_number
 
     def not_before(self) -> str:
         """Return notBefore in RFC 3339."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.not_valid_before_utc.isoformat().replace("+00:00", "Z")
 
     def not_after(self) -> str:
         """Return notAfter in RFC 3339."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.not_valid_after_utc.isoformat().replace("+00:00", "Z")
 
     def key(self) -> object:
         """Return the public key as an object of `cryptography`."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.public_key()
 
     def key_bits(self) -> int:
@@ -106,7 +106,7 @@ class ByCryptography:
     def is_issued_by(self, other: ByCryptography) -> bool:
         """Return whether another certificate is the issuer by name and its key made the signature."""
         refuse_costly(other.key())
-        return _holds(lambda: self._loaded.verify_directly_issued_by(other._loaded))
+        return _is_valid(lambda: self._loaded.verify_directly_issued_by(other._loaded))
 
     def signs_itself(self) -> bool:
         """Return whether the certificate is self-signed with an algorithm that `cryptography` still accepts."""
@@ -117,55 +117,55 @@ class ByOpenSSL:
     """A certificate that OpenSSL has loaded; it accepts negative serials, unusual dates and more."""
 
     def __init__(self, encoding: bytes) -> None:
-        with _refusals():
+        with _wire_errors():
             from OpenSSL.crypto import FILETYPE_ASN1, load_certificate  # noqa: PLC0415  # start-up time
 
             self._loaded: X509 = load_certificate(FILETYPE_ASN1, encoding)
 
     def serial(self) -> int:
         """Return the serial number (RFC 5280 section 4.1.2.2)."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.get_serial_number()
 
     def not_before(self) -> str:
         """Return notBefore in RFC 3339."""
-        with _refusals():
+        with _wire_errors():
             return der.utc(self._loaded.get_notBefore() or b"", generalized=True)
 
     def not_after(self) -> str:
         """Return notAfter in RFC 3339."""
-        with _refusals():
+        with _wire_errors():
             return der.utc(self._loaded.get_notAfter() or b"", generalized=True)
 
     def algorithm(self) -> str:
         """Return OpenSSL's name of the signature algorithm."""
-        with _refusals():
+        with _wire_errors():
             return der.printable(self._loaded.get_signature_algorithm())
 
     def key(self) -> object:
         """Return the public key as an object of `cryptography`."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.get_pubkey().to_cryptography_key()
 
     def key_bits(self) -> int:
         """Return the key size in bits."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.get_pubkey().bits()
 
     def subject(self) -> bytes:
         """Return the subject in DER, as re-encoded by OpenSSL."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.get_subject().der()
 
     def issuer(self) -> bytes:
         """Return the issuer in DER, as re-encoded by OpenSSL."""
-        with _refusals():
+        with _wire_errors():
             return self._loaded.get_issuer().der()
 
 
 def load_key(encoding: bytes) -> object:
     """Load a SubjectPublicKeyInfo."""
-    with _refusals():
+    with _wire_errors():
         from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415  # start-up time
 
         return load_der_public_key(encoding)
@@ -218,7 +218,7 @@ def signed_by(key: object, encoding: bytes) -> bool:
     if digest is None:
         raise WireError("unsupported signature algorithm", algorithm.start)
     # The first byte of a BIT STRING counts unused bits, here none.
-    return _holds(lambda: _verify(key, signature.body[1:], signed.encoding, digest))
+    return _is_valid(lambda: _verify(key, signature.body[1:], signed.encoding, digest))
 
 
 def _verify(key: Any, signature: bytes, signed: bytes, digest: str) -> None:
@@ -237,9 +237,9 @@ def _verify(key: Any, signature: bytes, signed: bytes, digest: str) -> None:
         raise WireError("unsupported key type for signatures", 0)
 
 
-def _holds(check: Callable[[], None]) -> bool:
+def _is_valid(check: Callable[[], None]) -> bool:
     """Return whether a signature is valid; raise `WireError` if it cannot be checked."""
-    with _refusals():
+    with _wire_errors():
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # start-up time
 
         try:
@@ -250,7 +250,7 @@ def _holds(check: Callable[[], None]) -> bool:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def _wire_errors() -> Iterator[None]:
     """Convert a library's exceptions to `WireError`, and suppress its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
