@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_extensions import BODIES
+from test_extensions import BODIES, each_body
 from test_trace import check_parts, covers
-from tls_vectors import CONNECTIONS, VECTORS, Vector, named, reader
+from tls_vectors import CONNECTIONS, VECTORS, Vector, each, named, reader
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.extension_names import ServerNameList
@@ -45,14 +45,14 @@ def surveyed(read: Callable[[Reader], Struct], data: bytes) -> Survey:
     return found
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v.connection}-{v.sender}-{v.type}")
+@each(VECTORS)
 def test_sound_messages(vector: Vector) -> None:
     found = surveyed(vector.read, vector.body)
     assert found.errors == ()
     assert found.fields == fields(*trace(vector.read, vector.body))
 
 
-@pytest.mark.parametrize(("table", "number", "data", "body"), BODIES)
+@each_body(BODIES)
 def test_bodies_of_extensions_cut_anywhere(table: Table, number: int, data: str, body: Struct) -> None:
     whole = bytes.fromhex(data)
     assert surveyed(table[number].read, whole).value == body

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_extensions import BODIES
-from tls_vectors import CONNECTIONS, VECTORS, Vector, named, reader
+from test_extensions import BODIES, each_body
+from tls_vectors import CONNECTIONS, VECTORS, Vector, each, named, reader
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-EVERY = pytest.mark.parametrize("vector", VECTORS, ids=lambda v: f"{v.connection}-{v.sender}-{v.type}")
 TYPES = sorted({vector.type for vector in VECTORS})
 
 
@@ -56,7 +55,7 @@ def check_parts(field: Field, data: bytes) -> None:
             check_parts(part, data)
 
 
-@EVERY
+@each(VECTORS)
 def test_recorded_messages(vector: Vector) -> None:
     check(vector.read, vector.body)
 
@@ -74,7 +73,7 @@ def test_recorded_messages_cut_or_with_bytes_after_them(vector: Vector) -> None:
             check(vector.read, vector.body[:cut])
 
 
-@pytest.mark.parametrize(("table", "number", "data", "body"), BODIES)
+@each_body(BODIES)
 def test_bodies_of_extensions(table: Table, number: int, data: str, body: Struct) -> None:
     check(table[number].read, bytes.fromhex(data))
 

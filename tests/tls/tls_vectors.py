@@ -1,9 +1,11 @@
-"""The recorded messages, and by what each is read."""
+"""Recorded messages with their decoders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
 
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.handshake import decoder
@@ -61,6 +63,11 @@ def _load() -> list[Vector]:
 
 
 VECTORS = _load()
+
+
+def each(vectors: list[Vector]) -> pytest.MarkDecorator:
+    """Run a test with each of these vectors."""
+    return pytest.mark.parametrize("vector", vectors, ids=lambda v: f"{v.connection}-{v.sender}-{v.type}")
 
 
 def named(*names: str) -> list[Vector]:
