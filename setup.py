@@ -1,4 +1,4 @@
-"""Compile the kernel (see `tlsdissect/kernel.py`). All else about the build stands in pyproject.toml."""
+"""Compile the kernel (see `tlsdissect/kernel.py`). pyproject.toml has the rest of the build."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CleanBuild(build):
 
 
 def extension(module: str) -> Extension:
-    """Describe one kernel module; where it cannot be compiled, it runs as the Python that it is (`optional`)."""
+    """Describe the extension of one kernel module; if it cannot be compiled (`optional`), it runs as Python."""
     return Extension(module, [module.replace(".", "/") + ".py"], optional=True)
 
 

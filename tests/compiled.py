@@ -1,6 +1,6 @@
-"""Whether the compiled kernel was built from the sources as they are now.
+"""Check that the compiled kernel was built from the current sources.
 
-As a script: exit status 1 where a kernel module has to be compiled (again).
+As a script: exit status 1 if a kernel module has to be compiled (again).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import tlsdissect
 from tlsdissect import kernel
 
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
-"""How the names of extension modules end that this Python loads."""
+"""The suffix of the extension modules that this Python loads."""
 
 
 def refuse_stale() -> None:
-    """Exit where compiled modules are not of today's sources: what they do says nothing about these."""
+    """Exit if a compiled module is not of the current sources: its results would say nothing about these."""
     found = complaints()
     if found:
-        raise SystemExit("\n".join([*found, "To compile the kernel anew: python setup.py build_ext --inplace"]))
+        raise SystemExit("\n".join([*found, "To compile the kernel again: python setup.py build_ext --inplace"]))
 
 
 def complaints() -> list[str]:
-    """Say of each compiled module of the package what is wrong with it, if anything is."""
+    """Return a message for each compiled module of the package whose source is gone or newer."""
     found = []
     for binary in sorted(path for folder in tlsdissect.__path__ for path in Path(folder).rglob(f"*{SUFFIX}")):
         source = binary.with_name(binary.name.removesuffix(SUFFIX) + ".py")
@@ -38,7 +38,7 @@ def complaints() -> list[str]:
 
 
 def is_stale(source: Path, binary: Path) -> bool:
-    """Tell whether the source of a module, or a `.pxd` that it depends on, has changed since it was compiled."""
+    """Return whether the source of a module, or a `.pxd` that it depends on, is newer than the compiled module."""
     changed, _ = create_dependency_tree(quiet=True).newest_dependency(str(source))
     return bool(changed > binary.stat().st_mtime)
 

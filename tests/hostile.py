@@ -24,16 +24,16 @@ IMAGE = '"><img src=x onerror=alert(1)>'
 TERMINAL = "\x1b]0;owned\x07"
 TURNED = "\u202egnp.exe\u2066"
 CONTROLS = "\x7f\x85\x9b31mred"
-"""DEL, a line's end, and the beginning of a sequence, each one character: no ASCII but DEL."""
+"""The control characters DEL, NEL and CSI; of them only DEL is ASCII."""
 LINES = "one\u2028two\u2029three"
 MARKS = "\u0301\u20e3" * 4 + "e" + "\u0489" * 8
-"""Marks on nothing of their own, and many on one letter."""
+"""Combining marks without a base character, and many on one letter."""
 UNSEEN = "a\u200bb\ufeffc\u00add\U000e0041e\u3164f\u180e\U0010fffd\uffff"
-"""What has no width, no shape, or no meaning."""
+"""Characters without width, a character for private use, and a noncharacter."""
 LONG = "l" * 255
 NAMES = (FORMULA, MARKUP, IMAGE, TERMINAL, TURNED, CONTROLS, LINES, MARKS, UNSEEN, LONG)
 FILE = f"{MARKS}{FORMULA}<script>{IMAGE}{TURNED}\x1b[2J\u2028\x9bK\x7f\udcff"
-"""The name of a file; its last byte is no UTF-8."""
+"""The name of a file; its last byte is not UTF-8."""
 _BEGUN = datetime(2023, 11, 1, tzinfo=UTC)
 
 
@@ -48,7 +48,7 @@ def capture(folder: Path) -> Path:
 
 
 def obeyed(shown: str) -> set[str]:
-    """The characters of a result, each as its number, that a terminal would obey, hide, or put on others."""
+    """The characters of an output, as code points, that a terminal would obey, hide, or draw over others."""
     return {f"U+{ord(one):04X}" for one in shown if one != "\n" and (not one.isprintable() or category(one)[0] == "M")}
 
 
