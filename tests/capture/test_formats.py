@@ -143,7 +143,7 @@ def test_zstandard_that_grows_beyond_measure_is_read_in_bounded_memory() -> None
     while part := source.read(1 << 20):
         total += len(part)
     assert total == blocks << 17
-    assert source.trouble is None
+    assert source.problem is None
     assert tracemalloc.get_traced_memory()[1] < 128 << 20
     tracemalloc.stop()
 

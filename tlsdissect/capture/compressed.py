@@ -1,4 +1,4 @@
-"""Compressed sources: gzip (RFC 1952) and Zstandard (RFC 8878), of one member or frame or of many."""
+"""Decompress captures in gzip (RFC 1952) or Zstandard (RFC 8878), with one or many members or frames."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 CHUNK = 1 << 17
 """Compressed bytes read at a time."""
 PIECE = 1 << 18
-"""Maximum number of bytes that one read decompresses. Larger buffers are slower: each is mapped anew."""
+"""Maximum number of bytes that one read decompresses. Larger buffers are slower: each needs a new memory mapping."""
 SLICE = 1 << 10
-"""Zstandard input decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878 section 3.1.1.2),
+"""Bytes of Zstandard input that are decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878 section 3.1.1.2),
 so this much input expands to at most 32 MiB."""
 
 
 class _Compressed(ABC):
-    """What both kinds share: compressed bytes are read in chunks, the first of which was read already."""
+    """Common part of both formats: compressed bytes are read in chunks, after `head`, which was read already."""
 
     def __init__(self, source: Source, head: bytes) -> None:
         self._source = source
         self._head = head
-        self.trouble: str | None = None
+        self.problem: str | None = None
 
     @property
     def position(self) -> int:
@@ -44,12 +44,12 @@ class _Compressed(ABC):
         return self._has_input() or self._source.is_ready()
 
     def read(self, limit: int) -> bytes:
-        """Decompress up to `limit` bytes or PIECE; none at the end."""
+        """Decompress at most `limit` or PIECE bytes, whichever is less; empty at the end."""
         limit = min(limit, PIECE)
         parts: list[bytes] = []
         size = 0
-        # What is ready is returned before the source, which may be slow, is asked for more.
-        while size < limit and self.trouble is None and (size == 0 or self._has_input()):
+        # Return what is ready before reading from the source again, which may block.
+        while size < limit and self.problem is None and (size == 0 or self._has_input()):
             part = self._inflate(limit - size)
             if part is None:
                 break
@@ -59,11 +59,11 @@ class _Compressed(ABC):
 
     @abstractmethod
     def _inflate(self, limit: int) -> bytes | None:
-        """Return up to `limit` bytes, perhaps none yet; None at the end."""
+        """Return up to `limit` bytes, which may be none yet; None at the end."""
 
     @abstractmethod
     def _has_input(self) -> bool:
-        """Tell whether bytes that were read are still to be decompressed."""
+        """Return whether there is input that was read and not decompressed yet."""
 
     def _chunk(self) -> bytes:
         if self._head:
@@ -71,12 +71,12 @@ class _Compressed(ABC):
             return head
         data = self._source.read(CHUNK)
         if not data:
-            self.trouble = self._source.trouble
+            self.problem = self._source.problem
         return data
 
 
 class Gzip(_Compressed):
-    """The bytes inside a gzip file."""
+    """Decompressed bytes of a gzip file."""
 
     def __init__(self, source: Source, head: bytes) -> None:
         super().__init__(source, head)
@@ -89,20 +89,20 @@ class Gzip(_Compressed):
     def _inflate(self, limit: int) -> bytes | None:
         self._left = self._left or self._chunk()
         if not self._left:
-            self.trouble = self.trouble or (None if self._member.eof else "the gzip data are cut short")
+            self.problem = self.problem or (None if self._member.eof else "the gzip data are cut short")
             return None
         if self._member.eof and not self._next_member():
             return b""
         try:
             part = self._member.decompress(self._left, limit)
         except zlib.error as error:
-            self.trouble = f"the gzip data are damaged ({error})"
+            self.problem = f"the gzip data are damaged ({error})"
             return None
         self._left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
         return part
 
     def _next_member(self) -> bool:
-        """Begin another member; False where there is only padding, which gzip tolerates too."""
+        """Begin the next member; False if only zero padding follows, which gzip ignores too."""
         self._left = self._left.lstrip(b"\0")
         if self._left:
             self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -110,11 +110,11 @@ class Gzip(_Compressed):
 
 
 class Zstandard(_Compressed):
-    """The bytes inside a Zstandard file."""
+    """Decompressed bytes of a Zstandard file."""
 
     def __init__(self, source: Source, head: bytes) -> None:
         super().__init__(source, head)
-        import zstandard  # noqa: PLC0415  # start-up time: most captures need none
+        import zstandard  # noqa: PLC0415  # start-up time: most captures do not need it
 
         self._error = zstandard.ZstdError
         self._decompressor = zstandard.ZstdDecompressor()
@@ -132,10 +132,10 @@ class Zstandard(_Compressed):
         return bytes(part)
 
     def _decompress(self) -> bool:
-        """Make the next slice ready, all that it grows into, perhaps nothing; False at the end."""
+        """Decompress the next slice completely, perhaps to no bytes; False at the end."""
         self._left = self._left or memoryview(self._chunk())
         if not self._left:
-            self.trouble = self.trouble or (None if self._frame.eof else "the Zstandard data are cut short")
+            self.problem = self.problem or (None if self._frame.eof else "the Zstandard data are cut short")
             return False
         if self._frame.eof:
             self._frame = self._decompressor.decompressobj()
@@ -143,7 +143,7 @@ class Zstandard(_Compressed):
         try:
             self._ready = memoryview(self._frame.decompress(part))
         except self._error as error:
-            self.trouble = f"the Zstandard data are damaged ({error})"
+            self.problem = f"the Zstandard data are damaged ({error})"
             return False
         self._left = self._left[len(part) - len(self._frame.unused_data) :]
         return True

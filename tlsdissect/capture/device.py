@@ -1,4 +1,4 @@
-"""A network interface of Linux, by name (netdevice(7)): asking needs no right."""
+"""Properties of a Linux network interface, by name (netdevice(7)); reading them needs no privileges."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import struct
 _SIOCGIFFLAGS, _SIOCGIFHWADDR = 0x8913, 0x8927
 _IFF_UP = 1
 _REQUEST = struct.Struct("16sH14x")
-"""`struct ifreq` with what both requests fill first: flags, or the family of the hardware address."""
+"""`struct ifreq` up to the field that either request fills first: flags, or the family of the hardware address."""
 ETHERNET, LOOPBACK = 1, 772
 """Hardware types (ARPHRD_ETHER, ARPHRD_LOOPBACK) of interfaces whose frames have Ethernet's header."""
 
 
 def index(name: str) -> int | None:
-    """Tell the number of an interface, which it keeps for its life; None: there is none of this name."""
+    """Return the index of an interface, which never changes while it exists; None if no interface has this name."""
     try:
         return socket.if_nametoindex(name)
     except OSError:
@@ -23,19 +23,19 @@ def index(name: str) -> int | None:
 
 
 def hardware(name: str) -> int:
-    """Tell the hardware type of an interface; raises OSError where there is none of this name."""
-    return _asked(name, _SIOCGIFHWADDR)
+    """Return the hardware type of an interface; raises OSError if no interface has this name."""
+    return _query(name, _SIOCGIFHWADDR)
 
 
 def is_up(name: str) -> bool:
-    """Tell whether an interface is up; one that is not there is not."""
+    """Return whether an interface exists and is up."""
     try:
-        return bool(_asked(name, _SIOCGIFFLAGS) & _IFF_UP)
+        return bool(_query(name, _SIOCGIFFLAGS) & _IFF_UP)
     except OSError:
         return False
 
 
-def _asked(name: str, request: int) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        _, told = _REQUEST.unpack(fcntl.ioctl(asking, request, _REQUEST.pack(name.encode()[:15], 0)))
-    return int(told)
+def _query(name: str, request: int) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        _, value = _REQUEST.unpack(fcntl.ioctl(handle, request, _REQUEST.pack(name.encode()[:15], 0)))
+    return int(value)

@@ -1,4 +1,4 @@
-"""What cannot be read: of an input, or of a part of it."""
+"""Errors of a whole input, and damage inside a capture."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import msgspec
 
 
 class CaptureError(Exception):
-    """An input that is not a capture, or of which nothing can be read; the message says why."""
+    """An input that is not a capture, or that cannot be read at all; the message gives the reason."""
 
 
 class NoCaptureError(CaptureError):
-    """An input whose first bytes are those of something else."""
+    """An input whose first bytes are not those of any capture format."""
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """Something of a capture that could not be read, and where it stands.
+    """A part of a capture that could not be read, and its position.
 
     `frame` is the number that the unreadable packet has or would have had, `offset` the byte of the capture
-    (uncompressed) where the trouble starts.
+    (uncompressed) where the damage begins.
     """
 
     detail: str

@@ -1,4 +1,7 @@
-"""IP fragments, joined: the packet belongs to the frame of the fragment that completed it."""
+"""IP reassembly (RFC 791 section 3.2, RFC 8200 section 4.5), with bounds on what waits.
+
+A reassembled packet belongs to the frame of the fragment that completed it.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,34 @@ if TYPE_CHECKING:
     from collections import Counter
 
 MAX_BYTES = 8 << 20
-"""Bytes of fragments that wait for others, PACKET_BYTES and FRAGMENT_BYTES included; beyond, the packet that waits
-longest is given up, and its fragments are counted."""
+"""Bytes of all fragments that wait for others, PACKET_BYTES and FRAGMENT_BYTES included. Beyond it, the packet that has
+waited longest is dropped, and its fragments are counted."""
 PACKET_BYTES = 1024
-"""Bytes that a packet counts whose fragments wait: what fragments have in common, and the lists of them."""
+"""Bytes counted for each incomplete packet: its key, and the lists of its fragments."""
 FRAGMENT_BYTES = 256
-"""Bytes that a fragment counts beside its own: an empty one takes memory, too."""
+"""Bytes counted for each fragment besides its own: an empty one takes memory too."""
 MAX_PACKETS = 4096
-"""Packets that wait for fragments; beyond, the packet that waits longest is given up."""
+"""Incomplete packets. Beyond it, the packet that has waited longest is dropped."""
 MAX_FRAGMENTS = 8192
-"""Fragments of one packet: as many as 64 KiB have in parts of 8 bytes; a packet of more is given up."""
+"""Fragments of one packet: 64 KiB in parts of 8 bytes. A packet with more is dropped."""
 
 
 class Fragment(NamedTuple):
     """One fragment."""
 
     key: bytes
-    """What fragments of one packet have in common."""
+    """The header fields by which fragments belong to one packet."""
     header: bytes
-    """The IP header, as far as it stands in front of what is fragmented."""
+    """The IP header; in IPv6 without extension headers."""
     protocol: int
-    """IP's number of what the packet holds."""
+    """IP protocol number of the fragmented data."""
     offset: int
     last: bool
     body: bytes
 
 
-class Joined(NamedTuple):
-    """A packet whose fragments are all there."""
+class Reassembled(NamedTuple):
+    """A packet put together from its fragments."""
 
     header: bytes
     """The IP header of its first fragment."""
@@ -45,28 +48,28 @@ class Joined(NamedTuple):
     body: bytes
 
 
-class Incomplete:
-    """A packet that misses fragments.
+class PartialPacket:
+    """A packet that lacks fragments.
 
-    Which of its bytes are covered is kept as ranges, apart from each other and in order. A fragment changes them at
-    the cost of a search, so that the fragments are joined once, when nothing is missing, and not looked through for
-    each that comes: the same one may come any number of times.
+    The bytes that have arrived are kept as sorted ranges that neither overlap nor touch. A binary search updates them
+    for each fragment, so the fragments are joined only once, when no byte is missing. Checking all fragments at each
+    arrival would take quadratic time, because a sender may repeat one fragment any number of times.
     """
 
     def __init__(self) -> None:
         self.size = PACKET_BYTES
-        """Bytes that count in MAX_BYTES."""
+        """Bytes counted towards MAX_BYTES."""
         self.parts: list[tuple[int, bytes]] = []
-        """Offset and bytes of each fragment, in the order of arrival."""
+        """Offset and bytes of each fragment, in order of arrival."""
         self._first: Fragment | None = None
-        """The first to arrive of the fragments with offset 0."""
+        """The fragment with offset 0 that arrived first."""
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._total: int | None = None
-        """Bytes of the packet, once its last fragment was seen."""
+        """Length of the packet; None until its last fragment has arrived."""
 
     def add(self, fragment: Fragment) -> None:
-        """Keep a fragment."""
+        """Add a fragment."""
         end = fragment.offset + len(fragment.body)
         self.size += FRAGMENT_BYTES + len(fragment.body)
         self.parts.append((fragment.offset, fragment.body))
@@ -77,62 +80,62 @@ class Incomplete:
         self._cover(fragment.offset, end)
 
     def _cover(self, start: int, end: int) -> None:
-        """Join a range with those that it overlaps or touches."""
+        """Merge a range with those that it overlaps or touches."""
         first, after = bisect_left(self._ends, start), bisect_right(self._starts, end)
         if first < after:
             start, end = min(start, self._starts[first]), max(end, self._ends[after - 1])
         self._starts[first:after], self._ends[first:after] = [start], [end]
 
-    def joined(self) -> Joined | None:
+    def reassemble(self) -> Reassembled | None:
         """Return the packet; None while bytes are missing.
 
-        Of bytes that overlap, those of the fragment that begins first count.
+        Where fragments overlap, the bytes of the one that begins first are used.
         """
         if self._first is None or self._total is None or len(self._ends) > 1 or self._ends[0] < self._total:
             return None
         body = bytearray()
         for offset, part in sorted(self.parts, key=lambda part: part[0]):
             body += part[len(body) - offset :]
-        return Joined(self._first.header, self._first.protocol, bytes(body[: self._total]))
+        return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]))
 
 
 class Fragments:
-    """The fragments that wait for others."""
+    """All incomplete packets of a capture, by the key of their fragments."""
 
     def __init__(self, skipped: Counter[str]) -> None:
         self._skipped = skipped
-        # The first entry of a plain dict is searched behind all that were removed before it.
-        self._waiting: OrderedDict[bytes, Incomplete] = OrderedDict()
+        # An OrderedDict, because finding the first key of a plain dict scans the slots of all keys removed before it.
+        self._waiting: OrderedDict[bytes, PartialPacket] = OrderedDict()
         self._size = 0
 
-    def add(self, fragment: Fragment) -> Joined | None:
-        """Keep a fragment; return its packet if that is complete now."""
-        waiting = self._waiting.get(fragment.key)
-        if waiting is None:
-            waiting = self._waiting[fragment.key] = Incomplete()
-            self._size += waiting.size
-        before = waiting.size
-        waiting.add(fragment)
-        self._size += waiting.size - before
-        joined = waiting.joined()
-        if joined is not None:
-            self._forget(fragment.key)
-            return joined
-        if len(waiting.parts) > MAX_FRAGMENTS:
+    def add(self, fragment: Fragment) -> Reassembled | None:
+        """Add a fragment; return its packet if it is complete now."""
+        packet = self._waiting.get(fragment.key)
+        if packet is None:
+            packet = self._waiting[fragment.key] = PartialPacket()
+            self._size += packet.size
+        before = packet.size
+        packet.add(fragment)
+        self._size += packet.size - before
+        reassembled = packet.reassemble()
+        if reassembled is not None:
+            self._remove(fragment.key)
+            return reassembled
+        if len(packet.parts) > MAX_FRAGMENTS:
             self._drop(fragment.key)
         while self._size > MAX_BYTES or len(self._waiting) > MAX_PACKETS:
             self._drop(next(iter(self._waiting)))
         return None
 
     def finish(self) -> None:
-        """Count what never became complete."""
+        """Drop what never became complete, and count it."""
         while self._waiting:
             self._drop(next(iter(self._waiting)))
 
-    def _forget(self, key: bytes) -> Incomplete:
-        waiting = self._waiting.pop(key)
-        self._size -= waiting.size
-        return waiting
+    def _remove(self, key: bytes) -> PartialPacket:
+        packet = self._waiting.pop(key)
+        self._size -= packet.size
+        return packet
 
     def _drop(self, key: bytes) -> None:
-        self._skipped["IP fragments without the rest of their packet"] += len(self._forget(key).parts)
+        self._skipped["IP fragments without the rest of their packet"] += len(self._remove(key).parts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable
 
-    from tlsdissect.capture.fragments import Fragment, Joined
+    from tlsdissect.capture.fragments import Fragment, Reassembled
 
 MAX_DEPTH = 128
 """Headers of one packet. Honest ones have a dozen; the rest of a packet that has more is given up, and counted."""
@@ -198,7 +198,7 @@ class Headers:
         if self._joined >= MAX_JOINED:
             self.skip("IP fragments nested too deep")
             return -1
-        joined: Joined | None = self.fragments.add(fragment)
+        joined: Reassembled | None = self.fragments.add(fragment)
         if joined is None:
             return -1
         self.data = joined.header + joined.body

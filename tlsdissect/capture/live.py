@@ -152,7 +152,7 @@ class LiveCapture:
     @property
     def unsaved(self) -> tuple[int, str | None]:
         """Packets that could not be written to the file, and why the latest could not."""
-        return (0, None) if self._saver is None else (self._saver.unsaved, self._saver.trouble)
+        return (0, None) if self._saver is None else (self._saver.unsaved, self._saver.problem)
 
     def close(self) -> None:
         """Let go of the interface, also while another thread iterates: what that has taken is the last."""

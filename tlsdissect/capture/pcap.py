@@ -140,8 +140,8 @@ class Pcap(FrameReader):
         """End the capture; a part of a record is left over if it was cut."""
         window: Window = self.window
         left: cython.longlong = window.end - window.start
-        if left > 0 or window.trouble:
-            self._note(window.trouble or f"the file ends in the middle of a packet, {left} bytes of which are there")
+        if left > 0 or window.problem:
+            self._note(window.problem or f"the file ends in the middle of a packet, {left} bytes of which are there")
         self.ended = True
         return True
 

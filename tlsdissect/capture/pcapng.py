@@ -63,7 +63,7 @@ class Pcapng(FrameReader):
         self.too_many_interfaces = False
         self.secret_bytes = 0
         if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
-            raise CaptureError(window.trouble or "is cut short or damaged in the first section header of pcapng")
+            raise CaptureError(window.problem or "is cut short or damaged in the first section header of pcapng")
 
     @property
     def position(self) -> int:
@@ -234,9 +234,9 @@ class Pcapng(FrameReader):
         """End the capture; a part of a block is left over if it was cut."""
         window: Window = self.window
         left: cython.longlong = window.end - window.start
-        if left > 0 or in_block or window.trouble:
+        if left > 0 or in_block or window.problem:
             why = f"the file ends in the middle of a block, {left} bytes of which are there"
-            self._note(window.trouble or why, window.start)
+            self._note(window.problem or why, window.start)
         self.ended = True
         return False
 

@@ -1,6 +1,6 @@
-"""Numbers that say which header comes next: EtherTypes, and those of other registries set apart by their upper bits.
+"""Numbers of the next header: EtherTypes, and the numbers of other registries, each with a base in the upper bits.
 
-One number for all registries lets one loop read every header. 0 means that nothing follows that is read here.
+One number space for all registries lets one loop read every header. 0 means that no readable header follows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ PPP_PROTOCOL = 0x2_0000
 LINK_TYPE = 0x3_0000
 """Base of the link types of captures (tcpdump.org/linktypes)."""
 INTERNAL = 0x4_0000
-"""Base of headers that no registry numbers, or several."""
+"""Base of headers that are in no registry, or in several."""
 
 IPV4, IPV6, MPLS = 0x0800, 0x86DD, 0x8847
 VLAN, SERVICE_VLAN = 0x8100, 0x88A8

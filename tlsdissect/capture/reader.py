@@ -238,6 +238,6 @@ def _frame_reader(window: Window) -> FrameReader:
         return pcap.Pcap(window)
     if magic == pcapng.MAGIC:
         return pcapng.Pcapng(window)
-    if window.trouble:
-        raise CaptureError(window.trouble)
+    if window.problem:
+        raise CaptureError(window.problem)
     raise NoCaptureError("is no capture: its first bytes are not those of pcap or pcapng" if magic else "is empty")

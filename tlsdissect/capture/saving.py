@@ -74,7 +74,7 @@ class Saver:
         """Bytes and packets that are gathered."""
         self.unsaved = 0
         """Packets that could not be written."""
-        self.trouble: str | None = None
+        self.problem: str | None = None
         """Why the latest could not."""
         self._compressed = saved.path.lower().endswith(".gz")
 
@@ -134,7 +134,7 @@ class Saver:
         try:
             self.start()
         except OSError as error:
-            self.trouble = error.strerror
+            self.problem = error.strerror
             self._began, self._size = time.monotonic(), 0
             return
         os.close(before)
@@ -159,7 +159,7 @@ class Saver:
         try:
             self._write(data)
         except OSError as error:
-            self.trouble = error.strerror
+            self.problem = error.strerror
             self.unsaved += packets
             # What is no regular file cannot be cut.
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""sFlow, version 5 (sflow.org, section 5): the beginnings of packets that a switch picked out."""
+"""sFlow version 5 (sflow.org, section 5): the first bytes of packets that a switch sampled."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from tlsdissect.capture.headers import Headers
 
 _FLOW_SAMPLES = {1: (32, 28), 3: (44, 40)}
-"""Flow samples by format: bytes in front of their records, and the place of the records' number."""
+"""Flow samples by format: bytes before their records, and the offset of the number of records."""
 _RAW_HEADER = 1
-"""The format of a record that holds the beginning of a packet."""
+"""The format of a record that contains the first bytes of a packet."""
 _HEADER_PROTOCOLS = {1: ETHERNET, 11: IPV4, 12: IPV6}
 _SHORTEST = 28
-"""Bytes of the shortest headers that prove anything: IPv4 and UDP."""
+"""Bytes of the shortest headers that show endpoints: IPv4 and UDP."""
 
 
 def sflow(h: Headers) -> int:
-    """Keep the samples like quotations: they prove a connection, and are no packets of this capture."""
+    """Hold the samples as quotations: they show that a connection exists, but are not packets of this capture."""
     at = h.at
     try:
         samples = list(_samples(h.data[at : h.end]))
@@ -35,7 +35,7 @@ def sflow(h: Headers) -> int:
 def _samples(datagram: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the protocol, start and end of each sampled packet.
 
-    Samples stand one behind the other, and so do the records of a sample: no byte of a datagram is read twice.
+    Samples follow one another, and so do the records of a sample: no byte of a datagram is read twice.
     """
     version, address = struct.unpack_from(">2I", datagram)
     if version != 5:
@@ -47,13 +47,13 @@ def _samples(datagram: bytes) -> Iterator[tuple[int, int, int]]:
         kind, size = struct.unpack_from(">2I", datagram, here)
         here += 8
         if kind in _FLOW_SAMPLES:
-            # The snap length may have cut the last one.
+            # The snap length may have cut the last sample.
             yield from _records(datagram[here : here + size], here, *_FLOW_SAMPLES[kind])
         here += size
 
 
 def _records(sample: bytes, start: int, here: int, count_at: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the packets of a sample that begins at `start` of its datagram."""
+    """Yield the packets of a sample that begins at offset `start` of its datagram."""
     count = struct.unpack_from(">I", sample, count_at)[0]
     for _ in range(count):
         kind, size = struct.unpack_from(">2I", sample, here)
@@ -67,4 +67,4 @@ def _records(sample: bytes, start: int, here: int, count_at: int) -> Iterator[tu
 
 
 READERS: dict[int, Callable[[Headers], int]] = {SFLOW: sflow}
-"""What reads the header of each number."""
+"""The reader of each header, by its number."""

@@ -1,4 +1,4 @@
-"""Where the bytes of a capture come from: a file, a pipe, standard input, a file object."""
+"""Sources of a capture's bytes: a file, a pipe, standard input, a file object."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from typing import BinaryIO, Protocol
 from tlsdissect.capture.errors import CaptureError
 
 PAUSE = 50
-"""Milliseconds that a pipe may stay silent before what it has sent is passed on."""
+"""Milliseconds to wait for more bytes of a pipe before processing those that have come."""
 
 
 class Source(Protocol):
     """A stream of bytes, compressed or not."""
 
-    trouble: str | None
-    """What is wrong with the end of the bytes, once they have ended; None if nothing is."""
+    problem: str | None
+    """Why the bytes ended too early, once they have ended; None if they are complete."""
 
     @property
     def position(self) -> int:
-        """Bytes read so far, as they lie on disk."""
+        """Bytes read so far, counted before decompression."""
         ...
 
     @property
     def size(self) -> int | None:
-        """All bytes, as they lie on disk, if that can be known."""
+        """Total number of bytes on disk; None if unknown."""
         ...
 
     def read(self, limit: int) -> bytes:
-        """Read up to `limit` bytes; none at the end."""
+        """Read up to `limit` bytes; empty at the end."""
         ...
 
     def unread(self, count: int) -> bool:
-        """Step back, so that the next read gives the last `count` bytes again; False if that is not possible."""
+        """Step back, so that the next read returns the last `count` bytes again; False if that is impossible."""
         ...
 
     def is_ready(self) -> bool:
-        """Tell whether a read would return soon."""
+        """Return whether a read would return soon."""
         ...
 
     def close(self) -> None:
-        """Close what this source opened."""
+        """Close the file, if this source opened it."""
         ...
 
 
 class Descriptor:
-    """A file, pipe or socket, by its number."""
+    """A file, pipe or socket, by its file descriptor."""
 
     def __init__(self, number: int, *, owned: bool) -> None:
         self._number = number
@@ -58,14 +58,14 @@ class Descriptor:
             raise CaptureError("is a directory")
         self.position = 0
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
-        self.trouble: str | None = None
+        self.problem: str | None = None
 
     def read(self, limit: int) -> bytes:
-        """Read what is there, up to `limit` bytes; none at the end."""
+        """Read what is available, up to `limit` bytes; empty at the end."""
         try:
             data = os.read(self._number, limit)
         except OSError as error:
-            self.trouble = f"reading failed: {error.strerror}"
+            self.problem = f"reading failed: {error.strerror}"
             return b""
         self.position += len(data)
         return data
@@ -82,7 +82,7 @@ class Descriptor:
         return True
 
     def is_ready(self) -> bool:
-        """Tell whether the next bytes are there, or come within PAUSE."""
+        """Return whether the next bytes are available, or come within PAUSE."""
         if self.size is not None:
             return True
         poll = select.poll()
@@ -90,7 +90,7 @@ class Descriptor:
         return bool(poll.poll(PAUSE))
 
     def close(self) -> None:
-        """Close the descriptor if it was opened here."""
+        """Close the descriptor, if this source owns it."""
         if self._owned:
             os.close(self._number)
             self._owned = False
@@ -103,25 +103,25 @@ class FileObject:
         self._stream = stream
         self.position = 0
         self.size: int | None = None
-        self.trouble: str | None = None
+        self.problem: str | None = None
 
     def read(self, limit: int) -> bytes:
-        """Read up to `limit` bytes; none at the end."""
+        """Read up to `limit` bytes; empty at the end."""
         try:
             # An unbuffered stream without data returns None.
             data = bytes(self._stream.read(limit) or b"")
         except (OSError, EOFError, ValueError) as error:
-            self.trouble = f"reading failed: {error}"
+            self.problem = f"reading failed: {error}"
             return b""
         self.position += len(data)
         return data
 
-    def unread(self, count: int) -> bool:  # noqa: ARG002 (what others do with it)
+    def unread(self, count: int) -> bool:  # noqa: ARG002 (the signature of Source)
         """Return False: a stream is never assumed to be seekable."""
         return False
 
     def is_ready(self) -> bool:
-        """Assume that it is: a file object cannot be asked."""
+        """Return True: a file object has no way to find out."""
         return True
 
     def close(self) -> None:

@@ -63,9 +63,9 @@ class Window:
             self._decompress()
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """What is wrong with the end of the source; None if nothing is."""
-        return self.source.trouble
+        return self.source.problem
 
     @cython.ccall
     def need(self, size: cython.longlong) -> cython.bint:

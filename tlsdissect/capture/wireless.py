@@ -1,4 +1,4 @@
-"""IEEE 802.11, and what capture cards put in front of it."""
+"""IEEE 802.11, and the headers that capture drivers put in front of it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ UNREADABLE = "unreadable 802.11 frames"
 
 _ENCRYPTED, _MORE_FRAGMENTS, _ORDER = 0x40, 0x04, 0x80
 _FROM_SYSTEM, _BOTH_SYSTEMS = 0x02, 0x03
-"""The bits that tell who sent a frame: an access point or mesh station, and one such to another."""
+"""Values of ToDS and FromDS: from an access point or mesh station, and from one such to another."""
 _AGGREGATED, _MESH = 0x80, 0x01
 """Bits of a QoS control field's two bytes: A-MSDU, mesh control (IEEE 802.11-2020 sections 9.2.4.5.9, 9.2.4.5.10)."""
 _TSFT, _FLAGS, _EXTENDED = 1 << 0, 1 << 1, 1 << 31
-"""Bits of radiotap's words that tell which fields are there: the clock, of eight bytes, flags, and another word."""
+"""Bits of radiotap's presence words: the TSFT field (eight bytes), the flags field, and another word."""
 _CHECKED, _PADDED = 0x10, 0x20
-"""Bits of radiotap's flags (radiotap.org/fields/Flags)."""
+"""Bits of radiotap's flags (radiotap.org/fields/Flags): FCS at the end, and padding before the body."""
 _DATA, _QUALITY, _NO_DATA = 2, 0x80, 0x40
 
 
@@ -44,7 +44,7 @@ def ieee_802_11_padded(h: Headers) -> int:
 
 
 def ieee_802_11_swapped(h: Headers) -> int:
-    """IEEE 802.11 as some access points put it into CAPWAP: with the two bytes of frame control exchanged."""
+    """IEEE 802.11 as some access points send it in CAPWAP: with the two bytes of frame control swapped."""
     frame = h.data[h.at : h.end]
     if len(frame) > 1 and frame[1] >> 2 & 3 == _DATA:
         frame = frame[1::-1] + frame[2:]
@@ -52,12 +52,12 @@ def ieee_802_11_swapped(h: Headers) -> int:
 
 
 def _frame(h: Headers, frame: bytes, *, padded: bool = False) -> int:
-    """Read a frame (IEEE 802.11-2020 section 9.3.2): data frames hold LLC; others hold nothing for us."""
+    """Read a frame (IEEE 802.11-2020 section 9.3.2): only data frames contain LLC."""
     if len(frame) < 2:
         return h.skip(UNREADABLE)
     control, flags = frame[0], frame[1]
     if control >> 2 & 3 != _DATA or control & _NO_DATA:
-        # Management, control, and data frames that hold none.
+        # Management and control frames, and data frames without data.
         return 0
     if flags & _ENCRYPTED:
         return h.skip("encrypted 802.11 frames")
@@ -88,23 +88,24 @@ def _subframes(frame: bytes, start: int, *, mesh: bool) -> Iterator[tuple[int, i
     while start + 14 <= len(frame):
         size = int.from_bytes(frame[start + 12 : start + 14], "big")
         end = min(start + 14 + size, len(frame))
-        # What is too short for LLC holds nothing.
+        # Skip what is too short for LLC.
         if size >= 3 and start + 14 < len(frame):
             yield start + 14 + (_mesh_control(frame, start + 14) if mesh else 0), end
         start += 14 + size + -(14 + size) % 4
 
 
 def _mesh_control(frame: bytes, at: int) -> int:
-    """Return the bytes of a mesh control field: six, and up to two addresses (section 9.2.4.7.3).
+    """Return the length of a mesh control field: six bytes, and up to two addresses (section 9.2.4.7.3).
 
-    Outside a mesh its bit may be one of a queue's length; there LLC follows at once, which begins with no such flags.
+    Outside a mesh, the bit that announces it may be part of a queue size. LLC follows then, whose first byte is not a
+    number of addresses.
     """
     addresses = frame[at]
     return 6 + 6 * addresses if addresses <= 2 else 0
 
 
 def radiotap(h: Headers) -> int:
-    """Radiotap: of its fields only the flags matter, for padding and a frame check sequence at the end."""
+    """Radiotap: only its flags matter, which announce padding and a frame check sequence at the end."""
     packet = h.data[h.at : h.end]
     try:
         size, present = struct.unpack_from("<2xHI", packet)
@@ -122,7 +123,7 @@ def radiotap(h: Headers) -> int:
 
 
 def prism(h: Headers) -> int:
-    """Prism, or AVS in its stead: both have their length behind a magic number, in different byte orders."""
+    """Prism or AVS: both have their length after a magic number, in different byte orders."""
     packet = h.data[h.at : min(h.at + 8, h.end)]
     if len(packet) < 8:
         return h.skip(UNREADABLE)
@@ -145,9 +146,8 @@ READERS: dict[int, Callable[[Headers], int]] = {
     IEEE_802_11: ieee_802_11,
     IEEE_802_11_PADDED: ieee_802_11_padded,
     IEEE_802_11_SWAPPED: ieee_802_11_swapped,
-    LINK_TYPE + 119: prism,
+    **dict.fromkeys((LINK_TYPE + 119, LINK_TYPE + 163), prism),
     LINK_TYPE + 127: radiotap,
-    LINK_TYPE + 163: prism,
     LINK_TYPE + 192: per_packet_information,
 }
-"""What reads the header of each number."""
+"""The reader of each header, by its number."""
