@@ -1,4 +1,4 @@
-"""How long hypothesis searches: HYPOTHESIS_PROFILE=search for long. No test starts if the compiled kernel is stale."""
+"""Profiles of hypothesis (HYPOTHESIS_PROFILE=search takes long). No test starts if the compiled kernel is stale."""
 
 from __future__ import annotations
 

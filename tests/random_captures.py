@@ -1,4 +1,4 @@
-"""Random small captures of TCP conversations that carry TLS from samples, or something else, and go wrong at random."""
+"""Random small captures: TCP conversations that carry TLS from samples, or something else, with random faults."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MOST_PACKETS = 24
 """Packets of one conversation's plain course: later application data is left out."""
 
 PLAIN_TEXT = (b"GET / HTTP/1.1\r\n\r\n", b"SSH-2.0-x\r\n", b"\x16", b"\xee" * 32)
-"""What may be said before TLS, or instead of it; one is the first byte of a record."""
+"""What may be sent before TLS, or instead of it; one is the first byte of a record."""
 PAUSES = (0, 0, 0, 100, 1_000_000, 59_999_000, 61_000_000, 3_599_000_000, 3_601_000_000)
-"""Microseconds, on both sides of the 60 and 3600 seconds after which a conversation is over."""
+"""Microseconds; some are just below or above the 60 and 3600 seconds after which a conversation is over."""
 
 
 @cache
@@ -82,7 +82,7 @@ mishaps = st.lists(st.tuples(st.integers(0, MOST_PACKETS), moves), max_size=5)
 
 
 def spoiled(port: int, sent: Segments, happened: list[tuple[int, tuple[Any, ...]]]) -> list[tuple[int, Segment]]:
-    """Let things happen at places of a conversation; each packet comes with the pause before it."""
+    """Apply faults at places of a conversation; each packet comes with the pause before it."""
     found = [(0, one) for one in sent]
     for place, (kind, *told) in happened:
         at = place % (len(found) + 1)

@@ -1,4 +1,4 @@
-"""A ClientHello that a server of another protocol answers, in the server's own words."""
+"""A server of another protocol answers a ClientHello: its answer is quoted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output does not depend on how many packets are looked at together."""
+"""Output does not depend on the number of packets in a batch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_random_captures(tmp_path_factory: pytest.TempPathFactory, options: dict
 
 
 def everything(path: Path, **options: Any) -> dict[str, Any]:
-    """All that a reading tells: connections, and the summary."""
+    """Everything that a reading returns: connections, and the summary."""
     reading = Reading([path], Options(**options))
     connections = [msgspec.to_builtins(connection) for connection in reading]
     summary = vars(reading.summary)
@@ -89,7 +89,7 @@ def everything(path: Path, **options: Any) -> dict[str, Any]:
 
 
 def talk(opened: int = 3) -> Segments:
-    """A handshake of TLS 1.2 with a few records of data and both FINs; so many packets of TCP's own handshake."""
+    """A handshake of TLS 1.2 with a few records of data and both FINs, and the last `opened` packets of TCP's."""
     return course(40_000, words("tls12-full"), FIRST_SEQUENCE, opened, [])
 
 
@@ -134,7 +134,7 @@ def test_a_reset_before_a_handshake_that_fails_ends_it(tmp_path: Path, repeated:
 
 @pytest.mark.parametrize("batch", ALL_SIZES)
 def test_a_fin_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
-    """It tells how many bytes its side sends (RFC 9293 section 3.6): all of them still come."""
+    """It gives the number of bytes that its side sends (RFC 9293 section 3.6): all of them still come."""
     sent = [one for one in talk() if one.payload[:1] != ALERT]
     number = next(n for n, one in enumerate(sent) if one.flags & FIN)
     ((connection,), _) = read(tmp_path / "fin.pcap", moved(sent, number, 3), batch)
@@ -143,7 +143,7 @@ def test_a_fin_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
 
 @pytest.mark.parametrize("batch", ALL_SIZES)
 def test_both_fins_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
-    """The conversation is over when the last byte before them has come: what comes behind says nothing more."""
+    """The conversation ends when the last byte before them has arrived: what comes after it is ignored."""
     sent = talk()
     fins = [one for one in sent if one.flags & FIN]
     rest = [one for one in sent if not one.flags & FIN]
@@ -158,7 +158,7 @@ def test_both_fins_may_overtake_all_payload(tmp_path: Path, batch: int) -> None:
 
 @pytest.mark.parametrize("batch", ALL_SIZES)
 def test_nothing_follows_both_fins_that_is_not_before_them(tmp_path: Path, batch: int) -> None:
-    """Both sides have ended without a byte: what comes behind is no part of the conversation."""
+    """Both sides have closed without payload: what comes after it is not part of the conversation."""
     ends = [(side, (FIRST_SEQUENCE[side] + 1, FIRST_SEQUENCE[1 - side] + 1)) for side in (CLIENT, SERVER)]
     fins = [segment(40_000, side, FIN | ACK, numbers) for side, numbers in ends]
     sent = talk()
@@ -167,7 +167,7 @@ def test_nothing_follows_both_fins_that_is_not_before_them(tmp_path: Path, batch
 
 @pytest.mark.parametrize("batch", ALL_SIZES)
 def test_the_last_acknowledgement_before_payload_counts(tmp_path: Path, batch: int) -> None:
-    """Where the capture lacks the SYN, a side's bytes begin where the other side waits for them."""
+    """Where the capture lacks the SYN, a side's stream begins at the number that the other side acknowledges."""
     sent = talk()
     early = segment(40_000, SERVER, ACK, (5001, 1147))
     ((connection,), _) = read(tmp_path / "acknowledged.pcap", [*sent[1:3], early, sent[5], sent[4]], batch)
@@ -181,7 +181,7 @@ def test_the_last_acknowledgement_before_payload_counts(tmp_path: Path, batch: i
 def test_what_ends_something_else_does_not_end_the_tls_behind_it(
     tmp_path: Path, fill: int, flags: int, batch: int
 ) -> None:
-    """No packet of a conversation that is no TLS so far says how TLS ends, wherever the hello comes."""
+    """No packet before the ClientHello decides how TLS ends, wherever the ClientHello comes."""
     said = segment(40_000, CLIENT, ACK, (1001, 5001), b"\xee" * 40)
     end = segment(40_000, SERVER, flags, (5001, 1041))
     sent = talk()
@@ -206,7 +206,7 @@ def test_who_is_seen_counts_while_something_else_is_said(tmp_path: Path, fill: i
 @pytest.mark.parametrize("batch", ALL_SIZES)
 @pytest.mark.parametrize("side", [CLIENT, SERVER])
 def test_payload_of_a_syn_hides_neither_a_round_trip_nor_tls(tmp_path: Path, side: int, batch: int) -> None:
-    """The conversation is given up as not TLS by it, before TCP's own handshake is over."""
+    """It makes the conversation count as not TLS before TCP's handshake is over."""
     sent = talk()
     sent[side] = replace(sent[side], payload=b"\xee" * 12)
     ((connection,), _) = read(tmp_path / "payload.pcap", sent, batch)
@@ -220,7 +220,7 @@ def test_payload_of_a_syn_hides_neither_a_round_trip_nor_tls(tmp_path: Path, sid
 def test_the_first_packet_behind_a_banner_acknowledges_the_syn_ack_or_none_does(
     tmp_path: Path, fill: int, first: int, tcp_ms: float | None, batch: int
 ) -> None:
-    """The server speaks first, and no TLS. A later packet that repeats an acknowledgement tells no round trip."""
+    """The server speaks first, and not TLS. A later packet that repeats an acknowledgement gives no round trip."""
     sent = talk()
     banner = segment(40_000, SERVER, ACK, (5001, 1001), b"\xee" * 40)
     quiet = [segment(40_000, SERVER, ACK, (5041, 1001))] * fill
@@ -245,7 +245,7 @@ def test_a_syn_moves_the_first_byte_wherever_it_stands(
 @pytest.mark.parametrize("batch", ALL_SIZES)
 @pytest.mark.parametrize("closing", [0, FIN, RST])
 def test_a_packet_before_the_end_puts_it_off_for_the_next(tmp_path: Path, closing: int, batch: int) -> None:
-    """One comes a second before a conversation was silent for an hour, the next a second behind."""
+    """One comes a second before the conversation has been silent for an hour, the next a second after that."""
     sent = talk()
     last = [replace(sent[5], flags=sent[5].flags | closing)]
     if closing == RST:
@@ -259,7 +259,7 @@ def test_a_packet_before_the_end_puts_it_off_for_the_next(tmp_path: Path, closin
 
 @pytest.mark.parametrize("batch", ALL_SIZES)
 def test_nothing_behind_the_end_counts_where_handshakes_are_told_when_decided(tmp_path: Path, batch: int) -> None:
-    """A part of a ClientHello, both FINs, and then something that answers it in no read."""
+    """A part of a ClientHello, both FINs, and then something that is not its answer, whatever the batch."""
     hello = talk()[3].payload[:100]
     sent = [
         segment(40_000, CLIENT, ACK, (1001, 5001), hello),

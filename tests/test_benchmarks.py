@@ -1,4 +1,4 @@
-"""The benchmarks run: each is started with tiny inputs, so that none rots until somebody needs it."""
+"""The benchmarks run: each is started with a tiny input, so that none stops working unnoticed."""
 
 from __future__ import annotations
 

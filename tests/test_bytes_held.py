@@ -1,4 +1,4 @@
-"""What a reading holds of connections does not depend on how large their sender makes what is said of them."""
+"""The memory that a reading holds is bounded, however large a sender makes hellos and names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ MANY = 100
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
-def test_what_waits_and_what_is_kept_takes_what_is_estimated(
+def test_waiting_connections_and_caches_take_what_is_estimated(
     sent: Callable[[int, int], bytes], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Waiting.__init__, "__defaults__", (1 << 20, 0, None))
@@ -93,7 +93,7 @@ def test_what_waits_and_what_is_kept_takes_what_is_estimated(
         tracemalloc.stop()
     assert first.client_hello is not None
     estimated = sum(cache.used for cache in SHARED)
-    # The capture is in memory, too; and lists of names that hellos have in common are counted for each.
+    # The capture is in memory too; lists of names that hellos share are counted for each of them.
     assert held < 3 * (1 << 20) + estimated + 2 * path.stat().st_size + (2 << 20)
 
 
@@ -118,7 +118,7 @@ def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate[ClientHel
     ]
 
 
-def test_a_hello_counts_in_the_budget_with_what_was_read_of_it() -> None:
+def test_the_budget_counts_a_hello_and_what_was_decoded_from_it() -> None:
     budget = Budget(Limits())
     script = Script(budget)
     body = client_hello(1, numbers(5000, 1))
@@ -163,7 +163,7 @@ def test_a_failure_that_offered_too_much_is_forgotten(recorded: Connection) -> N
     assert known.find(failed) is None
 
 
-def test_a_failure_that_was_taken_up_gives_its_bytes_back(recorded: Connection) -> None:
+def test_a_failure_that_was_retried_frees_its_bytes(recorded: Connection) -> None:
     known = Retries(100)
     failed = replace(recorded, complete=False, outcome="alert")
     known.learn(failed)
@@ -173,7 +173,7 @@ def test_a_failure_that_was_taken_up_gives_its_bytes_back(recorded: Connection) 
     assert known._used == 0
 
 
-def test_what_waits_is_packed_by_what_it_takes(recorded: Connection) -> None:
+def test_large_connections_wait_packed(recorded: Connection) -> None:
     known = Waiting(100_000)
     few = replace(recorded, certificates=())
     many = replace(few, client_hello=replace(few.client_hello, cipher_suites=tuple(map(str, range(2000)))))

@@ -1,4 +1,4 @@
-"""Segments that are no part of a stream: TCP drops them, or they carry nothing that was sent as data."""
+"""Segments that are not part of a stream: TCP drops them, or what they carry is not stream data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def first(request: pytest.FixtureRequest) -> Any:
 
 
 class Course:
-    """The packets of a sample's conversation as they are added, a millisecond apart."""
+    """A conversation to which packets are added, a millisecond apart."""
 
     def __init__(self, first: tuple[int, int], wrap: Callable[[Segment], list[bytes]]) -> None:
         self.sent = list(first)
@@ -49,32 +49,32 @@ class Course:
         self._way = Way(wrap=wrap)
 
     def send(self, side: int, flags: int = ACK, payload: bytes = b"", ahead: int = 0, **fields: Any) -> None:
-        """Send a packet at the side's next number and `ahead`; only one that stands there moves that number."""
+        """Add a packet at the side's next sequence number plus `ahead`; without `ahead` it advances that number."""
         numbers = self.sent[side] + ahead, self.sent[1 - side] if flags & ACK else 0
         self.put(replace(segment(PORT, side, flags, numbers, payload), window=8192, **fields))
         if not ahead and not flags & RST:
             self.sent[side] = (self.sent[side] + len(payload) + bool(flags & (SYN | FIN))) % 2**32
 
     def put(self, one: Segment) -> None:
-        """Add a packet that is not counted."""
+        """Add a packet that advances no sequence number."""
         numbers = {"sequence": one.sequence % 2**32, "acknowledged": one.acknowledged % 2**32}
         self.packets.append(replace(one, time=self.time, **numbers))
         self.time += 1000
 
     def open(self, options: bytes = b"") -> None:
-        """Let TCP's handshake pass."""
+        """Add TCP's handshake."""
         self.send(CLIENT, SYN, options=options)
         self.send(SERVER, SYN | ACK, options=options)
         self.send(CLIENT)
 
     def close(self) -> None:
-        """Let both sides send a FIN."""
+        """Add the FINs of both sides."""
         self.send(CLIENT, FIN | ACK)
         self.send(SERVER, FIN | ACK)
         self.send(CLIENT)
 
     def read(self, path: Path) -> list[dict[str, Any]]:
-        """The connections; they are the same whichever number of packets is looked at together."""
+        """The connections, which do not depend on the size of a batch."""
         path.write_bytes(self._way(self.packets))
         one_by_one, found = read(path, batch=1), read(path)
         assert one_by_one == found
@@ -87,7 +87,7 @@ CHANGING = {
 
 
 def plain(sample: str, path: Path, *, opened: bool = True, close: bool = True) -> dict[str, Any]:
-    """What is read of the sample's conversation without anything that TCP drops."""
+    """The connection of the sample without anything that TCP drops."""
     course = Course(FIRST[0], in_ip4)
     if opened:
         course.open()
@@ -119,7 +119,7 @@ def codes(connection: dict[str, Any]) -> set[str]:
 def test_a_rst_outside_the_window_ends_nothing(
     tmp_path: Path, wrap: Any, sample: str, first: tuple[int, int], side: int, ahead: int
 ) -> None:
-    """RFC 9293 section 3.10.7.4; behind it comes a pause after which packets of an ended connection are late."""
+    """RFC 9293 section 3.10.7.4; after the pause behind it, packets of an ended connection would be late."""
     course = Course(first, wrap)
     course.open()
     words = said(sample)
@@ -193,7 +193,7 @@ def test_text_in_a_rst_is_no_stream_data(tmp_path: Path, wrap: Any, side: int) -
 def test_a_syn_that_meets_a_half_open_connection_goes_on(
     tmp_path: Path, wrap: Any, sample: str, old: int, again: int, pause: int
 ) -> None:
-    """A challenge ACK, and the RST that it brings about, are of the old connection (RFC 9293 section 3.5.1)."""
+    """A challenge ACK, and the RST that answers it, belong to the old connection (RFC 9293 section 3.5.1)."""
     course = Course((2**31 + 90_000, 5000), wrap)
     number, numbers = course.sent[CLIENT], (old + 555_000, old)
     course.put(segment(PORT, CLIENT, SYN, (number, 0)))
@@ -290,7 +290,7 @@ def test_a_hello_that_comes_byte_by_byte_is_whole_without_its_syn(tmp_path: Path
 def test_a_stream_without_syn_begins_with_its_first_segment(
     tmp_path: Path, wrap: Any, sample: str, first: tuple[int, int], order: tuple[int, ...], acknowledged: bool
 ) -> None:
-    """It may not be the first that is seen, while nothing was acknowledged."""
+    """That need not be the first one captured, as long as nothing was acknowledged."""
     course = Course(first, wrap)
     for number, (sender, data) in enumerate(said(sample)):
         if number:
@@ -338,7 +338,7 @@ def test_padding_that_counts_as_payload_is_no_stream_data(
 
 
 def test_a_short_segment_that_is_acknowledged_is_stream_data(tmp_path: Path, wrap: Any) -> None:
-    """What is sent again with other content then is a retransmission that somebody forged: the first copy counts."""
+    """A retransmission with different content is forged then: the first copy counts."""
     course = Course(FIRST[0], wrap)
     course.open()
     course.send(CLIENT, ACK, b"\x16\x03\x01")

@@ -1,4 +1,4 @@
-"""HelloRetryRequests: one is allowed, another is illegal and called what it is (RFC 8446 section 4.1.4)."""
+"""HelloRetryRequests: one is allowed, a second one is a problem (RFC 8446 section 4.1.4)."""
 
 from __future__ import annotations
 

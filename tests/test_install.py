@@ -21,7 +21,7 @@ NOT_SOURCES = shutil.ignore_patterns("*.so", "__pycache__")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the package is installed from a copy of its sources, with a C compiler that always fails."""
+    """The folder where the package is installed from a copy of its sources, with a C compiler that always fails."""
     folder = tmp_path_factory.mktemp("install")
     sources, target = folder / "sources", folder / "target"
     shutil.copytree(ROOT / "tlsdissect", sources / "tlsdissect", ignore=NOT_SOURCES)

@@ -1,4 +1,4 @@
-"""The kernel gives the same results compiled and uncompiled: the rules for its modules, held as far as a test can."""
+"""The rules that make kernel modules give the same results compiled and uncompiled, as far as a test can check."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_integers_are_as_wide_as_python_needs(module: str) -> None:
 
 @each_module
 def test_cimports_are_imports_too(module: str) -> None:
-    """So import-linter sees them, and the layers hold for them. `cython.cimports` exists only where it is compiled."""
+    """So import-linter checks their layers too. `cython.cimports` exists only in compiled code."""
     imported = {
         (node.module, alias.name)
         for node in ast.walk(tree(module))
@@ -138,7 +138,7 @@ def test_cimports_are_imports_too(module: str) -> None:
 
 @each_module
 def test_no_index_is_negative(module: str) -> None:
-    """With `wraparound=False` it reads in front of the first byte, or raises."""
+    """With `wraparound=False` it reads before the first byte, or raises."""
     negative = [
         ast.unparse(node)
         for node in ast.walk(tree(module))
@@ -161,7 +161,7 @@ def test_c_functions_hold_no_closures_and_raise(module: str) -> None:
 
 @each_module
 def test_objects_have_the_fields_that_are_declared(module: str) -> None:
-    """An attribute that is made on the way, or not made by `__init__`, exists in one of both modes only."""
+    """An attribute that is not declared, or not assigned by `__init__`, exists in only one of both modes."""
     bodies = dict(re.findall(r"^cdef class (\w+).*:\n((?:    .*\n|\n)+)", declarations(module) + "\n", re.MULTILINE))
     assert set(bodies) == {node.name for node in c_classes(module)}
     bases = {node.name: node for each in kernel.MODULES for node in c_classes(each)}
@@ -177,7 +177,7 @@ def test_objects_have_the_fields_that_are_declared(module: str) -> None:
 
 @each_module
 def test_nothing_calls_itself(module: str) -> None:
-    """What the wire nests is walked in a loop with a limit: recursion ends in a crash where it is compiled."""
+    """What the wire nests is walked in a loop with a limit: in compiled code, deep recursion crashes."""
     calls: dict[str, set[str]] = {}
     for scope in [tree(module), *c_classes(module)]:
         prefix = f"{scope.name}." if isinstance(scope, ast.ClassDef) else ""
@@ -189,7 +189,7 @@ def test_nothing_calls_itself(module: str) -> None:
 
 
 def reached(name: str, calls: dict[str, set[str]]) -> set[str]:
-    """What a function calls, and what that calls, and so on."""
+    """The functions that a function calls, directly or indirectly."""
     found: set[str] = set()
     ahead = calls[name]
     while ahead:

@@ -1,4 +1,4 @@
-"""Segments over a size that the path loses: bytes behind a hole are no beginning, and explain says what was lost."""
+"""Segments that are too large for the path are lost: explain reports them, and nothing begins behind the hole."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORTER = 600
 
 
 class Segment(NamedTuple):
-    """What a side sends: from where in its stream, up to where it acknowledges the other, and what it has behind it."""
+    """What a side sends: its place in the stream, what it acknowledges, and what it acknowledges selectively."""
 
     time: float
     side: int
@@ -62,7 +62,7 @@ def hello_and_flight(sample: str) -> tuple[bytes, bytes]:
 
 
 def lost_answer(sample: str, large: int, *, seen: bool) -> list[Segment]:
-    """A server whose flight of two segments loses the first; the capture is near the server, which sees it sent."""
+    """A server's flight of two segments of which the first is lost; `seen`: the capture, near the server, has it."""
     hello, flight = hello_and_flight(sample)
     size, end = len(hello), large + SHORTER
     first = Segment(0.005, SERVER, ACK, 0, size, flight[:large])

@@ -1,4 +1,4 @@
-"""What TCP flows were in which no TLS was found: counted, and told in the summary."""
+"""TCP flows without TLS: they are counted by protocol, and the summary reports them."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_flow_of_tls_is_no_other(tmp_path: Path) -> None:
 
 
 def test_a_flow_that_goes_on_after_silence_is_counted_once(tmp_path: Path) -> None:
-    """No silence ends a flow in which nothing was said, but it is over for the time being."""
+    """No silence ends a flow without payload for good."""
     path = write(
         tmp_path / "silent.pcap",
         steps(*OPENED),
@@ -191,14 +191,14 @@ def test_many_kinds_make_no_long_sentence() -> None:
 
 
 def test_an_unknown_protocol_is_not_searched_for() -> None:
-    """Flows of one are many, and each is named once: a look at its first bytes has to be enough."""
+    """There may be many such flows, and each is classified once: its first bytes have to be enough."""
     data = b"\xa7\x31\x08\x99 and so on" * 100
     assert not_tls.from_words(data, data, CLIENT) == ""
     assert calls(lambda: not_tls.from_words(data, data, CLIENT)) < 60
 
 
 def test_words_cannot_make_kinds_without_end() -> None:
-    """Only codes of a reply are told, three digits at most."""
+    """Only the code of a reply is reported, three digits at most."""
     replies = [b"454", b"4545", b"454454454", b"\x1b[31m", b"554-a\r\n554"]
     kinds = {
         not_tls.from_words(EHLO[1] + b"STARTTLS\r\n", GREETING[1] + b"250 ok\r\n" + reply + b" x\r\n", CLIENT)

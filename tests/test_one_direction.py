@@ -1,4 +1,4 @@
-"""Captures of one direction: what the other side chose is not known, and so not what a record holds."""
+"""Captures of one direction: what the other side chose is not known, nor what a protected record contains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def of_the_client_alone(folder: Path, sample: str) -> Connection:
 
 @pytest.mark.parametrize("sample", ["tls13-full", "tls13-client-cert", "tls13-hello-retry", "tls13-early-data"])
 def test_what_may_be_the_finished_is_not_called_data(tmp_path: Path, sample: str) -> None:
-    """Without the ServerHello nobody knows whether TLS 1.3 was chosen, whose Finished looks like data."""
+    """Without the ServerHello it is unknown whether TLS 1.3 was chosen, whose Finished looks like application data."""
     connection = of_the_client_alone(tmp_path, sample)
     assert (connection.outcome, connection.version) == ("one_sided", None)
     assert (connection.timing.client_data_ms, connection.timing.server_data_ms) == (None, None)

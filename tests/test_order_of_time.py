@@ -1,4 +1,4 @@
-"""Captures that are not in the order of time: times and acknowledgements tell it."""
+"""Captures whose packets are not in order: timestamps and acknowledgements give the order."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_clock_that_is_set_back_is_no_other_order(tmp_path: Path) -> None:
 
 
 def test_a_segment_seen_only_when_it_is_sent_again_is_in_its_place(tmp_path: Path) -> None:
-    """The capture lacks the first copy, and times go on: the order of the capture is that of time."""
+    """The capture lacks the first copy, but its timestamps ascend: it is in order."""
     sent = first_conversation("tls12-full")
     at = next(n for n, one in enumerate(sent) if one.payload[5:6] == b"\x02")
     late = [*sent[:at], *sent[at + 1 : at + 3], replace(sent[at], time=sent[at + 2].time + 1), *sent[at + 3 :]]

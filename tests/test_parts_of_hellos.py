@@ -1,4 +1,4 @@
-"""Of a ClientHello whose bytes are not all there, what is not seen is not taken for absent."""
+"""What is missing from a ClientHello that was captured in part is not taken for absent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 SAMPLES = ("tls12-full", "tls12-resumed-ticket", "tls12-resumed-id", "tls13-full", "tls13-resumed", "tls13-early-data")
 BEGINNING = 45
 REFUSALS = {code: b"\x15\x03\x03\x00\x02\x02" + bytes([code]) for code in (40, 70, 71, 86, 112, 120)}
-"""Alerts of a server whose reason lies in what the client offered."""
+"""Alerts of a server that refuses what the client offered."""
 ABOUT_THE_END = {"alert", "ended_early", "incomplete", "no_answer"}
-"""Sentences that rest on what came behind the hello."""
+"""Sentences about what followed the hello."""
 EMPTY_RENEGOTIATION_INFO, FALLBACK = b"\x00\xff", b"\x56\x00"
 
 

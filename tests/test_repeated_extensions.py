@@ -61,7 +61,7 @@ def test_names_that_are_asked_for(tmp_path: Path, sample: str, sent: bytes, erro
     (_, hello), *rest = said(sample)
     words = [(CLIENT, extended(hello, sent, instead=True)), *rest]
     expected = [("malformed_message", f"extension server_name: {error}", "client")] if error else []
-    # Again, as a hello of a form that is known.
+    # The second time, the hello matches a template.
     for path in (tmp_path / "first.pcap", tmp_path / "second.pcap"):
         assert problems(path, words) == expected
 

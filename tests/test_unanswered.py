@@ -66,7 +66,7 @@ def test_a_client_that_leaves_had_no_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("idle", "outcome"), [(0.5, "incomplete"), (5.0, "no_answer")])
 def test_a_handshake_that_silence_decides_waited_as_long(tmp_path: Path, idle: float, outcome: str) -> None:
-    """Where connections are returned once they are decided, and not when they are over."""
+    """Where a connection is returned once its handshake is decided, not when it ends."""
     later = Talk(said("tls12-full"), 60, 60, 40_001)
     connection = told(tmp_path / "a.pcap", unanswered(), later, idle=idle)
     assert (connection.outcome, connection.open) == (outcome, True)

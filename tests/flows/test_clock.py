@@ -10,7 +10,7 @@ NOW = 1_700_000_000 * SECOND
 
 
 def shown(times: list[int]) -> list[int]:
-    """What a clock shows at packets of these times."""
+    """The clock at packets with these timestamps."""
     table, reached = FlowTable(), []
     for time in times:
         table.tick(time)

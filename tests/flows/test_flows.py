@@ -1,4 +1,4 @@
-"""Conversations: their numbers, totals and ends."""
+"""Flows: their numbers, totals and ends."""
 
 from __future__ import annotations
 
