@@ -14,8 +14,8 @@ CHUNK = 1 << 17
 PIECE = 1 << 18
 """Maximum number of bytes that one read decompresses. Larger buffers are slower: each needs a new memory mapping."""
 SLICE = 1 << 10
-"""Bytes of Zstandard input that are decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878 section 3.1.1.2),
-so this much input expands to at most 32 MiB."""
+"""Bytes of Zstandard input that are decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878
+section 3.1.1.2), so this much input expands to at most 32 MiB."""
 
 
 class _Compressed(ABC):

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""What the formats of captures have in common: frames, one after the other."""
+"""The common interface of all capture formats: one frame after the other."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ if TYPE_CHECKING:
     from tlsdissect.capture.errors import Damage
 
 MAX_CAPTURED = 262_144
-"""Bytes that a frame may have in a capture: the greatest snap length that libpcap and Wireshark allow."""
+"""Captured bytes of one frame: the greatest snap length that libpcap and Wireshark allow."""
 
 MAX_DAMAGED = 100
-"""Damaged places of one capture that are passed over; the rest of a capture that has more is not read."""
+"""Damaged places of one capture that are skipped. If it has more, the rest of the capture is not read."""
 
 MAX_DISTANCE = 1 << 20
-"""Bytes that are searched for the next frame behind a damaged place; the rest of the capture is not read if it is not
-there."""
+"""Bytes that are searched for the next frame after a damaged place. If none is found, the rest of the capture is not
+read."""
 
 
 @cython.cclass
 class FrameReader:
-    """The frames of a capture; the fields describe the one that `next_frame` found last."""
+    """The frames of a capture; the fields describe the frame that `next_frame` found last."""
 
     data: bytes
-    """The bytes that the frame stands in."""
+    """The bytes that contain the frame."""
     start: cython.Py_ssize_t
     """Where the frame begins in `data`."""
     captured: cython.longlong
-    """Bytes of it in the capture: `data` holds all of them."""
+    """Bytes of the frame in the capture: `data` contains all of them."""
     carried: cython.longlong
-    """Bytes that it had on the wire."""
+    """Bytes of the frame on the wire."""
     link: cython.longlong
-    """Link type; NO_LINK_TYPE where the interface was not described."""
+    """Link type; NO_LINK_TYPE if no block described the interface."""
     time: cython.longlong
     """Nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED."""
     digits: cython.longlong
-    """Digits of a second in the capture's clock."""
+    """Decimal places of a second in the capture's time stamps."""
     interface: cython.longlong
     """Number of the interface."""
     frames: cython.longlong
-    """Number of the frame: of all frames so far."""
+    """Number of frames so far, which is the number of this frame."""
     ended: cython.bint
-    """Whether there are no more frames: False while a live source only pauses."""
+    """Whether there are no more frames; False while a live source only pauses."""
     damage: list[Damage]
     """What could not be read."""
     secrets: list[bytes]
@@ -71,17 +71,17 @@ class FrameReader:
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
-        """Find the next frame; False at the end of what there is now."""
+        """Find the next frame; False if none is available now."""
         raise NotImplementedError
 
     @property
     def position(self) -> int:
-        """Bytes of the source used so far, as they lie on disk."""
+        """Bytes of the source read so far, counted before decompression."""
         raise NotImplementedError
 
     @property
     def size(self) -> int | None:
-        """Bytes of the source on disk, if that can be known."""
+        """Total size of the source on disk; None if unknown."""
         return None
 
     def close(self) -> None:

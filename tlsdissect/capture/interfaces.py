@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The interfaces that a pcapng file describes: their link types, snap lengths and clocks."""
+"""Interface description blocks of pcapng: link types, snap lengths and clocks."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ if TYPE_CHECKING:
 END, RESOLUTION, OFFSET = 0, 9, 14
 """Option codes (draft-ietf-opsawg-pcapng section 4.2)."""
 NO_LINK_TYPE = -1
-"""The link type of an interface that no block described."""
+"""The link type of an interface that no block describes."""
 _SECOND = 1_000_000_000
 _POWERS = tuple(10**exponent for exponent in range(10))
 _LATEST = 2**63 - 1
-"""The latest time that 64 bits hold, in nanoseconds."""
+"""The latest time that fits in 64 bits, in nanoseconds."""
 _MAX_OFFSET = 1 << 33
-"""Seconds: a clock's offset beyond this is absurd, and would not fit as nanoseconds."""
+"""Seconds: a greater clock offset is absurd, and would not fit in 64 bits as nanoseconds."""
 
 
 @cython.cclass
 class Interface:
-    """What a packet block refers to by number."""
+    """An interface, to which packet blocks refer by number."""
 
     __slots__ = ("_binary", "_exponent", "_max_ticks", "_offset", "_tick", "digits", "link", "snap")
 
     link: cython.longlong
     """Link type."""
     snap: cython.longlong
-    """Bytes of a packet that are captured; 0 where there is no limit."""
+    """Snap length: the most bytes that are captured of a packet; 0 if there is no limit."""
     digits: cython.longlong
-    """Digits of a second that the clock tells, nanoseconds at most."""
+    """Decimal places of a second that the clock resolves, at most 9."""
     _tick: cython.longlong
-    """Nanoseconds of a tick."""
+    """Nanoseconds per clock tick, for times of at most `_max_ticks`."""
     _max_ticks: cython.longlong
-    """Up to so many ticks, the time is just their number times `_tick`."""
+    """Times of at most this many ticks are computed as `ticks * _tick`; -1 if none is."""
     _binary: cython.bint
-    """Ticks are a negative power of 2, not of 10."""
+    """Whether a tick is a negative power of 2 seconds, not of 10."""
     _exponent: cython.longlong
+    """The negative of that power."""
     _offset: cython.longlong
-    """Seconds to be added to each time."""
+    """Seconds to add to each time."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class Interface:
 
     @cython.ccall
     def nanoseconds(self, high: cython.longlong, low: cython.longlong) -> cython.longlong:
-        """Turn the two halves of a time stamp into nanoseconds since 1970."""
+        """Convert the two halves of a time stamp to nanoseconds since 1970."""
         if high < 0x4000_0000:
             ticks: cython.longlong = high << 32 | low
             if ticks <= self._max_ticks:
@@ -78,7 +79,7 @@ class Interface:
 def _digits(binary: cython.bint, exponent: cython.longlong) -> int:
     if not binary:
         return min(exponent, 9)
-    # As Wireshark counts: the unit that the ticks are not coarser than.
+    # As in Wireshark: the finest decimal unit that a tick is not coarser than.
     for digits, bits in ((9, 30), (6, 20), (3, 10), (2, 7), (1, 4)):
         if exponent >= bits:
             return digits
@@ -86,7 +87,7 @@ def _digits(binary: cython.bint, exponent: cython.longlong) -> int:
 
 
 def _wrapped(high: Any, low: Any, binary: cython.bint, exponent: Any, offset: Any) -> int:
-    """Compute a time in Python's integers, which do not overflow; absurd ones wrap round into 64 bits."""
+    """Compute a time with Python's integers, which do not overflow; absurd times wrap around 64 bits."""
     ticks = (high << 32) | low
     if binary:
         time = ticks * _SECOND >> exponent
@@ -112,7 +113,7 @@ def read_interface(order: str, body: bytes) -> Interface:
 
 
 def _options(order: str, body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Split options; what is cut is left out."""
+    """Yield the code and value of each option; ignore one that is cut."""
     here = 0
     while here + 4 <= len(body):
         code, size = struct.unpack_from(order + "HH", body, here)

@@ -18,6 +18,6 @@ cdef class Pcap(FrameReader):
     cdef bint _found(self, bytes data, Py_ssize_t here, long long captured)
     cdef long long _number(self, bytes data, Py_ssize_t at)
     cdef bint _end(self)
-    cdef bint _note(self, str detail)
+    cdef bint _report(self, str detail)
     cdef bint _resume(self, long long captured)
     cdef bint _is_chain(self, Py_ssize_t place)

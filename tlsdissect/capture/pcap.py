@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Classic pcap files (draft-ietf-opsawg-pcap): both byte orders, microseconds, nanoseconds, the "modified" kind."""
+"""Classic pcap files (draft-ietf-opsawg-pcap): both byte orders, micro- and nanoseconds, the "modified" format."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 FILE_HEADER = 24
 FCS_AND_FLAGS = 0xFC00_0000
-"""The link type's field has the length of the frame check sequence in its upper bits (section 4)."""
+"""Upper bits of the link type field, which give the length of the frame check sequence (section 4)."""
 
 IN_A_ROW = 4
-"""Record headers that must make sense one after the other behind a damaged place: packet data may look like one, not
-like a chain of them."""
+"""Consecutive record headers that must be plausible after a damaged place: packet data may look like one header, but
+not like a chain of them."""
 DAY = 86_400
-"""Seconds: far more than lie between two frames that stand side by side."""
+"""Seconds: far more than pass between two adjacent frames."""
 _LENGTHS = (
     re.compile(rb"(?s)(?=.{8}(?!\0{3})..[\0-\4]\0..[\0-\4]\0)"),
     re.compile(rb"(?s)(?=.{8}(?!\0{4})\0[\0-\4]..\0[\0-\4]..)"),
 )
-"""Find, in either byte order, where a record header has two lengths of less than 2**19 bytes, the first of them not 0:
-only these few places are examined further, because examining each byte of a damaged file takes seconds uncompiled."""
+"""Find, in either byte order, where a record header has two lengths of less than 2**19 bytes, the first of them not 0.
+Only these few places are examined further, because examining every byte of a damaged file takes seconds uncompiled."""
 
 
-class Kind(NamedTuple):
-    """What a magic number says of the records: their byte order, their header's size, and digits of a second."""
+class Variant(NamedTuple):
+    """The record format that a magic number selects: byte order, header size, and decimal places of a second."""
 
     order: str
     header: int
     digits: int
 
 
-# The "modified" kinds (Alexey Kuznetsov's patch) have eight bytes more in each record header.
-_KINDS = {0xA1B2C3D4: (16, 6), 0xA1B23C4D: (16, 9), 0xA1B2CD34: (24, 6), 0xA1B23CD4: (24, 9)}
+# The "modified" variants (Alexey Kuznetsov's patch) have eight more bytes in each record header.
+_VARIANTS = {0xA1B2C3D4: (16, 6), 0xA1B23C4D: (16, 9), 0xA1B2CD34: (24, 6), 0xA1B23CD4: (24, 9)}
 MAGICS = {
-    struct.pack(order + "I", magic): Kind(order, header, digits)
-    for magic, (header, digits) in _KINDS.items()
+    struct.pack(order + "I", magic): Variant(order, header, digits)
+    for magic, (header, digits) in _VARIANTS.items()
     for order in "<>"
 }
 
@@ -56,37 +56,37 @@ class Pcap(FrameReader):
 
     window: Window
     big: cython.bint
-    """Whether numbers have their most significant byte first."""
+    """Whether integers are big-endian."""
     header: cython.longlong
     """Bytes of a record header."""
     ticks: cython.longlong
-    """Ticks of a second."""
+    """Clock ticks per second."""
     tick: cython.longlong
-    """Nanoseconds of a tick."""
+    """Nanoseconds per clock tick."""
 
     def __init__(self, window: Window) -> None:
         super().__init__()
         if not window.need(FILE_HEADER):
             raise CaptureError("is cut short in the file header")
-        kind = MAGICS[window.data[:4]]
+        variant = MAGICS[window.data[:4]]
         self.window = window
-        self.big = kind.order == ">"
-        self.header = kind.header
-        self.digits = kind.digits
-        self.ticks = 10**kind.digits
-        self.tick = 10 ** (9 - kind.digits)
-        self.link = struct.unpack_from(kind.order + "I", window.data, 20)[0] & ~FCS_AND_FLAGS
+        self.big = variant.order == ">"
+        self.header = variant.header
+        self.digits = variant.digits
+        self.ticks = 10**variant.digits
+        self.tick = 10 ** (9 - variant.digits)
+        self.link = struct.unpack_from(variant.order + "I", window.data, 20)[0] & ~FCS_AND_FLAGS
         self.links = {self.link}
         window.start = FILE_HEADER
 
     @property
     def position(self) -> int:
-        """Bytes of the source used so far, as they lie on disk."""
+        """Bytes of the source read so far, counted before decompression."""
         return self.window.source.position
 
     @property
     def size(self) -> int | None:
-        """Bytes of the source on disk, if that can be known."""
+        """Total size of the source on disk; None if unknown."""
         return self.window.source.size
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Pcap(FrameReader):
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
-        """Find the next frame; False at the end of what there is now."""
+        """Find the next frame; False if none is available now."""
         window: Window = self.window
         header: cython.longlong = self.header
         captured: cython.longlong = 0
@@ -137,29 +137,29 @@ class Pcap(FrameReader):
 
     @cython.cfunc
     def _end(self) -> cython.bint:
-        """End the capture; a part of a record is left over if it was cut."""
+        """End the capture; report an incomplete record at its end."""
         window: Window = self.window
         left: cython.longlong = window.end - window.start
         if left > 0 or window.problem:
-            self._note(window.problem or f"the file ends in the middle of a packet, {left} bytes of which are there")
+            self._report(window.problem or f"the file ends in the middle of a packet, {left} bytes of which are there")
         self.ended = True
         return True
 
     @cython.cfunc
-    def _note(self, detail: str) -> cython.bint:
+    def _report(self, detail: str) -> cython.bint:
         window: Window = self.window
         self.damage.append(Damage(detail, self.frames + 1, window.offset + window.start))
         return True
 
     @cython.cfunc
     def _resume(self, captured: cython.longlong) -> cython.bint:
-        """Leave a record of senseless length; go on where several record headers in a row make sense."""
+        """Give up a record of impossible length; continue where several plausible record headers follow one another."""
         window: Window = self.window
-        self._note(f"a packet of {captured} captured bytes is longer than any may be")
+        self._report(f"a packet of {captured} captured bytes is longer than any may be")
         if len(self.damage) > MAX_DAMAGED:
             self.ended = True
             return False
-        # So many bytes that the answer does not depend on how much was read at a time.
+        # Read enough bytes that the result does not depend on how many come at a time.
         window.need(MAX_DISTANCE + IN_A_ROW * (MAX_CAPTURED + self.header))
         end: cython.Py_ssize_t = min(window.start + MAX_DISTANCE, window.end)
         place: cython.Py_ssize_t
@@ -174,7 +174,7 @@ class Pcap(FrameReader):
 
     @cython.cfunc
     def _is_chain(self, place: cython.Py_ssize_t) -> cython.bint:
-        """Tell whether record headers follow each other from `place`, in about the same time."""
+        """Return whether plausible record headers follow one another from `place` on, with times close together."""
         window: Window = self.window
         data: bytes = window.data
         captured: cython.longlong = self._number(data, place + 8)

@@ -35,5 +35,5 @@ cdef class Pcapng(FrameReader):
     cdef bint _begin_section(self)
     cdef bint _secrets(self, Py_ssize_t here, long long block)
     cdef bint _end(self, bint in_block)
-    cdef bint _note(self, str detail, Py_ssize_t place)
+    cdef bint _report(self, str detail, Py_ssize_t place)
     cdef bint _resume(self, str detail)

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""pcapng files (draft-ietf-opsawg-pcapng): blocks, of several sections, interfaces and byte orders."""
+"""pcapng files (draft-ietf-opsawg-pcapng): blocks of any number of sections, interfaces and byte orders."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ MAGIC = b"\x0a\x0d\x0d\x0a"
 _ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 10
-"""Types of blocks (section 10.1)."""
+"""Block types (section 10.1)."""
 SHORTEST = 12
-"""Bytes of a block without a body."""
+"""Length of a block without a body."""
 SHORTEST_PACKET, SHORTEST_SIMPLE_PACKET = 32, 16
-"""Bytes of a block with a packet of no bytes."""
+"""Length of a block with an empty packet."""
 SHORTEST_SECTION = 28
 
 MAX_BLOCK = 16 << 20
-"""Bytes of a block that is needed whole; one that is longer counts as damage. Others are stepped over whatever their
-length."""
+"""Length of a block that must be read as a whole; a longer one counts as damage. Other blocks are skipped whatever
+their length."""
 MAX_SECRETS = 64 << 20
-"""Bytes of decryption secrets that are kept of one capture, SECRET_BYTES included; more are damage."""
+"""Bytes of decryption secrets that are kept of one capture, SECRET_BYTES included; more count as damage."""
 SECRET_BYTES = 64
-"""Bytes that a block of secrets counts beside its own: an empty one takes memory, too."""
+"""Bytes counted for each block of secrets besides its own: an empty one takes memory too."""
 MAX_INTERFACES = 65_536
-"""Interfaces of one section that are kept, as many as an obsolete packet block can name. Honest sections have dozens;
-packets of further ones count as packets of an interface that is not described, and the first place is damage."""
+"""Interfaces of one section that are kept, as many as an obsolete packet block can refer to. Real sections have dozens.
+Packets of further ones count as packets of an interface that is not described, and the first such interface is reported
+as damage."""
 _NOT_DESCRIBED = Interface(NO_LINK_TYPE)
 
 
@@ -47,13 +48,13 @@ class Pcapng(FrameReader):
 
     window: Window
     big: cython.bint
-    """Whether the numbers of this section have their most significant byte first."""
+    """Whether the integers of this section are big-endian."""
     interfaces: list[Interface]
     """The interfaces of this section, by number."""
     too_many_interfaces: cython.bint
-    """Whether a section had more than MAX_INTERFACES, and this was noted."""
+    """Whether a section with more than MAX_INTERFACES was reported."""
     secret_bytes: cython.longlong
-    """Bytes of the decryption secrets blocks so far, SECRET_BYTES included."""
+    """Size of all decryption secrets so far, SECRET_BYTES included; counted towards MAX_SECRETS."""
 
     def __init__(self, window: Window) -> None:
         super().__init__()
@@ -67,12 +68,12 @@ class Pcapng(FrameReader):
 
     @property
     def position(self) -> int:
-        """Bytes of the source used so far, as they lie on disk."""
+        """Bytes of the source read so far, counted before decompression."""
         return self.window.source.position
 
     @property
     def size(self) -> int | None:
-        """Bytes of the source on disk, if that can be known."""
+        """Total size of the source on disk; None if unknown."""
         return self.window.source.size
 
     def close(self) -> None:
@@ -81,7 +82,7 @@ class Pcapng(FrameReader):
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
-        """Find the next packet; False at the end of what there is now."""
+        """Find the next packet; False if none is available now."""
         window: Window = self.window
         here: cython.Py_ssize_t
         kind: cython.longlong
@@ -99,7 +100,7 @@ class Pcapng(FrameReader):
             if kind == SECTION:
                 self._begin_section()
                 continue
-            # Some writers do not count the padding.
+            # Some writers leave the padding out of the length.
             size = (self._u32(window.data, here + 4) + 3) // 4 * 4
             shortest = SHORTEST
             if kind in (ENHANCED_PACKET, OLD_PACKET):
@@ -133,7 +134,7 @@ class Pcapng(FrameReader):
 
     @cython.cfunc
     def _packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong, old: cython.bint) -> cython.bint:
-        """Take the packet of an enhanced packet block (section 4.3), or of its predecessor (appendix A)."""
+        """Read an enhanced packet block (section 4.3) or an obsolete packet block (appendix A)."""
         number: cython.longlong = self._u16(data, here + 8) if old else self._u32(data, here + 8)
         interface: Interface = self._interface(number)
         captured: cython.longlong = min(self._u32(data, here + 20), size - SHORTEST_PACKET)
@@ -144,7 +145,7 @@ class Pcapng(FrameReader):
 
     @cython.cfunc
     def _simple_packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
-        """Take the packet of a simple packet block: the first interface's, without a time (section 4.4)."""
+        """Read a simple packet block, whose packet has no time and belongs to the first interface (section 4.4)."""
         carried: cython.longlong = self._u32(data, here + 8)
         interface: Interface = self._interface(0)
         captured: cython.longlong = min(carried, size - SHORTEST_SIMPLE_PACKET)
@@ -157,7 +158,7 @@ class Pcapng(FrameReader):
 
     @cython.cfunc
     def _interface(self, number: cython.longlong) -> Interface:
-        """Return the interface that a packet names; one without a link type where no block described it."""
+        """Return the interface of a packet, without a link type if no block described it."""
         return self.interfaces[number] if number < len(self.interfaces) else _NOT_DESCRIBED
 
     @cython.cfunc
@@ -193,7 +194,7 @@ class Pcapng(FrameReader):
             if not self.too_many_interfaces:
                 self.too_many_interfaces = True
                 detail = f"a section with more than {MAX_INTERFACES:,} interfaces: packets of the others are not read"
-                self._note(detail, here)
+                self._report(detail, here)
             return False
         interface: Interface = read_interface(">" if self.big else "<", self.window.data[here + 8 : here + size - 4])
         self.interfaces.append(interface)
@@ -202,7 +203,7 @@ class Pcapng(FrameReader):
 
     @cython.cfunc
     def _begin_section(self) -> cython.bint:
-        """Begin a section: interfaces are numbered anew, and bytes may be ordered the other way."""
+        """Begin a section, which has its own interfaces and byte order."""
         window: Window = self.window
         order = _ORDERS.get(window.data[window.start + 8 : window.start + 12])
         size: cython.longlong
@@ -217,7 +218,7 @@ class Pcapng(FrameReader):
 
     @cython.cfunc
     def _secrets(self, here: cython.Py_ssize_t, block: cython.longlong) -> cython.bint:
-        """Keep the secrets of a block: their length is its second field, behind their kind."""
+        """Keep the secrets of a decryption secrets block, whose body begins with their type and length."""
         body: bytes = self.window.data[here + 8 : here + block - 4]
         before: cython.longlong = self.secret_bytes
         if len(body) < 8:
@@ -226,34 +227,34 @@ class Pcapng(FrameReader):
         if self.secret_bytes <= MAX_SECRETS:
             self.secrets.append(body[8 : 8 + self._u32(body, 4)])
         elif before <= MAX_SECRETS:
-            self._note("more decryption secrets than are kept", here)
+            self._report("more decryption secrets than are kept", here)
         return True
 
     @cython.cfunc
     def _end(self, in_block: cython.bint) -> cython.bint:
-        """End the capture; a part of a block is left over if it was cut."""
+        """End the capture; report an incomplete block at its end."""
         window: Window = self.window
         left: cython.longlong = window.end - window.start
         if left > 0 or in_block or window.problem:
             why = f"the file ends in the middle of a block, {left} bytes of which are there"
-            self._note(window.problem or why, window.start)
+            self._report(window.problem or why, window.start)
         self.ended = True
         return False
 
     @cython.cfunc
-    def _note(self, detail: str, place: cython.Py_ssize_t) -> cython.bint:
+    def _report(self, detail: str, place: cython.Py_ssize_t) -> cython.bint:
         self.damage.append(Damage(detail, self.frames + 1, self.window.offset + place))
         return True
 
     @cython.cfunc
     def _resume(self, detail: str) -> cython.bint:
-        """Leave a senseless block; go on at the next packet whose length stands on both its ends."""
+        """Give up a damaged block; continue at the next enhanced packet block whose two length fields agree."""
         window: Window = self.window
-        self._note(detail, window.start)
+        self._report(detail, window.start)
         if len(self.damage) > MAX_DAMAGED:
             self.ended = True
             return False
-        # So many bytes that the answer does not depend on how much was read at a time.
+        # Read enough bytes that the result does not depend on how many come at a time.
         window.need(MAX_DISTANCE + MAX_CAPTURED + 2 * SHORTEST_PACKET)
         data: bytes = window.data
         end: cython.Py_ssize_t = min(window.start + MAX_DISTANCE, window.end)
@@ -265,7 +266,7 @@ class Pcapng(FrameReader):
             if place < 0 or place + SHORTEST_PACKET > end:
                 break
             size = self._u32(data, place + 4)
-            # Blocks begin at multiples of four bytes from here.
+            # Blocks are aligned to four bytes.
             if (place - window.start) % 4 != 0 or size % 4 != 0 or not SHORTEST_PACKET <= size <= window.end - place:
                 continue
             if self._u32(data, place + size - 4) == size:
