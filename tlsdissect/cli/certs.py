@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.pem_folder import make, write_files
 from tlsdissect.cli.progress_bar import FractionBar
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.cli.summary import count
 from tlsdissect.corpus.certificate_transport import CertificateTransport
 from tlsdissect.corpus.query import Query
@@ -67,13 +65,10 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     Paths are verified up to the authorities given with --ca-file, --ca-path or --system-ca, as of the time of the
     capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates.
     """
-    file = None if output in (None, "-") else output
-    if file is not None:
-        form = form or options.format_of(file, _SUFFIXES)
-        options.refuse_to_overwrite(captures, file)
+    file, form = options.file_and_format(output, form, _SUFFIXES, "table", captures)
     if folder is not None:
         make(folder)
-    seen = form in (None, "table") and file is None and options.is_terminal(None)
+    seen = form == "table" and file is None and options.is_terminal(None)
     from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415 (start-up time of --help)
 
     evidence, judge = Evidence(), finding_options.required_judge(given)
@@ -81,9 +76,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     limits, selection = options.limits(given), options.selection(given)
     asked, collector = Options(limits=limits, linked=False), Collector(inventory.add)
     query = Query(captures, asked, selection, collector, evidence=evidence)
-    write = _writer(form or "table", file, inventory, given["color"], seen=seen)
+    write = _writer(form, file, inventory, given["color"], seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given)
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     try:
         conflicts = 0 if folder is None else write_files(folder, inventory)
     finally:
@@ -151,6 +146,4 @@ def _writer(
         return lambda listed: (
             views.pem(one, der) for one in listed if (der := inventory.encoding(one.sha256)) is not None
         )
-    width = shutil.get_terminal_size().columns if seen else None
-    coding = sys.stdout.encoding if seen else "utf-8"
-    return views.CertificateTable(width, coloured=options.coloured(color, seen=seen), encoding=coding).table
+    return views.CertificateTable(**options.text_style(color, seen=seen)).table

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,7 @@ from tlsdissect.cli import exit_status, options
 from tlsdissect.cli.collector import Collector
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
@@ -57,18 +55,15 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     over connections of the same client to the same server in both versions, with a 95 % interval; a difference is
     significant if the interval excludes zero.
     """
-    file = None if output in (None, "-") else output
-    if file is not None:
-        form = form or options.format_of(file, _SUFFIXES)
-        options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and options.is_terminal(None)
+    file, form = options.file_and_format(output, form, _SUFFIXES, "text", captures)
+    seen = form == "text" and file is None and options.is_terminal(None)
     from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
-    comparison, write = ComparisonBuilder(by), _writer(form or "text", file, given["color"], seen=seen)
+    comparison, write = ComparisonBuilder(by), _writer(form, file, given["color"], seen=seen)
     limits, selection = options.limits(given), options.selection(given)
     query = Query(captures, Options(limits=limits), selection, Collector(comparison.add))
     run = Run(query, 1, debug=given["debug"], end=lambda: write(comparison.groups()))
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=seen)
     if comparison.left_out:
         exit_status.warn(f"{comparison.left_out:,} connections count only in the total: there are too many groups")
@@ -83,6 +78,4 @@ def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[
         return rows.lines
     if form == "csv":
         return partial(rows.rows, seen=options.is_terminal(file))
-    width = shutil.get_terminal_size().columns if seen else None
-    coding = sys.stdout.encoding if seen else "utf-8"
-    return text.Text(width, coloured=options.coloured(color, seen=seen), encoding=coding).written
+    return text.Text(**options.text_style(color, seen=seen)).written

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +9,7 @@ import click
 from tlsdissect.cli import options
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
@@ -46,19 +44,16 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     on the path could read, and who ended a failed handshake and why. Conclusions that were not read from the packets
     are marked as guesses.
     """
-    file = None if output in (None, "-") else output
-    if file is not None:
-        form = form or options.format_of(file, _SUFFIXES)
-        options.refuse_to_overwrite(captures, file)
-    seen = form in (None, "text") and file is None and options.is_terminal(None)
-    view = _view(form or "text", given["color"], seen=seen)
+    file, form = options.file_and_format(output, form, _SUFFIXES, "text", captures)
+    seen = form == "text" and file is None and options.is_terminal(None)
+    view = _view(form, given["color"], seen=seen)
     # The judge is needed only to match revocation lookups to the handshakes that waited for them.
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
 
     limits, selection = options.limits(given), options.selection(given)
     query = Query(captures, Options(limits=limits, keep=True), selection, view, judge=Judge(), reports_findings=False)
     run = Run(query, 1, debug=given["debug"])
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
@@ -71,7 +66,4 @@ def _view(form: str, color: str, *, seen: bool) -> View:
         return ExplanationLines()
     from tlsdissect.views.explain.text import Text  # noqa: PLC0415
 
-    coloured = options.coloured(color, seen=seen)
-    if not seen:
-        return Text(coloured=coloured)
-    return Text(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)
+    return Text(**options.text_style(color, seen=seen))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +10,7 @@ from tlsdissect.cli import options
 from tlsdissect.cli.collector import Collector
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
@@ -76,7 +74,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
     query = Query(captures, Options(limits=limits, keep=True), selection, view)
     run = Run(query, 1, debug=given["debug"], end=end)
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
@@ -85,10 +83,7 @@ def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple
     """Return the view, and the function that yields the output after the last connection."""
     from tlsdissect.views.ladder.text import Text  # noqa: PLC0415 (not needed for --help)
 
-    coloured = options.coloured(color, seen=seen)
-    text = Text(coloured=coloured)
-    if seen:
-        text = Text(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)
+    text = Text(**options.text_style(color, seen=seen))
     if form == "text" and not pair:
         return text, tuple
     collected = _Pair()

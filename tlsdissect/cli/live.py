@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +11,7 @@ from tlsdissect.cli import exit_status, options, privileges
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.live_status import LiveStatus
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.transcript.options import Options
@@ -110,9 +108,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
         raise click.UsageError("-w -: packets can be saved to files only; ./- is a file named -")
     if given["verbose"] and (form or output) not in (None, "table", "-"):
         raise click.UsageError("--verbose cannot be combined with --format json or csv, or with -o FILE")
-    file = None if output in (None, "-") else output
-    if file is not None:
-        form = form or options.format_of(file, _SUFFIXES)
+    file, form = options.file_and_format(output, form, _SUFFIXES, "table")
     from tlsdissect.listening import expression  # noqa: PLC0415 (start-up time of --help)
 
     taken = expression(given["ports"], given["expression"])
@@ -123,7 +119,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
         _start(capture)
         if not given["quiet"]:
             exit_status.print_stderr(f"listening on {interface}: {taken} (Ctrl-C ends)")
-        return _print(capture, form or "table", file, given)
+        return _print(capture, form, file, given)
 
 
 def _print(capture: LiveCapture, form: str, file: str | None, given: dict[str, Any]) -> int:
@@ -137,7 +133,7 @@ def _print(capture: LiveCapture, form: str, file: str | None, given: dict[str, A
     query = Query((capture.interface,), Options(limits=limits), Selection(), view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
     run = Run(query, 1, debug=given["debug"], live=(listening, live_status))
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=seen)
     return _report_losses(capture, 0 if status in _ENDED else status, quiet=given["quiet"])
 
@@ -195,16 +191,10 @@ def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
         return Csv(seen=options.is_terminal(file))
     from tlsdissect.views.table import Table  # noqa: PLC0415
 
-    coloured = options.coloured(color, seen=seen)
-    if not seen:
-        return Table(coloured=coloured)
-    return Table(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)
+    return Table(**options.text_style(color, seen=seen))
 
 
 def _tree(color: str, *, seen: bool) -> View:
     from tlsdissect.views.tree.text import Text  # noqa: PLC0415 (not needed for other forms)
 
-    coloured = options.coloured(color, seen=seen)
-    if not seen:
-        return Text(coloured=coloured)
-    return Text(shutil.get_terminal_size().columns, coloured=coloured, encoding=sys.stdout.encoding)
+    return Text(**options.text_style(color, seen=seen))

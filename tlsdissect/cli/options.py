@@ -8,7 +8,7 @@ import re
 import stat
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 from click.core import ParameterSource
@@ -156,6 +156,20 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("-o", "--output", metavar="FILE", help=text)(command)
 
 
+def file_and_format(
+    output: str | None, form: str | None, suffixes: Mapping[str, str], default: str, captures: tuple[str, ...] = ()
+) -> tuple[str | None, str]:
+    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default.
+
+    The file is None for standard output. Refuses to overwrite one of the captures.
+    """
+    if output in (None, "-"):
+        return None, form or default
+    form = form or format_of(output, suffixes)
+    refuse_to_overwrite(captures, output)
+    return output, form
+
+
 def format_of(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
     """Return the format for a file's suffix; `otherwise` is the end of the error message."""
     suffix = os.path.splitext(output)[1].lower()  # noqa: PTH122 (paths are text here)
@@ -200,10 +214,23 @@ def is_terminal(file: str | None) -> bool:
         os.close(number)
 
 
-def coloured(color: str, *, seen: bool) -> bool:
-    """Return whether to use colours for this value of `--color`; `seen` if the output is a terminal."""
-    capable = seen and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return color == "always" or (color == "auto" and bool(capable))
+class TextStyle(TypedDict):
+    """The width in columns (None if it is not limited), whether to use colours, and the encoding."""
+
+    width: int | None
+    coloured: bool
+    encoding: str
+
+
+def text_style(color: str, *, seen: bool) -> TextStyle:
+    """Return how to format text for this value of `--color`; `seen` if the output is a terminal."""
+    if not seen:
+        return {"width": None, "coloured": color == "always", "encoding": "utf-8"}
+    import shutil  # noqa: PLC0415 (start-up time)
+
+    capable = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    coloured = color == "always" or (color == "auto" and capable)
+    return {"width": shutil.get_terminal_size().columns, "coloured": coloured, "encoding": sys.stdout.encoding}
 
 
 def limits(options: dict[str, Any]) -> Limits:

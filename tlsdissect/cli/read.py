@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ import click
 from tlsdissect.cli import finding_options, options
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.transcript.options import Options
@@ -66,16 +65,13 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, and - is
     something that did not occur or that the capture does not show.
     """
-    file = None if output == "-" else output
-    if file is not None:
-        form = form or options.format_of(file, _SUFFIXES)
-        options.refuse_to_overwrite(captures, file)
-    if given["raw_fingerprints"] and form in (None, "table"):
+    file, form = options.file_and_format(output, form, _SUFFIXES, "table", captures)
+    if given["raw_fingerprints"] and form == "table":
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
     judge = finding_options.judge(given)
-    seen = form in (None, "table") and file is None and options.is_terminal(None)
+    seen = form == "table" and file is None and options.is_terminal(None)
     raw = given["raw_fingerprints"]
-    view = _view(form or "table", raw, file) or _table(captures, given["color"], seen=seen, judged=judge is not None)
+    view = _view(form, raw, file) or _table(captures, given["color"], seen=seen, judged=judge is not None)
     limits, selection = options.limits(given), options.selection(given)
     idle = options.idle(given)
     asked = Options(batch=given["batch"], raw_fingerprints=raw, limits=limits, idle=idle)
@@ -83,7 +79,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
     run = Run(query, jobs, debug=given["debug"], gate=finding_options.gate(given["fail_on"]), prompt=idle is not None)
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=seen)
     return status
 
@@ -103,18 +99,7 @@ def _view(form: str, raw_fingerprints: bool, file: str | None) -> View | None:
 
 def _table(captures: tuple[str, ...], color: str, *, seen: bool, judged: bool) -> View:
     """Make the table: as wide as the terminal, or with all columns if there is none."""
-    import shutil  # noqa: PLC0415 (not needed for other forms)
+    from tlsdissect.views.table import Table  # noqa: PLC0415 (not needed for other forms)
 
-    from tlsdissect.views.table import Table  # noqa: PLC0415
-
-    coloured = options.coloured(color, seen=seen)
-    if not seen:
-        return Table(coloured=coloured, judged=judged, waits=True)
-    return Table(
-        shutil.get_terminal_size().columns,
-        coloured=coloured,
-        sections=len(captures) > 1 or os.path.isdir(captures[0]),  # noqa: PTH112 (paths are text here)
-        encoding=sys.stdout.encoding,
-        judged=judged,
-        waits=True,
-    )
+    sections = seen and (len(captures) > 1 or os.path.isdir(captures[0]))  # noqa: PTH112 (paths are text here)
+    return Table(**options.text_style(color, seen=seen), sections=sections, judged=judged, waits=True)

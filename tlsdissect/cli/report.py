@@ -10,7 +10,7 @@ from tlsdissect.cli import finding_options, options
 from tlsdissect.cli.collector import Collector
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.cli.summary import left_out, refusals
 from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.facts.evidence import Evidence
@@ -66,7 +66,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
         captures, Options(limits=limits, keep=True), selected, Collector(report.add), judge=judge, evidence=evidence
     )
     run = ReportRun(query, report, given)
-    status = run.print_to(standard_output() if output == "-" else whole_file(output))
+    status = run.print_to(destination(None if output == "-" else output))
     run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +10,7 @@ from tlsdissect.cli import options
 from tlsdissect.cli.exit_status import suggestion
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.transcript.options import Options
 
@@ -48,19 +47,16 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     Each field is shown with its value and meaning, its byte range in the frame, and the RFC section that defines it.
     Malformed data is shown at its place, together with what was expected there.
     """
-    file = None if output in (None, "-") else output
-    if file is not None:
-        form = form or options.format_of(file, _SUFFIXES)
-        options.refuse_to_overwrite(captures, file)
+    file, form = options.file_and_format(output, form, _SUFFIXES, "tree", captures)
     if given["dumped"] and form == "json":
         raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
-    seen = form in (None, "tree") and file is None and options.is_terminal(None)
-    view = _view(form or "tree", given["message"], given["color"], seen=seen, dumped=given["dumped"])
+    seen = form == "tree" and file is None and options.is_terminal(None)
+    view = _view(form, given["message"], given["color"], seen=seen, dumped=given["dumped"])
     asked = Options(limits=options.limits(given), keep=True)
     query = Query(captures, asked, options.selection(given), view)
     run = Run(query, 1, debug=given["debug"])
-    status = run.print_to(standard_output() if file is None else whole_file(file))
+    status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status
 
@@ -84,12 +80,6 @@ def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: boo
         from tlsdissect.views.tree.page import Page  # noqa: PLC0415
 
         return Page(message=message, dumped=dumped)
-    import shutil  # noqa: PLC0415 (not needed for other forms)
-
     from tlsdissect.views.tree.text import Text  # noqa: PLC0415
 
-    coloured = options.coloured(color, seen=seen)
-    if not seen:
-        return Text(coloured=coloured, message=message, dumped=dumped)
-    width, encoding = shutil.get_terminal_size().columns, sys.stdout.encoding
-    return Text(width, coloured=coloured, encoding=encoding, message=message, dumped=dumped)
+    return Text(**options.text_style(color, seen=seen), message=message, dumped=dumped)

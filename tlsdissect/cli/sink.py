@@ -67,6 +67,11 @@ class Sink:
         self._pending = _Pending(bytearray(), [])
 
 
+def destination(file: str | None) -> contextlib.AbstractContextManager[Sink]:
+    """Open the destination of a result: a file, or standard output for None."""
+    return standard_output() if file is None else whole_file(file)
+
+
 @contextlib.contextmanager
 def standard_output() -> Iterator[Sink]:
     """Yield standard output; the buffer is written even if the run is stopped."""
