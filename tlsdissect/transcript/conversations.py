@@ -1,8 +1,8 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The TCP flows of a capture: trackers while something may be learnt, facts while they wait to be returned.
+"""The TCP flows of a capture that may be TLS: a tracker during the handshake, then a connection that waits for its end.
 
-`advance` is the loop that every packet of a capture goes through. Packets that say nothing (bulk application data, and
-flows that are no TLS) are counted and left behind in compiled code; the others are shown to the tracker of their flow.
+`advance` is the loop over all packets of a capture. It counts packets of bulk application data and of flows that are
+not TLS in compiled code alone, and hands all others to the tracker of their flow.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Result = Connection | Session | Heard
     Due = tuple[int, int, Result]
-    """A result, the clock at which it is due, and the frame that decided or showed it; NEVER: time alone did."""
+    """The clock at which a result is due, the frame that caused it (NEVER if time alone did), and the result."""
 
 _NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _SIGNALS = SYN | FIN | RST
@@ -56,16 +56,16 @@ _NOTHING = Interest.NOTHING
 
 @cython.cclass
 class Conversations:
-    """What is known of each flow that may be TLS; of others there remains what the flow counts."""
+    """The trackers and waiting connections of the flows that may be TLS. Other flows only have their totals."""
 
     waiting: cython.bint
-    """Packets are being waited for: a signal's handler may raise StopReading now."""
+    """Whether the reader waits for packets: a signal handler may raise StopReading now."""
     given_up: cython.longlong
-    """Flows that were given up because too many went on, or all together held too much."""
+    """Flows that were given up because too many were followed, or all together held too many bytes."""
     untimely: cython.longlong
-    """Connections that were returned before their flow was over, because no more could wait."""
+    """Connections that were returned before their flow was over, for lack of room to wait."""
     not_tls: Counter[str]
-    """Flows that are over and were no TLS, by what they were."""
+    """Flows that are over and were not TLS, by `tracking.not_tls.kind`."""
     _source: str
     _flows: FlowTable
     _datagrams: Datagrams
@@ -78,14 +78,14 @@ class Conversations:
     _keeps: cython.bint
     _early: EarlyEmission | None
     _trackers: dict[int, Tracker]
-    """By stream, those that were followed for longest first."""
+    """By stream number; the flow that has been followed for longest is first."""
     _cursors: dict[int, tuple[RecordCursor, RecordCursor]]
-    """Of flows of which only records are of interest."""
+    """By stream number, the cursors of both sides of each flow with `Interest.RECORDS`."""
     _told: Waiting
     _due: list[Due]
     _packet: Packet
     _datagram_time: cython.longlong
-    """The latest time of a UDP packet, which does not move the flow table's clock; UNTIMED: there was none."""
+    """The latest time of a UDP packet, which does not advance the flow table's clock; UNTIMED if there was none."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class Conversations:
         damage: Sequence[Damage],
         evidence: Evidence | None = None,
     ) -> None:
-        """`damage` grows with what of the capture could not be read.
+        """`damage` is the list to which the reader adds what it cannot read.
 
-        With `evidence`, lookups about certificates are listened to, and what verdicts rest on is kept there.
+        With `evidence`, OCSP and CRL lookups are decoded, and what verdicts depend on is kept there.
         """
         listens = evidence is not None
         keeping = partial(KeepingTracker, listens=listens)
@@ -127,17 +127,17 @@ class Conversations:
 
     @property
     def undecided(self) -> int:
-        """Handshakes that go on."""
+        """Number of handshakes in progress."""
         return len(self._trackers) if self._early is None else len(self._early)
 
     @property
     def trouble(self) -> str | None:
-        """Why the temporary file in which connections wait could not be written; None: it could."""
+        """Why the temporary file of waiting connections could not be written; None if it could."""
         return self._told.trouble
 
     @cython.ccall
     def advance(self, reader: PacketReader, most: cython.longlong) -> cython.bint:
-        """Take packets until something is due, at most so many; False where the reader has no more for now."""
+        """Read at most `most` packets, until a result is due; return False if the reader has no more for now."""
         packet: Packet = self._packet
         flow: Flow | None
         for _ in range(most):
@@ -145,7 +145,7 @@ class Conversations:
             more = reader.next(packet)
             self.waiting = False
             if not more:
-                # A reused packet would keep the bytes that it points into.
+                # The packet is reused: it would keep its bytes in memory.
                 packet.data = b""
                 return False
             if packet.protocol != _TCP:
@@ -168,7 +168,7 @@ class Conversations:
         return True
 
     def pass_time(self, time: cython.longlong) -> None:
-        """Let time go on where no packet tells it: nanoseconds since 1970-01-01T00:00:00Z."""
+        """Advance the clock without a packet to a time in nanoseconds since 1970-01-01T00:00:00Z."""
         self._flows.pass_time(time)
         if self._early is not None:
             self._decide_silent(self._early)
@@ -176,28 +176,28 @@ class Conversations:
             self._collect()
 
     def results(self) -> list[Due]:
-        """Return what is due, in the order of clock, frame and stream."""
+        """Return the results that are due, in the order of clock, frame and stream."""
         due, self._due = self._due, []
         if len(due) > 1:
             due.sort(key=_order)
         return due
 
     def finish(self) -> Iterator[Due]:
-        """Return the connections of all flows that are left: the input has ended."""
+        """Yield the connections of all remaining flows, at the end of the input."""
         for ended in self._flows.finish():
             yield from self._over(ended)
 
     def close(self) -> None:
-        """Let go of what is held outside of memory."""
+        """Close the temporary file."""
         self._told.close()
 
     def _collect(self) -> None:
-        """Note the connections of the flows that are over."""
+        """Add the connections of the flows that are over to the results."""
         for ended in self._flows.over():
             self._due += self._over(ended)
 
     def _over(self, ended: Ended) -> Iterator[Due]:
-        """Return the connection of a flow that nothing can change any more, if it is TLS and was not returned."""
+        """Yield the connection of a flow that is over, if it is TLS and was not returned before."""
         flow = ended.flow
         if self._early is not None:
             self._early.forget(flow.stream)
@@ -214,7 +214,7 @@ class Conversations:
             self._count_other(flow)
 
     def _count_other(self, flow: Flow) -> None:
-        """Count a flow that is over by what it was; one that went on after silence is counted anew."""
+        """Count a flow that is over and not TLS by its kind; one that continued after a timeout is counted again."""
         if flow.counted is not None:
             self.not_tls[flow.counted] -= 1
             flow.counted = None
@@ -224,7 +224,7 @@ class Conversations:
 
     @cython.cfunc
     def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Show a packet to its flow's tracker, if it matters; keep the tracker if it learnt something."""
+        """Hand a packet to its flow's tracker if it may matter; return whether it was."""
         cursor: RecordCursor
         if flow.interest == _RECORDS:
             cursors = self._cursors[flow.stream]
@@ -236,7 +236,7 @@ class Conversations:
             return False
         tracker = self._trackers.get(flow.stream)
         if tracker is None:
-            # Without payload there is nothing to learn, unless both sides end without any.
+            # A packet without payload needs no tracker, unless both sides end without any.
             if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
                 return False
             tracker = self._tracker(self._budget, flow)
@@ -274,12 +274,12 @@ class Conversations:
             self._wait(tracker)
 
     def _note_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
-        """Note what a frame showed of sessions."""
+        """Add the session keys that a frame shows to the results."""
         if keys:
             self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
 
     def _note_lookups(self, tracker: LookupTracker) -> None:
-        """Note what a flow asked about certificates."""
+        """Add the OCSP and CRL lookups of a flow to the results."""
         ends = endpoints(tracker.flow.endpoints)
         for exchange, body in tracker.found:
             heard = Heard(Lookup(self._source, tracker.flow.stream, *ends, exchange), body)
@@ -289,10 +289,10 @@ class Conversations:
     def _conclude(
         self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None
     ) -> Connection | None:
-        """Return what is known of a flow, and forget its tracker; None: it is no TLS.
+        """Remove a flow's tracker and return its connection, or None if the flow is not TLS.
 
-        Until `clock` the capture would have shown more of it.
-        `seen` is what of the capture could not be read until the handshake was decided.
+        `clock` is the time up to which the capture would contain further packets of the flow. `seen` is the damage
+        before the handshake was decided, all damage if None.
         """
         flow = tracker.flow
         self._trackers.pop(flow.stream, None)
@@ -310,7 +310,7 @@ class Conversations:
         return tracker.kept(told) if told is not None and isinstance(tracker, KeepingTracker) else told
 
     def _wait(self, tracker: Tracker) -> None:
-        """Let the connection of a flow that says nothing more wait for the flow's end, with its totals."""
+        """Let a finished connection wait for the final totals of its flow."""
         told = self._conclude(tracker, self._flows.clock)
         if told is None or self._told.put(tracker.flow.stream, told, tracker.script.held_bytes):
             return
@@ -320,7 +320,7 @@ class Conversations:
         self._due.append((self._flows.clock, NEVER, told))
 
     def _emit(self, tracker: Tracker, decision: Decision) -> None:
-        """Return the connection of a handshake that is decided; nothing of its flow matters any more."""
+        """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
         tracker.flow.interest = Interest.NOTHING
         goes_on = tracker.closing_frame is None
         told = self._conclude(
@@ -330,12 +330,12 @@ class Conversations:
             self._due.append((decision.clock, decision.frame, replace(told, open=goes_on)))
 
     def _decide_silent(self, early: EarlyEmission) -> None:
-        """Return the handshakes that have been silent for too long."""
+        """Emit the handshakes that silence has decided."""
         for tracker, decision in early.silent(self._flows.clock):
             self._emit(tracker, decision)
 
     def _give_up(self, tracker: Tracker) -> None:
-        """Follow a flow no further: what is known of it is returned, or a hello of it may still be found."""
+        """Stop following a flow: its connection is emitted or waits; without one, only a hello matters from now on."""
         self.given_up += 1
         tracker.limited = True
         last_frame = None if self._early is None else self._early.forget(tracker.flow.stream)
@@ -352,6 +352,6 @@ def _order(due: Due) -> tuple[int, int, int]:
 
 
 def _touched(tracker: Tracker, damage: Sequence[Damage]) -> list[Damage]:
-    """The damage that lies within a flow."""
+    """Return the damage between the first frame of a flow and its closing frame."""
     first, closed = tracker.flow.first_frame, tracker.closing_frame
     return [hurt for hurt in damage if hurt.frame > first and (closed is None or closed >= hurt.frame)]

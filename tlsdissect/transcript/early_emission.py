@@ -1,8 +1,8 @@
-"""When a handshake is decided, for connections that are returned then and not when they are over.
+"""Connections that are emitted when their handshake is decided, and not when they are over.
 
-A handshake is decided when it succeeded, failed, or was silent for a while. In TLS 1.3 what follows the client's flight
-decides; a record of an alert's length decides together with what comes after it, for only then is it known whether the
-client was refused.
+A handshake is decided when it has succeeded, failed, or been silent for a while. In TLS 1.3, the records after the
+client's flight decide. A record with the length of an alert does not decide alone: only what follows it shows whether
+the server refused the client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracking.tracker import Tracker
 
 REPLY_NS = 250_000_000
-"""How long a server may take to answer a client's flight of TLS 1.3: many answer nothing, and none need."""
+"""Nanoseconds to wait for an answer to the client's flight of TLS 1.3. A server need not answer, and many do not."""
 
 
 class Decision(NamedTuple):
@@ -28,13 +28,13 @@ class Decision(NamedTuple):
 
     clock: int
     frame: int
-    """The frame that decided; NEVER: silence did, or a limit."""
+    """The frame that decided; NEVER if silence or a limit did."""
     last_frame: int
-    """The flow's last frame until then."""
+    """The flow's last frame at that time."""
 
 
 class _Latest(NamedTuple):
-    """The latest packet of a handshake that is not decided, and the clock behind which silence decides it."""
+    """The latest packet of an undecided handshake, and the clock after which silence decides it."""
 
     frame: int
     deadline: int
@@ -42,7 +42,7 @@ class _Latest(NamedTuple):
 
 
 class EarlyEmission:
-    """The handshakes that are not decided yet."""
+    """The undecided handshakes."""
 
     def __init__(self, idle_ns: int) -> None:
         """`idle_ns` is the silence, in nanoseconds, that decides a handshake."""
@@ -54,7 +54,7 @@ class EarlyEmission:
         return len(self._open)
 
     def after(self, tracker: Tracker, packet: Packet, clock: int) -> Decision | None:
-        """Say whether the packet that a tracker has just looked at decided its handshake."""
+        """Return the decision if the latest packet of a tracker decided its handshake, else None."""
         stream = tracker.flow.stream
         if tracker.script.client is None:
             return None
@@ -68,27 +68,27 @@ class EarlyEmission:
         return None
 
     def silent(self, clock: int) -> Iterator[tuple[Tracker, Decision]]:
-        """Return the handshakes that silence decided before this clock; flows that were over first are left out."""
+        """Yield the handshakes that silence decided before this clock, except those whose flow was over earlier."""
         for stream in self._deadlines.passed(clock):
             latest = self._open.pop(stream)
             if latest.deadline < latest.tracker.flow.due:
                 yield latest.tracker, Decision(latest.deadline, NEVER, latest.frame)
 
     def forget(self, stream: int) -> int | None:
-        """Wait for a flow no more; return the last frame of its handshake, if that was not decided."""
+        """Remove a flow; return the last frame of its handshake if that was undecided, else None."""
         self._deadlines.forget(stream)
         latest = self._open.pop(stream, None)
         return None if latest is None else latest.frame
 
 
 def _awaits_reply(tracker: Tracker) -> bool:
-    """Whether both sides have sent what TLS 1.3 encrypts."""
+    """Return whether both sides have sent protected records of TLS 1.3."""
     script = tracker.script
     return script.tls13 and min(script.protected) > 0
 
 
 def _is_cut_off(tracker: Tracker) -> bool:
-    """Whether a RST ended it, or the server's FIN where only its answer to the client's flight was missing."""
+    """Return whether a RST ended the handshake, or the server's FIN came while its answer to the flight was awaited."""
     if any(half.tcp.rst is not None for half in tracker.halves):
         return True
     script = tracker.script
@@ -99,7 +99,7 @@ def _is_cut_off(tracker: Tracker) -> bool:
 
 
 def _may_be_refused(tracker: Tracker) -> bool:
-    """Whether all that answered the client's flight of TLS 1.3 so far has an alert's length: what comes next tells."""
+    """Return whether the only answer to the client's flight so far is a record with the length of an alert."""
     seen = shape(tracker.script)
     if seen is None or seen.reply is None or seen.reply.size != seen.sizes.alert:
         return False

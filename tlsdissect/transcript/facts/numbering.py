@@ -1,4 +1,4 @@
-"""Frame numbers of packets that were put in order, turned back into those of the capture."""
+"""Frame numbers of a handshake that was read again in another order than that of the capture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def renumbered(value: T, frames: Mapping[int, int]) -> T:
-    """Return the same facts, with each `frame` in them, at any depth, as the frame that its number stands for."""
+    """Return the same facts with each `frame`, at any depth, replaced by the frame of the capture in `frames`."""
     return cast("T", _renumbered(value, frames)) if frames else value
 
 

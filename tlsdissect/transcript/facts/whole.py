@@ -45,15 +45,15 @@ ADDRESS_CACHE_BYTES = 1 << 20
 _ADDRESS_BYTES = 256
 """Bytes that an address takes, as text and as numbers."""
 SHOWN = 80
-"""Bytes of its first line that are shown of an answer in another protocol."""
+"""Maximum number of bytes quoted of the first line of an answer in another protocol."""
 SHOWN_TEXT = 120
-"""Bytes that are shown of the text in a RST."""
+"""Maximum number of bytes quoted of the text in a RST."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
 
 def with_totals(known: Connection, flow: Flow) -> Connection:
-    """The same connection with its flow's totals as they are now."""
+    """Return the connection with the current totals of its flow."""
     if known.packets == flow.packets:
         return known
     end = _rfc3339(time_or_none(flow.end), flow.digits)
@@ -305,11 +305,13 @@ def _problems(scene: Scene, guesses: tuple[str | None, ...]) -> tuple[Problem, .
 
 
 def _dropped(scene: Scene) -> Iterator[Problem]:
-    """What TCP does not deliver: text in a RST, and segments that it drops."""
+    """Report what TCP does not deliver: text in a RST, and segments that it drops."""
     for sender, half in enumerate(scene.tracker.halves):
         if half.reset_text is not None:
             frame, words = half.reset_text
-            yield Problem("reset_text", f'a RST carries a text: "{_words(words)}"', frame, None, scene.side(sender))
+            yield Problem(
+                "reset_text", f'a RST carries a text: "{_words(words[:SHOWN_TEXT])}"', frame, None, scene.side(sender)
+            )
     flow = scene.tracker.flow
     if flow.dropped:
         what = "segments that TCP drops, of an earlier connection or outside the window"
@@ -317,20 +319,19 @@ def _dropped(scene: Scene) -> Iterator[Problem]:
 
 
 def _words(data: bytes) -> str:
-    """Show the first words of a text."""
-    return " ".join(map(text, data[:SHOWN_TEXT].split(b" ")))
+    """Format a text like `text`, but keep its spaces."""
+    return " ".join(map(text, data.split(b" ")))
 
 
 def _other_protocol(scene: Scene) -> Iterator[Problem]:
-    """That a ClientHello was answered with something else than TLS: most often, its port speaks plain HTTP.
+    """Report that a ClientHello was answered in another protocol than TLS, most often plain HTTP.
 
-    The words are those that came after the ClientHello: a server that speaks first has greeted before it.
+    The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
     """
     offer, server = scene.script.offer, scene.halves[1]
     reply = server.reply
     if offer is None or server.mode != PLAIN or reply is None or reply.frame < offer.item.frame:
         return
     line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:SHOWN]
-    words = " ".join(map(text, line.split(b" ")))
-    detail = f'the ClientHello was answered with something that is no TLS: "{words}"'
+    detail = f'the ClientHello was answered with something that is no TLS: "{_words(line)}"'
     yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")

@@ -1,11 +1,11 @@
-"""Packets that a capture holds twice: taken on two interfaces of a router, by `tcpdump -i any`, or in two VLANs.
+"""Packets that were captured twice: on two interfaces of a router, by `tcpdump -i any`, or in two VLANs.
 
-A copy has the same IP identification, TCP numbers, flags and payload as the packet before; what TCP sends again has
-another identification (RFC 6864 section 4.1), or comes later (a sender may send the very same packet again by RFC 1122
-section 3.2.1.5, once a timer has run out). A sender that leaves the identification alone (IPv6, or DF and 0) gives
-no such sign. Of it, a packet is a copy whose TCP header and payload are the same octet for octet and that comes so soon
-that no timer can have run out, and either reached another place (hop limit, interface, encapsulation) or came before
-the other side said anything, which may have asked for it again.
+A copy has the same IP identification, TCP numbers, flags and payload as an earlier packet. A retransmission has another
+identification (RFC 6864 section 4.1), or comes after a timeout: RFC 1122 section 3.2.1.5 allows the same identification
+again. Some senders do not vary the identification (IPv6, or DF with identification 0). Their packet is a copy if its
+TCP header and payload are identical to those of an earlier packet, it follows sooner than any timeout, and either it
+was captured elsewhere (hop limit, interface, encapsulation) or the other side, which may ask for a retransmission, sent
+nothing in between.
 """
 
 from __future__ import annotations
@@ -18,49 +18,51 @@ from tlsdissect.flows.flow import COPY_NS, FIN, SYN
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
+    _Key = tuple[int, int, int, int, int, int]
+
 IDENTIFIED_NS = 100_000_000
-"""Nanoseconds within which the same identification makes a copy: TCP's shortest timers take twice that."""
+"""Nanoseconds within which a packet with the same identification is a copy: the shortest timeouts of TCP are twice
+as long."""
 _CHECKSUM = 16
-"""Byte of the TCP header at which its checksum begins: of two copies, one may be from before it was computed."""
+"""Offset of the checksum in the TCP header. It is not compared: one copy may be from before it was computed."""
 
 
 class _Seen(NamedTuple):
-    """What a packet is recognised by."""
+    """The fields by which a copy of a packet is recognised."""
 
     frame: int
     time: int
     header: bytes
-    """TCP's header without the checksum."""
+    """The TCP header without its checksum."""
     payload: bytes
     passed: tuple[int, int, int]
     """Hop limit, interface, and place of the payload in the frame."""
     turn: int
-    """How often the word had passed from one side to the other before."""
+    """How often the sending side had changed before."""
 
 
 class Copies:
-    """The packets of a conversation that are in the capture already; they are counted and told from new ones."""
+    """Distinguishes copies from new packets of a connection, and counts them."""
 
     __slots__ = ("_identifications", "_seen", "_speaker", "_turn", "_varies", "count", "first", "latest")
 
     def __init__(self) -> None:
         self.count = 0
-        """Packets that were seen before."""
+        """Number of copies."""
         self.first: tuple[int, int] | None = None
-        """The frames of the first packet that was seen again."""
+        """The frames of the first packet with a copy, and of that copy."""
         self.latest: int | None = None
-        """The frame of the latest one that was seen before."""
-        self._seen: dict[tuple[int, ...], _Seen] = {}
+        """The frame of the latest copy."""
+        self._seen: dict[_Key, _Seen] = {}
         self._identifications: list[int | None] = [None, None]
         self._varies = [False, False]
-        """Whether a side's packets have identifications that differ."""
+        """Whether the packets of each side have different identifications."""
         self._speaker = 0
         self._turn = 0
 
     def has(self, packet: Packet, sender: int) -> bool:
-        """Tell whether the capture had a packet before, and count it if so."""
-        key = (sender, packet.sequence, packet.acknowledgement, packet.flags, packet.length, packet.identification)
-        earlier = self._seen.get(key)
+        """Return whether a packet is a copy, and count it if so."""
+        earlier = self._seen.get(_key(packet, sender))
         if earlier is None or not self._is_same(earlier, packet, sender):
             return False
         self.count += 1
@@ -77,9 +79,9 @@ class Copies:
         if known is not None and known != packet.identification:
             self._varies[sender] = True
         self._identifications[sender] = packet.identification
-        key = (sender, packet.sequence, packet.acknowledgement, packet.flags, packet.length, packet.identification)
-        passed, turn = _passed(packet), self._turn
-        self._seen[key] = _Seen(packet.frame, packet.time, _header(packet), packet.captured_payload(), passed, turn)
+        self._seen[_key(packet, sender)] = _Seen(
+            packet.frame, packet.time, _header(packet), packet.captured_payload(), _passed(packet), self._turn
+        )
 
     def _is_same(self, earlier: _Seen, packet: Packet, sender: int) -> bool:
         if earlier.payload != packet.captured_payload():
@@ -96,6 +98,10 @@ class Copies:
         # Acknowledgements are repeated at once where segments are missing (RFC 5681 section 3.2).
         telling = packet.length > 0 or packet.flags & (SYN | FIN) or self.count > 0
         return bool(telling) and earlier.turn == self._turn
+
+
+def _key(packet: Packet, sender: int) -> _Key:
+    return sender, packet.sequence, packet.acknowledgement, packet.flags, packet.length, packet.identification
 
 
 def _header(packet: Packet) -> bytes:

@@ -1,4 +1,4 @@
-"""What one side of a conversation sent: from its segments to its records."""
+"""One direction of a flow: from TCP segments to TLS records."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracking.seen import BegunAlert
 
 MAX_TROUBLES = 64
-"""Troubles noted of one half."""
+"""Maximum problems reported of one direction."""
 MAX_AHEAD = 1 << 24
-"""Bytes that may be missing though the other side has not acknowledged them: more than are on their way at a time."""
+"""Maximum size of a hole after the last acknowledged byte: more than is ever in flight."""
 REPLY_BYTES = 256
-"""Bytes kept of what a side says in another protocol than TLS while the other side speaks TLS."""
+"""Bytes kept of an answer in another protocol than TLS to a side that sends TLS."""
 MAX_UNPLACED = 10
-"""Segments of a stream without SYN that wait for the first acknowledgement: an initial window (RFC 6928)."""
+"""Segments held until the first acknowledgement if no SYN was captured: an initial window (RFC 6928)."""
 MAX_ARRIVALS = 65_536
-"""Segments of one record or message of which it is noted where they lie."""
+"""Maximum segments counted of one record or message."""
 
 
 class Extent(Struct, frozen=True, gc=False):
-    """Where a segment lies in its stream."""
+    """Place and size of a segment in its stream."""
 
     offset: int
     size: int
@@ -56,22 +56,22 @@ class SegmentPayload(Struct, frozen=True, gc=False):
 
 
 class Piece(Struct, frozen=True, gc=False):
-    """Records, and the packet that completed them (application data: that began it)."""
+    """Records, and the packet that completed them; for application data, the packet in which it began."""
 
     records: list[Record]
     frame: int
-    """Of a record whose end is missing, that of what there is of it."""
+    """For a record whose end is missing, the frame of its last captured byte."""
     time: int
-    """UNTIMED: the packet that completed it is missing."""
+    """UNTIMED if the packet that completed it is missing."""
     broken: bool = False
-    """Bytes behind these records are missing, in which other records may have begun."""
+    """Bytes after these records are missing, and other records may have begun in them."""
 
 
 class Reply(NamedTuple):
-    """What a side says in another protocol than TLS while the other side speaks TLS."""
+    """An answer in another protocol than TLS to a side that sends TLS."""
 
     words: bytes
-    """Its beginning."""
+    """Its first bytes."""
     frame: int
     """The frame of its first segment."""
     offset: int
@@ -79,7 +79,7 @@ class Reply(NamedTuple):
 
 
 class Half:
-    """One side's bytes, put in order and cut into records."""
+    """Reassembles the bytes of one side and splits them into records."""
 
     __slots__ = (
         "_budget", "_framing", "accounted", "alert", "arrivals", "assembler", "awaited", "changed", "counting",
@@ -90,47 +90,47 @@ class Half:
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
         self._budget = budget
         self.tcp = tcp
-        """What its TCP headers show."""
+        """The state of this side by its TCP headers."""
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
         self.alert: BegunAlert | None = None
-        """The first byte of an alert in the clear, until a later record brings the second."""
+        """The first byte of a plaintext alert whose second byte is in a later record."""
         self.prelude = Prelude()
         self.mode = self.prelude.mode
         self.changed = 0
-        """ChangeCipherSpecs sent."""
+        """Number of ChangeCipherSpec messages sent."""
         self.awaited: int | None = None
-        """That number when the other side first said something."""
+        """The acknowledgement number of the other side's first payload."""
         self.counting = True
-        """The ClientHello was not seen: it is of interest in how many segments a message comes."""
+        """Whether segments per message are counted: until a ClientHello was read."""
         self.arrivals: list[Extent] = []
-        """Where the segments lie that brought the record or message which is being read."""
+        """The segments of the current record or message."""
         self.payload = 0
-        """Payload bytes seen, repeated ones included."""
+        """Payload bytes, retransmitted ones included."""
         self.unplaced: list[SegmentPayload] = []
-        """Segments of a stream whose first byte is not known yet."""
+        """Segments held while the first byte of the stream is not known."""
         self.reset_text: tuple[int, bytes] | None = None
-        """The frame of a RST that carries a text, and the text."""
+        """The frame and the text of the first RST with payload."""
         self.doubtful: SegmentPayload | None = None
-        """A segment as short as the padding of a frame, which nothing has shown to be stream data yet."""
+        """A segment that may be padding of a frame: it is short, and nothing has confirmed it as stream data."""
         self.first_hole: int | None = None
-        """Stream offset of the first byte that is missing."""
+        """Stream offset of the first missing byte."""
         self.accounted = 0
-        """Bytes of a message that is not whole, as they were counted."""
+        """Bytes of an incomplete message that are counted in the budget."""
         self.strayed = False
-        """Something else stood where a record should begin: what was said there is not known."""
+        """Whether something else than a record header was found where one was expected."""
         self.first_frame: int | None = None
         """The frame of the first segment."""
         self.last: Record | None = None
         self.reply: Reply | None = None
-        """Of a side that does not speak TLS; what it says before the ClientHello is whole does not count."""
+        """Set while this side does not send TLS; bytes before the complete ClientHello are not part of it."""
         self.troubles: list[Trouble] = []
         self._framing: Framing | None = None
         self.latest = 0
-        """The frame of the latest bytes."""
+        """The frame of the latest payload."""
         self.frames: dict[int, int] = {}
-        """Where packets were put in order: the number that stands for a frame."""
+        """If the handshake is read again in another order: the frame number used for each frame of the capture."""
 
     def add(self, segment: SegmentPayload) -> list[Piece]:
         """Add a segment's payload and return the records that it completes."""
@@ -151,7 +151,7 @@ class Half:
         return pieces + self._take(segment)
 
     def acknowledge(self) -> list[Piece]:
-        """Take in segments that waited for an acknowledgement, which has come; return the records they complete."""
+        """Read segments that were held for an acknowledgement; return the records that they complete."""
         if self.unplaced:
             return [] if self._awaits_more() else self.place()
         doubtful, acked = self.doubtful, self.acked
@@ -160,16 +160,16 @@ class Half:
         return self._settle()
 
     def restart(self, sequence: int) -> None:
-        """Let the stream, of which nothing was read, begin at this sequence number: that behind the SYN."""
+        """Begin the stream, of which nothing was read, at this sequence number."""
         self._forget_unplaced()
         self.doubtful = None
         self.payload = 0
         self.assembler.start(sequence)
 
     def _await_place(self, segment: SegmentPayload) -> list[Piece]:
-        """Hold a segment of a stream without SYN until it is known where the stream begins.
+        """Hold a segment until the first byte of a stream without SYN is known.
 
-        The first one that is seen need not be the first that was sent, while none is acknowledged.
+        Until one is acknowledged, the first segment in the capture need not be the first one sent.
         """
         self.unplaced.append(segment)
         self.payload += segment.size
@@ -180,19 +180,19 @@ class Half:
         return self.place() if far or spent or (known and not self._awaits_more()) else []
 
     def _awaits_more(self) -> bool:
-        """Whether only one byte is there, which may be a keep-alive's: what follows tells."""
+        """Return whether only one byte is held, which may be that of a keep-alive."""
         first = self.unplaced[0]
         return len(self.unplaced) < MAX_UNPLACED and all(
             one.size == 1 and one.sequence == first.sequence for one in self.unplaced
         )
 
     def is_apart(self, sequence: int) -> bool:
-        """Whether bytes are missing between the segments that wait for their place and this sequence number."""
+        """Return whether bytes are missing between the held segments and this sequence number."""
         ahead = [difference(sequence, one.sequence + one.size) for one in self.unplaced]
         return bool(ahead) and min(ahead) > 0
 
     def place(self) -> list[Piece]:
-        """Let the stream begin with the first of the segments that wait, and read them."""
+        """Begin the stream with the first of the held segments; return the records that they complete."""
         waiting = self.unplaced
         origin = waiting[0].sequence
         self._forget_unplaced()
@@ -214,8 +214,8 @@ class Half:
     def _compare(self, segment: SegmentPayload) -> list[Piece]:
         """Compare the sender's next segment with the doubtful one; return the records that this one completes.
 
-        Bytes that the sender itself sends again with other content, and that nobody acknowledged, were no stream data
-        (RFC 9293 section 3.4): some stacks count a frame's padding into the length of a bare ACK.
+        Unacknowledged bytes that the sender sends again with other values were not stream data (RFC 9293 section 3.4):
+        some stacks count a frame's padding as payload of a bare ACK.
         """
         doubtful = self.doubtful
         if doubtful is None:
@@ -234,7 +234,7 @@ class Half:
         return [] if segment.size <= PADDING else self._settle()
 
     def _settle(self) -> list[Piece]:
-        """Read the doubtful segment: it is stream data, unless a FIN stands in its place."""
+        """Read the doubtful segment as stream data, unless a FIN has its sequence number."""
         doubtful, self.doubtful = self.doubtful, None
         if doubtful is None:
             return []
@@ -263,10 +263,10 @@ class Half:
         return pieces
 
     def finish(self) -> Iterator[Piece]:
-        """Take all holes as lost, one by one: nothing will fill them any more."""
+        """Yield the records after each hole, at the end of the flow."""
         if self.unplaced:
             yield from self.place()
-        # Zeros that nobody acknowledged, where a record should begin, are padding.
+        # Unacknowledged zeros where a record should begin are padding.
         between = self.mode == TLS and self.reader.between
         if self.doubtful is not None and not (between and not any(self.doubtful.data)):
             yield from self._settle()
@@ -275,7 +275,7 @@ class Half:
         if self.mode == OPENING:
             self.prelude.settle()
             self.mode = PLAIN
-        # A record that has no end says something only where it begins with a hello.
+        # Of an incomplete record, only the beginning of a hello is of use.
         begun = [
             record
             for record in (self.reader.break_off() if self.mode == TLS else ())
@@ -286,7 +286,7 @@ class Half:
 
     @property
     def acked(self) -> int | None:
-        """Sequence number up to which the other side has acknowledged this one."""
+        """The other side's last acknowledgement number; None if there was none."""
         known = self.tcp.acknowledged
         return None if known == UNKNOWN else known
 
@@ -297,56 +297,56 @@ class Half:
 
     @property
     def rst(self) -> Signal | None:
-        """The first RST that TCP did not drop."""
+        """The first RST that took effect."""
         return self._numbered(self.tcp.reset)
 
     def _numbered(self, signal: Signal | None) -> Signal | None:
-        """Return a FIN or RST with the number that stands for its frame."""
+        """Return a FIN or RST with the frame number that is used for its frame."""
         if signal is None or signal.frame not in self.frames:
             return signal
         return Signal(self.frames[signal.frame], signal.end)
 
     @property
     def held_bytes(self) -> int:
-        """What the segments cost that wait for others."""
+        """Bytes that the held segments take."""
         return self.assembler.held_bytes + sum(len(one.data) + OVERHEAD for one in self.unplaced)
 
     @property
     def carrier(self) -> str | None:
-        """The protocol in whose packets TLS is carried: where a record stands is then not where its bytes are."""
+        """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
         return None if self._framing is None else self._framing.name
 
     @property
     def ended(self) -> Signal | None:
-        """The first FIN or RST; one that is both is taken as RST."""
+        """The first FIN or RST; a packet with both flags counts as RST."""
         fin, rst = self.fin, self.rst
         return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
 
     def has_passed(self, sequence: int) -> bool:
-        """Whether bytes at this sequence number were delivered before."""
+        """Return whether the byte at this sequence number was delivered before."""
         return self.assembler.started and self.assembler.offset(sequence) < self.assembler.position
 
     def renewed(self) -> Half:
-        """A half that begins anew within the same conversation."""
+        """Return a new reader of the same direction."""
         half = Half(self._budget, self.tcp)
         half.frames = self.frames
         half.awaited = self.acked
         return half
 
     def trouble(self, code: str, detail: str, frame: int, offset: int | None) -> None:
-        """Note what could not be read; a half has no end of troubles, so only the first are kept."""
+        """Report a problem; further ones than MAX_TROUBLES are not kept."""
         if len(self.troubles) < MAX_TROUBLES:
             self.troubles.append(Trouble(code, detail, frame, offset))
 
     def _first(self, sequence: int) -> int:
-        """Where the stream begins: where the other side waited for it, if this segment is near behind that."""
+        """Return the first sequence number: that which the other side expected if this segment is close after it."""
         begin = self.acked if self.awaited is None else self.awaited
         if begin is not None and (sequence - begin) & 0xFFFFFFFF < self._budget.limits.held_bytes:
             return begin
         return sequence
 
     def _leap(self) -> Iterator[Piece]:
-        """Go on behind the first hole; the record that it spoils came as far as it did with what stands before."""
+        """Yield the records up to and after the first hole."""
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
@@ -362,9 +362,9 @@ class Half:
             yield from self._arrive(arrival)
 
     def _waits_too_far(self) -> bool:
-        """Whether what waits behind the first hole was numbered by somebody else, as the other side's word tells.
+        """Return whether the held segments are too far after the last acknowledged byte to be of this stream.
 
-        In front of a device that changes sequence numbers and behind it, the same segments pass twice.
+        This happens if the capture has the same segments before and after a device that changes sequence numbers.
         """
         if self.acked is None:
             return False
@@ -372,12 +372,12 @@ class Half:
         return self.assembler.next_held - reached > MAX_AHEAD
 
     def _lose(self, start: int, size: int, time: int) -> list[Piece]:
-        """Take the news that the capture lacks these bytes, and of the time at which they came."""
+        """Handle bytes that the capture lacks; `time` is when they were sent, or UNTIMED."""
         self.spoil(start)
         if self.mode == TLS:
             skip, reader = self.reader.skip, self.reader
             records = reader.lost(size)
-            # A record that goes on behind the missing bytes was complete at a later time.
+            # A record that continues after the missing bytes was complete at a later time.
             complete = all(record.end <= start + size for record in records)
             broken = size > skip and not any(record.end >= start + size for record in records)
             return [Piece(records, self.latest, time if complete else UNTIMED, broken)]
@@ -398,7 +398,7 @@ class Half:
             if self.mode == PLAIN:
                 del self.arrivals[:-HELLO_SIZE]
             self.arrivals.append(Extent(offset, arrival.size))
-            # Behind a hole, bytes may be the middle of a record, and are nobody's words.
+            # After a hole, bytes may be the middle of a record, and not an answer.
             if self.prelude.seeking and data and self.first_hole is None:
                 self._answer(data, offset, frame)
             records = self._begin(data, offset)
@@ -411,13 +411,13 @@ class Half:
         return pieces
 
     def _answer(self, data: bytes, offset: int, frame: int) -> None:
-        """Note what is said in another protocol than TLS."""
+        """Keep the first bytes of an answer in another protocol than TLS."""
         known = self.reply or Reply(b"", frame, offset)
         if len(known.words) < REPLY_BYTES:
             self.reply = known._replace(words=known.words + data[: REPLY_BYTES - len(known.words)])
 
     def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
-        """Read the next bytes of a half that sends records."""
+        """Read the next bytes of a side that sends records."""
         reader, self.latest = self.reader, frame
         if self.counting:
             if reader.between and not self.joiner.waiting:
@@ -426,24 +426,24 @@ class Half:
                 self.arrivals.append(Extent(offset, len(data)))
         lost = reader.astray
         records = reader.feed(data)
-        # Behind missing bytes it is not known where a record begins: what stands there is not malformed.
+        # After missing bytes, the beginning of the next record is not known: bytes there are not malformed.
         if reader.astray is not None and reader.astray != lost:
             self.strayed = True
             self.trouble("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []
 
     def _unwrapped(self, arrival: Arrival, framing: Framing) -> Arrival:
-        """What a segment carries, at its place in the stream that is carried; a hole breaks that stream off."""
+        """Return the payload of the carried stream that a segment contains, with its offset there."""
         offset, data = framing.position, framing.unwrap(arrival.data)
         return Arrival(offset, data, len(data), arrival.frame, arrival.time)
 
     def _begin(self, data: bytes, offset: int) -> list[Record]:
-        """Look for the beginning of TLS; return the records that stand there."""
+        """Search for the beginning of TLS; return the records that are found."""
         start = self.prelude.take(offset, data, behind_hole=self.first_hole is not None)
         self.mode = self.prelude.mode
         if self._framing is not self.prelude.framing:
             self._framing = self.prelude.framing
-            # Where segments lay so far was told in the stream that carries this one.
+            # The offsets of earlier segments are those of the carrying stream.
             self.arrivals = []
         if start is None:
             return []
@@ -451,22 +451,22 @@ class Half:
         return [*([start.hello] if start.hello else []), *self.reader.feed(start.data)]
 
     def spoil(self, start: int) -> None:
-        """Take what stands at a stream offset as missing: it cannot be read."""
+        """Treat the byte at a stream offset as missing, because it cannot be read."""
         self.first_hole = start if self.first_hole is None else min(start, self.first_hole)
 
     def is_whole(self, end: int) -> bool:
-        """Whether no byte of TLS before this stream offset is missing."""
+        """Return whether no byte before this stream offset is missing."""
         return self.first_hole is None or self.first_hole >= end
 
     def segments(self, start: int, end: int) -> int:
-        """In how many segments the part of the stream came that is being read."""
+        """Return the number of segments of the part of the stream that is being read."""
         return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
 
 
 def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> bool:
-    """Whether a first byte cannot be told from a keep-alive's (RFC 9293 section 3.8.4): it begins no TLS.
+    """Return whether a first byte may be that of a keep-alive (RFC 9293 section 3.8.4), because it does not begin TLS.
 
-    `second` is what comes next in the stream.
+    `second` is the next segment of the stream.
     """
     if first.size > 1 or (second is not None and second.sequence == first.sequence):
         return False

@@ -1,7 +1,7 @@
-"""What a TCP flow was in which no TLS was found: refused, unanswered, plain HTTP, SMTP whose STARTTLS was refused, ...
+"""The kinds of TCP flows without TLS: refused, unanswered, plain HTTP, SMTP with STARTTLS refused, ...
 
-It is told from TCP's headers, and from what both sides said first, where `upgrade` or a few more patterns recognise
-that. A protocol that can change to TLS is named with how far that came: offered, asked for, refused.
+A kind is found by the TCP headers, and by the first bytes of both sides if `upgrade` or one of the patterns here
+recognises them. For a protocol that can switch to TLS, the kind includes how far that came: offered, agreed, refused.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from tlsdissect.flows.flow import Flow
 
 TLS = "TLS"
-"""Stands for a flow of TLS: its connection was returned."""
+"""A flow with TLS, whose connection is returned and not counted."""
 
 REFUSED = "refused"
 """The SYN was answered by RST (RFC 9293 section 3.10.7.1)."""
 UNANSWERED = "unanswered"
-"""SYNs, and no packet of the other side."""
+"""SYNs without any packet of the other side."""
 SILENT = "without data"
 BEGUN = "begun before the capture"
 HIDDEN = "with data that the capture lacks"
@@ -38,7 +38,7 @@ _NAMES = {
     "telnet": "Telnet", "adb": "ADB", "gnutella": "Gnutella", "sieve": "ManageSieve", "socks": "SOCKS",
     "proxy": "PROXY protocol", "http-connect": "HTTP CONNECT", "http-upgrade": "plain HTTP", "openvpn": "OpenVPN",
 }  # fmt: skip
-"""How the protocols are written that `upgrade` and `framing` recognise; others in capitals."""
+"""Names of the protocols that `upgrade` and `framing` recognise; others are written in capitals."""
 
 _REQUEST = re.compile(
     rb"(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH|PROPFIND|REPORT|RPC_IN_DATA|RPC_OUT_DATA) (?:[/*]|http:)"
@@ -57,24 +57,24 @@ _ELSE = (
     ("DCE/RPC", re.compile(rb"\x05[\x00\x01][\x00-\x13][\x00-\xff]\x10\x00\x00\x00")),
     # A length, a header of one question and no answer (RFC 1035 sections 4.1.1 and 4.2.2).
     ("DNS", re.compile(rb"[\x00\x01].{3}[\x00\x01].\x00\x01\x00{5}[\x00\x01]", re.DOTALL)),
-    # StartupMessage of protocol 3 or CancelRequest, with no SSLRequest before it.
+    # StartupMessage of protocol 3, or CancelRequest, without an SSLRequest before it.
     ("PostgreSQL without TLS", re.compile(rb"\x00\x00..(?:\x00\x03\x00.[a-z]|\x04\xd2\x16\x2e)", re.DOTALL)),
 )
-"""Protocols that never change to TLS, or no more, by what either side says first."""
+"""Protocols that do not switch to TLS, by the first bytes of either side."""
 
 
 class _Command(Struct, frozen=True):
-    """The command by which a protocol of text lines changes to TLS."""
+    """The command by which a line-based protocol switches to TLS."""
 
     word: str
     sent: re.Pattern[bytes]
-    """A client's line that is it."""
+    """The client's line with this command."""
     replies: re.Pattern[bytes]
-    """Replies to commands, in order; the server's greeting is the first of them."""
+    """Replies, the first of which is the server's greeting."""
     agreed: frozenset[bytes]
-    """What the reply begins with if TLS comes next."""
+    """The reply codes after which TLS begins."""
     offered: re.Pattern[bytes]
-    """What the server says where it knows the command."""
+    """The server's line that offers the command."""
 
 
 def _command(word: str, sent: bytes, replies: bytes, agreed: bytes, offered: bytes) -> _Command:
@@ -102,14 +102,14 @@ _GSS_REQUEST, _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x30", b"\x00\x00\x00
 
 
 def name(protocol: str) -> str:
-    """Write a protocol as people do."""
+    """Return the usual name of a protocol."""
     return _NAMES.get(protocol, protocol.upper())
 
 
 def from_words(a: bytes, b: bytes, opener: int) -> str:
-    """Name the protocol of what both sides said, side 0 and side 1; `opener` is the one that sent the SYN, or UNKNOWN.
+    """Return the protocol by the first bytes of side 0 and side 1, or an empty string.
 
-    Empty where nothing tells it.
+    `opener` is the side that sent the SYN, or UNKNOWN.
     """
     if opener != UNKNOWN:
         return intern(_named(a, b) if opener == 0 else _named(b, a))
@@ -117,7 +117,7 @@ def from_words(a: bytes, b: bytes, opener: int) -> str:
 
 
 def kind(flow: Flow) -> str:
-    """Tell what a flow was that is over: what TCP's headers show, else what was said in it."""
+    """Return the kind of a flow that is over, by its TCP headers, else by its payload."""
     opener = flow.handshake.opener
     if opener != UNKNOWN and flow.handshake.synack == NO_TIME:
         peer = flow.side(1 - opener)
@@ -133,7 +133,7 @@ def kind(flow: Flow) -> str:
 
 
 def _named(client: bytes, server: bytes) -> str:
-    """Name a protocol; empty where it is not known."""
+    """Return the protocol, or an empty string."""
     if _CONNECT.match(client):
         return _connect(server)
     if _REQUEST.match(client) or _RESPONSE.match(server):
@@ -149,18 +149,18 @@ def _named(client: bytes, server: bytes) -> str:
 
 
 def _recognised(client: bytes, server: bytes) -> str:
-    """Ask `upgrade` for the protocol: by both sides, or by the server's words where those of the client do not fit."""
+    """Return the protocol that `upgrade` recognises by both sides, or by the server alone."""
     for pair in ((client, server), (b"", server)):
-        # A look at the first bytes spares most flows the search through all patterns.
+        # `may_upgrade` is fast, and saves most flows the search through all patterns.
         protocol, _ = recognise(*pair) if any(pair) and may_upgrade(*pair) else ("unknown", None)
-        # Of SOCKS two bytes are enough, which many other protocols begin with: both sides have to fit.
+        # Two bytes are enough for SOCKS, and many other protocols begin with them: both sides have to match.
         if protocol != "unknown" and (protocol != "socks" or all(pair)):
             return protocol
     return ""
 
 
 def _connect(server: bytes) -> str:
-    """A request to a proxy for a tunnel (RFC 9110 section 9.3.6), in which no TLS came."""
+    """Return the kind of a CONNECT request (RFC 9110 section 9.3.6) without TLS in the tunnel."""
     answers = _STATUS.findall(server)
     if not answers or answers[-1].startswith(b"2"):
         return "HTTP CONNECT"
@@ -168,7 +168,7 @@ def _connect(server: bytes) -> str:
 
 
 def _progress(protocol: str, client: bytes, server: bytes) -> str:
-    """Tell how far a protocol came on its way to TLS."""
+    """Return how far the switch to TLS came, or an empty string."""
     if protocol in _COMMANDS:
         return _of_lines(_COMMANDS[protocol], _beginning(client), _beginning(server))
     if protocol == "imap":
@@ -187,12 +187,12 @@ def _progress(protocol: str, client: bytes, server: bytes) -> str:
 
 
 def _beginning(said: bytes) -> bytes:
-    """What was said without a gap: of more than `Prelude` keeps, its end follows on its beginning."""
+    """Return the contiguous first bytes: of long payload, `Prelude` keeps the beginning and the end."""
     return said if len(said) < 2 * KEPT else said[:KEPT]
 
 
 def _of_lines(command: _Command, client: bytes, server: bytes) -> str:
-    """Count a client's lines up to the command, and find the reply to it (RFC 5321 section 4.3.1)."""
+    """Find the reply to the command by counting the client's lines (RFC 5321 section 4.3.1)."""
     number = next((n for n, line in enumerate(client.split(b"\n"), 1) if command.sent.match(line)), None)
     if number is None:
         return _unused(command.word, command.offered, server)

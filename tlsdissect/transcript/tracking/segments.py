@@ -1,8 +1,8 @@
 """The segments of a handshake, kept until it is decided, so that it can be read again.
 
-Bytes are read when they come. Two things show only later that they were read wrongly: another segment with other bytes
-at the same place, where a checksum tells which of the two the receiver dropped; and acknowledgements of what comes
-later in the capture, where the packets are not in the order of time. Then the handshake is read again from here.
+Payload is read as it comes. Two things show only later that this was wrong. Another segment may have other bytes at the
+same place; their checksums show which of the two the receiver dropped. Or bytes are acknowledged before they are
+captured, because the capture is not in the order of time. In both cases the handshake is read again.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from tlsdissect.flows.limits import Budget
 
 KEPT_BYTES = 1 << 18
-"""Bytes that are kept of one handshake, with SEGMENT_BYTES for each segment; beyond, it is not read again."""
+"""Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
 KEPT_SEGMENTS = 1024
-"""Segments that are kept of one handshake; beyond, it is not read again."""
+"""Maximum segments kept of one handshake; one with more is not read again."""
 SEGMENT_BYTES = 256
-"""Bytes that a segment takes by estimate besides its payload."""
+"""Estimated bytes that a segment takes besides its payload."""
 MAX_CONFLICTS = 16
-"""Conflicts of one conversation that are noted."""
+"""Maximum conflicts reported of one connection."""
 MAX_COMPARISONS = 8192
-"""Comparisons of one conversation's segments with earlier ones; what comes behind them is not compared."""
+"""Maximum comparisons between segments of one connection; further segments are not compared."""
 MAX_WITNESSES = 16
-"""Segments of a sender whose checksums are verified to see whether it computes them itself."""
+"""Segments of a sender whose checksums are verified to find out whether its checksums are valid in the capture."""
 DOUBTFUL_BYTES = 64
-"""Bytes that are kept of a segment that is no TLS and that its receiver may have dropped."""
+"""Bytes kept of a segment that is not TLS and that its receiver may have dropped."""
 
 
 class KeptSegment(Struct, frozen=True, gc=False):
@@ -53,7 +53,7 @@ class KeptSegment(Struct, frozen=True, gc=False):
     place: int
 
     def packet(self, endpoints: bytes, frame: int) -> Packet:
-        """Return it as a packet with this frame's number; `endpoints` are those of either direction."""
+        """Return the segment as a packet with this frame number; `endpoints` may be those of either direction."""
         packet = Packet()
         packet.data = self.header + self.payload
         packet.frame, packet.time, packet.protocol = frame, self.time, TCP
@@ -65,9 +65,9 @@ class KeptSegment(Struct, frozen=True, gc=False):
         return packet
 
     def checksum(self, endpoints: bytes) -> bool | None:
-        """Tell whether the checksum is right; None: bytes are missing, or the network card was to compute it.
+        """Return whether the checksum is valid; None if bytes are missing, or a network card was to compute it.
 
-        What a card is to complete is the sum of the pseudo-header alone, with or without the length in it.
+        In that case the header contains the checksum of the pseudo-header alone, with or without the length.
         """
         if len(self.payload) < self.length:
             return None
@@ -80,7 +80,7 @@ class KeptSegment(Struct, frozen=True, gc=False):
 
 
 class Conflict(NamedTuple):
-    """Two segments that have other bytes at the same place."""
+    """Two segments with different bytes at the same place."""
 
     first: KeptSegment
     second: KeptSegment
@@ -89,7 +89,7 @@ class Conflict(NamedTuple):
 
 
 class Segments:
-    """What was captured of a handshake that is not decided, in the order of the capture."""
+    """The segments of an undecided handshake, in the order of the capture."""
 
     __slots__ = (
         "_acknowledged",
@@ -113,32 +113,32 @@ class Segments:
         self.kept: list[KeptSegment] = []
         self.held_bytes = 0
         self.complete = True
-        """Nothing was left out since the first payload."""
+        """No segment since the first payload is missing here."""
         self.conflicts: list[Conflict] = []
         self.comparisons = 0
         self._wrong: set[int] = set()
-        """Frames whose checksum is known to be wrong."""
+        """Frames with a wrong checksum."""
         self._sides: tuple[list[KeptSegment], list[KeptSegment]] = ([], [])
-        """What each side's later segments are compared with."""
+        """The segments of each side with which later ones are compared."""
         self._reached: list[int | None] = [None, None]
-        """Sequence number behind the furthest byte of each side."""
+        """Sequence number after the last byte of each side."""
         self._acknowledged: list[int | None] = [None, None]
-        """How far the other side has acknowledged each side."""
+        """Latest acknowledgement number for each side."""
         self._back = False
-        """Time went back from one segment to the next."""
+        """The time decreased from one segment to the next."""
         self._last = UNTIMED
         self._times = 0
-        """How often the time changed."""
+        """Number of changes of the time."""
         self._surprises = 0
-        """Segments that came behind an acknowledgement of them, and were not seen before."""
+        """Number of new segments that were captured after an acknowledgement of them."""
 
     @property
     def unordered(self) -> bool:
-        """Whether segments stand behind what acknowledges them, and the times do not say that this is their order."""
+        """Whether segments were captured after their acknowledgement, and their times do not confirm this order."""
         return self._surprises > 0 and (self._back or not self._times)
 
     def add(self, packet: Packet, sender: int) -> None:
-        """Keep a packet that belongs to the handshake, and compare it with those before."""
+        """Keep a packet of the handshake, and compare it with earlier ones."""
         if not self.complete or not (self.kept or packet.length):
             return
         acknowledged = self._acknowledged[sender]
@@ -173,7 +173,7 @@ class Segments:
         self._budget.used += size
 
     def doubtful(self, endpoints: bytes) -> KeptSegment | None:
-        """Return the beginning of the latest segment if it has a wrong checksum and nobody has acknowledged it."""
+        """Return the beginning of the latest segment if its checksum is wrong and it was not acknowledged."""
         if not self.kept:
             return None
         one = self.kept[-1]
@@ -185,13 +185,13 @@ class Segments:
         return structs.replace(one, header=b"", payload=one.payload[:DOUBTFUL_BYTES])
 
     def recall(self, one: KeptSegment) -> None:
-        """Compare what comes with the beginning of a segment that was left out, for its checksum is wrong."""
+        """Compare later segments with the beginning of one that was left out because of a wrong checksum."""
         self._wrong.add(one.frame)
         self._sides[one.sender].append(one)
         self._reached[one.sender] = add(one.sequence, len(one.payload))
 
     def drop(self) -> None:
-        """Keep nothing any more."""
+        """Discard all segments, and keep no more."""
         self._budget.used -= self.held_bytes
         self.held_bytes = 0
         self.kept = []
@@ -199,10 +199,10 @@ class Segments:
         self.complete = False
 
     def false(self, endpoints: bytes) -> set[int]:
-        """Return the frames of the segments that conflict with others and that the receiver dropped.
+        """Return the frames of conflicting segments that the receiver dropped.
 
-        A receiver drops a segment with a wrong checksum (RFC 9293 section 3.1). It is told by that only where the
-        other segment's is right, and others of the sender are: elsewhere a network card may compute them.
+        A receiver drops a segment with a wrong checksum (RFC 9293 section 3.1). This is evidence only if the other
+        segment and another one of the sender have valid checksums: else a network card may compute them later.
         """
         disputed = {one.frame for conflict in self.conflicts for one in conflict[:2]}
         found: set[int] = set()
@@ -214,9 +214,9 @@ class Segments:
         return found
 
     def in_order(self) -> list[KeptSegment]:
-        """Return the segments in the order in which they were sent: by time, or by what they acknowledge.
+        """Return the segments in the order in which they were sent, by time or by acknowledgement numbers.
 
-        Whoever acknowledges bytes has them: what a side has sent and received only grows from segment to segment.
+        The bytes that a side has sent and received never decrease from one of its segments to the next.
         """
         timed = all(one.time != UNTIMED for one in self.kept)
         orders = [self.kept]
@@ -226,12 +226,12 @@ class Segments:
         return min(orders, key=_surprises)
 
     def _computes(self, sender: int, disputed: set[int], endpoints: bytes) -> bool:
-        """Whether a sender's segments have right checksums, those in conflict left out."""
+        """Return whether a sender's segments without conflicts have valid checksums."""
         others = [one for one in self.kept if one.sender == sender and one.frame not in disputed]
         return any(one.checksum(endpoints) is True for one in others[:MAX_WITNESSES])
 
     def _compare(self, one: KeptSegment, acknowledged: int | None) -> None:
-        """See whether a segment's bytes came before, and whether they are the same."""
+        """Compare a segment with earlier ones at the same place."""
         end = add(one.sequence, one.length)
         reached = self._reached[one.sender]
         if reached is not None and difference(one.sequence, reached) < 0:
@@ -250,9 +250,9 @@ class Segments:
 
 
 def _is_no_data(one: KeptSegment, acknowledged: int | None) -> bool:
-    """Whether there is no payload, or none that counts.
+    """Return whether a segment has no stream data.
 
-    That of a keep-alive does not (RFC 9293 section 3.8.4), nor padding, nor the text of an RST (section 3.5.3).
+    The byte of a keep-alive (RFC 9293 section 3.8.4), padding, and the text in a RST (section 3.5.3) are none.
     """
     if not one.length or one.flags & RST:
         return True
@@ -262,7 +262,7 @@ def _is_no_data(one: KeptSegment, acknowledged: int | None) -> bool:
 
 
 def _conflict(one: KeptSegment, other: KeptSegment) -> int | None:
-    """Sequence number of the first byte in which two segments differ; None: they have none."""
+    """Return the sequence number of the first byte in which two segments differ; None if they agree."""
     ahead = difference(other.sequence, one.sequence)
     mine, theirs = (one.payload[ahead:], other.payload) if ahead >= 0 else (one.payload, other.payload[-ahead:])
     size = min(len(mine), len(theirs))
@@ -273,7 +273,7 @@ def _conflict(one: KeptSegment, other: KeptSegment) -> int | None:
 
 
 def _by_acknowledgement(kept: Sequence[KeptSegment]) -> list[KeptSegment]:
-    """Sort segments by what their sender had sent and received by then."""
+    """Sort segments by the number of bytes that their sender had sent and received."""
     begin: list[int | None] = [None, None]
     for one in kept:
         if begin[one.sender] is None:
@@ -291,7 +291,7 @@ def _by_acknowledgement(kept: Sequence[KeptSegment]) -> list[KeptSegment]:
 
 
 def _surprises(order: Sequence[KeptSegment]) -> int:
-    """How many segments stand behind an acknowledgement of them without having been seen before."""
+    """Count new segments that come after an acknowledgement of them."""
     reached: list[int | None] = [None, None]
     acknowledged: list[int | None] = [None, None]
     count = 0

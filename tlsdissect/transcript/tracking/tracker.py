@@ -1,4 +1,4 @@
-"""One conversation, followed until nothing more can be learnt of it."""
+"""The tracker of one TCP flow: it reads both directions until the handshake is over."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from tlsdissect.transcript.tracking.half import Piece
 
 _FORGOTTEN = (b"?", b"?")
-"""What stands for words that were not kept."""
+"""In place of the first bytes of both sides where these were not kept."""
 FOLLOWED_BYTES = 1 << 20
-"""Payload after which a handshake that is still not decided is no longer followed packet by packet."""
+"""Payload bytes after which an undecided handshake is no longer read packet by packet."""
 UPGRADE_BYTES = 1 << 16
-"""Payload within which a conversation that began with something else is followed in search of TLS."""
+"""Payload bytes that are searched for TLS in a flow that began with another protocol."""
 
 
 class Tracker:
-    """The two halves of a conversation, and what they said in the order in which it was seen."""
+    """Both directions of a flow, and the handshake messages of both in the order of the capture."""
 
     __slots__ = (
         "_budget", "_segments", "before", "flow", "frames", "halves", "heard", "limited", "reread", "script", "settled",
@@ -47,27 +47,27 @@ class Tracker:
         self.heard: int | None = None
         """The frame that showed the ClientHello."""
         self.settled: int | None = None
-        """The frame after which the handshake was followed no more."""
+        """The frame that decided the handshake."""
         self.before: tuple[bytes, bytes] | None = _FORGOTTEN if flow.passed else None
-        """What the halves had said when the conversation was first given up as not TLS."""
+        """The first bytes of both sides when the flow was first given up as not TLS."""
         self.limited = False
-        """It was given up before its end."""
+        """The flow was given up before its end."""
         self.frames: dict[int, int] = {}
-        """Where packets were put in order: the frame that each number stands for."""
+        """If the handshake was read again in another order: the frame of the capture for each frame number used."""
         self.unordered = False
-        """The packets are not in the order of time."""
+        """The capture is not in the order of time."""
         self.reread = False
-        """The latest packet had the handshake be read again."""
+        """The latest packet caused the handshake to be read again."""
         self._segments = Segments(budget)
         self._start()
 
     @property
     def silent(self) -> bool:
-        """Whether nothing was said that may be TLS: what the flow counts is then all there is to keep."""
+        """Whether the flow has nothing that may be TLS, so that its totals are all there is to keep."""
         return self.state == Interest.HELLOS or not (self.halves[0].payload or self.halves[1].payload)
 
     def feed(self, packet: Packet, sender: int) -> int:
-        """Look at a packet, which the flow has counted; return which packets matter from now on."""
+        """Read a packet that the flow has counted; return the `Interest` in further packets."""
         self.reread = False
         if self.state == Interest.PACKETS:
             self._segments.add(packet, sender)
@@ -82,7 +82,7 @@ class Tracker:
         return self.state
 
     def _start(self) -> None:
-        """Let each side's bytes begin behind its SYN, where that was seen."""
+        """Begin each direction after its SYN, if that was captured."""
         for half in self.halves:
             if half.tcp.first != UNKNOWN:
                 half.assembler.start(half.tcp.first)
@@ -113,7 +113,7 @@ class Tracker:
             self.state = Interest.NOTHING
 
     def _review(self) -> None:
-        """Read the handshake again, now that it is over, where it was not read from the right segments in order."""
+        """Read the finished handshake again if segments were out of order, or the receiver dropped one of them."""
         segments = self._segments
         false = segments.false(self.flow.endpoints) if segments.conflicts else set()
         self.unordered = segments.unordered
@@ -132,7 +132,7 @@ class Tracker:
         segments.drop()
 
     def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
-        """Read these segments, as if their frames had these numbers."""
+        """Read these segments in this order, with these frame numbers."""
         self.reread = True
         self._budget.used -= self.script.held_bytes + sum(half.assembler.held_bytes for half in self.halves)
         self.halves = Half(self._budget, self.flow.one), Half(self._budget, self.flow.other)
@@ -148,11 +148,11 @@ class Tracker:
             self._again(one.packet(endpoints, number), one.sender)
 
     def _again(self, packet: Packet, sender: int) -> None:
-        """Read a packet that was read before."""
+        """Read a packet again."""
         self._look(packet, sender)
 
     def _note_conflicts(self, false: set[int]) -> None:
-        """Note which segments had other bytes at the same place; of those that were left out, one conflict each."""
+        """Report segments with other bytes at the same place; once for each segment that is left out."""
         noted: set[int] = set()
         given = {frame: number for number, frame in self.frames.items()}
         for first, second, sequence in self._segments.conflicts:
@@ -176,7 +176,7 @@ class Tracker:
             self._take(sender, half.place(), None)
             self._seek()
             half = self.halves[sender]
-        # A hello that takes the place of bytes already seen is not put in order: it begins anew.
+        # A hello in place of bytes that were delivered before begins a new stream.
         if self.state == Interest.HELLOS or (half.mode == PLAIN and half.has_passed(sequence)):
             if begins:
                 self._wake(sender, sequence)
@@ -187,7 +187,7 @@ class Tracker:
             self._seek()
 
     def _take(self, sender: int, pieces: list[Piece], acknowledgement: int | None) -> None:
-        """Note the records that a packet completed; `acknowledgement` is None if that packet is the other side's."""
+        """Process the records that a packet completed; `acknowledgement` is None if the other side sent that packet."""
         half, script = self.halves[sender], self.script
         for piece in pieces:
             script.take(sender, half, piece, acknowledgement)
@@ -195,7 +195,7 @@ class Tracker:
             self._decide(pieces[-1].frame)
 
     def _begin(self, sender: int, sequence: int) -> Half:
-        """Let a side's stream begin behind its SYN: what was read before is of an earlier connection."""
+        """Begin a direction after its SYN: what was read before belongs to an earlier connection."""
         half = self.halves[sender]
         if half.mode == TLS or (half.assembler.started and half.assembler.sequence(0) == sequence):
             return half
@@ -208,13 +208,13 @@ class Tracker:
 
     @property
     def closing_frame(self) -> int | None:
-        """The frame that closed the conversation: the later FIN, or the first RST."""
+        """The frame that closed the flow: the later FIN or the first RST."""
         fins = [half.fin.frame for half in self.halves if half.fin is not None]
         resets = [half.rst.frame for half in self.halves if half.rst is not None]
         return min([*resets, *([max(fins)] if len(fins) == 2 else [])], default=None)
 
     def _is_closed(self) -> bool:
-        """Whether both sides have said all that they will."""
+        """Return whether no bytes before a FIN are missing."""
         for half in self.halves:
             if (
                 half.fin is not None
@@ -225,7 +225,7 @@ class Tracker:
         return True
 
     def finish(self) -> None:
-        """Read what still waits behind holes: nothing will fill them any more."""
+        """Read what is held behind holes, at the end of the flow."""
         if self._segments.kept:
             self._review()
         for sender, half in enumerate(self.halves):
@@ -237,7 +237,7 @@ class Tracker:
         self.script.sort()
 
     def spoken(self) -> str | None:
-        """Name what was said in this conversation, in which no TLS was found; None: nothing, or nothing known."""
+        """Return the protocol of this flow, in which no TLS was found; None if it is not known."""
         flow, halves = self.flow, self.halves
         carrier = halves[0].carrier or halves[1].carrier
         if carrier is not None:
@@ -255,16 +255,16 @@ class Tracker:
         return None
 
     def release(self) -> None:
-        """Give back what was held and kept."""
+        """Return the bytes that are held and kept to the budget."""
         self._segments.drop()
         self._budget.used -= self.script.held_bytes + sum(half.held_bytes for half in self.halves)
 
     def expect(self) -> tuple[RecordCursor, RecordCursor]:
-        """Say where the next records of each side stand, for packets that need not be shown."""
+        """Return a cursor at the next record of each side, by which packets without news are skipped."""
         return self._expected(0), self._expected(1)
 
     def catch_up(self, cursors: tuple[RecordCursor, RecordCursor]) -> None:
-        """Step over the bytes of the packets that were not shown."""
+        """Skip the bytes of the packets that the cursors passed."""
         for half, cursor in zip(self.halves, cursors, strict=True):
             if cursor.in_step:
                 old = half.assembler.position
@@ -277,14 +277,14 @@ class Tracker:
         if half.mode != TLS or half.carrier or half.reader.astray is not None or half.assembler.holds or half.doubtful:
             return OUT_OF_STEP
         telling = NONE if script.alert_size is None else script.alert_size
-        # Application data says nothing behind the first, nor in TLS 1.3 after the handshake, unless it may be an alert.
+        # Application data matters until its first record, in TLS 1.3 until the handshake is over; then only alerts do.
         settled = script.first_data[sender] is not None and (script.decided or not script.tls13)
         if not settled or not (half.reader.skip or half.reader.between):
             telling = EVERY
         return RecordCursor(half.assembler.sequence(half.assembler.position), half.reader.skip, telling)
 
     def _wake(self, sender: int, sequence: int) -> None:
-        """Follow again a conversation that was not TLS so far: here it begins."""
+        """Follow a flow again that was not TLS so far: a hello begins here."""
         mine, other = self.halves
         self.before = (mine.prelude.said, other.prelude.said) if self.before is None else self.before
         self._budget.used -= mine.held_bytes + other.held_bytes
@@ -296,7 +296,7 @@ class Tracker:
             self._segments = Segments(self._budget)
 
     def _decide(self, frame: int) -> None:
-        """See what matters from now on, after a record was read."""
+        """Decide which packets matter after a record was read."""
         script = self.script
         if self.heard is None:
             self._hear(frame)
@@ -310,19 +310,19 @@ class Tracker:
         self.state, self.settled = Interest.RECORDS, frame
 
     def _hear(self, frame: int) -> None:
-        """Know this for TLS; from the ClientHello on nobody asks any more in how many segments a message comes."""
+        """Mark the flow as TLS; once there is a ClientHello, segments per message are no longer counted."""
         unheard = self.script.offer is None
         for half in self.halves:
             half.prelude.seeking, half.counting, half.reply = True, unheard, None
         self.heard = None if unheard else frame
 
     def _is_too_long(self) -> bool:
-        """Whether more was said than a handshake takes."""
+        """Return whether both sides sent more than a handshake takes."""
         mine, other = self.halves
         return mine.payload + other.payload > FOLLOWED_BYTES or max(self.script.protected) > MAX_PROTECTED
 
     def _seek(self) -> None:
-        """See whether this may still become TLS."""
+        """Give the flow up unless it may still become TLS."""
         payload = self.halves[0].payload + self.halves[1].payload
         modes = (self.halves[0].mode, self.halves[1].mode)
         if TLS in modes:
@@ -339,5 +339,5 @@ class Tracker:
             first = not self.flow.passed and not self.reread
             self.flow.doubtful = self._segments.doubtful(self.flow.endpoints) if first else None
             self.flow.passed = True
-            # As where the hello comes in a later batch, to another tracker.
+            # A hello may come after this tracker is gone, and then there are no bytes of before.
             self.before = _FORGOTTEN
