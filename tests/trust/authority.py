@@ -1,4 +1,4 @@
-"""Certificates made for tests: authorities, leaves, and everything that may be wrong with them."""
+"""Makes certificates for tests: authorities and leaves, valid and invalid in many ways."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from derwriting import oid, tlv
 from msgspec import Struct
@@ -59,7 +59,7 @@ class Party(Struct):
 
 @cache
 def key(name: str) -> Any:
-    """The key of a party: P-256, or what the name says: "rsa1024", "p192", "dsa"."""
+    """The key of a party: P-256, unless the name begins with another type: "rsa1024", "p192", "dsa"."""
     kind = name.partition(" ")[0]
     if kind.startswith("rsa"):
         return rsa.generate_private_key(public_exponent=3 if kind.endswith("e3") else 65537, key_size=int(kind[3:7]))
@@ -99,7 +99,7 @@ def issue(
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     identifiers: bool = True,
 ) -> Party:
-    """A certificate; without an issuer it stands for itself."""
+    """A certificate, self-signed without an issuer."""
     own = key(key_name or f"p256 {subject}")
     above = common_name(subject) if issuer is None else issuer.loaded.subject
     builder = x509.CertificateBuilder(above, common_name(subject), own.public_key(), serial or 1000, begin, end)
@@ -123,7 +123,7 @@ def issue(
 
 
 def with_sha1(party: Party, issuer: Party) -> Party:
-    """The same certificate, signed with SHA-1, which no library does any more."""
+    """The same certificate signed with SHA-1, which libraries no longer do."""
     signed, _, _ = der.first(party.der).items()
     parts = [part.encoding for part in signed.items()]
     algorithm = tlv(0x30, oid("1.2.840.10045.4.1"))
@@ -131,6 +131,19 @@ def with_sha1(party: Party, issuer: Party) -> Party:
     signature = issuer.key.sign(body, ec.ECDSA(hashes.SHA1()))  # noqa: S303 (this is the point)
     encoding = tlv(0x30, body, algorithm, tlv(0x03, b"\0", signature))
     return Party(x509.load_der_x509_certificate(encoding), party.key)
+
+
+def rewritten(encoding: bytes, place: int, *parts: bytes) -> bytes:
+    """A certificate with these parts from an index of its TBSCertificate on; the signature stays as it was."""
+    signed, algorithm, signature = der.first(encoding).items()
+    every = [part.encoding for part in signed.items()]
+    every[place : place + len(parts)] = parts
+    return tlv(0x30, tlv(0x30, *every), algorithm.encoding, signature.encoding)
+
+
+def rekeyed(encoding: bytes, key: rsa.RSAPublicKey) -> bytes:
+    """A certificate with another key."""
+    return rewritten(encoding, 6, key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def link(encoding: bytes) -> Link:

@@ -1,4 +1,4 @@
-"""DER as tests write it stands beside the tests of what reads it."""
+"""Make the DER encoder of the tests in tests/transcript importable here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one certificate says of itself, where no library would write it so."""
+"""Findings about single certificates, most of which no library would encode."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from math import prod
 
 import pytest
-from authority import NOW, authority, issue, key
+from authority import NOW, authority, issue, key, rekeyed, rewritten
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from derwriting import oid, tlv
-from test_inventory import rekeyed
 
 from tlsdissect.transcript.x509 import der
 from tlsdissect.transcript.x509.certificates import certificate
@@ -28,15 +27,7 @@ def codes(encoding: bytes) -> set[str]:
     return {finding.code for finding in certificate_findings(certificate(encoding)[0], details(encoding))}
 
 
-def rewritten(place: int, *others: bytes) -> bytes:
-    """The leaf with other parts from a place of its TBSCertificate on, its signature left as it is."""
-    signed, algorithm, signature = der.first(LEAF.der).items()
-    parts = [part.encoding for part in signed.items()]
-    parts[place : place + len(others)] = others
-    return tlv(0x30, tlv(0x30, *parts), algorithm.encoding, signature.encoding)
-
-
-def test_nothing_is_said_of_a_sound_one() -> None:
+def test_a_valid_certificate_has_no_findings() -> None:
     assert codes(LEAF.der) == set()
 
 
@@ -45,12 +36,12 @@ def test_nothing_is_said_of_a_sound_one() -> None:
     [(b"\x00", {"bad_serial"}), (b"\xff", {"bad_serial"}), (b"\x80\x01", {"bad_serial"}), (b"\x00\x80", set())],
 )
 def test_serials(serial: bytes, found: set[str]) -> None:
-    assert codes(rewritten(1, tlv(0x02, serial))) == found
+    assert codes(rewritten(LEAF.der, 1, tlv(0x02, serial))) == found
 
 
 @pytest.mark.parametrize(("number", "found"), [(1, {"old_certificate_version"}), (2, set())])
 def test_versions(number: int, found: set[str]) -> None:
-    assert codes(rewritten(0, tlv(0xA0, tlv(0x02, bytes([number]))))) == found
+    assert codes(rewritten(LEAF.der, 0, tlv(0xA0, tlv(0x02, bytes([number]))))) == found
 
 
 def test_a_certificate_that_states_no_version() -> None:
@@ -72,7 +63,7 @@ def test_pss(digest: hashes.HashAlgorithm, found: set[str]) -> None:
 
 
 def by_pss(digest: hashes.HashAlgorithm) -> bytes:
-    """A leaf signed by RSASSA-PSS; SHA-1 is what counts where no hash is stated (RFC 4055 section 3.1)."""
+    """A leaf signed with RSASSA-PSS; the default hash is SHA-1 (RFC 4055 section 3.1)."""
     sound = x509.CertificateBuilder(
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "root")]),
         x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "leaf")]),

@@ -1,4 +1,4 @@
-"""Name constraints: what an index of subtrees says is what comparing each name with each subtree says."""
+"""Name constraints: an index of subtrees gives the same result as comparing each name with each subtree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FACTS = issue("leaf", names=()).link.facts
 
 
 def within(kind: int, name: str, base: bytes) -> bool:
-    """What RFC 5280 section 4.2.1.10 says of one name and one base, as directly as can be."""
+    """Compare one name with one base as RFC 5280 section 4.2.1.10 describes it."""
     if kind == ADDRESS:
         packed, half = ip_address(name).packed, len(base) // 2
         network, mask = base[:half], base[half:]
@@ -61,7 +61,7 @@ bases = st.one_of(
     st.lists(hosts, max_size=3),
     st.lists(st.lists(st.sampled_from([0, 1, 2, 255]), min_size=4, max_size=4).map(bytes), max_size=3),
 )
-def test_the_index_says_what_each_comparison_says(
+def test_the_index_agrees_with_single_comparisons(
     permitted: list[Subtree], excluded: list[Subtree], dns: list[str], others: list[str], addresses: list[bytes]
 ) -> None:
     emails, uris = [f"a@{host}" for host in others], [f"http://u@{host}:1/x" for host in others]
@@ -81,18 +81,18 @@ def test_the_index_says_what_each_comparison_says(
     assert list(checker.violations(facts, None)) == expected
 
 
-def test_many_names_under_many_subtrees_take_no_product() -> None:
+def test_many_names_and_many_subtrees_do_not_take_quadratic_time() -> None:
     count = 16_000
     names = tuple([f"h{index}.zone.example" for index in range(count)])
     subtrees = tuple([Subtree(DNS, f"n{index}.other.example".encode()) for index in range(count)])
     begun = time.process_time()
     checker = NameChecker(Constraints((), subtrees))
     assert list(checker.violations(replace(FACTS, dns_names=names), None)) == []
-    # To compare each name with each subtree takes minutes.
+    # Comparing each name with each subtree takes minutes.
     assert time.process_time() - begun < 5
 
 
-def test_too_many_masks_are_told_and_addresses_then_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_are_not_checked_against_too_many_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_MASKS", 2)
     masks = [bytes([192, 0, 2, 0, 255, 255, 255, bits]) for bits in (0, 128, 192)]
     facts = replace(FACTS, ip_addresses=("198.51.100.1",))
@@ -117,7 +117,7 @@ def test_constraints_beyond_the_budget_of_a_chain_are_not_checked(monkeypatch: p
         return [(finding.code, finding.detail) for finding in given.findings if finding.code in codes]
 
     assert [code for code, _ in found()] == ["name_not_permitted"] * 2
-    # Eleven names of the leaf, then these and one of the lower authority.
+    # The eleven names of the leaf; then the same and one of the lower authority.
     monkeypatch.setattr(chains, "MAX_NAME_CHECKS", 22)
     (first, _), (second, why) = found()
     assert (first, second) == ("name_not_permitted", "not_checked")

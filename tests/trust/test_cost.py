@@ -22,7 +22,7 @@ MIDDLE = authority("middle", ROOT)
 LEAF = issue("leaf", MIDDLE)
 
 
-def test_checks_of_signatures_grow_with_the_chain_and_no_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signature_checks_are_linear_in_the_length_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = authority("x", key_name="p256 stranger")
     below = [issue("x", stranger, ca=True, key_name=f"p256 {index}", serial=index + 1) for index in range(40)]
     links = [link(one.der) for one in below]
@@ -43,7 +43,7 @@ def test_checks_of_signatures_grow_with_the_chain_and_no_faster(monkeypatch: pyt
     assert "bad_signature" in findings(links[:MAX_ISSUERS])
 
 
-def test_the_search_for_an_issuer_ends_at_the_first_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_for_an_issuer_ends_at_the_first_valid_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     holding = [authority("middle", ROOT, serial=index) for index in range(1, 30)]
     tried: list[bytes] = []
 
@@ -57,7 +57,7 @@ def test_the_search_for_an_issuer_ends_at_the_first_that_holds(monkeypatch: pyte
     assert len(tried) == 2
 
 
-def test_what_is_trusted_is_found_behind_many_of_its_name() -> None:
+def test_a_trust_anchor_is_found_behind_many_certificates_of_its_name() -> None:
     strangers = [authority("middle", ROOT, key_name=f"p256 {index}", serial=index + 1) for index in range(9)]
     shown = Chain("server", (LEAF.link, *[one.link for one in strangers]))
     assert find_issuer(LEAF.link, [one.link for one in (*strangers, MIDDLE)]) is None

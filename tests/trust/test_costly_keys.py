@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from authority import NOW, authority, findings, issue, link
+from authority import NOW, authority, findings, issue, link, rewritten
 from cryptography.hazmat.primitives.asymmetric import rsa
 from derwriting import tlv
 
@@ -19,13 +19,10 @@ LEAF = issue("leaf", MIDDLE)
 
 def with_rsa_key(encoding: bytes, modulus: int, exponent: int) -> bytes:
     """The certificate with another key, encoded by hand since libraries reject some of these keys."""
-    signed_part, algorithm, signature = der.first(encoding).items()
-    parts = [part.encoding for part in signed_part.items()]
     numbers = tlv(0x30, number(modulus), number(exponent))
-    # rsaEncryption, without parameters.
-    kind = tlv(0x30, bytes.fromhex("06092a864886f70d0101010500"))
-    parts[6] = tlv(0x30, kind, tlv(0x03, b"\0", numbers))
-    return tlv(0x30, tlv(0x30, *parts), algorithm.encoding, signature.encoding)
+    # rsaEncryption, with NULL parameters (RFC 3279 section 2.3.1).
+    algorithm = tlv(0x30, bytes.fromhex("06092a864886f70d0101010500"))
+    return rewritten(encoding, 6, tlv(0x30, algorithm, tlv(0x03, b"\0", numbers)))
 
 
 def number(value: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Chains in a capture, told by the program and written by it to files: openssl says the same of these files."""
+"""Chains that `certs --to` exports: `openssl verify` agrees with the findings about them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ GROUPS = sorted({tuple(party.sha256 for party in case.trusted) for case in SHOWN
 
 
 def showing(chain: list[Party]) -> Said:
-    """A handshake of TLS 1.2 in which the server shows this chain."""
+    """A TLS 1.2 handshake in which the server presents this chain."""
     listed = b"".join(sized(party.der) for party in chain)
     message = bytes([CERTIFICATE]) + sized(sized(listed))
     return [(side, with_certificate(data, message) if side == SERVER else data) for side, data in said("tls12-full")]
 
 
 def with_certificate(data: bytes, message: bytes) -> bytes:
-    """A flight, with another Certificate in the place of its own: each message has a record for itself."""
+    """A flight with its Certificate replaced; each message has its own record."""
     out = b""
     while data:
         size = HEAD + int.from_bytes(data[3:HEAD], "big")
@@ -59,7 +59,7 @@ def told(command: str, *options: object) -> list[dict[str, Any]]:
 
 
 def verified(chain: Path, anchors: Path, folder: Path) -> str:
-    """What `openssl verify` says of an exported chain."""
+    """The output of `openssl verify` for an exported chain."""
     certificates = re.findall(r"-----BEGIN.*?END CERTIFICATE-----\n", chain.read_text(), re.DOTALL)
     (folder / "leaf.pem").write_text(certificates[0])
     (folder / "others.pem").write_text("".join(certificates[1:]) or certificates[0])
@@ -74,7 +74,7 @@ def test_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize("trusted", GROUPS, ids=count())
-def test_openssl_says_the_same_of_what_was_exported(trusted: tuple[str, ...], tmp_path: Path) -> None:
+def test_openssl_agrees_on_exported_chains(trusted: tuple[str, ...], tmp_path: Path) -> None:
     cases = [case for case in SHOWN.values() if tuple(party.sha256 for party in case.trusted) == trusted]
     talks = [Talk(showing(case.chain), at, at + 1, 50_000 + at) for at, case in enumerate(cases)]
     capture, anchors, folder = write(tmp_path / "chains.pcap", *talks), tmp_path / "anchors.pem", tmp_path / "written"
@@ -98,5 +98,5 @@ def test_openssl_says_the_same_of_what_was_exported(trusted: tuple[str, ...], tm
 
 
 def chain_of(file: Path) -> tuple[str, ...]:
-    """The certificates of an exported file, as it says above each; a chain of one is its certificate."""
+    """The certificates listed in an exported file; a chain of one is its certificate."""
     return tuple(re.findall(r"^sha256: ([0-9a-f]{64})$", file.read_text(), re.MULTILINE))

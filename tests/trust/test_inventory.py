@@ -1,11 +1,11 @@
-"""What only many certificates together show."""
+"""Findings that need several certificates, and the limits of the inventory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from authority import authority, issue
+from authority import authority, issue, rekeyed
 from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec.structs import replace
 from recorded import ROOT as HERE
@@ -63,7 +63,7 @@ def test_keys_that_share_a_prime(recorded: Connection) -> None:
     shared = [made(p, q), made(p, r), made(keys[2].private_numbers().p, keys[2].private_numbers().q)]
     parties = [issue(f"leaf {number}", ROOT, key_name=None) for number in range(3)]
     encodings = [rekeyed(party.der, key) for party, key in zip(parties, shared, strict=True)]
-    # The third has its first prime in common with the second; a key that is shown twice shares nothing with itself.
+    # The third shares its first prime with the second; a key that is sent twice shares nothing with itself.
     a, b, c = told(recorded, [[encoding] for encoding in (*encodings, encodings[0])])
     assert all("shared_prime" in codes(one) for one in (a, b, c))
     (alone,) = told(recorded, [[encodings[0]], [encodings[0]]])
@@ -74,20 +74,7 @@ def made(p: int, q: int) -> rsa.RSAPublicKey:
     return rsa.RSAPublicNumbers(65537, p * q).public_key()
 
 
-def rekeyed(encoding: bytes, key: rsa.RSAPublicKey) -> bytes:
-    """The certificate with another key: its signature is then wrong, which does not matter here."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-    from derwriting import tlv
-
-    from tlsdissect.transcript.x509 import der
-
-    signed, algorithm, signature = der.first(encoding).items()
-    parts = [part.encoding for part in signed.items()]
-    parts[6] = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return tlv(0x30, tlv(0x30, *parts), algorithm.encoding, signature.encoding)
-
-
-def test_a_chain_that_shows_a_certificate_twice_counts_once(recorded: Connection) -> None:
+def test_a_certificate_sent_twice_in_a_chain_counts_once(recorded: Connection) -> None:
     leaf = issue("leaf", ROOT)
     one, _ = told(recorded, [[leaf.der, leaf.der, ROOT.der]])
     assert (one.connections, one.places) == (1, (0,))
@@ -108,12 +95,12 @@ def test_large_certificates_are_bounded_together(recorded: Connection, monkeypat
     facts, _ = certificate(issue("leaf", ROOT).der)
     large = [replace(facts, sha256=f"{n:064}", dns_names=(f"{n}." * 40_000,)) for n in range(5)]
     inventory.add(replace(recorded, certificates=(*large, facts)))
-    # What is large takes no room from the others.
+    # Large certificates take no room from the others.
     assert [one.sha256 for one in inventory] == [large[0].sha256, large[1].sha256, facts.sha256]
     assert inventory.left_out == 3
 
 
-def test_what_all_certificates_take_is_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_of_all_certificates_are_bounded(recorded: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BYTES", 10_000)
     inventory = CertificateInventory(Judge(), Evidence())
     facts, _ = certificate(issue("leaf", ROOT).der)
@@ -176,7 +163,7 @@ def test_moduli_are_compared_once_and_large_ones_left_out(
     assert [[one.bit_length() for one in moduli] for moduli in given] == [[1024, 1024]]
     assert ["not_checked" in codes(one) for one in inventory] == [False, False, True]
     assert inventory.not_compared == 1
-    # With no room but for one, the second is left out, too.
+    # With room for only one, the second is left out, too.
     monkeypatch.setattr(module, "MAX_COMPARED_BITS", 1500)
     inventory.add(replace(recorded, certificates=(ROOT.link.facts,)))
     assert ["not_checked" in codes(one) for one in inventory] == [False, True, True, False]

@@ -235,7 +235,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_openssl_says_the_same_of_responses(name: str, tmp_path: Path) -> None:
+def test_openssl_agrees_on_responses(name: str, tmp_path: Path) -> None:
     given = answer(ANSWERS[name], LEAF.link, ROOT.link, AT)
     (tmp_path / "response").write_bytes(ANSWERS[name])
     for party, file in ((LEAF, "leaf"), (ROOT, "root")):

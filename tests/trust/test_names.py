@@ -1,4 +1,4 @@
-"""Names held against those of certificates (RFC 9525 section 6.3)."""
+"""Matching of host names against certificates (RFC 9525 section 6.3)."""
 
 from __future__ import annotations
 

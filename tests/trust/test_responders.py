@@ -1,4 +1,4 @@
-"""OCSP responses that carry many certificates: what they take is bounded, and what is not checked is told."""
+"""OCSP responses with many certificates: the number of checks is bounded, and the limit is reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def response(carried: list[Party], signer: Party) -> bytes:
     return builder.sign(signer.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def test_the_signer_of_a_response_is_looked_for_among_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_few_certificates_are_tried_as_the_signer(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[bytes] = []
 
     def counted(responder: bytes, issuer: bytes) -> bool | None:

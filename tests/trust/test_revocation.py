@@ -1,4 +1,4 @@
-"""Certificates on revocation lists, and that OpenSSL's own command says the same of the same files."""
+"""Certificates on CRLs: the findings about them, and the agreement of `openssl verify`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_told(name: str) -> None:
+def test_findings(name: str) -> None:
     encoding, status, found = CASES[name]
     given = judged(encoding)
     assert set(told(given)) == found
@@ -83,7 +83,7 @@ def test_what_is_told(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "indirect"])
-def test_openssl_says_the_same(name: str, tmp_path: Path) -> None:
+def test_openssl_agrees(name: str, tmp_path: Path) -> None:
     encoding, status, found = CASES[name]
     (tmp_path / "list.crl").write_bytes(x509.load_der_x509_crl(encoding).public_bytes(Encoding.PEM))
     for party, file in ((LEAF, "leaf"), (MIDDLE, "middle"), (ROOT, "root")):
@@ -112,7 +112,7 @@ def test_when_and_why() -> None:
     assert detail == "serial 4d is on 0.crl, revoked since 2026-05-29T12:00:00Z for keyCompromise"
 
 
-def test_a_list_whose_issuer_is_not_known_is_told_as_such() -> None:
+def test_a_list_of_an_unknown_issuer_is_reported_as_unchecked() -> None:
     given = judged(crl(MIDDLE, 77), chain=(LEAF,), trusted=())
     assert "the CRL's signature was not checked" in told(given)["revoked"]
     assert given.revocation == ("revoked",)
@@ -153,7 +153,7 @@ def test_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", [b"\x30\x00", LEAF.der, crl()[:-9]])
-def test_what_is_no_list(encoding: bytes) -> None:
+def test_malformed_lists(encoding: bytes) -> None:
     with pytest.raises(CrlError, match=r"^here: malformed CRL"):
         Crl(encoding, "here")
 
@@ -172,7 +172,7 @@ def test_a_long_list_is_hashed_and_sorted_once(monkeypatch: pytest.MonkeyPatch) 
     assert [given.is_forged(one.link) for one in (MIDDLE, *namesakes)] == [False, *[True] * 5]
     assert len(hashed) == 1
     entries = given._entries
-    # The last but one of these hashes as the first does.
+    # The last but one of these has the hash of the first.
     serials = [999, 1000, 1099, 1000 + (1 << 61) - 1, 999 + (1 << 61) - 1]
     states = [given.status_of(f"{serial:x}").status for serial in serials]
     assert states == ["good", "revoked", "revoked", "revoked", "good"]

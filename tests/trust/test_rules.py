@@ -1,4 +1,4 @@
-"""The table of findings: one place, the README held to it, and every one of them told of something."""
+"""The table of findings: the README lists the same, the code reports each, and a test expects each."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
-def test_each_is_told_somewhere() -> None:
-    told = "".join(source.read_text() for source in SOURCES if source.name != "rules.py")
-    assert [rule.code for rule in RULES if f'"{rule.code}"' not in told] == []
+def test_each_is_reported_somewhere() -> None:
+    sources = "".join(source.read_text() for source in SOURCES if source.name != "rules.py")
+    assert [rule.code for rule in RULES if f'"{rule.code}"' not in sources] == []
 
 
 def test_a_finding_has_the_severity_and_the_rule_of_its_code() -> None:
@@ -38,6 +38,6 @@ def test_a_finding_has_the_severity_and_the_rule_of_its_code() -> None:
     assert at_least("medium") == {"medium", "high"}
 
 
-def test_each_is_expected_of_some_case() -> None:
+def test_each_is_named_in_a_test() -> None:
     tests = "".join(path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py")))
     assert [rule.code for rule in RULES if not re.search(rf"\b{rule.code}\b", tests)] == []

@@ -1,5 +1,5 @@
-"""Every certificate of the captures of other projects, where they lie beside the checkout: judged without an error, and
-told as OpenSSL tells them."""
+"""Every certificate of other projects' captures, if they are beside the checkout: no error, and the facts that OpenSSL
+reads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Read(NamedTuple):
-    """What the captures hold."""
+    """The contents of the captures."""
 
     connections: list[Connection]
     summaries: list[CertificateSummary]
@@ -53,7 +53,7 @@ def read() -> Read:
 
 @cache
 def by_openssl(sha256: str) -> str | None:
-    """What `openssl x509 -text` prints of a certificate; None where it cannot read it."""
+    """The output of `openssl x509 -text` for a certificate; None if it cannot read it."""
     command = [need("openssl"), "x509", "-inform", "DER", "-noout", "-text", "-dates", "-serial"]
     command += ["-subject", "-issuer", "-nameopt", "RFC2253"]
     done = subprocess.run(command, input=read().encodings[sha256], capture_output=True, timeout=60, check=False)
@@ -113,7 +113,7 @@ def test_keys_signatures_and_constraints() -> None:
             assert one.key_bits == int(bits[1])
         algorithm = re.search(r"Signature Algorithm: (\S+)", text)
         assert algorithm, text
-        # OpenSSL 3.0 prints the number of what came after it.
+        # OpenSSL 3.0 prints the OID of an algorithm that it does not know.
         if not re.fullmatch(r"[\d.]+", algorithm[1]):
             assert canonical(one.signature_algorithm or "") == canonical(algorithm[1])
         assert one.is_ca is ("CA:TRUE" in text)
@@ -121,7 +121,7 @@ def test_keys_signatures_and_constraints() -> None:
             names = re.search(r"Subject Alternative Name: .*\n +(.*)\n", text)
             assert names, text
             listed = [name[4:] for name in names[1].split(", ") if name.startswith("DNS:")]
-            # A name that holds a zero byte is more than OpenSSL prints.
+            # OpenSSL does not print a name with a zero byte completely.
             assert list(one.dns_names) == listed or any("\\x00" in name for name in one.dns_names)
 
 
@@ -144,7 +144,7 @@ def test_version_exponent_curve_and_length_of_paths() -> None:
         ):
             assert told == (None if stated is None else int(stated[1]))
         curve = re.search(r"ASN1 OID: (\S+)", text)
-        # OpenSSL has the older name of ANSI X9.62.
+        # OpenSSL uses the older name, of ANSI X9.62.
         assert one.curve == (None if curve is None else curve[1].replace("prime256v1", "secp256r1"))
 
 
@@ -166,7 +166,7 @@ def test_what_extensions_say() -> None:
 
 
 def section(text: str, name: str) -> str:
-    """The lines below a heading of `openssl x509 -text`, as far as they stand further in."""
+    """The lines below a heading of `openssl x509 -text` that are indented further."""
     found = re.search(rf"^( +){re.escape(name)}.*\n((?:\1 .*\n|\s*\n)*)", text, re.MULTILINE)
     return found[2] if found else ""
 
@@ -175,8 +175,8 @@ def canonical(algorithm: str) -> str:
     return re.sub(r"[^a-z0-9]", "", algorithm.lower()).removesuffix("encryption")
 
 
-def test_what_cannot_be_read_is_told() -> None:
-    """Fields are read one by one: what is refused whole still tells the others."""
+def test_unreadable_fields_are_reported() -> None:
+    """Fields are read one by one: an unreadable one does not affect the others."""
     odd = [one for one in read().summaries if one.problems]
     assert odd
     for one in odd:

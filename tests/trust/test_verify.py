@@ -1,4 +1,4 @@
-"""Chains of every kind: what is found in them, and that OpenSSL's own command says the same of the same files."""
+"""Chains of every kind: the findings about them, and the agreement of `openssl verify`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OF_CLIENTS = authority("of clients", ROOT, extra=[(x509.ExtendedKeyUsage([CLIENT
 
 
 def limited(subject: str, base: x509.GeneralName) -> Party:
-    """An authority that may certify only what is below a base."""
+    """An authority that may certify only names within a base."""
     return authority(subject, ROOT, extra=[(x509.NameConstraints([base], None), True)])
 
 
@@ -64,10 +64,10 @@ ODD = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 
 
 class Case(NamedTuple):
-    """A chain as it is sent, whom the client trusts, and what has to be found beside `untrusted`."""
+    """A chain as it is sent, the trust anchors, and the expected findings besides `untrusted`."""
 
     chain: list[Party]
-    trusted: list[Party] = [ROOT]  # noqa: RUF012 (a default that nothing changes)
+    trusted: list[Party] = [ROOT]  # noqa: RUF012 (a default that is never modified)
     found: tuple[str, ...] = ()
     code: int = 0
     side: str = "server"
@@ -133,7 +133,7 @@ CASES: dict[str, Case] = {
     "client, expired": Case([issue("Alice", MIDDLE, purposes=[CLIENT], begin=NOW - 9 * DAY, end=NOW - DAY), MIDDLE], found=("expired",), code=10, side="client"),
 }  # fmt: skip
 BESIDE = {"untrusted", "private_name", "email_address"}
-"""Told of many chains, and tested by themselves."""
+"""Findings about many of these chains, which have tests of their own."""
 
 
 def judged(case: Case, at: str = AT) -> Any:
@@ -150,31 +150,31 @@ def test_there_are_enough_chains() -> None:
 
 
 @each_case
-def test_what_is_found(name: str) -> None:
+def test_findings(name: str) -> None:
     case = CASES[name]
     given = judged(case)
     found = {finding.code for finding in given.findings} - BESIDE
-    # That a leaf stands for itself is told with what it was used for: see test_judge.
+    # A self-signed leaf is reported with its use: see test_judge.
     assert found == set(case.found) - {"self_signed"}
     assert given.path.code == case.code
     assert ("untrusted" in {finding.code for finding in given.findings}) == (case.code != 0)
 
 
 @each_case
-def test_openssl_says_the_same(name: str, tmp_path: Path) -> None:
+def test_openssl_agrees(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     told = verified(case, tmp_path)
     path = judged(case).path
     assert path.trusted is told.startswith("leaf.pem: OK")
     if not path.trusted:
-        # Which words go with the code has changed from version to version of OpenSSL.
+        # The text for a code differs between versions of OpenSSL.
         assert path.reason
         assert f"error {path.code} at {path.depth} depth lookup: " in told
 
 
 @each_case
-def test_openssl_says_the_same_of_purposes(name: str, tmp_path: Path) -> None:
-    """Where the path holds, whether its certificates are for the side that shows them."""
+def test_openssl_agrees_on_purposes(name: str, tmp_path: Path) -> None:
+    """If the path is valid, whether its certificates are for the side that sends them."""
     case = CASES[name]
     wrong = "wrong_purpose" in case.found or (case.side == "client" and "wrong_key_usage" in case.found)
     if case.code == 0:
@@ -182,7 +182,7 @@ def test_openssl_says_the_same_of_purposes(name: str, tmp_path: Path) -> None:
 
 
 def verified(case: Case, folder: Path, *options: str) -> str:
-    """What `openssl verify` says of the chain."""
+    """The output of `openssl verify` for the chain."""
     for name, parties in (("leaf", case.chain[:1]), ("others", case.chain[1:]), ("trusted", case.trusted)):
         (folder / f"{name}.pem").write_bytes(b"".join(party.pem for party in parties))
     command = [need("openssl"), "verify", "-no-CApath", "-no-CAstore", "-CAfile", "trusted.pem"]
@@ -202,7 +202,7 @@ def test_without_authorities_trust_is_not_checked() -> None:
     ("seconds", "found"), [(-1, "expires_soon"), (0, "expires_soon"), (1, "expired")], ids=["before", "at", "after"]
 )
 def test_a_verdict_changes_with_the_second(seconds: int, found: str) -> None:
-    """The same judge is asked again and again: what it remembers holds for its stretch of time only."""
+    """A cached verdict is valid only for its interval of time."""
     verdicts = Verdicts(Settings(anchors=(ROOT.anchor,)))
     chain = Chain("server", (LEAF.link, MIDDLE.link))
     end = LEAF.loaded.not_valid_after_utc

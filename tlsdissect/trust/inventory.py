@@ -163,13 +163,13 @@ class CertificateInventory:
         """Add the chains of a connection."""
         for chain in presented.chains:
             key = chain.key[1:]
-            self._keep_chain(key)
+            self._count_chain(key)
             for place, link in enumerate(chain.links):
-                entry = self._find(presented, chain, link)
+                entry = self._entry_of(presented, chain, link)
                 if entry is not None and link.facts.sha256 not in key[:place]:
                     entry.add_sighting(presented, chain, place)
-            self._judged(presented, chain)
-        self._looked_up(presented)
+            self._add_verdicts(presented, chain)
+        self._add_lookups(presented)
 
     def __iter__(self) -> Iterator[CertificateSummary]:
         """Iterate over the certificates in order of first sighting."""
@@ -188,7 +188,7 @@ class CertificateInventory:
         entry = self._entries.get(sha256)
         return None if entry is None else entry.link.encoding
 
-    def _find(self, presented: PresentedChains, chain: Chain, link: Link) -> _Entry | None:
+    def _entry_of(self, presented: PresentedChains, chain: Chain, link: Link) -> _Entry | None:
         entry = self._entries.get(link.facts.sha256)
         if entry is None and len(self._entries) < MAX_CERTIFICATES and self._has_room(link):
             entry = self._entries[link.facts.sha256] = _Entry(presented, chain, link)
@@ -199,19 +199,19 @@ class CertificateInventory:
         """Reserve memory for a certificate; return False if a limit would be exceeded."""
         size = _SEEN_BYTES + footprint(link.facts, link.encoding, enough=MAX_LARGE_BYTES)
         large = size if size > LARGE_BYTES else 0
-        if self._used_by_large + large > MAX_LARGE_BYTES or not self._take(size):
+        if self._used_by_large + large > MAX_LARGE_BYTES or not self._reserve(size):
             return False
         self._used_by_large += large
         return True
 
-    def _take(self, size: int) -> bool:
+    def _reserve(self, size: int) -> bool:
         """Reserve `size` bytes; return False if MAX_BYTES would be exceeded."""
         if self._used + size > MAX_BYTES:
             return False
         self._used += size
         return True
 
-    def _keep_chain(self, key: tuple[str, ...]) -> None:
+    def _count_chain(self, key: tuple[str, ...]) -> None:
         if key in self.chains:
             return
         size = _DIGEST_BYTES * (len(key) + 1)
@@ -225,14 +225,14 @@ class CertificateInventory:
         """Add a finding if the limits allow; the first of each code is always added."""
         if key in entry.found:
             return
-        room = len(entry.found) < MAX_FOUND and self._take(_FINDING_BYTES + getsizeof(key.detail))
+        room = len(entry.found) < MAX_FOUND and self._reserve(_FINDING_BYTES + getsizeof(key.detail))
         if room or key.code not in entry.codes:
             entry.codes.add(key.code)
             entry.found[key] = found
         else:
             entry.left_out += 1
 
-    def _judged(self, presented: PresentedChains, chain: Chain) -> None:
+    def _add_verdicts(self, presented: PresentedChains, chain: Chain) -> None:
         """Add the verdicts on a chain."""
         leaf, judge = self._entries.get(chain.links[0].facts.sha256), self._judge
         verdict = judge.verdicts.chain_verdict(chain, judge.time(presented))
@@ -246,9 +246,9 @@ class CertificateInventory:
                 self._add_finding(entry, found, finding(found.code, found.detail, chain.frame, found.certificate))
         if leaf is not None:
             leaf.path = _worse(leaf.path, verdict.path)
-            self._served(leaf, presented, chain)
+            self._add_server_verdicts(leaf, presented, chain)
 
-    def _looked_up(self, presented: PresentedChains) -> None:
+    def _add_lookups(self, presented: PresentedChains) -> None:
         """Add findings and statuses from OCSP lookups and CRL downloads."""
         if not self._evidence.lookups:
             return
@@ -262,14 +262,14 @@ class CertificateInventory:
             if entry is not None and one.result.status is not None and not one.result.problems and not one.result.stale:
                 entry.ocsp = one.result.status
 
-    def _served(self, leaf: _Entry, presented: PresentedChains, chain: Chain) -> None:
+    def _add_server_verdicts(self, leaf: _Entry, presented: PresentedChains, chain: Chain) -> None:
         """Add the verdicts on a server's leaf certificate."""
         if chain.side != "server":
             return
         leaf.web_pki = _worse(leaf.web_pki, self._judge.web_pki(presented, chain))
         if presented.sni is not None:
             is_new = presented.sni not in leaf.names and len(leaf.names) < MAX_LISTED
-            if is_new and self._take(getsizeof(presented.sni)):
+            if is_new and self._reserve(getsizeof(presented.sni)):
                 leaf.names[presented.sni] = None
             matches = self._judge.name_matches(presented, leaf.link.facts)
             leaf.matches = matches if leaf.matches is None else leaf.matches and matches is not False
@@ -357,6 +357,7 @@ class CertificateInventory:
 
 
 def _list(listed: dict[str, None], one: str) -> None:
+    """Add one to a list unless the list is full."""
     if len(listed) < MAX_LISTED:
         listed[one] = None
 

@@ -143,7 +143,7 @@ def _asks_for_staple(connection: Connection) -> bool:
 
 
 def _lacks_staple(connection: Connection) -> bool:
-    """Whether the capture shows that no staple came: what follows on it did, and nothing before that is missing."""
+    """Return whether the server sent no staple: it sent a later message, and none of its bytes are missing."""
     if any(problem.code in BYTES_MISSING and problem.sender == "server" for problem in connection.problems):
         return False
     return any(one.type in _AFTER_THE_STAPLE and one.sender == "server" for one in connection.messages)
