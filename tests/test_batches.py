@@ -14,8 +14,8 @@ from mangle import Segment, Segments, Way, differences
 from random_captures import START, captures, course, segment, words
 from recorded import SAMPLES, SHARED
 
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

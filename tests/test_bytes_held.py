@@ -15,14 +15,14 @@ from tlswriting import extension, message, record, sized
 import tlsdissect
 from tlsdissect.caches import SHARED
 from tlsdissect.flows.limits import Budget, Limits
+from tlsdissect.handshake import retries
+from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.log import NUMBER_BYTES, HandshakeLog
+from tlsdissect.handshake.retries import Retries
+from tlsdissect.handshake.spill import OVERHEAD, Waiting
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache, HelloTemplate
 from tlsdissect.tls.wire import decode_partially
-from tlsdissect.transcript import retries
-from tlsdissect.transcript.retries import Retries
-from tlsdissect.transcript.tracking.script import NUMBER_BYTES, Script
-from tlsdissect.transcript.tracking.seen import Item
-from tlsdissect.transcript.waiting import OVERHEAD, Waiting
 from tlsdissect.trust.rules import finding
 from tlsdissect.views.report.findings import Findings
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate[ClientHel
 
 def test_the_budget_counts_a_hello_and_what_was_decoded_from_it() -> None:
     budget = Budget(Limits())
-    script = Script(budget)
+    script = HandshakeLog(budget)
     body = client_hello(1, numbers(5000, 1))
 
     class Half:
@@ -130,7 +130,7 @@ def test_the_budget_counts_a_hello_and_what_was_decoded_from_it() -> None:
         def segments(self, start: int, end: int) -> int:
             return int(start < end)
 
-    script._hello(Half(), Item(0, 22, 1, len(body), body, 1, 0, 0, len(body), False))  # type: ignore[arg-type]
+    script._hello(Half(), HandshakeEvent(0, 22, 1, len(body), body, 1, 0, 0, len(body), False))  # type: ignore[arg-type]
     assert budget.used >= len(body) + 5000 * NUMBER_BYTES
 
 

@@ -13,19 +13,19 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
+from tlsdissect.handshake.facts import fingerprints, hellos
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.revocation_lookups import Exchange, Heard, Lookup
+from tlsdissect.model.connection import Endpoint
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS
-from tlsdissect.transcript.connection import Endpoint
-from tlsdissect.transcript.facts import fingerprints, hellos
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.tracking.lookups import Exchange, Heard, Lookup
-from tlsdissect.transcript.x509.certificates import certificate
-from tlsdissect.transcript.x509.names import name
 from tlsdissect.trust.chain import signed
 from tlsdissect.trust.details import details
 from tlsdissect.trust.names import matches
+from tlsdissect.x509.certificates import certificate
+from tlsdissect.x509.names import name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,12 +42,12 @@ SIZED_BY_US = {
     "tls/remarks.py reference": "a class of ours",
     "tls/trace.py _registries": "a class of ours",
     "tls/wire.py _u16s": "1,024 formats, whose size does not depend on their count of numbers",
-    "transcript/facts/naming.py _fact": "a class of ours",
-    "transcript/facts/naming.py _tellers": "a class of ours",
-    "transcript/facts/whole.py _second": "4,096 times, each a number and 19 characters",
-    "transcript/tracking/sizes.py sizes": "64 numbers",
-    "transcript/tracking/upgrade.py _compiled": "the shapes of the protocols that turn into TLS, which are constants",
-    "transcript/x509/der.py _dotted": "1,024 object identifiers of 128 bytes at most",
+    "handshake/facts/extensions.py _fact": "a class of ours",
+    "handshake/facts/extensions.py _tellers": "a class of ours",
+    "handshake/facts/connection.py _second": "4,096 times, each a number and 19 characters",
+    "handshake/record_lengths.py sizes": "64 numbers",
+    "handshake/starttls.py _compiled": "the shapes of the protocols that turn into TLS, which are constants",
+    "x509/der.py _dotted": "1,024 object identifiers of 128 bytes at most",
     "trust/keys.py _powers": "no argument: small primes",
     "trust/protocol.py _suite": "512 names of cipher suites, each from a registry or six characters",
     "trust/protocol.py _version": "64 names of versions",
@@ -217,7 +217,7 @@ def test_evidence_counts_what_each_entry_takes() -> None:
 
 
 def test_lookups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tlsdissect.transcript.facts.evidence.LOOKUP_BYTES", 100_000)
+    monkeypatch.setattr("tlsdissect.handshake.facts.evidence.LOOKUP_BYTES", 100_000)
     evidence = Evidence()
     for number in range(1, 11):
         evidence.note(lookup(number))

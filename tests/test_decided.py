@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from recorded import ROOT, SHARED
 
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 LATER = {"open", "end", "packets", "bytes", "alerts", "messages", "closure", "timing", "problems", "renegotiations"}
 """What may still change, or rests on what may."""

@@ -9,7 +9,7 @@ import msgspec
 from recorded import ROOT
 
 from tlsdissect import Limits
-from tlsdissect.transcript import connection
+from tlsdissect.model import connection
 
 TEXT = (ROOT / "docs" / "connection.md").read_text()
 TOLD = frozenset(re.findall(r"`([a-z0-9_]+)`", TEXT))

@@ -12,8 +12,8 @@ from tlswriting import extension, message, record, sized
 import tlsdissect
 from tlsdissect import Limits
 from tlsdissect.flows.limits import Budget
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

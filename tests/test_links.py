@@ -15,8 +15,8 @@ from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.table import DEFAULTS
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from tlsdissect.corpus.output_rows import ParallelOutputRows
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits
+from tlsdissect.handshake import not_tls
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading, Summary
-from tlsdissect.transcript.options import Options
-from tlsdissect.transcript.tracking import not_tls
 from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:

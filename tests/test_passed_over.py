@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from conversing import SERVER, Talk, said, write
 
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

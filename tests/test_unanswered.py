@@ -10,9 +10,9 @@ from conversing import ACK, CLIENT, FIN, OPENED, SERVER, Step, Steps, Talk, said
 from recorded import packets, without
 
 from tlsdissect import explain
+from tlsdissect.handshake.facts.endings import ANSWER_NS
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.facts.endings import ANSWER_NS
-from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import facts
 
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from tlsdissect.capture import CaptureError
     from tlsdissect.flows.limits import Limits
+    from tlsdissect.handshake.options import Options
     from tlsdissect.listening import live
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.options import Options
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.explain.whole import explain
@@ -42,7 +42,7 @@ __all__ = [
 
 _HOMES = {
     "CaptureError": "tlsdissect.capture",
-    "Connection": "tlsdissect.transcript.connection",
+    "Connection": "tlsdissect.model.connection",
     "Limits": "tlsdissect.flows.limits",
     "explain": "tlsdissect.views.explain.whole",
     "ladder": "tlsdissect.views.ladder.drawing",
@@ -74,14 +74,14 @@ def read(
 
     With `keep` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
     inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long.
-    `tlsdissect.pipeline.Reading` takes the same as `tlsdissect.transcript.options.Options`, raises nothing, and counts
+    `tlsdissect.pipeline.Reading` takes the same as `tlsdissect.handshake.options.Options`, raises nothing, and counts
     in its `summary` what was seen and not decoded.
 
     With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
     folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
     from tlsdissect.flows.limits import Limits, whole  # noqa: PLC0415 (`import tlsdissect` is light)
-    from tlsdissect.transcript.options import Options  # noqa: PLC0415
+    from tlsdissect.handshake.options import Options  # noqa: PLC0415
 
     for capture in captures:
         if not isinstance(capture, str | os.PathLike):

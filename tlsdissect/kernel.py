@@ -28,8 +28,8 @@ MODULES = (
     "tlsdissect.flows.reassembly",
     "tlsdissect.flows.sequence",
     "tlsdissect.flows.table",
-    "tlsdissect.transcript.conversations",
-    "tlsdissect.transcript.tracking.cursor",
+    "tlsdissect.handshake.connections",
+    "tlsdissect.handshake.record_cursor",
 )
 """The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Self
 
 from tlsdissect.capture.live import LiveCapture
 from tlsdissect.flows.limits import Limits, seconds, whole
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Place, Reading
-from tlsdissect.transcript.options import Options
 from tlsdissect.views.printable import printable
 from tlsdissect.views.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from tlsdissect.model.connection import Connection
     from tlsdissect.pipeline import Told
-    from tlsdissect.transcript.connection import Connection
     from tlsdissect.trust.judge import Judge
 
 IDLE = 10.0

@@ -14,19 +14,19 @@ from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.flows.datagrams import Datagrams
 from tlsdissect.flows.limits import Budget
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
-from tlsdissect.transcript.conversations import Conversations
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.links import Linker
-from tlsdissect.transcript.options import DEFAULTS, Options
-from tlsdissect.transcript.sessions import Session
-from tlsdissect.transcript.tracking.lookups import Heard
+from tlsdissect.handshake.connections import Connections
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.links import Linker
+from tlsdissect.handshake.options import DEFAULTS, Options
+from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.sessions import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Damage, PacketReader
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
 
     Told = Connection | Session | Heard
@@ -171,7 +171,7 @@ class Reading:
         self._size: int | None = None
         self._stopped = False
         self._waiting = False
-        self._conversations: Conversations | None = None
+        self._conversations: Connections | None = None
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -242,7 +242,7 @@ class Reading:
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
         flows, datagrams = FlowTable(self._share, self._options.limits), Datagrams()
-        conversations = Conversations(
+        conversations = Connections(
             source, flows, datagrams, self._budget, self._options, capture.damage, self._evidence
         )
         self._conversations = conversations
@@ -265,7 +265,7 @@ class Reading:
             self.summary.unspilled = conversations.trouble or self.summary.unspilled
             conversations.close()
 
-    def _advance(self, conversations: Conversations, reader: PacketReader) -> bool:
+    def _advance(self, conversations: Connections, reader: PacketReader) -> bool:
         """Take packets until something is due; False where there are no more for now."""
         try:
             return not self._stopped and conversations.advance(reader, self._options.batch)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import TLS12, TLS13, on_terminal, run
 
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.facts.evidence import Evidence
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -154,7 +154,7 @@ def test_standard_output_by_its_path() -> None:
 CROWDED = """
 import os, sys
 from tlsdissect.cli import main
-from tlsdissect.transcript.waiting import Waiting
+from tlsdissect.handshake.spill import Waiting
 
 Waiting.__init__.__defaults__ = (0, 0, {limit})
 {spoilt}

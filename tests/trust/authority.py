@@ -14,11 +14,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from derwriting import oid, tlv
 from msgspec import Struct
 
-from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.anchors import Anchor
 from tlsdissect.trust.chain import Chain, Link
 from tlsdissect.trust.verdicts import Settings, Verdicts
+from tlsdissect.x509 import der
+from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from derwriting import oid, tlv
 
-from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust.certificate import certificate_findings, lifetime_findings
 from tlsdissect.trust.details import details
+from tlsdissect.x509 import der
+from tlsdissect.x509.certificates import certificate
 
 ROOT = authority("root")
 LEAF = issue("leaf", ROOT)

@@ -7,10 +7,10 @@ from authority import NOW, authority, findings, issue, link, rewritten
 from cryptography.hazmat.primitives.asymmetric import rsa
 from derwriting import tlv
 
-from tlsdissect.transcript.x509 import der, libraries
-from tlsdissect.transcript.x509.certificates import certificate
 from tlsdissect.trust import web_pki
 from tlsdissect.trust.chain import signed
+from tlsdissect.x509 import der, libraries
+from tlsdissect.x509.certificates import certificate
 
 ROOT = authority("root")
 MIDDLE = authority("middle", ROOT)

@@ -11,16 +11,16 @@ from msgspec.structs import replace
 from recorded import ROOT as HERE
 
 import tlsdissect
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.trust import inventory as module
 from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
 from tlsdissect.trust.judge import Judge
+from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 ROOT = authority("root")
 

@@ -17,18 +17,18 @@ from recorded import ROOT as HERE
 from recorded import SHARED, need
 
 import tlsdissect
+from tlsdissect.handshake.facts.evidence import ENTRY_BYTES, Evidence
+from tlsdissect.model.connection import Heartbeat, Problem
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.connection import Heartbeat, Problem
-from tlsdissect.transcript.facts.evidence import ENTRY_BYTES, Evidence
-from tlsdissect.transcript.x509.staples import staple
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.ocsp import answer
 from tlsdissect.trust.verdicts import Settings
+from tlsdissect.x509.staples import staple
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 ROOT = authority("root")
 LEAF = issue("leaf", ROOT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.transcript.connection import Certificate
+from tlsdissect.model.connection import Certificate
 from tlsdissect.trust.names import is_for, is_private, matches
 
 

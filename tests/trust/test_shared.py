@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from recorded import SHARED, need
 
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust import anchors
 from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
 from tlsdissect.trust.judge import Judge
@@ -22,7 +22,7 @@ from tlsdissect.trust.rules import RULES
 from tlsdissect.trust.verdicts import Settings
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 CAPTURES = SHARED / "captures"
 pytestmark = pytest.mark.skipif(

@@ -12,9 +12,9 @@ import pytest
 from msgspec import json
 from recorded import ROOT, need
 
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.options import Options
 from tlsdissect.trust.anchors import Anchor, certificates, lists
 from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.trust.judge import Judge
@@ -24,7 +24,7 @@ from tlsdissect.trust.verdicts import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection, Finding
+    from tlsdissect.model.connection import Connection, Finding
 
 TALK = ROOT / "samples" / "talk"
 SAMPLES = sorted(TALK.glob("*.pcap"))

@@ -11,7 +11,7 @@ from recorded import ROOT
 import tlsdissect
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 
 @cache

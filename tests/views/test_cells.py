@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from recorded import SAMPLES
 
 import tlsdissect
-from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Origin, Timing
+from tlsdissect.model.connection import Alert, Connection, Endpoint, Origin, Timing
 from tlsdissect.views.cells import COLUMNS, Csv, cell
 from tlsdissect.views.tables import load_csv
 

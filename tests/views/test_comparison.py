@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.transcript.connection import Connection, Endpoint, HelloRetryRequest, Timing
+from tlsdissect.model.connection import Connection, Endpoint, HelloRetryRequest, Timing
 from tlsdissect.views.comparison import builder, predicates, rows, sampling
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.client_times import layers

@@ -13,8 +13,8 @@ from msgspec import structs
 from recorded import ROOT, SAMPLES, SHARED, kept, packets
 
 import tlsdissect
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.options import Options
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
 from tlsdissect.views.explain.text import Text

@@ -13,7 +13,7 @@ from tlsdissect.views.tree.build import tree
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.explain.model import Sentence
 
 SUITE12, SUITE13 = ["-cipher", "ECDHE-RSA-AES256-GCM-SHA384"], ["-ciphersuites", "TLS_AES_128_GCM_SHA256"]

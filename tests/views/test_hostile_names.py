@@ -28,7 +28,7 @@ from tlsdissect.views.table import Table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 NAMES = {
     "formula": "=cmd()|'/C calc'!A0",

@@ -20,7 +20,7 @@ from tlsdissect.views.printable import columns
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.ladder.model import Arrow, Ladder
 
 OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]

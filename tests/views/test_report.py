@@ -12,8 +12,8 @@ from recorded import ROOT, SAMPLES
 from visiting import Visit, report
 
 import tlsdissect
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.facts.evidence import Evidence
 from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings

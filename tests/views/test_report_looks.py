@@ -9,7 +9,7 @@ from made import made, recorded
 from msgspec.structs import replace
 from visiting import Visit
 
-from tlsdissect.transcript.facts.evidence import Evidence
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.report.page import Report
 

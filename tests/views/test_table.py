@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made import made, recorded
 from msgspec.structs import replace
 
-from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Problem, Timing
+from tlsdissect.model.connection import Alert, Connection, Endpoint, Problem, Timing
 from tlsdissect.views import phrases
 from tlsdissect.views.printable import columns, printable, shortened
 from tlsdissect.views.table import COLUMNS, GROWTH, Table, layout

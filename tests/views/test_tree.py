@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tlsdissect.transcript.transcript import KeptConnection as Connection
-    from tlsdissect.transcript.transcript import Span
+    from tlsdissect.model.transcript import KeptConnection as Connection
+    from tlsdissect.model.transcript import Span
     from tlsdissect.views.tree.build import Tree
     from tlsdissect.views.tree.node import Node
 

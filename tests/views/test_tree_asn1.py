@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlsdissect.transcript.transcript import Packet, Places, Transcript
+from tlsdissect.model.transcript import Packet, Places, Transcript
 from tlsdissect.views.tree.asn1 import MAX_DEPTH, asn1
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import MappedBytes

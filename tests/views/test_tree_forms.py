@@ -18,7 +18,7 @@ from tlsdissect.views.tree.text import Text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 TLS12 = ROOT / "samples/tls12-full.pcap"
 HOSTILE = b"<script>\x1b[2J\xe2\x80\xae=cmd()'\""

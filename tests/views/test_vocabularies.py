@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from recorded import ROOT, SAMPLES
 
 import tlsdissect
-from tlsdissect.transcript.connection import Alert, Message
+from tlsdissect.model.connection import Alert, Message
 from tlsdissect.views.cells import COLUMNS
 from tlsdissect.views.export import CsvRows
 from tlsdissect.views.names import VOCABULARIES, zeek
@@ -22,7 +22,7 @@ from tlsdissect.views.names.tshark import TLS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.transcript.connection import Connection, Side
+    from tlsdissect.model.connection import Connection, Side
 
 _FRAME = ("frame.number", "tcp.stream", "ip.src", "ip.dst", "ipv6.src", "ipv6.dst", "tcp.srcport", "tcp.dstport")
 _RTT = "tcp.analysis.initial_rtt"

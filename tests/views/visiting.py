@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self
 
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.options import Options
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.report.page import Report
 

@@ -20,8 +20,8 @@ from tlsdissect.cli.summary import count
 from tlsdissect.corpus.certificate_transport import CertificateTransport
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.workers import job_count
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.options import Options
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

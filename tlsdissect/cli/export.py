@@ -15,13 +15,13 @@ from tlsdissect.cli.pem_folder import make
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import standard_output, whole_file
 from tlsdissect.corpus.query import Query
-from tlsdissect.transcript.options import Options
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.cli.sink import Sink
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.export import TableWriter
     from tlsdissect.views.tables import Table
 

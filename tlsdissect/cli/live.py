@@ -14,7 +14,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
-from tlsdissect.transcript.options import Options
+from tlsdissect.handshake.options import Options
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:

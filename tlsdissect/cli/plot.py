@@ -12,12 +12,12 @@ from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import whole_file
 from tlsdissect.corpus.query import Query
-from tlsdissect.transcript.options import Options
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 EXAMPLES = """\b
 Examples:

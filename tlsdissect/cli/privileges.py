@@ -13,7 +13,8 @@ from importlib import import_module
 
 import click
 
-from tlsdissect import flows, tls, transcript
+from tlsdissect import flows, handshake, model, tls, x509
+from tlsdissect.handshake import facts
 
 _NEEDED = (
     "capturing needs CAP_NET_RAW: run this command with sudo, or grant the capability once to this Python, for all "
@@ -71,7 +72,7 @@ def _number(variable: str) -> int:
 
 def _load_all() -> None:
     """Import what is otherwise imported on demand: the user may have no access to where it is installed."""
-    for package in (encodings, tls, transcript, flows):
+    for package in (encodings, tls, x509, model, handshake, facts, flows):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             # Some encodings exist on other systems only.
             with contextlib.suppress(ImportError):

@@ -13,8 +13,8 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.summary import left_out, refusals
 from tlsdissect.corpus.query import Query
-from tlsdissect.transcript.facts.evidence import Evidence
-from tlsdissect.transcript.options import Options
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.cli.interrupts import Interrupts

@@ -12,7 +12,7 @@ from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
-from tlsdissect.transcript.options import Options
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.query import View

@@ -6,15 +6,15 @@ import pickle
 from typing import TYPE_CHECKING
 
 from tlsdissect.corpus.query import OutputRow
-from tlsdissect.transcript.sessions import Session
-from tlsdissect.transcript.tracking.lookups import Heard
+from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.sessions import Session
 from tlsdissect.trust.presented_chains import PresentedChains, packed, unpacked
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.corpus.workers import WorkerOutput
+    from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.pipeline import Told
-    from tlsdissect.transcript.facts.evidence import Evidence
     from tlsdissect.trust.inventory import CertificateInventory
 
 _LOOKUP, _CONNECTION = b"l", b"c"

@@ -12,10 +12,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.handshake.links import Linker
+from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.sessions import Session
 from tlsdissect.pipeline import Reading, files
-from tlsdissect.transcript.links import Linker
-from tlsdissect.transcript.sessions import Session
-from tlsdissect.transcript.tracking.lookups import Heard
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dask.distributed import Client, Future
 
     from tlsdissect.capture import PacketReader
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.options import Options
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
 
 AHEAD = 2
 """Captures per thread of the cluster that may be read ahead of their turn, and so wait in memory."""

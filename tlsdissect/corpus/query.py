@@ -9,9 +9,9 @@ from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.facts.evidence import Evidence
-    from tlsdissect.transcript.options import Options
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
 
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import msgpack
 
 from tlsdissect.corpus.query import OutputRow
-from tlsdissect.transcript import portable
-from tlsdissect.transcript.links import NONE, Linker, Trace, linked
-from tlsdissect.transcript.sessions import Session
-from tlsdissect.transcript.tracking.lookups import Heard
+from tlsdissect.handshake.links import NONE, Linker, Trace, linked
+from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.sessions import Session
+from tlsdissect.model import serialization
 from tlsdissect.views.ndjson import Ndjson
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.query import Query
     from tlsdissect.corpus.workers import WorkerOutput
+    from tlsdissect.model.connection import Connection
     from tlsdissect.pipeline import Told
-    from tlsdissect.transcript.connection import Connection
 
 _SESSION, _CONNECTION = b"s", b"c"
 _SENT = msgpack.Encoder()
@@ -66,7 +66,7 @@ class LinkingTransport:
         if isinstance(event, Heard):
             return b""
         row = self._query.row(event).pack() if self._query.selection.matches(event) else b""
-        facts = b"" if row and isinstance(self._query.view, Ndjson) else portable.packed(event)
+        facts = b"" if row and isinstance(self._query.view, Ndjson) else serialization.packed(event)
         return _CONNECTION + _SENT.encode((Trace.of(event), row, facts))
 
     def unpack(self, output: WorkerOutput) -> OutputRow | None:
@@ -85,4 +85,4 @@ class LinkingTransport:
 
 def _facts(row: bytes, facts: bytes) -> Connection:
     """Decode the connection of a row. A JSON row is the encoded connection, so no separate facts are sent with it."""
-    return portable.unpacked(facts or OutputRow.unpack(row).text)
+    return serialization.unpacked(facts or OutputRow.unpack(row).text)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.transcript.connection import Certificate
+    from tlsdissect.model.connection import Certificate
 
 MAX_FILE = 256 << 20
 """Bytes of the largest certificate or CRL file that is read; a larger one is an error."""

@@ -6,17 +6,17 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.x509.libraries import dsa_cost_reason
 from tlsdissect.trust.details import SHA1, Details
 from tlsdissect.trust.keys import has_roca_shape
 from tlsdissect.trust.names import is_private
 from tlsdissect.trust.rules import CertificateFinding
 from tlsdissect.trust.times import format_time, lifetime, parse_time, to_second
+from tlsdissect.x509.libraries import dsa_cost_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Certificate
+    from tlsdissect.model.connection import Certificate
 
 SOON = timedelta(days=30)
 """Remaining validity that counts as short; for short-lived certificates, a third of the lifetime."""

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.caches import cached
+from tlsdissect.model.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.transcript.x509.libraries import ByCryptography, ByOpenSSL, signed_by
 from tlsdissect.trust.constraints import MAX_MASKS, NameChecker, count_names
 from tlsdissect.trust.details import details
 from tlsdissect.trust.rules import CertificateFinding
+from tlsdissect.x509.libraries import ByCryptography, ByOpenSSL, signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

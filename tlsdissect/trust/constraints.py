@@ -11,12 +11,12 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.x509 import der
+from tlsdissect.x509 import der
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.transcript.connection import Certificate
+    from tlsdissect.model.connection import Certificate
 
 MAX_MASKS = 256
 """Distinct address masks in one authority's constraints; with more, IP addresses are not checked.

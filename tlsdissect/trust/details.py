@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.certificates import Outline, rsa_numbers
-from tlsdissect.transcript.x509.libraries import rsa_cost_reason
 from tlsdissect.trust.constraints import Constraints, read_constraints
+from tlsdissect.x509 import der
+from tlsdissect.x509.certificates import Outline, rsa_numbers
+from tlsdissect.x509.libraries import rsa_cost_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

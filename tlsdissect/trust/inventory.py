@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from tlsdissect.caches import footprint
-from tlsdissect.transcript.connection import Certificate, Finding
-from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.model.connection import Certificate, Finding
 from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, shared_primes
 from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.rules import SEVERITIES, CertificateFinding, finding
 from tlsdissect.trust.times import lifetime, parse_time
+from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.transcript.connection import Connection, Endpoint
-    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.model.connection import Connection, Endpoint
     from tlsdissect.trust.chain import Chain, Link
     from tlsdissect.trust.judge import Judge
 

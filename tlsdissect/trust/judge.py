@@ -19,8 +19,8 @@ from tlsdissect.trust.verdicts import SMALL_KEPT_BYTES, Settings, Verdicts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Certificate, Connection, Finding
-    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.model.connection import Certificate, Connection, Finding
     from tlsdissect.trust.lookups import MatchedLookup
     from tlsdissect.trust.path import Verdict
 

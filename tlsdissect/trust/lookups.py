@@ -14,10 +14,10 @@ from tlsdissect.trust.times import to_second
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Finding
-    from tlsdissect.transcript.facts.evidence import Evidence
-    from tlsdissect.transcript.facts.moments import Moments
-    from tlsdissect.transcript.tracking.lookups import CertId, Lookup
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.facts.times import HandshakeTimes
+    from tlsdissect.handshake.revocation_lookups import CertId, Lookup
+    from tlsdissect.model.connection import Finding
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.presented_chains import PresentedChains, Side
 
@@ -61,7 +61,7 @@ def match_lookups(
                 yield _matched(lookup, asker, about, times, evidence, issuer_of)
 
 
-def _waits(times: Moments) -> tuple[tuple[Side, Side, int | None, int | None], ...]:
+def _waits(times: HandshakeTimes) -> tuple[tuple[Side, Side, int | None, int | None], ...]:
     """List who may look up whose certificate, and between which times the peer waits for that."""
     return (
         ("server", "server", times.hello, times.shown),
@@ -74,7 +74,7 @@ def _matched(
     lookup: Lookup,
     asker: str,
     about: Link | None,
-    times: Moments,
+    times: HandshakeTimes,
     evidence: Evidence,
     issuer_of: Callable[[Link], Link | None],
 ) -> MatchedLookup:

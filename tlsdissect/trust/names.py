@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.caches import cached
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Certificate
+    from tlsdissect.model.connection import Certificate
 
 CACHE_BYTES = 1 << 20
 """Bytes of cached canonical names."""

@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from tlsdissect.caches import cached
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.certificates import Outline
-from tlsdissect.transcript.x509.libraries import refuse_costly
 from tlsdissect.trust.chain import Link, signed
 from tlsdissect.trust.details import details
 from tlsdissect.trust.times import format_time, to_second
+from tlsdissect.x509 import der
+from tlsdissect.x509.certificates import Outline
+from tlsdissect.x509.libraries import refuse_costly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from OpenSSL import crypto
 
-from tlsdissect.transcript.x509.der import printable
+from tlsdissect.x509.der import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

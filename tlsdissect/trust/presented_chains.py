@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from tlsdissect.transcript.connection import Certificate, Endpoint, Hidden, OcspStaple
-from tlsdissect.transcript.facts.moments import Moments  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.transcript.x509.certificates import certificate
+from tlsdissect.handshake.facts.times import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
+from tlsdissect.model.connection import Certificate, Endpoint, Hidden, OcspStaple
 from tlsdissect.trust.chain import Chain, Link
+from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.model.connection import Connection
 
 Side = Literal["server", "client"]
 
@@ -46,7 +46,7 @@ class PresentedChains(Struct, frozen=True):
     """The staple's DER encoding, if it was kept."""
     unstapled: bool
     """True if the client asked for a staple and the capture shows that none came."""
-    moments: Moments | None
+    moments: HandshakeTimes | None
 
     @classmethod
     def of(cls, connection: Connection, evidence: Evidence) -> PresentedChains:

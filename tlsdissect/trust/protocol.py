@@ -12,7 +12,7 @@ from tlsdissect.trust.rules import finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection, Finding, Heartbeat
+    from tlsdissect.model.connection import Connection, Finding, Heartbeat
 
 SAFE_PRIME = 2048
 """Minimum bits of a Diffie-Hellman prime (RFC 9325 section 4.1)."""

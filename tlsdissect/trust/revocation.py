@@ -17,11 +17,11 @@ from msgspec import Struct
 
 from tlsdissect.caches import ByteCache
 from tlsdissect.tls.wire import WireError
-from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.libraries import ByCryptography, refuse_costly
 from tlsdissect.trust.details import details
 from tlsdissect.trust.rules import CertificateFinding
 from tlsdissect.trust.times import format_time, to_second
+from tlsdissect.x509 import der
+from tlsdissect.x509.libraries import ByCryptography, refuse_costly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

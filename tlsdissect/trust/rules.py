@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from tlsdissect.transcript.connection import Finding
+from tlsdissect.model.connection import Finding
 
 Severity = Literal["info", "low", "medium", "high"]
 

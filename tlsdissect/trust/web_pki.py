@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509 import verification
 
-from tlsdissect.transcript.x509.der import printable
 from tlsdissect.trust.details import details
 from tlsdissect.trust.path import Verdict
+from tlsdissect.x509.der import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

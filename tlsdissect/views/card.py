@@ -13,9 +13,9 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
-_HOME = "tlsdissect.transcript.connection"
+_HOME = "tlsdissect.model.connection"
 _STYLE = Markup("""<style>
 .tlsdissect-card { max-width: 46em; border: 1px solid; border-radius: 6px; padding: .6em 1em; overflow-wrap: anywhere }
 .tlsdissect-card .head { font-weight: bold }

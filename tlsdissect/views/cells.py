@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType, json, structs
 
-from tlsdissect.transcript.connection import Connection
+from tlsdissect.model.connection import Connection
 from tlsdissect.views.printable import printable, printable_json
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tlsdissect.views.printable import printable, printable_json, shortened, wit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.transcript.connection import Certificate
+    from tlsdissect.model.connection import Certificate
     from tlsdissect.trust.path import Verdict
 
 _NAMES = 3

@@ -15,7 +15,7 @@ from tlsdissect.views.tables import TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.cells import Column
     from tlsdissect.views.tables import Table
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 
 class Ndjson:

@@ -6,11 +6,11 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.transcript import final_alert
+from tlsdissect.model.transcript import final_alert
 from tlsdissect.views.printable import shortened, socket_address
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Certificate, Connection
+    from tlsdissect.model.connection import Certificate, Connection
 
     Texts = tuple[str | None, ...]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unicodedata import category, east_asian_width
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Endpoint
+    from tlsdissect.model.connection import Endpoint
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""

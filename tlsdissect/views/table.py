@@ -14,7 +14,7 @@ from tlsdissect.views import phrases
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 _ABSENT = "-"
 _ROOMY = 100

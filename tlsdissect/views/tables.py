@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import to_builtins
 
-from tlsdissect.transcript.connection import Alert, Certificate, Connection, Finding, Message
+from tlsdissect.model.connection import Alert, Certificate, Connection, Finding, Message
 from tlsdissect.views.cells import COLUMNS, Column, Value, columns, unguarded
 
 if TYPE_CHECKING:

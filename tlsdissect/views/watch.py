@@ -13,7 +13,7 @@ from tlsdissect.views.table import COLUMNS, Column
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 SHOWN = 40
 """Connections that stand in the table: the latest."""

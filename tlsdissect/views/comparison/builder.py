@@ -15,7 +15,7 @@ from tlsdissect.views.printable import socket_address
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 By = Literal["server", "sni", "client", "capture"]
 MAX_GROUPS = 10_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 LOOPBACK_MS = 1.0
 """A TCP round trip shorter than this does not show where the capture point is."""

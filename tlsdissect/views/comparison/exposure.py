@@ -11,7 +11,7 @@ from tlsdissect.views.comparison.predicates import version_group
 from tlsdissect.views.comparison.sampling import Names, Sample
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Certificate, Connection
+    from tlsdissect.model.connection import Certificate, Connection
     from tlsdissect.views.comparison.model import Spread
     from tlsdissect.views.comparison.sampling import Budget
 

@@ -10,7 +10,7 @@ from tlsdissect.views.comparison.model import PostQuantum
 from tlsdissect.views.comparison.sampling import Sample
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import ClientHello, Connection
+    from tlsdissect.model.connection import ClientHello, Connection
     from tlsdissect.views.comparison.sampling import Budget
 
 _MEASURES = ("hello_bytes", "hello_segments", "share_bytes", "server_hello_bytes")

@@ -12,7 +12,7 @@ from tlsdissect.views.comparison.post_quantum import PostQuantumCounter
 from tlsdissect.views.comparison.sampling import Sample
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.model import Spread
     from tlsdissect.views.comparison.sampling import Budget
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.model.transcript import final_alert, refusal
 from tlsdissect.tls.remarks import alert_meanings
-from tlsdissect.transcript.transcript import final_alert, refusal
 from tlsdissect.trust.names import is_for
 from tlsdissect.views.explain.hellos import offered_versions
 from tlsdissect.views.explain.losses import losses
@@ -14,7 +14,7 @@ from tlsdissect.views.explain.model import Sentence, described, listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tlsdissect.transcript.connection import Alert, Connection, Message
+    from tlsdissect.model.connection import Alert, Connection, Message
 
 _CLOSED = {
     "close_notify": "with close_notify",

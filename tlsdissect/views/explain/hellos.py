@@ -10,7 +10,7 @@ from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import ClientHello, Connection, Extension
+    from tlsdissect.model.connection import ClientHello, Connection, Extension
 
 _SIGNALS = {"TLS_EMPTY_RENEGOTIATION_INFO_SCSV", "TLS_FALLBACK_SCSV", "GREASE"}
 """Numbers among the cipher suites that are none: RFC 5746 section 3.3, RFC 7507, RFC 8701."""

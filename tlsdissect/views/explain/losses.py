@@ -5,15 +5,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.transcript.facts.timing import elapsed
-from tlsdissect.transcript.transcript import KeptConnection
+from tlsdissect.handshake.facts.timing import elapsed
+from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.explain.model import Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Connection, Side
-    from tlsdissect.transcript.transcript import Packet
+    from tlsdissect.model.connection import Connection, Side
+    from tlsdissect.model.transcript import Packet
 
 LEAST = 3
 """Times that bytes were sent from which on it is worth saying that nobody acknowledged them."""

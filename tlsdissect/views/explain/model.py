@@ -9,7 +9,7 @@ from msgspec import Struct, field
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.transcript.connection import Certificate, Endpoint
+    from tlsdissect.model.connection import Certificate, Endpoint
 
 Topic = Literal["offer", "choice", "time", "observer", "end"]
 TOPICS: dict[Topic, str] = {

@@ -11,7 +11,7 @@ from tlsdissect.views.explain.whole import explain
 from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 
 class ExplanationLines:

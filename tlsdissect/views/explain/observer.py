@@ -9,7 +9,7 @@ from tlsdissect.views.explain.model import Sentence, counted, described
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Certificate, Connection
+    from tlsdissect.model.connection import Certificate, Connection
 
 _NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
 """What a client names an earlier session by."""

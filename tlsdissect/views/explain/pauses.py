@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.transcript.facts.timing import elapsed
+from tlsdissect.handshake.facts.timing import elapsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Side
-    from tlsdissect.transcript.transcript import Packet
+    from tlsdissect.model.connection import Side
+    from tlsdissect.model.transcript import Packet
 
 WINDOW = 10
 """Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""

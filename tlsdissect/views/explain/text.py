@@ -12,7 +12,7 @@ from tlsdissect.views.printable import encoded, printable, socket_address, style
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.explain.model import Explanation, Sentence
 
 USUAL = 100

@@ -5,16 +5,16 @@ from __future__ import annotations
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.facts.timing import elapsed
-from tlsdissect.transcript.transcript import KeptConnection
+from tlsdissect.handshake.facts.timing import elapsed
+from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.explain.model import Sentence, counted, ordinal
 from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.transcript import Packet
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.transcript import Packet
     from tlsdissect.views.explain.pauses import Pause
 
 _NEAR = 0.9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tlsdissect.transcript.connection import Connection
+from tlsdissect.model.connection import Connection
 from tlsdissect.views.explain.ending import ending
 from tlsdissect.views.explain.hellos import choice, offer
 from tlsdissect.views.explain.model import Explanation, Sentence

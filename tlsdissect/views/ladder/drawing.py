@@ -12,7 +12,7 @@ from tlsdissect.views.ladder.model import Ladder, drawn
 if TYPE_CHECKING:
     import os
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
 
 _FORMS = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tlsdissect.transcript.connection import Message
-from tlsdissect.transcript.facts.timing import since
-from tlsdissect.transcript.transcript import kept, refusal
+from tlsdissect.handshake.facts.timing import since
+from tlsdissect.model.connection import Message
+from tlsdissect.model.transcript import kept, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.transcript.connection import Alert, Connection, Endpoint, Side
-    from tlsdissect.transcript.transcript import KeptConnection, Packet, WireRecord
+    from tlsdissect.model.connection import Alert, Connection, Endpoint, Side
+    from tlsdissect.model.transcript import KeptConnection, Packet, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 _TOGETHER = "\xa0"

@@ -10,7 +10,7 @@ from tlsdissect.views.printable import columns, encoded, printable, shortened, s
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.ladder.model import Arrow, Ladder
 
 USUAL = 100

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from tlsdissect.model.connection import Certificate, Connection
     from tlsdissect.tls.codepoints import Registry
-    from tlsdissect.transcript.connection import Certificate, Connection
     from tlsdissect.views.cells import Column
 
 

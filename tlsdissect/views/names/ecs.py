@@ -15,7 +15,7 @@ from tlsdissect.views.tables import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tlsdissect.transcript.connection import Certificate, Connection
+    from tlsdissect.model.connection import Certificate, Connection
 
 _MAPPED = frozenset((
     "start", "end", "transport", "client_ip", "client_port", "server_ip", "server_port", "packets",

@@ -16,7 +16,7 @@ from tlsdissect.views.tables import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tlsdissect.transcript.connection import (
+    from tlsdissect.model.connection import (
         Alert,
         ClientHello,
         Connection,

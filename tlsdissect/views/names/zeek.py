@@ -16,7 +16,7 @@ from tlsdissect.views.tables import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Certificate, Connection
+    from tlsdissect.model.connection import Certificate, Connection
 
 MAX_LOGGED = 100_000
 """Certificates remembered to be written once; beyond the limit, a certificate is written each time it is sent."""

@@ -16,7 +16,7 @@ from tlsdissect.views.report.packing import milliseconds
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.transcript.connection import Connection, Finding, Problem
+    from tlsdissect.model.connection import Connection, Finding, Problem
     from tlsdissect.views.ladder.model import Arrow
 
 _TOPICS = tuple(TOPICS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlsdissect.transcript.connection import Hidden
+from tlsdissect.model.connection import Hidden
 from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.sections import filled_sections
@@ -23,8 +23,8 @@ from tlsdissect.views.tree.build import tree
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.facts.evidence import Evidence
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.model.connection import Connection
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.views.report.findings import Found

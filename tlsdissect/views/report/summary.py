@@ -11,7 +11,7 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.transcript.connection import Connection
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.model import Difference, Group, Side
 
 MAX_ENDS = 100_000

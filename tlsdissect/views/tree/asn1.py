@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from tlsdissect import tls
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
-from tlsdissect.transcript.x509 import der
-from tlsdissect.transcript.x509.names import name as distinguished
 from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tree import shapes
 from tlsdissect.views.tree.node import Node
+from tlsdissect.x509 import der
+from tlsdissect.x509.names import name as distinguished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tlsdissect.handshake.facts.timing import since
+from tlsdissect.model.transcript import Places, kept
 from tlsdissect.tls import certificate, server_hello
 from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
@@ -29,17 +31,15 @@ from tlsdissect.tls.record import (
 )
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
-from tlsdissect.transcript.facts.timing import since
-from tlsdissect.transcript.transcript import Places, kept
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import MappedBytes, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tlsdissect.model.connection import Connection, Endpoint, Side
+    from tlsdissect.model.transcript import Transcript, WireRecord
     from tlsdissect.tls.wire import Reader
-    from tlsdissect.transcript.connection import Connection, Endpoint, Side
-    from tlsdissect.transcript.transcript import Transcript, WireRecord
 
 MESSAGE_HEADER = 4
 _SSL2_HEADER = 2

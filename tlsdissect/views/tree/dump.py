@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.transcript.transcript import KeptConnection
+from tlsdissect.model.transcript import KeptConnection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.transcript import Packet, Span
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.transcript import Packet, Span
 
 _ROW = 16
 """Bytes per line."""

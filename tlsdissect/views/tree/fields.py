@@ -27,10 +27,10 @@ from tlsdissect.views.tree.node import Node
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tlsdissect.model.transcript import Span
     from tlsdissect.tls.extensions import Table
     from tlsdissect.tls.trace import Field
     from tlsdissect.tls.wire import Reader, WireError
-    from tlsdissect.transcript.transcript import Span
     from tlsdissect.views.tree.node import MappedBytes
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.tls.alert import Alert
 from tlsdissect.tls.client_hello import ClientHello, DtlsClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
@@ -33,7 +34,6 @@ from tlsdissect.tls.key_exchange import (
 from tlsdissect.tls.messages import NewSessionTicket, NewSessionTicket13, NextProtocol
 from tlsdissect.tls.remarks import alert_meaning, remark
 from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
-from tlsdissect.transcript.facts.naming import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.transcript import Places, Span
+    from tlsdissect.model.transcript import Places, Span
 
 
 class Node(Struct, frozen=True, omit_defaults=True):

@@ -15,8 +15,8 @@ from tlsdissect.views.tree.dump import dump, dumpable
 from tlsdissect.views.tree.text import place, value_text
 
 if TYPE_CHECKING:
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.transcript import Packet
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.transcript import Packet
     from tlsdissect.views.tree.build import Tree
     from tlsdissect.views.tree.node import Node
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tlsdissect.transcript.x509.staples import RESPONSE_STATUS
+from tlsdissect.x509.staples import RESPONSE_STATUS
 
 SHAPES: Final[dict[str, tuple[str, ...]]] = {
     "Certificate": ("tbsCertificate", "signatureAlgorithm", "signatureValue"),

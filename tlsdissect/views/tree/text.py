@@ -11,8 +11,8 @@ from tlsdissect.views.tree.dump import dump, dumpable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.transcript.connection import Connection
-    from tlsdissect.transcript.transcript import Packet, Span
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.transcript import Packet, Span
     from tlsdissect.views.tree.build import Tree
     from tlsdissect.views.tree.node import Node
 

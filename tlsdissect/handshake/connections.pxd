@@ -1,0 +1,38 @@
+from tlsdissect.capture.packet cimport Packet
+from tlsdissect.capture.reader cimport PacketReader
+from tlsdissect.flows.flow cimport Flow
+from tlsdissect.flows.table cimport FlowTable
+from tlsdissect.handshake.record_cursor cimport RecordCursor
+
+cdef long long _SIGNALS
+cdef long long _TCP
+cdef long long _UDP
+cdef long long _RECORDS
+cdef long long _HELLOS
+cdef long long _NOTHING
+
+
+cdef class Connections:
+    cdef public bint waiting
+    cdef readonly long long given_up
+    cdef readonly long long untimely
+    cdef readonly object not_tls
+    cdef str _source
+    cdef FlowTable _flows
+    cdef object _datagrams
+    cdef object _budget
+    cdef object _damage
+    cdef bint _raw
+    cdef object _tracker
+    cdef object _evidence
+    cdef bint _linked
+    cdef bint _keeps
+    cdef object _early
+    cdef dict _trackers
+    cdef dict _cursors
+    cdef object _told
+    cdef list _due
+    cdef Packet _packet
+    cdef long long _datagram_time
+    cpdef bint advance(self, PacketReader reader, long long most)
+    cdef bint _look(self, Flow flow, Packet packet, long long sender)

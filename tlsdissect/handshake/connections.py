@@ -1,0 +1,357 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""The TCP flows of a capture that may be TLS: a tracker during the handshake, then a connection that waits for its end.
+
+`advance` is the loop over all packets of a capture. It counts packets of bulk application data and of flows that are
+not TLS in compiled code alone, and hands all others to the tracker of their flow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+import cython
+from msgspec.structs import replace
+
+from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
+from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
+from tlsdissect.flows.limits import nanoseconds
+from tlsdissect.handshake import not_tls
+from tlsdissect.handshake.early_emission import Decision, EarlyEmission
+from tlsdissect.handshake.facts.connection import connection, endpoints, with_totals
+from tlsdissect.handshake.record_cursor import RecordCursor, starts_with_hello
+from tlsdissect.handshake.recording import RecordingTracker
+from tlsdissect.handshake.revocation_lookups import Heard, Lookup, LookupTracker
+from tlsdissect.handshake.sessions import Session, established, identities
+from tlsdissect.handshake.spill import Waiting
+from tlsdissect.handshake.tracker import Tracker
+from tlsdissect.model.connection import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.reader import PacketReader
+    from tlsdissect.flows.datagrams import Datagrams
+    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.limits import Budget
+    from tlsdissect.flows.table import Ended, FlowTable
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
+
+    Result = Connection | Session | Heard
+    Due = tuple[int, int, Result]
+    """The clock at which a result is due, the frame that caused it (NEVER if time alone did), and the result."""
+
+_NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
+_SIGNALS = SYN | FIN | RST
+_TCP = TCP
+_UDP = UDP
+_RECORDS = Interest.RECORDS
+_HELLOS = Interest.HELLOS
+_NOTHING = Interest.NOTHING
+
+
+@cython.cclass
+class Connections:
+    """The trackers and waiting connections of the flows that may be TLS. Other flows only have their totals."""
+
+    waiting: cython.bint
+    """Whether the reader waits for packets: a signal handler may raise StopReading now."""
+    given_up: cython.longlong
+    """Flows that were given up because too many were followed, or all together held too many bytes."""
+    untimely: cython.longlong
+    """Connections that were returned before their flow was over, for lack of room to wait."""
+    not_tls: Counter[str]
+    """Flows that are over and were not TLS, by `tracking.not_tls.kind`."""
+    _source: str
+    _flows: FlowTable
+    _datagrams: Datagrams
+    _budget: Budget
+    _damage: Sequence[Damage]
+    _raw: cython.bint
+    _tracker: Callable[..., Tracker]
+    _evidence: Evidence | None
+    _linked: cython.bint
+    _keeps: cython.bint
+    _early: EarlyEmission | None
+    _trackers: dict[int, Tracker]
+    """By stream number; the flow that has been followed for longest is first."""
+    _cursors: dict[int, tuple[RecordCursor, RecordCursor]]
+    """By stream number, the cursors of both sides of each flow with `Interest.RECORDS`."""
+    _told: Waiting
+    _due: list[Due]
+    _packet: Packet
+    _datagram_time: cython.longlong
+    """The latest time of a UDP packet, which does not advance the flow table's clock; UNTIMED if there was none."""
+
+    def __init__(
+        self,
+        source: str,
+        flows: FlowTable,
+        datagrams: Datagrams,
+        budget: Budget,
+        options: Options,
+        damage: Sequence[Damage],
+        evidence: Evidence | None = None,
+    ) -> None:
+        """`damage` is the list to which the reader adds what it cannot read.
+
+        With `evidence`, OCSP and CRL lookups are decoded, and what verdicts depend on is kept there.
+        """
+        listens = evidence is not None
+        keeping = partial(RecordingTracker, listens=listens)
+        self.waiting = False
+        self.given_up = 0
+        self.untimely = 0
+        self.not_tls = Counter()
+        self._source = source
+        self._flows = flows
+        self._datagrams = datagrams
+        self._budget = budget
+        self._damage = damage
+        self._raw = options.raw_fingerprints
+        self._tracker = keeping if options.keep else LookupTracker if listens else Tracker
+        self._evidence = evidence
+        self._linked = options.linked
+        self._keeps = options.keep
+        self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
+        self._trackers = {}
+        self._cursors = {}
+        self._told = Waiting()
+        self._due = []
+        self._packet = Packet()
+        self._datagram_time = UNTIMED
+
+    @property
+    def undecided(self) -> int:
+        """Number of handshakes in progress."""
+        return len(self._trackers) if self._early is None else len(self._early)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the temporary file of waiting connections could not be written; None if it could."""
+        return self._told.trouble
+
+    @cython.ccall
+    def advance(self, reader: PacketReader, most: cython.longlong) -> cython.bint:
+        """Read at most `most` packets, until a result is due; return False if the reader has no more for now."""
+        packet: Packet = self._packet
+        flow: Flow | None
+        for _ in range(most):
+            self.waiting = True
+            more = reader.next(packet)
+            self.waiting = False
+            if not more:
+                # The packet is reused: it would keep its bytes in memory.
+                packet.data = b""
+                return False
+            if packet.protocol != _TCP:
+                if packet.protocol == _UDP:
+                    self._datagrams.feed(packet)
+                    self._datagram_time = max(self._datagram_time, packet.time)
+                else:
+                    self._datagrams.feed_eapol(packet)
+                continue
+            self._flows.tick(packet.time)
+            if self._early is not None:
+                self._decide_silent(self._early)
+            flow = self._flows.find(packet)
+            if flow is not None and flow.interest != _NOTHING:
+                self._look(flow, packet, self._flows.sender)
+            if self._flows.is_any_over():
+                self._collect()
+            if self._due:
+                return True
+        return True
+
+    def pass_time(self, time: cython.longlong) -> None:
+        """Advance the clock without a packet to a time in nanoseconds since 1970-01-01T00:00:00Z."""
+        self._flows.pass_time(time)
+        if self._early is not None:
+            self._decide_silent(self._early)
+        if self._flows.is_any_over():
+            self._collect()
+
+    def results(self) -> list[Due]:
+        """Return the results that are due, in the order of clock, frame and stream."""
+        due, self._due = self._due, []
+        if len(due) > 1:
+            due.sort(key=_order)
+        return due
+
+    def finish(self) -> Iterator[Due]:
+        """Yield the connections of all remaining flows, at the end of the input."""
+        for ended in self._flows.finish():
+            yield from self._over(ended)
+
+    def close(self) -> None:
+        """Close the temporary file."""
+        self._told.close()
+
+    def _collect(self) -> None:
+        """Add the connections of the flows that are over to the results."""
+        for ended in self._flows.over():
+            self._due += self._over(ended)
+
+    def _over(self, ended: Ended) -> Iterator[Due]:
+        """Yield the connection of a flow that is over, if it is TLS and was not returned before."""
+        flow = ended.flow
+        if self._early is not None:
+            self._early.forget(flow.stream)
+        tracker = self._trackers.get(flow.stream)
+        told: Connection | None = None
+        if tracker is not None:
+            tracker.limited = tracker.limited or ended.evicted
+            told = self._conclude(tracker, min(ended.due, self._flows.clock))
+        elif flow.stream in self._told:
+            told = with_totals(self._told.pop(flow.stream), flow)
+        if told is not None:
+            yield ended.due, NEVER, told
+        elif self._flows.has(flow) and flow.packets:
+            self._count_other(flow)
+
+    def _count_other(self, flow: Flow) -> None:
+        """Count a flow that is over and not TLS by its kind; one that continued after a timeout is counted again."""
+        if flow.counted is not None:
+            self.not_tls[flow.counted] -= 1
+            flow.counted = None
+        if flow.spoken != not_tls.TLS:
+            flow.counted = not_tls.kind(flow)
+            self.not_tls[flow.counted] += 1
+
+    @cython.cfunc
+    def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
+        """Hand a packet to its flow's tracker if it may matter; return whether it was."""
+        cursor: RecordCursor
+        if flow.interest == _RECORDS:
+            cursors = self._cursors[flow.stream]
+            cursor = cursors[1] if sender else cursors[0]
+            if not packet.flags & _SIGNALS and (packet.length == 0 or cursor.passes(packet)):
+                return False
+            self._trackers[flow.stream].catch_up(cursors)
+        elif flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
+            return False
+        tracker = self._trackers.get(flow.stream)
+        if tracker is None:
+            # A packet without payload needs no tracker, unless both sides end without any.
+            if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
+                return False
+            tracker = self._tracker(self._budget, flow)
+        self._show(tracker, packet, sender)
+        budget, trackers = self._budget, self._trackers
+        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
+            self._give_up(next(iter(trackers.values())))
+        return True
+
+    def _show(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> None:
+        flow, heard, settled = tracker.flow, tracker.heard, tracker.settled
+        state = tracker.feed(packet, sender)
+        decision = None if self._early is None else self._early.after(tracker, packet, self._flows.clock)
+        if tracker.heard is not None and tracker.heard != heard and self._linked:
+            self._note_session(flow, tracker.heard, identities(tracker.log))
+        if settled is None and tracker.settled is not None and self._linked:
+            self._note_session(flow, tracker.settled, established(tracker.log, tracker.settled))
+        if isinstance(tracker, LookupTracker) and tracker.found:
+            self._note_lookups(tracker)
+        if decision is not None:
+            self._emit(tracker, decision)
+            return
+        if self._early is not None and state == Interest.RECORDS:
+            # Only packets that are all looked at decide.
+            state = Interest.PACKETS
+        flow.interest = state
+        if tracker.silent:
+            tracker.release()
+            self._trackers.pop(flow.stream, None)
+            return
+        self._trackers[flow.stream] = tracker
+        if state == Interest.RECORDS:
+            self._cursors[flow.stream] = tracker.expect()
+        elif state == Interest.NOTHING:
+            self._wait(tracker)
+
+    def _note_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
+        """Add the session keys that a frame shows to the results."""
+        if keys:
+            self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
+
+    def _note_lookups(self, tracker: LookupTracker) -> None:
+        """Add the OCSP and CRL lookups of a flow to the results."""
+        ends = endpoints(tracker.flow.endpoints)
+        for exchange, body in tracker.found:
+            heard = Heard(Lookup(self._source, tracker.flow.stream, *ends, exchange), body)
+            self._due.append((self._flows.clock, heard.frame, heard))
+        tracker.found.clear()
+
+    def _conclude(
+        self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None
+    ) -> Connection | None:
+        """Remove a flow's tracker and return its connection, or None if the flow is not TLS.
+
+        `clock` is the time up to which the capture would contain further packets of the flow. `seen` is the damage
+        before the handshake was decided, all damage if None.
+        """
+        flow = tracker.flow
+        self._trackers.pop(flow.stream, None)
+        cursors = self._cursors.pop(flow.stream, None)
+        if cursors is not None:
+            tracker.catch_up(cursors)
+        damage = self._damage if seen is None else seen
+        touched = _touched(tracker, damage) if damage else ()
+        until = self._flows.time(clock)
+        if clock == self._flows.clock:
+            until = max(until, self._datagram_time)
+        told = connection(self._source, tracker, touched, until=until, raw=self._raw, evidence=self._evidence)
+        flow.spoken = not_tls.TLS if told is not None else flow.spoken or tracker.spoken()
+        tracker.release()
+        return tracker.kept(told) if told is not None and isinstance(tracker, RecordingTracker) else told
+
+    def _wait(self, tracker: Tracker) -> None:
+        """Let a finished connection wait for the final totals of its flow."""
+        told = self._conclude(tracker, self._flows.clock)
+        if told is None or self._told.put(tracker.flow.stream, told, tracker.log.held_bytes):
+            return
+        self.untimely += 1
+        goes_on = tracker.closing_frame is None
+        told = replace(told, problems=(*told.problems, _NO_ROOM), open=goes_on)
+        self._due.append((self._flows.clock, NEVER, told))
+
+    def _emit(self, tracker: Tracker, decision: Decision) -> None:
+        """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
+        tracker.flow.interest = Interest.NOTHING
+        goes_on = tracker.closing_frame is None
+        told = self._conclude(
+            tracker, decision.clock, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
+        )
+        if told is not None:
+            self._due.append((decision.clock, decision.frame, replace(told, open=goes_on)))
+
+    def _decide_silent(self, early: EarlyEmission) -> None:
+        """Emit the handshakes that silence has decided."""
+        for tracker, decision in early.silent(self._flows.clock):
+            self._emit(tracker, decision)
+
+    def _give_up(self, tracker: Tracker) -> None:
+        """Stop following a flow: its connection is emitted or waits; without one, only a hello matters from now on."""
+        self.given_up += 1
+        tracker.limited = True
+        last_frame = None if self._early is None else self._early.forget(tracker.flow.stream)
+        if last_frame is not None:
+            self._emit(tracker, Decision(self._flows.clock, NEVER, last_frame))
+            return
+        found = tracker.log.client is not None
+        tracker.flow.interest = Interest.NOTHING if found else Interest.HELLOS
+        self._wait(tracker)
+
+
+def _order(due: Due) -> tuple[int, int, int]:
+    return due[0], due[1], due[2].stream
+
+
+def _touched(tracker: Tracker, damage: Sequence[Damage]) -> list[Damage]:
+    """Return the damage between the first frame of a flow and its closing frame."""
+    first, closed = tracker.flow.first_frame, tracker.closing_frame
+    return [hurt for hurt in damage if hurt.frame > first and (closed is None or closed >= hurt.frame)]

@@ -1,0 +1,107 @@
+"""Connections that are emitted when their handshake is decided, and not when they are over.
+
+A handshake is decided when it has succeeded, failed, or been silent for a while. In TLS 1.3, the records after the
+client's flight decide. A record with the length of an alert does not decide alone: only what follows it shows whether
+the server refused the client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.flows.flow import NEVER, Interest
+from tlsdissect.handshake.encrypted_flight import encrypted_flight
+from tlsdissect.handshake.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.handshake.tracker import Tracker
+
+REPLY_NS = 250_000_000
+"""Nanoseconds to wait for an answer to the client's flight of TLS 1.3. A server need not answer, and many do not."""
+
+
+class Decision(NamedTuple):
+    """When a handshake was decided."""
+
+    clock: int
+    frame: int
+    """The frame that decided; NEVER if silence or a limit did."""
+    last_frame: int
+    """The flow's last frame at that time."""
+
+
+class _Latest(NamedTuple):
+    """The latest packet of an undecided handshake, and the clock after which silence decides it."""
+
+    frame: int
+    deadline: int
+    tracker: Tracker
+
+
+class EarlyEmission:
+    """The undecided handshakes."""
+
+    def __init__(self, idle_ns: int) -> None:
+        """`idle_ns` is the silence, in nanoseconds, that decides a handshake."""
+        self._idle = idle_ns
+        self._open: dict[int, _Latest] = {}
+        self._deadlines = Timeouts()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def after(self, tracker: Tracker, packet: Packet, clock: int) -> Decision | None:
+        """Return the decision if the latest packet of a tracker decided its handshake, else None."""
+        stream = tracker.flow.stream
+        if tracker.log.client is None:
+            return None
+        refused = tracker.settled is not None and _may_be_refused(tracker)
+        if tracker.state == Interest.NOTHING or (tracker.settled is not None and not refused) or _is_cut_off(tracker):
+            self.forget(stream)
+            return Decision(clock, packet.frame, packet.frame)
+        patience = REPLY_NS if refused or _awaits_reply(tracker) else self._idle
+        self._open[stream] = _Latest(packet.frame, clock + patience, tracker)
+        self._deadlines.set(stream, clock + patience)
+        return None
+
+    def silent(self, clock: int) -> Iterator[tuple[Tracker, Decision]]:
+        """Yield the handshakes that silence decided before this clock, except those whose flow was over earlier."""
+        for stream in self._deadlines.passed(clock):
+            latest = self._open.pop(stream)
+            if latest.deadline < latest.tracker.flow.due:
+                yield latest.tracker, Decision(latest.deadline, NEVER, latest.frame)
+
+    def forget(self, stream: int) -> int | None:
+        """Remove a flow; return the last frame of its handshake if that was undecided, else None."""
+        self._deadlines.forget(stream)
+        latest = self._open.pop(stream, None)
+        return None if latest is None else latest.frame
+
+
+def _awaits_reply(tracker: Tracker) -> bool:
+    """Return whether both sides have sent protected records of TLS 1.3."""
+    log = tracker.log
+    return log.tls13 and min(log.protected) > 0
+
+
+def _is_cut_off(tracker: Tracker) -> bool:
+    """Return whether a RST ended the handshake, or the server's FIN came while its answer to the flight was awaited."""
+    if any(direction.tcp.rst is not None for direction in tracker.directions):
+        return True
+    log = tracker.log
+    if log.client is None or not _awaits_reply(tracker):
+        return False
+    server = tracker.directions[1 - log.client]
+    return server.fin is not None and server.assembler.position >= server.assembler.offset(server.fin.end)
+
+
+def _may_be_refused(tracker: Tracker) -> bool:
+    """Return whether the only answer to the client's flight so far is a record with the length of an alert."""
+    seen = encrypted_flight(tracker.log)
+    if seen is None or seen.reply is None or seen.reply.size != seen.sizes.alert:
+        return False
+    server = tracker.directions[seen.reply.sender]
+    return server.fin is None and server.assembler.position == seen.reply.end

@@ -1,0 +1,355 @@
+"""A conversation's whole story as one Connection."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from tlsdissect.caches import cached
+from tlsdissect.capture.packet import time_or_none
+from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
+from tlsdissect.handshake.facts.exposure import exposure
+from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.handshake.facts.handshake import Handshake
+from tlsdissect.handshake.facts.numbering import renumbered
+from tlsdissect.handshake.facts.times import handshake_times
+from tlsdissect.handshake.log import HEARTBEAT_HEAD
+from tlsdissect.handshake.plaintext import PLAIN, TLS
+from tlsdissect.handshake.proxies import proxy_header
+from tlsdissect.handshake.record_lengths import is_guessed
+from tlsdissect.handshake.starttls import recognise
+from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.flows.flow import Flow
+    from tlsdissect.handshake.events import HandshakeEvent, HeartbeatRecord
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.tracker import Tracker
+    from tlsdissect.model.connection import Timing
+
+_NS = 1_000_000_000
+ADDRESS_CACHE_BYTES = 1 << 20
+"""Bytes of addresses that are kept as text."""
+_ADDRESS_BYTES = 256
+"""Bytes that an address takes, as text and as numbers."""
+SHOWN = 80
+"""Maximum number of bytes quoted of the first line of an answer in another protocol."""
+SHOWN_TEXT = 120
+"""Maximum number of bytes quoted of the text in a RST."""
+_MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
+"""What is no handshake message in the clear; all else is encrypted."""
+
+
+def with_totals(known: Connection, flow: Flow) -> Connection:
+    """Return the connection with the current totals of its flow."""
+    if known.packets == flow.packets:
+        return known
+    end = _rfc3339(time_or_none(flow.end), flow.digits)
+    return replace(known, end=end, packets=flow.packets, bytes=flow.payload_bytes)
+
+
+def connection(
+    source: str,
+    tracker: Tracker,
+    damage: Iterable[Damage] = (),
+    *,
+    until: int,
+    raw: bool = False,
+    evidence: Evidence | None = None,
+) -> Connection | None:
+    """Conclude all facts of a conversation; None where no hello was seen but in what is quoted: it is no TLS.
+
+    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
+    `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
+    fingerprints are told too; what verdicts need beside facts is kept as evidence.
+    """
+    tracker.finish()
+    client = tracker.log.client
+    if client is None or _is_quoted(tracker):
+        return None
+    handshake = Handshake.of(tracker, client)
+    ending, resumption = endings.ending(handshake, until), negotiation.resumption(handshake)
+    early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
+    told = Connection(
+        **_conversation(source, tracker.flow, client),
+        **_agreed(handshake),
+        **_hellos(handshake),
+        **_shown(handshake, resumption, (source, tracker.flow.stream), evidence),
+        **(_raw_fingerprints(handshake) if raw else {}),
+        complete=ending.complete,
+        outcome=ending.outcome,
+        failed_by=ending.failed_by,
+        closure=endings.closure(handshake),
+        resumption=resumption,
+        early_data=early_data,
+        round_trips=timing.round_trips(handshake, early_data, complete=ending.complete),
+        timing=times,
+        handshake_bytes=timing.handshake_bytes(handshake, complete=ending.complete),
+        alerts=endings.alerts(handshake),
+        messages=_messages(handshake),
+        problems=_problems(handshake, (ending.inferred, *_guesses(handshake, early_data, times))),
+        **_NOT_TOLD,
+    )
+    told = renumbered(told, tracker.frames)
+    hurts = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
+    return replace(told, problems=(*told.problems, *hurts)) if hurts else told
+
+
+def _is_quoted(tracker: Tracker) -> bool:
+    """Whether one side alone has what looks like TLS, within something else that it said: in an upload, or a mail.
+
+    Only a PROXY header has a hello follow on it in the same segment, answered or not.
+    """
+    speaking = [direction for direction in tracker.directions if direction.mode == TLS]
+    if len(speaking) != 1 or not speaking[0].plaintext.embedded or speaking[0].carrier:
+        return False
+    return proxy_header(speaking[0].plaintext.before) is None
+
+
+_NOT_TOLD: dict[str, Any] = {
+    **dict.fromkeys(("resumes", "same_ticket_as", "retry_of", "hidden", "findings")),
+    "open": False,
+}
+"""What other stages tell, where they do."""
+
+
+def _shown(
+    handshake: Handshake, resumption: str | None, place: tuple[str, int], evidence: Evidence | None
+) -> dict[str, Any]:
+    if evidence is not None:
+        evidence.time(*place, handshake_times(handshake))
+    return exposure(handshake, resumption, evidence)._asdict()
+
+
+def _conversation(source: str, flow: Flow, client: int) -> dict[str, Any]:
+    ends = endpoints(flow.endpoints)
+    return {
+        "source": source,
+        "stream": flow.stream,
+        "transport": "tcp",
+        "client": ends[client],
+        "server": ends[1 - client],
+        "start": _rfc3339(time_or_none(flow.start), flow.digits),
+        "end": _rfc3339(time_or_none(flow.end), flow.digits),
+        "first_frame": flow.first_frame,
+        "packets": flow.packets,
+        "bytes": flow.payload_bytes,
+    }
+
+
+def _agreed(handshake: Handshake) -> dict[str, Any]:
+    log, suite, upgrade = handshake.log, handshake.cipher_suite, _upgrade(handshake)
+    renegotiations = 0 if log.tls13 else max(0, min(direction.changed for direction in handshake.directions) - 1)
+    return {
+        "upgrade": upgrade[0],
+        "upgrade_target": upgrade[1],
+        "version": None if log.version is None else Registry.VERSIONS.names[log.version],
+        "cipher_suite": None if suite is None else Registry.CIPHER_SUITES.names[suite],
+        **negotiation.key_agreement(handshake)._asdict(),
+        "extended_master_secret": negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
+        "secure_renegotiation": negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
+        "alpn": negotiation.alpn(handshake),
+        "renegotiations": renegotiations,
+        "heartbeats": tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
+    }
+
+
+def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
+    whole = len(beat.head) == HEARTBEAT_HEAD
+    return Heartbeat(
+        sender=handshake.side(beat.sender),
+        type=Registry.HEARTBEAT_MESSAGE_TYPES.names[beat.head[0]] if whole else None,
+        bytes=beat.size,
+        payload_bytes=int.from_bytes(beat.head[1:], "big") if whole else None,
+        frame=beat.frame,
+    )
+
+
+def _hellos(handshake: Handshake) -> dict[str, Any]:
+    client_hello, server_hello, hello_retry = (
+        handshake.log.client_hello,
+        handshake.log.server_hello,
+        handshake.log.hello_retry,
+    )
+    return {
+        "sni": hellos.sni(handshake.asked),
+        "hello_retry": negotiation.hello_retry(handshake),
+        "hello_retry_request": hellos.hello_retry_request(hello_retry, handshake.directions[1])
+        if hello_retry
+        else None,
+        "ech": negotiation.ech(handshake),
+        "client_hello": hellos.client_hello(client_hello, handshake.asked) if client_hello else None,
+        "server_hello": hellos.server_hello(server_hello, handshake.answered) if server_hello else None,
+        "ja3": hello_fingerprints.ja3(handshake),
+        "ja3s": hello_fingerprints.ja3s(handshake),
+        "ja4": hello_fingerprints.ja4(handshake),
+    }
+
+
+def _raw_fingerprints(handshake: Handshake) -> dict[str, Any]:
+    return {
+        "ja3_string": hello_fingerprints.ja3_string(handshake),
+        "ja3n": hello_fingerprints.ja3n(handshake),
+        "ja4_r": hello_fingerprints.ja4_r(handshake),
+    }
+
+
+def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
+    """Source and destination of a packet, from their addresses and ports as they stand in `Flow.endpoints`."""
+    size = (len(packed) - 4) // 2
+    ports = 2 * size
+    return (
+        Endpoint(_address(packed[:size]), int.from_bytes(packed[ports : ports + 2], "big")),
+        Endpoint(_address(packed[size:ports]), int.from_bytes(packed[ports + 2 :], "big")),
+    )
+
+
+@cached(ADDRESS_CACHE_BYTES, lambda *_: _ADDRESS_BYTES)
+def _address(packed: bytes) -> str:
+    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
+
+
+def _rfc3339(time: int | None, digits: int) -> str | None:
+    """A time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
+    if time is None:
+        return None
+    seconds, nanoseconds = divmod(time, _NS)
+    fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
+    return f"{_second(seconds)}{fraction}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
+    """What was spoken before TLS, and who was asked for."""
+    carrier = handshake.directions[0].carrier or handshake.directions[1].carrier
+    if carrier is not None:
+        return carrier, None
+    client_hello, first = handshake.log.client_hello, handshake.directions[1].first_frame
+    before = handshake.tracker.before or tuple(
+        [direction.plaintext.before for direction in handshake.tracker.directions]
+    )
+    # Bytes behind a hole are not how a side began.
+    headless = [direction.plaintext.headless for direction in handshake.tracker.directions]
+    client, server = (b"" if headless[side] else before[side] for side in (handshake.client, 1 - handshake.client))
+    # What a server says in another protocol to a ClientHello came after it, not before.
+    late = client_hello is not None and first is not None and first > client_hello.event.frame
+    answered = late and not client and handshake.tracker.before is None
+    return recognise(client, server) if client or (server and not answered) else (None, None)
+
+
+def _messages(handshake: Handshake) -> tuple[Message, ...]:
+    """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
+    events = handshake.log.events
+    encrypted_flight, last = handshake.encrypted_flight, len(events)
+    if encrypted_flight is None:
+        last = -1
+    elif encrypted_flight.flight:
+        last = next(n for n, event in enumerate(events) if event is encrypted_flight.flight[-1])
+    client_hello = handshake.log.client_hello
+    begin = None if client_hello is None else timing.Begin(client_hello.event.frame, handshake.start)
+    sides = (handshake.side(0), handshake.side(1))
+    shown = [event for n, event in enumerate(events) if event.content_type != APPLICATION_DATA or n <= last]
+    return tuple([
+        Message(
+            sides[event.sender],
+            _message_type(event),
+            event.size,
+            event.frame,
+            ms,
+        )
+        for event, ms in zip(shown, timing.each_since(begin, shown), strict=True)
+    ])  # fmt: skip
+
+
+def _message_type(event: HandshakeEvent) -> str:
+    if event.handshake_type is None:
+        return _MESSAGE_TYPES.get(event.content_type, "encrypted")
+    if event.is_retry_request:
+        return "hello_retry_request"
+    return Registry.HANDSHAKE_TYPES.names[event.handshake_type]
+
+
+def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Iterator[str]:
+    """What of the facts is told by shape, not read."""
+    if early_data is not None and negotiation.early_data_by_shape(handshake):
+        yield "whether early data was accepted is told by the lengths of records"
+    if negotiation.external_psk(handshake):
+        yield "the pre-shared key may be external: obfuscated_ticket_age is 0"
+    if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
+        yield "the cipher suite is not known: records are told apart as if it had SHA-256 and a tag of 16 bytes"
+    if times.split_path:
+        yield "TCP seems to end nearer than TLS, or the server was slow"
+
+
+def _problems(handshake: Handshake, guesses: tuple[str | None, ...]) -> tuple[Problem, ...]:
+    found = [
+        Problem(t.code, t.detail, t.frame, t.offset, handshake.side(sender))
+        for sender, direction in enumerate(handshake.tracker.directions)
+        for t in direction.problems
+    ]
+    found += _other_protocol(handshake)
+    if handshake.tracker.unordered:
+        how = "put in order by times and acknowledgements" if handshake.tracker.frames else "too many to put in order"
+        found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
+    found += _dropped(handshake)
+    if handshake.tracker.flow.handshake.opener == UNKNOWN and handshake.log.client_hello is None:
+        found.append(Problem("midstream", "the capture begins after the ClientHello"))
+    if handshake.tracker.limited:
+        found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))
+    if handshake.log.limited:
+        found.append(Problem("limit", "more messages were sent than are kept"))
+    found += [Problem("inferred", guess) for guess in guesses if guess]
+    return tuple(found)
+
+
+def _dropped(handshake: Handshake) -> Iterator[Problem]:
+    """Report what TCP does not deliver: text in a RST, and segments that it drops."""
+    for sender, direction in enumerate(handshake.tracker.directions):
+        if direction.reset_text is not None:
+            frame, words = direction.reset_text
+            yield Problem(
+                "reset_text",
+                f'a RST carries a text: "{_words(words[:SHOWN_TEXT])}"',
+                frame,
+                None,
+                handshake.side(sender),
+            )
+    flow = handshake.tracker.flow
+    if flow.dropped:
+        what = "segments that TCP drops, of an earlier connection or outside the window"
+        yield Problem("dropped_segment", f"{what}: {flow.dropped}, the first in this frame", flow.first_dropped)
+
+
+def _words(data: bytes) -> str:
+    """Format a text like `text`, but keep its spaces."""
+    return " ".join(map(text, data.split(b" ")))
+
+
+def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
+    """Report that a ClientHello was answered in another protocol than TLS, most often plain HTTP.
+
+    The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
+    """
+    client_hello, server = handshake.log.client_hello, handshake.directions[1]
+    reply = server.reply
+    if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
+        return
+    line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:SHOWN]
+    detail = f'the ClientHello was answered with something that is no TLS: "{_words(line)}"'
+    yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")

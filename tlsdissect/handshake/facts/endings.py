@@ -1,0 +1,270 @@
+"""How a handshake and its connection ended, and who ended it."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.flows.sequence import add, difference
+from tlsdissect.model.connection import Alert, Closure
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
+
+if TYPE_CHECKING:
+    from tlsdissect.handshake.direction import Direction
+    from tlsdissect.handshake.events import HandshakeEvent
+    from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.model.connection import Side
+
+ANSWER_NS = 1_000_000_000
+"""Nanoseconds within which a server answers a ClientHello, if it ever does: a second, after which TCP too takes a
+segment for lost (RFC 6298 section 2). Where the capture ends earlier, nobody knows whether an answer came."""
+_FATAL = 2
+_CLOSE_NOTIFY, _USER_CANCELED = 0, 90
+_DECODE_ERROR = bytes([50])
+_HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
+"""Content types of records that hold handshake messages; under TLS 1.3's encryption all look like data."""
+
+
+_frame = attrgetter("frame")
+
+
+class Ending(NamedTuple):
+    """How it ended; `inferred` says what of this rests on the lengths of records."""
+
+    complete: bool
+    outcome: str
+    failed_by: Side | None
+    inferred: str | None
+
+
+def ending(handshake: Handshake, until: int) -> Ending:
+    """Judge the handshake: the first outcome that fits.
+
+    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
+    """
+    if handshake.log.tls13 and handshake.log.server_hello is not None:
+        rejection = _rejection(handshake, until)
+        if rejection is not None:
+            return rejection
+        if _complete13(handshake):
+            exact = handshake.encrypted_flight is not None and handshake.encrypted_flight.exact
+            guess = (
+                None
+                if exact
+                else "no record of the client has the length of a Finished: the handshake's end is told by order"
+            )
+            return Ending(True, "established", None, guess)
+    elif handshake.finished(0) and handshake.finished(1) and handshake.change(0) and handshake.change(1):
+        return Ending(True, "established", None, None)
+    return _failure(handshake, until)
+
+
+def _complete13(handshake: Handshake) -> bool:
+    encrypted_flight = handshake.encrypted_flight
+    return (
+        encrypted_flight is not None
+        and bool(encrypted_flight.flight)
+        and encrypted_flight.before is not None
+        and _fatal(handshake) is None
+    )
+
+
+def _rejection(handshake: Handshake, until: int) -> Ending | None:
+    """A handshake of TLS 1.3 that one side refused under encryption, as the lengths of records tell it."""
+    encrypted_flight = handshake.encrypted_flight
+    if encrypted_flight is None:
+        return None
+    if encrypted_flight.refused:
+        # What it says is not known, but that its sender knew of the server's end.
+        if _knew_end(handshake, encrypted_flight.flight[0]):
+            return _failure(handshake, until)
+        return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
+    client, server = handshake.directions
+    reply = encrypted_flight.reply
+    refused = (
+        bool(encrypted_flight.flight)
+        and reply is not None
+        # A client that closed before is answered by a close_notify: that refuses nothing.
+        and (client.fin is None or client.fin.frame > reply.frame)
+        and reply.size == encrypted_flight.sizes.alert
+        and (server.fin is not None or server.rst is not None)
+        and server.assembler.position == reply.end
+        and not any(
+            event.size == encrypted_flight.sizes.alert and event.frame < reply.frame for event in encrypted_flight.after
+        )
+    )
+    if refused:
+        return Ending(
+            False,
+            "alert",
+            "server",
+            "all that the server sent after the client's flight is a record of an alert's length",
+        )
+    return None
+
+
+def _failure(handshake: Handshake, until: int) -> Ending:
+    client, server = handshake.directions
+    if not (handshake.tracker.flow.one.seen and handshake.tracker.flow.other.seen):
+        return Ending(False, "one_sided", None, None)
+    fatal = _fatal(handshake)
+    if fatal is not None:
+        guess = "an alert that cannot be read is taken as fatal" if fatal.encrypted else None
+        return Ending(False, "alert", handshake.side(fatal.sender), guess)
+    first = min(
+        (s for direction in handshake.directions for s in (direction.fin, direction.rst) if s), default=None, key=_frame
+    )
+    by_client = first is not None and first in (client.fin, client.rst)
+    if _unanswered(handshake) and (by_client or (first is None and _had_time(handshake, until))):
+        return Ending(False, "no_answer", "client" if by_client else None, None)
+    if first is None or _has_holes(handshake) or _spoke_unseen(server):
+        return Ending(False, "incomplete", None, None)
+    return Ending(
+        False, "reset" if first in (client.rst, server.rst) else "closed", "client" if by_client else "server", None
+    )
+
+
+def _has_holes(handshake: Handshake) -> bool:
+    """Whether bytes are missing that were received: behind them the handshake may have been over.
+
+    What a side never acknowledged it did not read, nor anything behind it (RFC 9293 section 3.4).
+    """
+    return any(
+        direction.first_hole is not None and not _is_unreceived(direction, direction.first_hole)
+        for direction in handshake.directions
+    )
+
+
+def _is_unreceived(direction: Direction, offset: int) -> bool:
+    """Whether the other side acknowledged nothing from this stream offset on."""
+    return direction.acked is not None and direction.assembler.offset(direction.acked) <= offset
+
+
+def _unanswered(handshake: Handshake) -> bool:
+    """Whether the server acknowledged the whole ClientHello and sent nothing."""
+    client, server = handshake.directions
+    client_hello = handshake.log.client_hello
+    if client_hello is None or server.payload or client.acked is None or _spoke_unseen(server):
+        return False
+    # A FIN is acknowledged as if it were a byte.
+    acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
+    return min(map(client.assembler.offset, acknowledged)) >= client_hello.event.end
+
+
+def _spoke_unseen(direction: Direction) -> bool:
+    """Whether the other side acknowledged bytes of a side that has none in the capture."""
+    if direction.payload or direction.acked is None or direction.tcp.isn == UNKNOWN:
+        return False
+    first = add(direction.tcp.isn, 1) if direction.tcp.first == UNKNOWN else direction.tcp.first
+    # A FIN is acknowledged as if it were a byte.
+    return difference(direction.acked, first) > (direction.fin is not None)
+
+
+def _had_time(handshake: Handshake, until: int) -> bool:
+    """Whether the capture goes on for long enough behind the ClientHello that an answer would be in it."""
+    client_hello = handshake.log.client_hello
+    return (
+        client_hello is not None
+        and UNTIMED not in (client_hello.event.time, until)
+        and until - client_hello.event.time >= ANSWER_NS
+    )
+
+
+def _fatal(handshake: Handshake) -> HandshakeEvent | None:
+    """The first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2).
+
+    One that only reports that the other side had ended the connection before ends nothing: a client whose server
+    closes instead of answering often says decode_error then, for want of the answer's bytes. But what the other side
+    said last, and nobody answered, may be the reason for an alert too.
+    """
+    events, speaker = handshake.log.events, None
+    last_handshake = {event.sender: n for n, event in enumerate(events) if event.content_type in _HANDSHAKE_RECORDS}
+    for n, event in enumerate(events):
+        if event.content_type != ALERT:
+            speaker = event.sender
+            continue
+        if (speaker == event.sender or event.body[1:] == _DECODE_ERROR) and _knew_end(handshake, event):
+            continue
+        if event.encrypted:
+            # Where a side could not be read to the end, the handshake may have been over before.
+            if _has_holes(handshake) or any(direction.strayed for direction in handshake.directions):
+                continue
+            return event
+        level, description = event.body
+        # TLS 1.3 takes alerts for errors whatever their level. But a server that does not know the name that was
+        # asked for may warn of that before it chooses a version, and go on (RFC 6066 section 3).
+        error = handshake.log.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)
+        if level == _FATAL or (error and last_handshake.get(event.sender, -1) < n):
+            return event
+    return None
+
+
+def _knew_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
+    """Whether the sender of an alert had the other side's FIN when it sent it, or the other side's RST came first."""
+    peer = handshake.tracker.directions[1 - alert.sender]
+    if peer.rst is not None and peer.rst.frame < alert.frame:
+        return True
+    if peer.fin is None:
+        return False
+    acknowledged = handshake.log.acknowledged.get((alert.sender, alert.start))
+    if acknowledged is None:
+        return peer.fin.frame < alert.frame
+    # A FIN is acknowledged as if it were a byte.
+    return difference(acknowledged, peer.fin.end) > 0
+
+
+def alerts(handshake: Handshake) -> tuple[Alert, ...]:
+    """Every alert record, with its level and description where it is in the clear."""
+    return tuple([
+        Alert(
+            sender=handshake.side(event.sender),
+            level=None if event.encrypted else Registry.ALERT_LEVELS.names[event.body[0]],
+            description=None if event.encrypted else Registry.ALERTS.names[event.body[1]],
+            frame=event.frame,
+        )
+        for event in handshake.log.events
+        if event.content_type == ALERT
+    ])  # fmt: skip
+
+
+def closure(handshake: Handshake) -> Closure:
+    """How each side ended: by an alert that says so, by the shape of one, or by TCP alone."""
+    return Closure(_closed(handshake, 0), _closed(handshake, 1))
+
+
+def _closed(handshake: Handshake, side: int) -> str | None:
+    direction, said = handshake.directions[side], handshake.alerts[side]
+    if said and any(not event.encrypted and event.body[1] == _CLOSE_NOTIFY for event in said):
+        return "close_notify"
+    if _ends_in_alert(handshake, direction, said):
+        return "inferred_alert"
+    if direction.ended is None:
+        return None
+    return "rst" if direction.ended == direction.rst else "fin"
+
+
+def _ends_in_alert(handshake: Handshake, direction: Direction, said: list[HandshakeEvent]) -> bool:
+    """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
+    if handshake.log.tls13:
+        last, encrypted_flight = direction.last, handshake.encrypted_flight
+        if (
+            last is None
+            or encrypted_flight is None
+            or last.content_type != APPLICATION_DATA
+            or last.length != encrypted_flight.sizes.alert
+        ):
+            return False
+        end = last.start + HEADER_SIZE + last.length
+    elif said and said[-1].encrypted:
+        end = said[-1].end
+    else:
+        return False
+    if direction.ended is not None:
+        return end == direction.assembler.offset(direction.ended.end)
+    return (
+        end == direction.assembler.position
+        and handshake.directions[direction is handshake.directions[0]].ended is not None
+    )

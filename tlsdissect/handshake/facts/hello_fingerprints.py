@@ -1,0 +1,107 @@
+"""Fingerprints of the hellos of a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.handshake.facts import fingerprints
+from tlsdissect.tls.client_hello import ClientHello
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.hello_cache import derive_once
+from tlsdissect.tls.server_hello import ServerHello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.handshake.facts.hellos import Extensions
+
+
+def _codes(extensions: Extensions) -> tuple[int, ...]:
+    return tuple([one.fact.code for one in extensions.decoded])
+
+
+def _hello(handshake: Handshake) -> ClientHello | None:
+    """The first ClientHello, unless what fingerprints are made of is not all there."""
+    client_hello = handshake.log.client_hello
+    if client_hello is None or not isinstance(client_hello.hello, ClientHello) or not client_hello.event.whole:
+        return None
+    return None if client_hello.hello.cipher_suites is None else client_hello.hello
+
+
+def _by_form(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
+    """Write a fingerprint of the first ClientHello, once per template."""
+    client_hello = handshake.log.client_hello
+    return (
+        None
+        if client_hello is None or not client_hello.event.whole
+        else derive_once(client_hello.template, write, handshake)
+    )
+
+
+def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
+    """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
+    hello, extensions = _hello(handshake), handshake.asked
+    if hello is None:
+        return None
+    groups = extensions.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
+    formats = extensions.get(Type.EC_POINT_FORMATS, "ec_point_format_list") or ()
+    write = fingerprints.ja3n_string if ordered else fingerprints.ja3_string
+    return write(hello.legacy_version, hello.cipher_suites or (), _codes(extensions), groups, formats)
+
+
+def ja3(handshake: Handshake) -> str | None:
+    """JA3 of the first ClientHello."""
+    return _by_form(handshake, _ja3)
+
+
+def _ja3(handshake: Handshake) -> str | None:
+    string = ja3_string(handshake)
+    return None if string is None else fingerprints.ja3(string)
+
+
+def ja3n(handshake: Handshake) -> str | None:
+    """JA3 of the first ClientHello with its extensions sorted."""
+    string = ja3_string(handshake, ordered=True)
+    return None if string is None else fingerprints.ja3(string)
+
+
+def ja3s(handshake: Handshake) -> str | None:
+    """JA3S of the final ServerHello."""
+    server_hello = handshake.log.server_hello
+    if server_hello is None or not isinstance(server_hello.hello, ServerHello) or not server_hello.event.whole:
+        return None
+    return derive_once(server_hello.template, _ja3s, server_hello.hello, handshake.answered)
+
+
+def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
+    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(extensions)))
+
+
+def ja4(handshake: Handshake) -> str | None:
+    """JA4 of the first ClientHello."""
+    return _by_form(handshake, _ja4)
+
+
+def _ja4(handshake: Handshake) -> str | None:
+    return _written(handshake, fingerprints.ja4)
+
+
+def ja4_r(handshake: Handshake) -> str | None:
+    """JA4 of the first ClientHello with its lists in place of their hashes."""
+    return _written(handshake, fingerprints.ja4_r)
+
+
+def _written(handshake: Handshake, write: Callable[..., str]) -> str | None:
+    hello, extensions = _hello(handshake), handshake.asked
+    if hello is None:
+        return None
+    protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    return write(
+        "t",
+        fingerprints.highest_version(hello.legacy_version, extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
+        hello.cipher_suites,
+        _codes(extensions),
+        alpn=protocols[0] if protocols else None,
+        signature_algorithms=extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms") or (),
+    )

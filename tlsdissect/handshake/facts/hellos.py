@@ -1,0 +1,270 @@
+"""Hellos as facts: names for numbers, and the few extensions that other facts rest on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
+
+from tlsdissect.caches import cached
+from tlsdissect.handshake.facts.extensions import Decoded, ExtensionDecoder, text
+from tlsdissect.model.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
+from tlsdissect.tls.client_hello import ClientHello as WireClientHello
+from tlsdissect.tls.codepoints import LONG_LIST, Registry, cipher_spec_name
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.extension_names import ServerNameList
+from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
+from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, derive_once
+from tlsdissect.tls.server_hello import ServerHello as WireServerHello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msgspec import Struct
+
+    from tlsdissect.handshake.direction import Direction
+    from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenRetryRequest, SeenServerHello
+    from tlsdissect.tls.client_hello import Extension as WireExtension
+    from tlsdissect.tls.client_hello import Ssl2ClientHello
+
+HOST_NAME = 0
+"""RFC 6066 section 3."""
+NAMES_CACHE_BYTES = 1 << 18
+"""Bytes of lists of names, of one registry, that are kept for the next hello which has the same."""
+_NAMED_BYTES = 108
+"""Bytes that a number and its name take in two tuples."""
+
+
+class Extensions(NamedTuple):
+    """The extensions of a hello, decoded; of a type that is repeated the first counts."""
+
+    decoded: tuple[Decoded, ...]
+    bodies: dict[int, Struct | None]
+
+    def get(self, number: int, field: str) -> Any:
+        """A field of an extension's body; None where the extension is absent or malformed."""
+        body = self.bodies.get(number)
+        return None if body is None else getattr(body, field, None)
+
+
+_FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = (
+    ExtensionDecoder(FROM_CLIENT),
+    ExtensionDecoder(FROM_SERVER),
+    ExtensionDecoder(FROM_RETRY),
+)
+
+
+def _namer(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
+    """What names the numbers of a list, one that repeats only once."""
+
+    @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers), longest=LONG_LIST)
+    def names(numbers: tuple[int, ...]) -> tuple[str, ...]:
+        return registry.names.of(numbers)
+
+    return lambda numbers: None if numbers is None else names(numbers)
+
+
+_versions, _suites, _groups = _namer(Registry.VERSIONS), _namer(Registry.CIPHER_SUITES), _namer(Registry.GROUPS)
+_methods, _schemes = _namer(Registry.COMPRESSION_METHODS), _namer(Registry.SIGNATURE_SCHEMES)
+_psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORMATS)
+
+
+def tell(
+    teller: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None, direction: Direction, event: HandshakeEvent
+) -> Extensions:
+    """Decode the extensions of a hello; what is malformed is a trouble of its half."""
+    # Who sends very many sends others the next time.
+    keep = len(extensions or ()) <= MAX_EXTENSIONS
+    decoded = tuple([teller.tell(sent, keep=keep) for sent in extensions or ()])
+    bodies: dict[int, Struct | None] = {}
+    for one in decoded:
+        _complain(one, direction, event)
+        if one.fact.code in bodies:
+            # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
+            direction.report("malformed_message", f"extension {one.fact.type}: repeated", event.frame, event.start)
+        bodies.setdefault(one.fact.code, one.body)
+    return Extensions(decoded, bodies)
+
+
+def _complain(one: Decoded, direction: Direction, event: HandshakeEvent) -> None:
+    error = one.error or (_names_error(one.body) if isinstance(one.body, ServerNameList) else None)
+    if error is not None:
+        direction.report("malformed_message", f"extension {one.fact.type}: {error}", event.frame, event.start)
+
+
+def _names_error(names: ServerNameList) -> str | None:
+    """What is wrong with a list of names: it has at least one, each with a byte or more, and one of a type.
+
+    RFC 6066 section 3.
+    """
+    listed = names.server_name_list
+    types = {name.name_type for name in listed}
+    if not listed:
+        return "no name"
+    if not all(name.host_name for name in listed):
+        return "an empty name"
+    return "several names of one type" if len(types) < len(listed) else None
+
+
+def client_extensions(client_hello: SeenClientHello, direction: Direction) -> Extensions:
+    """The extensions of a ClientHello."""
+    hello = client_hello.hello
+    return _again(
+        _FROM_CLIENT, client_hello, hello.extensions if isinstance(hello, WireClientHello) else None, direction
+    )
+
+
+def server_extensions(server_hello: SeenServerHello, direction: Direction) -> Extensions:
+    """The extensions of a ServerHello."""
+    hello = server_hello.hello
+    return _again(
+        _FROM_SERVER, server_hello, hello.extensions if isinstance(hello, WireServerHello) else None, direction
+    )
+
+
+def _again(
+    teller: ExtensionDecoder,
+    hello: SeenClientHello | SeenServerHello,
+    sent: tuple[WireExtension, ...] | None,
+    direction: Direction,
+) -> Extensions:
+    """Decode extensions; of a hello whose template is known, only those that vary."""
+    template = hello.template
+    known: Extensions | None = None if template is None else template.derived.get(_again)
+    if template is None or known is None or sent is None:
+        extensions = tell(teller, sent, direction, hello.event)
+        if template is not None and not any(one.error for one in extensions.decoded):
+            template.derived[_again] = extensions
+        return extensions
+    decoded, bodies = list(known.decoded), known.bodies.copy()
+    for index in template.fresh:
+        one = decoded[index] = teller.tell(sent[index])
+        _complain(one, direction, hello.event)
+        bodies[one.fact.code] = one.body
+    return Extensions(tuple(decoded), bodies)
+
+
+def client_hello(client_hello: SeenClientHello, extensions: Extensions) -> ClientHello:
+    """What a ClientHello says."""
+    event, hello = client_hello.event, client_hello.hello
+    if not isinstance(hello, WireClientHello):
+        return _ssl2_client_hello(event, hello, client_hello.segments)
+    return replace(
+        derive_once(client_hello.template, _client_form, hello, extensions),
+        frame=event.frame,
+        bytes=event.size,
+        segments=client_hello.segments,
+        random=hello.random.hex(),
+        session_id=(hello.legacy_session_id or b"").hex() or None,
+        extensions=_listed(extensions, seen=event.whole and hello.legacy_compression_methods is not None),
+        key_shares=_key_shares(extensions),
+    )
+
+
+def _client_form(hello: WireClientHello, extensions: Extensions) -> ClientHello:
+    """What a ClientHello says but for what is drawn anew for each."""
+    protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    return ClientHello(
+        frame=0,
+        bytes=0,
+        segments=0,
+        version=Registry.VERSIONS.names[hello.legacy_version],
+        random="",
+        session_id=None,
+        cipher_suites=_suites(hello.cipher_suites),
+        compression_methods=_methods(hello.legacy_compression_methods),
+        extensions=(),
+        supported_versions=_versions(extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
+        groups=_groups(extensions.get(Type.SUPPORTED_GROUPS, "named_group_list")),
+        signature_schemes=_schemes(extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
+        alpn=None if protocols is None else tuple([text(name) for name in protocols]),
+        psk_modes=_psk_modes(extensions.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
+        ec_point_formats=_formats(extensions.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
+    )
+
+
+def _listed(extensions: Extensions, *, seen: bool) -> tuple[Extension, ...] | None:
+    """The extensions of a hello; None where none can be told of one that was not `seen` to its end."""
+    return tuple([one.fact for one in extensions.decoded]) if extensions.decoded or seen else None
+
+
+def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:
+    """The groups that a ClientHello has shares of; None: it has no such extension."""
+    if Type.KEY_SHARE not in extensions.bodies and Type.KEY_SHARE_OLD not in extensions.bodies:
+        return None
+    shares = extensions.get(Type.KEY_SHARE, "client_shares") or extensions.get(Type.KEY_SHARE_OLD, "client_shares")
+    return _groups(tuple([share.group for share in shares or ()]))
+
+
+def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: int) -> ClientHello:
+    """A CLIENT-HELLO of SSL 2.0: the challenge is its random (RFC 5246 appendix E.2)."""
+    return ClientHello(
+        frame=event.frame,
+        bytes=event.size,
+        segments=segments,
+        version=Registry.VERSIONS.names[hello.version],
+        random=hello.challenge.hex(),
+        session_id=hello.session_id.hex() or None,
+        cipher_suites=tuple([cipher_spec_name(spec) for spec in hello.cipher_specs]),
+        compression_methods=(),
+        extensions=(),
+    )
+
+
+def server_hello(server_hello: SeenServerHello, extensions: Extensions) -> ServerHello:
+    """What a ServerHello says."""
+    event, hello = server_hello.event, server_hello.hello
+    if not isinstance(hello, WireServerHello):
+        return ServerHello(
+            frame=event.frame,
+            bytes=event.size,
+            version=Registry.VERSIONS.names[hello.server_version],
+            random=hello.connection_id.hex(),
+            session_id=None,
+            cipher_suite=None,
+            compression_method=None,
+            extensions=(),
+        )
+    return replace(
+        derive_once(server_hello.template, _server_form, hello),
+        frame=event.frame,
+        bytes=event.size,
+        random=hello.random.hex(),
+        session_id=(hello.legacy_session_id_echo or b"").hex() or None,
+        extensions=_listed(extensions, seen=event.whole),
+    )
+
+
+def _server_form(hello: WireServerHello) -> ServerHello:
+    """What a ServerHello says but for what is drawn anew for each."""
+    method = hello.legacy_compression_method
+    return ServerHello(
+        frame=0,
+        bytes=0,
+        version=Registry.VERSIONS.names[hello.legacy_version],
+        random="",
+        session_id=None,
+        cipher_suite=Registry.CIPHER_SUITES.names[hello.cipher_suite],
+        compression_method=None if method is None else Registry.COMPRESSION_METHODS.names[method],
+        extensions=(),
+    )
+
+
+def hello_retry_request(hello_retry: SeenRetryRequest, direction: Direction) -> HelloRetryRequest:
+    """What a HelloRetryRequest asks for."""
+    extensions = tell(_FROM_RETRY, hello_retry.hello.extensions, direction, hello_retry.event)
+    group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
+    cookie = extensions.get(Type.COOKIE, "cookie")
+    return HelloRetryRequest(
+        frame=hello_retry.event.frame,
+        group=None if group is None else Registry.GROUPS.names[group],
+        cookie_bytes=None if cookie is None else len(cookie),
+    )
+
+
+def sni(extensions: Extensions) -> str | None:
+    """The host name asked for (RFC 6066 section 3)."""
+    for entry in extensions.get(Type.SERVER_NAME, "server_name_list") or ():
+        if entry.name_type == HOST_NAME:
+            return text(entry.host_name) or None
+    return None

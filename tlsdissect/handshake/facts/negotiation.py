@@ -1,0 +1,150 @@
+"""What was agreed: resumption, early data, key exchange, extensions that change the protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.codepoints import HandshakeType, Registry
+from tlsdissect.tls.key_exchange import DhParams, EcdhParams, ServerKeyExchange, key_exchange
+from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.tls.wire import Reader, WireError
+
+if TYPE_CHECKING:
+    from tlsdissect.handshake.events import SeenClientHello, SeenServerHello
+    from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.handshake.facts.hellos import Extensions
+
+_ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
+"""encrypted_client_hello, and the numbers that it and its forerunner had in drafts."""
+
+
+class KeyExchange(NamedTuple):
+    """How the keys were agreed on, as far as a ServerKeyExchange or key_share tells."""
+
+    group: str | None = None
+    dh_bits: int | None = None
+    signature_scheme: str | None = None
+
+
+def resumption(handshake: Handshake) -> str | None:
+    """What the server accepted: "none", "ticket", "session_id" or "psk"; None while it cannot be told.
+
+    TLS 1.2 and older: a server that resumes goes from its ServerHello (and NewSessionTicket) straight to its
+    ChangeCipherSpec (RFC 5246 section 7.3, RFC 5077 section 3.1). TLS 1.3: RFC 8446 section 4.2.11.
+    """
+    server_hello = handshake.log.server_hello
+    if server_hello is None or not isinstance(server_hello.hello, ServerHello):
+        return None
+    if handshake.log.tls13:
+        taken = _has(server_hello, handshake.answered, Type.PRE_SHARED_KEY)
+        return None if taken is None else "psk" if taken else "none"
+    if handshake.is_full is not False or handshake.log.client_hello is None:
+        return "none" if handshake.is_full else None
+    if handshake.asked.get(Type.SESSION_TICKET, "data"):
+        return "ticket"
+    if not handshake.log.client_hello.event.whole and Type.SESSION_TICKET not in handshake.asked.bodies:
+        # The missing bytes may hold a ticket, whose session the client then names by an id of its own choice (RFC 5077
+        # section 3.4).
+        return None
+    offered = getattr(handshake.log.client_hello.hello, "legacy_session_id", b"")
+    return "session_id" if offered and server_hello.hello.legacy_session_id_echo == offered else None
+
+
+def hello_retry(handshake: Handshake) -> bool | None:
+    """Whether the server asked for another ClientHello; None: bytes are missing in which it may have done so."""
+    if handshake.log.hello_retry is not None:
+        return True
+    server_hello = handshake.log.server_hello
+    if server_hello is None or (handshake.log.tls13 and not handshake.directions[1].is_whole(server_hello.event.start)):
+        return None
+    return False
+
+
+def early_data(handshake: Handshake) -> str | None:
+    """The fate of early data (RFC 8446 section 4.2.10); where the server takes it or not is told by shape."""
+    if handshake.log.client_hello is None:
+        return None
+    offered = _has(handshake.log.client_hello, handshake.asked, Type.EARLY_DATA)
+    if not offered:
+        return "none" if offered is False else None
+    if handshake.log.hello_retry is not None:
+        return "rejected"
+    if handshake.log.server_hello is None:
+        return "offered"
+    if _has(handshake.log.server_hello, handshake.answered, Type.PRE_SHARED_KEY) is None:
+        return None
+    if handshake.answered.get(Type.PRE_SHARED_KEY, "selected_identity") != 0:
+        return "rejected"
+    if handshake.encrypted_flight is None or not handshake.encrypted_flight.exact:
+        return None
+    return "accepted" if handshake.encrypted_flight.ended_early_data else "rejected"
+
+
+def early_data_by_shape(handshake: Handshake) -> bool:
+    """Whether the fate of early data rests on the lengths of records."""
+    selected = handshake.answered.get(Type.PRE_SHARED_KEY, "selected_identity") == 0
+    return Type.EARLY_DATA in handshake.asked.bodies and handshake.log.hello_retry is None and selected
+
+
+def ech(handshake: Handshake) -> str | None:
+    """Whether an Encrypted Client Hello, or GREASE that looks like one, was offered (RFC 9849)."""
+    if handshake.log.client_hello is None:
+        return None
+    if not _ECH.isdisjoint(handshake.asked.bodies):
+        return "grease_or_offered"
+    return "none" if handshake.log.client_hello.event.whole else None
+
+
+def key_agreement(handshake: Handshake) -> KeyExchange:
+    """The group, prime and signature scheme of the key exchange."""
+    if handshake.log.tls13:
+        group = handshake.answered.get(Type.KEY_SHARE, "group")
+        group = handshake.answered.get(Type.KEY_SHARE_OLD, "group") if group is None else group
+        return KeyExchange(group=None if group is None else Registry.GROUPS.names[group])
+    event, suite = handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE), handshake.cipher_suite
+    kind = None if suite is None else key_exchange(Registry.CIPHER_SUITES.names[suite])
+    if event is None or kind is None:
+        return KeyExchange()
+    reader = Reader(event.body)
+    try:
+        message = ServerKeyExchange.read(reader, kind, handshake.log.version or 0)
+    except WireError as error:
+        handshake.directions[1].report("malformed_message", f"ServerKeyExchange: {error}", event.frame, event.start)
+        return KeyExchange()
+    params, scheme = message.params, message.signature_scheme
+    curve = getattr(params.curve_params, "named_curve", None) if isinstance(params, EcdhParams) else None
+    return KeyExchange(
+        group=None if curve is None else Registry.GROUPS.names[curve],
+        dh_bits=int.from_bytes(params.dh_p, "big").bit_length() if isinstance(params, DhParams) else None,
+        signature_scheme=None if scheme is None else Registry.SIGNATURE_SCHEMES.names[scheme],
+    )
+
+
+def negotiated(handshake: Handshake, extension: Type) -> bool | None:
+    """Whether the server took up an extension that TLS 1.3 has no more; None there, and without a ServerHello."""
+    server_hello = handshake.log.server_hello
+    if handshake.log.tls13 or handshake.cipher_suite is None or server_hello is None:
+        return None
+    return _has(server_hello, handshake.answered, extension)
+
+
+def _has(hello: SeenClientHello | SeenServerHello, extensions: Extensions, extension: Type) -> bool | None:
+    """Whether a hello has an extension; None where bytes of the hello are missing, and the extension may be."""
+    return extension in extensions.bodies or (None if not hello.event.whole else False)
+
+
+def alpn(handshake: Handshake) -> str | None:
+    """The protocol that the server picked in the clear (RFC 7301 section 3.2)."""
+    names = handshake.answered.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    return text(names[0]) if names and not handshake.log.tls13 else None
+
+
+def external_psk(handshake: Handshake) -> bool:
+    """Whether the accepted pre-shared key has no ticket's age (RFC 8446 section 4.2.11): it may be external."""
+    if not handshake.log.tls13:
+        return False
+    selected = handshake.answered.get(Type.PRE_SHARED_KEY, "selected_identity")
+    identities = handshake.asked.get(Type.PRE_SHARED_KEY, "identities") or ()
+    return selected is not None and selected < len(identities) and identities[selected].obfuscated_ticket_age == 0

@@ -1,0 +1,220 @@
+"""Round trips and milliseconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.capture.packet import time_or_none
+from tlsdissect.flows.flow import NO_TIME
+from tlsdissect.handshake.facts.negotiation import hello_retry
+from tlsdissect.handshake.versions import offers_tls13
+from tlsdissect.model.connection import HandshakeBytes, Timing
+from tlsdissect.tls.record import APPLICATION_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tlsdissect.handshake.events import HandshakeEvent
+    from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.model.transcript import Packet, PacketRef, WireRecord
+
+_SPLIT_FACTOR, _SPLIT_MS = 5, 10
+_NS_A_MS = 1_000_000
+
+
+def round_trips(handshake: Handshake, early_data: str | None, *, complete: bool) -> int | None:
+    """Server flights that the client had to wait for before its handshake was over; None: not to be seen.
+
+    TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2.
+    """
+    if not complete:
+        return None
+    if not handshake.log.tls13:
+        return _round_trips12(handshake)
+    if early_data is None or hello_retry(handshake) is None:
+        return None
+    return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries
+
+
+def _round_trips12(handshake: Handshake) -> int | None:
+    mine, theirs = handshake.finished(0), handshake.finished(1)
+    if mine is None or theirs is None:
+        return None
+    if handshake.is_full is not True:
+        return None if handshake.is_full is None else 1
+    data = handshake.log.first_data[handshake.client]
+    if data is None or data.acknowledgement is None:
+        return 2
+    return 1 if handshake.directions[1].assembler.offset(data.acknowledgement) < theirs.end else 2
+
+
+def timing(handshake: Handshake) -> Timing:
+    """Milliseconds between the packets that matter, as they passed the capture point."""
+    server_hello, start = handshake.log.server_hello, handshake.start
+    syn, synack, ack = _tcp_times(handshake)
+    tcp_ms = elapsed(syn, ack)
+    server_hello_ms = elapsed(start, _time(server_hello.event if server_hello else None))
+    split = None
+    if tcp_ms is not None and server_hello_ms is not None:
+        split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
+    data = [_time(_data(handshake, side)) for side in (0, 1)]
+    return Timing(
+        tcp_ms=tcp_ms,
+        syn_synack_ms=elapsed(syn, synack),
+        synack_ack_ms=elapsed(synack, ack),
+        ack_client_hello_ms=elapsed(ack, start),
+        server_hello_ms=server_hello_ms,
+        handshake_ms=elapsed(start, _time(_end(handshake))),
+        client_data_ms=elapsed(start, data[0]),
+        server_data_ms=elapsed(start, data[1]),
+        server_record_ms=elapsed(start, _time(_reply(handshake))),
+        split_path=split,
+    )
+
+
+def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None]:
+    """Times of the client's SYN, the SYN-ACK and its acknowledgement."""
+    tcp = handshake.tracker.flow.handshake
+    if tcp.opener != handshake.client:
+        return None, None, None
+    syn, synack, ack = (None if time == NO_TIME else time_or_none(time) for time in (tcp.syn, tcp.synack, tcp.ack))
+    return syn, synack, ack
+
+
+def elapsed(start: int | None, end: int | None) -> float | None:
+    """Milliseconds from one time to a later one; None where one is missing, or the capture's clock was set back."""
+    return None if start is None or end is None or end < start else (end - start) / _NS_A_MS
+
+
+class Begin(NamedTuple):
+    """The frame that completed the first ClientHello, and its time."""
+
+    frame: int
+    time: int | None
+
+
+def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | None) -> float | None:
+    """Milliseconds from a packet or record to another frame, less than none where that came before.
+
+    None where the capture does not tell, or its times do not go on from frame to frame.
+    """
+    if begin is None or frame >= begin.frame:
+        return None if begin is None else elapsed(begin.time, time)
+    before = elapsed(time, begin.time)
+    return None if before is None else 0.0 - before
+
+
+def each_since(begin: Begin | None, events: Sequence[HandshakeEvent]) -> list[float | None]:
+    """The same of many messages: nearly all come later, and have a time."""
+    frame, time = begin or (0, None)
+    if time is None:
+        return [None] * len(events)
+    return [
+        (event.time - time) / _NS_A_MS
+        if event.frame >= frame and event.time >= time
+        else since(begin, event.frame, time_or_none(event.time))
+        for event in events
+    ]
+
+
+def _time(event: HandshakeEvent | PacketRef | None) -> int | None:
+    return None if event is None or event.time is None else time_or_none(event.time)
+
+
+def _end(handshake: Handshake) -> HandshakeEvent | None:
+    """What ends the handshake as the client sees it: the Finished that comes last."""
+    if handshake.log.tls13:
+        encrypted_flight = handshake.encrypted_flight
+        # A first record of an alert's length ends it otherwise: the client refuses.
+        if (
+            encrypted_flight is None
+            or encrypted_flight.before is None
+            or not encrypted_flight.flight
+            or encrypted_flight.refused
+        ):
+            return None
+        return encrypted_flight.flight[-1]
+    mine, theirs = handshake.finished(0), handshake.finished(1)
+    if mine is None or theirs is None or handshake.is_full is None:
+        return None
+    return theirs if handshake.is_full else mine
+
+
+def first_data(handshake: Handshake) -> tuple[HandshakeEvent | PacketRef | None, HandshakeEvent | PacketRef | None]:
+    """What begins each side's application data; in TLS 1.3 the server's may be a ticket."""
+    return _data(handshake, 0), _reply(handshake) if handshake.log.tls13 else _data(handshake, 1)
+
+
+def _data(handshake: Handshake, side: int) -> HandshakeEvent | PacketRef | None:
+    """What begins a side's application data.
+
+    In TLS 1.3 a client's first protected record behind its flight that has not an alert's length; which of a server's
+    records are tickets cannot be seen. Where it is not seen whether TLS 1.3 was chosen, a record that looks like data
+    may be a part of the handshake.
+    """
+    data = handshake.log.first_data[handshake.client ^ side]
+    if not handshake.log.tls13:
+        return None if _may_be_handshake(handshake, side) else data
+    if handshake.encrypted_flight is None or side == 1:
+        return None
+    behind = (
+        event for event in handshake.encrypted_flight.after if event.size != handshake.encrypted_flight.sizes.alert
+    )
+    return next(behind, data if handshake.log.decided else None)
+
+
+def _may_be_handshake(handshake: Handshake, side: int) -> bool:
+    """Whether what looks like a side's first data may hold handshake messages of TLS 1.3.
+
+    In older versions an encrypted handshake record, the Finished, comes before data.
+    """
+    if handshake.log.version is not None or handshake.finished(side) is not None:
+        return False
+    client_hello = handshake.log.client_hello
+    return client_hello is None or not client_hello.event.whole or offers_tls13(client_hello.hello)
+
+
+def _reply(handshake: Handshake) -> HandshakeEvent | None:
+    """The server's first record behind the client's flight, unless it has an alert's length."""
+    reply = None if handshake.encrypted_flight is None else handshake.encrypted_flight.reply
+    return (
+        None
+        if reply is None or handshake.encrypted_flight is None or reply.size == handshake.encrypted_flight.sizes.alert
+        else reply
+    )
+
+
+def handshake_bytes(handshake: Handshake, *, complete: bool) -> HandshakeBytes:
+    """Bytes of each side's records to the end of its handshake; None where that is not seen."""
+    if not complete:
+        return HandshakeBytes(None, None)
+    if not handshake.log.tls13:
+        ends = handshake.finished(0), handshake.finished(1)
+    else:
+        ends = (
+            (handshake.encrypted_flight.flight[-1], handshake.encrypted_flight.before)
+            if handshake.encrypted_flight
+            else (None, None)
+        )
+    return HandshakeBytes(_bytes(handshake, 0, ends[0]), _bytes(handshake, 1, ends[1]))
+
+
+def _bytes(handshake: Handshake, side: int, last: HandshakeEvent | None) -> int | None:
+    if last is None or not handshake.directions[side].is_whole(last.end):
+        return None
+    events = [event for event in handshake.events[side] if event.end <= last.end]
+    if side == 0:
+        flight = handshake.encrypted_flight.flight if handshake.encrypted_flight else ()
+        events = [event for event in events if event.content_type != APPLICATION_DATA or event in flight]
+    return _covered(events)
+
+
+def _covered(events: Iterable[HandshakeEvent]) -> int:
+    """Bytes of the records in which these messages lie, each once."""
+    total, reached = 0, -1
+    for event in events:
+        start, end = event.start, event.end
+        if end > reached:
+            total += end - max(start, reached)
+            reached = end
+    return total

@@ -1,0 +1,124 @@
+"""Sessions by what names them on the wire: those that a handshake sets up in the clear, and those that a hello offers.
+
+A session is known by a session id of the server's (RFC 5246 section 7.4.1.3), by a ticket sent in the clear (RFC 5077
+section 3.3), or, where that was encrypted, by the identity under which clients offer it (RFC 8446 section 4.2.11).
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.tls.client_hello import ClientHello
+from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
+from tlsdissect.tls.extensions import FROM_CLIENT, decode
+from tlsdissect.tls.messages import NewSessionTicket
+from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.tls.wire import Reader, WireError
+
+if TYPE_CHECKING:
+    from tlsdissect.handshake.log import HandshakeLog
+    from tlsdissect.model.connection import ClientHello as ConnectionHello
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.tls.server_hello import Ssl2ServerHello
+
+MIN_ID = 8
+"""Bytes of a session id that is taken for the only one of its kind."""
+_NEW_SESSION_TICKET, _SERVER_HELLO_DONE = HandshakeType.NEW_SESSION_TICKET, HandshakeType.SERVER_HELLO_DONE
+_ID, _TICKET, _IDENTITY = b"id", b"ticket", b"identity"
+
+
+class Session(NamedTuple):
+    """What a connection gives others to name: sessions that it set up, identities that it offered."""
+
+    source: str
+    stream: int
+    frame: int
+    """The frame that showed it."""
+    keys: tuple[bytes, ...]
+
+
+class Named(NamedTuple):
+    """Sessions that a connection names."""
+
+    resumed: bytes | None = None
+    """The one that it resumes, TLS 1.2 and older."""
+    offered: tuple[bytes, ...] = ()
+    """Those that its identities of TLS 1.3 stand for."""
+
+
+NOTHING = Named()
+_NOT_RESUMED = frozenset((None, "none", "psk"))
+
+
+def established(log: HandshakeLog, settled: int) -> tuple[bytes, ...]:
+    """Sessions that a handshake of TLS 1.2 or older, finished in frame `settled`, set up or renewed by a ticket."""
+    if log.tls13 or log.server_hello is None or not all(log.sealed):
+        return ()
+    keys, full = [], False
+    for event in log.events:
+        if event.frame > settled:
+            break
+        if event.handshake_type == _NEW_SESSION_TICKET:
+            keys += _ticket(event.body)
+        elif event.handshake_type == _SERVER_HELLO_DONE:
+            full = True
+    return tuple(keys + _session_id(log.server_hello.hello) if full else keys)
+
+
+def _session_id(hello: ServerHello | Ssl2ServerHello) -> list[bytes]:
+    """Give the id of a session that is new: where one is resumed, the server repeats the client's."""
+    session_id = hello.legacy_session_id_echo if isinstance(hello, ServerHello) else None
+    return [_key(_ID, session_id)] if session_id and len(session_id) >= MIN_ID else []
+
+
+def _ticket(body: bytes) -> list[bytes]:
+    """Read a ticket; an empty one takes the session back, and a malformed one is a trouble told elsewhere."""
+    try:
+        ticket = NewSessionTicket.read(Reader(body)).ticket
+    except WireError:
+        return []
+    return [_key(_TICKET, ticket)] if ticket else []
+
+
+def identities(log: HandshakeLog) -> tuple[bytes, ...]:
+    """Sessions that the first ClientHello offers to TLS 1.3; they stand last in it (RFC 8446 section 4.2.11)."""
+    hello = log.client_hello.hello if log.client_hello else None
+    if not isinstance(hello, ClientHello) or not hello.extensions:
+        return ()
+    last = hello.extensions[-1]
+    if last.extension_type != ExtensionType.PRE_SHARED_KEY:
+        return ()
+    try:
+        body = decode(FROM_CLIENT, last.extension_type, last.extension_data)
+    except WireError:
+        return ()
+    return tuple([_key(_IDENTITY, one.identity) for one in getattr(body, "identities", ())])
+
+
+def named(connection: Connection) -> Named:
+    """Sessions that a connection names, by its facts."""
+    hello, resumption = connection.client_hello, connection.resumption
+    if hello is None:
+        return NOTHING
+    last = hello.extensions[-1] if hello.extensions else None
+    if last is not None and last.code == ExtensionType.PRE_SHARED_KEY:
+        offered = [_key(_IDENTITY, bytes.fromhex(one["identity"])) for one in getattr(last, "identities", ())]
+        return Named(_resumed(hello, resumption), tuple(offered))
+    return NOTHING if resumption in _NOT_RESUMED else Named(_resumed(hello, resumption))
+
+
+def _resumed(hello: ConnectionHello, resumption: str | None) -> bytes | None:
+    if resumption == "session_id" and hello.session_id:
+        return _key(_ID, bytes.fromhex(hello.session_id))
+    if resumption == "ticket":
+        tickets = [
+            getattr(one, "data", "") for one in hello.extensions or () if one.code == ExtensionType.SESSION_TICKET
+        ]
+        return _key(_TICKET, bytes.fromhex(tickets[0])) if tickets else None
+    return None
+
+
+def _key(kind: bytes, name: bytes) -> bytes:
+    """A name of any length as 16 bytes, so that a table of them is bounded."""
+    return blake2b(name, digest_size=16, person=kind).digest()

@@ -1,0 +1,362 @@
+"""The tracker of one TCP flow: it reads both directions until the handshake is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
+from tlsdissect.handshake import not_tls
+from tlsdissect.handshake.direction import Direction, SegmentPayload
+from tlsdissect.handshake.encrypted_flight import is_decided
+from tlsdissect.handshake.log import MAX_PROTECTED, HandshakeLog
+from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
+from tlsdissect.handshake.record_cursor import EVERY, NONE, OUT_OF_STEP, RecordCursor, starts_with_hello
+from tlsdissect.handshake.segments import KeptSegment, Segments
+from tlsdissect.handshake.starttls import may_upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.limits import Budget
+    from tlsdissect.handshake.direction import Piece
+
+_FORGOTTEN = (b"?", b"?")
+"""In place of the first bytes of both sides where these were not kept."""
+FOLLOWED_BYTES = 1 << 20
+"""Payload bytes after which an undecided handshake is no longer read packet by packet."""
+UPGRADE_BYTES = 1 << 16
+"""Payload bytes that are searched for TLS in a flow that began with another protocol."""
+
+
+class Tracker:
+    """Both directions of a flow, and the handshake messages of both in the order of the capture."""
+
+    __slots__ = (
+        "_budget",
+        "_segments",
+        "before",
+        "directions",
+        "flow",
+        "frames",
+        "heard",
+        "limited",
+        "log",
+        "reread",
+        "settled",
+        "state",
+        "unordered",
+    )  # fmt: skip
+
+    def __init__(self, budget: Budget, flow: Flow) -> None:
+        self._budget = budget
+        self.flow = flow
+        self.directions = (Direction(budget, flow.one), Direction(budget, flow.other))
+        self.log = HandshakeLog(budget)
+        self.state: int = flow.interest
+        self.heard: int | None = None
+        """The frame that showed the ClientHello."""
+        self.settled: int | None = None
+        """The frame that decided the handshake."""
+        self.before: tuple[bytes, bytes] | None = _FORGOTTEN if flow.passed else None
+        """The first bytes of both sides when the flow was first given up as not TLS."""
+        self.limited = False
+        """The flow was given up before its end."""
+        self.frames: dict[int, int] = {}
+        """If the handshake was read again in another order: the frame of the capture for each frame number used."""
+        self.unordered = False
+        """The capture is not in the order of time."""
+        self.reread = False
+        """The latest packet caused the handshake to be read again."""
+        self._segments = Segments(budget)
+        self._start()
+
+    @property
+    def silent(self) -> bool:
+        """Whether the flow has nothing that may be TLS, so that its totals are all there is to keep."""
+        return self.state == Interest.HELLOS or not (self.directions[0].payload or self.directions[1].payload)
+
+    def feed(self, packet: Packet, sender: int) -> int:
+        """Read a packet that the flow has counted; return the `Interest` in further packets."""
+        self.reread = False
+        if self.state == Interest.PACKETS:
+            self._segments.add(packet, sender)
+        segments = self._segments
+        self._look(packet, sender)
+        if self._segments is not segments:
+            if isinstance(self.flow.doubtful, KeptSegment):
+                self._segments.recall(self.flow.doubtful)
+            self._segments.add(packet, sender)
+        if self.state != Interest.PACKETS and self._segments.kept:
+            self._review()
+        return self.state
+
+    def _start(self) -> None:
+        """Begin each direction after its SYN, if that was captured."""
+        for direction in self.directions:
+            if direction.tcp.first != UNKNOWN:
+                direction.assembler.start(direction.tcp.first)
+
+    def _look(self, packet: Packet, sender: int) -> None:
+        """Read a packet."""
+        direction, other, length = self.directions[sender], self.directions[1 - sender], packet.length
+        sequence = packet.sequence
+        if packet.flags & SYN:
+            sequence = (sequence + 1) & 0xFFFFFFFF
+            if direction.tcp.first == sequence and (not direction.assembler.started or direction.acked is None):
+                direction = self._begin(sender, sequence)
+        if packet.flags & ACK and (other.unplaced or other.doubtful is not None):
+            self._take(1 - sender, other.acknowledge(), None)
+        if packet.flags & RST:
+            if length and direction.reset_text is None:
+                # Text in a RST is no stream data (RFC 9293 section 3.5.3).
+                direction.reset_text = (packet.frame, packet.captured_payload())
+        elif length:
+            if packet.flags & ACK and other.awaited is None:
+                other.awaited = packet.acknowledgement
+            segment = SegmentPayload(sequence, packet.captured_payload(), length, packet.frame, packet.time)
+            if self.log.client is None:
+                self._search(sender, segment, packet.acknowledgement)
+            else:
+                self._take(sender, direction.add(segment), packet.acknowledgement)
+        if direction.fin is not None and other.fin is not None and self._is_closed():
+            self.state = Interest.NOTHING
+
+    def _review(self) -> None:
+        """Read the finished handshake again if segments were out of order, or the receiver dropped one of them."""
+        segments = self._segments
+        false = segments.false(self.flow.endpoints) if segments.conflicts else set()
+        self.unordered = segments.unordered
+        order = segments.kept
+        if self.unordered and segments.complete:
+            order = segments.in_order()
+        if false or order is not segments.kept:
+            order = [one for one in order if one.frame not in false]
+            numbers = sorted(one.frame for one in order)
+            if numbers != [one.frame for one in order]:
+                self.frames = {number: one.frame for number, one in zip(numbers, order, strict=True)}
+            if isinstance(self.flow.doubtful, KeptSegment) and self.flow.doubtful.frame in false:
+                self.flow.passed = False
+            self._read_again(order, numbers)
+        self._note_conflicts(false)
+        segments.drop()
+
+    def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
+        """Read these segments in this order, with these frame numbers."""
+        self.reread = True
+        self._budget.used -= self.log.held_bytes + sum(direction.assembler.held_bytes for direction in self.directions)
+        self.directions = Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other)
+        self.log = type(self.log)(self._budget)
+        self.state, self.heard, self.settled = Interest.PACKETS, None, None
+        self.before = _FORGOTTEN if self.flow.passed else None
+        given = {frame: number for number, frame in self.frames.items()}
+        for direction in self.directions:
+            direction.frames = given
+        self._start()
+        for one, number in zip(order, numbers, strict=True):
+            endpoints = self.flow.endpoints
+            self._again(one.packet(endpoints, number), one.sender)
+
+    def _again(self, packet: Packet, sender: int) -> None:
+        """Read a packet again."""
+        self._look(packet, sender)
+
+    def _note_conflicts(self, false: set[int]) -> None:
+        """Report segments with other bytes at the same place; once for each segment that is left out."""
+        noted: set[int] = set()
+        given = {frame: number for number, frame in self.frames.items()}
+        for first, second, sequence in self._segments.conflicts:
+            wrong = [one.frame for one in (first, second) if one.frame in false]
+            if len(wrong) == 2 or not noted.isdisjoint(wrong):
+                continue
+            noted.update(wrong)
+            direction = self.directions[first.sender]
+            if wrong:
+                other = second.frame if wrong[0] == first.frame else first.frame
+                detail = f"other bytes than in frame {other}, and a wrong TCP checksum: this segment is left out"
+            else:
+                detail = f"other bytes than in frame {first.frame}, which came first and counts"
+            frame = wrong[0] if wrong else second.frame
+            direction.report("conflicting_data", detail, given.get(frame, frame), direction.assembler.offset(sequence))
+
+    def _search(self, sender: int, segment: SegmentPayload, acknowledgement: int) -> None:
+        """Search a segment's payload for TLS."""
+        direction, sequence, begins = self.directions[sender], segment.sequence, starts_with_hello(segment.data)
+        if begins and direction.is_apart(sequence):
+            self._take(sender, direction.place(), None)
+            self._seek()
+            direction = self.directions[sender]
+        # A hello in place of bytes that were delivered before begins a new stream.
+        if self.state == Interest.HELLOS or (direction.mode == PLAIN and direction.has_passed(sequence)):
+            if begins:
+                self._wake(sender, sequence)
+            elif self.state == Interest.HELLOS:
+                return
+        self._take(sender, self.directions[sender].add(segment), acknowledgement)
+        if self.log.client is None:
+            self._seek()
+
+    def _take(self, sender: int, pieces: list[Piece], acknowledgement: int | None) -> None:
+        """Process the records that a packet completed; `acknowledgement` is None if the other side sent that packet."""
+        direction, log = self.directions[sender], self.log
+        for piece in pieces:
+            log.take(sender, direction, piece, acknowledgement)
+        if pieces and self.state == Interest.PACKETS and log.client is not None:
+            self._decide(pieces[-1].frame)
+
+    def _begin(self, sender: int, sequence: int) -> Direction:
+        """Begin a direction after its SYN: what was read before belongs to an earlier connection."""
+        direction = self.directions[sender]
+        if direction.mode == TLS or (direction.assembler.started and direction.assembler.sequence(0) == sequence):
+            return direction
+        if direction.first_frame is not None:
+            self._budget.used -= direction.held_bytes
+            direction = direction.renewed()
+            self.directions = (direction, self.directions[1]) if sender == 0 else (self.directions[0], direction)
+        direction.restart(sequence)
+        return direction
+
+    @property
+    def closing_frame(self) -> int | None:
+        """The frame that closed the flow: the later FIN or the first RST."""
+        fins = [direction.fin.frame for direction in self.directions if direction.fin is not None]
+        resets = [direction.rst.frame for direction in self.directions if direction.rst is not None]
+        return min([*resets, *([max(fins)] if len(fins) == 2 else [])], default=None)
+
+    def _is_closed(self) -> bool:
+        """Return whether no bytes before a FIN are missing."""
+        for direction in self.directions:
+            if (
+                direction.fin is not None
+                and direction.assembler.started
+                and direction.assembler.position < direction.assembler.offset(direction.fin.end)
+            ):
+                return False
+        return True
+
+    def finish(self) -> None:
+        """Read what is held behind holes, at the end of the flow."""
+        if self._segments.kept:
+            self._review()
+        for sender, direction in enumerate(self.directions):
+            for piece in direction.finish():
+                self.log.take(sender, direction, piece, None)
+            if direction.joiner.waiting:
+                self.log.break_off(sender, direction)
+            self.log.break_off_alert(direction)
+        self.log.sort()
+
+    def spoken(self) -> str | None:
+        """Return the protocol of this flow, in which no TLS was found; None if it is not known."""
+        flow, directions = self.flow, self.directions
+        carrier = directions[0].carrier or directions[1].carrier
+        if carrier is not None:
+            return not_tls.name(carrier)
+        said = directions[0].plaintext.said, directions[1].plaintext.said
+        if self.before is not None and self.before is not _FORGOTTEN:
+            said = self.before
+        named = not_tls.from_words(*said, flow.handshake.opener) if any(said) else ""
+        if named:
+            return named
+        if TLS in (directions[0].mode, directions[1].mode):
+            return not_tls.RECORDS_BEGUN if flow.handshake.opener == UNKNOWN else not_tls.RECORDS
+        if flow.handshake.opener != UNKNOWN and flow.payload_bytes and not any(said):
+            return not_tls.HIDDEN
+        return None
+
+    def release(self) -> None:
+        """Return the bytes that are held and kept to the budget."""
+        self._segments.drop()
+        self._budget.used -= self.log.held_bytes + sum(direction.held_bytes for direction in self.directions)
+
+    def expect(self) -> tuple[RecordCursor, RecordCursor]:
+        """Return a cursor at the next record of each side, by which packets without news are skipped."""
+        return self._expected(0), self._expected(1)
+
+    def catch_up(self, cursors: tuple[RecordCursor, RecordCursor]) -> None:
+        """Skip the bytes of the packets that the cursors passed."""
+        for direction, cursor in zip(self.directions, cursors, strict=True):
+            if cursor.in_step:
+                old = direction.assembler.position
+                direction.assembler.skip_to(cursor.position)
+                direction.payload += direction.assembler.position - old
+                direction.reader.jump(direction.assembler.position, cursor.ahead)
+
+    def _expected(self, sender: int) -> RecordCursor:
+        direction, log = self.directions[sender], self.log
+        if (
+            direction.mode != TLS
+            or direction.carrier
+            or direction.reader.astray is not None
+            or direction.assembler.holds
+            or direction.doubtful
+        ):
+            return OUT_OF_STEP
+        telling = NONE if log.alert_size is None else log.alert_size
+        # Application data matters until its first record, in TLS 1.3 until the handshake is over; then only alerts do.
+        settled = log.first_data[sender] is not None and (log.decided or not log.tls13)
+        if not settled or not (direction.reader.skip or direction.reader.between):
+            telling = EVERY
+        return RecordCursor(direction.assembler.sequence(direction.assembler.position), direction.reader.skip, telling)
+
+    def _wake(self, sender: int, sequence: int) -> None:
+        """Follow a flow again that was not TLS so far: a hello begins here."""
+        mine, other = self.directions
+        self.before = (mine.plaintext.said, other.plaintext.said) if self.before is None else self.before
+        self._budget.used -= mine.held_bytes + other.held_bytes
+        self.directions = (mine.renewed(), other.renewed())
+        self.directions[sender].assembler.start(sequence)
+        self.state = Interest.PACKETS
+        if not self._segments.conflicts:
+            self._segments.drop()
+            self._segments = Segments(self._budget)
+
+    def _decide(self, frame: int) -> None:
+        """Decide which packets matter after a record was read."""
+        log = self.log
+        if self.heard is None:
+            self._hear(frame)
+        if self._segments.unordered and self._segments.complete:
+            # What comes next in the capture may be what came first.
+            return
+        if is_decided(log):
+            log.settle()
+        elif not self._is_too_long():
+            return
+        self.state, self.settled = Interest.RECORDS, frame
+
+    def _hear(self, frame: int) -> None:
+        """Mark the flow as TLS; once there is a ClientHello, segments per message are no longer counted."""
+        unheard = self.log.client_hello is None
+        for direction in self.directions:
+            direction.plaintext.seeking, direction.counting, direction.reply = True, unheard, None
+        self.heard = None if unheard else frame
+
+    def _is_too_long(self) -> bool:
+        """Return whether both sides sent more than a handshake takes."""
+        mine, other = self.directions
+        return mine.payload + other.payload > FOLLOWED_BYTES or max(self.log.protected) > MAX_PROTECTED
+
+    def _seek(self) -> None:
+        """Give the flow up unless it may still become TLS."""
+        payload = self.directions[0].payload + self.directions[1].payload
+        modes = (self.directions[0].mode, self.directions[1].mode)
+        if TLS in modes:
+            for other in self.directions:
+                other.plaintext.seeking = True
+            hopeful = payload <= UPGRADE_BYTES
+        elif modes == (OPENING, OPENING) or any(direction.carrier for direction in self.directions):
+            hopeful = payload <= UPGRADE_BYTES
+        else:
+            hopeful = payload <= UPGRADE_BYTES and may_upgrade(
+                *(direction.plaintext.said for direction in self.directions)
+            )
+        if not hopeful:
+            self.flow.spoken = self.flow.spoken or self.spoken()
+            self.state = Interest.HELLOS
+            first = not self.flow.passed and not self.reread
+            self.flow.doubtful = self._segments.doubtful(self.flow.endpoints) if first else None
+            self.flow.passed = True
+            # A hello may come after this tracker is gone, and then there are no bytes of before.
+            self.before = _FORGOTTEN

@@ -1,0 +1,282 @@
+"""What is told of one TLS connection: frozen facts, under the names of the JSON output.
+
+`None` is "not there or not visible"; an empty tuple is a list that was seen and is empty. Times are RFC 3339 in UTC
+with the digits of the capture's clock, durations milliseconds, code points the IANA registry's names, hexadecimal
+lower case. Frames are numbered from 1 as in Wireshark.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from tlsdissect.x509.facts import Certificate as Certificate  # noqa: PLC0414, TC001  # a part of a connection
+from tlsdissect.x509.facts import OcspStaple as OcspStaple  # noqa: PLC0414, TC001  # a part of a connection
+
+Side = Literal["client", "server"]
+
+
+class Endpoint(Struct, frozen=True, gc=False):
+    """One end of a conversation."""
+
+    ip: str
+    port: int
+
+
+class Origin(Struct, frozen=True, gc=False):
+    """Another connection of the same run."""
+
+    source: str
+    stream: int
+
+
+class Closure(Struct, frozen=True, gc=False):
+    """How each side ended: "close_notify", "inferred_alert", "fin", "rst", or None."""
+
+    client: str | None
+    server: str | None
+
+
+class Timing(Struct, frozen=True, gc=False):
+    """Milliseconds, each measured at the capture point; None where an end is missing, untimed, or out of order."""
+
+    tcp_ms: float | None = None
+    """SYN to the ACK of the SYN-ACK: the passive round trip of RFC 8912 section 10."""
+    syn_synack_ms: float | None = None
+    synack_ack_ms: float | None = None
+    ack_client_hello_ms: float | None = None
+    """ACK of the SYN-ACK to the first ClientHello: the gap between TCP and TLS, with what was said in between."""
+    server_hello_ms: float | None = None
+    """First ClientHello to ServerHello."""
+    handshake_ms: float | None = None
+    """First ClientHello to the end of the handshake as the client sees it."""
+    client_data_ms: float | None = None
+    """First ClientHello to the first application data of the client."""
+    server_data_ms: float | None = None
+    server_record_ms: float | None = None
+    """TLS 1.3, whose tickets look like data: to the server's first record behind the client's flight, one or other."""
+    split_path: bool | None = None
+    """TCP seems to end nearer than TLS: server_hello_ms is at least 5 * tcp_ms and tcp_ms + 10."""
+
+
+class HandshakeBytes(Struct, frozen=True, gc=False):
+    """Bytes of each side's records, headers included, to the end of its handshake."""
+
+    client: int | None
+    server: int | None
+
+
+class HelloRetryRequest(Struct, frozen=True, gc=False):
+    """A server's wish for another ClientHello (RFC 8446 section 4.1.4)."""
+
+    frame: int
+    group: str | None
+    cookie_bytes: int | None
+
+
+class Extension(Struct, frozen=True, kw_only=True, gc=False):
+    """One extension of a hello, in the order of the wire (RFC 8446 section 4.2).
+
+    The decoded fields of a known extension stand beside these three, in a subclass of its own.
+    """
+
+    type: str
+    code: int
+    bytes: int
+
+
+class ClientHello(Struct, frozen=True, gc=False):
+    """The first ClientHello (RFC 8446 section 4.1.2; RFC 5246 section 7.4.1.2)."""
+
+    frame: int
+    bytes: int
+    segments: int
+    version: str
+    random: str | None
+    session_id: str | None
+    cipher_suites: tuple[str, ...] | None
+    compression_methods: tuple[str, ...] | None
+    extensions: tuple[Extension, ...] | None
+    """None: the hello was cut, or is malformed, before them."""
+    supported_versions: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    key_shares: tuple[str, ...] | None = None
+    signature_schemes: tuple[str, ...] | None = None
+    alpn: tuple[str, ...] | None = None
+    psk_modes: tuple[str, ...] | None = None
+    ec_point_formats: tuple[str, ...] | None = None
+
+
+class ServerHello(Struct, frozen=True, gc=False):
+    """The final ServerHello (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""
+
+    frame: int
+    bytes: int
+    version: str
+    random: str | None
+    session_id: str | None
+    cipher_suite: str | None
+    compression_method: str | None
+    extensions: tuple[Extension, ...] | None
+    """None: the hello was cut, or is malformed, before them."""
+
+
+class CertificateRequest(Struct, frozen=True, gc=False):
+    """What the server asks of a client's certificate (RFC 5246 section 7.4.4)."""
+
+    types: tuple[str, ...]
+    signature_schemes: tuple[str, ...] | None
+    authorities: tuple[str, ...]
+
+
+class SessionTicket(Struct, frozen=True, gc=False):
+    """The first NewSessionTicket in the clear (RFC 5077 section 3.3)."""
+
+    lifetime_s: int
+    bytes: int
+
+
+class Alert(Struct, frozen=True, gc=False):
+    """An alert (RFC 5246 section 7.2); level and description are None where it is encrypted."""
+
+    sender: Side = field(name="from")
+    level: str | None
+    description: str | None
+    frame: int
+
+
+class Message(Struct, frozen=True, gc=False):
+    """One handshake message, ChangeCipherSpec or alert; `frame` completed it, `ms` since the first ClientHello.
+
+    `ms` is None as in Timing.
+    """
+
+    sender: Side = field(name="from")
+    type: str
+    bytes: int
+    frame: int
+    ms: float | None
+
+
+class Heartbeat(Struct, frozen=True, gc=False):
+    """A heartbeat (RFC 6520 section 4): type and stated payload are None where it is encrypted."""
+
+    sender: Side = field(name="from")
+    type: str | None
+    bytes: int
+    """Of the record."""
+    payload_bytes: int | None
+    """As it says itself."""
+    frame: int
+
+
+class Hidden(Struct, frozen=True, gc=False):
+    """What TLS 1.3 encrypts, told with keys."""
+
+    certificates: tuple[Certificate, ...] | None = None
+    client_certificate_requested: bool | None = None
+    client_certificates: tuple[Certificate, ...] | None = None
+    ocsp_staple: OcspStaple | None = None
+    alpn: str | None = None
+
+
+class Finding(Struct, frozen=True, gc=False):
+    """A verdict, with its evidence."""
+
+    code: str
+    severity: Literal["info", "low", "medium", "high"]
+    detail: str
+    frame: int | None
+    certificate: str | None
+    rule: str
+
+
+class Problem(Struct, frozen=True, gc=False):
+    """What kept something from being read or told."""
+
+    code: str
+    detail: str
+    frame: int | None = None
+    offset: int | None = None
+    sender: Side | None = field(name="from", default=None)
+
+
+class Connection(Struct, frozen=True, kw_only=True, gc=False):
+    """Everything that was seen of one TLS connection."""
+
+    source: str
+    stream: int
+    transport: Literal["tcp", "udp", "quic"]
+    client: Endpoint
+    server: Endpoint
+    start: str | None
+    """When the first packet was captured; None where the capture does not tell."""
+    end: str | None
+    """And the last one."""
+    first_frame: int
+    packets: int
+    bytes: int
+    open: bool
+    upgrade: str | None
+    upgrade_target: str | None
+    complete: bool
+    outcome: str
+    failed_by: Side | None
+    closure: Closure
+    version: str | None
+    cipher_suite: str | None
+    group: str | None
+    dh_bits: int | None
+    signature_scheme: str | None
+    extended_master_secret: bool | None
+    secure_renegotiation: bool | None
+    sni: str | None
+    alpn: str | None
+    resumption: str | None
+    resumes: Origin | None
+    """The earlier connection whose session this one resumes: that which set it up, or sent the ticket."""
+    same_ticket_as: Origin | None
+    """The first connection that offered one of the same identities of TLS 1.3: siblings."""
+    retry_of: Origin | None
+    """An earlier connection that failed and that the client tried again, with a lower version, TLS_FALLBACK_SCSV
+    (RFC 7507) or a smaller offer: the same client address and server (address and port, or SNI), begun after it and at
+    most 10 s after its last packet. With a problem "inferred" unless the client says so by TLS_FALLBACK_SCSV."""
+    early_data: str | None
+    hello_retry: bool | None
+    hello_retry_request: HelloRetryRequest | None
+    ech: str | None
+    round_trips: int | None
+    timing: Timing
+    handshake_bytes: HandshakeBytes
+    client_hello: ClientHello | None
+    server_hello: ServerHello | None
+    certificates: tuple[Certificate, ...] | None
+    client_certificate_requested: bool | None
+    certificate_request: CertificateRequest | None
+    client_certificates: tuple[Certificate, ...] | None
+    ocsp_staple: OcspStaple | None
+    session_ticket: SessionTicket | None
+    alerts: tuple[Alert, ...]
+    messages: tuple[Message, ...]
+    renegotiations: int
+    heartbeats: tuple[Heartbeat, ...] = ()
+    ja3: str | None
+    ja3s: str | None
+    ja4: str | None
+    ja3_string: str | UnsetType | None = UNSET
+    """The raw forms are told only where they are asked for."""
+    ja3n: str | UnsetType | None = UNSET
+    ja4_r: str | UnsetType | None = UNSET
+    hidden: Hidden | None
+    findings: tuple[Finding, ...] | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def has_whole_client_hello(self) -> bool:
+        """Whether every byte of the ClientHello was seen, so that what is not in it was not offered.
+
+        A whole one has a JA4. One of SSL 2.0 has none, but an empty list of extensions, never seen of one that was cut.
+        """
+        hello = self.client_hello
+        return hello is not None and (self.ja4 is not None or hello.extensions == ())

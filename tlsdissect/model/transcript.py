@@ -1,0 +1,189 @@
+"""What is kept of a conversation for those who look inside it: its packets, its records, and where each byte stood."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.model.connection import Connection, Side
+
+if TYPE_CHECKING:
+    from tlsdissect.model.connection import Alert
+
+
+class PacketRef(Struct, frozen=True, gc=False):
+    """A packet of interest."""
+
+    frame: int
+    time: int | None
+    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
+    acknowledgement: int | None
+
+
+class Packet(Struct, frozen=True, gc=False):
+    """One packet of the handshake."""
+
+    frame: int
+    time: int | None
+    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
+    sender: Side
+    flags: int
+    """TCP's flags (RFC 9293 section 3.1): FIN 1, SYN 2, RST 4, PSH 8, ACK 16."""
+    offset: int | None
+    """Where the payload begins in what its side sends, counted from the first byte behind the SYN; None: not known."""
+    acknowledged: int | None
+    """Up to where it acknowledges what the other side sends; None: nothing, or not known."""
+    length: int
+    """Bytes of payload that it carried."""
+    payload: bytes
+    """Those of them that the capture holds."""
+    place: int | None
+    """Byte of the frame at which the payload begins; None where it was joined from fragments."""
+    sacked: tuple[tuple[int, int], ...] = ()
+    """What it says was received behind a hole of the other side's stream (RFC 2018): stream offsets from and to."""
+
+
+class WireRecord(Struct, frozen=True, gc=False):
+    """A record as it was sent (RFC 8446 section 5.1), with the frame and the time that completed it."""
+
+    sender: Side
+    frame: int
+    time: int | None
+    """As a packet's."""
+    content_type: int
+    version: int
+    length: int
+    start: int
+    """Where its header begins in what its side sends."""
+    fragment: bytes | None
+    """None for application data, whose body nobody reads."""
+    encrypted: bool
+    """A handshake message or an alert that nobody can read."""
+    whole: bool
+    """False: the fragment ends where the capture lacks bytes."""
+
+
+class Span(Struct, frozen=True, gc=False):
+    """Bytes in a frame."""
+
+    frame: int
+    offset: int | None
+    """Byte of the frame; None: they do not lie there as they are, for they were joined or unwrapped, or not kept."""
+    length: int
+
+
+class Transcript(Struct, frozen=True):
+    """Packets and records of a TLS connection, in the order in which they were seen."""
+
+    packets: tuple[Packet, ...]
+    """Those of the handshake, and of what came later those that brought messages, or the end."""
+    records: tuple[WireRecord, ...]
+    first_data: tuple[PacketRef | None, PacketRef | None]
+    """The packet in which the first application data begins: of the client, of the server.
+
+    In TLS 1.3 the server's first record behind the client's flight, which may be a ticket.
+    """
+    version: int | None
+    """What the server chose."""
+    cipher_suite: int | None
+    carrier: str | None
+    """The protocol in whose packets TLS is carried: stream offsets are then those of what is carried."""
+    copies: int = 0
+    """Packets that were left out because the capture holds them twice, as on two interfaces of a router."""
+    copied: tuple[int, int] | None = None
+    """The frames of the first packet that the capture holds twice."""
+
+
+class KeptConnection(Connection, frozen=True, kw_only=True):
+    """A connection with its transcript."""
+
+    transcript: Transcript
+
+
+def kept(connection: Connection) -> KeptConnection:
+    """The same connection, where it has a transcript; ValueError where it has none, TypeError where it is none."""
+    if not isinstance(connection, Connection):
+        raise TypeError(f"this is no connection, but {type(connection).__name__}")
+    if not isinstance(connection, KeptConnection):
+        raise ValueError("the connection has no transcript: read it with keep=True")  # noqa: TRY004  # of the same type
+    return connection
+
+
+def final_alert(connection: Connection) -> Alert | None:
+    """The alert by which one side ended a handshake; None where it is told by its record's length alone.
+
+    A warning is it only if it is the last thing that its sender said: many go on behind one (RFC 6066 section 3).
+    """
+    side = connection.failed_by
+    alerts = [alert for alert in connection.alerts if alert.sender == side]
+    if connection.outcome != "alert" or not alerts:
+        return None
+    errors = [alert for alert in alerts if alert.level != "warning"]
+    last = next((message.type for message in reversed(connection.messages) if message.sender == side), "alert")
+    return errors[-1] if errors else alerts[-1] if last == "alert" else None
+
+
+def refusal(connection: Connection) -> WireRecord | None:
+    """The record of an alert's length by which a server refused in TLS 1.3: its first behind the client's flight."""
+    refused = connection.outcome == "alert" and connection.failed_by == "server"
+    if not refused or not isinstance(connection, KeptConnection) or final_alert(connection):
+        return None
+    last = connection.messages[-1].frame
+    behind = (one for one in connection.transcript.records if one.sender == "server" and one.frame > last)
+    return next(behind, None)
+
+
+class Places:
+    """Where each byte that a side sent lies in the frames; the first copy of a byte counts."""
+
+    def __init__(self, transcript: Transcript, sender: Side) -> None:
+        self._carried = transcript.carrier is not None
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        runs: list[tuple[int, int, Packet]] = []
+        for packet in transcript.packets:
+            if packet.sender == sender and packet.offset is not None and packet.payload:
+                runs += [(start, end, packet) for start, end in self._add(packet.offset, len(packet.payload))]
+        self._runs = sorted(runs, key=lambda run: run[0])
+        self._first = [start for start, _, _ in self._runs]
+
+    def spans(self, start: int, end: int, frame: int) -> tuple[Span, ...]:
+        """A stretch of what the side sent, by stream offsets; `frame` is told of bytes that lie nowhere as they are."""
+        spans: list[Span] = []
+        index = max(bisect_right(self._first, start) - 1, 0)
+        while start < end:
+            run = self._runs[index] if index < len(self._runs) and not self._carried else None
+            if run is None or run[0] > start:
+                upto = min(end, run[0]) if run else end
+                spans.append(Span(frame, None, upto - start))
+                start = upto
+                continue
+            upto = min(end, run[1])
+            if upto > start:
+                spans.append(_span(run[2], start, upto))
+                start = upto
+            index += 1
+        return tuple(spans)
+
+    def _add(self, start: int, size: int) -> list[tuple[int, int]]:
+        """Cover a stretch; return what of it was not covered."""
+        end, gaps = start + size, []
+        first = bisect_left(self._ends, start)
+        last, at = first, start
+        while last < len(self._starts) and self._starts[last] <= end:
+            if self._starts[last] > at:
+                gaps.append((at, self._starts[last]))
+            at = max(at, self._ends[last])
+            last += 1
+        if at < end:
+            gaps.append((at, end))
+        low = min(start, self._starts[first]) if last > first else start
+        self._starts[first:last], self._ends[first:last] = [low], [max(end, at)]
+        return gaps
+
+
+def _span(packet: Packet, start: int, end: int) -> Span:
+    inside = start - (packet.offset or 0)
+    return Span(packet.frame, None if packet.place is None else packet.place + inside, end - start)
