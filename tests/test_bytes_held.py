@@ -14,8 +14,11 @@ from tlswriting import extension, message, record, sized
 
 import tlsdissect
 from tlsdissect.caches import SHARED
-from tlsdissect.flows.limits import Budget, Limits
+from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.flow import TcpSide
+from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake import retries
+from tlsdissect.handshake.direction import Direction
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.log import NUMBER_BYTES, HandshakeLog
 from tlsdissect.handshake.retries import Retries
@@ -120,17 +123,10 @@ def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate[ClientHel
 
 def test_the_budget_counts_a_hello_and_what_was_decoded_from_it() -> None:
     budget = Budget(Limits())
-    script = HandshakeLog(budget)
+    log = HandshakeLog(budget)
     body = client_hello(1, numbers(5000, 1))
-
-    class Half:
-        def trouble(self, *given: object) -> None:
-            """Nothing is wrong."""
-
-        def segments(self, start: int, end: int) -> int:
-            return int(start < end)
-
-    script._hello(Half(), HandshakeEvent(0, 22, 1, len(body), body, 1, 0, 0, len(body), False))  # type: ignore[arg-type]
+    direction = Direction(budget, TcpSide())
+    log._hello(direction, HandshakeEvent(0, 22, 1, len(body), body, 1, 0, 0, len(body), encrypted=False))
     assert budget.used >= len(body) + 5000 * NUMBER_BYTES
 
 

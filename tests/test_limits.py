@@ -11,7 +11,6 @@ from tlswriting import extension, message, record, sized
 
 import tlsdissect
 from tlsdissect import Limits
-from tlsdissect.flows.limits import Budget
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 
@@ -76,24 +75,23 @@ def spoken(path: Path, words: bytes, conversations: int = 20) -> Path:
     return write(path, *[Talk(parts, number / 1e6, 100.0, 2000 + number) for number in range(conversations)])
 
 
-class Counted(Budget):
-    """A budget that knows how much of it was used at most."""
+class Measured(Reading):
+    """A reading that looks after each packet how much of its budget is used."""
 
     most = 0
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "used":
-            self.most = max(self.most, value)
+    def _advance(self, *given: Any) -> bool:
+        goes_on = super()._advance(*given)
+        self.most = max(self.most, self._budget.used)
+        return goes_on
 
 
 def held(path: Path, total_bytes: int, *, keep: bool = False) -> tuple[list[tlsdissect.Connection], int]:
     """What is told where so much may be held, and what was held at most; nothing is, at the end."""
-    reading = Reading([path], Options(limits=Limits(total_bytes=total_bytes), batch=2, keep=keep))
-    reading._budget = Counted(Limits(total_bytes=total_bytes))
+    reading = Measured([path], Options(limits=Limits(total_bytes=total_bytes), batch=1, keep=keep))
     connections = list(reading)
     assert reading._budget.used == 0
-    return connections, reading._budget.most
+    return connections, reading.most
 
 
 HALF_A_MESSAGE = hello(3, 16_000)[:32_768]

@@ -24,12 +24,18 @@ MODULES = (
     "tlsdissect.capture.transport",
     "tlsdissect.capture.tunnels",
     "tlsdissect.capture.window",
+    "tlsdissect.flows.budget",
     "tlsdissect.flows.flow",
     "tlsdissect.flows.reassembly",
     "tlsdissect.flows.sequence",
     "tlsdissect.flows.table",
     "tlsdissect.handshake.connections",
+    "tlsdissect.handshake.direction",
+    "tlsdissect.handshake.log",
     "tlsdissect.handshake.record_cursor",
+    "tlsdissect.handshake.segments",
+    "tlsdissect.handshake.tracker",
+    "tlsdissect.tls.record",
 )
 """The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""
 

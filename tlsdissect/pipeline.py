@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.datagrams import Datagrams
-from tlsdissect.flows.limits import Budget
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
 from tlsdissect.handshake.connections import Connections
 from tlsdissect.handshake.facts.evidence import Evidence

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.flows.limits import Budget, Limits
+from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, encrypted_flight
 from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenRetryRequest, SeenServerHello
 from tlsdissect.handshake.log import HandshakeLog

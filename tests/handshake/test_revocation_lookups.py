@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlsdissect.capture.packet import Packet
+from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import ACK, FIN, SYN, Flow
-from tlsdissect.flows.limits import Budget, Limits
+from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
 from tlsdissect.handshake.revocation_lookups import Exchange, LookupTracker
 

@@ -88,18 +88,3 @@ FOREVER = 2.0**31
 def nanoseconds(seconds: float) -> int:
     """Convert a duration from seconds to nanoseconds."""
     return int(min(FOREVER, seconds) * 1e9)
-
-
-class Budget:
-    """The bytes that all connections of a reading buffer and keep together."""
-
-    __slots__ = ("limits", "used")
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.used = 0
-
-    @property
-    def spent(self) -> bool:
-        """Whether nothing more may be buffered or kept."""
-        return self.used > self.limits.total_bytes

@@ -1,8 +1,9 @@
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.reader cimport PacketReader
+from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
 from tlsdissect.flows.table cimport FlowTable
-from tlsdissect.handshake.record_cursor cimport RecordCursor
+from tlsdissect.handshake.tracker cimport Tracker
 
 cdef long long _SIGNALS
 cdef long long _TCP
@@ -10,6 +11,7 @@ cdef long long _UDP
 cdef long long _RECORDS
 cdef long long _HELLOS
 cdef long long _NOTHING
+cdef long long _UNKNOWN
 
 
 cdef class Connections:
@@ -20,19 +22,22 @@ cdef class Connections:
     cdef str _source
     cdef FlowTable _flows
     cdef object _datagrams
-    cdef object _budget
+    cdef Budget _budget
+    cdef long long _followed
     cdef object _damage
     cdef bint _raw
     cdef object _tracker
     cdef object _evidence
+    cdef bint _listens
     cdef bint _linked
     cdef bint _keeps
     cdef object _early
     cdef dict _trackers
-    cdef dict _cursors
     cdef object _told
     cdef list _due
     cdef Packet _packet
     cdef long long _datagram_time
     cpdef bint advance(self, PacketReader reader, long long most)
     cdef bint _look(self, Flow flow, Packet packet, long long sender)
+    cdef bint _give_up_oldest(self)
+    cdef bint _show(self, Tracker tracker, Packet packet, long long sender)

@@ -15,12 +15,12 @@ import cython
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
-from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, Interest
+from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, with_totals
-from tlsdissect.handshake.record_cursor import RecordCursor, starts_with_hello
+from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.recording import RecordingTracker
 from tlsdissect.handshake.revocation_lookups import Heard, Lookup, LookupTracker
 from tlsdissect.handshake.sessions import Session, established, identities
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.reader import PacketReader
+    from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.datagrams import Datagrams
     from tlsdissect.flows.flow import Flow
-    from tlsdissect.flows.limits import Budget
     from tlsdissect.flows.table import Ended, FlowTable
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.options import Options
@@ -52,6 +52,7 @@ _UDP = UDP
 _RECORDS = Interest.RECORDS
 _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
+_UNKNOWN = UNKNOWN
 
 
 @cython.cclass
@@ -70,17 +71,19 @@ class Connections:
     _flows: FlowTable
     _datagrams: Datagrams
     _budget: Budget
+    _followed: cython.longlong
+    """`Limits.followed`."""
     _damage: Sequence[Damage]
     _raw: cython.bint
     _tracker: Callable[..., Tracker]
     _evidence: Evidence | None
+    _listens: cython.bint
+    """Whether trackers may find OCSP and CRL lookups."""
     _linked: cython.bint
     _keeps: cython.bint
     _early: EarlyEmission | None
     _trackers: dict[int, Tracker]
     """By stream number; the flow that has been followed for longest is first."""
-    _cursors: dict[int, tuple[RecordCursor, RecordCursor]]
-    """By stream number, the cursors of both sides of each flow with `Interest.RECORDS`."""
     _told: Waiting
     _due: list[Due]
     _packet: Packet
@@ -111,15 +114,16 @@ class Connections:
         self._flows = flows
         self._datagrams = datagrams
         self._budget = budget
+        self._followed = budget.limits.followed
         self._damage = damage
         self._raw = options.raw_fingerprints
         self._tracker = keeping if options.keep else LookupTracker if listens else Tracker
         self._evidence = evidence
+        self._listens = listens or options.keep
         self._linked = options.linked
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
         self._trackers = {}
-        self._cursors = {}
         self._told = Waiting()
         self._due = []
         self._packet = Packet()
@@ -225,53 +229,66 @@ class Connections:
     @cython.cfunc
     def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Hand a packet to its flow's tracker if it may matter; return whether it was."""
-        cursor: RecordCursor
-        if flow.interest == _RECORDS:
-            cursors = self._cursors[flow.stream]
-            cursor = cursors[1] if sender else cursors[0]
-            if not packet.flags & _SIGNALS and (packet.length == 0 or cursor.passes(packet)):
-                return False
-            self._trackers[flow.stream].catch_up(cursors)
-        elif flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
+        known: Tracker | None
+        tracker: Tracker
+        if flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
             return False
-        tracker = self._trackers.get(flow.stream)
-        if tracker is None:
+        known = self._trackers.get(flow.stream)
+        if known is None:
             # A packet without payload needs no tracker, unless both sides end without any.
             if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
                 return False
             tracker = self._tracker(self._budget, flow)
+        else:
+            tracker = known
+            if flow.interest == _RECORDS:
+                if not packet.flags & _SIGNALS and tracker.passes(packet, sender):
+                    return False
+                tracker.catch_up()
         self._show(tracker, packet, sender)
-        budget, trackers = self._budget, self._trackers
-        while trackers and (len(trackers) > budget.limits.followed or budget.spent):
-            self._give_up(next(iter(trackers.values())))
+        if len(self._trackers) > self._followed or self._budget.is_spent():
+            self._give_up_oldest()
         return True
 
-    def _show(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> None:
-        flow, heard, settled = tracker.flow, tracker.heard, tracker.settled
-        state = tracker.feed(packet, sender)
+    @cython.cfunc
+    def _give_up_oldest(self) -> cython.bint:
+        """Give up the flows that have been followed for longest until the limits are kept."""
+        while self._trackers and (len(self._trackers) > self._followed or self._budget.is_spent()):
+            self._give_up(next(iter(self._trackers.values())))
+        return True
+
+    @cython.cfunc
+    def _show(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> cython.bint:
+        """Let a tracker read a packet, and act on what it found."""
+        flow: Flow = tracker.flow
+        heard: cython.longlong = tracker.heard
+        settled: cython.longlong = tracker.settled
+        state: cython.longlong = tracker.feed(packet, sender)
         decision = None if self._early is None else self._early.after(tracker, packet, self._flows.clock)
-        if tracker.heard is not None and tracker.heard != heard and self._linked:
-            self._note_session(flow, tracker.heard, identities(tracker.log))
-        if settled is None and tracker.settled is not None and self._linked:
-            self._note_session(flow, tracker.settled, established(tracker.log, tracker.settled))
-        if isinstance(tracker, LookupTracker) and tracker.found:
+        if self._linked:
+            if tracker.heard != _UNKNOWN and tracker.heard != heard:
+                self._note_session(flow, tracker.heard, identities(tracker.log))
+            if settled == _UNKNOWN and tracker.settled != _UNKNOWN:
+                self._note_session(flow, tracker.settled, established(tracker.log, tracker.settled))
+        if self._listens and isinstance(tracker, LookupTracker) and tracker.found:
             self._note_lookups(tracker)
         if decision is not None:
             self._emit(tracker, decision)
-            return
-        if self._early is not None and state == Interest.RECORDS:
+            return True
+        if self._early is not None and state == _RECORDS:
             # Only packets that are all looked at decide.
             state = Interest.PACKETS
         flow.interest = state
-        if tracker.silent:
+        if tracker.is_silent():
             tracker.release()
             self._trackers.pop(flow.stream, None)
-            return
+            return False
         self._trackers[flow.stream] = tracker
-        if state == Interest.RECORDS:
-            self._cursors[flow.stream] = tracker.expect()
-        elif state == Interest.NOTHING:
+        if state == _RECORDS:
+            tracker.expect()
+        elif state == _NOTHING:
             self._wait(tracker)
+        return True
 
     def _note_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
         """Add the session keys that a frame shows to the results."""
@@ -296,9 +313,7 @@ class Connections:
         """
         flow = tracker.flow
         self._trackers.pop(flow.stream, None)
-        cursors = self._cursors.pop(flow.stream, None)
-        if cursors is not None:
-            tracker.catch_up(cursors)
+        tracker.catch_up()
         damage = self._damage if seen is None else seen
         touched = _touched(tracker, damage) if damage else ()
         until = self._flows.time(clock)
@@ -342,7 +357,7 @@ class Connections:
         if last_frame is not None:
             self._emit(tracker, Decision(self._flows.clock, NEVER, last_frame))
             return
-        found = tracker.log.client is not None
+        found = tracker.log.client != UNKNOWN
         tracker.flow.interest = Interest.NOTHING if found else Interest.HELLOS
         self._wait(tracker)
 

@@ -1,9 +1,11 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """One direction of a flow: from TCP segments to TLS records."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import cython
 from msgspec import Struct
 
 from tlsdissect.capture.packet import UNTIMED
@@ -13,14 +15,14 @@ from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.events import Trouble
 from tlsdissect.handshake.first_bytes import FirstBytes, judge
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, PlaintextPhase
-from tlsdissect.handshake.record_cursor import PADDING, starts_with_hello
+from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
 from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import TcpSide
-    from tlsdissect.flows.limits import Budget
     from tlsdissect.handshake.carriers import Carrier
     from tlsdissect.handshake.events import BegunAlert
 
@@ -36,6 +38,11 @@ MAX_ARRIVALS = 65_536
 """Maximum segments counted of one record or message."""
 
 
+# C integers, by the .pxd.
+_TLS, _UNKNOWN, _PADDING, _EVERY = TLS, UNKNOWN, PADDING, EVERY
+_MASK = 0xFFFFFFFF
+
+
 class SegmentSpan(Struct, frozen=True, gc=False):
     """Place and size of a segment in its stream."""
 
@@ -43,28 +50,52 @@ class SegmentSpan(Struct, frozen=True, gc=False):
     size: int
 
 
-class SegmentPayload(Struct, frozen=True, gc=False):
+@cython.cclass
+class SegmentPayload:
     """The payload of a TCP segment, before its place in the stream is known."""
 
-    sequence: int
+    sequence: cython.longlong
     """Sequence number of the first byte."""
     data: bytes
-    size: int
+    size: cython.longlong
     """Bytes on the wire; more than `data` has if the snap length cut the segment."""
-    frame: int
-    time: int
+    frame: cython.longlong
+    time: cython.longlong
+
+    def __init__(
+        self,
+        sequence: cython.longlong,
+        data: bytes,
+        size: cython.longlong,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> None:
+        self.sequence = sequence
+        self.data = data
+        self.size = size
+        self.frame = frame
+        self.time = time
 
 
-class Piece(Struct, frozen=True, gc=False):
+@cython.cclass
+class Piece:
     """Records, and the packet that completed them; for application data, the packet in which it began."""
 
     records: list[Record]
-    frame: int
+    frame: cython.longlong
     """For a record whose end is missing, the frame of its last captured byte."""
-    time: int
+    time: cython.longlong
     """UNTIMED if the packet that completed it is missing."""
-    broken: bool = False
+    broken: cython.bint
     """Bytes after these records are missing, and other records may have begun in them."""
+
+    def __init__(
+        self, records: list[Record], frame: cython.longlong, time: cython.longlong, broken: cython.bint = False
+    ) -> None:
+        self.records = records
+        self.frame = frame
+        self.time = time
+        self.broken = broken
 
 
 class Reply(NamedTuple):
@@ -78,117 +109,133 @@ class Reply(NamedTuple):
     """Stream offset of its first byte."""
 
 
+@cython.cclass
 class Direction:
     """Reassembles the bytes of one side and splits them into records."""
 
-    __slots__ = (
-        "_budget",
-        "_framing",
-        "accounted",
-        "alert",
-        "arrivals",
-        "assembler",
-        "awaited",
-        "changed",
-        "counting",
-        "doubtful",
-        "first_frame",
-        "first_hole",
-        "frames",
-        "joiner",
-        "last",
-        "latest",
-        "mode",
-        "payload",
-        "plaintext",
-        "problems",
-        "reader",
-        "reply",
-        "reset_text",
-        "strayed",
-        "tcp",
-        "unplaced",
-    )  # fmt: skip
+    tcp: TcpSide
+    """The state of this side by its TCP headers."""
+    assembler: Assembler
+    reader: RecordReader
+    joiner: MessageJoiner
+    cursor: RecordCursor
+    """Skips application data once the handshake is decided."""
+    alert: BegunAlert | None
+    """The first byte of a plaintext alert whose second byte is in a later record."""
+    plaintext: PlaintextPhase
+    mode: cython.longlong
+    """That of `plaintext`: OPENING, PLAIN or TLS."""
+    changed: cython.longlong
+    """Number of ChangeCipherSpec messages sent."""
+    awaited: cython.longlong
+    """The acknowledgement number of the other side's first payload; UNKNOWN before that."""
+    counting: cython.bint
+    """Whether segments per message are counted: until a ClientHello was read."""
+    arrivals: list[SegmentSpan]
+    """The segments of the current record or message."""
+    payload: cython.longlong
+    """Payload bytes, retransmitted ones included."""
+    unplaced: list[SegmentPayload]
+    """Segments held while the first byte of the stream is not known."""
+    reset_text: tuple[int, bytes] | None
+    """The frame and the text of the first RST with payload."""
+    doubtful: SegmentPayload | None
+    """A segment that may be padding of a frame: it is short, and nothing has confirmed it as stream data."""
+    first_hole: cython.longlong
+    """Stream offset of the first missing byte; UNKNOWN if none is missing."""
+    accounted: cython.longlong
+    """Bytes of an incomplete message that are counted in the budget."""
+    strayed: cython.bint
+    """Whether something else than a record header was found where one was expected."""
+    first_frame: cython.longlong
+    """The frame of the first segment; 0 before that."""
+    last: Record | None
+    """The latest record."""
+    reply: Reply | None
+    """Set while this side does not send TLS; bytes before the complete ClientHello are not part of it."""
+    problems: list[Trouble]
+    latest: cython.longlong
+    """The frame of the latest payload."""
+    frames: dict[int, int]
+    """If the handshake is read again in another order: the frame number used for each frame of the capture."""
+    _budget: Budget
+    _carrier: Carrier | None
 
     def __init__(self, budget: Budget, tcp: TcpSide) -> None:
-        self._budget = budget
         self.tcp = tcp
-        """The state of this side by its TCP headers."""
         self.assembler = Assembler()
         self.reader = RecordReader()
         self.joiner = MessageJoiner()
-        self.alert: BegunAlert | None = None
-        """The first byte of a plaintext alert whose second byte is in a later record."""
+        self.cursor = RecordCursor()
+        self.alert = None
         self.plaintext = PlaintextPhase()
-        self.mode = self.plaintext.mode
+        self.mode = OPENING
         self.changed = 0
-        """Number of ChangeCipherSpec messages sent."""
-        self.awaited: int | None = None
-        """The acknowledgement number of the other side's first payload."""
+        self.awaited = UNKNOWN
         self.counting = True
-        """Whether segments per message are counted: until a ClientHello was read."""
-        self.arrivals: list[SegmentSpan] = []
-        """The segments of the current record or message."""
+        self.arrivals = []
         self.payload = 0
-        """Payload bytes, retransmitted ones included."""
-        self.unplaced: list[SegmentPayload] = []
-        """Segments held while the first byte of the stream is not known."""
-        self.reset_text: tuple[int, bytes] | None = None
-        """The frame and the text of the first RST with payload."""
-        self.doubtful: SegmentPayload | None = None
-        """A segment that may be padding of a frame: it is short, and nothing has confirmed it as stream data."""
-        self.first_hole: int | None = None
-        """Stream offset of the first missing byte."""
+        self.unplaced = []
+        self.reset_text = None
+        self.doubtful = None
+        self.first_hole = UNKNOWN
         self.accounted = 0
-        """Bytes of an incomplete message that are counted in the budget."""
         self.strayed = False
-        """Whether something else than a record header was found where one was expected."""
-        self.first_frame: int | None = None
-        """The frame of the first segment."""
-        self.last: Record | None = None
-        self.reply: Reply | None = None
-        """Set while this side does not send TLS; bytes before the complete ClientHello are not part of it."""
-        self.problems: list[Trouble] = []
-        self._framing: Carrier | None = None
+        self.first_frame = 0
+        self.last = None
+        self.reply = None
+        self.problems = []
         self.latest = 0
-        """The frame of the latest payload."""
-        self.frames: dict[int, int] = {}
-        """If the handshake is read again in another order: the frame number used for each frame of the capture."""
+        self.frames = {}
+        self._budget = budget
+        self._carrier = None
 
+    @cython.ccall
     def add(self, segment: SegmentPayload) -> list[Piece]:
         """Add a segment's payload and return the records that it completes."""
-        if not self.assembler.started:
-            return self._await_place(segment)
-        if self.fin is not None and difference(segment.sequence, self.fin.end) >= 0:
+        return self._add(segment) if self.assembler.started else self._await_place(segment)
+
+    @cython.cfunc
+    def _add(self, segment: SegmentPayload) -> list[Piece]:
+        """Add a segment of a stream whose first byte is known."""
+        fin = self.tcp.fin
+        if fin is not None and difference(segment.sequence, fin.end) >= 0:
             # The receiver ignores data after a FIN (RFC 9293 section 3.10.7.4).
             return []
-        size = segment.size
-        self.payload += size
-        pieces = [] if self.doubtful is None else self._compare(segment)
-        if size <= PADDING and self.assembler.expects(segment.sequence):
-            known = 0 if self.doubtful is None else self.doubtful.size
-            self.payload -= min(size, known)
-            if size > known:
+        self.payload += segment.size
+        pieces: list[Piece] = [] if self.doubtful is None else self._compare(segment)
+        if segment.size <= _PADDING and self.assembler.expects(segment.sequence):
+            doubtful: SegmentPayload | None = self.doubtful
+            known: cython.longlong = 0 if doubtful is None else doubtful.size
+            self.payload -= min(segment.size, known)
+            if segment.size > known:
                 self.doubtful = segment
             return pieces
-        return pieces + self._take(segment)
+        taken: list[Piece] = self._take(segment)
+        return pieces + taken if pieces else taken
 
+    @cython.ccall
     def acknowledge(self) -> list[Piece]:
         """Read segments that were held for an acknowledgement; return the records that they complete."""
         if self.unplaced:
             return [] if self._awaits_more() else self.place()
-        doubtful, acked = self.doubtful, self.acked
-        if doubtful is None or acked is None or difference(acked, doubtful.sequence + doubtful.size) < 0:
+        doubtful: SegmentPayload | None = self.doubtful
+        if doubtful is None or self.tcp.acknowledged == _UNKNOWN:
+            return []
+        if difference(self.tcp.acknowledged, doubtful.sequence + doubtful.size) < 0:
             return []
         return self._settle()
 
-    def restart(self, sequence: int) -> None:
+    @cython.ccall
+    def restart(self, sequence: cython.longlong) -> cython.bint:
         """Begin the stream, of which nothing was read, at this sequence number."""
         self._forget_unplaced()
         self.doubtful = None
         self.payload = 0
         self.assembler.start(sequence)
+        return True
 
+    @cython.cfunc
     def _await_place(self, segment: SegmentPayload) -> list[Piece]:
         """Hold a segment until the first byte of a stream without SYN is known.
 
@@ -197,91 +244,132 @@ class Direction:
         self.unplaced.append(segment)
         self.payload += segment.size
         self._budget.used += len(segment.data) + OVERHEAD
-        known = self.acked is not None or starts_with_hello(segment.data) or len(self.unplaced) >= MAX_UNPLACED
-        far = abs(difference(segment.sequence, self.unplaced[0].sequence)) > MAX_AHEAD
-        spent = self.held_bytes > self._budget.limits.held_bytes or self._budget.spent
-        return self.place() if far or spent or (known and not self._awaits_more()) else []
-
-    def _awaits_more(self) -> bool:
-        """Return whether only one byte is held, which may be that of a keep-alive."""
-        first = self.unplaced[0]
-        return len(self.unplaced) < MAX_UNPLACED and all(
-            one.size == 1 and one.sequence == first.sequence for one in self.unplaced
+        origin: SegmentPayload = self.unplaced[0]
+        ahead: cython.longlong = difference(segment.sequence, origin.sequence)
+        if (
+            ahead > MAX_AHEAD
+            or ahead < 0 - MAX_AHEAD
+            or self.held_bytes > self._budget.held_bytes
+            or self._budget.is_spent()
+        ):
+            return self.place()
+        known: cython.bint = (
+            self.tcp.acknowledged != _UNKNOWN or starts_with_hello(segment.data) or len(self.unplaced) >= MAX_UNPLACED
         )
+        return self.place() if known and not self._awaits_more() else []
 
-    def is_apart(self, sequence: int) -> bool:
+    @cython.cfunc
+    def _awaits_more(self) -> cython.bint:
+        """Return whether only one byte is held, which may be that of a keep-alive."""
+        first: SegmentPayload = self.unplaced[0]
+        one: SegmentPayload
+        if len(self.unplaced) >= MAX_UNPLACED:
+            return False
+        for one in self.unplaced:  # noqa: SIM110  # a generator would be a closure
+            if one.size != 1 or one.sequence != first.sequence:
+                return False
+        return True
+
+    def is_apart(self, sequence: cython.longlong) -> bool:
         """Return whether bytes are missing between the held segments and this sequence number."""
         ahead = [difference(sequence, one.sequence + one.size) for one in self.unplaced]
         return bool(ahead) and min(ahead) > 0
 
+    @cython.ccall
     def place(self) -> list[Piece]:
         """Begin the stream with the first of the held segments; return the records that they complete."""
-        waiting = self.unplaced
-        origin = waiting[0].sequence
+        waiting: list[SegmentPayload] = self.unplaced
+        one: SegmentPayload = waiting[0]
+        origin: cython.longlong = one.sequence
+        first: SegmentPayload = one
+        second: SegmentPayload | None = None
         self._forget_unplaced()
-        self.payload -= sum(one.size for one in waiting)
-        first = min(waiting, key=lambda one: difference(one.sequence, origin))
-        others = [one for one in waiting if one.size > 1 or one.sequence != first.sequence]
-        second = min(others, key=lambda one: difference(one.sequence, origin), default=None)
+        for one in waiting:
+            self.payload -= one.size
+            if difference(one.sequence, origin) < difference(first.sequence, origin):
+                first = one
+        others: list[SegmentPayload] = [one for one in waiting if one.size > 1 or one.sequence != first.sequence]
+        for one in others:
+            if second is None or difference(one.sequence, origin) < difference(second.sequence, origin):
+                second = one
         if _is_keep_alive(first, second):
             waiting = others
             self.assembler.start(add(first.sequence, 1))
         else:
             self.assembler.start(self._first(first.sequence))
-        return [piece for one in waiting for piece in self.add(one)]
+        pieces: list[Piece] = []
+        for one in waiting:
+            pieces += self._add(one)
+        return pieces
 
-    def _forget_unplaced(self) -> None:
-        self._budget.used -= sum(len(one.data) + OVERHEAD for one in self.unplaced)
+    @cython.cfunc
+    def _forget_unplaced(self) -> cython.bint:
+        one: SegmentPayload
+        for one in self.unplaced:
+            self._budget.used -= len(one.data) + OVERHEAD
         self.unplaced = []
+        return True
 
+    @cython.cfunc
     def _compare(self, segment: SegmentPayload) -> list[Piece]:
         """Compare the sender's next segment with the doubtful one; return the records that this one completes.
 
         Unacknowledged bytes that the sender sends again with other values were not stream data (RFC 9293 section 3.4):
         some stacks count a frame's padding as payload of a bare ACK.
         """
-        doubtful = self.doubtful
+        doubtful: SegmentPayload | None = self.doubtful
         if doubtful is None:
             return []
-        data, ahead = segment.data, difference(segment.sequence, doubtful.sequence)
+        data: bytes = segment.data
+        ahead: cython.longlong = difference(segment.sequence, doubtful.sequence)
         if ahead + segment.size <= 0:
             return []
         if ahead >= doubtful.size:
             return self._settle()
-        old, new = (doubtful.data[ahead:], data) if ahead >= 0 else (doubtful.data, data[-ahead:])
-        shared = min(len(old), len(new))
-        if old[:shared] != new[:shared]:
+        old: bytes = doubtful.data
+        if ahead >= 0:
+            old = old[min(ahead, len(old)) :]
+        else:
+            data = data[min(0 - ahead, len(data)) :]
+        shared: cython.longlong = min(len(old), len(data))
+        if old[:shared] != data[:shared]:
             self.payload -= doubtful.size
             self.doubtful = None
             return []
-        return [] if segment.size <= PADDING else self._settle()
+        return [] if segment.size <= _PADDING else self._settle()
 
+    @cython.cfunc
     def _settle(self) -> list[Piece]:
         """Read the doubtful segment as stream data, unless a FIN has its sequence number."""
-        doubtful, self.doubtful = self.doubtful, None
+        doubtful: SegmentPayload | None = self.doubtful
+        self.doubtful = None
         if doubtful is None:
             return []
-        if self.fin is not None and difference(doubtful.sequence, self.fin.end) >= 0:
+        fin = self.tcp.fin
+        if fin is not None and difference(doubtful.sequence, fin.end) >= 0:
             self.payload -= doubtful.size
             return []
         return self._take(doubtful)
 
+    @cython.cfunc
     def _take(self, segment: SegmentPayload) -> list[Piece]:
         """Reassemble a segment's payload and return the records that it completes."""
-        assembler = self.assembler
-        data, size, frame, time = segment.data, segment.size, segment.frame, segment.time
+        assembler: Assembler = self.assembler
+        data: bytes = segment.data
+        size: cython.longlong = segment.size
+        held: cython.longlong
+        arrival: Arrival
         if len(data) == size and assembler.advance(segment.sequence, size):
-            offset = assembler.position - size
-            if self.mode == TLS and self._framing is None:
-                return self._next(data, offset, frame, time)
-            return self._arrive(Arrival(offset, data, size, frame, time))
+            if self.mode == _TLS and self._carrier is None:
+                return self._read(data, assembler.position - size, segment.frame, segment.time)
+            return self._arrive(Arrival(assembler.position - size, data, size, segment.frame, segment.time))
         pieces: list[Piece] = []
         held = assembler.held_bytes
-        for arrival in assembler.feed(segment.sequence, data, size, frame, time):
+        for arrival in assembler.feed(segment.sequence, data, size, segment.frame, segment.time):
             pieces += self._arrive(arrival)
         self._budget.used += assembler.held_bytes - held
-        while assembler.holds and (assembler.held_bytes > self._budget.limits.held_bytes or self._budget.spent):
-            self.report("limit", "no more bytes are held behind a hole", frame, assembler.position)
+        while assembler.holds and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
+            self.report("limit", "no more bytes are held behind a hole", segment.frame, assembler.position)
             pieces += self._leap()
         return pieces
 
@@ -332,12 +420,12 @@ class Direction:
     @property
     def held_bytes(self) -> int:
         """Bytes that the held segments take."""
-        return self.assembler.held_bytes + sum(len(one.data) + OVERHEAD for one in self.unplaced)
+        return self.assembler.held_bytes + sum([len(one.data) + OVERHEAD for one in self.unplaced])
 
     @property
     def carrier(self) -> str | None:
         """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
-        return None if self._framing is None else self._framing.name
+        return None if self._carrier is None else self._carrier.name
 
     @property
     def ended(self) -> Signal | None:
@@ -345,26 +433,62 @@ class Direction:
         fin, rst = self.fin, self.rst
         return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
 
-    def has_passed(self, sequence: int) -> bool:
+    @cython.ccall
+    def has_passed(self, sequence: cython.longlong) -> cython.bint:
         """Return whether the byte at this sequence number was delivered before."""
         return self.assembler.started and self.assembler.offset(sequence) < self.assembler.position
+
+    @cython.ccall
+    def expect(self, decided: cython.bint, alert_size: cython.longlong) -> cython.bint:
+        """Set the cursor to the next record; see `RecordCursor.telling` for which application data matters.
+
+        Until the handshake is `decided`, all does; then only records of an alert's length do.
+        """
+        reader: RecordReader = self.reader
+        assembler: Assembler = self.assembler
+        if (
+            self.mode != _TLS
+            or self._carrier is not None
+            or reader.astray is not None
+            or assembler.held_bytes > 0
+            or self.doubtful is not None
+        ):
+            self.cursor.stop()
+            return False
+        if not decided or not (reader.skip > 0 or reader.is_between()):
+            alert_size = _EVERY
+        self.cursor.set(assembler.sequence(assembler.position), reader.skip, alert_size)
+        return True
+
+    @cython.ccall
+    def catch_up(self) -> cython.bint:
+        """Skip the bytes of the packets that the cursor passed."""
+        assembler: Assembler = self.assembler
+        old: cython.longlong = assembler.position
+        if not self.cursor.in_step:
+            return False
+        assembler.skip_to(self.cursor.position)
+        self.payload += assembler.position - old
+        self.reader.jump(assembler.position, self.cursor.ahead)
+        return True
 
     def renewed(self) -> Direction:
         """Return a new reader of the same direction."""
         direction = Direction(self._budget, self.tcp)
         direction.frames = self.frames
-        direction.awaited = self.acked
+        direction.awaited = self.tcp.acknowledged
         return direction
 
-    def report(self, code: str, detail: str, frame: int, offset: int | None) -> None:
-        """Report a problem; further ones than MAX_TROUBLES are not kept."""
+    def report(self, code: str, detail: str, frame: cython.longlong, offset: cython.longlong) -> None:
+        """Report a problem; further ones than MAX_PROBLEMS are not kept."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Trouble(code, detail, frame, offset))
 
-    def _first(self, sequence: int) -> int:
+    @cython.cfunc
+    def _first(self, sequence: cython.longlong) -> cython.longlong:
         """Return the first sequence number: that which the other side expected if this segment is close after it."""
-        begin = self.acked if self.awaited is None else self.awaited
-        if begin is not None and (sequence - begin) & 0xFFFFFFFF < self._budget.limits.held_bytes:
+        begin: cython.longlong = self.tcp.acknowledged if self.awaited == _UNKNOWN else self.awaited
+        if begin != _UNKNOWN and (sequence - begin) & _MASK < self._budget.held_bytes:
             return begin
         return sequence
 
@@ -394,78 +518,89 @@ class Direction:
         reached = max(self.assembler.position, self.assembler.offset(self.acked))
         return self.assembler.next_held - reached > MAX_AHEAD
 
-    def _lose(self, start: int, size: int, time: int) -> list[Piece]:
+    @cython.cfunc
+    def _lose(self, start: cython.longlong, size: cython.longlong, time: cython.longlong) -> list[Piece]:
         """Handle bytes that the capture lacks; `time` is when they were sent, or UNTIMED."""
+        reader: RecordReader = self.reader
         self.spoil(start)
-        if self.mode == TLS:
-            skip, reader = self.reader.skip, self.reader
-            records = reader.lost(size)
+        if self.mode == _TLS:
+            skip: cython.longlong = reader.skip
+            records: list[Record] = reader.lost(size)
             # A record that continues after the missing bytes was complete at a later time.
-            complete = all(record.end <= start + size for record in records)
-            broken = size > skip and not any(record.end >= start + size for record in records)
-            return [Piece(records, self.latest, time if complete else UNTIMED, broken)]
+            complete: cython.bint = True
+            reaches: cython.bint = False
+            for record in records:
+                complete = complete and record.end <= start + size
+                reaches = reaches or record.end >= start + size
+            return [Piece(records, self.latest, time if complete else UNTIMED, size > skip and not reaches)]
         self.plaintext.lose()
         self.mode = self.plaintext.mode
         return []
 
+    @cython.cfunc
     def _arrive(self, arrival: Arrival) -> list[Piece]:
-        if self._framing is not None:
-            arrival = self._unwrapped(arrival, self._framing)
-        data, offset, frame = arrival.data, arrival.offset, arrival.frame
-        self.latest = frame
-        if self.first_frame is None:
-            self.first_frame = frame
-        if self.mode == TLS:
-            pieces = self._next(data, offset, frame, arrival.time)
+        """Read bytes of the stream that are next, or the part of them that is in the capture."""
+        if self._carrier is not None:
+            arrival = self._unwrapped(arrival, self._carrier)
+        data: bytes = arrival.data
+        cut: cython.longlong = arrival.size - len(data)
+        pieces: list[Piece]
+        records: list[Record]
+        self.latest = arrival.frame
+        if self.first_frame == 0:
+            self.first_frame = arrival.frame
+        if self.mode == _TLS:
+            pieces = self._read(data, arrival.offset, arrival.frame, arrival.time)
         else:
             if self.mode == PLAIN:
-                del self.arrivals[:-HELLO_SIZE]
-            self.arrivals.append(SegmentSpan(offset, arrival.size))
+                del self.arrivals[: max(0, len(self.arrivals) - HELLO_SIZE)]
+            self.arrivals.append(SegmentSpan(arrival.offset, arrival.size))
             # After a hole, bytes may be the middle of a record, and not an answer.
-            if self.plaintext.seeking and data and self.first_hole is None:
-                self._answer(data, offset, frame)
-            records = self._begin(data, offset)
-            pieces = [Piece(records, frame, arrival.time)] if records else []
-        cut = arrival.size - len(data)
-        if cut:
-            where = offset + len(data)
-            self.report("truncated_packet", f"the capture cut {cut} bytes off a segment", frame, where)
+            if self.plaintext.seeking and data and self.first_hole == _UNKNOWN:
+                self._answer(data, arrival.offset, arrival.frame)
+            records = self._begin(data, arrival.offset)
+            pieces = [Piece(records, arrival.frame, arrival.time)] if records else []
+        if cut > 0:
+            where: cython.longlong = arrival.offset + len(data)
+            self.report("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
             pieces += self._lose(where, cut, arrival.time)
         return pieces
 
-    def _answer(self, data: bytes, offset: int, frame: int) -> None:
+    def _answer(self, data: bytes, offset: cython.longlong, frame: cython.longlong) -> None:
         """Keep the first bytes of an answer in another protocol than TLS."""
         known = self.reply or Reply(b"", frame, offset)
         if len(known.words) < REPLY_BYTES:
             self.reply = known._replace(words=known.words + data[: REPLY_BYTES - len(known.words)])
 
-    def _next(self, data: bytes, offset: int, frame: int, time: int) -> list[Piece]:
+    @cython.cfunc
+    def _read(self, data: bytes, offset: cython.longlong, frame: cython.longlong, time: cython.longlong) -> list[Piece]:
         """Read the next bytes of a side that sends records."""
-        reader, self.latest = self.reader, frame
+        reader: RecordReader = self.reader
+        self.latest = frame
         if self.counting:
-            if reader.between and not self.joiner.waiting:
+            if reader.is_between() and self.joiner.waiting == 0:
                 self.arrivals = []
             if len(self.arrivals) < MAX_ARRIVALS:
                 self.arrivals.append(SegmentSpan(offset, len(data)))
         lost = reader.astray
-        records = reader.feed(data)
+        records: list[Record] = reader.feed(data)
         # After missing bytes, the beginning of the next record is not known: bytes there are not malformed.
         if reader.astray is not None and reader.astray != lost:
             self.strayed = True
             self.report("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []
 
-    def _unwrapped(self, arrival: Arrival, framing: Carrier) -> Arrival:
+    def _unwrapped(self, arrival: Arrival, carrier: Carrier) -> Arrival:
         """Return the payload of the carried stream that a segment contains, with its offset there."""
-        offset, data = framing.position, framing.unwrap(arrival.data)
+        offset, data = carrier.position, carrier.unwrap(arrival.data)
         return Arrival(offset, data, len(data), arrival.frame, arrival.time)
 
-    def _begin(self, data: bytes, offset: int) -> list[Record]:
+    def _begin(self, data: bytes, offset: cython.longlong) -> list[Record]:
         """Search for the beginning of TLS; return the records that are found."""
-        start = self.plaintext.take(offset, data, behind_hole=self.first_hole is not None)
+        start = self.plaintext.take(offset, data, behind_hole=self.first_hole != UNKNOWN)
         self.mode = self.plaintext.mode
-        if self._framing is not self.plaintext.framing:
-            self._framing = self.plaintext.framing
+        if self._carrier is not self.plaintext.framing:
+            self._carrier = self.plaintext.framing
             # The offsets of earlier segments are those of the carrying stream.
             self.arrivals = []
         if start is None:
@@ -473,20 +608,29 @@ class Direction:
         self.reader.start(start.offset)
         return [*([start.hello] if start.hello else []), *self.reader.feed(start.data)]
 
-    def spoil(self, start: int) -> None:
+    @cython.ccall
+    def spoil(self, start: cython.longlong) -> cython.bint:
         """Treat the byte at a stream offset as missing, because it cannot be read."""
-        self.first_hole = start if self.first_hole is None else min(start, self.first_hole)
+        self.first_hole = start if self.first_hole == _UNKNOWN else min(start, self.first_hole)
+        return True
 
-    def is_whole(self, end: int) -> bool:
+    @cython.ccall
+    def is_whole(self, end: cython.longlong) -> cython.bint:
         """Return whether no byte before this stream offset is missing."""
-        return self.first_hole is None or self.first_hole >= end
+        return self.first_hole == _UNKNOWN or self.first_hole >= end
 
-    def segments(self, start: int, end: int) -> int:
+    @cython.ccall
+    def segments(self, start: cython.longlong, end: cython.longlong) -> cython.longlong:
         """Return the number of segments of the part of the stream that is being read."""
-        return sum(1 for place in self.arrivals if place.offset < end and place.offset + place.size > start)
+        number: cython.longlong = 0
+        for span in self.arrivals:
+            if span.offset < end and span.offset + span.size > start:
+                number += 1
+        return number
 
 
-def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> bool:
+@cython.cfunc
+def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> cython.bint:
     """Return whether a first byte may be that of a keep-alive (RFC 9293 section 3.8.4), because it does not begin TLS.
 
     `second` is the next segment of the stream.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.flows.flow import NEVER, Interest
+from tlsdissect.flows.flow import NEVER, UNKNOWN, Interest
 from tlsdissect.handshake.encrypted_flight import encrypted_flight
 from tlsdissect.handshake.timeouts import Timeouts
 
@@ -56,10 +56,10 @@ class EarlyEmission:
     def after(self, tracker: Tracker, packet: Packet, clock: int) -> Decision | None:
         """Return the decision if the latest packet of a tracker decided its handshake, else None."""
         stream = tracker.flow.stream
-        if tracker.log.client is None:
+        if tracker.log.client == UNKNOWN:
             return None
-        refused = tracker.settled is not None and _may_be_refused(tracker)
-        if tracker.state == Interest.NOTHING or (tracker.settled is not None and not refused) or _is_cut_off(tracker):
+        refused = tracker.settled != UNKNOWN and _may_be_refused(tracker)
+        if tracker.state == Interest.NOTHING or (tracker.settled != UNKNOWN and not refused) or _is_cut_off(tracker):
             self.forget(stream)
             return Decision(clock, packet.frame, packet.frame)
         patience = REPLY_NS if refused or _awaits_reply(tracker) else self._idle
@@ -92,7 +92,7 @@ def _is_cut_off(tracker: Tracker) -> bool:
     if any(direction.tcp.rst is not None for direction in tracker.directions):
         return True
     log = tracker.log
-    if log.client is None or not _awaits_reply(tracker):
+    if log.client == UNKNOWN or not _awaits_reply(tracker):
         return False
     server = tracker.directions[1 - log.client]
     return server.fin is not None and server.assembler.position >= server.assembler.offset(server.fin.end)

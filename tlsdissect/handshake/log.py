@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """What both sides said: records become messages, hellos are read, in the order in which they were seen."""
 
 from __future__ import annotations
@@ -5,7 +6,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
+import cython
+
 from tlsdissect.capture.packet import UNTIMED, time_or_none
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.events import (
     BegunAlert,
     HandshakeEvent,
@@ -37,9 +41,9 @@ from tlsdissect.tls.wire import Reader, WireError, decode_partially
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.flows.limits import Budget
+    from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.direction import Direction, Piece
-    from tlsdissect.tls.record import Record
+    from tlsdissect.tls.record import MessageJoiner, Record
 
 T = TypeVar("T")
 
@@ -65,241 +69,335 @@ _frame = attrgetter("frame")
 _HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST))
 
 
-class HandshakeLog:
-    """Messages in order, and the hellos among them."""
+# C integers, by the .pxd.
+_HANDSHAKE, _APPLICATION_DATA, _ALERT, _CHANGE_CIPHER_SPEC = HANDSHAKE, APPLICATION_DATA, ALERT, CHANGE_CIPHER_SPEC
+_RECORD_HEADER, _PART_BYTES, _MAX_EVENTS, _MAX_PROTECTED = HEADER_SIZE, PART_BYTES, MAX_EVENTS, MAX_PROTECTED
+_UNKNOWN = UNKNOWN
 
-    __slots__ = (
-        "_acknowledgement",
-        "_budget",
-        "acknowledged",
-        "alert_size",
-        "client",
-        "client_hello",
-        "decided",
-        "events",
-        "first_data",
-        "heartbeats",
-        "held_bytes",
-        "hello_retries",
-        "hello_retry",
-        "kept_bytes",
-        "limited",
-        "protected",
-        "replied",
-        "sealed",
-        "server_hello",
-        "tls13",
-        "version",
-    )  # fmt: skip
+
+@cython.cclass
+class HandshakeLog:
+    """The handshake messages, alerts and ChangeCipherSpecs of both sides in order, and the hellos among them."""
+
+    events: list[HandshakeEvent]
+    client_hello: SeenClientHello | None
+    """The first ClientHello."""
+    server_hello: SeenServerHello | None
+    """The first ServerHello that is not a HelloRetryRequest."""
+    hello_retry: SeenRetryRequest | None
+    """The first HelloRetryRequest."""
+    hello_retries: cython.longlong
+    """Number of HelloRetryRequests before the ServerHello."""
+    client: cython.longlong
+    """The side that sends the ClientHello; UNKNOWN while no hello was seen: the flow is not TLS so far."""
+    version: cython.longlong
+    """The version that the server selected; UNKNOWN before that."""
+    tls13: cython.bint
+    """Whether the server selected TLS 1.3, one of its drafts or experiments."""
+    decided: cython.bint
+    """Whether the handshake has succeeded or failed."""
+    alert_size: cython.longlong
+    """Length of a protected record of TLS 1.3 that may be an alert; UNKNOWN before the ServerHello."""
+    replied: cython.bint
+    """Whether a protected TLS 1.3 record of the server followed one of the client."""
+    first_data: list[PacketRef | None]
+    """The packets in which each side's first record of application data begins."""
+    protected: list[int]
+    """Records of application data that each side began while TLS 1.3 was possible."""
+    sealed: list[bool]
+    """Whether each side sent an encrypted handshake record: its Finished."""
+    heartbeats: list[HeartbeatRecord]
+    """Heartbeats of both sides, in order."""
+    acknowledged: dict[tuple[int, int], int | None]
+    """By sender and start of each alert, and of each record that may be one: the packet's acknowledgement number."""
+    limited: set[int]
+    """The sides that sent more than is kept."""
+    kept_bytes: cython.longlong
+    """Bytes of the messages that are kept."""
+    held_bytes: cython.longlong
+    """Estimated bytes of the whole log."""
+    _budget: Budget
+    _acknowledgement: cython.longlong
+    """That of the packet with the latest records; UNKNOWN if the other side sent that packet."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self.kept_bytes = 0
-        """Bytes of the messages that are kept."""
-        self.held_bytes = 0
-        """Bytes that all of this takes, by estimate."""
-        self.events: list[HandshakeEvent] = []
-        self.client_hello: SeenClientHello | None = None
-        """The first ClientHello."""
-        self.server_hello: SeenServerHello | None = None
-        """The first ServerHello that is no HelloRetryRequest."""
-        self.hello_retry: SeenRetryRequest | None = None
+        self.events = []
+        self.client_hello = None
+        self.server_hello = None
+        self.hello_retry = None
         self.hello_retries = 0
-        """HelloRetryRequests before the ServerHello."""
-        self.client: int | None = None
-        """Who sends the ClientHello; None: no hello was seen, this is no TLS connection."""
-        self.version: int | None = None
-        """What the server chose."""
+        self.client = UNKNOWN
+        self.version = UNKNOWN
         self.tls13 = False
-        """Whether it chose TLS 1.3, one of its drafts or experiments."""
         self.decided = False
-        """Whether the handshake is over, one way or the other."""
-        self.alert_size: int | None = None
-        """Length of a protected record of TLS 1.3 that may be an alert."""
+        self.alert_size = UNKNOWN
         self.replied = False
-        """Whether in TLS 1.3 a protected record of the server came after one of the client."""
-        self.first_data: list[PacketRef | None] = [None, None]
-        """The packets in which each side's first record of application data begins."""
+        self.first_data = [None, None]
         self.protected = [0, 0]
-        """Records of application data that each side began while TLS 1.3 was possible."""
         self.sealed = [False, False]
-        """Whether each side sent a handshake record under encryption: its Finished."""
-        self.heartbeats: list[HeartbeatRecord] = []
-        """Heartbeats of both sides, in order."""
-        self._acknowledgement: int | None = None
-        """That of the packet which brought the latest records."""
-        self.acknowledged: dict[tuple[int, int], int | None] = {}
-        """By the sender and the start of each alert, and of what may be one, the acknowledgement that came with it."""
-        self.limited: set[int] = set()
-        """Who said more than is noted."""
+        self.heartbeats = []
+        self.acknowledged = {}
+        self.limited = set()
+        self.kept_bytes = 0
+        self.held_bytes = 0
+        self._budget = budget
+        self._acknowledgement = UNKNOWN
 
     def sort(self) -> None:
-        """Put the messages in the order of the frames that completed them."""
+        """Sort the messages by the frames that completed them."""
         self.events.sort(key=_frame)
 
     def settle(self) -> None:
-        """Take the handshake as over: protected records of TLS 1.3 are application data from now on."""
+        """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""
         self.decided = True
         if self.tls13:
             self.first_data = [None, None]
 
-    def take(self, sender: int, direction: Direction, piece: Piece, acknowledgement: int | None) -> None:
-        """Note what records say; `acknowledgement` is that of the packet which brought them."""
-        frame, time = piece.frame, piece.time
+    @cython.ccall
+    def take(
+        self, sender: cython.longlong, direction: Direction, piece: Piece, acknowledgement: cython.longlong
+    ) -> cython.bint:
+        """Add records; `acknowledgement` is that of their packet, UNKNOWN if the other side sent that packet."""
+        frame: cython.longlong = piece.frame
+        time: cython.longlong = piece.time
+        content_type: cython.longlong
         self._acknowledgement = acknowledgement
         for record in piece.records:
             content_type = record.content_type
-            if content_type == HANDSHAKE:
+            if content_type == _HANDSHAKE:
                 self._handshake(sender, direction, record, frame, time)
-            elif content_type == APPLICATION_DATA:
-                self._application_data(sender, record, frame, time, acknowledgement)
-            elif content_type == CHANGE_CIPHER_SPEC:
+            elif content_type == _APPLICATION_DATA:
+                self._application_data(sender, record, frame, time)
+            elif content_type == _CHANGE_CIPHER_SPEC:
                 direction.changed += 1
-                self._note(sender, record, frame, time)
-            elif content_type == ALERT:
+                self._note(sender, record, frame, time, False)
+            elif content_type == _ALERT:
                 self._alerts(sender, direction, record, frame, time)
             elif content_type == SSL2:
                 self._ssl2(sender, direction, record, frame, time)
             elif content_type == HEARTBEAT and len(self.heartbeats) < MAX_HEARTBEATS:
                 head = b"" if direction.changed else (record.fragment or b"")[:HEARTBEAT_HEAD]
                 self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
-        if piece.records:
-            direction.last = piece.records[-1]
+            direction.last = record
         if piece.broken:
             self.break_off(sender, direction)
+        return True
 
+    @cython.cfunc
     def _note(
-        self, sender: int, record: Record, frame: int, time: int, body: bytes = b"", *, encrypted: bool = False
-    ) -> None:
-        """Note a record that is no handshake message in the clear."""
-        kind, size, start = record.content_type, record.length, record.start
-        self._keep(
-            HandshakeEvent(sender, kind, None, size, body, frame, time, start, start + HEADER_SIZE + size, encrypted)
-        )
+        self,
+        sender: cython.longlong,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+        encrypted: cython.bint,
+    ) -> cython.bint:
+        """Add a record that is not a handshake message in the clear."""
+        size: cython.longlong = record.length
+        start: cython.longlong = record.start
+        end: cython.longlong = start + _RECORD_HEADER + size
+        kind = record.content_type
+        return self._keep(HandshakeEvent(sender, kind, None, size, b"", frame, time, start, end, encrypted))
 
-    def _keep(self, event: HandshakeEvent) -> None:
-        budget, size = self._budget, len(event.body)
-        full = self.kept_bytes + size > budget.limits.message_bytes or budget.spent
-        if full or len(self.events) >= MAX_EVENTS:
+    @cython.cfunc
+    def _keep(self, event: HandshakeEvent) -> cython.bint:
+        """Add an event if the limits allow; return whether they do."""
+        budget: Budget = self._budget
+        size: cython.longlong = len(event.body)
+        kind: cython.longlong = event.content_type
+        events: list[HandshakeEvent] = self.events
+        if (
+            self.kept_bytes + size > budget.message_bytes
+            or budget.used > budget.total_bytes
+            or len(events) >= _MAX_EVENTS
+        ):
             self.limited.add(event.sender)
-            return
-        self.events.append(event)
-        if event.content_type == ALERT or (event.content_type == APPLICATION_DATA and event.size == self.alert_size):
-            self.acknowledged[event.sender, event.start] = self._acknowledgement
+            return False
+        events.append(event)
+        if kind == _ALERT or (kind == _APPLICATION_DATA and event.size == self.alert_size):
+            known = None if self._acknowledgement == _UNKNOWN else self._acknowledgement
+            self.acknowledged[event.sender, event.start] = known
         self.kept_bytes += size
-        self.held_bytes += size + PART_BYTES
-        budget.used += size + PART_BYTES
+        self.held_bytes += size + _PART_BYTES
+        budget.used += size + _PART_BYTES
+        return True
 
-    def _hold(self, size: int) -> None:
-        """Count what is held besides; less than nothing is given back."""
+    @cython.ccall
+    def hold(self, size: cython.longlong) -> cython.bint:
+        """Count bytes that are held besides the messages; a negative size releases them."""
         self.held_bytes += size
         self._budget.used += size
+        return True
 
+    @cython.cfunc
     def _application_data(
-        self, sender: int, record: Record, frame: int, time: int, acknowledgement: int | None
-    ) -> None:
-        if self.first_data[sender] is None and not (self.decided and record.length == self.alert_size):
-            self.first_data[sender] = PacketRef(frame, time_or_none(time), acknowledgement)
-        if self.decided or (self.version is not None and not self.tls13):
-            return
-        self.protected[sender] += 1
+        self, sender: cython.longlong, record: Record, frame: cython.longlong, time: cython.longlong
+    ) -> cython.bint:
+        length: cython.longlong = record.length
+        if self.first_data[sender] is None and not (self.decided and length == self.alert_size):
+            known = None if self._acknowledgement == _UNKNOWN else self._acknowledgement
+            self.first_data[sender] = PacketRef(frame, time_or_none(time), known)
+        if self.decided or (self.version != _UNKNOWN and not self.tls13):
+            return False
+        number: cython.longlong = self.protected[sender] + 1
+        self.protected[sender] = number
         self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
         # A record of an alert's length may be what decides.
-        if self.protected[sender] <= MAX_PROTECTED or record.length == self.alert_size:
-            self._note(sender, record, frame, time, encrypted=True)
+        if number <= _MAX_PROTECTED or length == self.alert_size:
+            self._note(sender, record, frame, time, True)
+        return True
 
-    def _alerts(self, sender: int, direction: Direction, record: Record, frame: int, time: int) -> None:
-        """Note the alerts that a record brings or completes: it may hold several, or a part of one.
+    @cython.cfunc
+    def _alerts(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> cython.bint:
+        """Add the alerts that a record contains or completes: it may hold several, or a part of one.
 
-        RFC 5246 section 6.2.1 lets an alert be cut like any other message.
+        RFC 5246 section 6.2.1 lets an alert be split like any other message.
         """
-        body, start, end = record.fragment or b"", record.start, _end(record)
-        begun, direction.alert = direction.alert, None
-        sealed = (direction.changed and not self.tls13) or len(body) > MAX_ALERTS
-        # Between records that do not adjoin, bytes may be missing.
+        body: bytes = record.fragment or b""
+        start: cython.longlong = record.start
+        end: cython.longlong = start + _RECORD_HEADER + record.length
+        whole: cython.bint = record.whole
+        begun = direction.alert
+        sealed: cython.bint = (direction.changed > 0 and not self.tls13) or len(body) > MAX_ALERTS
+        at: cython.Py_ssize_t = 0
+        direction.alert = None
+        # Between records that are not adjacent, bytes may be missing.
         if begun is not None and not sealed and body and (begun.end == start or direction.is_whole(start)):
-            body, start, begun = begun.level + body, begun.start, None
+            body = begun.level + body
+            start = begun.start
+            begun = None
         if begun is not None:
-            _complain_of_alert(begun, direction)
-        if sealed or (len(body) < ALERT_BYTES and not record.whole):
-            self._note(sender, record, frame, time, encrypted=True)
-            return
-        for at in range(0, len(body) - 1, ALERT_BYTES):
+            _report_incomplete_alert(begun, direction)
+        if sealed or (len(body) < ALERT_BYTES and not whole):
+            return self._note(sender, record, frame, time, True)
+        while at + ALERT_BYTES <= len(body):
             alert = body[at : at + ALERT_BYTES]
             self._keep(HandshakeEvent(sender, ALERT, None, ALERT_BYTES, alert, frame, time, start, end, False))
             start = record.start
-        if len(body) % ALERT_BYTES and record.whole:
-            direction.alert = BegunAlert(body[-1:], frame, start, end)
+            at += ALERT_BYTES
+        if at < len(body) and whole:
+            direction.alert = BegunAlert(body[at:], frame, start, end)
+        return True
 
-    def _handshake(self, sender: int, direction: Direction, record: Record, frame: int, time: int) -> None:
-        fragment = record.fragment or b""
+    @cython.cfunc
+    def _handshake(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> cython.bint:
+        """Add the messages of a handshake record, or the record if it is encrypted."""
         if not record.whole:
-            self._cut_short(sender, direction, record, frame, time)
-            return
-        if direction.changed and not self._is_clear(direction, fragment):
+            return self._cut_short(sender, direction, record, frame, time)
+        if direction.changed > 0 and not self._is_clear(direction, record.fragment or b""):
             self.sealed[sender] = True
-            self._note(sender, record, frame, time, encrypted=True)
-            return
-        self._messages(sender, direction, record, frame, time)
+            return self._note(sender, record, frame, time, True)
+        return self._messages(sender, direction, record, frame, time)
 
-    def _messages(self, sender: int, direction: Direction, record: Record, frame: int, time: int) -> None:
-        """Note the messages that a record's fragment completes."""
-        end = _end(record)
-        for message in direction.joiner.feed(record.fragment or b"", record.start):
-            kind, body = message.handshake_type, message.body
+    @cython.cfunc
+    def _messages(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> cython.bint:
+        """Add the messages that a record's fragment completes."""
+        joiner: MessageJoiner = direction.joiner
+        start: cython.longlong = record.start
+        end: cython.longlong = start + _RECORD_HEADER + record.length
+        for message in joiner.feed(record.fragment or b"", start):
+            kind = message.handshake_type
+            body: bytes = message.body
             event = HandshakeEvent(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(event)
             if kind in _HELLOS:
                 self._hello(direction, event)
-        if direction.accounted or direction.joiner.waiting:
+        if direction.accounted > 0 or joiner.waiting > 0:
             self._wait(sender, direction, record, frame, time)
-        if direction.joiner.malformed is not None:
-            direction.spoil(record.start)
-            direction.report("malformed_message", "a handshake message states too great a length", frame, record.start)
-            direction.joiner.malformed = None
+        if joiner.malformed is not None:
+            direction.spoil(start)
+            direction.report("malformed_message", "a handshake message states too great a length", frame, start)
+            joiner.malformed = None
+        return True
 
-    def _wait(self, sender: int, direction: Direction, record: Record, frame: int, time: int) -> None:
-        """Count what waits for the rest of its message.
+    @cython.cfunc
+    def _wait(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> cython.bint:
+        """Count the bytes of an incomplete message.
 
-        Where all conversations together hold too much, of a hello counts what came so far, and of others nothing.
+        If the budget is exceeded, the message is given up: a hello is read as far as it came.
         """
-        if direction.joiner.waiting >= MESSAGE_HEADER and self._budget.spent:
+        joiner: MessageJoiner = direction.joiner
+        if joiner.waiting >= MESSAGE_HEADER and self._budget.is_spent():
             direction.report("limit", "no more bytes are held of a message that is not whole", frame, record.start)
             direction.spoil(record.start)
-            self._begun(sender, direction, direction.joiner.give_up(), (frame, time, _end(record)))
-        self._hold(direction.joiner.waiting - direction.accounted)
-        direction.accounted = direction.joiner.waiting
+            self._begun(sender, direction, joiner.give_up(), (frame, time, _end(record)))
+        self.hold(joiner.waiting - direction.accounted)
+        direction.accounted = joiner.waiting
+        return True
 
-    def _cut_short(self, sender: int, direction: Direction, record: Record, frame: int, time: int) -> None:
+    @cython.cfunc
+    def _cut_short(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> cython.bint:
         """Read whole messages of a record that has bytes missing, and the beginning of a hello; the rest is lost."""
-        if direction.changed and not direction.joiner.waiting:
-            if self.version is not None and not self.tls13:
+        joiner: MessageJoiner = direction.joiner
+        if direction.changed > 0 and joiner.waiting == 0:
+            if self.version != _UNKNOWN and not self.tls13:
                 # Its header is there, and that it is encrypted is known without its body: it is the Finished.
                 self.sealed[sender] = True
-                self._note(sender, record, frame, time, encrypted=True)
-            return
+                self._note(sender, record, frame, time, True)
+            return False
         direction.report("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, direction, record, frame, time)
-        begun = direction.joiner.drop(record.length - len(record.fragment or b""))
-        if not direction.changed:
+        begun = joiner.drop(record.length - len(record.fragment or b""))
+        if direction.changed == 0:
             self._begun(sender, direction, begun, (frame, time, _end(record)))
+        return True
 
-    def break_off(self, sender: int, direction: Direction) -> None:
+    def break_off(self, sender: cython.longlong, direction: Direction) -> None:
         """Read the beginning of a hello whose other records are missing."""
         begun, start = direction.joiner.drop()
         if not direction.changed and is_hello(begun):
             direction.report("gap", "a handshake message has bytes missing", direction.latest, start)
-            # It ends behind all that came.
-            self._begun(
-                sender, direction, (begun, start), (direction.latest, UNTIMED, direction.assembler.position + 1)
-            )
+            # It ends after everything that was received.
+            end = direction.assembler.position + 1
+            self._begun(sender, direction, (begun, start), (direction.latest, UNTIMED, end))
 
     def break_off_alert(self, direction: Direction) -> None:
         """Report an alert whose second byte will not come."""
         if direction.alert is not None:
-            _complain_of_alert(direction.alert, direction)
+            _report_incomplete_alert(direction.alert, direction)
 
-    def _begun(self, sender: int, direction: Direction, what: tuple[bytes, int], latest: tuple[int, int, int]) -> None:
+    def _begun(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        what: tuple[bytes, int],
+        latest: tuple[int, int, int],
+    ) -> None:
         """Read the beginning of a hello whose rest is lost.
 
         `what` are its bytes, and where the record begins that it began in; `latest` frame, time and end of those bytes.
@@ -313,7 +411,7 @@ class HandshakeLog:
             # The rest is in other records, which were complete at a later time.
             end, time = least, UNTIMED
         event = HandshakeEvent(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
-        if self.client is None:
+        if self.client == UNKNOWN:
             self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
         self._hello(direction, event)
 
@@ -323,9 +421,9 @@ class HandshakeLog:
         It is in TLS 1.3, whose ChangeCipherSpec changes nothing (RFC 8446 appendix D.4): a second ClientHello, or the
         ServerHello after a HelloRetryRequest. Of a client whose server is not seen, only its hello tells.
         """
-        if self.tls13 or direction.joiner.waiting:
+        if self.tls13 or direction.joiner.waiting > 0:
             return True
-        if self.version is not None or self.client_hello is None or not offers_tls13(self.client_hello.hello):
+        if self.version != UNKNOWN or self.client_hello is None or not offers_tls13(self.client_hello.hello):
             return False
         return fragment[:2] == b"\x01\x00" and fragment[4:6] == b"\x03\x03"
 
@@ -338,14 +436,14 @@ class HandshakeLog:
                 hello, template = self._client_hello(direction, event)
                 self._hold_hello(event, hello)
                 if template is None:
-                    self._hold(NUMBER_BYTES * len(hello.cipher_suites or ()))
+                    self.hold(NUMBER_BYTES * len(hello.cipher_suites or ()))
                 self.client_hello = SeenClientHello(event, hello, direction.segments(event.start, event.end), template)
             elif event.handshake_type == HandshakeType.SERVER_HELLO and self.server_hello is None:
                 self._server_hello(event, *self._formed(direction, event, SERVER_HELLOS, ServerHello.read))
             elif event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.hello_retry is None:
                 self._retry(event, self._read(direction, event, HelloRetryRequest.read))
         except WireError as error:
-            _complain(error, direction, event)
+            _report_malformed(error, direction, event)
         self._name_client()
 
     def _count_retry(self, direction: Direction, event: HandshakeEvent) -> None:
@@ -362,7 +460,7 @@ class HandshakeLog:
 
     def _hold_hello(self, event: HandshakeEvent, hello: ClientHello | ServerHello) -> None:
         """Count a hello that was read, and its bytes, which stay even if its message was not kept."""
-        self._hold(len(event.body) + PART_BYTES * len(hello.extensions or ()))
+        self.hold(len(event.body) + PART_BYTES * len(hello.extensions or ()))
 
     def _name_client(self) -> None:
         server_hello = self.server_hello or self.hello_retry
@@ -386,8 +484,8 @@ class HandshakeLog:
             self._hold_hello(event, hello)
             self.server_hello = SeenServerHello(event, hello, template)
             self.version = self._selected(event, hello)
-            self.tls13 = self.version is not None and is_tls13(self.version)
-            self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else None
+            self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
+            self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
         elif self.hello_retry is None:
             self._retry(event, hello)
 
@@ -395,8 +493,8 @@ class HandshakeLog:
         self.hello_retry, self.tls13 = SeenRetryRequest(event, hello), True
         self.version = self._selected(event, hello)
 
-    def _selected(self, event: HandshakeEvent, hello: ServerHello | HelloRetryRequest) -> int | None:
-        """Tell the version that a server chose; None where bytes are missing that may say TLS 1.3."""
+    def _selected(self, event: HandshakeEvent, hello: ServerHello | HelloRetryRequest) -> cython.longlong:
+        """Return the version that a server selected; UNKNOWN if bytes are missing that may select TLS 1.3."""
         if event.whole or not isinstance(hello, ServerHello) or not lacks_version(hello):
             return selected_version(hello)
         older = (
@@ -404,7 +502,7 @@ class HandshakeLog:
             and self.client_hello.event.whole
             and not offers_tls13(self.client_hello.hello)
         )
-        return selected_version(hello) if older else None
+        return selected_version(hello) if older else UNKNOWN
 
     def _formed(
         self, direction: Direction, event: HandshakeEvent, cache: HelloCache[Hello], read: Callable[[Reader], Hello]
@@ -416,17 +514,24 @@ class HandshakeLog:
         hello, flaw = decode_partially(read, event.body)
         if flaw is None:
             return hello, cache.learn(event.body, hello)
-        _complain(flaw, direction, event)
+        _report_malformed(flaw, direction, event)
         return hello, None
 
     def _read(self, direction: Direction, event: HandshakeEvent, read: Callable[[Reader], T]) -> T:
         """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""
         value, flaw = decode_partially(read, event.body)
         if flaw is not None:
-            _complain(flaw, direction, event)
+            _report_malformed(flaw, direction, event)
         return value
 
-    def _ssl2(self, sender: int, direction: Direction, record: Record, frame: int, time: int) -> None:
+    def _ssl2(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> None:
         """Read a hello of SSL 2.0; what follows a SERVER-HELLO is of SSL 2.0 too."""
         body = record.fragment or b""
         kind = HandshakeType.CLIENT_HELLO if body[0] == 1 else HandshakeType.SERVER_HELLO
@@ -444,7 +549,7 @@ class HandshakeLog:
                 server_hello = self._read(direction, event, Ssl2ServerHello.read)
                 self.server_hello, self.version = SeenServerHello(event, server_hello), server_hello.server_version
         except WireError as error:
-            _complain(error, direction, event)
+            _report_malformed(error, direction, event)
         self._name_client()
 
 
@@ -453,7 +558,7 @@ def _end(record: Record) -> int:
     return record.start + HEADER_SIZE + record.length
 
 
-def _complain_of_alert(begun: BegunAlert, direction: Direction) -> None:
+def _report_incomplete_alert(begun: BegunAlert, direction: Direction) -> None:
     """Note an alert of which there is only the level."""
     if (
         direction.is_whole(begun.end)
@@ -465,7 +570,7 @@ def _complain_of_alert(begun: BegunAlert, direction: Direction) -> None:
         direction.report("gap", "an alert has bytes missing", begun.frame, begun.start)
 
 
-def _complain(flaw: WireError, direction: Direction, event: HandshakeEvent) -> None:
+def _report_malformed(flaw: WireError, direction: Direction, event: HandshakeEvent) -> None:
     """Note what is malformed; of a message that was cut the gap is told, and its sender did nothing wrong."""
     if event.whole:
         direction.report("malformed_message", str(flaw), event.frame, event.start)

@@ -10,4 +10,6 @@ cdef class RecordCursor:
     cdef readonly long long position
     cdef readonly long long ahead
     cdef readonly long long telling
+    cpdef bint set(self, long long position, long long ahead, long long telling)
+    cpdef bint stop(self)
     cpdef bint passes(self, Packet packet)

@@ -46,11 +46,26 @@ class RecordCursor:
     telling: cython.longlong
     """Length of application data that may say something: NONE, or EVERY."""
 
-    def __init__(self, position: cython.longlong, ahead: cython.longlong, telling: cython.longlong) -> None:
-        self.in_step = position >= 0
+    def __init__(self) -> None:
+        self.in_step = False
+        self.position = 0
+        self.ahead = 0
+        self.telling = _EVERY
+
+    @cython.ccall
+    def set(self, position: cython.longlong, ahead: cython.longlong, telling: cython.longlong) -> cython.bint:
+        """Continue at the byte with this sequence number, `ahead` bytes before a record header."""
+        self.in_step = True
         self.position = position
         self.ahead = ahead
         self.telling = telling
+        return True
+
+    @cython.ccall
+    def stop(self) -> cython.bint:
+        """Pass no packet, because it is not known where the next record begins."""
+        self.in_step = False
+        return False
 
     @cython.ccall
     def passes(self, packet: Packet) -> cython.bint:
@@ -82,7 +97,3 @@ class RecordCursor:
         self.position = (self.position + packet.length) & _MASK
         self.ahead = here - end
         return True
-
-
-OUT_OF_STEP = RecordCursor(-1, 0, EVERY)
-"""Stands for a side whose next record header is not known, so that all its packets are looked at."""

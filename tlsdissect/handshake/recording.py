@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.flows.flow import ACK, SYN, Interest
+from tlsdissect.flows.flow import ACK, SYN, UNKNOWN, Interest
 from tlsdissect.handshake.copies import Copies
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts.handshake import Handshake
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.capture.packet import Packet as CapturedPacket
+    from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
-    from tlsdissect.flows.limits import Budget
     from tlsdissect.flows.reassembly import Assembler
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.handshake.segments import KeptSegment
@@ -52,13 +52,13 @@ class RecordingLog(HandshakeLog):
         self.following = True
         """The handshake is being followed: records of application data are kept too."""
 
-    def take(self, sender: int, direction: Direction, piece: Piece, acknowledgement: int | None) -> None:
-        """Keep records, and note what they say."""
+    def take(self, sender: int, direction: Direction, piece: Piece, acknowledgement: int) -> bool:
+        """Keep records, and add what they contain to the log."""
         for record in piece.records:
             wanted = self.following or record.content_type != APPLICATION_DATA
             if wanted and self.makes_room(sender, len(self.records) < MAX_RECORDS, len(record.fragment or b"")):
                 self.records.append((sender, piece.frame, piece.time, record))
-        super().take(sender, direction, piece, acknowledgement)
+        return super().take(sender, direction, piece, acknowledgement)
 
     def makes_room(self, sender: int, room: bool, size: int) -> bool:
         """Count bytes that are kept; tell whether there is room for them."""
@@ -67,7 +67,7 @@ class RecordingLog(HandshakeLog):
             self.limited.add(sender)
             return False
         self.kept_bytes += size
-        self._hold(size + PART_BYTES)
+        self.hold(size + PART_BYTES)
         return True
 
 
@@ -85,8 +85,7 @@ class RecordingTracker(LookupTracker):
         self._reading: set[int] = set()
         """Frames of the packets to keep while the handshake is read again."""
 
-    @property
-    def silent(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether nothing is worth keeping: TCP's own handshake is, as long as TLS may follow it."""
         return self.state == Interest.HELLOS and not self.hears
 
@@ -112,7 +111,7 @@ class RecordingTracker(LookupTracker):
 
     def kept(self, connection: Connection) -> KeptConnection:
         """Add the transcript to what is told."""
-        client = cast("int", self.log.client)
+        client = self.log.client
         server_hello = self.log.server_hello
         return KeptConnection(
             **{name: getattr(connection, name) for name in connection.__struct_fields__},
@@ -121,7 +120,7 @@ class RecordingTracker(LookupTracker):
                     packets=tuple(self._named_packets(client)),
                     records=tuple(self._named_records(client)),
                     first_data=self._first_data(client),
-                    version=self.log.version,
+                    version=None if self.log.version == UNKNOWN else self.log.version,
                     cipher_suite=getattr(server_hello.hello, "cipher_suite", None) if server_hello else None,
                     carrier=self.directions[0].carrier or self.directions[1].carrier,
                     copies=self._copies.count,

@@ -21,8 +21,8 @@ from tlsdissect.x509.staples import staple
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
-    from tlsdissect.flows.limits import Budget
 
 MAX_CERTIFICATES = 64
 """Certificates that one OCSP request may be about, to be told."""
@@ -157,10 +157,9 @@ class LookupTracker(Tracker):
         """Whether something is said that may be a question, or its answer."""
         return self._directions is not None and any(one.assembler.position for one in self._directions)
 
-    @property
-    def silent(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether nothing was said that may be TLS, or a question."""
-        return super().silent and not self.hears
+        return super().is_silent() and not self.hears
 
     def feed(self, packet: Packet, sender: int) -> int:
         """Look at a packet, which the flow has counted; return which packets matter from now on."""

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The segments of a handshake, kept until it is decided, so that it can be read again.
 
 Payload is read as it comes. Two things show only later that this was wrong. Another segment may have other bytes at the
@@ -9,17 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import cython
 from msgspec import Struct, structs
 
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
-from tlsdissect.flows.flow import ACK, FIN, RST, SYN
+from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.record_cursor import PADDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tlsdissect.flows.limits import Budget
+    from tlsdissect.flows.budget import Budget
 
 KEPT_BYTES = 1 << 18
 """Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
@@ -52,7 +54,7 @@ class KeptSegment(Struct, frozen=True, gc=False):
     payload: bytes
     place: int
 
-    def packet(self, endpoints: bytes, frame: int) -> Packet:
+    def packet(self, endpoints: bytes, frame: cython.longlong) -> Packet:
         """Return the segment as a packet with this frame number; `endpoints` may be those of either direction."""
         packet = Packet()
         packet.data = self.header + self.payload
@@ -73,7 +75,7 @@ class KeptSegment(Struct, frozen=True, gc=False):
             return None
         if self.packet(endpoints, self.frame).checksum_is_right():
             return True
-        pseudo = int.from_bytes(endpoints[:-4], "big") + TCP
+        pseudo = int.from_bytes(endpoints[: len(endpoints) - 4], "big") + TCP
         begun = int.from_bytes(self.header[16:18], "big")
         sums = (pseudo, pseudo + len(self.header) + len(self.payload))
         return None if any((begun - one) % 0xFFFF == 0 for one in sums) else False
@@ -88,97 +90,116 @@ class Conflict(NamedTuple):
     """Sequence number of the first byte that differs."""
 
 
+# C integers, by the .pxd.
+_SYN, _ACK, _RST, _UNKNOWN, _UNTIMED, _PADDING = SYN, ACK, RST, UNKNOWN, UNTIMED, PADDING
+_SEGMENT_BYTES, _KEPT_BYTES, _KEPT_SEGMENTS = SEGMENT_BYTES, KEPT_BYTES, KEPT_SEGMENTS
+
+
+@cython.cclass
 class Segments:
     """The segments of an undecided handshake, in the order of the capture."""
 
-    __slots__ = (
-        "_acknowledged",
-        "_back",
-        "_budget",
-        "_last",
-        "_reached",
-        "_sides",
-        "_surprises",
-        "_times",
-        "_wrong",
-        "comparisons",
-        "complete",
-        "conflicts",
-        "held_bytes",
-        "kept",
-    )  # fmt: skip
+    kept: list[KeptSegment]
+    held_bytes: cython.longlong
+    complete: cython.bint
+    """No segment since the first payload is missing here."""
+    conflicts: list[Conflict]
+    comparisons: cython.longlong
+    _budget: Budget
+    _wrong: set[int]
+    """Frames with a wrong checksum."""
+    _sides: list[list[KeptSegment]]
+    """The segments of each side with which later ones are compared."""
+    _reached: list[int]
+    """Sequence number after the last byte of each side; UNKNOWN before the first."""
+    _acknowledged: list[int]
+    """Latest acknowledgement number for each side; UNKNOWN before the first."""
+    _back: cython.bint
+    """The time decreased from one segment to the next."""
+    _last: cython.longlong
+    """The time of the latest segment."""
+    _times: cython.longlong
+    """Number of changes of the time."""
+    _surprises: cython.longlong
+    """Number of new segments that were captured after an acknowledgement of them."""
 
     def __init__(self, budget: Budget) -> None:
-        self._budget = budget
-        self.kept: list[KeptSegment] = []
+        self.kept = []
         self.held_bytes = 0
         self.complete = True
-        """No segment since the first payload is missing here."""
-        self.conflicts: list[Conflict] = []
+        self.conflicts = []
         self.comparisons = 0
-        self._wrong: set[int] = set()
-        """Frames with a wrong checksum."""
-        self._sides: tuple[list[KeptSegment], list[KeptSegment]] = ([], [])
-        """The segments of each side with which later ones are compared."""
-        self._reached: list[int | None] = [None, None]
-        """Sequence number after the last byte of each side."""
-        self._acknowledged: list[int | None] = [None, None]
-        """Latest acknowledgement number for each side."""
+        self._budget = budget
+        self._wrong = set()
+        self._sides = [[], []]
+        self._reached = [UNKNOWN, UNKNOWN]
+        self._acknowledged = [UNKNOWN, UNKNOWN]
         self._back = False
-        """The time decreased from one segment to the next."""
         self._last = UNTIMED
         self._times = 0
-        """Number of changes of the time."""
         self._surprises = 0
-        """Number of new segments that were captured after an acknowledgement of them."""
 
     @property
     def unordered(self) -> bool:
         """Whether segments were captured after their acknowledgement, and their times do not confirm this order."""
         return self._surprises > 0 and (self._back or not self._times)
 
-    def add(self, packet: Packet, sender: int) -> None:
-        """Keep a packet of the handshake, and compare it with earlier ones."""
-        if not self.complete or not (self.kept or packet.length):
-            return
-        acknowledged = self._acknowledged[sender]
-        size = packet.captured + SEGMENT_BYTES
-        if self.held_bytes + size > KEPT_BYTES or len(self.kept) >= KEPT_SEGMENTS or self._budget.spent:
+    @cython.ccall
+    def add(self, packet: Packet, sender: cython.longlong) -> cython.bint:
+        """Keep a packet of the handshake, and compare it with earlier ones; return whether it was kept."""
+        size: cython.longlong = packet.captured + _SEGMENT_BYTES
+        acknowledged: cython.longlong
+        known: cython.longlong
+        sequence: cython.longlong = packet.sequence
+        payload: bytes
+        if not self.complete or (packet.length == 0 and not self.kept):
+            return False
+        if self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _KEPT_SEGMENTS or self._budget.is_spent():
             self.drop()
-            return
+            return False
+        if packet.flags & _SYN:
+            sequence = add(sequence, 1)
+        payload = packet.captured_payload()
         one = KeptSegment(
-            sender=sender,
-            frame=packet.frame,
-            time=packet.time,
-            flags=packet.flags,
-            sequence=add(packet.sequence, 1) if packet.flags & SYN else packet.sequence,
-            acknowledgement=packet.acknowledgement,
-            length=packet.length,
-            header=packet.data[packet.transport : packet.payload],
-            payload=packet.captured_payload(),
-            place=packet.place,
+            sender,
+            packet.frame,
+            packet.time,
+            packet.flags,
+            sequence,
+            packet.acknowledgement,
+            packet.length,
+            packet.data[packet.transport : packet.payload],
+            payload,
+            packet.place,
         )
-        if not _is_no_data(one, acknowledged):
-            self._compare(one, acknowledged)
+        acknowledged = self._acknowledged[sender]
+        # The byte of a keep-alive (RFC 9293 section 3.8.4), padding, and the text in a RST (section 3.5.3) are no data.
+        if packet.length > 0 and not packet.flags & _RST:
+            keep_alive: cython.bint = (
+                packet.length == 1 and acknowledged != _UNKNOWN and difference(sequence, acknowledged) < 0
+            )
+            if not keep_alive and (packet.length > _PADDING or payload.strip(b"\0")):
+                self._compare(one, sender, sequence, packet.length, acknowledged)
         if packet.time != self._last and self.kept:
-            self._times += packet.time != UNTIMED
+            self._times += packet.time != _UNTIMED
             self._back = self._back or packet.time < self._last
         self._last = packet.time
-        if one.flags & ACK:
-            other = self._acknowledged[1 - sender]
-            if other is None or difference(one.acknowledgement, other) > 0:
-                self._acknowledged[1 - sender] = one.acknowledgement
+        if packet.flags & _ACK:
+            known = self._acknowledged[1 - sender]
+            if known == _UNKNOWN or difference(packet.acknowledgement, known) > 0:
+                self._acknowledged[1 - sender] = packet.acknowledgement
         self.kept.append(one)
         self.held_bytes += size
         self._budget.used += size
+        return True
 
     def doubtful(self, endpoints: bytes) -> KeptSegment | None:
         """Return the beginning of the latest segment if its checksum is wrong and it was not acknowledged."""
         if not self.kept:
             return None
-        one = self.kept[-1]
+        one = self.kept[len(self.kept) - 1]
         acknowledged = self._acknowledged[one.sender]
-        if acknowledged is not None and difference(acknowledged, one.sequence) > 0:
+        if acknowledged != UNKNOWN and difference(acknowledged, one.sequence) > 0:
             return None
         if one.checksum(endpoints) is not False:
             return None
@@ -195,7 +216,7 @@ class Segments:
         self._budget.used -= self.held_bytes
         self.held_bytes = 0
         self.kept = []
-        self._sides = ([], [])
+        self._sides = [[], []]
         self.complete = False
 
     def false(self, endpoints: bytes) -> set[int]:
@@ -225,46 +246,44 @@ class Segments:
         orders.append(_by_acknowledgement(self.kept))
         return min(orders, key=_surprises)
 
-    def _computes(self, sender: int, disputed: set[int], endpoints: bytes) -> bool:
+    def _computes(self, sender: cython.longlong, disputed: set[int], endpoints: bytes) -> bool:
         """Return whether a sender's segments without conflicts have valid checksums."""
         others = [one for one in self.kept if one.sender == sender and one.frame not in disputed]
         return any(one.checksum(endpoints) is True for one in others[:MAX_WITNESSES])
 
-    def _compare(self, one: KeptSegment, acknowledged: int | None) -> None:
+    @cython.cfunc
+    def _compare(
+        self,
+        one: KeptSegment,
+        sender: cython.longlong,
+        sequence: cython.longlong,
+        length: cython.longlong,
+        acknowledged: cython.longlong,
+    ) -> cython.bint:
         """Compare a segment with earlier ones at the same place."""
-        end = add(one.sequence, one.length)
-        reached = self._reached[one.sender]
-        if reached is not None and difference(one.sequence, reached) < 0:
-            for earlier in self._sides[one.sender]:
+        end: cython.longlong = add(sequence, length)
+        reached: cython.longlong = self._reached[sender]
+        earlier: list[KeptSegment] = self._sides[sender]
+        if reached != _UNKNOWN and difference(sequence, reached) < 0:
+            for other in earlier:
                 self.comparisons += 1
                 if self.comparisons > MAX_COMPARISONS or len(self.conflicts) >= MAX_CONFLICTS:
                     break
-                at = _conflict(earlier, one)
+                at = _conflict(other, one)
                 if at is not None:
-                    self.conflicts.append(Conflict(earlier, one, at))
-        elif acknowledged is not None and difference(acknowledged, end) >= 0:
+                    self.conflicts.append(Conflict(other, one, at))
+        elif acknowledged != _UNKNOWN and difference(acknowledged, end) >= 0:
             self._surprises += 1
-        if reached is None or difference(end, reached) > 0:
-            self._reached[one.sender] = end
-        self._sides[one.sender].append(one)
-
-
-def _is_no_data(one: KeptSegment, acknowledged: int | None) -> bool:
-    """Return whether a segment has no stream data.
-
-    The byte of a keep-alive (RFC 9293 section 3.8.4), padding, and the text in a RST (section 3.5.3) are none.
-    """
-    if not one.length or one.flags & RST:
+        if reached == _UNKNOWN or difference(end, reached) > 0:
+            self._reached[sender] = end
+        earlier.append(one)
         return True
-    if one.length == 1 and acknowledged is not None and difference(one.sequence, acknowledged) < 0:
-        return True
-    return one.length <= PADDING and not one.payload.strip(b"\0")
 
 
 def _conflict(one: KeptSegment, other: KeptSegment) -> int | None:
     """Return the sequence number of the first byte in which two segments differ; None if they agree."""
     ahead = difference(other.sequence, one.sequence)
-    mine, theirs = (one.payload[ahead:], other.payload) if ahead >= 0 else (one.payload, other.payload[-ahead:])
+    mine, theirs = (one.payload[ahead:], other.payload) if ahead >= 0 else (one.payload, other.payload[0 - ahead :])
     size = min(len(mine), len(theirs))
     if mine[:size] == theirs[:size]:
         return None

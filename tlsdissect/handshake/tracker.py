@@ -1,8 +1,11 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The tracker of one TCP flow: it reads both directions until the handshake is over."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import cython
 
 from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
 from tlsdissect.handshake import not_tls
@@ -10,7 +13,7 @@ from tlsdissect.handshake.direction import Direction, SegmentPayload
 from tlsdissect.handshake.encrypted_flight import is_decided
 from tlsdissect.handshake.log import MAX_PROTECTED, HandshakeLog
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
-from tlsdissect.handshake.record_cursor import EVERY, NONE, OUT_OF_STEP, RecordCursor, starts_with_hello
+from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import KeptSegment, Segments
 from tlsdissect.handshake.starttls import may_upgrade
 
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
-    from tlsdissect.flows.limits import Budget
     from tlsdissect.handshake.direction import Piece
 
 _FORGOTTEN = (b"?", b"?")
@@ -30,65 +33,76 @@ UPGRADE_BYTES = 1 << 16
 """Payload bytes that are searched for TLS in a flow that began with another protocol."""
 
 
-class Tracker:
-    """Both directions of a flow, and the handshake messages of both in the order of the capture."""
+# C integers, by the .pxd.
+_PACKETS, _RECORDS, _HELLOS, _NOTHING = Interest.PACKETS, Interest.RECORDS, Interest.HELLOS, Interest.NOTHING
+_SYN, _ACK, _RST, _UNKNOWN = SYN, ACK, RST, UNKNOWN
+_MASK = 0xFFFFFFFF
 
-    __slots__ = (
-        "_budget",
-        "_segments",
-        "before",
-        "directions",
-        "flow",
-        "frames",
-        "heard",
-        "limited",
-        "log",
-        "reread",
-        "settled",
-        "state",
-        "unordered",
-    )  # fmt: skip
+
+@cython.cclass
+class Tracker:
+    """Both directions of a flow, and the log of its handshake."""
+
+    flow: Flow
+    directions: tuple[Direction, Direction]
+    """Those of side 0, which sent the first packet, and of side 1."""
+    log: HandshakeLog
+    state: cython.longlong
+    """The `Interest` in further packets."""
+    heard: cython.longlong
+    """The frame that showed the ClientHello; UNKNOWN before that."""
+    settled: cython.longlong
+    """The frame that decided the handshake; UNKNOWN before that."""
+    before: tuple[bytes, bytes] | None
+    """The first bytes of both sides when the flow was first given up as not TLS."""
+    limited: cython.bint
+    """The flow was given up before its end."""
+    frames: dict[int, int]
+    """If the handshake was read again in another order: the frame of the capture for each frame number used."""
+    unordered: cython.bint
+    """The capture is not in the order of time."""
+    reread: cython.bint
+    """The latest packet caused the handshake to be read again."""
+    _budget: Budget
+    _segments: Segments
 
     def __init__(self, budget: Budget, flow: Flow) -> None:
-        self._budget = budget
         self.flow = flow
         self.directions = (Direction(budget, flow.one), Direction(budget, flow.other))
         self.log = HandshakeLog(budget)
-        self.state: int = flow.interest
-        self.heard: int | None = None
-        """The frame that showed the ClientHello."""
-        self.settled: int | None = None
-        """The frame that decided the handshake."""
-        self.before: tuple[bytes, bytes] | None = _FORGOTTEN if flow.passed else None
-        """The first bytes of both sides when the flow was first given up as not TLS."""
+        self.state = flow.interest
+        self.heard = UNKNOWN
+        self.settled = UNKNOWN
+        self.before = _FORGOTTEN if flow.passed else None
         self.limited = False
-        """The flow was given up before its end."""
-        self.frames: dict[int, int] = {}
-        """If the handshake was read again in another order: the frame of the capture for each frame number used."""
+        self.frames = {}
         self.unordered = False
-        """The capture is not in the order of time."""
         self.reread = False
-        """The latest packet caused the handshake to be read again."""
+        self._budget = budget
         self._segments = Segments(budget)
         self._start()
 
-    @property
-    def silent(self) -> bool:
-        """Whether the flow has nothing that may be TLS, so that its totals are all there is to keep."""
-        return self.state == Interest.HELLOS or not (self.directions[0].payload or self.directions[1].payload)
+    @cython.ccall
+    def is_silent(self) -> cython.bint:
+        """Return whether the flow has nothing that may be TLS, so that its totals are all there is to keep."""
+        mine: Direction = self.directions[0]
+        other: Direction = self.directions[1]
+        return self.state == _HELLOS or (mine.payload == 0 and other.payload == 0)
 
-    def feed(self, packet: Packet, sender: int) -> int:
+    @cython.ccall
+    def feed(self, packet: Packet, sender: cython.longlong) -> cython.longlong:
         """Read a packet that the flow has counted; return the `Interest` in further packets."""
+        segments: Segments = self._segments
         self.reread = False
-        if self.state == Interest.PACKETS:
-            self._segments.add(packet, sender)
-        segments = self._segments
+        if self.state == _PACKETS:
+            segments.add(packet, sender)
         self._look(packet, sender)
         if self._segments is not segments:
+            segments = self._segments
             if isinstance(self.flow.doubtful, KeptSegment):
-                self._segments.recall(self.flow.doubtful)
-            self._segments.add(packet, sender)
-        if self.state != Interest.PACKETS and self._segments.kept:
+                segments.recall(self.flow.doubtful)
+            segments.add(packet, sender)
+        if self.state != _PACKETS and segments.kept:
             self._review()
         return self.state
 
@@ -98,30 +112,36 @@ class Tracker:
             if direction.tcp.first != UNKNOWN:
                 direction.assembler.start(direction.tcp.first)
 
-    def _look(self, packet: Packet, sender: int) -> None:
+    @cython.cfunc
+    def _look(self, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Read a packet."""
-        direction, other, length = self.directions[sender], self.directions[1 - sender], packet.length
-        sequence = packet.sequence
-        if packet.flags & SYN:
-            sequence = (sequence + 1) & 0xFFFFFFFF
-            if direction.tcp.first == sequence and (not direction.assembler.started or direction.acked is None):
+        direction: Direction = self.directions[sender]
+        other: Direction = self.directions[1 - sender]
+        flags: cython.longlong = packet.flags
+        sequence: cython.longlong = packet.sequence
+        segment: SegmentPayload
+        if flags & _SYN:
+            sequence = (sequence + 1) & _MASK
+            unacknowledged: cython.bint = direction.tcp.acknowledged == _UNKNOWN
+            if direction.tcp.first == sequence and (not direction.assembler.started or unacknowledged):
                 direction = self._begin(sender, sequence)
-        if packet.flags & ACK and (other.unplaced or other.doubtful is not None):
-            self._take(1 - sender, other.acknowledge(), None)
-        if packet.flags & RST:
-            if length and direction.reset_text is None:
+        if flags & _ACK and (other.unplaced or other.doubtful is not None):
+            self._take(1 - sender, other.acknowledge(), _UNKNOWN)
+        if flags & _RST:
+            if packet.length > 0 and direction.reset_text is None:
                 # Text in a RST is no stream data (RFC 9293 section 3.5.3).
                 direction.reset_text = (packet.frame, packet.captured_payload())
-        elif length:
-            if packet.flags & ACK and other.awaited is None:
+        elif packet.length > 0:
+            if flags & _ACK and other.awaited == _UNKNOWN:
                 other.awaited = packet.acknowledgement
-            segment = SegmentPayload(sequence, packet.captured_payload(), length, packet.frame, packet.time)
-            if self.log.client is None:
+            segment = SegmentPayload(sequence, packet.captured_payload(), packet.length, packet.frame, packet.time)
+            if self.log.client == _UNKNOWN:
                 self._search(sender, segment, packet.acknowledgement)
             else:
                 self._take(sender, direction.add(segment), packet.acknowledgement)
-        if direction.fin is not None and other.fin is not None and self._is_closed():
-            self.state = Interest.NOTHING
+        if direction.tcp.fin is not None and other.tcp.fin is not None and self._is_closed():
+            self.state = _NOTHING
+        return True
 
     def _review(self) -> None:
         """Read the finished handshake again if segments were out of order, or the receiver dropped one of them."""
@@ -148,7 +168,7 @@ class Tracker:
         self._budget.used -= self.log.held_bytes + sum(direction.assembler.held_bytes for direction in self.directions)
         self.directions = Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other)
         self.log = type(self.log)(self._budget)
-        self.state, self.heard, self.settled = Interest.PACKETS, None, None
+        self.state, self.heard, self.settled = Interest.PACKETS, UNKNOWN, UNKNOWN
         self.before = _FORGOTTEN if self.flow.passed else None
         given = {frame: number for number, frame in self.frames.items()}
         for direction in self.directions:
@@ -158,7 +178,7 @@ class Tracker:
             endpoints = self.flow.endpoints
             self._again(one.packet(endpoints, number), one.sender)
 
-    def _again(self, packet: Packet, sender: int) -> None:
+    def _again(self, packet: Packet, sender: cython.longlong) -> None:
         """Read a packet again."""
         self._look(packet, sender)
 
@@ -180,11 +200,11 @@ class Tracker:
             frame = wrong[0] if wrong else second.frame
             direction.report("conflicting_data", detail, given.get(frame, frame), direction.assembler.offset(sequence))
 
-    def _search(self, sender: int, segment: SegmentPayload, acknowledgement: int) -> None:
+    def _search(self, sender: cython.longlong, segment: SegmentPayload, acknowledgement: cython.longlong) -> None:
         """Search a segment's payload for TLS."""
         direction, sequence, begins = self.directions[sender], segment.sequence, starts_with_hello(segment.data)
         if begins and direction.is_apart(sequence):
-            self._take(sender, direction.place(), None)
+            self._take(sender, direction.place(), UNKNOWN)
             self._seek()
             direction = self.directions[sender]
         # A hello in place of bytes that were delivered before begins a new stream.
@@ -194,18 +214,29 @@ class Tracker:
             elif self.state == Interest.HELLOS:
                 return
         self._take(sender, self.directions[sender].add(segment), acknowledgement)
-        if self.log.client is None:
+        if self.log.client == UNKNOWN:
             self._seek()
 
-    def _take(self, sender: int, pieces: list[Piece], acknowledgement: int | None) -> None:
-        """Process the records that a packet completed; `acknowledgement` is None if the other side sent that packet."""
-        direction, log = self.directions[sender], self.log
+    @cython.cfunc
+    def _take(self, sender: cython.longlong, pieces: list[Piece], acknowledgement: cython.longlong) -> cython.bint:
+        """Process the records that a packet completed.
+
+        `acknowledgement` is that of the packet, UNKNOWN if the other side sent it.
+        """
+        log: HandshakeLog = self.log
+        direction: Direction = self.directions[sender]
+        piece: Piece
+        frame: cython.longlong = 0
+        if not pieces:
+            return False
         for piece in pieces:
             log.take(sender, direction, piece, acknowledgement)
-        if pieces and self.state == Interest.PACKETS and log.client is not None:
-            self._decide(pieces[-1].frame)
+            frame = piece.frame
+        if self.state == _PACKETS and log.client != _UNKNOWN:
+            self._decide(frame)
+        return True
 
-    def _begin(self, sender: int, sequence: int) -> Direction:
+    def _begin(self, sender: cython.longlong, sequence: cython.longlong) -> Direction:
         """Begin a direction after its SYN: what was read before belongs to an earlier connection."""
         direction = self.directions[sender]
         if direction.mode == TLS or (direction.assembler.started and direction.assembler.sequence(0) == sequence):
@@ -241,7 +272,7 @@ class Tracker:
             self._review()
         for sender, direction in enumerate(self.directions):
             for piece in direction.finish():
-                self.log.take(sender, direction, piece, None)
+                self.log.take(sender, direction, piece, UNKNOWN)
             if direction.joiner.waiting:
                 self.log.break_off(sender, direction)
             self.log.break_off_alert(direction)
@@ -270,37 +301,35 @@ class Tracker:
         self._segments.drop()
         self._budget.used -= self.log.held_bytes + sum(direction.held_bytes for direction in self.directions)
 
-    def expect(self) -> tuple[RecordCursor, RecordCursor]:
-        """Return a cursor at the next record of each side, by which packets without news are skipped."""
-        return self._expected(0), self._expected(1)
+    @cython.ccall
+    def passes(self, packet: Packet, sender: cython.longlong) -> cython.bint:
+        """Skip a packet without flags of interest, if it is bare or all of its application data is of no interest."""
+        direction: Direction = self.directions[sender]
+        return packet.length == 0 or direction.cursor.passes(packet)
 
-    def catch_up(self, cursors: tuple[RecordCursor, RecordCursor]) -> None:
+    @cython.ccall
+    def expect(self) -> cython.bint:
+        """Set the cursors of both directions, by which packets of no interest are skipped."""
+        sender: cython.longlong
+        direction: Direction
+        log: HandshakeLog = self.log
+        for sender in range(2):
+            direction = self.directions[sender]
+            decided: cython.bint = log.first_data[sender] is not None and (log.decided or not log.tls13)
+            direction.expect(decided, log.alert_size)
+        return True
+
+    @cython.ccall
+    def catch_up(self) -> cython.bint:
         """Skip the bytes of the packets that the cursors passed."""
-        for direction, cursor in zip(self.directions, cursors, strict=True):
-            if cursor.in_step:
-                old = direction.assembler.position
-                direction.assembler.skip_to(cursor.position)
-                direction.payload += direction.assembler.position - old
-                direction.reader.jump(direction.assembler.position, cursor.ahead)
+        sender: cython.longlong
+        direction: Direction
+        for sender in range(2):
+            direction = self.directions[sender]
+            direction.catch_up()
+        return True
 
-    def _expected(self, sender: int) -> RecordCursor:
-        direction, log = self.directions[sender], self.log
-        if (
-            direction.mode != TLS
-            or direction.carrier
-            or direction.reader.astray is not None
-            or direction.assembler.holds
-            or direction.doubtful
-        ):
-            return OUT_OF_STEP
-        telling = NONE if log.alert_size is None else log.alert_size
-        # Application data matters until its first record, in TLS 1.3 until the handshake is over; then only alerts do.
-        settled = log.first_data[sender] is not None and (log.decided or not log.tls13)
-        if not settled or not (direction.reader.skip or direction.reader.between):
-            telling = EVERY
-        return RecordCursor(direction.assembler.sequence(direction.assembler.position), direction.reader.skip, telling)
-
-    def _wake(self, sender: int, sequence: int) -> None:
+    def _wake(self, sender: cython.longlong, sequence: cython.longlong) -> None:
         """Follow a flow again that was not TLS so far: a hello begins here."""
         mine, other = self.directions
         self.before = (mine.plaintext.said, other.plaintext.said) if self.before is None else self.before
@@ -312,30 +341,36 @@ class Tracker:
             self._segments.drop()
             self._segments = Segments(self._budget)
 
-    def _decide(self, frame: int) -> None:
+    @cython.cfunc
+    def _decide(self, frame: cython.longlong) -> cython.bint:
         """Decide which packets matter after a record was read."""
-        log = self.log
-        if self.heard is None:
+        log: HandshakeLog = self.log
+        segments: Segments = self._segments
+        if self.heard == _UNKNOWN:
             self._hear(frame)
-        if self._segments.unordered and self._segments.complete:
+        if segments.complete and segments.unordered:
             # What comes next in the capture may be what came first.
-            return
+            return False
         if is_decided(log):
             log.settle()
         elif not self._is_too_long():
-            return
-        self.state, self.settled = Interest.RECORDS, frame
+            return False
+        self.state = _RECORDS
+        self.settled = frame
+        return True
 
-    def _hear(self, frame: int) -> None:
+    def _hear(self, frame: cython.longlong) -> None:
         """Mark the flow as TLS; once there is a ClientHello, segments per message are no longer counted."""
         unheard = self.log.client_hello is None
         for direction in self.directions:
             direction.plaintext.seeking, direction.counting, direction.reply = True, unheard, None
-        self.heard = None if unheard else frame
+        self.heard = UNKNOWN if unheard else frame
 
-    def _is_too_long(self) -> bool:
+    @cython.cfunc
+    def _is_too_long(self) -> cython.bint:
         """Return whether both sides sent more than a handshake takes."""
-        mine, other = self.directions
+        mine: Direction = self.directions[0]
+        other: Direction = self.directions[1]
         return mine.payload + other.payload > FOLLOWED_BYTES or max(self.log.protected) > MAX_PROTECTED
 
     def _seek(self) -> None:

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Splits a direction's bytes into records, and joins records into handshake messages.
 
 RFC 8446 section 5.1 and RFC 5246 section 6.2.1: a message may span records and a record may hold several messages.
@@ -6,8 +7,9 @@ RFC 8446 section 5.1 and RFC 5246 section 6.2.1: a message may span records and 
 from __future__ import annotations
 
 import re
-import struct
+from typing import Any
 
+import cython
 from msgspec import Struct
 
 CHANGE_CIPHER_SPEC = 20
@@ -30,18 +32,14 @@ _MESSAGE_HEADER = 4
 HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23))
 """Types of handshake messages that are sent in the clear (RFC 8446 appendix B.3)."""
 
-_HEADER = struct.Struct(">BHH")
-_TYPES = (CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT)
-_NO_LENGTHS = range(0)
 _LAST_MINOR = 4
 """The minor version of TLS 1.3."""
-_LENGTHS = {
-    bytes([content_type, 3]): range(int(content_type != APPLICATION_DATA), MAX_FRAGMENT + 1) for content_type in _TYPES
-}
-"""Plausible lengths of a record by its type and major version: only application data may be empty.
+_NO_VERSION = -1
 
-Any minor version is accepted: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 requires it of servers.
-"""
+# C integers, by the .pxd.
+_FIRST_TYPE, _LAST_TYPE, _DATA = CHANGE_CIPHER_SPEC, HEARTBEAT, APPLICATION_DATA
+_MAX_FRAGMENT, _MAX_MESSAGE = MAX_FRAGMENT, MAX_MESSAGE
+_RECORD_HEADER, _HEADER = HEADER_SIZE, _MESSAGE_HEADER
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -71,12 +69,26 @@ class Message(Struct, frozen=True, gc=False):
     """Stream offset of the record in which its header begins."""
 
 
+@cython.ccall
+def has_header(data: bytes, at: cython.Py_ssize_t) -> cython.bint:
+    """Return whether the five bytes at this index, which must exist, may be a record header.
+
+    Any minor version is accepted: RFC 8446 section 5.1 ignores it, and RFC 5246 appendix E.1 requires it of servers.
+    Only application data may be empty.
+    """
+    content_type: cython.longlong = data[at]
+    length: cython.longlong = data[at + 3] << 8 | data[at + 4]
+    if content_type < _FIRST_TYPE or content_type > _LAST_TYPE or data[at + 1] != 3 or length > _MAX_FRAGMENT:
+        return False
+    return length > 0 or content_type == _DATA
+
+
 def is_header(data: bytes) -> bool:
     """Return whether the first five bytes may be a record header."""
-    return len(data) >= HEADER_SIZE and int.from_bytes(data[3:5], "big") in _LENGTHS.get(data[:2], _NO_LENGTHS)
+    return len(data) >= HEADER_SIZE and has_header(data, 0)
 
 
-def is_likely_header(data: bytes, version: int | None = None) -> bool:
+def is_likely_header(data: bytes, version: cython.longlong = _NO_VERSION) -> bool:
     """Return whether the first five bytes after a gap are likely to be a record header.
 
     An undefined version is accepted only if the sender's last record had it. Accepting any {03,XX} would match random
@@ -90,6 +102,7 @@ def is_hello(beginning: bytes) -> bool:
     return re.match(rb"[\x01\x02]\x00..\x03.", beginning, re.DOTALL) is not None
 
 
+@cython.cclass
 class RecordReader:
     """Splits a direction's bytes into records; bodies of application data are skipped.
 
@@ -97,46 +110,60 @@ class RecordReader:
     `astray` is the header's stream offset, and the reader looks for a header at the start of each later segment.
     """
 
-    __slots__ = ("_buffer", "_buffer_start", "_skip", "_version", "astray", "position")
+    position: cython.longlong
+    """Stream offset of the next byte."""
+    skip: cython.longlong
+    """Bytes ahead that belong to a skipped body."""
+    astray: Any
+    """Stream offset of the implausible header; None while records are read."""
+    _buffer: bytes
+    """The beginning of a record, from its header on."""
+    _buffer_start: cython.longlong
+    """Stream offset of the buffer."""
+    _version: cython.longlong
+    """The version of the latest record."""
 
     def __init__(self) -> None:
+        self.position = 0
+        self.skip = 0
+        self.astray = None
         self._buffer = b""
         self._buffer_start = 0
-        self._skip = 0
-        self._version: int | None = None
-        """The version of the latest record."""
-        self.position = 0
-        self.astray: int | None = None
-
-    @property
-    def skip(self) -> int:
-        """Bytes ahead that belong to a skipped body."""
-        return self._skip
+        self._version = _NO_VERSION
 
     @property
     def between(self) -> bool:
         """Whether the next byte starts a record header."""
-        return not self._skip and not self._buffer
+        return self.is_between()
 
-    def start(self, position: int) -> None:
+    @cython.ccall
+    def is_between(self) -> cython.bint:
+        """Return whether the next byte starts a record header."""
+        return self.skip == 0 and len(self._buffer) == 0
+
+    @cython.ccall
+    def start(self, position: cython.longlong) -> cython.bint:
         """Reset the reader: the next byte starts a record header."""
-        self._buffer, self._skip, self.astray = b"", 0, None
+        self._buffer = b""
+        self.skip = 0
+        self.astray = None
         self.position = position
+        return True
 
-    def pass_over(self, size: int) -> None:
-        """Skip bytes of a skipped body; `size` is at most `skip`."""
-        self._skip -= size
-        self.position += size
-
-    def jump(self, position: int, skip: int) -> None:
+    @cython.ccall
+    def jump(self, position: cython.longlong, skip: cython.longlong) -> cython.bint:
         """Continue at a stream offset whose next `skip` bytes belong to a skipped body."""
-        self.position, self._skip = position, skip
+        self.position = position
+        self.skip = skip
+        return True
 
+    @cython.ccall
     def feed(self, data: bytes) -> list[Record]:
         """Process the next bytes; return the records that they complete, or begin for application data."""
-        if self._skip:
-            step = min(self._skip, len(data))
-            self.pass_over(step)
+        step: cython.longlong
+        if self.skip > 0:
+            step = min(self.skip, len(data))
+            self._pass_over(step)
             data = data[step:]
         if self.astray is not None:
             if not is_likely_header(data, self._version):
@@ -144,133 +171,174 @@ class RecordReader:
                 return []
             self.start(self.position)
         if self._buffer:
-            begun = self._buffer + data
+            data = self._buffer + data
+            self.position += len(data) - len(self._buffer)
         else:
-            begun, self._buffer_start = data, self.position
-        self.position += len(data)
-        return self._cut(begun)
+            self._buffer_start = self.position
+            self.position += len(data)
+        return self._cut(data)
 
-    def lost(self, size: int) -> list[Record]:
+    @cython.ccall
+    def lost(self, size: cython.longlong) -> list[Record]:
         """Handle `size` bytes missing from the capture; return the record that they truncate, if any."""
-        if size <= self._skip:
-            self.pass_over(size)
+        if size <= self.skip:
+            self._pass_over(size)
             return []
-        truncated = self.break_off()
-        if size <= self._skip:
-            self.pass_over(size)
+        truncated: list[Record] = self.break_off()
+        if size <= self.skip:
+            self._pass_over(size)
         else:
             self.position += size
-            self._skip = 0
+            self.skip = 0
             self.astray = self.position
         return truncated
 
+    @cython.ccall
     def break_off(self) -> list[Record]:
         """Return the truncated record whose body has begun, and skip the rest of it."""
-        begun = []
-        if len(self._buffer) >= HEADER_SIZE:
-            content_type, version, length = _HEADER.unpack_from(self._buffer)
-            fragment = self._buffer[HEADER_SIZE:]
-            begun.append(Record(content_type, version, length, self._buffer_start, fragment, whole=False))
-            self._skip = HEADER_SIZE + length - len(self._buffer)
+        begun: list[Record] = []
+        data: bytes = self._buffer
+        content_type: cython.longlong
+        version: cython.longlong
+        length: cython.longlong
+        if len(data) >= _RECORD_HEADER:
+            content_type = data[0]
+            version = data[1] << 8 | data[2]
+            length = data[3] << 8 | data[4]
+            begun.append(Record(content_type, version, length, self._buffer_start, data[_RECORD_HEADER:], False))
+            self.skip = _RECORD_HEADER + length - len(data)
         self._buffer = b""
         return begun
 
+    @cython.cfunc
+    def _pass_over(self, size: cython.longlong) -> cython.bint:
+        """Skip bytes of a skipped body; `size` is at most `skip`."""
+        self.skip -= size
+        self.position += size
+        return True
+
+    @cython.cfunc
     def _cut(self, data: bytes) -> list[Record]:
-        at, end, origin = 0, len(data), self._buffer_start
-        records = []
-        while (body := at + HEADER_SIZE) <= end:
-            content_type, version, length = _HEADER.unpack_from(data, at)
-            if length not in _LENGTHS.get(data[at : at + 2], _NO_LENGTHS):
+        """Split off records; the rest, which begins at `_buffer_start`, is buffered."""
+        records: list[Record] = []
+        origin: cython.longlong = self._buffer_start
+        at: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t = len(data)
+        body: cython.Py_ssize_t = _RECORD_HEADER
+        after: cython.Py_ssize_t
+        content_type: cython.longlong
+        length: cython.longlong
+        while body <= end:
+            if not has_header(data, at):
                 self.astray = origin + at
                 at = end
                 break
+            content_type = data[at]
+            length = data[at + 3] << 8 | data[at + 4]
             after = body + length
-            if content_type == APPLICATION_DATA:
-                records.append(Record(content_type, version, length, origin + at, None))
-            elif after <= end:
-                records.append(Record(content_type, version, length, origin + at, data[body:after]))
-            else:
+            if content_type != _DATA and after > end:
                 break
+            self._version = data[at + 1] << 8 | data[at + 2]
+            if content_type == _DATA:
+                records.append(Record(content_type, self._version, length, origin + at, None))
+            else:
+                records.append(Record(content_type, self._version, length, origin + at, data[body:after]))
             at = after
+            body = at + _RECORD_HEADER
         if at > end:
-            self._skip, at = at - end, end
-        self._buffer, self._buffer_start = data[at:], origin + at
-        if records:
-            self._version = records[-1].version
+            self.skip = at - end
+            at = end
+        self._buffer = b"" if at == end else data[at:]
+        self._buffer_start = origin + at
         return records
 
 
+@cython.cclass
 class MessageJoiner:
     """Joins the fragments of handshake records into messages."""
 
-    __slots__ = ("_aligned", "_buffer", "_need", "_skip", "_start", "malformed")
+    malformed: Any
+    """Stream offset of a record whose message header has an impossible length; None if there was none."""
+    _aligned: cython.bint
+    """Whether the next fragment, after `_skip` bytes, is known to begin with a message header."""
+    _buffer: bytearray
+    _need: cython.longlong
+    """Bytes that the buffer needs before it can be split: a header, or a whole message."""
+    _skip: cython.longlong
+    """Bytes of a discarded message that are still to come."""
+    _start: cython.longlong
+    """Stream offset of the record in which the buffered message begins."""
 
     def __init__(self) -> None:
+        self.malformed = None
         self._aligned = True
-        """Whether the next fragment, after `_skip` bytes, is known to begin with a message header."""
         self._buffer = bytearray()
         self._need = _MESSAGE_HEADER
-        """Bytes that the buffer needs before it can be split: a header, or a whole message."""
         self._skip = 0
-        """Bytes of a discarded message that are still to come."""
         self._start = 0
-        self.malformed: int | None = None
-        """Stream offset of a record whose message header has an impossible length."""
 
     @property
     def waiting(self) -> int:
         """Buffered bytes of an incomplete message."""
         return len(self._buffer)
 
-    def feed(self, fragment: bytes, start: int) -> list[Message]:
+    @cython.ccall
+    def feed(self, fragment: bytes, start: cython.longlong) -> list[Message]:
         """Add a record's fragment, whose header is at stream offset `start`; return the messages that it completes."""
-        if self._skip:
-            fragment, self._skip = fragment[self._skip :], max(0, self._skip - len(fragment))
+        size: cython.longlong = len(fragment)
+        if self._skip > 0:
+            fragment = fragment[self._skip :] if self._skip < size else b""
+            self._skip = max(0, self._skip - size)
+            size = len(fragment)
         if not self._aligned:
             if not _begins_with_messages(fragment):
                 return []
             self._aligned = True
         if not self._buffer:
             self._start = start
-            if len(fragment) == _message_size(fragment) <= MAX_MESSAGE:
-                return [Message(fragment[0], fragment[_MESSAGE_HEADER:], start)]
+            if size >= _HEADER and size == _message_size(fragment, 0) and size <= _MAX_MESSAGE:
+                return [Message(fragment[0], fragment[_HEADER:], start)]
             return self._split(fragment, start)
         self._buffer += fragment
         if len(self._buffer) < self._need:
             return []
-        data = bytes(self._buffer)
+        data: bytes = bytes(self._buffer)
         self._buffer.clear()
         return self._split(data, start)
 
-    def _split(self, data: bytes, start: int) -> list[Message]:
+    @cython.cfunc
+    def _split(self, data: bytes, start: cython.longlong) -> list[Message]:
         """Split off complete messages; the rest is buffered for the next fragment."""
         messages: list[Message] = []
-        at, end = 0, len(data)
-        while end - at >= _MESSAGE_HEADER:
+        at: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t = len(data)
+        after: cython.Py_ssize_t
+        while end - at >= _HEADER:
             after = at + _message_size(data, at)
-            if after - at > MAX_MESSAGE:
+            if after - at > _MAX_MESSAGE:
                 self.malformed = self._start
                 return messages
             if after > end:
                 break
-            messages.append(Message(data[at], data[at + _MESSAGE_HEADER : after], self._start))
-            at, self._start = after, start
+            messages.append(Message(data[at], data[at + _HEADER : after], self._start))
+            at = after
+            self._start = start
         if at < end:
             self._buffer += data[at:]
-            self._need = _message_size(data, at) if end - at >= _MESSAGE_HEADER else _MESSAGE_HEADER
+            self._need = _message_size(data, at) if end - at >= _HEADER else _HEADER
         return messages
 
-    def drop(self, missing: int | None = None) -> tuple[bytes, int]:
+    def drop(self, missing: cython.longlong = -1) -> tuple[bytes, int]:
         """Discard an incomplete message whose rest is missing; return its bytes, and the offset of its record.
 
-        `missing` is the number of bytes that the capture lacks before the next fragment, or None if it is unknown. If
+        `missing` is the number of bytes that the capture lacks before the next fragment, or -1 if it is unknown. If
         they may contain the header of another message, the next fragment may begin inside a message. It is then parsed
         only if `_begins_with_messages`.
         """
-        begun = bytes(self._buffer)
-        rest = self._need - len(begun) if len(begun) >= _MESSAGE_HEADER else self._skip
-        self._aligned = missing is not None and missing <= rest
-        self._skip = rest - missing if missing is not None and self._aligned else 0
+        begun: bytes = bytes(self._buffer)
+        rest: cython.longlong = self._need - len(begun) if len(begun) >= _HEADER else self._skip
+        self._aligned = 0 <= missing <= rest
+        self._skip = rest - missing if self._aligned else 0
         self._buffer.clear()
         return begun, self._start
 
@@ -279,20 +347,24 @@ class MessageJoiner:
         return self.drop(0)
 
 
-def _message_size(data: bytes, at: int = 0) -> int:
+@cython.cfunc
+def _message_size(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
     """Return the size of the handshake message whose header is at this index, header included."""
-    return _MESSAGE_HEADER + int.from_bytes(data[at + 1 : at + _MESSAGE_HEADER], "big")
+    return _HEADER + (data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3])
 
 
-def _begins_with_messages(fragment: bytes) -> bool:
+@cython.cfunc
+def _begins_with_messages(fragment: bytes) -> cython.bint:
     """Return whether a fragment parses as handshake messages of known types and plausible lengths.
 
     The last message may continue in the next fragment.
     """
-    at, end = 0, len(fragment)
-    while end - at >= _MESSAGE_HEADER:
+    at: cython.Py_ssize_t = 0
+    end: cython.Py_ssize_t = len(fragment)
+    size: cython.longlong
+    while end - at >= _HEADER:
         size = _message_size(fragment, at)
-        if fragment[at] not in HANDSHAKE_TYPES or size > MAX_MESSAGE:
+        if fragment[at] not in HANDSHAKE_TYPES or size > _MAX_MESSAGE:
             return False
         at += size
     return at >= end > 0

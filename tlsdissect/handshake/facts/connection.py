@@ -77,7 +77,7 @@ def connection(
     """
     tracker.finish()
     client = tracker.log.client
-    if client is None or _is_quoted(tracker):
+    if client == UNKNOWN or _is_quoted(tracker):
         return None
     handshake = Handshake.of(tracker, client)
     ending, resumption = endings.ending(handshake, until), negotiation.resumption(handshake)
@@ -155,7 +155,7 @@ def _agreed(handshake: Handshake) -> dict[str, Any]:
     return {
         "upgrade": upgrade[0],
         "upgrade_target": upgrade[1],
-        "version": None if log.version is None else Registry.VERSIONS.names[log.version],
+        "version": None if log.version == UNKNOWN else Registry.VERSIONS.names[log.version],
         "cipher_suite": None if suite is None else Registry.CIPHER_SUITES.names[suite],
         **negotiation.key_agreement(handshake)._asdict(),
         "extended_master_secret": negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
@@ -248,7 +248,7 @@ def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
     headless = [direction.plaintext.headless for direction in handshake.tracker.directions]
     client, server = (b"" if headless[side] else before[side] for side in (handshake.client, 1 - handshake.client))
     # What a server says in another protocol to a ClientHello came after it, not before.
-    late = client_hello is not None and first is not None and first > client_hello.event.frame
+    late = client_hello is not None and first > client_hello.event.frame
     answered = late and not client and handshake.tracker.before is None
     return recognise(client, server) if client or (server and not answered) else (None, None)
 

@@ -133,7 +133,7 @@ def _has_holes(handshake: Handshake) -> bool:
     What a side never acknowledged it did not read, nor anything behind it (RFC 9293 section 3.4).
     """
     return any(
-        direction.first_hole is not None and not _is_unreceived(direction, direction.first_hole)
+        direction.first_hole != UNKNOWN and not _is_unreceived(direction, direction.first_hole)
         for direction in handshake.directions
     )
 

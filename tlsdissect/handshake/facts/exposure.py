@@ -103,7 +103,7 @@ def _facts(
 
 
 def _request(handshake: Handshake, event: HandshakeEvent | None) -> CertificateRequest | None:
-    version = handshake.log.version or 0
+    version = max(0, handshake.log.version)
     message = _read(handshake.directions[1], event, lambda r: CertificateRequestMessage.read(r, version))
     if message is None:
         return None

@@ -109,7 +109,7 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
         return KeyExchange()
     reader = Reader(event.body)
     try:
-        message = ServerKeyExchange.read(reader, kind, handshake.log.version or 0)
+        message = ServerKeyExchange.read(reader, kind, max(0, handshake.log.version))
     except WireError as error:
         handshake.directions[1].report("malformed_message", f"ServerKeyExchange: {error}", event.frame, event.start)
         return KeyExchange()

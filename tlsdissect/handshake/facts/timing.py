@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.flows.flow import NO_TIME
+from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.handshake.facts.negotiation import hello_retry
 from tlsdissect.handshake.versions import offers_tls13
 from tlsdissect.model.connection import HandshakeBytes, Timing
@@ -168,7 +168,7 @@ def _may_be_handshake(handshake: Handshake, side: int) -> bool:
 
     In older versions an encrypted handshake record, the Finished, comes before data.
     """
-    if handshake.log.version is not None or handshake.finished(side) is not None:
+    if handshake.log.version != UNKNOWN or handshake.finished(side) is not None:
         return False
     client_hello = handshake.log.client_hello
     return client_hello is None or not client_hello.event.whole or offers_tls13(client_hello.hello)

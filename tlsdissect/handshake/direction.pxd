@@ -1,0 +1,81 @@
+from tlsdissect.flows.budget cimport Budget
+from tlsdissect.flows.flow cimport TcpSide
+from tlsdissect.flows.reassembly cimport Arrival, Assembler
+from tlsdissect.flows.sequence cimport add, difference
+from tlsdissect.handshake.record_cursor cimport RecordCursor
+from tlsdissect.tls.record cimport MessageJoiner, RecordReader
+
+cdef long long _TLS
+cdef long long _UNKNOWN
+cdef long long _PADDING
+cdef long long _EVERY
+cdef long long _MASK
+
+
+cdef class SegmentPayload:
+    cdef readonly long long sequence
+    cdef readonly bytes data
+    cdef readonly long long size
+    cdef readonly long long frame
+    cdef readonly long long time
+
+
+cdef class Piece:
+    cdef readonly list records
+    cdef readonly long long frame
+    cdef readonly long long time
+    cdef readonly bint broken
+
+
+cdef class Direction:
+    cdef readonly TcpSide tcp
+    cdef readonly Assembler assembler
+    cdef readonly RecordReader reader
+    cdef readonly MessageJoiner joiner
+    cdef readonly RecordCursor cursor
+    cdef public object alert
+    cdef readonly object plaintext
+    cdef readonly long long mode
+    cdef public long long changed
+    cdef public long long awaited
+    cdef public bint counting
+    cdef readonly list arrivals
+    cdef readonly long long payload
+    cdef readonly list unplaced
+    cdef public object reset_text
+    cdef readonly SegmentPayload doubtful
+    cdef readonly long long first_hole
+    cdef public long long accounted
+    cdef readonly bint strayed
+    cdef readonly long long first_frame
+    cdef public object last
+    cdef public object reply
+    cdef readonly list problems
+    cdef readonly long long latest
+    cdef public dict frames
+    cdef Budget _budget
+    cdef object _carrier
+    cpdef list[Piece] add(self, SegmentPayload segment)
+    cdef list[Piece] _add(self, SegmentPayload segment)
+    cpdef list[Piece] acknowledge(self)
+    cpdef bint restart(self, long long sequence)
+    cdef list[Piece] _await_place(self, SegmentPayload segment)
+    cdef bint _awaits_more(self)
+    cpdef list[Piece] place(self)
+    cdef bint _forget_unplaced(self)
+    cdef list[Piece] _compare(self, SegmentPayload segment)
+    cdef list[Piece] _settle(self)
+    cdef list[Piece] _take(self, SegmentPayload segment)
+    cpdef bint has_passed(self, long long sequence)
+    cpdef bint expect(self, bint decided, long long alert_size)
+    cpdef bint catch_up(self)
+    cdef long long _first(self, long long sequence)
+    cdef list[Piece] _lose(self, long long start, long long size, long long time)
+    cdef list[Piece] _arrive(self, Arrival arrival)
+    cdef list[Piece] _read(self, bytes data, long long offset, long long frame, long long time)
+    cpdef bint spoil(self, long long start)
+    cpdef bint is_whole(self, long long end)
+    cpdef long long segments(self, long long start, long long end)
+
+
+cdef bint _is_keep_alive(SegmentPayload first, SegmentPayload second)

@@ -1,0 +1,47 @@
+from tlsdissect.flows.budget cimport Budget
+from tlsdissect.handshake.direction cimport Direction, Piece
+from tlsdissect.tls.record cimport MessageJoiner
+
+cdef long long _HANDSHAKE
+cdef long long _APPLICATION_DATA
+cdef long long _ALERT
+cdef long long _CHANGE_CIPHER_SPEC
+cdef long long _RECORD_HEADER
+cdef long long _PART_BYTES
+cdef long long _MAX_EVENTS
+cdef long long _MAX_PROTECTED
+cdef long long _UNKNOWN
+
+
+cdef class HandshakeLog:
+    cdef public list events
+    cdef public object client_hello
+    cdef public object server_hello
+    cdef public object hello_retry
+    cdef readonly long long hello_retries
+    cdef readonly long long client
+    cdef public long long version
+    cdef public bint tls13
+    cdef readonly bint decided
+    cdef readonly long long alert_size
+    cdef readonly bint replied
+    cdef readonly list first_data
+    cdef readonly list protected
+    cdef readonly list sealed
+    cdef readonly list heartbeats
+    cdef readonly dict acknowledged
+    cdef readonly set limited
+    cdef public long long kept_bytes
+    cdef readonly long long held_bytes
+    cdef readonly Budget _budget
+    cdef long long _acknowledgement
+    cpdef bint take(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
+    cdef bint _note(self, long long sender, object record, long long frame, long long time, bint encrypted)
+    cdef bint _keep(self, object event)
+    cpdef bint hold(self, long long size)
+    cdef bint _application_data(self, long long sender, object record, long long frame, long long time)
+    cdef bint _alerts(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _handshake(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _messages(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _wait(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _cut_short(self, long long sender, Direction direction, object record, long long frame, long long time)

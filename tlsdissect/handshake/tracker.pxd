@@ -1,0 +1,41 @@
+from tlsdissect.capture.packet cimport Packet
+from tlsdissect.flows.budget cimport Budget
+from tlsdissect.flows.flow cimport Flow
+from tlsdissect.handshake.direction cimport Direction, Piece, SegmentPayload
+from tlsdissect.handshake.log cimport HandshakeLog
+from tlsdissect.handshake.segments cimport Segments
+
+cdef long long _PACKETS
+cdef long long _RECORDS
+cdef long long _HELLOS
+cdef long long _NOTHING
+cdef long long _SYN
+cdef long long _ACK
+cdef long long _RST
+cdef long long _UNKNOWN
+cdef long long _MASK
+
+
+cdef class Tracker:
+    cdef readonly Flow flow
+    cdef readonly tuple directions
+    cdef public HandshakeLog log
+    cdef readonly long long state
+    cdef readonly long long heard
+    cdef readonly long long settled
+    cdef readonly object before
+    cdef public bint limited
+    cdef readonly dict frames
+    cdef readonly bint unordered
+    cdef readonly bint reread
+    cdef readonly Budget _budget
+    cdef readonly Segments _segments
+    cpdef bint is_silent(self)
+    cpdef long long feed(self, Packet packet, long long sender)
+    cdef bint _look(self, Packet packet, long long sender)
+    cdef bint _take(self, long long sender, list[Piece] pieces, long long acknowledgement)
+    cpdef bint passes(self, Packet packet, long long sender)
+    cpdef bint expect(self)
+    cpdef bint catch_up(self)
+    cdef bint _decide(self, long long frame)
+    cdef bint _is_too_long(self)

@@ -1,0 +1,39 @@
+cdef long long _FIRST_TYPE
+cdef long long _LAST_TYPE
+cdef long long _DATA
+cdef long long _MAX_FRAGMENT
+cdef long long _MAX_MESSAGE
+cdef long long _RECORD_HEADER
+cdef long long _HEADER
+
+cpdef bint has_header(bytes data, Py_ssize_t at)
+cdef long long _message_size(bytes data, Py_ssize_t at)
+cdef bint _begins_with_messages(bytes fragment)
+
+
+cdef class RecordReader:
+    cdef readonly long long position
+    cdef readonly long long skip
+    cdef readonly object astray
+    cdef bytes _buffer
+    cdef long long _buffer_start
+    cdef long long _version
+    cpdef bint is_between(self)
+    cpdef bint start(self, long long position)
+    cpdef bint jump(self, long long position, long long skip)
+    cpdef list[Record] feed(self, bytes data)
+    cpdef list[Record] lost(self, long long size)
+    cpdef list[Record] break_off(self)
+    cdef bint _pass_over(self, long long size)
+    cdef list[Record] _cut(self, bytes data)
+
+
+cdef class MessageJoiner:
+    cdef public object malformed
+    cdef bint _aligned
+    cdef bytearray _buffer
+    cdef long long _need
+    cdef long long _skip
+    cdef long long _start
+    cpdef list[Message] feed(self, bytes fragment, long long start)
+    cdef list[Message] _split(self, bytes data, long long start)
