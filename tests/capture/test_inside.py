@@ -12,10 +12,10 @@ import pytest
 from rows import rows_of
 
 from tlsdissect.capture import open_capture
-from tlsdissect.capture import sflow as sflow_file
 from tlsdissect.capture.headers import MAX_INSIDE
 from tlsdissect.capture.protocols import LINK_TYPE
 from tlsdissect.capture.reader import READERS
+from tlsdissect.capture.sflow import sampled_packets
 
 if TYPE_CHECKING:
     from rows import Read
@@ -48,8 +48,8 @@ def record(header: bytes, *, length: int | None = None) -> bytes:
 def quotes(datagram: bytes) -> int:
     """Packets that are read in an sFlow datagram."""
     found = 0
-    with contextlib.suppress(struct.error):  # a datagram that is cut is read up to there, and counted as unreadable
-        for _ in sflow_file._samples(datagram):
+    with contextlib.suppress(struct.error):  # raised at the end of a cut datagram
+        for _ in sampled_packets(datagram):
             found += 1
     return found
 
@@ -72,10 +72,26 @@ def test_a_header_ends_with_its_record(read: Read) -> None:
     assert (one["captured"], other["captured"]) == (10, 40)
 
 
-def test_a_sample_cut_by_the_snap_length_is_read(read: Read) -> None:
+def test_a_sample_cut_by_the_snap_length_is_read() -> None:
     packet = sampled(sflow(sample(record(b.ip4(b.tcp(bytes(40)))))))
-    _, row = read(b.pcap([packet[:-30]], carried=[len(packet)]))
-    assert (row["length"], row["captured"], row["quoted"]) == (40, 10, True)
+    with open_capture(io.BytesIO(b.pcap([packet[:-30]], carried=[len(packet)]))) as capture:
+        _, row = rows_of(capture)
+        assert (row["length"], row["captured"], row["quoted"]) == (40, 10, True)
+        assert capture.skipped == {"cut sFlow datagram": 1}
+
+
+@pytest.mark.parametrize("by_snap_length", [False, True])
+def test_samples_before_a_cut_are_read(*, by_snap_length: bool) -> None:
+    """The capture cut the datagram, or its sender did: what is whole is read, and the cut is counted once."""
+    one = sample(record(b.ip4(b.tcp(bytes(40)))))
+    whole = sflow(one, one, one)
+    for lost in range(1, len(whole) + 1):
+        packets = sampled(whole) if by_snap_length else sampled(whole[:-lost])
+        captured = packets[:-lost] if by_snap_length else packets
+        with open_capture(io.BytesIO(b.pcap([captured], carried=[len(packets)]))) as capture:
+            complete = sum(row["captured"] == 40 for row in rows_of(capture) if row["quoted"])
+            assert complete == max(0, 3 - -(-lost // len(one))), lost
+            assert capture.skipped == {"cut sFlow datagram": 1}, lost
 
 
 def test_samples_too_short_to_prove_anything_are_not_noted() -> None:

@@ -23,17 +23,21 @@ _SHORTEST = 28
 
 def sflow(h: Headers) -> int:
     """Hold the samples as quotations: they show that a connection exists, but are not packets of this capture."""
-    at = h.at
-    try:
-        samples = list(_samples(h.data[at : h.end]))
-    except struct.error:
-        return h.skip("unreadable sFlow datagrams")
-    h.hold(((kind, at + start, at + end) for kind, start, end in samples), quoted=True)
+    h.hold(_samples(h), quoted=True)
     return 0
 
 
-def _samples(datagram: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the protocol, start and end of each sampled packet.
+def _samples(h: Headers) -> Iterator[tuple[int, int, int]]:
+    """Yield the protocol, start and end of each sampled packet; count a datagram that ends inside a sample."""
+    try:
+        for kind, start, end in sampled_packets(h.data[h.at : h.end]):
+            yield kind, h.at + start, h.at + end
+    except struct.error:
+        h.skip("cut sFlow datagram")
+
+
+def sampled_packets(datagram: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the protocol, start and end of each sampled packet; then raise struct.error if the datagram was cut.
 
     Samples follow one another, and so do the records of a sample: no byte of a datagram is read twice.
     """
@@ -47,9 +51,10 @@ def _samples(datagram: bytes) -> Iterator[tuple[int, int, int]]:
         kind, size = struct.unpack_from(">2I", datagram, here)
         here += 8
         if kind in _FLOW_SAMPLES:
-            # The snap length may have cut the last sample.
             yield from _records(datagram[here : here + size], here, *_FLOW_SAMPLES[kind])
         here += size
+    if here > len(datagram):
+        raise struct.error("the last sample is cut")
 
 
 def _records(sample: bytes, start: int, here: int, count_at: int) -> Iterator[tuple[int, int, int]]:
