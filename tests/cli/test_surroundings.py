@@ -106,9 +106,35 @@ def test_a_time_that_pictures_cannot_have(command: tuple[str, ...], given: str, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"read {TLS12}",
+        f"read --jobs 2 --format json {TLS12}",
+        f"show {TLS12}",
+        f"ladder --stream 0 {TLS12}",
+        f"explain {TLS12}",
+        f"compare {TLS12}",
+        f"certs {TLS12}",
+        f"report -o - {TLS12}",
+    ],
+)
+def test_a_result_for_a_standard_output_that_is_closed(command: str) -> None:
+    done = in_shell(f"PROGRAM {command} >&-")
+    assert (done.returncode, done.stderr) == (74, b"tlsdissect: standard output: Bad file descriptor\n")
+    assert in_shell(f"PROGRAM {command} >&- 2>&- <&-").returncode == 74
+
+
+@pytest.mark.parametrize("command", ["--help", "read --help", "--version"])
+def test_help_for_a_standard_output_that_is_closed(command: str) -> None:
+    done = in_shell(f"PROGRAM {command} >&-")
+    assert (done.returncode, done.stderr) == (74, b"tlsdissect: Bad file descriptor\n")
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("command", ["read", "plot versions -o {}/a.svg", "export --to {}"])
-def test_standard_files_that_are_closed(command: str, closed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["plot versions -o {}/a.svg", "export --to {}"])
+def test_a_file_is_written_whatever_is_closed(command: str, closed: str, tmp_path: Path) -> None:
     done = in_shell(f"PROGRAM {command.format(tmp_path)} {TLS12} {closed}")
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
+    assert any(tmp_path.iterdir())

@@ -85,12 +85,21 @@ def suggestion(word: str, words: Iterable[str]) -> str:
     return f": did you mean {bare[near[0]]!r}?" if near else ""
 
 
+def replace_closed_standard_output() -> None:
+    """Open a standard output that was closed when the process started, so that writing to it fails.
+
+    Python sets `sys.stdout` to None then, and `print` and click would silently print nothing. As in gnulib's stdopen,
+    the descriptor that takes its place cannot be written to.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
 def abandon_standard_output() -> None:
     """Redirect standard output to /dev/null, so that Python's flush at exit cannot fail again."""
-    if sys.stdout is not None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def run_command(run: Callable[[], int], *, debug: bool) -> int:

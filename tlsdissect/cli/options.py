@@ -200,7 +200,7 @@ def refuse_to_overwrite(captures: tuple[str, ...], output: str) -> None:
 def is_terminal(file: str | None) -> bool:
     """Return whether this file, by default standard output, is a terminal."""
     if file is None:
-        return sys.stdout is not None and sys.stdout.isatty()
+        return sys.stdout.isatty()
     try:
         # Only character devices are opened: the other end of a named pipe would notice it.
         if not stat.S_ISCHR(os.stat(file).st_mode):  # noqa: PTH116 (paths are text here)

@@ -114,7 +114,7 @@ class Run:
         if self._aborted:
             # Before the first row, the counts say nothing about the captures.
             lines = ["aborted", *lines] if self._tally.connections else ["aborted"]
-        if on_terminal and sys.stdout is not None:
+        if on_terminal:
             gap = [""] if self._tally.connections else []
             print(*gap, *fitted(lines, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)
         elif sys.stderr is not None and sys.stderr.isatty():

@@ -75,9 +75,6 @@ def destination(file: str | None) -> contextlib.AbstractContextManager[Sink]:
 @contextlib.contextmanager
 def standard_output() -> Iterator[Sink]:
     """Yield standard output; the buffer is written even if the run is stopped."""
-    # If standard output was closed when the process started, there is no reader.
-    if sys.stdout is None:
-        raise BrokenPipeError
     sink = Sink(sys.stdout.buffer, "standard output")
     try:
         yield sink
