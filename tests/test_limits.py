@@ -11,6 +11,7 @@ from tlswriting import extension, message, record, sized
 
 import tlsdissect
 from tlsdissect import Limits
+from tlsdissect.flows.limits import LEAST, MOST
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 
@@ -162,6 +163,20 @@ def test_a_limit_that_is_none_is_refused_by_its_name(name: str) -> None:
     for strange in (float("nan"), float("-inf")):
         with pytest.raises((ValueError, TypeError), match=f"^{name} is"):
             Limits(**{name: strange})
+
+
+@pytest.mark.parametrize("name", sorted(LEAST))
+def test_a_limit_of_more_than_63_bits_is_refused_by_its_name(name: str) -> None:
+    for huge in (1 << 63, 1 << 70, 10**5000, -(10**5000)):
+        with pytest.raises(ValueError, match=f"^{name} is a whole number, .* at most {MOST}$"):
+            Limits(**{name: huge})
+
+
+def test_the_largest_limits_change_nothing() -> None:
+    largest = Limits(closed_after=10**400, silent_after=10**400, **dict.fromkeys(LEAST, MOST))
+    for sample in SAMPLES[:8]:
+        usual = list(Reading([sample], Options(idle=60)))
+        assert list(Reading([sample], Options(limits=largest, idle=60, batch=MOST))) == usual
 
 
 @pytest.mark.parametrize("name", ["known", "followed"])

@@ -9,6 +9,8 @@ import pytest
 from commands import PROGRAM, TLS12, on_terminal, run
 from recorded import ROOT
 
+from tlsdissect.flows.limits import LEAST
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -167,6 +169,8 @@ def test_standard_input_is_told_by_its_name() -> None:
         *["read --known 0", "read --followed 0", "read --held-bytes -1", "certs --max-sessions -1", "read --jobs 0"],
         *["show --closed-after nan", "report -o - --silent-after nan", "read --emit decided --idle nan"],
         *["read --known 1.5", "read --total-bytes inf", "read --batch 0", "live --duration nan", "live --count 0"],
+        *[f"read --{name.replace('_', '-')} {1 << 63}" for name in LEAST],
+        *[f"read --batch {1 << 63}", f"live --count {1 << 63}", f"report -o - --detailed {1 << 63}"],
     ],
 )
 def test_a_number_that_limits_nothing(arguments: str) -> None:

@@ -14,6 +14,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
+from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.options import Options
 from tlsdissect.views.printable import printable
 
@@ -70,7 +71,7 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7).")
 @click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
-@click.option("--count", type=click.IntRange(1), metavar="N", help="Stop after this many connections.")
+@click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Stop after this many connections.")
 @options.emit_options("decided")
 @click.option(
     "--format",

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from tlsdissect.cli.help_groups import help_all
 from tlsdissect.corpus.selection import Selection, Stream
-from tlsdissect.flows.limits import LEAST, Limits
+from tlsdissect.flows.limits import LEAST, MOST, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -264,6 +264,6 @@ def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Calla
 
 
 def _limit(name: str, default: float, text: str) -> Decorator:
-    kind = Seconds(0) if isinstance(default, float) else click.IntRange(LEAST[name])
+    kind = Seconds(0) if isinstance(default, float) else click.IntRange(LEAST[name], MOST)
     flag = f"--{name.replace('_', '-')}"
     return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=text)

@@ -13,6 +13,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.workers import job_count
+from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 @options.emit_options("over")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
 @options.jobs_option
-@click.option("--batch", type=click.IntRange(1), default=65_536, hidden=True)
+@click.option("--batch", type=click.IntRange(1, MOST), default=65_536, hidden=True)
 @finding_options.finding_options
 @options.limit_options
 @options.display_options

@@ -13,6 +13,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.summary import left_out, refusals
 from tlsdissect.corpus.query import Query
+from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.options import Options
 
@@ -36,7 +37,7 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 @click.option("-o", "--output", metavar="FILE", required=True, help="Write the page to FILE; - is standard output.")
 @click.option(
     "--detailed",
-    type=click.IntRange(0),
+    type=click.IntRange(0, MOST),
     default=20_000,
     show_default=True,
     metavar="N",

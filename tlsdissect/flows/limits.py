@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,7 +12,7 @@ class Limits(Struct, frozen=True):
     """Limits on memory and time, for example `tlsdissect.read(capture, limits=Limits(followed=1000))`.
 
     A connection that reaches a limit has a problem `limit`, or the summary counts it. Times are capture times. A limit
-    of a wrong type raises TypeError; one that is too small or not a number raises ValueError.
+    of a wrong type raises TypeError; one that is too small, too large or not a number raises ValueError.
 
     closed_after: 60 seconds
         Time for which a closed TCP connection still accepts packets. Then it is returned. Later packets are ignored,
@@ -63,20 +62,24 @@ class Limits(Struct, frozen=True):
 
 LEAST = {"known": 1, "followed": 1, "held_bytes": 0, "message_bytes": 0, "total_bytes": 0, "max_sessions": 0}
 """The minimum of each integer: with no flow known or followed, no connection could be returned."""
+MOST = 2**63 - 1
+"""The maximum of each integer, which compiled modules can represent."""
 
 
 def seconds(name: str, given: Any) -> None:
     """Raise TypeError or ValueError if `given` is not a duration in seconds; infinity is one."""
     if isinstance(given, bool) or not isinstance(given, Real):
         raise TypeError(f"{name} is a number of seconds, not {type(given).__name__}")
-    if isnan(given) or given < 0:
+    if not given >= 0:  # type: ignore[operator]  # False for NaN; typeshed's Real lacks >=
         raise ValueError(f"{name} is a number of seconds, at least 0, not {given}")
 
 
 def whole(name: str, given: Any, least: int) -> None:
-    """Raise TypeError or ValueError if `given` is not an integer of at least `least`."""
+    """Raise TypeError or ValueError if `given` is not an integer from `least` to MOST."""
     if isinstance(given, bool) or not isinstance(given, Integral):
         raise TypeError(f"{name} is a whole number, not {type(given).__name__}")
+    if abs(int(given)) > MOST:
+        raise ValueError(f"{name} is a whole number, at least {least} and at most {MOST}")
     if int(given) < least:
         raise ValueError(f"{name} is a whole number, at least {least}, not {given}")
 
