@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import fcntl
 import os
@@ -15,7 +16,9 @@ import struct
 import subprocess
 import sys
 import termios
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -23,6 +26,9 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.flows.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 README = ROOT / "README.md"
 WIDTH = 80
@@ -105,28 +111,53 @@ def test_docstrings_say_what_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.failures == 0
 
 
-_COUNTED = {"known": "conversations", "followed": "conversations", "max_sessions": "sessions"}
+_COUNTED = {"known": "connections", "followed": "connections", "max_sessions": "sessions"}
+_ROW = re.compile(r"^\| `([a-z0-9_.]+)\.([A-Z_]+)` \| ([0-9,]+) ?(\w*) \| (.*) \|$", re.MULTILINE)
+"""A row of the table of constants: module, name, value, unit and description."""
+_LIMIT = re.compile(r"MAX_[A-Z_]+|[A-Z][A-Z_]*_BYTES")
+"""The names of limits, by CONTRIBUTING.md."""
 
 
-def test_limits_are_told_with_their_values() -> None:
+def test_options_are_listed_with_their_defaults() -> None:
     text = README.read_text()
     limits = Limits()
     for name in Limits.__struct_fields__:
         value = getattr(limits, name)
-        told = f"{value / (1 << 20):g} MiB" if name.endswith("bytes") else f"{value:g} seconds"
-        told = f"{value:,} {_COUNTED[name]}" if name in _COUNTED else told
+        default = f"{value / (1 << 20):g} MiB" if name.endswith("bytes") else f"{value:g} seconds"
+        default = f"{value:,} {_COUNTED[name]}" if name in _COUNTED else default
         option = f"`--{name.replace('_', '-')}`"
-        assert re.search(rf"{option}( \|)? {told}", text), (option, told)
+        assert re.search(rf"{option}( \|)? {default}", text), (option, default)
 
 
-def test_constants_are_told_with_their_values() -> None:
+def test_constants_are_listed_with_their_values() -> None:
     units = {"MiB": 1 << 20, "KiB": 1 << 10, "captures": 1, "": 1}
     text = README.read_text()
-    told = re.findall(r"^\| `([a-z0-9.]+)\.([A-Z_]+)` \| ([0-9,]+) ?(\w*) \|", text, re.MULTILINE)
-    assert len(told) == len(re.findall(r"^\| `[a-z0-9.]+\.[A-Z_]+`", text, re.MULTILINE)) > 0
-    for module, name, number, unit in told:
-        value = getattr(__import__(f"tlsdissect.{module}", fromlist=[name]), name)
+    rows = _ROW.findall(text)
+    assert len(rows) == len(re.findall(r"^\| `[a-z0-9_.]+\.[A-Z_]+`", text, re.MULTILINE)) > 0
+    for module, name, number, unit, _ in rows:
+        value = getattr(import_module(f"tlsdissect.{module}"), name)
         assert value == int(number.replace(",", "")) * units[unit], (module, name)
+
+
+def test_every_limit_is_listed() -> None:
+    """Each constant with the name of a limit has a row, or is named in the row of the limit that it counts towards."""
+    text = README.read_text()
+    listed = set(re.findall(r"`([a-z0-9_.]+\.[A-Z_]+)`", text))
+    for module, _, _, _, description in _ROW.findall(text):
+        listed |= {f"{module}.{name}" for name in re.findall(r"`([A-Z_]+)`", description)}
+    assert sorted(_limits()) == sorted(listed)
+
+
+def _limits() -> Iterator[str]:
+    """Yield the constants of all modules whose names are those of limits."""
+    package = ROOT / "tlsdissect"
+    for path in package.rglob("*.py"):
+        module = ".".join(path.relative_to(package).with_suffix("").parts)
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.Assign | ast.AnnAssign):
+                for node in ast.walk(statement):
+                    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and _LIMIT.fullmatch(node.id):
+                        yield f"{module}.{node.id}"
 
 
 def _doctest(block: str) -> doctest.TestResults:

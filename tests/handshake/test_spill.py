@@ -11,7 +11,7 @@ from recorded import SAMPLES
 
 import tlsdissect
 from tlsdissect.handshake.options import Options
-from tlsdissect.handshake.spill import LARGEST, OVERHEAD, Waiting
+from tlsdissect.handshake.spill import MAX_PLAIN, OVERHEAD, Waiting
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_extensions_keep_their_fields() -> None:
 
 def test_what_is_large_waits_packed() -> None:
     waiting = Waiting()
-    waiting.put(0, CONNECTIONS[0], LARGEST)
+    waiting.put(0, CONNECTIONS[0], MAX_PLAIN)
     waiting.put(1, CONNECTIONS[0], 1000)
     assert waiting.pop(0) == CONNECTIONS[0]
     assert waiting.pop(1) is CONNECTIONS[0]

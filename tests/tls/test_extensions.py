@@ -362,7 +362,7 @@ def test_extensions_of_recorded_messages_decode() -> None:
 def test_bodies_that_never_repeat_are_not_cached() -> None:
     before = len(extensions._decode_repeated.cache)
     decode(FROM_SERVER, 51, bytes.fromhex("001d 0004 01020304"))
-    decode(FROM_CLIENT, 21, bytes(extensions.CACHED_BODY_SIZE + 1))
+    decode(FROM_CLIENT, 21, bytes(extensions.MAX_CACHED + 1))
     assert len(extensions._decode_repeated.cache) == before
 
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 17
 """Compressed bytes read at a time."""
-PIECE = 1 << 18
+MAX_PIECE = 1 << 18
 """Maximum number of bytes that one read decompresses. Larger buffers are slower: each needs a new memory mapping."""
-SLICE = 1 << 10
+MAX_SLICE = 1 << 10
 """Bytes of Zstandard input that are decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878
 section 3.1.1.2), so this much input expands to at most 32 MiB."""
 
@@ -44,8 +44,8 @@ class _Compressed(ABC):
         return self._has_input() or self._source.is_ready()
 
     def read(self, limit: int) -> bytes:
-        """Decompress at most `limit` or PIECE bytes, whichever is less; empty at the end."""
-        limit = min(limit, PIECE)
+        """Decompress at most `limit` or MAX_PIECE bytes, whichever is less; empty at the end."""
+        limit = min(limit, MAX_PIECE)
         parts: list[bytes] = []
         size = 0
         # Return what is ready before reading from the source again, which may block.
@@ -139,7 +139,7 @@ class Zstandard(_Compressed):
             return False
         if self._frame.eof:
             self._frame = self._decompressor.decompressobj()
-        part = self._left[:SLICE]
+        part = self._left[:MAX_SLICE]
         try:
             self._ready = memoryview(self._frame.decompress(part))
         except self._error as error:

@@ -98,7 +98,7 @@ _LIMITS = {
     "silent_after": "Seconds of capture time without a packet after which a connection ends.",
     "known": "TCP connections in the flow table.",
     "followed": "TCP connections whose payload is reassembled.",
-    "held_bytes": "Bytes buffered behind a gap, per direction of a connection.",
+    "held_bytes": "Bytes buffered after a gap, per direction of a connection.",
     "message_bytes": "Bytes of handshake messages kept per connection.",
     "total_bytes": "Bytes buffered and kept for all connections together.",
     "max_sessions": "Sessions and failures remembered to link later connections.",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
 
-AHEAD = 2
+MAX_AHEAD = 2
 """Captures per thread of the cluster that may be read ahead of their turn, and so wait in memory."""
 
 
@@ -50,7 +50,7 @@ def read_with_cluster(
     """
     linker, refused = Linker(options.limits.max_sessions), []
     threads: dict[str, int] = client.nthreads()  # type: ignore[no-untyped-call]
-    ahead = AHEAD * max(1, sum(threads.values()))
+    ahead = MAX_AHEAD * max(1, sum(threads.values()))
     every = enumerate(_expanded(captures))
     tasks: deque[tuple[int, str, Future[_CaptureResult]]] = deque()
     while True:

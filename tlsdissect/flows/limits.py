@@ -20,15 +20,15 @@ class Limits(Struct, frozen=True):
     silent_after: 3600 seconds
         Time without packets after which a TCP connection is treated as closed.
     known: 250,000 TCP connections
-        TCP connections in the flow table. If there are more, those that are over are evicted first, then those without
-        payload if they are more than half, then those that have been silent for longest. Packets of an evicted one
-        begin a new connection. The summary counts as displaced those that were evicted before their end.
+        TCP connections in the flow table. Beyond it, finished connections are evicted first, then connections without
+        payload if they fill more than half of the table, then those idle for longest. Later packets of an evicted
+        connection begin a new one. The summary counts connections evicted before their end.
     followed: 100,000 TCP connections
-        TCP connections whose payload is reassembled because a handshake is in progress. If there are more, the oldest
-        are given up: the connection has the problem `limit`, and the summary counts it as given up.
+        TCP connections whose payload is reassembled because a handshake is in progress. Beyond it, the oldest are
+        given up: the connection has the problem `limit`, and the summary counts it as given up.
     held_bytes: 1,048,576 bytes
-        Bytes buffered behind a gap, per direction of a connection. If there are more, the missing bytes count as lost:
-        the connection has the problems `limit` and `gap`.
+        Bytes buffered after a gap, per direction of a connection. Beyond it, the missing bytes count as lost: the
+        connection has the problems `limit` and `gap`.
     message_bytes: 4,194,304 bytes
         Bytes of handshake messages kept per connection. Further messages are left out, and facts that depend on them
         are None: the connection has the problem `limit`.
@@ -39,7 +39,7 @@ class Limits(Struct, frozen=True):
         processes.
     max_sessions: 100,000 sessions
         Sessions remembered to link later connections to, and pairs of client and server remembered because a handshake
-        failed. If there are more, the least recently seen are forgotten, which the summary counts as forgotten.
+        failed. Beyond it, those seen least recently are evicted, and the summary counts them.
     """
 
     closed_after: float = 60.0

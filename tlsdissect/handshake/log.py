@@ -26,7 +26,7 @@ from tlsdissect.tls.codepoints import HandshakeType, is_tls13
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, Hello, HelloCache, HelloTemplate
 from tlsdissect.tls.record import (
     ALERT,
-    ALERT_BYTES,
+    ALERT_SIZE,
     APPLICATION_DATA,
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
@@ -275,13 +275,13 @@ class HandshakeLog:
             begun = None
         if begun is not None:
             _report_incomplete_alert(begun, direction)
-        if sealed or (len(body) < ALERT_BYTES and not whole):
+        if sealed or (len(body) < ALERT_SIZE and not whole):
             return self._note(sender, record, frame, time, True)
-        while at + ALERT_BYTES <= len(body):
-            alert = body[at : at + ALERT_BYTES]
-            self._keep(HandshakeEvent(sender, ALERT, None, ALERT_BYTES, alert, frame, time, start, end, False))
+        while at + ALERT_SIZE <= len(body):
+            alert = body[at : at + ALERT_SIZE]
+            self._keep(HandshakeEvent(sender, ALERT, None, ALERT_SIZE, alert, frame, time, start, end, False))
             start = record.start
-            at += ALERT_BYTES
+            at += ALERT_SIZE
         if at < len(body) and whole:
             direction.alert = BegunAlert(body[at:], frame, start, end)
         return True

@@ -12,7 +12,7 @@ from tlsdissect.tls.record import SSL2, Record, is_likely_header
 OPENING, PLAIN, TLS = range(3)
 """A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records."""
 
-KEPT = 2048
+KEPT_BYTES = 2048
 """Bytes kept of the beginning and of the end of what a half said before TLS."""
 HELLO_SIZE = 13
 """Bytes that the longest pattern of a beginning takes."""
@@ -139,4 +139,4 @@ class PlaintextPhase:
 
 def _ends(said: bytes) -> bytes:
     """The beginning and the end of what was said."""
-    return said if len(said) <= 2 * KEPT else said[:KEPT] + said[-KEPT:]
+    return said if len(said) <= 2 * KEPT_BYTES else said[:KEPT_BYTES] + said[-KEPT_BYTES:]

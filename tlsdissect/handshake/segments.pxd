@@ -10,7 +10,7 @@ cdef long long _UNTIMED
 cdef long long _PADDING
 cdef long long _SEGMENT_BYTES
 cdef long long _KEPT_BYTES
-cdef long long _KEPT_SEGMENTS
+cdef long long _MAX_SEGMENTS
 
 
 cdef class Segments:

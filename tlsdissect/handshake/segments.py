@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 1 << 18
 """Maximum bytes kept of one handshake, including SEGMENT_BYTES per segment; a larger one is not read again."""
-KEPT_SEGMENTS = 1024
+MAX_SEGMENTS = 1024
 """Maximum segments kept of one handshake; one with more is not read again."""
 SEGMENT_BYTES = 256
 """Estimated bytes that a segment takes besides its payload."""
@@ -92,7 +92,7 @@ class Conflict(NamedTuple):
 
 # C integers, by the .pxd.
 _SYN, _ACK, _RST, _UNKNOWN, _UNTIMED, _PADDING = SYN, ACK, RST, UNKNOWN, UNTIMED, PADDING
-_SEGMENT_BYTES, _KEPT_BYTES, _KEPT_SEGMENTS = SEGMENT_BYTES, KEPT_BYTES, KEPT_SEGMENTS
+_SEGMENT_BYTES, _KEPT_BYTES, _MAX_SEGMENTS = SEGMENT_BYTES, KEPT_BYTES, MAX_SEGMENTS
 
 
 @cython.cclass
@@ -154,7 +154,7 @@ class Segments:
         payload: bytes
         if not self.complete or (packet.length == 0 and not self.kept):
             return False
-        if self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _KEPT_SEGMENTS or self._budget.is_spent():
+        if self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _MAX_SEGMENTS or self._budget.is_spent():
             self.drop()
             return False
         if packet.flags & _SYN:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN_BYTES = 128 << 20
 """Bytes, by estimate, of connections that wait as they are: packing one costs as much as all that is told of it."""
-LARGEST = 32 << 10
+MAX_PLAIN = 32 << 10
 """Bytes, by estimate, of the largest connection that waits as it is: of a larger one the estimate is worth little."""
 OVERHEAD = 2048
 """Bytes that a connection takes, by estimate, besides those that were held of what it tells of."""
@@ -53,7 +53,7 @@ def _beyond(told: Connection) -> int:
         names += len(hello.alpn or ()) + len(hello.key_shares or ()) + len(hello.supported_versions or ())
         for extension in hello.extensions or ():
             if extension.bytes > _SHORT:
-                size += footprint(extension, enough=LARGEST)
+                size += footprint(extension, enough=MAX_PLAIN)
             else:
                 short += extension.bytes
         names += 4 * len(hello.extensions or ())
@@ -100,7 +100,7 @@ class Waiting:
     def put(self, index: int, told: Connection, held_bytes: int) -> bool:
         """Let a connection wait of whose messages so many bytes were held; False: there is no room for it."""
         size = held_bytes + OVERHEAD + _beyond(told)
-        if size <= LARGEST and self._plain_size + size <= self._plain_bytes:
+        if size <= MAX_PLAIN and self._plain_size + size <= self._plain_bytes:
             self._plain[index] = told, size
             self._plain_size += size
             return True

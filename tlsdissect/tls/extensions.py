@@ -176,7 +176,7 @@ DECODED: Final = frozenset().union(
 
 BODY_CACHE_BYTES: Final = 1 << 20
 """Bytes of cached decoded extension bodies."""
-CACHED_BODY_SIZE: Final = 256
+MAX_CACHED: Final = 256
 """Bytes of the longest extension body that is cached."""
 NEVER_REPEATED: Final = frozenset(
     {
@@ -207,7 +207,7 @@ def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
     body = table.get(extension_type)
     if body is None:
         return None
-    if len(data) > CACHED_BODY_SIZE or extension_type in NEVER_REPEATED:
+    if len(data) > MAX_CACHED or extension_type in NEVER_REPEATED:
         return Reader(data).whole(body.read)
     return _decode_repeated(body, data)
 

@@ -26,7 +26,7 @@ MAX_MESSAGE = 1 << 20
 """The longest handshake message that is reassembled; the format allows 2**24 - 1."""
 
 HEADER_SIZE = 5
-ALERT_BYTES = 2
+ALERT_SIZE = 2
 """Bytes of an alert: its level and its description (RFC 5246 section 7.2)."""
 _MESSAGE_HEADER = 4
 HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 23))

@@ -20,7 +20,7 @@ SAFE_PRIME = 2048
 MIN_PADDING = 16
 """Minimum bytes of padding behind a heartbeat's payload (RFC 6520 section 4)."""
 _HEARTBEAT_HEADER = 3
-MAX_PADDING = 256
+_PADDING_DIFFERENCE = 256
 """Bytes by which a legitimate response may exceed its request: each has its own padding (RFC 6520 section 4)."""
 
 _SUITES = (
@@ -84,7 +84,7 @@ def _heartbeats(connection: Connection) -> Iterator[Finding]:
         request = requests.get("server" if beat.sender == "client" else "client")
         if request is None:
             requests.setdefault(beat.sender, beat)
-        elif beat.bytes > request.bytes + MAX_PADDING or _overstates(request):
+        elif beat.bytes > request.bytes + _PADDING_DIFFERENCE or _overstates(request):
             detail = f"the {beat.sender} answered a heartbeat of {request.bytes:,} bytes with {beat.bytes:,}"
             yield finding("heartbleed", detail, beat.frame)
             return

@@ -43,7 +43,7 @@ _ATTRIBUTES = {
 
 CACHE_BYTES = 1 << 20
 """Bytes of cached names."""
-_MAX_CACHED = 1024
+MAX_CACHED = 1024
 """Bytes of the longest name that is cached."""
 _SPECIAL = frozenset('"+,;<>\\')
 
@@ -64,7 +64,7 @@ def read_name(distinguished: der.Value) -> str:
     return _format(distinguished.encoding)
 
 
-@cached(CACHE_BYTES, longest=_MAX_CACHED)
+@cached(CACHE_BYTES, longest=MAX_CACHED)
 def _format(encoding: bytes) -> str:
     parts = [_relative(part) for part in der.first(encoding).expect(der.SEQUENCE).items()]
     return ",".join(reversed(parts))

@@ -44,9 +44,9 @@ ADDRESS_CACHE_BYTES = 1 << 20
 """Bytes of addresses that are kept as text."""
 _ADDRESS_BYTES = 256
 """Bytes that an address takes, as text and as numbers."""
-SHOWN = 80
+MAX_SHOWN = 80
 """Maximum number of bytes quoted of the first line of an answer in another protocol."""
-SHOWN_TEXT = 120
+MAX_SHOWN_TEXT = 120
 """Maximum number of bytes quoted of the text in a RST."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
@@ -325,7 +325,7 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
             frame, words = direction.reset_text
             yield Problem(
                 "reset_text",
-                f'a RST carries a text: "{_words(words[:SHOWN_TEXT])}"',
+                f'a RST carries a text: "{_words(words[:MAX_SHOWN_TEXT])}"',
                 frame,
                 None,
                 handshake.side(sender),
@@ -350,6 +350,6 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
     reply = server.reply
     if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
         return
-    line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:SHOWN]
+    line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
     detail = f'the ClientHello was answered with something that is no TLS: "{_words(line)}"'
     yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")

@@ -13,7 +13,7 @@ from msgspec.structs import astuple
 from tlsdissect.caches import cached, footprint
 from tlsdissect.model.connection import Extension
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.extensions import CACHED_BODY_SIZE, NEVER_REPEATED, Table, decode
+from tlsdissect.tls.extensions import MAX_CACHED, NEVER_REPEATED, Table, decode
 from tlsdissect.tls.wire import WireError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class ExtensionDecoder:
     def tell(self, sent: WireExtension, *, keep: bool = True) -> Decoded:
         """Tell an extension; with `keep`, for the next message that has the same, too."""
         number, data = sent.extension_type, sent.extension_data
-        if not keep or len(data) > CACHED_BODY_SIZE or (data and number in NEVER_REPEATED):
+        if not keep or len(data) > MAX_CACHED or (data and number in NEVER_REPEATED):
             return self._tell(number, data)
         return self._again(number, data)
 

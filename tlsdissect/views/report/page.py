@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DETAILED = 20_000
 """Connections and certificates whose details are in the page; the rest have table rows only."""
-LISTED = 100
+MAX_LISTED = 100
 """Captures that are listed by name; the rest are counted."""
 _LAST = ("ALPN", "client", "start", "certificate", "JA4", "source")
 """Columns of the terminal's table that the page shows last, where the reader has to scroll."""
@@ -106,8 +106,8 @@ class Report:
         codes = [one.rule.code for one in found if one.certificates]
         return template.head(
             title=self._title(),
-            captures=[(printable(name), many) for name, many in list(captures.items())[:LISTED]],
-            more_captures=max(len(captures) - LISTED, 0),
+            captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
+            more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
             found=found,
             verdicts=list(findings.sentences(found, self._judge)) if self._rows else [],

@@ -21,7 +21,7 @@ from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
 from tlsdissect.tls.record import (
     ALERT,
-    ALERT_BYTES,
+    ALERT_SIZE,
     APPLICATION_DATA,
     CHANGE_CIPHER_SPEC,
     HANDSHAKE,
@@ -275,10 +275,10 @@ class _Builder:
                 data = data[1:]
             self._alert(speaker)
         start = record.start + HEADER_SIZE + len(record.fragment or b"") - len(data)
-        for at in range(0, len(data), ALERT_BYTES):
+        for at in range(0, len(data), ALERT_SIZE):
             speaker.alert = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
-            speaker.alert.ground.add(data[at : at + ALERT_BYTES], start + at)
-            if at + ALERT_BYTES <= len(data):
+            speaker.alert.ground.add(data[at : at + ALERT_SIZE], start + at)
+            if at + ALERT_SIZE <= len(data):
                 self._alert(speaker)
 
     def _alert(self, speaker: _Sender) -> None:
