@@ -156,6 +156,48 @@ def test_cut_gzip_says_so() -> None:
         assert [damage.detail for damage in capture.damage] == ["the gzip data are cut short"]
 
 
+def test_zlib_that_runs_out_of_memory_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = compressed.Gzip(FileObject(io.BytesIO(gzip.compress(PLAIN))), b"")
+    monkeypatch.setattr(source, "_member", _WithoutMemory())
+    with pytest.raises(MemoryError):
+        source.read(1)
+
+
+class _WithoutMemory:
+    """A decompressor of zlib whose allocations fail."""
+
+    eof = False
+
+    def decompress(self, *_: object) -> bytes:
+        raise zlib.error("Error -4 while decompressing data")
+
+
+WITHOUT_MEMORY = """
+import resource, sys
+from pathlib import Path
+from tlsdissect.cli import main
+
+usual, wide = sys.argv[1:]
+assert main(["read", usual]) == 0
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (32 << 20),) * 2)
+sys.exit(main(["read", wide]))
+"""
+
+
+def test_zstandard_that_runs_out_of_memory_is_not_damage(tmp_path: Path) -> None:
+    """A frame with a window of 128 MiB (RFC 8878 section 3.1.1.1.2), when only 32 MiB are left."""
+    usual, wide = tmp_path / "usual.zst", tmp_path / "wide.zst"
+    usual.write_bytes(zstandard.compress(PLAIN))
+    wide.write_bytes(b"\x28\xb5\x2f\xfd\0\x88" + (len(PLAIN) << 3 | 1).to_bytes(3, "little") + PLAIN)
+    with open_capture(wide) as capture:
+        assert len(rows_of(capture)) == len(PACKETS)
+    command = [sys.executable, "-c", WITHOUT_MEMORY, str(usual), str(wide)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines()[-2:] == ["tlsdissect: out of memory after 0 frames", "aborted"]
+    assert done.returncode == 71
+
+
 def test_pipe_and_file(read: Read, tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(PLAIN)

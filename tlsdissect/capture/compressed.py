@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ MAX_PIECE = 1 << 18
 MAX_SLICE = 1 << 10
 """Bytes of Zstandard input that are decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878
 section 3.1.1.2), so this much input expands to at most 32 MiB."""
+_OUT_OF_MEMORY = re.compile(r"Error -4 |Allocation error", re.IGNORECASE)
+"""What zlib (Z_MEM_ERROR) and Zstandard say when an allocation failed; neither raises MemoryError."""
 
 
 class _Compressed(ABC):
@@ -65,6 +68,12 @@ class _Compressed(ABC):
     def _has_input(self) -> bool:
         """Return whether there is input that was read and not decompressed yet."""
 
+    def _damaged(self, name: str, error: Exception) -> None:
+        """Note that the data are damaged; raise MemoryError instead if memory ran out."""
+        if _OUT_OF_MEMORY.search(str(error)):
+            raise MemoryError from error
+        self.problem = f"the {name} data are damaged ({error})"
+
     def _chunk(self) -> bytes:
         if self._head:
             head, self._head = self._head, b""
@@ -96,7 +105,7 @@ class Gzip(_Compressed):
         try:
             part = self._member.decompress(self._left, limit)
         except zlib.error as error:
-            self.problem = f"the gzip data are damaged ({error})"
+            self._damaged("gzip", error)
             return None
         self._left = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
         return part
@@ -143,7 +152,7 @@ class Zstandard(_Compressed):
         try:
             self._ready = memoryview(self._frame.decompress(part))
         except self._error as error:
-            self.problem = f"the Zstandard data are damaged ({error})"
+            self._damaged("Zstandard", error)
             return False
         self._left = self._left[len(part) - len(self._frame.unused_data) :]
         return True
