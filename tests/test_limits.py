@@ -36,7 +36,7 @@ def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: P
     assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
     assert {c.outcome for c in connections} == {"incomplete"}
     assert [c.packets for c in connections] == [6, 6, 6, 6, 6]
-    assert reading.summary.displaced == 3
+    assert reading.summary.evicted_connections == 3
 
 
 def test_messages_beyond_the_limit_are_told(tmp_path: Path) -> None:

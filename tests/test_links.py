@@ -38,7 +38,7 @@ def printed(paths: list[Path], jobs: int, batch: int = 65_536, limits: Limits = 
     query = Query(tuple(map(str, paths)), Options(batch=batch, limits=limits), Selection(), Ndjson())
     rows: OutputRows | ParallelOutputRows = OutputRows(query) if jobs == 1 else ParallelOutputRows(query, jobs)
     try:
-        return [row.text for row in rows], rows.summary.forgotten
+        return [row.text for row in rows], rows.summary.evicted_sessions
     finally:
         rows.close()
 
@@ -195,7 +195,7 @@ def test_sessions_beyond_the_limit_are_forgotten_and_counted(tmp_path: Path) -> 
     assert [one["resumes"] for one in by_all_ways([path], Limits(max_sessions=1))] == [None] * 3
     reading = Reading([path], Options(limits=Limits(max_sessions=1)))
     assert len(list(reading)) == 3
-    assert reading.summary.forgotten == 1
+    assert reading.summary.evicted_sessions == 1
 
 
 def test_what_is_not_printed_links_all_the_same(tmp_path: Path) -> None:

@@ -114,14 +114,14 @@ class Summary:
         """Packets that came after their conversation was taken as over."""
         self.given_up = 0
         """Conversations that were followed no further because too many went on, or all together held too much."""
-        self.untimely = 0
-        """Connections that were told before they were over, because no more could wait."""
-        self.unspilled: str | None = None
-        """Why the temporary file in which connections wait could not be written; None: it could."""
-        self.displaced = 0
-        """Conversations that were forgotten before they were over because too many were known."""
-        self.forgotten = 0
-        """Sessions and failures that later connections cannot be linked to, because too many were seen."""
+        self.returned_early = 0
+        """Connections returned before their end, because there was no room for them to wait."""
+        self.spill_error: str | None = None
+        """Why the temporary file in which connections wait could not be written; None if it could."""
+        self.evicted_connections = 0
+        """TCP connections evicted from the flow table before their end."""
+        self.evicted_sessions = 0
+        """Sessions and failed handshakes evicted, so that later connections could not be linked to them."""
 
     def count(self, told: Connection) -> None:
         """Add a connection."""
@@ -138,7 +138,7 @@ class Summary:
         self.dtls += datagrams.dtls
         self.eap += datagrams.eap.counted
         self.late += flows.late
-        self.displaced += flows.displaced
+        self.evicted_connections += flows.evicted
 
 
 class Reading:
@@ -155,7 +155,7 @@ class Reading:
         *,
         judge: Judge | None = None,
         evidence: Evidence | None = None,
-        share: Shard = WHOLE,
+        shard: Shard = WHOLE,
         opener: Opener = open_capture,
     ) -> None:
         """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
@@ -163,7 +163,7 @@ class Reading:
         self._options = options
         self._judge = judge
         self._evidence = Evidence() if judge is not None and evidence is None else evidence
-        self._share = share
+        self._shard = shard
         self._opener = opener
         self._budget = Budget(options.limits)
         self._open: PacketReader | None = None
@@ -182,12 +182,12 @@ class Reading:
                 linker.learn(place.capture, told)
             elif not isinstance(told, Heard):
                 yield linker.link(place.capture, told) if self._options.linked else told
-            self.summary.forgotten = linker.forgotten
+            self.summary.evicted_sessions = linker.forgotten
 
     def placed(self) -> Iterator[tuple[Place, Told]]:
         """Yield each connection, not linked to others yet, and what links them or is known beside, with its place.
 
-        All shares of a reading, merged by place, are the whole.
+        All shards of a reading, merged by place, are the whole.
         """
         for number, (path, named) in enumerate(files(self._captures, self._refuse)):
             if self._stopped:
@@ -241,7 +241,7 @@ class Reading:
         return self.position, self._size or None
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
-        flows, datagrams = FlowTable(self._share, self._options.limits), Datagrams()
+        flows, datagrams = FlowTable(self._shard, self._options.limits), Datagrams()
         conversations = Connections(
             source, flows, datagrams, self._budget, self._options, capture.damage, self._evidence
         )
@@ -260,9 +260,9 @@ class Reading:
             self._conversations = None
             self.summary.add(source, capture, flows, datagrams)
             self.summary.given_up += conversations.given_up
-            self.summary.untimely += conversations.untimely
+            self.summary.returned_early += conversations.returned_early
             self.summary.not_tls += conversations.not_tls
-            self.summary.unspilled = conversations.trouble or self.summary.unspilled
+            self.summary.spill_error = conversations.trouble or self.summary.spill_error
             conversations.close()
 
     def _advance(self, conversations: Connections, reader: PacketReader) -> bool:

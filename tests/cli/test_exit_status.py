@@ -283,7 +283,7 @@ def test_no_memory_is_left(jobs: str, said: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1, signal.SIGRTMIN + 2], ids=str)
 def test_a_worker_that_is_ended_while_it_writes_its_account(number: int) -> None:
-    workers = Workers(1, lambda share: Reading([ROOT / TLS12], share=share), lambda _: b"", lambda _: bytes(1 << 22))
+    workers = Workers(1, lambda shard: Reading([ROOT / TLS12], shard=shard), lambda _: b"", lambda _: bytes(1 << 22))
     [(pid, pipe)] = workers._workers
     assert pipe.peek(1)  # type: ignore[attr-defined]
     time.sleep(0.3)
@@ -297,7 +297,7 @@ def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:
         # More than a pipe holds: the worker waits with the rest.
         return bytes(1 << 22)
 
-    workers = Workers(1, lambda share: Reading([ROOT / TLS12], share=share), cut_off, lambda _: None)
+    workers = Workers(1, lambda shard: Reading([ROOT / TLS12], shard=shard), cut_off, lambda _: None)
     [(pid, pipe)] = workers._workers
     assert pipe.peek(1)  # type: ignore[attr-defined]
     os.kill(pid, signal.SIGKILL)
@@ -306,9 +306,9 @@ def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:
 
 
 def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> None:
-    def slowly(share: Shard) -> Reading:
+    def slowly(shard: Shard) -> Reading:
         time.sleep(0.3)
-        return Reading([ROOT / TLS12], share=share)
+        return Reading([ROOT / TLS12], shard=shard)
 
     workers = Workers(2, slowly, lambda _: b"", lambda reading: reading.summary.captures)
     workers.finish()

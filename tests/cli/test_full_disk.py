@@ -179,7 +179,7 @@ tempfile._candidate_tempdir_list = lambda: ["/dev/null/none"]
     [
         (FULL, "None", 74, b": No space left on device: connections were printed before their end"),
         (MISSING, "None", 74, b": No usable temporary directory found in ['/dev/null/none']"),
-        ("", "0", 0, b"2 connections printed before their end: no more had room to wait for it"),
+        ("", "0", 0, b"2 connections printed before their end, for lack of room to wait"),
     ],
     ids=["full", "missing", "limited"],
 )

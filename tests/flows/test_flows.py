@@ -189,7 +189,7 @@ def test_a_full_table_forgets_what_is_over_then_most_of_what_said_nothing_then_w
         client(3, flags=SYN, time=100 * SECOND),
         client(4, length=5, time=101 * SECOND),
         client(5, flags=SYN, time=102 * SECOND),
-        # The second is over, and forgotten: its next packet is another's, which is closed at once.
+        # The second is over, and evicted: its next packet is another's, which is closed at once.
         client(2, flags=RST, length=6, time=103 * SECOND),
         client(6, flags=SYN, time=104 * SECOND),
         client(7, length=5, time=105 * SECOND),
@@ -214,7 +214,7 @@ def test_a_table_stays_as_small_as_it_may_be() -> None:
     ended += [(one.flow.stream, one.flow.packets) for one in table.finish()]
     assert sorted(ended) == sorted(known.items())
     assert sum(many for _, many in ended) + table.late == 4000
-    assert table.displaced > 0
+    assert table.evicted > 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.sampled_from([ACK, SYN, FIN, RST]), st.integers(0, 90))))

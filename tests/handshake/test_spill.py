@@ -104,12 +104,12 @@ def test_what_cannot_wait_is_told_as_it_is(
         return list(reading), reading.summary
 
     told, before = usual()
-    assert before.untimely == 0
+    assert before.returned_early == 0
     monkeypatch.setattr(Waiting.__init__, "__defaults__", (0, 0, 0))
     crowded, summary = usual()
     early = [one for one in crowded if any("no room for it to wait" in problem.detail for problem in one.problems)]
-    assert summary.untimely == len(early)
-    assert summary.unspilled is None
+    assert summary.returned_early == len(early)
+    assert summary.spill_error is None
     assert early or idle is not None
     assert len(crowded) == len(told)
     hello = {(one.source, one.stream): one for one in told}

@@ -96,7 +96,7 @@ class Run:
             self._aborted = True
             return self._report_error(error)
         summary = self._rows.summary
-        unwritten = exit_status.NOT_WRITTEN if summary.unspilled else 0
+        unwritten = exit_status.NOT_WRITTEN if summary.spill_error else 0
         refused = exit_status.BAD_INPUT if summary.refused else 0
         found = exit_status.FINDINGS if self._tally.reaches(self._gate) else 0
         return interrupts.status or unwritten or refused or found

@@ -63,8 +63,8 @@ def complain(summary: Summary) -> None:
     """Print a line on standard error for each input, file or place that could not be read or written."""
     for line in refusals(summary):
         warn(line)
-    if summary.unspilled:
-        warn(f"{summary.unspilled}: connections were printed before their end")
+    if summary.spill_error:
+        warn(f"{summary.spill_error}: connections were printed before their end")
     for source, damage in summary.damage[:_WARNINGS]:
         warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
     if len(summary.damage) > _WARNINGS:
@@ -131,12 +131,12 @@ def left_out(summary: Summary) -> Iterator[str]:
         yield f"not read: {_listed(summary.skipped)}"
     if summary.given_up:
         yield f"{count(summary.given_up, 'conversation')} given up"
-    if summary.untimely:
-        yield f"{count(summary.untimely, 'connection')} printed before their end: no more had room to wait for it"
-    if summary.displaced:
-        yield f"{count(summary.displaced, 'conversation')} forgotten before their end"
-    if summary.forgotten:
-        yield f"{count(summary.forgotten, 'session')} forgotten: later connections were not linked to them"
+    if summary.returned_early:
+        yield f"{count(summary.returned_early, 'connection')} printed before their end, for lack of room to wait"
+    if summary.evicted_connections:
+        yield f"{count(summary.evicted_connections, 'conversation')} evicted before their end"
+    if summary.evicted_sessions:
+        yield f"{count(summary.evicted_sessions, 'session')} evicted: later connections were not linked to them"
     if summary.late:
         yield f"{count(summary.late, 'packet')} after the end of their conversation"
     if summary.damage:

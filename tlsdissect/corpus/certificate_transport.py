@@ -23,7 +23,7 @@ _LOOKUP, _CONNECTION = b"l", b"c"
 class CertificateTransport:
     """Sends the certificate chains of connections, and revocation lookups; a connection without any is only counted."""
 
-    forgotten = 0
+    evicted_sessions = 0
 
     def __init__(self, selection: Selection, inventory: CertificateInventory, evidence: Evidence) -> None:
         """`evidence` is what the reading of this process fills: each worker has its own."""

@@ -72,7 +72,7 @@ class ParallelOutputRows:
     def summary(self) -> Summary:
         """The merged summary of all workers; empty until they have finished."""
         summary = _merged(self._workers.results) if self._workers.results else Summary()
-        summary.forgotten = self._transport.forgotten
+        summary.evicted_sessions = self._transport.evicted_sessions
         return summary
 
     def stop(self) -> None:
@@ -102,8 +102,8 @@ def _merged(summaries: list[Summary]) -> Summary:
         whole.not_tls += other.not_tls
         whole.given_up += other.given_up
         whole.late += other.late
-        whole.untimely += other.untimely
-        whole.unspilled = whole.unspilled or other.unspilled
-        whole.displaced = max(whole.displaced, other.displaced)
+        whole.returned_early += other.returned_early
+        whole.spill_error = whole.spill_error or other.spill_error
+        whole.evicted_connections = max(whole.evicted_connections, other.evicted_connections)
     summaries[:] = [whole]
     return whole

@@ -75,9 +75,9 @@ class Query(NamedTuple):
     reports_findings: bool = True
     """False where the judge is needed for something else."""
 
-    def reading(self, share: Shard = WHOLE) -> Reading:
+    def reading(self, shard: Shard = WHOLE) -> Reading:
         """Start reading all connections, or those of one shard."""
-        return Reading(self.captures, self.options, judge=self.judge, evidence=self.evidence, share=share)
+        return Reading(self.captures, self.options, judge=self.judge, evidence=self.evidence, shard=shard)
 
     def row(self, connection: Connection) -> OutputRow:
         """Format a connection."""

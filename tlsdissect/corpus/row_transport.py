@@ -34,7 +34,7 @@ class RowTransport(Protocol):
     """Encodes rows in a worker process and decodes them in the process that prints."""
 
     @property
-    def forgotten(self) -> int:
+    def evicted_sessions(self) -> int:
         """Sessions evicted, so that later connections could not be linked to them."""
         ...
 
@@ -55,7 +55,7 @@ class LinkingTransport:
         self._linker = Linker(query.options.limits.max_sessions)
 
     @property
-    def forgotten(self) -> int:
+    def evicted_sessions(self) -> int:
         """Sessions evicted, so that later connections could not be linked to them."""
         return self._linker.forgotten
 

@@ -107,7 +107,7 @@ class Workers(Generic[Result]):
             os.waitpid(pid, 0)
         self._workers = []
 
-    def _start(self, share: Shard) -> tuple[int, BinaryIO]:
+    def _start(self, shard: Shard) -> tuple[int, BinaryIO]:
         inner, outer = os.pipe()
         # SIGTERM stays blocked until the worker has installed its handler.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -122,15 +122,15 @@ class Workers(Generic[Result]):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             os.close(inner)
             with os.fdopen(outer, "wb", _BUFFER) as pipe:
-                self._work(share, pipe)
+                self._work(shard, pipe)
             status = 0
         except MemoryError:
             status = errno.ENOMEM
         finally:
             os._exit(status)
 
-    def _work(self, share: Shard, pipe: BinaryIO) -> None:
-        reading = self._reading(share)
+    def _work(self, shard: Shard, pipe: BinaryIO) -> None:
+        reading = self._reading(shard)
         signal.signal(signal.SIGTERM, lambda *_: reading.stop())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:

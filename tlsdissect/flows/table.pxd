@@ -15,7 +15,7 @@ cdef long long _NOTHING
 cdef class FlowTable:
     cdef readonly long long clock
     cdef readonly long long late
-    cdef readonly long long displaced
+    cdef readonly long long evicted
     cdef readonly long long known
     cdef readonly long long sender
     cdef dict _flows

@@ -74,8 +74,8 @@ class FlowTable:
     """
     late: cython.longlong
     """Packets of this shard that were captured after their flow was over."""
-    displaced: cython.longlong
-    """Flows that were evicted before they were over."""
+    evicted: cython.longlong
+    """Flows that were evicted before their end."""
     known: cython.longlong
     """Flows in memory."""
     sender: cython.longlong
@@ -95,7 +95,7 @@ class FlowTable:
 
     def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
         self.clock = PAST
-        self.late = self.displaced = self.known = self.sender = 0
+        self.late = self.evicted = self.known = self.sender = 0
         self._flows = {}
         self._replaced = {}
         self._heap = []
@@ -298,5 +298,5 @@ class FlowTable:
             flow.due = PAST
             flow.queued = NEVER
         self.known -= len(leaving)
-        self.displaced += len(ended)
+        self.evicted += len(ended)
         return [Ended(self.clock, one, True) for one in ended]

@@ -17,7 +17,7 @@ cdef long long _UNKNOWN
 cdef class Connections:
     cdef public bint waiting
     cdef readonly long long given_up
-    cdef readonly long long untimely
+    cdef readonly long long returned_early
     cdef readonly object not_tls
     cdef str _source
     cdef FlowTable _flows

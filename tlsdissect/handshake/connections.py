@@ -63,7 +63,7 @@ class Connections:
     """Whether the reader waits for packets: a signal handler may raise StopReading now."""
     given_up: cython.longlong
     """Flows that were given up because too many were followed, or all together held too many bytes."""
-    untimely: cython.longlong
+    returned_early: cython.longlong
     """Connections that were returned before their flow was over, for lack of room to wait."""
     not_tls: Counter[str]
     """Flows that are over and were not TLS, by `tracking.not_tls.kind`."""
@@ -108,7 +108,7 @@ class Connections:
         keeping = partial(RecordingTracker, listens=listens)
         self.waiting = False
         self.given_up = 0
-        self.untimely = 0
+        self.returned_early = 0
         self.not_tls = Counter()
         self._source = source
         self._flows = flows
@@ -329,7 +329,7 @@ class Connections:
         told = self._conclude(tracker, self._flows.clock)
         if told is None or self._told.put(tracker.flow.stream, told, tracker.log.held_bytes):
             return
-        self.untimely += 1
+        self.returned_early += 1
         goes_on = tracker.closing_frame is None
         told = replace(told, problems=(*told.problems, _NO_ROOM), open=goes_on)
         self._due.append((self._flows.clock, NEVER, told))
