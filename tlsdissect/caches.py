@@ -1,8 +1,8 @@
-"""Caches that are bounded in bytes, since the sender of the traffic decides how many keys there are, and how large.
+"""Caches with a limit in bytes, because the sender of the traffic decides the number and the size of the keys.
 
 `functools.lru_cache` counts entries, and 4,096 lists of 30,000 cipher suites take 19 GB. These caches estimate the size
-of each entry when it is added, rather too high than too low, and evict the least recently used entries. A result that
-takes too large a share of the limit is not cached but computed each time.
+of each entry when it is added, erring on the high side, and evict the least recently used entries. A result that takes
+more than 1/16 of the limit is not cached but computed each time.
 
 The limits of all caches that `cached` makes, and of the cached hellos, add up to at most `TOTAL_BYTES`; a test checks
 the sum.
@@ -31,7 +31,7 @@ SHARE: Final = 16
 
 
 def footprint(*values: object, enough: int) -> int:
-    """Estimate the bytes of values with all that they contain; parts shared with other values count in full.
+    """Estimate the bytes of values and everything they contain; parts shared with other values count in full.
 
     Counting stops once the total exceeds `enough`, so that measuring a large value costs no more than a small one.
     """
@@ -58,10 +58,10 @@ class ByteCache(Generic[T]):
 
     Entries are in two generations. New entries go into the young one, and so does an old entry when it is looked up.
     When the young generation is about to exceed half of the limit, it becomes the old one, and the previous old one is
-    evicted as a whole. So most hits take one lookup in a dict, while an exact order of use would have to be updated at
-    every hit, and one large entry displaces many small ones without a search.
+    evicted as a whole. So most hits take one lookup in a dict, whereas an exact order of use would have to be updated
+    on every hit, and evicting many small entries for a large one takes no search.
 
-    Threads may share a cache: a value may then be computed twice, but bytes are counted under a lock.
+    Threads may share a cache: two of them may compute the same value, but bytes are counted under a lock.
     """
 
     __slots__ = ("_changing", "_old", "_used", "_young", "largest", "limit")
@@ -131,9 +131,9 @@ def cached(
 ) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Cache the results of a function, which must be called with positional arguments, in at most `limit` bytes.
 
-    `size` is called with the arguments and the result, and estimates their bytes; a formula is faster than `footprint`.
-    If the first argument has more than `longest` items, the cache is bypassed: hashing a tuple of 30,000 numbers takes
-    0.2 ms each time.
+    `size` estimates the bytes of its parameters: the arguments and the result. The default is `footprint`; a formula is
+    faster. If the first argument has more than `longest` items, the cache is bypassed, because hashing a tuple of
+    30,000 numbers takes 0.2 ms each time.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:

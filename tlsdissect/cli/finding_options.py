@@ -72,7 +72,7 @@ def judge(options: dict[str, Any]) -> Judge | None:
 
 
 def required_judge(options: dict[str, Any]) -> Judge:
-    """The same for a command that always reports findings."""
+    """Remove these options from a command's and make a Judge of them, for a command that always reports findings."""
     given = {name: options.pop(name) for name in _GIVEN}
     least, gate = options.pop("min_severity"), options["fail_on"]
     if least and gate and LEVELS.index(gate) < LEVELS.index(least):

@@ -1,6 +1,6 @@
 """A status line below the result on a terminal, hidden while the result is written.
 
-A thread redraws it: a capture without TLS prints nothing for a long time, so that output is no occasion to redraw.
+A thread redraws it, because a capture without TLS may print nothing for a long time.
 """
 
 from __future__ import annotations

@@ -97,11 +97,11 @@ def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
 def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
     selected = selected and summary.connections > 0
     total = count(summary.connections, "connection")
-    said = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
+    printed = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
     if not tally.connections:
-        return said if selected else "no TLS connections"
+        return printed if selected else "no TLS connections"
     versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
-    return f"{said}: {', '.join(versions)}"
+    return f"{printed}: {', '.join(versions)}"
 
 
 def _found(findings: Counter[str]) -> Iterator[str]:
@@ -109,9 +109,8 @@ def _found(findings: Counter[str]) -> Iterator[str]:
     if not findings:
         yield "nothing found"
     for severity in ("high", "medium", "low", "info"):
-        codes = Counter({
-            code: many for told, many in findings.items() for kind, _, code in [told.partition(" ")] if kind == severity
-        })  # fmt: skip
+        start = f"{severity} "
+        codes = Counter({name[len(start) :]: many for name, many in findings.items() if name.startswith(start)})
         if codes:
             yield f"{severity}: {_listed(codes)}"
 
