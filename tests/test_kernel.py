@@ -61,6 +61,12 @@ def fields(node: ast.ClassDef) -> set[str]:
     }
 
 
+def inherited_fields(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> set[str]:
+    """The fields of all classes that a class derives from."""
+    bases = [classes[ast.unparse(base)] for base in node.bases]
+    return {name for base in bases for name in fields(base) | inherited_fields(base, classes)}
+
+
 def assigned(function: ast.FunctionDef) -> set[str]:
     """The attributes of `self` that a function assigns."""
     return {
@@ -168,7 +174,7 @@ def test_objects_have_the_fields_that_are_declared(module: str) -> None:
     for node in c_classes(module):
         declared = {name for _, name in FIELD.findall(bodies[node.name])}
         assert fields(node) == declared, node.name
-        inherited = {name for base in node.bases for name in fields(bases[ast.unparse(base)])}
+        inherited = inherited_fields(node, bases)
         methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
         made = {name for each in methods if each.name == "__init__" for name in assigned(each)}
         assert declared <= made, node.name

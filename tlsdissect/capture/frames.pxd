@@ -1,3 +1,7 @@
+from tlsdissect.capture.octets cimport u16, u16_little, u32, u32_little
+from tlsdissect.capture.window cimport Window
+
+
 cdef class FrameReader:
     cdef public bytes data
     cdef public Py_ssize_t start
@@ -14,3 +18,12 @@ cdef class FrameReader:
     cdef public set links
 
     cpdef bint next_frame(self)
+
+
+cdef class FileReader(FrameReader):
+    cdef Window window
+    cdef bint big
+
+    cdef long long _u16(self, bytes data, Py_ssize_t at)
+    cdef long long _u32(self, bytes data, Py_ssize_t at)
+    cdef bint _report(self, str detail, Py_ssize_t place)

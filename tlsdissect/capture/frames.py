@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The common interface of all capture formats: one frame after the other."""
+"""The common interface of all capture formats, one frame after the other, and the common part of both file formats."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import cython
 
+from tlsdissect.capture.errors import Damage
+from tlsdissect.capture.octets import u16, u16_little, u32, u32_little
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
-    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.window import Window
 
 MAX_CAPTURED = 262_144
 """Captured bytes of one frame: the greatest snap length that libpcap and Wireshark allow."""
@@ -87,3 +89,45 @@ class FrameReader:
     def close(self) -> None:
         """Close the source."""
         raise NotImplementedError
+
+
+@cython.cclass
+class FileReader(FrameReader):
+    """The frames of a capture file of either format."""
+
+    window: Window
+    big: cython.bint
+    """Whether integers are big-endian."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+        self.big = False
+
+    @property
+    def position(self) -> int:
+        """Bytes of the source read so far, counted before decompression."""
+        return self.window.source.position
+
+    @property
+    def size(self) -> int | None:
+        """Total size of the source on disk; None if unknown."""
+        return self.window.source.size
+
+    def close(self) -> None:
+        """Close the source."""
+        self.window.close()
+
+    @cython.cfunc
+    def _u16(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
+        return u16(data, at) if self.big else u16_little(data, at)
+
+    @cython.cfunc
+    def _u32(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
+        return u32(data, at) if self.big else u32_little(data, at)
+
+    @cython.cfunc
+    def _report(self, detail: str, place: cython.Py_ssize_t) -> cython.bint:
+        """Report damage that begins at `place` in the window."""
+        self.damage.append(Damage(detail, self.frames + 1, self.window.offset + place))
+        return True

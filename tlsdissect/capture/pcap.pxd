@@ -1,5 +1,4 @@
-from tlsdissect.capture.frames cimport FrameReader
-from tlsdissect.capture.octets cimport u32, u32_little
+from tlsdissect.capture.frames cimport FileReader
 from tlsdissect.capture.window cimport Window
 
 cdef long long DAY
@@ -8,16 +7,12 @@ cdef long long MAX_CAPTURED
 cdef long long MAX_DISTANCE
 
 
-cdef class Pcap(FrameReader):
-    cdef Window window
-    cdef bint big
+cdef class Pcap(FileReader):
     cdef long long header
     cdef long long ticks
     cdef long long tick
 
     cdef bint _found(self, bytes data, Py_ssize_t here, long long captured)
-    cdef long long _number(self, bytes data, Py_ssize_t at)
     cdef bint _end(self)
-    cdef bint _report(self, str detail)
     cdef bint _resume(self, long long captured)
     cdef bint _is_chain(self, Py_ssize_t place)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cython
 
-from tlsdissect.capture.errors import CaptureError, Damage
-from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FrameReader
-from tlsdissect.capture.octets import u32, u32_little
+from tlsdissect.capture.errors import CaptureError
+from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FileReader
 
 if TYPE_CHECKING:
     from tlsdissect.capture.window import Window
@@ -51,12 +50,9 @@ MAGICS = {
 
 
 @cython.cclass
-class Pcap(FrameReader):
+class Pcap(FileReader):
     """The frames of a classic pcap file."""
 
-    window: Window
-    big: cython.bint
-    """Whether integers are big-endian."""
     header: cython.longlong
     """Bytes of a record header."""
     ticks: cython.longlong
@@ -65,11 +61,10 @@ class Pcap(FrameReader):
     """Nanoseconds per clock tick."""
 
     def __init__(self, window: Window) -> None:
-        super().__init__()
+        super().__init__(window)
         if not window.need(FILE_HEADER):
             raise CaptureError("is cut short in the file header")
         variant = MAGICS[window.data[:4]]
-        self.window = window
         self.big = variant.order == ">"
         self.header = variant.header
         self.digits = variant.digits
@@ -78,20 +73,6 @@ class Pcap(FrameReader):
         self.link = struct.unpack_from(variant.order + "I", window.data, 20)[0] & ~FCS_AND_FLAGS
         self.links = {self.link}
         window.start = FILE_HEADER
-
-    @property
-    def position(self) -> int:
-        """Bytes of the source read so far, counted before decompression."""
-        return self.window.source.position
-
-    @property
-    def size(self) -> int | None:
-        """Total size of the source on disk; None if unknown."""
-        return self.window.source.size
-
-    def close(self) -> None:
-        """Close the source."""
-        self.window.close()
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
@@ -105,7 +86,7 @@ class Pcap(FrameReader):
             here = window.start
             if here + header <= window.end:
                 data = window.data
-                captured = self._number(data, here + 8)
+                captured = self._u32(data, here + 8)
                 if captured > MAX_CAPTURED:
                     self._resume(captured)
                     continue
@@ -127,13 +108,9 @@ class Pcap(FrameReader):
         self.data = data
         self.start = here + self.header
         self.captured = captured
-        self.carried = self._number(data, here + 12)
-        self.time = self._number(data, here) * 1_000_000_000 + self._number(data, here + 4) * self.tick
+        self.carried = self._u32(data, here + 12)
+        self.time = self._u32(data, here) * 1_000_000_000 + self._u32(data, here + 4) * self.tick
         return True
-
-    @cython.cfunc
-    def _number(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
-        return u32(data, at) if self.big else u32_little(data, at)
 
     @cython.cfunc
     def _end(self) -> cython.bint:
@@ -141,21 +118,16 @@ class Pcap(FrameReader):
         window: Window = self.window
         left: cython.longlong = window.end - window.start
         if left > 0 or window.problem:
-            self._report(window.problem or f"the file ends in the middle of a packet, {left} bytes of which are there")
+            why = f"the file ends in the middle of a packet, {left} bytes of which are there"
+            self._report(window.problem or why, window.start)
         self.ended = True
-        return True
-
-    @cython.cfunc
-    def _report(self, detail: str) -> cython.bint:
-        window: Window = self.window
-        self.damage.append(Damage(detail, self.frames + 1, window.offset + window.start))
         return True
 
     @cython.cfunc
     def _resume(self, captured: cython.longlong) -> cython.bint:
         """Give up a record of impossible length; continue where several plausible record headers follow one another."""
         window: Window = self.window
-        self._report(f"a packet of {captured} captured bytes is longer than any may be")
+        self._report(f"a packet of {captured} captured bytes is longer than any may be", window.start)
         if len(self.damage) > MAX_DAMAGED:
             self.ended = True
             return False
@@ -177,17 +149,17 @@ class Pcap(FrameReader):
         """Return whether plausible record headers follow one another from `place` on, with times close together."""
         window: Window = self.window
         data: bytes = window.data
-        captured: cython.longlong = self._number(data, place + 8)
-        first: cython.longlong = self._number(data, place)
+        captured: cython.longlong = self._u32(data, place + 8)
+        first: cython.longlong = self._u32(data, place)
         if captured == 0:
             return False
         for _ in range(IN_A_ROW):
             if place + self.header > window.end:
                 return place == window.end
-            captured = self._number(data, place + 8)
-            if captured > MAX_CAPTURED or not captured <= self._number(data, place + 12) <= MAX_CAPTURED:
+            captured = self._u32(data, place + 8)
+            if captured > MAX_CAPTURED or not captured <= self._u32(data, place + 12) <= MAX_CAPTURED:
                 return False
-            if self._number(data, place + 4) >= self.ticks or not -DAY <= self._number(data, place) - first <= DAY:
+            if self._u32(data, place + 4) >= self.ticks or not -DAY <= self._u32(data, place) - first <= DAY:
                 return False
             place += self.header + captured
         return place <= window.end or not window.ended

@@ -1,6 +1,5 @@
-from tlsdissect.capture.frames cimport FrameReader
+from tlsdissect.capture.frames cimport FileReader
 from tlsdissect.capture.interfaces cimport Interface
-from tlsdissect.capture.octets cimport u16, u16_little, u32, u32_little
 from tlsdissect.capture.window cimport Window
 
 cdef long long SECTION
@@ -18,9 +17,7 @@ cdef long long MAX_DISTANCE
 cdef long long UNTIMED
 
 
-cdef class Pcapng(FrameReader):
-    cdef Window window
-    cdef bint big
+cdef class Pcapng(FileReader):
     cdef list interfaces
     cdef bint too_many_interfaces
     cdef long long secret_bytes
@@ -29,11 +26,8 @@ cdef class Pcapng(FrameReader):
     cdef bint _simple_packet(self, bytes data, Py_ssize_t here, long long size)
     cdef Interface _interface(self, long long number)
     cdef bint _found(self, bytes data, Py_ssize_t start, long long captured, long long carried, Interface interface)
-    cdef long long _u16(self, bytes data, Py_ssize_t at)
-    cdef long long _u32(self, bytes data, Py_ssize_t at)
     cdef bint _describe(self, Py_ssize_t here, long long size)
     cdef bint _begin_section(self)
     cdef bint _secrets(self, Py_ssize_t here, long long block)
     cdef bint _end(self, bint in_block)
-    cdef bint _report(self, str detail, Py_ssize_t place)
     cdef bint _resume(self, str detail)

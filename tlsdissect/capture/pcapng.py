@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import cython
 
-from tlsdissect.capture.errors import CaptureError, Damage
-from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FrameReader
+from tlsdissect.capture.errors import CaptureError
+from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FileReader
 from tlsdissect.capture.interfaces import NO_LINK_TYPE, Interface, read_interface
-from tlsdissect.capture.octets import u16, u16_little, u32, u32_little
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
@@ -43,12 +42,9 @@ _NOT_DESCRIBED = Interface(NO_LINK_TYPE)
 
 
 @cython.cclass
-class Pcapng(FrameReader):
+class Pcapng(FileReader):
     """The packets in the blocks of a pcapng file."""
 
-    window: Window
-    big: cython.bint
-    """Whether the integers of this section are big-endian."""
     interfaces: list[Interface]
     """The interfaces of this section, by number."""
     too_many_interfaces: cython.bint
@@ -57,28 +53,12 @@ class Pcapng(FrameReader):
     """Size of all decryption secrets so far, SECRET_BYTES included; counted towards MAX_SECRETS."""
 
     def __init__(self, window: Window) -> None:
-        super().__init__()
-        self.window = window
-        self.big = False
+        super().__init__(window)
         self.interfaces = []
         self.too_many_interfaces = False
         self.secret_bytes = 0
         if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
             raise CaptureError(window.problem or "is cut short or damaged in the first section header of pcapng")
-
-    @property
-    def position(self) -> int:
-        """Bytes of the source read so far, counted before decompression."""
-        return self.window.source.position
-
-    @property
-    def size(self) -> int | None:
-        """Total size of the source on disk; None if unknown."""
-        return self.window.source.size
-
-    def close(self) -> None:
-        """Close the source."""
-        self.window.close()
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
@@ -180,14 +160,6 @@ class Pcapng(FrameReader):
         return True
 
     @cython.cfunc
-    def _u16(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
-        return u16(data, at) if self.big else u16_little(data, at)
-
-    @cython.cfunc
-    def _u32(self, data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
-        return u32(data, at) if self.big else u32_little(data, at)
-
-    @cython.cfunc
     def _describe(self, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
         """Read an interface description block."""
         if len(self.interfaces) >= MAX_INTERFACES:
@@ -240,11 +212,6 @@ class Pcapng(FrameReader):
             self._report(window.problem or why, window.start)
         self.ended = True
         return False
-
-    @cython.cfunc
-    def _report(self, detail: str, place: cython.Py_ssize_t) -> cython.bint:
-        self.damage.append(Damage(detail, self.frames + 1, self.window.offset + place))
-        return True
 
     @cython.cfunc
     def _resume(self, detail: str) -> cython.bint:
