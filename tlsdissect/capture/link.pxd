@@ -20,9 +20,9 @@ cdef long long VLAN
 
 cpdef long long ethernet(Headers h)
 cpdef long long vlan(Headers h)
-cpdef long long type_or_length(Headers h, long long place)
 cpdef long long redundancy_tag(Headers h)
 cpdef long long group_tag(Headers h)
+cdef long long _ethertype(Headers h, long long size, str what)
 cpdef long long backbone(Headers h)
 cpdef long long fabric_path(Headers h)
 cpdef long long fddi(Headers h)

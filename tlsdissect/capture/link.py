@@ -36,45 +36,40 @@ if TYPE_CHECKING:
 @cython.ccall
 def ethernet(h: Headers) -> cython.longlong:
     """Ethernet II, or IEEE 802.3 with a length where the type would be."""
-    if h.at + 14 > h.end:
-        return h.skip("cut Ethernet header")
-    h.addresses = h.at
-    return type_or_length(h, 12)
+    if h.at + 14 <= h.end:
+        h.addresses = h.at
+    return _ethertype(h, 14, "cut Ethernet header")
 
 
 @cython.ccall
 def vlan(h: Headers) -> cython.longlong:
     """IEEE 802.1Q: two bytes of VLAN, then a type like Ethernet's."""
-    if h.at + 4 > h.end:
-        return h.skip("cut VLAN tag")
-    return type_or_length(h, 2)
-
-
-@cython.ccall
-def type_or_length(h: Headers, place: cython.longlong) -> cython.longlong:
-    """Read an EtherType, or a length in its stead, with which a header ends."""
-    kind: cython.longlong = u16(h.data, h.at + place)
-    h.at += place + 2
-    if kind >= 0x600:
-        return kind
-    h.narrow(h.at + kind)
-    return LLC
+    return _ethertype(h, 4, "cut VLAN tag")
 
 
 @cython.ccall
 def redundancy_tag(h: Headers) -> cython.longlong:
     """Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag: four bytes, then a type like Ethernet's."""
-    if h.at + 6 > h.end:
-        return h.skip("cut Ethernet tag")
-    return type_or_length(h, 4)
+    return _ethertype(h, 6, "cut Ethernet tag")
 
 
 @cython.ccall
 def group_tag(h: Headers) -> cython.longlong:
     """E-Tag (IEEE 802.1BR), Cisco's SGT: six bytes, then a type like Ethernet's."""
-    if h.at + 8 > h.end:
-        return h.skip("cut Ethernet tag")
-    return type_or_length(h, 6)
+    return _ethertype(h, 8, "cut Ethernet tag")
+
+
+@cython.cfunc
+def _ethertype(h: Headers, size: cython.longlong, what: str) -> cython.longlong:
+    """Read a header that ends with an EtherType, or with a length where the type would be."""
+    if h.at + size > h.end:
+        return h.skip(what)
+    h.at += size
+    kind: cython.longlong = u16(h.data, h.at - 2)
+    if kind >= 0x600:
+        return kind
+    h.narrow(h.at + kind)
+    return LLC
 
 
 @cython.ccall
@@ -125,9 +120,7 @@ def macsec(h: Headers) -> cython.longlong:
     if control & 0x0C:
         return h.skip("encrypted MACsec frames")
     h.at += 14 if control & 0x20 else 6
-    if h.at + 2 > h.end:
-        return h.skip("cut MACsec tag")
-    return type_or_length(h, 0)
+    return _ethertype(h, 2, "cut MACsec tag")
 
 
 @cython.ccall
@@ -227,9 +220,7 @@ def ppp(h: Headers) -> cython.longlong:
         return h.skip("cut PPP header")
     framed: cython.longlong = u16(h.data, h.at)
     if framed in (0x0F00, 0x8F00):
-        # Cisco's framing of HDLC has a type like Ethernet's.
-        h.at += 4
-        return u16(h.data, h.at - 2)
+        return cisco_hdlc(h)
     if framed == 0xFF03:
         h.at += 2
     first: cython.longlong = h.data[h.at]
