@@ -1,9 +1,9 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The headers of one frame: where the next one begins, and what those in front of it said.
+"""The headers of one frame: where the next one begins, and what the outer ones contained.
 
-A frame is read from the outside to the inside, one header after the other. Each function that reads a header takes
-these `Headers`, moves them to what follows, and returns the number of that in `protocols`, or 0 if nothing follows.
-A frame may hold several packets (aggregated, sampled, quoted): those that wait are kept here, so that nothing recurses.
+A frame is read from the outside to the inside, one header at a time. Each function that reads a header takes these
+`Headers`, advances them to the next header, and returns its number in `protocols`, or 0 if there is none. A frame may
+contain several packets (aggregated, sampled, quoted). Those not yet read are queued here, so that nothing recurses.
 """
 
 from __future__ import annotations
@@ -22,57 +22,56 @@ if TYPE_CHECKING:
     from tlsdissect.capture.fragments import Fragment, Reassembled
 
 MAX_DEPTH = 128
-"""Headers of one packet. Honest ones have a dozen; the rest of a packet that has more is given up, and counted."""
+"""Headers of one packet; real packets have a dozen. If there are more, the rest is skipped and counted."""
 MAX_PACKETS_OF_FRAME = 4096
-"""TCP and UDP headers of one frame, in the packets that it aggregates, quotes and samples. Honest frames have dozens;
-the rest of a frame that has more is given up, and counted."""
+"""TCP and UDP headers of one frame, in the packets that it aggregates, quotes and samples; real frames have dozens. If
+there are more, the rest of the frame is skipped and counted."""
 MAX_INSIDE = 1024
-"""Packets inside one packet (subframes of an A-MSDU, samples of an sFlow datagram) that are read; packets that hold
-more are counted as such, and the rest of what they hold is not read. The longest A-MSDU has room for 572 subframes of
-an LLC header each (11,454 bytes, IEEE 802.11-2020 table 9-25), a UDP datagram for 712 of the shortest samples."""
+"""Packets read inside one packet (subframes of an A-MSDU, samples of an sFlow datagram). If there are more, the rest is
+skipped and the outer packet is counted. The longest A-MSDU has room for 572 subframes of an LLC header each (11,454
+bytes, IEEE 802.11-2020 table 9-25), a UDP datagram for 712 of the shortest samples."""
 MAX_JOINED = 8
-"""Packets joined from fragments may hold fragments in turn (a tunnel's): so many levels are read, and fragments inside
-the last are counted."""
+"""Levels of reassembled packets that contain fragments in turn, as in tunnels; deeper fragments are counted."""
 
 
 @cython.cclass
 class Headers:
-    """The place of the next header in a frame."""
+    """The position of the next header in a frame."""
 
     data: bytes
-    """The bytes that the frame stands in, or those that were joined from fragments."""
+    """The bytes that contain the frame, or a packet reassembled from fragments."""
     start: cython.Py_ssize_t
-    """Where the frame begins in `data`; -1 in bytes that were joined."""
+    """Where the frame begins in `data`; -1 in a reassembled packet."""
     kind: cython.longlong
-    """What the next header is; 0 where there is none."""
+    """The number of the next header in `protocols`; 0 if there is none."""
     at: cython.longlong
-    """Where the next header begins. May lie behind `end`."""
+    """Where the next header begins; may be after `end`."""
     end: cython.longlong
-    """Where the captured bytes end; `data` holds all of them."""
+    """Where the captured bytes end; all of them are in `data`."""
     limit: cython.longlong
-    """Where the bytes end that the packet carried: behind `end` where the snap length cut it."""
+    """Where the packet ended on the wire: after `end` if the snap length cut it."""
     depth: cython.longlong
-    """Headers in front of the next one."""
+    """Number of headers before the next one."""
     addresses: cython.Py_ssize_t
-    """Where the two addresses of the innermost Ethernet or 802.11 frame begin; -1 where there are none."""
+    """Where the two addresses of the innermost Ethernet or 802.11 frame begin; -1 if there are none."""
     ip: cython.Py_ssize_t
-    """Where the innermost IP header so far begins."""
+    """Where the innermost IP header read so far begins."""
     identification: cython.longlong
     """Identification of the innermost IPv4 or fragment header; -1 without one."""
     last_hop: cython.Py_ssize_t
-    """Where the last address of a source route stands that the packet has still to follow; -1 without one."""
+    """Where the last address of a source route that is not completed is; -1 without one."""
     quoted: cython.bint
-    """Whether this is a quotation: what it lacks is no loss, and counted nowhere."""
+    """Whether this is a quotation, of which nothing that is cut or unreadable is counted."""
     skipped: Counter[str]
-    """What was not read, by what it is."""
+    """Counts of what was not read, by description."""
     fragments: Fragments
-    """IP fragments that wait for others."""
+    """Incomplete packets."""
     _joined: cython.longlong
-    """How many times `data` was joined from fragments of one inside the other."""
+    """Levels of reassembly: how many reassembled packets contain each other here."""
     _waiting: list[tuple[bool, bytes, int, int, int, int, int, int, int]]
-    """Packets inside this frame that are still to be read, the next one last."""
+    """Packets inside this frame that were not read yet, the next one last."""
     _quotations: list[tuple[bool, bytes, int, int, int, int, int, int, int]]
-    """Packets that this frame quotes, read when nothing else is left."""
+    """Packets that this frame quotes, which are read last."""
 
     def __init__(self, skipped: Counter[str]) -> None:
         self.data = b""
@@ -117,14 +116,14 @@ class Headers:
 
     @cython.ccall
     def skip(self, what: str) -> cython.longlong:
-        """Count something that is not read; nothing follows."""
+        """Count something that is not read; return 0, because no header follows."""
         if not self.quoted:
             self.skipped[what] += 1
         return 0
 
     @cython.ccall
     def narrow(self, limit: cython.longlong) -> cython.bint:
-        """Let an inner length shorten what the outer ones left."""
+        """Shorten the packet to the length in an inner header; outer lengths may include padding."""
         if limit < self.limit:
             self.limit = limit
             self.end = min(self.end, limit)
@@ -132,7 +131,7 @@ class Headers:
 
     @cython.ccall
     def enter(self, start: cython.longlong, end: cython.longlong) -> cython.bint:
-        """Go on in a part of the captured bytes; what reaches to their end is cut where they are."""
+        """Continue in a part of the captured bytes; a part that reaches their end is cut if they are."""
         if end != self.end:
             self.limit = end
             self.end = min(self.end, end)
@@ -140,9 +139,9 @@ class Headers:
         return True
 
     def hold(self, inside: Iterable[tuple[int, int, int]], *, quoted: cython.bint = False) -> None:
-        """Keep packets inside this one (kind, start and end of each) to be read later, in this order.
+        """Queue packets inside this one (kind, start and end of each), to be read in this order.
 
-        Quotations are read when nothing else of the frame is left; what a quotation quotes in turn is left out.
+        Quotations are read after the rest of the frame; what a quotation quotes in turn is ignored.
         """
         if quoted and self.quoted:
             return
@@ -164,7 +163,7 @@ class Headers:
             )
             for kind, start, end in found
         ]
-        # The next one to be read stands last.
+        # The next one to be read is last.
         if quoted:
             self._quotations[:0] = reversed(entries)
         else:
@@ -172,7 +171,7 @@ class Headers:
 
     @cython.ccall
     def next_held(self) -> cython.bint:
-        """Turn to the next packet that was kept for later, quotations last; False if there is none."""
+        """Continue with the next queued packet, quotations last; False if there is none."""
         if self._waiting:
             entry = self._waiting.pop()
         elif self._quotations:
@@ -184,16 +183,16 @@ class Headers:
 
     @cython.ccall
     def drop_held(self) -> cython.bint:
-        """Leave out what is left of the frame."""
+        """Skip the rest of the frame."""
         self.kind = 0
         self._waiting = []
         self._quotations = []
         return True
 
     def join(self, fragment: Fragment) -> int:
-        """Keep a fragment; if its packet is complete now, go on behind that packet's IP header.
+        """Add a fragment; if its packet is complete now, continue after the packet's IP header.
 
-        Return IP's number of what the packet holds; -1 where it is not complete.
+        Return the IP protocol number of its contents; -1 if it is not complete.
         """
         if self._joined >= MAX_JOINED:
             self.skip("IP fragments nested too deep")

@@ -26,13 +26,13 @@ def ipv4(h: Headers) -> cython.longlong:
         return h.skip("cut IPv4 header")
     version: cython.longlong = data[at] >> 4
     if version == 6:
-        # The version is what counts: some senders write IPv4's EtherType in front of IPv6 too.
+        # Some senders use the EtherType of IPv4 for IPv6, too.
         return IPV6
     size: cython.longlong = (data[at] & 15) * 4
     total: cython.longlong = u16(data, at + 2)
     if version != 4 or size < 20 or at + size > h.end or 0 < total < size:
         return h.skip("unreadable IPv4 header")
-    # A network card that cuts segments itself is handed packets of length 0.
+    # Packets for segmentation by the network card are captured with a length of 0.
     if total > 0:
         h.narrow(at + total)
     h.ip = at
@@ -48,11 +48,11 @@ def ipv4(h: Headers) -> cython.longlong:
 
 @cython.cfunc
 def _source_route(data: bytes, at: cython.longlong, end: cython.longlong) -> cython.longlong:
-    """Find where the last address of a source route stands (RFC 791 section 3.1); -1 without a route ahead."""
+    """Find the last address of a source route that is not completed (RFC 791 section 3.1); -1 without one."""
     size: cython.longlong
     while at + 1 < end and data[at] != 0:
         size = 1 if data[at] == 1 else data[at + 1]
-        # A loose and a strict source route, the pointer of which is not behind the last address.
+        # A loose or strict source route whose pointer is not past the last address.
         if (data[at] == 131 or data[at] == 137) and size >= 7 and at + size <= end and data[at + 2] <= size - 3:
             return at + size - 4
         if size == 0:
@@ -71,7 +71,7 @@ def _stands_alone(h: Headers) -> cython.bint:
 def _fragment(
     h: Headers, body: cython.longlong, protocol: cython.longlong, offset: cython.longlong, last: cython.bint
 ) -> cython.longlong:
-    """Keep a fragment; if it completes its packet, what that holds comes next."""
+    """Add a fragment; if it completes its packet, continue with the contents."""
     if h.quoted:
         return 0
     if h.end < h.limit:
@@ -102,7 +102,7 @@ def ipv6(h: Headers) -> cython.longlong:
     if data[at] >> 4 != 6:
         return h.skip("unreadable IPv6 header")
     size: cython.longlong = u16(data, at + 4)
-    # 0 is a jumbogram (RFC 2675 section 3), or a packet for a card that cuts segments itself.
+    # 0 is a jumbogram (RFC 2675 section 3), or a packet for segmentation by the network card.
     if size > 0:
         h.narrow(at + 40 + size)
     h.ip = at
@@ -124,7 +124,7 @@ def extension(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def routing(h: Headers) -> cython.longlong:
-    """IPv6 routing header (RFC 8200 section 4.4): until the last segment, the destination is only the next one."""
+    """IPv6 routing header (RFC 8200 section 4.4): until the last segment, the destination is the next hop."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 8 > h.end:
@@ -133,8 +133,8 @@ def routing(h: Headers) -> cython.longlong:
     kind: cython.longlong = data[at + 2]
     h.at = at + size
     if data[at + 3] > 0 and size >= 24 and at + size <= h.end and data[h.ip] >> 4 == 6:
-        # Of a source route (RFC 2460 section 4.4) the last address counts, of segments (RFC 8754 section 2) the first,
-        # and a mobile node has one (RFC 6275 section 6.4).
+        # The final destination is the last address of a source route (RFC 2460 section 4.4), the first of a segment
+        # list (RFC 8754 section 2), and the only one of a mobile node (RFC 6275 section 6.4).
         if kind == 0:
             h.last_hop = at + size - 16
         elif kind in (2, 4):
@@ -144,7 +144,7 @@ def routing(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def authentication(h: Headers) -> cython.longlong:
-    """Authentication header (RFC 4302 section 2): it signs what follows, and hides nothing."""
+    """Authentication header (RFC 4302 section 2): it authenticates what follows and encrypts nothing."""
     at: cython.longlong = h.at
     if at + 12 > h.end:
         return h.skip("cut authentication header")
@@ -154,12 +154,12 @@ def authentication(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def fragment(h: Headers) -> cython.longlong:
-    """IPv6 fragment header (RFC 8200 section 4.5); one that is the whole packet is only stepped over (RFC 6946)."""
+    """IPv6 fragment header (RFC 8200 section 4.5); an atomic fragment is skipped (RFC 6946)."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 8 > h.end:
         return h.skip("cut IPv6 fragment header")
-    # Protocol 44 under IPv4 would be taken for a fragment of that header, again and again.
+    # In IPv4, protocol 44 would be read as a fragment of the same header endlessly.
     if data[h.ip] >> 4 != 6:
         return 0
     field: cython.longlong = u16(data, at + 2)
@@ -183,7 +183,7 @@ def ethernet_in_ip(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def icmp(h: Headers) -> cython.longlong:
-    """ICMP errors quote the packet they are about (RFC 792; RFC 1122 section 3.2.2)."""
+    """ICMP errors, which quote the packet that caused them (RFC 792; RFC 1122 section 3.2.2)."""
     if h.at + 9 <= h.end and h.data[h.at] in (3, 4, 5, 11, 12):
         h.hold([(IP, h.at + 8, h.end)], quoted=True)
     return 0
@@ -191,7 +191,7 @@ def icmp(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def icmp6(h: Headers) -> cython.longlong:
-    """ICMPv6 errors too (RFC 4443 section 3)."""
+    """ICMPv6 errors (RFC 4443 section 3)."""
     if h.at + 9 <= h.end and 1 <= h.data[h.at] <= 4:
         h.hold([(IP, h.at + 8, h.end)], quoted=True)
     return 0
@@ -208,4 +208,4 @@ READERS: dict[int, Callable[[Headers], int]] = {
     IP_PROTOCOL + 1: icmp,
     IP_PROTOCOL + 58: icmp6,
 }
-"""What reads the header of each number."""
+"""The reader of each header, by its number."""

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Link-layer headers, and what operating systems put in front of packets in their stead."""
+"""Link-layer headers, and the pseudo-headers that operating systems use instead."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @cython.ccall
 def ethernet(h: Headers) -> cython.longlong:
-    """Ethernet II, or IEEE 802.3 with a length where the type would be."""
+    """Ethernet II, or IEEE 802.3 with a length in place of the type."""
     if h.at + 14 <= h.end:
         h.addresses = h.at
     return _ethertype(h, 14, "cut Ethernet header")
@@ -43,25 +43,25 @@ def ethernet(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def vlan(h: Headers) -> cython.longlong:
-    """IEEE 802.1Q: two bytes of VLAN, then a type like Ethernet's."""
+    """IEEE 802.1Q: a tag of two bytes, then an EtherType."""
     return _ethertype(h, 4, "cut VLAN tag")
 
 
 @cython.ccall
 def redundancy_tag(h: Headers) -> cython.longlong:
-    """Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag: four bytes, then a type like Ethernet's."""
+    """Redundancy tags (IEEE 802.1CB and IEC 62439-3, HSR), Cisco's VN-Tag: four bytes, then an EtherType."""
     return _ethertype(h, 6, "cut Ethernet tag")
 
 
 @cython.ccall
 def group_tag(h: Headers) -> cython.longlong:
-    """E-Tag (IEEE 802.1BR), Cisco's SGT: six bytes, then a type like Ethernet's."""
+    """E-Tag (IEEE 802.1BR), Cisco's SGT: six bytes, then an EtherType."""
     return _ethertype(h, 8, "cut Ethernet tag")
 
 
 @cython.cfunc
 def _ethertype(h: Headers, size: cython.longlong, what: str) -> cython.longlong:
-    """Read a header that ends with an EtherType, or with a length where the type would be."""
+    """Read a header that ends with an EtherType, or with a length in its place."""
     if h.at + size > h.end:
         return h.skip(what)
     h.at += size
@@ -86,25 +86,25 @@ def fabric_path(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def fddi(h: Headers) -> cython.longlong:
-    """FDDI: frame control and two addresses, then LLC, as a rule."""
+    """FDDI: frame control and two addresses, then usually LLC."""
     return _step(h, 13, LLC, "cut FDDI header")
 
 
 @cython.ccall
 def openbsd_encapsulation(h: Headers) -> cython.longlong:
-    """OpenBSD's enc: twelve bytes, then IP."""
+    """OpenBSD's enc(4): twelve bytes, then IP."""
     return _step(h, 12, IP, "cut OpenBSD encapsulation header")
 
 
 @cython.ccall
 def ppp_with_direction(h: Headers) -> cython.longlong:
-    """PPP behind a byte that tells the direction."""
+    """PPP after a byte for the direction."""
     return _step(h, 1, PPP, "cut PPP header")
 
 
 @cython.cfunc
 def _step(h: Headers, size: cython.longlong, kind: cython.longlong, what: str) -> cython.longlong:
-    """Step over a header of one size, behind which stands always the same."""
+    """Skip a header of constant size that is always followed by the same header."""
     if h.at + size > h.end:
         return h.skip(what)
     h.at += size
@@ -113,7 +113,7 @@ def _step(h: Headers, size: cython.longlong, kind: cython.longlong, what: str) -
 
 @cython.ccall
 def macsec(h: Headers) -> cython.longlong:
-    """MACsec that signs and does not encrypt (IEEE 802.1AE-2018 section 9.3): a SecTAG, then the frame's own type."""
+    """MACsec without encryption (IEEE 802.1AE-2018 section 9.3): a SecTAG, then the frame's EtherType."""
     if h.at + 6 > h.end:
         return h.skip("cut MACsec tag")
     control: cython.longlong = h.data[h.at]
@@ -125,7 +125,7 @@ def macsec(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def trill(h: Headers) -> cython.longlong:
-    """TRILL (RFC 6325 section 3.1): a header with options, counted in words, then an Ethernet frame."""
+    """TRILL (RFC 6325 section 3.1): a header whose options are counted in words, then an Ethernet frame."""
     if h.at + 6 > h.end:
         return h.skip("cut TRILL header")
     h.at += 6 + 4 * (u16(h.data, h.at) >> 6 & 31)
@@ -134,7 +134,7 @@ def trill(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def llc(h: Headers) -> cython.longlong:
-    """IEEE 802.2 LLC: SNAP with an EtherType, or the IP of RFC 1042's ancestor (SAP 6)."""
+    """IEEE 802.2 LLC: SNAP with an EtherType, or IP by its own SAP, 6."""
     if h.at + 3 > h.end or h.data[h.at + 2] != 3:
         return 0
     saps: cython.longlong = u16(h.data, h.at)
@@ -146,7 +146,7 @@ def llc(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def snap(h: Headers) -> cython.longlong:
-    """IEEE 802 SNAP: an OUI, and a number that is an EtherType under some."""
+    """IEEE 802 SNAP: an OUI, and a number that is an EtherType for some OUIs."""
     if h.at + 5 > h.end:
         return 0
     oui: cython.longlong = u32(h.data, h.at) >> 8
@@ -155,7 +155,7 @@ def snap(h: Headers) -> cython.longlong:
     # 00-00-00 is RFC 1042's, 00-00-F8 the bridge tunnel's of IEEE 802.1H.
     if oui in (0, 0xF8):
         return number
-    # Frames are numbered by kind: 1 and 7 are Ethernet's (RFC 2427 section 4.2).
+    # Types of bridged frames: 1 and 7 are Ethernet (RFC 2427 section 4.2).
     if oui == 0x0080C2 and number in (1, 7):
         return ETHERNET
     return 0
@@ -163,7 +163,7 @@ def snap(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def any_ip(h: Headers) -> cython.longlong:
-    """Read IP of the version in its upper four bits."""
+    """IP of either version, by its version field."""
     if h.at + 1 > h.end:
         return h.skip("empty IP packet")
     version: cython.longlong = h.data[h.at] >> 4
@@ -174,7 +174,7 @@ def any_ip(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def loopback(h: Headers) -> cython.longlong:
-    """BSD loopback: the address family as four bytes, in the order of the host or of the network."""
+    """BSD loopback: the address family in four bytes, in host or network byte order."""
     if h.at + 4 > h.end:
         return h.skip("cut loopback header")
     family: cython.longlong = u32(h.data, h.at)
@@ -183,7 +183,7 @@ def loopback(h: Headers) -> cython.longlong:
         family >>= 24
     if family == 2:
         return IPV4
-    # The BSDs and Darwin number IPv6 differently.
+    # IPv6 has different numbers in the BSDs and Darwin.
     return IPV6 if family in (24, 28, 30) else 0
 
 
@@ -205,9 +205,9 @@ def linux_cooked_2(h: Headers) -> cython.longlong:
 
 @cython.cfunc
 def _cooked(h: Headers, device: cython.longlong, protocol: cython.longlong, size: cython.longlong) -> cython.longlong:
-    """Tell what stands behind a cooked header, from the device's type (ARPHRD_...) and the protocol."""
+    """Return what follows a cooked header, by the device's type (ARPHRD_...) and the protocol."""
     h.at += size
-    # 4 is Linux's number for 802.2 frames; for netlink (824) the field is no EtherType.
+    # 4 is Linux's number for 802.2 frames; for netlink (824) the field is not an EtherType.
     if protocol == 4:
         return LLC
     return 0 if device == 824 else protocol
@@ -225,7 +225,7 @@ def ppp(h: Headers) -> cython.longlong:
         h.at += 2
     first: cython.longlong = h.data[h.at]
     if first & 1:
-        # Compressed to one byte, a protocol is odd (RFC 1661 section 6.5).
+        # An odd first byte is a protocol compressed to one byte (RFC 1661 section 6.5).
         h.at += 1
         return PPP_PROTOCOL + first
     h.at += 2
@@ -234,7 +234,7 @@ def ppp(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def cisco_hdlc(h: Headers) -> cython.longlong:
-    """Cisco's framing of HDLC: address, control, and a type like Ethernet's."""
+    """Cisco's framing of HDLC: address, control, and an EtherType."""
     if h.at + 4 > h.end:
         return h.skip("cut HDLC header")
     h.at += 4
@@ -258,10 +258,10 @@ def frame_relay(h: Headers) -> cython.longlong:
     if data[h.at] != 3:
         h.at += 2
         return u16(data, h.at - 2)
-    # Padding may stand in front of SNAP's number.
+    # There may be a byte of padding before the NLPID.
     h.at += 2 if data[h.at + 1] else 3
     number: cython.longlong = data[h.at - 1]
-    # ISO's numbers of network protocols (RFC 2427 section 3, RFC 1973 section 3).
+    # RFC 2427 section 3, RFC 1973 section 3.
     if number == 0x80:
         return SNAP
     if number == 0x8E:
@@ -273,7 +273,7 @@ def frame_relay(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def pktap(h: Headers) -> cython.longlong:
-    """Darwin's PKTAP (tcpdump.org/linktypes): its length, a kind, and the link type of what follows; little-endian."""
+    """Darwin's PKTAP (tcpdump.org/linktypes): its length, a type, and the link type of what follows, little-endian."""
     if h.at + 12 > h.end:
         return h.skip("cut PKTAP header")
     size: cython.longlong = u32_little(h.data, h.at)
@@ -286,7 +286,7 @@ def pktap(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def packet_filter_log(h: Headers) -> cython.longlong:
-    """OpenBSD's pflog (tcpdump.org/linktypes): a length that does not count the padding to four bytes, then IP."""
+    """OpenBSD's pflog (tcpdump.org/linktypes): its length without the padding to four bytes, then IP."""
     if h.at + 4 > h.end:
         return h.skip("cut pflog header")
     size: cython.longlong = h.data[h.at]
@@ -296,7 +296,7 @@ def packet_filter_log(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def netfilter_log(h: Headers) -> cython.longlong:
-    """NFLOG (tcpdump.org/linktypes): four bytes, then lengths, types and values in the host's order, one a packet."""
+    """NFLOG (tcpdump.org/linktypes): four bytes, then TLVs in host byte order, one of which is a packet."""
     data: bytes = h.data
     here: cython.longlong = h.at + 4
     size: cython.longlong
@@ -318,7 +318,7 @@ def netfilter_log(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def pppoe(h: Headers) -> cython.longlong:
-    """PPPoE session (RFC 2516 section 4): a length, then PPP from its protocol on."""
+    """PPPoE session (RFC 2516 section 4): a length, then PPP without address and control."""
     if h.at + 6 > h.end:
         return h.skip("cut PPPoE header")
     h.narrow(h.at + 6 + u16(h.data, h.at + 4))
@@ -328,7 +328,7 @@ def pppoe(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def mpls(h: Headers) -> cython.longlong:
-    """One label (RFC 3032 section 2.1); what is under the last is told by its first four bits."""
+    """One label (RFC 3032 section 2.1); after the last one, the first four bits of the contents show what they are."""
     if h.at + 4 > h.end:
         return h.skip("cut MPLS label")
     last: cython.longlong = h.data[h.at + 2] & 1
@@ -345,9 +345,10 @@ def mpls(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def pseudowire(h: Headers) -> cython.longlong:
-    """Ethernet over MPLS, with a control word or without (RFC 4448 section 4.4).
+    """Ethernet over MPLS, with or without a control word (RFC 4448 section 4.4).
 
-    The word begins with four zero bits (RFC 4385 section 3), but so do many addresses: a type in its place decides.
+    The control word begins with four zero bits (RFC 4385 section 3), but so do many addresses. A known EtherType where
+    a frame without the word would have it decides.
     """
     if h.at + 18 > h.end:
         return 0
@@ -390,4 +391,4 @@ READERS: dict[int, Callable[[Headers], int]] = {
     LINK_TYPE + 276: linux_cooked_2,
     LINK_TYPE + 258: pktap,
 }
-"""What reads the header of each number."""
+"""The reader of each header, by its number."""

@@ -1,4 +1,4 @@
-"""An interface, listened to: its packets come from a PacketReader, like those of a file."""
+"""Live capture from an interface, whose packets come from a PacketReader like those of a file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from tlsdissect.capture.errors import Damage
 
 RING_BYTES = 64 << 20
-"""Bytes that the kernel may hold before it drops frames."""
+"""Bytes that the kernel buffers before it drops frames."""
 TICK = 0.05
-"""Seconds after which a silent interface says that nothing came."""
+"""Seconds without packets after which the iteration yields None."""
 MANY, PATIENCE = 128, 0.05
-"""Packets of a batch behind which others are gathered for so many seconds, and behind fewer for as much less.
+"""After a batch of MANY packets or more, wait PATIENCE seconds for the next one; after fewer, proportionally less.
 
-A batch has its price, however small it is; but a handshake that comes alone is not to wait.
+Each batch has a constant cost, but a single handshake should not wait.
 """
 _DLT_EN10MB, _DLT_RAW = 1, 12
-"""Link types for filters: the kernel runs them before it is told what came from where."""
+"""Link types for which filters are compiled."""
 _RETURN, _WHOLE = 0x06, 0xFFFFFFFF
-"""A filter's instruction to take a packet (BPF_RET | BPF_K of bpf_common.h), and to take all of it."""
+"""The BPF instruction that accepts a packet (BPF_RET | BPF_K of bpf_common.h), and its value for the whole packet."""
 EVERY = "any"
 
 
@@ -47,11 +47,11 @@ class Interface(NamedTuple):
 
 
 class LiveCapture:
-    """What comes over an interface from now on.
+    """The packets of an interface from now on.
 
-    An interface that goes down is waited for; one that disappears ends the capture; `notify` is told of both. Raises
-    CaptureError where the interface, the filter or the folder to save in is wrong, PermissionError without the right
-    to listen.
+    If the interface goes down, the capture waits for it; if it disappears, the capture ends. Both are reported to
+    `notify`. Raises CaptureError if the interface, the filter or the folder to save in is invalid, and PermissionError
+    without the privilege to capture.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LiveCapture:
         notify: Callable[[str], object] = str,
         ring_bytes: int = RING_BYTES,
     ) -> None:
-        """`expression` filters as pcap-filter(7) has it; `duration` is in seconds; `save` is the path of a pcapng."""
+        """`expression` is a pcap-filter(7), `duration` is in seconds, and `save` is the path of a pcapng file."""
         self.interface = interface
         self._duration = duration
         self._end = math.inf
@@ -77,7 +77,7 @@ class LiveCapture:
         self.damage: list[Damage] = self._reader.damage
         self.skipped: Counter[str] = self._reader.skipped
         self.size = None
-        """How many bytes there will be is not known."""
+        """The number of bytes is unknown."""
         self._index = None if interface == EVERY else device.index(interface)
         self._down = self._index is not None and not device.is_up(interface)
         program = _compiled(expression, _DLT_RAW if cooked else _DLT_EN10MB)
@@ -99,7 +99,7 @@ class LiveCapture:
         self.close()
 
     def start(self) -> None:
-        """Begin the time that the capture is to last, and the file that it is saved in (CaptureError)."""
+        """Start the duration, and create the file to save in; raises CaptureError if that fails."""
         if self._duration is not None:
             self._end = time.monotonic() + self._duration
         if self._saver is not None:
@@ -109,7 +109,7 @@ class LiveCapture:
                 raise CaptureError(f"{self._saver.path}: {error.strerror}") from error
 
     def __iter__(self) -> Iterator[PacketReader | None]:
-        """Yield the reader whenever packets can be taken from it; None: for a moment nothing came."""
+        """Yield the reader whenever it has packets, and None after a moment without any."""
         if self._down:
             self._notify(f"{self.interface} is down: waiting for it")
         try:
@@ -117,21 +117,21 @@ class LiveCapture:
                 before = self._reader.frames
                 yield self._reader if self._look() else None
                 self._pause(self._reader.frames - before)
-            # What came before the end and is still in the ring.
+            # Packets that arrived before the end and are still in the ring.
             for _ in range(self._ring.blocks):
                 if not self._look():
                     break
                 yield self._reader
         finally:
             self._frames.end()
-            # Nothing is left but to count the fragments that still wait.
+            # Count the fragments whose packets are incomplete.
             self._reader.next(Packet())
             with self._using:
                 if self._saver is not None:
                     self._saver.finish()
 
     def stop(self) -> None:
-        """Listen no more: what is in the ring now is the last."""
+        """End the capture after the packets that are in the ring now."""
         self._end = 0.0
 
     @property
@@ -146,16 +146,16 @@ class LiveCapture:
 
     @property
     def drops(self) -> Drops:
-        """Frames that passed the filter, and those for which the kernel had no room."""
+        """Frames received, and frames that the kernel dropped for lack of room."""
         return self._ring.drops
 
     @property
     def unsaved(self) -> tuple[int, str | None]:
-        """Packets that could not be written to the file, and why the latest could not."""
+        """Packets that could not be written to the file, and why the last of them could not."""
         return (0, None) if self._saver is None else (self._saver.unsaved, self._saver.problem)
 
     def close(self) -> None:
-        """Let go of the interface, also while another thread iterates: what that has taken is the last."""
+        """Close the socket and the file. Another thread may be iterating: its iteration ends."""
         self.stop()
         with self._using:
             self._ring.close()
@@ -186,7 +186,7 @@ class LiveCapture:
         return ready
 
     def _look_for_it(self) -> None:
-        """The socket hears an interface again when it comes back up, but never one that is made anew."""
+        """Check the interface: the socket receives again once it is up, but never if it was created anew."""
         if self._index is not None and device.index(self.interface) != self._index:
             self._notify(f"{self.interface} disappeared")
             self.stop()
@@ -195,7 +195,7 @@ class LiveCapture:
             self._notify(f"{self.interface} is up")
 
     def _look(self) -> bool:
-        """Load the frames that came; False where none did."""
+        """Load the frames that arrived; False if there are none."""
         with self._using:
             if self._ring.closed or not self._is_ready():
                 return False
@@ -203,7 +203,7 @@ class LiveCapture:
             return True
 
     def _pause(self, packets: int) -> None:
-        """Behind a batch of so many packets, see to what is saved, and let the next batch grow."""
+        """After a batch of this many packets, write what is to be saved, and wait for the next batch to grow."""
         with self._using:
             if self._ring.closed:
                 return
@@ -242,7 +242,7 @@ def _saver(saved: Saved, drops: Callable[[], Drops]) -> Saver:
 
 
 def _compiled(expression: str, link: int) -> bytes:
-    """Compile a filter to a `struct sock_fprog`, and the instructions that it points to."""
+    """Compile a filter to a `struct sock_fprog` that points to the instructions."""
     from scapy.arch.common import compile_filter  # noqa: PLC0415 (slow to load)
     from scapy.error import Scapy_Exception  # noqa: PLC0415
 
@@ -253,7 +253,7 @@ def _compiled(expression: str, link: int) -> bytes:
     except Scapy_Exception as error:
         raise CaptureError(str(error)) from None
     for instruction in program.bf_insns[: program.bf_len]:
-        # libpcap writes how many bytes of a packet to take, of which scapy asks for too few for segments of `lo`.
+        # The snap length that scapy passes to libpcap is too small for the segments of `lo`.
         if instruction.code == _RETURN and instruction.k:
             instruction.k = _WHOLE
     return ctypes.string_at(ctypes.addressof(program), ctypes.sizeof(program))

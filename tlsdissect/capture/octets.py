@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Integers of two and four octets, at any place of some bytes."""
+"""Integers of two and four octets at any offset in bytes."""
 
 from __future__ import annotations
 

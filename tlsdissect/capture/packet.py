@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""One TCP segment, UDP datagram or EAP packet of a LAN, as a capture holds it."""
+"""One captured TCP segment, UDP datagram, or EAP packet of a LAN."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ TCP, UDP = 6, 17
 """IP's protocol numbers: values of `Packet.protocol`."""
 
 UNTIMED = -(1 << 63) + 1
-"""The time of a packet without one in the capture: no other time is so early."""
+"""The time of a packet whose capture has none. All other times are later."""
 
 
 def time_or_none(time: cython.longlong) -> int | None:
-    """Return a packet's time, None in the place of UNTIMED."""
+    """Return a packet's time, or None for UNTIMED."""
     return None if time == UNTIMED else time
 
 
 @cython.cclass
 class Packet:
-    """One TCP segment, UDP datagram or EAP packet: filled anew by each `PacketReader.next`.
+    """One TCP segment, UDP datagram or EAP packet, overwritten by each `PacketReader.next`.
 
-    What a packet refers to (`data`, `endpoints`) is never changed, so it may be kept; the object itself is reused.
+    The object is reused, but the bytes that it refers to (`data`, `endpoints`) never change, so they may be kept.
     """
 
     __slots__ = (
@@ -53,16 +53,16 @@ class Packet:
     frame: cython.longlong
     """Number of the frame, from 1, as Wireshark counts."""
     time: cython.longlong
-    """Capture time, nanoseconds since 1970-01-01T00:00:00Z; UNTIMED where the capture has none."""
+    """Capture time, nanoseconds since 1970-01-01T00:00:00Z; UNTIMED if the capture has none."""
     digits: cython.longlong
     """Digits of a second in the capture's own clock: 6 for microseconds, 9 for nanoseconds."""
     protocol: cython.longlong
-    """TCP or UDP; for EAP over a LAN EAPOL's EtherType, `protocols.EAPOL`."""
+    """TCP or UDP; for EAP over a LAN, the EtherType `protocols.EAPOL`."""
     endpoints: bytes
     """Source address, destination address, source port, destination port: 12 bytes for IPv4, 36 for IPv6.
 
-    The destination is the last one of a source route: it is the host that TCP talks to (RFC 8200 section 8.1).
-    EAP over a LAN has 16 bytes: the frame's two addresses, zeros where its header has none, and four zeros.
+    The destination of a source-routed packet is the last one, with which TCP communicates (RFC 8200 section 8.1).
+    EAP over a LAN has 16 bytes: the two addresses of the frame, or zeros if it has none, and four zeros.
     """
     ip: cython.Py_ssize_t
     """Where the innermost IP header begins in `data`; for EAP, where the EAPOL header does."""
@@ -75,21 +75,21 @@ class Packet:
     flags: cython.longlong
     """The low eight TCP flags (FIN 1, SYN 2, RST 4, PSH 8, ACK 16); 0 without TCP."""
     window: cython.longlong
-    """TCP window as it stands in the header, not scaled (RFC 7323 section 2.2); 0 without TCP."""
+    """TCP window as in the header, not scaled (RFC 7323 section 2.2); 0 without TCP."""
     payload: cython.Py_ssize_t
     """Where the payload begins in `data`."""
     length: cython.longlong
     """Payload bytes that the packet carried, by the length in IP, UDP or EAPOL: link-layer padding is not counted."""
     captured: cython.longlong
-    """Payload bytes that the capture holds: fewer than `length` where the snap length cut the packet."""
+    """Captured payload bytes: fewer than `length` if the snap length cut the packet."""
     place: cython.longlong
-    """Byte of the frame at which the payload begins; -1 where it was joined from fragments."""
+    """Offset of the payload in the frame; -1 if the packet was reassembled from fragments."""
     interface: cython.longlong
     """Number of the interface in its section of a pcapng file; 0 in other captures."""
     identification: cython.longlong
-    """Identification of the IPv4 header or of IPv6's fragment header; -1 where there is neither."""
+    """Identification of the IPv4 header or of IPv6's fragment header; -1 if there is neither."""
     quoted: cython.bint
-    """Whether this is a quotation in an ICMP error, or an sFlow sample: no packet of this capture."""
+    """Whether this is a quotation in an ICMP error or an sFlow sample, and not a packet of this capture."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -114,7 +114,7 @@ class Packet:
 
     @cython.ccall
     def captured_payload(self) -> bytes:
-        """Return the payload bytes that the capture holds."""
+        """Return the captured payload bytes."""
         return self.data[self.payload : self.payload + self.captured]
 
     @cython.ccall
@@ -124,7 +124,7 @@ class Packet:
         end: cython.Py_ssize_t = self.payload + self.captured
         segment: bytes = data[self.transport : end]
         if self.protocol == 17 and len(segment) >= 8 and u16(segment, 6) == 0:
-            # Not computed by the sender: IPv6 allows that too, for tunnels (RFC 6935).
+            # The sender did not compute it, which IPv6 allows for tunnels, too (RFC 6935).
             return True
         addresses: bytes = self.endpoints[: len(self.endpoints) - 4]
         tail: bytes = self.protocol.to_bytes(4, "big") + len(segment).to_bytes(4, "big")

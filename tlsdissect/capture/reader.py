@@ -1,9 +1,9 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""A capture, opened: one TCP, UDP or EAP packet after the other, and an account of what could not be read.
+"""An open capture: its TCP, UDP and EAP packets, one at a time, and counts of what could not be read.
 
-`PacketReader.next` reads one header a round, from the outside of a frame to the inside, until it comes to TCP, UDP or
-EAP. The headers of most packets (Ethernet, VLAN, IP) are called by name, which costs nothing when compiled; all others
-are looked up by their number. Nothing recurses, and nothing is made for a packet but its endpoints: one `bytes`.
+`PacketReader.next` reads one header per iteration, from the outside of a frame to the inside, until it reaches TCP, UDP
+or EAP. The readers of common headers (Ethernet, VLAN, IP) are called by name, which costs nothing when compiled; all
+others are looked up by number. Nothing recurses, and the only object made for a packet is its endpoints, a `bytes`.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ READERS: dict[int, Callable[[Headers], int]] = {
     **wireless.READERS,
     **sflow.READERS,
 }
-"""What reads the header of each number in `protocols`, but for TCP, UDP and EAPOL."""
+"""The reader of each header, by its number in `protocols`, except TCP, UDP and EAPOL."""
 READABLE = frozenset(kind - LINK_TYPE for kind in READERS if LINK_TYPE <= kind < INTERNAL)
-"""Link types that are read."""
+"""Supported link types."""
 
 
 @cython.cclass
 class PacketReader:
-    """A capture that is being read; a context manager that closes it."""
+    """An open capture; a context manager that closes it."""
 
     ended: cython.bint
     """Whether there are no more packets; False while a live source or a slow pipe only pauses."""
     skipped: Counter[str]
-    """Packets that could not be read, by what they are."""
+    """Counts of packets that could not be read, by description."""
     _frames: FrameReader
     _headers: Headers
     _found: cython.longlong
-    """Packets of this frame so far."""
+    """Packets found in this frame so far."""
 
     def __init__(self, frames: FrameReader) -> None:
         self.ended = False
@@ -85,16 +85,16 @@ class PacketReader:
         self.close()
 
     def __iter__(self) -> Iterator[PacketReader]:
-        """Yield this reader until it has ended: behind each pause of a slow pipe, once more."""
+        """Yield this reader until it has ended, again after each pause of a slow pipe."""
         while not self.ended:
             yield self
 
     @cython.ccall
     def next(self, packet: Packet) -> cython.bint:
-        """Fill `packet` with the next TCP, UDP or EAPOL header; False at the end of what there is.
+        """Fill `packet` with the next TCP, UDP or EAPOL header; False if none is available now.
 
-        Then `ended` tells whether more may come: after a pause, another call waits for it. Raises CaptureError at the
-        end of a capture of link types none of which is read.
+        Then `ended` is True at the end of the capture; after a pause it is False, and another call waits for more.
+        Raises CaptureError at the end of a capture without a supported link type.
         """
         headers: Headers = self._headers
         while True:
@@ -121,12 +121,12 @@ class PacketReader:
 
     @property
     def position(self) -> int:
-        """Bytes of the input used so far, as they lie on disk."""
+        """Bytes of the source read so far, counted before decompression."""
         return self._frames.position
 
     @property
     def size(self) -> int | None:
-        """Bytes of the input on disk, if that can be known."""
+        """Total size of the source on disk; None if unknown."""
         return self._frames.size
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class PacketReader:
 
     @cython.cfunc
     def _next_frame(self, headers: Headers) -> cython.bint:
-        """Begin the next frame; False at the end of what there is."""
+        """Begin the next frame; False if none is available now."""
         frames: FrameReader = self._frames
         if self.ended:
             return False
@@ -154,7 +154,7 @@ class PacketReader:
 
     @cython.cfunc
     def _read_header(self, headers: Headers, packet: Packet) -> cython.bint:
-        """Read the next header; True if it is one of TCP, UDP or EAPOL."""
+        """Read the next header; True if it is TCP, UDP or EAPOL."""
         kind: cython.longlong = headers.kind
         if headers.depth > MAX_DEPTH:
             headers.kind = headers.skip("packets of too many headers")
@@ -188,14 +188,14 @@ class PacketReader:
         reader = READERS.get(kind)
         if reader is not None:
             return reader(headers)
-        # Unlike what else is unknown, a link type may hold anything.
+        # Other unknown headers are not counted: most of what they carry is not TLS. A link type may carry anything.
         if LINK_TYPE <= kind < INTERNAL:
             return headers.skip(f"link type {kind - LINK_TYPE} packets")
         return 0
 
     @cython.cfunc
     def _complete(self, headers: Headers, packet: Packet) -> cython.bint:
-        """Fill in what a packet has of its frame; False if the frame has too many."""
+        """Fill in the fields that come from the frame; False if it has too many packets."""
         frames: FrameReader = self._frames
         self._found += 1
         if self._found > MAX_PACKETS_OF_FRAME:
@@ -210,7 +210,7 @@ class PacketReader:
 
     @cython.cfunc
     def _check_links(self) -> cython.bint:
-        """Refuse a capture none of whose interfaces has a link type that is read."""
+        """Refuse a capture if no interface has a supported link type."""
         links = self._frames.links
         if links and not links & READABLE:
             names = ", ".join(map(str, sorted(links)))
@@ -221,7 +221,7 @@ class PacketReader:
 def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
     """Open a capture: a path, "-" for standard input, or a binary file object.
 
-    Raises CaptureError if it is none.
+    Raises CaptureError if it is not a capture.
     """
     window = open_window(source)
     try:
@@ -232,7 +232,7 @@ def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
 
 
 def _frame_reader(window: Window) -> FrameReader:
-    """Tell the format by the first bytes."""
+    """Return the reader of the format that the magic number shows."""
     magic = window.data[:4]
     if magic in pcap.MAGICS:
         return pcap.Pcap(window)

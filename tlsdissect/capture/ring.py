@@ -1,4 +1,4 @@
-"""A packet socket of Linux whose frames come in blocks of a ring in memory (packet(7), TPACKET_V3 of if_packet.h)."""
+"""A Linux packet socket that delivers frames in blocks of a shared ring (packet(7), TPACKET_V3 of if_packet.h)."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ SO_ATTACH_FILTER = 26
 ETH_P_ALL = 3
 
 BLOCK = 1 << 18
-"""Bytes of a block: more than any frame has, also where `lo` carries segments of 64 KiB."""
+"""Bytes of a block: more than any frame has, including segments of 64 KiB on `lo`."""
 RETIRE_MS = 10
-"""Milliseconds after which a block that is not full is handed over."""
+"""Milliseconds after which the kernel delivers a block that is not full."""
 GATHERED = 64
-"""Blocks that become one batch where so many are ready."""
+"""Maximum number of blocks in a batch."""
 ENOUGH = 16
-"""Blocks that are worth a batch: more are not waited for."""
+"""Number of blocks from which on `gather` does not wait for more."""
 _MOMENT = 0.002
-"""Seconds after which it is looked again whether there are enough."""
+"""Seconds between two checks of whether there are enough."""
 _FRAME = 2048
-"""The kernel wants to know a frame's size, and in this version of the ring makes nothing of it."""
+"""The frame size, which the kernel requires but does not use in this version of the ring."""
 _BLOCK_HEADER = struct.Struct("=8x4I")
-"""Behind version and offset: status, number of packets, offset of the first, bytes used."""
+"""After version and offset: status, number of packets, offset of the first, bytes used."""
 _STATUS = struct.Struct("=I")
 _USER = 1
 _STATISTICS = struct.Struct("=3I")
@@ -49,7 +49,7 @@ class Drops(NamedTuple):
 
 
 class Ring:
-    """A packet socket: nothing comes before `start`. OSError where the kernel refuses."""
+    """A packet socket, which receives nothing before `start`. Raises OSError if the kernel refuses."""
 
     def __init__(self, *, cooked: bool, size: int) -> None:
         kind = socket.SOCK_DGRAM if cooked else socket.SOCK_RAW
@@ -75,22 +75,22 @@ class Ring:
         self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
     def ignore_outgoing(self) -> None:
-        """Leave out what this machine sends: on `lo` it comes again, as received."""
+        """Ignore what this machine sends: on `lo`, it is captured again as received."""
         self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
 
     def promiscuous(self, index: int) -> None:
-        """Let an interface hear also what is not sent to it; this ends with the socket."""
+        """Put an interface into promiscuous mode until the socket is closed."""
         request = struct.pack("=iHH8x", index, PACKET_MR_PROMISC, 0)
         self._socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
 
     def start(self, index: int) -> None:
-        """Begin to receive from the interface of this number; from all of them if it is 0, which Python cannot bind."""
+        """Begin to receive from the interface with this index, or from all for 0, which Python cannot bind."""
         address = struct.pack("=H", socket.AF_PACKET) + struct.pack(">H", ETH_P_ALL) + struct.pack("=i12x", index)
         if ctypes.CDLL(None, use_errno=True).bind(self._socket.fileno(), address, len(address)):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a block; True if there is one. OSError tells what has become of the interface."""
+        """Wait for a block; True if there is one. raises OSError if the interface went down or disappeared."""
         if self._is_ready(self._next):
             return True
         self._poll.poll(seconds * 1000)
@@ -100,14 +100,14 @@ class Ring:
         return self._is_ready(self._next)
 
     def gather(self, seconds: float) -> None:
-        """Let blocks come in for a while, or until there are enough."""
+        """Wait a while for more blocks, or until there are enough."""
         end = time.monotonic() + seconds
         enough = min(ENOUGH, self.blocks // 4)
         while time.monotonic() < end and not self._is_ready((self._next + enough) % self.blocks):
             time.sleep(_MOMENT)
 
     def take(self) -> list[Block]:
-        """Copy the blocks that are ready, and give them back to the kernel."""
+        """Copy the blocks that are ready, and return them to the kernel."""
         blocks: list[Block] = []
         while len(blocks) < GATHERED and self._is_ready(self._next):
             begin = self._next * BLOCK
@@ -119,23 +119,23 @@ class Ring:
 
     @property
     def drops(self) -> Drops:
-        """Frames that passed the filter so far, and those of them for which there was no room."""
-        # The kernel counts anew from each time that it is asked.
+        """Frames received so far, and frames dropped for lack of room."""
+        # Reading the statistics resets them.
         with self._asking:
             if self._socket.fileno() < 0:
                 return self._drops
-            told = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size)
-            received, dropped, _ = _STATISTICS.unpack(told)
+            statistics = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, _STATISTICS.size)
+            received, dropped, _ = _STATISTICS.unpack(statistics)
             self._drops = Drops(self._drops.received + received - dropped, self._drops.dropped + dropped)
             return self._drops
 
     @property
     def closed(self) -> bool:
-        """Whether nothing comes any more."""
+        """Whether the socket is closed."""
         return self._map.closed
 
     def close(self) -> None:
-        """Let go of socket and ring; what the kernel counted is still known."""
+        """Close socket and ring; `drops` stays available."""
         if self.closed:
             return
         _ = self.drops

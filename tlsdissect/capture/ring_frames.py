@@ -21,11 +21,11 @@ ETHERNET, LINUX_SLL2 = 1, 276
 """Link types of the frames: LINKTYPE_ETHERNET, LINKTYPE_LINUX_SLL2."""
 
 PACKET_OUTGOING = 4
-"""The packet type of what this machine sends (if_packet.h)."""
+"""The packet type of frames that this machine sends (if_packet.h)."""
 VLAN_VALID, VLAN_TPID_VALID = 1 << 4, 1 << 6
-"""Bits of a header's status: the kernel took a VLAN tag out of the frame, and tells its kind too."""
+"""Status bits of a header: the kernel removed a VLAN tag, and recorded its TPID, too."""
 SOCKADDR = 48
-"""Where a packet's sockaddr_ll stands behind the beginning of its header."""
+"""Offset of the sockaddr_ll from the beginning of a packet's header."""
 
 
 class Block(NamedTuple):
@@ -35,14 +35,14 @@ class Block(NamedTuple):
     first: int
     """Where the first header begins."""
     frames: int
-    """How many frames it has."""
+    """Number of frames."""
 
 
 class Recorder(Protocol):
-    """What is shown each frame as it comes, to be saved."""
+    """Receives each frame as it arrives, to save it."""
 
     def add(self, frame: bytes, carried: cython.longlong, time: cython.longlong) -> object:
-        """Take a frame, the bytes that it had on the wire, and when it came."""
+        """Save a frame, given its length on the wire and its time."""
         ...
 
 
@@ -51,12 +51,12 @@ class RingFrames(FrameReader):
     """The frames of the blocks that were loaded."""
 
     cooked: cython.bint
-    """Whether frames come without a link-layer header, so that they get one of LINKTYPE_LINUX_SLL2."""
+    """Whether frames come without a link-layer header, and get one of LINKTYPE_LINUX_SLL2."""
     recorder: Recorder | None
     _little: cython.bint
-    """Whether the headers have their least significant byte first, as this machine does."""
+    """Whether this machine, and so the headers, are little-endian."""
     _blocks: deque[Block]
-    """Blocks behind the one that is being read."""
+    """Blocks after the one that is being read."""
     _block: bytes
     _next: cython.Py_ssize_t
     """Where the next header begins in `_block`."""
@@ -85,19 +85,19 @@ class RingFrames(FrameReader):
         return self._bytes
 
     def load(self, blocks: Iterable[Block]) -> None:
-        """Take blocks, to be read behind those that were loaded before."""
+        """Append blocks to those that were loaded before."""
         self._blocks.extend(blocks)
 
     def end(self) -> None:
-        """Let the capture end with the blocks that were loaded."""
+        """End the capture after the blocks that were loaded."""
         self.ended = True
 
     def close(self) -> None:
-        """Close nothing: the socket belongs to who loads the blocks."""
+        """Do nothing: the socket belongs to the caller of `load`."""
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
-        """Find the next frame; False where no block is left."""
+        """Find the next frame; False if no block is left."""
         here: cython.Py_ssize_t
         while True:
             if self._left == 0:
@@ -116,14 +116,14 @@ class RingFrames(FrameReader):
 
     @cython.cfunc
     def _found(self, here: cython.Py_ssize_t) -> cython.bint:
-        """Take the frame whose header is at `here`; False if it comes twice."""
+        """Read the frame whose header is at `here`; False for the first of two copies."""
         self.data = self._block
         self.start = here + self._u16(here + 24)
         self.captured = self._u32(here + 12)
         self.carried = self._u32(here + 16)
         self.time = self._u32(here + 4) * 1_000_000_000 + self._u32(here + 8)
         if self.cooked:
-            # What this machine sends over `lo` comes again, as received: this is the one that stays.
+            # What this machine sends over `lo` is captured again as received; only that copy is used.
             if self.data[here + SOCKADDR + 10] == PACKET_OUTGOING and self._u16(here + SOCKADDR + 8) == LOOPBACK:
                 return False
             self._replace(self._sll2(here + SOCKADDR), self.start)
@@ -137,7 +137,7 @@ class RingFrames(FrameReader):
 
     @cython.cfunc
     def _replace(self, head: bytes, rest: cython.Py_ssize_t) -> cython.bint:
-        """Let the frame be a new beginning, and its own bytes from `rest` on."""
+        """Replace the bytes of the frame before `rest` with `head`."""
         more: cython.longlong = len(head) - (rest - self.start)
         end: cython.Py_ssize_t = self.start + self.captured
         self.data = head + self.data[rest:end]
@@ -148,7 +148,7 @@ class RingFrames(FrameReader):
 
     @cython.cfunc
     def _vlan_tag(self, here: cython.Py_ssize_t) -> bytes:
-        """Return the VLAN tag that the kernel took out of a frame and tells in its header."""
+        """Return the VLAN tag that the kernel moved from the frame to its header."""
         kind: cython.longlong = VLAN
         if self._u32(here + 20) & VLAN_TPID_VALID:
             kind = self._u16(here + 36)

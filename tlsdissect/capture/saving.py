@@ -1,4 +1,4 @@
-"""What an interface brings, saved as pcapng: a file that can be read at every moment, or a row of them."""
+"""Save the packets of an interface as pcapng, in one file or a rotation; each is valid at any moment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME, _RESOLUTION, _FILTER = 2, 9, 11
 _ACCEPTED, _DROPPED, _DELIVERED = 6, 7, 8
 _NANOSECONDS = b"\x09"
 _LIBPCAP_TEXT = b"\x00"
-"""A filter's first byte: what follows is in the words of pcap-filter(7)."""
+"""The first byte of a filter in the syntax of pcap-filter(7)."""
 _HEADER = 28
 """Bytes of an Enhanced Packet Block before the packet."""
 _SOON = 0.5
@@ -31,14 +31,14 @@ _ENOUGH = 1 << 20
 
 
 class Rotation(NamedTuple):
-    """When a file is full: at so many bytes (before compression), or so many seconds after its start."""
+    """When to begin a new file: after this many bytes (before compression) or seconds."""
 
     size: float = float("inf")
     seconds: float = float("inf")
 
 
 class Saved(NamedTuple):
-    """What is saved, where, and what the files tell of themselves."""
+    """What is saved, where, and the metadata of the files."""
 
     path: str
     interface: str
@@ -46,18 +46,18 @@ class Saved(NamedTuple):
     """Link type of the packets."""
     expression: str
     rotation: Rotation | None = None
-    """None: one file of just this name; else each has a number and the time of its start in its name."""
+    """None: one file with this name; otherwise the name of each file gets its number and start time."""
 
 
 class Saver:
-    """Writes packets; raises OSError where the first file cannot be opened.
+    """Writes packets; raises OSError if the first file cannot be opened.
 
-    The folder is opened at once, and the files in it when `start` is called: by then the process may be another
-    user's, whose files they are. A disk that is full costs the packets that come meanwhile, which are counted.
+    The folder is opened at once, but the first file only by `start`, when the process may have switched to another
+    user, who will own it. Packets that arrive while the disk is full are lost and counted.
     """
 
     def __init__(self, saved: Saved, drops: Callable[[], Drops]) -> None:
-        """`drops` asks what the kernel counted since the first file was begun."""
+        """`drops` returns what the kernel counted since the first file was begun."""
         self._saved = saved
         self.path = saved.path
         self._drops = drops
@@ -68,14 +68,14 @@ class Saver:
         self._number = 0
         self._began = self._written = 0.0
         self._whole = self._size = 0
-        """Bytes of the file up to the end of a block, and of what was put into it."""
+        """Bytes written up to the end of a block, and bytes given to the file before compression."""
         self._pending: list[bytes] = []
         self._gathered = self._waiting = 0
-        """Bytes and packets that are gathered."""
+        """Bytes and packets that were not written yet."""
         self.unsaved = 0
         """Packets that could not be written."""
         self.problem: str | None = None
-        """Why the latest could not."""
+        """Why the last of them could not."""
         self._compressed = saved.path.lower().endswith(".gz")
 
     def start(self) -> None:
@@ -89,7 +89,7 @@ class Saver:
         self._flush()
 
     def add(self, frame: bytes, carried: int, time: int) -> None:
-        """Save a packet: its bytes, how many it had on the wire, and when it was captured."""
+        """Save a packet, given its length on the wire and its time."""
         if self._file < 0:
             return
         block = _packet(frame, carried, time)
@@ -98,7 +98,7 @@ class Saver:
         self._put(block, 1)
 
     def tick(self) -> None:
-        """Let time pass: write what has waited long enough, and open a new file when it is time."""
+        """Write what has waited long enough, and begin a new file when it is time."""
         now = time.monotonic()
         if not self._compressed or self._gathered > _ENOUGH or now - self._written > _SOON:
             self._flush()
@@ -115,7 +115,7 @@ class Saver:
         self._file = -1
 
     def close(self) -> None:
-        """End the last file, and let go of the folder."""
+        """End the last file and close the folder."""
         self.finish()
         if self._folder >= 0:
             os.close(self._folder)
@@ -127,7 +127,7 @@ class Saver:
         self._waiting += packets
 
     def _next(self) -> None:
-        """Go on in a new file; the old one is kept open where that cannot be had."""
+        """Begin a new file, or continue in the old one if that fails."""
         self._put(_statistics(self._drops()), 0)
         self._flush()
         before = self._file
@@ -146,7 +146,7 @@ class Saver:
         return f"{stem}_{self._number + 1:05}_{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{dot}{suffixes}"
 
     def _flush(self) -> None:
-        """Write whole blocks, compressed as a member of their own, or none of them."""
+        """Write all pending blocks, compressed as one gzip member, or none of them."""
         if not self._pending:
             return
         data, packets = b"".join(self._pending), self._waiting
@@ -161,7 +161,7 @@ class Saver:
         except OSError as error:
             self.problem = error.strerror
             self.unsaved += packets
-            # What is no regular file cannot be cut.
+            # Only regular files can be truncated.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._whole)
                 os.lseek(self._file, self._whole, os.SEEK_SET)
@@ -175,7 +175,7 @@ class Saver:
 
 
 def _beginning(saved: Saved) -> bytes:
-    """Begin a section: what made the file, and the interface."""
+    """Return the blocks that begin a section, which name this program and the interface."""
     section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options(
         [(_COMMENT, f"tlsdissect live -i {saved.interface}".encode()), (_APPLICATION, b"tlsdissect")]
     )
@@ -190,16 +190,16 @@ def _beginning(saved: Saved) -> bytes:
 
 
 def _statistics(drops: Drops) -> bytes:
-    """Tell what the kernel counted so far."""
+    """Return a statistics block with what the kernel counted so far."""
     received, dropped = drops
-    told = ((_ACCEPTED, received + dropped), (_DROPPED, dropped), (_DELIVERED, received))
+    counts = ((_ACCEPTED, received + dropped), (_DROPPED, dropped), (_DELIVERED, received))
     high, low = divmod(time.time_ns(), 1 << 32)
-    options = [(code, struct.pack("<Q", count)) for code, count in told]
+    options = [(code, struct.pack("<Q", count)) for code, count in counts]
     return _block(_STATISTICS, struct.pack("<3I", 0, high, low) + _options(options))
 
 
 def _packet(frame: bytes, carried: int, time: int) -> bytes:
-    """Write an Enhanced Packet Block."""
+    """Return an Enhanced Packet Block."""
     high, low = divmod(time, 1 << 32)
     padding = -len(frame) % 4
     length = _HEADER + len(frame) + padding + 4
@@ -213,6 +213,6 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 def _options(options: Iterable[tuple[int, bytes]]) -> bytes:
-    """Write options, each padded to 32 bits, and the one that ends them."""
+    """Return options, each padded to 32 bits, and the end-of-options option."""
     written = [struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in options]
     return b"".join(written) + bytes(4)

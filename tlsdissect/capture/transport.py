@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""TCP, UDP and EAPOL headers, in which the headers of a packet end: they fill a `Packet`."""
+"""TCP, UDP and EAPOL headers, the innermost ones, which fill a `Packet`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
 SHORTEST_TCP = 16
-"""Bytes of a TCP header from its ports to its window: Wireshark does not number one that is cut shorter."""
+"""Bytes of a TCP header from its ports to its window: Wireshark assigns no stream number if fewer are captured."""
 _MAX_SHIFT = 14
 """The greatest shift of a window (RFC 7323 section 2.3)."""
 _WINDOW_SCALE = 3
@@ -34,7 +34,7 @@ def tcp(h: Headers, packet: Packet) -> cython.bint:
     size: cython.longlong = (data[at + 12] >> 4) * 4
     payload: cython.longlong = at + size
     if size < 20 or payload > h.limit:
-        # A header that is no header, or longer than its packet, leaves no payload.
+        # A header with an impossible length leaves no payload.
         payload = h.limit
     packet.protocol = TCP
     packet.sequence = u32(data, at + 4)
@@ -49,7 +49,7 @@ def tcp(h: Headers, packet: Packet) -> cython.bint:
 
 @cython.ccall
 def udp(h: Headers, packet: Packet) -> cython.bint:
-    """UDP (RFC 768); False if there is no header. What may be a tunnel comes next."""
+    """UDP (RFC 768); False if there is no header. A tunnel may follow."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 8 > h.end:
@@ -69,7 +69,7 @@ def udp(h: Headers, packet: Packet) -> cython.bint:
 
 @cython.ccall
 def eapol(h: Headers, packet: Packet) -> cython.bint:
-    """EAP over a LAN (IEEE 802.1X-2020 section 11.3); False if there is no EAP packet, as in a key's frames."""
+    """EAP over a LAN (IEEE 802.1X-2020 section 11.3); False if there is no EAP packet, as in EAPOL-Key frames."""
     data: bytes = h.data
     at: cython.longlong = h.at
     # Version, type, length of the body; type 0 is an EAP packet.
@@ -91,7 +91,7 @@ def eapol(h: Headers, packet: Packet) -> cython.bint:
 
 @cython.ccall
 def window_shift(packet: Packet) -> cython.longlong:
-    """Return the shift of the Window Scale option of a SYN (RFC 7323 section 2.2), 0 where it has none."""
+    """Return the shift of the Window Scale option of a SYN (RFC 7323 section 2.2), 0 if it has none."""
     data: bytes = packet.data
     at: cython.Py_ssize_t = packet.transport + 20
     end: cython.Py_ssize_t = min(packet.payload, len(data))
@@ -126,7 +126,7 @@ def _from_ip(h: Headers, packet: Packet) -> cython.bint:
     last_hop: cython.Py_ssize_t = h.last_hop
     older: cython.bint = data[ip] >> 4 == 4
     if last_hop < 0 and at - ip == (20 if older else 40):
-        # Without options, the ports follow on the addresses: one slice, which is half of the time for a packet.
+        # Without options, the ports follow the addresses: a single slice halves the time per packet.
         packet.endpoints = data[ip + 12 if older else ip + 8 : at + 4]
     elif older:
         if last_hop < 0:

@@ -51,15 +51,15 @@ UDP_PORTS = {
     6081: GENEVE,
     6343: SFLOW,
     6635: MPLS,  # RFC 7510
-    8472: VXLAN,  # Linux's choice before there was a registered one
+    8472: VXLAN,  # the default in Linux, older than the registered port
     37008: TZSP,
 }
-"""What datagrams from or to a port hold."""
+"""What datagrams from or to a port contain."""
 
 
 @cython.ccall
 def over_udp(h: Headers) -> cython.longlong:
-    """Step over a UDP header; a port tells what is inside, that of the destination before that of the source."""
+    """Skip a UDP header; return what its destination port stands for, or else its source port."""
     at: cython.longlong = h.at
     h.at = at + 8
     found = UDP_PORTS.get(u16(h.data, at + 2)) or UDP_PORTS.get(u16(h.data, at))
@@ -74,7 +74,7 @@ def gre(h: Headers) -> cython.longlong:
     flags: cython.longlong = u16(h.data, h.at)
     kind: cython.longlong = u16(h.data, h.at + 2)
     if flags & 0x4000:
-        # Source routes were taken out of GRE by RFC 2784.
+        # RFC 2784 removed source routes from GRE.
         return h.skip("GRE packets with source routes")
     h.at += 4
     if flags & 0x8000:
@@ -86,15 +86,15 @@ def gre(h: Headers) -> cython.longlong:
     if flags & 0x0080:
         h.at += 4  # acknowledgement
     if kind == 0x88BE and not flags & 0x1000:
-        # ERSPAN's first version has neither a sequence number nor a header.
+        # ERSPAN I has neither a sequence number nor a header.
         return ETHERNET
-    # 0x8200, 0x8210, ... 0x83F0 are 802.11 between Aruba's access points and their controller.
+    # 0x8200, 0x8210, ... 0x83F0 are 802.11 between Aruba access points and their controller.
     return IEEE_802_11 if kind & 0xFE0F == 0x8200 else kind
 
 
 @cython.ccall
 def wccp(h: Headers) -> cython.longlong:
-    """WCCP (draft-mclaggan-wccp-v2rev1): packets turned aside, by its second version behind a header of its own."""
+    """WCCP (draft-mclaggan-wccp-v2rev1): redirected packets, in version 2 after a header."""
     if h.at + 4 > h.end:
         return h.skip("cut WCCP header")
     if h.data[h.at] >> 4 != 4:
@@ -130,7 +130,7 @@ def vxlan(h: Headers) -> cython.longlong:
 
 @cython.cfunc
 def _next_protocol(number: cython.longlong) -> cython.longlong:
-    """Tell what VXLAN-GPE and NSH call the packets in them (RFC 8300 section 2.2)."""
+    """Return the header for a next protocol of VXLAN-GPE and NSH (RFC 8300 section 2.2)."""
     if number == 1:
         return IPV4
     if number == 2:
@@ -144,7 +144,7 @@ def _next_protocol(number: cython.longlong) -> cython.longlong:
 
 @cython.ccall
 def vxlan_gpe(h: Headers) -> cython.longlong:
-    """VXLAN with a protocol (draft-ietf-nvo3-vxlan-gpe section 3)."""
+    """VXLAN with a next protocol (draft-ietf-nvo3-vxlan-gpe section 3)."""
     if h.at + 8 > h.end:
         return 0
     h.at += 8
@@ -153,7 +153,7 @@ def vxlan_gpe(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def nsh(h: Headers) -> cython.longlong:
-    """Network service header (RFC 8300 section 2.2): its length in words, then what is in it."""
+    """Network service header (RFC 8300 section 2.2): its length in words, and a next protocol."""
     if h.at + 8 > h.end:
         return h.skip("cut NSH header")
     size: cython.longlong = (u16(h.data, h.at) & 0x3F) * 4
@@ -164,7 +164,7 @@ def nsh(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def geneve(h: Headers) -> cython.longlong:
-    """GENEVE (RFC 8926 section 3.4), of which there is one version, 0."""
+    """GENEVE (RFC 8926 section 3.4), version 0, the only one."""
     at: cython.longlong = h.at
     if at + 8 > h.end or h.data[at] >> 6 != 0:
         return 0
@@ -174,7 +174,7 @@ def geneve(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def gtp(h: Headers) -> cython.longlong:
-    """GTP-U, a user's packet (3GPP TS 29.281 section 5.1), with extension headers (section 5.2.1)."""
+    """GTP-U with a user packet (3GPP TS 29.281 section 5.1), with extension headers (section 5.2.1)."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 8 > h.end or data[at] >> 4 != 3 or data[at + 1] != 255:
@@ -183,14 +183,14 @@ def gtp(h: Headers) -> cython.longlong:
     flags: cython.longlong = data[at] & 7
     at += 8
     if flags != 0:
-        # One flag is enough for all three optional fields to be there, but only its own tells of extensions.
+        # Any flag adds all three optional fields, but only one flag announces extension headers.
         at += 4
         if at > h.end:
             return h.skip("cut GTP header")
     more: cython.bint = flags & 4 != 0 and data[at - 1] != 0
     size: cython.longlong
     while more:
-        # Its length in words comes first, the next one's kind last.
+        # An extension header begins with its length in words and ends with the type of the next one.
         if at + 4 > h.end:
             return h.skip("cut GTP extension header")
         size = data[at] * 4
@@ -201,7 +201,7 @@ def gtp(h: Headers) -> cython.longlong:
     h.at = at
     if at + 1 > h.end:
         return 0
-    # IP as a rule, PPP by its address field: the tunnel's kind is agreed elsewhere.
+    # The type of the contents is negotiated elsewhere: PPP begins with its address field, otherwise it is IP.
     if data[at] == 0xFF:
         return PPP
     return IP if data[at] >> 4 == 4 or data[at] >> 4 == 6 else 0
@@ -209,7 +209,7 @@ def gtp(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def teredo(h: Headers) -> cython.longlong:
-    """IPv6 under Teredo's optional headers: authentication, then origin (RFC 4380 section 5.1.1)."""
+    """IPv6 after the optional headers of Teredo: authentication, then origin (RFC 4380 section 5.1.1)."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 8 > h.end:
@@ -258,7 +258,7 @@ def l2tp(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def l2tp_3(h: Headers) -> cython.longlong:
-    """L2TPv3 data: how long its header is, only the control channel tells; Ethernet with IP in it is looked for."""
+    """L2TPv3 data. The control channel negotiates the length of its header, so Ethernet with IP is searched for."""
     data: bytes = h.data
     at: cython.longlong = h.at
     kind: cython.longlong
@@ -266,7 +266,7 @@ def l2tp_3(h: Headers) -> cython.longlong:
     size: cython.longlong = 4
     if at + 4 > h.end or u32(data, at) == 0:
         return 0
-    # A session number, a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 (RFC 3931 sections 4.1.1, 4.6).
+    # A session ID, a cookie of 0, 4 or 8 bytes and a sublayer of 0 or 4 (RFC 3931 sections 4.1.1, 4.6).
     while size <= 16 and at + size + 15 <= h.end:
         kind = u16(data, at + size + 12)
         version = data[at + size + 14] >> 4
@@ -279,11 +279,11 @@ def l2tp_3(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def capwap(h: Headers) -> cython.longlong:
-    """CAPWAP data (RFC 5415 section 4.3): an Ethernet frame or one of the binding, 802.11; keep-alives have neither."""
+    """CAPWAP data (RFC 5415 section 4.3): an Ethernet or 802.11 frame; keep-alives have neither."""
     if h.at + 8 > h.end:
         return 0
     head: cython.longlong = u32(h.data, h.at)
-    # The preamble's second half tells DTLS, whose contents are hidden.
+    # The second half of the preamble is 1 for DTLS, whose contents are encrypted.
     if head >> 24 != 0 or head & 0x08:
         return 0
     if head & 0x80:
@@ -294,7 +294,7 @@ def capwap(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def ayiya(h: Headers) -> cython.longlong:
-    """AYIYA (draft-massar-v6ops-ayiya-02): who sends and its signature, then what IP has for a protocol."""
+    """AYIYA (draft-massar-v6ops-ayiya-02): an identity and a signature, then what an IP protocol number names."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 8 > h.end or data[at + 2] & 15 != 1:
@@ -307,7 +307,7 @@ def ayiya(h: Headers) -> cython.longlong:
 
 @cython.ccall
 def tzsp(h: Headers) -> cython.longlong:
-    """TZSP, a sniffer's mirror, version 1: Ethernet (1) is read, and 802.11 (18), behind any number of tags."""
+    """TZSP version 1, with Ethernet (1) or 802.11 (18) after any number of tags."""
     data: bytes = h.data
     at: cython.longlong = h.at
     if at + 4 > h.end or data[at] != 1:
@@ -316,7 +316,7 @@ def tzsp(h: Headers) -> cython.longlong:
     if kind not in (1, 18):
         return 0
     at += 4
-    # 0 is a byte of padding, 1 the end, others have a length.
+    # Tag 0 is a byte of padding, 1 the end; all others have a length.
     while at + 2 <= h.end:
         if data[at] == 1:
             h.at = at + 1
@@ -342,4 +342,4 @@ READERS: dict[int, Callable[[Headers], int]] = {
     AYIYA: ayiya,
     TZSP: tzsp,
 }
-"""What reads the header of each number."""
+"""The reader of each header, by its number."""

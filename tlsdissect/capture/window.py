@@ -1,9 +1,9 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""A window over a source of bytes: the piece that was read last, behind what is left of the one before.
+"""A window over a source of bytes: the rest of the previous piece, and the piece that was read last.
 
-Each piece is a new `bytes` object. A packet may point into it for as long as it likes, and nothing is overwritten; a
-buffer that is filled again and again would have to be copied from before each read. The unfinished frame at the end of
-a piece is read again with the next one where the source can step back, which is cheaper than to join the two.
+Each piece is a new `bytes` object, so a packet may refer to it for any time; packets would have to be copied out of a
+buffer that is reused. The incomplete frame at the end of a piece is read again with the next one if the source can step
+back, which is cheaper than joining the two.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from tlsdissect.capture.source import Source
 
 PIECE = 1 << 20
-"""Bytes that are asked for at a time: few enough to stay in the processor's cache while their headers are read."""
+"""Bytes requested at a time: few enough to stay in the processor's cache while their headers are read."""
 
 HEAD = 24
-"""Bytes that tell the kind of a capture: as many as the header of a classic one has."""
+"""Bytes needed to recognize the format: the length of a pcap file header."""
 
 MAGIC_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
 MAGICS_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
-"""Of Zstandard's frames that hold none of its data (section 3.1.2): pzstd begins with one."""
+"""Magic numbers of skippable Zstandard frames (section 3.1.2), with which files of pzstd begin."""
 
 
 @cython.cclass
 class Window:
-    """`data[start:end]` are the bytes that were read and not used yet; whoever uses them moves `start`."""
+    """`data[start:end]` are the bytes that were read and not used yet; their user advances `start`."""
 
     __slots__ = ("data", "end", "ended", "offset", "source", "start", "unreported")
 
@@ -43,11 +43,11 @@ class Window:
     end: cython.Py_ssize_t
     """Always the length of `data`."""
     offset: cython.longlong
-    """Place of `data[0]` in the (uncompressed) capture."""
+    """Offset of `data[0]` in the uncompressed capture."""
     ended: cython.bint
     """Whether the source has no more bytes."""
     unreported: cython.bint
-    """Whether bytes came since `pauses` last returned True."""
+    """Whether bytes were read since `pauses` last returned True."""
     source: Source
 
     def __init__(self, source: Source) -> None:
@@ -64,19 +64,19 @@ class Window:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the end of the source; None if nothing is."""
+        """Why the source ended too early; None if it did not."""
         return self.source.problem
 
     @cython.ccall
     def need(self, size: cython.longlong) -> cython.bint:
-        """Read on until there are `size` bytes from `start` on; False if the source ends before."""
+        """Read until there are `size` bytes from `start` on; False if the source ends before."""
         while self.end - self.start < size and not self.ended:
             self._read(size)
         return self.end - self.start >= size
 
     @cython.ccall
     def skip(self, size: cython.longlong) -> cython.bint:
-        """Step over `size` bytes, most of which may not have been read yet; False if they are not there."""
+        """Skip `size` bytes, most of which may not have been read yet; False if the source ends before."""
         while size > self.end - self.start:
             size -= self.end - self.start
             self.start = self.end
@@ -87,7 +87,7 @@ class Window:
 
     @cython.ccall
     def pauses(self) -> cython.bint:
-        """Tell, once for each pause, whether reading on would mean to wait for a slow source."""
+        """Return, once per pause, whether the next read would wait for a slow source."""
         if not self.unreported or self.ended or self.source.is_ready():
             return False
         self.unreported = False
@@ -99,17 +99,17 @@ class Window:
 
     @cython.cfunc
     def _read(self, size: cython.longlong) -> cython.bint:
-        """Read on, until there are `size` bytes if the source does not end before; what was not used is kept."""
+        """Read until there are `size` bytes or the source ends, and keep the bytes that were not used."""
         rest: bytes = self.data[self.start : self.end]
         data: bytes
         if rest and self.source.unread(len(rest)):
             data = self.source.read(max(size, PIECE))
             if len(data) <= len(rest):
-                # A file that was cut meanwhile ends where it ended before.
+                # The file was truncated meanwhile; it ends where it ended before.
                 self.ended = True
                 data = rest
         else:
-            # Joined once, however many pieces a pipe gives: to join each of them would take quadratic time.
+            # Join all pieces of a pipe at once: joining them one by one would take quadratic time.
             pieces: list[bytes] = [rest]
             have: cython.longlong = len(rest)
             while have < size and not self.ended:
@@ -127,7 +127,7 @@ class Window:
 
     @cython.cfunc
     def _decompress(self) -> cython.bint:
-        """Put a decompressor between, as the first bytes ask for; names of files do not matter."""
+        """Insert the decompressor that the first bytes require; file names do not matter."""
         from tlsdissect.capture import compressed  # noqa: PLC0415  # start-up time: most captures need none
 
         kind = compressed.Gzip if self.data.startswith(MAGIC_GZIP) else compressed.Zstandard
