@@ -156,7 +156,7 @@ def test_a_capture_of_a_link_type_that_is_not_read_is_told(jobs: str, without_tl
     path.write_bytes(without_tls.read_bytes()[:20] + usb.to_bytes(4, "little"))
     done = run("read", "-q", "--jobs", jobs, "--format", "json", path, TLS12)
     assert (done.returncode, done.stdout.count(b"\n")) == (2, 1)
-    assert done.stderr.decode() == f"tlsdissect: {path}: has no link type that is read, but 220\n"
+    assert done.stderr.decode() == f"tlsdissect: {path}: link type 220 is not supported\n"
 
 
 def test_standard_input_is_told_by_its_name() -> None:

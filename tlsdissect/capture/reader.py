@@ -213,8 +213,12 @@ class PacketReader:
         """Refuse a capture if no interface has a supported link type."""
         links = self._frames.links
         if links and not links & READABLE:
-            names = ", ".join(map(str, sorted(links)))
-            raise CaptureError(f"has no link type that is read, but {names}")
+            numbers = ", ".join(map(str, sorted(links)))
+            raise CaptureError(
+                f"link type {numbers} is not supported"
+                if len(links) == 1
+                else f"link types {numbers} are not supported"
+            )
         return True
 
 
@@ -240,4 +244,4 @@ def _frame_reader(window: Window) -> FrameReader:
         return pcapng.Pcapng(window)
     if window.problem:
         raise CaptureError(window.problem)
-    raise NoCaptureError("is no capture: its first bytes are not those of pcap or pcapng" if magic else "is empty")
+    raise NoCaptureError("is not a capture: its first bytes are not those of pcap or pcapng" if magic else "is empty")
