@@ -1,21 +1,28 @@
-"""Chains made to cost much: the number of checks is bounded, and a finding reports what was not checked."""
+"""Certificates made to cost much: what is done is counted, is bounded, and a finding reports what was not checked."""
 
 from __future__ import annotations
 
+import sys
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
-from authority import authority, findings, issue, link
+import pytest
+from authority import authority, common_name, findings, issue, link
 from cryptography import x509
+from msgspec.structs import replace
 
+from tlsdissect.x509.certificates import Outline
 from tlsdissect.trust import chain as chains
 from tlsdissect.trust import constraints
 from tlsdissect.trust.chain import MAX_ISSUERS, Chain, find_issuer, find_path, signed
+from tlsdissect.trust.constraints import Constraints, NameChecker, Subtree
 from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from types import FrameType
 
-    import pytest
+    from tlsdissect.trust.chain import Link
 
 ROOT = authority("root")
 MIDDLE = authority("middle", ROOT)
@@ -65,24 +72,65 @@ def test_a_trust_anchor_is_found_behind_many_certificates_of_its_name() -> None:
     assert Verdicts(Settings(anchors=(MIDDLE.anchor,))).issuer_of(shown, LEAF.link) == MIDDLE.link
 
 
-def test_comparisons_with_name_constraints_end_at_the_limit_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = [(x509.NameConstraints([x509.DNSName("example.com")], None), True)]
+def calls(do: Callable[[], object], *counted: Callable[..., Any]) -> int:
+    """How often a call makes others: all of them, or those of some functions."""
+    codes = {one.__code__ for one in counted}
+    count = 0
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        nonlocal count
+        # Each resumption of a generator is a call, too.
+        count += event == "call" and frame.f_code in codes if codes else event in {"call", "c_call"}
+
+    sys.setprofile(profile)
+    try:
+        do()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("kind", ["addresses", "names", "subjects"])
+def test_checking_names_is_linear_in_names_and_in_subtrees(kind: str) -> None:
+    def check(size: int) -> None:
+        if kind == "addresses":
+            masks = [ip_network(f"::/{length}").netmask.packed for length in range(1, size)]
+            subtrees = [Subtree(0x87, ip_address("2001:db8::").packed + mask) for mask in masks]
+            facts = replace(LEAF.link.facts, ip_addresses=("ffff::1",) * size)
+        elif kind == "names":
+            subtrees = [Subtree(0x82, b"a" * index) for index in range(1, size)]
+            facts = replace(LEAF.link.facts, dns_names=("b.c",) * size)
+        else:
+            subtrees = [Subtree(0xA4, common_name(str(index)).public_bytes()) for index in range(size)]
+            facts = LEAF.link.facts
+        checker = NameChecker(Constraints((), tuple(subtrees)))
+        assert list(checker.violations(facts, common_name("other").public_bytes())) == []
+
+    assert calls(lambda: check(120)) < 11 * calls(lambda: check(12))
+
+
+def limited(size: int, extra: int = 1) -> list[Link]:
+    """A chain of authorities with name constraints, above a leaf with nine names of three labels each."""
+    names = [x509.DNSName("example.com"), *[x509.DNSName(f"{index}.example.net") for index in range(1, extra)]]
     above = [ROOT]
-    for index in range(20):
-        above.append(authority(f"limited {index}", above[-1], extra=limits))
+    for index in range(size):
+        above.append(authority(f"limited {index}", above[-1], extra=[(x509.NameConstraints(names, None), True)]))
     leaf = issue("leaf", above[-1], names=[f"{index}.example.com" for index in range(9)])
-    compared: list[str] = []
-    names = constraints._names
+    return [leaf.link, *[one.link for one in reversed(above)]]
 
-    def counted(*given: Any) -> Iterator[tuple[int, bytes, str]]:
-        for one in names(*given):
-            compared.append(one[2])
-            yield one
 
-    monkeypatch.setattr(constraints, "_names", counted)
-    # The nth authority above the leaf constrains the leaf's ten names, subject included, and n - 1 other subjects.
-    monkeypatch.setattr(chains, "MAX_NAME_CHECKS", 10 + 11 + 12)
-    found = findings([leaf.link, *[one.link for one in reversed(above)]])
-    assert len(compared) == 10 + 11 + 12
+def test_lookups_in_name_constraints_end_at_the_limit_of_the_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = limited(20)
+    # Each authority takes a lookup for each label of the leaf's names.
+    monkeypatch.setattr(chains, "MAX_NAME_CHECKS", 3 * 27)
+    found: dict[str, str] = {}
+    assert calls(lambda: found.update(findings(links)), constraints._DnsNames.contains) == 3 * 9
     assert "name_not_permitted" not in found
-    assert found["not_checked"].startswith("the name constraints of CN=limited ")
+    assert found["not_checked"] == "the name constraints of CN=limited 0: 27 lookups of names"
+
+
+def test_certificates_are_read_as_often_as_they_were_sent() -> None:
+    links = limited(16, extra=2000)
+    assert calls(lambda: findings(links), constraints.read_constraints) == 16
+    # Once for the constraints, and twice for the other details, which may be too large to be cached.
+    assert calls(lambda: findings(links), Outline.read.__func__) <= 3 * len(links)

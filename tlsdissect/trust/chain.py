@@ -10,8 +10,8 @@ from msgspec import Struct
 from tlsdissect.caches import cached
 from tlsdissect.model.connection import Certificate  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.tls.wire import WireError
-from tlsdissect.trust.constraints import MAX_MASKS, NameChecker, count_names
-from tlsdissect.trust.details import details
+from tlsdissect.trust.constraints import NameChecker, count_lookups
+from tlsdissect.trust.details import details, name_constraints
 from tlsdissect.trust.rules import CertificateFinding
 from tlsdissect.x509.libraries import ByCryptography, ByOpenSSL, signed_by
 
@@ -26,8 +26,11 @@ MAX_ISSUERS = 4
 If none of them made it and there are more, the signature counts as not checked. So a chain of n certificates costs at
 most 4n signature checks.
 """
-MAX_NAME_CHECKS = 1 << 20
-"""Comparisons of names with name constraints in one chain, one per name and authority; beyond it, not checked."""
+MAX_NAME_CHECKS = 1 << 18
+"""Lookups of names in the name constraints of one chain; the constraints of further authorities are not checked.
+
+A name of three labels takes three lookups for each authority that permits or excludes such names.
+"""
 
 _MAX_LISTED = 3
 """Names that a finding lists of those that are not permitted."""
@@ -187,26 +190,32 @@ def _end(chain: Sequence[Link], path: Path, trusted: Collection[str]) -> Iterato
 
 def _constraints(chain: Sequence[Link], path: Path, side: str) -> Iterator[CertificateFinding]:
     """Check each issuer on the path (RFC 5280 sections 4.2.1.3, 4.2.1.9, 4.2.1.10 and 4.2.1.12)."""
-    below = [chain[path.places[0]]]
+    leaf = chain[path.places[0]]
+    below = [(leaf.facts, _subject(leaf.details))]
     height = checks = 0
-    names = count_names(below[0].facts)
+    lookups = count_lookups(leaf.facts)
     for place in path.places[1:]:
         link = chain[place]
         facts, inside = link.facts, link.details
         yield from _authority(facts, height)
         if inside is not None:
             yield from _limits(facts, inside, side)
-        if inside is not None and inside.constraints is not None:
-            checks += names
-            if checks <= MAX_NAME_CHECKS:
-                yield from _named(below, facts, NameChecker(inside.constraints))
+        constraints = None if link.encoding is None else name_constraints(link.encoding)
+        if constraints is not None:
+            checker = NameChecker(constraints)
+            cost = checker.cost(lookups)
+            if checks + cost <= MAX_NAME_CHECKS:
+                checks += cost
+                yield from _named(below, facts, checker)
             else:
-                detail = f"the name constraints of {facts.subject}: {names:,} names to check"
+                detail = f"the name constraints of {facts.subject}: {cost:,} lookups of names"
                 yield CertificateFinding("not_checked", detail, facts.sha256)
-        below.append(link)
-        names += count_names(facts)
-        # Self-issued certificates do not count (RFC 5280 section 4.2.1.9).
-        height += facts.subject != facts.issuer
+        # Self-issued certificates below an issuer are exempt: RFC 5280 section 6.1.3 (b).
+        if facts.subject != facts.issuer:
+            below.append((facts, _subject(inside)))
+            lookups += count_lookups(facts)
+            # Neither do they count for its path length (RFC 5280 section 4.2.1.9).
+            height += 1
 
 
 def _authority(facts: Certificate, height: int) -> Iterator[CertificateFinding]:
@@ -229,19 +238,21 @@ def _limits(facts: Certificate, inside: Details, side: str) -> Iterator[Certific
         yield CertificateFinding("wrong_purpose", f"{facts.subject} may not issue {side} certificates", facts.sha256)
 
 
-def _named(below: Sequence[Link], issuer: Certificate, checker: NameChecker) -> Iterator[CertificateFinding]:
-    """Check the names of all certificates below an issuer against its name constraints."""
+def _subject(inside: Details | None) -> bytes | None:
+    return None if inside is None else inside.subject
+
+
+def _named(
+    below: Iterable[tuple[Certificate, bytes | None]], issuer: Certificate, checker: NameChecker
+) -> Iterator[CertificateFinding]:
+    """Check the names of certificates, each with its subject in DER, against the name constraints of an issuer."""
     if checker.skips_addresses:
-        detail = f"the IP addresses below {issuer.subject}: its name constraints have more than {MAX_MASKS} masks"
+        detail = f"the IP addresses below {issuer.subject}: its name constraints have a mask that is not contiguous"
         yield CertificateFinding("not_checked", detail, issuer.sha256)
-    for height, one in enumerate(below):
-        # Self-issued certificates are exempt: RFC 5280 section 6.1.3 (b).
-        if height and one.facts.subject == one.facts.issuer:
-            continue
-        subject = None if one.details is None else one.details.subject
-        found = list(islice(checker.violations(one.facts, subject), _MAX_LISTED))
+    for facts, subject in below:
+        found = list(islice(checker.violations(facts, subject), _MAX_LISTED))
         if found:
-            yield CertificateFinding("name_not_permitted", f"{'; '.join(found)} by {issuer.subject}", one.facts.sha256)
+            yield CertificateFinding("name_not_permitted", f"{'; '.join(found)} by {issuer.subject}", facts.sha256)
 
 
 def _allowed(side: str) -> set[str]:

@@ -2,11 +2,13 @@
 
 A certificate may have thousands of names, and an authority thousands of subtrees. Comparing each name with each subtree
 would cost the product of both. So the subtrees are indexed first: texts by the value that a name must equal or end in,
-address ranges by mask. Checking a name then takes one lookup per label, or one per mask.
+address ranges in order of their first address. Checking a name then takes one lookup per label, or one binary search.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,17 +16,12 @@ from tlsdissect.tls.wire import WireError
 from tlsdissect.x509 import der
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tlsdissect.model.connection import Certificate
 
-MAX_MASKS = 256
-"""Distinct address masks in one authority's constraints; with more, IP addresses are not checked.
-
-There are 162 contiguous masks (RFC 4632) of IPv4 and IPv6 together.
-"""
-
 _EMAIL, _DNS, _DIRECTORY, _URI, _ADDRESS = 0x81, 0x82, 0xA4, 0x86, 0x87
+_KINDS = (_DNS, _EMAIL, _URI, _ADDRESS, _DIRECTORY)
 _PERMITTED, _EXCLUDED = 0xA0, 0xA1
 
 
@@ -60,42 +57,58 @@ class NameChecker:
         self._permitted = _index(constraints.permitted)
         self._excluded = _index(constraints.excluded)
         networks = [index.get(_ADDRESS) for index in (self._permitted, self._excluded)]
-        self.skips_addresses = any(isinstance(one, _Networks) and one.masks > MAX_MASKS for one in networks)
-        """True if there are more than MAX_MASKS masks, so IP addresses are not checked."""
+        self.skips_addresses = any(isinstance(one, _Networks) and one.is_malformed for one in networks)
+        """True if a mask is not contiguous, so IP addresses are not checked."""
+
+    def cost(self, lookups: Counter[int]) -> int:
+        """Return how many lookups the names take that `count_lookups` counted, by kind."""
+        indexes = (*self._permitted.items(), *self._excluded.items())
+        return sum(lookups[kind] * index.cost for kind, index in indexes)
 
     def violations(self, certificate: Certificate, subject: bytes | None) -> Iterator[str]:
         """Report the names of a certificate that the constraints forbid; `subject` is in DER."""
-        for kind, name, text in _names(certificate, subject):
-            if kind == _ADDRESS and self.skips_addresses:
-                continue
+        for kind in _KINDS:
             excluded, permitted = self._excluded.get(kind), self._permitted.get(kind)
-            if excluded is not None and excluded.contains(name):
-                yield f"{text} is excluded"
-            if permitted is not None and not permitted.contains(name):
-                yield f"{text} is not permitted"
+            if (excluded is None and permitted is None) or (kind == _ADDRESS and self.skips_addresses):
+                continue
+            for name, text in _names(kind, certificate, subject):
+                if excluded is not None and excluded.contains(name):
+                    yield f"{text} is excluded"
+                if permitted is not None and not permitted.contains(name):
+                    yield f"{text} is not permitted"
 
 
-def count_names(certificate: Certificate) -> int:
-    """Count the names of a certificate that name constraints apply to."""
-    listed = (certificate.dns_names, certificate.email_addresses, certificate.uris, certificate.ip_addresses)
-    return sum(len(names or ()) for names in listed) + bool(certificate.subject)
+def count_lookups(certificate: Certificate) -> Counter[int]:
+    """Count by kind how many lookups the names of a certificate take: one per label, or one per address or subject."""
+    return Counter(
+        {
+            _DNS: _labels(certificate.dns_names),
+            _EMAIL: _labels(certificate.email_addresses),
+            _URI: _labels(certificate.uris),
+            _ADDRESS: len(certificate.ip_addresses or ()),
+            _DIRECTORY: 1,
+        }
+    )
 
 
-def _names(certificate: Certificate, subject: bytes | None) -> Iterator[tuple[int, bytes, str]]:
-    """List each name as its kind, its encoding for comparison, and its text for findings."""
-    for kind, listed in (
-        (_DNS, certificate.dns_names),
-        (_EMAIL, certificate.email_addresses),
-        (_URI, certificate.uris),
-    ):
-        yield from ((kind, name.encode(), name) for name in listed or ())
-    yield from ((_ADDRESS, ip_address(one).packed, one) for one in certificate.ip_addresses or ())
-    if subject is not None and certificate.subject:
-        yield _DIRECTORY, subject, certificate.subject
+def _labels(names: Sequence[str] | None) -> int:
+    return sum(name.count(".") + 1 for name in names or ())
+
+
+def _names(kind: int, certificate: Certificate, subject: bytes | None) -> Iterator[tuple[bytes, str]]:
+    """List the names of one kind, each as its encoding for comparison and its text for findings."""
+    if kind == _DIRECTORY:
+        return iter([(subject, certificate.subject)] if subject is not None and certificate.subject else [])
+    if kind == _ADDRESS:
+        return ((ip_address(one).packed, one) for one in certificate.ip_addresses or ())
+    texts = {_DNS: certificate.dns_names, _EMAIL: certificate.email_addresses, _URI: certificate.uris}[kind]
+    return ((name.encode(), name) for name in texts or ())
 
 
 class _Texts:
     """Texts that a name may equal, and suffixes, each starting with a dot, that it may end in."""
+
+    cost = 1
 
     def __init__(self) -> None:
         self._all = False
@@ -154,22 +167,39 @@ class _Hosts(_Texts):
 
 
 class _Networks:
-    """Address ranges, by address length and mask."""
+    """Address ranges, as disjoint intervals for each address length."""
+
+    cost = 1
 
     def __init__(self, bases: Iterable[bytes]) -> None:
-        self._networks: dict[tuple[int, int], set[int]] = {}
-        for base in bases:
-            half = len(base) // 2
+        self.is_malformed = False
+        """True if a mask is not contiguous, as RFC 5280 section 4.2.1.10 requires by referring to RFC 4632."""
+        self._ranges: dict[int, tuple[list[int], list[int]]] = {}
+        """First and last addresses, in ascending order."""
+        for size in (4, 16):
             # Other lengths match no address.
-            if len(base) % 2 or half not in {4, 16}:
-                continue
-            network, mask = int.from_bytes(base[:half], "big"), int.from_bytes(base[half:], "big")
-            self._networks.setdefault((half, mask), set()).add(network & mask)
-        self.masks = len(self._networks)
+            ranges = [self._range(base, size) for base in bases if len(base) == 2 * size]
+            firsts: list[int] = []
+            lasts: list[int] = []
+            self._ranges[size] = firsts, lasts
+            # Ranges with contiguous masks are nested or disjoint; the outermost sorts first.
+            for first, end in sorted(ranges):
+                if not lasts or first > lasts[-1]:
+                    firsts.append(first)
+                    lasts.append(-end)
+
+    def _range(self, base: bytes, size: int) -> tuple[int, int]:
+        """Return the first address, and the last with its sign changed, so that wide ranges sort before narrow ones."""
+        network, mask = int.from_bytes(base[:size], "big"), int.from_bytes(base[size:], "big")
+        hosts = mask ^ ((1 << 8 * size) - 1)
+        self.is_malformed = self.is_malformed or bool(hosts & (hosts + 1))
+        return network & mask, -(network & mask | hosts)
 
     def contains(self, name: bytes) -> bool:
+        firsts, lasts = self._ranges[len(name)]
         address = int.from_bytes(name, "big")
-        return any(size == len(name) and address & mask in found for (size, mask), found in self._networks.items())
+        at = bisect_right(firsts, address) - 1
+        return at >= 0 and address <= lasts[at]
 
 
 class _Directories:
@@ -178,6 +208,7 @@ class _Directories:
     def __init__(self, bases: Iterable[bytes]) -> None:
         # DER encodings are prefix-free: comparing bytes compares whole RDNs.
         self._prefixes = tuple([parts for base in bases if (parts := _parts(base)) is not None])
+        self.cost = len(self._prefixes)
 
     def contains(self, name: bytes) -> bool:
         parts = _parts(name)

@@ -52,8 +52,6 @@ class Details(Struct, frozen=True):
     """None: unrestricted."""
     purposes: tuple[str, ...] | None
     """Object identifiers of extKeyUsage; None: unrestricted."""
-    constraints: Constraints | None
-    """NameConstraints; None: unrestricted."""
     pss_hash: str | None
     """Object identifier of the hash of an RSASSA-PSS signature; None for other algorithms."""
 
@@ -68,7 +66,7 @@ def details(encoding: bytes) -> Details:
     """Read the details of a DER certificate."""
     outline = _attempt(lambda: Outline.read(encoding))
     if outline is None:
-        return Details(None, None, None, None, None, None, None, None, None)
+        return Details(None, None, None, None, None, None, None, None)
     extensions = _attempt(lambda: _extensions(outline)) or {}
     rsa = _attempt(lambda: _rsa(outline.key))
     return Details(
@@ -79,9 +77,18 @@ def details(encoding: bytes) -> Details:
         has_basic_constraints=_BASIC_CONSTRAINTS in extensions,
         key_usage=_attempt(lambda: _key_usage(extensions.get(_KEY_USAGE))),
         purposes=_attempt(lambda: _purposes(extensions.get(_EXTENDED_KEY_USAGE))),
-        constraints=_attempt(lambda: _constraints(extensions.get(_NAME_CONSTRAINTS))),
         pss_hash=_attempt(lambda: _pss_hash(outline.signature)),
     )
+
+
+def name_constraints(encoding: bytes) -> Constraints | None:
+    """Read the NameConstraints of a DER certificate; None: unrestricted, or unreadable.
+
+    They are not part of the details, since they may take 20 times the memory of their encoding.
+    """
+    extensions = _attempt(lambda: _extensions(Outline.read(encoding))) or {}
+    content = extensions.get(_NAME_CONSTRAINTS)
+    return None if content is None else _attempt(lambda: read_constraints(content))
 
 
 def _attempt(read: Callable[[], T]) -> T | None:
@@ -123,10 +130,6 @@ def _key_usage(content: der.Value | None) -> frozenset[str] | None:
 def _purposes(content: der.Value | None) -> tuple[str, ...] | None:
     """Read extKeyUsage (RFC 5280 section 4.2.1.12)."""
     return None if content is None else tuple([der.oid(one) for one in content.item().expect(der.SEQUENCE).items()])
-
-
-def _constraints(content: der.Value | None) -> Constraints | None:
-    return None if content is None else read_constraints(content)
 
 
 def _pss_hash(signature: der.Value) -> str | None:
