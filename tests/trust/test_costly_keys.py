@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from authority import NOW, authority, findings, issue, link, rewritten
-from cryptography.hazmat.primitives.asymmetric import rsa
+from authority import NOW, Party, authority, findings, issue, link, rewritten
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from derwriting import tlv
 
 from tlsdissect.trust import web_pki
-from tlsdissect.trust.chain import signed
 from tlsdissect.x509 import der, libraries
 from tlsdissect.x509.certificates import certificate
+from tlsdissect.trust.chain import MAX_ISSUERS, signed
 
 ROOT = authority("root")
 MIDDLE = authority("middle", ROOT)
 LEAF = issue("leaf", MIDDLE)
+STRANGER = authority("stranger")
 
 
 def with_rsa_key(encoding: bytes, modulus: int, exponent: int) -> bytes:
@@ -76,13 +78,50 @@ def test_an_exponent_of_64_bits_is_checked() -> None:
     assert signed(resigned(LEAF.der), other) is False
 
 
+def costly_authority(subject: str, issuer: Party) -> bytes:
+    """The certificate of an authority with a costly key, with a valid signature of its issuer."""
+    body, algorithm, _ = der.first(
+        with_rsa_key(authority(subject, issuer).der, (1 << 2048) - 1, (1 << 2000) + 1)
+    ).items()
+    signature = issuer.key.sign(body.encoding, ec.ECDSA(hashes.SHA256()))
+    return tlv(0x30, body.encoding, algorithm.encoding, tlv(0x03, b"\0", signature))
+
+
 def test_the_web_pki_is_not_asked_about_costly_keys() -> None:
-    costly = with_rsa_key(MIDDLE.der, (1 << 2048) - 1, (1 << 2000) + 1)
+    costly = costly_authority("middle", ROOT)
     verifier = web_pki.WebPki([ROOT.anchor])
     assert verifier.verify([LEAF.der, MIDDLE.der, costly], "www.example.com", NOW).trusted is True
     verdict = verifier.verify([LEAF.der, costly], "www.example.com", NOW)
     assert verdict.trusted is None
     assert "a public exponent of 2,001 bits" in verdict.reason
+    # It may be on a path in any place, and behind many others of its name.
+    upper = authority("upper", ROOT)
+    assert (
+        verifier.verify(
+            [LEAF.der, authority("middle", upper).der, costly_authority("upper", ROOT)], "www.example.com", NOW
+        ).trusted
+        is None
+    )
+    strangers = [authority("middle", key_name=f"p256 {index}").der for index in range(MAX_ISSUERS)]
+    assert verifier.verify([LEAF.der, *strangers, costly], "www.example.com", NOW).trusted is None
+
+
+@pytest.mark.parametrize(
+    ("chain", "name"),
+    [
+        pytest.param([LEAF.der, costly_authority("middle", ROOT)], "other.example.com", id="the leaf has another name"),
+        pytest.param([LEAF.der, costly_authority("another", ROOT)], "www.example.com", id="it issued nothing"),
+        pytest.param([LEAF.der, costly_authority("middle", STRANGER)], "www.example.com", id="it leads to no anchor"),
+        pytest.param([LEAF.der, with_rsa_key(MIDDLE.der, 1 << 2048, 1 << 99)], "www.example.com", id="it is forged"),
+        pytest.param(
+            [issue("leaf", STRANGER).der, STRANGER.der, costly_authority("middle", ROOT)],
+            "www.example.com",
+            id="the path leads elsewhere",
+        ),
+    ],
+)
+def test_costly_keys_beside_the_path_do_not_change_the_verdict_of_the_web_pki(chain: list[bytes], name: str) -> None:
+    assert web_pki.WebPki([ROOT.anchor]).verify(chain, name, NOW).trusted is False
 
 
 def test_an_abandoned_search_for_a_path_gives_no_verdict() -> None:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.x509 import verification
+from msgspec import Struct
 
+from tlsdissect.x509.der import printable
+from tlsdissect.trust.chain import MAX_ISSUERS, signed
 from tlsdissect.trust.details import details
 from tlsdissect.trust.path import Verdict
 from tlsdissect.x509.der import printable
@@ -27,12 +30,24 @@ _TOO_MANY = "Exceeded maximum signature check limit"
 _MAX_REASON = 200
 
 
+class _Outline(Struct, frozen=True):
+    """What the search for a path needs of a certificate."""
+
+    encoding: bytes
+    subject: bytes | None
+    issuer: bytes | None
+    cost_reason: str | None
+    """Why signatures by its key cost too much to check; None if they do not, and for trust anchors."""
+    is_anchor: bool = False
+
+
 class WebPki:
     """The Web PKI verifier with the user's trust anchors."""
 
     def __init__(self, anchors: Sequence[Anchor]) -> None:
         loaded = [one for anchor in anchors if (one := _load(anchor.encoding)) is not None]
         self._store = verification.Store(loaded) if loaded else None
+        self._anchors = [_Outline(one.encoding, details(one.encoding).subject, None, None, True) for one in anchors]
 
     def verify(self, chain: Sequence[bytes], name: str | None, at: datetime) -> Verdict:
         """Verify a server's chain for a host name or address at a time."""
@@ -45,15 +60,15 @@ class WebPki:
         if leaf is None:
             return _UNREADABLE
         # The library checks signatures on every path that it tries: leave out certificates with costly keys.
-        reasons = {encoding: details(encoding).cost_reason for encoding in chain[1:]}
-        others = [_load(encoding) for encoding in chain[1:] if reasons[encoding] is None]
-        left_out = next((reason for reason in reasons.values() if reason is not None), None)
-        verifier = verification.PolicyBuilder().store(self._store).time(at).build_server_verifier(subject)
+        sent = [_outline(encoding) for encoding in chain]
+        others = [_load(one.encoding) for one in sent[1:] if one.cost_reason is None]
+        policy = verification.PolicyBuilder().time(at)
         try:
-            verifier.verify(leaf, [one for one in others if one is not None])
+            policy.store(self._store).build_server_verifier(subject).verify(leaf, [one for one in others if one])
         except verification.VerificationError as error:
-            if left_out is not None:
-                return Verdict(None, f"signatures are not checked with {left_out}")
+            reason = self._costly_issuer(sent)
+            if reason is not None and _is_valid(leaf, policy.store(verification.Store([leaf])), subject):
+                return Verdict(None, f"signatures are not checked with {reason}")
             if _TOO_MANY in str(error):
                 return Verdict(None, _TOO_MANY)
             return Verdict(False, _reason(str(error)))
@@ -62,6 +77,50 @@ class WebPki:
         except Exception as error:  # noqa: BLE001  # what the library raises on odd certificates has no base in common
             return Verdict(None, _reason(str(error)))
         return Verdict(True, "ok")
+
+    def _costly_issuer(self, sent: Sequence[_Outline]) -> str | None:
+        """Return the `cost_reason` of a certificate that may be on a path to a trust anchor; None if there is none.
+
+        A path is ruled out by a signature that is known to be wrong. Of the certificates of one name, only the first
+        few are checked; the others may be on a path.
+        """
+        distinct: dict[bytes, _Outline] = {}
+        for one in (*self._anchors, *sent[1:]):
+            distinct.setdefault(one.encoding, one)
+        by_subject: dict[bytes | None, list[_Outline]] = {}
+        for one in distinct.values():
+            by_subject.setdefault(one.subject, []).append(one)
+        seen: set[tuple[bytes, bool]] = set()
+        ends: list[tuple[_Outline, str | None]] = [(sent[0], None)]
+        while ends:
+            top, reason = ends.pop()
+            if top.is_anchor and reason is not None:
+                return reason
+            if (top.encoding, reason is not None) in seen:
+                continue
+            seen.add((top.encoding, reason is not None))
+            ends += [
+                (one, reason or one.cost_reason)
+                for place, one in enumerate(by_subject.get(top.issuer, ()))
+                if place >= MAX_ISSUERS or signed(top.encoding, one.encoding) is not False
+            ]
+        return None
+
+
+def _outline(encoding: bytes) -> _Outline:
+    inside = details(encoding)
+    return _Outline(encoding, inside.subject, inside.issuer, inside.cost_reason)
+
+
+def _is_valid(
+    leaf: x509.Certificate, trusting: verification.PolicyBuilder, subject: x509.DNSName | x509.IPAddress
+) -> bool:
+    """Return whether a leaf is valid if it is trusted itself, so that its path decides."""
+    try:
+        trusting.build_server_verifier(subject).verify(leaf, [])
+    except verification.VerificationError:
+        return False
+    return True
 
 
 def _subject(name: str | None) -> x509.DNSName | x509.IPAddress | None:
