@@ -21,6 +21,12 @@ from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS
+from tlsdissect.model.connection import Endpoint
+from tlsdissect.handshake.facts import fingerprints, hellos
+from tlsdissect.handshake.facts.evidence import Evidence, client_key
+from tlsdissect.handshake.revocation_lookups import Exchange, Heard, Lookup
+from tlsdissect.x509.certificates import certificate
+from tlsdissect.x509.names import name
 from tlsdissect.trust.chain import signed
 from tlsdissect.trust.details import details
 from tlsdissect.trust.names import matches
@@ -221,6 +227,6 @@ def test_lookups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = Evidence()
     for number in range(1, 11):
         evidence.note(lookup(number))
-    kept = len(evidence.asked("a capture", 0, 100))
+    kept = len(evidence.asked("a capture", client_key("192.0.2.1"), 0, 100, most=100))
     assert 1 <= kept < 7
     assert (evidence.lookups, evidence.lookups_left_out) == (10, 10 - kept)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from authority import authority, common_name, findings, issue, link
+from counting import calls
 from cryptography import x509
 from msgspec.structs import replace
 
@@ -19,9 +19,6 @@ from tlsdissect.trust.constraints import Constraints, NameChecker, Subtree
 from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
     from tlsdissect.trust.chain import Link
 
 ROOT = authority("root")
@@ -70,24 +67,6 @@ def test_a_trust_anchor_is_found_behind_many_certificates_of_its_name() -> None:
     assert find_issuer(LEAF.link, [one.link for one in (*strangers, MIDDLE)]) is None
     assert Verdicts(Settings()).issuer_of(shown, LEAF.link) is None
     assert Verdicts(Settings(anchors=(MIDDLE.anchor,))).issuer_of(shown, LEAF.link) == MIDDLE.link
-
-
-def calls(do: Callable[[], object], *counted: Callable[..., Any]) -> int:
-    """How often a call makes others: all of them, or those of some functions."""
-    codes = {one.__code__ for one in counted}
-    count = 0
-
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        nonlocal count
-        # Each resumption of a generator is a call, too.
-        count += event == "call" and frame.f_code in codes if codes else event in {"call", "c_call"}
-
-    sys.setprofile(profile)
-    try:
-        do()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("kind", ["addresses", "names", "subjects"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tlsdissect.caches import ByteCache
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Certificate, Connection, Finding
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.revocation_lookups import Exchange
+    from tlsdissect.trust.chain import Link
     from tlsdissect.trust.lookups import MatchedLookup
     from tlsdissect.trust.path import Verdict
 
@@ -37,7 +41,7 @@ class Judge:
         """The lowest severity that is reported."""
         self._reported = at_least(min_severity)
         self.verdicts = Verdicts(self._settings)
-        self._staples: ByteCache[OcspAnswer] = ByteCache(SMALL_KEPT_BYTES)
+        self._answers: ByteCache[OcspAnswer] = ByteCache(SMALL_KEPT_BYTES)
 
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
         """Return a connection's findings; `evidence` comes from the reading that produced the connection."""
@@ -56,7 +60,16 @@ class Judge:
     def lookups(self, presented: PresentedChains, evidence: Evidence) -> list[MatchedLookup]:
         """Return the OCSP lookups that the two sides made during the handshake."""
         combined = Chain("server", tuple([link for chain in presented.chains for link in chain.links]))
-        return list(match_lookups(presented, evidence, lambda link: self.verdicts.issuer_of(combined, link)))
+
+        def check(exchange: Exchange, about: Link) -> OcspAnswer | None:
+            body, issuer = evidence.encoding(exchange.sha256), self.verdicts.issuer_of(combined, about)
+            if body is None:
+                return None
+            at = to_second(datetime.fromtimestamp(exchange.answered // 1_000_000_000, UTC).isoformat())
+            key = (exchange.sha256, about.facts.sha256, issuer and issuer.facts.sha256, at)
+            return self._answers.get(key, lambda: answer(body, about, issuer, at))
+
+        return match_lookups(presented, evidence, check)
 
     @property
     def at(self) -> str | None:
@@ -94,7 +107,7 @@ class Judge:
         late = at is not None and stapled.next_update is not None and at > to_second(stapled.next_update)
         leaf, issuer = chain.links[0], self.verdicts.issuer_of(chain, chain.links[0])
         key = (stapled.sha256, leaf.facts.sha256, issuer and issuer.facts.sha256, early, late)
-        return self._staples.get(key, lambda: answer(response, leaf, issuer, at))
+        return self._answers.get(key, lambda: answer(response, leaf, issuer, at))
 
     def chain_findings(self, presented: PresentedChains, chain: Chain) -> Iterator[CertificateFinding]:
         """Report the findings of a chain in the connection that presented it."""

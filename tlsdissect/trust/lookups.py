@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from hashlib import sha1
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from tlsdissect.trust.ocsp import OcspAnswer, answer
+from tlsdissect.handshake.facts.evidence import canonical_url, client_key, serial_key, url_key
+from tlsdissect.trust.ocsp import OcspAnswer
 from tlsdissect.trust.rules import finding
-from tlsdissect.trust.times import to_second
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.times import HandshakeTimes
     from tlsdissect.handshake.revocation_lookups import CertId, Lookup
     from tlsdissect.model.connection import Finding
+    from tlsdissect.handshake.facts.evidence import Evidence, Key
+    from tlsdissect.handshake.facts.times import Moments
+    from tlsdissect.handshake.revocation_lookups import Exchange, Lookup
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.presented_chains import PresentedChains, Side
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SHA1_DIGITS = 40
+T = TypeVar("T")
+
+MAX_MATCHED = 64
+"""OCSP lookups of one handshake, and CRL downloads of one connection, that are reported."""
 
 
 class MatchedLookup(NamedTuple):
@@ -41,24 +46,29 @@ class MatchedLookup(NamedTuple):
 
 
 def match_lookups(
-    presented: PresentedChains, evidence: Evidence, issuer_of: Callable[[Link], Link | None]
-) -> Iterator[MatchedLookup]:
-    """Find the OCSP lookups that the sides of a connection made during its handshake."""
+    presented: PresentedChains, evidence: Evidence, check: Callable[[Exchange, Link], OcspAnswer | None]
+) -> list[MatchedLookup]:
+    """Find the OCSP lookups that the sides of a connection made during its handshake, at most MAX_MATCHED + 1.
+
+    `check` returns what a response says about a certificate; None if the response was not kept.
+    """
     times = presented.moments
     if times is None or not evidence.lookups:
-        return
-    seen: set[int] = set()
+        return []
+    found: dict[int, MatchedLookup] = {}
     for asker, other, begin, end in _waits(times):
         if begin is None or end is None:
             continue
         ip, links = presented.server.ip if asker == "server" else presented.client.ip, presented.links_of(other)
-        for lookup in evidence.asked(presented.source, begin, end):
-            about, frame = _about(lookup, links), lookup.exchange.asked_frame
-            # An encrypted certificate leaves only the time and the client's address to match by.
-            fits = about is not None or (links is None and _is_one_host(lookup.client.ip, ip))
-            if lookup.exchange.kind == "ocsp" and frame not in seen and fits:
-                seen.add(frame)
-                yield _matched(lookup, asker, about, times, evidence, issuer_of)
+        # An encrypted certificate leaves only the time and the client's address to match by.
+        keys: dict[Key, Link | None] = {client_key(ip): None} if links is None else {}
+        for link in links or ():
+            for key in _keys(link):
+                keys.setdefault(key, link)
+        for lookup, about in _asked(presented.source, evidence, keys, begin, end):
+            if lookup.exchange.asked_frame not in found and len(found) <= MAX_MATCHED:
+                found[lookup.exchange.asked_frame] = _matched(lookup, asker, about, times, check)
+    return list(found.values())
 
 
 def _waits(times: HandshakeTimes) -> tuple[tuple[Side, Side, int | None, int | None], ...]:
@@ -70,35 +80,59 @@ def _waits(times: HandshakeTimes) -> tuple[tuple[Side, Side, int | None, int | N
     )
 
 
+def _keys(link: Link) -> tuple[Key, ...]:
+    """Return the keys of lookups about a certificate: by serial number, and by issuer name if hashed with SHA-1."""
+    serial, name = link.facts.serial, None if link.details is None else link.details.issuer
+    if serial is None:
+        return ()
+    if name is None:
+        return (serial_key(serial, None),)
+    return serial_key(serial, ""), serial_key(serial, sha1(name, usedforsecurity=False).hexdigest())
+
+
+def _asked(source: str, evidence: Evidence, keys: Mapping[Key, T], begin: int, end: int) -> list[tuple[Lookup, T]]:
+    """Return the first lookups under some keys within a time in order, each with what its key stands for."""
+    found: dict[int, tuple[Lookup, T]] = {}
+    for key, value in keys.items():
+        for lookup in evidence.asked(source, key, begin, end, MAX_MATCHED + 1):
+            found.setdefault(id(lookup), (lookup, value))
+    return sorted(found.values(), key=lambda one: (one[0].exchange.asked, one[0].exchange.asked_frame))[
+        : MAX_MATCHED + 1
+    ]
+
+
 def _matched(
     lookup: Lookup,
     asker: str,
     about: Link | None,
     times: HandshakeTimes,
-    evidence: Evidence,
-    issuer_of: Callable[[Link], Link | None],
+    check: Callable[[Exchange, Link], OcspAnswer | None],
 ) -> MatchedLookup:
     exchange = lookup.exchange
-    body, stated = evidence.encoding(exchange.sha256), exchange.answer
-    result = OcspAnswer(status=None if stated is None else stated.cert_status)
-    if about is not None and body is not None:
-        at = datetime.fromtimestamp(exchange.answered // 1_000_000_000, UTC).isoformat()
-        result = answer(body, about, issuer_of(about), to_second(at))
+    result = None if about is None else check(exchange, about)
+    if result is None:
+        result = OcspAnswer(status=None if exchange.answer is None else exchange.answer.cert_status)
     handshake_ms = None if times.hello is None or times.reply is None else (times.reply - times.hello) / 1_000_000
     return MatchedLookup(lookup, asker, about, result, (exchange.answered - exchange.asked) / 1_000_000, handshake_ms)
 
 
 def lookup_findings(found: Iterable[MatchedLookup]) -> Iterator[Finding]:
     """Report each lookup with its duration, and what follows from the response."""
-    for one in found:
+    for place, one in enumerate(found):
         exchange, about = one.lookup.exchange, one.about
         sha256 = None if about is None else about.facts.sha256
+        if place == MAX_MATCHED:
+            detail = f"OCSP lookups after the first {MAX_MATCHED} during the handshake"
+            yield finding("not_checked", detail, exchange.asked_frame, sha256)
+            return
         yield finding("ocsp_lookup", _describe(one), exchange.asked_frame, sha256)
         if one.result.revokes:
             detail = f"by OCSP ({one.lookup.url}), since {one.result.since or _since(one)}"
             yield finding("revoked", detail, exchange.answered_frame, sha256)
-        if about is not None and about.facts.ocsp_urls and not _is_named(one.lookup.url, about.facts.ocsp_urls):
-            detail = f"{one.lookup.url} was queried; the certificate names {', '.join(about.facts.ocsp_urls)}"
+        urls = about.facts.ocsp_urls if about is not None else None
+        if urls and canonical_url(one.lookup.url) not in map(canonical_url, urls):
+            others = f" and {len(urls) - 3:,} more" if len(urls) > 3 else ""
+            detail = f"{one.lookup.url} was queried; the certificate names {', '.join(urls[:3])}{others}"
             yield finding("ocsp_elsewhere", detail, exchange.asked_frame, sha256)
 
 
@@ -108,13 +142,19 @@ def download_findings(presented: PresentedChains, evidence: Evidence) -> Iterato
         return
     begin, end = _nanoseconds(presented.start), _nanoseconds(presented.end) + 1000
     links = [link for chain in presented.chains for link in chain.links]
-    for lookup in evidence.asked(presented.source, begin, end):
+    certificates: dict[Key, str] = {}
+    for facts in [link.facts for link in links]:
+        for url in facts.crl_urls or ():
+            certificates.setdefault(url_key(url), facts.sha256)
+    for place, (lookup, sha256) in enumerate(_asked(presented.source, evidence, certificates, begin, end)):
         exchange = lookup.exchange
-        certificates = [one.facts for one in links if _is_named(lookup.url, one.facts.crl_urls or ())]
-        if exchange.kind == "crl" and certificates:
-            took = (exchange.answered - exchange.asked) / 1_000_000
-            detail = f"{lookup.client.ip} fetched {lookup.url} in {took:.1f} ms"
-            yield finding("crl_download", detail, exchange.asked_frame, certificates[0].sha256)
+        if place == MAX_MATCHED:
+            detail = f"downloads of CRLs after the first {MAX_MATCHED} during the connection"
+            yield finding("not_checked", detail, exchange.asked_frame, sha256)
+            return
+        took = (exchange.answered - exchange.asked) / 1_000_000
+        detail = f"{lookup.client.ip} fetched {lookup.url} in {took:.1f} ms"
+        yield finding("crl_download", detail, exchange.asked_frame, sha256)
 
 
 def _describe(one: MatchedLookup) -> str:
@@ -135,39 +175,6 @@ def _describe(one: MatchedLookup) -> str:
 def _since(one: MatchedLookup) -> str | None:
     stated = one.lookup.exchange.answer
     return None if stated is None else stated.revocation_time
-
-
-def _about(lookup: Lookup, links: Sequence[Link] | None) -> Link | None:
-    for link in links or ():
-        if any(_matches(link, cert_id) for cert_id in lookup.exchange.about):
-            return link
-    return None
-
-
-def _matches(link: Link, cert_id: CertId) -> bool:
-    """Return whether a CertID matches a certificate: by serial number, and by issuer name if hashed with SHA-1."""
-    if link.facts.serial != cert_id.serial:
-        return False
-    name = None if link.details is None else link.details.issuer
-    if name is None or len(cert_id.issuer_name_hash) != _SHA1_DIGITS:
-        return True
-    return sha1(name, usedforsecurity=False).hexdigest() == cert_id.issuer_name_hash
-
-
-def _is_one_host(one: str, other: str) -> bool:
-    """Return whether two addresses belong to one host: equal, or both loopback addresses."""
-    return one == other or (ip_address(one).is_loopback and ip_address(other).is_loopback)
-
-
-def _is_named(url: str, urls: Iterable[str]) -> bool:
-    """Return whether a URL is one of these; case of the host is ignored, and an empty path equals "/"."""
-    return _canonical(url) in [_canonical(one) for one in urls]
-
-
-def _canonical(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    host, _, path = rest.partition("/")
-    return f"{scheme.lower()}://{host.lower().removesuffix(':80')}/{path}"
 
 
 def _nanoseconds(time: str) -> int:

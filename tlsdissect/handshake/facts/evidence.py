@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
+from ipaddress import ip_address
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,50 @@ MAX_LOOKUPS = 65_536
 LOOKUP_BYTES = 32 << 20
 """Bytes of lookups that are kept, without their answers; a lookup for which there is no room is only counted."""
 
+INDEX_BYTES = 256
+"""Bytes that a lookup takes for each key that it is filed under, by estimate."""
+
+Key = tuple[str, ...]
+"""What a lookup is filed under, so that finding it does not take a search through all of them."""
+
 _asked = attrgetter("exchange.asked")
+_SHA1_DIGITS = 40
+
+
+def serial_key(serial: str, issuer_name_hash: str | None) -> Key:
+    """Return the key of OCSP lookups about a serial number, whose issuer's name has this SHA-1; None: any issuer.
+
+    A hash by another algorithm counts as the empty string.
+    """
+    return ("serial", serial) if issuer_name_hash is None else ("serial", serial, issuer_name_hash)
+
+
+def client_key(ip: str) -> Key:
+    """Return the key of OCSP lookups by a host; all loopback addresses are one host."""
+    return ("client", "loopback" if ip_address(ip).is_loopback else ip)
+
+
+def url_key(url: str) -> Key:
+    """Return the key of CRL downloads from a URL; case of the host is ignored, and an empty path equals "/"."""
+    return ("url", canonical_url(url))
+
+
+def canonical_url(url: str) -> str:
+    """Return the form of a URL that is equal for all its spellings."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    return f"{scheme.lower()}://{host.lower().removesuffix(':80')}/{path}"
+
+
+def _keys(lookup: Lookup) -> set[Key]:
+    exchange = lookup.exchange
+    if exchange.kind == "crl":
+        return {url_key(lookup.url)}
+    keys = {client_key(lookup.client.ip)}
+    for one in exchange.about:
+        by_sha1 = one.issuer_name_hash if len(one.issuer_name_hash) == _SHA1_DIGITS else ""
+        keys |= {serial_key(one.serial, None), serial_key(one.serial, by_sha1)}
+    return keys
 
 
 class Evidence:
@@ -36,7 +80,7 @@ class Evidence:
         self._used = 0
         self._encodings: OrderedDict[str, bytes] = OrderedDict()
         self._lookup_bytes = 0
-        self._lookups: dict[str, list[Lookup]] = {}
+        self._lookups: dict[tuple[str, Key], list[Lookup]] = {}
         self._moments: OrderedDict[tuple[str, int], HandshakeTimes] = OrderedDict()
         self.lookups = 0
         """How many lookups were seen."""
@@ -60,12 +104,14 @@ class Evidence:
         if UNTIMED in (lookup.exchange.asked, lookup.exchange.answered):
             return
         self.lookups += 1
-        size = footprint(lookup, enough=LOOKUP_BYTES)
+        keys = _keys(lookup)
+        size = footprint(lookup, enough=LOOKUP_BYTES) + INDEX_BYTES * len(keys)
         if self.lookups > MAX_LOOKUPS or self._lookup_bytes + size > LOOKUP_BYTES:
             self.lookups_left_out += 1
             return
         self._lookup_bytes += size
-        insort(self._lookups.setdefault(lookup.source, []), lookup, key=_asked)
+        for key in keys:
+            insort(self._lookups.setdefault((lookup.source, key), []), lookup, key=_asked)
         self.keep(lookup.exchange.sha256, heard.body)
 
     def time(self, source: str, stream: int, moments: HandshakeTimes) -> None:
@@ -78,10 +124,11 @@ class Evidence:
         """Tell when things happened in a connection; None where that was not kept."""
         return self._moments.get((source, stream))
 
-    def asked(self, source: str, begin: int, end: int) -> list[Lookup]:
-        """Give the lookups of a capture that began within a time, in nanoseconds."""
-        known = self._lookups.get(source, [])
-        return known[bisect_left(known, begin, key=_asked) : bisect_right(known, end, key=_asked)]
+    def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[Lookup]:
+        """Give the first lookups of a capture under a key that began within a time, in nanoseconds."""
+        known = self._lookups.get((source, key), [])
+        at = bisect_left(known, begin, key=_asked)
+        return known[at : min(at + most, bisect_right(known, end, key=_asked))]
 
     def encoding(self, sha256: str) -> bytes | None:
         """Give what has this SHA-256; None where it was not kept."""
