@@ -16,6 +16,7 @@ from tlsdissect.trust import chain as chains
 from tlsdissect.trust import constraints
 from tlsdissect.trust.chain import MAX_ISSUERS, Chain, find_issuer, find_path, signed
 from tlsdissect.trust.constraints import Constraints, NameChecker, Subtree
+from tlsdissect.trust.names import is_for
 from tlsdissect.trust.verdicts import Settings, Verdicts
 
 if TYPE_CHECKING:
@@ -113,3 +114,20 @@ def test_certificates_are_read_as_often_as_they_were_sent() -> None:
     assert calls(lambda: findings(links), constraints.read_constraints) == 16
     # Once for the constraints, and twice for the other details, which may be too large to be cached.
     assert calls(lambda: findings(links), Outline.read.__func__) <= 3 * len(links)
+
+
+def test_the_names_of_a_certificate_cost_a_few_calls_each() -> None:
+    def cost(count: int) -> int:
+        names = [f"{index}.example.org" for index in range(count)]
+        leaf = issue("leaf", MIDDLE, names=names).der
+
+        def check() -> None:
+            sent = link(leaf)
+            findings([sent])
+            is_for(sent.facts, "www.example.com")
+
+        return calls(check)
+
+    cost(1)
+    # Decoding takes 12 calls for each name, comparing it with the host name 5, and the other checks 8.
+    assert cost(2000) - cost(1000) < 30 * 1000

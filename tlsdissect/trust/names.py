@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from tlsdissect.caches import cached
-
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Certificate
-
-CACHE_BYTES = 1 << 20
-"""Bytes of cached canonical names."""
 
 _PRIVATE_SUFFIXES = (".local", ".localhost", ".localdomain", ".internal", ".intranet", ".lan", ".home", ".corp",
                      ".private", ".test", ".home.arpa")  # fmt: skip
@@ -26,35 +22,40 @@ def is_for(certificate: Certificate, name: str) -> bool | None:
     if address is not None:
         listed = certificate.ip_addresses
         return None if listed is None else address in listed
-    names = certificate.dns_names
-    return None if names is None else any(matches(pattern, name) for pattern in names)
+    patterns = certificate.dns_names
+    if patterns is None:
+        return None
+    fitting = _patterns(name)
+    return any(_canonical(pattern) in fitting for pattern in patterns)
 
 
-def matches(pattern: str, name: str) -> bool:
-    """Return whether a certificate's DNS name matches a host name (RFC 9525 section 6.3).
+def _patterns(name: str) -> set[str]:
+    """Return the DNS names in a certificate that match a host name (RFC 9525 section 6.3).
 
-    A wildcard must be the whole leftmost label and matches exactly one label. Names are compared as A-labels, ignoring
-    case.
+    A wildcard must be the whole leftmost label and matches exactly one label; in any other place it makes the name
+    invalid. Names are compared as A-labels, ignoring case.
     """
-    pattern, name = _canonical(pattern), _canonical(name)
-    if not pattern.startswith("*."):
-        # A wildcard in any other place makes the name invalid.
-        return "*" not in pattern and pattern == name
-    first, dot, rest = name.partition(".")
-    return bool(first and dot) and "*" not in pattern[2:] and pattern[2:] == rest
+    name = _canonical(name)
+    first, _, rest = name.partition(".")
+    found = {name} if "*" not in name else set()
+    if first and rest and "*" not in rest:
+        found.add(f"*.{rest}")
+    return found
 
 
 def is_private(name: str) -> bool:
     """Return whether a name or address is valid only in a private network (RFC 6761, RFC 1918, RFC 4193)."""
-    try:
-        address = ip_address(name)
-    except ValueError:
+    address = None
+    # Exceptions are slow, and a certificate may have thousands of names.
+    if ":" in name or name.count(".") == 3:
+        with suppress(ValueError):
+            address = ip_address(name)
+    if address is None:
         host = name.lower().rstrip(".").removeprefix("*.")
         return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
     return not address.is_global
 
 
-@cached(CACHE_BYTES)
 def _canonical(name: str) -> str:
     host = name.rstrip(".").lower()
     if host.isascii():
