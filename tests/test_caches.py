@@ -14,22 +14,15 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
 from tlsdissect.handshake.facts import fingerprints, hellos
-from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.facts.evidence import Evidence, client_key
 from tlsdissect.handshake.revocation_lookups import Exchange, Heard, Lookup
 from tlsdissect.model.connection import Endpoint
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS
-from tlsdissect.model.connection import Endpoint
-from tlsdissect.handshake.facts import fingerprints, hellos
-from tlsdissect.handshake.facts.evidence import Evidence, client_key
-from tlsdissect.handshake.revocation_lookups import Exchange, Heard, Lookup
-from tlsdissect.x509.certificates import certificate
-from tlsdissect.x509.names import name
 from tlsdissect.trust.chain import signed
 from tlsdissect.trust.details import details
-from tlsdissect.trust.names import matches
 from tlsdissect.x509.certificates import certificate
 from tlsdissect.x509.names import name
 

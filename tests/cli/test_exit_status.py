@@ -314,3 +314,35 @@ def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> No
     workers.finish()
     assert list(workers) == []
     assert len(workers.results) == 2
+
+
+INTERRUPTED_COMPARISON = """
+import os, signal, sys
+from tlsdissect.cli import main
+from tlsdissect.trust import keys
+
+multiplied = keys._Work.add
+
+def interrupt(*given):
+    # The first call is the only one that sends the signal.
+    keys._Work.add = multiplied
+    os.kill(os.getpid(), signal.SIGINT)
+    multiplied(*given)
+
+keys._Work.add = interrupt
+keys._LEAF_BITS = 1
+sys.exit(main())
+"""
+
+
+def test_interrupted_while_keys_are_compared() -> None:
+    command = [sys.executable, "-c", INTERRUPTED_COMPARISON, "certs", "--format", "json", "--jobs", "1", TLS12]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60)
+    listed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(listed) == 2
+    details = [[found["detail"] for found in one["findings"] if found["code"] == "not_checked"] for one in listed]
+    assert all(found == ["primes shared with other keys: the comparison was stopped"] for found in details)
+    first, summary = done.stderr.decode().splitlines()
+    assert first == "tlsdissect: interrupted: keys were not compared for shared primes"
+    assert summary.startswith("2 certificates in 1 chain; ")
+    assert done.returncode == 130

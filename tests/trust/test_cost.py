@@ -11,13 +11,13 @@ from counting import calls
 from cryptography import x509
 from msgspec.structs import replace
 
-from tlsdissect.x509.certificates import Outline
 from tlsdissect.trust import chain as chains
 from tlsdissect.trust import constraints
 from tlsdissect.trust.chain import MAX_ISSUERS, Chain, find_issuer, find_path, signed
 from tlsdissect.trust.constraints import Constraints, NameChecker, Subtree
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.verdicts import Settings, Verdicts
+from tlsdissect.x509.certificates import Outline
 
 if TYPE_CHECKING:
     from tlsdissect.trust.chain import Link

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from derwriting import tlv
 
 from tlsdissect.trust import web_pki
+from tlsdissect.trust.chain import MAX_ISSUERS, signed
 from tlsdissect.x509 import der, libraries
 from tlsdissect.x509.certificates import certificate
-from tlsdissect.trust.chain import MAX_ISSUERS, signed
 
 ROOT = authority("root")
 MIDDLE = authority("middle", ROOT)

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from recorded import ROOT as HERE
 
 import tlsdissect
-from tlsdissect.model.connection import Endpoint
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.facts.times import Moments
+from tlsdissect.handshake.facts.times import HandshakeTimes
 from tlsdissect.handshake.revocation_lookups import CertId, Exchange, Heard, Lookup
+from tlsdissect.model.connection import Endpoint
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.lookups import MAX_MATCHED, download_findings, lookup_findings
 from tlsdissect.trust.presented_chains import PresentedChains
@@ -40,7 +40,7 @@ def presented() -> PresentedChains:
     (one,) = tlsdissect.read(HERE / "samples/tls12-full.pcap")
     of = PresentedChains.of(one, evidence)
     chain: Chain = replace(of.chains[0], links=(LEAF.link, ROOT.link))
-    times = Moments(hello=START, shown=START, flight=START + SECOND, reply=START + SECOND)
+    times = HandshakeTimes(hello=START, shown=START, flight=START + SECOND, reply=START + SECOND)
     span = {"start": "2023-11-14T22:13:20.000000Z", "end": "2023-11-14T22:13:21.000000Z"}
     return replace(of, chains=(chain,), hidden=(), moments=times, **span)
 

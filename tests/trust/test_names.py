@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.trust.names import is_for, is_private, matches
 from tlsdissect.model.connection import Certificate
 from tlsdissect.trust.names import is_for, is_private
 

@@ -10,7 +10,7 @@ import click
 
 from tlsdissect.cli import finding_options, options
 from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.exit_status import NOT_WRITTEN
+from tlsdissect.cli.exit_status import NOT_WRITTEN, warn
 from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.pem_folder import make, write_files
 from tlsdissect.cli.progress_bar import FractionBar
@@ -110,8 +110,11 @@ class CertificateRun(Run):
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
         with self._status_line.hidden():
+            before = interrupts.status
             with FractionBar("comparing keys", lambda: self._inventory.compared):
-                self._inventory.compare()
+                self._inventory.compare(lambda: interrupts.status != before)
+            if self._inventory.comparison_stopped:
+                warn("interrupted: keys were not compared for shared primes")
             listed = list(self._inventory)
             for text in self._write(listed):
                 sink.write(text)

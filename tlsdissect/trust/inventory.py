@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from tlsdissect.caches import footprint
 from tlsdissect.model.connection import Certificate, Finding
-from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, shared_primes
+from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, ComparisonStoppedError, shared_primes
 from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.trust.presented_chains import PresentedChains
@@ -19,7 +19,7 @@ from tlsdissect.trust.times import lifetime, parse_time
 from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Connection, Endpoint
@@ -148,6 +148,8 @@ class CertificateInventory:
         """Certificates whose modulus was not compared with the others."""
         self.compared = 0.0
         """Progress of the comparison of moduli, from 0 to 1."""
+        self.comparison_stopped = False
+        """True if the comparison of moduli was ended early, so that no shared prime is known."""
         self._compared_of: int | None = None
         """Number of certificates at the time of the last comparison."""
         self._used = 0
@@ -310,15 +312,18 @@ class CertificateInventory:
             problems=problems,
         )
 
-    def compare(self) -> None:
-        """Find shared primes and serials across all certificates; repeated only after new certificates were added."""
+    def compare(self, stop: Callable[[], bool] | None = None) -> None:
+        """Find shared primes and serials across all certificates; repeated only after new certificates were added.
+
+        `stop` is called repeatedly while moduli are compared; once it returns true, they are `not_checked`.
+        """
         if self._compared_of == len(self._entries):
             return
         self._compared_of = len(self._entries)
-        for entry, key in (*self._shared_primes(), *self._shared_serials()):
+        for entry, key in (*self._shared_primes(stop), *self._shared_serials()):
             entry.found[key] = finding(key.code, key.detail, entry.frame, key.certificate)
 
-    def _shared_primes(self) -> Iterator[tuple[_Entry, CertificateFinding]]:
+    def _shared_primes(self, stop: Callable[[], bool] | None) -> Iterator[tuple[_Entry, CertificateFinding]]:
         owners: dict[int, list[_Entry]] = defaultdict(list)
         self.not_compared = room = 0
         for entry in self._entries.values():
@@ -333,15 +338,26 @@ class CertificateInventory:
                 continue
             room += bits * (modulus not in owners)
             owners[modulus].append(entry)
-        for common, those in zip(shared_primes(list(owners), self._progress), owners.values(), strict=True):
+
+        def progress(share: float) -> None:
+            self.compared = share
+            if stop is not None and stop():
+                raise ComparisonStoppedError
+
+        try:
+            found = shared_primes(list(owners), progress)
+        except ComparisonStoppedError:
+            self.comparison_stopped = True
+            detail = "primes shared with other keys: the comparison was stopped"
+            for entry in (entry for those in owners.values() for entry in those):
+                yield entry, CertificateFinding("not_checked", detail, entry.link.facts.sha256)
+            return
+        for common, those in zip(found, owners.values(), strict=True):
             if common > 1:
                 detail = f"shares a prime of {common.bit_length():,} bits with another key"
                 yield from (
                     (entry, CertificateFinding("shared_prime", detail, entry.link.facts.sha256)) for entry in those
                 )
-
-    def _progress(self, share: float) -> None:
-        self.compared = share
 
     def _shared_serials(self) -> Iterator[tuple[_Entry, CertificateFinding]]:
         owners: dict[tuple[str, str], list[_Entry]] = defaultdict(list)

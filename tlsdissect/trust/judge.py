@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.model.connection import Certificate, Connection, Finding
-    from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.revocation_lookups import Exchange
+    from tlsdissect.model.connection import Certificate, Connection, Finding
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.lookups import MatchedLookup
     from tlsdissect.trust.path import Verdict

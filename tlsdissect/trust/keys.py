@@ -40,6 +40,10 @@ T = TypeVar("T")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
+class ComparisonStoppedError(Exception):
+    """What a progress function raises to end a comparison before its result is known."""
+
+
 def has_roca_shape(modulus: int) -> bool:
     """Return whether a modulus is a power of 65537 modulo every small prime; by chance, one in 2^27 is."""
     return all(modulus % prime in powers for prime, powers in _powers())

@@ -13,13 +13,10 @@ from tlsdissect.trust.rules import finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.facts.times import HandshakeTimes
-    from tlsdissect.handshake.revocation_lookups import CertId, Lookup
-    from tlsdissect.model.connection import Finding
     from tlsdissect.handshake.facts.evidence import Evidence, Key
-    from tlsdissect.handshake.facts.times import Moments
+    from tlsdissect.handshake.facts.times import HandshakeTimes
     from tlsdissect.handshake.revocation_lookups import Exchange, Lookup
+    from tlsdissect.model.connection import Finding
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.presented_chains import PresentedChains, Side
 

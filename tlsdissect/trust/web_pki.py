@@ -10,7 +10,6 @@ from cryptography import x509
 from cryptography.x509 import verification
 from msgspec import Struct
 
-from tlsdissect.x509.der import printable
 from tlsdissect.trust.chain import MAX_ISSUERS, signed
 from tlsdissect.trust.details import details
 from tlsdissect.trust.path import Verdict
