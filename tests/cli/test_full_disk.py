@@ -154,9 +154,9 @@ def test_standard_output_by_its_path() -> None:
 CROWDED = """
 import os, sys
 from tlsdissect.cli import main
-from tlsdissect.handshake.spill import Waiting
+from tlsdissect.handshake.spill import WaitingHandshakes
 
-Waiting.__init__.__defaults__ = (0, 0, {limit})
+WaitingHandshakes.__init__.__defaults__ = (0, 0, {limit})
 {spoilt}
 sys.exit(main())
 """

@@ -9,9 +9,7 @@ from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, encrypted_flight
 from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenRetryRequest, SeenServerHello
 from tlsdissect.handshake.log import HandshakeLog
-from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
-from tlsdissect.tls.server_hello import ServerHello
 
 CLIENT, SERVER = 0, 1
 FINISHED, ALERT, END_OF_EARLY_DATA, EXTENSIONS, TICKET = 53, 19, 21, 23, 250
@@ -21,15 +19,11 @@ FINISHED, ALERT, END_OF_EARLY_DATA, EXTENSIONS, TICKET = 53, 19, 21, 23, 250
 def seen(records: list[tuple[int, int]], *, early: bool = False, hello_retry: bool = False) -> EncryptedFlight:
     """The shape of what follows a ServerHello; records are (sender, length)."""
     log = HandshakeLog(Budget(Limits()))
-    extensions = (Extension(42, b""),) if early else ()
-    offered = ClientHello(0x0303, bytes(32), b"", (0x1301,), (0,), extensions)
-    chosen = ServerHello(0x0303, bytes(32), b"", 0x1301, 0, (Extension(43, b"\x03\x04"),))
     server_hello = HandshakeEvent(SERVER, HANDSHAKE, 2, 90, b"", 2, 2, 0, 95, encrypted=False)
-    log.client_hello = SeenClientHello(
-        HandshakeEvent(CLIENT, HANDSHAKE, 1, 200, b"", 1, 1, 0, 205, encrypted=False), offered, 1
-    )
-    log.server_hello, log.version, log.tls13 = SeenServerHello(server_hello, chosen), 0x0304, True
-    log.hello_retry = SeenRetryRequest(server_hello, chosen) if hello_retry else None
+    client_hello = HandshakeEvent(CLIENT, HANDSHAKE, 1, 200, b"", 1, 1, 0, 205, encrypted=False)
+    log.client_hello = SeenClientHello(client_hello, 1, offers_tls13=True, offers_early_data=early)
+    log.server_hello, log.version, log.tls13 = SeenServerHello(server_hello, 0x1301, b""), 0x0304, True
+    log.hello_retry = SeenRetryRequest(server_hello) if hello_retry else None
     log.events = [log.client_hello.event, server_hello]
     ends = [205, 95]
     for number, (sender, size) in enumerate(records, 3):

@@ -1,95 +1,96 @@
-"""Connections that wait come back as they were, wherever they waited."""
+"""Handshakes that wait are returned unchanged, wherever they waited."""
 
 from __future__ import annotations
 
 import os
 import pickle
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 from recorded import SAMPLES
 
 import tlsdissect
+from tlsdissect.handshake import connections
 from tlsdissect.handshake.options import Options
-from tlsdissect.handshake.spill import MAX_PLAIN, OVERHEAD, Waiting
+from tlsdissect.handshake.spill import MAX_PLAIN, OVERHEAD, WaitingHandshakes
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tlsdissect import Connection
+    from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.pipeline import Summary
 
-CONNECTIONS = [connection for path in SAMPLES for connection in tlsdissect.read(path)]
+
+def logged() -> list[LoggedHandshake]:
+    """The handshakes of all samples."""
+    found: list[LoggedHandshake] = []
+    with patch.object(connections, "is_quoted", found.append):
+        for path in SAMPLES:
+            list(tlsdissect.read(path))
+    return found
+
+
+HANDSHAKES = logged()
 
 
 @pytest.mark.parametrize(
     ("plain_bytes", "packed_bytes"), [(1 << 20, 0), (0, 1 << 20), (0, 0), (3 * (1000 + OVERHEAD), 20_000)]
 )
 def test_what_is_put_is_what_is_taken(plain_bytes: int, packed_bytes: int) -> None:
-    waiting = Waiting(plain_bytes, packed_bytes)
+    waiting = WaitingHandshakes(plain_bytes, packed_bytes)
     for turn in range(3):
-        for index, connection in enumerate(CONNECTIONS):
-            waiting.put(index, connection, 1000)
-        for index in sorted(range(len(CONNECTIONS)), key=lambda n: (n * 7 + turn) % 11):
+        for index, log in enumerate(HANDSHAKES):
+            waiting.put(index, log, 1000)
+        for index in sorted(range(len(HANDSHAKES)), key=lambda n: (n * 7 + turn) % 11):
             assert index in waiting
-            assert waiting.pop(index) == CONNECTIONS[index]
+            assert waiting.pop(index) == HANDSHAKES[index]
             assert index not in waiting
     with pytest.raises(KeyError):
         waiting.pop(0)
     waiting.close()
 
 
-def test_extensions_keep_their_fields() -> None:
-    waiting = Waiting(0, 1 << 20)
-    for connection in CONNECTIONS:
-        waiting.put(1, connection, 1000)
-        back = waiting.pop(1)
-        assert back.client_hello is not None
-        assert connection.client_hello is not None
-        for one, other in zip(back.client_hello.extensions, connection.client_hello.extensions, strict=True):
-            assert type(one) is type(other)
-            assert one == other
-
-
 def test_what_is_large_waits_packed() -> None:
-    waiting = Waiting()
-    waiting.put(0, CONNECTIONS[0], MAX_PLAIN)
-    waiting.put(1, CONNECTIONS[0], 1000)
-    assert waiting.pop(0) == CONNECTIONS[0]
-    assert waiting.pop(1) is CONNECTIONS[0]
+    waiting = WaitingHandshakes()
+    waiting.put(0, HANDSHAKES[0], MAX_PLAIN)
+    waiting.put(1, HANDSHAKES[0], 1000)
+    assert waiting.pop(0) == HANDSHAKES[0]
+    assert waiting.pop(1) is HANDSHAKES[0]
 
 
 def test_the_file_has_a_limit_and_is_used_again() -> None:
-    waiting, size = Waiting(0, 0, 1 << 20), len(pickle.dumps(CONNECTIONS[0], pickle.HIGHEST_PROTOCOL))
+    waiting, size = WaitingHandshakes(0, 0, 1 << 20), len(pickle.dumps(HANDSHAKES[0], pickle.HIGHEST_PROTOCOL))
     assert size < 1 << 18
-    room = next(number for number in range(300) if not waiting.put(number, CONNECTIONS[0], 1000))
+    room = next(number for number in range(300) if not waiting.put(number, HANDSHAKES[0], 1000))
     assert room >= 4
     assert room not in waiting
     assert waiting.trouble is None
     # One always waits, so that the file is never emptied.
     for number in range(1, 1000):
-        assert waiting.pop(number) == CONNECTIONS[0]
-        assert waiting.put(number + room - 1, CONNECTIONS[0], 1000)
+        assert waiting.pop(number) == HANDSHAKES[0]
+        assert waiting.put(number + room - 1, HANDSHAKES[0], 1000)
     assert waiting._file is not None
     assert os.fstat(waiting._file.fileno()).st_size <= 1 << 20
     waiting.close()
 
 
 def test_what_cannot_be_written_is_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = Waiting(0, 0)
-    assert waiting.put(0, CONNECTIONS[0], 1000)
+    waiting = WaitingHandshakes(0, 0)
+    assert waiting.put(0, HANDSHAKES[0], 1000)
 
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as changed:
         changed.setattr(os, "pwrite", full)
-        assert not waiting.put(1, CONNECTIONS[1], 1000)
+        assert not waiting.put(1, HANDSHAKES[1], 1000)
     assert waiting.trouble is not None
     assert waiting.trouble.endswith("No space left on device")
-    assert waiting.put(2, CONNECTIONS[2], 1000)
-    assert (waiting.pop(0), waiting.pop(2)) == (CONNECTIONS[0], CONNECTIONS[2])
+    assert waiting.put(2, HANDSHAKES[2], 1000)
+    assert (waiting.pop(0), waiting.pop(2)) == (HANDSHAKES[0], HANDSHAKES[2])
     assert 1 not in waiting
     waiting.close()
 
@@ -105,7 +106,7 @@ def test_what_cannot_wait_is_told_as_it_is(
 
     told, before = usual()
     assert before.returned_early == 0
-    monkeypatch.setattr(Waiting.__init__, "__defaults__", (0, 0, 0))
+    monkeypatch.setattr(WaitingHandshakes.__init__, "__defaults__", (0, 0, 0))
     crowded, summary = usual()
     early = [one for one in crowded if any("no room for it to wait" in problem.detail for problem in one.problems)]
     assert summary.returned_early == len(early)

@@ -33,7 +33,7 @@ cdef class Connections:
     cdef bint _keeps
     cdef object _early
     cdef dict _trackers
-    cdef object _told
+    cdef object _waiting
     cdef list _due
     cdef Packet _packet
     cdef long long _datagram_time

@@ -19,12 +19,12 @@ from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
-from tlsdissect.handshake.facts.connection import connection, endpoints, with_totals
+from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.recording import RecordingTracker
 from tlsdissect.handshake.revocation_lookups import Heard, Lookup, LookupTracker
 from tlsdissect.handshake.sessions import Session, established, identities
-from tlsdissect.handshake.spill import Waiting
+from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker
 from tlsdissect.model.connection import Problem
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.table import Ended, FlowTable
     from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
 
@@ -84,7 +85,7 @@ class Connections:
     _early: EarlyEmission | None
     _trackers: dict[int, Tracker]
     """By stream number; the flow that has been followed for longest is first."""
-    _told: Waiting
+    _waiting: WaitingHandshakes
     _due: list[Due]
     _packet: Packet
     _datagram_time: cython.longlong
@@ -124,7 +125,7 @@ class Connections:
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
         self._trackers = {}
-        self._told = Waiting()
+        self._waiting = WaitingHandshakes()
         self._due = []
         self._packet = Packet()
         self._datagram_time = UNTIMED
@@ -137,7 +138,7 @@ class Connections:
     @property
     def trouble(self) -> str | None:
         """Why the temporary file of waiting connections could not be written; None if it could."""
-        return self._told.trouble
+        return self._waiting.trouble
 
     @cython.ccall
     def advance(self, reader: PacketReader, most: cython.longlong) -> cython.bint:
@@ -193,7 +194,7 @@ class Connections:
 
     def close(self) -> None:
         """Close the temporary file."""
-        self._told.close()
+        self._waiting.close()
 
     def _collect(self) -> None:
         """Add the connections of the flows that are over to the results."""
@@ -206,14 +207,14 @@ class Connections:
         if self._early is not None:
             self._early.forget(flow.stream)
         tracker = self._trackers.get(flow.stream)
-        told: Connection | None = None
+        log: LoggedHandshake | None = None
         if tracker is not None:
             tracker.limited = tracker.limited or ended.evicted
-            told = self._conclude(tracker, min(ended.due, self._flows.clock))
-        elif flow.stream in self._told:
-            told = with_totals(self._told.pop(flow.stream), flow)
-        if told is not None:
-            yield ended.due, NEVER, told
+            log = self._conclude(tracker, min(ended.due, self._flows.clock))
+        elif flow.stream in self._waiting:
+            log = self._waiting.pop(flow.stream)
+        if log is not None:
+            yield ended.due, NEVER, self._connection(flow, log)
         elif self._flows.has(flow) and flow.packets:
             self._count_other(flow)
 
@@ -305,8 +306,8 @@ class Connections:
 
     def _conclude(
         self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None
-    ) -> Connection | None:
-        """Remove a flow's tracker and return its connection, or None if the flow is not TLS.
+    ) -> LoggedHandshake | None:
+        """Remove a flow's tracker and return the log of its handshake, or None if the flow is not TLS.
 
         `clock` is the time up to which the capture would contain further packets of the flow. `seen` is the damage
         before the handshake was decided, all damage if None.
@@ -314,35 +315,44 @@ class Connections:
         flow = tracker.flow
         self._trackers.pop(flow.stream, None)
         tracker.catch_up()
-        damage = self._damage if seen is None else seen
-        touched = _touched(tracker, damage) if damage else ()
-        until = self._flows.time(clock)
-        if clock == self._flows.clock:
-            until = max(until, self._datagram_time)
-        told = connection(self._source, tracker, touched, until=until, raw=self._raw, evidence=self._evidence)
-        flow.spoken = not_tls.TLS if told is not None else flow.spoken or tracker.spoken()
+        tracker.finish()
+        log: LoggedHandshake | None = None
+        if tracker.log.client != UNKNOWN:
+            damage = self._damage if seen is None else seen
+            until = self._flows.time(clock)
+            if clock == self._flows.clock:
+                until = max(until, self._datagram_time)
+            log = tracker.logged(until, _touched(tracker, damage) if damage else ())
+            if is_quoted(log):
+                log = None
+        flow.spoken = flow.spoken or tracker.spoken() if log is None else not_tls.TLS
         tracker.release()
-        return tracker.kept(told) if told is not None and isinstance(tracker, RecordingTracker) else told
+        return log
+
+    def _connection(self, flow: Flow, log: LoggedHandshake) -> Connection:
+        """Return the connection of a flow with its current totals."""
+        return connection(self._source, flow, log, raw=self._raw, evidence=self._evidence)
 
     def _wait(self, tracker: Tracker) -> None:
-        """Let a finished connection wait for the final totals of its flow."""
-        told = self._conclude(tracker, self._flows.clock)
-        if told is None or self._told.put(tracker.flow.stream, told, tracker.log.held_bytes):
+        """Let a finished handshake wait for the final totals of its flow."""
+        flow, size = tracker.flow, tracker.log.held_bytes
+        log = self._conclude(tracker, self._flows.clock)
+        if log is None or self._waiting.put(flow.stream, log, size):
             return
         self.returned_early += 1
-        goes_on = tracker.closing_frame is None
-        told = replace(told, problems=(*told.problems, _NO_ROOM), open=goes_on)
+        told = self._connection(flow, log)
+        told = replace(told, problems=(*told.problems, _NO_ROOM), open=tracker.closing_frame is None)
         self._due.append((self._flows.clock, NEVER, told))
 
     def _emit(self, tracker: Tracker, decision: Decision) -> None:
         """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
-        tracker.flow.interest = Interest.NOTHING
-        goes_on = tracker.closing_frame is None
-        told = self._conclude(
-            tracker, decision.clock, [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
-        )
-        if told is not None:
-            self._due.append((decision.clock, decision.frame, replace(told, open=goes_on)))
+        flow = tracker.flow
+        flow.interest = Interest.NOTHING
+        damage = [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
+        log = self._conclude(tracker, decision.clock, damage)
+        if log is not None:
+            told = replace(self._connection(flow, log), open=tracker.closing_frame is None)
+            self._due.append((decision.clock, decision.frame, told))
 
     def _decide_silent(self, early: EarlyEmission) -> None:
         """Emit the handshakes that silence has decided."""

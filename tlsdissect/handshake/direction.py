@@ -14,9 +14,10 @@ from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.events import Trouble
 from tlsdissect.handshake.first_bytes import FirstBytes, judge
+from tlsdissect.handshake.logged import DirectionSummary
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, PlaintextPhase
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
-from tlsdissect.tls.record import HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
+from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -471,6 +472,33 @@ class Direction:
         self.payload += assembler.position - old
         self.reader.jump(assembler.position, self.cursor.ahead)
         return True
+
+    def summary(self) -> DirectionSummary:
+        """Return what this side sent so far."""
+        assembler, plaintext, last = self.assembler, self.plaintext, self.last
+        return DirectionSummary(
+            begin=assembler.sequence(0) if assembler.started else UNKNOWN,
+            position=assembler.position,
+            first=self.tcp.first,
+            isn=self.tcp.isn,
+            acked=self.acked,
+            fin=self.fin,
+            rst=self.rst,
+            payload=self.payload,
+            first_frame=self.first_frame,
+            first_hole=self.first_hole,
+            strayed=self.strayed,
+            changed=self.changed,
+            last_data=last if last is not None and last.content_type == APPLICATION_DATA else None,
+            mode=self.mode,
+            before=plaintext.before,
+            embedded=plaintext.embedded,
+            headless=plaintext.headless,
+            carrier=self.carrier,
+            reply=self.reply,
+            reset_text=self.reset_text,
+            problems=tuple(self.problems),
+        )
 
     def renewed(self) -> Direction:
         """Return a new reader of the same direction."""

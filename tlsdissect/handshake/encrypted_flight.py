@@ -8,15 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.record_lengths import RecordLengths, sizes
-from tlsdissect.handshake.versions import offers_early_data
 from tlsdissect.tls.record import APPLICATION_DATA
-from tlsdissect.tls.server_hello import ServerHello
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.log import HandshakeLog
+    from tlsdissect.handshake.logged import LoggedHandshake
 
 
 class EncryptedFlight(NamedTuple):
@@ -42,16 +41,16 @@ class EncryptedFlight(NamedTuple):
         return bool(self.flight) and not self.exact and self.flight[0].size == self.sizes.alert
 
 
-def encrypted_flight(log: HandshakeLog) -> EncryptedFlight | None:
+def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | None:
     """Tell the shape of a handshake whose ServerHello chose TLS 1.3."""
     server_hello = log.server_hello
-    if server_hello is None or not log.tls13 or not isinstance(server_hello.hello, ServerHello):
+    if server_hello is None or not log.tls13 or server_hello.cipher_suite is None:
         return None
-    lengths = sizes(server_hello.hello.cipher_suite)
+    lengths = sizes(server_hello.cipher_suite)
     protected = [event for event in _since(server_hello.event, log.events) if event.content_type == APPLICATION_DATA]
     server = server_hello.event.sender
     # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
-    early = log.client_hello is not None and log.hello_retry is None and offers_early_data(log.client_hello.hello)
+    early = log.client_hello is not None and log.hello_retry is None and log.client_hello.offers_early_data
     ended = _find(protected, 0, 1 - server, lengths.end_of_early_data) if early else None
     start = 0 if ended is None else ended + 1
     end = _find(protected, start, 1 - server, lengths.finished)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
+from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType
-from tlsdissect.tls.server_hello import RETRY_RANDOM
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, Hello, HelloCache, HelloTemplate
+from tlsdissect.tls.record import SSL2
+from tlsdissect.tls.server_hello import RETRY_RANDOM, HelloRetryRequest, ServerHello, Ssl2ServerHello
+from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 if TYPE_CHECKING:
-    from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
-    from tlsdissect.tls.hello_cache import HelloTemplate
-    from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
+    from collections.abc import Callable
+
+AnyHello_co = TypeVar("AnyHello_co", covariant=True)
 
 
 class HandshakeEvent(Struct, frozen=True, gc=False):
@@ -46,31 +50,77 @@ class HandshakeEvent(Struct, frozen=True, gc=False):
         return self.handshake_type == HandshakeType.HELLO_RETRY_REQUEST
 
 
-class SeenClientHello(Struct, frozen=True):
-    """A ClientHello with what it says, as far as it could be read."""
+class SeenClientHello(Struct, frozen=True, gc=False):
+    """A ClientHello of a handshake."""
 
     event: HandshakeEvent
-    hello: ClientHello | Ssl2ClientHello
     segments: int
-    """In how many segments it came."""
-    template: HelloTemplate[ClientHello] | None = None
-    """What it has in common with other hellos, where that is known."""
+    """The number of TCP segments that it came in."""
+    offers_tls13: bool
+    offers_early_data: bool
+    pre_shared_keys: bytes | None = None
+    """The body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11); None without it."""
 
 
-class SeenServerHello(Struct, frozen=True):
-    """A ServerHello with what it says, as far as it could be read."""
-
-    event: HandshakeEvent
-    hello: ServerHello | Ssl2ServerHello
-    template: HelloTemplate[ServerHello] | None = None
-    """What it has in common with other hellos, where that is known."""
-
-
-class SeenRetryRequest(Struct, frozen=True):
-    """A HelloRetryRequest with what it says, as far as it could be read."""
+class SeenServerHello(Struct, frozen=True, gc=False):
+    """A ServerHello of a handshake."""
 
     event: HandshakeEvent
-    hello: ServerHello | HelloRetryRequest
+    cipher_suite: int | None
+    """None in SSL 2.0, where the client selects it."""
+    session_id: bytes
+
+
+class SeenRetryRequest(Struct, frozen=True, gc=False):
+    """A HelloRetryRequest of a handshake."""
+
+    event: HandshakeEvent
+
+
+class DecodedHello(NamedTuple, Generic[AnyHello_co]):
+    """A decoded hello, its template if it has one, and what is malformed in it."""
+
+    hello: AnyHello_co
+    template: HelloTemplate[Any] | None = None
+    flaw: WireError | None = None
+
+
+def decode_client_hello(event: HandshakeEvent) -> DecodedHello[ClientHello | Ssl2ClientHello]:
+    """Decode a ClientHello, of a malformed one what comes before the error; WireError if that is nothing."""
+    if event.content_type == SSL2:
+        hello, flaw = decode_partially(Ssl2ClientHello.read, event.body)
+        return DecodedHello(hello, None, flaw)
+    try:
+        return _decode_with_template(CLIENT_HELLOS, ClientHello.read, event.body)
+    except WireError:
+        beginning, flaw = decode_partially(ClientHello.read_beginning, event.body)
+        return DecodedHello(beginning, None, flaw)
+
+
+def decode_server_hello(event: HandshakeEvent) -> DecodedHello[ServerHello | Ssl2ServerHello]:
+    """Decode a ServerHello; WireError if it is malformed before its extensions."""
+    if event.content_type == SSL2:
+        hello, flaw = decode_partially(Ssl2ServerHello.read, event.body)
+        return DecodedHello(hello, None, flaw)
+    return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
+
+
+def decode_retry_request(event: HandshakeEvent) -> DecodedHello[ServerHello | HelloRetryRequest]:
+    """Decode a HelloRetryRequest, which until draft 21 of TLS 1.3 was a message of its own."""
+    if event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST:
+        hello, flaw = decode_partially(HelloRetryRequest.read, event.body)
+        return DecodedHello(hello, None, flaw)
+    return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
+
+
+def _decode_with_template(
+    cache: HelloCache[Hello], read: Callable[[Reader], Hello], body: bytes
+) -> DecodedHello[Hello]:
+    template = cache.find(body)
+    if template is not None:
+        return DecodedHello(template.fill(body), template)
+    hello, flaw = decode_partially(read, body)
+    return DecodedHello(hello, cache.learn(body, hello) if flaw is None else None, flaw)
 
 
 class HeartbeatRecord(Struct, frozen=True, gc=False):

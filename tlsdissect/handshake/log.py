@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import cython
 
@@ -17,13 +17,20 @@ from tlsdissect.handshake.events import (
     SeenClientHello,
     SeenRetryRequest,
     SeenServerHello,
+    decode_client_hello,
+    decode_retry_request,
+    decode_server_hello,
 )
 from tlsdissect.handshake.record_lengths import sizes
-from tlsdissect.handshake.versions import lacks_version, offers_tls13, selected_version
+from tlsdissect.handshake.versions import (
+    lacks_version,
+    offers_early_data,
+    offers_tls13,
+    pre_shared_keys,
+    selected_version,
+)
 from tlsdissect.model.transcript import PacketRef
-from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
-from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, Hello, HelloCache, HelloTemplate
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_SIZE,
@@ -35,17 +42,14 @@ from tlsdissect.tls.record import (
     SSL2,
     is_hello,
 )
-from tlsdissect.tls.server_hello import HelloRetryRequest, ServerHello, Ssl2ServerHello
-from tlsdissect.tls.wire import Reader, WireError, decode_partially
+from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.tls.wire import WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.tls.record import MessageJoiner, Record
-
-T = TypeVar("T")
+    from tlsdissect.tls.server_hello import HelloRetryRequest
 
 MAX_PROTECTED = 256
 """Protected records of TLS 1.3 that are noted of each side."""
@@ -58,9 +62,7 @@ MAX_ALERTS = 8
 MAX_EVENTS = 4096
 """Messages of one conversation that are noted."""
 PART_BYTES = 192
-"""Bytes that a message, or an extension of a hello, takes by estimate besides its own."""
-NUMBER_BYTES = 36
-"""Bytes that a cipher suite of a hello takes once it was read, where no other hello has the same list."""
+"""Estimated bytes of a message besides its own."""
 
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
@@ -423,106 +425,88 @@ class HandshakeLog:
         """
         if self.tls13 or direction.joiner.waiting > 0:
             return True
-        if self.version != UNKNOWN or self.client_hello is None or not offers_tls13(self.client_hello.hello):
+        if self.version != UNKNOWN or self.client_hello is None or not self.client_hello.offers_tls13:
             return False
         return fragment[:2] == b"\x01\x00" and fragment[4:6] == b"\x03\x03"
 
     def _hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        """Read a message if it is a hello that counts."""
-        if event.is_retry_request:
+        """Read a hello if it is the first of its kind."""
+        retry_request = event.is_retry_request
+        if retry_request:
             self._count_retry(direction, event)
         try:
-            if event.handshake_type == HandshakeType.CLIENT_HELLO and self.client_hello is None:
-                hello, template = self._client_hello(direction, event)
-                self._hold_hello(event, hello)
-                if template is None:
-                    self.hold(NUMBER_BYTES * len(hello.cipher_suites or ()))
-                self.client_hello = SeenClientHello(event, hello, direction.segments(event.start, event.end), template)
-            elif event.handshake_type == HandshakeType.SERVER_HELLO and self.server_hello is None:
-                self._server_hello(event, *self._formed(direction, event, SERVER_HELLOS, ServerHello.read))
-            elif event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST and self.hello_retry is None:
-                self._retry(event, self._read(direction, event, HelloRetryRequest.read))
+            if event.handshake_type == HandshakeType.CLIENT_HELLO:
+                if self.client_hello is None:
+                    self._client_hello(direction, event)
+            elif event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST:
+                if self.hello_retry is None:
+                    self._retry_request(direction, event)
+            elif self.server_hello is None:
+                if retry_request:
+                    self._retry_request(direction, event)
+                else:
+                    self._server_hello(direction, event)
         except WireError as error:
             _report_malformed(error, direction, event)
-        self._name_client()
+        if self.client_hello is not None:
+            self.client = self.client_hello.event.sender
+        elif self.server_hello is not None:
+            self.client = 1 - self.server_hello.event.sender
+        elif self.hello_retry is not None:
+            self.client = 1 - self.hello_retry.event.sender
 
     def _count_retry(self, direction: Direction, event: HandshakeEvent) -> None:
         """Count a HelloRetryRequest; there may be one, before the ServerHello (RFC 8446 section 4.1.4)."""
         if self.server_hello is not None:
-            direction.report(
-                "malformed_message", "a HelloRetryRequest behind the ServerHello", event.frame, event.start
-            )
+            detail = "a HelloRetryRequest behind the ServerHello"
+            direction.report("malformed_message", detail, event.frame, event.start)
             return
         self.hello_retries += 1
         if self.hello_retries > 1:
             detail = "another HelloRetryRequest, of which a handshake may have one"
             direction.report("malformed_message", detail, event.frame, event.start)
 
-    def _hold_hello(self, event: HandshakeEvent, hello: ClientHello | ServerHello) -> None:
-        """Count a hello that was read, and its bytes, which stay even if its message was not kept."""
-        self.hold(len(event.body) + PART_BYTES * len(hello.extensions or ()))
+    def _client_hello(self, direction: Direction, event: HandshakeEvent) -> None:
+        hello, _, flaw = decode_client_hello(event)
+        _report_malformed(flaw, direction, event)
+        # The bytes of a message that the log does not keep are kept here, and those of one extension.
+        self.hold(2 * len(event.body))
+        self.client_hello = SeenClientHello(
+            event,
+            direction.segments(event.start, event.end),
+            offers_tls13(hello),
+            offers_early_data(hello),
+            pre_shared_keys(hello),
+        )
 
-    def _name_client(self) -> None:
-        server_hello = self.server_hello or self.hello_retry
-        if self.client_hello is not None:
-            self.client = self.client_hello.event.sender
-        elif server_hello is not None:
-            self.client = 1 - server_hello.event.sender
-
-    def _client_hello(
-        self, direction: Direction, event: HandshakeEvent
-    ) -> tuple[ClientHello, HelloTemplate[ClientHello] | None]:
-        try:
-            return self._formed(direction, event, CLIENT_HELLOS, ClientHello.read)
-        except WireError:
-            return self._read(direction, event, ClientHello.read_beginning), None
-
-    def _server_hello(
-        self, event: HandshakeEvent, hello: ServerHello, template: HelloTemplate[ServerHello] | None
-    ) -> None:
-        if not hello.is_hello_retry_request:
-            self._hold_hello(event, hello)
-            self.server_hello = SeenServerHello(event, hello, template)
+    def _server_hello(self, direction: Direction, event: HandshakeEvent) -> None:
+        hello, _, flaw = decode_server_hello(event)
+        _report_malformed(flaw, direction, event)
+        self.hold(len(event.body))
+        if isinstance(hello, ServerHello):
+            self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"")
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
-        elif self.hello_retry is None:
-            self._retry(event, hello)
+        else:
+            self.server_hello = SeenServerHello(event, None, b"")
+            self.version = hello.server_version
 
-    def _retry(self, event: HandshakeEvent, hello: ServerHello | HelloRetryRequest) -> None:
-        self.hello_retry, self.tls13 = SeenRetryRequest(event, hello), True
-        self.version = self._selected(event, hello)
+    def _retry_request(self, direction: Direction, event: HandshakeEvent) -> None:
+        hello, _, flaw = decode_retry_request(event)
+        _report_malformed(flaw, direction, event)
+        if self.hello_retry is None:
+            self.hello_retry = SeenRetryRequest(event)
+            self.tls13 = True
+            self.version = self._selected(event, hello)
 
     def _selected(self, event: HandshakeEvent, hello: ServerHello | HelloRetryRequest) -> cython.longlong:
         """Return the version that a server selected; UNKNOWN if bytes are missing that may select TLS 1.3."""
         if event.whole or not isinstance(hello, ServerHello) or not lacks_version(hello):
             return selected_version(hello)
-        older = (
-            self.client_hello is not None
-            and self.client_hello.event.whole
-            and not offers_tls13(self.client_hello.hello)
-        )
+        client_hello = self.client_hello
+        older = client_hello is not None and client_hello.event.whole and not client_hello.offers_tls13
         return selected_version(hello) if older else UNKNOWN
-
-    def _formed(
-        self, direction: Direction, event: HandshakeEvent, cache: HelloCache[Hello], read: Callable[[Reader], Hello]
-    ) -> tuple[Hello, HelloTemplate[Hello] | None]:
-        """Read a hello through the cache, and add the template of one without error."""
-        template = cache.find(event.body)
-        if template is not None:
-            return template.fill(event.body), template
-        hello, flaw = decode_partially(read, event.body)
-        if flaw is None:
-            return hello, cache.learn(event.body, hello)
-        _report_malformed(flaw, direction, event)
-        return hello, None
-
-    def _read(self, direction: Direction, event: HandshakeEvent, read: Callable[[Reader], T]) -> T:
-        """Read a message; what can be read of one that is malformed counts, and the rest is a trouble."""
-        value, flaw = decode_partially(read, event.body)
-        if flaw is not None:
-            _report_malformed(flaw, direction, event)
-        return value
 
     def _ssl2(
         self,
@@ -538,19 +522,7 @@ class HandshakeLog:
         end = record.start + 2 + record.length
         event = HandshakeEvent(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
         self._keep(event)
-        try:
-            if kind == HandshakeType.CLIENT_HELLO and self.client_hello is None:
-                self.client_hello = SeenClientHello(
-                    event,
-                    self._read(direction, event, Ssl2ClientHello.read),
-                    direction.segments(event.start, event.end),
-                )
-            elif kind == HandshakeType.SERVER_HELLO and self.server_hello is None:
-                server_hello = self._read(direction, event, Ssl2ServerHello.read)
-                self.server_hello, self.version = SeenServerHello(event, server_hello), server_hello.server_version
-        except WireError as error:
-            _report_malformed(error, direction, event)
-        self._name_client()
+        self._hello(direction, event)
 
 
 def _end(record: Record) -> int:
@@ -570,7 +542,7 @@ def _report_incomplete_alert(begun: BegunAlert, direction: Direction) -> None:
         direction.report("gap", "an alert has bytes missing", begun.frame, begun.start)
 
 
-def _report_malformed(flaw: WireError, direction: Direction, event: HandshakeEvent) -> None:
-    """Note what is malformed; of a message that was cut the gap is told, and its sender did nothing wrong."""
-    if event.whole:
+def _report_malformed(flaw: WireError | None, direction: Direction, event: HandshakeEvent) -> None:
+    """Report what is malformed, but not in a message that lacks bytes: its sender did nothing wrong."""
+    if flaw is not None and event.whole:
         direction.report("malformed_message", str(flaw), event.frame, event.start)

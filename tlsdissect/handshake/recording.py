@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict, replace
 
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.flows.flow import ACK, SYN, UNKNOWN, Interest
+from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.handshake.copies import Copies
-from tlsdissect.handshake.events import HandshakeEvent
-from tlsdissect.handshake.facts.handshake import Handshake
-from tlsdissect.handshake.facts.numbering import renumbered
-from tlsdissect.handshake.facts.timing import first_data
 from tlsdissect.handshake.log import PART_BYTES, HandshakeLog
 from tlsdissect.handshake.revocation_lookups import LookupTracker
-from tlsdissect.model.transcript import KeptConnection, Packet, PacketRef, Transcript, WireRecord
+from tlsdissect.model.transcript import Packet, Recording, WireRecord
 from tlsdissect.tls.record import APPLICATION_DATA
 
 if TYPE_CHECKING:
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.reassembly import Assembler
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.handshake.segments import KeptSegment
-    from tlsdissect.model.connection import Connection, Side
+    from tlsdissect.model.connection import Side
     from tlsdissect.tls.record import Record
 
 _TCP_HEADER = 20
@@ -109,31 +105,15 @@ class RecordingTracker(LookupTracker):
         self.log.following = self.state == Interest.PACKETS
         super().finish()
 
-    def kept(self, connection: Connection) -> KeptConnection:
-        """Add the transcript to what is told."""
+    def recording(self) -> Recording:
+        """Return the packets and records of the handshake, with the sides named."""
         client = self.log.client
-        server_hello = self.log.server_hello
-        return KeptConnection(
-            **{name: getattr(connection, name) for name in connection.__struct_fields__},
-            transcript=renumbered(
-                Transcript(
-                    packets=tuple(self._named_packets(client)),
-                    records=tuple(self._named_records(client)),
-                    first_data=self._first_data(client),
-                    version=None if self.log.version == UNKNOWN else self.log.version,
-                    cipher_suite=getattr(server_hello.hello, "cipher_suite", None) if server_hello else None,
-                    carrier=self.directions[0].carrier or self.directions[1].carrier,
-                    copies=self._copies.count,
-                    copied=self._copies.first,
-                ),
-                self.frames,
-            ),
+        return Recording(
+            tuple(self._named_packets(client)),
+            tuple(self._named_records(client)),
+            self._copies.count,
+            self._copies.first,
         )
-
-    def _first_data(self, client: int) -> tuple[PacketRef | None, PacketRef | None]:
-        """Where each side's application data begins."""
-        mine, other = first_data(Handshake.of(self, client))
-        return _moment(mine), _moment(other)
 
     def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
         again = {one.frame for one in order}
@@ -227,10 +207,6 @@ def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:
             return tuple(zip(edges[::2], edges[1::2], strict=False))
         at += size
     return ()
-
-
-def _moment(event: HandshakeEvent | PacketRef | None) -> PacketRef | None:
-    return PacketRef(event.frame, time_or_none(event.time), None) if isinstance(event, HandshakeEvent) else event
 
 
 def _side(sender: int, client: int) -> Side:

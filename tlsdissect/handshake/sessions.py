@@ -9,18 +9,15 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
 from tlsdissect.tls.extensions import FROM_CLIENT, decode
 from tlsdissect.tls.messages import NewSessionTicket
-from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.model.connection import ClientHello as ConnectionHello
     from tlsdissect.model.connection import Connection
-    from tlsdissect.tls.server_hello import Ssl2ServerHello
 
 MIN_ID = 8
 """Bytes of a session id that is taken for the only one of its kind."""
@@ -63,13 +60,12 @@ def established(log: HandshakeLog, settled: int) -> tuple[bytes, ...]:
             keys += _ticket(event.body)
         elif event.handshake_type == _SERVER_HELLO_DONE:
             full = True
-    return tuple(keys + _session_id(log.server_hello.hello) if full else keys)
+    return tuple(keys + _session_id(log.server_hello.session_id) if full else keys)
 
 
-def _session_id(hello: ServerHello | Ssl2ServerHello) -> list[bytes]:
-    """Give the id of a session that is new: where one is resumed, the server repeats the client's."""
-    session_id = hello.legacy_session_id_echo if isinstance(hello, ServerHello) else None
-    return [_key(_ID, session_id)] if session_id and len(session_id) >= MIN_ID else []
+def _session_id(session_id: bytes) -> list[bytes]:
+    """Return the key of a new session's id; a server that resumes a session repeats the client's."""
+    return [_key(_ID, session_id)] if len(session_id) >= MIN_ID else []
 
 
 def _ticket(body: bytes) -> list[bytes]:
@@ -83,14 +79,11 @@ def _ticket(body: bytes) -> list[bytes]:
 
 def identities(log: HandshakeLog) -> tuple[bytes, ...]:
     """Sessions that the first ClientHello offers to TLS 1.3; they stand last in it (RFC 8446 section 4.2.11)."""
-    hello = log.client_hello.hello if log.client_hello else None
-    if not isinstance(hello, ClientHello) or not hello.extensions:
-        return ()
-    last = hello.extensions[-1]
-    if last.extension_type != ExtensionType.PRE_SHARED_KEY:
+    data = log.client_hello.pre_shared_keys if log.client_hello else None
+    if data is None:
         return ()
     try:
-        body = decode(FROM_CLIENT, last.extension_type, last.extension_data)
+        body = decode(FROM_CLIENT, ExtensionType.PRE_SHARED_KEY, data)
     except WireError:
         return ()
     return tuple([_key(_IDENTITY, one.identity) for one in getattr(body, "identities", ())])

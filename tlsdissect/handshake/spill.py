@@ -1,79 +1,48 @@
-"""Facts that wait until nothing about them can change: some as they are, more of them packed, most on disk."""
+"""Handshakes that wait until their connection is over: as objects, then serialized in memory, then in a file."""
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import pickle
 import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from tlsdissect.caches import footprint
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.handshake.logged import LoggedHandshake
 
 PLAIN_BYTES = 128 << 20
-"""Bytes, by estimate, of connections that wait as they are: packing one costs as much as all that is told of it."""
+"""Estimated bytes of the handshakes that wait as objects; serializing one costs about as much as following it."""
 MAX_PLAIN = 32 << 10
-"""Bytes, by estimate, of the largest connection that waits as it is: of a larger one the estimate is worth little."""
-OVERHEAD = 2048
-"""Bytes that a connection takes, by estimate, besides those that were held of what it tells of."""
+"""Estimated bytes of the largest handshake that waits as objects."""
+OVERHEAD = 4096
+"""Estimated bytes of a handshake besides those that its log held."""
 PACKED_BYTES = 64 << 20
-"""Bytes of packed connections that wait in memory; more wait in a temporary file without a name."""
+"""Bytes of serialized handshakes in memory; further ones wait in a temporary file without a name."""
 SPILLED_BYTES = 4 << 30
-"""Bytes of that file, of each process; a connection that has no room in it, or on the disk, does not wait: it is told
-as it is, with a problem `limit`."""
+"""Bytes of that file, for each process. A handshake for which neither the file nor the disk has room does not wait: its
+connection is returned early, with a problem `limit`."""
 _SLOT = 4096
-"""Bytes of the smallest place in the file. Places are powers of two: what is free has the size that is needed."""
-
-
-_USUAL_NAMES = 128
-"""Names in the lists of a hello and of certificates that the overhead covers."""
-_USUAL_BODIES = 256
-"""Bytes of short extensions that the overhead covers."""
-_SHORT = 64
-"""Bytes of the longest extension that is short."""
-_NAME_BYTES, _BODY_BYTES = 64, 80
-"""Bytes that a name takes in a list, and a byte of an extension where its body is many small items."""
-
-
-def _beyond(told: Connection) -> int:
-    """Estimate what a connection takes beyond what is usual: facts may take 70 times the bytes that they tell of."""
-    hello, names, short, size = told.client_hello, 0, 0, 0
-    for one in (*(told.certificates or ()), *(told.client_certificates or ())):
-        names += len(one.dns_names or ()) + len(one.ip_addresses or ()) + len(one.uris or ())
-        names += len(one.email_addresses or ())
-    if hello is not None:
-        names += len(hello.cipher_suites or ()) + len(hello.groups or ()) + len(hello.signature_schemes or ())
-        names += len(hello.alpn or ()) + len(hello.key_shares or ()) + len(hello.supported_versions or ())
-        for extension in hello.extensions or ():
-            if extension.bytes > _SHORT:
-                size += footprint(extension, enough=MAX_PLAIN)
-            else:
-                short += extension.bytes
-        names += 4 * len(hello.extensions or ())
-    return size + _NAME_BYTES * max(0, names - _USUAL_NAMES) + _BODY_BYTES * max(0, short - _USUAL_BODIES)
+"""Bytes of the smallest slot in the file. The sizes of slots are powers of two, so that a free slot fits exactly."""
 
 
 class _Spilled(NamedTuple):
-    """Where a packed connection lies in the file."""
+    """The place of a serialized handshake in the file."""
 
     offset: int
     size: int
 
     @property
     def slot(self) -> int:
-        """Bytes of its place."""
+        """Bytes of its slot."""
         return _slot(self.size)
 
 
-class Waiting:
-    """Connections by number, in bounded memory."""
+class WaitingHandshakes:
+    """Handshakes by stream number, in bounded memory."""
 
     def __init__(
         self, plain_bytes: int = PLAIN_BYTES, packed_bytes: int = PACKED_BYTES, spilled_bytes: int | None = None
@@ -81,7 +50,7 @@ class Waiting:
         self._plain_bytes = plain_bytes
         self._packed_bytes = packed_bytes
         self._spilled_bytes = SPILLED_BYTES if spilled_bytes is None else spilled_bytes
-        self._plain: dict[int, tuple[Connection, int]] = {}
+        self._plain: dict[int, tuple[LoggedHandshake, int]] = {}
         self._plain_size = 0
         self._packed: dict[int, bytes] = {}
         self._spilled: dict[int, _Spilled] = {}
@@ -94,42 +63,42 @@ class Waiting:
         self.trouble: str | None = None
         """Why the file could not be written last; None: it could, or there was no need for it."""
 
-    def __contains__(self, index: int) -> bool:
-        return index in self._plain or index in self._packed or index in self._spilled
+    def __contains__(self, stream: int) -> bool:
+        return stream in self._plain or stream in self._packed or stream in self._spilled
 
-    def put(self, index: int, told: Connection, held_bytes: int) -> bool:
-        """Let a connection wait of whose messages so many bytes were held; False: there is no room for it."""
-        size = held_bytes + OVERHEAD + _beyond(told)
+    def put(self, stream: int, log: LoggedHandshake, held_bytes: int) -> bool:
+        """Let a handshake wait whose log held so many bytes; return False if there is no room for it."""
+        size = held_bytes + OVERHEAD
         if size <= MAX_PLAIN and self._plain_size + size <= self._plain_bytes:
-            self._plain[index] = told, size
+            self._plain[stream] = log, size
             self._plain_size += size
             return True
-        data = _packed(told)
+        data = pickle.dumps(log, pickle.HIGHEST_PROTOCOL)
         if self._packed_size + len(data) <= self._packed_bytes:
-            self._packed[index] = data
+            self._packed[stream] = data
             self._packed_size += len(data)
             return True
         place = self._spill(data)
         if place is not None:
-            self._spilled[index] = place
+            self._spilled[stream] = place
         return place is not None
 
-    def pop(self, index: int) -> Connection:
-        """Take a connection that waits; KeyError if it does not."""
-        if index in self._plain:
-            told, size = self._plain.pop(index)
+    def pop(self, stream: int) -> LoggedHandshake:
+        """Remove and return a handshake; KeyError if it does not wait."""
+        if stream in self._plain:
+            log, size = self._plain.pop(stream)
             self._plain_size -= size
-            return told
-        data = self._packed.pop(index, None)
+            return log
+        data = self._packed.pop(stream, None)
         if data is not None:
             self._packed_size -= len(data)
         else:
-            data = self._unspill(self._spilled.pop(index))
-        restored: Connection = pickle.loads(data)  # noqa: S301  # written by this process, in a file without a name
+            data = self._unspill(self._spilled.pop(stream))
+        restored: LoggedHandshake = pickle.loads(data)  # noqa: S301  # written by this process, in a file without a name
         return restored
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
@@ -168,15 +137,6 @@ class Waiting:
             raise KeyError(place)
         self._free[place.slot].append(place.offset)
         return b"".join(_read(self._file.fileno(), place))
-
-
-def _packed(told: Connection) -> bytes:
-    """Pickle a connection: facts hold no cycles, and to note each of 30,000 names costs more than to write it."""
-    buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-    pickler.fast = True
-    pickler.dump(told)
-    return buffer.getvalue()
 
 
 def _slot(size: int) -> int:

@@ -12,6 +12,7 @@ from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import Direction, SegmentPayload
 from tlsdissect.handshake.encrypted_flight import is_decided
 from tlsdissect.handshake.log import MAX_PROTECTED, HandshakeLog
+from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.segments import KeptSegment, Segments
@@ -20,10 +21,12 @@ from tlsdissect.handshake.starttls import may_upgrade
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
     from tlsdissect.handshake.direction import Piece
+    from tlsdissect.model.transcript import Recording
 
 _FORGOTTEN = (b"?", b"?")
 """In place of the first bytes of both sides where these were not kept."""
@@ -277,6 +280,43 @@ class Tracker:
                 self.log.break_off(sender, direction)
             self.log.break_off_alert(direction)
         self.log.sort()
+
+    def logged(self, until: cython.longlong, damage: Sequence[Damage]) -> LoggedHandshake:
+        """Return the handshake as it stands; see `LoggedHandshake` for the arguments."""
+        log, flow = self.log, self.flow
+        times = flow.handshake
+        return LoggedHandshake(
+            client=log.client,
+            events=log.events,
+            client_hello=log.client_hello,
+            server_hello=log.server_hello,
+            hello_retry=log.hello_retry,
+            hello_retries=log.hello_retries,
+            version=log.version,
+            tls13=log.tls13,
+            decided=log.decided,
+            first_data=tuple(log.first_data),
+            heartbeats=tuple(log.heartbeats),
+            acknowledged=log.acknowledged,
+            limited=frozenset(log.limited),
+            directions=(self.directions[0].summary(), self.directions[1].summary()),
+            opener=times.opener,
+            tcp_times=(times.syn, times.synack, times.ack),
+            two_sided=flow.one.seen and flow.other.seen,
+            dropped=flow.dropped,
+            first_dropped=flow.first_dropped,
+            before=self.before,
+            given_up=self.limited,
+            unordered=self.unordered,
+            frames=self.frames,
+            until=until,
+            damage=tuple(damage),
+            recording=self.recording(),
+        )
+
+    def recording(self) -> Recording | None:
+        """Return the packets and records of the handshake if they are kept."""
+        return None
 
     def spoken(self) -> str | None:
         """Return the protocol of this flow, in which no TLS was found; None if it is not known."""

@@ -48,3 +48,9 @@ def offers_tls13(hello: ClientHello | Ssl2ClientHello) -> bool:
 def offers_early_data(hello: ClientHello | Ssl2ClientHello) -> bool:
     """Whether a client sends early data (RFC 8446 section 4.2.10)."""
     return isinstance(hello, ClientHello) and extension_data(hello.extensions, ExtensionType.EARLY_DATA) is not None
+
+
+def pre_shared_keys(hello: ClientHello | Ssl2ClientHello) -> bytes | None:
+    """Return the body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11)."""
+    last = hello.extensions[-1] if isinstance(hello, ClientHello) and hello.extensions else None
+    return last.extension_data if last is not None and last.extension_type == ExtensionType.PRE_SHARED_KEY else None

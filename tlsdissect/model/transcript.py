@@ -74,6 +74,18 @@ class Span(Struct, frozen=True, gc=False):
     length: int
 
 
+class Recording(Struct, frozen=True):
+    """Packets and records of a handshake, in the order in which they were seen."""
+
+    packets: tuple[Packet, ...]
+    """Those of the handshake; of later ones, those that completed messages or ended a direction."""
+    records: tuple[WireRecord, ...]
+    copies: int
+    """Packets that are left out because they were captured twice, as on two interfaces of a router."""
+    copied: tuple[int, int] | None
+    """The frames of the first packet that was captured twice."""
+
+
 class Transcript(Struct, frozen=True):
     """Packets and records of a TLS connection, in the order in which they were seen."""
 

@@ -1,4 +1,4 @@
-"""A conversation's whole story as one Connection."""
+"""All facts of a connection, from the log of its handshake and the totals of its flow."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from tlsdissect.caches import cached
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.handshake.direction import MAX_PROBLEMS
+from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.extensions import text
@@ -25,19 +27,20 @@ from tlsdissect.handshake.proxies import proxy_header
 from tlsdissect.handshake.record_lengths import is_guessed
 from tlsdissect.handshake.starttls import recognise
 from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem
+from tlsdissect.model.transcript import KeptConnection, PacketRef, Transcript
 from tlsdissect.tls.codepoints import ExtensionType as Type
-from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from tlsdissect.capture.errors import Damage
     from tlsdissect.flows.flow import Flow
-    from tlsdissect.handshake.events import HandshakeEvent, HeartbeatRecord
+    from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.tracker import Tracker
+    from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.model.connection import Timing
+    from tlsdissect.model.transcript import Recording
 
 _NS = 1_000_000_000
 ADDRESS_CACHE_BYTES = 1 << 20
@@ -52,70 +55,90 @@ _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """What is no handshake message in the clear; all else is encrypted."""
 
 
-def with_totals(known: Connection, flow: Flow) -> Connection:
-    """Return the connection with the current totals of its flow."""
-    if known.packets == flow.packets:
-        return known
-    end = _rfc3339(time_or_none(flow.end), flow.digits)
-    return replace(known, end=end, packets=flow.packets, bytes=flow.payload_bytes)
-
-
 def connection(
-    source: str,
-    tracker: Tracker,
-    damage: Iterable[Damage] = (),
-    *,
-    until: int,
-    raw: bool = False,
-    evidence: Evidence | None = None,
-) -> Connection | None:
-    """Conclude all facts of a conversation; None where no hello was seen but in what is quoted: it is no TLS.
+    source: str, flow: Flow, log: LoggedHandshake, *, raw: bool = False, evidence: Evidence | None = None
+) -> Connection:
+    """Derive all facts of a connection.
 
-    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
-    `damage` is what of the capture could not be read while the conversation lasted; with `raw` the raw forms of the
-    fingerprints are told too; what verdicts need beside facts is kept as evidence.
+    With `raw`, the raw forms of the fingerprints are included. What verdicts need besides facts is kept as evidence.
     """
-    tracker.finish()
-    client = tracker.log.client
-    if client == UNKNOWN or _is_quoted(tracker):
-        return None
-    handshake = Handshake.of(tracker, client)
-    ending, resumption = endings.ending(handshake, until), negotiation.resumption(handshake)
+    handshake = Handshake.of(log)
+    ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
     early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
+    agreed, shown = negotiation.key_agreement(handshake), exposure(handshake, resumption, evidence)
+    retry, in_retry = (None, ()) if log.hello_retry is None else hellos.hello_retry_request(log.hello_retry.event)
+    if evidence is not None:
+        evidence.time(source, flow.stream, handshake_times(handshake))
+    malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
+    guesses = (ending.inferred, *_guesses(handshake, early_data, times))
     told = Connection(
-        **_conversation(source, tracker.flow, client),
+        **_conversation(source, flow, log.client),
         **_agreed(handshake),
         **_hellos(handshake),
-        **_shown(handshake, resumption, (source, tracker.flow.stream), evidence),
         **(_raw_fingerprints(handshake) if raw else {}),
         complete=ending.complete,
         outcome=ending.outcome,
         failed_by=ending.failed_by,
         closure=endings.closure(handshake),
+        group=agreed.group,
+        dh_bits=agreed.dh_bits,
+        signature_scheme=agreed.signature_scheme,
         resumption=resumption,
         early_data=early_data,
+        hello_retry_request=retry,
         round_trips=timing.round_trips(handshake, early_data, complete=ending.complete),
         timing=times,
         handshake_bytes=timing.handshake_bytes(handshake, complete=ending.complete),
+        certificates=shown.certificates,
+        client_certificate_requested=shown.client_certificate_requested,
+        certificate_request=shown.certificate_request,
+        client_certificates=shown.client_certificates,
+        ocsp_staple=shown.ocsp_staple,
+        session_ticket=shown.session_ticket,
         alerts=endings.alerts(handshake),
         messages=_messages(handshake),
-        problems=_problems(handshake, (ending.inferred, *_guesses(handshake, early_data, times))),
+        problems=_problems(handshake, malformed, guesses),
         **_NOT_TOLD,
     )
-    told = renumbered(told, tracker.frames)
-    hurts = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in damage]
+    if log.recording is not None:
+        told = with_transcript(told, handshake, log.recording)
+    told = renumbered(told, log.frames)
+    hurts = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
     return replace(told, problems=(*told.problems, *hurts)) if hurts else told
 
 
-def _is_quoted(tracker: Tracker) -> bool:
-    """Whether one side alone has what looks like TLS, within something else that it said: in an upload, or a mail.
+def with_transcript(told: Connection, handshake: Handshake, recording: Recording) -> KeptConnection:
+    """Return the connection with its transcript."""
+    mine, other = timing.first_data(handshake)
+    log = handshake.log
+    return KeptConnection(
+        **{name: getattr(told, name) for name in told.__struct_fields__},
+        transcript=Transcript(
+            packets=recording.packets,
+            records=recording.records,
+            first_data=(_packet_ref(mine), _packet_ref(other)),
+            version=None if log.version == UNKNOWN else log.version,
+            cipher_suite=handshake.cipher_suite,
+            carrier=log.directions[0].carrier or log.directions[1].carrier,
+            copies=recording.copies,
+            copied=recording.copied,
+        ),
+    )
 
-    Only a PROXY header has a hello follow on it in the same segment, answered or not.
+
+def _packet_ref(event: HandshakeEvent | PacketRef | None) -> PacketRef | None:
+    return PacketRef(event.frame, time_or_none(event.time), None) if isinstance(event, HandshakeEvent) else event
+
+
+def is_quoted(log: LoggedHandshake) -> bool:
+    """Return whether TLS is only quoted: one side alone has it, inside an upload or a mail for example.
+
+    A PROXY header is the exception: the client sends a hello after it in the same segment, answered or not.
     """
-    speaking = [direction for direction in tracker.directions if direction.mode == TLS]
-    if len(speaking) != 1 or not speaking[0].plaintext.embedded or speaking[0].carrier:
+    speaking = [direction for direction in log.directions if direction.mode == TLS]
+    if len(speaking) != 1 or not speaking[0].embedded or speaking[0].carrier:
         return False
-    return proxy_header(speaking[0].plaintext.before) is None
+    return proxy_header(speaking[0].before) is None
 
 
 _NOT_TOLD: dict[str, Any] = {
@@ -123,14 +146,6 @@ _NOT_TOLD: dict[str, Any] = {
     "open": False,
 }
 """What other stages tell, where they do."""
-
-
-def _shown(
-    handshake: Handshake, resumption: str | None, place: tuple[str, int], evidence: Evidence | None
-) -> dict[str, Any]:
-    if evidence is not None:
-        evidence.time(*place, handshake_times(handshake))
-    return exposure(handshake, resumption, evidence)._asdict()
 
 
 def _conversation(source: str, flow: Flow, client: int) -> dict[str, Any]:
@@ -157,7 +172,6 @@ def _agreed(handshake: Handshake) -> dict[str, Any]:
         "upgrade_target": upgrade[1],
         "version": None if log.version == UNKNOWN else Registry.VERSIONS.names[log.version],
         "cipher_suite": None if suite is None else Registry.CIPHER_SUITES.names[suite],
-        **negotiation.key_agreement(handshake)._asdict(),
         "extended_master_secret": negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
         "secure_renegotiation": negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
         "alpn": negotiation.alpn(handshake),
@@ -178,20 +192,17 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
 
 
 def _hellos(handshake: Handshake) -> dict[str, Any]:
-    client_hello, server_hello, hello_retry = (
-        handshake.log.client_hello,
-        handshake.log.server_hello,
-        handshake.log.hello_retry,
-    )
+    log, client, server = handshake.log, handshake.client_hello, handshake.server_hello
     return {
         "sni": hellos.sni(handshake.asked),
         "hello_retry": negotiation.hello_retry(handshake),
-        "hello_retry_request": hellos.hello_retry_request(hello_retry, handshake.directions[1])
-        if hello_retry
-        else None,
         "ech": negotiation.ech(handshake),
-        "client_hello": hellos.client_hello(client_hello, handshake.asked) if client_hello else None,
-        "server_hello": hellos.server_hello(server_hello, handshake.answered) if server_hello else None,
+        "client_hello": None
+        if log.client_hello is None or client is None
+        else hellos.client_hello(log.client_hello, client, handshake.asked),
+        "server_hello": None
+        if log.server_hello is None or server is None
+        else hellos.server_hello(log.server_hello.event, server, handshake.answered),
         "ja3": hello_fingerprints.ja3(handshake),
         "ja3s": hello_fingerprints.ja3s(handshake),
         "ja4": hello_fingerprints.ja4(handshake),
@@ -241,15 +252,15 @@ def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
     if carrier is not None:
         return carrier, None
     client_hello, first = handshake.log.client_hello, handshake.directions[1].first_frame
-    before = handshake.tracker.before or tuple(
-        [direction.plaintext.before for direction in handshake.tracker.directions]
-    )
+    log = handshake.log
+    before = log.before or (log.directions[0].before, log.directions[1].before)
     # Bytes behind a hole are not how a side began.
-    headless = [direction.plaintext.headless for direction in handshake.tracker.directions]
-    client, server = (b"" if headless[side] else before[side] for side in (handshake.client, 1 - handshake.client))
+    client, server = (
+        b"" if log.directions[side].headless else before[side] for side in (handshake.client, 1 - handshake.client)
+    )
     # What a server says in another protocol to a ClientHello came after it, not before.
     late = client_hello is not None and first > client_hello.event.frame
-    answered = late and not client and handshake.tracker.before is None
+    answered = late and not client and log.before is None
     return recognise(client, server) if client or (server and not answered) else (None, None)
 
 
@@ -297,22 +308,41 @@ def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Ite
         yield "TCP seems to end nearer than TLS, or the server was slow"
 
 
-def _problems(handshake: Handshake, guesses: tuple[str | None, ...]) -> tuple[Problem, ...]:
-    found = [
-        Problem(t.code, t.detail, t.frame, t.offset, handshake.side(sender))
-        for sender, direction in enumerate(handshake.tracker.directions)
-        for t in direction.problems
+def _malformed(handshake: Handshake, in_key_exchange: str | None, in_retry: tuple[str, ...]) -> Iterator[Problem]:
+    """Report what is malformed in messages whose beginning could be decoded."""
+    log = handshake.log
+    found: list[tuple[HandshakeEvent | None, tuple[str, ...]]] = [
+        (None if log.client_hello is None else log.client_hello.event, handshake.asked.problems),
+        (None if log.server_hello is None else log.server_hello.event, handshake.answered.problems),
+        (handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE), (in_key_exchange,) if in_key_exchange else ()),
+        (None if log.hello_retry is None else log.hello_retry.event, in_retry),
     ]
+    for event, details in found:
+        if event is not None:
+            side = handshake.side(event.sender)
+            yield from [Problem("malformed_message", detail, event.frame, event.start, side) for detail in details]
+
+
+def _problems(
+    handshake: Handshake, malformed: tuple[Problem, ...], guesses: tuple[str | None, ...]
+) -> tuple[Problem, ...]:
+    log = handshake.log
+    found: list[Problem] = []
+    for sender, direction in enumerate(log.directions):
+        side = handshake.side(sender)
+        reported = [Problem(t.code, t.detail, t.frame, t.offset, side) for t in direction.problems]
+        reported += [problem for problem in malformed if problem.sender == side]
+        found += reported[:MAX_PROBLEMS]
     found += _other_protocol(handshake)
-    if handshake.tracker.unordered:
-        how = "put in order by times and acknowledgements" if handshake.tracker.frames else "too many to put in order"
+    if log.unordered:
+        how = "put in order by times and acknowledgements" if log.frames else "too many to put in order"
         found.append(Problem("out_of_order", f"the capture is not in the order of time: the packets were {how}"))
     found += _dropped(handshake)
-    if handshake.tracker.flow.handshake.opener == UNKNOWN and handshake.log.client_hello is None:
+    if log.opener == UNKNOWN and log.client_hello is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
-    if handshake.tracker.limited:
+    if log.given_up:
         found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))
-    if handshake.log.limited:
+    if log.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
     found += [Problem("inferred", guess) for guess in guesses if guess]
     return tuple(found)
@@ -320,20 +350,15 @@ def _problems(handshake: Handshake, guesses: tuple[str | None, ...]) -> tuple[Pr
 
 def _dropped(handshake: Handshake) -> Iterator[Problem]:
     """Report what TCP does not deliver: text in a RST, and segments that it drops."""
-    for sender, direction in enumerate(handshake.tracker.directions):
+    log = handshake.log
+    for sender, direction in enumerate(log.directions):
         if direction.reset_text is not None:
             frame, words = direction.reset_text
-            yield Problem(
-                "reset_text",
-                f'a RST carries a text: "{_words(words[:MAX_SHOWN_TEXT])}"',
-                frame,
-                None,
-                handshake.side(sender),
-            )
-    flow = handshake.tracker.flow
-    if flow.dropped:
+            detail = f'a RST carries a text: "{_words(words[:MAX_SHOWN_TEXT])}"'
+            yield Problem("reset_text", detail, frame, None, handshake.side(sender))
+    if log.dropped:
         what = "segments that TCP drops, of an earlier connection or outside the window"
-        yield Problem("dropped_segment", f"{what}: {flow.dropped}, the first in this frame", flow.first_dropped)
+        yield Problem("dropped_segment", f"{what}: {log.dropped}, the first in this frame", log.first_dropped)
 
 
 def _words(data: bytes) -> str:

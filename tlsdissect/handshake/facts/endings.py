@@ -13,9 +13,9 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.direction import Direction
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.handshake.logged import DirectionSummary
     from tlsdissect.model.connection import Side
 
 ANSWER_NS = 1_000_000_000
@@ -91,7 +91,7 @@ def _rejection(handshake: Handshake, until: int) -> Ending | None:
         and (client.fin is None or client.fin.frame > reply.frame)
         and reply.size == encrypted_flight.sizes.alert
         and (server.fin is not None or server.rst is not None)
-        and server.assembler.position == reply.end
+        and server.position == reply.end
         and not any(
             event.size == encrypted_flight.sizes.alert and event.frame < reply.frame for event in encrypted_flight.after
         )
@@ -108,7 +108,7 @@ def _rejection(handshake: Handshake, until: int) -> Ending | None:
 
 def _failure(handshake: Handshake, until: int) -> Ending:
     client, server = handshake.directions
-    if not (handshake.tracker.flow.one.seen and handshake.tracker.flow.other.seen):
+    if not handshake.log.two_sided:
         return Ending(False, "one_sided", None, None)
     fatal = _fatal(handshake)
     if fatal is not None:
@@ -138,9 +138,9 @@ def _has_holes(handshake: Handshake) -> bool:
     )
 
 
-def _is_unreceived(direction: Direction, offset: int) -> bool:
+def _is_unreceived(direction: DirectionSummary, offset: int) -> bool:
     """Whether the other side acknowledged nothing from this stream offset on."""
-    return direction.acked is not None and direction.assembler.offset(direction.acked) <= offset
+    return direction.acked is not None and direction.offset(direction.acked) <= offset
 
 
 def _unanswered(handshake: Handshake) -> bool:
@@ -151,14 +151,14 @@ def _unanswered(handshake: Handshake) -> bool:
         return False
     # A FIN is acknowledged as if it were a byte.
     acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
-    return min(map(client.assembler.offset, acknowledged)) >= client_hello.event.end
+    return min(map(client.offset, acknowledged)) >= client_hello.event.end
 
 
-def _spoke_unseen(direction: Direction) -> bool:
+def _spoke_unseen(direction: DirectionSummary) -> bool:
     """Whether the other side acknowledged bytes of a side that has none in the capture."""
-    if direction.payload or direction.acked is None or direction.tcp.isn == UNKNOWN:
+    if direction.payload or direction.acked is None or direction.isn == UNKNOWN:
         return False
-    first = add(direction.tcp.isn, 1) if direction.tcp.first == UNKNOWN else direction.tcp.first
+    first = add(direction.isn, 1) if direction.first == UNKNOWN else direction.first
     # A FIN is acknowledged as if it were a byte.
     return difference(direction.acked, first) > (direction.fin is not None)
 
@@ -204,7 +204,7 @@ def _fatal(handshake: Handshake) -> HandshakeEvent | None:
 
 def _knew_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
     """Whether the sender of an alert had the other side's FIN when it sent it, or the other side's RST came first."""
-    peer = handshake.tracker.directions[1 - alert.sender]
+    peer = handshake.log.directions[1 - alert.sender]
     if peer.rst is not None and peer.rst.frame < alert.frame:
         return True
     if peer.fin is None:
@@ -246,10 +246,10 @@ def _closed(handshake: Handshake, side: int) -> str | None:
     return "rst" if direction.ended == direction.rst else "fin"
 
 
-def _ends_in_alert(handshake: Handshake, direction: Direction, said: list[HandshakeEvent]) -> bool:
+def _ends_in_alert(handshake: Handshake, direction: DirectionSummary, said: list[HandshakeEvent]) -> bool:
     """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
     if handshake.log.tls13:
-        last, encrypted_flight = direction.last, handshake.encrypted_flight
+        last, encrypted_flight = direction.last_data, handshake.encrypted_flight
         if (
             last is None
             or encrypted_flight is None
@@ -263,8 +263,5 @@ def _ends_in_alert(handshake: Handshake, direction: Direction, said: list[Handsh
     else:
         return False
     if direction.ended is not None:
-        return end == direction.assembler.offset(direction.ended.end)
-    return (
-        end == direction.assembler.position
-        and handshake.directions[direction is handshake.directions[0]].ended is not None
-    )
+        return end == direction.offset(direction.ended.end)
+    return end == direction.position and handshake.directions[direction is handshake.directions[0]].ended is not None

@@ -187,7 +187,7 @@ def _sorted_without_grease(numbers: tuple[int, ...]) -> list[int]:
 
 def _without_grease(numbers: tuple[int, ...]) -> tuple[int, ...]:
     """Leave out the values of RFC 8701."""
-    return tuple(filterfalse(GREASE.__contains__, numbers))
+    return numbers if GREASE.isdisjoint(numbers) else tuple(filterfalse(GREASE.__contains__, numbers))
 
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)

@@ -8,55 +8,54 @@ from msgspec import Struct
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, encrypted_flight
-from tlsdissect.handshake.facts.hellos import Extensions, client_extensions, server_extensions
+from tlsdissect.handshake.events import decode_client_hello, decode_server_hello
+from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
-from tlsdissect.tls.server_hello import ServerHello
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.direction import Direction
-    from tlsdissect.handshake.events import HandshakeEvent
-    from tlsdissect.handshake.log import HandshakeLog
-    from tlsdissect.handshake.tracker import Tracker
+    from tlsdissect.handshake.events import DecodedHello, HandshakeEvent
+    from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
     from tlsdissect.model.connection import Side
+    from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
+    from tlsdissect.tls.server_hello import ServerHello, Ssl2ServerHello
 
 _WHOLE_FLIGHT = frozenset(
     (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
 )
 
-NOTHING = Extensions((), {})
-
 
 class Handshake(Struct, frozen=True, gc=False):
-    """Both sides of a TLS connection."""
+    """A logged handshake with its sides named, its events sorted by side and kind, and its hellos decoded.
 
-    log: HandshakeLog
+    Of each pair, the first belongs to the client and the second to the server.
+    """
+
+    log: LoggedHandshake
     client: int
-    directions: tuple[Direction, Direction]
-    """The client's, the server's."""
+    """The side of the flow that is the client."""
+    directions: tuple[DirectionSummary, DirectionSummary]
     events: tuple[list[HandshakeEvent], list[HandshakeEvent]]
-    """What the client said, what the server said."""
     alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]]
-    """The client's alerts, the server's."""
     said: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]]
-    """The client's and the server's first handshake message of each type in the clear."""
+    """The first handshake message of each type in the clear."""
     changes: list[HandshakeEvent | None]
-    """Each side's first ChangeCipherSpec."""
+    """The first ChangeCipherSpec."""
     sealed: list[HandshakeEvent | None]
-    """Each side's first encrypted handshake record: in TLS 1.2 and older its Finished."""
+    """The first encrypted handshake record: in TLS 1.2 and older, the Finished."""
+    client_hello: DecodedHello[ClientHello | Ssl2ClientHello] | None
+    server_hello: DecodedHello[ServerHello | Ssl2ServerHello] | None
     asked: Extensions
     """Extensions of the ClientHello."""
     answered: Extensions
     """Extensions of the ServerHello."""
     encrypted_flight: EncryptedFlight | None
-    """What the lengths of records tell of TLS 1.3."""
-    tracker: Tracker
+    """What the lengths of records reveal about TLS 1.3."""
 
     @classmethod
-    def of(cls, tracker: Tracker, client: int) -> Handshake:
-        """Name the sides of a conversation."""
-        log = tracker.log
-        directions = tracker.directions[client], tracker.directions[1 - client]
+    def of(cls, log: LoggedHandshake) -> Handshake:
+        """Name the sides of a logged handshake, and decode its hellos."""
+        client = log.client
         events: tuple[list[HandshakeEvent], list[HandshakeEvent]] = ([], [])
         alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]] = ([], [])
         said: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
@@ -73,21 +72,22 @@ class Handshake(Struct, frozen=True, gc=False):
                 sealed[side] = sealed[side] or event
             elif event.content_type == ALERT:
                 alerts[side].append(event)
-        asked = client_extensions(log.client_hello, directions[0]) if log.client_hello else NOTHING
-        answered = server_extensions(log.server_hello, directions[1]) if log.server_hello else NOTHING
+        client_hello = None if log.client_hello is None else decode_client_hello(log.client_hello.event)
+        server_hello = None if log.server_hello is None else decode_server_hello(log.server_hello.event)
         return cls(
             log,
             client,
-            directions,
+            log.directions if client == 0 else (log.directions[1], log.directions[0]),
             events,
             alerts,
             said,
             changes,
             sealed,
-            asked,
-            answered,
+            client_hello,
+            server_hello,
+            NOTHING if client_hello is None else client_extensions(client_hello),
+            NOTHING if server_hello is None else server_extensions(server_hello),
             encrypted_flight(log),
-            tracker,
         )
 
     def side(self, sender: int) -> Side:
@@ -117,8 +117,7 @@ class Handshake(Struct, frozen=True, gc=False):
     @property
     def cipher_suite(self) -> int | None:
         """The number of the suite that the server chose."""
-        server_hello = self.log.server_hello
-        return server_hello.hello.cipher_suite if server_hello and isinstance(server_hello.hello, ServerHello) else None
+        return None if self.log.server_hello is None else self.log.server_hello.cipher_suite
 
     @property
     def is_full(self) -> bool | None:

@@ -23,20 +23,18 @@ def _codes(extensions: Extensions) -> tuple[int, ...]:
 
 def _hello(handshake: Handshake) -> ClientHello | None:
     """The first ClientHello, unless what fingerprints are made of is not all there."""
-    client_hello = handshake.log.client_hello
-    if client_hello is None or not isinstance(client_hello.hello, ClientHello) or not client_hello.event.whole:
+    decoded, seen = handshake.client_hello, handshake.log.client_hello
+    if decoded is None or not isinstance(decoded.hello, ClientHello) or seen is None or not seen.event.whole:
         return None
-    return None if client_hello.hello.cipher_suites is None else client_hello.hello
+    return None if decoded.hello.cipher_suites is None else decoded.hello
 
 
 def _by_form(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
     """Write a fingerprint of the first ClientHello, once per template."""
-    client_hello = handshake.log.client_hello
-    return (
-        None
-        if client_hello is None or not client_hello.event.whole
-        else derive_once(client_hello.template, write, handshake)
-    )
+    decoded, seen = handshake.client_hello, handshake.log.client_hello
+    if decoded is None or seen is None or not seen.event.whole:
+        return None
+    return derive_once(decoded.template, write, handshake)
 
 
 def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
@@ -68,10 +66,10 @@ def ja3n(handshake: Handshake) -> str | None:
 
 def ja3s(handshake: Handshake) -> str | None:
     """JA3S of the final ServerHello."""
-    server_hello = handshake.log.server_hello
-    if server_hello is None or not isinstance(server_hello.hello, ServerHello) or not server_hello.event.whole:
+    decoded, seen = handshake.server_hello, handshake.log.server_hello
+    if decoded is None or not isinstance(decoded.hello, ServerHello) or seen is None or not seen.event.whole:
         return None
-    return derive_once(server_hello.template, _ja3s, server_hello.hello, handshake.answered)
+    return derive_once(decoded.template, _ja3s, decoded.hello, handshake.answered)
 
 
 def _ja3s(hello: ServerHello, extensions: Extensions) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from tlsdissect.caches import cached
+from tlsdissect.handshake.events import decode_retry_request
 from tlsdissect.handshake.facts.extensions import Decoded, ExtensionDecoder, text
 from tlsdissect.model.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
 from tlsdissect.tls.client_hello import ClientHello as WireClientHello
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from tlsdissect.handshake.direction import Direction
-    from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenRetryRequest, SeenServerHello
+    from tlsdissect.handshake.events import DecodedHello, HandshakeEvent, SeenClientHello
     from tlsdissect.tls.client_hello import Extension as WireExtension
     from tlsdissect.tls.client_hello import Ssl2ClientHello
+    from tlsdissect.tls.hello_cache import HelloTemplate
+    from tlsdissect.tls.server_hello import Ssl2ServerHello
 
 HOST_NAME = 0
 """RFC 6066 section 3."""
@@ -40,6 +42,8 @@ class Extensions(NamedTuple):
 
     decoded: tuple[Decoded, ...]
     bodies: dict[int, Struct | None]
+    problems: tuple[str, ...] = ()
+    """What is malformed."""
 
     def get(self, number: int, field: str) -> Any:
         """A field of an extension's body; None where the extension is absent or malformed."""
@@ -69,27 +73,28 @@ _methods, _schemes = _namer(Registry.COMPRESSION_METHODS), _namer(Registry.SIGNA
 _psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORMATS)
 
 
-def tell(
-    teller: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None, direction: Direction, event: HandshakeEvent
-) -> Extensions:
-    """Decode the extensions of a hello; what is malformed is a trouble of its half."""
-    # Who sends very many sends others the next time.
+NOTHING = Extensions((), {})
+
+
+def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
+    """Decode the extensions of a hello."""
+    # A sender of very many extensions sends others the next time.
     keep = len(extensions or ()) <= MAX_EXTENSIONS
-    decoded = tuple([teller.tell(sent, keep=keep) for sent in extensions or ()])
+    decoded = tuple([decoder.tell(sent, keep=keep) for sent in extensions or ()])
     bodies: dict[int, Struct | None] = {}
+    problems: list[str] = []
     for one in decoded:
-        _complain(one, direction, event)
+        problems += _problems(one)
         if one.fact.code in bodies:
             # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
-            direction.report("malformed_message", f"extension {one.fact.type}: repeated", event.frame, event.start)
+            problems.append(f"extension {one.fact.type}: repeated")
         bodies.setdefault(one.fact.code, one.body)
-    return Extensions(decoded, bodies)
+    return Extensions(decoded, bodies, tuple(problems))
 
 
-def _complain(one: Decoded, direction: Direction, event: HandshakeEvent) -> None:
+def _problems(one: Decoded) -> list[str]:
     error = one.error or (_names_error(one.body) if isinstance(one.body, ServerNameList) else None)
-    if error is not None:
-        direction.report("malformed_message", f"extension {one.fact.type}: {error}", event.frame, event.start)
+    return [] if error is None else [f"extension {one.fact.type}: {error}"]
 
 
 def _names_error(names: ServerNameList) -> str | None:
@@ -106,54 +111,52 @@ def _names_error(names: ServerNameList) -> str | None:
     return "several names of one type" if len(types) < len(listed) else None
 
 
-def client_extensions(client_hello: SeenClientHello, direction: Direction) -> Extensions:
+def client_extensions(decoded: DecodedHello[WireClientHello | Ssl2ClientHello]) -> Extensions:
     """The extensions of a ClientHello."""
-    hello = client_hello.hello
-    return _again(
-        _FROM_CLIENT, client_hello, hello.extensions if isinstance(hello, WireClientHello) else None, direction
+    hello = decoded.hello
+    return _by_template(
+        _FROM_CLIENT, decoded.template, hello.extensions if isinstance(hello, WireClientHello) else None
     )
 
 
-def server_extensions(server_hello: SeenServerHello, direction: Direction) -> Extensions:
+def server_extensions(decoded: DecodedHello[WireServerHello | Ssl2ServerHello]) -> Extensions:
     """The extensions of a ServerHello."""
-    hello = server_hello.hello
-    return _again(
-        _FROM_SERVER, server_hello, hello.extensions if isinstance(hello, WireServerHello) else None, direction
+    hello = decoded.hello
+    return _by_template(
+        _FROM_SERVER, decoded.template, hello.extensions if isinstance(hello, WireServerHello) else None
     )
 
 
-def _again(
-    teller: ExtensionDecoder,
-    hello: SeenClientHello | SeenServerHello,
-    sent: tuple[WireExtension, ...] | None,
-    direction: Direction,
+def _by_template(
+    decoder: ExtensionDecoder, template: HelloTemplate[Any] | None, sent: tuple[WireExtension, ...] | None
 ) -> Extensions:
-    """Decode extensions; of a hello whose template is known, only those that vary."""
-    template = hello.template
-    known: Extensions | None = None if template is None else template.derived.get(_again)
+    """Decode extensions; of a hello whose template was seen before, only those that vary."""
+    known: Extensions | None = None if template is None else template.derived.get(_by_template)
     if template is None or known is None or sent is None:
-        extensions = tell(teller, sent, direction, hello.event)
-        if template is not None and not any(one.error for one in extensions.decoded):
-            template.derived[_again] = extensions
+        extensions = decode_extensions(decoder, sent)
+        if template is not None and not extensions.problems:
+            template.derived[_by_template] = extensions
         return extensions
-    decoded, bodies = list(known.decoded), known.bodies.copy()
+    decoded, bodies, problems = list(known.decoded), known.bodies.copy(), list[str]()
     for index in template.fresh:
-        one = decoded[index] = teller.tell(sent[index])
-        _complain(one, direction, hello.event)
+        one = decoded[index] = decoder.tell(sent[index])
+        problems += _problems(one)
         bodies[one.fact.code] = one.body
-    return Extensions(tuple(decoded), bodies)
+    return Extensions(tuple(decoded), bodies, tuple(problems))
 
 
-def client_hello(client_hello: SeenClientHello, extensions: Extensions) -> ClientHello:
+def client_hello(
+    seen: SeenClientHello, decoded: DecodedHello[WireClientHello | Ssl2ClientHello], extensions: Extensions
+) -> ClientHello:
     """What a ClientHello says."""
-    event, hello = client_hello.event, client_hello.hello
+    event, hello = seen.event, decoded.hello
     if not isinstance(hello, WireClientHello):
-        return _ssl2_client_hello(event, hello, client_hello.segments)
+        return _ssl2_client_hello(event, hello, seen.segments)
     return replace(
-        derive_once(client_hello.template, _client_form, hello, extensions),
+        derive_once(decoded.template, _client_form, hello, extensions),
         frame=event.frame,
         bytes=event.size,
-        segments=client_hello.segments,
+        segments=seen.segments,
         random=hello.random.hex(),
         session_id=(hello.legacy_session_id or b"").hex() or None,
         extensions=_listed(extensions, seen=event.whole and hello.legacy_compression_methods is not None),
@@ -211,9 +214,11 @@ def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: 
     )
 
 
-def server_hello(server_hello: SeenServerHello, extensions: Extensions) -> ServerHello:
+def server_hello(
+    event: HandshakeEvent, decoded: DecodedHello[WireServerHello | Ssl2ServerHello], extensions: Extensions
+) -> ServerHello:
     """What a ServerHello says."""
-    event, hello = server_hello.event, server_hello.hello
+    hello = decoded.hello
     if not isinstance(hello, WireServerHello):
         return ServerHello(
             frame=event.frame,
@@ -226,7 +231,7 @@ def server_hello(server_hello: SeenServerHello, extensions: Extensions) -> Serve
             extensions=(),
         )
     return replace(
-        derive_once(server_hello.template, _server_form, hello),
+        derive_once(decoded.template, _server_form, hello),
         frame=event.frame,
         bytes=event.size,
         random=hello.random.hex(),
@@ -250,16 +255,17 @@ def _server_form(hello: WireServerHello) -> ServerHello:
     )
 
 
-def hello_retry_request(hello_retry: SeenRetryRequest, direction: Direction) -> HelloRetryRequest:
-    """What a HelloRetryRequest asks for."""
-    extensions = tell(_FROM_RETRY, hello_retry.hello.extensions, direction, hello_retry.event)
+def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple[str, ...]]:
+    """What a HelloRetryRequest asks for, and what is malformed in its extensions."""
+    extensions = decode_extensions(_FROM_RETRY, decode_retry_request(event).hello.extensions)
     group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
     cookie = extensions.get(Type.COOKIE, "cookie")
-    return HelloRetryRequest(
-        frame=hello_retry.event.frame,
+    fact = HelloRetryRequest(
+        frame=event.frame,
         group=None if group is None else Registry.GROUPS.names[group],
         cookie_bytes=None if cookie is None else len(cookie),
     )
+    return fact, extensions.problems
 
 
 def sni(extensions: Extensions) -> str | None:

@@ -8,7 +8,6 @@ from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.key_exchange import DhParams, EcdhParams, ServerKeyExchange, key_exchange
-from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ class KeyExchange(NamedTuple):
     group: str | None = None
     dh_bits: int | None = None
     signature_scheme: str | None = None
+    problem: str | None = None
+    """What is malformed in the ServerKeyExchange."""
 
 
 def resumption(handshake: Handshake) -> str | None:
@@ -35,7 +36,7 @@ def resumption(handshake: Handshake) -> str | None:
     ChangeCipherSpec (RFC 5246 section 7.3, RFC 5077 section 3.1). TLS 1.3: RFC 8446 section 4.2.11.
     """
     server_hello = handshake.log.server_hello
-    if server_hello is None or not isinstance(server_hello.hello, ServerHello):
+    if server_hello is None or handshake.cipher_suite is None:
         return None
     if handshake.log.tls13:
         taken = _has(server_hello, handshake.answered, Type.PRE_SHARED_KEY)
@@ -48,8 +49,8 @@ def resumption(handshake: Handshake) -> str | None:
         # The missing bytes may hold a ticket, whose session the client then names by an id of its own choice (RFC 5077
         # section 3.4).
         return None
-    offered = getattr(handshake.log.client_hello.hello, "legacy_session_id", b"")
-    return "session_id" if offered and server_hello.hello.legacy_session_id_echo == offered else None
+    offered = getattr(handshake.client_hello and handshake.client_hello.hello, "legacy_session_id", b"")
+    return "session_id" if offered and server_hello.session_id == offered else None
 
 
 def hello_retry(handshake: Handshake) -> bool | None:
@@ -111,8 +112,7 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
     try:
         message = ServerKeyExchange.read(reader, kind, max(0, handshake.log.version))
     except WireError as error:
-        handshake.directions[1].report("malformed_message", f"ServerKeyExchange: {error}", event.frame, event.start)
-        return KeyExchange()
+        return KeyExchange(problem=f"ServerKeyExchange: {error}")
     params, scheme = message.params, message.signature_scheme
     curve = getattr(params.curve_params, "named_curve", None) if isinstance(params, EcdhParams) else None
     return KeyExchange(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.handshake.facts.negotiation import hello_retry
-from tlsdissect.handshake.versions import offers_tls13
 from tlsdissect.model.connection import HandshakeBytes, Timing
 from tlsdissect.tls.record import APPLICATION_DATA
 
@@ -45,7 +44,7 @@ def _round_trips12(handshake: Handshake) -> int | None:
     data = handshake.log.first_data[handshake.client]
     if data is None or data.acknowledgement is None:
         return 2
-    return 1 if handshake.directions[1].assembler.offset(data.acknowledgement) < theirs.end else 2
+    return 1 if handshake.directions[1].offset(data.acknowledgement) < theirs.end else 2
 
 
 def timing(handshake: Handshake) -> Timing:
@@ -74,10 +73,9 @@ def timing(handshake: Handshake) -> Timing:
 
 def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None]:
     """Times of the client's SYN, the SYN-ACK and its acknowledgement."""
-    tcp = handshake.tracker.flow.handshake
-    if tcp.opener != handshake.client:
+    if handshake.log.opener != handshake.client:
         return None, None, None
-    syn, synack, ack = (None if time == NO_TIME else time_or_none(time) for time in (tcp.syn, tcp.synack, tcp.ack))
+    syn, synack, ack = (None if time == NO_TIME else time_or_none(time) for time in handshake.log.tcp_times)
     return syn, synack, ack
 
 
@@ -171,7 +169,7 @@ def _may_be_handshake(handshake: Handshake, side: int) -> bool:
     if handshake.log.version != UNKNOWN or handshake.finished(side) is not None:
         return False
     client_hello = handshake.log.client_hello
-    return client_hello is None or not client_hello.event.whole or offers_tls13(client_hello.hello)
+    return client_hello is None or not client_hello.event.whole or client_hello.offers_tls13
 
 
 def _reply(handshake: Handshake) -> HandshakeEvent | None:

@@ -1,0 +1,141 @@
+"""A handshake that is followed no further: its log, and how both directions and TCP stood then.
+
+This is what facts are derived from. It is plain data without the objects that follow a connection, so it takes little
+memory while its connection waits for its last packet, and can wait in a file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.flows.sequence import difference
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.flows.flow import Signal
+    from tlsdissect.handshake.direction import Reply
+    from tlsdissect.handshake.events import (
+        HandshakeEvent,
+        HeartbeatRecord,
+        SeenClientHello,
+        SeenRetryRequest,
+        SeenServerHello,
+        Trouble,
+    )
+    from tlsdissect.model.transcript import PacketRef, Recording
+    from tlsdissect.tls.record import Record
+
+
+class DirectionSummary(Struct, frozen=True, gc=False):
+    """What one side sent."""
+
+    begin: int
+    """Sequence number of stream offset 0; UNKNOWN if the side sent no payload."""
+    position: int
+    """Stream offset after the bytes that were read."""
+    first: int
+    """Sequence number of the first byte, by the SYN; UNKNOWN if that was not captured."""
+    isn: int
+    """As `TcpSide.isn`."""
+    acked: int | None
+    """The other side's last acknowledgement number; None if there was none."""
+    fin: Signal | None
+    """The first FIN."""
+    rst: Signal | None
+    """The first RST that took effect."""
+    payload: int
+    """Payload bytes, retransmitted ones included."""
+    first_frame: int
+    """The frame of the first payload; 0 if there was none."""
+    first_hole: int
+    """Stream offset of the first missing byte; UNKNOWN if none is missing."""
+    strayed: bool
+    """Whether something else than a record header was found where one was expected."""
+    changed: int
+    """Number of ChangeCipherSpec messages."""
+    last_data: Record | None
+    """The last record if it is application data."""
+    mode: int
+    """As `PlaintextPhase.mode`."""
+    before: bytes
+    """As `PlaintextPhase.before`."""
+    embedded: bool
+    """As `PlaintextPhase.embedded`."""
+    headless: bool
+    """As `PlaintextPhase.headless`."""
+    carrier: str | None
+    """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
+    reply: Reply | None
+    reset_text: tuple[int, bytes] | None
+    """The frame and the text of the first RST with payload."""
+    problems: tuple[Trouble, ...]
+
+    def offset(self, sequence: int) -> int:
+        """Return the stream offset of a sequence number that is nearest to `position`."""
+        begin = sequence if self.begin == UNKNOWN else self.begin + self.position
+        return self.position + difference(sequence, begin)
+
+    def is_whole(self, end: int) -> bool:
+        """Return whether no byte before this stream offset is missing."""
+        return self.first_hole == UNKNOWN or self.first_hole >= end
+
+    @property
+    def ended(self) -> Signal | None:
+        """The first FIN or RST; a packet with both flags counts as RST."""
+        fin, rst = self.fin, self.rst
+        return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
+
+
+class LoggedHandshake(Struct, frozen=True, gc=False):
+    """The log of a handshake, with sides 0 and 1 as in its flow: side 0 sent the first packet."""
+
+    client: int
+    """The side that is the client."""
+    events: list[HandshakeEvent]
+    """In the order of the frames that completed them."""
+    client_hello: SeenClientHello | None
+    server_hello: SeenServerHello | None
+    hello_retry: SeenRetryRequest | None
+    hello_retries: int
+    """Number of HelloRetryRequests before the ServerHello."""
+    version: int
+    """The version that the server selected; UNKNOWN if it is not known."""
+    tls13: bool
+    """Whether that is TLS 1.3, one of its drafts or experiments."""
+    decided: bool
+    """Whether the handshake has succeeded or failed."""
+    first_data: tuple[PacketRef | None, ...]
+    """The packets in which each side's first record of application data begins."""
+    heartbeats: tuple[HeartbeatRecord, ...]
+    acknowledged: dict[tuple[int, int], int | None]
+    """As `HandshakeLog.acknowledged`."""
+    limited: frozenset[int]
+    """The sides that sent more than is kept."""
+    directions: tuple[DirectionSummary, DirectionSummary]
+    opener: int
+    """The side that sent the SYN; UNKNOWN where neither a SYN nor a SYN-ACK was seen."""
+    tcp_times: tuple[int, int, int]
+    """Times of the SYN, the SYN-ACK and its acknowledgement; NO_TIME for what was not seen."""
+    two_sided: bool
+    """Whether both sides sent packets."""
+    dropped: int
+    """Number of segments that TCP drops."""
+    first_dropped: int
+    """The frame of the first of them."""
+    before: tuple[bytes, bytes] | None
+    """The first bytes of both sides when the flow was first given up as not TLS."""
+    given_up: bool
+    """Whether the flow was given up before its end."""
+    unordered: bool
+    """Whether the capture is not in the order of time."""
+    frames: dict[int, int]
+    """The frame of the capture for each frame number used, if the handshake was read again in another order."""
+    until: int
+    """The time up to which the capture would contain further packets of the flow, or UNTIMED."""
+    damage: tuple[Damage, ...]
+    """Damage of the capture while the flow lasted."""
+    recording: Recording | None
+    """The packets and records of the handshake if they were to be kept."""
