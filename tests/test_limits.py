@@ -12,6 +12,7 @@ from tlswriting import extension, message, record, sized
 import tlsdissect
 from tlsdissect import Limits
 from tlsdissect.flows.limits import LEAST, MOST
+from tlsdissect.handshake.facts.hellos import MAX_REPORTED
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 
@@ -68,6 +69,20 @@ def hello(extensions: int, size: int) -> bytes:
     """A ClientHello with so many extensions, each so long."""
     sent = b"".join(extension(0x3000 + number, bytes(size)) for number in range(extensions))
     return message(1, b"\x03\x03" + bytes(32) + b"\0" + b"\0\x02\x13\x01" + b"\x01\0" + sized(sent))
+
+
+def test_extensions_beyond_the_limit_are_left_out_but_for_the_fingerprints(tmp_path: Path) -> None:
+    number = MAX_REPORTED + 76
+    path = spoken(tmp_path / "many.pcap", record(22, hello(number, 0)), 1)
+    (connection,) = tlsdissect.read(path, raw_fingerprints=True)
+    assert connection.client_hello is not None
+    listed = connection.client_hello.extensions
+    assert listed is not None
+    assert [one.code for one in listed] == [0x3000 + place for place in range(MAX_REPORTED)]
+    assert [problem.detail for problem in connection.problems if problem.code == "limit"] == [
+        "of 1,100 extensions, the first 1,024 are reported"
+    ]
+    assert str(connection.ja3_string).split(",")[2].count("-") == number - 1
 
 
 def spoken(path: Path, words: bytes, conversations: int = 20) -> Path:

@@ -308,19 +308,24 @@ def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Ite
         yield "TCP seems to end nearer than TLS, or the server was slow"
 
 
-def _malformed(handshake: Handshake, in_key_exchange: str | None, in_retry: tuple[str, ...]) -> Iterator[Problem]:
+def _malformed(
+    handshake: Handshake, in_key_exchange: str | None, in_retry: tuple[tuple[str, str], ...]
+) -> Iterator[Problem]:
     """Report what is malformed in messages whose beginning could be decoded."""
     log = handshake.log
-    found: list[tuple[HandshakeEvent | None, tuple[str, ...]]] = [
+    found: list[tuple[HandshakeEvent | None, tuple[tuple[str, str], ...]]] = [
         (None if log.client_hello is None else log.client_hello.event, handshake.asked.problems),
         (None if log.server_hello is None else log.server_hello.event, handshake.answered.problems),
-        (handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE), (in_key_exchange,) if in_key_exchange else ()),
+        (
+            handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE),
+            (("malformed_message", in_key_exchange),) if in_key_exchange else (),
+        ),
         (None if log.hello_retry is None else log.hello_retry.event, in_retry),
     ]
     for event, details in found:
         if event is not None:
             side = handshake.side(event.sender)
-            yield from [Problem("malformed_message", detail, event.frame, event.start, side) for detail in details]
+            yield from [Problem(code, detail, event.frame, event.start, side) for code, detail in details]
 
 
 def _problems(

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.hellos import Extensions
 
 
-def _codes(extensions: Extensions) -> tuple[int, ...]:
-    return tuple([one.fact.code for one in extensions.decoded])
-
-
 def _hello(handshake: Handshake) -> ClientHello | None:
     """The first ClientHello, unless what fingerprints are made of is not all there."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
@@ -45,7 +41,7 @@ def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
     groups = extensions.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
     formats = extensions.get(Type.EC_POINT_FORMATS, "ec_point_format_list") or ()
     write = fingerprints.ja3n_string if ordered else fingerprints.ja3_string
-    return write(hello.legacy_version, hello.cipher_suites or (), _codes(extensions), groups, formats)
+    return write(hello.legacy_version, hello.cipher_suites or (), extensions.codes, groups, formats)
 
 
 def ja3(handshake: Handshake) -> str | None:
@@ -73,7 +69,7 @@ def ja3s(handshake: Handshake) -> str | None:
 
 
 def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
-    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, _codes(extensions)))
+    return fingerprints.ja3(fingerprints.ja3s_string(hello.legacy_version, hello.cipher_suite, extensions.codes))
 
 
 def ja4(handshake: Handshake) -> str | None:
@@ -99,7 +95,7 @@ def _written(handshake: Handshake, write: Callable[..., str]) -> str | None:
         "t",
         fingerprints.highest_version(hello.legacy_version, extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
         hello.cipher_suites,
-        _codes(extensions),
+        extensions.codes,
         alpn=protocols[0] if protocols else None,
         signature_algorithms=extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms") or (),
     )

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from tlsdissect.tls.hello_cache import HelloTemplate
     from tlsdissect.tls.server_hello import Ssl2ServerHello
 
+_MALFORMED = "malformed_message"
+MAX_REPORTED = 1024
+"""Extensions of a hello that are decoded and reported; a hello with more has a problem `limit`."""
 HOST_NAME = 0
 """RFC 6066 section 3."""
 NAMES_CACHE_BYTES = 1 << 18
@@ -40,10 +43,12 @@ _NAMED_BYTES = 108
 class Extensions(NamedTuple):
     """The extensions of a hello, decoded; of a type that is repeated the first counts."""
 
+    codes: tuple[int, ...]
+    """The types of all extensions."""
     decoded: tuple[Decoded, ...]
     bodies: dict[int, Struct | None]
-    problems: tuple[str, ...] = ()
-    """What is malformed."""
+    problems: tuple[tuple[str, str], ...] = ()
+    """Code and detail of what is malformed, or left out."""
 
     def get(self, number: int, field: str) -> Any:
         """A field of an extension's body; None where the extension is absent or malformed."""
@@ -73,28 +78,32 @@ _methods, _schemes = _namer(Registry.COMPRESSION_METHODS), _namer(Registry.SIGNA
 _psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORMATS)
 
 
-NOTHING = Extensions((), {})
+NOTHING = Extensions((), (), {})
 
 
 def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
     """Decode the extensions of a hello."""
+    sent = extensions or ()
     # A sender of very many extensions sends others the next time.
-    keep = len(extensions or ()) <= MAX_EXTENSIONS
-    decoded = tuple([decoder.tell(sent, keep=keep) for sent in extensions or ()])
+    keep = len(sent) <= MAX_EXTENSIONS
+    decoded = tuple([decoder.tell(one, keep=keep) for one in sent[:MAX_REPORTED]])
     bodies: dict[int, Struct | None] = {}
-    problems: list[str] = []
+    problems: list[tuple[str, str]] = []
+    if len(sent) > MAX_REPORTED:
+        problems.append(("limit", f"of {len(sent):,} extensions, the first {MAX_REPORTED:,} are reported"))
     for one in decoded:
         problems += _problems(one)
         if one.fact.code in bodies:
             # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
-            problems.append(f"extension {one.fact.type}: repeated")
+            problems.append((_MALFORMED, f"extension {one.fact.type}: repeated"))
         bodies.setdefault(one.fact.code, one.body)
-    return Extensions(decoded, bodies, tuple(problems))
+    codes = tuple([one.extension_type for one in sent])
+    return Extensions(codes, decoded, bodies, tuple(problems))
 
 
-def _problems(one: Decoded) -> list[str]:
+def _problems(one: Decoded) -> list[tuple[str, str]]:
     error = one.error or (_names_error(one.body) if isinstance(one.body, ServerNameList) else None)
-    return [] if error is None else [f"extension {one.fact.type}: {error}"]
+    return [] if error is None else [(_MALFORMED, f"extension {one.fact.type}: {error}")]
 
 
 def _names_error(names: ServerNameList) -> str | None:
@@ -137,12 +146,12 @@ def _by_template(
         if template is not None and not extensions.problems:
             template.derived[_by_template] = extensions
         return extensions
-    decoded, bodies, problems = list(known.decoded), known.bodies.copy(), list[str]()
+    decoded, bodies, problems = list(known.decoded), known.bodies.copy(), list[tuple[str, str]]()
     for index in template.fresh:
         one = decoded[index] = decoder.tell(sent[index])
         problems += _problems(one)
         bodies[one.fact.code] = one.body
-    return Extensions(tuple(decoded), bodies, tuple(problems))
+    return Extensions(known.codes, tuple(decoded), bodies, tuple(problems))
 
 
 def client_hello(
@@ -255,7 +264,7 @@ def _server_form(hello: WireServerHello) -> ServerHello:
     )
 
 
-def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple[str, ...]]:
+def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple[tuple[str, str], ...]]:
     """What a HelloRetryRequest asks for, and what is malformed in its extensions."""
     extensions = decode_extensions(_FROM_RETRY, decode_retry_request(event).hello.extensions)
     group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
