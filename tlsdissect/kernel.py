@@ -36,6 +36,7 @@ MODULES = (
     "tlsdissect.handshake.segments",
     "tlsdissect.handshake.tracker",
     "tlsdissect.tls.record",
+    "tlsdissect.tls.wire",
 )
 """The modules of the kernel. `setup.py` compiles them, and each has a `.pxd` beside it."""
 

@@ -1,10 +1,13 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The bounds-checked reader that all TLS decoders use."""
 
 from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import cython
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +22,7 @@ class WireError(Exception):
     data.
     """
 
-    def __init__(self, problem: str, offset: int) -> None:
+    def __init__(self, problem: str, offset: cython.longlong) -> None:
         super().__init__(problem, offset)
         self.problem = problem
         self.offset = offset
@@ -29,28 +32,29 @@ class WireError(Exception):
 
 
 @lru_cache(maxsize=1024)
-def _u16s(count: int) -> struct.Struct:
+def _u16s(count: cython.longlong) -> struct.Struct:
     return struct.Struct(f">{count}H")
 
 
-_TAG = struct.Struct(">HH")
-
-
+@cython.cclass
 class Reader:
     """A cursor over a bounded range of bytes; no read can leave its bounds.
 
-    Numbers are big-endian and vectors have length prefixes (RFC 8446 section 3). `error` is what stopped a method
-    `..._until_error`, or None.
+    Numbers are big-endian and vectors have length prefixes (RFC 8446 section 3).
     """
 
     # The methods do not call each other: the extra calls would double the time to decode a hello.
-    __slots__ = ("_data", "_end", "_next", "error")
+    error: WireError | None
+    """What stopped a method `..._until_error`, or None."""
+    _data: bytes
+    _next: cython.Py_ssize_t
+    _end: cython.Py_ssize_t
 
-    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
+    def __init__(self, data: bytes, start: cython.Py_ssize_t = 0, end: Any = None) -> None:
+        self.error = None
         self._data = data
         self._next = start
         self._end = len(data) if end is None else end
-        self.error: WireError | None = None
 
     def __len__(self) -> int:
         return self._end - self._next
@@ -62,7 +66,7 @@ class Reader:
 
     def u8(self) -> int:
         """Read a uint8."""
-        start = self._next
+        start: cython.Py_ssize_t = self._next
         if start >= self._end:
             raise self._short(1)
         self._next = start + 1
@@ -70,7 +74,7 @@ class Reader:
 
     def u16(self) -> int:
         """Read a uint16."""
-        start = self._next
+        start: cython.Py_ssize_t = self._next
         if start + 2 > self._end:
             raise self._short(2)
         self._next = start + 2
@@ -84,22 +88,22 @@ class Reader:
         """Read a uint32."""
         return self.uint(4)
 
-    def uint(self, size: int) -> int:
+    def uint(self, size: cython.Py_ssize_t) -> int:
         """Read an unsigned number of `size` bytes."""
-        start = self._claim(size)
+        start: cython.Py_ssize_t = self._claim(size)
         return int.from_bytes(self._data[start : self._next], "big")
 
     def varint(self) -> int:
         """Read a variable-length integer (RFC 9000 section 16)."""
-        start = self._claim(1)
+        start: cython.Py_ssize_t = self._claim(1)
         size = 1 << (self._data[start] >> 6)
         self._claim(size - 1)
         return int.from_bytes(self._data[start : self._next], "big") & (1 << 8 * size - 2) - 1
 
-    def opaque(self, size: int) -> bytes:
+    def opaque(self, size: cython.Py_ssize_t) -> bytes:
         """Read exactly `size` bytes."""
-        start = self._next
-        end = start + size
+        start: cython.Py_ssize_t = self._next
+        end: cython.Py_ssize_t = start + size
         if end > self._end:
             raise self._short(size)
         self._next = end
@@ -109,30 +113,30 @@ class Reader:
         """Read all remaining bytes."""
         return self.opaque(self._end - self._next)
 
-    def sized(self, prefix: int) -> bytes:
+    def sized(self, prefix: cython.Py_ssize_t) -> bytes:
         """Read opaque bytes with a length prefix of `prefix` bytes."""
-        start = self._next + prefix
+        start: cython.Py_ssize_t = self._next + prefix
         if start > self._end:
             raise self._short(prefix)
-        end = start + int.from_bytes(self._data[self._next : start], "big")
+        end: cython.Py_ssize_t = start + int.from_bytes(self._data[self._next : start], "big")
         self._next = start
         if end > self._end:
             raise self._short(end - start)
         self._next = end
         return self._data[start:end]
 
-    def peek(self, size: int) -> bytes:
+    def peek(self, size: cython.Py_ssize_t) -> bytes:
         """Return the next `size` bytes, or fewer at the end, without consuming them."""
         return self._data[self._next : min(self._next + size, self._end)]
 
-    def part(self, size: int) -> Reader:
+    def part(self, size: cython.Py_ssize_t) -> Reader:
         """Return a reader for the next `size` bytes."""
-        start = self._claim(size)
+        start: cython.Py_ssize_t = self._claim(size)
         return self._child(start, self._next)
 
-    def block(self, prefix: int) -> Reader:
+    def block(self, prefix: cython.Py_ssize_t) -> Reader:
         """Return a reader for a block with a length prefix of `prefix` bytes."""
-        start = self._claim(self.uint(prefix))
+        start: cython.Py_ssize_t = self._claim(self.uint(prefix))
         return self._child(start, self._next)
 
     def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
@@ -146,14 +150,14 @@ class Reader:
             items.append(item(self))
         return tuple(items)
 
-    def vector(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+    def vector(self, prefix: cython.Py_ssize_t, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a vector of items with a length prefix of `prefix` bytes."""
         return self.block(prefix).items(item)
 
     def items_until_error(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read items up to the first malformed one, whose error is kept in `error`; return those before it."""
         items = []
-        start = self._next
+        start: cython.Py_ssize_t = self._next
         try:
             while (start := self._next) < self._end:
                 items.append(item(self))
@@ -163,7 +167,7 @@ class Reader:
             self._next = start
         return tuple(items)
 
-    def vector_until_error(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
+    def vector_until_error(self, prefix: cython.Py_ssize_t, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a vector like `items_until_error`; a truncated vector is an error, too."""
         size = self.attempt(lambda: self.uint(prefix))
         if size is None:
@@ -179,13 +183,18 @@ class Reader:
 
         Its length and theirs take two bytes.
         """
-        data, at = self._data, self._next + 2
-        end = at + int.from_bytes(data[self._next : at], "big")
+        data: bytes = self._data
+        at: cython.Py_ssize_t = self._next + 2
+        body: cython.Py_ssize_t
+        number: cython.longlong
+        size: cython.Py_ssize_t
+        end: cython.Py_ssize_t = at + int.from_bytes(data[self._next : at], "big")
         if at > self._end or end > self._end:
             return None
         items = []
         while at < end - 3:
-            number, size = _TAG.unpack_from(data, at)
+            number = data[at] << 8 | data[at + 1]
+            size = data[at + 2] << 8 | data[at + 3]
             body = at + 4
             at = body + size
             items.append(item(number, data[body:at]))
@@ -204,11 +213,11 @@ class Reader:
             self._next = self._end
             return None
 
-    def u8s(self, prefix: int) -> tuple[int, ...]:
+    def u8s(self, prefix: cython.Py_ssize_t) -> tuple[int, ...]:
         """Read a vector of uint8."""
         return tuple(self.sized(prefix))
 
-    def u16s(self, prefix: int) -> tuple[int, ...]:
+    def u16s(self, prefix: cython.Py_ssize_t) -> tuple[int, ...]:
         """Read a vector of uint16."""
         data = self.sized(prefix)
         if len(data) % 2:
@@ -227,18 +236,18 @@ class Reader:
         size = self._end - self._next
         return WireError(f"{size} bytes left over", self._next) if size else None
 
-    def _short(self, size: int) -> WireError:
+    def _short(self, size: cython.Py_ssize_t) -> WireError:
         return WireError(f"{size} bytes wanted, {self._end - self._next} left", self._next)
 
-    def _claim(self, size: int) -> int:
+    def _claim(self, size: cython.Py_ssize_t) -> int:
         """Skip `size` bytes and return their offset."""
-        start = self._next
+        start: cython.Py_ssize_t = self._next
         if size > self._end - start:
             raise self._short(size)
         self._next = start + size
         return start
 
-    def _child(self, start: int, end: int) -> Reader:
+    def _child(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Reader:
         return Reader(self._data, start, end)
 
 
