@@ -31,6 +31,7 @@ from tlsdissect.handshake.versions import (
 )
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
+from tlsdissect.tls.hello_cache import MAX_HELLO_SIZE
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_SIZE,
@@ -467,9 +468,10 @@ class HandshakeLog:
             direction.report("malformed_message", detail, event.frame, event.start)
 
     def _client_hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        hello, _, flaw = decode_client_hello(event)
-        _report_malformed(flaw, direction, event)
-        # The bytes of a message that the log does not keep are kept here, and those of one extension.
+        decoded = decode_client_hello(event)
+        hello = decoded.hello
+        _report_malformed(decoded.flaw, direction, event)
+        # The bytes of a message that the log does not keep are kept here, and those of its extensions.
         self.hold(2 * len(event.body))
         self.client_hello = SeenClientHello(
             event,
@@ -477,19 +479,22 @@ class HandshakeLog:
             offers_tls13(hello),
             offers_early_data(hello),
             pre_shared_keys(hello),
+            decoded if len(event.body) <= MAX_HELLO_SIZE else None,
         )
 
     def _server_hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        hello, _, flaw = decode_server_hello(event)
-        _report_malformed(flaw, direction, event)
+        decoded = decode_server_hello(event)
+        hello = decoded.hello
+        kept = decoded if len(event.body) <= MAX_HELLO_SIZE else None
+        _report_malformed(decoded.flaw, direction, event)
         self.hold(len(event.body))
         if isinstance(hello, ServerHello):
-            self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"")
+            self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"", kept)
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
         else:
-            self.server_hello = SeenServerHello(event, None, b"")
+            self.server_hello = SeenServerHello(event, None, b"", kept)
             self.version = hello.server_version
 
     def _retry_request(self, direction: Direction, event: HandshakeEvent) -> None:

@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from tlsdissect.caches import cached
@@ -63,32 +64,55 @@ def connection(
     With `raw`, the raw forms of the fingerprints are included. What verdicts need besides facts is kept as evidence.
     """
     handshake = Handshake.of(log)
+    ends = endpoints(flow.endpoints)
+    upgrade, upgrade_target = _upgrade(handshake)
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
     early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
     agreed, shown = negotiation.key_agreement(handshake), exposure(handshake, resumption, evidence)
     retry, in_retry = (None, ()) if log.hello_retry is None else hellos.hello_retry_request(log.hello_retry.event)
-    if evidence is not None:
-        evidence.time(source, flow.stream, handshake_times(handshake))
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
     guesses = (ending.inferred, *_guesses(handshake, early_data, times))
+    suite = handshake.cipher_suite
     told = Connection(
-        **_conversation(source, flow, log.client),
-        **_agreed(handshake),
-        **_hellos(handshake),
-        **(_raw_fingerprints(handshake) if raw else {}),
+        source=source,
+        stream=flow.stream,
+        transport="tcp",
+        client=ends[log.client],
+        server=ends[1 - log.client],
+        start=_rfc3339(time_or_none(flow.start), flow.digits),
+        end=_rfc3339(time_or_none(flow.end), flow.digits),
+        first_frame=flow.first_frame,
+        packets=flow.packets,
+        bytes=flow.payload_bytes,
+        open=False,
+        upgrade=upgrade,
+        upgrade_target=upgrade_target,
         complete=ending.complete,
         outcome=ending.outcome,
         failed_by=ending.failed_by,
         closure=endings.closure(handshake),
+        version=None if log.version == UNKNOWN else Registry.VERSIONS.names[log.version],
+        cipher_suite=None if suite is None else Registry.CIPHER_SUITES.names[suite],
         group=agreed.group,
         dh_bits=agreed.dh_bits,
         signature_scheme=agreed.signature_scheme,
+        extended_master_secret=negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
+        secure_renegotiation=negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
+        sni=hellos.sni(handshake.asked),
+        alpn=negotiation.alpn(handshake),
         resumption=resumption,
+        resumes=None,
+        same_ticket_as=None,
+        retry_of=None,
         early_data=early_data,
+        hello_retry=negotiation.hello_retry(handshake),
         hello_retry_request=retry,
+        ech=negotiation.ech(handshake),
         round_trips=timing.round_trips(handshake, early_data, complete=ending.complete),
         timing=times,
         handshake_bytes=timing.handshake_bytes(handshake, complete=ending.complete),
+        client_hello=hellos.client_hello(handshake),
+        server_hello=hellos.server_hello(handshake),
         certificates=shown.certificates,
         client_certificate_requested=shown.client_certificate_requested,
         certificate_request=shown.certificate_request,
@@ -97,9 +121,20 @@ def connection(
         session_ticket=shown.session_ticket,
         alerts=endings.alerts(handshake),
         messages=_messages(handshake),
+        renegotiations=0 if log.tls13 else max(0, min(direction.changed for direction in log.directions) - 1),
+        heartbeats=tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
+        ja3=hello_fingerprints.ja3(handshake),
+        ja3s=hello_fingerprints.ja3s(handshake),
+        ja4=hello_fingerprints.ja4(handshake),
+        ja3_string=hello_fingerprints.ja3_string(handshake) if raw else UNSET,
+        ja3n=hello_fingerprints.ja3n(handshake) if raw else UNSET,
+        ja4_r=hello_fingerprints.ja4_r(handshake) if raw else UNSET,
+        hidden=None,
+        findings=None,
         problems=_problems(handshake, malformed, guesses),
-        **_NOT_TOLD,
     )
+    if evidence is not None:
+        evidence.time(source, flow.stream, handshake_times(handshake))
     if log.recording is not None:
         told = with_transcript(told, handshake, log.recording)
     told = renumbered(told, log.frames)
@@ -141,45 +176,6 @@ def is_quoted(log: LoggedHandshake) -> bool:
     return proxy_header(speaking[0].before) is None
 
 
-_NOT_TOLD: dict[str, Any] = {
-    **dict.fromkeys(("resumes", "same_ticket_as", "retry_of", "hidden", "findings")),
-    "open": False,
-}
-"""What other stages tell, where they do."""
-
-
-def _conversation(source: str, flow: Flow, client: int) -> dict[str, Any]:
-    ends = endpoints(flow.endpoints)
-    return {
-        "source": source,
-        "stream": flow.stream,
-        "transport": "tcp",
-        "client": ends[client],
-        "server": ends[1 - client],
-        "start": _rfc3339(time_or_none(flow.start), flow.digits),
-        "end": _rfc3339(time_or_none(flow.end), flow.digits),
-        "first_frame": flow.first_frame,
-        "packets": flow.packets,
-        "bytes": flow.payload_bytes,
-    }
-
-
-def _agreed(handshake: Handshake) -> dict[str, Any]:
-    log, suite, upgrade = handshake.log, handshake.cipher_suite, _upgrade(handshake)
-    renegotiations = 0 if log.tls13 else max(0, min(direction.changed for direction in handshake.directions) - 1)
-    return {
-        "upgrade": upgrade[0],
-        "upgrade_target": upgrade[1],
-        "version": None if log.version == UNKNOWN else Registry.VERSIONS.names[log.version],
-        "cipher_suite": None if suite is None else Registry.CIPHER_SUITES.names[suite],
-        "extended_master_secret": negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
-        "secure_renegotiation": negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
-        "alpn": negotiation.alpn(handshake),
-        "renegotiations": renegotiations,
-        "heartbeats": tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
-    }
-
-
 def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
     whole = len(beat.head) == HEARTBEAT_HEAD
     return Heartbeat(
@@ -189,32 +185,6 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
         payload_bytes=int.from_bytes(beat.head[1:], "big") if whole else None,
         frame=beat.frame,
     )
-
-
-def _hellos(handshake: Handshake) -> dict[str, Any]:
-    log, client, server = handshake.log, handshake.client_hello, handshake.server_hello
-    return {
-        "sni": hellos.sni(handshake.asked),
-        "hello_retry": negotiation.hello_retry(handshake),
-        "ech": negotiation.ech(handshake),
-        "client_hello": None
-        if log.client_hello is None or client is None
-        else hellos.client_hello(log.client_hello, client, handshake.asked),
-        "server_hello": None
-        if log.server_hello is None or server is None
-        else hellos.server_hello(log.server_hello.event, server, handshake.answered),
-        "ja3": hello_fingerprints.ja3(handshake),
-        "ja3s": hello_fingerprints.ja3s(handshake),
-        "ja4": hello_fingerprints.ja4(handshake),
-    }
-
-
-def _raw_fingerprints(handshake: Handshake) -> dict[str, Any]:
-    return {
-        "ja3_string": hello_fingerprints.ja3_string(handshake),
-        "ja3n": hello_fingerprints.ja3n(handshake),
-        "ja4_r": hello_fingerprints.ja4_r(handshake),
-    }
 
 
 def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
@@ -266,26 +236,20 @@ def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
 
 def _messages(handshake: Handshake) -> tuple[Message, ...]:
     """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
-    events = handshake.log.events
-    encrypted_flight, last = handshake.encrypted_flight, len(events)
-    if encrypted_flight is None:
-        last = -1
-    elif encrypted_flight.flight:
-        last = next(n for n, event in enumerate(events) if event is encrypted_flight.flight[-1])
-    client_hello = handshake.log.client_hello
-    begin = None if client_hello is None else timing.Begin(client_hello.event.frame, handshake.start)
+    log, flight = handshake.log, handshake.encrypted_flight
+    begin = None
+    if log.client_hello is not None:
+        begin = timing.Begin(log.client_hello.event.frame, handshake.start)
+    last = None if flight is None or not flight.flight else flight.flight[-1]
+    protected = flight is not None
     sides = (handshake.side(0), handshake.side(1))
-    shown = [event for n, event in enumerate(events) if event.content_type != APPLICATION_DATA or n <= last]
-    return tuple([
-        Message(
-            sides[event.sender],
-            _message_type(event),
-            event.size,
-            event.frame,
-            ms,
-        )
-        for event, ms in zip(shown, timing.each_since(begin, shown), strict=True)
-    ])  # fmt: skip
+    messages = []
+    for event in log.events:
+        if event.content_type != APPLICATION_DATA or protected:
+            ms = timing.since(begin, event.frame, time_or_none(event.time))
+            messages.append(Message(sides[event.sender], _message_type(event), event.size, event.frame, ms))
+        protected = protected and event is not last
+    return tuple(messages)
 
 
 def _message_type(event: HandshakeEvent) -> str:

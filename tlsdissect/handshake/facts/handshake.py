@@ -72,8 +72,11 @@ class Handshake(Struct, frozen=True, gc=False):
                 sealed[side] = sealed[side] or event
             elif event.content_type == ALERT:
                 alerts[side].append(event)
-        client_hello = None if log.client_hello is None else decode_client_hello(log.client_hello.event)
-        server_hello = None if log.server_hello is None else decode_server_hello(log.server_hello.event)
+        client_hello, server_hello = None, None
+        if log.client_hello is not None:
+            client_hello = log.client_hello.decoded or decode_client_hello(log.client_hello.event)
+        if log.server_hello is not None:
+            server_hello = log.server_hello.decoded or decode_server_hello(log.server_hello.event)
         return cls(
             log,
             client,

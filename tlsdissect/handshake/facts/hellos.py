@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from tlsdissect.handshake.events import DecodedHello, HandshakeEvent, SeenClientHello
+    from tlsdissect.handshake.events import DecodedHello, HandshakeEvent
+    from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.tls.client_hello import Extension as WireExtension
     from tlsdissect.tls.client_hello import Ssl2ClientHello
     from tlsdissect.tls.hello_cache import HelloTemplate
@@ -154,10 +155,11 @@ def _by_template(
     return Extensions(known.codes, tuple(decoded), bodies, tuple(problems))
 
 
-def client_hello(
-    seen: SeenClientHello, decoded: DecodedHello[WireClientHello | Ssl2ClientHello], extensions: Extensions
-) -> ClientHello:
-    """What a ClientHello says."""
+def client_hello(handshake: Handshake) -> ClientHello | None:
+    """What the ClientHello says; None if it was not seen."""
+    seen, decoded, extensions = handshake.log.client_hello, handshake.client_hello, handshake.asked
+    if seen is None or decoded is None:
+        return None
     event, hello = seen.event, decoded.hello
     if not isinstance(hello, WireClientHello):
         return _ssl2_client_hello(event, hello, seen.segments)
@@ -223,11 +225,12 @@ def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: 
     )
 
 
-def server_hello(
-    event: HandshakeEvent, decoded: DecodedHello[WireServerHello | Ssl2ServerHello], extensions: Extensions
-) -> ServerHello:
-    """What a ServerHello says."""
-    hello = decoded.hello
+def server_hello(handshake: Handshake) -> ServerHello | None:
+    """What the ServerHello says; None if it was not seen."""
+    seen, decoded, extensions = handshake.log.server_hello, handshake.server_hello, handshake.answered
+    if seen is None or decoded is None:
+        return None
+    event, hello = seen.event, decoded.hello
     if not isinstance(hello, WireServerHello):
         return ServerHello(
             frame=event.frame,

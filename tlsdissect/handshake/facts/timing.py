@@ -11,8 +11,6 @@ from tlsdissect.model.connection import HandshakeBytes, Timing
 from tlsdissect.tls.record import APPLICATION_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.model.transcript import Packet, PacketRef, WireRecord
@@ -102,19 +100,6 @@ def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | Non
     return None if before is None else 0.0 - before
 
 
-def each_since(begin: Begin | None, events: Sequence[HandshakeEvent]) -> list[float | None]:
-    """The same of many messages: nearly all come later, and have a time."""
-    frame, time = begin or (0, None)
-    if time is None:
-        return [None] * len(events)
-    return [
-        (event.time - time) / _NS_A_MS
-        if event.frame >= frame and event.time >= time
-        else since(begin, event.frame, time_or_none(event.time))
-        for event in events
-    ]
-
-
 def _time(event: HandshakeEvent | PacketRef | None) -> int | None:
     return None if event is None or event.time is None else time_or_none(event.time)
 
@@ -200,19 +185,14 @@ def handshake_bytes(handshake: Handshake, *, complete: bool) -> HandshakeBytes:
 def _bytes(handshake: Handshake, side: int, last: HandshakeEvent | None) -> int | None:
     if last is None or not handshake.directions[side].is_whole(last.end):
         return None
-    events = [event for event in handshake.events[side] if event.end <= last.end]
-    if side == 0:
-        flight = handshake.encrypted_flight.flight if handshake.encrypted_flight else ()
-        events = [event for event in events if event.content_type != APPLICATION_DATA or event in flight]
-    return _covered(events)
-
-
-def _covered(events: Iterable[HandshakeEvent]) -> int:
-    """Bytes of the records in which these messages lie, each once."""
+    flight = handshake.encrypted_flight.flight if side == 0 and handshake.encrypted_flight else ()
+    # Protected records before the flight are early data.
+    first = flight[0].start if flight else last.end if side == 0 else 0
+    # Several messages may lie in one record.
     total, reached = 0, -1
-    for event in events:
+    for event in handshake.events[side]:
         start, end = event.start, event.end
-        if end > reached:
+        if reached < end <= last.end and (event.content_type != APPLICATION_DATA or start >= first):
             total += end - max(start, reached)
             reached = end
     return total
