@@ -15,7 +15,7 @@ from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import ACK, FIN, SYN, Flow
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
-from tlsdissect.handshake.revocation_lookups import Exchange, LookupTracker
+from tlsdissect.handshake.revocation_lookups import Exchange, LookupListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +55,7 @@ def exchanges(
     asked: bytes, answered: bytes, *, sizes: Iterable[int] = (10**9,), close: bool = True, budget: Budget | None = None
 ) -> list[Exchange]:
     """What is found in a conversation whose sides say this, in packets of these sizes."""
-    tracker = LookupTracker(budget or Budget(Limits()), flow())
+    tracker = LookupListener(budget or Budget(Limits()), flow())
     frame, position = 0, [100, 500]
     sizes = list(sizes)
 
@@ -163,7 +163,7 @@ def test_damage_anywhere(place: int, noise: bytes) -> None:
 
 def test_what_is_held_is_given_back() -> None:
     budget = Budget(Limits())
-    tracker = LookupTracker(budget, flow())
+    tracker = LookupListener(budget, flow())
     before = budget.used
     payload = POST + QUESTION[:9]
     tracker.feed(segment(1, ACK, 100, 500, payload), 0)

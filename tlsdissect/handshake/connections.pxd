@@ -26,7 +26,6 @@ cdef class Connections:
     cdef long long _followed
     cdef object _damage
     cdef bint _raw
-    cdef object _tracker
     cdef object _evidence
     cdef bint _listens
     cdef bint _linked

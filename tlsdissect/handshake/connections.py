@@ -8,7 +8,6 @@ not TLS in compiled code alone, and hands all others to the tracker of their flo
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
 import cython
@@ -21,15 +20,15 @@ from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
 from tlsdissect.handshake.record_cursor import starts_with_hello
-from tlsdissect.handshake.recording import RecordingTracker
-from tlsdissect.handshake.revocation_lookups import Heard, Lookup, LookupTracker
+from tlsdissect.handshake.recording import Recorder
+from tlsdissect.handshake.revocation_lookups import Heard, Lookup, LookupListener
 from tlsdissect.handshake.sessions import Session, established, identities
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker
 from tlsdissect.model.connection import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.reader import PacketReader
@@ -76,7 +75,6 @@ class Connections:
     """`Limits.followed`."""
     _damage: Sequence[Damage]
     _raw: cython.bint
-    _tracker: Callable[..., Tracker]
     _evidence: Evidence | None
     _listens: cython.bint
     """Whether trackers may find OCSP and CRL lookups."""
@@ -106,7 +104,6 @@ class Connections:
         With `evidence`, OCSP and CRL lookups are decoded, and what verdicts depend on is kept there.
         """
         listens = evidence is not None
-        keeping = partial(RecordingTracker, listens=listens)
         self.waiting = False
         self.given_up = 0
         self.returned_early = 0
@@ -118,9 +115,8 @@ class Connections:
         self._followed = budget.limits.followed
         self._damage = damage
         self._raw = options.raw_fingerprints
-        self._tracker = keeping if options.keep else LookupTracker if listens else Tracker
         self._evidence = evidence
-        self._listens = listens or options.keep
+        self._listens = listens
         self._linked = options.linked
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
@@ -239,7 +235,12 @@ class Connections:
             # A packet without payload needs no tracker, unless both sides end without any.
             if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
                 return False
-            tracker = self._tracker(self._budget, flow)
+            tracker = Tracker(
+                self._budget,
+                flow,
+                Recorder() if self._keeps else None,
+                LookupListener(self._budget, flow) if self._listens else None,
+            )
         else:
             tracker = known
             if flow.interest == _RECORDS:
@@ -271,8 +272,8 @@ class Connections:
                 self._note_session(flow, tracker.heard, identities(tracker.log))
             if settled == _UNKNOWN and tracker.settled != _UNKNOWN:
                 self._note_session(flow, tracker.settled, established(tracker.log, tracker.settled))
-        if self._listens and isinstance(tracker, LookupTracker) and tracker.found:
-            self._note_lookups(tracker)
+        if tracker.lookups is not None and tracker.lookups.found:
+            self._note_lookups(flow, tracker.lookups)
         if decision is not None:
             self._emit(tracker, decision)
             return True
@@ -296,13 +297,13 @@ class Connections:
         if keys:
             self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
 
-    def _note_lookups(self, tracker: LookupTracker) -> None:
+    def _note_lookups(self, flow: Flow, lookups: LookupListener) -> None:
         """Add the OCSP and CRL lookups of a flow to the results."""
-        ends = endpoints(tracker.flow.endpoints)
-        for exchange, body in tracker.found:
-            heard = Heard(Lookup(self._source, tracker.flow.stream, *ends, exchange), body)
+        ends = endpoints(flow.endpoints)
+        for exchange, body in lookups.found:
+            heard = Heard(Lookup(self._source, flow.stream, *ends, exchange), body)
             self._due.append((self._flows.clock, heard.frame, heard))
-        tracker.found.clear()
+        lookups.found.clear()
 
     def _conclude(
         self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None

@@ -33,7 +33,8 @@ cdef class HandshakeLog:
     cdef readonly set limited
     cdef public long long kept_bytes
     cdef readonly long long held_bytes
-    cdef readonly Budget _budget
+    cdef readonly Budget budget
+    cdef object _recorder
     cdef long long _acknowledgement
     cpdef bint take(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
     cdef bint _note(self, long long sender, object record, long long frame, long long time, bint encrypted)

@@ -49,6 +49,7 @@ from tlsdissect.tls.wire import WireError
 if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.direction import Direction, Piece
+    from tlsdissect.handshake.recording import Recorder
     from tlsdissect.tls.record import MessageJoiner, Record
     from tlsdissect.tls.server_hello import HelloRetryRequest
 
@@ -119,11 +120,13 @@ class HandshakeLog:
     """Bytes of the messages that are kept."""
     held_bytes: cython.longlong
     """Estimated bytes of the whole log."""
-    _budget: Budget
+    budget: Budget
+    _recorder: Recorder | None
+    """Keeps the records, if they are to be kept."""
     _acknowledgement: cython.longlong
     """That of the packet with the latest records; UNKNOWN if the other side sent that packet."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, recorder: Recorder | None = None) -> None:
         self.events = []
         self.client_hello = None
         self.server_hello = None
@@ -143,7 +146,8 @@ class HandshakeLog:
         self.limited = set()
         self.kept_bytes = 0
         self.held_bytes = 0
-        self._budget = budget
+        self.budget = budget
+        self._recorder = recorder
         self._acknowledgement = UNKNOWN
 
     def sort(self) -> None:
@@ -165,6 +169,8 @@ class HandshakeLog:
         time: cython.longlong = piece.time
         content_type: cython.longlong
         self._acknowledgement = acknowledgement
+        if self._recorder is not None:
+            self._recorder.add_records(self, sender, piece)
         for record in piece.records:
             content_type = record.content_type
             if content_type == _HANDSHAKE:
@@ -205,7 +211,7 @@ class HandshakeLog:
     @cython.cfunc
     def _keep(self, event: HandshakeEvent) -> cython.bint:
         """Add an event if the limits allow; return whether they do."""
-        budget: Budget = self._budget
+        budget: Budget = self.budget
         size: cython.longlong = len(event.body)
         kind: cython.longlong = event.content_type
         events: list[HandshakeEvent] = self.events
@@ -229,7 +235,7 @@ class HandshakeLog:
     def hold(self, size: cython.longlong) -> cython.bint:
         """Count bytes that are held besides the messages; a negative size releases them."""
         self.held_bytes += size
-        self._budget.used += size
+        self.budget.used += size
         return True
 
     @cython.cfunc
@@ -348,7 +354,7 @@ class HandshakeLog:
         If the budget is exceeded, the message is given up: a hello is read as far as it came.
         """
         joiner: MessageJoiner = direction.joiner
-        if joiner.waiting >= MESSAGE_HEADER and self._budget.is_spent():
+        if joiner.waiting >= MESSAGE_HEADER and self.budget.is_spent():
             direction.report("limit", "no more bytes are held of a message that is not whole", frame, record.start)
             direction.spoil(record.start)
             self._begun(sender, direction, joiner.give_up(), (frame, time, _end(record)))

@@ -1,4 +1,4 @@
-"""A tracker that keeps what it reads: the packets of the handshake, and its records."""
+"""The packets and records of a handshake, kept on request."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from msgspec.structs import asdict, replace
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.handshake.copies import Copies
-from tlsdissect.handshake.log import PART_BYTES, HandshakeLog
-from tlsdissect.handshake.revocation_lookups import LookupTracker
+from tlsdissect.handshake.log import PART_BYTES
 from tlsdissect.model.transcript import Packet, Recording, WireRecord
 from tlsdissect.tls.record import APPLICATION_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tlsdissect.capture.packet import Packet as CapturedPacket
-    from tlsdissect.flows.budget import Budget
-    from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.reassembly import Assembler
     from tlsdissect.handshake.direction import Direction, Piece
-    from tlsdissect.handshake.segments import KeptSegment
+    from tlsdissect.handshake.log import HandshakeLog
+    from tlsdissect.handshake.tracker import Tracker
     from tlsdissect.model.connection import Side
     from tlsdissect.tls.record import Record
 
@@ -36,126 +34,100 @@ MAX_RECORDS = 8192
 """Records that are kept of one conversation."""
 
 
-class RecordingLog(HandshakeLog):
-    """A script that keeps the records which it takes."""
+class Recorder:
+    """Keeps the packets and records of one connection for ladders, trees and explanations.
 
-    __slots__ = ("following", "records")
+    Its tracker calls it before and after each packet, and its log with the records that packets complete.
+    """
 
-    def __init__(self, budget: Budget) -> None:
-        super().__init__(budget)
-        self.records: list[tuple[int, int, int, Record]] = []
-        """Sender, frame and time of completion, and the record."""
-        self.following = True
-        """The handshake is being followed: records of application data are kept too."""
-
-    def take(self, sender: int, direction: Direction, piece: Piece, acknowledgement: int) -> bool:
-        """Keep records, and add what they contain to the log."""
-        for record in piece.records:
-            wanted = self.following or record.content_type != APPLICATION_DATA
-            if wanted and self.makes_room(sender, len(self.records) < MAX_RECORDS, len(record.fragment or b"")):
-                self.records.append((sender, piece.frame, piece.time, record))
-        return super().take(sender, direction, piece, acknowledgement)
-
-    def makes_room(self, sender: int, room: bool, size: int) -> bool:
-        """Count bytes that are kept; tell whether there is room for them."""
-        full = self.kept_bytes + size > self._budget.limits.message_bytes or self._budget.spent
-        if full or not room:
-            self.limited.add(sender)
-            return False
-        self.kept_bytes += size
-        self.hold(size + PART_BYTES)
-        return True
-
-
-class RecordingTracker(LookupTracker):
-    """A tracker whose connection has a transcript; it listens to questions too, if it is asked to."""
-
-    __slots__ = ("_copies", "_packets", "_reading")
-
-    def __init__(self, budget: Budget, flow: Flow, *, listens: bool = False) -> None:
-        super().__init__(budget, flow, listens=listens)
-        self.log: RecordingLog = RecordingLog(budget)
+    def __init__(self) -> None:
         self._packets: list[tuple[int, Packet]] = []
-        """Each with its sender, whose name is not known yet."""
+        """Each with the side that sent it, which is not known yet to be the client or the server."""
+        self._records: list[tuple[int, int, int, Record]] = []
+        """The sender, the frame and the time of completion, and the record."""
         self._copies = Copies()
-        self._reading: set[int] = set()
+        self._follows = True
+        """Whether the handshake is in progress: records of application data are kept too."""
+        self._events = 0
+        """Number of events in the log before the packet."""
+        self._again: set[int] = set()
         """Frames of the packets to keep while the handshake is read again."""
 
-    def is_silent(self) -> bool:
-        """Whether nothing is worth keeping: TCP's own handshake is, as long as TLS may follow it."""
-        return self.state == Interest.HELLOS and not self.hears
+    def before_packet(self, tracker: Tracker) -> None:
+        """Prepare for a packet."""
+        self._follows = tracker.state == Interest.PACKETS
+        self._events = len(tracker.log.events)
 
-    def feed(self, packet: CapturedPacket, sender: int) -> int:
-        """Look at a packet, and keep it if it matters."""
-        following, noted = self.state == Interest.PACKETS, len(self.log.events)
-        self.log.following = following
-        state = super().feed(packet, sender)
-        # Behind the handshake, packets are kept that brought or end something.
-        told = (
-            len(self.log.events) > noted
-            or (packet.length and self._gathers(sender))
-            or self._ends(sender, packet.frame)
+    def after_packet(self, tracker: Tracker, follows: bool, packet: CapturedPacket, sender: int) -> None:
+        """Keep a packet of the handshake, and later ones that completed a message or ended a direction.
+
+        `follows` is whether the handshake was in progress before the packet.
+        """
+        brings = (
+            len(tracker.log.events) > self._events
+            or (packet.length and _is_in_record(tracker.directions[sender]))
+            or _ends(tracker.directions[sender], packet.frame)
         )
-        if not self.reread and (following or (told and self.state != Interest.HELLOS)):
-            self._keep(packet, sender)
-        return state
+        keeps = follows or (brings and tracker.state != Interest.HELLOS)
+        if keeps and not self._copies.has(packet, sender) and self._keep(tracker, packet, sender):
+            self._copies.note(packet, sender)
 
-    def finish(self) -> None:
-        """Read what still waits behind holes, as of the state in which the conversation ended."""
-        self.log.following = self.state == Interest.PACKETS
-        super().finish()
+    def before_end(self, tracker: Tracker) -> None:
+        """Prepare for the end of the flow, when segments behind a hole are read."""
+        self._follows = tracker.state == Interest.PACKETS
 
-    def recording(self) -> Recording:
+    def add_records(self, log: HandshakeLog, sender: int, piece: Piece) -> None:
+        """Keep records if the limits allow."""
+        for record in piece.records:
+            wanted = self._follows or record.content_type != APPLICATION_DATA
+            if wanted and self._has_room(log, sender, len(self._records) < MAX_RECORDS, len(record.fragment or b"")):
+                self._records.append((sender, piece.frame, piece.time, record))
+
+    def read_again(self, known: set[int], order: set[int]) -> None:
+        """Forget what is read again: of the frames that are `known`, those in `order`."""
+        latest = max(order)
+        self._again = {packet.frame for _, packet in self._packets} & order
+        # The latest packet had this be read again, before it was kept.
+        if latest != self._copies.latest:
+            self._again.add(latest)
+        self._packets = [(sender, packet) for sender, packet in self._packets if packet.frame not in known]
+        self._records = []
+        self._follows = True
+
+    def after_reading_again(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> None:
+        """Keep a packet that was read again if it was kept before."""
+        if tracker.frames.get(packet.frame, packet.frame) in self._again:
+            self._keep(tracker, packet, sender)
+
+    def forget(self) -> None:
+        """Forget all packets: TLS begins with the next one."""
+        self._packets.clear()
+        self._copies = Copies()
+
+    def recording(self, tracker: Tracker) -> Recording:
         """Return the packets and records of the handshake, with the sides named."""
-        client = self.log.client
+        client = tracker.log.client
         return Recording(
-            tuple(self._named_packets(client)),
-            tuple(self._named_records(client)),
+            tuple(self._named_packets(tracker, client)),
+            tuple(self._named_records(tracker.log, client)),
             self._copies.count,
             self._copies.first,
         )
 
-    def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
-        again = {one.frame for one in order}
-        latest = max(again)
-        self._reading = {packet.frame for _, packet in self._packets} & again
-        # The latest packet had this be read again, before it was kept.
-        if latest != self._copies.latest:
-            self._reading.add(latest)
-        known = {one.frame for one in self._segments.kept}
-        self._packets = [(sender, packet) for sender, packet in self._packets if packet.frame not in known]
-        super()._read_again(order, numbers)
-
-    def _again(self, packet: CapturedPacket, sender: int) -> None:
-        self.log.following = self.state == Interest.PACKETS
-        super()._again(packet, sender)
-        if self.frames.get(packet.frame, packet.frame) in self._reading:
-            self._hold(packet, sender)
-
-    def _wake(self, sender: int, sequence: int) -> None:
-        super()._wake(sender, sequence)
-        self._packets.clear()
-        self._copies = Copies()
-
-    def _gathers(self, sender: int) -> bool:
-        """Whether a side's record has begun that somebody will read."""
-        reader = self.directions[sender].reader
-        return not (reader.between or reader.skip)
-
-    def _ends(self, sender: int, frame: int) -> bool:
-        """Whether a side's first FIN or RST came in this frame."""
-        direction = self.directions[sender]
-        return any(signal is not None and signal.frame == frame for signal in (direction.fin, direction.rst))
-
-    def _keep(self, packet: CapturedPacket, sender: int) -> None:
-        if not self._copies.has(packet, sender) and self._hold(packet, sender):
-            self._copies.note(packet, sender)
-
-    def _hold(self, packet: CapturedPacket, sender: int) -> bool:
-        """Keep a packet, if there is room for it."""
-        if not self.log.makes_room(sender, len(self._packets) < MAX_PACKETS, packet.captured):
+    def _has_room(self, log: HandshakeLog, sender: int, room: bool, size: int) -> bool:
+        """Count bytes that are to be kept; return False if a limit would be exceeded."""
+        if not room or log.kept_bytes + size > log.budget.message_bytes or log.budget.is_spent():
+            log.limited.add(sender)
             return False
-        mine, other = self.directions[sender].assembler, self.directions[1 - sender].assembler
+        log.kept_bytes += size
+        log.hold(size + PART_BYTES)
+        return True
+
+    def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> bool:
+        """Keep a packet if the limits allow; return whether they do."""
+        if not self._has_room(tracker.log, sender, len(self._packets) < MAX_PACKETS, packet.captured):
+            return False
+        mine, other = tracker.directions[sender].assembler, tracker.directions[1 - sender].assembler
         start = packet.sequence + (1 if packet.flags & SYN else 0)
         kept = Packet(
             packet.frame,
@@ -172,16 +144,16 @@ class RecordingTracker(LookupTracker):
         self._packets.append((sender, kept))
         return True
 
-    def _named_packets(self, client: int) -> Iterator[Packet]:
-        fins = [direction.fin.frame for direction in self.directions if direction.fin is not None]
+    def _named_packets(self, tracker: Tracker, client: int) -> Iterator[Packet]:
+        fins = [direction.fin.frame for direction in tracker.directions if direction.fin is not None]
         last = max(fins) if len(fins) == 2 else None
         for sender, packet in self._packets:
             if last is None or packet.frame <= last:
                 yield replace(packet, sender=_side(sender, client))
 
-    def _named_records(self, client: int) -> Iterator[WireRecord]:
-        sealed = {(event.sender, event.start) for event in self.log.events if event.encrypted}
-        for sender, frame, time, record in sorted(self.log.records, key=lambda kept: kept[1]):
+    def _named_records(self, log: HandshakeLog, client: int) -> Iterator[WireRecord]:
+        sealed = {(event.sender, event.start) for event in log.events if event.encrypted}
+        for sender, frame, time, record in sorted(self._records, key=lambda kept: kept[1]):
             encrypted = record.content_type == APPLICATION_DATA or (sender, record.start) in sealed
             yield WireRecord(
                 sender=_side(sender, client),
@@ -190,6 +162,16 @@ class RecordingTracker(LookupTracker):
                 encrypted=encrypted,
                 **asdict(record),
             )
+
+
+def _is_in_record(direction: Direction) -> bool:
+    """Return whether a record has begun whose body is kept."""
+    return not (direction.reader.between or direction.reader.skip)
+
+
+def _ends(direction: Direction, frame: int) -> bool:
+    """Return whether a side's first FIN or RST is in this frame."""
+    return any(signal is not None and signal.frame == frame for signal in (direction.fin, direction.rst))
 
 
 def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:

@@ -13,7 +13,6 @@ from msgspec import Struct
 from tlsdissect.flows.flow import FIN, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.reassembly import Assembler
 from tlsdissect.handshake.http import MAX_BODY, Message, NoHttpError, begins, message
-from tlsdissect.handshake.tracker import Tracker
 from tlsdissect.model.connection import Endpoint, OcspStaple  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.tls.wire import WireError
 from tlsdissect.x509 import der
@@ -91,7 +90,7 @@ class Heard(Struct, frozen=True):
         return self.lookup.stream
 
 
-class _Direction:
+class _HttpStream:
     """One side's bytes, put in order, and where each message among them began and ended."""
 
     __slots__ = ("arrivals", "assembler", "data", "ended", "wanted")
@@ -137,54 +136,51 @@ class _Direction:
         return found, first[1:], last[1:]
 
 
-class LookupTracker(Tracker):
-    """A tracker that also listens to conversations which ask about certificates."""
+class LookupListener:
+    """Decodes the OCSP and CRL lookups of one connection."""
 
-    __slots__ = ("_asked", "_directions", "_held", "found")
-
-    def __init__(self, budget: Budget, flow: Flow, *, listens: bool = True) -> None:
-        super().__init__(budget, flow)
-        self._directions: tuple[_Direction, _Direction] | None = None
-        if listens and self.state == Interest.PACKETS and not flow.passed:
-            self._directions = (_Direction(flow.one.first), _Direction(flow.other.first))
+    def __init__(self, budget: Budget, flow: Flow) -> None:
+        self._budget = budget
+        self._streams: tuple[_HttpStream, _HttpStream] | None = None
+        """The streams of both sides; None once the connection cannot be one that looks up revocation."""
+        if flow.interest == Interest.PACKETS and not flow.passed:
+            self._streams = (_HttpStream(flow.one.first), _HttpStream(flow.other.first))
         self._asked: list[tuple[Message, tuple[int, int]]] = []
         self._held = 0
         self.found: list[tuple[Exchange, bytes]] = []
-        """What was asked and answered, with the answer's body, to be taken away."""
+        """Lookups with the bodies of their answers; the caller removes them."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether the connection may be one that looks up revocation."""
+        return self._streams is not None
 
     @property
     def hears(self) -> bool:
-        """Whether something is said that may be a question, or its answer."""
-        return self._directions is not None and any(one.assembler.position for one in self._directions)
+        """Whether there was payload that may be a lookup."""
+        return self._streams is not None and any(one.assembler.position for one in self._streams)
 
-    def is_silent(self) -> bool:
-        """Whether nothing was said that may be TLS, or a question."""
-        return super().is_silent() and not self.hears
-
-    def feed(self, packet: Packet, sender: int) -> int:
-        """Look at a packet, which the flow has counted; return which packets matter from now on."""
-        state = super().feed(packet, sender)
-        if self._directions is not None:
-            self._listen(self._directions, packet, sender)
+    def feed(self, packet: Packet, sender: int) -> None:
+        """Read a packet."""
+        if self._streams is not None:
+            self._listen(self._streams, packet, sender)
             self._account()
-        return Interest.PACKETS if state == Interest.HELLOS and self._directions is not None else state
 
     def release(self) -> None:
-        """Give back what was held and kept."""
-        super().release()
-        self._directions = None
+        """Return the bytes that are held to the budget."""
+        self._streams = None
         self._account()
 
     def _account(self) -> None:
         """Count what is held; where all conversations together hold too much, this one listens no more."""
         if self._budget.spent:
-            self._directions = None
-        held = sum(one.held for one in self._directions) if self._directions else 0
+            self._streams = None
+        held = sum(one.held for one in self._streams) if self._streams else 0
         self._budget.used += held - self._held
         self._held = held
 
-    def _listen(self, directions: tuple[_Direction, _Direction], packet: Packet, sender: int) -> None:
-        direction, length = directions[sender], packet.length
+    def _listen(self, streams: tuple[_HttpStream, _HttpStream], packet: Packet, sender: int) -> None:
+        direction, length = streams[sender], packet.length
         start = (packet.sequence + 1) & 0xFFFFFFFF if packet.flags & SYN else packet.sequence
         if packet.flags & SYN and not direction.assembler.started:
             direction.assembler.start(start)
@@ -193,20 +189,20 @@ class LookupTracker(Tracker):
             length = 0
         chunk = packet.captured_payload() if length else b""
         if length and not direction.take(start, chunk, length, packet.frame, packet.time):
-            self._directions = None
+            self._streams = None
             return
         direction.ended = direction.ended or bool(packet.flags & (FIN | RST))
         if length or direction.ended:
             try:
-                self._converse(directions)
+                self._converse(streams)
             except NoHttpError:
-                self._directions = None
+                self._streams = None
 
-    def _converse(self, directions: tuple[_Direction, _Direction]) -> None:
+    def _converse(self, streams: tuple[_HttpStream, _HttpStream]) -> None:
         """Read what is whole: questions, and the answers to them in their order."""
-        if not all(begins(bytes(one.data[:8])) for one in directions):
+        if not all(begins(bytes(one.data[:8])) for one in streams):
             raise NoHttpError
-        for direction in directions:
+        for direction in streams:
             while (read := direction.next()) is not None:
                 found, first, last = read
                 if found.method is not None:

@@ -19,7 +19,7 @@ cdef long long _MASK
 cdef class Tracker:
     cdef readonly Flow flow
     cdef readonly tuple directions
-    cdef public HandshakeLog log
+    cdef readonly HandshakeLog log
     cdef readonly long long state
     cdef readonly long long heard
     cdef readonly long long settled
@@ -28,10 +28,13 @@ cdef class Tracker:
     cdef readonly dict frames
     cdef readonly bint unordered
     cdef readonly bint reread
-    cdef readonly Budget _budget
-    cdef readonly Segments _segments
+    cdef readonly object recorder
+    cdef readonly object lookups
+    cdef Budget _budget
+    cdef Segments _segments
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
+    cdef bint _read(self, Packet packet, long long sender)
     cdef bint _look(self, Packet packet, long long sender)
     cdef bint _take(self, long long sender, list[Piece] pieces, long long acknowledgement)
     cpdef bint passes(self, Packet packet, long long sender)

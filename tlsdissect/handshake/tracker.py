@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
     from tlsdissect.handshake.direction import Piece
-    from tlsdissect.model.transcript import Recording
+    from tlsdissect.handshake.recording import Recorder
+    from tlsdissect.handshake.revocation_lookups import LookupListener
 
 _FORGOTTEN = (b"?", b"?")
 """In place of the first bytes of both sides where these were not kept."""
@@ -66,13 +67,23 @@ class Tracker:
     """The capture is not in the order of time."""
     reread: cython.bint
     """The latest packet caused the handshake to be read again."""
+    recorder: Recorder | None
+    """Keeps packets and records, if they are to be kept."""
+    lookups: LookupListener | None
+    """Decodes OCSP and CRL lookups, if they are to be decoded."""
     _budget: Budget
     _segments: Segments
 
-    def __init__(self, budget: Budget, flow: Flow) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        flow: Flow,
+        recorder: Recorder | None = None,
+        lookups: LookupListener | None = None,
+    ) -> None:
         self.flow = flow
         self.directions = (Direction(budget, flow.one), Direction(budget, flow.other))
-        self.log = HandshakeLog(budget)
+        self.log = HandshakeLog(budget, recorder)
         self.state = flow.interest
         self.heard = UNKNOWN
         self.settled = UNKNOWN
@@ -81,13 +92,22 @@ class Tracker:
         self.frames = {}
         self.unordered = False
         self.reread = False
+        self.recorder = recorder
+        self.lookups = lookups
         self._budget = budget
         self._segments = Segments(budget)
         self._start()
 
     @cython.ccall
     def is_silent(self) -> cython.bint:
-        """Return whether the flow has nothing that may be TLS, so that its totals are all there is to keep."""
+        """Return whether the flow has nothing to keep but its totals.
+
+        A recorder keeps TCP's handshake too, as long as TLS may follow it.
+        """
+        if self.lookups is not None and self.lookups.hears:
+            return False
+        if self.recorder is not None:
+            return self.state == _HELLOS
         mine: Direction = self.directions[0]
         other: Direction = self.directions[1]
         return self.state == _HELLOS or (mine.payload == 0 and other.payload == 0)
@@ -95,6 +115,21 @@ class Tracker:
     @cython.ccall
     def feed(self, packet: Packet, sender: cython.longlong) -> cython.longlong:
         """Read a packet that the flow has counted; return the `Interest` in further packets."""
+        follows: cython.bint = self.state == _PACKETS
+        if self.recorder is not None:
+            self.recorder.before_packet(self)
+        self._read(packet, sender)
+        if self.lookups is not None:
+            self.lookups.feed(packet, sender)
+        if self.recorder is not None and not self.reread:
+            self.recorder.after_packet(self, follows, packet, sender)
+        if self.state == _HELLOS and self.lookups is not None and self.lookups.listens:
+            return _PACKETS
+        return self.state
+
+    @cython.cfunc
+    def _read(self, packet: Packet, sender: cython.longlong) -> cython.bint:
+        """Read a packet, and perhaps the whole handshake again."""
         segments: Segments = self._segments
         self.reread = False
         if self.state == _PACKETS:
@@ -107,7 +142,7 @@ class Tracker:
             segments.add(packet, sender)
         if self.state != _PACKETS and segments.kept:
             self._review()
-        return self.state
+        return True
 
     def _start(self) -> None:
         """Begin each direction after its SYN, if that was captured."""
@@ -168,9 +203,11 @@ class Tracker:
     def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
         """Read these segments in this order, with these frame numbers."""
         self.reread = True
+        if self.recorder is not None:
+            self.recorder.read_again({one.frame for one in self._segments.kept}, {one.frame for one in order})
         self._budget.used -= self.log.held_bytes + sum(direction.assembler.held_bytes for direction in self.directions)
         self.directions = Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other)
-        self.log = type(self.log)(self._budget)
+        self.log = HandshakeLog(self._budget, self.recorder)
         self.state, self.heard, self.settled = Interest.PACKETS, UNKNOWN, UNKNOWN
         self.before = _FORGOTTEN if self.flow.passed else None
         given = {frame: number for number, frame in self.frames.items()}
@@ -178,12 +215,12 @@ class Tracker:
             direction.frames = given
         self._start()
         for one, number in zip(order, numbers, strict=True):
-            endpoints = self.flow.endpoints
-            self._again(one.packet(endpoints, number), one.sender)
-
-    def _again(self, packet: Packet, sender: cython.longlong) -> None:
-        """Read a packet again."""
-        self._look(packet, sender)
+            packet = one.packet(self.flow.endpoints, number)
+            if self.recorder is not None:
+                self.recorder.before_packet(self)
+            self._look(packet, one.sender)
+            if self.recorder is not None:
+                self.recorder.after_reading_again(self, packet, one.sender)
 
     def _note_conflicts(self, false: set[int]) -> None:
         """Report segments with other bytes at the same place; once for each segment that is left out."""
@@ -271,6 +308,8 @@ class Tracker:
 
     def finish(self) -> None:
         """Read what is held behind holes, at the end of the flow."""
+        if self.recorder is not None:
+            self.recorder.before_end(self)
         if self._segments.kept:
             self._review()
         for sender, direction in enumerate(self.directions):
@@ -311,12 +350,8 @@ class Tracker:
             frames=self.frames,
             until=until,
             damage=tuple(damage),
-            recording=self.recording(),
+            recording=None if self.recorder is None else self.recorder.recording(self),
         )
-
-    def recording(self) -> Recording | None:
-        """Return the packets and records of the handshake if they are kept."""
-        return None
 
     def spoken(self) -> str | None:
         """Return the protocol of this flow, in which no TLS was found; None if it is not known."""
@@ -339,6 +374,8 @@ class Tracker:
     def release(self) -> None:
         """Return the bytes that are held and kept to the budget."""
         self._segments.drop()
+        if self.lookups is not None:
+            self.lookups.release()
         self._budget.used -= self.log.held_bytes + sum(direction.held_bytes for direction in self.directions)
 
     @cython.ccall
@@ -380,6 +417,8 @@ class Tracker:
         if not self._segments.conflicts:
             self._segments.drop()
             self._segments = Segments(self._budget)
+        if self.recorder is not None:
+            self.recorder.forget()
 
     @cython.cfunc
     def _decide(self, frame: cython.longlong) -> cython.bint:
