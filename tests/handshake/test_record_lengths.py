@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.handshake.record_lengths import is_guessed, sizes
+from tlsdissect.handshake.encrypted_flight import is_guessed, sizes
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from recorded import ROOT as HERE
 
 import tlsdissect
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.facts.times import HandshakeTimes
+from tlsdissect.handshake.facts.timing import HandshakeTimes
 from tlsdissect.handshake.revocation_lookups import CertId, Exchange, Heard, Lookup
 from tlsdissect.model.connection import Endpoint
 from tlsdissect.trust.judge import Judge

@@ -13,9 +13,8 @@ from tlsdissect.flows.flow import UNKNOWN, Signal
 from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.events import Trouble
-from tlsdissect.handshake.first_bytes import FirstBytes, judge
 from tlsdissect.handshake.logged import DirectionSummary
-from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, PlaintextPhase
+from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, judge
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 

@@ -5,9 +5,10 @@ Which records are the client's flight and what answers it. What rests on this is
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.handshake.record_lengths import RecordLengths, sizes
+from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import APPLICATION_DATA
 
 if TYPE_CHECKING:
@@ -16,6 +17,33 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
+
+_HMAC_ONLY = 3
+"""Words in the name of a suite without a cipher: TLS_SHA256_SHA256."""
+_HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
+
+
+class RecordLengths(NamedTuple):
+    """Lengths of protected records."""
+
+    finished: int
+    alert: int
+    end_of_early_data: int
+
+
+@lru_cache(maxsize=64)
+def sizes(cipher_suite: int) -> RecordLengths:
+    """Lengths of the records that can be told apart, for a suite of TLS 1.3."""
+    words = Registry.CIPHER_SUITES.names[cipher_suite].split("_")
+    size = _HASHES.get(words[-1], 32)
+    # A suite without a cipher protects by HMAC alone, whose tag is as long as its hash: RFC 9150 section 4.
+    tag = 8 if "8" in words else size if len(words) == _HMAC_ONLY else 16
+    return RecordLengths(size + 4 + 1 + tag, 2 + 1 + tag, 4 + 1 + tag)
+
+
+def is_guessed(cipher_suite: int) -> bool:
+    """Whether no registry names the suite, so that its hash and its tag are a guess."""
+    return Registry.CIPHER_SUITES.names[cipher_suite].startswith("0x")
 
 
 class EncryptedFlight(NamedTuple):

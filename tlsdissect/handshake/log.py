@@ -10,6 +10,7 @@ import cython
 
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.handshake.encrypted_flight import sizes
 from tlsdissect.handshake.events import (
     BegunAlert,
     HandshakeEvent,
@@ -20,9 +21,6 @@ from tlsdissect.handshake.events import (
     decode_client_hello,
     decode_retry_request,
     decode_server_hello,
-)
-from tlsdissect.handshake.record_lengths import sizes
-from tlsdissect.handshake.versions import (
     lacks_version,
     offers_early_data,
     offers_tls13,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tlsdissect.handshake.facts.evidence import Evidence, Key
-    from tlsdissect.handshake.facts.times import HandshakeTimes
+    from tlsdissect.handshake.facts.timing import HandshakeTimes
     from tlsdissect.handshake.revocation_lookups import Exchange, Lookup
     from tlsdissect.model.connection import Finding
     from tlsdissect.trust.chain import Link

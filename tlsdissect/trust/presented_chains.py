@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
-from tlsdissect.handshake.facts.times import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
+from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.model.connection import Certificate, Endpoint, Hidden, OcspStaple
 from tlsdissect.trust.chain import Chain, Link
 from tlsdissect.x509.certificates import certificate

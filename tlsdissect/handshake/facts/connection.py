@@ -6,26 +6,25 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from tlsdissect.caches import cached
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.direction import MAX_PROBLEMS
+from tlsdissect.handshake.encrypted_flight import is_guessed
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.handshake.facts.handshake import Handshake
-from tlsdissect.handshake.facts.numbering import renumbered
-from tlsdissect.handshake.facts.times import handshake_times
+from tlsdissect.handshake.facts.timing import handshake_times
 from tlsdissect.handshake.log import HEARTBEAT_HEAD
 from tlsdissect.handshake.plaintext import PLAIN, TLS
 from tlsdissect.handshake.proxies import proxy_header
-from tlsdissect.handshake.record_lengths import is_guessed
 from tlsdissect.handshake.starttls import recognise
 from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem
 from tlsdissect.model.transcript import KeptConnection, PacketRef, Transcript
@@ -34,7 +33,7 @@ from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tlsdissect.flows.flow import Flow
     from tlsdissect.handshake.events import HeartbeatRecord
@@ -347,3 +346,25 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
     line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
     detail = f'the ClientHello was answered with something that is no TLS: "{_words(line)}"'
     yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")
+
+
+T = TypeVar("T")
+
+
+def renumbered(value: T, frames: Mapping[int, int]) -> T:
+    """Return the same facts with each `frame`, at any depth, replaced by the frame of the capture in `frames`."""
+    return cast("T", _renumbered(value, frames)) if frames else value
+
+
+def _renumbered(value: object, frames: Mapping[int, int]) -> object:
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return tuple([_renumbered(one, frames) for one in value])
+    if not isinstance(value, Struct):
+        return value
+    changed = {}
+    for name in value.__struct_fields__:
+        old = getattr(value, name)
+        new = frames.get(old, old) if name == "frame" else _renumbered(old, frames)
+        if new is not old:
+            changed[name] = new
+    return replace(value, **changed) if changed else value

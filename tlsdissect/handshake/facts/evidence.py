@@ -12,7 +12,7 @@ from tlsdissect.caches import footprint
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.facts.times import HandshakeTimes
+    from tlsdissect.handshake.facts.timing import HandshakeTimes
     from tlsdissect.handshake.revocation_lookups import Heard, Lookup
 
 KEPT_BYTES = 64 << 20
