@@ -119,6 +119,8 @@ class Registry(Enum):
 
     def __init__(self, file: str, digits: int) -> None:
         self.names = _Names(file, digits)
+        self.size = digits // 2
+        """Bytes of a code point."""
 
 
 def name(registry: Registry, number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, defstruct
 from msgspec.structs import astuple
@@ -14,6 +14,7 @@ from tlsdissect.caches import cached, footprint
 from tlsdissect.model.connection import Extension
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extensions import MAX_CACHED, NEVER_REPEATED, Table, decode
+from tlsdissect.tls.layout import annotated
 from tlsdissect.tls.wire import WireError
 
 if TYPE_CHECKING:
@@ -116,20 +117,21 @@ def _tellers(kind: type[Struct]) -> tuple[tuple[str, Callable[[Any], Any]], ...]
 
 def _teller(name: str, hint: Any) -> Callable[[Any], Any]:
     """How a field of this name and type is told."""
-    if hint is bytes:
+    kind, notes = annotated(hint)
+    if kind is bytes:
         return text if name in _TEXTS else bytes.hex
-    if get_origin(hint) is Annotated:
-        return cast("Registry", get_args(hint)[1]).names.__getitem__
-    if get_origin(hint) is tuple:
-        of = get_args(hint)[0]
-        if get_origin(of) is Annotated:
-            return cast("Registry", get_args(of)[1]).names.of
+    if Registry in notes:
+        return cast("Registry", notes[Registry]).names.__getitem__
+    if get_origin(kind) is tuple:
+        of = get_args(kind)[0]
+        if Registry in (notes := annotated(of)[1]):
+            return cast("Registry", notes[Registry]).names.of
         inner = _teller(name, of)
         return lambda value: tuple([inner(item) for item in value])
-    if isinstance(hint, type) and issubclass(hint, Struct):
-        return _struct_teller(hint)
-    if get_origin(hint) is UnionType:
-        ways = {way: _teller(name, way) for way in get_args(hint)}
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return _struct_teller(kind)
+    if get_origin(kind) in (UnionType, Union):
+        ways = {annotated(way)[0]: _teller(name, way) for way in get_args(kind)}
         return lambda value: ways[type(value)](value)
     return _itself
 

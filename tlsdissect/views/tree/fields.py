@@ -18,6 +18,7 @@ from tlsdissect.tls import (
 )
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.headers import RecordHeader
+from tlsdissect.tls.layout import WireStruct
 from tlsdissect.tls.remarks import alert_meaning, extension_reference, reference, remark
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.asn1 import asn1
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tlsdissect.tls.trace import Field
     from tlsdissect.tls.wire import Reader, WireError
     from tlsdissect.views.tree.node import MappedBytes
+
+    Declared = type[WireStruct] | Callable[[Reader], Struct]
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]
 
@@ -55,7 +58,7 @@ class Fields:
         self._ground = ground
         self._data = ground.data
 
-    def message(self, read: Callable[[Reader], Struct], start: int, end: int) -> tuple[Node, ...]:
+    def message(self, read: Declared, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of what a decoder reads between two offsets of the data."""
         return self.inside(read, start, end, None)
 
@@ -72,7 +75,7 @@ class Fields:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
         return self.inside(extension_proofs.SignedCertificateTimestampList.read, start, end, None)
 
-    def inside(self, read: Callable[[Reader], Struct], start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+    def inside(self, read: Declared, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         """Build the nodes of a struct inside a field."""
         found = survey(read, self._data, start, end)
         nodes = _StructNodes(self, self._ground, self._data, list(found.errors))
@@ -154,7 +157,7 @@ class _StructNodes:
         read = table.get(number)
         inside: tuple[Node, ...] = ()
         if read is not None:
-            inside = self._fields.inside(read.read, body, field.end, cited)
+            inside = self._fields.inside(read if issubclass(read, WireStruct) else read.read, body, field.end, cited)
         elif value.extension_data:
             inside = (self._fields.leaf("extension_data", body, field.end),)
         misplaced = read is None and number in extensions.DECODED
@@ -198,7 +201,7 @@ def _der(name: str) -> Inside:
     return lambda fields, start, end, cited: fields.der(name, start, end, cited)
 
 
-def _struct(read: Callable[[Reader], Struct]) -> Inside:
+def _struct(read: Declared) -> Inside:
     return lambda fields, start, end, cited: fields.inside(read, start, end, cited)
 
 
