@@ -156,7 +156,12 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
             (ech.TransportParameter(1, 2, 10_000), ech.TransportParameter(0x3127, 1, 0)),
         ),
     ),
-    (FROM_CLIENT, 0xFFA5, "0006 0001 0002 6710", ech.TransportParameters((ech.TransportParameter(1, 2, b"\x67\x10"),))),
+    (
+        FROM_CLIENT,
+        0xFFA5,
+        "0006 0001 0002 6710",
+        ech.TransportParameters((ech.OldTransportParameter(1, 2, b"\x67\x10"),)),
+    ),
     (
         FROM_SERVER,
         57,

@@ -24,8 +24,7 @@ from tlsdissect.tls.layout import (
     WireStruct,
     decoder,
 )
-from tlsdissect.tls.survey import survey
-from tlsdissect.tls.trace import Field
+from tlsdissect.tls.survey import Field, survey
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
 
 
@@ -59,13 +58,13 @@ class Sizes(WireStruct, frozen=True):
 
 class Choices(WireStruct, frozen=True):
     kind: Annotated[int, Uint(1), Known("kind", (0, 1, 2))]
-    one: Annotated[bytes | None, Length(1), When(lambda kind: kind == 1)]
+    one: Annotated[bytes | None, Length(1), When("kind", (1,))]
     chosen: Annotated[Pair | bytes | None, Select(lambda kind: (None, bytes, Pair)[kind])]
 
 
 class Blocks(WireStruct, frozen=True):
     kind: Uint8
-    block: Annotated[Pair | bytes, Length(1), Select(lambda kind: Pair if kind else bytes)]
+    block: Annotated[Pair | bytes, Length(1), Select("kind", {1: Pair})]
     number: Annotated[int, Varint(), Size(2)]
     after: Annotated[Uint8 | None, IF_BYTES_LEFT]
 

@@ -138,7 +138,7 @@ def test_key_exchanges() -> None:
 def _exchange(suite: str, data: str, version: int = 0x0303) -> ServerKeyExchange:
     kind = key_exchange.key_exchange(suite)
     assert kind is not None
-    return Reader(bytes.fromhex(data)).whole(lambda r: ServerKeyExchange.read(r, kind, version))
+    return Reader(bytes.fromhex(data)).whole(lambda r: ServerKeyExchange.read(r, exchange=kind, version=version))
 
 
 def test_key_exchanges_seldom_met() -> None:
@@ -158,7 +158,8 @@ def test_key_exchanges_seldom_met() -> None:
         _exchange("TLS_DH_RSA_WITH_AES_128_CBC_SHA", "")
     kind = key_exchange.key_exchange("TLS_RSA_WITH_RC4_128_MD5")
     assert kind is not None
-    assert ClientKeyExchange.read(Reader(b"cipher"), kind, 0x0300).exchange_keys == key_exchange.Unstructured(b"cipher")
+    client = ClientKeyExchange.read(Reader(b"cipher"), exchange=kind, version=0x0300)
+    assert client.exchange_keys == key_exchange.Unstructured(b"cipher")
 
 
 def test_hello_of_a_draft_has_neither_session_id_nor_compression() -> None:
@@ -237,8 +238,8 @@ def test_client_key_exchanges_seldom_met() -> None:
         ("TLS_DH_RSA_WITH_AES_128_CBC_SHA", "", key_exchange.DhClientPublic(None)),
     ):
         kind = key_exchange.key_exchange(suite)
-        read = decoder(HandshakeType.CLIENT_KEY_EXCHANGE, 0x0303, kind)
-        assert read is not None
-        assert Reader(bytes.fromhex(data)).whole(read) == ClientKeyExchange(None, expected)
+        found = decoder(HandshakeType.CLIENT_KEY_EXCHANGE, 0x0303, kind)
+        assert found is not None
+        assert Reader(bytes.fromhex(data)).whole(found.read) == ClientKeyExchange(None, expected)
     pwd = _exchange("TLS_ECCPWD_WITH_AES_128_CCM_SHA256", "01 61 03 0017 01 62 01 63")
     assert pwd.params.salt == b"a"  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
-from tlsdissect.tls.handshake import decoder
+from tlsdissect.tls.handshake import Decoder, decoder
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.wire import Reader
 
@@ -38,18 +38,22 @@ class Vector(NamedTuple):
     body: bytes
 
     @property
+    def decoder(self) -> Decoder:
+        return decoder_of(self.type, *CONNECTIONS[self.connection])
+
+    @property
     def read(self) -> Callable[[Reader], Any]:
-        return reader(self.type, *CONNECTIONS[self.connection])
+        return self.decoder.read
 
 
-def reader(message_type: str, version: int, suite: str) -> Callable[[Reader], Any]:
+def decoder_of(message_type: str, version: int, suite: str) -> Decoder:
     number = HandshakeType[message_type.upper()]
     # TLS 1.3 has no such messages; arbitrary bytes are read as one of them all the same.
     if is_tls13(version) and number in (HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CLIENT_KEY_EXCHANGE):
         version, suite = 0x0303, "TLS_KRB5_WITH_DES_CBC_SHA"
-    read = decoder(number, version, key_exchange(suite), datagram=version >= 0xFE00)
-    assert read is not None
-    return read
+    found = decoder(number, version, key_exchange(suite), datagram=version >= 0xFE00)
+    assert found is not None
+    return found
 
 
 def _load() -> list[Vector]:

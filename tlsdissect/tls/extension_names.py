@@ -14,24 +14,7 @@ from tlsdissect.tls.codepoints import (
     StatusTypeNumber,
     UserMappingType,
 )
-from tlsdissect.tls.layout import (
-    Known,
-    Length,
-    Opaque8,
-    Opaque16,
-    Opaque24,
-    Select,
-    Size,
-    Uint32,
-    When,
-    WireStruct,
-)
-from tlsdissect.tls.wire import Reader
-
-
-def opaque8(r: Reader) -> bytes:
-    """Read `opaque item<0..2^8-1>`, for example a ProtocolName."""
-    return r.sized(1)
+from tlsdissect.tls.layout import Known, Length, Opaque8, Opaque16, Opaque24, Select, Size, Uint32, When, WireStruct
 
 
 class ServerName(WireStruct, frozen=True, gc=False):
@@ -63,8 +46,8 @@ class TrustedAuthority(WireStruct, frozen=True, gc=False):
     """RFC 6066 section 6."""
 
     identifier_type: Annotated[CaIdentifierType, Known("authority identifier type", (0, 1, 2, 3))]
-    sha1_hash: Annotated[bytes | None, Size(20), When(lambda identifier_type: identifier_type in (1, 3))]
-    distinguished_name: Annotated[bytes | None, Length(2), When(lambda identifier_type: identifier_type == 2)]
+    sha1_hash: Annotated[bytes | None, Size(20), When("identifier_type", (1, 3))]
+    distinguished_name: Annotated[bytes | None, Length(2), When("identifier_type", (2,))]
 
 
 class TrustedAuthorities(WireStruct, frozen=True):
@@ -86,7 +69,7 @@ class CertificateStatusRequest(WireStruct, frozen=True):
     status_type: StatusTypeNumber
     request: Annotated[
         OcspStatusRequest | bytes,
-        Select(lambda status_type: OcspStatusRequest if status_type == StatusType.OCSP else bytes),
+        Select("status_type", {StatusType.OCSP: OcspStatusRequest}),
     ]
 
 
@@ -100,9 +83,7 @@ class CertificateStatusRequestItemV2(WireStruct, frozen=True):
     request: Annotated[
         OcspStatusRequest | bytes,
         Length(2),
-        Select(
-            lambda status_type: OcspStatusRequest if status_type in (StatusType.OCSP, StatusType.OCSP_MULTI) else bytes
-        ),
+        Select("status_type", dict.fromkeys(StatusType, OcspStatusRequest)),
     ]
 
 

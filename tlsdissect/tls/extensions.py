@@ -1,7 +1,7 @@
 """Tables of extension body decoders by message and extension type."""
 
 from collections.abc import Mapping
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -13,18 +13,10 @@ from tlsdissect.tls import extension_names as names
 from tlsdissect.tls import extension_proofs as proofs
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.layout import WireStruct
 from tlsdissect.tls.wire import Reader
 
-
-class Body(Protocol):
-    """A Struct with a `read` constructor."""
-
-    @classmethod
-    def read(cls, r: Reader) -> Struct:
-        """Read the body of one extension."""
-
-
-Table: TypeAlias = Mapping[int, type[Body]]
+Table: TypeAlias = Mapping[int, type[WireStruct]]
 
 _EITHER_SIDE: Final[Table] = {
     Type.MAX_FRAGMENT_LENGTH: keys.MaxFragmentLength,
@@ -192,13 +184,13 @@ NEVER_REPEATED: Final = frozenset(
 )
 
 
-def _size(_: type[Body], data: bytes, __: Struct) -> int:
+def _size(_: type[WireStruct], data: bytes, __: Struct) -> int:
     """Estimate the bytes of a decoded body: where each byte is an item, an item takes 80 at most."""
     return 400 + 80 * len(data)
 
 
 @cached(BODY_CACHE_BYTES, _size)
-def _decode_repeated(body: type[Body], data: bytes) -> Struct:
+def _decode_repeated(body: type[WireStruct], data: bytes) -> Struct:
     return Reader(data).whole(body.read)
 
 

@@ -1,8 +1,7 @@
-# ruff: noqa: D102  # each `read` is the struct that its class cites, a line a field
 """Key exchange messages of TLS 1.2 and older, whose structure depends on the cipher suite."""
 
 from functools import lru_cache
-from typing import Final, Protocol, Self
+from typing import Annotated, Final
 
 from msgspec import Struct
 
@@ -14,233 +13,151 @@ from tlsdissect.tls.codepoints import (
     SignatureScheme,
     has_signature_schemes,
 )
+from tlsdissect.tls.layout import (
+    IF_BYTES_LEFT,
+    Count,
+    Known,
+    Length,
+    Opaque8,
+    Opaque16,
+    Select,
+    Uint16,
+    When,
+    WireStruct,
+)
 from tlsdissect.tls.wire import Reader, WireError
 
 
-class RsaParams(Struct, frozen=True, gc=False):
+class RsaParams(WireStruct, frozen=True, gc=False):
     """An ephemeral RSA key, for export suites (RFC 2246 section 7.4.3)."""
 
-    rsa_modulus: bytes
-    rsa_exponent: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(rsa_modulus=r.sized(2), rsa_exponent=r.sized(2))
+    rsa_modulus: Opaque16
+    rsa_exponent: Opaque16
 
 
-class DhParams(Struct, frozen=True, gc=False):
+class DhParams(WireStruct, frozen=True, gc=False):
     """A finite-field group and the server's public value (RFC 5246 section 7.4.3)."""
 
-    dh_p: bytes
-    dh_g: bytes
-    dh_ys: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(dh_p=r.sized(2), dh_g=r.sized(2), dh_ys=r.sized(2))
+    dh_p: Opaque16
+    dh_g: Opaque16
+    dh_ys: Opaque16
 
 
-class ExplicitPrimeCurve(Struct, frozen=True, gc=False):
+class ExplicitPrimeCurve(WireStruct, frozen=True, gc=False):
     """Explicit parameters of a curve over a prime field (RFC 4492 section 5.4)."""
 
-    prime_p: bytes
-    a: bytes
-    b: bytes
-    base: bytes
-    order: bytes
-    cofactor: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(
-            prime_p=r.sized(1),
-            a=r.sized(1),
-            b=r.sized(1),
-            base=r.sized(1),
-            order=r.sized(1),
-            cofactor=r.sized(1),
-        )
+    prime_p: Opaque8
+    a: Opaque8
+    b: Opaque8
+    base: Opaque8
+    order: Opaque8
+    cofactor: Opaque8
 
 
-class ExplicitChar2Curve(Struct, frozen=True, gc=False):
+class ExplicitChar2Curve(WireStruct, frozen=True, gc=False):
     """Explicit parameters of a curve over a binary field (RFC 4492 section 5.4); a trinomial has one k, else three."""
 
-    m: int
+    m: Uint16
     basis: BasisTypeNumber
-    k: tuple[bytes, ...]
-    a: bytes
-    b: bytes
-    base: bytes
-    order: bytes
-    cofactor: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(
-            m=r.u16(),
-            basis=(basis := r.u8()),
-            k=tuple(r.sized(1) for _ in range(1 if basis == 1 else 3)),
-            a=r.sized(1),
-            b=r.sized(1),
-            base=r.sized(1),
-            order=r.sized(1),
-            cofactor=r.sized(1),
-        )
+    k: Annotated[tuple[Opaque8, ...], Count(lambda basis: 1 if basis == 1 else 3)]
+    a: Opaque8
+    b: Opaque8
+    base: Opaque8
+    order: Opaque8
+    cofactor: Opaque8
 
 
-class EcParameters(Struct, frozen=True):
+class EcParameters(WireStruct, frozen=True):
     """A named curve (RFC 8422 section 5.4), or explicit parameters (only in RFC 4492)."""
 
-    curve_type: CurveTypeNumber
-    named_curve: Group | None
-    explicit_prime: ExplicitPrimeCurve | None
-    explicit_char2: ExplicitChar2Curve | None
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        start = r.offset
-        curve_type = r.u8()
-        if curve_type not in (CurveType.NAMED_CURVE, CurveType.EXPLICIT_PRIME, CurveType.EXPLICIT_CHAR2):
-            raise WireError(f"unknown curve type {curve_type}", start)
-        return cls(
-            curve_type=curve_type,
-            named_curve=r.u16() if curve_type == CurveType.NAMED_CURVE else None,
-            explicit_prime=ExplicitPrimeCurve.read(r) if curve_type == CurveType.EXPLICIT_PRIME else None,
-            explicit_char2=ExplicitChar2Curve.read(r) if curve_type == CurveType.EXPLICIT_CHAR2 else None,
-        )
+    curve_type: Annotated[CurveTypeNumber, Known("curve type", tuple(CurveType))]
+    named_curve: Annotated[Group | None, When("curve_type", (CurveType.NAMED_CURVE,))]
+    explicit_prime: Annotated[ExplicitPrimeCurve | None, When("curve_type", (CurveType.EXPLICIT_PRIME,))]
+    explicit_char2: Annotated[ExplicitChar2Curve | None, When("curve_type", (CurveType.EXPLICIT_CHAR2,))]
 
 
-class EcdhParams(Struct, frozen=True):
+class EcdhParams(WireStruct, frozen=True):
     """A curve and the server's public point (RFC 8422 section 5.4)."""
 
     curve_params: EcParameters
-    public: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(curve_params=EcParameters.read(r), public=r.sized(1))
+    public: Opaque8
 
 
-class SrpParams(Struct, frozen=True, gc=False):
+class SrpParams(WireStruct, frozen=True, gc=False):
     """A group, a salt and the server's public value (RFC 5054 section 2.5.3)."""
 
-    srp_n: bytes
-    srp_g: bytes
-    srp_s: bytes
-    srp_b: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(srp_n=r.sized(2), srp_g=r.sized(2), srp_s=r.sized(1), srp_b=r.sized(2))
+    srp_n: Opaque16
+    srp_g: Opaque16
+    srp_s: Opaque8
+    srp_b: Opaque16
 
 
-class EccPwdParams(Struct, frozen=True):
+class EccPwdParams(WireStruct, frozen=True):
     """A salt, a curve, the server's element and scalar (RFC 8492 section 4.5)."""
 
-    salt: bytes
+    salt: Opaque8
     curve_params: EcParameters
-    element: bytes
-    scalar: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(salt=r.sized(1), curve_params=EcParameters.read(r), element=r.sized(1), scalar=r.sized(1))
+    element: Opaque8
+    scalar: Opaque8
 
 
-class EncryptedPreMasterSecret(Struct, frozen=True, gc=False):
+class EncryptedPreMasterSecret(WireStruct, frozen=True, gc=False):
     """Encrypted to the server's RSA key (RFC 5246 section 7.4.7.1)."""
 
-    encrypted_pre_master_secret: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(encrypted_pre_master_secret=r.sized(2))
+    encrypted_pre_master_secret: Opaque16
 
 
-class DhClientPublic(Struct, frozen=True, gc=False):
+class DhClientPublic(WireStruct, frozen=True, gc=False):
     """The client's public value; absent if it is in the client's certificate (RFC 5246 section 7.4.7.2)."""
 
-    dh_yc: bytes | None
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(dh_yc=r.sized(2) if r else None)
+    dh_yc: Annotated[bytes | None, Length(2), IF_BYTES_LEFT]
 
 
-class EcdhClientPublic(Struct, frozen=True, gc=False):
+class EcdhClientPublic(WireStruct, frozen=True, gc=False):
     """The client's public point; absent if it is in the client's certificate (RFC 8422 section 5.7)."""
 
-    ecdh_yc: bytes | None
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(ecdh_yc=r.sized(1) if r else None)
+    ecdh_yc: Annotated[bytes | None, Length(1), IF_BYTES_LEFT]
 
 
-class SrpClientPublic(Struct, frozen=True, gc=False):
+class SrpClientPublic(WireStruct, frozen=True, gc=False):
     """The client's public value (RFC 5054 section 2.5.4)."""
 
-    srp_a: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(srp_a=r.sized(2))
+    srp_a: Opaque16
 
 
-class EccPwdClient(Struct, frozen=True, gc=False):
+class EccPwdClient(WireStruct, frozen=True, gc=False):
     """The client's element and scalar (RFC 8492 section 4.5)."""
 
-    element: bytes
-    scalar: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(element=r.sized(1), scalar=r.sized(1))
+    element: Opaque8
+    scalar: Opaque8
 
 
-class KerberosWrapper(Struct, frozen=True, gc=False):
+class KerberosWrapper(WireStruct, frozen=True, gc=False):
     """RFC 2712 section 3."""
 
-    ticket: bytes
-    authenticator: bytes
-    encrypted_pre_master_secret: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(ticket=r.sized(2), authenticator=r.sized(2), encrypted_pre_master_secret=r.sized(2))
+    ticket: Opaque16
+    authenticator: Opaque16
+    encrypted_pre_master_secret: Opaque16
 
 
-class Unstructured(Struct, frozen=True, gc=False):
+class Unstructured(WireStruct, frozen=True, gc=False):
     """Bytes without TLS structure: the RSA ciphertext of SSL 3.0 (RFC 6101 section 5.6.7.1)."""
 
     exchange: bytes
 
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(exchange=r.rest())
 
-
-class GostKeyTransport(Struct, frozen=True, gc=False):
+class GostKeyTransport(WireStruct, frozen=True, gc=False):
     """The premaster secret wrapped for the server's key, in DER (RFC 9189 section 8.2.1)."""
 
     gost_key_transport: bytes
-
-    @classmethod
-    def read(cls, r: Reader) -> Self:
-        return cls(gost_key_transport=r.rest())
-
-
-class _Params(Protocol):
-    @classmethod
-    def read(cls, r: Reader) -> Struct: ...
 
 
 class KeyExchange(Struct, frozen=True):
     """A key exchange method: the structure of each side's message."""
 
     name: str
-    server: type[_Params] | None
-    client: type[_Params] | None
+    server: type[WireStruct] | None
+    client: type[WireStruct] | None
     signed: bool = False
     psk: bool = False
     """True if both messages begin with a PSK identity or hint (RFC 4279, RFC 5489)."""
@@ -284,38 +201,32 @@ def key_exchange(cipher_suite_name: str) -> KeyExchange | None:
     return _KINDS.get(kind.partition("_EXPORT")[0]) if with_ else None
 
 
-class ServerKeyExchange(Struct, frozen=True):
+def _has_psk_identity_hint(exchange: KeyExchange, r: Reader) -> bool:
+    if exchange.server is None and not exchange.psk:
+        raise WireError(f"{exchange.name} has no ServerKeyExchange", r.offset)
+    return exchange.psk
+
+
+class ServerKeyExchange(WireStruct, frozen=True):
     """RFC 5246 section 7.4.3; RFC 4279 section 2 adds the hint. The scheme exists since TLS 1.2."""
 
-    psk_identity_hint: bytes | None
-    params: Struct | None
-    signature_scheme: SignatureScheme | None
-    signature: bytes | None
-
-    @classmethod
-    def read(cls, r: Reader, exchange: KeyExchange, version: int) -> Self:
-        if exchange.server is None and not exchange.psk:
-            raise WireError(f"{exchange.name} has no ServerKeyExchange", r.offset)
-        return cls(
-            psk_identity_hint=r.sized(2) if exchange.psk else None,
-            params=exchange.server.read(r) if exchange.server else None,
-            signature_scheme=r.u16() if exchange.signed and has_signature_schemes(version) else None,
-            signature=r.sized(2) if exchange.signed else None,
-        )
+    psk_identity_hint: Annotated[bytes | None, Length(2), When(_has_psk_identity_hint)]
+    params: Annotated[Struct | None, Select(lambda exchange: exchange.server)]
+    signature_scheme: Annotated[
+        SignatureScheme | None,
+        When(lambda exchange, version: exchange.signed and has_signature_schemes(version)),
+    ]
+    signature: Annotated[bytes | None, Length(2), When(lambda exchange: exchange.signed)]
 
 
-class ClientKeyExchange(Struct, frozen=True):
+def _client_keys(exchange: KeyExchange, version: int) -> type[WireStruct] | None:
+    # SSL 3.0 has no length in front of the ciphertext: RFC 5246 section 7.4.7.1.
+    bare = version <= 0x0300 and exchange.client is EncryptedPreMasterSecret
+    return Unstructured if bare else exchange.client
+
+
+class ClientKeyExchange(WireStruct, frozen=True):
     """RFC 5246 section 7.4.7; RFC 4279 section 2 adds the identity."""
 
-    psk_identity: bytes | None
-    exchange_keys: Struct | None
-
-    @classmethod
-    def read(cls, r: Reader, exchange: KeyExchange, version: int) -> Self:
-        # SSL 3.0 has no length in front of the ciphertext: RFC 5246 section 7.4.7.1.
-        bare = version <= 0x0300 and exchange.client is EncryptedPreMasterSecret
-        client = Unstructured if bare else exchange.client
-        return cls(
-            psk_identity=r.sized(2) if exchange.psk else None,
-            exchange_keys=client.read(r) if client else None,
-        )
+    psk_identity: Annotated[bytes | None, Length(2), When(lambda exchange: exchange.psk)]
+    exchange_keys: Annotated[Struct | None, Select(_client_keys)]

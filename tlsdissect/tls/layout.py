@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Self, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
@@ -26,8 +26,7 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
 
 Argument: TypeAlias = int | str | Callable[..., Any]
-"""A number, the name of what is known in front of a field, or a function of such names."""
-
+"""A number, the name of an earlier field or of another fact, or a function whose parameters are such names."""
 
 T = TypeVar("T", bound="WireStruct")
 
@@ -62,23 +61,38 @@ class Varint(Struct, frozen=True):
 
 
 class When(Struct, frozen=True):
-    """The field is present if the condition holds, else None."""
+    """The field is present if the argument is one of the values, or true if there are no values; else it is None."""
 
-    condition: Argument
+    argument: Argument
+    values: tuple[int, ...] | None = None
+
+    def holds(self, known: Mapping[str, Any]) -> bool:
+        """Return whether the field is present where these names are known."""
+        found = evaluate(self.argument, known)
+        return bool(found) if self.values is None else found in self.values
 
 
 IF_BYTES_LEFT = When("r")
 """The field is present if any bytes are left."""
 
 
-class Select(Struct, frozen=True):
-    """A function chooses the type of the field, annotated like a field; None if the field is absent."""
+class Select(Struct, frozen=True, eq=False):
+    """The type of the field is the case for a number, or bytes if there is none.
 
-    choose: Callable[..., Any]
+    Without cases the argument is the type itself, annotated like that of a field; None if the field is absent.
+    """
+
+    argument: Argument
+    cases: Mapping[int, Any] | None = None
+
+    def form(self, known: Mapping[str, Any]) -> Form:
+        """Return the form that is selected where these names are known."""
+        found = evaluate(self.argument, known)
+        return form(found if self.cases is None else self.cases.get(found, bytes))
 
 
 class Known(Struct, frozen=True):
-    """Nothing after this number can be read unless it is one of these values."""
+    """The fields after this one-byte number have no known format unless it is one of these values."""
 
     what: str
     values: tuple[int, ...]
@@ -91,7 +105,7 @@ class Known(Struct, frozen=True):
 
 
 class UntilError(Struct, frozen=True):
-    """A malformed item ends the list, and the items before it count; `Reader.error` tells of it."""
+    """A malformed item ends the list with a length prefix; the items before it count, and `Reader.error` is set."""
 
 
 class Leaf(Struct, frozen=True):
@@ -151,16 +165,6 @@ class Absent(Struct, frozen=True):
     """No bytes."""
 
 
-class Chosen(Struct, frozen=True):
-    """A form that depends on earlier fields."""
-
-    choose: Callable[..., Any]
-
-    def form(self, known: Mapping[str, Any]) -> Form:
-        """Return the form that is chosen where these names are known."""
-        return form(evaluate(self.choose, known))
-
-
 class Delimited(Struct, frozen=True):
     """A form within a number of bytes."""
 
@@ -172,10 +176,10 @@ class Conditional(Struct, frozen=True):
     """A form that may be absent."""
 
     inner: Form
-    condition: Argument
+    when: When
 
 
-Form: TypeAlias = Leaf | Numbers | Items | Counted | Nested | Absent | Chosen | Delimited | Conditional
+Form: TypeAlias = Leaf | Numbers | Items | Counted | Nested | Absent | Select | Delimited | Conditional
 """How a field is read."""
 
 BYTES = Leaf("rest")
@@ -202,10 +206,15 @@ class WireStruct(Struct, frozen=True):
 
 
 @cache
+def _hints(struct: type[WireStruct]) -> Mapping[str, Any]:
+    hints = get_type_hints(struct, include_extras=True)
+    return {name: hints[name] for name in struct.__struct_fields__}
+
+
+@cache
 def layout(struct: type[WireStruct]) -> Mapping[str, Form]:
     """Return the form of each field."""
-    hints = get_type_hints(struct, include_extras=True)
-    return {name: form(hints[name]) for name in struct.__struct_fields__}
+    return {name: form(hint) for name, hint in _hints(struct).items()}
 
 
 @cache
@@ -216,7 +225,7 @@ def form(hint: Any) -> Form:
     kind, notes = _present(hint)
     found: Form
     if Select in notes:
-        found = Chosen(notes[Select].choose)
+        found = notes[Select]
     elif kind is int:
         found = _number(notes)
     elif kind is bytes:
@@ -229,7 +238,7 @@ def form(hint: Any) -> Form:
     for note in (Length, Size):
         if note in notes:
             found = delimited(found, notes[note])
-    return Conditional(found, notes[When].condition) if When in notes else found
+    return Conditional(found, notes[When]) if When in notes else found
 
 
 def delimited(inner: Form, by: Length | Size) -> Form:
@@ -288,6 +297,21 @@ def reader(hint: Any) -> Callable[[Reader], Any]:
     return _Source().function(form(hint))
 
 
+def read_beginning(struct: type[T], r: Reader) -> T:
+    """Read a malformed struct up to the first field that cannot be read; that and those after it are None.
+
+    WireError if one of them may not be None.
+    """
+    values: dict[str, Any] = {}
+    for name, hint in _hints(struct).items():
+        read = partial(reader(hint), r)
+        if type(None) not in get_args(annotated(hint)[0]):
+            values[name] = read()
+        else:
+            values[name] = None if r.error else r.attempt(read)
+    return struct(**values)
+
+
 def evaluate(argument: Argument, known: Mapping[str, Any]) -> Any:
     """Return what an argument stands for, where these names are known."""
     if callable(argument):
@@ -335,19 +359,20 @@ class _Source:
             case Numbers():
                 return f"r.u{8 * one.size}s({one.prefix})"
             case Items():
-                return f"r.items{'_until_error' if one.until_error else ''}({self._function(one.item)})"
+                return f"r.items({self._function(one.item)})"
             case Counted():
                 return f"tuple([{self._expression(one.item)} for _ in range({self._argument(one.count)})])"
             case Nested():
                 return f"{self._function(one)}(r)"
             case Absent():
                 return "None"
-            case Chosen():
-                return f"{self._chosen(one)}(r)"
+            case Select():
+                return f"{self._selected(one)}(r)"
             case Delimited():
                 return self._delimited(one.inner, one.by)
             case Conditional():
-                return f"({self._expression(one.inner)}) if {self._argument(one.condition)} else None"
+                known = "" if one.when.values is None else f" in {self._name(one.when.values)}"
+                return f"({self._expression(one.inner)}) if {self._argument(one.when.argument)}{known} else None"
 
     def _leaf(self, one: Leaf) -> str:
         read = f"r.{one.method}({'' if one.argument is None else self._argument(one.argument)})"
@@ -359,7 +384,7 @@ class _Source:
     def _delimited(self, inner: Form, by: Length | Size) -> str:
         bounds = f"r.block({by.size})" if isinstance(by, Length) else f"r.part({self._argument(by.of)})"
         if not isinstance(inner, Items):
-            function = self._chosen(inner) if isinstance(inner, Chosen) else self._function(inner)
+            function = self._selected(inner) if isinstance(inner, Select) else self._function(inner)
             return f"{bounds}.whole({function})"
         item = self._function(inner.item)
         if isinstance(by, Size):
@@ -371,8 +396,11 @@ class _Source:
             return vector
         return f"{vector} if (tagged := r.tagged({self._name(inner.item.struct)})) is None else tagged"
 
-    def _chosen(self, one: Chosen) -> str:
-        return f"{self._name(reader)}({self._argument(one.choose)})"
+    def _selected(self, one: Select) -> str:
+        found = self._argument(one.argument)
+        if one.cases is not None:
+            found = f"{self._name(one.cases.get)}({found}, {self._name(bytes)})"
+        return f"{self._name(reader)}({found})"
 
     def _function(self, one: Form) -> str:
         return self._name(_Source().function(one))

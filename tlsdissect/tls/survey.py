@@ -1,14 +1,18 @@
-"""Lenient decoding of messages that may be malformed: the fields that can be read, and all errors."""
+"""The fields of a message with their byte ranges, which cover every byte, and all errors.
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+Where a decoder stops at the first error, the walk over the declaration of a struct goes on: it skips the rest of the
+block that the error makes unreadable, and continues after it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from tlsdissect.tls.layout import (
     BYTES,
     Absent,
-    Chosen,
     Conditional,
     Counted,
     Delimited,
@@ -18,175 +22,54 @@ from tlsdissect.tls.layout import (
     Length,
     Nested,
     Numbers,
+    Select,
     WireStruct,
     delimited,
     evaluate,
     layout,
 )
-from tlsdissect.tls.trace import Field, TracingReader, fields
-from tlsdissect.tls.trace import Leaf as Recorded
 from tlsdissect.tls.wire import Reader, WireError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tlsdissect.tls.codepoints import Registry
+
+T = TypeVar("T", bound=WireStruct)
 
 
-class PatientReader(TracingReader):
-    """A TracingReader that survives errors: it skips the rest of the enclosing block and continues after it.
+class Field(Struct, frozen=True):
+    """One field of a Struct, or one item of a list, with its byte range including its length prefix."""
 
-    `errors` collects all errors. Bytes that could not be read become unread leaves. Fields without any bytes become
-    missing leaves, with the value 0 or b"".
-    """
-
-    __slots__ = ("_lost", "errors")
-
-    def __init__(self, data: bytes, start: int = 0, end: int | None = None) -> None:
-        super().__init__(data, start, end)
-        self.errors: list[WireError] = []
-        self._lost = False
-
-    def u8(self) -> int:
-        """Read a uint8."""
-        return self._patiently(super().u8, 0)
-
-    def u16(self) -> int:
-        """Read a uint16."""
-        return self._patiently(super().u16, 0)
-
-    def uint(self, size: int) -> int:
-        """Read an unsigned number of `size` bytes."""
-        return self._patiently(lambda: super(PatientReader, self).uint(size), 0)
-
-    def varint(self) -> int:
-        """Read a variable-length integer."""
-        return self._patiently(super().varint, 0)
-
-    def opaque(self, size: int) -> bytes:
-        """Read exactly `size` bytes."""
-        return self._patiently(lambda: super(PatientReader, self).opaque(size), b"")
-
-    def sized(self, prefix: int) -> bytes:
-        """Read opaque bytes with a length prefix; if the length is too large, only the prefix is read."""
-        return self._patiently(lambda: super(PatientReader, self).sized(prefix), b"")
-
-    def u16s(self, prefix: int) -> tuple[int, ...]:
-        """Read a vector of uint16; one of odd size stays unread."""
-        try:
-            return super().u16s(prefix)
-        except WireError as error:
-            self.errors.append(error.with_traceback(None))
-            self.leaves[-1] = self.leaves[-1]._replace(kind="unread")
-            return ()
-
-    def part(self, size: int) -> Reader:
-        """Return a reader for the next `size` bytes, or for fewer at the end."""
-        if self._lost:
-            self.leaves.append(Recorded(self._end, self._end, "missing"))
-        return super().part(self._at_most(size))
-
-    def block(self, prefix: int) -> Reader:
-        """Return a reader for a block with a length prefix, or for as much of it as there is."""
-        start = self._next
-        size = self.uint(prefix)
-        if self._lost:
-            return self._child(self._end, self._end)
-        child = super().part(self._at_most(size))
-        self.leaves[-1] = Recorded(start, start + prefix, "length", self._next)
-        return child
-
-    def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read items up to the end; a malformed one and all after it stay unread."""
-        items = []
-        while self._next < self._end:
-            start, noted = self._next, len(self.leaves)
-            try:
-                items.append(item(self))
-            except WireError as error:
-                del self.leaves[noted:]
-                self._give_up(error, start)
-        return tuple(items)
-
-    def items_until_error(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read items up to the end."""
-        return self.items(item)
-
-    def vector_until_error(self, prefix: int, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read a vector."""
-        return self.vector(prefix, item)
-
-    def whole(self, item: Callable[[Reader], T]) -> T:
-        """Read one item; bytes after it stay unread."""
-        value = item(self)
-        error = self._left_over()
-        if error is not None:
-            self._give_up(error, self._next)
-        return value
-
-    def _patiently(self, read: Callable[[], T], nothing: T) -> T:
-        if self._lost:
-            self.leaves.append(Recorded(self._end, self._end, "missing"))
-            return nothing
-        start = self._next
-        try:
-            return read()
-        except WireError as error:
-            # The length prefix was read, but its bytes are not there.
-            if self._next > start:
-                self.leaves.append(Recorded(start, self._next, "length", self._end))
-            self._give_up(error, self._next)
-            return nothing
-
-    def _at_most(self, size: int) -> int:
-        if size > len(self):
-            self.errors.append(self._short(size))
-            self._lost = True
-        return min(size, len(self))
-
-    def _give_up(self, error: WireError, start: int) -> None:
-        """Stop reading this block: all bytes from `start` on stay unread."""
-        self.errors.append(error.with_traceback(None))
-        self.leaves.append(Recorded(start, self._end, "unread"))
-        self._next, self._lost = self._end, True
-
-    def _child(self, start: int, end: int) -> Reader:
-        child = PatientReader(self._data, start, end)
-        child.leaves, child.errors, child._lost = self.leaves, self.errors, self._lost and start == end
-        return child
+    name: str
+    value: object
+    """None if the bytes could not be read."""
+    registry: Registry | None
+    start: int
+    end: int
+    parts: tuple[Field, ...] = ()
 
 
-class Survey(NamedTuple):
+class Survey(NamedTuple, Generic[T]):
     """A message that may be malformed, as far as it could be read."""
 
-    value: Struct | None
+    value: T | None
     """None if nothing could be read."""
     fields: tuple[Field, ...]
     """The fields, which cover every byte."""
     errors: tuple[WireError, ...]
 
 
-def survey(
-    item: type[WireStruct] | Callable[[Reader], Struct],
-    data: bytes,
-    start: int = 0,
-    end: int | None = None,
-    **given: object,
-) -> Survey:
-    """Read a message, or an extension body within it, despite any errors."""
-    if isinstance(item, type):
-        walk, block = _Walk(), _Block(Reader(data, start, end))
-        try:
-            struct, found = walk.struct(item, block, given)
-            found += walk.left_over(block)
-        except WireError as error:
-            unread = Field("unread", None, None, start, len(data) if end is None else end)
-            return Survey(None, (unread,), (*walk.errors, error.with_traceback(None)))
-        return Survey(struct, found, tuple(walk.errors))
-    r = PatientReader(data, start, end)
+def survey(struct: type[T], data: bytes, start: int = 0, end: int | None = None, **given: object) -> Survey[T]:
+    """Read a message, or an extension body within it, despite any errors; `given` is what the struct depends on."""
+    walk, block = _Walk(), _Block(Reader(data, start, end))
     try:
-        value = r.whole(item)
+        value, fields = walk.struct(struct, block, given)
+        fields += walk.left_over(block)
     except WireError as error:
-        unread = Field("unread", None, None, start, len(data) if end is None else end)
-        return Survey(None, (unread,), (*r.errors, error.with_traceback(None)))
-    return Survey(value, fields(value, r.leaves), tuple(r.errors))
+        walk.note(error)
+        value, fields = None, (Field("unread", None, None, start, len(data) if end is None else end),)
+    return Survey(value, fields, tuple(walk.errors))
 
 
 class _Block:
@@ -218,9 +101,7 @@ class _Walk:
     def __init__(self) -> None:
         self.errors: list[WireError] = []
 
-    def struct(
-        self, struct: type[WireStruct], block: _Block, given: Mapping[str, object]
-    ) -> tuple[WireStruct, tuple[Field, ...]]:
+    def struct(self, struct: type[T], block: _Block, given: Mapping[str, object]) -> tuple[T, tuple[Field, ...]]:
         """Read a struct; return it and its fields."""
         known: dict[str, Any] = {**given, "r": block.reader}
         values: dict[str, Any] = {}
@@ -257,12 +138,12 @@ class _Walk:
                 return value, _around(name, value, parts)
             case Absent():
                 return None, ()
-            case Chosen():
+            case Select():
                 return self._field(name, one.form(known), block, known)
             case Delimited():
                 return self._delimited(name, one, block, known)
             case Conditional():
-                return self._field(name, one.inner, block, known) if evaluate(one.condition, known) else (None, ())
+                return self._field(name, one.inner, block, known) if one.when.holds(known) else (None, ())
 
     def _leaf(self, name: str, one: Leaf, block: _Block, known: Mapping[str, Any]) -> tuple[Any, tuple[Field, ...]]:
         start = block.offset
@@ -296,7 +177,7 @@ class _Walk:
                     return (), (Field(name, None, None, start, block.offset),)
             else:
                 # The length is odd: the list cannot be read, but what follows it can.
-                self._note(error)
+                self.note(error)
             parts = _unread(first, block.offset)
         else:
             parts = tuple(
@@ -326,7 +207,7 @@ class _Walk:
     def _delimited(
         self, name: str, one: Delimited, block: _Block, known: Mapping[str, Any]
     ) -> tuple[Any, tuple[Field, ...]]:
-        inner = one.inner.form(known) if isinstance(one.inner, Chosen) else one.inner
+        inner = one.inner.form(known) if isinstance(one.inner, Select) else one.inner
         if inner == BYTES and isinstance(one.by, Length):
             return self._field(name, delimited(inner, one.by), block, known)
         start = block.offset
@@ -352,17 +233,18 @@ class _Walk:
         try:
             return _Block(block.reader.part(size))
         except WireError as error:
-            self._note(error)
+            self.note(error)
             block.lost = True
             rest = block.reader.part(len(block.reader))
             return _Block(rest, lost=not rest)
 
-    def _note(self, error: WireError) -> None:
+    def note(self, error: WireError) -> None:
+        """Keep an error."""
         # A traceback would keep the walk and its bytes alive as long as the error.
         self.errors.append(error.with_traceback(None))
 
     def _lose(self, error: WireError, block: _Block) -> None:
-        self._note(error)
+        self.note(error)
         block.give_up()
 
 

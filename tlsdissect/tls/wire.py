@@ -140,11 +140,7 @@ class Reader:
         return self._child(start, self._next)
 
     def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
-        """Read items up to the end.
-
-        For numbers of one or two bytes use `u8s` and `u16s`: they are faster, and passing `Reader.u8` as `item` would
-        bypass a subclass that records its reads.
-        """
+        """Read items up to the end; `u8s` and `u16s` are faster for numbers of one or two bytes."""
         items = []
         while self._next < self._end:
             items.append(item(self))

@@ -99,7 +99,7 @@ class _Shown:
         """What the server asks of a client's certificate."""
         version = max(0, self._handshake.log.version)
         event = self._handshake.message(1, HandshakeType.CERTIFICATE_REQUEST)
-        message = self._read(event, lambda r: CertificateRequestMessage.read(r, version))
+        message = self._read(event, lambda r: CertificateRequestMessage.read(r, version=version))
         if message is None:
             return None
         from tlsdissect.x509.names import name  # noqa: PLC0415

@@ -110,7 +110,7 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
         return KeyExchange()
     reader = Reader(event.body)
     try:
-        message = ServerKeyExchange.read(reader, kind, max(0, handshake.log.version))
+        message = ServerKeyExchange.read(reader, exchange=kind, version=max(0, handshake.log.version))
     except WireError as error:
         return KeyExchange(problem=f"ServerKeyExchange: {error}")
     params, scheme = message.params, message.signature_scheme

@@ -15,7 +15,7 @@ from tlsdissect.tls import certificate, server_hello
 from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
-from tlsdissect.tls.handshake import decoder
+from tlsdissect.tls.handshake import Decoder, decoder
 from tlsdissect.tls.headers import HandshakeHeader, RecordHeader, Ssl2RecordHeader
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
@@ -35,11 +35,9 @@ from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.node import MappedBytes, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tlsdissect.model.connection import Connection, Endpoint, Side
     from tlsdissect.model.transcript import Transcript, WireRecord
-    from tlsdissect.tls.wire import Reader
+    from tlsdissect.tls.layout import WireStruct
 
 MESSAGE_HEADER = 4
 _SSL2_HEADER = 2
@@ -49,15 +47,15 @@ _MAC = "RFC 5246 section 6.2.3.1"
 _TLS12 = 0x0303
 _RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
 """The certificate type extension, in the form that a server sends."""
-_PLAIN: dict[int, tuple[str, Callable[[Reader], Struct], int | None]] = {
-    CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec.read, 1),
-    HEARTBEAT: ("heartbeat", Heartbeat.read, None),
+_PLAIN: dict[int, tuple[str, type[WireStruct], int | None]] = {
+    CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec, 1),
+    HEARTBEAT: ("heartbeat", Heartbeat, None),
 }
 """Content of records without handshake messages: name, decoder, and size if a record may contain several."""
-_SSL2: dict[int, tuple[str, Callable[[Reader], Struct]]] = {
-    0: ("error", Ssl2ErrorMessage.read),
-    1: ("client_hello", Ssl2ClientHello.read),
-    4: ("server_hello", server_hello.Ssl2ServerHello.read),
+_SSL2: dict[int, tuple[str, type[WireStruct]]] = {
+    0: ("error", Ssl2ErrorMessage),
+    1: ("client_hello", Ssl2ClientHello),
+    4: ("server_hello", server_hello.Ssl2ServerHello),
 }
 MESSAGE_TYPES: frozenset[str] = frozenset([
     *[Registry.HANDSHAKE_TYPES.names[number] for number in range(256)],
@@ -211,9 +209,9 @@ class _Builder:
         ground = MappedBytes(self._senders[record.sender].places, record.frame)
         if record.content_type == SSL2:
             ground.add(struct.pack(">H", record.length | 0x8000), record.start)
-            return Fields(ground).message(Ssl2RecordHeader.read, 0, _SSL2_HEADER)
+            return Fields(ground).message(Ssl2RecordHeader, 0, _SSL2_HEADER)
         ground.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
-        return Fields(ground).message(RecordHeader.read, 0, HEADER_SIZE)
+        return Fields(ground).message(RecordHeader, 0, HEADER_SIZE)
 
     def _fill(self, number: int, record: WireRecord) -> None:
         """Build the nodes of a record's content."""
@@ -258,11 +256,11 @@ class _Builder:
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
         """Build the nodes of a ChangeCipherSpec or a heartbeat."""
         ground, data = self._ground(record, speaker, HEADER_SIZE)
-        name, read, size = _PLAIN.get(record.content_type, ("unread", None, None))
-        if read is None:
+        name, content, size = _PLAIN.get(record.content_type, ("unread", None, None))
+        if content is None:
             return [Fields(ground).leaf(name, 0, len(data))]
         step = size or len(data)
-        return [self._struct(ground, name, read, at, min(at + step, len(data))) for at in range(0, len(data), step)]
+        return [self._struct(ground, name, content, at, min(at + step, len(data))) for at in range(0, len(data), step)]
 
     def _alerts(self, number: int, record: WireRecord, speaker: _Sender) -> None:
         """Build the nodes of alerts: a record may contain several, or a part of one (RFC 5246 section 6.2.1)."""
@@ -285,21 +283,21 @@ class _Builder:
         """Build the node of an alert, complete or as far as it was captured, as a child of the record it began in."""
         begun, speaker.alert = speaker.alert, None
         if begun is not None:
-            node = self._struct(begun.ground, "alert", Alert.read, 0, len(begun.ground))
+            node = self._struct(begun.ground, "alert", Alert, 0, len(begun.ground))
             self._inside[begun.record].append(node)
 
     def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:
         ground, data = self._ground(record, speaker, _SSL2_HEADER)
-        name, read = _SSL2.get(data[0] if data else -1, ("message", None))
-        return self._struct(ground, name, read, 0, len(data)) if read else Fields(ground).leaf(name, 0, len(data))
+        name, content = _SSL2.get(data[0] if data else -1, ("message", None))
+        return self._struct(ground, name, content, 0, len(data)) if content else Fields(ground).leaf(name, 0, len(data))
 
     def _ground(self, record: WireRecord, speaker: _Sender, header: int) -> tuple[MappedBytes, bytes]:
         ground, data = MappedBytes(speaker.places, record.frame), record.fragment or b""
         ground.add(data, record.start + header)
         return ground, data
 
-    def _struct(self, ground: MappedBytes, name: str, read: Callable[[Reader], Struct], start: int, end: int) -> Node:
-        children = Fields(ground).message(read, start, end)
+    def _struct(self, ground: MappedBytes, name: str, content: type[WireStruct], start: int, end: int) -> Node:
+        children = Fields(ground).message(content, start, end)
         cited = children[0].reference if children else None
         return Node(name, reference=cited, bytes=ground.spans(start, end), children=children)
 
@@ -326,12 +324,13 @@ class _Builder:
         speaker.begun = None
         side: Side = self._transcript.records[begun.record].sender
         data, fields = begun.ground.data, Fields(begun.ground)
-        header = fields.message(HandshakeHeader.read, 0, min(MESSAGE_HEADER, len(data)))
+        header = fields.message(HandshakeHeader, 0, min(MESSAGE_HEADER, len(data)))
         kind = data[0]
-        read = self._decoder(side, kind)
+        decoded = self._decoder(side, kind)
         body: tuple[Node, ...] = ()
-        if read is not None:
-            body = fields.message(read, MESSAGE_HEADER, len(data)) if len(data) >= MESSAGE_HEADER else ()
+        if decoded is not None:
+            start, end = MESSAGE_HEADER, len(data)
+            body = fields.message(decoded.struct, start, end, **decoded.given) if end >= start else ()
         elif len(data) > MESSAGE_HEADER:
             body = (fields.leaf("body", MESSAGE_HEADER, len(data)),)
         retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == server_hello.RETRY_RANDOM
@@ -343,10 +342,10 @@ class _Builder:
         node = Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
         self._inside[begun.record].append(node)
 
-    def _decoder(self, side: Side, kind: int) -> Callable[[Reader], Struct] | None:
+    def _decoder(self, side: Side, kind: int) -> Decoder | None:
         version = self._transcript.version
         if kind == HandshakeType.CERTIFICATE and side in self._raw_keys:
-            return certificate.RawPublicKey.read
+            return Decoder(certificate.RawPublicKey)
         return decoder(kind, _TLS12 if version is None else version, self._exchange)
 
     def _agree(self, suite: int | None) -> None:
@@ -358,7 +357,7 @@ class _Builder:
 
     def _note_choice(self, body: bytes) -> None:
         """Remember the server's cipher suite, which a renegotiation may change."""
-        hello = survey(server_hello.ServerHello.read, body).value
+        hello = survey(server_hello.ServerHello, body).value
         if isinstance(hello, server_hello.ServerHello) and not hello.is_hello_retry_request:
             self._agree(hello.cipher_suite)
             self._note_raw_keys(hello)

@@ -18,7 +18,6 @@ from tlsdissect.tls import (
 )
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.headers import RecordHeader
-from tlsdissect.tls.layout import WireStruct
 from tlsdissect.tls.remarks import alert_meaning, extension_reference, reference, remark
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.asn1 import asn1
@@ -30,11 +29,10 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.transcript import Span
     from tlsdissect.tls.extensions import Table
-    from tlsdissect.tls.trace import Field
-    from tlsdissect.tls.wire import Reader, WireError
+    from tlsdissect.tls.layout import WireStruct
+    from tlsdissect.tls.survey import Field
+    from tlsdissect.tls.wire import WireError
     from tlsdissect.views.tree.node import MappedBytes
-
-    Declared = type[WireStruct] | Callable[[Reader], Struct]
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]
 
@@ -58,9 +56,9 @@ class Fields:
         self._ground = ground
         self._data = ground.data
 
-    def message(self, read: Declared, start: int, end: int) -> tuple[Node, ...]:
-        """Build the nodes of what a decoder reads between two offsets of the data."""
-        return self.inside(read, start, end, None)
+    def message(self, struct: type[WireStruct], start: int, end: int, **given: object) -> tuple[Node, ...]:
+        """Build the nodes of a struct between two offsets of the data; `given` is what it depends on."""
+        return self.inside(struct, start, end, None, **given)
 
     def leaf(self, name: str, start: int, end: int, value: int | None = None, meaning: str | None = None) -> Node:
         """Build a node for bytes that are not a field of a struct, with their hexadecimal digits or a value."""
@@ -73,11 +71,13 @@ class Fields:
 
     def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
-        return self.inside(extension_proofs.SignedCertificateTimestampList.read, start, end, None)
+        return self.inside(extension_proofs.SignedCertificateTimestampList, start, end, None)
 
-    def inside(self, read: Declared, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
+    def inside(
+        self, struct: type[WireStruct], start: int, end: int, cited: str | None, **given: object
+    ) -> tuple[Node, ...]:
         """Build the nodes of a struct inside a field."""
-        found = survey(read, self._data, start, end)
+        found = survey(struct, self._data, start, end, **given)
         nodes = _StructNodes(self, self._ground, self._data, list(found.errors))
         if found.value is None:
             return tuple(nodes.unread(field, "unread", cited) for field in found.fields)
@@ -154,13 +154,13 @@ class _StructNodes:
         body = field.end - len(value.extension_data)
         kind = self._leaf(type(value), field.parts[0], "extension_type", "RFC 8446 section 4.2")
         length = self._length(field.start + 2, body, "RFC 8446 section 4.2")
-        read = table.get(number)
+        struct = table.get(number)
         inside: tuple[Node, ...] = ()
-        if read is not None:
-            inside = self._fields.inside(read if issubclass(read, WireStruct) else read.read, body, field.end, cited)
+        if struct is not None:
+            inside = self._fields.inside(struct, body, field.end, cited)
         elif value.extension_data:
             inside = (self._fields.leaf("extension_data", body, field.end),)
-        misplaced = read is None and number in extensions.DECODED
+        misplaced = struct is None and number in extensions.DECODED
         return Node(
             Registry.EXTENSIONS.names[number],
             remark=_MISPLACED if misplaced else remark(Registry.EXTENSIONS, number),
@@ -201,8 +201,8 @@ def _der(name: str) -> Inside:
     return lambda fields, start, end, cited: fields.der(name, start, end, cited)
 
 
-def _struct(read: Declared) -> Inside:
-    return lambda fields, start, end, cited: fields.inside(read, start, end, cited)
+def _struct(struct: type[WireStruct]) -> Inside:
+    return lambda fields, start, end, cited: fields.inside(struct, start, end, cited)
 
 
 _INSIDE: dict[tuple[type[Struct], str], Inside] = {
@@ -219,9 +219,7 @@ _INSIDE: dict[tuple[type[Struct], str], Inside] = {
     (extension_names.DelegatedCredential, "subject_public_key_info"): _der("subjectPublicKeyInfo"),
     (extension_names.OcspStatusRequest, "responder_id_list"): _der("ResponderID"),
     (extension_names.OcspStatusRequest, "request_extensions"): _der("extensions list"),
-    (extension_proofs.SignedCertificateTimestampList, "sct_list"): _struct(
-        extension_proofs.SignedCertificateTimestamp.read
-    ),
-    (extension_proofs.TransItemList, "trans_item_list"): _struct(extension_proofs.TransItem.read),
+    (extension_proofs.SignedCertificateTimestampList, "sct_list"): _struct(extension_proofs.SignedCertificateTimestamp),
+    (extension_proofs.TransItemList, "trans_item_list"): _struct(extension_proofs.TransItem),
 }
 """Fields of bytes that contain a struct."""
