@@ -22,7 +22,7 @@ from tlsdissect.tls.layout import (
     Varint,
     When,
     WireStruct,
-    decoder,
+    reader,
 )
 from tlsdissect.tls.survey import Field, survey
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
@@ -103,7 +103,7 @@ def outline(fields: tuple[Field, ...]) -> dict[str, object]:
 def test_a_struct_is_read_as_it_is_declared(struct: type[WireStruct], data: str, value: WireStruct) -> None:
     body = bytes.fromhex(data)
     assert Reader(body).whole(struct.read) == value
-    assert Reader(body).whole(decoder(struct)) == value
+    assert Reader(body).whole(reader(struct)) == value
     found = survey(struct, b"--" + body + b"-", 2, 2 + len(body))
     assert (found.value, found.errors) == (value, ())
     assert (found.fields[0].start, found.fields[-1].end) == (2, 2 + len(body))
@@ -205,7 +205,7 @@ def test_the_items_before_a_malformed_one_count() -> None:
 
 
 def test_a_struct_that_is_read_is_no_base_of_another() -> None:
-    # `decoder` replaces the method `read` of a struct, which a subclass would inherit.
+    # `reader` replaces the method `read` of a struct, which a subclass would inherit.
     assert {struct.__base__ for struct in _all(WireStruct)} == {WireStruct}
 
 

@@ -201,7 +201,7 @@ class WireStruct(Struct, frozen=True):
     @classmethod
     def read(cls, r: Reader, **given: Any) -> Self:
         """Read the struct; `given` is what its fields depend on and the message itself does not say."""
-        struct: Self = decoder(cls)(r, **given)
+        struct: Self = reader(cls)(r, **given)
         return struct
 
 
@@ -283,18 +283,14 @@ def _number(notes: dict[Any, Any]) -> Leaf:
 
 
 @cache
-def decoder(struct: type[T]) -> Callable[..., T]:
-    """Return the function that reads a struct, which also becomes its method `read`."""
-    read = _Source().struct(struct)
+def reader(hint: Any) -> Callable[..., Any]:
+    """Return the function that reads a struct, or a value of an annotated type that depends on nothing before it."""
+    if not (isinstance(hint, type) and issubclass(hint, WireStruct)):
+        return _Source().value(form(hint))
+    read = _Source().struct(hint)
     # A short struct takes a fifth longer to read through the method of the base class.
-    type.__setattr__(struct, "read", staticmethod(read))
+    type.__setattr__(hint, "read", staticmethod(read))
     return read
-
-
-@cache
-def reader(hint: Any) -> Callable[[Reader], Any]:
-    """Return the function that reads a value of an annotated type, which depends on nothing before it."""
-    return _Source().function(form(hint))
 
 
 def read_beginning(struct: type[T], r: Reader) -> T:
@@ -340,10 +336,8 @@ class _Source:
         given = [name for name in self._used if name not in fields and name != "r"]
         return self._compiled(["r", *given], lines)
 
-    def function(self, one: Form) -> Callable[[Reader], Any]:
-        """Return the function that reads a form alone."""
-        if isinstance(one, Nested):
-            return decoder(one.struct)
+    def value(self, one: Form) -> Callable[[Reader], Any]:
+        """Return the function that reads one value."""
         return self._compiled(["r"], [f"return {self._expression(one)}"])
 
     def _compiled(self, arguments: list[str], lines: list[str]) -> Callable[..., Any]:
@@ -403,7 +397,7 @@ class _Source:
         return f"{self._name(reader)}({found})"
 
     def _function(self, one: Form) -> str:
-        return self._name(_Source().function(one))
+        return self._name(reader(one.struct) if isinstance(one, Nested) else _Source().value(one))
 
     def _argument(self, argument: Argument) -> str:
         if not callable(argument):

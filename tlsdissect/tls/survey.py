@@ -112,6 +112,11 @@ class _Walk:
             found += fields
         return struct(**values), tuple(found)
 
+    def note(self, error: WireError) -> None:
+        """Keep an error."""
+        # A traceback would keep the walk and its bytes alive as long as the error.
+        self.errors.append(error.with_traceback(None))
+
     def left_over(self, block: _Block) -> tuple[Field, ...]:
         """Return the bytes after the last field, which are an error, as a field."""
         start = block.offset
@@ -237,11 +242,6 @@ class _Walk:
             block.lost = True
             rest = block.reader.part(len(block.reader))
             return _Block(rest, lost=not rest)
-
-    def note(self, error: WireError) -> None:
-        """Keep an error."""
-        # A traceback would keep the walk and its bytes alive as long as the error.
-        self.errors.append(error.with_traceback(None))
 
     def _lose(self, error: WireError, block: _Block) -> None:
         self.note(error)

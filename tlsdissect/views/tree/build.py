@@ -358,7 +358,7 @@ class _Builder:
     def _note_choice(self, body: bytes) -> None:
         """Remember the server's cipher suite, which a renegotiation may change."""
         hello = survey(server_hello.ServerHello, body).value
-        if isinstance(hello, server_hello.ServerHello) and not hello.is_hello_retry_request:
+        if hello is not None and not hello.is_hello_retry_request:
             self._agree(hello.cipher_suite)
             self._note_raw_keys(hello)
 
