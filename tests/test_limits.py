@@ -15,6 +15,7 @@ from tlsdissect.flows.limits import LEAST, MOST
 from tlsdissect.handshake.facts.hellos import MAX_REPORTED
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
+from tlsdissect.tls.extensions import MAX_ITEMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,16 @@ def test_extensions_beyond_the_limit_are_left_out_but_for_the_fingerprints(tmp_p
         "of 1,100 extensions, the first 1,024 are reported"
     ]
     assert str(connection.ja3_string).split(",")[2].count("-") == number - 1
+
+
+@pytest.mark.parametrize(("number", "known"), [(MAX_ITEMS, True), (MAX_ITEMS + 1, False)])
+def test_an_extension_with_too_long_a_list_is_not_decoded(number: int, known: bool, tmp_path: Path) -> None:
+    names = extension(0x10, sized(b"\x02h2" * number))
+    body = b"\x03\x03" + bytes(32) + b"\0" + b"\0\x02\x13\x01" + b"\x01\0" + sized(names)
+    (connection,) = tlsdissect.read(spoken(tmp_path / "many.pcap", record(22, message(1, body)), 1))
+    assert connection.client_hello is not None
+    assert connection.client_hello.alpn == (("h2",) * number if known else None)
+    assert any(problem.code == "limit" for problem in connection.problems) is not known
 
 
 def spoken(path: Path, words: bytes, conversations: int = 20) -> Path:

@@ -168,6 +168,8 @@ DECODED: Final = frozenset().union(
 
 BODY_CACHE_BYTES: Final = 1 << 20
 """Bytes of cached decoded extension bodies."""
+MAX_ITEMS: Final = 1024
+"""Structs in a list of an extension, such as names or key shares; an extension with more is not decoded."""
 MAX_CACHED: Final = 256
 """Bytes of the longest extension body that is cached."""
 NEVER_REPEATED: Final = frozenset(
@@ -195,12 +197,17 @@ def _decode_repeated(body: type[WireStruct], data: bytes) -> Struct:
 
 
 def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
-    """Decode an extension body; None if the table has no decoder. Offsets in errors count from the body's start."""
+    """Decode an extension body; None if the table has no decoder. Offsets in errors count from the body's start.
+
+    TooManyItemsError if it has a list of more than MAX_ITEMS structs.
+    """
     body = table.get(extension_type)
     if body is None:
         return None
     if len(data) > MAX_CACHED or extension_type in NEVER_REPEATED:
-        return Reader(data).whole(body.read)
+        reader = Reader(data)
+        reader.most_items = MAX_ITEMS
+        return reader.whole(body.read)
     return _decode_repeated(body, data)
 
 

@@ -31,6 +31,10 @@ class WireError(Exception):
         return f"{self.problem} at byte {self.offset}"
 
 
+class TooManyItemsError(WireError):
+    """A list has more items than its reader was told to read."""
+
+
 @lru_cache(maxsize=1024)
 def _u16s(count: cython.longlong) -> struct.Struct:
     return struct.Struct(f">{count}H")
@@ -46,12 +50,15 @@ class Reader:
     # The methods do not call each other: the extra calls would double the time to decode a hello.
     error: WireError | None
     """What stopped a method `..._until_error`, or None."""
+    most_items: cython.longlong
+    """Items of a list that are read, also by readers of its parts; a list with more is an error. -1: any number."""
     _data: bytes
     _next: cython.Py_ssize_t
     _end: cython.Py_ssize_t
 
     def __init__(self, data: bytes, start: cython.Py_ssize_t = 0, end: Any = None) -> None:
         self.error = None
+        self.most_items = -1
         self._data = data
         self._next = start
         self._end = len(data) if end is None else end
@@ -141,8 +148,9 @@ class Reader:
 
     def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read items up to the end; `u8s` and `u16s` are faster for numbers of one or two bytes."""
-        items = []
+        items: list[T] = []
         while self._next < self._end:
+            self._check_room(len(items))
             items.append(item(self))
         return tuple(items)
 
@@ -152,10 +160,11 @@ class Reader:
 
     def items_until_error(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read items up to the first malformed one, whose error is kept in `error`; return those before it."""
-        items = []
+        items: list[T] = []
         start: cython.Py_ssize_t = self._next
         try:
             while (start := self._next) < self._end:
+                self._check_room(len(items))
                 items.append(item(self))
         except WireError as error:
             # A traceback would keep the reader and its bytes alive as long as the error.
@@ -243,8 +252,17 @@ class Reader:
         self._next = start + size
         return start
 
+    @cython.cfunc
+    def _check_room(self, number: cython.Py_ssize_t) -> cython.bint:
+        """Raise an error if a list that has another item has so many already that no more are read."""
+        if number == self.most_items:
+            raise TooManyItemsError(f"more than {self.most_items:,} items", self._next)
+        return True
+
     def _child(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Reader:
-        return Reader(self._data, start, end)
+        child: Reader = Reader(self._data, start, end)
+        child.most_items = self.most_items
+        return child
 
 
 def decode_partially(item: Callable[[Reader], T], data: bytes) -> tuple[T, WireError | None]:

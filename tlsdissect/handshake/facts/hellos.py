@@ -17,6 +17,7 @@ from tlsdissect.tls.extension_names import ServerNameList
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, derive_once
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
+from tlsdissect.tls.wire import TooManyItemsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,10 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
 
 def _problems(one: Decoded) -> list[tuple[str, str]]:
     error = one.error or (_names_error(one.body) if isinstance(one.body, ServerNameList) else None)
-    return [] if error is None else [(_MALFORMED, f"extension {one.fact.type}: {error}")]
+    if error is None:
+        return []
+    code = "limit" if isinstance(error, TooManyItemsError) else _MALFORMED
+    return [(code, f"extension {one.fact.type}: {error}")]
 
 
 def _names_error(names: ServerNameList) -> str | None:
