@@ -1,6 +1,15 @@
-"""TLS 1.3 told by the lengths of records that nobody can read.
+"""The encrypted flights of TLS 1.3, found by the lengths of their records.
 
-Which records are the client's flight and what answers it. What rests on this is a guess, and labelled so.
+Goal: find the client's Finished and the server's first record after it without keys, because the outcome, the timing
+and the acceptance of early data depend on them. Encrypted records all have the type application_data (RFC 8446 section
+5.2). But a Finished in a record of its own has a fixed length for each cipher suite, so the client's flight ends with
+its first record of that length. Alerts and EndOfEarlyData have fixed lengths too. Without a record of that length,
+because a client pads records or puts several messages in one, the flight ends before the server's next record.
+
+Counting records instead would fail: their number in a flight depends on the implementation and on certificates.
+
+A search is linear in the protected records, whose number `MAX_PROTECTED` and `MAX_EVENTS` limit. While a handshake is
+undecided, the tracker repeats it with every packet that completes records after the server's reply.
 """
 
 from __future__ import annotations
@@ -19,12 +28,12 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.logged import LoggedHandshake
 
 _HMAC_ONLY = 3
-"""Words in the name of a suite without a cipher: TLS_SHA256_SHA256."""
+"""Words in the name of a cipher suite without encryption: TLS_SHA256_SHA256."""
 _HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
 
 
 class RecordLengths(NamedTuple):
-    """Lengths of protected records."""
+    """Lengths of the protected records that contain one of these messages alone, without padding."""
 
     finished: int
     alert: int
@@ -33,29 +42,29 @@ class RecordLengths(NamedTuple):
 
 @lru_cache(maxsize=64)
 def sizes(cipher_suite: int) -> RecordLengths:
-    """Lengths of the records that can be told apart, for a suite of TLS 1.3."""
+    """Return the record lengths of a TLS 1.3 cipher suite."""
     words = Registry.CIPHER_SUITES.names[cipher_suite].split("_")
     size = _HASHES.get(words[-1], 32)
-    # A suite without a cipher protects by HMAC alone, whose tag is as long as its hash: RFC 9150 section 4.
+    # A cipher suite without encryption uses HMAC, whose tag is as long as its hash (RFC 9150 section 4).
     tag = 8 if "8" in words else size if len(words) == _HMAC_ONLY else 16
     return RecordLengths(size + 4 + 1 + tag, 2 + 1 + tag, 4 + 1 + tag)
 
 
 def is_guessed(cipher_suite: int) -> bool:
-    """Whether no registry names the suite, so that its hash and its tag are a guess."""
+    """Return whether a cipher suite is not registered, so that its hash and tag lengths are a guess."""
     return Registry.CIPHER_SUITES.names[cipher_suite].startswith("0x")
 
 
 class EncryptedFlight(NamedTuple):
-    """What the lengths of the protected records say of a handshake of TLS 1.3."""
+    """The client's flight of a TLS 1.3 handshake and the records around it, found by their lengths."""
 
     sizes: RecordLengths
     flight: tuple[HandshakeEvent, ...]
-    """The client's protected records after the ServerHello, up to its Finished; early data left out."""
+    """The client's protected records from the ServerHello to its Finished, without early data."""
     exact: bool
-    """The last of them has a Finished's length."""
+    """Whether the last of them has the length of a Finished."""
     ended_early_data: bool
-    """An EndOfEarlyData's length came before."""
+    """Whether the client sent a record with the length of an EndOfEarlyData."""
     before: HandshakeEvent | None
     """The server's last protected record before that flight."""
     reply: HandshakeEvent | None
@@ -65,12 +74,12 @@ class EncryptedFlight(NamedTuple):
 
     @property
     def refused(self) -> bool:
-        """Whether the client's flight begins with a record of an alert's length and has no Finished."""
+        """Return whether the client's flight begins with a record of an alert's length and has no Finished."""
         return bool(self.flight) and not self.exact and self.flight[0].size == self.sizes.alert
 
 
 def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | None:
-    """Tell the shape of a handshake whose ServerHello chose TLS 1.3."""
+    """Find the client's flight; None if the server did not select TLS 1.3."""
     server_hello = log.server_hello
     if server_hello is None or not log.tls13 or server_hello.cipher_suite is None:
         return None
@@ -87,7 +96,7 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
     if end is None:
         return EncryptedFlight(lengths, (), False, ended is not None, _last(protected, server), None, ())
     if early and ended is None:
-        # Early data that was refused goes on until the server's flight is there; the client's own comes after it.
+        # A client sends early data that is rejected until it receives the server's flight; its own flight follows.
         start = next((n + 1 for n in range(end, -1, -1) if protected[n].sender == server), 0)
     begin = next(n for n in range(start, end + 1) if protected[n].sender != server)
     after = protected[end + 1 :]
@@ -103,7 +112,7 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
 
 
 def is_decided(log: HandshakeLog) -> bool:
-    """Whether the handshake is over, one way or the other, so that its packets need no longer be followed."""
+    """Return whether the handshake has succeeded or failed, so that its packets need no longer be decoded."""
     if not log.tls13:
         return log.sealed[0] and log.sealed[1]
     if not log.replied:
@@ -113,7 +122,7 @@ def is_decided(log: HandshakeLog) -> bool:
 
 
 def _since(hello: HandshakeEvent, events: list[HandshakeEvent]) -> list[HandshakeEvent]:
-    """The items from the ServerHello on; it is none of them where bytes of it are missing, or too much was said."""
+    """Return the events from the ServerHello on; the log lacks it if its bytes are missing or a limit was reached."""
     try:
         return events[events.index(hello) :]
     except ValueError:
@@ -121,7 +130,7 @@ def _since(hello: HandshakeEvent, events: list[HandshakeEvent]) -> list[Handshak
 
 
 def _find(events: Sequence[HandshakeEvent], start: int, sender: int, size: int) -> int | None:
-    """Index of the first of a side's records of a length, from `start` on."""
+    """Return the index of a side's first record with a length, from `start` on."""
     for n in range(start, len(events)):
         if events[n].size == size and events[n].sender == sender:
             return n
@@ -133,7 +142,7 @@ def _last(events: Sequence[HandshakeEvent], sender: int) -> HandshakeEvent | Non
 
 
 def _before_reply(protected: Sequence[HandshakeEvent], server: int, start: int) -> int | None:
-    """Index of the client's last record before the server's next one, once the server has sent one."""
+    """Return the index of the client's last record before the server's second group of records."""
     spoken = next((n for n, event in enumerate(protected) if event.sender == server), len(protected))
     begin = next((n for n in range(max(start, spoken), len(protected)) if protected[n].sender != server), None)
     if begin is None:

@@ -1,5 +1,14 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""What both sides said: records become messages, hellos are read, in the order in which they were seen."""
+"""The log of a handshake: the messages, alerts and ChangeCipherSpecs of both sides, in the order of the capture.
+
+Goal: keep what the facts of a connection need, in bounded memory. Only hellos are decoded here, since later records
+depend on them: which side is the client, which version was selected, how long an encrypted alert is. All other messages
+are kept as bytes. Decoding them here was rejected: the tracker may read a handshake again in another order, and a
+message of a connection that is never returned would be decoded for nothing.
+
+Each record is processed once. Limits on bytes, events and protected records bound the log; a side that exceeds one is
+in `limited`.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +61,17 @@ if TYPE_CHECKING:
     from tlsdissect.tls.server_hello import HelloRetryRequest
 
 MAX_PROTECTED = 256
-"""Protected records of TLS 1.3 that are noted of each side."""
+"""Maximum protected TLS 1.3 records kept of each side, besides those with the length of an alert."""
 MAX_HEARTBEATS = 256
-"""Heartbeats of one conversation that are noted."""
+"""Maximum heartbeats kept of one connection."""
 HEARTBEAT_HEAD = 3
-"""Bytes of a heartbeat before its payload: its type, and how long it says that the payload is (RFC 6520 section 4)."""
+"""Bytes of a heartbeat before its payload: its type and payload_length (RFC 6520 section 4)."""
 MAX_ALERTS = 8
-"""Bytes of an alert record in the clear, which may hold several alerts; a longer one is encrypted."""
+"""Bytes of the longest plaintext alert record, which may contain several alerts; a longer one is encrypted."""
 MAX_EVENTS = 4096
-"""Messages of one conversation that are noted."""
+"""Maximum events kept of one connection."""
 PART_BYTES = 192
-"""Estimated bytes of a message besides its own."""
+"""Estimated bytes that an event takes besides its body."""
 
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
@@ -79,7 +88,7 @@ _UNKNOWN = UNKNOWN
 
 @cython.cclass
 class HandshakeLog:
-    """The handshake messages, alerts and ChangeCipherSpecs of both sides in order, and the hellos among them."""
+    """The events of both sides in order, and the hellos among them."""
 
     events: list[HandshakeEvent]
     client_hello: SeenClientHello | None
@@ -107,7 +116,7 @@ class HandshakeLog:
     protected: list[int]
     """Records of application data that each side began while TLS 1.3 was possible."""
     sealed: list[bool]
-    """Whether each side sent an encrypted handshake record: its Finished."""
+    """Whether each side sent an encrypted handshake record, which is its Finished."""
     heartbeats: list[HeartbeatRecord]
     """Heartbeats of both sides, in order."""
     acknowledged: dict[tuple[int, int], int | None]
@@ -115,7 +124,7 @@ class HandshakeLog:
     limited: set[int]
     """The sides that sent more than is kept."""
     kept_bytes: cython.longlong
-    """Bytes of the messages that are kept."""
+    """Bytes of the kept messages."""
     held_bytes: cython.longlong
     """Estimated bytes of the whole log."""
     budget: Budget
@@ -249,7 +258,7 @@ class HandshakeLog:
         number: cython.longlong = self.protected[sender] + 1
         self.protected[sender] = number
         self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
-        # A record of an alert's length may be what decides.
+        # A record with the length of an alert may decide the handshake.
         if number <= _MAX_PROTECTED or length == self.alert_size:
             self._note(sender, record, frame, time, True)
         return True
@@ -263,7 +272,7 @@ class HandshakeLog:
         frame: cython.longlong,
         time: cython.longlong,
     ) -> cython.bint:
-        """Add the alerts that a record contains or completes: it may hold several, or a part of one.
+        """Add the alerts that a record contains or completes: it may contain several, or a part of one.
 
         RFC 5246 section 6.2.1 lets an alert be split like any other message.
         """
@@ -275,7 +284,7 @@ class HandshakeLog:
         sealed: cython.bint = (direction.changed > 0 and not self.tls13) or len(body) > MAX_ALERTS
         at: cython.Py_ssize_t = 0
         direction.alert = None
-        # Between records that are not adjacent, bytes may be missing.
+        # If the records are not adjacent, bytes between them may be missing.
         if begun is not None and not sealed and body and (begun.end == start or direction.is_whole(start)):
             body = begun.level + body
             start = begun.start
@@ -349,7 +358,7 @@ class HandshakeLog:
     ) -> cython.bint:
         """Count the bytes of an incomplete message.
 
-        If the budget is exceeded, the message is given up: a hello is read as far as it came.
+        If the budget is exceeded, the message is given up; of a hello, the received part is decoded.
         """
         joiner: MessageJoiner = direction.joiner
         if joiner.waiting >= MESSAGE_HEADER and self.budget.is_spent():
@@ -369,11 +378,11 @@ class HandshakeLog:
         frame: cython.longlong,
         time: cython.longlong,
     ) -> cython.bint:
-        """Read whole messages of a record that has bytes missing, and the beginning of a hello; the rest is lost."""
+        """Add the complete messages of a record with missing bytes, and decode the beginning of a hello."""
         joiner: MessageJoiner = direction.joiner
         if direction.changed > 0 and joiner.waiting == 0:
             if self.version != _UNKNOWN and not self.tls13:
-                # Its header is there, and that it is encrypted is known without its body: it is the Finished.
+                # The header alone shows that the record is encrypted: it is the Finished.
                 self.sealed[sender] = True
                 self._note(sender, record, frame, time, True)
             return False
@@ -385,7 +394,7 @@ class HandshakeLog:
         return True
 
     def break_off(self, sender: cython.longlong, direction: Direction) -> None:
-        """Read the beginning of a hello whose other records are missing."""
+        """Decode the beginning of a hello whose further records are missing."""
         begun, start = direction.joiner.drop()
         if not direction.changed and is_hello(begun):
             direction.report("gap", "a handshake message has bytes missing", direction.latest, start)
@@ -394,7 +403,7 @@ class HandshakeLog:
             self._begun(sender, direction, (begun, start), (direction.latest, UNTIMED, end))
 
     def break_off_alert(self, direction: Direction) -> None:
-        """Report an alert whose second byte will not come."""
+        """Report an alert whose second byte is missing."""
         if direction.alert is not None:
             _report_incomplete_alert(direction.alert, direction)
 
@@ -402,14 +411,15 @@ class HandshakeLog:
         self,
         sender: cython.longlong,
         direction: Direction,
-        what: tuple[bytes, int],
+        beginning: tuple[bytes, int],
         latest: tuple[int, int, int],
     ) -> None:
-        """Read the beginning of a hello whose rest is lost.
+        """Decode the beginning of a hello whose rest is missing.
 
-        `what` are its bytes, and where the record begins that it began in; `latest` frame, time and end of those bytes.
+        `beginning` is its bytes and the stream offset of the record in which it begins; `latest` is the frame, the time
+        and the end of these bytes.
         """
-        (begun, start), (frame, time, end) = what, latest
+        (begun, start), (frame, time, end) = beginning, latest
         if begun[:1] not in _BEGINNINGS or len(begun) < MESSAGE_HEADER:
             return
         size, kind = int.from_bytes(begun[1:MESSAGE_HEADER], "big"), begun[0]
@@ -423,10 +433,11 @@ class HandshakeLog:
         self._hello(direction, event)
 
     def _is_clear(self, direction: Direction, fragment: bytes) -> bool:
-        """Whether a handshake record after a ChangeCipherSpec is in the clear.
+        """Return whether a handshake record after a ChangeCipherSpec is in the clear.
 
-        It is in TLS 1.3, whose ChangeCipherSpec changes nothing (RFC 8446 appendix D.4): a second ClientHello, or the
-        ServerHello after a HelloRetryRequest. Of a client whose server is not seen, only its hello tells.
+        In TLS 1.3 it is, since ChangeCipherSpec has no effect (RFC 8446 appendix D.4): a second ClientHello, or the
+        ServerHello after a HelloRetryRequest. If the server's hello is missing, only a second ClientHello of a client
+        that offers TLS 1.3 counts as in the clear.
         """
         if self.tls13 or direction.joiner.waiting > 0:
             return True
@@ -435,7 +446,7 @@ class HandshakeLog:
         return fragment[:2] == b"\x01\x00" and fragment[4:6] == b"\x03\x03"
 
     def _hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        """Read a hello if it is the first of its kind."""
+        """Decode a hello if it is the first of its kind."""
         retry_request = event.is_retry_request
         if retry_request:
             self._count_retry(direction, event)
@@ -461,7 +472,7 @@ class HandshakeLog:
             self.client = 1 - self.hello_retry.event.sender
 
     def _count_retry(self, direction: Direction, event: HandshakeEvent) -> None:
-        """Count a HelloRetryRequest; there may be one, before the ServerHello (RFC 8446 section 4.1.4)."""
+        """Count a HelloRetryRequest; one is allowed, before the ServerHello (RFC 8446 section 4.1.4)."""
         if self.server_hello is not None:
             detail = "a HelloRetryRequest behind the ServerHello"
             direction.report("malformed_message", detail, event.frame, event.start)
@@ -475,7 +486,7 @@ class HandshakeLog:
         decoded = decode_client_hello(event)
         hello = decoded.hello
         _report_malformed(decoded.flaw, direction, event)
-        # The bytes of a message that the log does not keep are kept here, and those of its extensions.
+        # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.hold(2 * len(event.body))
         self.client_hello = SeenClientHello(
             event,
@@ -525,7 +536,7 @@ class HandshakeLog:
         frame: cython.longlong,
         time: cython.longlong,
     ) -> None:
-        """Read a hello of SSL 2.0; what follows a SERVER-HELLO is of SSL 2.0 too."""
+        """Decode an SSL 2.0 hello."""
         body = record.fragment or b""
         kind = HandshakeType.CLIENT_HELLO if body[0] == 1 else HandshakeType.SERVER_HELLO
         end = record.start + 2 + record.length
@@ -535,12 +546,12 @@ class HandshakeLog:
 
 
 def _end(record: Record) -> int:
-    """The stream offset behind a record."""
+    """Return the stream offset after a record."""
     return record.start + HEADER_SIZE + record.length
 
 
 def _report_incomplete_alert(begun: BegunAlert, direction: Direction) -> None:
-    """Note an alert of which there is only the level."""
+    """Report an alert of which only the first byte, its level, was captured."""
     if (
         direction.is_whole(begun.end)
         and direction.fin is not None
@@ -552,6 +563,6 @@ def _report_incomplete_alert(begun: BegunAlert, direction: Direction) -> None:
 
 
 def _report_malformed(flaw: WireError | None, direction: Direction, event: HandshakeEvent) -> None:
-    """Report what is malformed, but not in a message that lacks bytes: its sender did nothing wrong."""
+    """Report an error, unless bytes of the message are missing: then the sender is not at fault."""
     if flaw is not None and event.whole:
         direction.report("malformed_message", str(flaw), event.frame, event.start)
