@@ -144,7 +144,7 @@ def test_failures_are_bounded_in_bytes(recorded: Connection, monkeypatch: pytest
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert known.forgotten > 0
+    assert known.evicted > 0
     assert known._used <= 1 << 20
     assert held < 2 << 20
 
@@ -154,7 +154,7 @@ def test_a_failure_that_offered_too_much_is_forgotten(recorded: Connection) -> N
     hello = replace(recorded.client_hello, cipher_suites=tuple(map(str, range(retries.MAX_OFFERED + 1))))
     failed = replace(recorded, complete=False, outcome="alert", client_hello=hello)
     known.learn(failed)
-    assert known.forgotten == len(retries.peers(failed))
+    assert known.evicted == len(retries.peers(failed))
     assert known.find(recorded) is None
     assert known.find(failed) is None
 

@@ -15,7 +15,7 @@ import tlsdissect
 from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
 from tlsdissect.handshake.facts import fingerprints, hellos
 from tlsdissect.handshake.facts.evidence import Evidence, client_key
-from tlsdissect.handshake.revocation_lookups import Exchange, Heard, Lookup
+from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupExchange, RevocationLookup
 from tlsdissect.model.connection import Endpoint
 from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
@@ -44,8 +44,8 @@ SIZED_BY_US = {
     "tls/layout.py layout": "a class of ours",
     "tls/layout.py reader": "a class of ours, or a type in a declaration of ours",
     "tls/wire.py _u16s": "1,024 formats, whose size does not depend on their count of numbers",
-    "handshake/facts/extensions.py _fact": "a class of ours",
-    "handshake/facts/extensions.py _tellers": "a class of ours",
+    "handshake/facts/extensions.py _fact_class": "a class of ours",
+    "handshake/facts/extensions.py _formatters": "a class of ours",
     "handshake/facts/connection.py _second": "4,096 times, each a number and 19 characters",
     "handshake/encrypted_flight.py sizes": "64 numbers",
     "handshake/starttls.py _compiled": "the shapes of the protocols that turn into TLS, which are constants",
@@ -122,8 +122,8 @@ FILLED: dict[str, Callable[[int], Any]] = {
     ),
     "JA4 of lists": lambda n: fingerprints.ja4_r("t", 771, numbers(250, n), (), alpn=b"", signature_algorithms=()),
     "bodies of extensions": lambda n: decode(FROM_CLIENT, 10, short_list(n)),
-    "facts of extensions": lambda n: hellos._FROM_CLIENT.tell(Extension(13, short_list(n))),
-    "facts of malformed extensions": lambda n: hellos._FROM_CLIENT.tell(Extension(13, short_list(n)[:-1])),
+    "facts of extensions": lambda n: hellos._FROM_CLIENT.decode(Extension(13, short_list(n))),
+    "facts of malformed extensions": lambda n: hellos._FROM_CLIENT.decode(Extension(13, short_list(n)[:-1])),
     "certificates": lambda n: certificate(certificate_of(16_000, n)),
     "large certificates": lambda n: certificate(certificate_of(64_000, n)),
     "names": lambda n: name(b"\x30\x82\x02\x00" + n.to_bytes(512, "big")),
@@ -199,10 +199,12 @@ def test_a_footprint_includes_nested_values() -> None:
     assert footprint(tuple(range(1000)), enough=100) > 100
 
 
-def lookup(number: int) -> Heard:
+def lookup(number: int) -> CapturedLookup:
     here = Endpoint("192.0.2.1", 80)
-    exchange = Exchange("ocsp", "a" * 8000, "/" * 8000 + str(number), (), number, 1, number, 2, None, f"{number:064}")
-    return Heard(Lookup("a capture", number, here, here, exchange), bytes(10))
+    exchange = LookupExchange(
+        "ocsp", "a" * 8000, "/" * 8000 + str(number), (), number, 1, number, 2, None, f"{number:064}"
+    )
+    return CapturedLookup(RevocationLookup("a capture", number, here, here, exchange), bytes(10))
 
 
 def test_evidence_counts_what_each_entry_takes() -> None:
@@ -221,7 +223,7 @@ def test_lookups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlsdissect.handshake.facts.evidence.LOOKUP_BYTES", 100_000)
     evidence = Evidence()
     for number in range(1, 11):
-        evidence.note(lookup(number))
+        evidence.add_lookup(lookup(number))
     kept = len(evidence.asked("a capture", client_key("192.0.2.1"), 0, 100, most=100))
     assert 1 <= kept < 7
     assert (evidence.lookups, evidence.lookups_left_out) == (10, 10 - kept)

@@ -193,15 +193,15 @@ def test_many_kinds_make_no_long_sentence() -> None:
 def test_an_unknown_protocol_is_not_searched_for() -> None:
     """There may be many such flows, and each is classified once: its first bytes have to be enough."""
     data = b"\xa7\x31\x08\x99 and so on" * 100
-    assert not_tls.from_words(data, data, CLIENT) == ""
-    assert calls(lambda: not_tls.from_words(data, data, CLIENT)) < 60
+    assert not_tls.by_first_bytes(data, data, CLIENT) == ""
+    assert calls(lambda: not_tls.by_first_bytes(data, data, CLIENT)) < 60
 
 
 def test_words_cannot_make_kinds_without_end() -> None:
     """Only the code of a reply is reported, three digits at most."""
     replies = [b"454", b"4545", b"454454454", b"\x1b[31m", b"554-a\r\n554"]
     kinds = {
-        not_tls.from_words(EHLO[1] + b"STARTTLS\r\n", GREETING[1] + b"250 ok\r\n" + reply + b" x\r\n", CLIENT)
+        not_tls.by_first_bytes(EHLO[1] + b"STARTTLS\r\n", GREETING[1] + b"250 ok\r\n" + reply + b" x\r\n", CLIENT)
         for reply in replies
     }
     assert kinds == {

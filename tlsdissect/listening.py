@@ -16,8 +16,8 @@ from tlsdissect.views.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from tlsdissect.handshake.connections import ReadingEvent
     from tlsdissect.model.connection import Connection
-    from tlsdissect.pipeline import Told
     from tlsdissect.trust.judge import Judge
 
 IDLE = 10.0
@@ -54,9 +54,9 @@ class Listening(Reading):
         self.stop()
         self._capture_live.close()
 
-    def placed(self) -> Iterator[tuple[Place, Told]]:
+    def placed(self) -> Iterator[tuple[Place, ReadingEvent]]:
         """Yield each connection with its place."""
-        yield from self._told(0, self._capture_live.interface, self._capture_live)
+        yield from self._events(0, self._capture_live.interface, self._capture_live)
 
     def __iter__(self) -> Iterator[Connection]:
         """Yield each connection when its handshake is decided, and the remaining ones at the end."""

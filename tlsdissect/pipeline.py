@@ -1,4 +1,4 @@
-"""The way of the bytes on one screen: captures in, connections out."""
+"""The pipeline: captures in, connections out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tlsdissect.handshake.connections import Connections
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.options import DEFAULTS, Options
-from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 
 if TYPE_CHECKING:
@@ -26,45 +26,43 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Damage, PacketReader
+    from tlsdissect.handshake.connections import DueEvent, ReadingEvent
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
 
-    Told = Connection | Session | Heard
-    _Due = tuple[int, int, Told]
-    """What is told or shown, its clock, and the frame that decided or showed it."""
 
-UNTOLD_NS = 25_000_000
-"""How long a packet may be held by the kernel after its time before an interface tells it."""
+DELIVERY_NS = 25_000_000
+"""Nanoseconds after the time of a packet by which the kernel has delivered it."""
 _END: Any = object()
-"""What stands behind the last packets."""
+"""Marks the end of the readers."""
 
 
 class Place(NamedTuple):
-    """Where a connection stands in the output, or what a frame showed of a session or a lookup stands among them."""
+    """The place of a connection, a session or a lookup in the output; all are sorted by it."""
 
     capture: int
     due: int
-    """The clock at which it is told."""
+    """The flow table's clock when it was emitted."""
     frame: int
-    """The frame that showed it, or decided a handshake; NEVER, behind all of the same clock: time alone did."""
+    """The frame that caused it; NEVER, after all frames of the same clock, if time alone did."""
     stream: int
 
 
 class StopReading(KeyboardInterrupt):
-    """Raised into a reading that waits for more packets: take what came so far as all."""
+    """Raised by a signal handler in a reading that waits for packets: treat the input as ended."""
 
 
 class PacketSource(Protocol):
-    """What packets come from: a file, or an interface."""
+    """The source of packets: a file or an interface."""
 
     @property
     def damage(self) -> list[Damage]:
-        """What could not be read."""
+        """The parts that could not be read."""
         ...
 
     @property
     def skipped(self) -> Counter[str]:
-        """Packets that could not be read, by what they are."""
+        """Packets that could not be read, by kind."""
         ...
 
     @property
@@ -73,12 +71,12 @@ class PacketSource(Protocol):
         ...
 
     def __iter__(self) -> Iterator[PacketReader | None]:
-        """Yield the reader to take packets from, until it has no more; None: for a moment nothing came."""
+        """Yield a reader to use until it has no more packets, or None if no packet came for a moment."""
         ...
 
 
 class Opener(Protocol):
-    """How a capture is opened by its name; raises CaptureError."""
+    """Opens a capture by its name; raises CaptureError."""
 
     def __call__(self, source: str) -> AbstractContextManager[PacketReader]:
         """Open a capture."""
@@ -86,34 +84,34 @@ class Opener(Protocol):
 
 
 class Summary:
-    """What was read, and what was seen and not decoded."""
+    """Totals of a reading: what was read, skipped, left out and counted without decoding."""
 
     def __init__(self) -> None:
         self.captures = 0
         self.frames = 0
         self.connections = 0
         self.undecided = 0
-        """Handshakes that go on, of connections told when they are decided."""
+        """Handshakes in progress, if connections are emitted when their handshake is decided."""
         self.versions: Counter[str | None] = Counter()
         """Connections by version."""
         self.quic = 0
-        """Conversations of QUIC."""
+        """QUIC flows."""
         self.dtls = 0
-        """Conversations of DTLS."""
+        """DTLS flows."""
         self.eap: Counter[tuple[str, str]] = Counter()
-        """Conversations of EAP that carry TLS, by method ("EAP-TLS") and what carried EAP ("RADIUS", "802.1X")."""
+        """EAP conversations that carry TLS, by method ("EAP-TLS") and carrier of EAP ("RADIUS", "802.1X")."""
         self.not_tls: Counter[str] = Counter()
-        """TCP flows in which no TLS was found, by what they were: "refused", "plain HTTP", ..."""
+        """TCP flows without TLS, by kind: "refused", "plain HTTP", ..."""
         self.skipped: Counter[str] = Counter()
-        """Packets of unknown kind, by what they are."""
+        """Packets that are not supported, by kind."""
         self.damage: list[tuple[str, Damage]] = []
-        """What of a capture could not be read."""
+        """Parts of captures that could not be read, with the capture's name."""
         self.refused: list[tuple[str, str]] = []
         """Inputs that could not be read at all, and why."""
         self.late = 0
-        """Packets that came after their conversation was taken as over."""
+        """Packets captured after their flow was over."""
         self.given_up = 0
-        """Conversations that were followed no further because too many went on, or all together held too much."""
+        """Flows given up because too many were followed, or because all of them exceeded the memory budget."""
         self.returned_early = 0
         """Connections returned before their end, because there was no room for them to wait."""
         self.spill_error: str | None = None
@@ -123,10 +121,10 @@ class Summary:
         self.evicted_sessions = 0
         """Sessions and failed handshakes evicted, so that later connections could not be linked to them."""
 
-    def count(self, told: Connection) -> None:
+    def count(self, connection: Connection) -> None:
         """Add a connection."""
         self.connections += 1
-        self.versions[told.version] += 1
+        self.versions[connection.version] += 1
 
     def add(self, source: str, capture: PacketSource, flows: FlowTable, datagrams: Datagrams) -> None:
         """Add a capture that was read."""
@@ -144,8 +142,8 @@ class Summary:
 class Reading:
     """The connections of captures, one capture after the other.
 
-    Folders are searched for captures, by content and not by name; "-" is standard input. An input that cannot be read
-    is noted in `summary.refused`, and the others are read all the same.
+    Folders are searched for captures by content, not by name; "-" is standard input. An input that cannot be read is
+    added to `summary.refused`, and the others are still read.
     """
 
     def __init__(
@@ -158,7 +156,7 @@ class Reading:
         shard: Shard = WHOLE,
         opener: Opener = open_capture,
     ) -> None:
-        """With a judge, connections get their findings; `evidence` is where to keep what verdicts rest on."""
+        """With a judge, connections have findings; `evidence` keeps the certificates and lookups that it checks."""
         self._captures = [os.fspath(path) for path in captures]
         self._options = options
         self._judge = judge
@@ -171,23 +169,23 @@ class Reading:
         self._size: int | None = None
         self._stopped = False
         self._waiting = False
-        self._conversations: Connections | None = None
+        self._connections: Connections | None = None
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
-        """Yield each connection when nothing about it can change any more."""
+        """Yield each connection when no packet can change it."""
         linker = Linker(self._options.limits.max_sessions)
-        for place, told in self.placed():
-            if isinstance(told, Session):
-                linker.learn(place.capture, told)
-            elif not isinstance(told, Heard):
-                yield linker.link(place.capture, told) if self._options.linked else told
-            self.summary.evicted_sessions = linker.forgotten
+        for place, event in self.placed():
+            if isinstance(event, Session):
+                linker.learn(place.capture, event)
+            elif not isinstance(event, CapturedLookup):
+                yield linker.link(place.capture, event) if self._options.linked else event
+            self.summary.evicted_sessions = linker.evicted
 
-    def placed(self) -> Iterator[tuple[Place, Told]]:
-        """Yield each connection, not linked to others yet, and what links them or is known beside, with its place.
+    def placed(self) -> Iterator[tuple[Place, ReadingEvent]]:
+        """Yield connections without links, and the sessions and lookups of the captures, each with its place.
 
-        All shards of a reading, merged by place, are the whole.
+        The shards of a reading, merged by place, yield the same as a reading without shards.
         """
         for number, (path, named) in enumerate(files(self._captures, self._refuse)):
             if self._stopped:
@@ -203,74 +201,72 @@ class Reading:
     def _refuse(self, error: OSError) -> None:
         self.summary.refused.append((str(error.filename), error.strerror or str(error)))
 
-    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, Told]]:
+    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, ReadingEvent]]:
         with self._opener(path) as capture:
             self._open = capture
-            yield from self._told(number, path, capture)
+            yield from self._events(number, path, capture)
         self._bytes_before, self._open = self.position, None
 
-    def _told(self, number: int, path: str, capture: PacketSource) -> Iterator[tuple[Place, Told]]:
-        for due, frame, told in self._read(path, capture):
-            place = Place(number, due, frame, told.stream)
-            if isinstance(told, Heard) and self._evidence is not None:
-                self._evidence.note(told)
-            if isinstance(told, (Session, Heard)):
-                yield place, told
+    def _events(self, number: int, path: str, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
+        for due, frame, event in self._read(path, capture):
+            place = Place(number, due, frame, event.stream)
+            if isinstance(event, CapturedLookup) and self._evidence is not None:
+                self._evidence.add_lookup(event)
+            if isinstance(event, (Session, CapturedLookup)):
+                yield place, event
                 continue
-            self.summary.count(told)
-            yield place, self._judged(told)
+            self.summary.count(event)
+            yield place, self._with_findings(event)
 
-    def _judged(self, told: Connection) -> Connection:
+    def _with_findings(self, connection: Connection) -> Connection:
         if self._judge is None or self._evidence is None:
-            return told
-        return replace(told, findings=self._judge.findings(told, self._evidence))
+            return connection
+        return replace(connection, findings=self._judge.findings(connection, self._evidence))
 
     def stop(self) -> None:
-        """Read no more: what was read so far is told, as at the end of the input."""
+        """Stop reading; the connections of earlier packets are still yielded, as at the end of the input."""
         self._stopped = True
 
     @property
     def position(self) -> int:
-        """Bytes of the captures that were read."""
+        """Bytes of the captures read so far."""
         return self._bytes_before + (self._open.position if self._open else 0)
 
     def progress(self) -> tuple[int, int | None]:
-        """Bytes read, and bytes of all captures where that is known."""
+        """Return the bytes read, and the bytes of all captures if known."""
         if self._size is None:
             self._size = sum(map(_size, (path for path, _ in files(self._captures))))
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: PacketSource) -> Iterator[_Due]:
+    def _read(self, source: str, capture: PacketSource) -> Iterator[DueEvent]:
         flows, datagrams = FlowTable(self._shard, self._options.limits), Datagrams()
-        conversations = Connections(
-            source, flows, datagrams, self._budget, self._options, capture.damage, self._evidence
-        )
-        self._conversations = conversations
+        connections = Connections(source, flows, datagrams, self._budget, self._options, capture.damage, self._evidence)
+        self._connections = connections
         try:
             for reader in self._readers(capture):
                 if reader is None:
-                    conversations.pass_time(time_ns() - UNTOLD_NS)
+                    connections.pass_time(time_ns() - DELIVERY_NS)
                 goes_on = True
                 while goes_on:
-                    goes_on = reader is not None and self._advance(conversations, reader)
-                    yield from conversations.results()
-                    self.summary.undecided = conversations.undecided
-            yield from conversations.finish()
+                    goes_on = reader is not None and self._advance(connections, reader)
+                    yield from connections.results()
+                    self.summary.undecided = connections.undecided
+            yield from connections.finish()
         finally:
-            self._conversations = None
+            self._connections = None
             self.summary.add(source, capture, flows, datagrams)
-            self.summary.given_up += conversations.given_up
-            self.summary.returned_early += conversations.returned_early
-            self.summary.not_tls += conversations.not_tls
-            self.summary.spill_error = conversations.trouble or self.summary.spill_error
-            conversations.close()
+            self.summary.given_up += connections.given_up
+            self.summary.returned_early += connections.returned_early
+            self.summary.not_tls += connections.not_tls
+            self.summary.spill_error = connections.spill_error or self.summary.spill_error
+            connections.close()
 
-    def _advance(self, conversations: Connections, reader: PacketReader) -> bool:
-        """Take packets until something is due; False where there are no more for now."""
+    def _advance(self, connections: Connections, reader: PacketReader) -> bool:
+        """Read packets until an event is due; return False if there are no more for now."""
         try:
-            return not self._stopped and conversations.advance(reader, self._options.batch)
+            return not self._stopped and connections.advance(reader, self._options.batch)
         except StopReading:
-            self._stopped, conversations.waiting = True, False
+            self._stopped, connections.waiting = True, False
             return False
 
     def _readers(self, capture: PacketSource) -> Iterator[PacketReader | None]:
@@ -289,24 +285,24 @@ class Reading:
 
     @property
     def waiting(self) -> bool:
-        """Whether packets are being waited for: a signal's handler may raise StopReading now."""
-        return self._waiting or (self._conversations is not None and self._conversations.waiting)
+        """Whether the reading waits for packets, so that a signal handler may raise StopReading."""
+        return self._waiting or (self._connections is not None and self._connections.waiting)
 
 
-def files(paths: Iterable[str], trouble: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
-    """The files to read, and whether each was named itself or is one of a folder's; `trouble`: a folder is closed."""
+def files(paths: Iterable[str], on_error: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
+    """Yield the files to read, each with whether the user named it; `on_error` is called for an unreadable folder."""
     for path in paths:
-        # Unlike pathlib's, this takes what cannot be looked at for no folder: opening it tells why.
+        # Unlike pathlib's, this returns False on an error, so that opening the path reports the reason.
         if path == "-" or not os.path.isdir(path):  # noqa: PTH112
             yield path, True
             continue
-        for folder, folders, names in os.walk(path, onerror=trouble):
+        for folder, folders, names in os.walk(path, onerror=on_error):
             folders.sort()
             yield from ((str(Path(folder, name)), False) for name in sorted(names) if _is_file(folder, name))
 
 
 def _size(path: str) -> int:
-    """Bytes of a regular file; 0 of what is none, or is gone."""
+    """Return the size of a regular file; 0 if it is not one, or no longer exists."""
     try:
         return Path(path).stat().st_size if Path(path).is_file() else 0
     except OSError:
@@ -314,7 +310,7 @@ def _size(path: str) -> int:
 
 
 def _is_file(folder: str, name: str) -> bool:
-    """Whether this is a regular file: what else lies in a folder is no capture, and may wait for ever."""
+    """Return whether this is a regular file: reading anything else in a folder, such as a FIFO, may never end."""
     try:
         return Path(folder, name).is_file()
     except OSError:

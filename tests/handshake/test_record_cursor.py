@@ -23,9 +23,9 @@ def segment(sequence: int, payload: bytes) -> Packet:
     return packet
 
 
-def cursor_at(position: int, ahead: int, telling: int) -> RecordCursor:
+def cursor_at(position: int, ahead: int, notable: int) -> RecordCursor:
     cursor = RecordCursor()
-    cursor.set(position, ahead, telling)
+    cursor.set(position, ahead, notable)
     return cursor
 
 
@@ -37,18 +37,18 @@ def cursor_at(position: int, ahead: int, telling: int) -> RecordCursor:
     st.sets(st.integers(1, 4000), max_size=6),
 )
 def test_only_packets_that_say_nothing_are_stepped_over(
-    first: int, ahead: int, telling: int, records: list[bytes], cuts: set[int]
+    first: int, ahead: int, notable: int, records: list[bytes], cuts: set[int]
 ) -> None:
     data = bytes(ahead) + b"".join(records)
     places = sorted({0, len(data)} | {cut for cut in cuts if cut < len(data)})
-    cursor, reader = cursor_at(first, ahead, telling), RecordReader()
+    cursor, reader = cursor_at(first, ahead, notable), RecordReader()
     reader.jump(0, ahead)
     for begin, end in pairwise(places):
         packet = segment(first + begin, data[begin:end])
         passed = cursor.passes(packet)
         between = reader.between or bool(reader.skip)
         found = reader.feed(data[begin:end])
-        silent = all(record.content_type == 23 and telling not in (EVERY, record.length) for record in found)
+        silent = all(record.content_type == 23 and notable not in (EVERY, record.length) for record in found)
         known = reader.astray is None and (reader.between or bool(reader.skip))
         # A segment that is as short as padding may be padding.
         assert passed == (end - begin > PADDING and between and silent and known)

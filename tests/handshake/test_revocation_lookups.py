@@ -15,7 +15,7 @@ from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import ACK, FIN, SYN, Flow
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.http import MAX_BODY, MAX_HEAD, Message, NoHttpError, message
-from tlsdissect.handshake.revocation_lookups import Exchange, LookupListener
+from tlsdissect.handshake.revocation_lookups import LookupExchange, LookupListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ def flow() -> Flow:
 
 def exchanges(
     asked: bytes, answered: bytes, *, sizes: Iterable[int] = (10**9,), close: bool = True, budget: Budget | None = None
-) -> list[Exchange]:
+) -> list[LookupExchange]:
     """What is found in a conversation whose sides say this, in packets of these sizes."""
     tracker = LookupListener(budget or Budget(Limits()), flow())
     frame, position = 0, [100, 500]

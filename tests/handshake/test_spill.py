@@ -73,7 +73,7 @@ def test_the_file_has_a_limit_and_is_used_again() -> None:
     room = next(number for number in range(300) if not waiting.put(number, HANDSHAKES[0], 1000))
     assert room >= 4
     assert room not in waiting
-    assert waiting.trouble is None
+    assert waiting.error is None
     # One always waits, so that the file is never emptied.
     for number in range(1, 1000):
         assert waiting.pop(number) == HANDSHAKES[0]
@@ -93,8 +93,8 @@ def test_what_cannot_be_written_is_known_at_once(monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as changed:
         changed.setattr(os, "pwrite", full)
         assert not waiting.put(1, HANDSHAKES[1], 1000)
-    assert waiting.trouble is not None
-    assert waiting.trouble.endswith("No space left on device")
+    assert waiting.error is not None
+    assert waiting.error.endswith("No space left on device")
     assert waiting.put(2, HANDSHAKES[2], 1000)
     assert (waiting.pop(0), waiting.pop(2)) == (HANDSHAKES[0], HANDSHAKES[2])
     assert 1 not in waiting

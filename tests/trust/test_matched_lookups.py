@@ -15,7 +15,7 @@ from recorded import ROOT as HERE
 import tlsdissect
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.facts.timing import HandshakeTimes
-from tlsdissect.handshake.revocation_lookups import CertId, Exchange, Heard, Lookup
+from tlsdissect.handshake.revocation_lookups import CapturedLookup, CertId, LookupExchange, RevocationLookup
 from tlsdissect.model.connection import Endpoint
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.lookups import MAX_MATCHED, download_findings, lookup_findings
@@ -42,12 +42,12 @@ def presented() -> PresentedChains:
     chain: Chain = replace(of.chains[0], links=(LEAF.link, ROOT.link))
     times = HandshakeTimes(hello=START, shown=START, flight=START + SECOND, reply=START + SECOND)
     span = {"start": "2023-11-14T22:13:20.000000Z", "end": "2023-11-14T22:13:21.000000Z"}
-    return replace(of, chains=(chain,), hidden=(), moments=times, **span)
+    return replace(of, chains=(chain,), hidden=(), times=times, **span)
 
 
 def note(evidence: Evidence, source: str, number: int, about: CertId | None) -> None:
     """Note an OCSP lookup, or a CRL download."""
-    exchange = Exchange(
+    exchange = LookupExchange(
         kind="crl" if about is None else "ocsp",
         host="crl.example.com",
         target="/root.crl",
@@ -59,7 +59,11 @@ def note(evidence: Evidence, source: str, number: int, about: CertId | None) -> 
         answer=None,
         sha256=f"{number:064}",
     )
-    evidence.note(Heard(Lookup(source, number, Endpoint("192.0.2.9", 999), Endpoint("192.0.2.8", 80), exchange), b""))
+    evidence.add_lookup(
+        CapturedLookup(
+            RevocationLookup(source, number, Endpoint("192.0.2.9", 999), Endpoint("192.0.2.8", 80), exchange), b""
+        )
+    )
 
 
 def test_lookups_about_others_cost_a_connection_nothing(presented: PresentedChains) -> None:

@@ -6,15 +6,15 @@ import pickle
 from typing import TYPE_CHECKING
 
 from tlsdissect.corpus.query import OutputRow
-from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 from tlsdissect.trust.presented_chains import PresentedChains, packed, unpacked
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.corpus.workers import WorkerOutput
+    from tlsdissect.handshake.connections import ReadingEvent
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.pipeline import Told
     from tlsdissect.trust.inventory import CertificateInventory
 
 _LOOKUP, _CONNECTION = b"l", b"c"
@@ -31,9 +31,9 @@ class CertificateTransport:
         self._inventory = inventory
         self._evidence = evidence
 
-    def pack(self, event: Told) -> bytes:
+    def pack(self, event: ReadingEvent) -> bytes:
         """Encode the chains of a connection, or a lookup."""
-        if isinstance(event, Heard):
+        if isinstance(event, CapturedLookup):
             return _LOOKUP + pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
         if isinstance(event, Session) or not self._selection.matches(event):
             return b""
@@ -45,7 +45,7 @@ class CertificateTransport:
         """Decode the chains and add them to the inventory; return the row for the summary."""
         kind, data = output.text[:1], output.text[1:]
         if kind == _LOOKUP:
-            self._evidence.note(pickle.loads(data))  # noqa: S301  # from our own process
+            self._evidence.add_lookup(pickle.loads(data))  # noqa: S301  # from our own process
         if kind != _CONNECTION:
             return None
         row = OutputRow.unpack(data)

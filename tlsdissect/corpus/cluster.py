@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.handshake.links import Linker
-from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 from tlsdissect.pipeline import Reading, files
 from tlsdissect.views.printable import printable
@@ -82,7 +82,7 @@ def _read_capture(path: str, options: Options, *, named: bool) -> _CaptureResult
         except CaptureError as error:
             return _CaptureResult((), str(error))
     reading = Reading([path], options, opener=_opened)
-    events = tuple([event for _, event in reading.placed() if not isinstance(event, Heard)])
+    events = tuple([event for _, event in reading.placed() if not isinstance(event, CapturedLookup)])
     return _CaptureResult(events, "; ".join(why for _, why in reading.summary.refused) or None)
 
 

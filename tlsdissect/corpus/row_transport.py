@@ -14,7 +14,7 @@ from msgspec import msgpack
 
 from tlsdissect.corpus.query import OutputRow
 from tlsdissect.handshake.links import NONE, Linker, Trace, linked
-from tlsdissect.handshake.revocation_lookups import Heard
+from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
 from tlsdissect.model import serialization
 from tlsdissect.views.ndjson import Ndjson
@@ -22,8 +22,8 @@ from tlsdissect.views.ndjson import Ndjson
 if TYPE_CHECKING:
     from tlsdissect.corpus.query import Query
     from tlsdissect.corpus.workers import WorkerOutput
+    from tlsdissect.handshake.connections import ReadingEvent
     from tlsdissect.model.connection import Connection
-    from tlsdissect.pipeline import Told
 
 _SESSION, _CONNECTION = b"s", b"c"
 _SENT = msgpack.Encoder()
@@ -38,7 +38,7 @@ class RowTransport(Protocol):
         """Sessions evicted, so that later connections could not be linked to them."""
         ...
 
-    def pack(self, event: Told) -> bytes:
+    def pack(self, event: ReadingEvent) -> bytes:
         """Encode, in a worker, what the printing process needs."""
         ...
 
@@ -57,13 +57,13 @@ class LinkingTransport:
     @property
     def evicted_sessions(self) -> int:
         """Sessions evicted, so that later connections could not be linked to them."""
-        return self._linker.forgotten
+        return self._linker.evicted
 
-    def pack(self, event: Told) -> bytes:
+    def pack(self, event: ReadingEvent) -> bytes:
         """Encode the row of a connection, empty if it is not selected, and the connection's facts."""
         if isinstance(event, Session):
             return _SESSION + pickle.dumps(event, pickle.HIGHEST_PROTOCOL)
-        if isinstance(event, Heard):
+        if isinstance(event, CapturedLookup):
             return b""
         row = self._query.row(event).pack() if self._query.selection.matches(event) else b""
         facts = b"" if row and isinstance(self._query.view, Ndjson) else serialization.packed(event)

@@ -22,7 +22,7 @@ from tlsdissect.pipeline import Place, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tlsdissect.pipeline import Told
+    from tlsdissect.handshake.connections import ReadingEvent
 
 BYTES_A_JOB = 16 << 20
 """Bytes of captures for each process that is started by default."""
@@ -77,7 +77,7 @@ class Workers(Generic[Result]):
         self,
         jobs: int,
         reading: Callable[[Shard], Reading],
-        write: Callable[[Told], bytes],
+        write: Callable[[ReadingEvent], bytes],
         result: Callable[[Reading], Result],
     ) -> None:
         self._reading, self._write, self._result = reading, write, result

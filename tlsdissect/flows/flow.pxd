@@ -33,8 +33,8 @@ cdef class TcpSide:
     cdef readonly long long sent
     cdef readonly long long window
     cdef readonly long long shift
-    cdef readonly long long unsent
-    cdef readonly long long unheard
+    cdef readonly long long challenged_next
+    cdef readonly long long challenged_peer_next
     cpdef object begin(self, long long sequence)
     cpdef long long offset(self, long long sequence)
     cpdef object reach(self, long long sequence)
@@ -49,7 +49,7 @@ cdef class TcpHandshake:
     cdef readonly bint missed
     cdef readonly long long early
     cdef readonly long long early_number
-    cpdef object see(self, long long sender, long long flags, long long time, long long first)
+    cpdef object add_syn(self, long long sender, long long flags, long long time, long long first)
     cpdef object acknowledge(self, long long sender, long long time, bint of_syn, long long number)
 
 
@@ -74,17 +74,17 @@ cdef class Flow:
     cdef readonly long long due
     cdef readonly long long queued
     cdef readonly bint replaced
-    cdef public str spoken
+    cdef public str protocol
     cdef public str counted
     cpdef TcpSide side(self, long long number)
     cpdef long long closed(self)
     cpdef bint count(self, Packet packet, long long clock, long long sender)
     cdef long long _signal(self, TcpSide me, Packet packet, long long clock, long long sender)
-    cdef object _begin_again(self)
+    cdef object _forget_resets(self)
     cdef object _drop(self, Packet packet)
     cdef bint _reset(self, TcpSide me, TcpSide peer, Packet packet, long long clock, long long sender)
     cdef long long _effect(self, TcpSide me, TcpSide peer, Packet packet, long long sender)
 
 
 cdef bint _is_of_earlier_connection(TcpSide me, TcpSide peer, Packet packet)
-cdef object _go_on(TcpSide me, TcpSide peer, long long acknowledgement)
+cdef object _discard_challenged_reset(TcpSide me, TcpSide peer, long long acknowledgement)

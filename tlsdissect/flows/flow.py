@@ -99,15 +99,15 @@ class TcpSide:
 
     None again once later packets show that it was dropped.
     """
-    unsent: cython.longlong
+    challenged_next: cython.longlong
     """`next` when `challenged` came."""
-    unheard: cython.longlong
+    challenged_peer_next: cython.longlong
     """`next` of the other side when `challenged` came."""
 
     def __init__(self) -> None:
         self.isn = self.first = self.acknowledged = self.next = UNKNOWN
         self.sent = 0
-        self.window = self.shift = self.unsent = self.unheard = UNKNOWN
+        self.window = self.shift = self.challenged_next = self.challenged_peer_next = UNKNOWN
         self.seen = False
         self.fin_clock = NEVER
         self.fin = self.rst = self.challenged = None
@@ -189,7 +189,7 @@ class TcpHandshake:
         self.missed = False
 
     @cython.ccall
-    def see(
+    def add_syn(
         self, sender: cython.longlong, flags: cython.longlong, time: cython.longlong, first: cython.longlong
     ) -> None:
         """Add a SYN or SYN-ACK, whose side's first byte has the sequence number `first`.
@@ -274,7 +274,7 @@ class Flow:
     queued: cython.longlong
     replaced: cython.bint
     """A later flow has the same endpoints."""
-    spoken: str | None
+    protocol: str | None
     """Its protocol by `tracking.not_tls`; None if that is not known."""
     counted: str | None
     """What it is counted as once it is over and was not TLS; None before that."""
@@ -294,7 +294,7 @@ class Flow:
         self.due = NEVER
         self.queued = NEVER
         self.replaced = False
-        self.spoken = None
+        self.protocol = None
         self.counted = None
 
     @cython.ccall
@@ -334,7 +334,7 @@ class Flow:
                 of_syn: cython.bint = packet.acknowledgement == peer.first
                 self.handshake.acknowledge(sender, packet.time, of_syn, packet.acknowledgement)
             if me.challenged is not None or peer.challenged is not None:
-                _go_on(me, peer, packet.acknowledgement)
+                _discard_challenged_reset(me, peer, packet.acknowledgement)
         return True
 
     @cython.cfunc
@@ -346,13 +346,13 @@ class Flow:
             sequence = add(sequence, 1)
             end = add(end, 1)
             if not packet.flags & _ACK and self.payload_bytes == packet.length:
-                self._begin_again()
+                self._forget_resets()
             # Of several SYNs with different numbers, the last one that is not acknowledged yet counts.
             if me.first != sequence and (me.first == _UNKNOWN or me.acknowledged == _UNKNOWN):
                 me.begin(sequence)
             if me.first == sequence:
                 me.shift = window_shift(packet)
-            self.handshake.see(sender, packet.flags, packet.time, sequence)
+            self.handshake.add_syn(sender, packet.flags, packet.time, sequence)
         if packet.flags & _FIN:
             me.fin_clock = min(me.fin_clock, clock)
             # The end of an earlier exchange that was not TLS is not the end of TLS that may begin later.
@@ -362,7 +362,7 @@ class Flow:
         return end
 
     @cython.cfunc
-    def _begin_again(self) -> None:
+    def _forget_resets(self) -> None:
         """Treat a SYN after a RST as a new attempt, if there was no payload (RFC 9293 section 3.5.1)."""
         self.rst_clock = NEVER
         self.one.rst = self.one.challenged = self.other.rst = self.other.challenged = None
@@ -391,7 +391,7 @@ class Flow:
                 me.rst = signal
         elif me.challenged is None:
             me.challenged = signal
-            me.unsent, me.unheard = me.next, peer.next
+            me.challenged_next, me.challenged_peer_next = me.next, peer.next
         return True
 
     @cython.cfunc
@@ -445,18 +445,22 @@ def _is_of_earlier_connection(me: TcpSide, peer: TcpSide, packet: Packet) -> cyt
 
 
 @cython.cfunc
-def _go_on(me: TcpSide, peer: TcpSide, acknowledgement: cython.longlong) -> None:
+def _discard_challenged_reset(me: TcpSide, peer: TcpSide, acknowledgement: cython.longlong) -> None:
     """Discard a challenged RST after which the connection continues.
 
     Its sender acknowledges bytes that were sent after the RST, or the other side acknowledges its sender's later bytes.
     """
-    if me.challenged is not None and me.unheard != _UNKNOWN and difference(acknowledgement, me.unheard) > 0:
+    if (
+        me.challenged is not None
+        and me.challenged_peer_next != _UNKNOWN
+        and difference(acknowledgement, me.challenged_peer_next) > 0
+    ):
         me.challenged = None
     rst: Signal | None = peer.challenged
     if (
         rst is not None
-        and peer.unsent != _UNKNOWN
-        and difference(acknowledgement, peer.unsent) > 0
+        and peer.challenged_next != _UNKNOWN
+        and difference(acknowledgement, peer.challenged_next) > 0
         and acknowledgement != rst.end
     ):
         peer.challenged = None

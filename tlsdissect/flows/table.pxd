@@ -39,5 +39,5 @@ cdef class FlowTable:
     cdef Flow _add(self, Packet packet)
     cdef object _replace(self, Flow flow)
     cdef object _unlink(self, Flow flow)
-    cdef bint _goes_on(self, Flow flow)
+    cdef bint _has_no_timeout(self, Flow flow)
     cdef object _schedule(self, Flow flow, long long due)

@@ -154,7 +154,7 @@ class FlowTable:
             flow = self._add(packet)
             sender = 0
         self.sender = sender
-        if clock > flow.due and not self._goes_on(flow):
+        if clock > flow.due and not self._has_no_timeout(flow):
             if flow.stream % self._of == self._number:
                 self.late += 1
             return None
@@ -238,7 +238,7 @@ class FlowTable:
         self._flows.pop(opposite(flow.endpoints), None)
 
     @cython.cfunc
-    def _goes_on(self, flow: Flow) -> cython.bint:
+    def _has_no_timeout(self, flow: Flow) -> cython.bint:
         """Return whether a flow does not time out: it is open, and has no payload or none that is TLS."""
         return (flow.payload_bytes == 0 or flow.interest == _HELLOS) and flow.closed() == _NEVER
 

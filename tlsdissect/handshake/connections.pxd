@@ -27,7 +27,7 @@ cdef class Connections:
     cdef object _damage
     cdef bint _raw
     cdef object _evidence
-    cdef bint _listens
+    cdef bint _decodes_lookups
     cdef bint _linked
     cdef bint _keeps
     cdef object _early
@@ -37,6 +37,6 @@ cdef class Connections:
     cdef Packet _packet
     cdef long long _datagram_time
     cpdef bint advance(self, PacketReader reader, long long most)
-    cdef bint _look(self, Flow flow, Packet packet, long long sender)
+    cdef bint _dispatch(self, Flow flow, Packet packet, long long sender)
     cdef bint _give_up_oldest(self)
-    cdef bint _show(self, Tracker tracker, Packet packet, long long sender)
+    cdef bint _feed(self, Tracker tracker, Packet packet, long long sender)

@@ -21,7 +21,7 @@ from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.recording import Recorder
-from tlsdissect.handshake.revocation_lookups import Heard, Lookup, LookupListener
+from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListener, RevocationLookup
 from tlsdissect.handshake.sessions import Session, established, identities
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
 
-    Result = Connection | Session | Heard
-    Due = tuple[int, int, Result]
+    ReadingEvent = Connection | Session | CapturedLookup
+    DueEvent = tuple[int, int, ReadingEvent]
     """The clock at which a result is due, the frame that caused it (NEVER if time alone did), and the result."""
 
-_NO_ROOM = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
+_RETURNED_EARLY = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _SIGNALS = SYN | FIN | RST
 _TCP = TCP
 _UDP = UDP
@@ -76,7 +76,7 @@ class Connections:
     _damage: Sequence[Damage]
     _raw: cython.bint
     _evidence: Evidence | None
-    _listens: cython.bint
+    _decodes_lookups: cython.bint
     """Whether trackers may find OCSP and CRL lookups."""
     _linked: cython.bint
     _keeps: cython.bint
@@ -84,7 +84,7 @@ class Connections:
     _trackers: dict[int, Tracker]
     """By stream number; the flow that has been followed for longest is first."""
     _waiting: WaitingHandshakes
-    _due: list[Due]
+    _due: list[DueEvent]
     _packet: Packet
     _datagram_time: cython.longlong
     """The latest time of a UDP packet, which does not advance the flow table's clock; UNTIMED if there was none."""
@@ -103,7 +103,7 @@ class Connections:
 
         With `evidence`, OCSP and CRL lookups are decoded, and what verdicts depend on is kept there.
         """
-        listens = evidence is not None
+        decodes_lookups = evidence is not None
         self.waiting = False
         self.given_up = 0
         self.returned_early = 0
@@ -116,7 +116,7 @@ class Connections:
         self._damage = damage
         self._raw = options.raw_fingerprints
         self._evidence = evidence
-        self._listens = listens
+        self._decodes_lookups = decodes_lookups
         self._linked = options.linked
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
@@ -132,9 +132,9 @@ class Connections:
         return len(self._trackers) if self._early is None else len(self._early)
 
     @property
-    def trouble(self) -> str | None:
+    def spill_error(self) -> str | None:
         """Why the temporary file of waiting connections could not be written; None if it could."""
-        return self._waiting.trouble
+        return self._waiting.error
 
     @cython.ccall
     def advance(self, reader: PacketReader, most: cython.longlong) -> cython.bint:
@@ -161,7 +161,7 @@ class Connections:
                 self._decide_silent(self._early)
             flow = self._flows.find(packet)
             if flow is not None and flow.interest != _NOTHING:
-                self._look(flow, packet, self._flows.sender)
+                self._dispatch(flow, packet, self._flows.sender)
             if self._flows.is_any_over():
                 self._collect()
             if self._due:
@@ -176,17 +176,17 @@ class Connections:
         if self._flows.is_any_over():
             self._collect()
 
-    def results(self) -> list[Due]:
+    def results(self) -> list[DueEvent]:
         """Return the results that are due, in the order of clock, frame and stream."""
         due, self._due = self._due, []
         if len(due) > 1:
             due.sort(key=_order)
         return due
 
-    def finish(self) -> Iterator[Due]:
+    def finish(self) -> Iterator[DueEvent]:
         """Yield the connections of all remaining flows, at the end of the input."""
         for ended in self._flows.finish():
-            yield from self._over(ended)
+            yield from self._end_flow(ended)
 
     def close(self) -> None:
         """Close the temporary file."""
@@ -195,9 +195,9 @@ class Connections:
     def _collect(self) -> None:
         """Add the connections of the flows that are over to the results."""
         for ended in self._flows.over():
-            self._due += self._over(ended)
+            self._due += self._end_flow(ended)
 
-    def _over(self, ended: Ended) -> Iterator[Due]:
+    def _end_flow(self, ended: Ended) -> Iterator[DueEvent]:
         """Yield the connection of a flow that is over, if it is TLS and was not returned before."""
         flow = ended.flow
         if self._early is not None:
@@ -219,12 +219,12 @@ class Connections:
         if flow.counted is not None:
             self.not_tls[flow.counted] -= 1
             flow.counted = None
-        if flow.spoken != not_tls.TLS:
+        if flow.protocol != not_tls.TLS:
             flow.counted = not_tls.kind(flow)
             self.not_tls[flow.counted] += 1
 
     @cython.cfunc
-    def _look(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
+    def _dispatch(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Hand a packet to its flow's tracker if it may matter; return whether it was."""
         known: Tracker | None
         tracker: Tracker
@@ -239,7 +239,7 @@ class Connections:
                 self._budget,
                 flow,
                 Recorder() if self._keeps else None,
-                LookupListener(self._budget, flow) if self._listens else None,
+                LookupListener(self._budget, flow) if self._decodes_lookups else None,
             )
         else:
             tracker = known
@@ -247,7 +247,7 @@ class Connections:
                 if not packet.flags & _SIGNALS and tracker.passes(packet, sender):
                     return False
                 tracker.catch_up()
-        self._show(tracker, packet, sender)
+        self._feed(tracker, packet, sender)
         if len(self._trackers) > self._followed or self._budget.is_spent():
             self._give_up_oldest()
         return True
@@ -260,20 +260,20 @@ class Connections:
         return True
 
     @cython.cfunc
-    def _show(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> cython.bint:
+    def _feed(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Let a tracker read a packet, and act on what it found."""
         flow: Flow = tracker.flow
-        heard: cython.longlong = tracker.heard
-        settled: cython.longlong = tracker.settled
+        hello_frame: cython.longlong = tracker.hello_frame
+        decided_frame: cython.longlong = tracker.decided_frame
         state: cython.longlong = tracker.feed(packet, sender)
-        decision = None if self._early is None else self._early.after(tracker, packet, self._flows.clock)
+        decision = None if self._early is None else self._early.decide(tracker, packet, self._flows.clock)
         if self._linked:
-            if tracker.heard != _UNKNOWN and tracker.heard != heard:
-                self._note_session(flow, tracker.heard, identities(tracker.log))
-            if settled == _UNKNOWN and tracker.settled != _UNKNOWN:
-                self._note_session(flow, tracker.settled, established(tracker.log, tracker.settled))
+            if tracker.hello_frame != _UNKNOWN and tracker.hello_frame != hello_frame:
+                self._add_session(flow, tracker.hello_frame, identities(tracker.log))
+            if decided_frame == _UNKNOWN and tracker.decided_frame != _UNKNOWN:
+                self._add_session(flow, tracker.decided_frame, established(tracker.log, tracker.decided_frame))
         if tracker.lookups is not None and tracker.lookups.found:
-            self._note_lookups(flow, tracker.lookups)
+            self._add_lookups(flow, tracker.lookups)
         if decision is not None:
             self._emit(tracker, decision)
             return True
@@ -292,17 +292,17 @@ class Connections:
             self._wait(tracker)
         return True
 
-    def _note_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
+    def _add_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
         """Add the session keys that a frame shows to the results."""
         if keys:
             self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
 
-    def _note_lookups(self, flow: Flow, lookups: LookupListener) -> None:
+    def _add_lookups(self, flow: Flow, lookups: LookupListener) -> None:
         """Add the OCSP and CRL lookups of a flow to the results."""
         ends = endpoints(flow.endpoints)
         for exchange, body in lookups.found:
-            heard = Heard(Lookup(self._source, flow.stream, *ends, exchange), body)
-            self._due.append((self._flows.clock, heard.frame, heard))
+            captured = CapturedLookup(RevocationLookup(self._source, flow.stream, *ends, exchange), body)
+            self._due.append((self._flows.clock, captured.frame, captured))
         lookups.found.clear()
 
     def _conclude(
@@ -326,7 +326,7 @@ class Connections:
             log = tracker.logged(until, _touched(tracker, damage) if damage else ())
             if is_quoted(log):
                 log = None
-        flow.spoken = flow.spoken or tracker.spoken() if log is None else not_tls.TLS
+        flow.protocol = flow.protocol or tracker.protocol() if log is None else not_tls.TLS
         tracker.release()
         return log
 
@@ -341,9 +341,9 @@ class Connections:
         if log is None or self._waiting.put(flow.stream, log, size):
             return
         self.returned_early += 1
-        told = self._connection(flow, log)
-        told = replace(told, problems=(*told.problems, _NO_ROOM), open=tracker.closing_frame is None)
-        self._due.append((self._flows.clock, NEVER, told))
+        result = self._connection(flow, log)
+        result = replace(result, problems=(*result.problems, _RETURNED_EARLY), open=tracker.closing_frame is None)
+        self._due.append((self._flows.clock, NEVER, result))
 
     def _emit(self, tracker: Tracker, decision: Decision) -> None:
         """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
@@ -352,8 +352,8 @@ class Connections:
         damage = [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
         log = self._conclude(tracker, decision.clock, damage)
         if log is not None:
-            told = replace(self._connection(flow, log), open=tracker.closing_frame is None)
-            self._due.append((decision.clock, decision.frame, told))
+            result = replace(self._connection(flow, log), open=tracker.closing_frame is None)
+            self._due.append((decision.clock, decision.frame, result))
 
     def _decide_silent(self, early: EarlyEmission) -> None:
         """Emit the handshakes that silence has decided."""
@@ -373,7 +373,7 @@ class Connections:
         self._wait(tracker)
 
 
-def _order(due: Due) -> tuple[int, int, int]:
+def _order(due: DueEvent) -> tuple[int, int, int]:
     return due[0], due[1], due[2].stream
 
 

@@ -12,10 +12,10 @@ from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN, Signal
 from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
-from tlsdissect.handshake.events import Trouble
 from tlsdissect.handshake.logged import DirectionSummary
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, judge
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
+from tlsdissect.model.connection import Problem
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Piece:
 class Reply(NamedTuple):
     """An answer in another protocol than TLS to a side that sends TLS."""
 
-    words: bytes
+    data: bytes
     """Its first bytes."""
     frame: int
     """The frame of its first segment."""
@@ -153,7 +153,7 @@ class Direction:
     """The latest record."""
     reply: Reply | None
     """Set while this side does not send TLS; bytes before the complete ClientHello are not part of it."""
-    problems: list[Trouble]
+    problems: list[Problem]
     latest: cython.longlong
     """The frame of the latest payload."""
     frames: dict[int, int]
@@ -211,7 +211,7 @@ class Direction:
             if segment.size > known:
                 self.doubtful = segment
             return pieces
-        taken: list[Piece] = self._take(segment)
+        taken: list[Piece] = self._reassemble(segment)
         return pieces + taken if pieces else taken
 
     @cython.ccall
@@ -224,12 +224,12 @@ class Direction:
             return []
         if difference(self.tcp.acknowledged, doubtful.sequence + doubtful.size) < 0:
             return []
-        return self._settle()
+        return self._accept_doubtful()
 
     @cython.ccall
     def restart(self, sequence: cython.longlong) -> cython.bint:
         """Begin the stream, of which nothing was read, at this sequence number."""
-        self._forget_unplaced()
+        self._release_unplaced()
         self.doubtful = None
         self.payload = 0
         self.assembler.start(sequence)
@@ -283,7 +283,7 @@ class Direction:
         origin: cython.longlong = one.sequence
         first: SegmentPayload = one
         second: SegmentPayload | None = None
-        self._forget_unplaced()
+        self._release_unplaced()
         for one in waiting:
             self.payload -= one.size
             if difference(one.sequence, origin) < difference(first.sequence, origin):
@@ -303,7 +303,7 @@ class Direction:
         return pieces
 
     @cython.cfunc
-    def _forget_unplaced(self) -> cython.bint:
+    def _release_unplaced(self) -> cython.bint:
         one: SegmentPayload
         for one in self.unplaced:
             self._budget.used -= len(one.data) + OVERHEAD
@@ -325,7 +325,7 @@ class Direction:
         if ahead + segment.size <= 0:
             return []
         if ahead >= doubtful.size:
-            return self._settle()
+            return self._accept_doubtful()
         old: bytes = doubtful.data
         if ahead >= 0:
             old = old[min(ahead, len(old)) :]
@@ -336,10 +336,10 @@ class Direction:
             self.payload -= doubtful.size
             self.doubtful = None
             return []
-        return [] if segment.size <= _PADDING else self._settle()
+        return [] if segment.size <= _PADDING else self._accept_doubtful()
 
     @cython.cfunc
-    def _settle(self) -> list[Piece]:
+    def _accept_doubtful(self) -> list[Piece]:
         """Read the doubtful segment as stream data, unless a FIN has its sequence number."""
         doubtful: SegmentPayload | None = self.doubtful
         self.doubtful = None
@@ -349,10 +349,10 @@ class Direction:
         if fin is not None and difference(doubtful.sequence, fin.end) >= 0:
             self.payload -= doubtful.size
             return []
-        return self._take(doubtful)
+        return self._reassemble(doubtful)
 
     @cython.cfunc
-    def _take(self, segment: SegmentPayload) -> list[Piece]:
+    def _reassemble(self, segment: SegmentPayload) -> list[Piece]:
         """Reassemble a segment's payload and return the records that it completes."""
         assembler: Assembler = self.assembler
         data: bytes = segment.data
@@ -362,15 +362,15 @@ class Direction:
         if len(data) == size and assembler.advance(segment.sequence, size):
             if self.mode == _TLS and self._carrier is None:
                 return self._read(data, assembler.position - size, segment.frame, segment.time)
-            return self._arrive(Arrival(assembler.position - size, data, size, segment.frame, segment.time))
+            return self._read_arrival(Arrival(assembler.position - size, data, size, segment.frame, segment.time))
         pieces: list[Piece] = []
         held = assembler.held_bytes
         for arrival in assembler.feed(segment.sequence, data, size, segment.frame, segment.time):
-            pieces += self._arrive(arrival)
+            pieces += self._read_arrival(arrival)
         self._budget.used += assembler.held_bytes - held
         while assembler.holds and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
             self.report("limit", "no more bytes are held behind a hole", segment.frame, assembler.position)
-            pieces += self._leap()
+            pieces += self._skip_hole()
         return pieces
 
     def finish(self) -> Iterator[Piece]:
@@ -380,9 +380,9 @@ class Direction:
         # Unacknowledged zeros where a record should begin are padding.
         between = self.mode == TLS and self.reader.between
         if self.doubtful is not None and not (between and not any(self.doubtful.data)):
-            yield from self._settle()
+            yield from self._accept_doubtful()
         while self.assembler.holds:
-            yield from self._leap()
+            yield from self._skip_hole()
         if self.mode == OPENING:
             self.plaintext.settle()
             self.mode = PLAIN
@@ -440,7 +440,7 @@ class Direction:
 
     @cython.ccall
     def expect(self, decided: cython.bint, alert_size: cython.longlong) -> cython.bint:
-        """Set the cursor to the next record; see `RecordCursor.telling` for which application data matters.
+        """Set the cursor to the next record; see `RecordCursor.notable` for which application data matters.
 
         Until the handshake is `decided`, all does; then only records of an alert's length do.
         """
@@ -509,7 +509,7 @@ class Direction:
     def report(self, code: str, detail: str, frame: cython.longlong, offset: cython.longlong) -> None:
         """Report a problem; further ones than MAX_PROBLEMS are not kept."""
         if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Trouble(code, detail, frame, offset))
+            self.problems.append(Problem(code, detail, frame, offset))
 
     @cython.cfunc
     def _first(self, sequence: cython.longlong) -> cython.longlong:
@@ -519,7 +519,7 @@ class Direction:
             return begin
         return sequence
 
-    def _leap(self) -> Iterator[Piece]:
+    def _skip_hole(self) -> Iterator[Piece]:
         """Yield the records up to and after the first hole."""
         start = self.assembler.position
         held = self.assembler.held_bytes
@@ -531,9 +531,9 @@ class Direction:
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
         self.report("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
-        yield from self._lose(start, hole, UNTIMED)
+        yield from self._skip_missing(start, hole, UNTIMED)
         for arrival in arrivals:
-            yield from self._arrive(arrival)
+            yield from self._read_arrival(arrival)
 
     def _waits_too_far(self) -> bool:
         """Return whether the held segments are too far after the last acknowledged byte to be of this stream.
@@ -546,10 +546,10 @@ class Direction:
         return self.assembler.next_held - reached > MAX_AHEAD
 
     @cython.cfunc
-    def _lose(self, start: cython.longlong, size: cython.longlong, time: cython.longlong) -> list[Piece]:
+    def _skip_missing(self, start: cython.longlong, size: cython.longlong, time: cython.longlong) -> list[Piece]:
         """Handle bytes that the capture lacks; `time` is when they were sent, or UNTIMED."""
         reader: RecordReader = self.reader
-        self.spoil(start)
+        self.mark_missing(start)
         if self.mode == _TLS:
             skip: cython.longlong = reader.skip
             records: list[Record] = reader.lost(size)
@@ -565,7 +565,7 @@ class Direction:
         return []
 
     @cython.cfunc
-    def _arrive(self, arrival: Arrival) -> list[Piece]:
+    def _read_arrival(self, arrival: Arrival) -> list[Piece]:
         """Read bytes of the stream that are next, or the part of them that is in the capture."""
         if self._carrier is not None:
             arrival = self._unwrapped(arrival, self._carrier)
@@ -584,20 +584,20 @@ class Direction:
             self.arrivals.append(SegmentSpan(arrival.offset, arrival.size))
             # After a hole, bytes may be the middle of a record, and not an answer.
             if self.plaintext.seeking and data and self.first_hole == _UNKNOWN:
-                self._answer(data, arrival.offset, arrival.frame)
+                self._keep_reply(data, arrival.offset, arrival.frame)
             records = self._begin(data, arrival.offset)
             pieces = [Piece(records, arrival.frame, arrival.time)] if records else []
         if cut > 0:
             where: cython.longlong = arrival.offset + len(data)
             self.report("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
-            pieces += self._lose(where, cut, arrival.time)
+            pieces += self._skip_missing(where, cut, arrival.time)
         return pieces
 
-    def _answer(self, data: bytes, offset: cython.longlong, frame: cython.longlong) -> None:
+    def _keep_reply(self, data: bytes, offset: cython.longlong, frame: cython.longlong) -> None:
         """Keep the first bytes of an answer in another protocol than TLS."""
         known = self.reply or Reply(b"", frame, offset)
-        if len(known.words) < REPLY_BYTES:
-            self.reply = known._replace(words=known.words + data[: REPLY_BYTES - len(known.words)])
+        if len(known.data) < REPLY_BYTES:
+            self.reply = known._replace(data=known.data + data[: REPLY_BYTES - len(known.data)])
 
     @cython.cfunc
     def _read(self, data: bytes, offset: cython.longlong, frame: cython.longlong, time: cython.longlong) -> list[Piece]:
@@ -636,7 +636,7 @@ class Direction:
         return [*([start.hello] if start.hello else []), *self.reader.feed(start.data)]
 
     @cython.ccall
-    def spoil(self, start: cython.longlong) -> cython.bint:
+    def mark_missing(self, start: cython.longlong) -> cython.bint:
         """Treat the byte at a stream offset as missing, because it cannot be read."""
         self.first_hole = start if self.first_hole == _UNKNOWN else min(start, self.first_hole)
         return True

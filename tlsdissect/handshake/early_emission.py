@@ -26,28 +26,28 @@ class Timeouts:
     A conversation whose deadline is put off stands where it stood until that comes up: once, however often it is.
     """
 
-    __slots__ = ("_due", "_line", "_queued")
+    __slots__ = ("_due", "_heap", "_queued")
 
     def __init__(self) -> None:
         self._due: dict[int, int] = {}
         self._queued: dict[int, int] = {}
-        self._line: list[tuple[int, int]] = []
+        self._heap: list[tuple[int, int]] = []
 
     def set(self, index: int, clock: int) -> None:
         """Wait for a conversation until the clock has passed this."""
         self._due[index] = clock
         if clock < self._queued.get(index, NEVER):
             self._queued[index] = clock
-            heappush(self._line, (clock, index))
+            heappush(self._heap, (clock, index))
 
     def forget(self, index: int) -> None:
         """Wait for a conversation no more."""
         self._due.pop(index, None)
 
-    def passed(self, clock: int) -> Iterator[int]:
+    def expired(self, clock: int) -> Iterator[int]:
         """The conversations whose deadline is before this; they are forgotten."""
-        while self._line and self._line[0][0] < clock:
-            queued, index = heappop(self._line)
+        while self._heap and self._heap[0][0] < clock:
+            queued, index = heappop(self._heap)
             if self._queued.get(index) != queued:
                 continue
             del self._queued[index]
@@ -93,23 +93,27 @@ class EarlyEmission:
     def __len__(self) -> int:
         return len(self._open)
 
-    def after(self, tracker: Tracker, packet: Packet, clock: int) -> Decision | None:
+    def decide(self, tracker: Tracker, packet: Packet, clock: int) -> Decision | None:
         """Return the decision if the latest packet of a tracker decided its handshake, else None."""
         stream = tracker.flow.stream
         if tracker.log.client == UNKNOWN:
             return None
-        refused = tracker.settled != UNKNOWN and _may_be_refused(tracker)
-        if tracker.state == Interest.NOTHING or (tracker.settled != UNKNOWN and not refused) or _is_cut_off(tracker):
+        refused = tracker.decided_frame != UNKNOWN and _may_be_refused(tracker)
+        if (
+            tracker.state == Interest.NOTHING
+            or (tracker.decided_frame != UNKNOWN and not refused)
+            or _is_cut_off(tracker)
+        ):
             self.forget(stream)
             return Decision(clock, packet.frame, packet.frame)
-        patience = REPLY_NS if refused or _awaits_reply(tracker) else self._idle
-        self._open[stream] = _Latest(packet.frame, clock + patience, tracker)
-        self._deadlines.set(stream, clock + patience)
+        timeout = REPLY_NS if refused or _awaits_reply(tracker) else self._idle
+        self._open[stream] = _Latest(packet.frame, clock + timeout, tracker)
+        self._deadlines.set(stream, clock + timeout)
         return None
 
     def silent(self, clock: int) -> Iterator[tuple[Tracker, Decision]]:
         """Yield the handshakes that silence decided before this clock, except those whose flow was over earlier."""
-        for stream in self._deadlines.passed(clock):
+        for stream in self._deadlines.expired(clock):
             latest = self._open.pop(stream)
             if latest.deadline < latest.tracker.flow.due:
                 yield latest.tracker, Decision(latest.deadline, NEVER, latest.frame)

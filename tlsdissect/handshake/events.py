@@ -100,34 +100,34 @@ class DecodedHello(NamedTuple, Generic[AnyHello_co]):
 
     hello: AnyHello_co
     template: HelloTemplate[Any] | None = None
-    flaw: WireError | None = None
+    error: WireError | None = None
 
 
 def decode_client_hello(event: HandshakeEvent) -> DecodedHello[ClientHello | Ssl2ClientHello]:
     """Decode a ClientHello, of a malformed one what comes before the error; WireError if that is nothing."""
     if event.content_type == SSL2:
-        hello, flaw = decode_partially(Ssl2ClientHello.read, event.body)
-        return DecodedHello(hello, None, flaw)
+        hello, error = decode_partially(Ssl2ClientHello.read, event.body)
+        return DecodedHello(hello, None, error)
     try:
         return _decode_with_template(CLIENT_HELLOS, ClientHello.read, event.body)
     except WireError:
-        beginning, flaw = decode_partially(ClientHello.read_beginning, event.body)
-        return DecodedHello(beginning, None, flaw)
+        beginning, error = decode_partially(ClientHello.read_beginning, event.body)
+        return DecodedHello(beginning, None, error)
 
 
 def decode_server_hello(event: HandshakeEvent) -> DecodedHello[ServerHello | Ssl2ServerHello]:
     """Decode a ServerHello; WireError if it is malformed before its extensions."""
     if event.content_type == SSL2:
-        hello, flaw = decode_partially(Ssl2ServerHello.read, event.body)
-        return DecodedHello(hello, None, flaw)
+        hello, error = decode_partially(Ssl2ServerHello.read, event.body)
+        return DecodedHello(hello, None, error)
     return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
 
 
 def decode_retry_request(event: HandshakeEvent) -> DecodedHello[ServerHello | HelloRetryRequest]:
     """Decode a HelloRetryRequest, which until draft 21 of TLS 1.3 was a message of its own."""
     if event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST:
-        hello, flaw = decode_partially(HelloRetryRequest.read, event.body)
-        return DecodedHello(hello, None, flaw)
+        hello, error = decode_partially(HelloRetryRequest.read, event.body)
+        return DecodedHello(hello, None, error)
     return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
 
 
@@ -137,8 +137,8 @@ def _decode_with_template(
     template = cache.find(body)
     if template is not None:
         return DecodedHello(template.fill(body), template)
-    hello, flaw = decode_partially(read, body)
-    return DecodedHello(hello, cache.learn(body, hello) if flaw is None else None, flaw)
+    hello, error = decode_partially(read, body)
+    return DecodedHello(hello, cache.learn(body, hello) if error is None else None, error)
 
 
 class HeartbeatRecord(Struct, frozen=True, gc=False):
@@ -161,15 +161,6 @@ class BegunAlert(Struct, frozen=True, gc=False):
     """Stream offset of the record's header."""
     end: int
     """Stream offset behind the record."""
-
-
-class Trouble(Struct, frozen=True, gc=False):
-    """Something that could not be read, and where."""
-
-    code: str
-    detail: str
-    frame: int
-    offset: int | None
 
 
 def extension_data(extensions: tuple[Extension, ...] | None, number: int) -> bytes | None:

@@ -47,7 +47,7 @@ class Links(NamedTuple):
 NONE = Links()
 
 
-class _Shown(NamedTuple):
+class _FirstSeen(NamedTuple):
     """Where a session was shown first."""
 
     capture: int
@@ -56,28 +56,28 @@ class _Shown(NamedTuple):
 
 
 class Linker:
-    """The sessions and failures of a run: as many as its limit, those not named for longest forgotten first."""
+    """The sessions and failures of a run: as many as its limit, those not named for longest evicted first."""
 
     def __init__(self, max_sessions: int) -> None:
         self._limit = max_sessions
-        self._shown: OrderedDict[bytes, _Shown] = OrderedDict()
+        self._sessions: OrderedDict[bytes, _FirstSeen] = OrderedDict()
         self._retries = Retries(max_sessions)
-        self._forgotten = 0
+        self._evicted = 0
 
     @property
-    def forgotten(self) -> int:
-        """Sessions and failures that were forgotten for want of room."""
-        return self._forgotten + self._retries.forgotten
+    def evicted(self) -> int:
+        """Sessions and failures that were evicted for want of room."""
+        return self._evicted + self._retries.evicted
 
     def learn(self, capture: int, session: Session) -> None:
         """Remember who showed a session first; `capture` is the number of its capture."""
-        shown = _Shown(capture, session.frame, Origin(session.source, session.stream))
+        shown = _FirstSeen(capture, session.frame, Origin(session.source, session.stream))
         for key in session.keys:
-            self._shown.setdefault(key, shown)
-            self._shown.move_to_end(key)
-        while len(self._shown) > self._limit:
-            self._shown.popitem(last=False)
-            self._forgotten += 1
+            self._sessions.setdefault(key, shown)
+            self._sessions.move_to_end(key)
+        while len(self._sessions) > self._limit:
+            self._sessions.popitem(last=False)
+            self._evicted += 1
 
     def link(self, capture: int, connection: Connection) -> Connection:
         """Give a connection its links."""
@@ -88,16 +88,16 @@ class Linker:
         resumed, offered = trace.named
         resumes = self._earlier(capture, trace, resumed) if resumed else None
         same = next((one for key in offered if (one := self._earlier(capture, trace, key))), None)
-        retry = self._retries.find(facts()) if self._retries.may_know(trace.peers) else None
+        retry = self._retries.find(facts()) if self._retries.has_failed(trace.peers) else None
         if trace.failed:
             self._retries.learn(facts())
         return Links(resumes, same, retry) if resumes or same or retry else NONE
 
     def _earlier(self, capture: int, trace: Trace, key: bytes) -> Origin | None:
-        shown = self._shown.get(key)
+        shown = self._sessions.get(key)
         if shown is None:
             return None
-        self._shown.move_to_end(key)
+        self._sessions.move_to_end(key)
         return shown.origin if (shown.capture, shown.frame) < (capture, trace.frame) else None
 
 

@@ -36,13 +36,13 @@ cdef class HandshakeLog:
     cdef readonly Budget budget
     cdef object _recorder
     cdef long long _acknowledgement
-    cpdef bint take(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
-    cdef bint _note(self, long long sender, object record, long long frame, long long time, bint encrypted)
+    cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
+    cdef bint _add_record(self, long long sender, object record, long long frame, long long time, bint encrypted)
     cdef bint _keep(self, object event)
-    cpdef bint hold(self, long long size)
+    cpdef bint account(self, long long size)
     cdef bint _application_data(self, long long sender, object record, long long frame, long long time)
     cdef bint _alerts(self, long long sender, Direction direction, object record, long long frame, long long time)
     cdef bint _handshake(self, long long sender, Direction direction, object record, long long frame, long long time)
     cdef bint _messages(self, long long sender, Direction direction, object record, long long frame, long long time)
-    cdef bint _wait(self, long long sender, Direction direction, object record, long long frame, long long time)
-    cdef bint _cut_short(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _account_incomplete_message(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _truncated_handshake(self, long long sender, Direction direction, object record, long long frame, long long time)

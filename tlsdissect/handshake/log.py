@@ -161,14 +161,14 @@ class HandshakeLog:
         """Sort the messages by the frames that completed them."""
         self.events.sort(key=_frame)
 
-    def settle(self) -> None:
+    def decide(self) -> None:
         """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""
         self.decided = True
         if self.tls13:
             self.first_data = [None, None]
 
     @cython.ccall
-    def take(
+    def add_records(
         self, sender: cython.longlong, direction: Direction, piece: Piece, acknowledgement: cython.longlong
     ) -> cython.bint:
         """Add records; `acknowledgement` is that of their packet, UNKNOWN if the other side sent that packet."""
@@ -186,7 +186,7 @@ class HandshakeLog:
                 self._application_data(sender, record, frame, time)
             elif content_type == _CHANGE_CIPHER_SPEC:
                 direction.changed += 1
-                self._note(sender, record, frame, time, False)
+                self._add_record(sender, record, frame, time, False)
             elif content_type == _ALERT:
                 self._alerts(sender, direction, record, frame, time)
             elif content_type == SSL2:
@@ -200,7 +200,7 @@ class HandshakeLog:
         return True
 
     @cython.cfunc
-    def _note(
+    def _add_record(
         self,
         sender: cython.longlong,
         record: Record,
@@ -239,7 +239,7 @@ class HandshakeLog:
         return True
 
     @cython.ccall
-    def hold(self, size: cython.longlong) -> cython.bint:
+    def account(self, size: cython.longlong) -> cython.bint:
         """Count bytes that are held besides the messages; a negative size releases them."""
         self.held_bytes += size
         self.budget.used += size
@@ -260,7 +260,7 @@ class HandshakeLog:
         self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
         # A record with the length of an alert may decide the handshake.
         if number <= _MAX_PROTECTED or length == self.alert_size:
-            self._note(sender, record, frame, time, True)
+            self._add_record(sender, record, frame, time, True)
         return True
 
     @cython.cfunc
@@ -292,7 +292,7 @@ class HandshakeLog:
         if begun is not None:
             _report_incomplete_alert(begun, direction)
         if sealed or (len(body) < ALERT_SIZE and not whole):
-            return self._note(sender, record, frame, time, True)
+            return self._add_record(sender, record, frame, time, True)
         while at + ALERT_SIZE <= len(body):
             alert = body[at : at + ALERT_SIZE]
             self._keep(HandshakeEvent(sender, ALERT, None, ALERT_SIZE, alert, frame, time, start, end, False))
@@ -313,10 +313,10 @@ class HandshakeLog:
     ) -> cython.bint:
         """Add the messages of a handshake record, or the record if it is encrypted."""
         if not record.whole:
-            return self._cut_short(sender, direction, record, frame, time)
+            return self._truncated_handshake(sender, direction, record, frame, time)
         if direction.changed > 0 and not self._is_clear(direction, record.fragment or b""):
             self.sealed[sender] = True
-            return self._note(sender, record, frame, time, True)
+            return self._add_record(sender, record, frame, time, True)
         return self._messages(sender, direction, record, frame, time)
 
     @cython.cfunc
@@ -340,15 +340,15 @@ class HandshakeLog:
             if kind in _HELLOS:
                 self._hello(direction, event)
         if direction.accounted > 0 or joiner.waiting > 0:
-            self._wait(sender, direction, record, frame, time)
+            self._account_incomplete_message(sender, direction, record, frame, time)
         if joiner.malformed is not None:
-            direction.spoil(start)
+            direction.mark_missing(start)
             direction.report("malformed_message", "a handshake message states too great a length", frame, start)
             joiner.malformed = None
         return True
 
     @cython.cfunc
-    def _wait(
+    def _account_incomplete_message(
         self,
         sender: cython.longlong,
         direction: Direction,
@@ -363,14 +363,14 @@ class HandshakeLog:
         joiner: MessageJoiner = direction.joiner
         if joiner.waiting >= MESSAGE_HEADER and self.budget.is_spent():
             direction.report("limit", "no more bytes are held of a message that is not whole", frame, record.start)
-            direction.spoil(record.start)
-            self._begun(sender, direction, joiner.give_up(), (frame, time, _end(record)))
-        self.hold(joiner.waiting - direction.accounted)
+            direction.mark_missing(record.start)
+            self._partial_hello(sender, direction, joiner.give_up(), (frame, time, _end(record)))
+        self.account(joiner.waiting - direction.accounted)
         direction.accounted = joiner.waiting
         return True
 
     @cython.cfunc
-    def _cut_short(
+    def _truncated_handshake(
         self,
         sender: cython.longlong,
         direction: Direction,
@@ -384,13 +384,13 @@ class HandshakeLog:
             if self.version != _UNKNOWN and not self.tls13:
                 # The header alone shows that the record is encrypted: it is the Finished.
                 self.sealed[sender] = True
-                self._note(sender, record, frame, time, True)
+                self._add_record(sender, record, frame, time, True)
             return False
         direction.report("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, direction, record, frame, time)
         begun = joiner.drop(record.length - len(record.fragment or b""))
         if direction.changed == 0:
-            self._begun(sender, direction, begun, (frame, time, _end(record)))
+            self._partial_hello(sender, direction, begun, (frame, time, _end(record)))
         return True
 
     def break_off(self, sender: cython.longlong, direction: Direction) -> None:
@@ -400,14 +400,14 @@ class HandshakeLog:
             direction.report("gap", "a handshake message has bytes missing", direction.latest, start)
             # It ends after everything that was received.
             end = direction.assembler.position + 1
-            self._begun(sender, direction, (begun, start), (direction.latest, UNTIMED, end))
+            self._partial_hello(sender, direction, (begun, start), (direction.latest, UNTIMED, end))
 
     def break_off_alert(self, direction: Direction) -> None:
         """Report an alert whose second byte is missing."""
         if direction.alert is not None:
             _report_incomplete_alert(direction.alert, direction)
 
-    def _begun(
+    def _partial_hello(
         self,
         sender: cython.longlong,
         direction: Direction,
@@ -485,9 +485,9 @@ class HandshakeLog:
     def _client_hello(self, direction: Direction, event: HandshakeEvent) -> None:
         decoded = decode_client_hello(event)
         hello = decoded.hello
-        _report_malformed(decoded.flaw, direction, event)
+        _report_malformed(decoded.error, direction, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
-        self.hold(2 * len(event.body))
+        self.account(2 * len(event.body))
         self.client_hello = SeenClientHello(
             event,
             direction.segments(event.start, event.end),
@@ -501,8 +501,8 @@ class HandshakeLog:
         decoded = decode_server_hello(event)
         hello = decoded.hello
         kept = decoded if len(event.body) <= MAX_HELLO_SIZE else None
-        _report_malformed(decoded.flaw, direction, event)
-        self.hold(len(event.body))
+        _report_malformed(decoded.error, direction, event)
+        self.account(len(event.body))
         if isinstance(hello, ServerHello):
             self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"", kept)
             self.version = self._selected(event, hello)
@@ -513,8 +513,8 @@ class HandshakeLog:
             self.version = hello.server_version
 
     def _retry_request(self, direction: Direction, event: HandshakeEvent) -> None:
-        hello, _, flaw = decode_retry_request(event)
-        _report_malformed(flaw, direction, event)
+        hello, _, error = decode_retry_request(event)
+        _report_malformed(error, direction, event)
         if self.hello_retry is None:
             self.hello_retry = SeenRetryRequest(event)
             self.tls13 = True
@@ -562,7 +562,7 @@ def _report_incomplete_alert(begun: BegunAlert, direction: Direction) -> None:
         direction.report("gap", "an alert has bytes missing", begun.frame, begun.start)
 
 
-def _report_malformed(flaw: WireError | None, direction: Direction, event: HandshakeEvent) -> None:
+def _report_malformed(error: WireError | None, direction: Direction, event: HandshakeEvent) -> None:
     """Report an error, unless bytes of the message are missing: then the sender is not at fault."""
-    if flaw is not None and event.whole:
-        direction.report("malformed_message", str(flaw), event.frame, event.start)
+    if error is not None and event.whole:
+        direction.report("malformed_message", str(error), event.frame, event.start)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
         SeenClientHello,
         SeenRetryRequest,
         SeenServerHello,
-        Trouble,
     )
+    from tlsdissect.model.connection import Problem
     from tlsdissect.model.transcript import PacketRef, Recording
     from tlsdissect.tls.record import Record
 
@@ -71,7 +71,7 @@ class DirectionSummary(Struct, frozen=True, gc=False):
     reply: Reply | None
     reset_text: tuple[int, bytes] | None
     """The frame and the text of the first RST with payload."""
-    problems: tuple[Trouble, ...]
+    problems: tuple[Problem, ...]
 
     def offset(self, sequence: int) -> int:
         """Return the stream offset of a sequence number that is nearest to `position`."""

@@ -106,7 +106,7 @@ def name(protocol: str) -> str:
     return _NAMES.get(protocol, protocol.upper())
 
 
-def from_words(a: bytes, b: bytes, opener: int) -> str:
+def by_first_bytes(a: bytes, b: bytes, opener: int) -> str:
     """Return the protocol by the first bytes of side 0 and side 1, or an empty string.
 
     `opener` is the side that sent the SYN, or UNKNOWN.
@@ -125,8 +125,8 @@ def kind(flow: Flow) -> str:
             return REFUSED
         if not peer.seen:
             return UNANSWERED
-    if flow.spoken:
-        return flow.spoken
+    if flow.protocol:
+        return flow.protocol
     if opener == UNKNOWN:
         return BEGUN
     return OTHER if flow.payload_bytes else SILENT

@@ -118,7 +118,7 @@ class PlaintextPhase:
         self._tail = b""
 
     @property
-    def said(self) -> bytes:
+    def kept(self) -> bytes:
         """What was said so far that is not TLS: its beginning, and its end where it was long."""
         return bytes(self._opening) if self.mode == OPENING else self.before
 

@@ -9,7 +9,7 @@ cdef class RecordCursor:
     cdef readonly bint in_step
     cdef readonly long long position
     cdef readonly long long ahead
-    cdef readonly long long telling
-    cpdef bint set(self, long long position, long long ahead, long long telling)
+    cdef readonly long long notable
+    cpdef bint set(self, long long position, long long ahead, long long notable)
     cpdef bint stop(self)
     cpdef bint passes(self, Packet packet)

@@ -43,22 +43,22 @@ class RecordCursor:
     """Sequence number of the next byte."""
     ahead: cython.longlong
     """Bytes from there to the next record header."""
-    telling: cython.longlong
+    notable: cython.longlong
     """Length of application data that may say something: NONE, or EVERY."""
 
     def __init__(self) -> None:
         self.in_step = False
         self.position = 0
         self.ahead = 0
-        self.telling = _EVERY
+        self.notable = _EVERY
 
     @cython.ccall
-    def set(self, position: cython.longlong, ahead: cython.longlong, telling: cython.longlong) -> cython.bint:
+    def set(self, position: cython.longlong, ahead: cython.longlong, notable: cython.longlong) -> cython.bint:
         """Continue at the byte with this sequence number, `ahead` bytes before a record header."""
         self.in_step = True
         self.position = position
         self.ahead = ahead
-        self.telling = telling
+        self.notable = notable
         return True
 
     @cython.ccall
@@ -71,7 +71,7 @@ class RecordCursor:
     def passes(self, packet: Packet) -> cython.bint:
         """Step over a packet that says nothing; False: it must be looked at.
 
-        A record says something that is no application data, has a telling length, or whose header is cut by the
+        A record says something that is no application data, has a notable length, or whose header is cut by the
         segment's end.
         """
         data: bytes = packet.data
@@ -84,14 +84,14 @@ class RecordCursor:
             # It may be padding.
             return False
         while here < end:
-            if self.telling == _EVERY or here + 5 > end:
+            if self.notable == _EVERY or here + 5 > end:
                 return False
             # RFC 8446 section 5.1, by which the minor version is ignored; of lengths the longest that RFC 5246
             # section 6.2.3 allows.
             if data[here] != 23 or data[here + 1] != 3 or data[here + 3] > 71:
                 return False
             length = data[here + 3] << 8 | data[here + 4]
-            if length == self.telling:
+            if length == self.notable:
                 return False
             here += 5 + length
         self.position = (self.position + packet.length) & _MASK

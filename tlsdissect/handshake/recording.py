@@ -120,7 +120,7 @@ class Recorder:
             log.limited.add(sender)
             return False
         log.kept_bytes += size
-        log.hold(size + PART_BYTES)
+        log.account(size + PART_BYTES)
         return True
 
     def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> bool:

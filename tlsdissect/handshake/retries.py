@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 WITHIN = timedelta(seconds=10)
 """How long after the last packet of a failed connection its retry begins at the latest."""
 MAX_BYTES = 64 << 20
-"""Bytes that remembered failures take, by estimate; of more, those of the peers that failed first are forgotten."""
+"""Bytes that remembered failures take, by estimate; of more, those of the peers that failed first are evicted."""
 MAX_OFFERED = 4096
-"""Names that a hello may offer to be remembered: a failure with more is forgotten at once, and takes up no other."""
+"""Names that a hello may offer to be remembered: a failure with more is evicted at once, and takes up no other."""
 MAX_FAILED = 8
 """Failed connections that are remembered of one client with one server."""
 
@@ -81,10 +81,10 @@ class Retries:
         self._used = 0
         self._latest: tuple[ClientHello, tuple[frozenset[str], ...]] | None = None
         """The hello looked at last, and what it offers: one that fails again is looked for and then remembered."""
-        self.forgotten = 0
-        """Pairs of peers whose failures were forgotten for want of room."""
+        self.evicted = 0
+        """Pairs of peers whose failures were evicted for want of room."""
 
-    def may_know(self, who: Iterable[Peers]) -> bool:
+    def has_failed(self, who: Iterable[Peers]) -> bool:
         """Whether a connection of these peers failed before."""
         return bool(self._failed) and any(one in self._failed for one in who)
 
@@ -95,7 +95,7 @@ class Retries:
             return
         pairs, hello = peers(connection), connection.client_hello
         if _offered_names(hello) > MAX_OFFERED:
-            self.forgotten += len(pairs)
+            self.evicted += len(pairs)
             return
         highest, offer = _highest(hello), self._offer(hello) if connection.has_whole_client_hello else None
         size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer or ())) + 2 * len(connection.sni or "")
@@ -108,7 +108,7 @@ class Retries:
         while len(self._failed) > self._limit or self._used > MAX_BYTES:
             _, gone = self._failed.popitem(last=False)
             self._used -= sum([other.size for other in gone])
-            self.forgotten += 1
+            self.evicted += 1
 
     def find(self, connection: Connection) -> Retry | None:
         """Tell the latest failed connection that this one takes up with less, and that no other did; None: none.
@@ -128,7 +128,7 @@ class Retries:
                 if not one.start <= start <= one.end + WITHIN:
                     continue
                 if falls_back or (one.offer is not None and (highest < one.highest or _is_less(offer, one.offer))):
-                    self._take(one)
+                    self._remove(one)
                     return Retry(one.source, one.stream, not falls_back)
         return None
 
@@ -137,7 +137,7 @@ class Retries:
             self._latest = hello, _offer(hello)
         return self._latest[1]
 
-    def _take(self, one: _Failed) -> None:
+    def _remove(self, one: _Failed) -> None:
         """Forget a failure: it was tried again."""
         for who in one.peers:
             before = self._failed.get(who, ())

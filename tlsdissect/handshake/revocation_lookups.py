@@ -37,8 +37,8 @@ class CertId(Struct, frozen=True):
     serial: str
 
 
-class Exchange(Struct, frozen=True):
-    """A question and its answer; times in nanoseconds (UNTIMED: not told), frames as in Wireshark."""
+class LookupExchange(Struct, frozen=True):
+    """A request and its answer; times in nanoseconds (UNTIMED: not told), frames as in Wireshark."""
 
     kind: Literal["ocsp", "crl"]
     host: str | None
@@ -57,14 +57,14 @@ class Exchange(Struct, frozen=True):
     """Of the answer's body."""
 
 
-class Lookup(Struct, frozen=True):
+class RevocationLookup(Struct, frozen=True):
     """An exchange, and between whom it was."""
 
     source: str
     stream: int
     client: Endpoint
     server: Endpoint
-    exchange: Exchange
+    exchange: LookupExchange
 
     @property
     def url(self) -> str:
@@ -73,10 +73,10 @@ class Lookup(Struct, frozen=True):
         return f"http://{self.exchange.host or f'{at}:{self.server.port}'}{self.exchange.target}"
 
 
-class Heard(Struct, frozen=True):
+class CapturedLookup(Struct, frozen=True):
     """A lookup as a capture shows it, with the answer's body: it is known from the frame on that completed it."""
 
-    lookup: Lookup
+    lookup: RevocationLookup
     body: bytes
 
     @property
@@ -93,7 +93,7 @@ class Heard(Struct, frozen=True):
 class _HttpStream:
     """One side's bytes, put in order, and where each message among them began and ended."""
 
-    __slots__ = ("arrivals", "assembler", "data", "ended", "wanted")
+    __slots__ = ("arrivals", "assembler", "data", "ended", "needed")
 
     def __init__(self, first: int) -> None:
         self.assembler = Assembler()
@@ -103,7 +103,7 @@ class _HttpStream:
         self.arrivals: list[tuple[int, int, int]] = []
         """Bytes that were there after a packet, its frame and its time."""
         self.ended = False
-        self.wanted = 0
+        self.needed = 0
         """Bytes that there have to be before it is worthwhile to look again."""
 
     @property
@@ -111,7 +111,7 @@ class _HttpStream:
         """Bytes that wait for more."""
         return len(self.data) + self.assembler.held_bytes
 
-    def take(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> bool:
+    def add(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> bool:
         """Add a packet's payload; False where the stream can no longer be put in order."""
         for arrival in self.assembler.feed(sequence, data, size, frame, time):
             self.data += arrival.data
@@ -122,13 +122,13 @@ class _HttpStream:
 
     def next(self) -> tuple[Message, tuple[int, int], tuple[int, int]] | None:
         """Cut off the next message, with frame and time of its first and of its last packet."""
-        if not self.data or (len(self.data) < self.wanted and not self.ended):
+        if not self.data or (len(self.data) < self.needed and not self.ended):
             return None
         found = message(bytes(self.data), ended=self.ended)
         if isinstance(found, int):
-            self.wanted = found
+            self.needed = found
             return None
-        self.wanted = 0
+        self.needed = 0
         first = self.arrivals[0]
         last = next((one for one in self.arrivals if one[0] >= found.size), self.arrivals[-1])
         del self.data[: found.size]
@@ -145,25 +145,25 @@ class LookupListener:
         """The streams of both sides; None once the connection cannot be one that looks up revocation."""
         if flow.interest == Interest.PACKETS and not flow.passed:
             self._streams = (_HttpStream(flow.one.first), _HttpStream(flow.other.first))
-        self._asked: list[tuple[Message, tuple[int, int]]] = []
+        self._requests: list[tuple[Message, tuple[int, int]]] = []
         self._held = 0
-        self.found: list[tuple[Exchange, bytes]] = []
+        self.found: list[tuple[LookupExchange, bytes]] = []
         """Lookups with the bodies of their answers; the caller removes them."""
 
     @property
-    def listens(self) -> bool:
+    def is_active(self) -> bool:
         """Whether the connection may be one that looks up revocation."""
         return self._streams is not None
 
     @property
-    def hears(self) -> bool:
+    def has_payload(self) -> bool:
         """Whether there was payload that may be a lookup."""
         return self._streams is not None and any(one.assembler.position for one in self._streams)
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Read a packet."""
         if self._streams is not None:
-            self._listen(self._streams, packet, sender)
+            self._read(self._streams, packet, sender)
             self._account()
 
     def release(self) -> None:
@@ -179,7 +179,7 @@ class LookupListener:
         self._budget.used += held - self._held
         self._held = held
 
-    def _listen(self, streams: tuple[_HttpStream, _HttpStream], packet: Packet, sender: int) -> None:
+    def _read(self, streams: tuple[_HttpStream, _HttpStream], packet: Packet, sender: int) -> None:
         direction, length = streams[sender], packet.length
         start = (packet.sequence + 1) & 0xFFFFFFFF if packet.flags & SYN else packet.sequence
         if packet.flags & SYN and not direction.assembler.started:
@@ -188,17 +188,17 @@ class LookupListener:
             # Text in a RST is no stream data (RFC 9293 section 3.5.3).
             length = 0
         chunk = packet.captured_payload() if length else b""
-        if length and not direction.take(start, chunk, length, packet.frame, packet.time):
+        if length and not direction.add(start, chunk, length, packet.frame, packet.time):
             self._streams = None
             return
         direction.ended = direction.ended or bool(packet.flags & (FIN | RST))
         if length or direction.ended:
             try:
-                self._converse(streams)
+                self._pair_messages(streams)
             except NoHttpError:
                 self._streams = None
 
-    def _converse(self, streams: tuple[_HttpStream, _HttpStream]) -> None:
+    def _pair_messages(self, streams: tuple[_HttpStream, _HttpStream]) -> None:
         """Read what is whole: questions, and the answers to them in their order."""
         if not all(begins(bytes(one.data[:8])) for one in streams):
             raise NoHttpError
@@ -206,38 +206,38 @@ class LookupListener:
             while (read := direction.next()) is not None:
                 found, first, last = read
                 if found.method is not None:
-                    self._asked.append((found, first))
-                elif self._asked:
-                    self._answered(*self._asked.pop(0), found, last)
+                    self._requests.append((found, first))
+                elif self._requests:
+                    self._add_exchange(*self._requests.pop(0), found, last)
 
-    def _answered(self, question: Message, first: tuple[int, int], given: Message, last: tuple[int, int]) -> None:
-        kind = _kind(question, given)
+    def _add_exchange(self, request: Message, first: tuple[int, int], response: Message, last: tuple[int, int]) -> None:
+        kind = _kind(request, response)
         if kind is None:
             # Whoever asks for other things is a browser: what it fetches is not kept.
             raise NoHttpError
-        target, request = _question(question) if kind == "ocsp" else (question.target, b"")
-        exchange = Exchange(
+        target, body = _split_target(request) if kind == "ocsp" else (request.target, b"")
+        exchange = LookupExchange(
             kind=kind,
-            host=question.host,
+            host=request.host,
             target=target,
-            about=_about(request),
+            about=_about(body),
             asked=first[1],
             asked_frame=first[0],
             answered=last[1],
             answered_frame=last[0],
-            answer=_answer(given) if kind == "ocsp" else None,
-            sha256=sha256(given.body).hexdigest(),
+            answer=_answer(response) if kind == "ocsp" else None,
+            sha256=sha256(response.body).hexdigest(),
         )
-        self.found.append((exchange, given.body))
+        self.found.append((exchange, response.body))
 
 
-def _kind(question: Message, given: Message) -> Literal["ocsp", "crl"] | None:
-    if question.content_type == "application/ocsp-request" or given.content_type == "application/ocsp-response":
+def _kind(request: Message, response: Message) -> Literal["ocsp", "crl"] | None:
+    if request.content_type == "application/ocsp-request" or response.content_type == "application/ocsp-response":
         return "ocsp"
-    if given.content_type in ("application/pkix-crl", "application/x-pkcs7-crl"):
+    if response.content_type in ("application/pkix-crl", "application/x-pkcs7-crl"):
         return "crl"
-    named = question.target.partition("?")[0].lower().endswith(".crl")
-    return "crl" if named and (_is_crl(given.body) or given.body.startswith(b"-----BEGIN X509 CRL")) else None
+    named = request.target.partition("?")[0].lower().endswith(".crl")
+    return "crl" if named and (_is_crl(response.body) or response.body.startswith(b"-----BEGIN X509 CRL")) else None
 
 
 def _is_crl(body: bytes) -> bool:
@@ -249,15 +249,15 @@ def _is_crl(body: bytes) -> bool:
     return [part.tag for part in parts] == [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]
 
 
-def _question(question: Message) -> tuple[str, bytes]:
+def _split_target(request: Message) -> tuple[str, bytes]:
     """Find the OCSP request: the body of a POST, or at the end of what a GET asks for (RFC 6960 appendix A.1)."""
-    if question.method == "POST":
-        return question.target, question.body
-    path = question.target
+    if request.method == "POST":
+        return request.target, request.body
+    path = request.target
     for at in [place for place, char in enumerate(path) if char == "/"]:
-        request = _decoded(path[at + 1 :])
-        if request[:1] == b"\x30":
-            return path[: at + 1], request
+        body = _decoded(path[at + 1 :])
+        if body[:1] == b"\x30":
+            return path[: at + 1], body
     return path, b""
 
 
@@ -284,6 +284,6 @@ def _cert_id(request: der.Value) -> CertId:
     return CertId(name.body.hex(), key.body.hex(), der.hexadecimal(number))
 
 
-def _answer(given: Message) -> OcspStaple | None:
-    facts, _ = staple(given.body)
+def _answer(response: Message) -> OcspStaple | None:
+    facts, _ = staple(response.body)
     return None if facts.response_status is None else facts

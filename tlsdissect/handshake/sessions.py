@@ -48,13 +48,13 @@ NOTHING = Named()
 _NOT_RESUMED = frozenset((None, "none", "psk"))
 
 
-def established(log: HandshakeLog, settled: int) -> tuple[bytes, ...]:
-    """Sessions that a handshake of TLS 1.2 or older, finished in frame `settled`, set up or renewed by a ticket."""
+def established(log: HandshakeLog, decided_frame: int) -> tuple[bytes, ...]:
+    """Return the sessions that a handshake before TLS 1.3, decided in this frame, set up or renewed by a ticket."""
     if log.tls13 or log.server_hello is None or not all(log.sealed):
         return ()
     keys, full = [], False
     for event in log.events:
-        if event.frame > settled:
+        if event.frame > decided_frame:
             break
         if event.handshake_type == _NEW_SESSION_TICKET:
             keys += _ticket(event.body)

@@ -60,7 +60,7 @@ class WaitingHandshakes:
         """Bytes of the file up to the end of its last place."""
         self._free: dict[int, list[int]] = defaultdict(list)
         """Where places are free, by their size."""
-        self.trouble: str | None = None
+        self.error: str | None = None
         """Why the file could not be written last; None: it could, or there was no need for it."""
 
     def __contains__(self, stream: int) -> bool:
@@ -107,7 +107,7 @@ class WaitingHandshakes:
             self._begin_anew()
         slot = _slot(len(data))
         free = self._free[slot]
-        if self._file is None and self.trouble is not None:
+        if self._file is None and self.error is not None:
             return None
         if not free and self._end + slot > self._spilled_bytes:
             return None
@@ -118,7 +118,7 @@ class WaitingHandshakes:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as connections wait
             _write(self._file.fileno(), data, offset)
         except OSError as error:
-            self.trouble = f"{tempfile.gettempdir() if self._file else 'a temporary file'}: {error.strerror}"
+            self.error = f"{tempfile.gettempdir() if self._file else 'a temporary file'}: {error.strerror}"
             if offset < self._end:
                 free.append(offset)
             return None

@@ -21,8 +21,8 @@ cdef class Tracker:
     cdef readonly tuple directions
     cdef readonly HandshakeLog log
     cdef readonly long long state
-    cdef readonly long long heard
-    cdef readonly long long settled
+    cdef readonly long long hello_frame
+    cdef readonly long long decided_frame
     cdef readonly object before
     cdef public bint limited
     cdef readonly dict frames
@@ -35,8 +35,8 @@ cdef class Tracker:
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
     cdef bint _read(self, Packet packet, long long sender)
-    cdef bint _look(self, Packet packet, long long sender)
-    cdef bint _take(self, long long sender, list[Piece] pieces, long long acknowledgement)
+    cdef bint _process(self, Packet packet, long long sender)
+    cdef bint _add_records(self, long long sender, list[Piece] pieces, long long acknowledgement)
     cpdef bint passes(self, Packet packet, long long sender)
     cpdef bint expect(self)
     cpdef bint catch_up(self)

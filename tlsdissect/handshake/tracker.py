@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.recording import Recorder
     from tlsdissect.handshake.revocation_lookups import LookupListener
 
-_FORGOTTEN = (b"?", b"?")
+_NOT_KEPT = (b"?", b"?")
 """In place of the first bytes of both sides where these were not kept."""
 FOLLOWED_BYTES = 1 << 20
 """Payload bytes after which an undecided handshake is no longer read packet by packet."""
@@ -53,9 +53,9 @@ class Tracker:
     log: HandshakeLog
     state: cython.longlong
     """The `Interest` in further packets."""
-    heard: cython.longlong
+    hello_frame: cython.longlong
     """The frame that showed the ClientHello; UNKNOWN before that."""
-    settled: cython.longlong
+    decided_frame: cython.longlong
     """The frame that decided the handshake; UNKNOWN before that."""
     before: tuple[bytes, bytes] | None
     """The first bytes of both sides when the flow was first given up as not TLS."""
@@ -85,9 +85,9 @@ class Tracker:
         self.directions = (Direction(budget, flow.one), Direction(budget, flow.other))
         self.log = HandshakeLog(budget, recorder)
         self.state = flow.interest
-        self.heard = UNKNOWN
-        self.settled = UNKNOWN
-        self.before = _FORGOTTEN if flow.passed else None
+        self.hello_frame = UNKNOWN
+        self.decided_frame = UNKNOWN
+        self.before = _NOT_KEPT if flow.passed else None
         self.limited = False
         self.frames = {}
         self.unordered = False
@@ -104,7 +104,7 @@ class Tracker:
 
         A recorder keeps TCP's handshake too, as long as TLS may follow it.
         """
-        if self.lookups is not None and self.lookups.hears:
+        if self.lookups is not None and self.lookups.has_payload:
             return False
         if self.recorder is not None:
             return self.state == _HELLOS
@@ -123,7 +123,7 @@ class Tracker:
             self.lookups.feed(packet, sender)
         if self.recorder is not None and not self.reread:
             self.recorder.after_packet(self, follows, packet, sender)
-        if self.state == _HELLOS and self.lookups is not None and self.lookups.listens:
+        if self.state == _HELLOS and self.lookups is not None and self.lookups.is_active:
             return _PACKETS
         return self.state
 
@@ -134,7 +134,7 @@ class Tracker:
         self.reread = False
         if self.state == _PACKETS:
             segments.add(packet, sender)
-        self._look(packet, sender)
+        self._process(packet, sender)
         if self._segments is not segments:
             segments = self._segments
             if isinstance(self.flow.doubtful, KeptSegment):
@@ -151,7 +151,7 @@ class Tracker:
                 direction.assembler.start(direction.tcp.first)
 
     @cython.cfunc
-    def _look(self, packet: Packet, sender: cython.longlong) -> cython.bint:
+    def _process(self, packet: Packet, sender: cython.longlong) -> cython.bint:
         """Read a packet."""
         direction: Direction = self.directions[sender]
         other: Direction = self.directions[1 - sender]
@@ -164,7 +164,7 @@ class Tracker:
             if direction.tcp.first == sequence and (not direction.assembler.started or unacknowledged):
                 direction = self._begin(sender, sequence)
         if flags & _ACK and (other.unplaced or other.doubtful is not None):
-            self._take(1 - sender, other.acknowledge(), _UNKNOWN)
+            self._add_records(1 - sender, other.acknowledge(), _UNKNOWN)
         if flags & _RST:
             if packet.length > 0 and direction.reset_text is None:
                 # Text in a RST is no stream data (RFC 9293 section 3.5.3).
@@ -176,7 +176,7 @@ class Tracker:
             if self.log.client == _UNKNOWN:
                 self._search(sender, segment, packet.acknowledgement)
             else:
-                self._take(sender, direction.add(segment), packet.acknowledgement)
+                self._add_records(sender, direction.add(segment), packet.acknowledgement)
         if direction.tcp.fin is not None and other.tcp.fin is not None and self._is_closed():
             self.state = _NOTHING
         return True
@@ -197,7 +197,7 @@ class Tracker:
             if isinstance(self.flow.doubtful, KeptSegment) and self.flow.doubtful.frame in false:
                 self.flow.passed = False
             self._read_again(order, numbers)
-        self._note_conflicts(false)
+        self._report_conflicts(false)
         segments.drop()
 
     def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
@@ -208,8 +208,8 @@ class Tracker:
         self._budget.used -= self.log.held_bytes + sum(direction.assembler.held_bytes for direction in self.directions)
         self.directions = Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other)
         self.log = HandshakeLog(self._budget, self.recorder)
-        self.state, self.heard, self.settled = Interest.PACKETS, UNKNOWN, UNKNOWN
-        self.before = _FORGOTTEN if self.flow.passed else None
+        self.state, self.hello_frame, self.decided_frame = Interest.PACKETS, UNKNOWN, UNKNOWN
+        self.before = _NOT_KEPT if self.flow.passed else None
         given = {frame: number for number, frame in self.frames.items()}
         for direction in self.directions:
             direction.frames = given
@@ -218,19 +218,19 @@ class Tracker:
             packet = one.packet(self.flow.endpoints, number)
             if self.recorder is not None:
                 self.recorder.before_packet(self)
-            self._look(packet, one.sender)
+            self._process(packet, one.sender)
             if self.recorder is not None:
                 self.recorder.after_reading_again(self, packet, one.sender)
 
-    def _note_conflicts(self, false: set[int]) -> None:
+    def _report_conflicts(self, false: set[int]) -> None:
         """Report segments with other bytes at the same place; once for each segment that is left out."""
-        noted: set[int] = set()
+        reported: set[int] = set()
         given = {frame: number for number, frame in self.frames.items()}
         for first, second, sequence in self._segments.conflicts:
             wrong = [one.frame for one in (first, second) if one.frame in false]
-            if len(wrong) == 2 or not noted.isdisjoint(wrong):
+            if len(wrong) == 2 or not reported.isdisjoint(wrong):
                 continue
-            noted.update(wrong)
+            reported.update(wrong)
             direction = self.directions[first.sender]
             if wrong:
                 other = second.frame if wrong[0] == first.frame else first.frame
@@ -244,21 +244,23 @@ class Tracker:
         """Search a segment's payload for TLS."""
         direction, sequence, begins = self.directions[sender], segment.sequence, starts_with_hello(segment.data)
         if begins and direction.is_apart(sequence):
-            self._take(sender, direction.place(), UNKNOWN)
-            self._seek()
+            self._add_records(sender, direction.place(), UNKNOWN)
+            self._give_up_if_hopeless()
             direction = self.directions[sender]
         # A hello in place of bytes that were delivered before begins a new stream.
         if self.state == Interest.HELLOS or (direction.mode == PLAIN and direction.has_passed(sequence)):
             if begins:
-                self._wake(sender, sequence)
+                self._resume(sender, sequence)
             elif self.state == Interest.HELLOS:
                 return
-        self._take(sender, self.directions[sender].add(segment), acknowledgement)
+        self._add_records(sender, self.directions[sender].add(segment), acknowledgement)
         if self.log.client == UNKNOWN:
-            self._seek()
+            self._give_up_if_hopeless()
 
     @cython.cfunc
-    def _take(self, sender: cython.longlong, pieces: list[Piece], acknowledgement: cython.longlong) -> cython.bint:
+    def _add_records(
+        self, sender: cython.longlong, pieces: list[Piece], acknowledgement: cython.longlong
+    ) -> cython.bint:
         """Process the records that a packet completed.
 
         `acknowledgement` is that of the packet, UNKNOWN if the other side sent it.
@@ -270,7 +272,7 @@ class Tracker:
         if not pieces:
             return False
         for piece in pieces:
-            log.take(sender, direction, piece, acknowledgement)
+            log.add_records(sender, direction, piece, acknowledgement)
             frame = piece.frame
         if self.state == _PACKETS and log.client != _UNKNOWN:
             self._decide(frame)
@@ -314,7 +316,7 @@ class Tracker:
             self._review()
         for sender, direction in enumerate(self.directions):
             for piece in direction.finish():
-                self.log.take(sender, direction, piece, UNKNOWN)
+                self.log.add_records(sender, direction, piece, UNKNOWN)
             if direction.joiner.waiting:
                 self.log.break_off(sender, direction)
             self.log.break_off_alert(direction)
@@ -353,21 +355,21 @@ class Tracker:
             recording=None if self.recorder is None else self.recorder.recording(self),
         )
 
-    def spoken(self) -> str | None:
+    def protocol(self) -> str | None:
         """Return the protocol of this flow, in which no TLS was found; None if it is not known."""
         flow, directions = self.flow, self.directions
         carrier = directions[0].carrier or directions[1].carrier
         if carrier is not None:
             return not_tls.name(carrier)
-        said = directions[0].plaintext.said, directions[1].plaintext.said
-        if self.before is not None and self.before is not _FORGOTTEN:
-            said = self.before
-        named = not_tls.from_words(*said, flow.handshake.opener) if any(said) else ""
+        kept = directions[0].plaintext.kept, directions[1].plaintext.kept
+        if self.before is not None and self.before is not _NOT_KEPT:
+            kept = self.before
+        named = not_tls.by_first_bytes(*kept, flow.handshake.opener) if any(kept) else ""
         if named:
             return named
         if TLS in (directions[0].mode, directions[1].mode):
             return not_tls.RECORDS_BEGUN if flow.handshake.opener == UNKNOWN else not_tls.RECORDS
-        if flow.handshake.opener != UNKNOWN and flow.payload_bytes and not any(said):
+        if flow.handshake.opener != UNKNOWN and flow.payload_bytes and not any(kept):
             return not_tls.HIDDEN
         return None
 
@@ -406,10 +408,10 @@ class Tracker:
             direction.catch_up()
         return True
 
-    def _wake(self, sender: cython.longlong, sequence: cython.longlong) -> None:
+    def _resume(self, sender: cython.longlong, sequence: cython.longlong) -> None:
         """Follow a flow again that was not TLS so far: a hello begins here."""
         mine, other = self.directions
-        self.before = (mine.plaintext.said, other.plaintext.said) if self.before is None else self.before
+        self.before = (mine.plaintext.kept, other.plaintext.kept) if self.before is None else self.before
         self._budget.used -= mine.held_bytes + other.held_bytes
         self.directions = (mine.renewed(), other.renewed())
         self.directions[sender].assembler.start(sequence)
@@ -425,25 +427,25 @@ class Tracker:
         """Decide which packets matter after a record was read."""
         log: HandshakeLog = self.log
         segments: Segments = self._segments
-        if self.heard == _UNKNOWN:
-            self._hear(frame)
+        if self.hello_frame == _UNKNOWN:
+            self._mark_as_tls(frame)
         if segments.complete and segments.unordered:
             # What comes next in the capture may be what came first.
             return False
         if is_decided(log):
-            log.settle()
+            log.decide()
         elif not self._is_too_long():
             return False
         self.state = _RECORDS
-        self.settled = frame
+        self.decided_frame = frame
         return True
 
-    def _hear(self, frame: cython.longlong) -> None:
+    def _mark_as_tls(self, frame: cython.longlong) -> None:
         """Mark the flow as TLS; once there is a ClientHello, segments per message are no longer counted."""
-        unheard = self.log.client_hello is None
+        lacks_client_hello = self.log.client_hello is None
         for direction in self.directions:
-            direction.plaintext.seeking, direction.counting, direction.reply = True, unheard, None
-        self.heard = UNKNOWN if unheard else frame
+            direction.plaintext.seeking, direction.counting, direction.reply = True, lacks_client_hello, None
+        self.hello_frame = UNKNOWN if lacks_client_hello else frame
 
     @cython.cfunc
     def _is_too_long(self) -> cython.bint:
@@ -452,7 +454,7 @@ class Tracker:
         other: Direction = self.directions[1]
         return mine.payload + other.payload > FOLLOWED_BYTES or max(self.log.protected) > MAX_PROTECTED
 
-    def _seek(self) -> None:
+    def _give_up_if_hopeless(self) -> None:
         """Give the flow up unless it may still become TLS."""
         payload = self.directions[0].payload + self.directions[1].payload
         modes = (self.directions[0].mode, self.directions[1].mode)
@@ -464,13 +466,13 @@ class Tracker:
             hopeful = payload <= UPGRADE_BYTES
         else:
             hopeful = payload <= UPGRADE_BYTES and may_upgrade(
-                *(direction.plaintext.said for direction in self.directions)
+                *(direction.plaintext.kept for direction in self.directions)
             )
         if not hopeful:
-            self.flow.spoken = self.flow.spoken or self.spoken()
+            self.flow.protocol = self.flow.protocol or self.protocol()
             self.state = Interest.HELLOS
             first = not self.flow.passed and not self.reread
             self.flow.doubtful = self._segments.doubtful(self.flow.endpoints) if first else None
             self.flow.passed = True
             # A hello may come after this tracker is gone, and then there are no bytes of before.
-            self.before = _FORGOTTEN
+            self.before = _NOT_KEPT

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.handshake.revocation_lookups import Exchange
+    from tlsdissect.handshake.revocation_lookups import LookupExchange
     from tlsdissect.model.connection import Certificate, Connection, Finding
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.lookups import MatchedLookup
@@ -60,7 +60,7 @@ class Judge:
         """Return the OCSP lookups that the two sides made during the handshake."""
         combined = Chain("server", tuple([link for chain in presented.chains for link in chain.links]))
 
-        def check(exchange: Exchange, about: Link) -> OcspAnswer | None:
+        def check(exchange: LookupExchange, about: Link) -> OcspAnswer | None:
             body, issuer = evidence.encoding(exchange.sha256), self.verdicts.issuer_of(combined, about)
             if body is None:
                 return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.handshake.facts.evidence import Evidence, Key
     from tlsdissect.handshake.facts.timing import HandshakeTimes
-    from tlsdissect.handshake.revocation_lookups import Exchange, Lookup
+    from tlsdissect.handshake.revocation_lookups import LookupExchange, RevocationLookup
     from tlsdissect.model.connection import Finding
     from tlsdissect.trust.chain import Link
     from tlsdissect.trust.presented_chains import PresentedChains, Side
@@ -30,7 +30,7 @@ MAX_MATCHED = 64
 class MatchedLookup(NamedTuple):
     """An OCSP lookup that one side of a connection made while the other side waited."""
 
-    lookup: Lookup
+    lookup: RevocationLookup
     asker: str
     """"server" or "client"."""
     about: Link | None
@@ -43,13 +43,13 @@ class MatchedLookup(NamedTuple):
 
 
 def match_lookups(
-    presented: PresentedChains, evidence: Evidence, check: Callable[[Exchange, Link], OcspAnswer | None]
+    presented: PresentedChains, evidence: Evidence, check: Callable[[LookupExchange, Link], OcspAnswer | None]
 ) -> list[MatchedLookup]:
     """Find the OCSP lookups that the sides of a connection made during its handshake, at most MAX_MATCHED + 1.
 
     `check` returns what a response says about a certificate; None if the response was not kept.
     """
-    times = presented.moments
+    times = presented.times
     if times is None or not evidence.lookups:
         return []
     found: dict[int, MatchedLookup] = {}
@@ -87,9 +87,11 @@ def _keys(link: Link) -> tuple[Key, ...]:
     return serial_key(serial, ""), serial_key(serial, sha1(name, usedforsecurity=False).hexdigest())
 
 
-def _asked(source: str, evidence: Evidence, keys: Mapping[Key, T], begin: int, end: int) -> list[tuple[Lookup, T]]:
+def _asked(
+    source: str, evidence: Evidence, keys: Mapping[Key, T], begin: int, end: int
+) -> list[tuple[RevocationLookup, T]]:
     """Return the first lookups under some keys within a time in order, each with what its key stands for."""
-    found: dict[int, tuple[Lookup, T]] = {}
+    found: dict[int, tuple[RevocationLookup, T]] = {}
     for key, value in keys.items():
         for lookup in evidence.asked(source, key, begin, end, MAX_MATCHED + 1):
             found.setdefault(id(lookup), (lookup, value))
@@ -99,11 +101,11 @@ def _asked(source: str, evidence: Evidence, keys: Mapping[Key, T], begin: int, e
 
 
 def _matched(
-    lookup: Lookup,
+    lookup: RevocationLookup,
     asker: str,
     about: Link | None,
     times: HandshakeTimes,
-    check: Callable[[Exchange, Link], OcspAnswer | None],
+    check: Callable[[LookupExchange, Link], OcspAnswer | None],
 ) -> MatchedLookup:
     exchange = lookup.exchange
     result = None if about is None else check(exchange, about)

@@ -46,7 +46,7 @@ class PresentedChains(Struct, frozen=True):
     """The staple's DER encoding, if it was kept."""
     unstapled: bool
     """True if the client asked for a staple and the capture shows that none came."""
-    moments: HandshakeTimes | None
+    times: HandshakeTimes | None
 
     @classmethod
     def of(cls, connection: Connection, evidence: Evidence) -> PresentedChains:
@@ -74,7 +74,7 @@ class PresentedChains(Struct, frozen=True):
             staple=staple,
             response=None if staple is None or staple.sha256 is None else evidence.encoding(staple.sha256),
             unstapled=staple is None and _asks_for_staple(connection) and _lacks_staple(connection),
-            moments=evidence.moments(connection.source, connection.stream),
+            times=evidence.times(connection.source, connection.stream),
         )
 
     def links_of(self, side: Side) -> tuple[Link, ...] | None:

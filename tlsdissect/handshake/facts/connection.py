@@ -72,7 +72,7 @@ def connection(
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
     guesses = (ending.inferred, *_guesses(handshake, early_data, times))
     suite = handshake.cipher_suite
-    told = Connection(
+    result = Connection(
         source=source,
         stream=flow.stream,
         transport="tcp",
@@ -97,7 +97,7 @@ def connection(
         signature_scheme=agreed.signature_scheme,
         extended_master_secret=negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
         secure_renegotiation=negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
-        sni=hellos.sni(handshake.asked),
+        sni=hellos.sni(handshake.client_extensions),
         alpn=negotiation.alpn(handshake),
         resumption=resumption,
         resumes=None,
@@ -133,20 +133,20 @@ def connection(
         problems=_problems(handshake, malformed, guesses),
     )
     if evidence is not None:
-        evidence.time(source, flow.stream, handshake_times(handshake))
+        evidence.set_times(source, flow.stream, handshake_times(handshake))
     if log.recording is not None:
-        told = with_transcript(told, handshake, log.recording)
-    told = renumbered(told, log.frames)
+        result = with_transcript(result, handshake, log.recording)
+    result = renumbered(result, log.frames)
     hurts = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
-    return replace(told, problems=(*told.problems, *hurts)) if hurts else told
+    return replace(result, problems=(*result.problems, *hurts)) if hurts else result
 
 
-def with_transcript(told: Connection, handshake: Handshake, recording: Recording) -> KeptConnection:
+def with_transcript(result: Connection, handshake: Handshake, recording: Recording) -> KeptConnection:
     """Return the connection with its transcript."""
     mine, other = timing.first_data(handshake)
     log = handshake.log
     return KeptConnection(
-        **{name: getattr(told, name) for name in told.__struct_fields__},
+        **{name: getattr(result, name) for name in result.__struct_fields__},
         transcript=Transcript(
             packets=recording.packets,
             records=recording.records,
@@ -260,7 +260,7 @@ def _message_type(event: HandshakeEvent) -> str:
 
 
 def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Iterator[str]:
-    """What of the facts is told by shape, not read."""
+    """Yield a sentence for each fact that is inferred and not decoded."""
     if early_data is not None and negotiation.early_data_by_shape(handshake):
         yield "whether early data was accepted is told by the lengths of records"
     if negotiation.external_psk(handshake):
@@ -277,8 +277,8 @@ def _malformed(
     """Report what is malformed in messages whose beginning could be decoded."""
     log = handshake.log
     found: list[tuple[HandshakeEvent | None, tuple[tuple[str, str], ...]]] = [
-        (None if log.client_hello is None else log.client_hello.event, handshake.asked.problems),
-        (None if log.server_hello is None else log.server_hello.event, handshake.answered.problems),
+        (None if log.client_hello is None else log.client_hello.event, handshake.client_extensions.problems),
+        (None if log.server_hello is None else log.server_hello.event, handshake.server_extensions.problems),
         (
             handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE),
             (("malformed_message", in_key_exchange),) if in_key_exchange else (),
@@ -298,7 +298,7 @@ def _problems(
     found: list[Problem] = []
     for sender, direction in enumerate(log.directions):
         side = handshake.side(sender)
-        reported = [Problem(t.code, t.detail, t.frame, t.offset, side) for t in direction.problems]
+        reported = [replace(problem, sender=side) for problem in direction.problems]
         reported += [problem for problem in malformed if problem.sender == side]
         found += reported[:MAX_PROBLEMS]
     found += _other_protocol(handshake)
@@ -322,14 +322,14 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
     for sender, direction in enumerate(log.directions):
         if direction.reset_text is not None:
             frame, words = direction.reset_text
-            detail = f'a RST carries a text: "{_words(words[:MAX_SHOWN_TEXT])}"'
+            detail = f'a RST carries a text: "{_quoted(words[:MAX_SHOWN_TEXT])}"'
             yield Problem("reset_text", detail, frame, None, handshake.side(sender))
     if log.dropped:
         what = "segments that TCP drops, of an earlier connection or outside the window"
         yield Problem("dropped_segment", f"{what}: {log.dropped}, the first in this frame", log.first_dropped)
 
 
-def _words(data: bytes) -> str:
+def _quoted(data: bytes) -> str:
     """Format a text like `text`, but keep its spaces."""
     return " ".join(map(text, data.split(b" ")))
 
@@ -343,8 +343,8 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
     reply = server.reply
     if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
         return
-    line = re.split(rb"[\r\n]", reply.words.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
-    detail = f'the ClientHello was answered with something that is no TLS: "{_words(line)}"'
+    line = re.split(rb"[\r\n]", reply.data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
+    detail = f'the ClientHello was answered with something that is no TLS: "{_quoted(line)}"'
     yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")
 
 

@@ -178,7 +178,7 @@ def _fatal(handshake: Handshake) -> HandshakeEvent | None:
 
     One that only reports that the other side had ended the connection before ends nothing: a client whose server
     closes instead of answering often says decode_error then, for want of the answer's bytes. But what the other side
-    said last, and nobody answered, may be the reason for an alert too.
+    sent last, and nobody answered, may be the reason for an alert too.
     """
     events, speaker = handshake.log.events, None
     last_handshake = {event.sender: n for n, event in enumerate(events) if event.content_type in _HANDSHAKE_RECORDS}
@@ -236,17 +236,17 @@ def closure(handshake: Handshake) -> Closure:
 
 
 def _closed(handshake: Handshake, side: int) -> str | None:
-    direction, said = handshake.directions[side], handshake.alerts[side]
-    if said and any(not event.encrypted and event.body[1] == _CLOSE_NOTIFY for event in said):
+    direction, sent = handshake.directions[side], handshake.alerts[side]
+    if sent and any(not event.encrypted and event.body[1] == _CLOSE_NOTIFY for event in sent):
         return "close_notify"
-    if _ends_in_alert(handshake, direction, said):
+    if _ends_in_alert(handshake, direction, sent):
         return "inferred_alert"
     if direction.ended is None:
         return None
     return "rst" if direction.ended == direction.rst else "fin"
 
 
-def _ends_in_alert(handshake: Handshake, direction: DirectionSummary, said: list[HandshakeEvent]) -> bool:
+def _ends_in_alert(handshake: Handshake, direction: DirectionSummary, sent: list[HandshakeEvent]) -> bool:
     """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
     if handshake.log.tls13:
         last, encrypted_flight = direction.last_data, handshake.encrypted_flight
@@ -258,8 +258,8 @@ def _ends_in_alert(handshake: Handshake, direction: DirectionSummary, said: list
         ):
             return False
         end = last.start + HEADER_SIZE + last.length
-    elif said and said[-1].encrypted:
-        end = said[-1].end
+    elif sent and sent[-1].encrypted:
+        end = sent[-1].end
     else:
         return False
     if direction.ended is not None:

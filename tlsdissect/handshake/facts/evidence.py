@@ -13,7 +13,7 @@ from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.facts.timing import HandshakeTimes
-    from tlsdissect.handshake.revocation_lookups import Heard, Lookup
+    from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
 
 KEPT_BYTES = 64 << 20
 """Bytes of certificates and OCSP responses that are kept; of more, those that were seen first are evicted."""
@@ -61,7 +61,7 @@ def canonical_url(url: str) -> str:
     return f"{scheme.lower()}://{host.lower().removesuffix(':80')}/{path}"
 
 
-def _keys(lookup: Lookup) -> set[Key]:
+def _keys(lookup: RevocationLookup) -> set[Key]:
     exchange = lookup.exchange
     if exchange.kind == "crl":
         return {url_key(lookup.url)}
@@ -80,8 +80,8 @@ class Evidence:
         self._used = 0
         self._encodings: OrderedDict[str, bytes] = OrderedDict()
         self._lookup_bytes = 0
-        self._lookups: dict[tuple[str, Key], list[Lookup]] = {}
-        self._moments: OrderedDict[tuple[str, int], HandshakeTimes] = OrderedDict()
+        self._lookups: dict[tuple[str, Key], list[RevocationLookup]] = {}
+        self._times: OrderedDict[tuple[str, int], HandshakeTimes] = OrderedDict()
         self.lookups = 0
         """How many lookups were seen."""
         self.lookups_left_out = 0
@@ -98,9 +98,9 @@ class Evidence:
             _, oldest = self._encodings.popitem(last=False)
             self._used -= len(oldest) + ENTRY_BYTES
 
-    def note(self, heard: Heard) -> None:
+    def add_lookup(self, captured: CapturedLookup) -> None:
         """Keep a lookup, and its answer; without times it is nobody's."""
-        lookup = heard.lookup
+        lookup = captured.lookup
         if UNTIMED in (lookup.exchange.asked, lookup.exchange.answered):
             return
         self.lookups += 1
@@ -112,19 +112,19 @@ class Evidence:
         self._lookup_bytes += size
         for key in keys:
             insort(self._lookups.setdefault((lookup.source, key), []), lookup, key=_asked)
-        self.keep(lookup.exchange.sha256, heard.body)
+        self.keep(lookup.exchange.sha256, captured.body)
 
-    def time(self, source: str, stream: int, moments: HandshakeTimes) -> None:
+    def set_times(self, source: str, stream: int, times: HandshakeTimes) -> None:
         """Keep when things happened in a connection."""
-        self._moments[source, stream] = moments
-        if len(self._moments) > MAX_TIMES:
-            self._moments.popitem(last=False)
+        self._times[source, stream] = times
+        if len(self._times) > MAX_TIMES:
+            self._times.popitem(last=False)
 
-    def moments(self, source: str, stream: int) -> HandshakeTimes | None:
+    def times(self, source: str, stream: int) -> HandshakeTimes | None:
         """Tell when things happened in a connection; None where that was not kept."""
-        return self._moments.get((source, stream))
+        return self._times.get((source, stream))
 
-    def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[Lookup]:
+    def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[RevocationLookup]:
         """Give the first lookups of a capture under a key that began within a time, in nanoseconds."""
         known = self._lookups.get((source, key), [])
         at = bisect_left(known, begin, key=_asked)

@@ -81,7 +81,7 @@ class _Shown:
     def chain(self, side: int) -> tuple[Certificate, ...] | None:
         """The certificates of a side's Certificate message."""
         event = self._handshake.message(side, HandshakeType.CERTIFICATE)
-        if self._handshake.answered.get(_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
+        if self._handshake.server_extensions.get(_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
             # A key stands in place of certificates, of which none is sent: RFC 7250 section 3.
             return None if self._read(event, RawPublicKey.read) is None else ()
         message = self._read(event, CertificateMessage.read)
@@ -123,11 +123,11 @@ class _Shown:
             return None
         from tlsdissect.x509.staples import staple  # noqa: PLC0415
 
-        fact, flaws = staple(response)
+        fact, problems = staple(response)
         if self._evidence is not None and fact.sha256 is not None:
             self._evidence.keep(fact.sha256, response)
-        for flaw in flaws:
-            self._report("malformed_message", f"OCSP response: {flaw}", event)
+        for problem in problems:
+            self._report("malformed_message", f"OCSP response: {problem}", event)
         return fact
 
     def ticket(self) -> SessionTicket | None:
@@ -142,12 +142,12 @@ class _Shown:
 
         facts = []
         for encoding in chain:
-            fact, flaws = certificate(encoding)
+            fact, problems = certificate(encoding)
             facts.append(fact)
             if self._evidence is not None:
                 self._evidence.keep(fact.sha256, encoding)
-            for flaw in flaws:
-                self._report("malformed_message", f"certificate {fact.sha256[:16]}: {flaw}", event)
+            for problem in problems:
+                self._report("malformed_message", f"certificate {fact.sha256[:16]}: {problem}", event)
         return tuple(facts)
 
     def _read(self, event: HandshakeEvent | None, read: Callable[[Reader], T]) -> T | None:

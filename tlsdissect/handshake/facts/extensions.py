@@ -36,7 +36,7 @@ _PLAIN = re.compile(rb"[!-\[\]-~]*")
 _SHOWN = [chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in range(256)]
 """How each byte is written."""
 
-_TAKEN = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
+_RENAMED = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
 """Names that every extension's facts have already, and what a body's field of that name is called there."""
 
 
@@ -67,16 +67,16 @@ class ExtensionDecoder:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._again = cached(FACT_CACHE_BYTES, _size)(self._tell)
+        self._decode_cached = cached(FACT_CACHE_BYTES, _size)(self._decode)
 
-    def tell(self, sent: WireExtension, *, keep: bool = True) -> Decoded:
+    def decode(self, sent: WireExtension, *, keep: bool = True) -> Decoded:
         """Tell an extension; with `keep`, for the next message that has the same, too."""
         number, data = sent.extension_type, sent.extension_data
         if not keep or len(data) > MAX_CACHED or (data and number in NEVER_REPEATED):
-            return self._tell(number, data)
-        return self._again(number, data)
+            return self._decode(number, data)
+        return self._decode_cached(number, data)
 
-    def _tell(self, number: int, data: bytes) -> Decoded:
+    def _decode(self, number: int, data: bytes) -> Decoded:
         name, size = Registry.EXTENSIONS.names[number], len(data)
         try:
             body = decode(self._table, number, data)
@@ -86,15 +86,15 @@ class ExtensionDecoder:
             return Decoded(Extension(type=name, code=number, bytes=size), None, error)
         if body is None:
             return Decoded(Extension(type=name, code=number, bytes=size), None, None)
-        kind, fields = _fact(type(body))
-        told = {shown: tell(getattr(body, field)) for shown, field, tell in fields}
+        kind, fields = _fact_class(type(body))
+        told = {shown: form(getattr(body, field)) for shown, field, form in fields}
         return Decoded(kind(type=name, code=number, bytes=size, **told), body, None)
 
 
 @cache
-def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Callable[[Any], Any]], ...]]:
+def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Callable[[Any], Any]], ...]]:
     """The class of facts for a body; and of each field the name there, the name here, and how it is told."""
-    fields = tuple((_TAKEN.get(name, name), name, tell) for name, tell in _tellers(kind))
+    fields = tuple((_RENAMED.get(name, name), name, form) for name, form in _formatters(kind))
     shown = [(name, Any) for name, _, _ in fields]
     # Another process may not have made this class yet.
     rebuilt = {"__reduce__": lambda told: (_rebuild, (kind, *astuple(told)))}
@@ -105,17 +105,17 @@ def _fact(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Ca
 
 def _rebuild(kind: type[Struct], *values: Any) -> Extension:
     """Make the facts for a body from their values, in the order of their fields."""
-    told = _fact(kind)[0]
+    told = _fact_class(kind)[0]
     return told(**dict(zip(told.__struct_fields__, values, strict=True)))
 
 
 @cache
-def _tellers(kind: type[Struct]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _formatters(kind: type[Struct]) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
     hints = get_type_hints(kind, include_extras=True)
-    return tuple((name, _teller(name, hints[name])) for name in kind.__struct_fields__)
+    return tuple((name, _formatter(name, hints[name])) for name in kind.__struct_fields__)
 
 
-def _teller(name: str, hint: Any) -> Callable[[Any], Any]:
+def _formatter(name: str, hint: Any) -> Callable[[Any], Any]:
     """How a field of this name and type is told."""
     kind, notes = annotated(hint)
     if kind is bytes:
@@ -126,21 +126,21 @@ def _teller(name: str, hint: Any) -> Callable[[Any], Any]:
         of = get_args(kind)[0]
         if Registry in (notes := annotated(of)[1]):
             return cast("Registry", notes[Registry]).names.of
-        inner = _teller(name, of)
+        inner = _formatter(name, of)
         return lambda value: tuple([inner(item) for item in value])
     if isinstance(kind, type) and issubclass(kind, Struct):
-        return _struct_teller(kind)
+        return _struct_formatter(kind)
     if get_origin(kind) in (UnionType, Union):
-        ways = {annotated(way)[0]: _teller(name, way) for way in get_args(kind)}
+        ways = {annotated(way)[0]: _formatter(name, way) for way in get_args(kind)}
         return lambda value: ways[type(value)](value)
-    return _itself
+    return _unchanged
 
 
-def _struct_teller(kind: type[Struct]) -> Callable[[Any], dict[str, Any]]:
-    fields = _tellers(kind)
-    return lambda value: {name: tell(getattr(value, name)) for name, tell in fields}
+def _struct_formatter(kind: type[Struct]) -> Callable[[Any], dict[str, Any]]:
+    fields = _formatters(kind)
+    return lambda value: {name: form(getattr(value, name)) for name, form in fields}
 
 
-def _itself(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     """A number that no registry names, or nothing."""
     return value

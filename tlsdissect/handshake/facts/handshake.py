@@ -37,7 +37,7 @@ class Handshake(Struct, frozen=True, gc=False):
     directions: tuple[DirectionSummary, DirectionSummary]
     events: tuple[list[HandshakeEvent], list[HandshakeEvent]]
     alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]]
-    said: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]]
+    messages: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]]
     """The first handshake message of each type in the clear."""
     changes: list[HandshakeEvent | None]
     """The first ChangeCipherSpec."""
@@ -45,9 +45,9 @@ class Handshake(Struct, frozen=True, gc=False):
     """The first encrypted handshake record: in TLS 1.2 and older, the Finished."""
     client_hello: DecodedHello[ClientHello | Ssl2ClientHello] | None
     server_hello: DecodedHello[ServerHello | Ssl2ServerHello] | None
-    asked: Extensions
+    client_extensions: Extensions
     """Extensions of the ClientHello."""
-    answered: Extensions
+    server_extensions: Extensions
     """Extensions of the ServerHello."""
     encrypted_flight: EncryptedFlight | None
     """What the lengths of records reveal about TLS 1.3."""
@@ -58,14 +58,14 @@ class Handshake(Struct, frozen=True, gc=False):
         client = log.client
         events: tuple[list[HandshakeEvent], list[HandshakeEvent]] = ([], [])
         alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]] = ([], [])
-        said: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
+        messages: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
         changes: list[HandshakeEvent | None] = [None, None]
         sealed: list[HandshakeEvent | None] = [None, None]
         for event in log.events:
             side = event.sender ^ client
             events[side].append(event)
             if event.handshake_type is not None:
-                said[side].setdefault(event.handshake_type, event)
+                messages[side].setdefault(event.handshake_type, event)
             elif event.content_type == CHANGE_CIPHER_SPEC:
                 changes[side] = changes[side] or event
             elif event.content_type == HANDSHAKE:
@@ -83,7 +83,7 @@ class Handshake(Struct, frozen=True, gc=False):
             log.directions if client == 0 else (log.directions[1], log.directions[0]),
             events,
             alerts,
-            said,
+            messages,
             changes,
             sealed,
             client_hello,
@@ -99,7 +99,7 @@ class Handshake(Struct, frozen=True, gc=False):
 
     def message(self, side: int, kind: HandshakeType) -> HandshakeEvent | None:
         """The first handshake message of a type that a side (0: client, 1: server) sent in the clear."""
-        return self.said[side].get(kind)
+        return self.messages[side].get(kind)
 
     def change(self, side: int) -> HandshakeEvent | None:
         """A side's first ChangeCipherSpec."""
@@ -125,7 +125,7 @@ class Handshake(Struct, frozen=True, gc=False):
     @property
     def is_full(self) -> bool | None:
         """Whether a server of TLS 1.2 or older answered with a whole flight; None: the capture does not show it."""
-        if not _WHOLE_FLIGHT.isdisjoint(self.said[1]):
+        if not _WHOLE_FLIGHT.isdisjoint(self.messages[1]):
             return True
         change = self.change(1)
         shown = change is not None and self.log.server_hello is not None and self.directions[1].is_whole(change.start)

@@ -25,7 +25,7 @@ def _hello(handshake: Handshake) -> ClientHello | None:
     return None if decoded.hello.cipher_suites is None else decoded.hello
 
 
-def _by_form(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
+def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
     """Write a fingerprint of the first ClientHello, once per template."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
     if decoded is None or seen is None or not seen.event.whole:
@@ -35,7 +35,7 @@ def _by_form(handshake: Handshake, write: Callable[[Handshake], str | None]) -> 
 
 def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
     """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
-    hello, extensions = _hello(handshake), handshake.asked
+    hello, extensions = _hello(handshake), handshake.client_extensions
     if hello is None:
         return None
     groups = extensions.get(Type.SUPPORTED_GROUPS, "named_group_list") or ()
@@ -46,7 +46,7 @@ def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
 
 def ja3(handshake: Handshake) -> str | None:
     """JA3 of the first ClientHello."""
-    return _by_form(handshake, _ja3)
+    return _per_template(handshake, _ja3)
 
 
 def _ja3(handshake: Handshake) -> str | None:
@@ -65,7 +65,7 @@ def ja3s(handshake: Handshake) -> str | None:
     decoded, seen = handshake.server_hello, handshake.log.server_hello
     if decoded is None or not isinstance(decoded.hello, ServerHello) or seen is None or not seen.event.whole:
         return None
-    return derive_once(decoded.template, _ja3s, decoded.hello, handshake.answered)
+    return derive_once(decoded.template, _ja3s, decoded.hello, handshake.server_extensions)
 
 
 def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
@@ -74,7 +74,7 @@ def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
 
 def ja4(handshake: Handshake) -> str | None:
     """JA4 of the first ClientHello."""
-    return _by_form(handshake, _ja4)
+    return _per_template(handshake, _ja4)
 
 
 def _ja4(handshake: Handshake) -> str | None:
@@ -87,7 +87,7 @@ def ja4_r(handshake: Handshake) -> str | None:
 
 
 def _written(handshake: Handshake, write: Callable[..., str]) -> str | None:
-    hello, extensions = _hello(handshake), handshake.asked
+    hello, extensions = _hello(handshake), handshake.client_extensions
     if hello is None:
         return None
     protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")

@@ -65,7 +65,7 @@ _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = (
 )
 
 
-def _namer(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
+def _name_cache(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
     """What names the numbers of a list, one that repeats only once."""
 
     @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers), longest=LONG_LIST)
@@ -75,9 +75,13 @@ def _namer(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, 
     return lambda numbers: None if numbers is None else names(numbers)
 
 
-_versions, _suites, _groups = _namer(Registry.VERSIONS), _namer(Registry.CIPHER_SUITES), _namer(Registry.GROUPS)
-_methods, _schemes = _namer(Registry.COMPRESSION_METHODS), _namer(Registry.SIGNATURE_SCHEMES)
-_psk_modes, _formats = _namer(Registry.PSK_MODES), _namer(Registry.EC_POINT_FORMATS)
+_versions, _suites, _groups = (
+    _name_cache(Registry.VERSIONS),
+    _name_cache(Registry.CIPHER_SUITES),
+    _name_cache(Registry.GROUPS),
+)
+_methods, _schemes = _name_cache(Registry.COMPRESSION_METHODS), _name_cache(Registry.SIGNATURE_SCHEMES)
+_psk_modes, _formats = _name_cache(Registry.PSK_MODES), _name_cache(Registry.EC_POINT_FORMATS)
 
 
 NOTHING = Extensions((), (), {})
@@ -88,7 +92,7 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
     sent = extensions or ()
     # A sender of very many extensions sends others the next time.
     keep = len(sent) <= MAX_EXTENSIONS
-    decoded = tuple([decoder.tell(one, keep=keep) for one in sent[:MAX_REPORTED]])
+    decoded = tuple([decoder.decode(one, keep=keep) for one in sent[:MAX_REPORTED]])
     bodies: dict[int, Struct | None] = {}
     problems: list[tuple[str, str]] = []
     if len(sent) > MAX_REPORTED:
@@ -153,7 +157,7 @@ def _by_template(
         return extensions
     decoded, bodies, problems = list(known.decoded), known.bodies.copy(), list[tuple[str, str]]()
     for index in template.fresh:
-        one = decoded[index] = decoder.tell(sent[index])
+        one = decoded[index] = decoder.decode(sent[index])
         problems += _problems(one)
         bodies[one.fact.code] = one.body
     return Extensions(known.codes, tuple(decoded), bodies, tuple(problems))
@@ -161,14 +165,14 @@ def _by_template(
 
 def client_hello(handshake: Handshake) -> ClientHello | None:
     """What the ClientHello says; None if it was not seen."""
-    seen, decoded, extensions = handshake.log.client_hello, handshake.client_hello, handshake.asked
+    seen, decoded, extensions = handshake.log.client_hello, handshake.client_hello, handshake.client_extensions
     if seen is None or decoded is None:
         return None
     event, hello = seen.event, decoded.hello
     if not isinstance(hello, WireClientHello):
         return _ssl2_client_hello(event, hello, seen.segments)
     return replace(
-        derive_once(decoded.template, _client_form, hello, extensions),
+        derive_once(decoded.template, _client_template_facts, hello, extensions),
         frame=event.frame,
         bytes=event.size,
         segments=seen.segments,
@@ -179,7 +183,7 @@ def client_hello(handshake: Handshake) -> ClientHello | None:
     )
 
 
-def _client_form(hello: WireClientHello, extensions: Extensions) -> ClientHello:
+def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> ClientHello:
     """What a ClientHello says but for what is drawn anew for each."""
     protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return ClientHello(
@@ -231,7 +235,7 @@ def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: 
 
 def server_hello(handshake: Handshake) -> ServerHello | None:
     """What the ServerHello says; None if it was not seen."""
-    seen, decoded, extensions = handshake.log.server_hello, handshake.server_hello, handshake.answered
+    seen, decoded, extensions = handshake.log.server_hello, handshake.server_hello, handshake.server_extensions
     if seen is None or decoded is None:
         return None
     event, hello = seen.event, decoded.hello
@@ -247,7 +251,7 @@ def server_hello(handshake: Handshake) -> ServerHello | None:
             extensions=(),
         )
     return replace(
-        derive_once(decoded.template, _server_form, hello),
+        derive_once(decoded.template, _server_template_facts, hello),
         frame=event.frame,
         bytes=event.size,
         random=hello.random.hex(),
@@ -256,7 +260,7 @@ def server_hello(handshake: Handshake) -> ServerHello | None:
     )
 
 
-def _server_form(hello: WireServerHello) -> ServerHello:
+def _server_template_facts(hello: WireServerHello) -> ServerHello:
     """What a ServerHello says but for what is drawn anew for each."""
     method = hello.legacy_compression_method
     return ServerHello(

@@ -39,13 +39,13 @@ def resumption(handshake: Handshake) -> str | None:
     if server_hello is None or handshake.cipher_suite is None:
         return None
     if handshake.log.tls13:
-        taken = _has(server_hello, handshake.answered, Type.PRE_SHARED_KEY)
+        taken = _has(server_hello, handshake.server_extensions, Type.PRE_SHARED_KEY)
         return None if taken is None else "psk" if taken else "none"
     if handshake.is_full is not False or handshake.log.client_hello is None:
         return "none" if handshake.is_full else None
-    if handshake.asked.get(Type.SESSION_TICKET, "data"):
+    if handshake.client_extensions.get(Type.SESSION_TICKET, "data"):
         return "ticket"
-    if not handshake.log.client_hello.event.whole and Type.SESSION_TICKET not in handshake.asked.bodies:
+    if not handshake.log.client_hello.event.whole and Type.SESSION_TICKET not in handshake.client_extensions.bodies:
         # The missing bytes may hold a ticket, whose session the client then names by an id of its own choice (RFC 5077
         # section 3.4).
         return None
@@ -67,16 +67,16 @@ def early_data(handshake: Handshake) -> str | None:
     """The fate of early data (RFC 8446 section 4.2.10); where the server takes it or not is told by shape."""
     if handshake.log.client_hello is None:
         return None
-    offered = _has(handshake.log.client_hello, handshake.asked, Type.EARLY_DATA)
+    offered = _has(handshake.log.client_hello, handshake.client_extensions, Type.EARLY_DATA)
     if not offered:
         return "none" if offered is False else None
     if handshake.log.hello_retry is not None:
         return "rejected"
     if handshake.log.server_hello is None:
         return "offered"
-    if _has(handshake.log.server_hello, handshake.answered, Type.PRE_SHARED_KEY) is None:
+    if _has(handshake.log.server_hello, handshake.server_extensions, Type.PRE_SHARED_KEY) is None:
         return None
-    if handshake.answered.get(Type.PRE_SHARED_KEY, "selected_identity") != 0:
+    if handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity") != 0:
         return "rejected"
     if handshake.encrypted_flight is None or not handshake.encrypted_flight.exact:
         return None
@@ -85,15 +85,15 @@ def early_data(handshake: Handshake) -> str | None:
 
 def early_data_by_shape(handshake: Handshake) -> bool:
     """Whether the fate of early data rests on the lengths of records."""
-    selected = handshake.answered.get(Type.PRE_SHARED_KEY, "selected_identity") == 0
-    return Type.EARLY_DATA in handshake.asked.bodies and handshake.log.hello_retry is None and selected
+    selected = handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity") == 0
+    return Type.EARLY_DATA in handshake.client_extensions.bodies and handshake.log.hello_retry is None and selected
 
 
 def ech(handshake: Handshake) -> str | None:
     """Whether an Encrypted Client Hello, or GREASE that looks like one, was offered (RFC 9849)."""
     if handshake.log.client_hello is None:
         return None
-    if not _ECH.isdisjoint(handshake.asked.bodies):
+    if not _ECH.isdisjoint(handshake.client_extensions.bodies):
         return "grease_or_offered"
     return "none" if handshake.log.client_hello.event.whole else None
 
@@ -101,8 +101,8 @@ def ech(handshake: Handshake) -> str | None:
 def key_agreement(handshake: Handshake) -> KeyExchange:
     """The group, prime and signature scheme of the key exchange."""
     if handshake.log.tls13:
-        group = handshake.answered.get(Type.KEY_SHARE, "group")
-        group = handshake.answered.get(Type.KEY_SHARE_OLD, "group") if group is None else group
+        group = handshake.server_extensions.get(Type.KEY_SHARE, "group")
+        group = handshake.server_extensions.get(Type.KEY_SHARE_OLD, "group") if group is None else group
         return KeyExchange(group=None if group is None else Registry.GROUPS.names[group])
     event, suite = handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE), handshake.cipher_suite
     kind = None if suite is None else key_exchange(Registry.CIPHER_SUITES.names[suite])
@@ -127,7 +127,7 @@ def negotiated(handshake: Handshake, extension: Type) -> bool | None:
     server_hello = handshake.log.server_hello
     if handshake.log.tls13 or handshake.cipher_suite is None or server_hello is None:
         return None
-    return _has(server_hello, handshake.answered, extension)
+    return _has(server_hello, handshake.server_extensions, extension)
 
 
 def _has(hello: SeenClientHello | SeenServerHello, extensions: Extensions, extension: Type) -> bool | None:
@@ -137,7 +137,7 @@ def _has(hello: SeenClientHello | SeenServerHello, extensions: Extensions, exten
 
 def alpn(handshake: Handshake) -> str | None:
     """The protocol that the server picked in the clear (RFC 7301 section 3.2)."""
-    names = handshake.answered.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    names = handshake.server_extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return text(names[0]) if names and not handshake.log.tls13 else None
 
 
@@ -145,6 +145,6 @@ def external_psk(handshake: Handshake) -> bool:
     """Whether the accepted pre-shared key has no ticket's age (RFC 8446 section 4.2.11): it may be external."""
     if not handshake.log.tls13:
         return False
-    selected = handshake.answered.get(Type.PRE_SHARED_KEY, "selected_identity")
-    identities = handshake.asked.get(Type.PRE_SHARED_KEY, "identities") or ()
+    selected = handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity")
+    identities = handshake.client_extensions.get(Type.PRE_SHARED_KEY, "identities") or ()
     return selected is not None and selected < len(identities) and identities[selected].obfuscated_ticket_age == 0
