@@ -24,7 +24,7 @@ _CALLING_STATION_ID, _EAP_MESSAGE = 31, 79
 
 
 class EapPacket(NamedTuple):
-    """An EAP packet, and what distinguishes conversations between the same endpoints."""
+    """An EAP packet with the fields that distinguish conversations between the same endpoints."""
 
     data: bytes
     station: bytes
@@ -71,7 +71,7 @@ def _note(known: dict[tuple[str, str], set[int]], kind: tuple[str, str], convers
 
 
 def read_radius(packet: bytes) -> EapPacket | None:
-    """Join the EAP-Message attributes of a RADIUS packet (RFC 3579 section 3.1); None if malformed or without."""
+    """Join the EAP-Message attributes of a RADIUS packet (RFC 3579 section 3.1); None if malformed or without any."""
     end = int.from_bytes(packet[2:4], "big")
     if not _RADIUS_HEADER <= end <= len(packet):
         return None

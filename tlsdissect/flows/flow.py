@@ -19,13 +19,13 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 """Flags of a TCP header (RFC 9293 section 3.1)."""
 
 UNKNOWN = -1
-"""In place of a sequence number, window or side that is not known."""
+"""Stands for an unknown sequence number, window or side."""
 NEVER = (1 << 63) - 1
 """Later than every time of the clock."""
 PAST = -(1 << 63)
 """Earlier than every time of the clock."""
 NO_TIME = -(1 << 63)
-"""In place of the time of a packet that was not captured."""
+"""Stands for the time of a packet that was not captured."""
 
 COPY_NS = 1_000_000
 """Nanoseconds within which an identical packet is a copy, not a retransmission: the retransmission timeout is at least
@@ -100,9 +100,9 @@ class TcpSide:
     None again once later packets show that it was dropped.
     """
     challenged_next: cython.longlong
-    """`next` when `challenged` came."""
+    """`next` when `challenged` was captured."""
     challenged_peer_next: cython.longlong
-    """`next` of the other side when `challenged` came."""
+    """`next` of the other side when `challenged` was captured."""
 
     def __init__(self) -> None:
         self.isn = self.first = self.acknowledged = self.next = UNKNOWN
@@ -136,7 +136,7 @@ class TcpSide:
 
     @cython.ccall
     def open_window(self, peer: TcpSide) -> cython.longlong:
-        """Return the octets it accepts after those it acknowledged; the largest window if that is not known."""
+        """Return the octets that it accepts after the last acknowledged one; the maximum if its window is not known."""
         if self.window == _UNKNOWN or self.shift == _UNKNOWN or peer.shift == _UNKNOWN:
             return _MAX_WINDOW
         return self.window << self.shift
@@ -159,13 +159,13 @@ def opposite(endpoints: bytes) -> bytes:
 
 @cython.cfunc
 def _is_copy(first: cython.longlong, again: cython.longlong) -> cython.bint:
-    """Return whether a packet came so soon after one with the same flags that it is a copy."""
+    """Return whether a packet follows one with the same flags so soon that it is a copy."""
     return first != _NO_TIME and first <= again < first + _COPY_NS
 
 
 @cython.cclass
 class TcpHandshake:
-    """The times of TCP's three-way handshake (RFC 9293 section 3.5), NO_TIME for what was not seen."""
+    """The times of TCP's three-way handshake (RFC 9293 section 3.5); NO_TIME for a packet that was not captured."""
 
     syn: cython.longlong
     """The last SYN before it was answered."""
@@ -174,7 +174,7 @@ class TcpHandshake:
     ack: cython.longlong
     """The first acknowledgement of the SYN-ACK."""
     opener: cython.longlong
-    """The side that sent the SYN; UNKNOWN where neither a SYN nor a SYN-ACK was seen."""
+    """The side that sent the SYN; UNKNOWN if neither a SYN nor a SYN-ACK was captured."""
     missed: cython.bint
     """No acknowledgement of the SYN-ACK alone was captured: the first one also acknowledges payload, or is a RST."""
     early: cython.longlong
@@ -259,7 +259,7 @@ class Flow:
     first_dropped: cython.longlong
     """The frame of the first of them."""
     passed: cython.bint
-    """Payload was seen that is not TLS."""
+    """Whether payload was captured that is not TLS."""
     doubtful: object
     """The beginning of that payload if its receiver may have dropped it, else None."""
     one: TcpSide
@@ -273,11 +273,11 @@ class Flow:
     """The clock after which the flow is over; PAST once it was returned as over."""
     queued: cython.longlong
     replaced: cython.bint
-    """A later flow has the same endpoints."""
+    """Whether a later flow has the same endpoints."""
     protocol: str | None
-    """Its protocol by `tracking.not_tls`; None if that is not known."""
+    """Its protocol by `handshake.not_tls`; None if unknown."""
     counted: str | None
-    """What it is counted as once it is over and was not TLS; None before that."""
+    """The kind under which it was counted once it was over and not TLS; None before that."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
         self.endpoints = endpoints
@@ -363,7 +363,7 @@ class Flow:
 
     @cython.cfunc
     def _forget_resets(self) -> None:
-        """Treat a SYN after a RST as a new attempt, if there was no payload (RFC 9293 section 3.5.1)."""
+        """Forget the RSTs before a SYN without earlier payload: it is a new attempt (RFC 9293 section 3.5.1)."""
         self.rst_clock = NEVER
         self.one.rst = self.one.challenged = self.other.rst = self.other.challenged = None
 

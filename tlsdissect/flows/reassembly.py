@@ -1,5 +1,16 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""TCP reassembly of one direction (RFC 9293 section 3.4)."""
+"""TCP reassembly of one direction (RFC 9293 section 3.4).
+
+Goal: deliver each byte of the stream once and in order, with the frame and time of its segment. A segment in order is
+delivered as it is, without a copy; all others are held in a heap by stream offset until the hole before them is filled.
+So n segments in order cost O(n), and n in any order O(n log n). Overlaps are cut off at delivery.
+
+The caller limits `held_bytes`: only it knows the budget of all connections, and reports the bytes that it gives up.
+
+Two alternatives were rejected. One buffer indexed by stream offset would lose the frames and times of segments, and a
+single forged sequence number would make it up to 2 GiB large. A sorted list of disjoint segments would resolve overlaps
+at insertion, which costs O(n) for each segment before many others.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +54,7 @@ class Arrival:
     def __lt__(self, other: Arrival) -> bool:
         if self.offset != other.offset:
             return self.offset < other.offset
-        # Of two copies of a byte, the first in the capture counts.
+        # Of two segments at the same offset, the first in the capture counts.
         return (self.frame, self.data, self.size, self.time) < (other.frame, other.data, other.size, other.time)
 
     @property
@@ -54,7 +65,9 @@ class Arrival:
 
 @cython.cclass
 class Assembler:
-    """Delivers each byte once, in order; of several copies of a byte, the first counts.
+    """Delivers each byte once, in order.
+
+    A byte that was delivered is final. Of held segments that overlap, the one with the lower offset counts.
 
     Stream offsets count from the first byte after the SYN, or from the first segment if no SYN was captured. They do
     not wrap.

@@ -1,10 +1,16 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The TCP flows of a capture, numbered as Wireshark numbers `tcp.stream`.
 
-Each packet costs one dictionary lookup: both directions of a flow are keys. A flow that is over stays in the table
-until room is needed, so that its late packets do not begin a new flow. Expiry times are in a heap; `Flow` explains how
-packets avoid heap operations. Two FIFO queues, one for each timeout, were rejected: a flow that is queued again would
-have to be inserted in order.
+Goal: find the flow of each packet and the flows that are over, at a constant cost per packet in bounded memory. A
+packet costs one dictionary lookup, because both directions of a flow are keys; only the first packet of a direction
+costs more. One key of sorted endpoints was rejected: sorting them would cost time for every packet, a second key
+costs memory once per flow.
+
+A flow that is over stays in the table until room is needed, so that its late packets do not begin a new flow. A full
+table evicts an eighth of its flows at once: sorting n flows takes O(n log n), but only once per n/8 new flows.
+
+Expiry times are in a heap, which costs O(log n) per timeout and not per packet (see `Flow`). Two FIFO queues, one for
+each timeout, were rejected: a flow that is queued again would have to be inserted in order.
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
 
 _SPARE = 8
-"""A full table evicts this fraction of its flows at a time: one in eight."""
+"""Divisor of the table's limit: a full table evicts one flow in eight at a time."""
 DEFAULTS = Limits()
 
 _order = attrgetter("due", "stream")
@@ -196,7 +202,7 @@ class FlowTable:
 
     @cython.cfunc
     def _reverse(self, endpoints: bytes) -> Flow | None:
-        """Find a flow by its other direction, and add this direction as a key."""
+        """Find a flow by the key of its other direction, and add this direction as a key."""
         flow: Flow | None = self._flows.get(opposite(endpoints))
         if flow is not None:
             self._flows[endpoints] = flow
@@ -239,7 +245,7 @@ class FlowTable:
 
     @cython.cfunc
     def _has_no_timeout(self, flow: Flow) -> cython.bint:
-        """Return whether a flow does not time out: it is open, and has no payload or none that is TLS."""
+        """Return whether a flow never times out: it is open, and has no payload or none that is TLS."""
         return (flow.payload_bytes == 0 or flow.interest == _HELLOS) and flow.closed() == _NEVER
 
     @cython.cfunc
@@ -283,13 +289,13 @@ class FlowTable:
         return [flow for key, flow in self._flows.items() if key == flow.endpoints] + list(self._replaced.values())
 
     def _evict(self) -> list[Ended]:
-        """Evict so many flows that the next eviction is not needed soon."""
+        """Evict flows until the table is one eighth below its limit, so that evictions are rare."""
         flow: Flow
-        held = sorted(self._all(), key=_order)
-        mute = [one for one in held if one.payload_bytes == 0 and one.due > PAST]
-        early = set(mute[: max(0, len(mute) - self._limit // 2)])
-        order = sorted(held, key=lambda one: one.due > PAST and one not in early)
-        leaving = order[: len(held) - self._limit + self._limit // _SPARE]
+        known = sorted(self._all(), key=_order)
+        without_payload = [one for one in known if one.payload_bytes == 0 and one.due > PAST]
+        early = set(without_payload[: max(0, len(without_payload) - self._limit // 2)])
+        order = sorted(known, key=lambda one: one.due > PAST and one not in early)
+        leaving = order[: len(known) - self._limit + self._limit // _SPARE]
         ended = sorted((one for one in leaving if one.due > PAST), key=attrgetter("stream"))
         for flow in leaving:
             if not flow.replaced:

@@ -1,34 +1,34 @@
-"""Protocols that carry the bytes of TLS in packets of their own: OpenVPN over TCP, and TDS until TLS is set up."""
+"""Protocols that carry TLS in their own packets: OpenVPN over TCP, and TDS during the handshake."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 _RESETS = {7: 14, 10: 14, 8: 26}
-"""OpenVPN's opcodes of a first packet (client, client with a key of its own, server) and its length without HMAC."""
+"""Opcodes of a first OpenVPN packet (client, client with its own key, server), with its length without HMAC."""
 _CONTROL_V1 = 4
 _HMACS = frozenset((0, 16 + 8, 20 + 8, 32 + 8, 48 + 8, 64 + 8))
-"""Bytes that `tls-auth` puts in front: an HMAC, a packet number and a time."""
+"""Bytes that `tls-auth` adds: an HMAC, a packet number and a time."""
 
 _TDS_PRELOGIN, _TDS_RESPONSE = 0x12, 0x04
 _TDS_HEADER = 8
 
 
 class Carrier(Protocol):
-    """Takes a half's bytes in order and returns those that are inside."""
+    """Extracts the carried stream from the bytes of one side."""
 
     name: str
-    """The protocol's."""
+    """The name of the protocol."""
     position: int
-    """Bytes that were inside so far."""
+    """Bytes of the carried stream so far."""
 
     def unwrap(self, data: bytes) -> bytes:
-        """Take the next bytes; return what they carry."""
+        """Add the next bytes in order; return the part of the carried stream in them."""
         ...
 
 
 class OpenVpn:
-    """OpenVPN over TCP: a 2-byte length, then opcode, session, perhaps an HMAC, acknowledgements, number, payload."""
+    """OpenVPN over TCP: a 2-byte length, then opcode, session, HMAC if used, acknowledgements, number, payload."""
 
     name = "openvpn"
 
@@ -38,7 +38,7 @@ class OpenVpn:
         self._buffer = b""
 
     def unwrap(self, data: bytes) -> bytes:
-        """Take the next bytes; return the payload of control packets."""
+        """Add the next bytes; return the payload of control packets."""
         data, inside, at = self._buffer + data, [], 0
         while len(data) - at >= 2:
             after = at + 2 + int.from_bytes(data[at : at + 2], "big")
@@ -59,7 +59,7 @@ class OpenVpn:
 
 
 class Tds:
-    """Tabular Data Stream: TLS handshake records stand in packets of type pre-login, all later ones stand alone."""
+    """Tabular Data Stream: packets of type pre-login carry handshake records; all later records have no TDS header."""
 
     name = "tds"
 
@@ -69,7 +69,7 @@ class Tds:
         self._left = 0
 
     def unwrap(self, data: bytes) -> bytes:
-        """Take the next bytes; return what the packets carry, and what is no packet as it is."""
+        """Add the next bytes; return the payload of packets, and other bytes unchanged."""
         data, inside, at = self._buffer + data, [], 0
         while at < len(data):
             if self._left:
@@ -91,7 +91,7 @@ class Tds:
 
 
 def framing(first: bytes) -> Carrier | None:
-    """The framing that a half's first bytes show; None: none."""
+    """Return the carrier that a side's first bytes show; None if there is none."""
     if len(first) < _TDS_HEADER:
         return None
     size = int.from_bytes(first[:2], "big")

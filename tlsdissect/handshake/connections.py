@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The TCP flows of a capture that may be TLS: a tracker during the handshake, then a connection that waits for its end.
+"""The TCP flows of a capture that may be TLS: each has a tracker during the handshake, then waits for its end.
 
 `advance` is the loop over all packets of a capture. It counts packets of bulk application data and of flows that are
 not TLS in compiled code alone, and hands all others to the tracker of their flow.
@@ -57,7 +57,7 @@ _UNKNOWN = UNKNOWN
 
 @cython.cclass
 class Connections:
-    """The trackers and waiting connections of the flows that may be TLS. Other flows only have their totals."""
+    """The trackers and waiting handshakes of the flows that may be TLS. Of other flows, only totals are kept."""
 
     waiting: cython.bint
     """Whether the reader waits for packets: a signal handler may raise StopReading now."""
@@ -66,7 +66,7 @@ class Connections:
     returned_early: cython.longlong
     """Connections that were returned before their flow was over, for lack of room to wait."""
     not_tls: Counter[str]
-    """Flows that are over and were not TLS, by `tracking.not_tls.kind`."""
+    """Flows that are over and were not TLS, by `not_tls.kind`."""
     _source: str
     _flows: FlowTable
     _datagrams: Datagrams
@@ -82,7 +82,7 @@ class Connections:
     _keeps: cython.bint
     _early: EarlyEmission | None
     _trackers: dict[int, Tracker]
-    """By stream number; the flow that has been followed for longest is first."""
+    """By stream number, the flow that has been followed for longest first."""
     _waiting: WaitingHandshakes
     _due: list[DueEvent]
     _packet: Packet
@@ -99,9 +99,9 @@ class Connections:
         damage: Sequence[Damage],
         evidence: Evidence | None = None,
     ) -> None:
-        """`damage` is the list to which the reader adds what it cannot read.
+        """`damage` is the list to which the reader adds the parts that it cannot read.
 
-        With `evidence`, OCSP and CRL lookups are decoded, and what verdicts depend on is kept there.
+        With `evidence`, OCSP and CRL lookups are decoded, and certificates are kept there for verdicts.
         """
         decodes_lookups = evidence is not None
         self.waiting = False
@@ -133,7 +133,7 @@ class Connections:
 
     @property
     def spill_error(self) -> str | None:
-        """Why the temporary file of waiting connections could not be written; None if it could."""
+        """The reason why the temporary file of waiting handshakes could not be written; None if it could."""
         return self._waiting.error
 
     @cython.ccall
@@ -146,7 +146,7 @@ class Connections:
             more = reader.next(packet)
             self.waiting = False
             if not more:
-                # The packet is reused: it would keep its bytes in memory.
+                # The packet is reused, and would keep its last bytes in memory.
                 packet.data = b""
                 return False
             if packet.protocol != _TCP:
@@ -225,7 +225,7 @@ class Connections:
 
     @cython.cfunc
     def _dispatch(self, flow: Flow, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Hand a packet to its flow's tracker if it may matter; return whether it was."""
+        """Pass a packet to the tracker of its flow unless it cannot matter; return whether it was passed."""
         known: Tracker | None
         tracker: Tracker
         if flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
@@ -254,14 +254,14 @@ class Connections:
 
     @cython.cfunc
     def _give_up_oldest(self) -> cython.bint:
-        """Give up the flows that have been followed for longest until the limits are kept."""
+        """Give up the flows that have been followed for longest until no limit is exceeded."""
         while self._trackers and (len(self._trackers) > self._followed or self._budget.is_spent()):
             self._give_up(next(iter(self._trackers.values())))
         return True
 
     @cython.cfunc
     def _feed(self, tracker: Tracker, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Let a tracker read a packet, and act on what it found."""
+        """Let a tracker read a packet, and act on the result."""
         flow: Flow = tracker.flow
         hello_frame: cython.longlong = tracker.hello_frame
         decided_frame: cython.longlong = tracker.decided_frame
@@ -278,7 +278,7 @@ class Connections:
             self._emit(tracker, decision)
             return True
         if self._early is not None and state == _RECORDS:
-            # Only packets that are all looked at decide.
+            # Early emission needs to see every packet until the handshake is decided.
             state = Interest.PACKETS
         flow.interest = state
         if tracker.is_silent():
@@ -293,7 +293,7 @@ class Connections:
         return True
 
     def _add_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
-        """Add the session keys that a frame shows to the results."""
+        """Add the session keys in a frame to the results."""
         if keys:
             self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
 
@@ -335,15 +335,15 @@ class Connections:
         return connection(self._source, flow, log, raw=self._raw, evidence=self._evidence)
 
     def _wait(self, tracker: Tracker) -> None:
-        """Let a finished handshake wait for the final totals of its flow."""
+        """Keep a finished handshake until its flow has its final totals."""
         flow, size = tracker.flow, tracker.log.held_bytes
         log = self._conclude(tracker, self._flows.clock)
         if log is None or self._waiting.put(flow.stream, log, size):
             return
         self.returned_early += 1
-        result = self._connection(flow, log)
-        result = replace(result, problems=(*result.problems, _RETURNED_EARLY), open=tracker.closing_frame is None)
-        self._due.append((self._flows.clock, NEVER, result))
+        found = self._connection(flow, log)
+        found = replace(found, problems=(*found.problems, _RETURNED_EARLY), open=tracker.closing_frame is None)
+        self._due.append((self._flows.clock, NEVER, found))
 
     def _emit(self, tracker: Tracker, decision: Decision) -> None:
         """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
@@ -352,16 +352,16 @@ class Connections:
         damage = [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
         log = self._conclude(tracker, decision.clock, damage)
         if log is not None:
-            result = replace(self._connection(flow, log), open=tracker.closing_frame is None)
-            self._due.append((decision.clock, decision.frame, result))
+            found = replace(self._connection(flow, log), open=tracker.closing_frame is None)
+            self._due.append((decision.clock, decision.frame, found))
 
     def _decide_silent(self, early: EarlyEmission) -> None:
-        """Emit the handshakes that silence has decided."""
+        """Emit the handshakes decided by a timeout."""
         for tracker, decision in early.silent(self._flows.clock):
             self._emit(tracker, decision)
 
     def _give_up(self, tracker: Tracker) -> None:
-        """Stop following a flow: its connection is emitted or waits; without one, only a hello matters from now on."""
+        """Stop following a flow: emit its connection or let it wait; without one, only a hello matters from now on."""
         self.given_up += 1
         tracker.limited = True
         last_frame = None if self._early is None else self._early.forget(tracker.flow.stream)

@@ -1,5 +1,19 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""One direction of a flow: from TCP segments to TLS records."""
+"""One direction of a flow: from TCP segments to TLS records.
+
+Goal: split the bytes of one side into records, each with the packet that completed it, at a cost per packet that is
+constant while segments are in order and whole. Three things make this more than reassembly:
+
+- Without a SYN, the first segment in the capture need not be the first one sent. Up to MAX_UNPLACED segments are held
+  until an acknowledgement or a hello shows where the stream begins.
+- Some stacks count the padding of an Ethernet frame as payload. A segment that is no longer than such padding is held
+  as `doubtful` until an acknowledgement or the sender's next segment confirms or refutes it. Dropping short segments
+  was rejected: a record may end in one.
+- Bytes may be missing. A hole is given up when held segments exceed a limit or at the end of the flow; reading then
+  continues at the next record header that is known or found.
+
+Once the handshake is decided, `RecordCursor` skips packets of application data without calling any of this.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +27,7 @@ from tlsdissect.flows.flow import UNKNOWN, Signal
 from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.logged import DirectionSummary
-from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, judge
+from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, classify
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
 from tlsdissect.model.connection import Problem
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
@@ -31,7 +45,7 @@ MAX_PROBLEMS = 64
 MAX_AHEAD = 1 << 24
 """Maximum size of a hole after the last acknowledged byte: more than is ever in flight."""
 REPLY_BYTES = 256
-"""Bytes kept of an answer in another protocol than TLS to a side that sends TLS."""
+"""Bytes kept of an answer, in a protocol other than TLS, to a side that sends TLS."""
 MAX_UNPLACED = 10
 """Segments held until the first acknowledgement if no SYN was captured: an initial window (RFC 6928)."""
 MAX_ARRIVALS = 65_536
@@ -99,10 +113,9 @@ class Piece:
 
 
 class Reply(NamedTuple):
-    """An answer in another protocol than TLS to a side that sends TLS."""
+    """The first bytes of an answer, in a protocol other than TLS, to a side that sends TLS."""
 
     data: bytes
-    """Its first bytes."""
     frame: int
     """The frame of its first segment."""
     offset: int
@@ -146,13 +159,13 @@ class Direction:
     accounted: cython.longlong
     """Bytes of an incomplete message that are counted in the budget."""
     strayed: cython.bint
-    """Whether something else than a record header was found where one was expected."""
+    """Whether bytes were found that are not a record header where one was expected."""
     first_frame: cython.longlong
     """The frame of the first segment; 0 before that."""
     last: Record | None
     """The latest record."""
     reply: Reply | None
-    """Set while this side does not send TLS; bytes before the complete ClientHello are not part of it."""
+    """Set while this side does not send TLS; it lacks bytes sent before the ClientHello was complete."""
     problems: list[Problem]
     latest: cython.longlong
     """The frame of the latest payload."""
@@ -473,7 +486,7 @@ class Direction:
         return True
 
     def summary(self) -> DirectionSummary:
-        """Return what this side sent so far."""
+        """Return a summary of what this side sent so far."""
         assembler, plaintext, last = self.assembler, self.plaintext, self.last
         return DirectionSummary(
             begin=assembler.sequence(0) if assembler.started else UNKNOWN,
@@ -507,13 +520,13 @@ class Direction:
         return direction
 
     def report(self, code: str, detail: str, frame: cython.longlong, offset: cython.longlong) -> None:
-        """Report a problem; further ones than MAX_PROBLEMS are not kept."""
+        """Report a problem; problems beyond MAX_PROBLEMS are not kept."""
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(code, detail, frame, offset))
 
     @cython.cfunc
     def _first(self, sequence: cython.longlong) -> cython.longlong:
-        """Return the first sequence number: that which the other side expected if this segment is close after it."""
+        """Return the first sequence number: the one that the other side expects, if this segment follows it closely."""
         begin: cython.longlong = self.tcp.acknowledged if self.awaited == _UNKNOWN else self.awaited
         if begin != _UNKNOWN and (sequence - begin) & _MASK < self._budget.held_bytes:
             return begin
@@ -547,7 +560,7 @@ class Direction:
 
     @cython.cfunc
     def _skip_missing(self, start: cython.longlong, size: cython.longlong, time: cython.longlong) -> list[Piece]:
-        """Handle bytes that the capture lacks; `time` is when they were sent, or UNTIMED."""
+        """Handle bytes missing from the capture; `time` is when they were sent, or UNTIMED."""
         reader: RecordReader = self.reader
         self.mark_missing(start)
         if self.mode == _TLS:
@@ -594,10 +607,10 @@ class Direction:
         return pieces
 
     def _keep_reply(self, data: bytes, offset: cython.longlong, frame: cython.longlong) -> None:
-        """Keep the first bytes of an answer in another protocol than TLS."""
-        known = self.reply or Reply(b"", frame, offset)
-        if len(known.data) < REPLY_BYTES:
-            self.reply = known._replace(data=known.data + data[: REPLY_BYTES - len(known.data)])
+        """Keep the first bytes of an answer in a protocol other than TLS."""
+        reply = self.reply or Reply(b"", frame, offset)
+        if len(reply.data) < REPLY_BYTES:
+            self.reply = reply._replace(data=reply.data + data[: REPLY_BYTES - len(reply.data)])
 
     @cython.cfunc
     def _read(self, data: bytes, offset: cython.longlong, frame: cython.longlong, time: cython.longlong) -> list[Piece]:
@@ -624,7 +637,7 @@ class Direction:
 
     def _begin(self, data: bytes, offset: cython.longlong) -> list[Record]:
         """Search for the beginning of TLS; return the records that are found."""
-        start = self.plaintext.take(offset, data, behind_hole=self.first_hole != UNKNOWN)
+        start = self.plaintext.add(offset, data, after_hole=self.first_hole != UNKNOWN)
         self.mode = self.plaintext.mode
         if self._carrier is not self.plaintext.framing:
             self._carrier = self.plaintext.framing
@@ -664,4 +677,4 @@ def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> cyth
     """
     if first.size > 1 or (second is not None and second.sequence == first.sequence):
         return False
-    return judge(first.data + (b"" if second is None else second.data)) is FirstBytes.OTHER
+    return classify(first.data + (b"" if second is None else second.data)) is FirstBytes.OTHER

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 class Timeouts:
-    """Clocks by conversation, of which those that have passed are found without looking at the others.
+    """Deadlines by stream number, in a heap.
 
-    A conversation whose deadline is put off stands where it stood until that comes up: once, however often it is.
+    Postponing a deadline does not touch the heap: the entry is queued again when the old deadline pops. So a stream has
+    one entry in the heap, however often its deadline is postponed.
     """
 
     __slots__ = ("_due", "_heap", "_queued")
@@ -33,44 +34,44 @@ class Timeouts:
         self._queued: dict[int, int] = {}
         self._heap: list[tuple[int, int]] = []
 
-    def set(self, index: int, clock: int) -> None:
-        """Wait for a conversation until the clock has passed this."""
-        self._due[index] = clock
-        if clock < self._queued.get(index, NEVER):
-            self._queued[index] = clock
-            heappush(self._heap, (clock, index))
+    def set(self, stream: int, clock: int) -> None:
+        """Set the deadline of a stream."""
+        self._due[stream] = clock
+        if clock < self._queued.get(stream, NEVER):
+            self._queued[stream] = clock
+            heappush(self._heap, (clock, stream))
 
-    def forget(self, index: int) -> None:
-        """Wait for a conversation no more."""
-        self._due.pop(index, None)
+    def forget(self, stream: int) -> None:
+        """Remove the deadline of a stream."""
+        self._due.pop(stream, None)
 
     def expired(self, clock: int) -> Iterator[int]:
-        """The conversations whose deadline is before this; they are forgotten."""
+        """Yield and remove the streams whose deadline is before this clock."""
         while self._heap and self._heap[0][0] < clock:
-            queued, index = heappop(self._heap)
-            if self._queued.get(index) != queued:
+            queued, stream = heappop(self._heap)
+            if self._queued.get(stream) != queued:
                 continue
-            del self._queued[index]
-            due = self._due.get(index, NEVER)
+            del self._queued[stream]
+            due = self._due.get(stream, NEVER)
             if due < clock:
-                del self._due[index]
-                yield index
+                del self._due[stream]
+                yield stream
             elif due < NEVER:
-                self.set(index, due)
+                self.set(stream, due)
 
 
 REPLY_NS = 250_000_000
-"""Nanoseconds to wait for an answer to the client's flight of TLS 1.3. A server need not answer, and many do not."""
+"""Nanoseconds to wait for a reply to the client's TLS 1.3 flight. A server need not reply, and many do not."""
 
 
 class Decision(NamedTuple):
-    """When a handshake was decided."""
+    """The time and the frame at which a handshake was decided."""
 
     clock: int
     frame: int
-    """The frame that decided; NEVER if silence or a limit did."""
+    """The frame that decided it; NEVER if a timeout or a limit did."""
     last_frame: int
-    """The flow's last frame at that time."""
+    """The last frame of the flow at that time."""
 
 
 class _Latest(NamedTuple):
@@ -82,7 +83,7 @@ class _Latest(NamedTuple):
 
 
 class EarlyEmission:
-    """The undecided handshakes."""
+    """The undecided handshakes and their timeouts."""
 
     def __init__(self, idle_ns: int) -> None:
         """`idle_ns` is the silence, in nanoseconds, that decides a handshake."""
@@ -132,7 +133,7 @@ def _awaits_reply(tracker: Tracker) -> bool:
 
 
 def _is_cut_off(tracker: Tracker) -> bool:
-    """Return whether a RST ended the handshake, or the server's FIN came while its answer to the flight was awaited."""
+    """Return whether a RST ended the handshake, or the server's FIN came instead of a reply to the client's flight."""
     if any(direction.tcp.rst is not None for direction in tracker.directions):
         return True
     log = tracker.log
@@ -143,7 +144,7 @@ def _is_cut_off(tracker: Tracker) -> bool:
 
 
 def _may_be_refused(tracker: Tracker) -> bool:
-    """Return whether the only answer to the client's flight so far is a record with the length of an alert."""
+    """Return whether the only reply to the client's flight so far is a record with the length of an alert."""
     seen = encrypted_flight(tracker.log)
     if seen is None or seen.reply is None or seen.reply.size != seen.sizes.alert:
         return False

@@ -1,4 +1,4 @@
-"""What a handshake log consists of: events, and hellos with the few fields that following a handshake needs."""
+"""The entries of a handshake log: events, and hellos with the fields that are needed to follow a handshake."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ AnyHello_co = TypeVar("AnyHello_co", covariant=True)
 
 
 class HandshakeEvent(Struct, frozen=True, gc=False):
-    """A handshake message, ChangeCipherSpec, alert, or record that nobody can read."""
+    """A handshake message, ChangeCipherSpec, alert, or encrypted record."""
 
     sender: int
     content_type: int
     handshake_type: int | None
-    """None where the message is encrypted, and for what is no handshake message."""
+    """None if it is encrypted or not a handshake message."""
     size: int
-    """The length field: the message's, or the record's where there is no message to see."""
+    """The length field of the message, or of the record if it is encrypted or not a handshake record."""
     body: bytes
     frame: int
     time: int
     start: int
     """Stream offset of the header of the record in which it begins."""
     end: int
-    """Stream offset behind the record in which it ends."""
+    """Stream offset after the record in which it ends."""
     encrypted: bool
 
     @property
     def whole(self) -> bool:
-        """Whether a message in the clear is all there: what is not in one that was cut, may have been."""
+        """Whether no byte of a plaintext message is missing."""
         return len(self.body) >= self.size
 
     @property
     def is_retry_request(self) -> bool:
-        """Whether this is a HelloRetryRequest: a ServerHello with a certain random (RFC 8446 section 4.1.3)."""
+        """Whether this is a HelloRetryRequest: a ServerHello with a special random (RFC 8446 section 4.1.3)."""
         if self.handshake_type == HandshakeType.SERVER_HELLO:
             return self.body[2 : 2 + len(RETRY_RANDOM)] == RETRY_RANDOM
         return self.handshake_type == HandshakeType.HELLO_RETRY_REQUEST
@@ -57,13 +57,13 @@ class SeenClientHello(Struct, frozen=True, gc=False):
 
     event: HandshakeEvent
     segments: int
-    """The number of TCP segments that it came in."""
+    """The number of its TCP segments."""
     offers_tls13: bool
     offers_early_data: bool
     pre_shared_keys: bytes | None = None
     """The body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11); None without it."""
     decoded: DecodedHello[ClientHello | Ssl2ClientHello] | None = None
-    """The decoded hello if it is small; it is decoded again where it was serialized in between."""
+    """The decoded hello if it is small. It is not serialized, but decoded again."""
 
     def __reduce__(self) -> tuple[type[SeenClientHello], tuple[object, ...]]:
         return SeenClientHello, (
@@ -96,7 +96,7 @@ class SeenRetryRequest(Struct, frozen=True, gc=False):
 
 
 class DecodedHello(NamedTuple, Generic[AnyHello_co]):
-    """A decoded hello, its template if it has one, and what is malformed in it."""
+    """A decoded hello, its template if it has one, and the error that ended its decoding."""
 
     hello: AnyHello_co
     template: HelloTemplate[Any] | None = None
@@ -104,7 +104,7 @@ class DecodedHello(NamedTuple, Generic[AnyHello_co]):
 
 
 def decode_client_hello(event: HandshakeEvent) -> DecodedHello[ClientHello | Ssl2ClientHello]:
-    """Decode a ClientHello, of a malformed one what comes before the error; WireError if that is nothing."""
+    """Decode a ClientHello, or the part of it before an error; raise WireError if nothing can be decoded."""
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ClientHello.read, event.body)
         return DecodedHello(hello, None, error)
@@ -116,7 +116,7 @@ def decode_client_hello(event: HandshakeEvent) -> DecodedHello[ClientHello | Ssl
 
 
 def decode_server_hello(event: HandshakeEvent) -> DecodedHello[ServerHello | Ssl2ServerHello]:
-    """Decode a ServerHello; WireError if it is malformed before its extensions."""
+    """Decode a ServerHello; raise WireError if it is malformed before its extensions."""
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ServerHello.read, event.body)
         return DecodedHello(hello, None, error)
@@ -124,7 +124,7 @@ def decode_server_hello(event: HandshakeEvent) -> DecodedHello[ServerHello | Ssl
 
 
 def decode_retry_request(event: HandshakeEvent) -> DecodedHello[ServerHello | HelloRetryRequest]:
-    """Decode a HelloRetryRequest, which until draft 21 of TLS 1.3 was a message of its own."""
+    """Decode a HelloRetryRequest, which was a message type of its own until draft 21 of TLS 1.3."""
     if event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST:
         hello, error = decode_partially(HelloRetryRequest.read, event.body)
         return DecodedHello(hello, None, error)
@@ -148,7 +148,7 @@ class HeartbeatRecord(Struct, frozen=True, gc=False):
     size: int
     """The record's length field."""
     head: bytes
-    """What of it is in the clear before its payload."""
+    """The plaintext before its payload; empty if it is encrypted."""
     frame: int
 
 
@@ -160,11 +160,11 @@ class BegunAlert(Struct, frozen=True, gc=False):
     start: int
     """Stream offset of the record's header."""
     end: int
-    """Stream offset behind the record."""
+    """Stream offset after the record."""
 
 
 def extension_data(extensions: tuple[Extension, ...] | None, number: int) -> bytes | None:
-    """The bytes of the first extension of a type; None: it is not there."""
+    """Return the body of the first extension of a type; None if there is none."""
     for extension in extensions or ():
         if extension.extension_type == number:
             return extension.extension_data
@@ -172,7 +172,7 @@ def extension_data(extensions: tuple[Extension, ...] | None, number: int) -> byt
 
 
 def selected_version(hello: ServerHello | Ssl2ServerHello | HelloRetryRequest) -> int:
-    """What a server chose: supported_versions where it sent it, else its legacy_version (RFC 8446 section 4.2.1)."""
+    """Return the version in supported_versions, or else legacy_version (RFC 8446 section 4.2.1)."""
     if not isinstance(hello, ServerHello):
         return hello.server_version
     data = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
@@ -180,13 +180,13 @@ def selected_version(hello: ServerHello | Ssl2ServerHello | HelloRetryRequest) -
 
 
 def lacks_version(hello: ServerHello) -> bool:
-    """Whether a hello is like one of TLS 1.3 but for the extension that says so."""
-    said = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
-    return said is None and hello.legacy_version == 0x0303
+    """Return whether a hello may be one of TLS 1.3 whose supported_versions is missing."""
+    selected = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
+    return selected is None and hello.legacy_version == 0x0303
 
 
 def offers_tls13(hello: ClientHello | Ssl2ClientHello) -> bool:
-    """Whether a client offers TLS 1.3 or a draft of it."""
+    """Return whether a client offers TLS 1.3 or a draft of it."""
     if not isinstance(hello, ClientHello):
         return False
     data = extension_data(hello.extensions, ExtensionType.SUPPORTED_VERSIONS)
@@ -196,7 +196,7 @@ def offers_tls13(hello: ClientHello | Ssl2ClientHello) -> bool:
 
 
 def offers_early_data(hello: ClientHello | Ssl2ClientHello) -> bool:
-    """Whether a client sends early data (RFC 8446 section 4.2.10)."""
+    """Return whether a client offers early data (RFC 8446 section 4.2.10)."""
     return isinstance(hello, ClientHello) and extension_data(hello.extensions, ExtensionType.EARLY_DATA) is not None
 
 

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 (RFC 9112) as OCSP and CRLs travel over: messages cut out of a direction's bytes."""
+"""A decoder of HTTP/1.1 messages (RFC 9112), for OCSP and CRLs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from msgspec import Struct
 
 MAX_HEAD = 16_384
-"""Bytes of a message's head."""
+"""Maximum bytes of a message's start line and header fields."""
 MAX_BODY = 1 << 20
-"""Bytes of a body that is read; of a longer one the head counts."""
+"""Maximum bytes of a body."""
 
 _REQUEST = re.compile(rb"(GET|POST) (\S{1,8192}) HTTP/1\.[01]\r?\n")
 _RESPONSE = re.compile(rb"HTTP/1\.[01] (\d{3})[^\n]*\r?\n")
@@ -19,7 +19,7 @@ _METHODS = (b"GET ", b"POST ", b"HTTP/1.")
 
 
 class NoHttpError(Exception):
-    """Bytes that are no message of HTTP, or of one that nobody here needs."""
+    """Raised for bytes that are not an HTTP message, and for a message that is too long or not a lookup."""
 
 
 class Message(Struct, frozen=True):
@@ -28,23 +28,23 @@ class Message(Struct, frozen=True):
     method: str | None
     """None in a response."""
     target: str
-    """What was asked for; empty in a response."""
+    """The request target; empty in a response."""
     host: str | None
     content_type: str
     body: bytes
     size: int
-    """Bytes from its first to its last."""
+    """Bytes of the whole message."""
 
 
 def begins(data: bytes) -> bool:
-    """Tell whether a direction may begin with a message."""
+    """Return whether these may be the first bytes of a message."""
     return any(data[: len(start)] == start[: len(data)] for start in _METHODS)
 
 
 def message(data: bytes, *, ended: bool) -> Message | int:
-    """Read the message that `data` begins with, or tell how many bytes there have to be for it.
+    """Decode the message at the beginning of `data`; if it is incomplete, return the number of bytes to wait for.
 
-    `ended` says that there will be no more. Raises NoHttpError where there is none, or where it is too long.
+    `ended` is whether no more bytes follow. Raises NoHttpError if there is no message, or if it is too long.
     """
     end = _HEAD_END.search(data, 0, MAX_HEAD)
     if end is None:
@@ -70,7 +70,7 @@ def message(data: bytes, *, ended: bool) -> Message | int:
 
 
 def _body(head: bytes, data: bytes, start: int, *, request: bool, ended: bool) -> tuple[bytes, int] | int:
-    """Cut a body off by its length (RFC 9112 section 6.3), and tell where the message ends, or has to end."""
+    """Return the body (RFC 9112 section 6.3) and the end of the message, or the number of bytes to wait for."""
     if "chunked" in (_field(head, b"transfer-encoding") or "").lower():
         return _chunks(data, start)
     length = _field(head, b"content-length")
@@ -85,7 +85,7 @@ def _body(head: bytes, data: bytes, start: int, *, request: bool, ended: bool) -
 
 
 def _chunks(data: bytes, at: int) -> tuple[bytes, int] | int:
-    """Put chunks together (RFC 9112 section 7.1); what follows on the last is left out."""
+    """Join chunks (RFC 9112 section 7.1); the trailer is ignored."""
     parts: list[bytes] = []
     while (line := _CHUNK.match(data, at)) is not None:
         size = int(line[1], 16)

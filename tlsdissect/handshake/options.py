@@ -1,4 +1,4 @@
-"""How captures are read, and what is told of their connections."""
+"""The options of a reading of captures."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tlsdissect.flows.limits import Limits
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options of a reading."""
+    """How captures are read, and which facts of connections are returned."""
 
     batch: int = 65_536
-    """Packets looked at together, which what is told does not depend on."""
+    """Packets read at a time. The results do not depend on it."""
     raw_fingerprints: bool = False
-    """Fingerprints are told also before they are hashed."""
+    """Whether fingerprints are also returned unhashed."""
     keep: bool = False
-    """Connections are KeptConnections, which have a transcript."""
+    """Whether connections are KeptConnections, which have a transcript."""
     limits: Limits = Limits()
     idle: float | None = None
-    """Connections are told when their handshake is decided, or silent for so many seconds; None: when they are over."""
+    """Seconds of silence that decide a handshake; connections are returned once decided. None: once they are over."""
     linked: bool = True
-    """Connections name those before them that they belong to."""
+    """Whether connections are linked to earlier ones."""
 
 
 DEFAULTS = Options()

@@ -1,4 +1,4 @@
-"""What one side says until its TLS begins, if it ever does."""
+"""The bytes of one side before TLS begins, in which the beginning of TLS is searched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SSL2_VERSIONS = frozenset((0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303))
 
 
 class FirstBytes(Enum):
-    """What a stream begins with."""
+    """The kind of the first bytes of a stream."""
 
     UNDECIDED = auto()
     RECORDS = auto()
@@ -32,12 +32,12 @@ class FirstBytes(Enum):
     OTHER = auto()
 
 
-def judge(data: bytes) -> FirstBytes:
-    """Tell what a stream is by its first bytes; UNDECIDED: more of them are needed."""
+def classify(data: bytes) -> FirstBytes:
+    """Classify the first bytes of a stream; UNDECIDED if more are needed."""
     if not data:
         return FirstBytes.UNDECIDED
     if data[0] & 0x80:
-        return _judge_ssl2(data)
+        return _classify_ssl2(data)
     if not CHANGE_CIPHER_SPEC <= data[0] <= HEARTBEAT or (len(data) > 1 and data[1] != 3):
         return FirstBytes.OTHER
     if len(data) < 6:
@@ -48,8 +48,8 @@ def judge(data: bytes) -> FirstBytes:
     return FirstBytes.OTHER if wrong else FirstBytes.RECORDS
 
 
-def _judge_ssl2(data: bytes) -> FirstBytes:
-    """Tell a hello of SSL 2.0 by its lengths.
+def _classify_ssl2(data: bytes) -> FirstBytes:
+    """Recognise an SSL 2.0 hello by its length fields.
 
     CLIENT-HELLO: RFC 5246 appendix E.2. SERVER-HELLO: draft-hickman-netscape-ssl-00 section 5.5.
     """
@@ -71,15 +71,15 @@ def _judge_ssl2(data: bytes) -> FirstBytes:
 
 
 OPENING, PLAIN, TLS = range(3)
-"""A half whose first bytes are not judged yet; one that speaks something else, so far; one that sends records."""
+"""The first bytes are not classified yet; the side has sent no TLS so far; the side sends records."""
 
 KEPT_BYTES = 2048
-"""Bytes kept of the beginning and of the end of what a half said before TLS."""
+"""Bytes kept of the beginning, and of the end, of a side's payload before TLS."""
 HELLO_SIZE = 13
-"""Bytes that the longest pattern of a beginning takes."""
+"""Bytes that the longest pattern for the beginning of TLS matches."""
 
 _SHORT = b"|".join(b"\\x00\\x%02x[\\x01\\x02]" % n + b"." * (n - 1) + rb"\x16\x03." for n in range(1, 6))
-"""A first record too short for all by which a hello is told, and the header of the next."""
+"""A first record that is too short for the header of a hello, and the header of the next record."""
 _HELLO = re.compile(
     rb"\x16\x03.(?:(?!\x00[\x00-\x05])[\x00-\x48].[\x01\x02]\x00..(?:\x03.|\x7f[\x00-\x1c])|" + _SHORT + b")",
     re.DOTALL,
@@ -88,96 +88,96 @@ _ALERT = re.compile(rb"\x15\x03.\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
 class Start(NamedTuple):
-    """Where TLS begins, and the bytes of it that are there."""
+    """The place where TLS begins, and the bytes from there on."""
 
     offset: int
     """Stream offset of the first record header."""
     data: bytes
     hello: Record | None = None
-    """A hello of SSL 2.0, in front of the records."""
+    """An SSL 2.0 hello before the records."""
 
 
 class PlaintextPhase:
-    """The bytes of a half in which TLS is looked for: judged by the first of them, searched in those that follow."""
+    """Searches a side's bytes for the beginning of TLS: the first bytes are classified, later ones are searched."""
 
     __slots__ = ("_opening", "_tail", "before", "embedded", "framing", "headless", "mode", "seeking")
 
     def __init__(self) -> None:
         self.mode = OPENING
         self.seeking = False
-        """The other half sends records: an alert may begin this half's TLS too."""
+        """Whether the other side sends records, so that this side's TLS may also begin with an alert."""
         self.embedded = False
-        """TLS begins within a segment, behind something else: who waits for an answer begins a segment with it."""
+        """Whether TLS begins within a segment. A side that waited for a reply begins a new segment with it."""
         self.headless = False
-        """The stream's first bytes are missing: those that were judged stand behind a hole."""
+        """Whether the first bytes of the stream are missing, so that bytes after a hole were classified."""
         self.framing: Carrier | None = None
-        """What carries this half's bytes in packets of its own, as its first bytes show."""
+        """The protocol whose packets carry TLS, recognised by the first bytes."""
         self.before = b""
-        """What was said before TLS: its beginning, and its end where it was long."""
+        """The payload before TLS; of a long one, the beginning and the end."""
         self._opening = bytearray()
         self._tail = b""
 
     @property
     def kept(self) -> bytes:
-        """What was said so far that is not TLS: its beginning, and its end where it was long."""
+        """The payload so far that is not TLS; of a long one, the beginning and the end."""
         return bytes(self._opening) if self.mode == OPENING else self.before
 
-    def take(self, offset: int, data: bytes, *, behind_hole: bool) -> Start | None:
-        """Take a segment's bytes, in order but where some are missing before; return where TLS begins in them."""
+    def add(self, offset: int, data: bytes, *, after_hole: bool) -> Start | None:
+        """Add the next bytes, `after_hole` if bytes before them are missing; return the start of TLS if it is here."""
         if self.mode == OPENING:
-            self.headless = self.headless or (behind_hole and not self._opening)
+            self.headless = self.headless or (after_hole and not self._opening)
             return self._open(offset, data)
-        # Behind a hole of a half whose other half sends records, any record may come first.
-        if self.seeking and behind_hole and is_likely_header(data):
+        # After a hole, any record may come first if the other side sends records.
+        if self.seeking and after_hole and is_likely_header(data):
             self._tail = b""
-            return self._turn(offset, data, 0, offset)
+            return self._start_within(offset, data, 0, offset)
         return self._seek(offset, data)
 
     def lose(self) -> None:
-        """Take the news that the next bytes are missing."""
+        """Handle missing bytes."""
         if self._opening:
             self.settle()
         self._tail = b""
 
     def settle(self) -> None:
-        """Take the first bytes for something else than TLS."""
+        """Classify the first bytes as not TLS."""
         self.mode = PLAIN
         self.before = _ends(bytes(self._opening))
         self._tail = bytes(self._opening[-HELLO_SIZE:])
         self._opening.clear()
 
     def _open(self, offset: int, data: bytes) -> Start | None:
-        """Judge the first bytes."""
+        """Classify the first bytes."""
         start, first = offset - len(self._opening), bytes(self._opening) + data
-        verdict = judge(first)
-        if verdict is FirstBytes.RECORDS:
+        kind = classify(first)
+        if kind is FirstBytes.RECORDS:
             return self._start(Start(start, first))
-        if verdict is FirstBytes.SSL2:
+        if kind is FirstBytes.SSL2:
             size = int.from_bytes(first[:2], "big") & 0x7FFF
             hello = Record(SSL2, 2, size, start, first[2 : 2 + size])
             return self._start(Start(start + 2 + size, first[2 + size :], hello))
         self._opening += data
-        return None if verdict is FirstBytes.UNDECIDED else self._other(start, first, offset)
+        return None if kind is FirstBytes.UNDECIDED else self._other(start, first, offset)
 
     def _other(self, start: int, first: bytes, latest: int) -> Start | None:
-        """Take the first bytes for something else than TLS, in which TLS may already have begun.
+        """Classify the first bytes as not TLS, and search them for the beginning of TLS.
 
-        `latest` is where in the stream the latest segment begins.
+        `latest` is the stream offset of the latest segment.
         """
         self.framing = framing(first)
         if self.framing is not None:
             first, start = self.framing.unwrap(first), 0
         if found := self._find(first):
             self._opening.clear()
-            return self._turn(start, first, found.start(), latest)
+            return self._start_within(start, first, found.start(), latest)
         self.settle()
         return None
 
     def _seek(self, offset: int, data: bytes) -> Start | None:
-        """Look for the beginning of TLS in what is not TLS so far."""
+        """Search further bytes for the beginning of TLS."""
         searched = self._tail + data
         if found := self._find(searched):
-            return self._turn(offset - len(self._tail), searched, found.start(), offset)
+            return self._start_within(offset - len(self._tail), searched, found.start(), offset)
         self._tail = searched[-HELLO_SIZE:]
         self.before = _ends(self.before + data)
         return None
@@ -185,8 +185,8 @@ class PlaintextPhase:
     def _find(self, data: bytes) -> re.Match[bytes] | None:
         return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
 
-    def _turn(self, offset: int, data: bytes, begin: int, latest: int) -> Start:
-        """Let TLS begin within `data`, whose first byte stands at `offset`, the latest segment's at `latest`."""
+    def _start_within(self, offset: int, data: bytes, begin: int, latest: int) -> Start:
+        """Begin TLS at index `begin` of `data`; `offset` and `latest` are those of `data` and the latest segment."""
         self.embedded = offset + begin != latest
         old = len(self._tail) - begin
         self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : begin])
@@ -198,6 +198,6 @@ class PlaintextPhase:
         return start
 
 
-def _ends(said: bytes) -> bytes:
-    """The beginning and the end of what was said."""
-    return said if len(said) <= 2 * KEPT_BYTES else said[:KEPT_BYTES] + said[-KEPT_BYTES:]
+def _ends(data: bytes) -> bytes:
+    """Return the beginning and the end of long data."""
+    return data if len(data) <= 2 * KEPT_BYTES else data[:KEPT_BYTES] + data[-KEPT_BYTES:]

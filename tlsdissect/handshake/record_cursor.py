@@ -1,5 +1,8 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Application data stepped over packet by packet: most of bulk traffic is that, and no object is made of it."""
+"""A cursor that skips packets of application data after the handshake, without creating an object for them.
+
+Most packets of bulk traffic contain nothing else. The cursor needs only the position of the next record header.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
 NONE, EVERY = -1, -2
-"""Lengths of application data that may say something: none, or any."""
+"""Instead of a length of notable application data: no length, or every length."""
 
 PADDING = 6
 """Octets that pad a bare ACK of IPv4 to the shortest payload of Ethernet (IEEE 802.3 section 3.2.7: 46 octets)."""
 
 _HELLO = re.compile(rb"\x16\x03...[\x01\x02]\x00..\x03.", re.DOTALL)
-"""The record and message header of a ClientHello or ServerHello, and the major version behind them."""
+"""The record and message header of a ClientHello or ServerHello, and the major version after them."""
 
 _EVERY = EVERY
 _PADDING = PADDING
@@ -26,25 +29,25 @@ _MASK = 0xFFFFFFFF
 
 
 def starts_with_hello(payload: bytes) -> bool:
-    """Tell whether a payload begins with the record of a ClientHello or ServerHello."""
+    """Return whether a payload begins with the record of a ClientHello or ServerHello."""
     return _HELLO.match(payload) is not None
 
 
 @cython.cclass
 class RecordCursor:
-    """Where a side stands whose records are looked at only where they may say something.
+    """The position in the stream of a side whose application data is skipped.
 
-    While a side sends segments in order, whole and full of application data, its cursor moves and nothing else does.
+    While the side sends whole segments in order that contain only application data, only the cursor advances.
     """
 
     in_step: cython.bint
-    """Whether it is known where the next record begins."""
+    """Whether the position of the next record header is known."""
     position: cython.longlong
     """Sequence number of the next byte."""
     ahead: cython.longlong
     """Bytes from there to the next record header."""
     notable: cython.longlong
-    """Length of application data that may say something: NONE, or EVERY."""
+    """The length of application data that must be decoded, or NONE, or EVERY."""
 
     def __init__(self) -> None:
         self.in_step = False
@@ -63,16 +66,16 @@ class RecordCursor:
 
     @cython.ccall
     def stop(self) -> cython.bint:
-        """Pass no packet, because it is not known where the next record begins."""
+        """Pass no packet, because the position of the next record header is not known."""
         self.in_step = False
         return False
 
     @cython.ccall
     def passes(self, packet: Packet) -> cython.bint:
-        """Step over a packet that says nothing; False: it must be looked at.
+        """Skip a packet of application data; return False if it must be decoded.
 
-        A record says something that is no application data, has a notable length, or whose header is cut by the
-        segment's end.
+        It must be if it is not the next whole segment, or if a record in it has another content type, the notable
+        length, or a header that continues in the next segment.
         """
         data: bytes = packet.data
         end: cython.longlong = packet.payload + packet.captured
@@ -86,8 +89,8 @@ class RecordCursor:
         while here < end:
             if self.notable == _EVERY or here + 5 > end:
                 return False
-            # RFC 8446 section 5.1, by which the minor version is ignored; of lengths the longest that RFC 5246
-            # section 6.2.3 allows.
+            # The minor version is ignored (RFC 8446 section 5.1). The length is at most 2^14 + 2048 (RFC 5246 section
+            # 6.2.3), which is rounded up here.
             if data[here] != 23 or data[here + 1] != 3 or data[here + 3] > 71:
                 return False
             length = data[here + 3] << 8 | data[here + 4]

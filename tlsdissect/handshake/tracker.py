@@ -1,5 +1,19 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""The tracker of one TCP flow: it reads both directions until the handshake is over."""
+"""The tracker of one TCP flow: it reads both directions until the handshake is over.
+
+Goal: log the handshake from the packets as they are captured, and stop looking at packets as soon as none can matter.
+`state` is the `Interest` in further packets, which these events change:
+
+    PACKETS -> RECORDS    the handshake is decided, or longer than FOLLOWED_BYTES or MAX_PROTECTED allow
+    PACKETS -> HELLOS     TLS cannot follow the payload so far, or it exceeds UPGRADE_BYTES
+    HELLOS  -> PACKETS    a segment begins with a hello: both directions are read anew from there
+    any     -> NOTHING    both sides have sent a FIN, and no bytes before it are missing
+
+Payload is read at once. Sorting packets by time first was rejected: it would delay a live capture and copy the packets
+of all flows, while captures out of order are few. Instead, `Segments` keeps the packets of an undecided handshake, and
+the handshake is read again in another order if they turn out to be out of order or to contradict each other. So each
+packet is read at most twice.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +44,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.revocation_lookups import LookupListener
 
 _NOT_KEPT = (b"?", b"?")
-"""In place of the first bytes of both sides where these were not kept."""
+"""Stands for the first bytes of both sides if these were not kept."""
 FOLLOWED_BYTES = 1 << 20
 """Payload bytes after which an undecided handshake is no longer read packet by packet."""
 UPGRADE_BYTES = 1 << 16
@@ -54,7 +68,7 @@ class Tracker:
     state: cython.longlong
     """The `Interest` in further packets."""
     hello_frame: cython.longlong
-    """The frame that showed the ClientHello; UNKNOWN before that."""
+    """The frame that completed the ClientHello; UNKNOWN before that."""
     decided_frame: cython.longlong
     """The frame that decided the handshake; UNKNOWN before that."""
     before: tuple[bytes, bytes] | None
@@ -100,9 +114,9 @@ class Tracker:
 
     @cython.ccall
     def is_silent(self) -> cython.bint:
-        """Return whether the flow has nothing to keep but its totals.
+        """Return whether the tracker has nothing to keep, so that the flow needs none.
 
-        A recorder keeps TCP's handshake too, as long as TLS may follow it.
+        With a recorder, the packets of TCP's handshake are kept as long as TLS may follow.
         """
         if self.lookups is not None and self.lookups.has_payload:
             return False
@@ -129,7 +143,7 @@ class Tracker:
 
     @cython.cfunc
     def _read(self, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Read a packet, and perhaps the whole handshake again."""
+        """Read a packet, and the whole handshake again if the packet shows that it was read wrongly."""
         segments: Segments = self._segments
         self.reread = False
         if self.state == _PACKETS:
@@ -223,7 +237,7 @@ class Tracker:
                 self.recorder.after_reading_again(self, packet, one.sender)
 
     def _report_conflicts(self, false: set[int]) -> None:
-        """Report segments with other bytes at the same place; once for each segment that is left out."""
+        """Report segments with different bytes at the same place, once for each segment that is left out."""
         reported: set[int] = set()
         given = {frame: number for number, frame in self.frames.items()}
         for first, second, sequence in self._segments.conflicts:
@@ -279,7 +293,7 @@ class Tracker:
         return True
 
     def _begin(self, sender: cython.longlong, sequence: cython.longlong) -> Direction:
-        """Begin a direction after its SYN: what was read before belongs to an earlier connection."""
+        """Begin a direction after its SYN: earlier bytes belong to an earlier connection."""
         direction = self.directions[sender]
         if direction.mode == TLS or (direction.assembler.started and direction.assembler.sequence(0) == sequence):
             return direction
@@ -309,7 +323,7 @@ class Tracker:
         return True
 
     def finish(self) -> None:
-        """Read what is held behind holes, at the end of the flow."""
+        """Read the segments held after holes, at the end of the flow."""
         if self.recorder is not None:
             self.recorder.before_end(self)
         if self._segments.kept:
@@ -323,7 +337,7 @@ class Tracker:
         self.log.sort()
 
     def logged(self, until: cython.longlong, damage: Sequence[Damage]) -> LoggedHandshake:
-        """Return the handshake as it stands; see `LoggedHandshake` for the arguments."""
+        """Return the handshake as logged so far; see `LoggedHandshake` for the arguments."""
         log, flow = self.log, self.flow
         times = flow.handshake
         return LoggedHandshake(
@@ -356,7 +370,7 @@ class Tracker:
         )
 
     def protocol(self) -> str | None:
-        """Return the protocol of this flow, in which no TLS was found; None if it is not known."""
+        """Return the protocol of this flow without TLS; None if unknown."""
         flow, directions = self.flow, self.directions
         carrier = directions[0].carrier or directions[1].carrier
         if carrier is not None:
@@ -409,7 +423,7 @@ class Tracker:
         return True
 
     def _resume(self, sender: cython.longlong, sequence: cython.longlong) -> None:
-        """Follow a flow again that was not TLS so far: a hello begins here."""
+        """Read a flow again that was given up as not TLS: a hello begins here."""
         mine, other = self.directions
         self.before = (mine.plaintext.kept, other.plaintext.kept) if self.before is None else self.before
         self._budget.used -= mine.held_bytes + other.held_bytes
@@ -430,7 +444,7 @@ class Tracker:
         if self.hello_frame == _UNKNOWN:
             self._mark_as_tls(frame)
         if segments.complete and segments.unordered:
-            # What comes next in the capture may be what came first.
+            # Later packets of the capture may have been sent first.
             return False
         if is_decided(log):
             log.decide()
@@ -455,7 +469,7 @@ class Tracker:
         return mine.payload + other.payload > FOLLOWED_BYTES or max(self.log.protected) > MAX_PROTECTED
 
     def _give_up_if_hopeless(self) -> None:
-        """Give the flow up unless it may still become TLS."""
+        """Give up the flow unless it may still become TLS."""
         payload = self.directions[0].payload + self.directions[1].payload
         modes = (self.directions[0].mode, self.directions[1].mode)
         if TLS in modes:
@@ -474,5 +488,5 @@ class Tracker:
             first = not self.flow.passed and not self.reread
             self.flow.doubtful = self._segments.doubtful(self.flow.endpoints) if first else None
             self.flow.passed = True
-            # A hello may come after this tracker is gone, and then there are no bytes of before.
+            # A hello may follow after this tracker is deleted, and its first bytes with it.
             self.before = _NOT_KEPT
