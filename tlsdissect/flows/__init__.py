@@ -1,1 +1,1 @@
-"""Packets of many conversations in, each side's bytes in order out."""
+"""TCP flows and counts of UDP flows, and the reassembly of each direction."""

@@ -80,11 +80,11 @@ class Assembler:
     position: cython.longlong
     """Stream offset of the next byte to deliver."""
     held_bytes: cython.longlong
-    """Bytes of the segments held behind a hole, plus OVERHEAD for each."""
+    """Bytes of the segments held after a hole, plus OVERHEAD for each."""
     _base: cython.longlong
     """Sequence number of stream offset 0, once `started`."""
     _held: list[Arrival]
-    """A heap, by stream offset, of the segments held behind a hole."""
+    """A heap, by stream offset, of the segments held after a hole."""
 
     def __init__(self) -> None:
         self.started = False
@@ -95,12 +95,12 @@ class Assembler:
 
     @property
     def holds(self) -> bool:
-        """Whether bytes are held behind a hole."""
+        """Whether bytes are held after a hole."""
         return len(self._held) > 0
 
     @property
     def next_held(self) -> int:
-        """Stream offset of the first byte held behind a hole."""
+        """Stream offset of the first byte held after a hole."""
         first: Arrival = self._held[0]
         return first.offset
 
@@ -170,7 +170,7 @@ class Assembler:
 
     @cython.ccall
     def drop_held(self) -> None:
-        """Discard the segments held behind a hole."""
+        """Discard the segments held after a hole."""
         self._held.clear()
         self.held_bytes = 0
 

@@ -1,1 +1,1 @@
-"""Both sides of a conversation and the clock in, what they say of a TLS connection out."""
+"""From the packets of a TCP flow to the facts of a TLS connection."""

@@ -95,9 +95,9 @@ class Copies:
             return False
         if earlier.passed != _passed(packet):
             return True
-        # Acknowledgements are repeated at once where segments are missing (RFC 5681 section 3.2).
-        telling = packet.length > 0 or packet.flags & (SYN | FIN) or self.count > 0
-        return bool(telling) and earlier.turn == self._turn
+        # Bare acknowledgements are repeated at once if segments are missing (RFC 5681 section 3.2).
+        distinctive = packet.length > 0 or packet.flags & (SYN | FIN) or self.count > 0
+        return bool(distinctive) and earlier.turn == self._turn
 
 
 def _key(packet: Packet, sender: int) -> _Key:

@@ -1,7 +1,7 @@
-"""Connections that belong together: one resumes another's session, shares its ticket, or tries again after it.
+"""Links between connections: one resumes the session of another, offers the same ticket, or retries after a failure.
 
-A connection is linked when it is told, to what was told or shown before: in the order of output, so that the links are
-the same however the reading was shared.
+A connection is linked when it is returned, to connections and sessions that come before it in the order of the output.
+So the links do not depend on the number of processes that read the captures.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 
 class Trace(NamedTuple):
-    """What of a connection may link it to others."""
+    """The facts of a connection that may link it to others."""
 
     frame: int
-    """That of its hello."""
+    """The frame of its ClientHello, or its first frame."""
     named: Named
     peers: tuple[Peers, ...]
     failed: bool
 
     @classmethod
     def of(cls, connection: Connection) -> Trace:
-        """Take what links from a connection's facts."""
+        """Return the trace of a connection."""
         hello = connection.client_hello
         frame = connection.first_frame if hello is None else hello.frame
         return cls(frame, named(connection), peers(connection), failed(connection))
 
 
 class Links(NamedTuple):
-    """Earlier connections, as far as any is known."""
+    """The earlier connections to which a connection is linked."""
 
     resumes: Origin | None = None
     same_ticket_as: Origin | None = None
@@ -48,7 +48,7 @@ NONE = Links()
 
 
 class _FirstSeen(NamedTuple):
-    """Where a session was shown first."""
+    """The first place in which a session was seen."""
 
     capture: int
     frame: int
@@ -56,7 +56,7 @@ class _FirstSeen(NamedTuple):
 
 
 class Linker:
-    """The sessions and failures of a run: as many as its limit, those not named for longest evicted first."""
+    """The sessions and failures of a run; beyond the limit, those seen least recently are evicted."""
 
     def __init__(self, max_sessions: int) -> None:
         self._limit = max_sessions
@@ -66,11 +66,11 @@ class Linker:
 
     @property
     def evicted(self) -> int:
-        """Sessions and failures that were evicted for want of room."""
+        """Sessions and failures that were evicted."""
         return self._evicted + self._retries.evicted
 
     def learn(self, capture: int, session: Session) -> None:
-        """Remember who showed a session first; `capture` is the number of its capture."""
+        """Remember where a session was first seen; `capture` is the number of its capture."""
         shown = _FirstSeen(capture, session.frame, Origin(session.source, session.stream))
         for key in session.keys:
             self._sessions.setdefault(key, shown)
@@ -80,11 +80,11 @@ class Linker:
             self._evicted += 1
 
     def link(self, capture: int, connection: Connection) -> Connection:
-        """Give a connection its links."""
+        """Return the connection with its links."""
         return linked(connection, self.links(capture, Trace.of(connection), lambda: connection))
 
     def links(self, capture: int, trace: Trace, facts: Callable[[], Connection]) -> Links:
-        """Tell the links of a connection; `facts` are asked for only where a failure may be involved."""
+        """Return the links of a connection; `facts` is called only if a failed connection may be involved."""
         resumed, offered = trace.named
         resumes = self._earlier(capture, trace, resumed) if resumed else None
         same = next((one for key in offered if (one := self._earlier(capture, trace, key))), None)
@@ -102,7 +102,7 @@ class Linker:
 
 
 def linked(connection: Connection, links: Links) -> Connection:
-    """The same connection with its links."""
+    """Return the connection with these links."""
     if links is NONE:
         return connection
     resumes, same, retry = links

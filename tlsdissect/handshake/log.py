@@ -100,7 +100,7 @@ class HandshakeLog:
     hello_retries: cython.longlong
     """Number of HelloRetryRequests before the ServerHello."""
     client: cython.longlong
-    """The side that sends the ClientHello; UNKNOWN while no hello was seen: the flow is not TLS so far."""
+    """The side that sends the ClientHello; UNKNOWN while there is no hello, so that the flow is not TLS so far."""
     version: cython.longlong
     """The version that the server selected; UNKNOWN before that."""
     tls13: cython.bint

@@ -1,4 +1,4 @@
-"""A handshake that is followed no further: its log, and how both directions and TCP stood then.
+"""A handshake that is no longer followed: its log, and the final state of both directions and of TCP.
 
 This is what facts are derived from. It is plain data without the objects that follow a connection, so it takes little
 memory while its connection waits for its last packet, and can wait in a file.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DirectionSummary(Struct, frozen=True, gc=False):
-    """What one side sent."""
+    """The state of one direction."""
 
     begin: int
     """Sequence number of stream offset 0; UNKNOWN if the side sent no payload."""
@@ -53,7 +53,7 @@ class DirectionSummary(Struct, frozen=True, gc=False):
     first_hole: int
     """Stream offset of the first missing byte; UNKNOWN if none is missing."""
     strayed: bool
-    """Whether something else than a record header was found where one was expected."""
+    """As `Direction.strayed`."""
     changed: int
     """Number of ChangeCipherSpec messages."""
     last_data: Record | None
@@ -116,9 +116,9 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     """The sides that sent more than is kept."""
     directions: tuple[DirectionSummary, DirectionSummary]
     opener: int
-    """The side that sent the SYN; UNKNOWN where neither a SYN nor a SYN-ACK was seen."""
+    """As `TcpHandshake.opener`."""
     tcp_times: tuple[int, int, int]
-    """Times of the SYN, the SYN-ACK and its acknowledgement; NO_TIME for what was not seen."""
+    """Times of the SYN, the SYN-ACK and its acknowledgement; NO_TIME for a packet that was not captured."""
     two_sided: bool
     """Whether both sides sent packets."""
     dropped: int

@@ -1,4 +1,4 @@
-"""Requests to proxies, and headers of proxies, that stand before TLS on a stream: whom they name."""
+"""Proxy requests and PROXY headers before TLS, and the targets or addresses in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def http_connect(client: bytes, server: bytes) -> tuple[str, str | None] | None:
     if not client:
         return ("http-connect", None) if _HTTP_SUCCESS.match(server) else None
     requests = _CONNECT.findall(client) if _CONNECT_FIRST.match(client) else []
-    # The last: a proxy may have refused the ones before it, for want of a password.
+    # The last one counts: the proxy may have rejected earlier ones without a password.
     return ("http-connect", printable(requests[-1])[:_MAX_TARGET]) if requests else None
 
 
@@ -48,7 +48,7 @@ def socks(client: bytes, server: bytes) -> tuple[str, str | None] | None:
 
 
 def proxy_header(client: bytes) -> tuple[str | None, bytes] | None:
-    """Split a header of HAProxy's PROXY protocol, version 1 or 2, from what follows it: whom it names, and the rest."""
+    """Split off a header of HAProxy's PROXY protocol, version 1 or 2; return its addresses and the bytes after it."""
     first = _PROXY_V1.match(client)
     if first:
         return _proxy_v1(first[2].decode("latin-1").split()), client[first.end() :]
@@ -59,7 +59,7 @@ def proxy_header(client: bytes) -> tuple[str | None, bytes] | None:
         command, family, block = reader.u8(), reader.u8(), reader.block(2)
     except WireError:
         return None, b""
-    # LOCAL, 0, is the proxy's own check: it names nobody.
+    # LOCAL, 0, is a health check by the proxy itself, without addresses.
     target = _read_v2(block, family >> 4) if command & 0x0F == 1 else None
     return target, reader.rest()
 
@@ -91,7 +91,7 @@ def _read(request: Callable[[Reader], str | None], client: bytes) -> str | None:
 
 
 def _socks5(reader: Reader) -> str | None:
-    """Read the client's part of SOCKS 5: methods, perhaps a name and password (RFC 1929), and the request."""
+    """Read the client's messages of SOCKS 5: methods, optional user name and password (RFC 1929), and the request."""
     reader.u8()
     reader.block(1)
     version = reader.u8()
@@ -109,7 +109,7 @@ def _socks5(reader: Reader) -> str | None:
 
 
 def _socks4(reader: Reader) -> str | None:
-    """Read a request of SOCKS 4; in 4a an address 0.0.0.x says that a host name follows the user's."""
+    """Read a SOCKS 4 request; in 4a, after an address 0.0.0.x, a host name follows the user ID."""
     reader.u16()
     port, address = reader.u16(), reader.opaque(4)
     _, _, after = reader.rest().partition(b"\x00")

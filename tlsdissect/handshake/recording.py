@@ -29,9 +29,9 @@ _TCP_HEADER = 20
 _END_OF_OPTIONS, _NO_OPERATION, _SACK = 0, 1, 5
 """Kinds of TCP options."""
 MAX_PACKETS = 16_384
-"""Packets that are kept of one conversation."""
+"""Maximum packets kept of one connection."""
 MAX_RECORDS = 8192
-"""Records that are kept of one conversation."""
+"""Maximum records kept of one connection."""
 
 
 class Recorder:
@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._packets: list[tuple[int, Packet]] = []
-        """Each with the side that sent it, which is not known yet to be the client or the server."""
+        """Each with the side of the flow that sent it: which side is the client is not known yet."""
         self._records: list[tuple[int, int, int, Record]] = []
         """The sender, the frame and the time of completion, and the record."""
         self._copies = Copies()
@@ -73,7 +73,7 @@ class Recorder:
             self._copies.note(packet, sender)
 
     def before_end(self, tracker: Tracker) -> None:
-        """Prepare for the end of the flow, when segments behind a hole are read."""
+        """Prepare for the end of the flow, when segments after a hole are read."""
         self._follows = tracker.state == Interest.PACKETS
 
     def add_records(self, log: HandshakeLog, sender: int, piece: Piece) -> None:
@@ -84,10 +84,10 @@ class Recorder:
                 self._records.append((sender, piece.frame, piece.time, record))
 
     def read_again(self, known: set[int], order: set[int]) -> None:
-        """Forget what is read again: of the frames that are `known`, those in `order`."""
+        """Discard the packets in the frames `known`, and all records: the frames in `order` are read again."""
         latest = max(order)
         self._again = {packet.frame for _, packet in self._packets} & order
-        # The latest packet had this be read again, before it was kept.
+        # The latest packet caused this, and was not kept yet.
         if latest != self._copies.latest:
             self._again.add(latest)
         self._packets = [(sender, packet) for sender, packet in self._packets if packet.frame not in known]
@@ -175,7 +175,7 @@ def _ends(direction: Direction, frame: int) -> bool:
 
 
 def _sacked(options: bytes, other: Assembler) -> tuple[tuple[int, int], ...]:
-    """The blocks of a SACK option among TCP's options (RFC 9293 section 3.1, RFC 2018 section 3)."""
+    """Return the blocks of a SACK option among TCP's options (RFC 9293 section 3.1, RFC 2018 section 3)."""
     at, end = 0, len(options)
     while at < end and options[at] != _END_OF_OPTIONS:
         if options[at] == _NO_OPERATION:

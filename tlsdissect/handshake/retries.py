@@ -1,4 +1,4 @@
-"""Clients that try again after a failure, with less."""
+"""Retries: clients that connect again after a failed handshake, with a smaller offer."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import ClientHello, Connection
 
 WITHIN = timedelta(seconds=10)
-"""How long after the last packet of a failed connection its retry begins at the latest."""
+"""Maximum time from the last packet of a failed connection to its retry."""
 MAX_BYTES = 64 << 20
-"""Bytes that remembered failures take, by estimate; of more, those of the peers that failed first are evicted."""
+"""Maximum estimated bytes of remembered failures; beyond it, those of the peers that failed first are evicted."""
 MAX_OFFERED = 4096
-"""Names that a hello may offer to be remembered: a failure with more is evicted at once, and takes up no other."""
+"""Maximum names in a hello; a connection that offers more is neither remembered nor recognised as a retry."""
 MAX_FAILED = 8
-"""Failed connections that are remembered of one client with one server."""
+"""Maximum failed connections remembered of one client with one server."""
 
 FAILED_BYTES = 1024
-"""Bytes that a failure takes, by estimate, besides what was offered."""
+"""Estimated bytes of a failure besides its offer."""
 NAME_BYTES = 100
-"""Bytes that a name of what was offered takes in a set."""
+"""Estimated bytes of an offered name in a set."""
 
 _SCSV = "TLS_FALLBACK_SCSV"
 _NO_OFFER = frozenset(("GREASE", _SCSV, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
-"""What fills a hello, or signals, and offers nothing."""
+"""Names in a hello that offer nothing: GREASE and signalling values."""
 
 Peers = tuple[str | int, ...]
-"""A client and a server, by their addresses or by the server's name."""
+"""A client and a server, which is identified by its address and port or by its name."""
 
 
 class _Failed(NamedTuple):
@@ -42,14 +42,14 @@ class _Failed(NamedTuple):
     end: datetime
     highest: str
     offer: tuple[frozenset[str], ...] | None
-    """None: bytes of its hello are missing, and what they offered is not known."""
+    """None if bytes of its hello are missing, so that its offer is not known."""
     peers: tuple[Peers, ...]
     size: int
-    """Bytes that this takes, by estimate."""
+    """Its estimated bytes."""
 
 
 class Retry(NamedTuple):
-    """The failed connection that another one takes up, and whether that is a guess."""
+    """The failed connection that another one retries, and whether that is a guess."""
 
     source: str
     stream: int
@@ -57,39 +57,39 @@ class Retry(NamedTuple):
 
 
 def peers(connection: Connection) -> tuple[Peers, ...]:
-    """Under what a connection and its retries are found: the server's address and port, and the name asked for."""
+    """Return the keys that a connection and its retries share: by the server's address and port, and by the SNI."""
     client, server = connection.client.ip, connection.server
     address: Peers = (client, server.ip, server.port)
     return (address,) if connection.sni is None else (address, (client, connection.sni))
 
 
 def failed(connection: Connection) -> bool:
-    """Whether a handshake was refused, by an alert or by the server's silence or end: its client may try again.
+    """Return whether a client may retry: an alert, or a silent or closing server, ended its handshake.
 
-    A client that leaves without an alert has lost interest.
+    A client that closes the connection without an alert does not count as failed.
     """
     refused = connection.outcome in {"alert", "no_answer"} or connection.failed_by == "server"
     return refused and not connection.complete and connection.client_hello is not None
 
 
 class Retries:
-    """The latest failed connections, by who talked to whom."""
+    """The latest failed connections, by client and server."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failed: OrderedDict[Peers, tuple[_Failed, ...]] = OrderedDict()
         self._used = 0
         self._latest: tuple[ClientHello, tuple[frozenset[str], ...]] | None = None
-        """The hello looked at last, and what it offers: one that fails again is looked for and then remembered."""
+        """The latest hello and its offer: a retry that fails too needs it twice, in `find` and in `learn`."""
         self.evicted = 0
-        """Pairs of peers whose failures were evicted for want of room."""
+        """Pairs of peers whose failures were evicted, or not remembered because of their size."""
 
-    def has_failed(self, who: Iterable[Peers]) -> bool:
-        """Whether a connection of these peers failed before."""
-        return bool(self._failed) and any(one in self._failed for one in who)
+    def has_failed(self, pairs: Iterable[Peers]) -> bool:
+        """Return whether a connection of these peers has failed."""
+        return bool(self._failed) and any(one in self._failed for one in pairs)
 
     def learn(self, connection: Connection) -> None:
-        """Remember a connection that failed, and when."""
+        """Remember a connection that failed."""
         start, end = _time(connection.start), _time(connection.end)
         if connection.client_hello is None or start is None or end is None:
             return
@@ -100,10 +100,10 @@ class Retries:
         highest, offer = _highest(hello), self._offer(hello) if connection.has_whole_client_hello else None
         size = FAILED_BYTES + NAME_BYTES * sum(map(len, offer or ())) + 2 * len(connection.sni or "")
         one = _Failed(connection.source, connection.stream, start, end, highest, offer, pairs, size)
-        for who in pairs:
-            before = self._failed.pop(who, ())
+        for pair in pairs:
+            before = self._failed.pop(pair, ())
             kept = before[1 - MAX_FAILED :]
-            self._failed[who] = (*kept, one)
+            self._failed[pair] = (*kept, one)
             self._used += size - sum([other.size for other in before[: len(before) - len(kept)]])
         while len(self._failed) > self._limit or self._used > MAX_BYTES:
             _, gone = self._failed.popitem(last=False)
@@ -111,10 +111,10 @@ class Retries:
             self.evicted += 1
 
     def find(self, connection: Connection) -> Retry | None:
-        """Tell the latest failed connection that this one takes up with less, and that no other did; None: none.
+        """Return and remove the latest failed connection that this one retries with a smaller offer; None if none.
 
-        Less is a lower highest version, TLS_FALLBACK_SCSV (RFC 7507), or nothing new and something left out. Where
-        bytes of either hello are missing, only TLS_FALLBACK_SCSV is evidence: what is not there may have been offered.
+        An offer is smaller if its highest version is lower, if it has TLS_FALLBACK_SCSV (RFC 7507), or if it leaves
+        something out and adds nothing. If bytes of either hello are missing, only TLS_FALLBACK_SCSV is evidence.
         """
         hello, start = connection.client_hello, _time(connection.start)
         if hello is None or start is None or _offered_names(hello) > MAX_OFFERED:
@@ -123,8 +123,8 @@ class Retries:
         if not connection.has_whole_client_hello and not falls_back:
             return None
         highest, offer = _highest(hello), self._offer(hello)
-        for who in peers(connection):
-            for one in reversed(self._failed.get(who, ())):
+        for pair in peers(connection):
+            for one in reversed(self._failed.get(pair, ())):
                 if not one.start <= start <= one.end + WITHIN:
                     continue
                 if falls_back or (one.offer is not None and (highest < one.highest or _is_less(offer, one.offer))):
@@ -138,30 +138,30 @@ class Retries:
         return self._latest[1]
 
     def _remove(self, one: _Failed) -> None:
-        """Forget a failure: it was tried again."""
-        for who in one.peers:
-            before = self._failed.get(who, ())
+        """Remove a failure that was retried."""
+        for pair in one.peers:
+            before = self._failed.get(pair, ())
             others = tuple([other for other in before if other is not one])
             self._used -= one.size * (len(before) - len(others))
             if others:
-                self._failed[who] = others
+                self._failed[pair] = others
             else:
-                self._failed.pop(who, None)
+                self._failed.pop(pair, None)
 
 
 def _is_less(offer: tuple[frozenset[str], ...], than: tuple[frozenset[str], ...]) -> bool:
-    """Whether an offer has nothing that another has not, and lacks something."""
+    """Return whether an offer leaves something out of another one and adds nothing."""
     return offer != than and all(one <= other for one, other in zip(offer, than, strict=True))
 
 
 def _highest(hello: ClientHello) -> str:
-    """The highest version: names of versions are in the order of the alphabet."""
+    """Return the highest version; the alphabetical order of version names is their order."""
     versions = hello.supported_versions or (hello.version,)
     return max([name for name in versions if name.startswith(("SSL ", "TLS "))], default="")
 
 
 def _offer(hello: ClientHello) -> tuple[frozenset[str], ...]:
-    """Versions, cipher suites, groups, signature schemes and application protocols."""
+    """Return the versions, cipher suites, groups, signature schemes and application protocols of a hello."""
     return tuple([_offered(frozenset(names)) for names in _lists(hello)])
 
 
@@ -176,7 +176,7 @@ def _lists(hello: ClientHello) -> tuple[tuple[str, ...], ...]:
 
 
 def _offered(names: frozenset[str]) -> frozenset[str]:
-    """Leave out what is no offer; a long list is copied only if it has any of that."""
+    """Remove names that offer nothing; the set is copied only if it contains any."""
     return names if _NO_OFFER.isdisjoint(names) else names - _NO_OFFER
 
 

@@ -1,4 +1,4 @@
-"""OCSP and CRLs that travel over plain HTTP, found by their first bytes, as facts (RFC 6960 appendix A)."""
+"""OCSP and CRL lookups over plain HTTP, recognised by their first bytes (RFC 6960 appendix A)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tlsdissect.flows.flow import Flow
 
 MAX_CERTIFICATES = 64
-"""Certificates that one OCSP request may be about, to be told."""
+"""Maximum certificates reported of one OCSP request."""
 
 _EXPLICIT_0, _EXPLICIT_1 = 0xA0, 0xA1
 
 
 class CertId(Struct, frozen=True):
-    """Which certificate is asked about (RFC 6960 section 4.1.1): hexadecimal, the hashes by the request's algorithm."""
+    """A CertID of an OCSP request (RFC 6960 section 4.1.1), in hexadecimal; the hash algorithm is the request's."""
 
     issuer_name_hash: str
     issuer_key_hash: str
@@ -38,27 +38,27 @@ class CertId(Struct, frozen=True):
 
 
 class LookupExchange(Struct, frozen=True):
-    """A request and its answer; times in nanoseconds (UNTIMED: not told), frames as in Wireshark."""
+    """A request and its response; times are in nanoseconds or UNTIMED, frames are numbered as in Wireshark."""
 
     kind: Literal["ocsp", "crl"]
     host: str | None
-    """By the Host header."""
+    """The Host header."""
     target: str
-    """The path that was asked for; without the request, where that stood in it."""
+    """The path, without an OCSP request in it."""
     about: tuple[CertId, ...]
-    """Of OCSP: the certificates that were asked about."""
+    """The certificates of an OCSP request."""
     asked: int
     asked_frame: int
     answered: int
     answered_frame: int
     answer: OcspStaple | None
-    """Of OCSP; None where the answer was no OCSP response."""
+    """The OCSP response; None if the body is not one, and for CRLs."""
     sha256: str
-    """Of the answer's body."""
+    """The SHA-256 of the response's body."""
 
 
 class RevocationLookup(Struct, frozen=True):
-    """An exchange, and between whom it was."""
+    """An exchange with its flow and endpoints."""
 
     source: str
     stream: int
@@ -68,30 +68,30 @@ class RevocationLookup(Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """Where the answer came from."""
+        """The URL of the request."""
         at = f"[{self.server.ip}]" if ":" in self.server.ip else self.server.ip
         return f"http://{self.exchange.host or f'{at}:{self.server.port}'}{self.exchange.target}"
 
 
 class CapturedLookup(Struct, frozen=True):
-    """A lookup as a capture shows it, with the answer's body: it is known from the frame on that completed it."""
+    """A lookup in a capture, with the response's body. It is known once `frame` was read."""
 
     lookup: RevocationLookup
     body: bytes
 
     @property
     def frame(self) -> int:
-        """The frame that completed the answer."""
+        """The frame that completed the response."""
         return self.lookup.exchange.answered_frame
 
     @property
     def stream(self) -> int:
-        """The conversation that it was."""
+        """The stream number of its flow."""
         return self.lookup.stream
 
 
 class _HttpStream:
-    """One side's bytes, put in order, and where each message among them began and ended."""
+    """The reassembled bytes of one side, cut into messages."""
 
     __slots__ = ("arrivals", "assembler", "data", "ended", "needed")
 
@@ -101,18 +101,18 @@ class _HttpStream:
             self.assembler.start(first)
         self.data = bytearray()
         self.arrivals: list[tuple[int, int, int]] = []
-        """Bytes that were there after a packet, its frame and its time."""
+        """The number of bytes after a packet, its frame and its time."""
         self.ended = False
         self.needed = 0
-        """Bytes that there have to be before it is worthwhile to look again."""
+        """Bytes needed before the next attempt to decode a message."""
 
     @property
     def held(self) -> int:
-        """Bytes that wait for more."""
+        """Bytes that are buffered."""
         return len(self.data) + self.assembler.held_bytes
 
     def add(self, sequence: int, data: bytes, size: int, frame: int, time: int) -> bool:
-        """Add a packet's payload; False where the stream can no longer be put in order."""
+        """Add a packet's payload; return False if bytes are missing from the packet, or too many are buffered."""
         for arrival in self.assembler.feed(sequence, data, size, frame, time):
             self.data += arrival.data
             self.arrivals.append((len(self.data), arrival.frame, arrival.time))
@@ -121,7 +121,7 @@ class _HttpStream:
         return self.held <= 2 * MAX_BODY
 
     def next(self) -> tuple[Message, tuple[int, int], tuple[int, int]] | None:
-        """Cut off the next message, with frame and time of its first and of its last packet."""
+        """Remove and return the next message, with frame and time of its first and of its last packet."""
         if not self.data or (len(self.data) < self.needed and not self.ended):
             return None
         found = message(bytes(self.data), ended=self.ended)
@@ -142,22 +142,22 @@ class LookupListener:
     def __init__(self, budget: Budget, flow: Flow) -> None:
         self._budget = budget
         self._streams: tuple[_HttpStream, _HttpStream] | None = None
-        """The streams of both sides; None once the connection cannot be one that looks up revocation."""
+        """The streams of both sides; None once the flow cannot contain lookups."""
         if flow.interest == Interest.PACKETS and not flow.passed:
             self._streams = (_HttpStream(flow.one.first), _HttpStream(flow.other.first))
         self._requests: list[tuple[Message, tuple[int, int]]] = []
         self._held = 0
         self.found: list[tuple[LookupExchange, bytes]] = []
-        """Lookups with the bodies of their answers; the caller removes them."""
+        """Exchanges with the bodies of their responses; the caller removes them."""
 
     @property
     def is_active(self) -> bool:
-        """Whether the connection may be one that looks up revocation."""
+        """Whether the flow may contain lookups."""
         return self._streams is not None
 
     @property
     def has_payload(self) -> bool:
-        """Whether there was payload that may be a lookup."""
+        """Whether the flow has payload that may be a lookup."""
         return self._streams is not None and any(one.assembler.position for one in self._streams)
 
     def feed(self, packet: Packet, sender: int) -> None:
@@ -172,7 +172,7 @@ class LookupListener:
         self._account()
 
     def _account(self) -> None:
-        """Count what is held; where all conversations together hold too much, this one listens no more."""
+        """Count the buffered bytes in the budget; if it is exceeded, stop."""
         if self._budget.spent:
             self._streams = None
         held = sum(one.held for one in self._streams) if self._streams else 0
@@ -199,7 +199,7 @@ class LookupListener:
                 self._streams = None
 
     def _pair_messages(self, streams: tuple[_HttpStream, _HttpStream]) -> None:
-        """Read what is whole: questions, and the answers to them in their order."""
+        """Decode complete messages, and pair requests with responses in order."""
         if not all(begins(bytes(one.data[:8])) for one in streams):
             raise NoHttpError
         for direction in streams:
@@ -213,7 +213,7 @@ class LookupListener:
     def _add_exchange(self, request: Message, first: tuple[int, int], response: Message, last: tuple[int, int]) -> None:
         kind = _kind(request, response)
         if kind is None:
-            # Whoever asks for other things is a browser: what it fetches is not kept.
+            # A client that requests other resources is a browser: its traffic is not kept.
             raise NoHttpError
         target, body = _split_target(request) if kind == "ocsp" else (request.target, b"")
         exchange = LookupExchange(
@@ -241,7 +241,7 @@ def _kind(request: Message, response: Message) -> Literal["ocsp", "crl"] | None:
 
 
 def _is_crl(body: bytes) -> bool:
-    """Tell whether these bytes have the outline of a CertificateList (RFC 5280 section 5.1)."""
+    """Return whether these bytes have the structure of a CertificateList (RFC 5280 section 5.1)."""
     try:
         parts = der.first(body).expect(der.SEQUENCE).items()
     except WireError:
@@ -250,7 +250,7 @@ def _is_crl(body: bytes) -> bool:
 
 
 def _split_target(request: Message) -> tuple[str, bytes]:
-    """Find the OCSP request: the body of a POST, or at the end of what a GET asks for (RFC 6960 appendix A.1)."""
+    """Return the path and the OCSP request: the body of a POST, or the end of a GET's path (RFC 6960 appendix A.1)."""
     if request.method == "POST":
         return request.target, request.body
     path = request.target
@@ -269,7 +269,7 @@ def _decoded(text: str) -> bytes:
 
 
 def _about(request: bytes) -> tuple[CertId, ...]:
-    """Read whom an OCSPRequest asks about (RFC 6960 section 4.1.1)."""
+    """Return the CertIDs of an OCSPRequest (RFC 6960 section 4.1.1)."""
     try:
         asked = der.first(request).expect(der.SEQUENCE).items(least=1)[0].expect(der.SEQUENCE).items(least=1)
         listed = next(part for part in asked if part.tag not in (_EXPLICIT_0, _EXPLICIT_1))

@@ -1,7 +1,7 @@
-"""Sessions by what names them on the wire: those that a handshake sets up in the clear, and those that a hello offers.
+"""Keys of sessions, by which connections are linked: of sessions that a handshake sets up, and that a hello offers.
 
-A session is known by a session id of the server's (RFC 5246 section 7.4.1.3), by a ticket sent in the clear (RFC 5077
-section 3.3), or, where that was encrypted, by the identity under which clients offer it (RFC 8446 section 4.2.11).
+A session is identified by the server's session ID (RFC 5246 section 7.4.1.3), by a plaintext ticket (RFC 5077 section
+3.3), or, if the ticket was encrypted, by the identity under which clients offer it (RFC 8446 section 4.2.11).
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
 
 MIN_ID = 8
-"""Bytes of a session id that is taken for the only one of its kind."""
+"""Minimum bytes of a session ID that counts as unique."""
 _NEW_SESSION_TICKET, _SERVER_HELLO_DONE = HandshakeType.NEW_SESSION_TICKET, HandshakeType.SERVER_HELLO_DONE
 _ID, _TICKET, _IDENTITY = b"id", b"ticket", b"identity"
 
 
 class Session(NamedTuple):
-    """What a connection gives others to name: sessions that it set up, identities that it offered."""
+    """The keys of sessions that a connection set up, or of identities that it offered."""
 
     source: str
     stream: int
     frame: int
-    """The frame that showed it."""
+    """The frame that completed the message or the handshake."""
     keys: tuple[bytes, ...]
 
 
 class Named(NamedTuple):
-    """Sessions that a connection names."""
+    """The keys of the sessions that a connection refers to."""
 
     resumed: bytes | None = None
-    """The one that it resumes, TLS 1.2 and older."""
+    """The session that it resumes, in TLS 1.2 and older."""
     offered: tuple[bytes, ...] = ()
-    """Those that its identities of TLS 1.3 stand for."""
+    """Its TLS 1.3 identities."""
 
 
 NOTHING = Named()
@@ -64,12 +64,12 @@ def established(log: HandshakeLog, decided_frame: int) -> tuple[bytes, ...]:
 
 
 def _session_id(session_id: bytes) -> list[bytes]:
-    """Return the key of a new session's id; a server that resumes a session repeats the client's."""
+    """Return the key of the session ID of a full handshake; in a resumption the server repeats the client's."""
     return [_key(_ID, session_id)] if len(session_id) >= MIN_ID else []
 
 
 def _ticket(body: bytes) -> list[bytes]:
-    """Read a ticket; an empty one takes the session back, and a malformed one is a trouble told elsewhere."""
+    """Return the key of a ticket; none if it is empty (RFC 5077 section 3.3) or malformed, which `facts` reports."""
     try:
         ticket = NewSessionTicket.read(Reader(body)).ticket
     except WireError:
@@ -78,7 +78,7 @@ def _ticket(body: bytes) -> list[bytes]:
 
 
 def identities(log: HandshakeLog) -> tuple[bytes, ...]:
-    """Sessions that the first ClientHello offers to TLS 1.3; they stand last in it (RFC 8446 section 4.2.11)."""
+    """Return the keys of the TLS 1.3 identities in the first ClientHello (RFC 8446 section 4.2.11)."""
     data = log.client_hello.pre_shared_keys if log.client_hello else None
     if data is None:
         return ()
@@ -90,7 +90,7 @@ def identities(log: HandshakeLog) -> tuple[bytes, ...]:
 
 
 def named(connection: Connection) -> Named:
-    """Sessions that a connection names, by its facts."""
+    """Return the keys of the sessions that a connection refers to, by its facts."""
     hello, resumption = connection.client_hello, connection.resumption
     if hello is None:
         return NOTHING
@@ -113,5 +113,5 @@ def _resumed(hello: ConnectionHello, resumption: str | None) -> bytes | None:
 
 
 def _key(kind: bytes, name: bytes) -> bytes:
-    """A name of any length as 16 bytes, so that a table of them is bounded."""
+    """Hash a session ID, ticket or identity to 16 bytes, so that a table of keys is bounded."""
     return blake2b(name, digest_size=16, person=kind).digest()

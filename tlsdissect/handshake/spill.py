@@ -57,11 +57,11 @@ class WaitingHandshakes:
         self._packed_size = 0
         self._file: BinaryIO | None = None
         self._end = 0
-        """Bytes of the file up to the end of its last place."""
+        """Bytes of the file up to the end of its last slot."""
         self._free: dict[int, list[int]] = defaultdict(list)
-        """Where places are free, by their size."""
+        """Offsets of free slots, by size."""
         self.error: str | None = None
-        """Why the file could not be written last; None: it could, or there was no need for it."""
+        """The reason why the file could last not be written; None if there was no error."""
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._plain or stream in self._packed or stream in self._spilled
@@ -104,7 +104,7 @@ class WaitingHandshakes:
 
     def _spill(self, data: bytes) -> _Spilled | None:
         if not self._spilled:
-            self._begin_anew()
+            self._truncate()
         slot = _slot(len(data))
         free = self._free[slot]
         if self._file is None and self.error is not None:
@@ -114,7 +114,7 @@ class WaitingHandshakes:
         offset = free.pop() if free else self._end
         try:
             if self._file is None:
-                # Nothing stays in a buffer: what was not written is known at once.
+                # Unbuffered, so that an error is raised by the write that failed.
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as connections wait
             _write(self._file.fileno(), data, offset)
         except OSError as error:
@@ -125,8 +125,8 @@ class WaitingHandshakes:
         self._end = max(self._end, offset + slot)
         return _Spilled(offset, len(data))
 
-    def _begin_anew(self) -> None:
-        """Use the file from its beginning, now that nobody waits in it."""
+    def _truncate(self) -> None:
+        """Use the file from its beginning, now that no handshake waits in it."""
         self._free.clear()
         self._end = 0
         if self._file is not None:
@@ -140,7 +140,7 @@ class WaitingHandshakes:
 
 
 def _slot(size: int) -> int:
-    """The size of the place for so many bytes."""
+    """Return the size of the slot for so many bytes."""
     return max(_SLOT, 1 << (size - 1).bit_length())
 
 

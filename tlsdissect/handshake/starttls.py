@@ -1,7 +1,7 @@
-"""Which protocol spoke on a stream before TLS began on it, and whom a proxy was asked for.
+"""The protocol before TLS on the same connection, such as SMTP with STARTTLS, and the target of a proxy.
 
-Both sides' bytes come as they were sent up to the first TLS record; of a long prelude only its beginning and its end,
-of a side that the capture lacks none. What fits no protocol is "unknown".
+Protocols are recognised by the bytes of both sides before the first TLS record; of long payload, only the beginning and
+the end are available, and none of a side that was not captured. Anything else is "unknown".
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from msgspec import Struct
 from tlsdissect.handshake import proxies
 
 
-class _Shape(Struct, frozen=True):
-    """What each side's bytes begin with; where only one side was seen, it must be told by itself."""
+class _Signature(Struct, frozen=True):
+    """Patterns for the first bytes of each side, and for a side alone if the other was not captured."""
 
     name: str
     client: bytes
@@ -23,8 +23,8 @@ class _Shape(Struct, frozen=True):
     client_alone: bytes | None = None
     server_alone: bytes | None = None
 
-    def fits(self, client: bytes, server: bytes) -> bool:
-        """Tell whether what was seen has this shape."""
+    def matches(self, client: bytes, server: bytes) -> bool:
+        """Return whether the bytes of both sides, or of the only one captured, match."""
         if client and server:
             return _begins(client, self.client) and _begins(server, self.server)
         if client:
@@ -32,13 +32,13 @@ class _Shape(Struct, frozen=True):
         return _begins(server, self.server if self.server_alone is None else self.server_alone)
 
 
-def _begins(data: bytes, shape: bytes) -> bool:
-    return _compiled(shape).match(data) is not None
+def _begins(data: bytes, pattern: bytes) -> bool:
+    return _compiled(pattern).match(data) is not None
 
 
 @cache
-def _compiled(shape: bytes) -> re.Pattern[bytes]:
-    return re.compile(shape, re.IGNORECASE | re.MULTILINE | re.DOTALL)
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.IGNORECASE | re.MULTILINE | re.DOTALL)
 
 
 _ANY = rb""
@@ -55,48 +55,50 @@ _TELNET = rb"\xff[\xfa-\xfe]"
 # Record mark, xid, a call of RPC version 2, program and its version, procedure 0, AUTH_TLS (RFC 5531 section 9).
 _RPC_CALL = rb"[\x80\x00].{7}\x00{7}\x02.{8}\x00{7}\x07"
 
-_SHAPES = (
+_SIGNATURES = (
     # SSLRequest or GSSENCRequest, each answered by one byte: "Message Formats" of PostgreSQL's documentation.
-    _Shape("postgresql", rb"\x00\x00\x00\x08\x04\xd2\x16[\x2f\x30]", rb"(?-i:[GNS])", None, rb"(?-i:N?S\Z)"),
+    _Signature("postgresql", rb"\x00\x00\x00\x08\x04\xd2\x16[\x2f\x30]", rb"(?-i:[GNS])", None, rb"(?-i:N?S\Z)"),
     # The greeting of protocol version 10; then the client's SSLRequest, packet 1, has 32 bytes (5 before version 4.1).
-    _Shape("mysql", rb"[\x20\x05]\x00\x00\x01", rb"..\x00\x00\x0a[0-9][^\x00]{0,100}\x00"),
+    _Signature("mysql", rb"[\x20\x05]\x00\x00\x01", rb"..\x00\x00\x0a[0-9][^\x00]{0,100}\x00"),
     # A TPKT (RFC 1006 section 6) with X.224's connection request and confirm: MS-RDPBCGR sections 2.2.1.1 and 2.2.1.2.
-    _Shape("rdp", rb"\x03\x00..[\x06-\xfe]\xe0", rb"\x03\x00..[\x06-\xfe]\xd0"),
+    _Signature("rdp", rb"\x03\x00..[\x06-\xfe]\xe0", rb"\x03\x00..[\x06-\xfe]\xd0"),
     # PRELOGIN and its answer: MS-TDS section 2.2.6.5.
-    _Shape("tds", rb"\x12[\x00\x01]..\x00\x00", rb"[\x04\x12][\x00\x01]..\x00\x00"),
-    _Shape("ldap", _LDAP, _LDAP),
-    _Shape("xmpp", _XMPP, _XMPP),
-    _Shape("rfb", _RFB, _RFB),
-    _Shape("amqp", _AMQP, _AMQP),
-    _Shape("nbd", _ANY, rb"NBDMAGICIHAVEOPT", _NEVER),
-    _Shape("nats", _ANY, rb"INFO\s+\{", _NEVER),
-    # A call of procedure 0 with AUTH_TLS, answered with a verifier that says STARTTLS: RFC 9289 section 4.1.
-    _Shape("sunrpc", _RPC_CALL, rb"[\x80\x00].{7}\x00\x00\x00\x01.{0,20}STARTTLS"),
-    _Shape("telnet", _TELNET, _TELNET),
+    _Signature("tds", rb"\x12[\x00\x01]..\x00\x00", rb"[\x04\x12][\x00\x01]..\x00\x00"),
+    _Signature("ldap", _LDAP, _LDAP),
+    _Signature("xmpp", _XMPP, _XMPP),
+    _Signature("rfb", _RFB, _RFB),
+    _Signature("amqp", _AMQP, _AMQP),
+    _Signature("nbd", _ANY, rb"NBDMAGICIHAVEOPT", _NEVER),
+    _Signature("nats", _ANY, rb"INFO\s+\{", _NEVER),
+    # A call of procedure 0 with AUTH_TLS, answered with the verifier "STARTTLS": RFC 9289 section 4.1.
+    _Signature("sunrpc", _RPC_CALL, rb"[\x80\x00].{7}\x00\x00\x00\x01.{0,20}STARTTLS"),
+    _Signature("telnet", _TELNET, _TELNET),
     # A_CNXN, and A_STLS both ways: "ADB protocol" of Android's documentation.
-    _Shape("adb", rb"CNXN.{20}.*STLS", rb"(?:CNXN.{20}.*)?STLS"),
+    _Signature("adb", rb"CNXN.{20}.*STLS", rb"(?:CNXN.{20}.*)?STLS"),
     # Its handshake upgrades as HTTP does: "Gnutella 0.6", with Upgrade: TLS/1.0.
-    _Shape("gnutella", rb"GNUTELLA CONNECT/.*^Upgrade:[^\n]*TLS/", rb"GNUTELLA/", None, _NEVER),
-    _Shape(
+    _Signature("gnutella", rb"GNUTELLA CONNECT/.*^Upgrade:[^\n]*TLS/", rb"GNUTELLA/", None, _NEVER),
+    _Signature(
         "ftp",
         rb"(?:AUTH|USER|FEAT|HOST|OPTS|SYST|CLNT|PBSZ|LANG|HELP|NOOP)\b",
         rb"[12]20[ -]",
         rb".*^AUTH (?:TLS|SSL)",
         rb"[12]20[^\n]*FTP|[12]20[ -].*^234[ -]",
     ),
-    _Shape("lmtp", rb"LHLO\b", rb"220[ -]", None, rb"220[^\n]*LMTP"),
-    _Shape("smtp", rb"(?:EHLO|HELO|STARTTLS)\b", rb"220[ -]", rb"(?:EHLO|HELO)\b", rb"220[^\n]*SMTP|220 .*^250[ -]"),
-    _Shape("pop3", rb"(?:CAPA|STLS|AUTH|USER|APOP|NOOP|UTF8|LANG)\b", rb"\+OK", rb".*^STLS\b"),
-    _Shape("imap", rb"[!-~]{1,64} [A-Z]{2,}", rb"\* (?:OK|PREAUTH)\b", rb".*^[!-~]{1,64} STARTTLS\b"),
-    _Shape("sieve", rb"(?:STARTTLS|CAPABILITY|NOOP)\b", rb'"[A-Z]+"', _NEVER, rb'.*^"(?:IMPLEMENTATION|SIEVE)"'),
-    _Shape(
+    _Signature("lmtp", rb"LHLO\b", rb"220[ -]", None, rb"220[^\n]*LMTP"),
+    _Signature(
+        "smtp", rb"(?:EHLO|HELO|STARTTLS)\b", rb"220[ -]", rb"(?:EHLO|HELO)\b", rb"220[^\n]*SMTP|220 .*^250[ -]"
+    ),
+    _Signature("pop3", rb"(?:CAPA|STLS|AUTH|USER|APOP|NOOP|UTF8|LANG)\b", rb"\+OK", rb".*^STLS\b"),
+    _Signature("imap", rb"[!-~]{1,64} [A-Z]{2,}", rb"\* (?:OK|PREAUTH)\b", rb".*^[!-~]{1,64} STARTTLS\b"),
+    _Signature("sieve", rb"(?:STARTTLS|CAPABILITY|NOOP)\b", rb'"[A-Z]+"', _NEVER, rb'.*^"(?:IMPLEMENTATION|SIEVE)"'),
+    _Signature(
         "nntp",
         rb"(?:CAPABILITIES|MODE|STARTTLS|LIST|AUTHINFO|HELP|DATE)\b",
         rb"20[01] ",
         rb"(?:CAPABILITIES|MODE READER)\b",
         rb"20[01] .*^382 ",
     ),
-    _Shape(
+    _Signature(
         "irc",
         rb"(?:STARTTLS|CAP|NICK|USER|PASS|WEBIRC)\b",
         rb":\S+ |NOTICE |PING |ERROR ",
@@ -104,11 +106,11 @@ _SHAPES = (
         rb".*^:\S+ 670 ",
     ),
     # Upgrade: TLS/1.0, answered by 101: RFC 2817 section 3.
-    _Shape("http-upgrade", rb"[A-Z]+ \S+ HTTP/1.*^Upgrade:[^\n]*TLS/", rb"HTTP/1\.1 101", None, _NEVER),
+    _Signature("http-upgrade", rb"[A-Z]+ \S+ HTTP/1.*^Upgrade:[^\n]*TLS/", rb"HTTP/1\.1 101", None, _NEVER),
 )
 
 
-# What a conversation that may come to TLS begins with, as seen in any one of its directions ...
+# First bytes, of either side, of a connection that may switch to TLS ...
 _OPENING = re.compile(
     rb"[12]20|20[01] |\+OK|\* |\"[a-z]|:\S|RFB |INFO\s|NBDMAGIC|AMQP|CNXN|STLS|GNUTELLA|NOTICE |PING |ERROR "
     rb"|EHLO|HELO|LHLO|STARTTLS|CONNECT |PROXY |CAP |NICK |PASS |USER |WEBIRC|\s*(?:<|\Z)|\r\n\r\n\x00"
@@ -118,7 +120,7 @@ _OPENING = re.compile(
     rb"|[a-z]+ \S+ HTTP/1.*\nUpgrade:[^\n]*TLS/",
     re.IGNORECASE | re.DOTALL,
 )
-# ... and in addition where the capture lacks the other.
+# ... and in addition if the other side was not captured.
 _ALONE = re.compile(
     rb"[GNS](?:[GNS\x16]|\Z)|HTTP/1\.[01] (?:\Z|1|2)|\x00[\x5a-\x5d]|\x05[\x00-\x02]|\x04[\x00\x01]"
     rb"|[\x20\x05]\x00\x00\x01|[\x80\x00].{7}\x00\x00\x00\x01|(?:CAPABILITIES|MODE|LIST|AUTHINFO|DATE)\b"
@@ -126,15 +128,15 @@ _ALONE = re.compile(
     rb"|[!-~]{1,64}(?:\Z| (?:STARTTLS|CAPABILITY|ID|NOOP)\b| [a-z]{0,10}\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_DECISIVE = 8  # bytes; with fewer, what is there may be the beginning of one of the above
+_DECISIVE = 8  # bytes; fewer may be the beginning of a match
 _FIRST_BYTES = frozenset(b'12+*":<RINAPECHLSUWG0 \t\r\n\x00\x03\x04\x05\x12\x80\xffrinapechlsuwg')
 
 
 def may_upgrade(a: bytes, b: bytes) -> bool:
-    """Tell from the first bytes of both directions whether TLS may begin later on the conversation.
+    """Return whether TLS may begin later on a connection with these first bytes.
 
-    True for whatever `recognise` knows, but for a request of HTTP that does not show its Upgrade header yet. A
-    direction without bytes is one that was not seen, or has not spoken.
+    It may for every protocol that `recognise` knows, except for an HTTP request whose Upgrade header is still missing.
+    Empty bytes are those of a side that was not captured or has sent nothing.
     """
     if a and b:
         return _opens(a) or _opens(b)
@@ -148,25 +150,25 @@ def _opens(data: bytes) -> bool:
 
 
 def recognise(client: bytes, server: bytes) -> tuple[str, str | None]:
-    """Name the protocol that was spoken before TLS, and the target that a proxy was asked for or tells of.
+    """Return the protocol before TLS, and the target of a proxy request or the addresses of a PROXY header.
 
-    A protocol behind a PROXY header is named itself; where there is none, "proxy" is.
+    The protocol after a PROXY header is returned; "proxy" if it is unknown.
     """
     header = proxies.proxy_header(client)
     if header is None:
-        return _spoken(client, server)
+        return _protocol(client, server)
     target, rest = header
-    name, asked = _spoken(rest, server)
+    name, asked = _protocol(rest, server)
     return ("proxy", target) if name == "unknown" else (name, asked or target)
 
 
-def _spoken(client: bytes, server: bytes) -> tuple[str, str | None]:
+def _protocol(client: bytes, server: bytes) -> tuple[str, str | None]:
     if not client and not server:
         return "unknown", None
     connect = proxies.http_connect(client, server)
     if connect is not None:
         return connect
-    for shape in _SHAPES:
-        if shape.fits(client, server):
-            return shape.name, None
+    for signature in _SIGNATURES:
+        if signature.matches(client, server):
+            return signature.name, None
     return proxies.socks(client, server) or ("unknown", None)

@@ -1,1 +1,1 @@
-"""What all stages share: a connection with all that is known of it, and the packets and records behind it."""
+"""The data that all stages share: a connection's facts, and its transcript of packets and records."""

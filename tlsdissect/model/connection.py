@@ -1,8 +1,8 @@
-"""What is told of one TLS connection: frozen facts, under the names of the JSON output.
+"""The facts of a TLS connection, as immutable structs with the names of the JSON output.
 
-`None` is "not there or not visible"; an empty tuple is a list that was seen and is empty. Times are RFC 3339 in UTC
-with the digits of the capture's clock, durations milliseconds, code points the IANA registry's names, hexadecimal
-lower case. Frames are numbered from 1 as in Wireshark.
+`None` means absent or not visible; an empty tuple is a list that is visible and empty. Times are in RFC 3339 and UTC
+with the digits of the capture's clock, durations in milliseconds, code points by their IANA names, bytes in lower-case
+hexadecimal. Frames are numbered from 1 as in Wireshark.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Side = Literal["client", "server"]
 
 
 class Endpoint(Struct, frozen=True, gc=False):
-    """One end of a conversation."""
+    """One end of a connection."""
 
     ip: str
     port: int
@@ -39,25 +39,25 @@ class Closure(Struct, frozen=True, gc=False):
 
 
 class Timing(Struct, frozen=True, gc=False):
-    """Milliseconds, each measured at the capture point; None where an end is missing, untimed, or out of order."""
+    """Durations in milliseconds at the capture point; None if an end is missing, untimed, or out of order."""
 
     tcp_ms: float | None = None
     """SYN to the ACK of the SYN-ACK: the passive round trip of RFC 8912 section 10."""
     syn_synack_ms: float | None = None
     synack_ack_ms: float | None = None
     ack_client_hello_ms: float | None = None
-    """ACK of the SYN-ACK to the first ClientHello: the gap between TCP and TLS, with what was said in between."""
+    """ACK of the SYN-ACK to the first ClientHello, including a protocol before TLS."""
     server_hello_ms: float | None = None
     """First ClientHello to ServerHello."""
     handshake_ms: float | None = None
-    """First ClientHello to the end of the handshake as the client sees it."""
+    """First ClientHello to the end of the client's handshake."""
     client_data_ms: float | None = None
     """First ClientHello to the first application data of the client."""
     server_data_ms: float | None = None
     server_record_ms: float | None = None
-    """TLS 1.3, whose tickets look like data: to the server's first record behind the client's flight, one or other."""
+    """TLS 1.3: first ClientHello to the server's first record after the client's flight, a ticket or data."""
     split_path: bool | None = None
-    """TCP seems to end nearer than TLS: server_hello_ms is at least 5 * tcp_ms and tcp_ms + 10."""
+    """Whether TCP seems to end nearer than TLS: server_hello_ms is at least 5 * tcp_ms and tcp_ms + 10."""
 
 
 class HandshakeBytes(Struct, frozen=True, gc=False):
@@ -68,7 +68,7 @@ class HandshakeBytes(Struct, frozen=True, gc=False):
 
 
 class HelloRetryRequest(Struct, frozen=True, gc=False):
-    """A server's wish for another ClientHello (RFC 8446 section 4.1.4)."""
+    """A server's request for another ClientHello (RFC 8446 section 4.1.4)."""
 
     frame: int
     group: str | None
@@ -78,7 +78,7 @@ class HelloRetryRequest(Struct, frozen=True, gc=False):
 class Extension(Struct, frozen=True, kw_only=True, gc=False):
     """One extension of a hello, in the order of the wire (RFC 8446 section 4.2).
 
-    The decoded fields of a known extension stand beside these three, in a subclass of its own.
+    A known extension has a subclass with its decoded fields.
     """
 
     type: str
@@ -98,7 +98,7 @@ class ClientHello(Struct, frozen=True, gc=False):
     cipher_suites: tuple[str, ...] | None
     compression_methods: tuple[str, ...] | None
     extensions: tuple[Extension, ...] | None
-    """None: the hello was cut, or is malformed, before them."""
+    """None if bytes before them are missing or malformed."""
     supported_versions: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
     key_shares: tuple[str, ...] | None = None
@@ -119,11 +119,11 @@ class ServerHello(Struct, frozen=True, gc=False):
     cipher_suite: str | None
     compression_method: str | None
     extensions: tuple[Extension, ...] | None
-    """None: the hello was cut, or is malformed, before them."""
+    """None if bytes before them are missing or malformed."""
 
 
 class CertificateRequest(Struct, frozen=True, gc=False):
-    """What the server asks of a client's certificate (RFC 5246 section 7.4.4)."""
+    """The server's CertificateRequest (RFC 5246 section 7.4.4)."""
 
     types: tuple[str, ...]
     signature_schemes: tuple[str, ...] | None
@@ -138,7 +138,7 @@ class SessionTicket(Struct, frozen=True, gc=False):
 
 
 class Alert(Struct, frozen=True, gc=False):
-    """An alert (RFC 5246 section 7.2); level and description are None where it is encrypted."""
+    """An alert (RFC 5246 section 7.2); level and description are None if it is encrypted."""
 
     sender: Side = field(name="from")
     level: str | None
@@ -160,19 +160,19 @@ class Message(Struct, frozen=True, gc=False):
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
-    """A heartbeat (RFC 6520 section 4): type and stated payload are None where it is encrypted."""
+    """A heartbeat (RFC 6520 section 4); type and payload_bytes are None if it is encrypted."""
 
     sender: Side = field(name="from")
     type: str | None
     bytes: int
-    """Of the record."""
+    """The length of the record."""
     payload_bytes: int | None
-    """As it says itself."""
+    """Its payload_length field."""
     frame: int
 
 
 class Hidden(Struct, frozen=True, gc=False):
-    """What TLS 1.3 encrypts, told with keys."""
+    """Facts that TLS 1.3 encrypts, decrypted with keys."""
 
     certificates: tuple[Certificate, ...] | None = None
     client_certificate_requested: bool | None = None
@@ -193,7 +193,7 @@ class Finding(Struct, frozen=True, gc=False):
 
 
 class Problem(Struct, frozen=True, gc=False):
-    """What kept something from being read or told."""
+    """A reason why a fact may be missing, inferred or incomplete."""
 
     code: str
     detail: str
@@ -203,7 +203,7 @@ class Problem(Struct, frozen=True, gc=False):
 
 
 class Connection(Struct, frozen=True, kw_only=True, gc=False):
-    """Everything that was seen of one TLS connection."""
+    """The facts of one TLS connection."""
 
     source: str
     stream: int
@@ -211,9 +211,9 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     client: Endpoint
     server: Endpoint
     start: str | None
-    """When the first packet was captured; None where the capture does not tell."""
+    """The time of the first packet; None if the capture has no times."""
     end: str | None
-    """And the last one."""
+    """The time of the last packet."""
     first_frame: int
     packets: int
     bytes: int
@@ -235,13 +235,13 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     alpn: str | None
     resumption: str | None
     resumes: Origin | None
-    """The earlier connection whose session this one resumes: that which set it up, or sent the ticket."""
+    """The earlier connection whose session this one resumes: it set up the session, or sent the ticket."""
     same_ticket_as: Origin | None
-    """The first connection that offered one of the same identities of TLS 1.3: siblings."""
+    """The first connection that offered one of the same TLS 1.3 identities."""
     retry_of: Origin | None
-    """An earlier connection that failed and that the client tried again, with a lower version, TLS_FALLBACK_SCSV
-    (RFC 7507) or a smaller offer: the same client address and server (address and port, or SNI), begun after it and at
-    most 10 s after its last packet. With a problem "inferred" unless the client says so by TLS_FALLBACK_SCSV."""
+    """The failed connection that this one retries with a lower version, TLS_FALLBACK_SCSV (RFC 7507) or a smaller
+    offer. Both have the same client address and server (address and port, or SNI), and this one began at most 10 s
+    after the last packet of the failed one. With a problem "inferred" unless the client sent TLS_FALLBACK_SCSV."""
     early_data: str | None
     hello_retry: bool | None
     hello_retry_request: HelloRetryRequest | None
@@ -265,7 +265,7 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     ja3s: str | None
     ja4: str | None
     ja3_string: str | UnsetType | None = UNSET
-    """The raw forms are told only where they are asked for."""
+    """Unhashed fingerprints are included only on request."""
     ja3n: str | UnsetType | None = UNSET
     ja4_r: str | UnsetType | None = UNSET
     hidden: Hidden | None
@@ -274,9 +274,9 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def has_whole_client_hello(self) -> bool:
-        """Whether every byte of the ClientHello was seen, so that what is not in it was not offered.
+        """Whether no byte of the ClientHello is missing, so that it lists the whole offer.
 
-        A whole one has a JA4. One of SSL 2.0 has none, but an empty list of extensions, never seen of one that was cut.
+        A complete one has a JA4, or in SSL 2.0 an empty list of extensions, which an incomplete one never has.
         """
         hello = self.client_hello
         return hello is not None and (self.ja4 is not None or hello.extensions == ())

@@ -1,4 +1,4 @@
-"""Connections as bytes, for the way from one process to another: cheaply written, for few are ever read."""
+"""Serialization of connections between processes. Encoding is fast; only a few are decoded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _ServerHello(ServerHello, frozen=True):
 
 
 class _Connection(Connection, frozen=True, kw_only=True):
-    """A connection whose extensions are dicts: their own classes come from what was decoded."""
+    """A connection whose extensions are dicts, because their classes are created when extensions are decoded."""
 
     client_hello: _ClientHello | None
     server_hello: _ServerHello | None
@@ -32,7 +32,7 @@ _JSON_DECODER = json.Decoder(_Connection)
 
 
 def packed(connection: Connection) -> bytes:
-    """Write a connection; one with a transcript, or from a file whose name is no text, takes longer."""
+    """Encode a connection; slower with a transcript, or if the name of the capture is not valid text."""
     if type(connection) is Connection:
         try:
             return _PLAIN + _ENCODER.encode(connection)
@@ -42,7 +42,7 @@ def packed(connection: Connection) -> bytes:
 
 
 def unpacked(data: bytes) -> Connection:
-    """Read what `packed` wrote in another process of this run, or its line of JSON: it prints as the same."""
+    """Decode the output of `packed` in another process of this run, or a line of JSON; both print the same."""
     if data[:1] == _PLAIN:
         return _DECODER.decode(memoryview(data)[1:])
     if data[:1] == _JSON:

@@ -1,4 +1,4 @@
-"""What is kept of a conversation for those who look inside it: its packets, its records, and where each byte stood."""
+"""The transcript of a connection: its packets, its records, and the place of each byte in the capture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PacketRef(Struct, frozen=True, gc=False):
 
     frame: int
     time: int | None
-    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
+    """Nanoseconds since 1970-01-01T00:00:00Z; None if the capture has no times."""
     acknowledgement: int | None
 
 
@@ -27,22 +27,22 @@ class Packet(Struct, frozen=True, gc=False):
 
     frame: int
     time: int | None
-    """Nanoseconds since 1970-01-01T00:00:00Z; None where the capture tells none."""
+    """Nanoseconds since 1970-01-01T00:00:00Z; None if the capture has no times."""
     sender: Side
     flags: int
     """TCP's flags (RFC 9293 section 3.1): FIN 1, SYN 2, RST 4, PSH 8, ACK 16."""
     offset: int | None
-    """Where the payload begins in what its side sends, counted from the first byte behind the SYN; None: not known."""
+    """Stream offset of the payload, from the first byte after the SYN; None if unknown."""
     acknowledged: int | None
-    """Up to where it acknowledges what the other side sends; None: nothing, or not known."""
+    """The acknowledged stream offset of the other side; None without ACK, or if unknown."""
     length: int
-    """Bytes of payload that it carried."""
+    """Bytes of payload on the wire."""
     payload: bytes
-    """Those of them that the capture holds."""
+    """The captured payload."""
     place: int | None
-    """Byte of the frame at which the payload begins; None where it was joined from fragments."""
+    """Offset of the payload in the frame; None if it was reassembled from fragments."""
     sacked: tuple[tuple[int, int], ...] = ()
-    """What it says was received behind a hole of the other side's stream (RFC 2018): stream offsets from and to."""
+    """Its SACK blocks (RFC 2018), as stream offsets of the other side."""
 
 
 class WireRecord(Struct, frozen=True, gc=False):
@@ -51,18 +51,18 @@ class WireRecord(Struct, frozen=True, gc=False):
     sender: Side
     frame: int
     time: int | None
-    """As a packet's."""
+    """As `Packet.time`."""
     content_type: int
     version: int
     length: int
     start: int
-    """Where its header begins in what its side sends."""
+    """Stream offset of its header."""
     fragment: bytes | None
-    """None for application data, whose body nobody reads."""
+    """None for application data, whose body is not kept."""
     encrypted: bool
-    """A handshake message or an alert that nobody can read."""
+    """Whether its content is encrypted."""
     whole: bool
-    """False: the fragment ends where the capture lacks bytes."""
+    """False if bytes after the fragment are missing."""
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -70,7 +70,7 @@ class Span(Struct, frozen=True, gc=False):
 
     frame: int
     offset: int | None
-    """Byte of the frame; None: they do not lie there as they are, for they were joined or unwrapped, or not kept."""
+    """Offset in the frame; None if the bytes were reassembled from fragments, carried in packets, or not kept."""
     length: int
 
 
@@ -78,10 +78,10 @@ class Recording(Struct, frozen=True):
     """Packets and records of a handshake, in the order in which they were seen."""
 
     packets: tuple[Packet, ...]
-    """Those of the handshake; of later ones, those that completed messages or ended a direction."""
+    """Those of the handshake, and later ones that completed messages or ended a direction."""
     records: tuple[WireRecord, ...]
     copies: int
-    """Packets that are left out because they were captured twice, as on two interfaces of a router."""
+    """Packets left out because they were captured twice, as on two interfaces of a router."""
     copied: tuple[int, int] | None
     """The frames of the first packet that was captured twice."""
 
@@ -90,22 +90,22 @@ class Transcript(Struct, frozen=True):
     """Packets and records of a TLS connection, in the order in which they were seen."""
 
     packets: tuple[Packet, ...]
-    """Those of the handshake, and of what came later those that brought messages, or the end."""
+    """As `Recording.packets`."""
     records: tuple[WireRecord, ...]
     first_data: tuple[PacketRef | None, PacketRef | None]
-    """The packet in which the first application data begins: of the client, of the server.
+    """The packets in which the first application data of the client and of the server begins.
 
-    In TLS 1.3 the server's first record behind the client's flight, which may be a ticket.
+    In TLS 1.3, the server's first record after the client's flight, which may be a ticket.
     """
     version: int | None
-    """What the server chose."""
+    """The selected version."""
     cipher_suite: int | None
     carrier: str | None
-    """The protocol in whose packets TLS is carried: stream offsets are then those of what is carried."""
+    """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
     copies: int = 0
-    """Packets that were left out because the capture holds them twice, as on two interfaces of a router."""
+    """As `Recording.copies`."""
     copied: tuple[int, int] | None = None
-    """The frames of the first packet that the capture holds twice."""
+    """As `Recording.copied`."""
 
 
 class KeptConnection(Connection, frozen=True, kw_only=True):
@@ -115,7 +115,7 @@ class KeptConnection(Connection, frozen=True, kw_only=True):
 
 
 def kept(connection: Connection) -> KeptConnection:
-    """The same connection, where it has a transcript; ValueError where it has none, TypeError where it is none."""
+    """Return a connection that has a transcript; ValueError if it has none, TypeError if it is not a connection."""
     if not isinstance(connection, Connection):
         raise TypeError(f"this is no connection, but {type(connection).__name__}")
     if not isinstance(connection, KeptConnection):
@@ -124,9 +124,9 @@ def kept(connection: Connection) -> KeptConnection:
 
 
 def final_alert(connection: Connection) -> Alert | None:
-    """The alert by which one side ended a handshake; None where it is told by its record's length alone.
+    """Return the alert by which one side ended a handshake; None if it is encrypted and known by its length alone.
 
-    A warning is it only if it is the last thing that its sender said: many go on behind one (RFC 6066 section 3).
+    A warning counts only if it is its sender's last message: a handshake may continue after one (RFC 6066 section 3).
     """
     side = connection.failed_by
     alerts = [alert for alert in connection.alerts if alert.sender == side]
@@ -138,17 +138,17 @@ def final_alert(connection: Connection) -> Alert | None:
 
 
 def refusal(connection: Connection) -> WireRecord | None:
-    """The record of an alert's length by which a server refused in TLS 1.3: its first behind the client's flight."""
+    """Return the encrypted alert by which a server refused in TLS 1.3: its first record after the client's flight."""
     refused = connection.outcome == "alert" and connection.failed_by == "server"
     if not refused or not isinstance(connection, KeptConnection) or final_alert(connection):
         return None
     last = connection.messages[-1].frame
-    behind = (one for one in connection.transcript.records if one.sender == "server" and one.frame > last)
-    return next(behind, None)
+    later = (one for one in connection.transcript.records if one.sender == "server" and one.frame > last)
+    return next(later, None)
 
 
 class Places:
-    """Where each byte that a side sent lies in the frames; the first copy of a byte counts."""
+    """The place in the frames of each byte that a side sent; the first copy of a byte counts."""
 
     def __init__(self, transcript: Transcript, sender: Side) -> None:
         self._carried = transcript.carrier is not None
@@ -162,7 +162,7 @@ class Places:
         self._first = [start for start, _, _ in self._runs]
 
     def spans(self, start: int, end: int, frame: int) -> tuple[Span, ...]:
-        """A stretch of what the side sent, by stream offsets; `frame` is told of bytes that lie nowhere as they are."""
+        """Return the places of bytes between two stream offsets; `frame` is used for bytes without a place."""
         spans: list[Span] = []
         index = max(bisect_right(self._first, start) - 1, 0)
         while start < end:
@@ -180,7 +180,7 @@ class Places:
         return tuple(spans)
 
     def _add(self, start: int, size: int) -> list[tuple[int, int]]:
-        """Cover a stretch; return what of it was not covered."""
+        """Mark bytes as placed; return the ranges that were not placed before."""
         end, gaps = start + size, []
         first = bisect_left(self._ends, start)
         last, at = first, start

@@ -18,7 +18,7 @@ SAFE_PRIME = 2048
 """Minimum bits of a Diffie-Hellman prime (RFC 9325 section 4.1)."""
 
 MIN_PADDING = 16
-"""Minimum bytes of padding behind a heartbeat's payload (RFC 6520 section 4)."""
+"""Minimum bytes of padding after a heartbeat's payload (RFC 6520 section 4)."""
 _HEARTBEAT_HEADER = 3
 _PADDING_DIFFERENCE = 256
 """Bytes by which a legitimate response may exceed its request: each has its own padding (RFC 6520 section 4)."""

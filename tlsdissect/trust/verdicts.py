@@ -143,6 +143,6 @@ def _dates(links: tuple[Link, ...]) -> list[str]:
     for link in links:
         begin, end = link.facts.not_before, link.facts.not_after
         found += [to_second(begin)] if begin else []
-        # A certificate is still valid in the second of notAfter; "~" sorts behind every time in that second.
+        # A certificate is still valid in the second of notAfter; "~" sorts after every time in that second.
         found += [f"{to_second(end)}~", expires_soon_from(link.facts)] if end else []
     return found

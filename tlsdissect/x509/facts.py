@@ -1,4 +1,4 @@
-"""What is reported of a certificate and of an OCSP response, under the names of the JSON output."""
+"""The facts of certificates and OCSP responses, with the names of the JSON output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Certificate(Struct, frozen=True, gc=False):
-    """One X.509 certificate as shown (RFC 5280). Fields are read one by one: one that cannot be read is None."""
+    """An X.509 certificate (RFC 5280). Each field is decoded by itself; one that cannot be decoded is None."""
 
     sha256: str
     bytes: int
@@ -33,10 +33,10 @@ class Certificate(Struct, frozen=True, gc=False):
     exponent: int | None = None
     """The public exponent of an RSA key."""
     email_addresses: tuple[str, ...] | None = None
-    """Of subjectAltName; those in the subject stand there."""
+    """The addresses of subjectAltName, without those in the subject."""
     uris: tuple[str, ...] | None = None
     path_length: int | None = None
-    """Authorities that may stand below this one; None where basicConstraints sets no limit."""
+    """Maximum number of authorities below this one; None if basicConstraints sets no limit."""
 
 
 class OcspStaple(Struct, frozen=True, gc=False):
@@ -50,4 +50,4 @@ class OcspStaple(Struct, frozen=True, gc=False):
     produced_at: str | None = None
     revocation_time: str | None = None
     sha256: str | None = None
-    """Of the whole response."""
+    """The SHA-256 of the whole response."""

@@ -1,1 +1,1 @@
-"""What a conversation of TLS comes to: one Connection, and what verdicts rest on beside it."""
+"""The facts of a connection, derived from the log of its handshake, and the evidence for verdicts."""

@@ -44,15 +44,15 @@ if TYPE_CHECKING:
 
 _NS = 1_000_000_000
 ADDRESS_CACHE_BYTES = 1 << 20
-"""Bytes of addresses that are kept as text."""
+"""Bytes of cached addresses."""
 _ADDRESS_BYTES = 256
-"""Bytes that an address takes, as text and as numbers."""
+"""Estimated bytes of a cached address."""
 MAX_SHOWN = 80
 """Maximum number of bytes quoted of the first line of an answer in another protocol."""
 MAX_SHOWN_TEXT = 120
 """Maximum number of bytes quoted of the text in a RST."""
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
-"""What is no handshake message in the clear; all else is encrypted."""
+"""Types of events without a plaintext handshake message; all others are encrypted."""
 
 
 def connection(
@@ -60,7 +60,7 @@ def connection(
 ) -> Connection:
     """Derive all facts of a connection.
 
-    With `raw`, the raw forms of the fingerprints are included. What verdicts need besides facts is kept as evidence.
+    With `raw`, the unhashed fingerprints are included. Certificates and times that verdicts need are kept as evidence.
     """
     handshake = Handshake.of(log)
     ends = endpoints(flow.endpoints)
@@ -137,8 +137,8 @@ def connection(
     if log.recording is not None:
         result = with_transcript(result, handshake, log.recording)
     result = renumbered(result, log.frames)
-    hurts = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
-    return replace(result, problems=(*result.problems, *hurts)) if hurts else result
+    damages = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
+    return replace(result, problems=(*result.problems, *damages)) if damages else result
 
 
 def with_transcript(result: Connection, handshake: Handshake, recording: Recording) -> KeptConnection:
@@ -165,14 +165,14 @@ def _packet_ref(event: HandshakeEvent | PacketRef | None) -> PacketRef | None:
 
 
 def is_quoted(log: LoggedHandshake) -> bool:
-    """Return whether TLS is only quoted: one side alone has it, inside an upload or a mail for example.
+    """Return whether TLS is only quoted: on one side alone, inside an upload or an e-mail for example.
 
     A PROXY header is the exception: the client sends a hello after it in the same segment, answered or not.
     """
-    speaking = [direction for direction in log.directions if direction.mode == TLS]
-    if len(speaking) != 1 or not speaking[0].embedded or speaking[0].carrier:
+    with_records = [direction for direction in log.directions if direction.mode == TLS]
+    if len(with_records) != 1 or not with_records[0].embedded or with_records[0].carrier:
         return False
-    return proxy_header(speaking[0].before) is None
+    return proxy_header(with_records[0].before) is None
 
 
 def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
@@ -187,7 +187,7 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
 
 
 def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
-    """Source and destination of a packet, from their addresses and ports as they stand in `Flow.endpoints`."""
+    """Decode `Flow.endpoints` to the source and destination of the flow's first packet."""
     size = (len(packed) - 4) // 2
     ports = 2 * size
     return (
@@ -202,7 +202,7 @@ def _address(packed: bytes) -> str:
 
 
 def _rfc3339(time: int | None, digits: int) -> str | None:
-    """A time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
+    """Format a time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
     if time is None:
         return None
     seconds, nanoseconds = divmod(time, _NS)
@@ -216,25 +216,25 @@ def _second(seconds: int) -> str:
 
 
 def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
-    """What was spoken before TLS, and who was asked for."""
+    """Return the protocol before TLS, and the target of a proxy."""
     carrier = handshake.directions[0].carrier or handshake.directions[1].carrier
     if carrier is not None:
         return carrier, None
     client_hello, first = handshake.log.client_hello, handshake.directions[1].first_frame
     log = handshake.log
     before = log.before or (log.directions[0].before, log.directions[1].before)
-    # Bytes behind a hole are not how a side began.
+    # Bytes after a hole are not the first ones of a side.
     client, server = (
         b"" if log.directions[side].headless else before[side] for side in (handshake.client, 1 - handshake.client)
     )
-    # What a server says in another protocol to a ClientHello came after it, not before.
+    # A server may answer a ClientHello in another protocol: those bytes do not precede TLS.
     late = client_hello is not None and first > client_hello.event.frame
     answered = late and not client and log.before is None
     return recognise(client, server) if client or (server and not answered) else (None, None)
 
 
 def _messages(handshake: Handshake) -> tuple[Message, ...]:
-    """Every message in order; protected records of TLS 1.3 to the end of the client's flight."""
+    """Return all messages in order, with the protected TLS 1.3 records up to the end of the client's flight."""
     log, flight = handshake.log, handshake.encrypted_flight
     begin = None
     if log.client_hello is not None:
@@ -261,7 +261,7 @@ def _message_type(event: HandshakeEvent) -> str:
 
 def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Iterator[str]:
     """Yield a sentence for each fact that is inferred and not decoded."""
-    if early_data is not None and negotiation.early_data_by_shape(handshake):
+    if early_data is not None and negotiation.infers_early_data(handshake):
         yield "whether early data was accepted is told by the lengths of records"
     if negotiation.external_psk(handshake):
         yield "the pre-shared key may be external: obfuscated_ticket_age is 0"
@@ -274,7 +274,7 @@ def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Ite
 def _malformed(
     handshake: Handshake, in_key_exchange: str | None, in_retry: tuple[tuple[str, str], ...]
 ) -> Iterator[Problem]:
-    """Report what is malformed in messages whose beginning could be decoded."""
+    """Report errors in messages whose beginning could be decoded."""
     log = handshake.log
     found: list[tuple[HandshakeEvent | None, tuple[tuple[str, str], ...]]] = [
         (None if log.client_hello is None else log.client_hello.event, handshake.client_extensions.problems),
@@ -317,12 +317,12 @@ def _problems(
 
 
 def _dropped(handshake: Handshake) -> Iterator[Problem]:
-    """Report what TCP does not deliver: text in a RST, and segments that it drops."""
+    """Report payload that TCP does not deliver: text in a RST, and dropped segments."""
     log = handshake.log
     for sender, direction in enumerate(log.directions):
         if direction.reset_text is not None:
-            frame, words = direction.reset_text
-            detail = f'a RST carries a text: "{_quoted(words[:MAX_SHOWN_TEXT])}"'
+            frame, data = direction.reset_text
+            detail = f'a RST carries a text: "{_quoted(data[:MAX_SHOWN_TEXT])}"'
             yield Problem("reset_text", detail, frame, None, handshake.side(sender))
     if log.dropped:
         what = "segments that TCP drops, of an earlier connection or outside the window"
@@ -335,7 +335,7 @@ def _quoted(data: bytes) -> str:
 
 
 def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
-    """Report that a ClientHello was answered in another protocol than TLS, most often plain HTTP.
+    """Report that a ClientHello was answered in a protocol other than TLS, usually plain HTTP.
 
     The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
     """

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 ANSWER_NS = 1_000_000_000
 """Nanoseconds within which a server answers a ClientHello, if it ever does: a second, after which TCP too takes a
-segment for lost (RFC 6298 section 2). Where the capture ends earlier, nobody knows whether an answer came."""
+segment for lost (RFC 6298 section 2). If the capture ends earlier, the outcome is unknown."""
 _FATAL = 2
 _CLOSE_NOTIFY, _USER_CANCELED = 0, 90
 _DECODE_ERROR = bytes([50])
 _HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
-"""Content types of records that hold handshake messages; under TLS 1.3's encryption all look like data."""
+"""Content types of records that may contain handshake messages; in TLS 1.3, encrypted ones look like data."""
 
 
 _frame = attrgetter("frame")
 
 
 class Ending(NamedTuple):
-    """How it ended; `inferred` says what of this rests on the lengths of records."""
+    """How a handshake ended; `inferred` is the reason if this is inferred from the lengths of records."""
 
     complete: bool
     outcome: str
@@ -41,9 +41,10 @@ class Ending(NamedTuple):
 
 
 def ending(handshake: Handshake, until: int) -> Ending:
-    """Judge the handshake: the first outcome that fits.
+    """Return the first outcome that applies.
 
-    `until` is how long the capture would have shown more, in nanoseconds since 1970-01-01T00:00:00Z, or UNTIMED.
+    `until` is the time up to which the capture would contain further packets, in nanoseconds since
+    1970-01-01T00:00:00Z, or UNTIMED.
     """
     if handshake.log.tls13 and handshake.log.server_hello is not None:
         rejection = _rejection(handshake, until)
@@ -73,13 +74,13 @@ def _complete13(handshake: Handshake) -> bool:
 
 
 def _rejection(handshake: Handshake, until: int) -> Ending | None:
-    """A handshake of TLS 1.3 that one side refused under encryption, as the lengths of records tell it."""
+    """Return the outcome of a TLS 1.3 handshake that an encrypted alert ended, inferred from record lengths."""
     encrypted_flight = handshake.encrypted_flight
     if encrypted_flight is None:
         return None
     if encrypted_flight.refused:
-        # What it says is not known, but that its sender knew of the server's end.
-        if _knew_end(handshake, encrypted_flight.flight[0]):
+        # The content of the alert is not known, but its sender knew that the server had ended the connection.
+        if _sent_after_end(handshake, encrypted_flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = handshake.directions
@@ -87,7 +88,7 @@ def _rejection(handshake: Handshake, until: int) -> Ending | None:
     refused = (
         bool(encrypted_flight.flight)
         and reply is not None
-        # A client that closed before is answered by a close_notify: that refuses nothing.
+        # If the client closed first, the alert is probably the close_notify that answers it, and refuses nothing.
         and (client.fin is None or client.fin.frame > reply.frame)
         and reply.size == encrypted_flight.sizes.alert
         and (server.fin is not None or server.rst is not None)
@@ -118,9 +119,9 @@ def _failure(handshake: Handshake, until: int) -> Ending:
         (s for direction in handshake.directions for s in (direction.fin, direction.rst) if s), default=None, key=_frame
     )
     by_client = first is not None and first in (client.fin, client.rst)
-    if _unanswered(handshake) and (by_client or (first is None and _had_time(handshake, until))):
+    if _unanswered(handshake) and (by_client or (first is None and _is_long_enough(handshake, until))):
         return Ending(False, "no_answer", "client" if by_client else None, None)
-    if first is None or _has_holes(handshake) or _spoke_unseen(server):
+    if first is None or _has_holes(handshake) or _sent_uncaptured_payload(server):
         return Ending(False, "incomplete", None, None)
     return Ending(
         False, "reset" if first in (client.rst, server.rst) else "closed", "client" if by_client else "server", None
@@ -128,9 +129,9 @@ def _failure(handshake: Handshake, until: int) -> Ending:
 
 
 def _has_holes(handshake: Handshake) -> bool:
-    """Whether bytes are missing that were received: behind them the handshake may have been over.
+    """Return whether bytes are missing that were received, and with which the handshake may have been completed.
 
-    What a side never acknowledged it did not read, nor anything behind it (RFC 9293 section 3.4).
+    A receiver reads neither unacknowledged bytes nor any bytes after them (RFC 9293 section 3.4).
     """
     return any(
         direction.first_hole != UNKNOWN and not _is_unreceived(direction, direction.first_hole)
@@ -139,23 +140,23 @@ def _has_holes(handshake: Handshake) -> bool:
 
 
 def _is_unreceived(direction: DirectionSummary, offset: int) -> bool:
-    """Whether the other side acknowledged nothing from this stream offset on."""
+    """Return whether the other side acknowledged nothing from this stream offset on."""
     return direction.acked is not None and direction.offset(direction.acked) <= offset
 
 
 def _unanswered(handshake: Handshake) -> bool:
-    """Whether the server acknowledged the whole ClientHello and sent nothing."""
+    """Return whether the server acknowledged the whole ClientHello and sent no payload."""
     client, server = handshake.directions
     client_hello = handshake.log.client_hello
-    if client_hello is None or server.payload or client.acked is None or _spoke_unseen(server):
+    if client_hello is None or server.payload or client.acked is None or _sent_uncaptured_payload(server):
         return False
     # A FIN is acknowledged as if it were a byte.
     acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
     return min(map(client.offset, acknowledged)) >= client_hello.event.end
 
 
-def _spoke_unseen(direction: DirectionSummary) -> bool:
-    """Whether the other side acknowledged bytes of a side that has none in the capture."""
+def _sent_uncaptured_payload(direction: DirectionSummary) -> bool:
+    """Return whether the other side acknowledged payload of a side that has none in the capture."""
     if direction.payload or direction.acked is None or direction.isn == UNKNOWN:
         return False
     first = add(direction.isn, 1) if direction.first == UNKNOWN else direction.first
@@ -163,8 +164,8 @@ def _spoke_unseen(direction: DirectionSummary) -> bool:
     return difference(direction.acked, first) > (direction.fin is not None)
 
 
-def _had_time(handshake: Handshake, until: int) -> bool:
-    """Whether the capture goes on for long enough behind the ClientHello that an answer would be in it."""
+def _is_long_enough(handshake: Handshake, until: int) -> bool:
+    """Return whether the capture continues after the ClientHello for long enough to contain an answer."""
     client_hello = handshake.log.client_hello
     return (
         client_hello is not None
@@ -174,36 +175,36 @@ def _had_time(handshake: Handshake, until: int) -> bool:
 
 
 def _fatal(handshake: Handshake) -> HandshakeEvent | None:
-    """The first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2).
+    """Return the first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2).
 
-    One that only reports that the other side had ended the connection before ends nothing: a client whose server
-    closes instead of answering often says decode_error then, for want of the answer's bytes. But what the other side
-    sent last, and nobody answered, may be the reason for an alert too.
+    An alert that only reports that the other side had ended the connection does not count: a client whose server closes
+    instead of answering often sends decode_error, because bytes are missing. But if the other side sent the last
+    message, the alert may be a response to that message.
     """
-    events, speaker = handshake.log.events, None
+    events, latest_sender = handshake.log.events, None
     last_handshake = {event.sender: n for n, event in enumerate(events) if event.content_type in _HANDSHAKE_RECORDS}
     for n, event in enumerate(events):
         if event.content_type != ALERT:
-            speaker = event.sender
+            latest_sender = event.sender
             continue
-        if (speaker == event.sender or event.body[1:] == _DECODE_ERROR) and _knew_end(handshake, event):
+        if (latest_sender == event.sender or event.body[1:] == _DECODE_ERROR) and _sent_after_end(handshake, event):
             continue
         if event.encrypted:
-            # Where a side could not be read to the end, the handshake may have been over before.
+            # If a side could not be read to the end, the handshake may have been completed before.
             if _has_holes(handshake) or any(direction.strayed for direction in handshake.directions):
                 continue
             return event
         level, description = event.body
-        # TLS 1.3 takes alerts for errors whatever their level. But a server that does not know the name that was
-        # asked for may warn of that before it chooses a version, and go on (RFC 6066 section 3).
+        # In TLS 1.3, alerts are errors whatever their level. But a server that does not know the requested name may
+        # send a warning before it selects a version, and continue (RFC 6066 section 3).
         error = handshake.log.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)
         if level == _FATAL or (error and last_handshake.get(event.sender, -1) < n):
             return event
     return None
 
 
-def _knew_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
-    """Whether the sender of an alert had the other side's FIN when it sent it, or the other side's RST came first."""
+def _sent_after_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
+    """Return whether an alert was sent after its sender had received the other side's FIN, or after its RST."""
     peer = handshake.log.directions[1 - alert.sender]
     if peer.rst is not None and peer.rst.frame < alert.frame:
         return True
@@ -217,7 +218,7 @@ def _knew_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
 
 
 def alerts(handshake: Handshake) -> tuple[Alert, ...]:
-    """Every alert record, with its level and description where it is in the clear."""
+    """Return all alerts, with level and description unless they are encrypted."""
     return tuple([
         Alert(
             sender=handshake.side(event.sender),
@@ -231,7 +232,7 @@ def alerts(handshake: Handshake) -> tuple[Alert, ...]:
 
 
 def closure(handshake: Handshake) -> Closure:
-    """How each side ended: by an alert that says so, by the shape of one, or by TCP alone."""
+    """Return how each side ended: by a close_notify, by a record with the length of an alert, or by TCP alone."""
     return Closure(_closed(handshake, 0), _closed(handshake, 1))
 
 
@@ -247,7 +248,7 @@ def _closed(handshake: Handshake, side: int) -> str | None:
 
 
 def _ends_in_alert(handshake: Handshake, direction: DirectionSummary, sent: list[HandshakeEvent]) -> bool:
-    """Whether a side's last record is an encrypted alert, or has the length of one, and the conversation ended."""
+    """Return whether the connection ended, and a side's last record is an encrypted alert or has the length of one."""
     if handshake.log.tls13:
         last, encrypted_flight = direction.last_data, handshake.encrypted_flight
         if (

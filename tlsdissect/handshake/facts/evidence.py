@@ -1,4 +1,4 @@
-"""What verdicts rest on beside facts: certificates and OCSP responses as they travelled, in bounded memory."""
+"""The evidence for verdicts besides facts: encoded certificates, OCSP responses and lookups, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
 
 KEPT_BYTES = 64 << 20
-"""Bytes of certificates and OCSP responses that are kept; of more, those that were seen first are evicted."""
+"""Maximum bytes of certificates and OCSP responses; beyond it, those seen least recently are evicted."""
 ENTRY_BYTES = 384
-"""Bytes that an encoding takes besides its own, by estimate."""
+"""Estimated bytes that an encoding takes besides its own."""
 MAX_TIMES = 65_536
-"""Connections of which it is kept when things happened; of more, the latest."""
+"""Maximum connections whose handshake times are kept; beyond it, the oldest are evicted."""
 MAX_LOOKUPS = 65_536
-"""Lookups that are kept; of more, the first."""
+"""Maximum lookups that are kept; later ones are only counted."""
 LOOKUP_BYTES = 32 << 20
-"""Bytes of lookups that are kept, without their answers; a lookup for which there is no room is only counted."""
+"""Maximum bytes of lookups without their responses; lookups that exceed it are only counted."""
 
 INDEX_BYTES = 256
-"""Bytes that a lookup takes for each key that it is filed under, by estimate."""
+"""Estimated bytes that a lookup takes for each of its keys."""
 
 Key = tuple[str, ...]
-"""What a lookup is filed under, so that finding it does not take a search through all of them."""
+"""A key of lookups in the index."""
 
 _asked = attrgetter("exchange.asked")
 _SHA1_DIGITS = 40
@@ -73,7 +73,7 @@ def _keys(lookup: RevocationLookup) -> set[Key]:
 
 
 class Evidence:
-    """Encodings by their SHA-256, each once, however often it was shown; lookups by time."""
+    """Encodings by SHA-256, each kept once, and lookups by key and time."""
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._limit = kept_bytes
@@ -83,12 +83,12 @@ class Evidence:
         self._lookups: dict[tuple[str, Key], list[RevocationLookup]] = {}
         self._times: OrderedDict[tuple[str, int], HandshakeTimes] = OrderedDict()
         self.lookups = 0
-        """How many lookups were seen."""
+        """Number of lookups with times."""
         self.lookups_left_out = 0
-        """How many of them are not kept."""
+        """Number of those that are not kept."""
 
     def keep(self, sha256: str, encoding: bytes) -> None:
-        """Keep an encoding; what is shown again is as good as new."""
+        """Keep an encoding, or mark it as the most recent."""
         if sha256 in self._encodings:
             self._encodings.move_to_end(sha256)
             return
@@ -99,7 +99,7 @@ class Evidence:
             self._used -= len(oldest) + ENTRY_BYTES
 
     def add_lookup(self, captured: CapturedLookup) -> None:
-        """Keep a lookup, and its answer; without times it is nobody's."""
+        """Keep a lookup and its response; without times, it cannot be matched to a connection and is ignored."""
         lookup = captured.lookup
         if UNTIMED in (lookup.exchange.asked, lookup.exchange.answered):
             return
@@ -115,21 +115,21 @@ class Evidence:
         self.keep(lookup.exchange.sha256, captured.body)
 
     def set_times(self, source: str, stream: int, times: HandshakeTimes) -> None:
-        """Keep when things happened in a connection."""
+        """Keep the times of a connection's handshake."""
         self._times[source, stream] = times
         if len(self._times) > MAX_TIMES:
             self._times.popitem(last=False)
 
     def times(self, source: str, stream: int) -> HandshakeTimes | None:
-        """Tell when things happened in a connection; None where that was not kept."""
+        """Return the times of a connection's handshake; None if they were not kept."""
         return self._times.get((source, stream))
 
     def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[RevocationLookup]:
-        """Give the first lookups of a capture under a key that began within a time, in nanoseconds."""
+        """Return the first `most` lookups of a capture with a key that began between two times in nanoseconds."""
         known = self._lookups.get((source, key), [])
         at = bisect_left(known, begin, key=_asked)
         return known[at : min(at + most, bisect_right(known, end, key=_asked))]
 
     def encoding(self, sha256: str) -> bytes | None:
-        """Give what has this SHA-256; None where it was not kept."""
+        """Return the encoding with this SHA-256; None if it was not kept."""
         return self._encodings.get(sha256)

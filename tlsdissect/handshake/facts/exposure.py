@@ -1,4 +1,4 @@
-"""What of certificates and sessions anyone on the path could read."""
+"""Plaintext facts about certificates and sessions, which anyone on the path can read."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_CHAIN = 100
-"""Certificates of one chain that are told."""
+"""Maximum certificates reported of one chain."""
 _EMPTY = 3
 """Bytes of a Certificate without certificates: the length of its list."""
 _TYPES = (ExtensionType.CLIENT_CERTIFICATE_TYPE, ExtensionType.SERVER_CERTIFICATE_TYPE)
-"""What agrees on the type of the client's and of the server's certificate."""
+"""The extensions that select the type of the client's and of the server's certificate."""
 
 
 class Exposure(NamedTuple):
-    """What was in the clear; None: not sent, or not to be seen."""
+    """Facts of plaintext messages; None if not sent or not visible."""
 
     certificates: tuple[Certificate, ...] | None
     client_certificate_requested: bool | None
@@ -40,29 +40,29 @@ class Exposure(NamedTuple):
     ocsp_staple: OcspStaple | None
     session_ticket: SessionTicket | None
     problems: tuple[Problem, ...] = ()
-    """What is malformed, or not reported, of these."""
+    """Errors in these messages, and limits that were reached."""
 
 
 def exposure(handshake: Handshake, resumption: str | None, evidence: Evidence | None = None) -> Exposure:
-    """Read what both sides sent in the clear; what verdicts need of it is kept as evidence."""
+    """Decode the plaintext messages of both sides; certificates and OCSP responses are kept as evidence."""
     if handshake.log.tls13:
         # A server that authenticates by a pre-shared key sends no certificate: RFC 8446 section 2.2.
         return Exposure(() if resumption == "psk" else None, None, None, None, None, None)
-    shown = _Shown(handshake, evidence)
+    plaintext = _PlaintextMessages(handshake, evidence)
     asked = handshake.message(1, HandshakeType.CERTIFICATE_REQUEST)
     return Exposure(
-        certificates=shown.server_certificates(),
+        certificates=plaintext.server_certificates(),
         client_certificate_requested=True if asked else (False if handshake.server_is_whole else None),
-        certificate_request=shown.request(),
-        client_certificates=shown.chain(0) if asked else None,
-        ocsp_staple=shown.staple(),
-        session_ticket=shown.ticket(),
-        problems=tuple(shown.problems),
+        certificate_request=plaintext.request(),
+        client_certificates=plaintext.chain(0) if asked else None,
+        ocsp_staple=plaintext.staple(),
+        session_ticket=plaintext.ticket(),
+        problems=tuple(plaintext.problems),
     )
 
 
-class _Shown:
-    """Decodes the messages of one handshake, and collects what is wrong with them."""
+class _PlaintextMessages:
+    """Decodes the messages of one handshake and collects their problems."""
 
     def __init__(self, handshake: Handshake, evidence: Evidence | None) -> None:
         self._handshake = handshake
@@ -70,7 +70,7 @@ class _Shown:
         self.problems: list[Problem] = []
 
     def server_certificates(self) -> tuple[Certificate, ...] | None:
-        """The server's chain; empty if it sent none."""
+        """Return the server's chain; empty if it sent none."""
         handshake, seen, decoded = self._handshake, self._handshake.log.server_hello, self._handshake.server_hello
         if seen is not None and decoded is not None and isinstance(decoded.hello, Ssl2ServerHello):
             return self._facts([decoded.hello.certificate] if decoded.hello.certificate else [], seen.event)
@@ -79,15 +79,15 @@ class _Shown:
         return self.chain(1)
 
     def chain(self, side: int) -> tuple[Certificate, ...] | None:
-        """The certificates of a side's Certificate message."""
+        """Return the certificates of a side's Certificate message."""
         event = self._handshake.message(side, HandshakeType.CERTIFICATE)
         if self._handshake.server_extensions.get(_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
-            # A key stands in place of certificates, of which none is sent: RFC 7250 section 3.
+            # A raw public key is sent instead of certificates (RFC 7250 section 3).
             return None if self._read(event, RawPublicKey.read) is None else ()
         message = self._read(event, CertificateMessage.read)
         if event is None or message is None:
             return None
-        # A list of which nothing can be read is not an empty one.
+        # A list that cannot be decoded is not an empty one.
         if not message.certificate_list and event.size > _EMPTY:
             return None
         if len(message.certificate_list) > MAX_CHAIN:
@@ -96,7 +96,7 @@ class _Shown:
         return self._facts(message.certificate_list[:MAX_CHAIN], event)
 
     def request(self) -> CertificateRequest | None:
-        """What the server asks of a client's certificate."""
+        """Return the server's CertificateRequest."""
         version = max(0, self._handshake.log.version)
         event = self._handshake.message(1, HandshakeType.CERTIFICATE_REQUEST)
         message = self._read(event, lambda r: CertificateRequestMessage.read(r, version=version))
@@ -112,12 +112,12 @@ class _Shown:
         )
 
     def staple(self) -> OcspStaple | None:
-        """The OCSP response of the server's CertificateStatus."""
+        """Return the OCSP response in the server's CertificateStatus."""
         event = self._handshake.message(1, HandshakeType.CERTIFICATE_STATUS)
         message = self._read(event, CertificateStatus.read)
         if event is None or message is None:
             return None
-        # Of a list the first is the server's own, and empty where it has none: RFC 6961 section 2.2.
+        # The first of a list is for the server's own certificate, and may be empty (RFC 6961 section 2.2).
         response = next(iter(message.ocsp_response_list or ()), message.ocsp_response)
         if not response:
             return None
@@ -131,13 +131,13 @@ class _Shown:
         return fact
 
     def ticket(self) -> SessionTicket | None:
-        """The server's NewSessionTicket."""
+        """Return the server's NewSessionTicket."""
         event = self._handshake.message(1, HandshakeType.NEW_SESSION_TICKET)
         message = self._read(event, NewSessionTicket.read)
         return None if message is None else SessionTicket(message.ticket_lifetime_hint, len(message.ticket))
 
     def _facts(self, chain: Sequence[bytes], event: HandshakeEvent) -> tuple[Certificate, ...]:
-        # cryptography is loaded when the first certificate shows: a tenth of a second that others need not wait.
+        # Imported with the first certificate: the import takes a tenth of a second.
         from tlsdissect.x509.certificates import certificate  # noqa: PLC0415
 
         facts = []
@@ -151,7 +151,7 @@ class _Shown:
         return tuple(facts)
 
     def _read(self, event: HandshakeEvent | None, read: Callable[[Reader], T]) -> T | None:
-        """Decode a message; of a malformed one, what comes before the error."""
+        """Decode a message; of a malformed one, the part before the error."""
         if event is None:
             return None
         reader, value = Reader(event.body), None

@@ -1,9 +1,7 @@
-"""JA3, JA3S and JA4: short names for what a hello offers.
+"""The fingerprints JA3 and JA3S (Salesforce, 2017) and JA4 (FoxIO's TLS client fingerprint) of hellos.
 
-Every function takes plain numbers in the order of the wire, so that a log of another tool can feed it as well.
-GREASE values (RFC 8701) are left out everywhere: they are drawn anew for every connection.
-
-JA3 and JA3S are what Salesforce published in 2017, JA4 is FoxIO's description of TLS client fingerprints.
+Every function takes plain numbers in the order of the wire, so that the logs of other tools can be used too. GREASE
+values (RFC 8701) are left out everywhere, since they are random in each connection.
 """
 
 from __future__ import annotations
@@ -42,13 +40,13 @@ _JA4_VERSIONS = {
 
 _NOTHING = "000000000000"
 LIST_CACHE_BYTES = 1 << 18
-"""Bytes of lists and of what each fingerprint makes of them that are kept; a network shows some hundreds of lists."""
+"""Bytes of cached lists with their text; a network has some hundreds of different lists."""
 _NUMBER_BYTES = 36
-"""Bytes that a number takes in a tuple."""
+"""Estimated bytes of a number in a tuple."""
 
 
 def _size(*lists_and_text: Sized) -> int:
-    """Bytes of lists of numbers, and of the text that was made of them."""
+    """Return the bytes of lists of numbers and of their text."""
     *lists, text = lists_and_text
     return len(text) + _NUMBER_BYTES * sum([len(numbers) for numbers in lists])
 
@@ -60,7 +58,7 @@ def ja3_string(
     groups: Sequence[int],
     ec_point_formats: Sequence[int],
 ) -> str:
-    """Write the text that JA3 hashes: five fields of decimal numbers; `version` is the legacy_version."""
+    """Return the text that JA3 hashes: five fields of decimal numbers; `version` is the legacy_version."""
     suites, curves = _decimals(tuple(cipher_suites)), _decimals(tuple(groups))
     return f"{version},{suites},{_decimals(tuple(extensions))},{curves},{_decimals(tuple(ec_point_formats))}"
 
@@ -72,12 +70,12 @@ def ja3n_string(
     groups: Sequence[int],
     ec_point_formats: Sequence[int],
 ) -> str:
-    """Write a JA3 text with sorted extensions, which browsers that shuffle theirs share."""
+    """Return the JA3 text with sorted extensions, which is constant for browsers that shuffle them."""
     return ja3_string(version, cipher_suites, sorted(extensions), groups, ec_point_formats)
 
 
 def ja3s_string(version: int, cipher_suite: int, extensions: Sequence[int]) -> str:
-    """Write the text that JA3S hashes; `version` is the legacy_version of the ServerHello."""
+    """Return the text that JA3S hashes; `version` is the legacy_version of the ServerHello."""
     return f"{version},{cipher_suite},{_decimals(tuple(extensions))}"
 
 
@@ -88,9 +86,9 @@ def ja3(string: str) -> str:
 
 
 def highest_version(legacy_version: int, supported_versions: Sequence[int] | None) -> int:
-    """Find the version that JA4 names: the highest of supported_versions, else the legacy_version.
+    """Return the version for JA4: the highest of supported_versions, or else the legacy_version.
 
-    The numbers of DTLS run downwards (RFC 6347 section 4.1): there the lowest is the highest version.
+    The numbers of DTLS versions decrease (RFC 6347 section 4.1): the lowest is the highest version.
     """
     offered = [number for number in supported_versions or () if number not in GREASE]
     if not offered:
@@ -109,15 +107,15 @@ def ja4(
     signature_algorithms: Sequence[int],
     sni: bool | None = None,
 ) -> str:
-    """Name a ClientHello by JA4.
+    """Return the JA4 of a ClientHello.
 
-    `protocol` is "t" over TCP, "q" in QUIC, "d" in DTLS; `version` is what `highest_version` finds; `alpn` is the first
-    protocol offered, None where there is none. `sni` says whether the server_name extension is there; left out, the
-    list of extensions tells.
+    `protocol` is "t" over TCP, "q" in QUIC, "d" in DTLS; `version` is that of `highest_version`; `alpn` is the first
+    offered protocol, or None. `sni` is whether there is a server_name extension; by default, the list of extensions is
+    searched for it.
 
-    GREASE is left out of the signature algorithms too: the description wants it ignored wherever it is seen.
+    GREASE is removed from the signature algorithms too, since the specification ignores it everywhere.
     """
-    # Sorted first: a browser that shuffles its extensions has one entry in the caches, not one a connection.
+    # Sorted first, so that a browser that shuffles its extensions has one cache entry, not one per connection.
     suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
     head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
     return f"{head}_{_hashed_suites(suites)}_{_hashed_extensions(kinds, tuple(signature_algorithms))}"
@@ -133,7 +131,7 @@ def ja4_r(
     signature_algorithms: Sequence[int],
     sni: bool | None = None,
 ) -> str:
-    """Write a JA4 with its sorted lists in place of their hashes."""
+    """Return a JA4 with its sorted lists instead of their hashes."""
     suites, kinds = tuple(cipher_suites), tuple(sorted(extensions))
     head = _head(protocol, version, suites, kinds, alpn=alpn, sni=sni)
     listed = _hexadecimal_text(_sorted_without_grease(suites))
@@ -170,7 +168,7 @@ def _hexadecimal_text(kept: Sequence[int]) -> str:
     try:
         data = array("H", kept)
     except OverflowError:
-        # No hello has a number of more than two bytes; a log may.
+        # A hello has no number of more than two bytes, but another tool's log may.
         return ",".join([f"{number:04x}" for number in kept])
     if byteorder == "little":
         data.byteswap()
@@ -178,7 +176,7 @@ def _hexadecimal_text(kept: Sequence[int]) -> str:
 
 
 def _sorted_without_grease(numbers: tuple[int, ...]) -> list[int]:
-    """Sort, and cut out the values of RFC 8701, which then stand together: no look at each of 30,000 numbers."""
+    """Sort, and remove the GREASE values by bisection: faster than testing each of 30,000 numbers."""
     found = sorted(numbers)
     for grease in GREASE:
         del found[bisect_left(found, grease) : bisect_right(found, grease)]
@@ -186,13 +184,13 @@ def _sorted_without_grease(numbers: tuple[int, ...]) -> list[int]:
 
 
 def _without_grease(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Leave out the values of RFC 8701."""
+    """Remove GREASE values."""
     return numbers if GREASE.isdisjoint(numbers) else tuple(filterfalse(GREASE.__contains__, numbers))
 
 
 @cached(LIST_CACHE_BYTES, _size, longest=LONG_LIST)
 def _count(numbers: tuple[int, ...]) -> str:
-    """Count in two digits, 99 at most."""
+    """Count in two digits, up to 99."""
     return f"{len(tuple(islice(filterfalse(GREASE.__contains__, numbers), 99))):02d}"
 
 
@@ -207,7 +205,7 @@ def _hashed_extensions(extensions: tuple[int, ...], signature_algorithms: tuple[
 
 
 def _extensions_text(extensions: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> str:
-    """Join the sorted extensions, but for the two that the head tells of, and the signature algorithms as sent."""
+    """Join the sorted extensions, except for SNI and ALPN, and the signature algorithms in the order of the wire."""
     kept = tuple([number for number in extensions if number not in {_SERVER_NAME, _ALPN}])
     algorithms = _hexadecimals(signature_algorithms)
     return f"{_hexadecimals(kept)}_{algorithms}" if algorithms else _hexadecimals(kept)
@@ -220,7 +218,7 @@ def _digest(text: str) -> str:
 
 @cached(LIST_CACHE_BYTES)
 def _alpn_mark(alpn: bytes | None) -> str:
-    """Take the first and last character, or of their hexadecimal digits where one is no ASCII letter or digit."""
+    """Return the first and last character; of the hexadecimal form if either is not an ASCII letter or digit."""
     if not alpn:
         return "00"
     ends = alpn[:1] + alpn[-1:]

@@ -1,4 +1,4 @@
-"""A conversation's TLS with its sides named: what every fact is concluded from."""
+"""A handshake with its sides identified as client and server, from which all facts are derived."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Handshake(Struct, frozen=True, gc=False):
     server_extensions: Extensions
     """Extensions of the ServerHello."""
     encrypted_flight: EncryptedFlight | None
-    """What the lengths of records reveal about TLS 1.3."""
+    """The client's encrypted flight in TLS 1.3."""
 
     @classmethod
     def of(cls, log: LoggedHandshake) -> Handshake:
@@ -94,24 +94,24 @@ class Handshake(Struct, frozen=True, gc=False):
         )
 
     def side(self, sender: int) -> Side:
-        """The name of a side."""
+        """Return the name of a side."""
         return "client" if sender == self.client else "server"
 
     def message(self, side: int, kind: HandshakeType) -> HandshakeEvent | None:
-        """The first handshake message of a type that a side (0: client, 1: server) sent in the clear."""
+        """Return the first plaintext handshake message of a type from a side (0: client, 1: server)."""
         return self.messages[side].get(kind)
 
     def change(self, side: int) -> HandshakeEvent | None:
-        """A side's first ChangeCipherSpec."""
+        """Return a side's first ChangeCipherSpec."""
         return self.changes[side]
 
     def finished(self, side: int) -> HandshakeEvent | None:
-        """What ends the handshake on a side: the first encrypted handshake record of TLS 1.2 and older."""
+        """Return a side's Finished in TLS 1.2 and older: its first encrypted handshake record."""
         return self.sealed[side]
 
     @property
     def start(self) -> int | None:
-        """The time of the first ClientHello; None where it was not seen, or has no time."""
+        """The time of the first ClientHello; None if it was not captured or has no time."""
         client_hello, hello_retry = self.log.client_hello, self.log.hello_retry
         if client_hello is None or (hello_retry is not None and hello_retry.event.frame < client_hello.event.frame):
             return None
@@ -119,12 +119,12 @@ class Handshake(Struct, frozen=True, gc=False):
 
     @property
     def cipher_suite(self) -> int | None:
-        """The number of the suite that the server chose."""
+        """The number of the selected cipher suite."""
         return None if self.log.server_hello is None else self.log.server_hello.cipher_suite
 
     @property
     def is_full(self) -> bool | None:
-        """Whether a server of TLS 1.2 or older answered with a whole flight; None: the capture does not show it."""
+        """Whether this is a full handshake of TLS 1.2 or older; None if that is not visible."""
         if not _WHOLE_FLIGHT.isdisjoint(self.messages[1]):
             return True
         change = self.change(1)
@@ -133,7 +133,7 @@ class Handshake(Struct, frozen=True, gc=False):
 
     @property
     def server_is_whole(self) -> bool:
-        """Whether the server's flight was seen to its ServerHelloDone or ChangeCipherSpec, without a hole."""
+        """Whether no byte of the server's flight up to ServerHelloDone or ChangeCipherSpec is missing."""
         seen = self.message(1, HandshakeType.SERVER_HELLO_DONE) or self.change(1)
         if seen is None or self.log.server_hello is None or 1 - self.client in self.log.limited:
             return False

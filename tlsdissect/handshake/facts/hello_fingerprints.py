@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _hello(handshake: Handshake) -> ClientHello | None:
-    """The first ClientHello, unless what fingerprints are made of is not all there."""
+    """Return the first ClientHello, unless bytes of it are missing."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
     if decoded is None or not isinstance(decoded.hello, ClientHello) or seen is None or not seen.event.whole:
         return None
@@ -26,7 +26,7 @@ def _hello(handshake: Handshake) -> ClientHello | None:
 
 
 def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
-    """Write a fingerprint of the first ClientHello, once per template."""
+    """Return a fingerprint of the first ClientHello, which is computed once per template."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
     if decoded is None or seen is None or not seen.event.whole:
         return None
@@ -34,7 +34,7 @@ def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]
 
 
 def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
-    """The text that JA3 hashes, of the first ClientHello; `ordered`: with sorted extensions, as JA3N has it."""
+    """Return the text that JA3 hashes; with `ordered`, with sorted extensions as for JA3N."""
     hello, extensions = _hello(handshake), handshake.client_extensions
     if hello is None:
         return None
@@ -45,7 +45,7 @@ def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
 
 
 def ja3(handshake: Handshake) -> str | None:
-    """JA3 of the first ClientHello."""
+    """Return the JA3 of the first ClientHello."""
     return _per_template(handshake, _ja3)
 
 
@@ -55,13 +55,13 @@ def _ja3(handshake: Handshake) -> str | None:
 
 
 def ja3n(handshake: Handshake) -> str | None:
-    """JA3 of the first ClientHello with its extensions sorted."""
+    """Return the JA3N of the first ClientHello: JA3 with sorted extensions."""
     string = ja3_string(handshake, ordered=True)
     return None if string is None else fingerprints.ja3(string)
 
 
 def ja3s(handshake: Handshake) -> str | None:
-    """JA3S of the final ServerHello."""
+    """Return the JA3S of the final ServerHello."""
     decoded, seen = handshake.server_hello, handshake.log.server_hello
     if decoded is None or not isinstance(decoded.hello, ServerHello) or seen is None or not seen.event.whole:
         return None
@@ -73,7 +73,7 @@ def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
 
 
 def ja4(handshake: Handshake) -> str | None:
-    """JA4 of the first ClientHello."""
+    """Return the JA4 of the first ClientHello."""
     return _per_template(handshake, _ja4)
 
 
@@ -82,7 +82,7 @@ def _ja4(handshake: Handshake) -> str | None:
 
 
 def ja4_r(handshake: Handshake) -> str | None:
-    """JA4 of the first ClientHello with its lists in place of their hashes."""
+    """Return the JA4 of the first ClientHello with its lists instead of their hashes."""
     return _written(handshake, fingerprints.ja4_r)
 
 

@@ -1,4 +1,4 @@
-"""Hellos as facts: names for numbers, and the few extensions that other facts rest on."""
+"""Facts of hellos: code points as registered names, and decoded extensions."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ MAX_REPORTED = 1024
 HOST_NAME = 0
 """RFC 6066 section 3."""
 NAMES_CACHE_BYTES = 1 << 18
-"""Bytes of lists of names, of one registry, that are kept for the next hello which has the same."""
+"""Bytes of cached lists of names of one registry."""
 _NAMED_BYTES = 108
-"""Bytes that a number and its name take in two tuples."""
+"""Estimated bytes of a number and its name in two tuples."""
 
 
 class Extensions(NamedTuple):
-    """The extensions of a hello, decoded; of a type that is repeated the first counts."""
+    """The decoded extensions of a hello; of a repeated type, the first counts."""
 
     codes: tuple[int, ...]
     """The types of all extensions."""
     decoded: tuple[Decoded, ...]
     bodies: dict[int, Struct | None]
     problems: tuple[tuple[str, str], ...] = ()
-    """Code and detail of what is malformed, or left out."""
+    """Code and detail of each problem."""
 
     def get(self, number: int, field: str) -> Any:
-        """A field of an extension's body; None where the extension is absent or malformed."""
+        """Return a field of an extension's body; None if the extension is absent or malformed."""
         body = self.bodies.get(number)
         return None if body is None else getattr(body, field, None)
 
@@ -66,7 +66,7 @@ _FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = (
 
 
 def _name_cache(registry: Registry) -> Callable[[tuple[int, ...] | None], tuple[str, ...] | None]:
-    """What names the numbers of a list, one that repeats only once."""
+    """Return a function that converts the numbers of a list to names, and caches the result."""
 
     @cached(NAMES_CACHE_BYTES, lambda numbers, _: _NAMED_BYTES * len(numbers), longest=LONG_LIST)
     def names(numbers: tuple[int, ...]) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ NOTHING = Extensions((), (), {})
 def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
     """Decode the extensions of a hello."""
     sent = extensions or ()
-    # A sender of very many extensions sends others the next time.
+    # A hello with very many extensions is unlikely to be repeated.
     keep = len(sent) <= MAX_EXTENSIONS
     decoded = tuple([decoder.decode(one, keep=keep) for one in sent[:MAX_REPORTED]])
     bodies: dict[int, Struct | None] = {}
@@ -116,7 +116,7 @@ def _problems(one: Decoded) -> list[tuple[str, str]]:
 
 
 def _names_error(names: ServerNameList) -> str | None:
-    """What is wrong with a list of names: it has at least one, each with a byte or more, and one of a type.
+    """Return what is wrong with a ServerNameList: it must have a name, none empty, and only one of each type.
 
     RFC 6066 section 3.
     """
@@ -130,7 +130,7 @@ def _names_error(names: ServerNameList) -> str | None:
 
 
 def client_extensions(decoded: DecodedHello[WireClientHello | Ssl2ClientHello]) -> Extensions:
-    """The extensions of a ClientHello."""
+    """Decode the extensions of a ClientHello."""
     hello = decoded.hello
     return _by_template(
         _FROM_CLIENT, decoded.template, hello.extensions if isinstance(hello, WireClientHello) else None
@@ -138,7 +138,7 @@ def client_extensions(decoded: DecodedHello[WireClientHello | Ssl2ClientHello]) 
 
 
 def server_extensions(decoded: DecodedHello[WireServerHello | Ssl2ServerHello]) -> Extensions:
-    """The extensions of a ServerHello."""
+    """Decode the extensions of a ServerHello."""
     hello = decoded.hello
     return _by_template(
         _FROM_SERVER, decoded.template, hello.extensions if isinstance(hello, WireServerHello) else None
@@ -148,7 +148,7 @@ def server_extensions(decoded: DecodedHello[WireServerHello | Ssl2ServerHello]) 
 def _by_template(
     decoder: ExtensionDecoder, template: HelloTemplate[Any] | None, sent: tuple[WireExtension, ...] | None
 ) -> Extensions:
-    """Decode extensions; of a hello whose template was seen before, only those that vary."""
+    """Decode extensions; of a hello with a known template, only those that vary."""
     known: Extensions | None = None if template is None else template.derived.get(_by_template)
     if template is None or known is None or sent is None:
         extensions = decode_extensions(decoder, sent)
@@ -164,7 +164,7 @@ def _by_template(
 
 
 def client_hello(handshake: Handshake) -> ClientHello | None:
-    """What the ClientHello says; None if it was not seen."""
+    """Return the facts of the ClientHello; None if it was not captured."""
     seen, decoded, extensions = handshake.log.client_hello, handshake.client_hello, handshake.client_extensions
     if seen is None or decoded is None:
         return None
@@ -184,7 +184,7 @@ def client_hello(handshake: Handshake) -> ClientHello | None:
 
 
 def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> ClientHello:
-    """What a ClientHello says but for what is drawn anew for each."""
+    """Return the facts that all ClientHellos of a template share."""
     protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return ClientHello(
         frame=0,
@@ -206,12 +206,12 @@ def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> Cl
 
 
 def _listed(extensions: Extensions, *, seen: bool) -> tuple[Extension, ...] | None:
-    """The extensions of a hello; None where none can be told of one that was not `seen` to its end."""
+    """Return the facts of the extensions; None if there are none and the end of the hello was not `seen`."""
     return tuple([one.fact for one in extensions.decoded]) if extensions.decoded or seen else None
 
 
 def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:
-    """The groups that a ClientHello has shares of; None: it has no such extension."""
+    """Return the groups of a ClientHello's key shares; None if it has no such extension."""
     if Type.KEY_SHARE not in extensions.bodies and Type.KEY_SHARE_OLD not in extensions.bodies:
         return None
     shares = extensions.get(Type.KEY_SHARE, "client_shares") or extensions.get(Type.KEY_SHARE_OLD, "client_shares")
@@ -219,7 +219,7 @@ def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:
 
 
 def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: int) -> ClientHello:
-    """A CLIENT-HELLO of SSL 2.0: the challenge is its random (RFC 5246 appendix E.2)."""
+    """Return the facts of an SSL 2.0 CLIENT-HELLO; the challenge is its random (RFC 5246 appendix E.2)."""
     return ClientHello(
         frame=event.frame,
         bytes=event.size,
@@ -234,7 +234,7 @@ def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: 
 
 
 def server_hello(handshake: Handshake) -> ServerHello | None:
-    """What the ServerHello says; None if it was not seen."""
+    """Return the facts of the ServerHello; None if it was not captured."""
     seen, decoded, extensions = handshake.log.server_hello, handshake.server_hello, handshake.server_extensions
     if seen is None or decoded is None:
         return None
@@ -261,7 +261,7 @@ def server_hello(handshake: Handshake) -> ServerHello | None:
 
 
 def _server_template_facts(hello: WireServerHello) -> ServerHello:
-    """What a ServerHello says but for what is drawn anew for each."""
+    """Return the facts that all ServerHellos of a template share."""
     method = hello.legacy_compression_method
     return ServerHello(
         frame=0,
@@ -276,7 +276,7 @@ def _server_template_facts(hello: WireServerHello) -> ServerHello:
 
 
 def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple[tuple[str, str], ...]]:
-    """What a HelloRetryRequest asks for, and what is malformed in its extensions."""
+    """Return the facts of a HelloRetryRequest, and the problems of its extensions."""
     extensions = decode_extensions(_FROM_RETRY, decode_retry_request(event).hello.extensions)
     group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
     cookie = extensions.get(Type.COOKIE, "cookie")
@@ -289,7 +289,7 @@ def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple
 
 
 def sni(extensions: Extensions) -> str | None:
-    """The host name asked for (RFC 6066 section 3)."""
+    """Return the requested host name (RFC 6066 section 3)."""
     for entry in extensions.get(Type.SERVER_NAME, "server_name_list") or ():
         if entry.name_type == HOST_NAME:
             return text(entry.host_name) or None

@@ -1,4 +1,4 @@
-"""What was agreed: resumption, early data, key exchange, extensions that change the protocol."""
+"""The results of the negotiation: resumption, early data, key exchange and extensions."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.hellos import Extensions
 
 _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
-"""encrypted_client_hello, and the numbers that it and its forerunner had in drafts."""
+"""encrypted_client_hello, and the code points of its drafts and of its predecessor ESNI."""
 
 
 class KeyExchange(NamedTuple):
-    """How the keys were agreed on, as far as a ServerKeyExchange or key_share tells."""
+    """The parameters of the key exchange, from ServerKeyExchange or key_share."""
 
     group: str | None = None
     dh_bits: int | None = None
     signature_scheme: str | None = None
     problem: str | None = None
-    """What is malformed in the ServerKeyExchange."""
+    """The error in the ServerKeyExchange."""
 
 
 def resumption(handshake: Handshake) -> str | None:
-    """What the server accepted: "none", "ticket", "session_id" or "psk"; None while it cannot be told.
+    """Return what the server resumed: "none", "ticket", "session_id" or "psk"; None if that is not visible.
 
-    TLS 1.2 and older: a server that resumes goes from its ServerHello (and NewSessionTicket) straight to its
-    ChangeCipherSpec (RFC 5246 section 7.3, RFC 5077 section 3.1). TLS 1.3: RFC 8446 section 4.2.11.
+    TLS 1.2 and older: in a resumption, ChangeCipherSpec follows directly on ServerHello or NewSessionTicket (RFC 5246
+    section 7.3, RFC 5077 section 3.1). TLS 1.3: RFC 8446 section 4.2.11.
     """
     server_hello = handshake.log.server_hello
     if server_hello is None or handshake.cipher_suite is None:
         return None
     if handshake.log.tls13:
-        taken = _has(server_hello, handshake.server_extensions, Type.PRE_SHARED_KEY)
-        return None if taken is None else "psk" if taken else "none"
+        accepted = _has(server_hello, handshake.server_extensions, Type.PRE_SHARED_KEY)
+        return None if accepted is None else "psk" if accepted else "none"
     if handshake.is_full is not False or handshake.log.client_hello is None:
         return "none" if handshake.is_full else None
     if handshake.client_extensions.get(Type.SESSION_TICKET, "data"):
         return "ticket"
     if not handshake.log.client_hello.event.whole and Type.SESSION_TICKET not in handshake.client_extensions.bodies:
-        # The missing bytes may hold a ticket, whose session the client then names by an id of its own choice (RFC 5077
-        # section 3.4).
+        # The missing bytes may contain a ticket; with one, the session ID is the client's choice (RFC 5077 section
+        # 3.4).
         return None
     offered = getattr(handshake.client_hello and handshake.client_hello.hello, "legacy_session_id", b"")
     return "session_id" if offered and server_hello.session_id == offered else None
 
 
 def hello_retry(handshake: Handshake) -> bool | None:
-    """Whether the server asked for another ClientHello; None: bytes are missing in which it may have done so."""
+    """Return whether the server sent a HelloRetryRequest; None if the missing bytes may contain one."""
     if handshake.log.hello_retry is not None:
         return True
     server_hello = handshake.log.server_hello
@@ -64,7 +64,7 @@ def hello_retry(handshake: Handshake) -> bool | None:
 
 
 def early_data(handshake: Handshake) -> str | None:
-    """The fate of early data (RFC 8446 section 4.2.10); where the server takes it or not is told by shape."""
+    """Return what happened to early data (RFC 8446 section 4.2.10); its acceptance is inferred from record lengths."""
     if handshake.log.client_hello is None:
         return None
     offered = _has(handshake.log.client_hello, handshake.client_extensions, Type.EARLY_DATA)
@@ -83,14 +83,14 @@ def early_data(handshake: Handshake) -> str | None:
     return "accepted" if handshake.encrypted_flight.ended_early_data else "rejected"
 
 
-def early_data_by_shape(handshake: Handshake) -> bool:
-    """Whether the fate of early data rests on the lengths of records."""
+def infers_early_data(handshake: Handshake) -> bool:
+    """Return whether the acceptance of early data is inferred from record lengths."""
     selected = handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity") == 0
     return Type.EARLY_DATA in handshake.client_extensions.bodies and handshake.log.hello_retry is None and selected
 
 
 def ech(handshake: Handshake) -> str | None:
-    """Whether an Encrypted Client Hello, or GREASE that looks like one, was offered (RFC 9849)."""
+    """Return whether an Encrypted Client Hello, or GREASE that looks like one, was offered (RFC 9849)."""
     if handshake.log.client_hello is None:
         return None
     if not _ECH.isdisjoint(handshake.client_extensions.bodies):
@@ -99,7 +99,7 @@ def ech(handshake: Handshake) -> str | None:
 
 
 def key_agreement(handshake: Handshake) -> KeyExchange:
-    """The group, prime and signature scheme of the key exchange."""
+    """Return the group, prime size and signature scheme of the key exchange."""
     if handshake.log.tls13:
         group = handshake.server_extensions.get(Type.KEY_SHARE, "group")
         group = handshake.server_extensions.get(Type.KEY_SHARE_OLD, "group") if group is None else group
@@ -123,7 +123,7 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
 
 
 def negotiated(handshake: Handshake, extension: Type) -> bool | None:
-    """Whether the server took up an extension that TLS 1.3 has no more; None there, and without a ServerHello."""
+    """Return whether the server accepted an extension that TLS 1.3 removed; None there, and without a ServerHello."""
     server_hello = handshake.log.server_hello
     if handshake.log.tls13 or handshake.cipher_suite is None or server_hello is None:
         return None
@@ -131,18 +131,18 @@ def negotiated(handshake: Handshake, extension: Type) -> bool | None:
 
 
 def _has(hello: SeenClientHello | SeenServerHello, extensions: Extensions, extension: Type) -> bool | None:
-    """Whether a hello has an extension; None where bytes of the hello are missing, and the extension may be."""
+    """Return whether a hello has an extension; None if the missing bytes of the hello may contain it."""
     return extension in extensions.bodies or (None if not hello.event.whole else False)
 
 
 def alpn(handshake: Handshake) -> str | None:
-    """The protocol that the server picked in the clear (RFC 7301 section 3.2)."""
+    """Return the protocol that the server selected in plaintext (RFC 7301 section 3.2)."""
     names = handshake.server_extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return text(names[0]) if names and not handshake.log.tls13 else None
 
 
 def external_psk(handshake: Handshake) -> bool:
-    """Whether the accepted pre-shared key has no ticket's age (RFC 8446 section 4.2.11): it may be external."""
+    """Return whether the accepted pre-shared key may be external: its ticket age is 0 (RFC 8446 section 4.2.11)."""
     if not handshake.log.tls13:
         return False
     selected = handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity")

@@ -1,4 +1,4 @@
-"""Round trips and milliseconds."""
+"""Round trips, durations and byte counts of handshakes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
-_NS_A_MS = 1_000_000
+_NS_PER_MS = 1_000_000
 
 
 def round_trips(handshake: Handshake, early_data: str | None, *, complete: bool) -> int | None:
-    """Server flights that the client had to wait for before its handshake was over; None: not to be seen.
+    """Return the number of server flights for which the client waited during its handshake; None if not visible.
 
     TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2.
     """
@@ -50,7 +50,7 @@ def _round_trips12(handshake: Handshake) -> int | None:
 
 
 def timing(handshake: Handshake) -> Timing:
-    """Milliseconds between the packets that matter, as they passed the capture point."""
+    """Return the durations between packets at the capture point, in milliseconds."""
     server_hello, start = handshake.log.server_hello, handshake.start
     syn, synack, ack = _tcp_times(handshake)
     tcp_ms = elapsed(syn, ack)
@@ -74,7 +74,7 @@ def timing(handshake: Handshake) -> Timing:
 
 
 def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None]:
-    """Times of the client's SYN, the SYN-ACK and its acknowledgement."""
+    """Return the times of the client's SYN, the SYN-ACK and its acknowledgement."""
     if handshake.log.opener != handshake.client:
         return None, None, None
     syn, synack, ack = (None if time == NO_TIME else time_or_none(time) for time in handshake.log.tcp_times)
@@ -82,8 +82,8 @@ def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None
 
 
 def elapsed(start: int | None, end: int | None) -> float | None:
-    """Milliseconds from one time to a later one; None where one is missing, or the capture's clock was set back."""
-    return None if start is None or end is None or end < start else (end - start) / _NS_A_MS
+    """Return the milliseconds from one time to a later one; None if one is missing or the clock was set back."""
+    return None if start is None or end is None or end < start else (end - start) / _NS_PER_MS
 
 
 class Begin(NamedTuple):
@@ -94,9 +94,9 @@ class Begin(NamedTuple):
 
 
 def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | None) -> float | None:
-    """Milliseconds from a packet or record to another frame, less than none where that came before.
+    """Return the milliseconds from a packet or record to another frame, negative if that comes before.
 
-    None where the capture does not tell, or its times do not go on from frame to frame.
+    None if the capture has no times, or they decrease from one frame to the other.
     """
     if begin is None or frame >= begin.frame:
         return None if begin is None else elapsed(begin.time, time)
@@ -109,10 +109,10 @@ def _time(event: HandshakeEvent | PacketRef | None) -> int | None:
 
 
 def _end(handshake: Handshake) -> HandshakeEvent | None:
-    """What ends the handshake as the client sees it: the Finished that comes last."""
+    """Return the event that ends the handshake for the client: the last Finished."""
     if handshake.log.tls13:
         encrypted_flight = handshake.encrypted_flight
-        # A first record of an alert's length ends it otherwise: the client refuses.
+        # If the first record has the length of an alert, the client refused.
         if (
             encrypted_flight is None
             or encrypted_flight.before is None
@@ -128,30 +128,30 @@ def _end(handshake: Handshake) -> HandshakeEvent | None:
 
 
 def first_data(handshake: Handshake) -> tuple[HandshakeEvent | PacketRef | None, HandshakeEvent | PacketRef | None]:
-    """What begins each side's application data; in TLS 1.3 the server's may be a ticket."""
+    """Return the first application data of each side; in TLS 1.3 the server's may be a ticket."""
     return _data(handshake, 0), _reply(handshake) if handshake.log.tls13 else _data(handshake, 1)
 
 
 def _data(handshake: Handshake, side: int) -> HandshakeEvent | PacketRef | None:
-    """What begins a side's application data.
+    """Return the first application data of a side.
 
-    In TLS 1.3 a client's first protected record behind its flight that has not an alert's length; which of a server's
-    records are tickets cannot be seen. Where it is not seen whether TLS 1.3 was chosen, a record that looks like data
-    may be a part of the handshake.
+    In TLS 1.3, this is a client's first protected record after its flight that does not have the length of an alert;
+    None for a server, whose tickets look like data. If the version is not known, a record that looks like data may be
+    part of the handshake.
     """
     data = handshake.log.first_data[handshake.client ^ side]
     if not handshake.log.tls13:
         return None if _may_be_handshake(handshake, side) else data
     if handshake.encrypted_flight is None or side == 1:
         return None
-    behind = (
+    later = (
         event for event in handshake.encrypted_flight.after if event.size != handshake.encrypted_flight.sizes.alert
     )
-    return next(behind, data if handshake.log.decided else None)
+    return next(later, data if handshake.log.decided else None)
 
 
 def _may_be_handshake(handshake: Handshake, side: int) -> bool:
-    """Whether what looks like a side's first data may hold handshake messages of TLS 1.3.
+    """Return whether a side's first record of application data may contain TLS 1.3 handshake messages.
 
     In older versions an encrypted handshake record, the Finished, comes before data.
     """
@@ -162,7 +162,7 @@ def _may_be_handshake(handshake: Handshake, side: int) -> bool:
 
 
 def _reply(handshake: Handshake) -> HandshakeEvent | None:
-    """The server's first record behind the client's flight, unless it has an alert's length."""
+    """Return the server's first record after the client's flight, unless it has the length of an alert."""
     reply = None if handshake.encrypted_flight is None else handshake.encrypted_flight.reply
     return (
         None
@@ -172,7 +172,7 @@ def _reply(handshake: Handshake) -> HandshakeEvent | None:
 
 
 def handshake_bytes(handshake: Handshake, *, complete: bool) -> HandshakeBytes:
-    """Bytes of each side's records to the end of its handshake; None where that is not seen."""
+    """Return the bytes of each side's records up to the end of its handshake; None if not visible."""
     if not complete:
         return HandshakeBytes(None, None)
     if not handshake.log.tls13:
@@ -192,7 +192,7 @@ def _bytes(handshake: Handshake, side: int, last: HandshakeEvent | None) -> int 
     flight = handshake.encrypted_flight.flight if side == 0 and handshake.encrypted_flight else ()
     # Protected records before the flight are early data.
     first = flight[0].start if flight else last.end if side == 0 else 0
-    # Several messages may lie in one record.
+    # One record may contain several messages.
     total, reached = 0, -1
     for event in handshake.events[side]:
         start, end = event.start, event.end
@@ -203,20 +203,20 @@ def _bytes(handshake: Handshake, side: int, last: HandshakeEvent | None) -> int 
 
 
 class HandshakeTimes(Struct, frozen=True, gc=False):
-    """Times of a handshake in nanoseconds, each None where the capture does not show it."""
+    """Times of a handshake in nanoseconds; None if not visible."""
 
     hello: int | None
     """The ClientHello."""
     shown: int | None
-    """The client has the server's certificate: its Certificate, or in TLS 1.3 the ServerHello."""
+    """When the client received the server's certificate: at the Certificate, or in TLS 1.3 the ServerHello."""
     flight: int | None
-    """The server has the client's certificate: its Certificate, or in TLS 1.3 the client's flight."""
+    """When the server received the client's certificate: at the Certificate, or in TLS 1.3 the client's flight."""
     reply: int | None
-    """The server's answer to that: ChangeCipherSpec or alert, or in TLS 1.3 its first record."""
+    """The server's reply to that: ChangeCipherSpec or alert, or in TLS 1.3 its first record."""
 
 
 def handshake_times(handshake: Handshake) -> HandshakeTimes:
-    """Tell when a handshake's sides had what they could look up, and when they went on."""
+    """Return when each side received the other's certificate, and when it continued."""
     client_hello, server_hello, encrypted_flight = (
         handshake.log.client_hello,
         handshake.log.server_hello,
@@ -234,10 +234,10 @@ def handshake_times(handshake: Handshake) -> HandshakeTimes:
     exchange = handshake.message(0, HandshakeType.CLIENT_KEY_EXCHANGE)
     flight = handshake.message(0, HandshakeType.CERTIFICATE) or exchange
     shown = handshake.message(1, HandshakeType.CERTIFICATE)
-    return HandshakeTimes(hello, _time(shown), _time(flight), _time(_answer_to(handshake, flight)))
+    return HandshakeTimes(hello, _time(shown), _time(flight), _time(_reply_to(handshake, flight)))
 
 
-def _answer_to(handshake: Handshake, flight: HandshakeEvent | None) -> HandshakeEvent | None:
+def _reply_to(handshake: Handshake, flight: HandshakeEvent | None) -> HandshakeEvent | None:
     if flight is None:
         return None
     later = [event for event in handshake.events[1] if event.frame >= flight.frame]
