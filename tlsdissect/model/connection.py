@@ -23,6 +23,10 @@ class Endpoint(Struct, frozen=True, gc=False):
     ip: str
     port: int
 
+    def __str__(self) -> str:
+        """Return `ip:port` or `[ipv6]:port` (RFC 3986 section 3.2.2)."""
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
 
 class Origin(Struct, frozen=True, gc=False):
     """Another connection of the same run."""

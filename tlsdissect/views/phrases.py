@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tlsdissect.model.transcript import final_alert
-from tlsdissect.views.printable import shortened, socket_address
+from tlsdissect.views.printable import shortened
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Certificate, Connection
@@ -39,13 +39,13 @@ def start(c: Connection) -> Texts:
 
 def client(c: Connection) -> Texts:
     """Its address, with the port where there is room."""
-    return socket_address(c.client), c.client.ip
+    return str(c.client), c.client.ip
 
 
 def server(c: Connection) -> Texts:
     """The name that was asked for, or the address; the port unless it is the one of HTTPS."""
     if c.sni is None:
-        return (socket_address(c.server),)
+        return (str(c.server),)
     name = c.sni if c.server.port == _HTTPS else f"{c.sni}:{c.server.port}"
     return f"{name} ({c.server.ip})", name
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
 from unicodedata import category, east_asian_width
-
-if TYPE_CHECKING:
-    from tlsdissect.model.connection import Endpoint
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
@@ -49,11 +45,6 @@ def without_surrogates(text: str) -> str:
     'caf\\udce9.pcap'
     """
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def socket_address(one: Endpoint) -> str:
-    """Format address and port (RFC 3986 section 3.2.2)."""
-    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
 
 
 def columns(text: str) -> int:

@@ -10,7 +10,6 @@ from tlsdissect.views.comparison.pairs import Pairs
 from tlsdissect.views.comparison.predicates import version_group
 from tlsdissect.views.comparison.sampling import Budget
 from tlsdissect.views.comparison.tally import Tally
-from tlsdissect.views.printable import socket_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,7 @@ MAX_GROUP_BYTES = 4 << 20
 """Bytes of their names; beyond it, connections of further groups count only in the total, too."""
 
 _KEYS: dict[str, Callable[[Connection], str]] = {
-    "server": lambda c: socket_address(c.server),
+    "server": lambda c: str(c.server),
     "sni": lambda c: c.sni or "(no server_name)",
     "client": lambda c: c.client.ip,
     "capture": lambda c: c.source,

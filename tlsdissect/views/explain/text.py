@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.explain.whole import explain
-from tlsdissect.views.printable import encoded, printable, socket_address, styled, titled
+from tlsdissect.views.printable import encoded, printable, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Text:
 
     def lines(self, whole: Explanation) -> Iterator[str]:
         """Write an explanation, line by line."""
-        who = f"stream {whole.stream}  {socket_address(whole.client)} > {socket_address(whole.server)}"
+        who = f"stream {whole.stream}  {whole.client} > {whole.server}"
         yield self._styled(titled(who, printable(whole.source), self._width), _BOLD)
         for topic, heading in TOPICS.items():
             sentences = whole.about(topic)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from tlsdissect.views.ladder.model import in_turn, tenths, wrapped
-from tlsdissect.views.printable import printable, shortened, socket_address
+from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +144,7 @@ def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink
         (left, ladder.client, "client", "left"),
         (left + _LANE, ladder.server, "server", "right"),
     ):
-        axes.text(x, 0.92, f"{name}  {socket_address(end)}", ha=side, **words)
+        axes.text(x, 0.92, f"{name}  {end}", ha=side, **words)
         axes.plot([x, x], [1.0, bottom - 0.15], color=ink.quiet, linewidth=1.2)
 
 

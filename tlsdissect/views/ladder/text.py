@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.ladder.model import drawn, in_turn, tenths, wrapped
-from tlsdissect.views.printable import columns, encoded, printable, shortened, socket_address, styled, titled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,8 +116,8 @@ class Text:
     def _heads(self, one: Ladder, inner: int) -> str:
         """The two ends, above their lifelines."""
         half = (inner + 2) // 2
-        client = shortened(socket_address(one.client), half - 1)
-        server = shortened(socket_address(one.server), inner + 2 - half - 1)
+        client = shortened(str(one.client), half - 1)
+        server = shortened(str(one.server), inner + 2 - half - 1)
         blank = " " * (inner + 2 - columns(client) - columns(server))
         return self._styled(f"{client}{blank}{server}", _BOLD)
 

@@ -10,7 +10,7 @@ from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.explain.text import evidence
 from tlsdissect.views.explain.whole import explain
 from tlsdissect.views.ladder.model import drawn
-from tlsdissect.views.printable import printable, socket_address
+from tlsdissect.views.printable import printable
 from tlsdissect.views.report.packing import milliseconds
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def details(c: Connection, certificates: list[int]) -> dict[str, Any]:
             [_TOPICS.index(one.topic), f"{printable(one.text)} {evidence(one)}".rstrip()]
             for one in explain(c).sentences
         ],
-        "ends": [socket_address(c.client), socket_address(c.server)],
+        "ends": [str(c.client), str(c.server)],
         "rtt": ladder.rtt_ms,
         "arrows": [_arrow(one) for one in ladder.arrows],
     }

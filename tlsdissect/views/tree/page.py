@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tlsdissect.views.printable import printable, socket_address
+from tlsdissect.views.printable import printable
 from tlsdissect.views.tree.build import tree
 from tlsdissect.views.tree.dump import dump, dumpable
 from tlsdissect.views.tree.text import place, value_text
@@ -25,9 +25,7 @@ _LOADER = PackageLoader("tlsdissect.views.tree", ".")
 
 def _environment() -> Environment:
     made = Environment(loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    made.filters.update(
-        printable=printable, socket_address=socket_address, place=place, value_text=value_text, dump=lambda _: ()
-    )
+    made.filters.update(printable=printable, place=place, value_text=value_text, dump=lambda _: ())
     return made
 
 

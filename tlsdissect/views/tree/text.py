@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.views.printable import columns, encoded, printable, shortened, socket_address, styled, titled
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, titled
 from tlsdissect.views.tree.build import tree
 from tlsdissect.views.tree.dump import dump, dumpable
 
@@ -63,7 +63,7 @@ class Text:
 
     def lines(self, whole: Tree) -> Iterator[str]:
         """Yield the lines of a tree."""
-        who = f"stream {whole.stream}  {socket_address(whole.client)} > {socket_address(whole.server)}"
+        who = f"stream {whole.stream}  {whole.client} > {whole.server}"
         source = printable(whole.source)
         title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
         yield self._cut([(title, _BOLD)])
