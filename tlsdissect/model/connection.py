@@ -277,6 +277,11 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     problems: tuple[Problem, ...]
 
     @property
+    def is_tls13(self) -> bool:
+        """Whether TLS 1.3, a draft of it or DTLS 1.3 was negotiated."""
+        return self.version is not None and "1.3" in self.version
+
+    @property
     def has_whole_client_hello(self) -> bool:
         """Whether every byte of the ClientHello was seen, so that what is not in it was not offered.
 

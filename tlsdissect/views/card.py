@@ -74,6 +74,6 @@ def _took(c: Connection) -> Iterator[str]:
 
 def _certificate(c: Connection) -> str | None:
     if not c.certificates:
-        return "encrypted" if c.version is not None and "1.3" in c.version and c.outcome == "established" else None
+        return "encrypted" if c.is_tls13 and c.outcome == "established" else None
     leaf = c.certificates[0]
     return f"{leaf.subject}, issued by {leaf.issuer}, until {leaf.not_after}"

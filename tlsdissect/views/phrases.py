@@ -153,7 +153,7 @@ def by_version(c: Connection) -> str:
     """Green for 1.3, plain for 1.2, red for what RFC 8996 and its elders forbid."""
     if c.version is None or c.version.endswith("1.2"):
         return ""
-    return _GREEN if "1.3" in c.version else _RED
+    return _GREEN if c.is_tls13 else _RED
 
 
 def by_outcome(c: Connection) -> str:

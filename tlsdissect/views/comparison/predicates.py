@@ -18,7 +18,7 @@ def version_group(c: Connection) -> str:
     """Return the version group of a connection (`model.VERSIONS`)."""
     if c.version is None:
         return "unknown"
-    if "1.3" in c.version:
+    if c.is_tls13:
         return "TLS 1.3"
     return "TLS 1.2" if c.version.endswith("TLS 1.2") else "older"
 

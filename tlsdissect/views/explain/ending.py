@@ -41,7 +41,7 @@ def ending(c: Connection) -> Iterator[Sentence]:
 
 def _closing(c: Connection) -> Iterator[Sentence]:
     # TLS 1.3 hides which of its records is an alert.
-    guess = "1.3" in (c.version or "")
+    guess = c.is_tls13
     alert = "with a record of an alert's size" if guess else "with an encrypted alert"
     ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
     if not ways:
@@ -148,7 +148,7 @@ def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
     """An empty Certificate of TLS 1.3 by its record's length (RFC 8446 section 4.4.2): 8 bytes, a type, and the tag."""
     sent = [m for m in c.messages if m.sender == "client" and m.type == "encrypted"]
     size = _EMPTY_CERTIFICATE + (_SHORT_TAG if (c.cipher_suite or "").endswith("CCM_8_SHA256") else _TAG)
-    if "1.3" in (c.version or "") and len(sent) > 1 and sent[0].bytes == size:
+    if c.is_tls13 and len(sent) > 1 and sent[0].bytes == size:
         text = "The client's flight begins with a record of the length of an empty Certificate: most likely the "
         text += "server had asked for a client certificate, and the client had sent none."
         yield Sentence("end", "no_client_certificate", text, (sent[0].frame,), guess=True)
@@ -174,7 +174,7 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
         text += f"the {alert.sender} does not know that authority."
         frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == whose)[:1]
         yield Sentence("end", "unknown_authority", text, frames)
-    elif c.version and "1.3" in c.version:
+    elif c.is_tls13:
         text = "Which authority that is cannot be seen: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
 

@@ -152,7 +152,7 @@ def _rank(c: Connection) -> str:
     if c.cipher_suite not in fit:
         return ""
     place = fit.index(c.cipher_suite) + 1
-    kind = "of TLS 1.3" if _is_13(c) else "that this version has"
+    kind = "of TLS 1.3" if c.is_tls13 else "that this version has"
     if len(fit) == 1:
         return f", the only one {kind} among those offered"
     return f", the {'first' if place == 1 else ordinal(place)} of the {len(fit)} {kind} in the client's list"
@@ -160,17 +160,13 @@ def _rank(c: Connection) -> str:
 
 def _fitting(c: Connection) -> list[str]:
     suites = _real(c.client_hello.cipher_suites) if c.client_hello else ()
-    return [suite for suite in suites if ("_WITH_" not in suite) == _is_13(c)]
-
-
-def _is_13(c: Connection) -> bool:
-    return "1.3" in (c.version or "")
+    return [suite for suite in suites if ("_WITH_" not in suite) == c.is_tls13]
 
 
 def _lower_version(c: Connection) -> Iterator[Sentence]:
     """A version below the best that the client offered."""
     hello, answer = c.client_hello, c.server_hello
-    if hello is None or answer is None or _is_13(c):
+    if hello is None or answer is None or c.is_tls13:
         return
     offered = _real(hello.supported_versions)
     if any("1.3" in version for version in offered):
@@ -186,7 +182,7 @@ def _constraints(c: Connection) -> Iterator[Sentence]:
     """Suites that the server's certificate ruled out: those signed by another kind of key."""
     key = c.certificates[0].key_type if c.certificates else None
     fit = _fitting(c)
-    if key is None or _is_13(c) or len(fit) < 2:
+    if key is None or c.is_tls13 or len(fit) < 2:
         return
     ruled_out = [suite for suite in fit if (needed := _needed_key(suite)) is not None and needed != key]
     if ruled_out:
@@ -207,7 +203,7 @@ def _group_rank(c: Connection) -> str:
     if hello is None:
         return ""
     groups, shares = _real(hello.groups), _real(hello.key_shares)
-    if _is_13(c) and c.group in shares and not c.hello_retry:
+    if c.is_tls13 and c.group in shares and not c.hello_retry:
         return ", of which the client had sent a share"
     if c.group in groups:
         place = groups.index(c.group) + 1

@@ -27,7 +27,7 @@ def observer(c: Connection) -> Iterator[Sentence]:
     yield from _chain(c, c.certificates, "server", "The server's certificate")
     yield from _chain(c, c.client_certificates, "client", "The client's certificate")
     yield from _session(c)
-    if c.version and "1.3" in c.version:
+    if c.is_tls13:
         certificates = "" if c.resumption == "psk" else "certificates, "
         hidden = f"{certificates}the protocol that was chosen, and whether a client certificate was asked for"
         text = f"Not readable, for TLS 1.3 encrypts it: {hidden}."

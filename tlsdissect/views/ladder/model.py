@@ -241,7 +241,7 @@ class _Drawing:
 
     def _data_label(self, side: Side) -> str:
         # In TLS 1.3 tickets look the same: RFC 8446 section 5.2.
-        hidden = side == "server" and "1.3" in (self._connection.version or "")
+        hidden = side == "server" and self._connection.is_tls13
         return "application data, or tickets" if hidden else "application data"
 
     def _refusal(self) -> Iterator[Arrow]:
