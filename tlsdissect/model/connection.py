@@ -111,6 +111,24 @@ class ClientHello(Struct, frozen=True, gc=False):
     psk_modes: tuple[str, ...] | None = None
     ec_point_formats: tuple[str, ...] | None = None
 
+    @property
+    def offered_suites(self) -> tuple[str, ...]:
+        """The cipher suites that were offered, in order; none if the list was not seen."""
+        return tuple(filter(is_offer, self.cipher_suites or ()))
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether the client says that an earlier attempt with a better offer failed (RFC 7507)."""
+        return "TLS_FALLBACK_SCSV" in (self.cipher_suites or ())
+
+
+def is_offer(name: str) -> bool:
+    """Whether a name in a list of a ClientHello offers something.
+
+    GREASE (RFC 8701) and signaling cipher suite values (RFC 5746 section 3.3, RFC 7507) do not.
+    """
+    return name != "GREASE" and not name.endswith("_SCSV")
+
 
 class ServerHello(Struct, frozen=True, gc=False):
     """The final ServerHello (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""

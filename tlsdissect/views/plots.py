@@ -10,9 +10,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from tlsdissect.model.connection import is_offer
 from tlsdissect.views import timeline
 from tlsdissect.views.certificates import common_name
-from tlsdissect.views.comparison.predicates import is_offer
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:

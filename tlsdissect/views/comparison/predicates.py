@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from tlsdissect.model.connection import is_offer
+
 if TYPE_CHECKING:
     from tlsdissect.model.connection import ClientHello, Connection
 
@@ -21,16 +23,6 @@ def version_group(c: Connection) -> str:
     if c.is_tls13:
         return "TLS 1.3"
     return "TLS 1.2" if c.version.endswith("TLS 1.2") else "older"
-
-
-def is_offer(suite: str) -> bool:
-    """Whether a name in a hello's list is a cipher suite, and not GREASE (RFC 8701) or a signalling value."""
-    return suite != "GREASE" and not suite.endswith("_SCSV")
-
-
-def offered(hello: ClientHello) -> set[str]:
-    """Return the cipher suites that a hello offers."""
-    return set(filter(is_offer, hello.cipher_suites or ()))
 
 
 @lru_cache(maxsize=512)
@@ -60,7 +52,7 @@ def is_retry_for_it(c: Connection, hello: ClientHello) -> bool:
     asked = c.hello_retry_request
     if asked is None or asked.group is None:
         return False
-    sent = [group for group in hello.key_shares or () if group != "GREASE"]
+    sent = list(filter(is_offer, hello.key_shares or ()))
     return is_post_quantum(asked.group) or (bool(sent) and all(map(is_post_quantum, sent)))
 
 

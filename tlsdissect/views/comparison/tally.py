@@ -83,7 +83,7 @@ class Tally:
         self._count("groups", c.group or (f"DH {c.dh_bits}" if c.dh_bits else None))
         self._count("signature_schemes", c.signature_scheme)
         if c.client_hello is not None:
-            for suite in predicates.offered(c.client_hello):
+            for suite in set(c.client_hello.offered_suites):
                 self._count("offered_suites", suite)
         if c.cipher_suite is not None:
             self._n["aead"] += predicates.is_aead(c.cipher_suite)

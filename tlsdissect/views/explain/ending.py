@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tlsdissect.model.connection import is_offer
 from tlsdissect.model.transcript import final_alert, refusal
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
@@ -123,13 +124,11 @@ def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     elif _sent_no_certificate(c):
         yield _nothing_sent(c)
     elif hello and c.has_whole_client_hello and c.server_hello is None:
-        suites = [s for s in hello.cipher_suites or () if not s.endswith("_SCSV") and s != "GREASE"]
-        text = (
-            f"Of what the client offered, something was not acceptable: most likely its cipher suites, {listed(suites)}"
-        )
-        groups = [g for g in hello.groups or () if g != "GREASE"]
+        text = "Of what the client offered, something was not acceptable: most likely its cipher suites, "
+        text += listed(hello.offered_suites)
+        groups = list(filter(is_offer, hello.groups or ()))
         text += f", or its groups, {listed(groups)}" if groups else ""
-        schemes = [s for s in hello.signature_schemes or () if s != "GREASE"]
+        schemes = list(filter(is_offer, hello.signature_schemes or ()))
         text += f", or its signature schemes, {listed(schemes)}" if schemes else ""
         yield Sentence("end", "nothing_in_common", f"{text}.", (hello.frame,), guess=True)
 

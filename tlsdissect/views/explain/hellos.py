@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tlsdissect.model.connection import is_offer
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import ClientHello, Connection, Extension
 
-_SIGNALS = {"TLS_EMPTY_RENEGOTIATION_INFO_SCSV", "TLS_FALLBACK_SCSV", "GREASE"}
-"""Numbers among the cipher suites that are none: RFC 5746 section 3.3, RFC 7507, RFC 8701."""
 _SIGNERS = {"RSA": "RSA", "ECDSA": "EC", "DSS": "DSA"}
 """The key that a server needs in its certificate, by the word in a suite's name."""
 _SESSIONS = {"ticket": "ticket", "session_id": "session id", "psk": "pre-shared key"}
@@ -42,8 +41,8 @@ def offer(c: Connection) -> Iterator[Sentence]:
     yield from _sessions(c, hello)
     if c.retry_of is not None:
         text = f"It tries again what stream {c.retry_of.stream} failed at."
-        yield Sentence("offer", "retry", text, at, guess="TLS_FALLBACK_SCSV" not in (hello.cipher_suites or ()))
-    if "TLS_FALLBACK_SCSV" in (hello.cipher_suites or ()):
+        yield Sentence("offer", "retry", text, at, guess=not hello.falls_back)
+    if hello.falls_back:
         text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
         yield Sentence("offer", "fallback", text, at)
 
@@ -57,11 +56,11 @@ def offered_versions(c: Connection) -> tuple[str, ...]:
     hello = c.client_hello
     if hello is None:
         return ()
-    return _real(hello.supported_versions) or ((hello.version,) if c.has_whole_client_hello else ())
+    return _offered(hello.supported_versions) or ((hello.version,) if c.has_whole_client_hello else ())
 
 
 def _versions_and_suites(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
-    versions, suites = offered_versions(c), _real(hello.cipher_suites)
+    versions, suites = offered_versions(c), hello.offered_suites
     said = [listed(versions)] if versions else []
     if hello.cipher_suites is not None:
         first = f", first of them {suites[0]}" if len(suites) > 1 else f", {suites[0]}" if suites else ""
@@ -71,7 +70,7 @@ def _versions_and_suites(c: Connection, hello: ClientHello) -> Iterator[Sentence
 
 
 def _groups(hello: ClientHello) -> Iterator[Sentence]:
-    groups, shares = _real(hello.groups), _real(hello.key_shares)
+    groups, shares = _offered(hello.groups), _offered(hello.key_shares)
     if not groups:
         return
     text = f"For the key exchange it knows {listed(groups)}"
@@ -141,7 +140,7 @@ def _renegotiated(c: Connection) -> Iterator[Sentence]:
 def _retry(c: Connection) -> str:
     retry, hello = c.hello_retry_request, c.client_hello
     wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
-    sent = listed(_real(hello.key_shares)) if hello and hello.key_shares else ""
+    sent = listed(_offered(hello.key_shares)) if hello and hello.key_shares else ""
     because = f", for the client had sent one of {sent} alone" if sent and retry and retry.group else ""
     return f"The server asked for {wish}{because}."
 
@@ -159,7 +158,7 @@ def _rank(c: Connection) -> str:
 
 
 def _fitting(c: Connection) -> list[str]:
-    suites = _real(c.client_hello.cipher_suites) if c.client_hello else ()
+    suites = c.client_hello.offered_suites if c.client_hello else ()
     return [suite for suite in suites if ("_WITH_" not in suite) == c.is_tls13]
 
 
@@ -168,7 +167,7 @@ def _lower_version(c: Connection) -> Iterator[Sentence]:
     hello, answer = c.client_hello, c.server_hello
     if hello is None or answer is None or c.is_tls13:
         return
-    offered = _real(hello.supported_versions)
+    offered = _offered(hello.supported_versions)
     if any("1.3" in version for version in offered):
         could = _DOWNGRADE.get((answer.random or "")[-16:])
         text = f"The client could have done TLS 1.3; the server chose {c.version}."
@@ -202,7 +201,7 @@ def _group_rank(c: Connection) -> str:
     hello = c.client_hello
     if hello is None:
         return ""
-    groups, shares = _real(hello.groups), _real(hello.key_shares)
+    groups, shares = _offered(hello.groups), _offered(hello.key_shares)
     if c.is_tls13 and c.group in shares and not c.hello_retry:
         return ", of which the client had sent a share"
     if c.group in groups:
@@ -224,9 +223,8 @@ def _resumed(c: Connection) -> Iterator[Sentence]:
         yield Sentence("choice", "not_resumed", "It did not resume the session that the client offered.", frames)
 
 
-def _real(names: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Leave out what says nothing: GREASE and signals."""
-    return tuple(name for name in names or () if name not in _SIGNALS)
+def _offered(names: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(filter(is_offer, names or ()))
 
 
 def _extension(hello: ClientHello, kind: str) -> Extension | Any | None:
