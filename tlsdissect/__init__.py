@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
-    from tlsdissect.views.explain.whole import explain
+    from tlsdissect.views.explain import explain
     from tlsdissect.views.frames import Tables
     from tlsdissect.views.ladder.drawing import ladder
     from tlsdissect.views.tables import load_csv
@@ -44,7 +44,7 @@ _HOMES = {
     "CaptureError": "tlsdissect.capture",
     "Connection": "tlsdissect.model.connection",
     "Limits": "tlsdissect.flows.limits",
-    "explain": "tlsdissect.views.explain.whole",
+    "explain": "tlsdissect.views.explain",
     "ladder": "tlsdissect.views.ladder.drawing",
     "live": "tlsdissect.listening",
     "load_csv": "tlsdissect.views.tables",

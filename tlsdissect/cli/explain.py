@@ -60,10 +60,7 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
 
 def _view(form: str, color: str, *, seen: bool) -> View:
     """Make the view of a format."""
-    if form == "json":
-        from tlsdissect.views.explain.ndjson import ExplanationLines  # noqa: PLC0415 (only the requested view is imported)
+    from tlsdissect.views import explain  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.ndjson import JsonLines  # noqa: PLC0415
 
-        return ExplanationLines()
-    from tlsdissect.views.explain.text import Text  # noqa: PLC0415
-
-    return Text(**options.text_style(color, seen=seen))
+    return JsonLines(explain.explain) if form == "json" else explain.text(**options.text_style(color, seen=seen))

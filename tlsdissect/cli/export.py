@@ -139,10 +139,11 @@ def _tables(names: str | None) -> tuple[Table, ...]:
 
 
 def _writer(form: str) -> type[Any]:
-    from tlsdissect.views import export  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.export import CsvRows  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.ndjson import JsonRows  # noqa: PLC0415
 
     if form != "parquet":
-        return export.CsvRows if form == "csv" else export.JsonRows
+        return CsvRows if form == "csv" else JsonRows
     try:
         from tlsdissect.views.parquet import ParquetRows  # noqa: PLC0415 (an extra)
     except ImportError:

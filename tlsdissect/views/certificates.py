@@ -7,14 +7,12 @@ import ssl
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from msgspec import json
-from msgspec.structs import replace
-
 from tlsdissect.trust.inventory import CertificateSummary
 from tlsdissect.views import phrases
 from tlsdissect.views.cells import cell, columns, line
+from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns as width_of
-from tlsdissect.views.printable import printable, printable_json, shortened, without_surrogates
+from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,9 +37,7 @@ COLUMNS = tuple(columns(CertificateSummary))
 
 def lines(summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
     """Write certificates as JSON, one object a line."""
-    for summary in summaries:
-        named = replace(summary, first_source=without_surrogates(summary.first_source))
-        yield printable_json(json.encode(named)) + b"\n"
+    yield from map(json_line, summaries)
 
 
 def rows(summaries: Iterable[CertificateSummary], *, seen: bool = False) -> Iterator[bytes]:

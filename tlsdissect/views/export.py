@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import json
-
 from tlsdissect.views.cells import cell, line
-from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,22 +36,6 @@ class CsvRows:
     def add(self, row: list[Any]) -> None:
         """Write a row."""
         self._write(line([cell(value) for value in row]))
-
-    def end(self) -> None:
-        """Nothing comes after the last row."""
-
-
-class JsonRows:
-    """One object a line."""
-
-    def __init__(self, table: Table, write: Write) -> None:
-        self._write = write
-        self._names = [column.name for column in table.columns]
-
-    def add(self, row: list[Any]) -> None:
-        """Write a row."""
-        texts = [without_surrogates(value) if type(value) is str else value for value in row]
-        self._write(printable_json(json.encode(dict(zip(self._names, texts, strict=True)))) + b"\n")
 
     def end(self) -> None:
         """Nothing comes after the last row."""

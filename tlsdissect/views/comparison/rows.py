@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import json, to_builtins
-from msgspec.structs import replace
+from msgspec import to_builtins
 
 from tlsdissect.views.cells import cell, line
-from tlsdissect.views.printable import printable_json, without_surrogates
+from tlsdissect.views.ndjson import json_line
+from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,15 +20,15 @@ HEAD = ("key", "version", "measure", "value")
 
 def lines(groups: Iterable[Group]) -> Iterator[bytes]:
     """Format groups as JSON, one object per line."""
-    for group in groups:
-        yield printable_json(json.encode(_encodable(group))) + b"\n"
+    yield from map(json_line, groups)
 
 
 def rows(groups: Iterable[Group], *, seen: bool = False) -> Iterator[bytes]:
     """Format groups as CSV: a row for each number, its path joined by dots; `seen` if the output is a terminal."""
     yield line(list(HEAD))
-    for group in map(_encodable, groups):
-        yield from (line(list(map(cell, (group.key, *row))), seen=seen) for row in numbers(group))
+    for group in groups:
+        key = None if group.key is None else without_surrogates(group.key)
+        yield from (line(list(map(cell, (key, *row))), seen=seen) for row in numbers(group))
 
 
 def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
@@ -40,10 +40,6 @@ def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
         fields = to_builtins(difference)
         before = f"{fields.pop('kind')}.{fields.pop('measure')}"
         yield from ((None, f"{before}.{name}", value) for name, value in fields.items())
-
-
-def _encodable(group: Group) -> Group:
-    return group if group.key is None else replace(group, key=without_surrogates(group.key))
 
 
 def _flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

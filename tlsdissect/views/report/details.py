@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tlsdissect.trust.rules import SEVERITIES
 from tlsdissect.views import phrases
+from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
-from tlsdissect.views.explain.text import evidence
-from tlsdissect.views.explain.whole import explain
 from tlsdissect.views.ladder.model import drawn
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report.packing import milliseconds
@@ -30,10 +29,7 @@ def details(c: Connection, certificates: list[int]) -> dict[str, Any]:
         "certificates": certificates,
         "findings": [finding(one) for one in most_severe_first(c.findings or ())],
         "problems": [_problem(one) for one in c.problems],
-        "said": [
-            [_TOPICS.index(one.topic), f"{printable(one.text)} {evidence(one)}".rstrip()]
-            for one in explain(c).sentences
-        ],
+        "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explain(c).sentences],
         "ends": [str(c.client), str(c.server)],
         "rtt": ladder.rtt_ms,
         "arrows": [_arrow(one) for one in ladder.arrows],
