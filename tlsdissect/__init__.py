@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tlsdissect.views.frames import Tables
     from tlsdissect.views.ladder.drawing import ladder
     from tlsdissect.views.tables import load_csv
-    from tlsdissect.views.tree.build import tree
+    from tlsdissect.views.tree import tree
 
     __version__: str
 
@@ -48,7 +48,7 @@ _HOMES = {
     "ladder": "tlsdissect.views.ladder.drawing",
     "live": "tlsdissect.listening",
     "load_csv": "tlsdissect.views.tables",
-    "tree": "tlsdissect.views.tree.build",
+    "tree": "tlsdissect.views.tree",
 }
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
 

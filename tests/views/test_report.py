@@ -18,7 +18,6 @@ from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.comparison.sections import sections
-from tlsdissect.views.tree.text import place, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +161,7 @@ def sample(name: str) -> Path:
 
 
 def lines(node: Node, frame: int) -> Iterator[tuple[str, str, str]]:
-    yield node.name, value_text(node), place(node.bytes, frame)
+    yield node.name, node.text, node.place(frame)
     for child in node.children:
         yield from lines(child, frame)
 

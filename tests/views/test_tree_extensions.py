@@ -9,7 +9,7 @@ import pytest
 from conversing import CLIENT, SERVER, Talk, write
 
 import tlsdissect
-from tlsdissect.views.tree.build import tree
+from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -196,6 +196,6 @@ def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
 
 
 def _tree(color: str, *, seen: bool) -> View:
-    from tlsdissect.views.tree.text import Text  # noqa: PLC0415 (not needed for other forms)
+    from tlsdissect.views import tree  # noqa: PLC0415 (not needed for other forms)
 
-    return Text(**options.text_style(color, seen=seen))
+    return tree.text(**options.text_style(color, seen=seen))

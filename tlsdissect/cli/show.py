@@ -71,15 +71,11 @@ def _check(message: str | None) -> None:
 
 
 def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:
-    """Make the view of a format; only the requested one is imported."""
+    """Make the view of a format."""
+    from tlsdissect.views import tree  # noqa: PLC0415 (not needed for --help)
+
     if form == "json":
-        from tlsdissect.views.tree.ndjson import TreeLines  # noqa: PLC0415
-
-        return TreeLines(message)
+        return tree.json(message)
     if form == "html":
-        from tlsdissect.views.tree.page import Page  # noqa: PLC0415
-
-        return Page(message=message, dumped=dumped)
-    from tlsdissect.views.tree.text import Text  # noqa: PLC0415
-
-    return Text(**options.text_style(color, seen=seen), message=message, dumped=dumped)
+        return tree.Page(message=message, dumped=dumped)
+    return tree.text(**options.text_style(color, seen=seen), message=message, dumped=dumped)

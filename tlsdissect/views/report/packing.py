@@ -11,7 +11,7 @@ from msgspec.json import encode
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
-    from tlsdissect.views.tree.build import Tree
+    from tlsdissect.views.tree.model import Tree
     from tlsdissect.views.tree.node import Node
 
 TOGETHER = 128

@@ -18,7 +18,7 @@ from tlsdissect.views.report.grid import Grid, widths
 from tlsdissect.views.report.packing import TOGETHER, Block, packed
 from tlsdissect.views.report.summary import Overview
 from tlsdissect.views.table import COLUMNS
-from tlsdissect.views.tree.build import tree
+from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A node of the tree, and the mapping of its bytes to frames."""
+"""A node of the tree, its text, and where its bytes are in the frames."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from tlsdissect.model.transcript import Places, Span
@@ -30,9 +32,34 @@ class Node(Struct, frozen=True, omit_defaults=True):
     children: tuple[Node, ...] = ()
 
     @property
-    def is_code(self) -> bool:
-        """Whether the value is a code point, and the meaning its name."""
-        return isinstance(self.value, str) and self.value.startswith("0x")
+    def text(self) -> str:
+        """Value and meaning, printable."""
+        value = self.value
+        if value is None:
+            return printable(self.meaning or "")
+        if isinstance(value, int):
+            return f"{value} ({printable(self.meaning)})" if self.meaning else str(value)
+        if value.startswith("0x") and self.meaning != value:
+            return f"{printable(self.meaning or '')} ({value})"
+        return printable(value if self.meaning is None else self.meaning) or "(empty)"
+
+    def place(self, frame: int) -> str:
+        """Its byte ranges as text: first and last byte, and the frame if it differs from `frame`."""
+        if not self.bytes:
+            return ""
+        first, last = self.bytes[0], self.bytes[-1]
+        start = _byte(first.frame, first.offset, frame)
+        if first.offset is None or last.offset is None:
+            return start
+        end = last.offset + last.length - 1
+        if len(self.bytes) == 1 and last.length == 1:
+            return start
+        return f"{start}-{_byte(last.frame, end, first.frame)}"
+
+
+def _byte(frame: int, offset: int | None, above: int) -> str:
+    text = "?" if offset is None else str(offset)
+    return text if frame == above else f"{frame}:{text}"
 
 
 class MappedBytes:
