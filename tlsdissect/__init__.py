@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.explain import explain
     from tlsdissect.views.frames import Tables
-    from tlsdissect.views.ladder.drawing import ladder
+    from tlsdissect.views.ladder import ladder
     from tlsdissect.views.tables import load_csv
     from tlsdissect.views.tree import tree
 
@@ -45,7 +45,7 @@ _HOMES = {
     "Connection": "tlsdissect.model.connection",
     "Limits": "tlsdissect.flows.limits",
     "explain": "tlsdissect.views.explain",
-    "ladder": "tlsdissect.views.ladder.drawing",
+    "ladder": "tlsdissect.views.ladder",
     "live": "tlsdissect.listening",
     "load_csv": "tlsdissect.views.tables",
     "tree": "tlsdissect.views.tree",

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tlsdissect.model.connection import is_offer
-from tlsdissect.views import timeline
 from tlsdissect.views.certificates import common_name
+from tlsdissect.views.ladder import timeline
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:

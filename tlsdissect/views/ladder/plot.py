@@ -133,13 +133,9 @@ def _behind(arrow: Arrow, *, alone: bool) -> str:
 
 def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
     words: dict[str, Any] = {"color": ink.words, "fontsize": 9.5, "va": "bottom"}
-    suite = ladder.cipher_suite or "no cipher suite"
-    axes.text(
-        left, 0.34, f"{ladder.version or 'no version'}  {suite}", fontweight="bold", **{**words, "fontsize": 10.5}
-    )
-    trips = "" if ladder.round_trips is None else f", {ladder.round_trips} round trip{'s' * (ladder.round_trips != 1)}"
+    axes.text(left, 0.34, ladder.negotiated, fontweight="bold", **{**words, "fontsize": 10.5})
     source = shortened(f"stream {ladder.stream} of {printable(ladder.source)}", 60, tail=30)
-    axes.text(left, 0.58, f"{ladder.outcome}{trips};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
+    axes.text(left, 0.58, f"{ladder.result};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
     for x, end, name, side in (
         (left, ladder.client, "client", "left"),
         (left + _LANE, ladder.server, "server", "right"),

@@ -85,7 +85,5 @@ def _problem(one: Problem) -> list[str]:
 
 
 def _arrow(one: Arrow) -> list[Any]:
-    first, last = one.frames[0], one.frames[-1]
-    frames = str(first) if first == last else f"{first}-{last}"
     labels = [printable(label) for label in one.labels]
-    return [one.sender, one.kind, labels, frames, milliseconds(one.ms), one.bytes]
+    return [one.sender, one.kind, labels, one.frame_range, milliseconds(one.ms), one.bytes]
