@@ -154,7 +154,7 @@ def test_frames_are_typed(told: list[dict[str, Any]]) -> None:
 
 
 def test_a_certificate_may_last_for_ever() -> None:
-    from tlsdissect.views.frames import _series
+    from tlsdissect.views.dataframes import _series
     from tlsdissect.views.tables import TABLES as ALL
 
     (column,) = (column for column in ALL[1].columns if column.name == "not_after")

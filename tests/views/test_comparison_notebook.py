@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.views.comparison.notebook import Comparison
-from tlsdissect.views.frames import Tables
+from tlsdissect.views.dataframes import Comparison, Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,9 +18,8 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.views import card, plots, tables
 from tlsdissect.views.cells import Csv
-from tlsdissect.views.comparison.notebook import Comparison
+from tlsdissect.views.dataframes import Comparison, Tables, frame
 from tlsdissect.views.export import CsvRows
-from tlsdissect.views.frames import Tables, frame
 from tlsdissect.views.names import VOCABULARIES
 from tlsdissect.views.ndjson import JsonRows, Ndjson
 from tlsdissect.views.table import Table

@@ -17,7 +17,7 @@ from tlsdissect.pipeline import Reading
 from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
-from tlsdissect.views.comparison.sections import sections
+from tlsdissect.views.comparison.formats import sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -72,10 +72,10 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
 
 def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
     """Return the function that formats the groups."""
-    from tlsdissect.views.comparison import rows, text  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.comparison import formats  # noqa: PLC0415 (not needed for --help)
 
     if form == "json":
-        return rows.lines
+        return formats.json_lines
     if form == "csv":
-        return partial(rows.rows, seen=options.is_terminal(file))
-    return text.Text(**options.text_style(color, seen=seen)).written
+        return partial(formats.csv_rows, seen=options.is_terminal(file))
+    return formats.Text(**options.text_style(color, seen=seen)).written

@@ -85,7 +85,7 @@ class Exporter:
         yield from ()
 
     def _compare(self, writer: TableWriter) -> None:
-        from tlsdissect.views.comparison.rows import numbers  # noqa: PLC0415
+        from tlsdissect.views.comparison.formats import numbers  # noqa: PLC0415
 
         for group in self._builder.groups():
             for version, measure, value in numbers(group):

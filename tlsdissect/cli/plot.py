@@ -63,7 +63,7 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     connections: list[Connection] = []
 
     def end() -> Iterator[bytes]:
-        from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
+        from tlsdissect.views.dataframes import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
         from tlsdissect.views.plots import picture  # noqa: PLC0415
 
         if kind == _SINGLE and len(connections) != 1:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from tlsdissect.views.frames import Tables
+    from tlsdissect.views.dataframes import Tables
 
 MAX_BARS = 20
 """Categories that are drawn, most frequent first; the rest share one bar."""

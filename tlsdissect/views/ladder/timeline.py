@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tlsdissect.model.connection import Connection, Side
-    from tlsdissect.views.frames import Tables
+    from tlsdissect.views.dataframes import Tables
     from tlsdissect.views.ladder.model import Arrow
 
 MAX_ARROWS = 40

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from msgspec import Struct
 
-from tlsdissect.views.frames import Tables, frame
+from tlsdissect.views.dataframes import Tables, frame
 from tlsdissect.views.plots import PLOTS, picture
 from tlsdissect.views.report.drawing import inline
 from tlsdissect.views.tables import TABLES, Table

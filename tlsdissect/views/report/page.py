@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tlsdissect.model.connection import Hidden
 from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.comparison.sections import filled_sections
-from tlsdissect.views.comparison.text import conclusions
+from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report import certificates, findings, template
