@@ -55,7 +55,6 @@ SIZED_BY_US = {
     "trust/protocol.py _version": "64 names of versions",
     "views/comparison/builder.py is_aead": "512 names of cipher suites, each from a registry or six characters",
     "views/comparison/builder.py is_post_quantum": "512 names of groups, each from a registry or six characters",
-    "views/names/columns.py _numbers": "a registry",
     "views/printable.py _in_json": "single characters",
     "views/phrases.py _suite": "512 names of cipher suites, each from a registry or six characters",
     "views/phrases.py _version": "256 names of versions",

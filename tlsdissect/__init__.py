@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.builder import By
+    from tlsdissect.views.csv import load_csv
     from tlsdissect.views.dataframes import Comparison, Tables
     from tlsdissect.views.explain import explain
     from tlsdissect.views.ladder import ladder
-    from tlsdissect.views.tables import load_csv
     from tlsdissect.views.tree import tree
 
     __version__: str
@@ -46,7 +46,7 @@ _HOMES = {
     "explain": "tlsdissect.views.explain",
     "ladder": "tlsdissect.views.ladder",
     "live": "tlsdissect.listening",
-    "load_csv": "tlsdissect.views.tables",
+    "load_csv": "tlsdissect.views.csv",
     "tree": "tlsdissect.views.tree",
 }
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""

@@ -174,7 +174,7 @@ def test_frames_of_nothing_have_their_columns(tmp_path: Path) -> None:
 
 def test_formulas_are_guarded(tmp_path: Path) -> None:
     row = [["=cmd()", 1, 0, "client", "fatal", "@x", 3]]
-    from tlsdissect.views.export import CsvRows
+    from tlsdissect.views.csv import CsvRows
 
     written: list[bytes] = []
     writer = CsvRows(TABLES[4], written.append)

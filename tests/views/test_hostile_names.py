@@ -17,9 +17,8 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.views import card, plots, tables
-from tlsdissect.views.cells import Csv
+from tlsdissect.views.csv import Csv, CsvRows
 from tlsdissect.views.dataframes import Comparison, Tables, frame
-from tlsdissect.views.export import CsvRows
 from tlsdissect.views.names import VOCABULARIES
 from tlsdissect.views.ndjson import JsonRows, Ndjson
 from tlsdissect.views.table import Table

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.cli.sink import Sink
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.export import TableWriter
-    from tlsdissect.views.tables import Table
+    from tlsdissect.views.tables import Table, TableWriter
 
 EXAMPLES = """\b
 Examples:
@@ -139,7 +138,7 @@ def _tables(names: str | None) -> tuple[Table, ...]:
 
 
 def _writer(form: str) -> type[Any]:
-    from tlsdissect.views.export import CsvRows  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.csv import CsvRows  # noqa: PLC0415 (not needed for --help)
     from tlsdissect.views.ndjson import JsonRows  # noqa: PLC0415
 
     if form != "parquet":

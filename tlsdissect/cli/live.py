@@ -187,7 +187,7 @@ def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
 
         return Ndjson()
     if form == "csv":
-        from tlsdissect.views.cells import Csv  # noqa: PLC0415
+        from tlsdissect.views.csv import Csv  # noqa: PLC0415
 
         return Csv(seen=options.is_terminal(file))
     from tlsdissect.views.table import Table  # noqa: PLC0415

@@ -92,7 +92,7 @@ def _view(form: str, raw_fingerprints: bool, file: str | None) -> View | None:
 
         return Ndjson()
     if form == "csv":
-        from tlsdissect.views.cells import Csv  # noqa: PLC0415
+        from tlsdissect.views.csv import Csv  # noqa: PLC0415
 
         return Csv(raw_fingerprints=raw_fingerprints, seen=options.is_terminal(file))
     return None

@@ -294,6 +294,15 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     findings: tuple[Finding, ...] | None
     problems: tuple[Problem, ...]
 
+    def chain(self, side: Side) -> tuple[Certificate, ...] | None:
+        """The certificates that a side showed; None if that is not visible."""
+        return self.certificates if side == "server" else self.client_certificates
+
+    def leaf(self, side: Side) -> Certificate | None:
+        """The first of them, which is the side's own; None if there is none."""
+        chain = self.chain(side)
+        return chain[0] if chain else None
+
     @property
     def is_tls13(self) -> bool:
         """Whether TLS 1.3, a draft of it or DTLS 1.3 was negotiated."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.trust.inventory import CertificateSummary
 from tlsdissect.views import phrases
-from tlsdissect.views.cells import cell, columns, line
+from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns as width_of
 from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.tables import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

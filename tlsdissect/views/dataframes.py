@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.cells import Column
     from tlsdissect.views.comparison.model import Group
-    from tlsdissect.views.tables import Table
+    from tlsdissect.views.tables import Column, Table
 
 _NANOSECONDS: Literal["datetime64[ns]"] = "datetime64[ns]"
 _SECONDS: Literal["datetime64[s]"] = "datetime64[s]"

@@ -1,23 +1,81 @@
-"""Connections as flat tables that are joined by `source` and `stream`, for exports and DataFrames."""
+"""Connections as flat tables that are joined by `source` and `stream`, for CSV, exports and DataFrames."""
 
 from __future__ import annotations
 
-import csv
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotations)
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from msgspec import to_builtins
+from msgspec import UNSET, Struct, UnsetType, structs, to_builtins
 
 from tlsdissect.model.connection import Alert, Certificate, Connection, Finding, Message
-from tlsdissect.views.cells import COLUMNS, Column, Value, columns, unguarded
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.model.connection import Side
 
     Rows = Callable[[Connection], Iterator[list[Any]]]
+    Write = Callable[[bytes], object]
 
-_LIMIT = 2**31 - 1
-"""Maximum size of a cell that is read back, in bytes: lists of messages exceed the default of the csv module."""
+_PLAIN = (str, int, float, bool)
+"""Types of values that a cell contains as they are."""
+
+
+class Column(Struct, frozen=True):
+    """A column: its name, its type, and how to get its value from an object."""
+
+    name: str
+    kind: type
+    """str, int, float or bool; list for a value that a cell contains as JSON."""
+    value: Callable[[Any], Any]
+    """Returns None for a missing value."""
+    raw: bool = False
+    """Whether it exists with --raw-fingerprints only."""
+
+
+def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
+    """Yield the columns of a struct; names of nested fields are joined by `_`."""
+    for field in structs.fields(kind):
+        here = (*path, field.name)
+        (of, *_) = plain = _plain(field.type)
+        if len(plain) == 1 and isinstance(of, type) and issubclass(of, Struct):
+            yield from columns(of, here)
+        else:
+            # A Literal has the type of its values, and a tuple becomes a list.
+            held: type = str if isinstance(of, str) else of if of in _PLAIN else list
+            yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET)
+
+
+def _plain(annotation: Any) -> list[Any]:
+    """Return the alternatives of a field's type without None and Unset; a Literal yields its values."""
+    if isinstance(annotation, type) or not hasattr(annotation, "__args__"):
+        return [annotation]
+    if getattr(annotation, "__origin__", None) is tuple:
+        return [tuple]
+    return [one for one in _flat(annotation.__args__) if one not in (type(None), UnsetType)]
+
+
+def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
+    for argument in arguments:
+        yield from _plain(argument)
+
+
+def _reach(path: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a function that follows attributes and stops at None."""
+    if len(path) == 1:
+        return attrgetter(path[0])
+    outer, inner = attrgetter(path[0]), _reach(path[1:])
+
+    def value(of: Any) -> Any:
+        within = outer(of)
+        return None if within is None else inner(within)
+
+    return value
+
+
+COLUMNS: tuple[Column, ...] = tuple(columns(Connection))
+"""All columns of a connection, in the order of the JSON keys."""
 
 
 class Table(NamedTuple):
@@ -26,6 +84,29 @@ class Table(NamedTuple):
     name: str
     columns: tuple[Column, ...]
     rows: Rows
+
+
+class TableWriter(Protocol):
+    """Writes the rows of one table."""
+
+    def add(self, row: list[Any], /) -> None:
+        """Take a row."""
+        ...
+
+    def end(self) -> None:
+        """Write what comes after the last."""
+        ...
+
+
+def rows(columns: Iterable[Column], items: Callable[[Any], Iterable[Any]]) -> Callable[[Any], Iterator[list[Any]]]:
+    """Make the function that yields a row for each item of a connection."""
+    values = [one.value for one in columns]
+
+    def of(connection: Any) -> Iterator[list[Any]]:
+        for item in items(connection):
+            yield [value(item) for value in values]
+
+    return of
 
 
 def _key(name: str, kind: type) -> Column:
@@ -42,10 +123,27 @@ def _connections(c: Connection) -> Iterator[list[Any]]:
     yield [column.value(c) for column in _BODY]
 
 
+class PresentedCertificate(NamedTuple):
+    """A certificate with its sender and its position in the chain."""
+
+    connection: Connection
+    sender: Side
+    position: int
+    certificate: Certificate
+
+
+def presented_certificates(c: Connection) -> Iterator[PresentedCertificate]:
+    """Yield the certificates of a connection, the server's first."""
+    sides: tuple[Side, Side] = ("server", "client")
+    for side in sides:
+        for position, one in enumerate(c.chain(side) or ()):
+            yield PresentedCertificate(c, side, position, one)
+
+
 def _certificates(c: Connection) -> Iterator[list[Any]]:
-    for sender, chain in (("server", c.certificates), ("client", c.client_certificates)):
-        for position, one in enumerate(chain or ()):
-            yield [c.source, c.stream, sender, position, *(column.value(one) for column in _CERTIFICATE)]
+    for one in presented_certificates(c):
+        facts = [column.value(one.certificate) for column in _CERTIFICATE]
+        yield [c.source, c.stream, one.sender, one.position, *facts]
 
 
 def _extensions(c: Connection) -> Iterator[list[Any]]:
@@ -88,40 +186,3 @@ COMPARISON = Table(
     "comparison", tuple(_key(name, str) for name in ("key", "version", "measure", "value")), lambda _: iter(())
 )
 """The numbers of a comparison; no single connection has rows in it."""
-
-
-def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
-    """Read a CSV file of `read --format csv` or `export` into a dict per row, with the original values.
-
-    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that prevents a spreadsheet
-    from running a cell is taken off. A column of another origin is text.
-
-        >>> rows = tlsdissect.load_csv("connections.csv")
-        >>> rows[0]["version"], rows[0]["round_trips"], rows[0]["certificates"][0]["dns_names"]
-        ('TLS 1.2', 2, ['localhost'])
-    """
-    before = csv.field_size_limit(_LIMIT)
-    try:
-        # Excel writes a byte order mark before UTF-8.
-        with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a str is welcome)
-            return list(_restored(csv.reader(file)))
-    finally:
-        csv.field_size_limit(before)
-
-
-def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
-    names = next(rows, [])
-    kinds = {column.name: column.restored for column in _columns(names)}
-    for cells in rows:
-        named = zip(names, cells, strict=False)
-        yield {name: kinds.get(name, unguarded)(text) if text else None for name, text in named}
-
-
-def _columns(names: list[str]) -> tuple[Column, ...]:
-    """Return the columns of the table with exactly these names: types of the same name differ between tables."""
-    from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (they are made of these tables' parts)
-
-    for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):
-        if names == [column.name for column in table.columns]:
-            return table.columns
-    return COLUMNS

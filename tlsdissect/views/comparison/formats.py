@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import to_builtins
 
-from tlsdissect.views.cells import cell, line
 from tlsdissect.views.comparison.client_times import LOCAL, NOT_SEEN
+from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, without_surrogates
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tlsdissect.tls.codepoints import ExtensionType, Registry
-from tlsdissect.views.cells import Column
-from tlsdissect.views.names.columns import number, rows
-from tlsdissect.views.tables import Table
+from tlsdissect.views.tables import Column, Table, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +59,7 @@ def _clear_message(c: Connection, one: Message) -> ClearMessage:
 def _coded(registry: Registry, name: str | None, form: str = _HEX) -> str | None:
     if name == "GREASE":
         return name
-    code = number(registry, name)
+    code = registry.number(name)
     return None if code is None else form.format(code)
 
 
@@ -150,7 +148,7 @@ TLS = (
     Column("tcp.srcport", int, lambda s: _end(s, away=False).port),
     Column("tcp.dstport", int, lambda s: _end(s, away=True).port),
     Column("tcp.analysis.initial_rtt", float, lambda s: _seconds(s.connection.timing.tcp_ms)),
-    Column("tls.handshake.type", int, lambda s: s.message and number(Registry.HANDSHAKE_TYPES, _type(s.message.type))),
+    Column("tls.handshake.type", int, lambda s: s.message and Registry.HANDSHAKE_TYPES.number(_type(s.message.type))),
     Column("tls.handshake.length", int, lambda s: s.message and s.message.bytes),
     Column("tls.handshake.version", str, _hello(lambda hello: _coded(Registry.VERSIONS, hello.version))),
     Column("tls.handshake.random", str, _hello(lambda hello: hello.random)),
@@ -171,8 +169,8 @@ TLS = (
     Column("tls.handshake.session_ticket_length", int, lambda s: _ticket(s, "bytes")),
     Column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.client_hello else None),
     Column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.server_hello else None),
-    Column("tls.alert_message.level", int, lambda s: s.alert and number(Registry.ALERT_LEVELS, s.alert.level)),
-    Column("tls.alert_message.desc", int, lambda s: s.alert and number(Registry.ALERTS, s.alert.description)),
+    Column("tls.alert_message.level", int, lambda s: s.alert and Registry.ALERT_LEVELS.number(s.alert.level)),
+    Column("tls.alert_message.desc", int, lambda s: s.alert and Registry.ALERTS.number(s.alert.description)),
 )  # fmt: skip
 
 
