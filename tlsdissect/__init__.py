@@ -162,4 +162,4 @@ def __dir__() -> list[str]:
 
 
 if "IPython" in sys.modules:
-    import_module("tlsdissect.views.card").register()
+    import_module("tlsdissect.views.notebook").register()

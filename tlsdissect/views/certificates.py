@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.inventory import CertificateSummary
-from tlsdissect.views import phrases
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns as width_of
 from tlsdissect.views.printable import printable, shortened
+from tlsdissect.views.table import FAINT, HEADING, SECTION, common_name
 from tlsdissect.views.tables import columns
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ WIDEST = 120
 _SHARE = 0.6
 """How much of the room for names is the subject's; the issuer has the rest."""
 _RED, _GREEN, _YELLOW = "31", "32", "33"
-_STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": phrases.FAINT}
+_STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": FAINT}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _FIXED = (("key", 9), ("until", 10), ("days", 7))
 
@@ -76,7 +75,7 @@ class CertificateTable:
         head = self._cells("certificate", "issuer", *[title for title, _ in _FIXED])
         for number, summary in enumerate(summaries):
             if not number:
-                yield self._line([(head, phrases.HEADING)])
+                yield self._line([(head, HEADING)])
             yield self._line(list(self._facts(summary)))
             for text, style in self._below(summary):
                 for part in wrap(text, self._width - 2, subsequent_indent="  "):
@@ -84,13 +83,13 @@ class CertificateTable:
 
     def _facts(self, one: CertificateSummary) -> Iterator[tuple[str, str]]:
         days = "-" if one.days_left is None else f"{one.days_left:,}"
-        issuer = "itself" if one.self_signed else common_name(one.issuer)
+        issuer = "itself" if one.self_signed else shown_name(one.issuer)
         until = (one.not_after or "-")[:10]
-        yield self._cells(common_name(one.subject, one.dns_names), issuer, key_of(one), until, days), phrases.SECTION
+        yield self._cells(shown_name(one.subject, one.dns_names), issuer, key_of(one), until, days), SECTION
 
     def _below(self, one: CertificateSummary) -> Iterator[tuple[str, str]]:
-        yield " · ".join(_shown(one)), phrases.FAINT
-        yield " · ".join(_stated(one)), phrases.FAINT
+        yield " · ".join(_shown(one)), FAINT
+        yield " · ".join(_stated(one)), FAINT
         decided = dict(verdicts(one))
         if decided:
             bad = any(not good for good in decided.values())
@@ -121,7 +120,7 @@ def _shown(one: CertificateSummary) -> Iterator[str]:
         if who:
             more = f" and {len(who) - 1} more" if len(who) > 1 else ""
             yield f"{role} {who[0]}{more}"
-    names = [name for name in one.names_asked if name.lower() not in (common_name(one.subject) or "").lower()]
+    names = [name for name in one.names_asked if name.lower() not in (shown_name(one.subject) or "").lower()]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"as {printable(shortened(names[0], 40))}{more}"
@@ -166,9 +165,6 @@ def key_of(one: Certificate) -> str:
     return _CURVES.get(one.curve or "", one.curve) or f"{one.key_type or '?'} {one.key_bits or ''}".rstrip()
 
 
-def common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
-    """Take the common name out of a subject (RFC 4514), or what stands for it."""
-    found = re.search(r"(?:^|,)CN=((?:\\.|[^,+\\])+)", name or "")
-    if found:
-        return found[1]
-    return others[0] if others else name or "-"
+def shown_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
+    """Return the common name of a subject, or what stands for it."""
+    return common_name(name, others) or ("" if others else "-")

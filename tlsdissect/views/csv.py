@@ -26,6 +26,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """Characters that start a formula in a spreadsheet, and the quote that prevents this."""
 _LIMIT = 2**31 - 1
 """Maximum size of a cell that is read back, in bytes: lists of messages exceed the default of the csv module."""
+_SPECIAL = re.compile(r'[",\r\n]').search
 
 
 class Csv:
@@ -77,7 +78,6 @@ def _list(value: object) -> str:
     return printable_json(json.encode(value)).decode()
 
 
-_SPECIAL = re.compile(r'[",\r\n]').search
 _WRITTEN: dict[type, Callable[[Any], str]] = {
     str: _guarded,
     int: str,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from tlsdissect.model.connection import is_offer
-from tlsdissect.views.certificates import common_name
+from tlsdissect.views.certificates import shown_name
 from tlsdissect.views.ladder import timeline
 from tlsdissect.views.printable import printable, shortened
 
@@ -134,7 +134,7 @@ def lifetimes(tables: Tables, ax: Axes) -> Axes:
     label = "captured (time unknown)" if pd.isna(captured) else "captured (not valid then: orange)"
     ax.axvline(now, color="#009e73", linestyle="--", label=label)
     subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
-    _names(ax, [common_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
+    _names(ax, [shown_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
     ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
     ax.set_xlabel("year")
     _legend(ax)

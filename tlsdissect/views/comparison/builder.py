@@ -24,6 +24,25 @@ if TYPE_CHECKING:
 _AEAD = re.compile(r"_(GCM|CCM|CCM_8|POLY1305|MGM_[LS]|AEGIS_256|AEGIS_128L)(_|$)")
 _FORWARD_SECRET = re.compile(r"_(EC)?DHE_|_(EC)?DH_anon_|_ECCPWD_")
 _POST_QUANTUM = re.compile(r"MLKEM|Kyber", re.IGNORECASE)
+_NOT_HANDSHAKE = frozenset(("change_cipher_spec", "alert"))
+_MEASURES = ("hello_bytes", "hello_segments", "share_bytes", "server_hello_bytes")
+MAX_KINDS = 1000
+"""Distinct values listed of each kind, such as cipher suites or groups; the rest count as `others`."""
+_COUNTED = (
+    "alerts", "resumption", "early_data", "against_expected", "capture_points", "cipher_suites", "offered_suites",
+    "groups", "signature_schemes",
+)  # fmt: skip
+By = Literal["server", "sni", "client", "capture"]
+MAX_GROUPS = 10_000
+"""Servers, names, clients or captures that get a group of their own; connections of others count only in the total."""
+MAX_GROUP_BYTES = 4 << 20
+"""Bytes of their names; beyond it, connections of further groups count only in the total, too."""
+_KEYS: dict[str, Callable[[Connection], str]] = {
+    "server": lambda c: str(c.server),
+    "sni": lambda c: c.sni or "(no server_name)",
+    "client": lambda c: c.client.ip,
+    "capture": lambda c: c.source,
+}
 
 
 @lru_cache(maxsize=512)
@@ -60,9 +79,6 @@ def is_retry_for_it(c: Connection, hello: ClientHello) -> bool:
 def share_bytes(hello: ClientHello) -> int | None:
     """Return the size of the key_share extension in bytes; None if the hello has none."""
     return next((one.bytes for one in hello.extensions or () if one.type == "key_share"), None)
-
-
-_NOT_HANDSHAKE = frozenset(("change_cipher_spec", "alert"))
 
 
 class ExposureCounter:
@@ -130,9 +146,6 @@ class ExposureCounter:
         return {side: spread for side, spread in spreads if spread is not None}
 
 
-_MEASURES = ("hello_bytes", "hello_segments", "share_bytes", "server_hello_bytes")
-
-
 class PostQuantumCounter:
     """Counts connections that offer or negotiate it, and the sizes of hellos with and without it."""
 
@@ -172,14 +185,6 @@ class PostQuantumCounter:
         counts = {name: self._n[name] for name in ("offered", "shared", "negotiated", "retries")}
         values: dict[str, Any] = {**counts, **{name: self._sizes[name].spread() for name in names}}
         return PostQuantum(**values)
-
-
-MAX_KINDS = 1000
-"""Distinct values listed of each kind, such as cipher suites or groups; the rest count as `others`."""
-_COUNTED = (
-    "alerts", "resumption", "early_data", "against_expected", "capture_points", "cipher_suites", "offered_suites",
-    "groups", "signature_schemes",
-)  # fmt: skip
 
 
 class Tally:
@@ -309,20 +314,6 @@ class Tally:
 def _ordered(counts: Counter[str]) -> dict[str, int]:
     """Sort by count, most frequent first."""
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
-
-
-By = Literal["server", "sni", "client", "capture"]
-MAX_GROUPS = 10_000
-"""Servers, names, clients or captures that get a group of their own; connections of others count only in the total."""
-MAX_GROUP_BYTES = 4 << 20
-"""Bytes of their names; beyond it, connections of further groups count only in the total, too."""
-
-_KEYS: dict[str, Callable[[Connection], str]] = {
-    "server": lambda c: str(c.server),
-    "sni": lambda c: c.sni or "(no server_name)",
-    "client": lambda c: c.client.ip,
-    "capture": lambda c: c.source,
-}
 
 
 class _GroupTallies:

@@ -26,6 +26,14 @@ _MEASURES = {
     "first_record": "first server record after the handshake", "tcp_to_tls": "gap before TLS", "tls": "TLS handshake",
     "tls_to_data": "gap before data", "data_to_first_byte": "first byte back",
 }  # fmt: skip
+WIDEST = 110
+"""Maximum width in columns."""
+_LABEL, _LONGEST, _MAX_COLUMN = 28, 48, 26
+_BETWEEN = " / "
+_BOLD, _FAINT = "1", "2"
+_UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
+_LESS = {"round_trips": "fewer"}
+HEAD = ("key", "version", "measure", "value")
 
 
 class FilledSection(NamedTuple):
@@ -223,15 +231,6 @@ _EXPOSURE = (
 )  # fmt: skip
 
 
-WIDEST = 110
-"""Maximum width in columns."""
-_LABEL, _LONGEST, _MAX_COLUMN = 28, 48, 26
-_BETWEEN = " / "
-_BOLD, _FAINT = "1", "2"
-_UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
-_LESS = {"round_trips": "fewer"}
-
-
 class Text:
     """Formats comparisons as text, at least 60 columns wide."""
 
@@ -314,9 +313,6 @@ def caveats(group: Group) -> Iterator[str]:
         yield "without a captured TCP handshake, times are those of the capture point, not of the client"
     if group.unpaired:
         yield f"{group.unpaired:,} connections were left out of the pairs, because there were too many"
-
-
-HEAD = ("key", "version", "measure", "value")
 
 
 def json_lines(groups: Iterable[Group]) -> Iterator[bytes]:

@@ -29,6 +29,13 @@ _EMPTY_CERTIFICATE = 8 + 1
 _OTHER_REASONS = {"bad_certificate", "certificate_unknown", "unsupported_certificate"}
 """Alerts about a certificate that do not name the reason."""
 _TAG, _SHORT_TAG = 16, 8
+LEAST = 3
+"""Times that bytes were sent from which on it is worth saying that nobody acknowledged them."""
+_RETRANSMITTED = 1000.0
+"""Milliseconds within which TCP sends again what is not acknowledged (RFC 6298 section 2)."""
+_SYN = 2
+_SHOWN = 8
+"""Frames that a sentence names at most."""
 
 
 def ending(c: Connection) -> Iterator[Sentence]:
@@ -298,15 +305,6 @@ _REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
     "unrecognized_name": _name,
     "no_application_protocol": _protocol,
 }
-
-
-LEAST = 3
-"""Times that bytes were sent from which on it is worth saying that nobody acknowledged them."""
-_RETRANSMITTED = 1000.0
-"""Milliseconds within which TCP sends again what is not acknowledged (RFC 6298 section 2)."""
-_SYN = 2
-_SHOWN = 8
-"""Frames that a sentence names at most."""
 
 
 class Unreceived(NamedTuple):

@@ -18,6 +18,8 @@ _SIGNERS = {"RSA": "RSA", "ECDSA": "EC", "DSS": "DSA"}
 _SESSIONS = {"ticket": "ticket", "session_id": "session id", "psk": "pre-shared key"}
 _DOWNGRADE = {"444f574e47524401": "TLS 1.3", "444f574e47524400": "TLS 1.2 or 1.3"}
 """Ends of a ServerHello's random: what the server could have done (RFC 8446 section 4.1.3)."""
+_NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
+"""What a client names an earlier session by."""
 
 
 def offer(c: Connection) -> Iterator[Sentence]:
@@ -233,10 +235,6 @@ def _extension(hello: ClientHello, kind: str) -> Extension | Any | None:
 
 def _message_frames(c: Connection, kind: str) -> tuple[int, ...]:
     return tuple(message.frame for message in c.messages if message.type == kind)[:1]
-
-
-_NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
-"""What a client names an earlier session by."""
 
 
 def observer(c: Connection) -> Iterator[Sentence]:

@@ -29,6 +29,8 @@ _LOOKUPS = {
 """Findings that tell what time was spent on."""
 _MANY = 4
 """Segments that were sent again of which each is told."""
+WINDOW = 10
+"""Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
 
 
 def trips(c: Connection) -> Iterator[Sentence]:
@@ -240,10 +242,6 @@ def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
 
 def _ms(value: float) -> str:
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
-
-
-WINDOW = 10
-"""Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
 
 
 class Pause(NamedTuple):

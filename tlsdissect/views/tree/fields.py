@@ -75,6 +75,15 @@ _TABLES: dict[type[Struct], Table] = {
 }
 """The decoders of the extensions of a message."""
 _MISPLACED = "does not belong in this message: RFC 8446 section 4.2"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 1 << 47
+"""Milliseconds from which on a number is not converted to a date."""
+_DOWNGRADES = {
+    b"DOWNGRD\x01": "ends with the mark of a server of TLS 1.3 that chose TLS 1.2",
+    b"DOWNGRD\x00": "ends with the mark of a server that chose TLS 1.1 or older",
+}
+"""RFC 8446 section 4.1.3."""
+_POINTS = {2: "compressed", 3: "compressed", 4: "uncompressed"}
 
 
 class Fields:
@@ -251,17 +260,6 @@ _INSIDE: dict[tuple[type[Struct], str], Inside] = {
     (extension_proofs.TransItemList, "trans_item_list"): _struct(extension_proofs.TransItem),
 }
 """Fields of bytes that contain a struct."""
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST = 1 << 47
-"""Milliseconds from which on a number is not converted to a date."""
-_DOWNGRADES = {
-    b"DOWNGRD\x01": "ends with the mark of a server of TLS 1.3 that chose TLS 1.2",
-    b"DOWNGRD\x00": "ends with the mark of a server that chose TLS 1.1 or older",
-}
-"""RFC 8446 section 4.1.3."""
-_POINTS = {2: "compressed", 3: "compressed", 4: "uncompressed"}
 
 
 def meaning(owner: type[Struct], name: str, value: object) -> str | None:
