@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator
 
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node
 
 
 def test_everything_is_in_the_table(visit: Visit, captures: list[Path]) -> None:

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.transcript import KeptConnection as Connection
     from tlsdissect.model.transcript import Span
-    from tlsdissect.views.tree.model import Tree
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node, Tree
 
 OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
 each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)

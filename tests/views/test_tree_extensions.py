@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node
 
 TLSA = "055f 6d61696c 00 0034 0001 00000e10 0004 03 01 01 aa"
 TIMESTAMP = "0102 02 2a03 0000018bcfe56800 0000 0001 aa"

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.model import Arrow
-    from tlsdissect.views.tree.model import Tree
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node, Tree
 
 TOGETHER = 128
 """Connections per block; a click unpacks one block."""

@@ -17,7 +17,7 @@ from tlsdissect import tls
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.views.printable import without_surrogates
-from tlsdissect.views.tree.node import Node
+from tlsdissect.views.tree.model import Node
 from tlsdissect.x509 import der
 from tlsdissect.x509.names import name as distinguished
 from tlsdissect.x509.staples import RESPONSE_STATUS
@@ -25,7 +25,7 @@ from tlsdissect.x509.staples import RESPONSE_STATUS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tlsdissect.views.tree.node import MappedBytes
+    from tlsdissect.views.tree.model import MappedBytes
 
 MAX_DEPTH = 24
 """Maximum depth of nested values."""

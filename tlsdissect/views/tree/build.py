@@ -31,8 +31,7 @@ from tlsdissect.tls.record import (
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.model import TreeRecord
-from tlsdissect.views.tree.node import MappedBytes, Node
+from tlsdissect.views.tree.model import MappedBytes, Node, TreeRecord
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side

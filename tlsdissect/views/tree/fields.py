@@ -49,7 +49,7 @@ from tlsdissect.tls.remarks import alert_meaning, extension_reference, reference
 from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.asn1 import asn1
-from tlsdissect.views.tree.node import Node
+from tlsdissect.views.tree.model import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from tlsdissect.tls.layout import WireStruct
     from tlsdissect.tls.survey import Field
     from tlsdissect.tls.wire import WireError
-    from tlsdissect.views.tree.node import MappedBytes
+    from tlsdissect.views.tree.model import MappedBytes
 
     Inside = Callable[["Fields", int, int, str | None], tuple[Node, ...]]
     from collections.abc import Callable
