@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.builder import By
+    from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.csv import load_csv
-    from tlsdissect.views.dataframes import Comparison, Tables
+    from tlsdissect.views.dataframes import Tables
     from tlsdissect.views.explain import explain
     from tlsdissect.views.ladder import ladder
     from tlsdissect.views.tree import tree
@@ -142,7 +143,7 @@ def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: 
         >>> c.numbers.loc["mean_round_trips"].to_dict()
         {'TLS 1.2': 2.0, 'TLS 1.3': 1.0}
     """
-    from tlsdissect.views.dataframes import Comparison  # noqa: PLC0415 (pandas takes half a second)
+    from tlsdissect.views.comparison.notebook import Comparison  # noqa: PLC0415 (pandas takes half a second)
 
     return Comparison(tables(*captures, **options), by)
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.views.dataframes import Comparison, Tables
+from tlsdissect.views.comparison.notebook import Comparison
+from tlsdissect.views.dataframes import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,9 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.views import plots, tables
+from tlsdissect.views.comparison.notebook import Comparison
 from tlsdissect.views.csv import Csv, CsvRows
-from tlsdissect.views.dataframes import Comparison, Tables, frame
+from tlsdissect.views.dataframes import Tables, frame
 from tlsdissect.views.names import VOCABULARIES
 from tlsdissect.views.ndjson import JsonRows, Ndjson
 from tlsdissect.views.notebook import card

@@ -49,14 +49,9 @@ def rows(summaries: Iterable[CertificateSummary], *, seen: bool = False) -> Iter
 
 def pem(facts: Certificate, encoding: bytes) -> bytes:
     """Write a certificate as PEM, with its names in front (RFC 7468 section 5.2)."""
-    names = "".join([f"{what}: {printable(name or '?')}\n" for what, name in _names(facts)])
-    return names.encode() + ssl.DER_cert_to_PEM_cert(encoding).encode()
-
-
-def _names(facts: Certificate) -> Iterator[tuple[str, str | None]]:
-    yield "subject", facts.subject
-    yield "issuer", facts.issuer
-    yield "sha256", facts.sha256
+    names = {"subject": facts.subject, "issuer": facts.issuer, "sha256": facts.sha256}
+    lines = "".join([f"{what}: {printable(name or '?')}\n" for what, name in names.items()])
+    return lines.encode() + ssl.DER_cert_to_PEM_cert(encoding).encode()
 
 
 class CertificateTable:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from tlsdissect.views.comparison.model import Difference, Group, Side, Spread
 
+    Cell = Callable[[Side], str | None]
+    """Formats the cell of a version; None if it is empty."""
+
 LISTED = 6
 """Values listed of each kind, most frequent first."""
 _LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
@@ -44,17 +47,17 @@ class FilledSection(NamedTuple):
 
 
 class Section(NamedTuple):
-    """Rows under a heading: each a label, and a function that formats the cell of a version."""
+    """Rows under a heading: each a label, and the format of its cells."""
 
     heading: str
-    rows: Sequence[tuple[str, Callable[[Side], str]]]
+    rows: Sequence[tuple[str, Cell]]
 
 
 def filled_sections(sides: Sequence[Side]) -> Iterator[FilledSection]:
     """Yield the sections in order, without rows whose cells are all empty."""
     for section in sections(sides):
         rows = [(label, [cell(side) for side in sides]) for label, cell in section.rows]
-        filled = [(label, cells) for label, cells in rows if any(cell.strip("-") for cell in cells)]
+        filled = [(label, [cell or "-" for cell in cells]) for label, cells in rows if any(cells)]
         if filled:
             yield FilledSection(section.heading, filled)
 
@@ -95,7 +98,7 @@ def _times(sides: Sequence[Side]) -> Iterator[Section]:
     yield _timed("ms: median / 90 % / 99 %", "milliseconds", sides)
     yield _timed("in TCP round trips", "in_round_trips", sides)
     yield Section("ms of each layer, median", [
-        (_MEASURES[name], _middle("layers", name)) for name in _LAYERS
+        (_MEASURES[name], _spread("layers", name, "median")) for name in _LAYERS
     ])  # fmt: skip
 
 
@@ -122,7 +125,8 @@ def _listed(heading: str, name: str, sides: Sequence[Side]) -> Section:
 
 
 def _timed(heading: str, name: str, sides: Sequence[Side]) -> Section:
-    return Section(heading, [(_MEASURES[key], _spread(name, key)) for key in _MEASURES if key in _keys(name, sides)])
+    keys = [key for key in _MEASURES if key in _keys(name, sides)]
+    return Section(heading, [(_MEASURES[key], _spread(name, key, "median", "p90", "p99")) for key in keys])
 
 
 def _keys(name: str, sides: Sequence[Side]) -> list[str]:
@@ -134,18 +138,18 @@ def _keys(name: str, sides: Sequence[Side]) -> list[str]:
     return sorted(total, key=lambda key: -total[key])
 
 
-def _share(name: str) -> Callable[[Side], str]:
+def _share(name: str) -> Cell:
     return lambda side: _part(getattr(side, name), side)
 
 
-def _count(name: str, key: str) -> Callable[[Side], str]:
+def _count(name: str, key: str) -> Cell:
     return lambda side: _part(getattr(side, name).get(key, 0), side)
 
 
-def _spread(name: str, key: str) -> Callable[[Side], str]:
-    def cell(side: Side) -> str:
+def _spread(name: str, key: str, *percentiles: str) -> Cell:
+    def cell(side: Side) -> str | None:
         spread: Spread | None = getattr(side, name).get(key)
-        return "-" if spread is None else " / ".join(map(_short, (spread.median, spread.p90, spread.p99)))
+        return None if spread is None else _BETWEEN.join(_short(getattr(spread, one)) for one in percentiles)
 
     return cell
 
@@ -155,39 +159,23 @@ def _short(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-def _part(many: int, side: Side) -> str:
-    return f"{many:,} ({100 * many / side.connections:.0f} %)" if many else "-"
+def _part(many: int, side: Side) -> str | None:
+    return f"{many:,} ({100 * many / side.connections:.0f} %)" if many else None
 
 
-def _median(spread: Spread | None) -> str:
-    return "-" if spread is None else f"{spread.median:,.0f}"
+def _median(spread: Spread | None) -> str | None:
+    return None if spread is None else f"{spread.median:,.0f}"
 
 
-def _mean(name: str, kind: str) -> Callable[[Side], str]:
-    def cell(side: Side) -> str:
-        means: dict[str, float] = getattr(side, name)
-        return f"{means[kind]:,.0f}" if kind in means else "-"
-
-    return cell
+def _mean(name: str, kind: str) -> Cell:
+    return lambda side: f"{getattr(side, name)[kind]:,.0f}" if kind in getattr(side, name) else None
 
 
-def _number(name: str) -> Callable[[Side], str]:
-    def cell(side: Side) -> str:
-        number: float | None = getattr(side, name)
-        return "-" if number is None else f"{number:.2f}"
-
-    return cell
+def _number(name: str) -> Cell:
+    return lambda side: None if getattr(side, name) is None else f"{getattr(side, name):.2f}"
 
 
-def _middle(name: str, key: str) -> Callable[[Side], str]:
-    def cell(side: Side) -> str:
-        spread: Spread | None = getattr(side, name).get(key)
-        return "-" if spread is None else _short(spread.median)
-
-    return cell
-
-
-def _exposed(name: str) -> Callable[[Side], str]:
+def _exposed(name: str) -> Cell:
     """Format a count of distinct values; "or more" if not all were counted."""
     return lambda s: f"{getattr(s.exposure, name):,}{' or more' if s.exposure.cut else ''}"
 

@@ -10,7 +10,7 @@ from tlsdissect.model.connection import is_offer
 from tlsdissect.model.transcript import KeptConnection, final_alert, refusal
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
-from tlsdissect.views.explain.model import Sentence, described, listed
+from tlsdissect.views.explain.model import Sentence, described, listed, message_frame
 from tlsdissect.views.explain.negotiation import offered_versions
 
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ def ending(c: Connection) -> Iterator[Sentence]:
     if c.outcome == "established":
         yield from _closing(c)
         return
-    tell = _FAILURES.get(c.outcome)
-    if tell is not None:
-        yield from tell(c)
+    if c.outcome in _FAILURES:
+        yield from _FAILURES[c.outcome](c)
     yield from losses(c)
 
 
@@ -78,18 +77,13 @@ def _alert(c: Connection) -> Iterator[Sentence]:
         return
     after = _before(c, fatal)
     behind = f", after {_named(after)}" if after else ""
-    reasons = tuple(_reason(c, fatal))
-    meaning = "" if reasons else _meaning(fatal.description)
-    text = f"The {who} ended it with {fatal.description}{behind}{meaning}."
+    reasons = tuple(_REASONS[fatal.description](c, fatal)) if fatal.description in _REASONS else ()
+    # What the sender of an alert says by it: RFC 8446 section 6.
+    meaning = None if reasons else alert_meanings().get(fatal.description)
+    text = f"The {who} ended it with {fatal.description}{behind}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
     yield from _answered_otherwise(c)
-
-
-def _meaning(description: str) -> str:
-    """What the sender of an alert says by it (RFC 8446 section 6)."""
-    told = alert_meanings().get(description)
-    return f": {told}" if told else ""
 
 
 def _refused_in(c: Connection) -> tuple[int, ...]:
@@ -109,13 +103,6 @@ def _before(c: Connection, alert: Alert) -> Message | None:
 def _named(message: Message) -> str:
     kind = "an encrypted record" if message.type == "encrypted" else f"the {message.type}"
     return f"{kind} of the {message.sender}"
-
-
-def _reason(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    """Why, as far as the other side's messages tell."""
-    tell = _REASONS.get(alert.description or "")
-    if tell is not None:
-        yield from tell(c, alert)
 
 
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
@@ -175,13 +162,12 @@ def _wanted(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    chain = c.certificates if alert.sender == "client" else c.client_certificates
+    whose: Side = "server" if alert.sender == "client" else "client"
+    chain = c.chain(whose)
     if chain:
-        whose = "server" if alert.sender == "client" else "client"
         text = f"The last certificate that the {whose} showed is {described(chain[-1])}: "
         text += f"the {alert.sender} does not know that authority."
-        frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == whose)[:1]
-        yield Sentence("end", "unknown_authority", text, frames)
+        yield Sentence("end", "unknown_authority", text, message_frame(c, "certificate", whose))
     elif c.is_tls13:
         text = "Which authority that is cannot be seen: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
@@ -189,12 +175,12 @@ def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 def _mismatch(c: Connection, frames: tuple[int, ...]) -> Iterator[Sentence]:
     """A certificate that is not for the name which a client asked for before it refused (RFC 9525 section 6)."""
-    leaf = c.certificates[0] if c.certificates else None
+    leaf = c.leaf("server")
     if leaf is None or c.sni is None or is_for(leaf, c.sni) is not False:
         return
     names = (*(leaf.dns_names or ()), *(leaf.ip_addresses or ()))
     whom = listed(names) if names else "no name in its subjectAltName"
-    shown = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == "server")[:1]
+    shown = message_frame(c, "certificate", "server")
     text = (
         f"The certificate is for {whom}, and the client had asked for {c.sni}: this mismatch is likely why the client "
     )
@@ -209,9 +195,8 @@ def _denied(c: Connection, alert: Alert) -> Iterator[Sentence]:
 def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if alert.sender == "client" and alert.description in _OTHER_REASONS:
         yield from _mismatch(c, (alert.frame,))
-    chain = c.certificates if alert.sender == "client" else c.client_certificates
-    if chain:
-        leaf = chain[0]
+    leaf = c.leaf("server" if alert.sender == "client" else "client")
+    if leaf is not None:
         text = f"The certificate is that of {leaf.subject}, valid from {leaf.not_before} to {leaf.not_after}"
         when = "" if c.start is None else f"; the capture is of {c.start}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))

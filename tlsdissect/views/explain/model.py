@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,7 @@ from tlsdissect.views.printable import printable, styled, titled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Certificate, Endpoint
+    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side
 
 Topic = Literal["offer", "choice", "time", "observer", "end"]
 TOPICS: dict[Topic, str] = {
@@ -120,6 +121,12 @@ def counted(number: int, what: str, more: str | None = None) -> str:
     ('1 round trip', '2 round trips')
     """
     return f"{number:,} {what if number == 1 else more or what + 's'}"
+
+
+def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple[int, ...]:
+    """The frame of the first message of a type, of one side or of either; empty if there is none."""
+    frames = (m.frame for m in c.messages if m.type == kind and sender in (None, m.sender))
+    return tuple(islice(frames, 1))
 
 
 def ordinal(number: int) -> str:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from tlsdissect.model.connection import is_offer
 from tlsdissect.tls.key_exchange import key_exchange
-from tlsdissect.views.explain.model import Sentence, counted, described, listed, ordinal
+from tlsdissect.views.explain.model import Sentence, counted, described, listed, message_frame, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.model.connection import Certificate, ClientHello, Connection, Extension
+    from tlsdissect.model.connection import ClientHello, Connection, Extension, Side
 
 _SIGNERS = {"RSA": "RSA", "ECDSA": "EC", "DSS": "DSA"}
 """The key that a server needs in its certificate, by the word in a suite's name."""
@@ -181,7 +181,8 @@ def _lower_version(c: Connection) -> Iterator[Sentence]:
 
 def _constraints(c: Connection) -> Iterator[Sentence]:
     """Suites that the server's certificate ruled out: those signed by another kind of key."""
-    key = c.certificates[0].key_type if c.certificates else None
+    leaf = c.leaf("server")
+    key = None if leaf is None else leaf.key_type
     fit = _fitting(c)
     if key is None or c.is_tls13 or len(fit) < 2:
         return
@@ -189,14 +190,12 @@ def _constraints(c: Connection) -> Iterator[Sentence]:
     if ruled_out:
         suites = f"{len(ruled_out)} of the client's {len(fit)} suites of this version"
         text = f"With its {key} key, {suites} were out of the question."
-        yield Sentence("choice", "key_of_certificate", text, _message_frames(c, "certificate"))
+        yield Sentence("choice", "key_of_certificate", text, message_frame(c, "certificate"))
 
 
 def _needed_key(suite: str) -> str | None:
     exchange = key_exchange(suite)
-    if exchange is None:
-        return None
-    return next((key for word, key in _SIGNERS.items() if exchange.name.split("_")[-1] == word), None)
+    return None if exchange is None else _SIGNERS.get(exchange.name.rpartition("_")[2])
 
 
 def _group_rank(c: Connection) -> str:
@@ -233,10 +232,6 @@ def _extension(hello: ClientHello, kind: str) -> Extension | Any | None:
     return next((extension for extension in hello.extensions or () if extension.type == kind), None)
 
 
-def _message_frames(c: Connection, kind: str) -> tuple[int, ...]:
-    return tuple(message.frame for message in c.messages if message.type == kind)[:1]
-
-
 def observer(c: Connection) -> Iterator[Sentence]:
     """What anyone on the path could read."""
     hello = c.client_hello
@@ -246,8 +241,8 @@ def observer(c: Connection) -> Iterator[Sentence]:
         yield Sentence(
             "observer", "alpn_visible", "The protocols that the client would speak over TLS.", (hello.frame,)
         )
-    yield from _chain(c, c.certificates, "server", "The server's certificate")
-    yield from _chain(c, c.client_certificates, "client", "The client's certificate")
+    yield from _chain(c, "server")
+    yield from _chain(c, "client")
     yield from _session(c)
     if c.is_tls13:
         certificates = "" if c.resumption == "psk" else "certificates, "
@@ -281,11 +276,11 @@ def _content(c: Connection) -> Iterator[Sentence]:
         yield Sentence("observer", "sizes_visible", text, frames)
 
 
-def _chain(c: Connection, chain: tuple[Certificate, ...] | None, side: str, whose: str) -> Iterator[Sentence]:
+def _chain(c: Connection, side: Side) -> Iterator[Sentence]:
+    chain = c.chain(side)
     if not chain:
         return
     leaf, size = chain[0], sum(one.bytes for one in chain)
-    frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == side)[:1]
     with_it = f", with {counted(len(chain) - 1, 'other')}" if len(chain) > 1 else ""
-    text = f"{whose}{with_it} ({size:,} bytes): {described(leaf)}."
-    yield Sentence("observer", f"{side}_certificate_visible", text, frames)
+    text = f"The {side}'s certificate{with_it} ({size:,} bytes): {described(leaf)}."
+    yield Sentence("observer", f"{side}_certificate_visible", text, message_frame(c, "certificate", side))

@@ -51,7 +51,10 @@ def trips(c: Connection) -> Iterator[Sentence]:
 
 def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
-    if t.tcp_ms is None and (c.start is None or _untimed(packets)):
+    # TCP's handshake is there, and of the packets some have no time, or an earlier one than those before.
+    opened = any(packet.flags & _SYN for packet in packets)
+    untimed = opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
+    if t.tcp_ms is None and (c.start is None or untimed):
         text = "The capture does not tell all times, or not in their order: what a round trip takes is not known."
         yield Sentence("time", "no_times", text)
         return
@@ -67,12 +70,6 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         )
     text = f"TCP's own handshake took {_ms(t.tcp_ms)}: that is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
-
-
-def _untimed(packets: list[Packet]) -> bool:
-    """Whether TCP's handshake is among packets of which some have no time, or an earlier one than those before."""
-    opened = any(packet.flags & _SYN for packet in packets)
-    return opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
 
 
 def _total(c: Connection) -> Iterator[Sentence]:
@@ -168,15 +165,10 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     sent = [packet for packet in segments if packet.frame not in again]
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
-        took = _between(sent)
+        took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {_ms(took)}"
         text = f"The server's flight came in {len(sent)} segments with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, frames)
-
-
-def _between(packets: list[Packet]) -> float | None:
-    """Milliseconds from the first to the last; None where the capture does not tell."""
-    return elapsed(packets[0].time, packets[-1].time)
 
 
 def _lookups(c: Connection) -> Iterator[Sentence]:

@@ -121,11 +121,6 @@ def _data(name: str, text: str) -> str:
     return f'<script type="text/plain" id="{escape(name)}">{text}</script>\n'
 
 
-def _end() -> str:
-    """Return the part of the page after its data."""
-    return f"<script>{_script()}</script>\n"
-
-
 @cache
 def _script() -> str:
     parts = "\n".join(_source(name) for name in _SCRIPTS)
@@ -211,9 +206,10 @@ class Report:
             yield _data(f"connections-details-{number}", block)
         yield _data("certificates-rows", packed(shown))
         for at in range(0, len(shown), TOGETHER):
-            entries = [self._detail(one) for one in summaries[at : min(at + TOGETHER, len(shown))]]
+            those = summaries[at : min(at + TOGETHER, len(shown))]
+            entries = [certificate_details(one, self._shown[one.sha256][1]) for one in those]
             yield _data(f"certificates-details-{at // TOGETHER}", packed({"entries": entries}))
-        yield _end()
+        yield f"<script>{_script()}</script>\n"
 
     def _summary(self, notes: Sequence[str], summaries: list[CertificateSummary], shown: list[list[str]]) -> str:
         """Return the part of the page that needs no script."""
@@ -226,8 +222,10 @@ class Report:
             "findings": [one.rule.code for one in found if one.connections],
         }
         codes = [one.rule.code for one in found if one.certificates]
+        titles = [(column.title, column.right) for column in _COLUMNS]
+        names = self._captures
         return _head(
-            title=self._title(),
+            title=printable(names[0]) if len(names) == 1 else counted(len(names), "capture"),
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
@@ -237,7 +235,7 @@ class Report:
             compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=list(self._figures.drawn()),
-            connections=Grid("connections", self._columns(), choices, len(self._rows)),
+            connections=Grid("connections", _widths(titles, self._rows, _PAPER), choices, len(self._rows)),
             certificates=Grid(
                 "certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), {"findings": codes}, len(shown)
             ),
@@ -261,21 +259,9 @@ class Report:
                     numbers[self._shown[one.sha256][0]] = None
         return list(numbers)
 
-    def _detail(self, one: CertificateSummary) -> dict[str, Any]:
-        _, connection = self._shown[one.sha256]
-        return certificate_details(one, connection)
-
-    def _columns(self) -> list[Column]:
-        return _widths([(column.title, column.right) for column in _COLUMNS], self._rows, _PAPER)
-
     def _different(self, title: str) -> list[str]:
         at = [column.title for column in _COLUMNS].index(title)
         return sorted({row[at] for row in self._rows if row[at]})
-
-    def _title(self) -> str:
-        if len(self._captures) == 1:
-            return printable(self._captures[0])
-        return counted(len(self._captures), "capture")
 
     def _left_out(self, certificates_seen: int) -> Iterator[str]:
         if len(self._rows) > self._detailed:

@@ -206,6 +206,13 @@ class Found(Struct, frozen=True):
     certificates: int
     where: str
 
+    @property
+    def many(self) -> str:
+        """How many connections have it, or if none has, how many certificates."""
+        return (
+            counted(self.connections, "connection") if self.connections else counted(self.certificates, "certificate")
+        )
+
 
 class _Tally:
     def __init__(self) -> None:
@@ -263,7 +270,7 @@ def verdict_sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
     for severity in reversed(SEVERITIES[1:]):
         codes = [one for one in found if one.rule.severity == severity]
         if codes:
-            named = listed([f"{one.rule.code} ({_many(one)})" for one in codes], 8)
+            named = listed([f"{one.rule.code} ({one.many})" for one in codes], 8)
             yield f"{severity.capitalize()}: {named}."
     if not found:
         yield f"No findings{'' if judge.min_severity == 'info' else f' of severity {judge.min_severity} or higher'}."
@@ -271,7 +278,3 @@ def verdict_sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
         yield "No findings above severity info."
     if not judge.checks_paths:
         yield "Trust in certificates was not checked, because no authorities were given."
-
-
-def _many(one: Found) -> str:
-    return counted(one.connections, "connection") if one.connections else counted(one.certificates, "certificate")
