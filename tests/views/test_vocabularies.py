@@ -13,10 +13,10 @@ from recorded import ROOT, SAMPLES
 
 import tlsdissect
 from tlsdissect.model.connection import Alert, Message
+from tlsdissect.views.columns import COLUMNS
 from tlsdissect.views.csv import CsvRows
 from tlsdissect.views.names import VOCABULARIES, zeek
 from tlsdissect.views.names.tshark import TLS
-from tlsdissect.views.tables import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.inventory import CertificateSummary
+from tlsdissect.views.columns import columns
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns as width_of
 from tlsdissect.views.printable import printable, shortened
 from tlsdissect.views.table import FAINT, HEADING, SECTION, common_name
-from tlsdissect.views.tables import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UnsetType, json
 
+from tlsdissect.views.columns import COLUMNS
 from tlsdissect.views.printable import printable, printable_json
-from tlsdissect.views.tables import COLUMNS, TABLES
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.tables import Column, Table, Write
+    from tlsdissect.views.columns import Column
+    from tlsdissect.views.tables import Table, Write
 
 Value = str | int | float | bool | list[Any] | None
 """The value of a cell; a list has the form that it has in `read --format json`."""
@@ -147,6 +148,7 @@ def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
 def _columns(names: list[str]) -> tuple[Column, ...]:
     """Return the columns of the table with exactly these names: types of the same name differ between tables."""
     from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (not needed to write)
+    from tlsdissect.views.tables import TABLES  # noqa: PLC0415 (not needed to write)
 
     for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):
         if names == [column.name for column in table.columns]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.tables import Column, Table
+    from tlsdissect.views.columns import Column
+    from tlsdissect.views.tables import Table
 
 _NANOSECONDS: Literal["datetime64[ns]"] = "datetime64[ns]"
 _SECONDS: Literal["datetime64[s]"] = "datetime64[s]"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlsdissect.views.tables import COLUMNS, Column, Table, rows
+from tlsdissect.views.columns import COLUMNS, Column, rows
+from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

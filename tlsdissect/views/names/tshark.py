@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tlsdissect.tls.codepoints import ExtensionType, Registry
-from tlsdissect.views.tables import Column, Table, rows
+from tlsdissect.views.columns import Column, rows
+from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.names import is_for
-from tlsdissect.views.tables import Column, Table, presented_certificates, rows
+from tlsdissect.views.columns import Column, rows
+from tlsdissect.views.tables import Table, presented_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
