@@ -34,6 +34,15 @@ def test_what_a_hello_offers_is_no_grease_and_no_signal() -> None:
     assert not unseen.falls_back
 
 
+def test_the_first_message_of_a_type_and_side() -> None:
+    one = made()
+    hello, changed = one.first_message("client_hello"), one.first_message("change_cipher_spec", "server")
+    assert hello is one.messages[0]
+    assert changed in one.messages
+    assert changed is not one.first_message("change_cipher_spec")
+    assert one.first_message("client_hello", "server") is None
+
+
 def test_a_side_shows_a_chain_that_begins_with_its_leaf() -> None:
     one = made(client_certificates=None)
     assert one.certificates

@@ -303,6 +303,13 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
         chain = self.chain(side)
         return chain[0] if chain else None
 
+    def first_message(self, kind: str, sender: Side | None = None) -> Message | None:
+        """The first message of a type, of one side or of either; None if there is none."""
+        for message in self.messages:
+            if message.type == kind and sender in (None, message.sender):
+                return message
+        return None
+
     @property
     def is_tls13(self) -> bool:
         """Whether TLS 1.3, a draft of it or DTLS 1.3 was negotiated."""

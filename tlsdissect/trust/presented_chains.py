@@ -129,12 +129,10 @@ def _links(certificates: tuple[Certificate, ...] | None, evidence: Evidence) -> 
     return tuple([Link(one, evidence.encoding(one.sha256)) for one in certificates or ()])
 
 
-def certificate_frame(connection: Connection, sender: str) -> int | None:
+def certificate_frame(connection: Connection, sender: Side) -> int | None:
     """Return the frame that completed a side's Certificate message."""
-    for message in connection.messages:
-        if message.type == "certificate" and message.sender == sender:
-            return message.frame
-    return None
+    message = connection.first_message("certificate", sender)
+    return None if message is None else message.frame
 
 
 def _asks_for_staple(connection: Connection) -> bool:

@@ -98,8 +98,8 @@ def _overstates(request: Heartbeat) -> bool:
 def _key_exchange(connection: Connection) -> Iterator[Finding]:
     bits = connection.dh_bits
     if bits is not None and bits < SAFE_PRIME:
-        frames = [one.frame for one in connection.messages if one.type == "server_key_exchange"]
-        yield finding("small_dh", f"a prime of {bits} bits", frames[0] if frames else None)
+        message = connection.first_message("server_key_exchange")
+        yield finding("small_dh", f"a prime of {bits} bits", None if message is None else message.frame)
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -125,8 +124,8 @@ def counted(number: int, what: str, more: str | None = None) -> str:
 
 def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple[int, ...]:
     """The frame of the first message of a type, of one side or of either; empty if there is none."""
-    frames = (m.frame for m in c.messages if m.type == kind and sender in (None, m.sender))
-    return tuple(islice(frames, 1))
+    message = c.first_message(kind, sender)
+    return () if message is None else (message.frame,)
 
 
 def ordinal(number: int) -> str:

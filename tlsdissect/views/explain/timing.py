@@ -112,7 +112,7 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         which = _hello(number + 1)
         size = "" if c.resumption is None else "short " if c.resumption in ("ticket", "session_id") else "whole "
         yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
-    keys = next((m for m in c.messages if m.type == "client_key_exchange"), None)
+    keys = c.first_message("client_key_exchange")
     if keys is not None and c.resumption == "none":
         done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
         yield "trip_keys", "the client's keys and Finished, and the server's Finished", (keys.frame, *done[:1])

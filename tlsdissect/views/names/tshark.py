@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Extension,
         Message,
         ServerHello,
+        SessionTicket,
     )
 
 _HEX, _DECIMAL = "0x{:04x}", "{}"
@@ -132,11 +133,10 @@ def _schemes(one: ClearMessage) -> str | None:
     return _list(Registry.SIGNATURE_SCHEMES, _sent(one, "signature_schemes"))
 
 
-def _ticket(one: ClearMessage, name: str) -> int | None:
-    """Return an attribute of the first ticket, if this is its message."""
+def _ticket(one: ClearMessage) -> SessionTicket | None:
+    """Return the first ticket, if this is its message."""
     c = one.connection
-    first = next((message for message in c.messages if message.type == "new_session_ticket"), None)
-    return getattr(c.session_ticket, name) if c.session_ticket is not None and one.message is first else None
+    return c.session_ticket if one.message is c.first_message("new_session_ticket") else None
 
 
 TLS = (
@@ -166,8 +166,8 @@ TLS = (
     Column("tls.handshake.sig_hash_alg", str, _schemes),
     Column("tls.extension.psk_ke_mode", str, lambda s: _list(Registry.PSK_MODES, _sent(s, "psk_modes"), _DECIMAL)),
     Column("tls.handshake.server_named_curve", str, lambda s: _curve(s) if _is(s, "server_key_exchange") else None),
-    Column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: _ticket(s, "lifetime_s")),
-    Column("tls.handshake.session_ticket_length", int, lambda s: _ticket(s, "bytes")),
+    Column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: (ticket := _ticket(s)) and ticket.lifetime_s),
+    Column("tls.handshake.session_ticket_length", int, lambda s: (ticket := _ticket(s)) and ticket.bytes),
     Column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.client_hello else None),
     Column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.server_hello else None),
     Column("tls.alert_message.level", int, lambda s: s.alert and Registry.ALERT_LEVELS.number(s.alert.level)),
