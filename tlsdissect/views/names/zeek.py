@@ -73,10 +73,6 @@ def _epoch(time: str | None) -> float | None:
     return None if time is None else datetime.fromisoformat(time).timestamp()
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
-
-
 def _fingerprints(chain: tuple[Certificate, ...] | None) -> tuple[str, ...] | None:
     return None if chain is None else tuple([one.sha256 for one in chain])
 
@@ -122,7 +118,7 @@ X509 = (
     Column("certificate.sig_alg", str, lambda s: s.certificate.signature_algorithm),
     Column("certificate.key_type", str, lambda s: _KEY_TYPES.get(s.certificate.key_type, "unknown")),
     Column("certificate.key_length", int, lambda s: s.certificate.key_bits),
-    Column("certificate.exponent", str, lambda s: _text(s.certificate.exponent)),
+    Column("certificate.exponent", str, lambda s: None if (e := s.certificate.exponent) is None else str(e)),
     Column("certificate.curve", str, lambda s: _CURVES.get(s.certificate.curve, s.certificate.curve)),
     Column("san.dns", list, lambda s: s.certificate.dns_names),
     Column("san.uri", list, lambda s: s.certificate.uris),

@@ -19,7 +19,7 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tlsdissect.model.connection import Connection, Finding, Problem
+    from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.model import Arrow
@@ -110,7 +110,10 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
         "facts": [[label, printable(text)] for label, text in _connection_facts(c) if text],
         "certificates": certificates,
         "findings": [finding(one) for one in most_severe_first(c.findings or ())],
-        "problems": [_problem(one) for one in c.problems],
+        "problems": [
+            [one.code, printable(one.detail) + ("" if one.frame is None else f" [frame {one.frame}]")]
+            for one in c.problems
+        ],
         "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explain(c).sentences],
         "ends": [str(c.client), str(c.server)],
         "rtt": ladder.rtt_ms,
@@ -162,10 +165,6 @@ def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 
-def _problem(one: Problem) -> list[str]:
-    return [one.code, printable(one.detail) + ("" if one.frame is None else f" [frame {one.frame}]")]
-
-
 def _arrow(one: Arrow) -> list[Any]:
     labels = [printable(label) for label in one.labels]
     return [one.sender, one.kind, labels, one.frame_range, milliseconds(one.ms), one.bytes]
@@ -211,7 +210,7 @@ def _certificate_facts(one: CertificateSummary) -> Iterator[tuple[str, str | Non
     yield "signature", one.signature_algorithm
     yield "serial", one.serial
     yield "bytes", f"{one.bytes:,}"
-    yield "authority", {True: "yes", False: "no"}.get(one.is_ca) if one.is_ca is not None else None
+    yield "authority", None if one.is_ca is None else "yes" if one.is_ca else "no"
     yield "path", _verdict(one.path)
     yield "Web PKI", _verdict(one.web_pki)
     yield "name asked for", _many(one.names_asked)
