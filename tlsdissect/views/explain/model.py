@@ -19,7 +19,7 @@ Topic = Literal["offer", "choice", "time", "observer", "end"]
 TOPICS: dict[Topic, str] = {
     "offer": "What the client offered",
     "choice": "What the server chose",
-    "time": "What took how long",
+    "time": "Timing",
     "observer": "What anyone on the path could read",
     "end": "How it ended",
 }

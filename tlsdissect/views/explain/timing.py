@@ -34,7 +34,7 @@ WINDOW = 10
 
 
 def trips(c: Connection) -> Iterator[Sentence]:
-    """What took how long."""
+    """The timing of a connection."""
     packets = _handshake(c) if isinstance(c, KeptConnection) else []
     yield from _tcp(c, packets)
     yield from _total(c)
