@@ -17,7 +17,7 @@ from tlsdissect.cli.progress_bar import FractionBar
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.summary import count
-from tlsdissect.corpus.certificate_transport import CertificateTransport
+from tlsdissect.corpus.parallel import CertificateTransport
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.handshake.facts.evidence import Evidence

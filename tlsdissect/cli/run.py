@@ -12,7 +12,7 @@ from tlsdissect.cli import exit_status
 from tlsdissect.cli.interrupts import Interrupts, Stopped
 from tlsdissect.cli.progress_bar import ProgressBar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
-from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
+from tlsdissect.corpus.query import OutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.cli.sink import Sink
     from tlsdissect.cli.status_line import StatusLine
+    from tlsdissect.corpus.parallel import ParallelOutputRows, RowTransport
     from tlsdissect.corpus.query import Query
-    from tlsdissect.corpus.row_transport import RowTransport
     from tlsdissect.pipeline import Reading
 
 
@@ -53,9 +53,7 @@ class Run:
         """
         self._view = query.view
         self._selection = query.selection
-        self._rows = (
-            OutputRows(query, live[0] if live else None) if jobs == 1 else ParallelOutputRows(query, jobs, transport)
-        )
+        self._rows = _rows(query, jobs, transport) if live is None else OutputRows(query, live[0])
         self._live = live is not None
         self._prompt = prompt or self._live
         self._status_line = live[1] if live else ProgressBar(self._rows.progress)
@@ -158,3 +156,11 @@ class Run:
         frames = self._rows.summary.frames
         exit_status.warn(f"{self._where}internal error after {frames:,} frames: {exit_status.describe(error)}")
         return exit_status.INTERNAL_ERROR
+
+
+def _rows(query: Query, jobs: int, transport: RowTransport | None) -> OutputRows | ParallelOutputRows:
+    if jobs == 1:
+        return OutputRows(query)
+    from tlsdissect.corpus.parallel import ParallelOutputRows  # noqa: PLC0415 (start-up time)
+
+    return ParallelOutputRows(query, jobs, transport)

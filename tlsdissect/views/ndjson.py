@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
-from msgspec.json import Encoder
+from msgspec.json import Decoder, Encoder
 
-from tlsdissect.model.connection import Origin
+from tlsdissect.model.connection import ClientHello, Connection, Origin, ServerHello
 from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.model.connection import Connection
     from tlsdissect.views.tables import Table
 
 _encode = Encoder().encode
@@ -78,3 +77,26 @@ class JsonRows:
 
     def end(self) -> None:
         """Nothing comes after the last row."""
+
+
+class _ClientHello(ClientHello, frozen=True):
+    extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
+
+
+class _ServerHello(ServerHello, frozen=True):
+    extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
+
+
+class _Connection(Connection, frozen=True, kw_only=True):
+    """A connection whose extensions are dicts: their classes are made while hellos are decoded."""
+
+    client_hello: _ClientHello | None
+    server_hello: _ServerHello | None
+
+
+_DECODER = Decoder(_Connection)
+
+
+def parse(line: bytes) -> Connection:
+    """Read a line back; the connection is written as the same line again."""
+    return _DECODER.decode(line)
