@@ -36,9 +36,9 @@ sys.exit(main())
 
 BARRED = """
 import sys
-from tlsdissect.cli import main, progress_bar, status_line
+from tlsdissect.cli import main, status_line
 
-progress_bar.ProgressBar.delay, status_line._PERIOD = 0.0, 0.01
+status_line.ProgressBar.delay, status_line._PERIOD = 0.0, 0.01
 sys.exit(main())
 """
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import exit_status, options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.handshake.options import Options
@@ -30,7 +28,7 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options
 @click.option(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
@@ -25,7 +24,7 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options
 @click.option(

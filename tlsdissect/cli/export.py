@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import finding_options, options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.pem_folder import make
-from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
+from tlsdissect.cli import options
+from tlsdissect.cli.run import Collector, Run
+from tlsdissect.cli.sink import make_folder, standard_output, whole_file
 from tlsdissect.corpus.query import Query
 from tlsdissect.handshake.options import Options
 
@@ -55,7 +52,7 @@ class Exporter:
         there = [path for path in paths if os.path.lexists(path)]
         if there:
             raise click.UsageError(f"--to {self._folder}: {there[0]} already exists")
-        make(self._folder)
+        make_folder(self._folder)
         with ExitStack() as files:
             sinks = [files.enter_context(whole_file(path)) for path in paths]
             self._tables = [
@@ -92,7 +89,7 @@ class Exporter:
         writer.end()
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options
 @click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")
@@ -105,7 +102,7 @@ class Exporter:
     type=click.Choice(["zeek", "ecs", "tshark"]),
     help="Use the names and values of Zeek's ssl.log and x509.log, the Elastic Common Schema, or tshark's fields.",
 )
-@finding_options.finding_options
+@options.finding_options
 @options.limit_options
 @options.display_options
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
@@ -117,10 +114,10 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
     """
     if vocabulary in (None, "ecs"):
         given["min_severity"] = given["min_severity"] or "info"
-    judge, exporter = finding_options.judge(given), Exporter(folder, form, vocabulary)
+    judge, exporter = options.judge(given), Exporter(folder, form, vocabulary)
     limits, selection = options.limits(given), options.selection(given)
     query = Query(captures, Options(limits=limits), selection, Collector(exporter.add), judge=judge)
-    run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=finding_options.gate(given["fail_on"]))
+    run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=options.gate(given["fail_on"]))
     status = run.print_to(exporter.place())
     run.print_summary(quiet=given["quiet"], on_terminal=False)
     return status

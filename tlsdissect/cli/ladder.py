@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
 from tlsdissect.handshake.options import Options
@@ -47,7 +45,7 @@ class _Pair:
             self.more += 1
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).")

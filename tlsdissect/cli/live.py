@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import exit_status, options, privileges
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.live_status import LiveStatus
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
+from tlsdissect.cli.status_line import LiveStatus
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import MOST
@@ -55,7 +54,7 @@ class RotationType(click.ParamType["Rotation"]):
         return Rotation(size=amount) if match[2] else Rotation(seconds=amount)
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.option(
     "-i", "--interface", default="lo", show_default=True, metavar="NAME", help="Interface to capture from; any for all."
 )

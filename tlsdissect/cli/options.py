@@ -1,4 +1,7 @@
-"""Options that several commands share, with the same name in each."""
+"""Options that several commands share, with the same name in each, and their help.
+
+Help lists the options in groups; --help-all adds the limits, which few runs need.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,33 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import click
 from click.core import ParameterSource
 
-from tlsdissect.cli.help_groups import help_all
 from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.flows.limits import LEAST, MOST, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tlsdissect.trust.judge import Judge
+    from tlsdissect.trust.verdicts import Settings
+
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+LEVELS = ("info", "low", "medium", "high")
+_GIVEN = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
+_HELP_ALL = "tlsdissect.help_all"
+"""Key of the context's `meta` that is set while --help-all prints."""
+_GROUPS = {
+    "Capture": ("interface", "ports", "expression", "listing", "duration", "count", "save", "rotation", "user"),
+    "Selection": ("streams", "ports", "names", "versions", "message"),
+    "Output": (
+        "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints", "dumped", "verbose",
+        "stats", "detailed", "dark", "color", "quiet",
+    ),
+    "Findings": ("min_severity", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
+    "Limits": Limits.__struct_fields__,
+}  # fmt: skip
+"""Names of the parameters in each group; options in none of them come last, under "Other"."""
 
 
 class StreamType(click.ParamType[Stream]):
@@ -47,6 +69,21 @@ class Seconds(click.FloatRange):
         if math.isnan(given):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return given
+
+
+class Time(click.ParamType[str]):
+    """A time by RFC 3339, or a date; without a zone, in UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Normalize it to UTC, in the format of the captures' times."""
+        try:
+            time = datetime.fromisoformat(value)
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
+        return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 _SELECTION: tuple[Decorator, ...] = (
@@ -93,6 +130,27 @@ _DISPLAY: tuple[Decorator, ...] = (
     click.option("-q", "--quiet", is_flag=True, help="Print no summary, only errors and warnings."),
     click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
 )
+_FINDINGS: tuple[Decorator, ...] = (
+    click.option(
+        "--min-severity",
+        type=click.Choice(LEVELS),
+        help="Report findings of this severity or higher.",
+    ),
+    click.option(
+        "--fail-on",
+        type=click.Choice(LEVELS),
+        help="Exit with status 3 if there is a finding of this severity or higher.",
+    ),
+    click.option(
+        "--ca-file", "ca_files", multiple=True, metavar="FILE", help="Trust the certificates in FILE, PEM or DER."
+    ),
+    click.option("--ca-path", "ca_paths", multiple=True, metavar="DIR", help="Trust the certificates in DIR."),
+    click.option("--system-ca", is_flag=True, help="Trust OpenSSL's default authorities on this system."),
+    click.option(
+        "--crl", "crl_files", multiple=True, metavar="FILE", help="Check certificates against the CRLs in FILE."
+    ),
+    click.option("--at", type=Time(), metavar="TIME", help="Check as of TIME instead of the capture's time."),
+)
 _LIMITS = {
     "closed_after": "Seconds of capture time for which a closed connection still accepts packets.",
     "silent_after": "Seconds of capture time without a packet after which a connection ends.",
@@ -120,6 +178,11 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for memory and time limits, and --help-all, which lists them; `limits` reads them."""
     options = [help_all, *[_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]]
     return _added(command, tuple(options))
+
+
+def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of findings; `judge` turns them into a Judge."""
+    return _added(command, _FINDINGS)
 
 
 def emit_options(default: str) -> Decorator:
@@ -246,6 +309,48 @@ def idle(options: dict[str, Any]) -> float | None:
     return seconds if emit == "decided" else None
 
 
+def judge(options: dict[str, Any]) -> Judge | None:
+    """Remove these options from a command's and make a Judge of them; None if none was given."""
+    asked = any(options[name] for name in (*_GIVEN, "min_severity", "fail_on"))
+    made = required_judge(options) if asked else None
+    for name in (*_GIVEN, "min_severity"):
+        options.pop(name, None)
+    return made
+
+
+def required_judge(options: dict[str, Any]) -> Judge:
+    """Remove these options from a command's and make a Judge of them, for a command that always reports findings."""
+    given = {name: options.pop(name) for name in _GIVEN}
+    least, gate = options.pop("min_severity"), options["fail_on"]
+    if least and gate and LEVELS.index(gate) < LEVELS.index(least):
+        raise click.UsageError(f"--fail-on {gate}: --min-severity {least} excludes that severity")
+    from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
+
+    return Judge(_settings(**given), min_severity=least or "info")
+
+
+def gate(fail_on: str | None) -> frozenset[str]:
+    """Return the severities that fail a run."""
+    return frozenset() if fail_on is None else frozenset(LEVELS[LEVELS.index(fail_on) :])
+
+
+def _settings(
+    ca_files: tuple[str, ...], ca_paths: tuple[str, ...], system_ca: bool, crl_files: tuple[str, ...], at: str | None
+) -> Settings:
+    from tlsdissect.trust import anchors  # noqa: PLC0415 (start-up time)
+    from tlsdissect.trust.revocation import Crl, CrlError  # noqa: PLC0415
+    from tlsdissect.trust.verdicts import Settings  # noqa: PLC0415
+
+    try:
+        trusted = [one for path in ca_files for one in anchors.certificates(path)]
+        trusted += [one for path in ca_paths for one in anchors.folder(path)]
+        trusted += anchors.system() if system_ca else ()
+        lists = [Crl(encoding, path) for path in crl_files for encoding in anchors.lists(path)]
+    except (anchors.AnchorError, CrlError) as error:
+        raise click.UsageError(str(error)) from None
+    return Settings(anchors=tuple(trusted), lists=tuple(lists), at=at)
+
+
 def is_given(name: str) -> bool:
     """Return whether the command line contains an option, so that its value is not the default."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -267,3 +372,48 @@ def _limit(name: str, default: float, text: str) -> Decorator:
     kind = Seconds(0) if isinstance(default, float) else click.IntRange(LEAST[name], MOST)
     flag = f"--{name.replace('_', '-')}"
     return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=text)
+
+
+class GroupedCommand(click.Command):
+    """A command whose --help lists its options in groups, without the limits."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups; click calls this for --help."""
+        is_live = any(one.name == "interface" for one in self.params)
+        left = {one.name or "": one for one in self.get_params(ctx) if isinstance(one, click.Option)}
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for group, names in _GROUPS.items():
+            if group == "Capture" and not is_live:
+                continue
+            options = [left.pop(name) for name in names if name in left]
+            if group != "Limits" or ctx.meta.get(_HELP_ALL):
+                sections[group] = _records(ctx, options)
+        sections["Other"] = _records(ctx, list(left.values()))
+        for group, records in sections.items():
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
+
+
+def help_all(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --help-all, which prints the help with the limits."""
+    return click.option(
+        "--help-all",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_all,
+        help="Show this message and the limit options.",
+    )(command)
+
+
+def _print_all(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_HELP_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+def _records(ctx: click.Context, options: list[click.Option]) -> list[tuple[str, str]]:
+    """Return the help of each option that is not hidden."""
+    return [record for one in options if (record := one.get_help_record(ctx)) is not None]

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import whole_file
 from tlsdissect.corpus.query import Query
 from tlsdissect.handshake.options import Options
@@ -42,7 +40,7 @@ _KINDS = (
 _SINGLE = "timeline"
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import finding_options, options
-from tlsdissect.cli.help_groups import GroupedCommand
+from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
@@ -39,7 +38,7 @@ Exit status:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options
 @click.option(
@@ -53,7 +52,7 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
 @options.jobs_option
 @click.option("--batch", type=click.IntRange(1, MOST), default=65_536, hidden=True)
-@finding_options.finding_options
+@options.finding_options
 @options.limit_options
 @options.display_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
@@ -69,7 +68,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     file, form = options.file_and_format(output, form, _SUFFIXES, "table", captures)
     if given["raw_fingerprints"] and form == "table":
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
-    judge = finding_options.judge(given)
+    judge = options.judge(given)
     seen = form == "table" and file is None and options.is_terminal(None)
     raw = given["raw_fingerprints"]
     view = _view(form, raw, file) or _table(captures, given["color"], seen=seen, judged=judge is not None)
@@ -79,7 +78,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     query = Query(captures, asked, selection, view, judge=judge)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
-    run = Run(query, jobs, debug=given["debug"], gate=finding_options.gate(given["fail_on"]), prompt=idle is not None)
+    run = Run(query, jobs, debug=given["debug"], gate=options.gate(given["fail_on"]), prompt=idle is not None)
     status = run.print_to(destination(file))
     run.print_summary(quiet=given["quiet"], on_terminal=seen)
     return status

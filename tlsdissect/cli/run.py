@@ -1,30 +1,118 @@
-"""A run of a command: writes the rows of a query to the sink, then prints warnings and the summary."""
+"""A run of a command: writes the rows of a query to the sink, then prints warnings and the summary.
+
+The first signal that ends a run stops reading and prints what was read, the second ends the run at once.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import closing
-from typing import TYPE_CHECKING
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Self
 
 import click
 
 from tlsdissect.cli import exit_status
-from tlsdissect.cli.interrupts import Interrupts, Stopped
-from tlsdissect.cli.progress_bar import ProgressBar
+from tlsdissect.cli.status_line import ProgressBar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
 from tlsdissect.corpus.query import OutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+    from types import FrameType
 
     from tlsdissect.cli.sink import Sink
     from tlsdissect.cli.status_line import StatusLine
     from tlsdissect.corpus.parallel import ParallelOutputRows, RowTransport
     from tlsdissect.corpus.query import Query
+    from tlsdissect.model.connection import Connection
     from tlsdissect.pipeline import Reading
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 1.0
+"""Seconds for which a pipe may still deliver data: the process at its other end received Ctrl-C, too."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The second signal: end the run at once."""
+
+
+class Interrupts:
+    """In this context the first signal calls `stop`, and the second raises Stopped.
+
+    A reading that still waits for packets after PATIENCE seconds is interrupted. Inside a `held` block, Stopped is
+    deferred to the end of the block.
+    """
+
+    def __init__(self, stop: Callable[[], None], is_waiting: Callable[[], bool]) -> None:
+        self._stop, self._is_waiting = stop, is_waiting
+        self._holding = self._again = False
+        self._before: dict[int, object] = {}
+        self.status = 0
+        """Exit status of the process: 0, or 128 plus the number of the first signal."""
+
+    def __enter__(self) -> Self:
+        # Only the main thread may set handlers; a process started by nohup keeps ignoring SIGHUP.
+        if threading.current_thread() is threading.main_thread():
+            kept = {number: signal.getsignal(number) for number in _SIGNALS}
+            self._before = {number: old for number, old in kept.items() if old != signal.SIG_IGN}
+            for number in self._before:
+                signal.signal(number, self._arrived)
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._interrupt_waiting)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Defer Stopped to the end of this block."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._again:
+            raise Stopped
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        if not self.status:
+            self.status = 128 + number
+            self._stop()
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
+        elif self._holding and not self._again:
+            self._again = True
+        else:
+            raise Stopped
+
+    def _interrupt_waiting(self, _: int, __: FrameType | None) -> None:
+        if self._is_waiting():
+            raise StopReading
+
+
+class Collector:
+    """Passes each connection to a function and prints nothing."""
+
+    head = b""
+
+    def __init__(self, add: Callable[[Connection], object]) -> None:
+        self._add = add
+
+    def section(self, _: str) -> bytes:
+        """Print nothing."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Pass the connection to the function."""
+        self._add(connection)
+        return b""
 
 
 class _NothingReadError(Exception):

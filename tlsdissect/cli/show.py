@@ -8,7 +8,6 @@ import click
 
 from tlsdissect.cli import options
 from tlsdissect.cli.exit_status import suggestion
-from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.query import Query
@@ -27,7 +26,7 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html", ".txt": "tree"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @options.selection_options
 @click.option("--message", metavar="TYPE", help="Only messages of this type, such as client_hello or alert.")
