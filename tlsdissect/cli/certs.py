@@ -17,16 +17,15 @@ from tlsdissect.cli.sink import destination, make_folder, place_new
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.cli.summary import count
 from tlsdissect.corpus.parallel import CertificateTransport
-from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tlsdissect.cli.run import Interrupts
     from tlsdissect.cli.sink import Sink
+    from tlsdissect.corpus.query import Query
     from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
     from tlsdissect.trust.judge import Judge
 
@@ -43,47 +42,35 @@ _LISTED = 20
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"}
 
 
-@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv", "pem"]),
-    help="Output format; by default the suffix of -o FILE, or a table.",
-)
-@options.output_option
+@options.capture_command(EXAMPLES)
+@options.result_options("table", "json", "csv", "pem")
 @click.option(
     "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
 )
 @options.jobs_option
 @options.finding_options
-@options.limit_options
-@options.display_options
+@options.run_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, folder: str | None, **given: Any) -> int:
     """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
 
     Paths are verified up to the authorities given with --ca-file, --ca-path or --system-ca, as of the time of the
     capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates.
     """
-    file, form = options.file_and_format(output, form, _SUFFIXES, "table", captures)
+    file, form, seen = options.result(output, form, _SUFFIXES, "table", captures)
     if folder is not None:
         make_folder(folder)
-    seen = form == "table" and file is None and options.is_terminal(None)
     from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415 (start-up time of --help)
 
     evidence, judge = Evidence(), options.required_judge(given)
     inventory = CertificateInventory(judge, evidence)
-    limits, selection = options.limits(given), options.selection(given)
-    asked, collector = Options(limits=limits, linked=False), Collector(inventory.add)
-    query = Query(captures, asked, selection, collector, evidence=evidence)
+    query = options.query(captures, given, Collector(inventory.add), evidence=evidence, linked=False)
     write = _writer(form, file, inventory, given["color"], seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given)
     status = run.print_to(destination(file))
     try:
         conflicts = 0 if folder is None else _write_files(folder, inventory)
     finally:
-        run.print_summary(quiet=given["quiet"], on_terminal=seen)
+        run.print_summary(on_terminal=seen)
     return status or (NOT_WRITTEN if conflicts else 0)
 
 
@@ -101,8 +88,7 @@ class CertificateRun(Run):
     ) -> None:
         jobs = job_count(list(query.captures), given["jobs"])
         transport = CertificateTransport(query.selection, inventory, evidence)
-        gate = options.gate(given["fail_on"])
-        super().__init__(query, jobs, debug=given["debug"], gate=gate, transport=transport)
+        super().__init__(query, given, jobs=jobs, transport=transport)
         self._inventory = inventory
         self._judge = judge
         self._evidence = evidence

@@ -11,8 +11,6 @@ import click
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import make_folder, standard_output, whole_file
-from tlsdissect.corpus.query import Query
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +87,7 @@ class Exporter:
         writer.end()
 
 
-@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES)
 @click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")
 @click.option(
     "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="File format."
@@ -103,8 +99,7 @@ class Exporter:
     help="Use the names and values of Zeek's ssl.log and x509.log, the Elastic Common Schema, or tshark's fields.",
 )
 @options.finding_options
-@options.limit_options
-@options.display_options
+@options.run_options
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
 
@@ -115,12 +110,8 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
     if vocabulary in (None, "ecs"):
         given["min_severity"] = given["min_severity"] or "info"
     judge, exporter = options.judge(given), Exporter(folder, form, vocabulary)
-    limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(exporter.add), judge=judge)
-    run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=options.gate(given["fail_on"]))
-    status = run.print_to(exporter.place())
-    run.print_summary(quiet=given["quiet"], on_terminal=False)
-    return status
+    query = options.query(captures, given, Collector(exporter.add), judge=judge)
+    return Run(query, given, end=exporter.end).print_all(exporter.place())
 
 
 def _tables(names: str | None) -> tuple[Table, ...]:

@@ -11,17 +11,21 @@ import re
 import stat
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import click
 from click.core import ParameterSource
 
+from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.flows.limits import LEAST, MOST, Limits
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tlsdissect.corpus.query import View
+    from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.trust.judge import Judge
     from tlsdissect.trust.verdicts import Settings
 
@@ -164,20 +168,20 @@ _LIMITS = {
 """Help of each field of `Limits`."""
 
 
-def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that select connections; `selection` reads them."""
-    return _added(command, _SELECTION)
+def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command that reads selected connections of captures; `arguments` come before the captures.
+
+    `query` reads the options of the selection.
+    """
+    captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+    make = click.command(cls=GroupedCommand, epilog=examples)
+    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION)))
 
 
-def display_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for colours, the summary and debugging."""
-    return _added(command, _DISPLAY)
-
-
-def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for memory and time limits, and --help-all, which lists them; `limits` reads them."""
-    options = [help_all, *[_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]]
-    return _added(command, tuple(options))
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every run: limits with --help-all, colours, the summary, debugging."""
+    limits = [_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]
+    return _added(command, (help_all, *limits, *_DISPLAY))
 
 
 def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -213,24 +217,48 @@ def jobs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help=text)(command)
 
 
-def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option for where one result goes."""
-    text = "Write to FILE; its suffix selects the format, unless --format is given."
-    return click.option("-o", "--output", metavar="FILE", help=text)(command)
+def result_options(*forms: str) -> Decorator:
+    """Add the options for the format of a result, by default the first, and for its file; `result` reads them."""
+    default = forms[0] if forms[0] == "text" else f"a {forms[0]}"
+    options = (
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(forms),
+            help=f"Output format; by default the suffix of -o FILE, or {default}.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write to FILE; its suffix selects the format, unless --format is given.",
+        ),
+    )
+    return lambda command: _added(command, options)
 
 
-def file_and_format(
+class Result(NamedTuple):
+    """Where a result goes, and its format."""
+
+    file: str | None
+    """None for standard output."""
+    form: str
+    seen: bool
+    """Whether somebody sees it: text for people, on a terminal."""
+
+
+def result(
     output: str | None, form: str | None, suffixes: Mapping[str, str], default: str, captures: tuple[str, ...] = ()
-) -> tuple[str | None, str]:
-    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default.
+) -> Result:
+    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default, for people.
 
-    The file is None for standard output. Refuses to overwrite one of the captures.
+    Refuses to overwrite one of the captures.
     """
     if output in (None, "-"):
-        return None, form or default
+        return Result(None, form or default, (form or default) == default and is_terminal(None))
     form = form or format_of(output, suffixes)
     refuse_to_overwrite(captures, output)
-    return output, form
+    return Result(output, form, seen=False)
 
 
 def format_of(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
@@ -297,31 +325,28 @@ def text_style(color: str, *, seen: bool) -> TextStyle:
 
 
 def limits(options: dict[str, Any]) -> Limits:
-    """Remove the options of `limit_options` from a command's options and return them."""
-    return Limits(**{name: options.pop(name) for name in _LIMITS})
+    """Return the limits among a command's options."""
+    return Limits(**{name: options[name] for name in _LIMITS})
 
 
 def idle(options: dict[str, Any]) -> float | None:
-    """Remove the options of `emit_options`; return the idle seconds, or None if connections are printed when over."""
-    emit, seconds = options.pop("emit"), options.pop("idle")
+    """Return the idle seconds of `emit_options`, or None if connections are printed when over."""
+    emit, seconds = options["emit"], options["idle"]
     if emit != "decided" and is_given("idle"):
         raise click.UsageError("--idle requires --emit decided")
     return seconds if emit == "decided" else None
 
 
 def judge(options: dict[str, Any]) -> Judge | None:
-    """Remove these options from a command's and make a Judge of them; None if none was given."""
+    """Make a Judge of a command's options; None if none of `finding_options` was given."""
     asked = any(options[name] for name in (*_GIVEN, "min_severity", "fail_on"))
-    made = required_judge(options) if asked else None
-    for name in (*_GIVEN, "min_severity"):
-        options.pop(name, None)
-    return made
+    return required_judge(options) if asked else None
 
 
 def required_judge(options: dict[str, Any]) -> Judge:
-    """Remove these options from a command's and make a Judge of them, for a command that always reports findings."""
-    given = {name: options.pop(name) for name in _GIVEN}
-    least, gate = options.pop("min_severity"), options["fail_on"]
+    """Make a Judge of a command's options, for a command that always reports findings."""
+    given = {name: options[name] for name in _GIVEN}
+    least, gate = options["min_severity"], options["fail_on"]
     if least and gate and LEVELS.index(gate) < LEVELS.index(least):
         raise click.UsageError(f"--fail-on {gate}: --min-severity {least} excludes that severity")
     from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
@@ -356,9 +381,19 @@ def is_given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def selection(options: dict[str, Any]) -> Selection:
-    """Remove the options of `selection_options` from a command's options and return them."""
-    return Selection(**{name: options.pop(name) for name in Selection.__struct_fields__})
+def query(
+    captures: tuple[str, ...],
+    options: dict[str, Any],
+    view: View,
+    *,
+    judge: Judge | None = None,
+    evidence: Evidence | None = None,
+    reports_findings: bool = True,
+    **asked: Any,
+) -> Query:
+    """Make the query of a `capture_command`; `asked` are fields of Options."""
+    selection = Selection(**{name: options[name] for name in Selection.__struct_fields__})
+    return Query(captures, Options(limits=limits(options), **asked), selection, view, judge, evidence, reports_findings)
 
 
 def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:

@@ -9,11 +9,12 @@ import signal
 import sys
 import threading
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from tlsdissect.cli import exit_status
+from tlsdissect.cli.options import gate
 from tlsdissect.cli.status_line import ProgressBar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
 from tlsdissect.corpus.query import OutputRows
@@ -125,16 +126,15 @@ class Run:
     def __init__(
         self,
         query: Query,
-        jobs: int,
+        given: dict[str, Any],
         *,
-        debug: bool,
+        jobs: int = 1,
         end: Callable[[], Iterable[bytes]] = tuple,
-        gate: frozenset[str] = frozenset(),
         live: tuple[Reading, StatusLine] | None = None,
         prompt: bool = False,
         transport: RowTransport | None = None,
     ) -> None:
-        """`gate` is the set of severities of findings that fail the run.
+        """`given` are the command's options: those of every run, and --fail-on if the command has it.
 
         `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
         capture, and its status line. With `live` or `prompt`, each row is flushed.
@@ -145,11 +145,18 @@ class Run:
         self._live = live is not None
         self._prompt = prompt or self._live
         self._status_line = live[1] if live else ProgressBar(self._rows.progress)
-        self._debug = debug
+        self._debug = given["debug"]
+        self._quiet = given["quiet"]
         self._end = end
-        self._gate = gate
+        self._gate = gate(given.get("fail_on"))
         self._tally = Tally()
         self._aborted = False
+
+    def print_all(self, place: AbstractContextManager[Sink], *, on_terminal: bool = False) -> int:
+        """Do `print_to`, then `print_summary`; return the exit status."""
+        status = self.print_to(place)
+        self.print_summary(on_terminal=on_terminal)
+        return status
 
     def print_to(self, place: AbstractContextManager[Sink]) -> int:
         """Print the rows and return the exit status; `print_summary` comes after it.
@@ -187,14 +194,14 @@ class Run:
         found = exit_status.FINDINGS if self._tally.reaches(self._gate) else 0
         return interrupts.status or unwritten or refused or found
 
-    def print_summary(self, *, quiet: bool, on_terminal: bool) -> None:
+    def print_summary(self, *, on_terminal: bool) -> None:
         """Print warnings about the inputs, and the summary: below the result on a terminal, or on standard error."""
         summary = self._rows.summary
         complain(summary)
         if summary.connections and not self._tally.connections:
             for stream in self._selection.missing_streams():
                 exit_status.warn(f"--stream {stream}: no TLS connection has this number; tlsdissect read lists them")
-        if quiet:
+        if self._quiet:
             return
         lines = sentences(self._tally, summary, selected=bool(self._selection))
         if self._aborted:
