@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,17 @@ SAMPLES = sorted((ROOT / "samples").glob("*.pcap"), key=lambda path: path.stem)
 
 
 def facts(path: Path, **options: Any) -> list[dict[str, Any]]:
-    """Read a capture; its connections as the JSON output has them."""
-    return [msgspec.json.decode(msgspec.json.encode(connection)) for connection in tlsdissect.read(path, **options)]
+    """Read a capture; its connections as the JSON output has them. A sample is read once."""
+    is_sample = path.parent == ROOT / "samples" and not options
+    lines = _sample_lines(path) if is_sample else _lines(path, **options)
+    return [msgspec.json.decode(line) for line in lines]
+
+
+def _lines(path: Path, **options: Any) -> list[bytes]:
+    return [msgspec.json.encode(connection) for connection in tlsdissect.read(path, **options)]
+
+
+_sample_lines = cache(_lines)
 
 
 def kept(path: Path) -> list[tlsdissect.Connection]:

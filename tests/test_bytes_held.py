@@ -27,7 +27,7 @@ from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, HelloCache, HelloTemplate
 from tlsdissect.tls.wire import decode_partially
 from tlsdissect.trust.rules import finding
-from tlsdissect.views.report.findings import Findings
+from tlsdissect.views.report.summary import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

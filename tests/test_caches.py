@@ -53,13 +53,12 @@ SIZED_BY_US = {
     "trust/keys.py _powers": "no argument: small primes",
     "trust/protocol.py _suite": "512 names of cipher suites, each from a registry or six characters",
     "trust/protocol.py _version": "64 names of versions",
-    "views/comparison/predicates.py is_aead": "512 names of cipher suites, each from a registry or six characters",
-    "views/comparison/predicates.py is_post_quantum": "512 names of groups, each from a registry or six characters",
-    "views/names/columns.py _numbers": "a registry",
+    "views/comparison/builder.py is_aead": "512 names of cipher suites, each from a registry or six characters",
+    "views/comparison/builder.py is_post_quantum": "512 names of groups, each from a registry or six characters",
     "views/printable.py _in_json": "single characters",
-    "views/phrases.py _suite": "512 names of cipher suites, each from a registry or six characters",
-    "views/phrases.py _version": "256 names of versions",
-    "views/report/template.py _script": "no argument: files of ours",
+    "views/table.py _suite": "512 names of cipher suites, each from a registry or six characters",
+    "views/table.py _version": "256 names of versions",
+    "views/report/page.py _script": "no argument: files of ours",
     "views/tree/asn1.py _oids": "no argument: a file of ours",
 }
 """The caches of functools, each with the reason why a sender cannot make their entries large."""

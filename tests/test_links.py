@@ -11,8 +11,8 @@ from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import ROOT, facts
 
 from tlsdissect import Limits
-from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
-from tlsdissect.corpus.query import Query
+from tlsdissect.corpus.parallel import ParallelOutputRows
+from tlsdissect.corpus.query import OutputRows, Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.table import DEFAULTS
 from tlsdissect.handshake.options import Options

@@ -11,7 +11,7 @@ from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, SYN, Said, Step, T
 from recorded import snapped
 
 from tlsdissect.cli.summary import Tally, sentences
-from tlsdissect.corpus.output_rows import ParallelOutputRows
+from tlsdissect.corpus.parallel import ParallelOutputRows
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits

@@ -9,7 +9,7 @@ from conversing import CLIENT, SERVER, Said, Talk, said, write
 from recorded import facts, kept, without
 
 from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.explain.whole import explain
+from tlsdissect.views.explain import explain
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,6 +25,7 @@ HOMES = {
     "dpkt": (),
     "scapy": ("capture/live.py",),
     "zstandard": ("capture/*",),
+    "gmpy2": ("trust/keys.py",),
     "cryptography": ("x509/libraries.py", "trust/*"),
     "OpenSSL": ("x509/libraries.py", "trust/*"),
     "pandas": ("views/*",),

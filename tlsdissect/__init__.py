@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
-    from tlsdissect.views.explain.whole import explain
-    from tlsdissect.views.frames import Tables
-    from tlsdissect.views.ladder.drawing import ladder
-    from tlsdissect.views.tables import load_csv
-    from tlsdissect.views.tree.build import tree
+    from tlsdissect.views.csv import load_csv
+    from tlsdissect.views.dataframes import Tables
+    from tlsdissect.views.explain import explain
+    from tlsdissect.views.ladder import ladder
+    from tlsdissect.views.tree import tree
 
     __version__: str
 
@@ -44,11 +44,11 @@ _HOMES = {
     "CaptureError": "tlsdissect.capture",
     "Connection": "tlsdissect.model.connection",
     "Limits": "tlsdissect.flows.limits",
-    "explain": "tlsdissect.views.explain.whole",
-    "ladder": "tlsdissect.views.ladder.drawing",
+    "explain": "tlsdissect.views.explain",
+    "ladder": "tlsdissect.views.ladder",
     "live": "tlsdissect.listening",
-    "load_csv": "tlsdissect.views.tables",
-    "tree": "tlsdissect.views.tree.build",
+    "load_csv": "tlsdissect.views.csv",
+    "tree": "tlsdissect.views.tree",
 }
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
 
@@ -125,7 +125,7 @@ def tables(*captures: str | os.PathLike[str], **options: Any) -> Tables:
         >>> t.connections.groupby("version", observed=True)["round_trips"].mean().to_dict()
         {'TLS 1.2': 2.0, 'TLS 1.3': 1.0}
     """
-    from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas takes half a second)
+    from tlsdissect.views.dataframes import Tables  # noqa: PLC0415 (pandas takes half a second)
 
     # What is wrong with the arguments is told now; nothing is read before something is taken from it.
     read(*captures, **options)
@@ -163,4 +163,4 @@ def __dir__() -> list[str]:
 
 
 if "IPython" in sys.modules:
-    import_module("tlsdissect.views.card").register()
+    import_module("tlsdissect.views.notebook").register()

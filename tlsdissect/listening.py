@@ -10,8 +10,8 @@ from tlsdissect.capture.live import LiveCapture
 from tlsdissect.flows.limits import Limits, seconds, whole
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Place, Reading
+from tlsdissect.views.notebook import Watch
 from tlsdissect.views.printable import printable
-from tlsdissect.views.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -1,20 +1,24 @@
-"""How tests run the command: as a process, with pipes or on a terminal."""
+"""How tests run the command: in their own process, as a process with pipes, or on a terminal."""
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
 import termios
-from typing import TYPE_CHECKING
+from contextlib import chdir
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TextIO
 
 from recorded import ROOT
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tlsdissect.cli import main
 
 PROGRAM = [sys.executable, "-m", "tlsdissect"]
 TLS12 = "samples/tls12-full.pcap"
@@ -23,7 +27,21 @@ RESUMED = "samples/tls13-resumed.pcap"
 
 
 def run(*arguments: str | Path, given: bytes | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run the command with pipes; nothing at all stands on its standard input unless it is given."""
+    """Run the command with nothing on its standard input; its exit status, and what it wrote to files 1 and 2.
+
+    It runs in this process, which saves most of the time, unless something of a process is asked for: standard input,
+    environment, workers, or a capture for which the command may change its user.
+    """
+    words = [*map(str, arguments)]
+    if given is None and not environment and "--jobs" not in words and words[:1] != ["live"]:
+        return _run_here(words)
+    return run_process(*words, given=given, **environment)
+
+
+def run_process(
+    *arguments: str | Path, given: bytes | None = None, **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command as a process with pipes; nothing at all stands on its standard input unless it is given."""
     return subprocess.run(
         [*PROGRAM, *map(str, arguments)],
         input=given,
@@ -34,6 +52,35 @@ def run(*arguments: str | Path, given: bytes | None = None, **environment: str) 
         timeout=60,
         check=False,
     )
+
+
+def _run_here(words: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in this process, and undo what it changes in it."""
+    kept = [os.dup(number) for number in range(3)]
+    standard = sys.stdin, sys.stdout, sys.stderr
+    handler, threshold = signal.getsignal(signal.SIGINT), gc.get_threshold()
+    with Path(os.devnull).open("rb") as nothing, TemporaryFile() as out, TemporaryFile() as err, chdir(ROOT):
+        for number, file in enumerate((nothing, out, err)):
+            os.dup2(file.fileno(), number)
+        sys.stdin, sys.stdout, sys.stderr = _opened(0, "r"), _opened(1, "w"), _opened(2, "w")
+        try:
+            status = main(words)
+        finally:
+            for stream in (sys.stdin, sys.stdout, sys.stderr):
+                stream.close()
+            sys.stdin, sys.stdout, sys.stderr = standard
+            for number, copy in enumerate(kept):
+                os.dup2(copy, number)
+                os.close(copy)
+            signal.signal(signal.SIGINT, handler)
+            gc.set_threshold(*threshold)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, status, out.read(), err.read())
+
+
+def _opened(number: int, mode: str) -> TextIO:
+    return open(number, mode, encoding="utf-8", closefd=False)  # type: ignore[return-value]
 
 
 def on_terminal(width: int, *arguments: str, **environment: str) -> tuple[int, str]:

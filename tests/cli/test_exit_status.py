@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -284,10 +285,10 @@ def test_no_memory_is_left(jobs: str, said: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1, signal.SIGRTMIN + 2], ids=str)
 def test_a_worker_that_is_ended_while_it_writes_its_account(number: int) -> None:
     workers = Workers(1, lambda shard: Reading([ROOT / TLS12], shard=shard), lambda _: b"", lambda _: bytes(1 << 22))
-    [(pid, pipe)] = workers._workers
-    assert pipe.peek(1)  # type: ignore[attr-defined]
+    [worker] = workers._workers
+    assert worker.pipe.poll(30)
     time.sleep(0.3)
-    os.kill(pid, number)
+    os.kill(worker.process.pid or 0, number)
     with pytest.raises(WorkerLostError, match=r"SIGKILL|SIGUSR1|signal 36"):
         list(workers)
 
@@ -298,9 +299,9 @@ def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:
         return bytes(1 << 22)
 
     workers = Workers(1, lambda shard: Reading([ROOT / TLS12], shard=shard), cut_off, lambda _: None)
-    [(pid, pipe)] = workers._workers
-    assert pipe.peek(1)  # type: ignore[attr-defined]
-    os.kill(pid, signal.SIGKILL)
+    [worker] = workers._workers
+    assert worker.pipe.poll(30)
+    os.kill(worker.process.pid or 0, signal.SIGKILL)
     with pytest.raises(WorkerLostError, match="SIGKILL"):
         list(workers)
 
@@ -314,6 +315,34 @@ def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> No
     workers.finish()
     assert list(workers) == []
     assert len(workers.results) == 2
+
+
+def test_a_worker_waits_until_its_output_is_taken(tmp_path: Path) -> None:
+    many = begun(tmp_path / "many.pcap", 100)
+    packed = multiprocessing.get_context("fork").Value("i", 0)
+
+    def pack(_: object) -> bytes:
+        with packed.get_lock():
+            packed.value += 1
+        return bytes(1 << 18)
+
+    workers = Workers(1, lambda shard: Reading([many], shard=shard), pack, lambda _: None)
+    # One batch was taken, one is in the pipe, and one is full and waits.
+    ahead = [packed.value - taken for taken, _ in enumerate(workers)]
+    assert len(ahead) == 100
+    assert max(ahead) <= 3
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    many = begun(tmp_path / "many.pcap", 20_000)
+    command = [*PROGRAM, "read", "--jobs", "2", "--format", "json", str(many)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.kill()
+    # The pipes are closed once the workers, which inherited them, have ended, too.
+    _, err = process.communicate(timeout=60)
+    assert err == b""
 
 
 INTERRUPTED_COMPARISON = """

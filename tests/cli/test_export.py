@@ -154,7 +154,7 @@ def test_frames_are_typed(told: list[dict[str, Any]]) -> None:
 
 
 def test_a_certificate_may_last_for_ever() -> None:
-    from tlsdissect.views.frames import _series
+    from tlsdissect.views.dataframes import _series
     from tlsdissect.views.tables import TABLES as ALL
 
     (column,) = (column for column in ALL[1].columns if column.name == "not_after")
@@ -174,7 +174,7 @@ def test_frames_of_nothing_have_their_columns(tmp_path: Path) -> None:
 
 def test_formulas_are_guarded(tmp_path: Path) -> None:
     row = [["=cmd()", 1, 0, "client", "fatal", "@x", 3]]
-    from tlsdissect.views.export import CsvRows
+    from tlsdissect.views.csv import CsvRows
 
     written: list[bytes] = []
     writer = CsvRows(TABLES[4], written.append)

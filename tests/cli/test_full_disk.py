@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import PROGRAM, RESUMED, TLS12, run
+from commands import PROGRAM, RESUMED, TLS12, run, run_process
 from recorded import ROOT
 
 from tlsdissect.cli import sink
@@ -146,7 +146,7 @@ def test_a_name_as_long_as_may_be(tmp_path: Path) -> None:
 
 
 def test_standard_output_by_its_path() -> None:
-    done = run("read", "--format", "json", "-o", "/dev/stdout", TLS12)
+    done = run_process("read", "--format", "json", "-o", "/dev/stdout", TLS12)
     assert done.returncode == 0, done.stderr
     assert done.stdout == run("read", "--format", "json", TLS12).stdout
 

@@ -14,12 +14,12 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.model.connection import Connection, Endpoint, HelloRetryRequest, Timing
-from tlsdissect.views.comparison import builder, predicates, rows, sampling
+from tlsdissect.views.comparison import builder, formats, sampling
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.client_times import layers
+from tlsdissect.views.comparison.formats import Text
 from tlsdissect.views.comparison.model import Group, Side, Spread
 from tlsdissect.views.comparison.pairs import LEAST
-from tlsdissect.views.comparison.text import Text
 
 TRUTH = {f"{one['server']}:{one['port']}": one for one in json.loads((ROOT / "samples/paths.json").read_text())}
 ENDS = ("client", "server")
@@ -215,7 +215,7 @@ def test_what_post_quantum_costs() -> None:
     ],
 )
 def test_aead(suite: str, aead: bool) -> None:
-    assert predicates.is_aead(suite) is aead
+    assert builder.is_aead(suite) is aead
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_aead(suite: str, aead: bool) -> None:
 )
 def test_forward_secrecy(suite: str, group: str | None, bits: int | None, secret: bool) -> None:
     connection = replace(sample("tls12-full"), cipher_suite=suite, group=group, dh_bits=bits)
-    assert predicates.is_forward_secret(connection) is secret
+    assert builder.is_forward_secret(connection) is secret
 
 
 def test_addresses_in_certificates() -> None:
@@ -378,15 +378,15 @@ def test_names_from_the_wire_do_no_harm(name: str) -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert max(map(len, text.splitlines())) <= 80
-    assert json.loads(list(rows.lines(groups))[1])["key"] == name
-    (_, *table) = csv.reader(io.StringIO(b"".join(rows.rows(groups)).decode(), newline=""))
+    assert json.loads(list(formats.json_lines(groups))[1])["key"] == name
+    (_, *table) = csv.reader(io.StringIO(b"".join(formats.csv_rows(groups)).decode(), newline=""))
     assert {row[0] for row in table} == {"", f"'{name}" if name.startswith("=") else name}
 
 
 def test_csv_has_each_number_of_the_json() -> None:
     groups = compared(recorded("client"))
-    (told,) = map(json.loads, rows.lines(groups))
-    table = list(csv.DictReader(io.StringIO(b"".join(rows.rows(groups)).decode(), newline="")))
+    (told,) = map(json.loads, formats.json_lines(groups))
+    table = list(csv.DictReader(io.StringIO(b"".join(formats.csv_rows(groups)).decode(), newline="")))
     cells = {(row["version"], row["measure"]): row["value"] for row in table}
     assert len(cells) == len(table)
     for one in told["sides"]:

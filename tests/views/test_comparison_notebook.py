@@ -12,7 +12,7 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.views.comparison.notebook import Comparison
-from tlsdissect.views.frames import Tables
+from tlsdissect.views.dataframes import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable

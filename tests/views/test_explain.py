@@ -17,7 +17,6 @@ from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 from tlsdissect.trust.judge import Judge
 from tlsdissect.views.explain.model import TOPICS, counted, listed, ordinal
-from tlsdissect.views.explain.text import Text
 from tlsdissect.views.printable import columns
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def test_captures_of_other_projects() -> None:
             whole = tlsdissect.explain(connection)
             count += len(whole.sentences)
             assert not [one.text for one in whole.sentences if re.search(r"\bNone\b|\(\)|, \.", one.text)]
-            assert max(map(columns, Text(80).lines(whole))) <= 80
+            assert max(map(columns, whole.lines(80))) <= 80
     assert count > 3000
 
 
@@ -274,9 +273,7 @@ def test_paths_of_several_lengths_lose_packets_on_one_alone() -> None:
 def test_lines_fit_the_terminal(sample: Path, width: int) -> None:
     for connection in kept(sample):
         # A name without blanks is as long as it is.
-        lines = [
-            line for line in Text(width).lines(tlsdissect.explain(connection)) if " " in line.strip().removeprefix("- ")
-        ]
+        lines = [line for line in tlsdissect.explain(connection).lines(width) if " " in line.strip().removeprefix("- ")]
         assert max(map(columns, lines)) <= width
 
 
@@ -286,7 +283,7 @@ def test_hostile_names_do_no_harm(tmp_path: Path) -> None:
     path.write_bytes(data.replace(b"\x00\x00\x09localhost", b"\x00\x00\x09<b>\x1b[2J'"))
     [connection] = kept(path)
     whole = tlsdissect.explain(connection)
-    assert "\n".join(Text(80).lines(whole)).replace("\n", "").isprintable()
+    assert "\n".join(whole.lines(80)).replace("\n", "").isprintable()
     assert "<b>" not in whole._repr_html_()
     assert "&lt;b&gt;" in whole._repr_html_()
 

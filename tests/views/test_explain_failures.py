@@ -8,7 +8,7 @@ import pytest
 from relayed import certificate, relayed
 
 import tlsdissect
-from tlsdissect.views.tree.build import tree
+from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.views import card, plots, tables
-from tlsdissect.views.cells import Csv
+from tlsdissect.views import plots, tables
 from tlsdissect.views.comparison.notebook import Comparison
-from tlsdissect.views.export import CsvRows, JsonRows
-from tlsdissect.views.frames import Tables, frame
+from tlsdissect.views.csv import Csv, CsvRows
+from tlsdissect.views.dataframes import Tables, frame
 from tlsdissect.views.names import VOCABULARIES
-from tlsdissect.views.ndjson import Ndjson
+from tlsdissect.views.ndjson import JsonRows, Ndjson
+from tlsdissect.views.notebook import card
 from tlsdissect.views.table import Table
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def is_harmless(html: str) -> bool:
 @each
 def test_in_a_notebook(place: str, name: str) -> None:
     one = hostile(place, name)
-    assert is_harmless(card.html(one))
+    assert is_harmless(card(one))
     for by in ("sni", "capture"):
         comparison = Comparison(Tables(lambda: [one]), by)  # type: ignore[arg-type]  # one of the four
         assert is_harmless(comparison._repr_html_())

@@ -19,7 +19,7 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.cli.plot import _KINDS
 from tlsdissect.views.comparison.client_times import since_client_hello
-from tlsdissect.views.frames import Tables
+from tlsdissect.views.dataframes import Tables
 from tlsdissect.views.plots import KINDS, MAX_BARS, PLOTS, figure, picture
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from tlsdissect.pipeline import Reading
 from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
-from tlsdissect.views.comparison.sections import sections
-from tlsdissect.views.tree.text import place, value_text
+from tlsdissect.views.comparison.formats import sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator
 
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node
 
 
 def test_everything_is_in_the_table(visit: Visit, captures: list[Path]) -> None:
@@ -162,7 +161,7 @@ def sample(name: str) -> Path:
 
 
 def lines(node: Node, frame: int) -> Iterator[tuple[str, str, str]]:
-    yield node.name, value_text(node), place(node.bytes, frame)
+    yield node.name, node.text, node.place(frame)
     for child in node.children:
         yield from lines(child, frame)
 
@@ -219,13 +218,13 @@ KINDS = {"tcp": "TCP", "clear": "in the clear", "encrypted": "encrypted", "data"
 def test_the_comparison_is_that_of_the_program(visit: Visit, captures: list[Path]) -> None:
     (whole,) = tlsdissect.compare(*captures).groups
     wanted = [
-        [label, *(cell(side) for side in whole.sides)]
+        (label, [cell(side) for side in whole.sides])
         for section in sections(whole.sides)
         for label, cell in section.rows
     ]
     cells = "all => all.map((row) => [...row.cells].map((cell) => cell.textContent))"
     shown = visit.page.locator(".card tbody tr").evaluate_all(cells)
-    assert shown == [row for row in wanted if any(cell.strip("-") for cell in row[1:])]
+    assert shown == [[label, *(cell or "-" for cell in row)] for label, row in wanted if any(row)]
     assert visit.page.get_by_text("full handshakes of TLS 1.3 take").count() == 2
 
 

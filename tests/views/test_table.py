@@ -12,7 +12,7 @@ from made import made, recorded
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import Alert, Connection, Endpoint, Problem, Timing
-from tlsdissect.views import phrases
+from tlsdissect.views import table
 from tlsdissect.views.printable import columns, printable, shortened
 from tlsdissect.views.table import COLUMNS, GROWTH, Table, layout
 
@@ -138,7 +138,7 @@ def test_a_terminal_without_the_ellipsis_keeps_its_columns() -> None:
     ],
 )
 def test_suites_are_short(name: str, short: str, full: str) -> None:
-    assert phrases.suite(made(cipher_suite=name)) == (full, short)
+    assert table.suite(made(cipher_suite=name)) == (full, short)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_suites_are_short(name: str, short: str, full: str) -> None:
     ],
 )
 def test_versions_are_short(name: str, short: str) -> None:
-    assert phrases.version(made(version=name)) == (short,)
+    assert table.version(made(version=name)) == (short,)
 
 
 def test_who_ended_it_and_how() -> None:
@@ -163,27 +163,27 @@ def test_who_ended_it_and_how() -> None:
         failed_by="client",
         alerts=(Alert("client", "fatal", "unknown_ca", 9), Alert("server", None, None, 10)),
     )
-    assert phrases.outcome(alert)[:2] == ("alert: unknown_ca by client", "alert: unknown_ca")
-    assert phrases.outcome(made(outcome="reset", failed_by="server"))[0] == "reset by server"
-    assert phrases.outcome(made(outcome="no_answer", failed_by=None)) == ("no_answer",)
+    assert table.outcome(alert)[:2] == ("alert: unknown_ca by client", "alert: unknown_ca")
+    assert table.outcome(made(outcome="reset", failed_by="server"))[0] == "reset by server"
+    assert table.outcome(made(outcome="no_answer", failed_by=None)) == ("no_answer",)
 
 
 def test_a_name_says_its_port_unless_it_is_that_of_https() -> None:
     plain = Endpoint("192.0.2.1", 443)
-    assert phrases.server(made(sni="example.com", server=plain))[-1] == "example.com"
-    assert phrases.server(made(sni="example.com", server=Endpoint("192.0.2.1", 8443)))[-1] == "example.com:8443"
-    assert phrases.server(made(sni=None, server=plain)) == ("192.0.2.1:443",)
-    assert phrases.server(made(sni=None, server=Endpoint("::1", 443))) == ("[::1]:443",)
+    assert table.server(made(sni="example.com", server=plain))[-1] == "example.com"
+    assert table.server(made(sni="example.com", server=Endpoint("192.0.2.1", 8443)))[-1] == "example.com:8443"
+    assert table.server(made(sni=None, server=plain)) == ("192.0.2.1:443",)
+    assert table.server(made(sni=None, server=Endpoint("::1", 443))) == ("[::1]:443",)
 
 
 def test_subjects() -> None:
     (leaf, *_) = recorded().certificates or ()
 
     def told(**changes: Any) -> str | None:
-        (text,) = phrases.certificate(made(certificates=(replace(leaf, **changes),)))
+        (text,) = table.certificate(made(certificates=(replace(leaf, **changes),)))
         return text
 
     assert told(subject="C=XX,CN=a\\,b,O=c") == "a\\,b"
     assert told(subject="O=c", dns_names=("d", "e")) == "d"
     assert told(subject="O=c", dns_names=()) == "O=c"
-    assert phrases.certificate(made(certificates=())) == ()
+    assert table.certificate(made(certificates=())) == ()

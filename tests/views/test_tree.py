@@ -15,7 +15,8 @@ from recorded import ROOT, SAMPLES, SHARED, kept, need, packets
 
 import tlsdissect
 from tlsdissect.tls.record import SSL2
-from tlsdissect.views.tree.build import MESSAGE_HEADER, tree
+from tlsdissect.views.tree import tree
+from tlsdissect.views.tree.build import MESSAGE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.transcript import KeptConnection as Connection
     from tlsdissect.model.transcript import Span
-    from tlsdissect.views.tree.build import Tree
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node, Tree
 
 OTHERS = [path for path in sorted((SHARED / "captures").glob("*/*")) if path.suffix in (".pcap", ".pcapng", ".cap")]
 each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)

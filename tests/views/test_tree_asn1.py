@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tlsdissect.model.transcript import Packet, Places, Transcript
 from tlsdissect.views.tree.asn1 import MAX_DEPTH, asn1
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.node import MappedBytes
+from tlsdissect.views.tree.model import MappedBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node
 
 
 def grounded(data: bytes) -> MappedBytes:

@@ -9,13 +9,13 @@ import pytest
 from conversing import CLIENT, SERVER, Talk, write
 
 import tlsdissect
-from tlsdissect.views.tree.build import tree
+from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tlsdissect.views.tree.node import Node
+    from tlsdissect.views.tree.model import Node
 
 TLSA = "055f 6d61696c 00 0034 0001 00000e10 0004 03 01 01 aa"
 TIMESTAMP = "0102 02 2a03 0000018bcfe56800 0000 0001 aa"

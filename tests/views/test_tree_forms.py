@@ -10,10 +10,8 @@ import pytest
 from recorded import ROOT, SAMPLES
 
 import tlsdissect
+from tlsdissect.views import tree
 from tlsdissect.views.printable import columns
-from tlsdissect.views.tree.ndjson import TreeLines
-from tlsdissect.views.tree.page import Page
-from tlsdissect.views.tree.text import Text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +28,7 @@ def kept(path: Path) -> list[Connection]:
 
 
 def text(path: Path, **options: object) -> str:
-    view = Text(**options)
+    view = tree.text(**options)
     return b"".join(view.row(connection) for connection in kept(path)).decode()
 
 
@@ -66,7 +64,7 @@ def test_a_tree_in_full() -> None:
 
 
 def test_a_message_that_is_not_there_shows_nothing() -> None:
-    for view in (Text(message="finished"), TreeLines("finished"), Page(message="finished")):
+    for view in (tree.text(message="finished"), tree.json("finished"), tree.Page(message="finished")):
         assert [view.row(connection) for connection in kept(TLS12)] == [b""]
 
 
@@ -97,7 +95,7 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("dumped", [False, True])
 def test_no_markup_reaches_a_page(dumped: bool, tmp_path: Path) -> None:
-    view, path = Page(dumped=dumped), hostile(tmp_path)
+    view, path = tree.Page(dumped=dumped), hostile(tmp_path)
     page = (view.head + b"".join(view.row(connection) for connection in kept(path))).decode()
     found = Tags()
     found.feed(page)

@@ -13,10 +13,9 @@ from recorded import ROOT, SAMPLES
 
 import tlsdissect
 from tlsdissect.model.connection import Alert, Message
-from tlsdissect.views.cells import COLUMNS
-from tlsdissect.views.export import CsvRows
+from tlsdissect.views.columns import COLUMNS
+from tlsdissect.views.csv import CsvRows
 from tlsdissect.views.names import VOCABULARIES, zeek
-from tlsdissect.views.names.columns import number
 from tlsdissect.views.names.tshark import TLS
 
 if TYPE_CHECKING:
@@ -87,10 +86,10 @@ def same(name: str, value: str) -> str:
 def test_a_number_that_nobody_knows() -> None:
     from tlsdissect.tls.codepoints import Registry
 
-    assert number(Registry.GROUPS, "x25519") == 29
-    assert number(Registry.GROUPS, "0x9999") == 0x9999
-    assert number(Registry.GROUPS, "GREASE") is None
-    assert number(Registry.GROUPS, None) is None
+    assert Registry.GROUPS.number("x25519") == 29
+    assert Registry.GROUPS.number("0x9999") == 0x9999
+    assert Registry.GROUPS.number("GREASE") is None
+    assert Registry.GROUPS.number(None) is None
 
 
 def messages(*kinds: str) -> tuple[Message, ...]:

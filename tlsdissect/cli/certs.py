@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import finding_options, options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.exit_status import NOT_WRITTEN, warn
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.pem_folder import make, write_files
-from tlsdissect.cli.progress_bar import FractionBar
-from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import destination
+from tlsdissect.cli import options
+from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
+from tlsdissect.cli.run import Collector, Run
+from tlsdissect.cli.sink import destination, make_folder, place_new
+from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.cli.summary import count
-from tlsdissect.corpus.certificate_transport import CertificateTransport
-from tlsdissect.corpus.query import Query
+from tlsdissect.corpus.parallel import CertificateTransport
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tlsdissect.cli.interrupts import Interrupts
+    from tlsdissect.cli.run import Interrupts
     from tlsdissect.cli.sink import Sink
+    from tlsdissect.corpus.query import Query
     from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
     from tlsdissect.trust.judge import Judge
 
@@ -39,50 +37,40 @@ Examples:
   tlsdissect certs --format json capture.pcap | jq '{subject, days_left}'
   tlsdissect certs --to certificates/ capture.pcap
 """
+_LISTED = 20
+"""Name conflicts that are reported one by one; the rest are counted."""
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv", "pem"]),
-    help="Output format; by default the suffix of -o FILE, or a table.",
-)
-@options.output_option
+@options.capture_command(EXAMPLES)
+@options.result_options("table", "json", "csv", "pem")
 @click.option(
     "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
 )
 @options.jobs_option
-@finding_options.finding_options
-@options.limit_options
-@options.display_options
+@options.finding_options
+@options.run_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, folder: str | None, **given: Any) -> int:
     """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
 
     Paths are verified up to the authorities given with --ca-file, --ca-path or --system-ca, as of the time of the
     capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates.
     """
-    file, form = options.file_and_format(output, form, _SUFFIXES, "table", captures)
+    file, form, seen = options.result(output, form, _SUFFIXES, "table", captures)
     if folder is not None:
-        make(folder)
-    seen = form == "table" and file is None and options.is_terminal(None)
+        make_folder(folder)
     from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415 (start-up time of --help)
 
-    evidence, judge = Evidence(), finding_options.required_judge(given)
+    evidence, judge = Evidence(), options.required_judge(given)
     inventory = CertificateInventory(judge, evidence)
-    limits, selection = options.limits(given), options.selection(given)
-    asked, collector = Options(limits=limits, linked=False), Collector(inventory.add)
-    query = Query(captures, asked, selection, collector, evidence=evidence)
+    query = options.query(captures, given, Collector(inventory.add), evidence=evidence, linked=False)
     write = _writer(form, file, inventory, given["color"], seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given)
     status = run.print_to(destination(file))
     try:
-        conflicts = 0 if folder is None else write_files(folder, inventory)
+        conflicts = 0 if folder is None else _write_files(folder, inventory)
     finally:
-        run.print_summary(quiet=given["quiet"], on_terminal=seen)
+        run.print_summary(on_terminal=seen)
     return status or (NOT_WRITTEN if conflicts else 0)
 
 
@@ -100,8 +88,7 @@ class CertificateRun(Run):
     ) -> None:
         jobs = job_count(list(query.captures), given["jobs"])
         transport = CertificateTransport(query.selection, inventory, evidence)
-        gate = finding_options.gate(given["fail_on"])
-        super().__init__(query, jobs, debug=given["debug"], gate=gate, transport=transport)
+        super().__init__(query, given, jobs=jobs, transport=transport)
         self._inventory = inventory
         self._judge = judge
         self._evidence = evidence
@@ -150,3 +137,41 @@ def _writer(
             views.pem(one, der) for one in listed if (der := inventory.encoding(one.sha256)) is not None
         )
     return views.CertificateTable(**options.text_style(color, seen=seen)).table
+
+
+def _write_files(folder: str, inventory: CertificateInventory) -> int:
+    """Write each certificate as SHA256.pem, and each chain of two or more certificates as chain-SHA256.pem.
+
+    An existing file is never overwritten. If its content differs, it is reported; returns the number of such conflicts.
+    Raises NotWrittenError if a file cannot be written.
+    """
+    conflicts = 0
+    for name, content in _files(inventory):
+        path = os.path.join(folder, name)  # noqa: PTH118
+        try:
+            has_content = place_new(path, content)
+        except OSError as error:
+            raise NotWrittenError(f"{path}: {error.strerror}") from error
+        if not has_content:
+            conflicts += 1
+            if conflicts <= _LISTED:
+                warn(f"{path}: not written, because a file with this name and other content exists")
+    if conflicts > _LISTED:
+        warn(f"{conflicts - _LISTED:,} more files not written, because files with their names and other content exist")
+    return conflicts
+
+
+def _files(inventory: CertificateInventory) -> Iterator[tuple[str, bytes]]:
+    from tlsdissect.views.certificates import pem  # noqa: PLC0415 (not needed for --help)
+
+    texts = {
+        one.sha256: (pem(one, encoding), encoding)
+        for one in inventory
+        if (encoding := inventory.encoding(one.sha256)) is not None
+    }
+    for digest, (text, _) in texts.items():
+        yield f"{digest}.pem", text
+    for chain in inventory.chains:
+        if len(chain) > 1 and all(digest in texts for digest in chain):
+            name = sha256(b"".join([texts[digest][1] for digest in chain])).hexdigest()
+            yield f"chain-{name}.pem", b"".join([texts[digest][0] for digest in chain])

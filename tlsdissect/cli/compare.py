@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import exit_status, options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.query import Query
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,23 +26,14 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES)
 @click.option(
     "--by",
     type=click.Choice(["server", "sni", "client", "capture"]),
     help="Also compare the connections of each server, server name, client or capture.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "csv"]),
-    help="Output format; by default the suffix of -o FILE, or text.",
-)
-@options.output_option
-@options.limit_options
-@options.display_options
+@options.result_options("text", "json", "csv")
+@options.run_options
 def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, **given: Any) -> int:
     """Compare TLS 1.2 and TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
 
@@ -55,16 +42,12 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     over connections of the same client to the same server in both versions, with a 95 % interval; a difference is
     significant if the interval excludes zero.
     """
-    file, form = options.file_and_format(output, form, _SUFFIXES, "text", captures)
-    seen = form == "text" and file is None and options.is_terminal(None)
+    file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
     comparison, write = ComparisonBuilder(by), _writer(form, file, given["color"], seen=seen)
-    limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(comparison.add))
-    run = Run(query, 1, debug=given["debug"], end=lambda: write(comparison.groups()))
-    status = run.print_to(destination(file))
-    run.print_summary(quiet=given["quiet"], on_terminal=seen)
+    query = options.query(captures, given, Collector(comparison.add))
+    status = Run(query, given, end=lambda: write(comparison.groups())).print_all(destination(file), on_terminal=seen)
     if comparison.left_out:
         exit_status.warn(f"{comparison.left_out:,} connections count only in the total: there are too many groups")
     return status
@@ -72,10 +55,10 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
 
 def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
     """Return the function that formats the groups."""
-    from tlsdissect.views.comparison import rows, text  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.comparison import formats  # noqa: PLC0415 (not needed for --help)
 
     if form == "json":
-        return rows.lines
+        return formats.json_lines
     if form == "csv":
-        return partial(rows.rows, seen=options.is_terminal(file))
-    return text.Text(**options.text_style(color, seen=seen)).written
+        return partial(formats.csv_rows, seen=options.is_terminal(file))
+    return formats.Text(**options.text_style(color, seen=seen)).written

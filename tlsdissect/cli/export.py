@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import finding_options, options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.pem_folder import make
-from tlsdissect.cli.run import Run
-from tlsdissect.cli.sink import standard_output, whole_file
-from tlsdissect.corpus.query import Query
-from tlsdissect.handshake.options import Options
+from tlsdissect.cli import options
+from tlsdissect.cli.run import Collector, Run
+from tlsdissect.cli.sink import make_folder, standard_output, whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.cli.sink import Sink
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.export import TableWriter
-    from tlsdissect.views.tables import Table
+    from tlsdissect.views.tables import Table, TableWriter
 
 EXAMPLES = """\b
 Examples:
@@ -56,7 +50,7 @@ class Exporter:
         there = [path for path in paths if os.path.lexists(path)]
         if there:
             raise click.UsageError(f"--to {self._folder}: {there[0]} already exists")
-        make(self._folder)
+        make_folder(self._folder)
         with ExitStack() as files:
             sinks = [files.enter_context(whole_file(path)) for path in paths]
             self._tables = [
@@ -85,7 +79,7 @@ class Exporter:
         yield from ()
 
     def _compare(self, writer: TableWriter) -> None:
-        from tlsdissect.views.comparison.rows import numbers  # noqa: PLC0415
+        from tlsdissect.views.comparison.formats import numbers  # noqa: PLC0415
 
         for group in self._builder.groups():
             for version, measure, value in numbers(group):
@@ -93,9 +87,7 @@ class Exporter:
         writer.end()
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES)
 @click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")
 @click.option(
     "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="File format."
@@ -106,9 +98,8 @@ class Exporter:
     type=click.Choice(["zeek", "ecs", "tshark"]),
     help="Use the names and values of Zeek's ssl.log and x509.log, the Elastic Common Schema, or tshark's fields.",
 )
-@finding_options.finding_options
-@options.limit_options
-@options.display_options
+@options.finding_options
+@options.run_options
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
 
@@ -118,13 +109,9 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
     """
     if vocabulary in (None, "ecs"):
         given["min_severity"] = given["min_severity"] or "info"
-    judge, exporter = finding_options.judge(given), Exporter(folder, form, vocabulary)
-    limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(exporter.add), judge=judge)
-    run = Run(query, 1, debug=given["debug"], end=exporter.end, gate=finding_options.gate(given["fail_on"]))
-    status = run.print_to(exporter.place())
-    run.print_summary(quiet=given["quiet"], on_terminal=False)
-    return status
+    judge, exporter = options.judge(given), Exporter(folder, form, vocabulary)
+    query = options.query(captures, given, Collector(exporter.add), judge=judge)
+    return Run(query, given, end=exporter.end).print_all(exporter.place())
 
 
 def _tables(names: str | None) -> tuple[Table, ...]:
@@ -139,10 +126,11 @@ def _tables(names: str | None) -> tuple[Table, ...]:
 
 
 def _writer(form: str) -> type[Any]:
-    from tlsdissect.views import export  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.csv import CsvRows  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.ndjson import JsonRows  # noqa: PLC0415
 
     if form != "parquet":
-        return export.CsvRows if form == "csv" else export.JsonRows
+        return CsvRows if form == "csv" else JsonRows
     try:
         from tlsdissect.views.parquet import ParquetRows  # noqa: PLC0415 (an extra)
     except ImportError:

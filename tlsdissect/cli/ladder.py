@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.query import Query
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +43,10 @@ class _Pair:
             self.more += 1
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES)
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
-@options.limit_options
-@options.display_options
+@options.run_options
 def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: Any) -> int:
     """Draw handshakes as ladder diagrams, in milliseconds and in round trips.
 
@@ -68,15 +61,9 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     if file is not None:
         options.refuse_to_overwrite(captures, file)
         options.check_source_date_epoch()
-    streams = given["streams"]
-    selection, limits = options.selection(given), options.limits(given)
     seen = file is None and options.is_terminal(None)
-    view, end = _view(form, pair=len(streams) == _PAIR, seen=seen, dark=dark, color=given["color"])
-    query = Query(captures, Options(limits=limits, keep=True), selection, view)
-    run = Run(query, 1, debug=given["debug"], end=end)
-    status = run.print_to(destination(file))
-    run.print_summary(quiet=given["quiet"], on_terminal=False)
-    return status
+    view, end = _view(form, pair=len(given["streams"]) == _PAIR, seen=seen, dark=dark, color=given["color"])
+    return Run(options.query(captures, given, view, keep=True), given, end=end).print_all(destination(file))
 
 
 def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple[View, Any]:

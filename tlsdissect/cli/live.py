@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import exit_status, options, privileges
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.live_status import LiveStatus
+from tlsdissect.cli import exit_status, options, privileges, read
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
+from tlsdissect.cli.status_line import LiveStatus
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import MOST
@@ -55,7 +54,7 @@ class RotationType(click.ParamType["Rotation"]):
         return Rotation(size=amount) if match[2] else Rotation(seconds=amount)
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
 @click.option(
     "-i", "--interface", default="lo", show_default=True, metavar="NAME", help="Interface to capture from; any for all."
 )
@@ -73,12 +72,6 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
 @click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Stop after this many connections.")
 @options.emit_options("decided")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    help="Output format; by default the suffix of -o FILE, or a table.",
-)
 @click.option("-w", "save", metavar="FILE", help="Save the packets as pcapng, compressed if FILE ends with .gz.")
 @click.option(
     "--rotate",
@@ -90,9 +83,8 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("-v", "--verbose", is_flag=True, help="Print each handshake as a tree, as `show` does.")
 @click.option("--stats", is_flag=True, help="Print statistics on standard error every second.")
 @click.option("--user", metavar="NAME", help="Switch to this user before decoding packets.")
-@options.output_option
-@options.limit_options
-@options.display_options
+@options.result_options("table", "json", "csv")
+@options.run_options
 def command(interface: str, listing: bool, form: str | None, output: str | None, **given: Any) -> int:
     """List the TLS connections of an interface, each as soon as its handshake is decided.
 
@@ -109,7 +101,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
         raise click.UsageError("-w -: packets can be saved to files only; ./- is a file named -")
     if given["verbose"] and (form or output) not in (None, "table", "-"):
         raise click.UsageError("--verbose cannot be combined with --format json or csv, or with -o FILE")
-    file, form = options.file_and_format(output, form, _SUFFIXES, "table")
+    result = options.result(output, form, _SUFFIXES, "table")
     from tlsdissect.listening import expression  # noqa: PLC0415 (start-up time of --help)
 
     taken = expression(given["ports"], given["expression"])
@@ -120,22 +112,21 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
         _start(capture)
         if not given["quiet"]:
             exit_status.print_stderr(f"listening on {interface}: {taken} (Ctrl-C ends)")
-        return _print(capture, form, file, given)
+        return _print(capture, result, given)
 
 
-def _print(capture: LiveCapture, form: str, file: str | None, given: dict[str, Any]) -> int:
+def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) -> int:
     """Print connections until the capture ends."""
     from tlsdissect.listening import Listening  # noqa: PLC0415 (not needed for --help)
 
-    seen = form == "table" and file is None and options.is_terminal(None)
     limits, verbose = options.limits(given), given["verbose"]
-    view = _tree(given["color"], seen=seen) if verbose else _view(form, file, given["color"], seen=seen)
+    view = _tree(given["color"], seen=result.seen) if verbose else _view(result, given["color"])
     listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
     query = Query((capture.interface,), Options(limits=limits), Selection(), view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
-    run = Run(query, 1, debug=given["debug"], live=(listening, live_status))
-    status = run.print_to(destination(file))
-    run.print_summary(quiet=given["quiet"], on_terminal=seen)
+    status = Run(query, given, live=(listening, live_status)).print_all(
+        destination(result.file), on_terminal=result.seen
+    )
     return _report_losses(capture, 0 if status in _ENDED else status, quiet=given["quiet"])
 
 
@@ -180,22 +171,15 @@ def _list() -> int:
     return 0
 
 
-def _view(form: str, file: str | None, color: str, *, seen: bool) -> View:
-    """Make the view of a format; only the requested one is imported."""
-    if form == "json":
-        from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
+def _view(result: options.Result, color: str) -> View:
+    if (view := read.view(result)) is not None:
+        return view
+    from tlsdissect.views.table import Table  # noqa: PLC0415 (not needed for other forms)
 
-        return Ndjson()
-    if form == "csv":
-        from tlsdissect.views.cells import Csv  # noqa: PLC0415
-
-        return Csv(seen=options.is_terminal(file))
-    from tlsdissect.views.table import Table  # noqa: PLC0415
-
-    return Table(**options.text_style(color, seen=seen))
+    return Table(**options.text_style(color, seen=result.seen))
 
 
 def _tree(color: str, *, seen: bool) -> View:
-    from tlsdissect.views.tree.text import Text  # noqa: PLC0415 (not needed for other forms)
+    from tlsdissect.views import tree  # noqa: PLC0415 (not needed for other forms)
 
-    return Text(**options.text_style(color, seen=seen))
+    return tree.text(**options.text_style(color, seen=seen))

@@ -1,4 +1,7 @@
-"""Options that several commands share, with the same name in each."""
+"""Options that several commands share, with the same name in each, and their help.
+
+Help lists the options in groups; --help-all adds the limits, which few runs need.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,42 @@ import re
 import stat
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import click
 from click.core import ParameterSource
 
-from tlsdissect.cli.help_groups import help_all
+from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.flows.limits import LEAST, MOST, Limits
+from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tlsdissect.corpus.query import View
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.trust.judge import Judge
+    from tlsdissect.trust.verdicts import Settings
+
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+LEVELS = ("info", "low", "medium", "high")
+_GIVEN = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
+_HELP_ALL = "tlsdissect.help_all"
+"""Key of the context's `meta` that is set while --help-all prints."""
+_GROUPS = {
+    "Capture": ("interface", "ports", "expression", "listing", "duration", "count", "save", "rotation", "user"),
+    "Selection": ("streams", "ports", "names", "versions", "message"),
+    "Output": (
+        "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints", "dumped", "verbose",
+        "stats", "detailed", "dark", "color", "quiet",
+    ),
+    "Findings": ("min_severity", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
+    "Limits": Limits.__struct_fields__,
+}  # fmt: skip
+"""Names of the parameters in each group; options in none of them come last, under "Other"."""
 
 
 class StreamType(click.ParamType[Stream]):
@@ -47,6 +73,21 @@ class Seconds(click.FloatRange):
         if math.isnan(given):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
         return given
+
+
+class Time(click.ParamType[str]):
+    """A time by RFC 3339, or a date; without a zone, in UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Normalize it to UTC, in the format of the captures' times."""
+        try:
+            time = datetime.fromisoformat(value)
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
+        return time.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 _SELECTION: tuple[Decorator, ...] = (
@@ -93,6 +134,27 @@ _DISPLAY: tuple[Decorator, ...] = (
     click.option("-q", "--quiet", is_flag=True, help="Print no summary, only errors and warnings."),
     click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
 )
+_FINDINGS: tuple[Decorator, ...] = (
+    click.option(
+        "--min-severity",
+        type=click.Choice(LEVELS),
+        help="Report findings of this severity or higher.",
+    ),
+    click.option(
+        "--fail-on",
+        type=click.Choice(LEVELS),
+        help="Exit with status 3 if there is a finding of this severity or higher.",
+    ),
+    click.option(
+        "--ca-file", "ca_files", multiple=True, metavar="FILE", help="Trust the certificates in FILE, PEM or DER."
+    ),
+    click.option("--ca-path", "ca_paths", multiple=True, metavar="DIR", help="Trust the certificates in DIR."),
+    click.option("--system-ca", is_flag=True, help="Trust OpenSSL's default authorities on this system."),
+    click.option(
+        "--crl", "crl_files", multiple=True, metavar="FILE", help="Check certificates against the CRLs in FILE."
+    ),
+    click.option("--at", type=Time(), metavar="TIME", help="Check as of TIME instead of the capture's time."),
+)
 _LIMITS = {
     "closed_after": "Seconds of capture time for which a closed connection still accepts packets.",
     "silent_after": "Seconds of capture time without a packet after which a connection ends.",
@@ -106,20 +168,25 @@ _LIMITS = {
 """Help of each field of `Limits`."""
 
 
-def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that select connections; `selection` reads them."""
-    return _added(command, _SELECTION)
+def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command that reads selected connections of captures; `arguments` come before the captures.
+
+    `query` reads the options of the selection.
+    """
+    captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+    make = click.command(cls=GroupedCommand, epilog=examples)
+    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION)))
 
 
-def display_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for colours, the summary and debugging."""
-    return _added(command, _DISPLAY)
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every run: limits with --help-all, colours, the summary, debugging."""
+    limits = [_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]
+    return _added(command, (help_all, *limits, *_DISPLAY))
 
 
-def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for memory and time limits, and --help-all, which lists them; `limits` reads them."""
-    options = [help_all, *[_limit(name, getattr(Limits(), name), text) for name, text in _LIMITS.items()]]
-    return _added(command, tuple(options))
+def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of findings; `judge` turns them into a Judge."""
+    return _added(command, _FINDINGS)
 
 
 def emit_options(default: str) -> Decorator:
@@ -150,24 +217,48 @@ def jobs_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--jobs", type=click.IntRange(1, 256), metavar="N", help=text)(command)
 
 
-def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option for where one result goes."""
-    text = "Write to FILE; its suffix selects the format, unless --format is given."
-    return click.option("-o", "--output", metavar="FILE", help=text)(command)
+def result_options(*forms: str) -> Decorator:
+    """Add the options for the format of a result, by default the first, and for its file; `result` reads them."""
+    default = forms[0] if forms[0] == "text" else f"a {forms[0]}"
+    options = (
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(forms),
+            help=f"Output format; by default the suffix of -o FILE, or {default}.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write to FILE; its suffix selects the format, unless --format is given.",
+        ),
+    )
+    return lambda command: _added(command, options)
 
 
-def file_and_format(
+class Result(NamedTuple):
+    """Where a result goes, and its format."""
+
+    file: str | None
+    """None for standard output."""
+    form: str
+    seen: bool
+    """Whether somebody sees it: text for people, on a terminal."""
+
+
+def result(
     output: str | None, form: str | None, suffixes: Mapping[str, str], default: str, captures: tuple[str, ...] = ()
-) -> tuple[str | None, str]:
-    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default.
+) -> Result:
+    """Return the file of -o and the format: that of --format, or of the file's suffix, or the default, for people.
 
-    The file is None for standard output. Refuses to overwrite one of the captures.
+    Refuses to overwrite one of the captures.
     """
     if output in (None, "-"):
-        return None, form or default
+        return Result(None, form or default, (form or default) == default and is_terminal(None))
     form = form or format_of(output, suffixes)
     refuse_to_overwrite(captures, output)
-    return output, form
+    return Result(output, form, seen=False)
 
 
 def format_of(output: str, suffixes: Mapping[str, str], *, otherwise: str = "; give --format") -> str:
@@ -234,16 +325,55 @@ def text_style(color: str, *, seen: bool) -> TextStyle:
 
 
 def limits(options: dict[str, Any]) -> Limits:
-    """Remove the options of `limit_options` from a command's options and return them."""
-    return Limits(**{name: options.pop(name) for name in _LIMITS})
+    """Return the limits among a command's options."""
+    return Limits(**{name: options[name] for name in _LIMITS})
 
 
 def idle(options: dict[str, Any]) -> float | None:
-    """Remove the options of `emit_options`; return the idle seconds, or None if connections are printed when over."""
-    emit, seconds = options.pop("emit"), options.pop("idle")
+    """Return the idle seconds of `emit_options`, or None if connections are printed when over."""
+    emit, seconds = options["emit"], options["idle"]
     if emit != "decided" and is_given("idle"):
         raise click.UsageError("--idle requires --emit decided")
     return seconds if emit == "decided" else None
+
+
+def judge(options: dict[str, Any]) -> Judge | None:
+    """Make a Judge of a command's options; None if none of `finding_options` was given."""
+    asked = any(options[name] for name in (*_GIVEN, "min_severity", "fail_on"))
+    return required_judge(options) if asked else None
+
+
+def required_judge(options: dict[str, Any]) -> Judge:
+    """Make a Judge of a command's options, for a command that always reports findings."""
+    given = {name: options[name] for name in _GIVEN}
+    least, gate = options["min_severity"], options["fail_on"]
+    if least and gate and LEVELS.index(gate) < LEVELS.index(least):
+        raise click.UsageError(f"--fail-on {gate}: --min-severity {least} excludes that severity")
+    from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
+
+    return Judge(_settings(**given), min_severity=least or "info")
+
+
+def gate(fail_on: str | None) -> frozenset[str]:
+    """Return the severities that fail a run."""
+    return frozenset() if fail_on is None else frozenset(LEVELS[LEVELS.index(fail_on) :])
+
+
+def _settings(
+    ca_files: tuple[str, ...], ca_paths: tuple[str, ...], system_ca: bool, crl_files: tuple[str, ...], at: str | None
+) -> Settings:
+    from tlsdissect.trust import anchors  # noqa: PLC0415 (start-up time)
+    from tlsdissect.trust.revocation import Crl, CrlError  # noqa: PLC0415
+    from tlsdissect.trust.verdicts import Settings  # noqa: PLC0415
+
+    try:
+        trusted = [one for path in ca_files for one in anchors.certificates(path)]
+        trusted += [one for path in ca_paths for one in anchors.folder(path)]
+        trusted += anchors.system() if system_ca else ()
+        lists = [Crl(encoding, path) for path in crl_files for encoding in anchors.lists(path)]
+    except (anchors.AnchorError, CrlError) as error:
+        raise click.UsageError(str(error)) from None
+    return Settings(anchors=tuple(trusted), lists=tuple(lists), at=at)
 
 
 def is_given(name: str) -> bool:
@@ -251,9 +381,19 @@ def is_given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def selection(options: dict[str, Any]) -> Selection:
-    """Remove the options of `selection_options` from a command's options and return them."""
-    return Selection(**{name: options.pop(name) for name in Selection.__struct_fields__})
+def query(
+    captures: tuple[str, ...],
+    options: dict[str, Any],
+    view: View,
+    *,
+    judge: Judge | None = None,
+    evidence: Evidence | None = None,
+    reports_findings: bool = True,
+    **asked: Any,
+) -> Query:
+    """Make the query of a `capture_command`; `asked` are fields of Options."""
+    selection = Selection(**{name: options[name] for name in Selection.__struct_fields__})
+    return Query(captures, Options(limits=limits(options), **asked), selection, view, judge, evidence, reports_findings)
 
 
 def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:
@@ -267,3 +407,48 @@ def _limit(name: str, default: float, text: str) -> Decorator:
     kind = Seconds(0) if isinstance(default, float) else click.IntRange(LEAST[name], MOST)
     flag = f"--{name.replace('_', '-')}"
     return click.option(flag, name, type=kind, default=default, show_default=True, metavar="N", help=text)
+
+
+class GroupedCommand(click.Command):
+    """A command whose --help lists its options in groups, without the limits."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the groups; click calls this for --help."""
+        is_live = any(one.name == "interface" for one in self.params)
+        left = {one.name or "": one for one in self.get_params(ctx) if isinstance(one, click.Option)}
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for group, names in _GROUPS.items():
+            if group == "Capture" and not is_live:
+                continue
+            options = [left.pop(name) for name in names if name in left]
+            if group != "Limits" or ctx.meta.get(_HELP_ALL):
+                sections[group] = _records(ctx, options)
+        sections["Other"] = _records(ctx, list(left.values()))
+        for group, records in sections.items():
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
+
+
+def help_all(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --help-all, which prints the help with the limits."""
+    return click.option(
+        "--help-all",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_print_all,
+        help="Show this message and the limit options.",
+    )(command)
+
+
+def _print_all(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_HELP_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
+def _records(ctx: click.Context, options: list[click.Option]) -> list[tuple[str, str]]:
+    """Return the help of each option that is not hidden."""
+    return [record for one in options if (record := one.get_help_record(ctx)) is not None]

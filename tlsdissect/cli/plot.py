@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import whole_file
-from tlsdissect.corpus.query import Query
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,14 +38,10 @@ _KINDS = (
 _SINGLE = "timeline"
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("kind", type=click.Choice(_KINDS), metavar="KIND")
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES, click.argument("kind", type=click.Choice(_KINDS), metavar="KIND"))
 @click.option("-o", "--output", required=True, metavar="FILE", help="Write the picture to FILE: .png, .svg or .pdf.")
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
-@options.limit_options
-@options.display_options
+@options.run_options
 def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:
     """Plot a figure of the connections.
 
@@ -63,7 +55,7 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
     connections: list[Connection] = []
 
     def end() -> Iterator[bytes]:
-        from tlsdissect.views.frames import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
+        from tlsdissect.views.dataframes import Tables  # noqa: PLC0415 (pandas and matplotlib are slow to load)
         from tlsdissect.views.plots import picture  # noqa: PLC0415
 
         if kind == _SINGLE and len(connections) != 1:
@@ -71,9 +63,5 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
             raise click.UsageError(f"{count} connections: a {kind} shows a single one; select it with --stream")
         yield picture(Tables(lambda: connections), kind, form, dark=dark)
 
-    limits, selection = options.limits(given), options.selection(given)
-    query = Query(captures, Options(limits=limits), selection, Collector(connections.append))
-    run = Run(query, 1, debug=given["debug"], end=end)
-    status = run.print_to(whole_file(output))
-    run.print_summary(quiet=given["quiet"], on_terminal=False)
-    return status
+    query = options.query(captures, given, Collector(connections.append))
+    return Run(query, given, end=end).print_all(whole_file(output))

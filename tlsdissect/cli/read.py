@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import finding_options, options
-from tlsdissect.cli.help_groups import GroupedCommand
+from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.query import View
@@ -39,23 +36,14 @@ Exit status:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    help="Output format; by default the suffix of -o FILE, or a table.",
-)
-@options.output_option
+@options.capture_command(EXAMPLES)
+@options.result_options("table", "json", "csv")
 @options.emit_options("over")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
 @options.jobs_option
 @click.option("--batch", type=click.IntRange(1, MOST), default=65_536, hidden=True)
-@finding_options.finding_options
-@options.limit_options
-@options.display_options
+@options.finding_options
+@options.run_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
     """List the TLS connections of captures.
 
@@ -66,35 +54,31 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, and - is
     something that did not occur or that the capture does not show.
     """
-    file, form = options.file_and_format(output, form, _SUFFIXES, "table", captures)
-    if given["raw_fingerprints"] and form == "table":
+    result = options.result(output, form, _SUFFIXES, "table", captures)
+    if given["raw_fingerprints"] and result.form == "table":
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
-    judge = finding_options.judge(given)
-    seen = form == "table" and file is None and options.is_terminal(None)
+    judge = options.judge(given)
     raw = given["raw_fingerprints"]
-    view = _view(form, raw, file) or _table(captures, given["color"], seen=seen, judged=judge is not None)
-    limits, selection = options.limits(given), options.selection(given)
+    shown = view(result, raw_fingerprints=raw)
+    shown = shown or _table(captures, given["color"], seen=result.seen, judged=judge is not None)
     idle = options.idle(given)
-    asked = Options(batch=given["batch"], raw_fingerprints=raw, limits=limits, idle=idle)
-    query = Query(captures, asked, selection, view, judge=judge)
+    query = options.query(captures, given, shown, judge=judge, batch=given["batch"], raw_fingerprints=raw, idle=idle)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
-    run = Run(query, jobs, debug=given["debug"], gate=finding_options.gate(given["fail_on"]), prompt=idle is not None)
-    status = run.print_to(destination(file))
-    run.print_summary(quiet=given["quiet"], on_terminal=seen)
-    return status
+    run = Run(query, given, jobs=jobs, prompt=idle is not None)
+    return run.print_all(destination(result.file), on_terminal=result.seen)
 
 
-def _view(form: str, raw_fingerprints: bool, file: str | None) -> View | None:
-    """Make the view of a machine-readable format; only the requested one is imported."""
-    if form == "json":
+def view(result: options.Result, *, raw_fingerprints: bool = False) -> View | None:
+    """Make the view of a machine-readable format; only the requested one is imported. None for a table."""
+    if result.form == "json":
         from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
 
         return Ndjson()
-    if form == "csv":
-        from tlsdissect.views.cells import Csv  # noqa: PLC0415
+    if result.form == "csv":
+        from tlsdissect.views.csv import Csv  # noqa: PLC0415
 
-        return Csv(raw_fingerprints=raw_fingerprints, seen=options.is_terminal(file))
+        return Csv(raw_fingerprints=raw_fingerprints, seen=options.is_terminal(result.file))
     return None
 
 

@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import finding_options, options
-from tlsdissect.cli.collector import Collector
-from tlsdissect.cli.help_groups import GroupedCommand
-from tlsdissect.cli.run import Run
+from tlsdissect.cli import options
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.summary import left_out, refusals
-from tlsdissect.corpus.query import Query
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
-    from tlsdissect.cli.interrupts import Interrupts
+    from tlsdissect.cli.run import Interrupts
     from tlsdissect.cli.sink import Sink
+    from tlsdissect.corpus.query import Query
     from tlsdissect.views.report.page import Report
 
 EXAMPLES = """\b
@@ -31,9 +28,7 @@ Examples:
 _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES)
 @click.option("-o", "--output", metavar="FILE", required=True, help="Write the page to FILE; - is standard output.")
 @click.option(
     "--detailed",
@@ -43,9 +38,8 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
     metavar="N",
     help="Connections and certificates with details in the page; the rest appear only in the tables.",
 )
-@finding_options.finding_options
-@options.limit_options
-@options.display_options
+@options.finding_options
+@options.run_options
 def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
     """Write an HTML report: summary, findings, comparison of versions, figures, certificates and connections.
 
@@ -60,23 +54,17 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     if output != "-":
         options.refuse_to_overwrite(captures, output)
         options.format_of(output, _SUFFIXES, otherwise="")
-    judge, evidence = finding_options.required_judge(given), Evidence()
+    judge, evidence = options.required_judge(given), Evidence()
     report = Report(captures, judge, evidence, detailed)
-    selected, limits = options.selection(given), options.limits(given)
-    query = Query(
-        captures, Options(limits=limits, keep=True), selected, Collector(report.add), judge=judge, evidence=evidence
-    )
-    run = ReportRun(query, report, given)
-    status = run.print_to(destination(None if output == "-" else output))
-    run.print_summary(quiet=given["quiet"], on_terminal=False)
-    return status
+    query = options.query(captures, given, Collector(report.add), judge=judge, evidence=evidence, keep=True)
+    return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
 
 
 class ReportRun(Run):
     """A run that writes the page after all captures were read."""
 
     def __init__(self, query: Query, report: Report, given: dict[str, Any]) -> None:
-        super().__init__(query, 1, debug=given["debug"], gate=finding_options.gate(given["fail_on"]))
+        super().__init__(query, given)
         self._report = report
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:

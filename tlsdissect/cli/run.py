@@ -1,30 +1,119 @@
-"""A run of a command: writes the rows of a query to the sink, then prints warnings and the summary."""
+"""A run of a command: writes the rows of a query to the sink, then prints warnings and the summary.
+
+The first signal that ends a run stops reading and prints what was read, the second ends the run at once.
+"""
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import closing
-from typing import TYPE_CHECKING
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from tlsdissect.cli import exit_status
-from tlsdissect.cli.interrupts import Interrupts, Stopped
-from tlsdissect.cli.progress_bar import ProgressBar
+from tlsdissect.cli.options import gate
+from tlsdissect.cli.status_line import ProgressBar
 from tlsdissect.cli.summary import Tally, complain, fitted, sentences
-from tlsdissect.corpus.output_rows import OutputRows, ParallelOutputRows
+from tlsdissect.corpus.query import OutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
+    from types import FrameType
 
     from tlsdissect.cli.sink import Sink
     from tlsdissect.cli.status_line import StatusLine
+    from tlsdissect.corpus.parallel import ParallelOutputRows, RowTransport
     from tlsdissect.corpus.query import Query
-    from tlsdissect.corpus.row_transport import RowTransport
+    from tlsdissect.model.connection import Connection
     from tlsdissect.pipeline import Reading
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 1.0
+"""Seconds for which a pipe may still deliver data: the process at its other end received Ctrl-C, too."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The second signal: end the run at once."""
+
+
+class Interrupts:
+    """In this context the first signal calls `stop`, and the second raises Stopped.
+
+    A reading that still waits for packets after PATIENCE seconds is interrupted. Inside a `held` block, Stopped is
+    deferred to the end of the block.
+    """
+
+    def __init__(self, stop: Callable[[], None], is_waiting: Callable[[], bool]) -> None:
+        self._stop, self._is_waiting = stop, is_waiting
+        self._holding = self._again = False
+        self._before: dict[int, object] = {}
+        self.status = 0
+        """Exit status of the process: 0, or 128 plus the number of the first signal."""
+
+    def __enter__(self) -> Self:
+        # Only the main thread may set handlers; a process started by nohup keeps ignoring SIGHUP.
+        if threading.current_thread() is threading.main_thread():
+            kept = {number: signal.getsignal(number) for number in _SIGNALS}
+            self._before = {number: old for number, old in kept.items() if old != signal.SIG_IGN}
+            for number in self._before:
+                signal.signal(number, self._arrived)
+            self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._interrupt_waiting)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Defer Stopped to the end of this block."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._again:
+            raise Stopped
+
+    def _arrived(self, number: int, _: FrameType | None) -> None:
+        if not self.status:
+            self.status = 128 + number
+            self._stop()
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
+        elif self._holding and not self._again:
+            self._again = True
+        else:
+            raise Stopped
+
+    def _interrupt_waiting(self, _: int, __: FrameType | None) -> None:
+        if self._is_waiting():
+            raise StopReading
+
+
+class Collector:
+    """Passes each connection to a function and prints nothing."""
+
+    head = b""
+
+    def __init__(self, add: Callable[[Connection], object]) -> None:
+        self._add = add
+
+    def section(self, _: str) -> bytes:
+        """Print nothing."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Pass the connection to the function."""
+        self._add(connection)
+        return b""
 
 
 class _NothingReadError(Exception):
@@ -37,33 +126,37 @@ class Run:
     def __init__(
         self,
         query: Query,
-        jobs: int,
+        given: dict[str, Any],
         *,
-        debug: bool,
+        jobs: int = 1,
         end: Callable[[], Iterable[bytes]] = tuple,
-        gate: frozenset[str] = frozenset(),
         live: tuple[Reading, StatusLine] | None = None,
         prompt: bool = False,
         transport: RowTransport | None = None,
     ) -> None:
-        """`gate` is the set of severities of findings that fail the run.
+        """`given` are the command's options: those of every run, and --fail-on if the command has it.
 
         `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
         capture, and its status line. With `live` or `prompt`, each row is flushed.
         """
         self._view = query.view
         self._selection = query.selection
-        self._rows = (
-            OutputRows(query, live[0] if live else None) if jobs == 1 else ParallelOutputRows(query, jobs, transport)
-        )
+        self._rows = _rows(query, jobs, transport) if live is None else OutputRows(query, live[0])
         self._live = live is not None
         self._prompt = prompt or self._live
         self._status_line = live[1] if live else ProgressBar(self._rows.progress)
-        self._debug = debug
+        self._debug = given["debug"]
+        self._quiet = given["quiet"]
         self._end = end
-        self._gate = gate
+        self._gate = gate(given.get("fail_on"))
         self._tally = Tally()
         self._aborted = False
+
+    def print_all(self, place: AbstractContextManager[Sink], *, on_terminal: bool = False) -> int:
+        """Do `print_to`, then `print_summary`; return the exit status."""
+        status = self.print_to(place)
+        self.print_summary(on_terminal=on_terminal)
+        return status
 
     def print_to(self, place: AbstractContextManager[Sink]) -> int:
         """Print the rows and return the exit status; `print_summary` comes after it.
@@ -101,14 +194,14 @@ class Run:
         found = exit_status.FINDINGS if self._tally.reaches(self._gate) else 0
         return interrupts.status or unwritten or refused or found
 
-    def print_summary(self, *, quiet: bool, on_terminal: bool) -> None:
+    def print_summary(self, *, on_terminal: bool) -> None:
         """Print warnings about the inputs, and the summary: below the result on a terminal, or on standard error."""
         summary = self._rows.summary
         complain(summary)
         if summary.connections and not self._tally.connections:
             for stream in self._selection.missing_streams():
                 exit_status.warn(f"--stream {stream}: no TLS connection has this number; tlsdissect read lists them")
-        if quiet:
+        if self._quiet:
             return
         lines = sentences(self._tally, summary, selected=bool(self._selection))
         if self._aborted:
@@ -158,3 +251,11 @@ class Run:
         frames = self._rows.summary.frames
         exit_status.warn(f"{self._where}internal error after {frames:,} frames: {exit_status.describe(error)}")
         return exit_status.INTERNAL_ERROR
+
+
+def _rows(query: Query, jobs: int, transport: RowTransport | None) -> OutputRows | ParallelOutputRows:
+    if jobs == 1:
+        return OutputRows(query)
+    from tlsdissect.corpus.parallel import ParallelOutputRows  # noqa: PLC0415 (start-up time)
+
+    return ParallelOutputRows(query, jobs, transport)

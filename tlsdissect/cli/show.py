@@ -8,11 +8,8 @@ import click
 
 from tlsdissect.cli import options
 from tlsdissect.cli.exit_status import suggestion
-from tlsdissect.cli.help_groups import GroupedCommand
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.query import Query
-from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.query import View
@@ -27,38 +24,23 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html", ".txt": "tree"}
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES)
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
-@options.selection_options
+@options.capture_command(EXAMPLES)
 @click.option("--message", metavar="TYPE", help="Only messages of this type, such as client_hello or alert.")
 @click.option("--bytes", "dumped", is_flag=True, help="Add a hex dump in which the bytes of each field are marked.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["tree", "json", "html"]),
-    help="Output format; by default the suffix of -o FILE, or a tree.",
-)
-@options.output_option
-@options.limit_options
-@options.display_options
+@options.result_options("tree", "json", "html")
+@options.run_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
     """Show handshakes as trees: records, messages, and every field of every message and extension.
 
     Each field is shown with its value and meaning, its byte range in the frame, and the RFC section that defines it.
     Malformed data is shown at its place, together with what was expected there.
     """
-    file, form = options.file_and_format(output, form, _SUFFIXES, "tree", captures)
+    file, form, seen = options.result(output, form, _SUFFIXES, "tree", captures)
     if given["dumped"] and form == "json":
         raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
-    seen = form == "tree" and file is None and options.is_terminal(None)
     view = _view(form, given["message"], given["color"], seen=seen, dumped=given["dumped"])
-    asked = Options(limits=options.limits(given), keep=True)
-    query = Query(captures, asked, options.selection(given), view)
-    run = Run(query, 1, debug=given["debug"])
-    status = run.print_to(destination(file))
-    run.print_summary(quiet=given["quiet"], on_terminal=False)
-    return status
+    return Run(options.query(captures, given, view, keep=True), given).print_all(destination(file))
 
 
 def _check(message: str | None) -> None:
@@ -71,15 +53,11 @@ def _check(message: str | None) -> None:
 
 
 def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:
-    """Make the view of a format; only the requested one is imported."""
+    """Make the view of a format."""
+    from tlsdissect.views import tree  # noqa: PLC0415 (not needed for --help)
+
     if form == "json":
-        from tlsdissect.views.tree.ndjson import TreeLines  # noqa: PLC0415
-
-        return TreeLines(message)
+        return tree.json(message)
     if form == "html":
-        from tlsdissect.views.tree.page import Page  # noqa: PLC0415
-
-        return Page(message=message, dumped=dumped)
-    from tlsdissect.views.tree.text import Text  # noqa: PLC0415
-
-    return Text(**options.text_style(color, seen=seen), message=message, dumped=dumped)
+        return tree.Page(message=message, dumped=dumped)
+    return tree.text(**options.text_style(color, seen=seen), message=message, dumped=dumped)

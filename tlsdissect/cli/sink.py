@@ -10,6 +10,8 @@ import sys
 from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+import click
+
 from tlsdissect.cli.exit_status import NotWrittenError
 
 if TYPE_CHECKING:
@@ -104,6 +106,16 @@ def whole_file(path: str) -> Iterator[Sink]:
         if temporary is not None:
             _remove(temporary)
         raise
+
+
+def make_folder(folder: str) -> None:
+    """Create the folder of --to, unless it exists; raises UsageError if it exists and is not a folder."""
+    if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 (paths are text here)
+        raise click.UsageError(f"--to {folder}: this is not a folder")
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        raise NotWrittenError(f"{folder}: {error.strerror}") from error
 
 
 def place_new(path: str, content: bytes) -> bool:

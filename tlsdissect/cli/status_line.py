@@ -1,4 +1,4 @@
-"""A status line below the result on a terminal, hidden while the result is written.
+"""A progress bar or a live status below the result on a terminal, hidden while the result is written.
 
 A thread redraws it, because a capture without TLS may print nothing for a long time.
 """
@@ -10,15 +10,25 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tlsdissect.cli.exit_status import print_stderr
+from tlsdissect.cli.summary import count
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.live import Live
-    from rich.progress import Progress
+    from rich.progress import Progress, ProgressColumn, TaskID
+    from rich.table import Column
+
+    from tlsdissect.capture.live import LiveCapture
+    from tlsdissect.listening import Listening
 
 _PERIOD = 0.1
+_PRINT_PERIOD = 1.0
+_PAGE_BYTES = 4096
 
 
 class StatusLine(ABC):
@@ -77,3 +87,150 @@ class StatusLine(ABC):
         if self._shown is not None:
             self._shown.stop()
             self._shown = None
+
+
+class _Bar(StatusLine):
+    """Base of the bars, which differ in their columns."""
+
+    delay = 1.0
+
+    def __init__(self, description: str, position: Callable[[], tuple[float, float | None]]) -> None:
+        """`position` returns what is done, and the total; None if it is unknown."""
+        super().__init__()
+        self._description = description
+        self._position = position
+        self._bar: Progress
+        self._task: TaskID
+
+    @abstractmethod
+    def columns(self) -> tuple[ProgressColumn, ...]:
+        """Return the columns before the remaining time."""
+
+    def create(self) -> Progress:
+        """Create the bar."""
+        from rich import progress  # noqa: PLC0415 (a tenth of a second that short runs save)
+        from rich.console import Console  # noqa: PLC0415
+
+        self._bar = progress.Progress(
+            *self.columns(),
+            progress.TimeRemainingColumn(table_column=_cell()),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task(self._description, total=None)
+        return self._bar
+
+    def update(self) -> None:
+        """Update the bar."""
+        done, total = self._position()
+        self._bar.update(self._task, completed=done, total=total)
+
+
+class ProgressBar(_Bar):
+    """Bytes read, of the bytes of all captures."""
+
+    def __init__(self, position: Callable[[], tuple[int, int | None]]) -> None:
+        super().__init__("", position)
+
+    def columns(self) -> tuple[ProgressColumn, ...]:
+        """Return the bar, the bytes and the speed."""
+        from rich import progress  # noqa: PLC0415 (as above)
+
+        return (
+            progress.BarColumn(bar_width=30, table_column=_cell()),
+            progress.DownloadColumn(binary_units=False, table_column=_cell()),
+            progress.TransferSpeedColumn(table_column=_cell()),
+        )
+
+
+class FractionBar(_Bar):
+    """Completed fraction of a slow step, from 0 to 1."""
+
+    def __init__(self, description: str, fraction: Callable[[], float]) -> None:
+        super().__init__(description, lambda: (fraction(), 1.0))
+
+    def columns(self) -> tuple[ProgressColumn, ...]:
+        """Return the description, the bar and the percentage."""
+        from rich import progress  # noqa: PLC0415 (as above)
+
+        return (
+            progress.TextColumn("{task.description}", table_column=_cell()),
+            progress.BarColumn(bar_width=30, table_column=_cell()),
+            progress.TaskProgressColumn(table_column=_cell()),
+        )
+
+
+def _cell() -> Column:
+    from rich.table import Column  # noqa: PLC0415 (as above)
+
+    # Never more than one line: rich would erase rows of the result when it redraws several.
+    return Column(no_wrap=True, overflow="ellipsis")
+
+
+class LiveStatus(StatusLine):
+    """Connections by version, packets, drops, open handshakes and memory."""
+
+    def __init__(self, capture: LiveCapture, listening: Listening, *, printed: bool) -> None:
+        """With `printed`, print the figures every second on standard error instead, terminal or not."""
+        super().__init__()
+        self._capture, self._listening = capture, listening
+        self._printer = threading.Thread(target=self._print, daemon=True) if printed else None
+        self._live: Live
+
+    def __enter__(self) -> Self:
+        if self._printer is None:
+            return super().__enter__()
+        self._printer.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        if self._printer is not None:
+            self._printer.join()
+
+    def create(self) -> Live:
+        """Create a line of text, cut to the terminal's width."""
+        from rich.console import Console  # noqa: PLC0415 (a tenth of a second)
+        from rich.live import Live  # noqa: PLC0415
+
+        self._live = Live(
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        return self._live
+
+    def update(self) -> None:
+        """Update the figures."""
+        from rich.text import Text  # noqa: PLC0415
+
+        self._live.update(Text(self.figures(), style="dim", overflow="ellipsis", no_wrap=True))
+
+    def figures(self) -> str:
+        """Return a line with the figures so far."""
+        summary, dropped = self._listening.summary, self._capture.drops.dropped
+        versions = ", ".join(f"{many:,} {version or 'unknown'}" for version, many in summary.versions.most_common())
+        return " | ".join(
+            (
+                versions or "no connections yet",
+                f"{count(summary.undecided, 'handshake')} open",
+                count(self._capture.frames, "packet"),
+                f"{dropped:,} dropped",
+                f"{_resident() >> 20:,} MB",
+            )
+        )
+
+    def _print(self) -> None:
+        while not self._stopped.wait(_PRINT_PERIOD):
+            with self._lock:
+                print_stderr(self.figures())
+
+
+def _resident() -> int:
+    """Return the resident memory of this process in bytes (proc_pid_statm(5))."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES

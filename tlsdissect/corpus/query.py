@@ -1,4 +1,4 @@
-"""A query over captures, and one row of its output."""
+"""A query over captures, and the rows of its output."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
+    from tlsdissect.pipeline import Summary
     from tlsdissect.trust.judge import Judge
 
 
@@ -50,18 +53,6 @@ class OutputRow(NamedTuple):
         findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
         return cls(connection.source, connection.version, problems, findings, text)
 
-    def pack(self) -> bytes:
-        """Encode the row for another process. Findings are left out: only a single process looks for them."""
-        counted = "\0".join([self.source, self.version or "", ",".join(self.problems), ""])
-        return counted.encode("utf-8", "surrogateescape") + self.text
-
-    @classmethod
-    def unpack(cls, data: bytes) -> OutputRow:
-        """Decode what `pack` encoded. The separator is safe: a file name contains no zero byte."""
-        *counted, text = data.split(b"\0", 3)
-        source, version, problems = [part.decode("utf-8", "surrogateescape") for part in counted]
-        return cls(source, version or None, tuple(problems.split(",")) if problems else (), None, text)
-
 
 class Query(NamedTuple):
     """Which captures to read, which connections to select, and how to format them."""
@@ -83,3 +74,34 @@ class Query(NamedTuple):
         """Format a connection."""
         row = OutputRow.of(connection, self.view.row(connection))
         return row if self.reports_findings else row._replace(findings=None)
+
+
+class OutputRows:
+    """The rows of one reading: a new one of the query, or the one given."""
+
+    def __init__(self, query: Query, reading: Reading | None = None) -> None:
+        self._query = query
+        self._reading = reading or query.reading()
+        self.progress = self._reading.progress
+
+    def __iter__(self) -> Iterator[OutputRow]:
+        """Yield each row as soon as nothing about its connection can change."""
+        for connection in self._reading:
+            if self._query.selection.matches(connection):
+                yield self._query.row(connection)
+
+    @property
+    def summary(self) -> Summary:
+        """The summary of what was read so far."""
+        return self._reading.summary
+
+    def stop(self) -> None:
+        """Stop reading; the rows of what was read still follow."""
+        self._reading.stop()
+
+    def is_waiting(self) -> bool:
+        """Whether the reading is blocked waiting for packets."""
+        return self._reading.waiting
+
+    def close(self) -> None:
+        """Do nothing: there are no processes to end."""

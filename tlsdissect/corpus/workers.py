@@ -4,6 +4,9 @@ Every worker reads all packets and follows the connections of its shard only. St
 assigned to a shard, so all workers number them alike, and the parent merges their output by its place in the captures.
 The output is therefore the same for any number of processes. Splitting the captures instead would not do: a
 connection may continue in the next file, and one large file would keep a single process busy.
+
+A worker pickles its output and sends BATCH_BYTES of it at a time. It waits while the pipe is full, so a worker that is
+ahead of the others takes no more memory than its batch.
 """
 
 from __future__ import annotations
@@ -13,35 +16,44 @@ import heapq
 import os
 import pickle
 import signal
-import struct
-from typing import TYPE_CHECKING, BinaryIO, Generic, NamedTuple, TypeVar
+from io import BytesIO
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tlsdissect.flows.table import Shard
 from tlsdissect.pipeline import Place, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection as Pipe
+    from multiprocessing.context import ForkProcess
 
     from tlsdissect.handshake.connections import ReadingEvent
 
 BYTES_A_JOB = 16 << 20
 """Bytes of captures for each process that is started by default."""
 
-_HEADER = struct.Struct("<qqqqqq")
-"""Place (four numbers), bytes of the captures read so far, and length of the text that follows. A negative length is
-that of the worker's pickled result, which comes last."""
-_BUFFER = 1 << 20
+_BATCH_BYTES = 1 << 18
+_HANDLED = (signal.SIGINT, signal.SIGTERM)
 _ONE_JOB = "--jobs 1 uses a single process and less memory"
 
 Result = TypeVar("Result")
 
 
 class WorkerOutput(NamedTuple):
-    """The text that a worker wrote for a connection, a session or a lookup, and its place in the captures."""
+    """What a worker sends of a connection, a session or a lookup."""
 
     place: Place
     position: int
-    text: bytes
+    """Bytes of the captures that the worker has read."""
+    content: Any
+
+
+class _WorkerEnd(NamedTuple):
+    """The last thing that a worker sends: its result, or the exception that ended it."""
+
+    result: Any
+    error: Exception | None = None
 
 
 class WorkerError(Exception):
@@ -69,18 +81,18 @@ def job_count(captures: list[str], jobs: int | None = None) -> int:
 class Workers(Generic[Result]):
     """Worker processes, one for each shard.
 
-    `reading` opens the reading of a shard, `write` formats what it yields, and `result` makes the final value that a
-    worker returns at its end; `results` collects these.
+    `reading` opens the reading of a shard, `pack` makes what a worker sends of what that yields (None: nothing), and
+    `result` makes the final value that a worker returns at its end; `results` collects these.
     """
 
     def __init__(
         self,
         jobs: int,
         reading: Callable[[Shard], Reading],
-        write: Callable[[ReadingEvent], bytes],
+        pack: Callable[[ReadingEvent], object],
         result: Callable[[Reading], Result],
     ) -> None:
-        self._reading, self._write, self._result = reading, write, result
+        self._reading, self._pack, self._result = reading, pack, result
         self.results: list[Result] = []
         self.position = 0
         self._workers = [self._start(Shard(number, jobs)) for number in range(jobs)]
@@ -88,90 +100,132 @@ class Workers(Generic[Result]):
     def __iter__(self) -> Iterator[WorkerOutput]:
         """Yield the output of all workers, merged by place."""
         try:
-            for output in heapq.merge(*(self._outputs(pid, pipe) for pid, pipe in self._workers)):
+            for output in heapq.merge(*map(self._outputs, self._workers), key=attrgetter("place")):
                 self.position = max(self.position, output.position)
                 yield output
         finally:
             self.stop()
 
     def finish(self) -> None:
-        """Ask the workers to stop reading and to write the connections that they have read."""
-        for pid, _ in self._workers:
-            os.kill(pid, signal.SIGTERM)
+        """Ask the workers to stop reading and to send what they have read."""
+        for worker in self._workers:
+            worker.process.terminate()
 
     def stop(self) -> None:
         """Kill the workers that still run."""
-        for pid, pipe in self._workers:
-            pipe.close()
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        for worker in self._workers:
+            worker.pipe.close()
+            worker.process.kill()
+            worker.process.join()
         self._workers = []
 
-    def _start(self, shard: Shard) -> tuple[int, BinaryIO]:
-        inner, outer = os.pipe()
-        # SIGTERM stays blocked until the worker has installed its handler.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        pid = os.fork()
-        if pid:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(outer)
-            return pid, os.fdopen(inner, "rb", _BUFFER)
-        status = 1
-        try:
-            # Ctrl-C reaches the whole process group; only the parent handles it.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            os.close(inner)
-            with os.fdopen(outer, "wb", _BUFFER) as pipe:
-                self._work(shard, pipe)
-            status = 0
-        except MemoryError:
-            status = errno.ENOMEM
-        finally:
-            os._exit(status)
+    def _start(self, shard: Shard) -> _Worker:
+        # The default of Python 3.14, forkserver, would pickle the query and import everything again.
+        from multiprocessing import get_context  # noqa: PLC0415 (start-up time of a single process)
 
-    def _work(self, shard: Shard, pipe: BinaryIO) -> None:
+        context = get_context("fork")
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=self._run, args=(shard, receiver, sender), daemon=True)
+        # Both signals stay blocked until the worker has installed its handlers.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sender.close()
+        return _Worker(process, receiver)
+
+    def _run(self, shard: Shard, receiver: Pipe, sender: Pipe) -> None:
+        """Read a shard in a worker process; without memory or without a parent, the exit status is all that is left."""
+        # Sending fails once no process is left that could receive.
+        receiver.close()
+        try:
+            self._send(shard, _Sender(sender))
+        except MemoryError:
+            os._exit(errno.ENOMEM)
+        except BrokenPipeError:
+            os._exit(1)
+
+    def _send(self, shard: Shard, sender: _Sender) -> None:
+        # Ctrl-C reaches the whole process group; only the parent handles it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         reading = self._reading(shard)
         signal.signal(signal.SIGTERM, lambda *_: reading.stop())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         try:
             for place, event in reading.placed():
-                text = self._write(event)
-                pipe.write(_HEADER.pack(*place, reading.position, len(text)) + text)
-            last: object = self._result(reading)
-        except MemoryError:
-            # Pickling a result takes memory, too: the exit status reports this to the parent.
+                content = self._pack(event)
+                if content is not None:
+                    # Plain tuples are pickled much faster than named ones.
+                    sender.add((*place, reading.position, content))
+            end = _WorkerEnd(self._result(reading))
+        except (MemoryError, BrokenPipeError):
             raise
         except OSError as error:
-            last = error
+            end = _WorkerEnd(None, error)
         except Exception as error:  # noqa: BLE001  # the parent reports it
-            last = WorkerError(f"{type(error).__name__}: {error}")
-        pickled = pickle.dumps(last)
-        pipe.write(_HEADER.pack(0, 0, 0, 0, 0, -len(pickled)) + pickled)
+            end = _WorkerEnd(None, WorkerError(f"{type(error).__name__}: {error}"))
+        sender.add(end)
+        sender.flush()
 
-    def _outputs(self, pid: int, pipe: BinaryIO) -> Iterator[WorkerOutput]:
-        while len(header := pipe.read(_HEADER.size)) == _HEADER.size:
-            *place, position, size = _HEADER.unpack(header)
-            text = pipe.read(abs(size))
-            if len(text) < abs(size):
-                break
-            if size < 0:
-                last = pickle.loads(text)  # noqa: S301  # from our own process
-                if isinstance(last, (WorkerError, OSError, MemoryError)):
-                    raise last
-                self.results.append(last)
-                return
-            yield WorkerOutput(Place(*place), position, text)
-        raise WorkerLostError(f"a process of this command {_cause_of_death(pid)}")
+    def _outputs(self, worker: _Worker) -> Iterator[WorkerOutput]:
+        """Yield what a worker sends, until its end."""
+        while True:
+            try:
+                batch = BytesIO(worker.pipe.recv_bytes())
+            except (EOFError, OSError):
+                raise WorkerLostError(f"a process of this command {worker.cause_of_death()}") from None
+            load, size = pickle.Unpickler(batch).load, len(batch.getbuffer())  # noqa: S301  # from our own process
+            while batch.tell() < size:
+                received = load()
+                if not isinstance(received, _WorkerEnd):
+                    *place, position, content = received
+                    yield WorkerOutput(Place(*place), position, content)
+                elif received.error is not None:
+                    raise received.error
+                else:
+                    self.results.append(received.result)
+                    return
 
 
-def _cause_of_death(pid: int) -> str:
-    """Describe how a child ended, without reaping it: `stop` waits for it, too."""
-    end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    if end is None or end.si_code == os.CLD_EXITED:
-        if end is not None and end.si_status == errno.ENOMEM:
+class _Sender:
+    """Pickles objects and sends them in batches; what several objects of a batch share is pickled once."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._begin()
+
+    def _begin(self) -> None:
+        self._batch = BytesIO()
+        self._dump = pickle.Pickler(self._batch, pickle.HIGHEST_PROTOCOL).dump
+
+    def add(self, item: object) -> None:
+        """Add an object to the batch, and send the batch if it is full."""
+        self._dump(item)
+        if self._batch.tell() >= _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the batch."""
+        self._pipe.send_bytes(self._batch.getbuffer())
+        self._begin()
+
+
+class _Worker(NamedTuple):
+    """A worker process, and the pipe to receive from it."""
+
+    process: ForkProcess
+    pipe: Pipe
+
+    def cause_of_death(self) -> str:
+        """Describe how the process ended."""
+        self.process.join()
+        status = self.process.exitcode or 0
+        if status == errno.ENOMEM:
             return f"ran out of memory: {_ONE_JOB}"
-        return "ended unexpectedly"
-    if end.si_status == signal.SIGKILL:
-        return f"was killed by SIGKILL, possibly because memory ran out: {_ONE_JOB}"
-    name = {one.value: one.name for one in signal.Signals}.get(end.si_status, f"signal {end.si_status}")
-    return f"was killed by {name}"
+        if status >= 0:
+            return "ended unexpectedly"
+        if -status == signal.SIGKILL:
+            return f"was killed by SIGKILL, possibly because memory ran out: {_ONE_JOB}"
+        name = {one.value: one.name for one in signal.Signals}.get(-status, f"signal {-status}")
+        return f"was killed by {name}"

@@ -69,8 +69,7 @@ class RevocationLookup(Struct, frozen=True):
     @property
     def url(self) -> str:
         """The URL of the request."""
-        at = f"[{self.server.ip}]" if ":" in self.server.ip else self.server.ip
-        return f"http://{self.exchange.host or f'{at}:{self.server.port}'}{self.exchange.target}"
+        return f"http://{self.exchange.host or self.server}{self.exchange.target}"
 
 
 class CapturedLookup(Struct, frozen=True):

@@ -23,6 +23,10 @@ class Endpoint(Struct, frozen=True, gc=False):
     ip: str
     port: int
 
+    def __str__(self) -> str:
+        """Return `ip:port` or `[ipv6]:port` (RFC 3986 section 3.2.2)."""
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
 
 class Origin(Struct, frozen=True, gc=False):
     """Another connection of the same run."""
@@ -106,6 +110,24 @@ class ClientHello(Struct, frozen=True, gc=False):
     alpn: tuple[str, ...] | None = None
     psk_modes: tuple[str, ...] | None = None
     ec_point_formats: tuple[str, ...] | None = None
+
+    @property
+    def offered_suites(self) -> tuple[str, ...]:
+        """The cipher suites that were offered, in order; none if the list was not seen."""
+        return tuple(filter(is_offer, self.cipher_suites or ()))
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether the client says that an earlier attempt with a better offer failed (RFC 7507)."""
+        return "TLS_FALLBACK_SCSV" in (self.cipher_suites or ())
+
+
+def is_offer(name: str) -> bool:
+    """Whether a name in a list of a ClientHello offers something.
+
+    GREASE (RFC 8701) and signaling cipher suite values (RFC 5746 section 3.3, RFC 7507) do not.
+    """
+    return name != "GREASE" and not name.endswith("_SCSV")
 
 
 class ServerHello(Struct, frozen=True, gc=False):
@@ -271,6 +293,27 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     hidden: Hidden | None
     findings: tuple[Finding, ...] | None
     problems: tuple[Problem, ...]
+
+    def chain(self, side: Side) -> tuple[Certificate, ...] | None:
+        """The certificates that a side showed; None if that is not visible."""
+        return self.certificates if side == "server" else self.client_certificates
+
+    def leaf(self, side: Side) -> Certificate | None:
+        """The first of them, which is the side's own; None if there is none."""
+        chain = self.chain(side)
+        return chain[0] if chain else None
+
+    def first_message(self, kind: str, sender: Side | None = None) -> Message | None:
+        """The first message of a type, of one side or of either; None if there is none."""
+        for message in self.messages:
+            if message.type == kind and sender in (None, message.sender):
+                return message
+        return None
+
+    @property
+    def is_tls13(self) -> bool:
+        """Whether TLS 1.3, a draft of it or DTLS 1.3 was negotiated."""
+        return self.version is not None and "1.3" in self.version
 
     @property
     def has_whole_client_hello(self) -> bool:

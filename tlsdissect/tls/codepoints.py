@@ -7,7 +7,7 @@ unregistered values.
 
 import csv
 from enum import Enum, IntEnum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -121,6 +121,18 @@ class Registry(Enum):
         self.names = _Names(file, digits)
         self.size = digits // 2
         """Bytes of a code point."""
+
+    def number(self, name: str | None) -> int | None:
+        """Return the code point of a name; None without a name, and for GREASE (RFC 8701), which has several."""
+        if name is None or name == "GREASE":
+            return None
+        return int(name, 16) if name.startswith("0x") else self._numbers.get(name)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        # The first lookup reads the registry.
+        _ = self.names[0]
+        return {name: number for number, name in self.names.items()}
 
 
 def name(registry: Registry, number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from tlsdissect.tls.wire import WireError
 from tlsdissect.trust.constraints import NameChecker, count_lookups
 from tlsdissect.trust.details import details, name_constraints
 from tlsdissect.trust.rules import CertificateFinding
+from tlsdissect.x509.certificates import certificate
 from tlsdissect.x509.libraries import ByCryptography, ByOpenSSL, signed_by
 
 if TYPE_CHECKING:
@@ -53,6 +54,14 @@ class Link(Struct, frozen=True):
     def details(self) -> Details | None:
         """Further fields of the certificate; None if its encoding was not kept."""
         return None if self.encoding is None else details(self.encoding)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the encoding without the facts, if it was kept: it is smaller, and facts are cached by encoding."""
+        return (Link, (self.facts, None)) if self.encoding is None else (_decoded, (self.encoding,))
+
+
+def _decoded(encoding: bytes) -> Link:
+    return Link(certificate(encoding)[0], encoding)
 
 
 class Chain(Struct, frozen=True):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.model.connection import Connection, Endpoint
+    from tlsdissect.model.connection import Connection
     from tlsdissect.trust.chain import Chain, Link
     from tlsdissect.trust.judge import Judge
 
@@ -126,7 +126,7 @@ class _Entry:
             self.first = min(self.first or presented.start, presented.start)
             self.last = max(self.last or presented.start, presented.start)
         if chain.side == "server":
-            _list(self.servers, _address(presented.server))
+            _list(self.servers, str(presented.server))
         else:
             _list(self.clients, presented.client.ip)
 
@@ -376,11 +376,6 @@ def _list(listed: dict[str, None], one: str) -> None:
     """Add one to a list unless the list is full."""
     if len(listed) < MAX_LISTED:
         listed[one] = None
-
-
-def _address(end: Endpoint) -> str:
-    # RFC 3986 section 3.2.2
-    return f"[{end.ip}]:{end.port}" if ":" in end.ip else f"{end.ip}:{end.port}"
 
 
 def _worse(before: Verdict | None, now: Verdict) -> Verdict:

@@ -1,24 +1,22 @@
 """Weak RSA keys: the ROCA fingerprint, and primes that two keys share.
 
 Shared primes are found by batch GCD: each modulus is compared with the product of all others at once, by a product tree
-and a remainder tree (Bernstein, 2005). That is quasi-linear only if multiplication and division are, and those of
-Python's `int` are not: it multiplies by Karatsuba's method and divides in quadratic time. `decimal` is part of Python
-and has both, since libmpdec multiplies by number-theoretic transforms and divides by Newton's iteration. So the numbers
-in the trees are decimal. GMP would be faster by a constant factor, at the price of a dependency.
+and a remainder tree (Bernstein, 2005). That is quasi-linear only if multiplication and division are. Those of Python's
+`int` are not: it multiplies by Karatsuba's method and divides in quadratic time. So the trees consist of GMP's numbers.
 
 Every level of a tree is as large as all moduli together. To save memory, the moduli are cut into batches: a tree over
-the batches gives each batch the product of the others modulo its own, then each batch has its own tree.
+the products of the batches gives the product of the others modulo each, then each batch has its own tree.
 """
 
 from __future__ import annotations
 
-from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import lru_cache
-from math import gcd, prod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from gmpy2 import mpz
 
     Progress = Callable[[float], object]
 
@@ -27,17 +25,10 @@ MAX_MODULUS_BITS = 16_384
 MAX_COMPARED_BITS = 1 << 29
 """Bits of all compared moduli together: 131,072 keys of 4096 bits; later ones get a finding `not_checked`."""
 BATCH_BITS = 1 << 23
-"""Bits of the moduli of a batch; its tree takes about 50 MB."""
-_LEAF_BITS = 1 << 13
-"""Bits of a leaf of a tree. For smaller numbers, `int` division is faster than conversion to decimal."""
-
+"""Bits of the moduli of a batch; its tree takes about 20 MB."""
 _GENERATOR = 65537
 _LARGEST_PRIME = 167
 """ROCA's primes are powers of 65537 modulo each prime up to this one: Nemec et al., CCS 2017, section 2."""
-
-T = TypeVar("T")
-
-_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
 class ComparisonStoppedError(Exception):
@@ -54,100 +45,83 @@ def shared_primes(moduli: Sequence[int], progress: Progress | None = None) -> li
 
     The moduli must be distinct. `progress` is called with the share of work done, from 0 to 1.
     """
-    if not moduli:
-        return []
-    leaves = _cut(moduli, _LEAF_BITS, int.bit_length)
-    batches = _cut([Decimal(prod(leaf)) for leaf in leaves], BATCH_BITS, _bits)
+    # Only `certs` compares keys.
+    from gmpy2 import gcd, mpz  # noqa: PLC0415  # start-up time
+
+    batches = _cut([mpz(modulus) for modulus in moduli])
     work = _Work(batches, progress)
-    outside = _others([_tree(batch, work)[-1][0] for batch in batches], Decimal(1), work)
-    rests = [rest for batch, others in zip(batches, outside, strict=True) for rest in _others(batch, others, work)]
-    return [common for leaf, rest in zip(leaves, rests, strict=True) for common in _in_leaf(leaf, int(rest))]
+    outside = _others([_tree(batch, work)[-1][0] for batch in batches], mpz(1), work)
+    return [
+        int(gcd(others, modulus))
+        for batch, beyond in zip(batches, outside, strict=True)
+        for modulus, others in zip(batch, _others(batch, beyond, work), strict=True)
+    ]
 
 
-def _cut(numbers: Sequence[T], bits: int, size: Callable[[T], int]) -> list[list[T]]:
-    """Cut numbers into runs of at most `bits` bits together; a larger number is a run by itself."""
-    runs: list[list[T]] = []
+def _cut(moduli: Sequence[mpz]) -> list[list[mpz]]:
+    """Cut moduli into batches of at most BATCH_BITS together; a larger modulus is a batch by itself."""
+    batches: list[list[mpz]] = []
     room = 0
-    for number in numbers:
-        room -= size(number)
-        if not runs or room < 0:
-            runs.append([])
-            room = bits - size(number)
-        runs[-1].append(number)
-    return runs
-
-
-def _bits(number: Decimal) -> int:
-    # A decimal digit is 3.32 bits.
-    return number.adjusted() * 10 // 3
+    for modulus in moduli:
+        room -= modulus.bit_length()
+        if not batches or room < 0:
+            batches.append([])
+            room = BATCH_BITS - modulus.bit_length()
+        batches[-1].append(modulus)
+    return batches
 
 
 class _Work:
-    """Counts digits multiplied or divided, and reports the share of the total."""
+    """Counts bits multiplied or divided, and reports the share of the total."""
 
-    def __init__(self, batches: Sequence[Sequence[Decimal]], progress: Progress | None) -> None:
+    def __init__(self, batches: Sequence[Sequence[mpz]], progress: Progress | None) -> None:
         self._progress = progress
         self._done = 0
-        sizes = [(len(batch), sum(number.adjusted() for number in batch)) for batch in batches]
+        sizes = [(len(batch), sum(number.bit_length() for number in batch)) for batch in batches]
         # The products of each batch are computed twice.
-        once = sum(digits * (count - 1).bit_length() for count, digits in sizes)
-        every = once + (len(batches) - 1).bit_length() * sum(digits for _, digits in sizes)
-        self._all = max(1, once * _PRODUCT + every * (_PRODUCT + _SUM + _DIVISION))
+        once = sum(bits * (count - 1).bit_length() for count, bits in sizes)
+        every = once + (len(batches) - 1).bit_length() * sum(bits for _, bits in sizes)
+        self._all = max(1, once * _PRODUCT + every * (_PRODUCT + _DIVISION))
 
-    def add(self, number: Decimal, weight: int) -> None:
+    def add(self, number: mpz, weight: int) -> None:
         """Count one computed number."""
-        self._done += number.adjusted() * weight
+        self._done += number.bit_length() * weight
         if self._progress is not None:
             self._progress(min(1.0, self._done / self._all))
 
 
-_PRODUCT, _SUM, _DIVISION = 1, 2, 9
-"""Relative cost of the operations per digit of the result."""
+_PRODUCT, _DIVISION = 1, 6
+"""Relative cost of the operations per bit of a number in the tree."""
 
 
-def _tree(numbers: list[Decimal], work: _Work) -> list[list[Decimal]]:
+def _tree(numbers: list[mpz], work: _Work) -> list[list[mpz]]:
     """Multiply numbers pairwise until one is left; a number without a partner moves up a level."""
     levels = [numbers]
     while len(levels[-1]) > 1:
         below = levels[-1]
         above = []
         for left, right in zip(below[::2], below[1::2], strict=False):
-            above.append(_EXACT.multiply(left, right))
+            above.append(left * right)
             work.add(above[-1], _PRODUCT)
         levels.append([*above, *below[len(above) * 2 :]])
     return levels
 
 
-def _others(numbers: list[Decimal], outside: Decimal, work: _Work) -> list[Decimal]:
+def _others(numbers: list[mpz], outside: mpz, work: _Work) -> list[mpz]:
     """Return, for each number, the product of all others and of `outside`, modulo the number.
 
-    Let S be the sum over all numbers of the product of the others. Every summand but one is a multiple of a given
-    number, so S modulo that number is the wanted remainder. S is built up the product tree and reduced down it.
-    Bernstein divides the product of all numbers by the square of each instead, which needs numbers of twice the size.
+    The product of all is reduced modulo the square of each number, down the tree; divided by the number, that is the
+    product of the others.
     """
     levels = _tree(numbers, work)
-    sums = [Decimal(1)] * len(numbers)
-    for level in levels[:-1]:
-        added = []
-        for at in range(0, len(level) - 1, 2):
-            added.append(_EXACT.fma(sums[at], level[at + 1], _EXACT.multiply(sums[at + 1], level[at])))
-            work.add(added[-1], _SUM)
-        sums = [*added, *sums[len(added) * 2 :]]
-    rests = [_EXACT.remainder(_EXACT.multiply(sums[0], outside), levels.pop()[0])]
+    rests = [product * outside for product in levels.pop()]
     while levels:
         level, above = levels.pop(), rests
         rests = []
         for at, number in enumerate(level):
-            rests.append(_EXACT.remainder(above[at // 2], number))
+            rests.append(above[at // 2] % (number * number))
             work.add(number, _DIVISION)
-    return rests
-
-
-def _in_leaf(moduli: list[int], others: int) -> Iterator[int]:
-    """Compare the moduli of a leaf with each other, and with the product of all moduli outside it."""
-    product = prod(moduli)
-    for modulus in moduli:
-        yield gcd(others % modulus * (product // modulus % modulus), modulus)
+    return [rest // number for rest, number in zip(rests, numbers, strict=True)]
 
 
 @lru_cache(maxsize=1)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Literal
 
-from msgspec import Struct, msgpack
-from msgspec.structs import replace
+from msgspec import Struct
 
 from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.model.connection import Certificate, Endpoint, Hidden, OcspStaple
 from tlsdissect.trust.chain import Chain, Link
-from tlsdissect.x509.certificates import certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Connection
 
@@ -83,37 +78,6 @@ class PresentedChains(Struct, frozen=True):
         return links or (None if side in self.hidden else ())
 
 
-def packed(presented: PresentedChains) -> bytes:
-    """Serialize for another process: certificates travel as DER, since decoding them again is cheap."""
-    chains = [(chain.side, chain.frame, [_sent(link) for link in chain.links]) for chain in presented.chains]
-    try:
-        return _PLAIN + _ENCODER.encode((replace(presented, chains=()), chains))
-    except UnicodeEncodeError:  # a file whose name is no text
-        return _PICKLED + pickle.dumps(presented, pickle.HIGHEST_PROTOCOL)
-
-
-def unpacked(data: bytes) -> PresentedChains:
-    """Deserialize what `packed` wrote in another process of this run."""
-    if data[:1] == _PICKLED:
-        restored: PresentedChains = pickle.loads(data[1:])  # noqa: S301  # written by our own process
-        return restored
-    presented, chains = _DECODER.decode(memoryview(data)[1:])
-    return replace(presented, chains=_chains(*[(side, frame, _received(sent)) for side, frame, sent in chains]))
-
-
-_PLAIN, _PICKLED = b"m", b"p"
-_ENCODER = msgpack.Encoder()
-_DECODER = msgpack.Decoder(tuple[PresentedChains, list[tuple[Side, int | None, list[bytes | Certificate]]]])
-
-
-def _sent(link: Link) -> bytes | Certificate:
-    return link.facts if link.encoding is None else link.encoding
-
-
-def _received(sent: Iterable[bytes | Certificate]) -> tuple[Link, ...]:
-    return tuple([Link(certificate(one)[0], one) if isinstance(one, bytes) else Link(one, None) for one in sent])
-
-
 def _chains(*sides: tuple[Side, int | None, tuple[Link, ...]]) -> tuple[Chain, ...]:
     """Make the chains of both sides; the client's issuer may be in the server's chain."""
     known: tuple[Link, ...] = ()
@@ -129,12 +93,10 @@ def _links(certificates: tuple[Certificate, ...] | None, evidence: Evidence) -> 
     return tuple([Link(one, evidence.encoding(one.sha256)) for one in certificates or ()])
 
 
-def certificate_frame(connection: Connection, sender: str) -> int | None:
+def certificate_frame(connection: Connection, sender: Side) -> int | None:
     """Return the frame that completed a side's Certificate message."""
-    for message in connection.messages:
-        if message.type == "certificate" and message.sender == sender:
-            return message.frame
-    return None
+    message = connection.first_message("certificate", sender)
+    return None if message is None else message.frame
 
 
 def _asks_for_staple(connection: Connection) -> bool:

@@ -59,7 +59,7 @@ def protocol_findings(connection: Connection) -> Iterator[Finding]:
 def exposure_findings(connection: Connection) -> Iterator[Finding]:
     """Report identities sent in the clear that a newer protocol could have encrypted."""
     hello = connection.client_hello
-    if hello is not None and connection.sni is not None and connection.ech == "none" and _is_13(connection.version):
+    if hello is not None and connection.sni is not None and connection.ech == "none" and connection.is_tls13:
         yield finding("sni_in_clear", f"{connection.sni} was sent without Encrypted Client Hello", hello.frame)
     certificates = connection.client_certificates
     if certificates:
@@ -98,8 +98,8 @@ def _overstates(request: Heartbeat) -> bool:
 def _key_exchange(connection: Connection) -> Iterator[Finding]:
     bits = connection.dh_bits
     if bits is not None and bits < SAFE_PRIME:
-        frames = [one.frame for one in connection.messages if one.type == "server_key_exchange"]
-        yield finding("small_dh", f"a prime of {bits} bits", frames[0] if frames else None)
+        message = connection.first_message("server_key_exchange")
+        yield finding("small_dh", f"a prime of {bits} bits", None if message is None else message.frame)
 
 
 @lru_cache(maxsize=64)
@@ -116,7 +116,3 @@ def _suite(suite: str | None) -> tuple[tuple[str, str], ...]:
     if suite is None:
         return ()
     return tuple([(code, f"{suite} was negotiated") for code, shape in _SUITES if re.search(shape, suite)])
-
-
-def _is_13(version: str | None) -> bool:
-    return version is not None and "TLS 1.3" in version

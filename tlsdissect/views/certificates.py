@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from msgspec import json
-from msgspec.structs import replace
-
 from tlsdissect.trust.inventory import CertificateSummary
-from tlsdissect.views import phrases
-from tlsdissect.views.cells import cell, columns, line
+from tlsdissect.views.columns import columns
+from tlsdissect.views.csv import cell, line
+from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns as width_of
-from tlsdissect.views.printable import printable, printable_json, shortened, without_surrogates
+from tlsdissect.views.printable import printable, shortened, styled
+from tlsdissect.views.table import FAINT, HEADING, SECTION, common_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.model.connection import Certificate
-    from tlsdissect.trust.path import Verdict
 
 _NAMES = 3
 """Names of a certificate that are listed."""
@@ -29,7 +26,7 @@ WIDEST = 120
 _SHARE = 0.6
 """How much of the room for names is the subject's; the issuer has the rest."""
 _RED, _GREEN, _YELLOW = "31", "32", "33"
-_STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": phrases.FAINT}
+_STYLES = {"high": _RED, "medium": _YELLOW, "low": "", "info": FAINT}
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _FIXED = (("key", 9), ("until", 10), ("days", 7))
 
@@ -39,9 +36,7 @@ COLUMNS = tuple(columns(CertificateSummary))
 
 def lines(summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
     """Write certificates as JSON, one object a line."""
-    for summary in summaries:
-        named = replace(summary, first_source=without_surrogates(summary.first_source))
-        yield printable_json(json.encode(named)) + b"\n"
+    yield from map(json_line, summaries)
 
 
 def rows(summaries: Iterable[CertificateSummary], *, seen: bool = False) -> Iterator[bytes]:
@@ -53,14 +48,9 @@ def rows(summaries: Iterable[CertificateSummary], *, seen: bool = False) -> Iter
 
 def pem(facts: Certificate, encoding: bytes) -> bytes:
     """Write a certificate as PEM, with its names in front (RFC 7468 section 5.2)."""
-    names = "".join([f"{what}: {printable(name or '?')}\n" for what, name in _names(facts)])
-    return names.encode() + ssl.DER_cert_to_PEM_cert(encoding).encode()
-
-
-def _names(facts: Certificate) -> Iterator[tuple[str, str | None]]:
-    yield "subject", facts.subject
-    yield "issuer", facts.issuer
-    yield "sha256", facts.sha256
+    names = {"subject": facts.subject, "issuer": facts.issuer, "sha256": facts.sha256}
+    lines = "".join([f"{what}: {printable(name or '?')}\n" for what, name in names.items()])
+    return lines.encode() + ssl.DER_cert_to_PEM_cert(encoding).encode()
 
 
 class CertificateTable:
@@ -77,23 +67,20 @@ class CertificateTable:
     def table(self, summaries: Iterable[CertificateSummary]) -> Iterator[bytes]:
         """Write certificates; nothing at all where there is none."""
         head = self._cells("certificate", "issuer", *[title for title, _ in _FIXED])
-        for number, summary in enumerate(summaries):
+        for number, one in enumerate(summaries):
             if not number:
-                yield self._line([(head, phrases.HEADING)])
-            yield self._line(list(self._facts(summary)))
-            for text, style in self._below(summary):
+                yield self._line(head, HEADING)
+            subject = shown_name(one.subject, one.dns_names)
+            issuer = "itself" if one.self_signed else shown_name(one.issuer)
+            days = "-" if one.days_left is None else f"{one.days_left:,}"
+            yield self._line(self._cells(subject, issuer, key_of(one), (one.not_after or "-")[:10], days), SECTION)
+            for text, style in self._below(one):
                 for part in wrap(text, self._width - 2, subsequent_indent="  "):
-                    yield self._line([(f"  {part}", style)])
-
-    def _facts(self, one: CertificateSummary) -> Iterator[tuple[str, str]]:
-        days = "-" if one.days_left is None else f"{one.days_left:,}"
-        issuer = "itself" if one.self_signed else common_name(one.issuer)
-        until = (one.not_after or "-")[:10]
-        yield self._cells(common_name(one.subject, one.dns_names), issuer, key_of(one), until, days), phrases.SECTION
+                    yield self._line(f"  {part}", style)
 
     def _below(self, one: CertificateSummary) -> Iterator[tuple[str, str]]:
-        yield " · ".join(_shown(one)), phrases.FAINT
-        yield " · ".join(_stated(one)), phrases.FAINT
+        yield " · ".join(_shown(one)), FAINT
+        yield " · ".join(_stated(one)), FAINT
         decided = dict(verdicts(one))
         if decided:
             bad = any(not good for good in decided.values())
@@ -112,10 +99,9 @@ class CertificateTable:
             cells.append(short.rjust(size) if title == "days" else short.ljust(size))
         return " ".join(cells)
 
-    def _line(self, cells: list[tuple[str, str]]) -> bytes:
-        styled = [f"\x1b[{style}m{text}\x1b[0m" if style and self._coloured else text for text, style in cells]
-        text = "".join(styled) if self._coloured else "".join(styled).rstrip()
-        return f"{text}\n".encode(self._encoding, "replace")
+    def _line(self, text: str, style: str) -> bytes:
+        shown = styled(text, style) if self._coloured else text.rstrip()
+        return f"{shown}\n".encode(self._encoding, "replace")
 
 
 def _shown(one: CertificateSummary) -> Iterator[str]:
@@ -124,7 +110,7 @@ def _shown(one: CertificateSummary) -> Iterator[str]:
         if who:
             more = f" and {len(who) - 1} more" if len(who) > 1 else ""
             yield f"{role} {who[0]}{more}"
-    names = [name for name in one.names_asked if name.lower() not in (common_name(one.subject) or "").lower()]
+    names = [name for name in one.names_asked if name.lower() not in shown_name(one.subject).lower()]
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         yield f"as {printable(shortened(names[0], 40))}{more}"
@@ -147,16 +133,12 @@ def _stated(one: CertificateSummary) -> Iterator[str]:
 def verdicts(one: CertificateSummary) -> Iterator[tuple[str, bool]]:
     """Say what was decided, and whether that is good."""
     if one.path is not None and one.path.trusted is not None:
-        yield ("trusted", True) if one.path.trusted else (f"not trusted: {_reason(one.path)}", False)
+        depth = "" if one.path.depth is None else f" at depth {one.path.depth}"
+        yield ("trusted", True) if one.path.trusted else (f"not trusted: {one.path.reason}{depth}", False)
     if one.revocation is not None:
-        yield f"{'not on a CRL' if one.revocation == 'good' else 'on a CRL'}", one.revocation == "good"
+        yield ("not on a CRL", True) if one.revocation == "good" else ("on a CRL", False)
     if one.ocsp is not None:
         yield f"{one.ocsp} by OCSP", one.ocsp == "good"
-
-
-def _reason(verdict: Verdict) -> str:
-    depth = "" if verdict.depth is None else f" at depth {verdict.depth}"
-    return f"{verdict.reason}{depth}"
 
 
 def _padded(text: str, size: int) -> str:
@@ -169,9 +151,6 @@ def key_of(one: Certificate) -> str:
     return _CURVES.get(one.curve or "", one.curve) or f"{one.key_type or '?'} {one.key_bits or ''}".rstrip()
 
 
-def common_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
-    """Take the common name out of a subject (RFC 4514), or what stands for it."""
-    found = re.search(r"(?:^|,)CN=((?:\\.|[^,+\\])+)", name or "")
-    if found:
-        return found[1]
-    return others[0] if others else name or "-"
+def shown_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
+    """Return the common name of a subject, or what stands for it."""
+    return common_name(name, others) or ("" if others else "-")

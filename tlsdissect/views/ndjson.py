@@ -1,40 +1,102 @@
-"""Connections as JSON, one object a line."""
+"""JSON, one object per line: connections, what other views say of a connection, and rows of tables."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msgspec.json import Encoder
-from msgspec.structs import replace
+from msgspec import Struct, structs
+from msgspec.json import Decoder, Encoder
 
+from tlsdissect.model.connection import ClientHello, Connection, Origin, ServerHello
 from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
-    from tlsdissect.model.connection import Connection
+    from collections.abc import Callable
+
+    from tlsdissect.views.tables import Table
+
+_encode = Encoder().encode
 
 
-class Ndjson:
-    """The encoder of a run."""
+def json_line(value: Struct | dict[str, Any]) -> bytes:
+    """Encode a value as one line; surrogates in its own strings, which are names of captures (PEP 383), are escaped."""
+    try:
+        return printable_json(_encode(value)) + b"\n"
+    except UnicodeEncodeError:
+        return printable_json(_encode(_with_text(value))) + b"\n"
+
+
+def _with_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_surrogates(value)
+    if isinstance(value, dict):
+        return {name: without_surrogates(one) if isinstance(one, str) else one for name, one in value.items()}
+    changed = {name: one for name, one in structs.asdict(value).items() if isinstance(one, str | Origin)}
+    return structs.replace(value, **{name: _with_text(one) for name, one in changed.items()})
+
+
+class JsonLines:
+    """A view: what `describe` returns for each connection; nothing for None."""
 
     head = b""
 
-    def __init__(self) -> None:
-        self._encode = Encoder().encode
+    def __init__(self, describe: Callable[[Connection], Struct | None]) -> None:
+        self._describe = describe
 
     def section(self, _: str) -> bytes:
-        """Write nothing: each connection names its capture."""
+        """Return nothing: each object names its capture."""
         return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Write a connection as one line."""
-        try:
-            return printable_json(self._encode(connection)) + b"\n"
-        except UnicodeEncodeError:
-            return printable_json(self._encode(_with_text(connection))) + b"\n"
+        """Format a connection as one line."""
+        described = self._describe(connection)
+        return b"" if described is None else json_line(described)
 
 
-def _with_text(connection: Connection) -> Connection:
-    """Escape what is no text in the names of captures: any byte may stand in a file name (PEP 383)."""
-    others = {name: getattr(connection, name) for name in ("resumes", "same_ticket_as", "retry_of")}
-    named = {name: replace(one, source=without_surrogates(one.source)) for name, one in others.items() if one}
-    return replace(connection, source=without_surrogates(connection.source), **named)
+class Ndjson(JsonLines):
+    """The view of connections themselves."""
+
+    def __init__(self) -> None:
+        super().__init__(_itself)
+
+
+def _itself(connection: Connection) -> Connection:
+    return connection
+
+
+class JsonRows:
+    """Writes the rows of a table."""
+
+    def __init__(self, table: Table, write: Callable[[bytes], object]) -> None:
+        self._write = write
+        self._names = [column.name for column in table.columns]
+
+    def add(self, row: list[Any]) -> None:
+        """Write a row."""
+        self._write(json_line(dict(zip(self._names, row, strict=True))))
+
+    def end(self) -> None:
+        """Nothing comes after the last row."""
+
+
+class _ClientHello(ClientHello, frozen=True):
+    extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
+
+
+class _ServerHello(ServerHello, frozen=True):
+    extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
+
+
+class _Connection(Connection, frozen=True, kw_only=True):
+    """A connection whose extensions are dicts: their classes are made while hellos are decoded."""
+
+    client_hello: _ClientHello | None
+    server_hello: _ServerHello | None
+
+
+_DECODER = Decoder(_Connection)
+
+
+def parse(line: bytes) -> Connection:
+    """Read a line back; the connection is written as the same line again."""
+    return _DECODER.decode(line)

@@ -10,9 +10,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from tlsdissect.views import timeline
-from tlsdissect.views.certificates import common_name
-from tlsdissect.views.comparison.predicates import is_offer
+from tlsdissect.model.connection import is_offer
+from tlsdissect.views.certificates import shown_name
+from tlsdissect.views.ladder import timeline
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from tlsdissect.views.frames import Tables
+    from tlsdissect.views.dataframes import Tables
 
 MAX_BARS = 20
 """Categories that are drawn, most frequent first; the rest share one bar."""
@@ -134,7 +134,7 @@ def lifetimes(tables: Tables, ax: Axes) -> Axes:
     label = "captured (time unknown)" if pd.isna(captured) else "captured (not valid then: orange)"
     ax.axvline(now, color="#009e73", linestyle="--", label=label)
     subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
-    _names(ax, [common_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
+    _names(ax, [shown_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
     ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
     ax.set_xlabel("year")
     _legend(ax)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from unicodedata import category, east_asian_width
 
 if TYPE_CHECKING:
-    from tlsdissect.model.connection import Endpoint
+    from collections.abc import Callable, Iterable
+
+    from tlsdissect.model.connection import Connection
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
@@ -49,11 +51,6 @@ def without_surrogates(text: str) -> str:
     'caf\\udce9.pcap'
     """
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def socket_address(one: Endpoint) -> str:
-    """Format address and port (RFC 3986 section 3.2.2)."""
-    return f"[{one.ip}]:{one.port}" if ":" in one.ip else f"{one.ip}:{one.port}"
 
 
 def columns(text: str) -> int:
@@ -103,6 +100,33 @@ def encoded(text: str, encoding: str) -> bytes:
 def styled(text: str, style: str) -> str:
     """Wrap text in the sequence that sets a style (ECMA-48 section 8.3.117); in none where there is no style."""
     return f"\x1b[{style}m{text}\x1b[0m" if style else text
+
+
+class TextBlocks:
+    """A view for a terminal: for each connection some lines, and an empty line between two connections."""
+
+    head = b""
+
+    def __init__(self, lines: Callable[[Connection], Iterable[str]], encoding: str = "utf-8") -> None:
+        self._lines = lines
+        self._encoding = encoding
+        self._first = True
+
+    def section(self, _: str) -> bytes:
+        """Return nothing: each block names its capture."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Format a connection; nothing if it has no lines."""
+        return self.block(self._lines(connection))
+
+    def block(self, lines: Iterable[str]) -> bytes:
+        """Format lines as the next block."""
+        text = "\n".join(lines)
+        if not text:
+            return b""
+        gap, self._first = "" if self._first else "\n", False
+        return encoded(f"{gap}{text}\n", self._encoding)
 
 
 def _shows(char: str) -> bool:

@@ -5,55 +5,32 @@ The columns depend on the width alone and never on the connections, so that rows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotations)
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.views import phrases
+from tlsdissect.model.transcript import final_alert
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
 
+    Texts = tuple[str | None, ...]
+
+# Parameters of "select graphic rendition" (ECMA-48 section 8.3.117): the sixteen colours follow the terminal's theme.
+HEADING, SECTION, FAINT = "1;4", "1", "2"
+_RED, _GREEN, _YELLOW = "31", "32", "33"
+
+_GRAVE = ("high", "medium", "low", "info")
+_HTTPS = 443
+_NAMED = 18
+"""Columns in which the name of an alert can be recognised."""
 _ABSENT = "-"
 _ROOMY = 100
 """Width from which on cells are separated by two spaces instead of one."""
-
-
-class Column(Struct, frozen=True):
-    """One column of the table."""
-
-    title: str
-    texts: Callable[[Connection], tuple[str | None, ...]]
-    """The possible texts, best first: the first that fits is used, otherwise the last one, shortened."""
-    style: Callable[[Connection], str] = phrases.plain
-    right: bool = False
-    tail: int = 0
-    """How much of the end of a shortened text is kept, in percent of the width."""
-
-
-COLUMNS = (
-    Column("stream", phrases.stream, phrases.faint, right=True),
-    Column("start", phrases.start, phrases.faint),
-    Column("client", phrases.client, tail=60),
-    Column("server", phrases.server, tail=60),
-    Column("TLS", phrases.version, phrases.by_version),
-    Column("suite", phrases.suite),
-    Column("group", phrases.group, tail=90),
-    Column("ALPN", phrases.alpn),
-    Column("resumed", phrases.resumed),
-    Column("RT", phrases.round_trips, right=True),
-    Column("ms", phrases.milliseconds, right=True),
-    Column("outcome", phrases.outcome, phrases.by_outcome),
-    Column("findings", phrases.findings, phrases.by_findings),
-    Column("problems", phrases.problems, phrases.by_problems),
-    Column("JA4", phrases.ja4, phrases.faint),
-    Column("certificate", phrases.certificate),
-    Column("source", phrases.source, phrases.faint, tail=70),
-)
-"""All columns, from left to right."""
-
 GROWTH = (
     ("stream", 6),
     ("server", 18),
@@ -92,6 +69,207 @@ GROWTH = (
 """Steps by which columns are added and widened until the width is used up; the rest goes to the server column."""
 
 
+def stream(c: Connection) -> Texts:
+    """Its number."""
+    return (str(c.stream),)
+
+
+def start(c: Connection) -> Texts:
+    """The time of day; the date where there is room."""
+    if c.start is None:
+        return ()
+    day, _, time = c.start.rstrip("Z").partition("T")
+    return f"{day} {time}", time, time[:15]
+
+
+def client(c: Connection) -> Texts:
+    """Its address, with the port where there is room."""
+    return str(c.client), c.client.ip
+
+
+def server(c: Connection) -> Texts:
+    """The name that was asked for, or the address; the port unless it is the one of HTTPS."""
+    if c.sni is None:
+        return (str(c.server),)
+    name = c.sni if c.server.port == _HTTPS else f"{c.sni}:{c.server.port}"
+    return f"{name} ({c.server.ip})", name
+
+
+def version(c: Connection) -> Texts:
+    """The number of a TLS version; what else there is by its name."""
+    return (None if c.version is None else _version(c.version),)
+
+
+def suite(c: Connection) -> Texts:
+    """The cipher, after the key exchange where there is room."""
+    return () if c.cipher_suite is None else _suite(c.cipher_suite)
+
+
+def group(c: Connection) -> Texts:
+    """The group of the key exchange, or the size of a finite field's prime."""
+    if c.dh_bits is not None:
+        return (f"DH {c.dh_bits}",)
+    return (c.group,)
+
+
+def alpn(c: Connection) -> Texts:
+    """The protocol that the server picked in the clear."""
+    return (c.alpn,)
+
+
+def resumed(c: Connection) -> Texts:
+    """By what the session was resumed, and whether data came early."""
+    how = None if c.resumption in (None, "none") else c.resumption
+    early = "0-RTT" if c.early_data == "accepted" else None
+    return (" ".join(part for part in (how, early) if part) or None,)
+
+
+def round_trips(c: Connection) -> Texts:
+    """How often the client had to wait."""
+    return (None if c.round_trips is None else str(c.round_trips),)
+
+
+def milliseconds(c: Connection) -> Texts:
+    """The time of the handshake."""
+    took = c.timing.handshake_ms
+    return () if took is None else (f"{took:.2f}", f"{took:.0f}")
+
+
+def outcome(c: Connection) -> Texts:
+    """How the handshake went; an alert by its name, and by whom."""
+    if c.failed_by is None:
+        return (c.outcome,)
+    alert = final_alert(c)
+    what = f"{c.outcome}: {alert.description}" if alert and alert.description else c.outcome
+    return f"{what} by {c.failed_by}", what, shortened(what, _NAMED), c.outcome
+
+
+def problems(c: Connection) -> Texts:
+    """What kept something from being read or told."""
+    kinds = dict.fromkeys(problem.code for problem in c.problems)
+    return (", ".join(kinds), str(len(c.problems))) if kinds else ()
+
+
+def findings(c: Connection) -> Texts:
+    """What was found, the gravest first; as many as fit, and how many more."""
+    codes = [one.code for grave in _GRAVE for one in c.findings or () if one.severity == grave]
+    codes = list(dict.fromkeys(codes))
+    some = [f"{', '.join(codes[:n])} +{len(codes) - n}" for n in range(len(codes) - 1, 0, -1)]
+    return (", ".join(codes), *some) if codes else ()
+
+
+def ja4(c: Connection) -> Texts:
+    """The client's fingerprint."""
+    return (c.ja4,)
+
+
+def certificate(c: Connection) -> Texts:
+    """Whom the server's certificate is for."""
+    leaf = c.leaf("server")
+    return () if leaf is None else (common_name(leaf.subject, leaf.dns_names),)
+
+
+def source(c: Connection) -> Texts:
+    """The capture."""
+    return (c.source,)
+
+
+def plain(_: Connection) -> str:
+    """The terminal's own colour."""
+    return ""
+
+
+def faint(_: Connection) -> str:
+    """Less than plain."""
+    return FAINT
+
+
+def by_problems(c: Connection) -> str:
+    """Yellow where something is missing; what was told by shape is not."""
+    return _YELLOW if any(problem.code != "inferred" for problem in c.problems) else ""
+
+
+def by_findings(c: Connection) -> str:
+    """Red where something is grave, yellow where it is of some weight."""
+    severities = {one.severity for one in c.findings or ()}
+    return _RED if "high" in severities else _YELLOW if "medium" in severities else ""
+
+
+def by_version(c: Connection) -> str:
+    """Green for 1.3, plain for 1.2, red for what RFC 8996 and its elders forbid."""
+    if c.version is None or c.version.endswith("1.2"):
+        return ""
+    return _GREEN if c.is_tls13 else _RED
+
+
+def by_outcome(c: Connection) -> str:
+    """Green where it worked, red where somebody ended it, yellow where the capture does not tell."""
+    if c.outcome == "established":
+        return _GREEN
+    return _RED if c.failed_by else _YELLOW
+
+
+@lru_cache(maxsize=256)
+def _version(name: str) -> str:
+    draft = re.search(r"\(draft (\d+)\)", name)
+    if draft:
+        return f"1.3d{draft[1]}"
+    kind, _, number = name.partition(" ")
+    return number if kind == "TLS" else f"{kind[0]}{number}" if kind == "DTLS" else f"{kind}{number[:1]}"
+
+
+@lru_cache(maxsize=512)
+def _suite(name: str) -> Texts:
+    """Shorten the registry's name: the prefix says nothing, hashes of AEAD suites and of HMAC are left out."""
+    bare = name.removeprefix("TLS_")
+    exchange, _, cipher = bare.rpartition("WITH_")
+    short = re.sub(r"_(SHA\d*|MD5)$", "", cipher)
+    short = re.sub(r"(AES|CAMELLIA|ARIA)_(\d+)", r"\1\2", short).replace("_POLY1305", "").replace("_EDE", "")
+    short = short.replace("_", "-")
+    full = f"{exchange.rstrip('_').replace('_', '-')} {short}".strip()
+    return full, short
+
+
+def common_name(name: str | None, others: tuple[str, ...] | None = None) -> str | None:
+    """Take the common name out of a subject (RFC 4514); without one, return the first of `others`, or the subject."""
+    found = re.search(r"(?:^|,)CN=((?:\\.|[^,+\\])+)", name or "")
+    return found[1] if found else others[0] if others else name
+
+
+class Column(Struct, frozen=True):
+    """One column of the table."""
+
+    title: str
+    texts: Callable[[Connection], tuple[str | None, ...]]
+    """The possible texts, best first: the first that fits is used, otherwise the last one, shortened."""
+    style: Callable[[Connection], str] = plain
+    right: bool = False
+    tail: int = 0
+    """How much of the end of a shortened text is kept, in percent of the width."""
+
+
+COLUMNS = (
+    Column("stream", stream, faint, right=True),
+    Column("start", start, faint),
+    Column("client", client, tail=60),
+    Column("server", server, tail=60),
+    Column("TLS", version, by_version),
+    Column("suite", suite),
+    Column("group", group, tail=90),
+    Column("ALPN", alpn),
+    Column("resumed", resumed),
+    Column("RT", round_trips, right=True),
+    Column("ms", milliseconds, right=True),
+    Column("outcome", outcome, by_outcome),
+    Column("findings", findings, by_findings),
+    Column("problems", problems, by_problems),
+    Column("JA4", ja4, faint),
+    Column("certificate", certificate),
+    Column("source", source, faint, tail=70),
+)
+"""All columns, from left to right."""
+
+
 class Table:
     """The table of a run."""
 
@@ -117,7 +295,7 @@ class Table:
         self._sections = sections and all(column.title != "source" for column, _ in self._columns)
         self._source: str | None = None
         titles = [_padded(column.title[:width], column, width) for column, width in self._columns]
-        heading = self._line([(title, phrases.HEADING) for title in titles], between=phrases.HEADING)
+        heading = self._line([(title, HEADING) for title in titles], between=HEADING)
         self.head, self._waiting = (b"", heading) if waits else (heading, b"")
 
     def section(self, source: str) -> bytes:
@@ -128,14 +306,14 @@ class Table:
         self._source = source
         name = printable(source)
         shown = shortened(name, self._width or columns(name), tail=columns(name))
-        return heading + self._line([(shown, phrases.SECTION)])
+        return heading + self._line([(shown, SECTION)])
 
     def row(self, connection: Connection) -> bytes:
         """Format a connection as one line."""
         cells = []
         for column, width in self._columns:
             text = _text(connection, column, width)
-            style = phrases.FAINT if text == _ABSENT else column.style(connection)
+            style = FAINT if text == _ABSENT else column.style(connection)
             cells.append((_padded(text, column, width), style))
         return self._line(cells)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec import to_builtins
 
 from tlsdissect.model.connection import Alert, Certificate, Connection, Finding, Message
-from tlsdissect.views.cells import COLUMNS, Column, Value, columns, unguarded
+from tlsdissect.views.columns import COLUMNS, Column, columns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
 
-    Rows = Callable[[Connection], Iterator[list[Any]]]
+    from tlsdissect.model.connection import Side
 
-_LIMIT = 2**31 - 1
-"""Maximum size of a cell that is read back, in bytes: lists of messages exceed the default of the csv module."""
+    Rows = Callable[[Connection], Iterator[list[Any]]]
+    Write = Callable[[bytes], object]
 
 
 class Table(NamedTuple):
@@ -26,6 +24,18 @@ class Table(NamedTuple):
     name: str
     columns: tuple[Column, ...]
     rows: Rows
+
+
+class TableWriter(Protocol):
+    """Writes the rows of one table."""
+
+    def add(self, row: list[Any], /) -> None:
+        """Take a row."""
+        ...
+
+    def end(self) -> None:
+        """Write what comes after the last."""
+        ...
 
 
 def _key(name: str, kind: type) -> Column:
@@ -42,10 +52,27 @@ def _connections(c: Connection) -> Iterator[list[Any]]:
     yield [column.value(c) for column in _BODY]
 
 
+class PresentedCertificate(NamedTuple):
+    """A certificate with its sender and its position in the chain."""
+
+    connection: Connection
+    sender: Side
+    position: int
+    certificate: Certificate
+
+
+def presented_certificates(c: Connection) -> Iterator[PresentedCertificate]:
+    """Yield the certificates of a connection, the server's first."""
+    sides: tuple[Side, Side] = ("server", "client")
+    for side in sides:
+        for position, one in enumerate(c.chain(side) or ()):
+            yield PresentedCertificate(c, side, position, one)
+
+
 def _certificates(c: Connection) -> Iterator[list[Any]]:
-    for sender, chain in (("server", c.certificates), ("client", c.client_certificates)):
-        for position, one in enumerate(chain or ()):
-            yield [c.source, c.stream, sender, position, *(column.value(one) for column in _CERTIFICATE)]
+    for one in presented_certificates(c):
+        facts = [column.value(one.certificate) for column in _CERTIFICATE]
+        yield [c.source, c.stream, one.sender, one.position, *facts]
 
 
 def _extensions(c: Connection) -> Iterator[list[Any]]:
@@ -88,40 +115,3 @@ COMPARISON = Table(
     "comparison", tuple(_key(name, str) for name in ("key", "version", "measure", "value")), lambda _: iter(())
 )
 """The numbers of a comparison; no single connection has rows in it."""
-
-
-def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
-    """Read a CSV file of `read --format csv` or `export` into a dict per row, with the original values.
-
-    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that prevents a spreadsheet
-    from running a cell is taken off. A column of another origin is text.
-
-        >>> rows = tlsdissect.load_csv("connections.csv")
-        >>> rows[0]["version"], rows[0]["round_trips"], rows[0]["certificates"][0]["dns_names"]
-        ('TLS 1.2', 2, ['localhost'])
-    """
-    before = csv.field_size_limit(_LIMIT)
-    try:
-        # Excel writes a byte order mark before UTF-8.
-        with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a str is welcome)
-            return list(_restored(csv.reader(file)))
-    finally:
-        csv.field_size_limit(before)
-
-
-def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
-    names = next(rows, [])
-    kinds = {column.name: column.restored for column in _columns(names)}
-    for cells in rows:
-        named = zip(names, cells, strict=False)
-        yield {name: kinds.get(name, unguarded)(text) if text else None for name, text in named}
-
-
-def _columns(names: list[str]) -> tuple[Column, ...]:
-    """Return the columns of the table with exactly these names: types of the same name differ between tables."""
-    from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (they are made of these tables' parts)
-
-    for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):
-        if names == [column.name for column in table.columns]:
-            return table.columns
-    return COLUMNS

@@ -71,7 +71,7 @@ def expected_round_trips(c: Connection) -> int | None:
     """Return the round trips of such a handshake by the RFCs (RFC 5246 section 7.3, RFC 8446 section 2), if known."""
     if c.version is None or c.resumption is None:
         return None
-    return 2 if "1.3" not in c.version and c.resumption == "none" else 1
+    return 2 if not c.is_tls13 and c.resumption == "none" else 1
 
 
 def against_expected(c: Connection) -> str | None:
@@ -88,4 +88,4 @@ def against_expected(c: Connection) -> str | None:
 
 def _server_ends(c: Connection) -> bool:
     """Whether the server sends the last Finished (RFC 5246 section 7.3)."""
-    return c.version is not None and "1.3" not in c.version and c.resumption == "none"
+    return c.version is not None and not c.is_tls13 and c.resumption == "none"

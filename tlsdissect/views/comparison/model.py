@@ -10,8 +10,19 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tlsdissect.model.connection import Connection
+
 VERSIONS = ("older", "TLS 1.2", "TLS 1.3", "unknown")
 """Version groups: SSL 2.0 to TLS 1.1; TLS 1.2; TLS 1.3 and its drafts; no version negotiated, or none captured."""
+
+
+def version_group(c: Connection) -> str:
+    """Return the version group of a connection (`VERSIONS`)."""
+    if c.version is None:
+        return "unknown"
+    if c.is_tls13:
+        return "TLS 1.3"
+    return "TLS 1.2" if c.version.endswith("TLS 1.2") else "older"
 
 
 class Spread(Struct, frozen=True):

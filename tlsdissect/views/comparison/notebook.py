@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, get_args
 import pandas as pd
 from msgspec import structs
 
-from tlsdissect.views.comparison.builder import By, ComparisonBuilder
-from tlsdissect.views.comparison.sections import filled_sections
-from tlsdissect.views.comparison.text import Text, caveats, conclusions
+from tlsdissect.views.comparison.builder import By, compared
+from tlsdissect.views.comparison.formats import Text, caveats, conclusions, filled_sections
+from tlsdissect.views.comparison.model import Difference
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from tlsdissect.views.comparison.model import Difference, Group
-    from tlsdissect.views.frames import Tables
+    from tlsdissect.views.comparison.model import Group
+    from tlsdissect.views.dataframes import Tables
 
 
 class Comparison:
@@ -37,10 +37,7 @@ class Comparison:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The comparison of all connections, then those of the groups of `by`."""
-        comparison = ComparisonBuilder(self._by)
-        for one in self.tables.read():
-            comparison.add(one)
-        return comparison.groups()
+        return compared(self.tables.read(), self._by)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -56,8 +53,8 @@ class Comparison:
     @cached_property
     def differences(self) -> pd.DataFrame:
         """TLS 1.2 minus TLS 1.3 for the same clients and servers, with 95 % intervals; empty with too few of them."""
-        rows = [_difference(one) for one in self.groups[0].differences or ()]
-        return pd.DataFrame(rows, columns=[*_DIFFERENCE, "differs"])
+        rows = [{**structs.asdict(one), "differs": one.differs} for one in self.groups[0].differences or ()]
+        return pd.DataFrame(rows, columns=[*Difference.__struct_fields__, "differs"])
 
     def plot(self, kind: str, ax: Axes | None = None) -> Axes:
         """Draw a figure of `tlsdissect plot` on `ax`, by default pyplot's current Axes; ValueError for another kind."""
@@ -83,13 +80,6 @@ class Comparison:
             sentences = (*conclusions(group.differences), *caveats(group))
             parts += [f"<p>{escape(sentence)}</p>" for sentence in sentences]
         return "".join(parts)
-
-
-_DIFFERENCE = ("kind", "measure", "pairs", "connections", "difference", "low", "high")
-
-
-def _difference(one: Difference) -> dict[str, object]:
-    return {**structs.asdict(one), "differs": one.differs}
 
 
 def _summary(group: Group) -> pd.DataFrame:

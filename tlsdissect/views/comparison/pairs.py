@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tlsdissect.views.comparison import client_times
-from tlsdissect.views.comparison.model import Difference
-from tlsdissect.views.comparison.predicates import version_group
+from tlsdissect.views.comparison.model import Difference, version_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

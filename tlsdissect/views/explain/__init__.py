@@ -1,1 +1,45 @@
 """What happened in a handshake, in sentences, each with the frames that it rests on."""
+
+from __future__ import annotations
+
+from tlsdissect.model.connection import Connection
+from tlsdissect.views.explain.ending import ending
+from tlsdissect.views.explain.model import Explanation, Sentence
+from tlsdissect.views.explain.negotiation import choice, observer, offer
+from tlsdissect.views.explain.timing import trips
+from tlsdissect.views.printable import TextBlocks
+
+
+def text(width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> TextBlocks:
+    """Return the view that explains each connection as text."""
+    return TextBlocks(lambda connection: explain(connection).lines(width, coloured=coloured), encoding)
+
+
+def explain(connection: Connection) -> Explanation:
+    """Say in sentences what was offered and chosen, what took how long, who could read what, and how it ended.
+
+    Each sentence has a code that stays the same and the frames that it rests on; `guess` marks what is concluded and
+    not read. Of a connection that was read with `keep=True` losses and waits below TLS are told too.
+    """
+    if not isinstance(connection, Connection):
+        raise TypeError(f"this is no connection, but {type(connection).__name__}")
+    before: tuple[Sentence, ...] = ()
+    if connection.upgrade:
+        target = f" to {connection.upgrade_target}" if connection.upgrade_target else ""
+        spoken = f"{connection.upgrade}{target}"
+        # Without an answer in TLS, the client may have begun it on its own.
+        agreed = any(message.sender == "server" for message in connection.messages)
+        if agreed:
+            text = f"Before TLS, the two spoke {spoken}."
+        else:
+            protocol = "another protocol" if connection.upgrade == "unknown" else spoken
+            text = f"Before the ClientHello, {protocol} was spoken."
+        before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
+    parts = (offer, choice, trips, observer, ending)
+    return Explanation(
+        connection.source,
+        connection.stream,
+        connection.client,
+        connection.server,
+        (*before, *(sentence for part in parts for sentence in part(connection))),
+    )

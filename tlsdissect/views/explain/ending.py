@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
 
-from tlsdissect.model.transcript import final_alert, refusal
+from tlsdissect.handshake.facts.timing import elapsed
+from tlsdissect.model.connection import is_offer
+from tlsdissect.model.transcript import KeptConnection, final_alert, refusal
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
-from tlsdissect.views.explain.hellos import offered_versions
-from tlsdissect.views.explain.losses import losses
-from tlsdissect.views.explain.model import Sentence, described, listed
+from tlsdissect.views.explain.model import Sentence, described, listed, message_frame
+from tlsdissect.views.explain.negotiation import offered_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from tlsdissect.model.connection import Alert, Connection, Message
+    from tlsdissect.model.connection import Alert, Connection, Message, Side
+    from tlsdissect.model.transcript import Packet
 
 _CLOSED = {
     "close_notify": "with close_notify",
@@ -26,6 +29,13 @@ _EMPTY_CERTIFICATE = 8 + 1
 _OTHER_REASONS = {"bad_certificate", "certificate_unknown", "unsupported_certificate"}
 """Alerts about a certificate that do not name the reason."""
 _TAG, _SHORT_TAG = 16, 8
+LEAST = 3
+"""Times that bytes were sent from which on it is worth saying that nobody acknowledged them."""
+_RETRANSMITTED = 1000.0
+"""Milliseconds within which TCP sends again what is not acknowledged (RFC 6298 section 2)."""
+_SYN = 2
+_SHOWN = 8
+"""Frames that a sentence names at most."""
 
 
 def ending(c: Connection) -> Iterator[Sentence]:
@@ -33,15 +43,14 @@ def ending(c: Connection) -> Iterator[Sentence]:
     if c.outcome == "established":
         yield from _closing(c)
         return
-    tell = _FAILURES.get(c.outcome)
-    if tell is not None:
-        yield from tell(c)
+    if c.outcome in _FAILURES:
+        yield from _FAILURES[c.outcome](c)
     yield from losses(c)
 
 
 def _closing(c: Connection) -> Iterator[Sentence]:
     # TLS 1.3 hides which of its records is an alert.
-    guess = "1.3" in (c.version or "")
+    guess = c.is_tls13
     alert = "with a record of an alert's size" if guess else "with an encrypted alert"
     ways = {side: _CLOSED.get(how, alert) for side in ("client", "server") if (how := getattr(c.closure, side))}
     if not ways:
@@ -68,18 +77,13 @@ def _alert(c: Connection) -> Iterator[Sentence]:
         return
     after = _before(c, fatal)
     behind = f", after {_named(after)}" if after else ""
-    reasons = tuple(_reason(c, fatal))
-    meaning = "" if reasons else _meaning(fatal.description)
-    text = f"The {who} ended it with {fatal.description}{behind}{meaning}."
+    reasons = tuple(_REASONS[fatal.description](c, fatal)) if fatal.description in _REASONS else ()
+    # What the sender of an alert says by it: RFC 8446 section 6.
+    meaning = None if reasons else alert_meanings().get(fatal.description)
+    text = f"The {who} ended it with {fatal.description}{behind}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
     yield from _answered_otherwise(c)
-
-
-def _meaning(description: str) -> str:
-    """What the sender of an alert says by it (RFC 8446 section 6)."""
-    told = alert_meanings().get(description)
-    return f": {told}" if told else ""
 
 
 def _refused_in(c: Connection) -> tuple[int, ...]:
@@ -101,13 +105,6 @@ def _named(message: Message) -> str:
     return f"{kind} of the {message.sender}"
 
 
-def _reason(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    """Why, as far as the other side's messages tell."""
-    tell = _REASONS.get(alert.description or "")
-    if tell is not None:
-        yield from tell(c, alert)
-
-
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
     hello, versions = c.client_hello, offered_versions(c)
     if hello and versions and alert.sender == "server":
@@ -123,13 +120,11 @@ def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     elif _sent_no_certificate(c):
         yield _nothing_sent(c)
     elif hello and c.has_whole_client_hello and c.server_hello is None:
-        suites = [s for s in hello.cipher_suites or () if not s.endswith("_SCSV") and s != "GREASE"]
-        text = (
-            f"Of what the client offered, something was not acceptable: most likely its cipher suites, {listed(suites)}"
-        )
-        groups = [g for g in hello.groups or () if g != "GREASE"]
+        text = "Of what the client offered, something was not acceptable: most likely its cipher suites, "
+        text += listed(hello.offered_suites)
+        groups = list(filter(is_offer, hello.groups or ()))
         text += f", or its groups, {listed(groups)}" if groups else ""
-        schemes = [s for s in hello.signature_schemes or () if s != "GREASE"]
+        schemes = list(filter(is_offer, hello.signature_schemes or ()))
         text += f", or its signature schemes, {listed(schemes)}" if schemes else ""
         yield Sentence("end", "nothing_in_common", f"{text}.", (hello.frame,), guess=True)
 
@@ -148,7 +143,7 @@ def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
     """An empty Certificate of TLS 1.3 by its record's length (RFC 8446 section 4.4.2): 8 bytes, a type, and the tag."""
     sent = [m for m in c.messages if m.sender == "client" and m.type == "encrypted"]
     size = _EMPTY_CERTIFICATE + (_SHORT_TAG if (c.cipher_suite or "").endswith("CCM_8_SHA256") else _TAG)
-    if "1.3" in (c.version or "") and len(sent) > 1 and sent[0].bytes == size:
+    if c.is_tls13 and len(sent) > 1 and sent[0].bytes == size:
         text = "The client's flight begins with a record of the length of an empty Certificate: most likely the "
         text += "server had asked for a client certificate, and the client had sent none."
         yield Sentence("end", "no_client_certificate", text, (sent[0].frame,), guess=True)
@@ -167,26 +162,25 @@ def _wanted(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    chain = c.certificates if alert.sender == "client" else c.client_certificates
+    whose: Side = "server" if alert.sender == "client" else "client"
+    chain = c.chain(whose)
     if chain:
-        whose = "server" if alert.sender == "client" else "client"
         text = f"The last certificate that the {whose} showed is {described(chain[-1])}: "
         text += f"the {alert.sender} does not know that authority."
-        frames = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == whose)[:1]
-        yield Sentence("end", "unknown_authority", text, frames)
-    elif c.version and "1.3" in c.version:
+        yield Sentence("end", "unknown_authority", text, message_frame(c, "certificate", whose))
+    elif c.is_tls13:
         text = "Which authority that is cannot be seen: TLS 1.3 encrypts certificates."
         yield Sentence("end", "unknown_authority", text, (alert.frame,))
 
 
 def _mismatch(c: Connection, frames: tuple[int, ...]) -> Iterator[Sentence]:
     """A certificate that is not for the name which a client asked for before it refused (RFC 9525 section 6)."""
-    leaf = c.certificates[0] if c.certificates else None
+    leaf = c.leaf("server")
     if leaf is None or c.sni is None or is_for(leaf, c.sni) is not False:
         return
     names = (*(leaf.dns_names or ()), *(leaf.ip_addresses or ()))
     whom = listed(names) if names else "no name in its subjectAltName"
-    shown = tuple(m.frame for m in c.messages if m.type == "certificate" and m.sender == "server")[:1]
+    shown = message_frame(c, "certificate", "server")
     text = (
         f"The certificate is for {whom}, and the client had asked for {c.sni}: this mismatch is likely why the client "
     )
@@ -201,9 +195,8 @@ def _denied(c: Connection, alert: Alert) -> Iterator[Sentence]:
 def _certificate(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if alert.sender == "client" and alert.description in _OTHER_REASONS:
         yield from _mismatch(c, (alert.frame,))
-    chain = c.certificates if alert.sender == "client" else c.client_certificates
-    if chain:
-        leaf = chain[0]
+    leaf = c.leaf("server" if alert.sender == "client" else "client")
+    if leaf is not None:
         text = f"The certificate is that of {leaf.subject}, valid from {leaf.not_before} to {leaf.not_after}"
         when = "" if c.start is None else f"; the capture is of {c.start}"
         yield Sentence("end", "certificate_refused", f"{text}{when}.", (alert.frame,))
@@ -297,3 +290,122 @@ _REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
     "unrecognized_name": _name,
     "no_application_protocol": _protocol,
 }
+
+
+class Unreceived(NamedTuple):
+    """The first bytes of a side that the other side did not acknowledge."""
+
+    sender: Side
+    start: int
+    """Stream offset, which is how much of the stream was acknowledged."""
+    size: int
+    from_start: bool
+    """Whether stream offset 0 is the first byte that the side sent."""
+    sent: tuple[Packet, ...]
+    """The segments with all of them; none: the capture lacks them."""
+    lost: int
+    """Bytes of the shortest segment with them; of bytes that the capture lacks, how many there are."""
+    passed: tuple[Packet, ...]
+    """Segments of the side that arrived: acknowledged, or seen behind bytes that the capture lacks."""
+    waited: float | None
+    """Milliseconds from the last of these to the last packet; None where the capture does not tell."""
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether there was time to send the bytes again, so that they were not merely on their way."""
+        return len(self.sent) >= LEAST if self.sent else self.waited is not None and self.waited >= _RETRANSMITTED
+
+    @property
+    def only_shorter_passed(self) -> bool:
+        """Whether only segments arrived that are shorter than what did not."""
+        return bool(self.passed) and all(packet.length < self.lost for packet in self.passed)
+
+
+def losses(c: Connection) -> Iterator[Sentence]:
+    """What of a handshake that failed was never acknowledged."""
+    if not isinstance(c, KeptConnection):
+        return
+    sides: tuple[Side, ...] = ("client", "server")
+    for sender in sides:
+        lost = unreceived(c.transcript.packets, sender)
+        if lost is not None and lost.is_repeated:
+            yield _never_acknowledged(lost)
+            if lost.only_shorter_passed:
+                yield _path_mtu(lost)
+
+
+def unreceived(packets: Sequence[Packet], sender: Side) -> Unreceived | None:
+    """Find the first bytes of a side that were not acknowledged; None where all were, or nobody is seen to."""
+    mine = [(packet.offset, packet) for packet in packets if packet.sender == sender and packet.offset is not None]
+    theirs = [packet for packet in packets if packet.sender != sender and packet.acknowledged is not None]
+    start = max((packet.acknowledged or 0 for packet in theirs), default=None)
+    # A SYN is acknowledged as if it were a byte in front of the stream.
+    if start is None or start < 0:
+        return None
+    segments = [(offset, packet) for offset, packet in mine if packet.length]
+    sent = [(offset, packet) for offset, packet in segments if offset <= start < offset + packet.length]
+    behind = [(offset, packet) for offset, packet in segments if offset > start]
+    if sent:
+        size = min(offset + packet.length for offset, packet in sent) - start
+        lost = min(packet.length for _, packet in sent)
+    elif behind:
+        size = lost = min(offset for offset, _ in behind) - start
+    else:
+        return None
+    received = _Blocks(block for packet in theirs for block in packet.sacked)
+    passed = [
+        packet
+        for offset, packet in segments
+        if offset + packet.length <= start
+        or (not sent and offset > start)
+        or received.cover(offset, offset + packet.length)
+    ]
+    waited = elapsed(passed[-1].time, packets[-1].time) if passed else None
+    from_start = any(packet.flags & _SYN for _, packet in mine)
+    held = tuple(packet for _, packet in sent)
+    return Unreceived(sender, start, size, from_start, held, lost, tuple(passed), waited)
+
+
+class _Blocks:
+    """Parts of a stream, put together where they touch."""
+
+    def __init__(self, blocks: Iterable[tuple[int, int]]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        for start, end in sorted(set(blocks)):
+            if self._ends and start <= self._ends[-1]:
+                self._ends[-1] = max(end, self._ends[-1])
+            else:
+                self._starts.append(start)
+                self._ends.append(end)
+
+    def cover(self, start: int, end: int) -> bool:
+        """Whether one of the parts holds this one."""
+        at = bisect_right(self._starts, start) - 1
+        return at >= 0 and end <= self._ends[at]
+
+
+def _never_acknowledged(lost: Unreceived) -> Sentence:
+    if not lost.from_start:
+        what = f"{lost.size:,} bytes of the {lost.sender}"
+    elif lost.start:
+        what = f"{lost.size:,} bytes of the {lost.sender}, behind its first {lost.start:,},"
+    else:
+        what = f"The {lost.sender}'s first {lost.size:,} bytes"
+    how = f"were sent {len(lost.sent)} times" if lost.sent else "are not in the capture"
+    again = "" if lost.sent else " were"
+    if not lost.sent:
+        others = ", while bytes behind them arrived"
+    else:
+        others = ", while shorter ones arrived" if lost.only_shorter_passed else ""
+    frames = tuple(packet.frame for packet in (lost.sent or lost.passed[-1:]))
+    text = f"{what} {how} and{again} never acknowledged{others}."
+    return Sentence("end", "never_acknowledged", text, frames[:_SHOWN])
+
+
+def _path_mtu(lost: Unreceived) -> Sentence:
+    longest = max(packet.length for packet in lost.passed)
+    text = f"Perhaps the path drops what is longer: segments of up to {longest:,} bytes arrived, and its MTU may be "
+    text += "smaller than the two believe (RFC 2923 section 2.1)."
+    frames = tuple(packet.frame for packet in lost.passed if packet.length == longest)
+    return Sentence("end", "path_mtu", text, frames[:_SHOWN], guess=True)

@@ -1,24 +1,31 @@
-"""Sentences about one connection."""
+"""Sentences about one connection, as text and as HTML."""
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
+from markupsafe import Markup
 from msgspec import Struct, field
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tlsdissect.views.printable import printable, styled, titled
 
-    from tlsdissect.model.connection import Certificate, Endpoint
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side
 
 Topic = Literal["offer", "choice", "time", "observer", "end"]
 TOPICS: dict[Topic, str] = {
     "offer": "What the client offered",
     "choice": "What the server chose",
-    "time": "What took how long",
+    "time": "Timing",
     "observer": "What anyone on the path could read",
     "end": "How it ended",
 }
+USUAL = 100
+"""Columns where no terminal says how many there are; longer lines are hard to read."""
+_BOLD = "1"
 
 
 class Sentence(Struct, frozen=True):
@@ -32,6 +39,19 @@ class Sentence(Struct, frozen=True):
     """The frames that show it."""
     guess: bool = False
     """It is concluded, not read: something else may look the same."""
+
+    @property
+    def evidence(self) -> str:
+        """Its frames, and that it is a guess, in brackets."""
+        frames = sorted(set(self.frames))
+        parts = [f"frame{'s' * (len(frames) > 1)} {', '.join(map(str, frames))}"] if frames else []
+        parts += ["a guess"] if self.guess else []
+        return f"[{'; '.join(parts)}]" if parts else ""
+
+    @property
+    def with_evidence(self) -> str:
+        """Its printable text, with the evidence behind it."""
+        return f"{printable(self.text)} {self.evidence}".rstrip()
 
 
 class Explanation(Struct, frozen=True):
@@ -47,15 +67,33 @@ class Explanation(Struct, frozen=True):
         """The sentences of one topic."""
         return tuple(sentence for sentence in self.sentences if sentence.topic == topic)
 
-    def __str__(self) -> str:
-        from tlsdissect.views.explain.text import Text  # noqa: PLC0415  # made of explanations itself
+    def lines(self, width: int | None = None, *, coloured: bool = False) -> Iterator[str]:
+        """Yield the lines of a text of at most `width` columns."""
+        width, bold = min(width or USUAL, USUAL), _BOLD if coloured else ""
+        who = f"stream {self.stream}  {self.client} > {self.server}"
+        yield styled(titled(who, printable(self.source), width), bold)
+        for topic, heading in TOPICS.items():
+            sentences = self.about(topic)
+            if sentences:
+                yield styled(heading, bold)
+            for sentence in sentences:
+                first, *more = wrap(sentence.with_evidence, width - 4, break_on_hyphens=False)
+                yield f"  - {first}"
+                yield from (f"    {line}" for line in more)
 
-        return "\n".join(Text().lines(self))
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
-        from tlsdissect.views.explain.page import html  # noqa: PLC0415  # made of explanations itself
-
-        return html(self)
+        parts = []
+        for topic, heading in TOPICS.items():
+            items = Markup("").join(
+                Markup("<li>{} <small>{}</small></li>").format(printable(sentence.text), sentence.evidence)
+                for sentence in self.about(topic)
+            )
+            if items:
+                parts.append(Markup("<h4>{}</h4><ul>{}</ul>").format(heading, items))
+        return str(Markup("").join(parts))
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:
@@ -82,6 +120,12 @@ def counted(number: int, what: str, more: str | None = None) -> str:
     ('1 round trip', '2 round trips')
     """
     return f"{number:,} {what if number == 1 else more or what + 's'}"
+
+
+def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple[int, ...]:
+    """The frame of the first message of a type, of one side or of either; empty if there is none."""
+    message = c.first_message(kind, sender)
+    return () if message is None else (message.frame,)
 
 
 def ordinal(number: int) -> str:

@@ -1,1 +1,50 @@
 """A handshake as a ladder: two lifelines, and an arrow for each flight between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.views.ladder.model import Ladder, drawn
+from tlsdissect.views.ladder.text import Text
+
+if TYPE_CHECKING:
+    import os
+
+    from tlsdissect.model.connection import Connection
+
+_FORMS = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+
+
+class Drawing(Struct, frozen=True):
+    """One ladder, or two side by side on one axis of time, which begins at the ClientHello of each."""
+
+    ladders: tuple[Ladder, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(Text().lines(*self.ladders))
+
+    def save(self, path: str | os.PathLike[str], *, dark: bool = False) -> None:
+        """Write the picture: .svg, .png or .pdf; ValueError for another suffix."""
+        from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415  # matplotlib is slow to load
+
+        form = _FORMS.get(Path(path).suffix.lower())
+        if form is None:
+            raise ValueError(f"{path}: the suffix is none of {', '.join(_FORMS)}")
+        Path(path).write_bytes(picture(self.ladders, form, dark=dark))
+
+    def _repr_svg_(self) -> str:
+        from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415  # matplotlib is slow to load
+
+        return picture(self.ladders, "svg").decode()
+
+
+def ladder(connection: Connection, beside: Connection | None = None) -> Drawing:
+    """Draw a connection that was read with `keep=True` as a ladder, another one beside it if there is one.
+
+    Printed it is text, in a notebook a picture, and `save` writes that. Times are milliseconds since the ClientHello at
+    the capture point, and round trips of TCP. Raises ValueError for a connection without a transcript.
+    """
+    return Drawing(tuple(drawn(one) for one in (connection, beside) if one is not None))

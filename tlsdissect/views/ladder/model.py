@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tlsdissect.model.transcript import KeptConnection, Packet, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
-_TOGETHER = "\xa0"
+NO_BREAK = "\xa0"
+"""Between a name and its size, which stay on one line."""
 _CHANGE = "change_cipher_spec"
 _OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 _MANY = 4
@@ -41,7 +42,7 @@ class Arrow(Struct, frozen=True):
     labels: tuple[str, ...]
     """What it holds: messages with their bytes, or TCP's flags."""
     frames: tuple[int, ...]
-    """The first and the last frame."""
+    """The first and the last frame; empty where only its time is known."""
     ms: float | None
     """When it was complete, since the ClientHello, at the capture point; None where the capture does not tell."""
     round_trips: float | None
@@ -50,6 +51,12 @@ class Arrow(Struct, frozen=True):
     """Of its records, their headers included, or of a segment that was sent again; None of what else there is."""
     sealed: tuple[bool, ...] = ()
     """Which of the messages nobody can read; empty where they are no messages."""
+
+    @property
+    def frame_range(self) -> str:
+        """The frames as text: one number, or the first and the last."""
+        first, last = self.frames[0], self.frames[-1]
+        return str(first) if first == last else f"{first}-{last}"
 
     def parts(self) -> Iterator[tuple[Kind, tuple[str, ...]]]:
         """What it holds, in parts that are drawn alike: messages in the clear and encrypted ones."""
@@ -75,6 +82,17 @@ class Ladder(Struct, frozen=True):
     rtt_ms: float | None
     """TCP's round trip."""
     arrows: tuple[Arrow, ...]
+
+    @property
+    def negotiated(self) -> str:
+        """Version and cipher suite as text."""
+        return f"{self.version or 'no version'}  {self.cipher_suite or 'no cipher suite'}"
+
+    @property
+    def result(self) -> str:
+        """Outcome and round trips as text."""
+        trips = self.round_trips
+        return self.outcome if trips is None else f"{self.outcome}, {trips} round trip{'s' * (trips != 1)}"
 
 
 def drawn(connection: Connection) -> Ladder:
@@ -241,7 +259,7 @@ class _Drawing:
 
     def _data_label(self, side: Side) -> str:
         # In TLS 1.3 tickets look the same: RFC 8446 section 5.2.
-        hidden = side == "server" and "1.3" in (self._connection.version or "")
+        hidden = side == "server" and self._connection.is_tls13
         return "application data, or tickets" if hidden else "application data"
 
     def _refusal(self) -> Iterator[Arrow]:
@@ -259,6 +277,41 @@ class _Drawing:
             if label is not None and (packet.sender, label) not in ended:
                 ended.add((packet.sender, label))
                 yield self._tcp(packet, label)
+
+
+def timed_arrows(connection: Connection) -> list[tuple[float, Arrow]]:
+    """The arrows of a connection of which no transcript was kept, each with its time, in the order of time.
+
+    Messages of one side with the same time are one arrow.
+    """
+    timing = connection.timing
+    found: list[tuple[float, Arrow]] = []
+    gap, back, there = timing.ack_client_hello_ms, timing.synack_ack_ms, timing.syn_synack_ms
+    if gap is not None and back is not None and there is not None:
+        found += [
+            _timed("client", "tcp", "SYN", -(gap + back + there)),
+            _timed("server", "tcp", "SYN, ACK", -(gap + back)),
+            _timed("client", "tcp", "ACK", -gap),
+        ]
+    data: tuple[tuple[Side, float | None, str], ...] = (
+        ("client", timing.client_data_ms, "application data"),
+        ("server", timing.server_data_ms, "application data"),
+        ("server", timing.server_record_ms, "application data, or a ticket"),
+    )
+    found += [_timed(sender, "data", label, ms) for sender, ms, label in data if ms is not None]
+    messages = (message for message in connection.messages if message.ms is not None)
+    for (sender, ms), group in groupby(messages, key=lambda message: (message.sender, message.ms or 0.0)):
+        flight = list(group)
+        sealed = tuple(message.type == "encrypted" for message in flight)
+        kind: Kind = "encrypted" if all(sealed) else "clear"
+        labels = tuple(f"{message.type} {message.bytes:,}" for message in flight)
+        frames = (flight[0].frame, flight[-1].frame)
+        found.append((ms, Arrow(sender, kind, labels, frames, ms, None, None, sealed)))
+    return sorted(found, key=itemgetter(0))
+
+
+def _timed(sender: Side, kind: Kind, label: str, ms: float) -> tuple[float, Arrow]:
+    return ms, Arrow(sender, kind, (label,), (), ms, None, None)
 
 
 def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
@@ -283,9 +336,9 @@ def wrapped(arrow: Arrow, width: int, behind: str = "") -> list[tuple[str, Kind]
     parts = list(arrow.parts())
     lines: list[tuple[str, Kind]] = []
     for number, (kind, labels) in enumerate(parts, 1):
-        joined = ", ".join(label.replace(" ", _TOGETHER, 1) for label in labels)
-        joined += "," if number < len(parts) else f"  {behind.replace(' ', _TOGETHER)}" if behind else ""
-        lines += [(line.replace(_TOGETHER, " "), kind) for line in wrap(joined, width, break_on_hyphens=False)]
+        joined = ", ".join(label.replace(" ", NO_BREAK, 1) for label in labels)
+        joined += "," if number < len(parts) else f"  {behind.replace(' ', NO_BREAK)}" if behind else ""
+        lines += [(line.replace(NO_BREAK, " "), kind) for line in wrap(joined, width, break_on_hyphens=False)]
     return lines
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from tlsdissect.views.ladder.model import in_turn, tenths, wrapped
-from tlsdissect.views.printable import printable, shortened, socket_address
+from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,18 +133,14 @@ def _behind(arrow: Arrow, *, alone: bool) -> str:
 
 def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
     words: dict[str, Any] = {"color": ink.words, "fontsize": 9.5, "va": "bottom"}
-    suite = ladder.cipher_suite or "no cipher suite"
-    axes.text(
-        left, 0.34, f"{ladder.version or 'no version'}  {suite}", fontweight="bold", **{**words, "fontsize": 10.5}
-    )
-    trips = "" if ladder.round_trips is None else f", {ladder.round_trips} round trip{'s' * (ladder.round_trips != 1)}"
+    axes.text(left, 0.34, ladder.negotiated, fontweight="bold", **{**words, "fontsize": 10.5})
     source = shortened(f"stream {ladder.stream} of {printable(ladder.source)}", 60, tail=30)
-    axes.text(left, 0.58, f"{ladder.outcome}{trips};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
+    axes.text(left, 0.58, f"{ladder.result};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
     for x, end, name, side in (
         (left, ladder.client, "client", "left"),
         (left + _LANE, ladder.server, "server", "right"),
     ):
-        axes.text(x, 0.92, f"{name}  {socket_address(end)}", ha=side, **words)
+        axes.text(x, 0.92, f"{name}  {end}", ha=side, **words)
         axes.plot([x, x], [1.0, bottom - 0.15], color=ink.quiet, linewidth=1.2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.views.ladder.model import drawn, in_turn, tenths, wrapped
-from tlsdissect.views.printable import columns, encoded, printable, shortened, socket_address, styled, titled
+from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,34 +39,26 @@ _UNICODE = _Signs("│", "◀", "▶", {"tcp": "─", "clear": "─", "encrypted
 _ASCII = _Signs("|", "<", ">", {"tcp": "-", "clear": "-", "encrypted": "~", "data": "=", "again": "."})
 
 
-class Text:
+class Text(TextBlocks):
     """The ladders of a run as text."""
 
-    head = b""
-
     def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
+        super().__init__(lambda connection: self.lines(drawn(connection)), encoding)
         self._width = width or USUAL
         self._coloured = coloured
-        self._encoding = encoding
         self._signs = _UNICODE if _knows(encoding, _UNICODE) else _ASCII
-        self._first = True
-
-    def section(self, _: str) -> bytes:
-        """Write nothing: each ladder names its capture."""
-        return b""
-
-    def row(self, connection: Connection) -> bytes:
-        """Write a connection's ladder."""
-        return self._written(self.ladder(drawn(connection)))
 
     def beside(self, left: Connection, right: Connection) -> bytes:
         """Write two ladders next to each other."""
-        return self._written(self.pair(drawn(left), drawn(right)))
+        return self.block(self.lines(drawn(left), drawn(right)))
 
-    def ladder(self, one: Ladder) -> Iterator[str]:
-        """Draw one ladder, line by line."""
+    def lines(self, one: Ladder, other: Ladder | None = None) -> Iterator[str]:
+        """Draw a ladder, or two on one axis of time."""
+        yield from (line.rstrip() for line in (self._single(one) if other is None else self._pair(one, other)))
+
+    def _single(self, one: Ladder) -> Iterator[str]:
         width = min(self._width, WIDEST)
-        rows = [(_clock(arrow), _trips(arrow), _size(arrow), _frames(arrow)) for arrow in one.arrows]
+        rows = [(_clock(arrow), _trips(arrow), _size(arrow), arrow.frame_range) for arrow in one.arrows]
         widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
         inner = max(width - sum(widths) - 10, _LEAST)
         yield from self._titles(one)
@@ -76,7 +68,7 @@ class Text:
             yield from (_row(_NOTHING, cell, widths) for cell in before)
             yield _row(row, last, widths)
 
-    def pair(self, left: Ladder, right: Ladder) -> Iterator[str]:
+    def _pair(self, left: Ladder, right: Ladder) -> Iterator[str]:
         """Draw two ladders on one axis of time, which begins at the ClientHello of each.
 
         Round trips, which each has its own, stand beside its lifelines, and the bytes of flights where there is room.
@@ -100,24 +92,18 @@ class Text:
                 told = _beside([one(arrow) for one in tell] if last else _NOTHING, cell, widths)
                 yield f"{clock}  {empty}  {told}" if side else f"{clock}  {told}  {empty}"
 
-    def _written(self, lines: Iterator[str]) -> bytes:
-        gap, self._first = "" if self._first else "\n", False
-        text = "\n".join(line.rstrip() for line in lines)
-        return encoded(f"{gap}{text}\n", self._encoding)
-
     def _titles(self, one: Ladder) -> Iterator[str]:
         """What the connection is, and what came of it."""
-        name = f"stream {one.stream}  {one.version or 'no version'}  {one.cipher_suite or 'no cipher suite'}"
-        trips = "" if one.round_trips is None else f", {one.round_trips} round trip{'s' * (one.round_trips != 1)}"
+        name = f"stream {one.stream}  {one.negotiated}"
         tcp = "" if one.rtt_ms is None else f", TCP's took {one.rtt_ms:.3f} ms"
         yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
-        yield shortened(f"{one.outcome}{trips}{tcp}", self._width)
+        yield shortened(f"{one.result}{tcp}", self._width)
 
     def _heads(self, one: Ladder, inner: int) -> str:
         """The two ends, above their lifelines."""
         half = (inner + 2) // 2
-        client = shortened(socket_address(one.client), half - 1)
-        server = shortened(socket_address(one.server), inner + 2 - half - 1)
+        client = shortened(str(one.client), half - 1)
+        server = shortened(str(one.server), inner + 2 - half - 1)
         blank = " " * (inner + 2 - columns(client) - columns(server))
         return self._styled(f"{client}{blank}{server}", _BOLD)
 
@@ -172,11 +158,6 @@ def _trips(arrow: Arrow) -> str:
     if count is None:
         return ""
     return tenths(count) if abs(count) < 1000 else f"{count:.0f}"
-
-
-def _frames(arrow: Arrow) -> str:
-    first, last = arrow.frames[0], arrow.frames[-1]
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def _knows(encoding: str, signs: _Signs) -> bool:

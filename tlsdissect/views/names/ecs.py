@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlsdissect.views.cells import COLUMNS, Column
-from tlsdissect.views.names.columns import leaf, rows
+from tlsdissect.views.columns import COLUMNS, Column, rows
 from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tlsdissect.model.connection import Certificate, Connection
+    from tlsdissect.model.connection import Certificate, Connection, Side
 
 _MAPPED = frozenset((
     "start", "end", "transport", "client_ip", "client_port", "server_ip", "server_port", "packets",
@@ -34,11 +33,11 @@ def _protocol(c: Connection) -> str | None:
     return None if c.version is None else c.version.split(" ")[0].lower()
 
 
-def _of(side: str, value: Callable[[Certificate], Any]) -> Callable[[Connection], Any]:
+def _of(side: Side, value: Callable[[Certificate], Any]) -> Callable[[Connection], Any]:
     """Return a function that reads an attribute of a side's leaf certificate."""
 
     def of(c: Connection) -> Any:
-        own = leaf(c, side)
+        own = c.leaf(side)
         return None if own is None else value(own)
 
     return of
@@ -53,7 +52,7 @@ def _names(one: Certificate) -> tuple[str, ...] | None:
     return None if all(names is None for names in lists) else tuple([name for names in lists for name in names or ()])
 
 
-def _side(side: str, chain: Callable[[Connection], tuple[Certificate, ...] | None]) -> Iterator[Column]:
+def _side(side: Side) -> Iterator[Column]:
     """Return the columns of a side's certificate."""
     x509 = f"tls.{side}.x509"
     plain: tuple[tuple[str, type, Callable[[Certificate], Any]], ...] = (
@@ -79,7 +78,7 @@ def _side(side: str, chain: Callable[[Connection], tuple[Certificate, ...] | Non
     yield Column(
         f"tlsdissect.{side}_chain_sha256",
         list,
-        lambda c: None if chain(c) is None else tuple([one.sha256.upper() for one in chain(c) or ()]),
+        lambda c: None if c.chain(side) is None else tuple([one.sha256.upper() for one in c.chain(side) or ()]),
     )
 
 
@@ -109,8 +108,8 @@ COLUMNS_OF_ECS: tuple[Column, ...] = (
     Column("tls.client.server_name", str, lambda c: c.sni),
     Column("tls.client.supported_ciphers", list, lambda c: c.client_hello and c.client_hello.cipher_suites),
     Column("tls.server.ja3s", str, lambda c: c.ja3s),
-    *_side("client", lambda c: c.client_certificates),
-    *_side("server", lambda c: c.certificates),
+    *_side("client"),
+    *_side("server"),
     *(Column(f"tlsdissect.{one.name}", one.kind, one.value) for one in _UNMAPPED),
 )  # fmt: skip
 

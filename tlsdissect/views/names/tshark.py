@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tlsdissect.tls.codepoints import ExtensionType, Registry
-from tlsdissect.views.cells import Column
-from tlsdissect.views.names.columns import number, rows
+from tlsdissect.views.columns import Column, rows
 from tlsdissect.views.tables import Table
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         Extension,
         Message,
         ServerHello,
+        SessionTicket,
     )
 
 _HEX, _DECIMAL = "0x{:04x}", "{}"
@@ -61,7 +61,7 @@ def _clear_message(c: Connection, one: Message) -> ClearMessage:
 def _coded(registry: Registry, name: str | None, form: str = _HEX) -> str | None:
     if name == "GREASE":
         return name
-    code = number(registry, name)
+    code = registry.number(name)
     return None if code is None else form.format(code)
 
 
@@ -133,11 +133,10 @@ def _schemes(one: ClearMessage) -> str | None:
     return _list(Registry.SIGNATURE_SCHEMES, _sent(one, "signature_schemes"))
 
 
-def _ticket(one: ClearMessage, name: str) -> int | None:
-    """Return an attribute of the first ticket, if this is its message."""
+def _ticket(one: ClearMessage) -> SessionTicket | None:
+    """Return the first ticket, if this is its message."""
     c = one.connection
-    first = next((message for message in c.messages if message.type == "new_session_ticket"), None)
-    return getattr(c.session_ticket, name) if c.session_ticket is not None and one.message is first else None
+    return c.session_ticket if one.message is c.first_message("new_session_ticket") else None
 
 
 TLS = (
@@ -150,7 +149,7 @@ TLS = (
     Column("tcp.srcport", int, lambda s: _end(s, away=False).port),
     Column("tcp.dstport", int, lambda s: _end(s, away=True).port),
     Column("tcp.analysis.initial_rtt", float, lambda s: _seconds(s.connection.timing.tcp_ms)),
-    Column("tls.handshake.type", int, lambda s: s.message and number(Registry.HANDSHAKE_TYPES, _type(s.message.type))),
+    Column("tls.handshake.type", int, lambda s: s.message and Registry.HANDSHAKE_TYPES.number(_type(s.message.type))),
     Column("tls.handshake.length", int, lambda s: s.message and s.message.bytes),
     Column("tls.handshake.version", str, _hello(lambda hello: _coded(Registry.VERSIONS, hello.version))),
     Column("tls.handshake.random", str, _hello(lambda hello: hello.random)),
@@ -167,12 +166,12 @@ TLS = (
     Column("tls.handshake.sig_hash_alg", str, _schemes),
     Column("tls.extension.psk_ke_mode", str, lambda s: _list(Registry.PSK_MODES, _sent(s, "psk_modes"), _DECIMAL)),
     Column("tls.handshake.server_named_curve", str, lambda s: _curve(s) if _is(s, "server_key_exchange") else None),
-    Column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: _ticket(s, "lifetime_s")),
-    Column("tls.handshake.session_ticket_length", int, lambda s: _ticket(s, "bytes")),
+    Column("tls.handshake.session_ticket_lifetime_hint", int, lambda s: (ticket := _ticket(s)) and ticket.lifetime_s),
+    Column("tls.handshake.session_ticket_length", int, lambda s: (ticket := _ticket(s)) and ticket.bytes),
     Column("tls.handshake.ja3", str, lambda s: s.connection.ja3 if s.client_hello else None),
     Column("tls.handshake.ja3s", str, lambda s: s.connection.ja3s if s.server_hello else None),
-    Column("tls.alert_message.level", int, lambda s: s.alert and number(Registry.ALERT_LEVELS, s.alert.level)),
-    Column("tls.alert_message.desc", int, lambda s: s.alert and number(Registry.ALERTS, s.alert.description)),
+    Column("tls.alert_message.level", int, lambda s: s.alert and Registry.ALERT_LEVELS.number(s.alert.level)),
+    Column("tls.alert_message.desc", int, lambda s: s.alert and Registry.ALERTS.number(s.alert.description)),
 )  # fmt: skip
 
 

@@ -6,17 +6,18 @@ once a day; here it is written once per export.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tlsdissect.trust.names import is_for
-from tlsdissect.views.cells import Column
-from tlsdissect.views.names.columns import Shown, epoch, leaf, rows, shown, uid
-from tlsdissect.views.tables import Table
+from tlsdissect.views.columns import Column, rows
+from tlsdissect.views.tables import Table, presented_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.model.connection import Certificate, Connection
+    from tlsdissect.views.tables import PresentedCertificate
 
 MAX_LOGGED = 100_000
 """Certificates remembered to be written once; beyond the limit, a certificate is written each time it is sent."""
@@ -63,12 +64,13 @@ def _letter(kind: str, *, sealed: bool) -> str:
 
 def matches(c: Connection) -> bool | None:
     """Return whether the server's certificate is valid for the server name; None if either is missing."""
-    own = leaf(c, "server")
+    own = c.leaf("server")
     return None if own is None or c.sni is None else is_for(own, c.sni)
 
 
-def _text(number: int | None) -> str | None:
-    return None if number is None else str(number)
+def _epoch(time: str | None) -> float | None:
+    """Convert a time to seconds since 1970, with microseconds."""
+    return None if time is None else datetime.fromisoformat(time).timestamp()
 
 
 def _fingerprints(chain: tuple[Certificate, ...] | None) -> tuple[str, ...] | None:
@@ -76,8 +78,8 @@ def _fingerprints(chain: tuple[Certificate, ...] | None) -> tuple[str, ...] | No
 
 
 SSL = (
-    Column("ts", float, lambda c: epoch(c.start)),
-    Column("uid", str, uid),
+    Column("ts", float, lambda c: _epoch(c.start)),
+    Column("uid", str, lambda c: f"{c.source}:{c.stream}"),
     Column("id.orig_h", str, lambda c: c.client.ip),
     Column("id.orig_p", int, lambda c: c.client.port),
     Column("id.resp_h", str, lambda c: c.server.ip),
@@ -93,10 +95,10 @@ SSL = (
     Column("ssl_history", str, history),
     Column("cert_chain_fps", list, lambda c: _fingerprints(c.certificates)),
     Column("client_cert_chain_fps", list, lambda c: _fingerprints(c.client_certificates)),
-    Column("subject", str, lambda c: getattr(leaf(c, "server"), "subject", None)),
-    Column("issuer", str, lambda c: getattr(leaf(c, "server"), "issuer", None)),
-    Column("client_subject", str, lambda c: getattr(leaf(c, "client"), "subject", None)),
-    Column("client_issuer", str, lambda c: getattr(leaf(c, "client"), "issuer", None)),
+    Column("subject", str, lambda c: getattr(c.leaf("server"), "subject", None)),
+    Column("issuer", str, lambda c: getattr(c.leaf("server"), "issuer", None)),
+    Column("client_subject", str, lambda c: getattr(c.leaf("client"), "subject", None)),
+    Column("client_issuer", str, lambda c: getattr(c.leaf("client"), "issuer", None)),
     Column("sni_matches_cert", bool, matches),
     Column("orig_alpn", list, lambda c: c.client_hello and c.client_hello.alpn),
     Column("ticket_lifetime_hint", int, lambda c: c.session_ticket and c.session_ticket.lifetime_s),
@@ -104,19 +106,19 @@ SSL = (
 )
 
 X509 = (
-    Column("ts", float, lambda s: epoch(s.connection.start)),
+    Column("ts", float, lambda s: _epoch(s.connection.start)),
     Column("fingerprint", str, lambda s: s.certificate.sha256),
     Column("certificate.version", int, lambda s: s.certificate.version),
     Column("certificate.serial", str, lambda s: s.certificate.serial and s.certificate.serial.upper()),
     Column("certificate.subject", str, lambda s: s.certificate.subject),
     Column("certificate.issuer", str, lambda s: s.certificate.issuer),
-    Column("certificate.not_valid_before", float, lambda s: epoch(s.certificate.not_before)),
-    Column("certificate.not_valid_after", float, lambda s: epoch(s.certificate.not_after)),
+    Column("certificate.not_valid_before", float, lambda s: _epoch(s.certificate.not_before)),
+    Column("certificate.not_valid_after", float, lambda s: _epoch(s.certificate.not_after)),
     Column("certificate.key_alg", str, lambda s: _KEY_ALGORITHMS.get(s.certificate.key_type, s.certificate.key_type)),
     Column("certificate.sig_alg", str, lambda s: s.certificate.signature_algorithm),
     Column("certificate.key_type", str, lambda s: _KEY_TYPES.get(s.certificate.key_type, "unknown")),
     Column("certificate.key_length", int, lambda s: s.certificate.key_bits),
-    Column("certificate.exponent", str, lambda s: _text(s.certificate.exponent)),
+    Column("certificate.exponent", str, lambda s: None if (e := s.certificate.exponent) is None else str(e)),
     Column("certificate.curve", str, lambda s: _CURVES.get(s.certificate.curve, s.certificate.curve)),
     Column("san.dns", list, lambda s: s.certificate.dns_names),
     Column("san.uri", list, lambda s: s.certificate.uris),
@@ -124,8 +126,8 @@ X509 = (
     Column("san.ip", list, lambda s: s.certificate.ip_addresses),
     Column("basic_constraints.ca", bool, lambda s: s.certificate.is_ca),
     Column("basic_constraints.path_len", int, lambda s: s.certificate.path_length),
-    Column("host_cert", bool, lambda s: s.position == 0 and s.side == "server"),
-    Column("client_cert", bool, lambda s: s.position == 0 and s.side == "client"),
+    Column("host_cert", bool, lambda s: s.position == 0 and s.sender == "server"),
+    Column("client_cert", bool, lambda s: s.position == 0 and s.sender == "client"),
 )  # fmt: skip
 
 
@@ -135,8 +137,8 @@ class _Once:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def items(self, c: Connection) -> Iterator[Shown]:
-        for one in shown(c):
+    def items(self, c: Connection) -> Iterator[PresentedCertificate]:
+        for one in presented_certificates(c):
             if one.certificate.sha256 in self._logged:
                 continue
             if len(self._logged) < MAX_LOGGED:

@@ -1,57 +1,138 @@
-"""The details of a connection that the page opens on a click, besides its tree."""
+"""The details of connections and certificates, which the page unpacks on a click."""
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+from msgspec.json import encode
+
 from tlsdissect.trust.rules import SEVERITIES
-from tlsdissect.views import phrases
+from tlsdissect.views import table
+from tlsdissect.views.certificates import key_of, shown_name, verdicts
+from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
-from tlsdissect.views.explain.text import evidence
-from tlsdissect.views.explain.whole import explain
 from tlsdissect.views.ladder.model import drawn
-from tlsdissect.views.printable import printable, socket_address
-from tlsdissect.views.report.packing import milliseconds
+from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from tlsdissect.model.connection import Connection, Finding, Problem
+    from tlsdissect.model.connection import Connection, Finding
+    from tlsdissect.trust.inventory import CertificateSummary
+    from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.model import Arrow
+    from tlsdissect.views.tree.model import Node, Tree
 
+TOGETHER = 128
+"""Connections per block; a click unpacks one block."""
 _TOPICS = tuple(TOPICS)
+CERTIFICATE_TITLES = (
+    ("certificate", False), ("issuer", False), ("key", False), ("until", False), ("days", True), ("shown by", False),
+    ("connections", True), ("verdict", False), ("findings", False), ("role", False), ("from", False),
+    ("SHA-256", False),
+)  # fmt: skip
+"""Columns of the table of certificates, and whether each is right-aligned."""
+CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by", "connections", "verdict", "findings")
+"""Columns that are printed on paper."""
 
 
-def details(c: Connection, certificates: list[int]) -> dict[str, Any]:
+class Block:
+    """Details of some connections, in which each distinct node is stored once.
+
+    Unpacked it is `{"nodes": [...], "entries": [...]}`. A node is `[name, size, value, meaning, remark, reference,
+    problem, children]`, where children are the numbers of earlier nodes, and missing values at the end are left out.
+    Offsets are not stored, so that equal nodes are shared: leaves cover the bytes of their message without gaps.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._nodes: list[list[Any]] = []
+        self._entries: list[dict[str, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, whole: Tree, details: dict[str, Any]) -> None:
+        """Add a connection: its tree and its details."""
+        records = [
+            [record.sender, record.frame, milliseconds(record.ms), record.node.meaning, self._parts(record.node)]
+            for record in whole.records
+        ]
+        self._entries.append({"records": records, **details})
+
+    def packed(self) -> str:
+        """Return the block as text for a page."""
+        return packed({"nodes": self._nodes, "entries": self._entries})
+
+    def _parts(self, record: Node) -> list[list[Any]]:
+        """Return the children of a record, each with its byte ranges in the frames."""
+        return [
+            [self._number(part), [[span.frame, span.offset, span.length] for span in part.bytes]]
+            for part in record.children
+        ]
+
+    def _number(self, node: Node) -> int:
+        """Return the number of a node, which is new only if no equal node is in the block."""
+        children = tuple([self._number(child) for child in node.children])
+        size = sum(span.length for span in node.bytes)
+        key = (node.name, size, node.value, node.meaning, node.remark, node.reference, node.problem, children)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._nodes)
+            self._nodes.append(_without_end([printable(one) if isinstance(one, str) else one for one in key]))
+        return number
+
+
+def milliseconds(value: float | None) -> float | None:
+    """Round to the digits that the page shows."""
+    return None if value is None else round(value, 3)
+
+
+def packed(value: object) -> str:
+    """Return text for a page: JSON, deflated, in base64."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return b64encode(compressor.compress(encode(value)) + compressor.flush()).decode()
+
+
+def _without_end(values: list[Any]) -> list[Any]:
+    """Remove missing values at the end."""
+    while values and values[-1] in (None, ()):
+        values.pop()
+    return values
+
+
+def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
     """Return the details of a connection read with `keep=True`; `certificates` are the numbers of its certificates."""
     ladder = drawn(c)
     return {
-        "facts": [[label, printable(text)] for label, text in _facts(c) if text],
+        "facts": [[label, printable(text)] for label, text in _connection_facts(c) if text],
         "certificates": certificates,
         "findings": [finding(one) for one in most_severe_first(c.findings or ())],
-        "problems": [_problem(one) for one in c.problems],
-        "said": [
-            [_TOPICS.index(one.topic), f"{printable(one.text)} {evidence(one)}".rstrip()]
-            for one in explain(c).sentences
+        "problems": [
+            [one.code, printable(one.detail) + ("" if one.frame is None else f" [frame {one.frame}]")]
+            for one in c.problems
         ],
-        "ends": [socket_address(c.client), socket_address(c.server)],
+        "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explain(c).sentences],
+        "ends": [str(c.client), str(c.server)],
         "rtt": ladder.rtt_ms,
         "arrows": [_arrow(one) for one in ladder.arrows],
     }
 
 
-def _facts(c: Connection) -> Iterator[tuple[str, str | None]]:
-    yield "client", phrases.client(c)[0]
-    yield "server", phrases.server(c)[0]
+def _connection_facts(c: Connection) -> Iterator[tuple[str, str | None]]:
+    yield "client", table.client(c)[0]
+    yield "server", table.server(c)[0]
     yield "begun", f"{'' if c.start is None else f'{c.start}, '}frame {c.first_frame}"
     yield "version", c.version
     yield "cipher suite", c.cipher_suite
-    yield "key exchange", phrases.group(c)[0]
+    yield "key exchange", table.group(c)[0]
     yield "signature", c.signature_scheme
     yield "ALPN", c.alpn
     yield "resumption", _resumption(c)
     yield "handshake", _took(c)
-    yield "outcome", phrases.outcome(c)[0]
+    yield "outcome", table.outcome(c)[0]
     yield "packets", f"{c.packets:,}, with {c.bytes:,} bytes"
     yield "before TLS", c.upgrade
     yield "JA3", c.ja3
@@ -84,12 +165,80 @@ def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 
-def _problem(one: Problem) -> list[str]:
-    return [one.code, printable(one.detail) + ("" if one.frame is None else f" [frame {one.frame}]")]
-
-
 def _arrow(one: Arrow) -> list[Any]:
-    first, last = one.frames[0], one.frames[-1]
-    frames = str(first) if first == last else f"{first}-{last}"
     labels = [printable(label) for label in one.labels]
-    return [one.sender, one.kind, labels, frames, milliseconds(one.ms), one.bytes]
+    return [one.sender, one.kind, labels, one.frame_range, milliseconds(one.ms), one.bytes]
+
+
+def certificate_row(one: CertificateSummary) -> list[str]:
+    """Format a certificate as a row."""
+    shown = [*one.servers, *one.clients]
+    cells = (
+        shown_name(one.subject, one.dns_names),
+        "itself" if one.self_signed else shown_name(one.issuer),
+        key_of(one),
+        (one.not_after or "")[:10],
+        "" if one.days_left is None else str(one.days_left),
+        f"{shown[0] if shown else ''}{f' and {len(shown) - 1} more' if len(shown) > 1 else ''}",
+        str(one.connections),
+        ", ".join(text for text, _ in verdicts(one)),
+        ", ".join(dict.fromkeys(found.code for found in one.findings)),
+        _role(one),
+        (one.not_before or "")[:10],
+        one.sha256,
+    )
+    return [printable(cell) for cell in cells]
+
+
+def certificate_details(one: CertificateSummary, connection: int | None) -> dict[str, Any]:
+    """Return all details of a certificate; `connection` is the number of the first one with it, if known."""
+    facts = [[label, printable(text)] for label, text in _certificate_facts(one) if text]
+    found = [finding(each) for each in one.findings]
+    problems = [printable(text) for text in one.problems]
+    return {"facts": facts, "findings": found, "problems": problems, "connection": connection}
+
+
+def _certificate_facts(one: CertificateSummary) -> Iterator[tuple[str, str | None]]:
+    yield "subject", one.subject
+    yield "issuer", one.issuer
+    yield "names", _many(one.dns_names)
+    yield "addresses", _many(one.ip_addresses)
+    yield "valid from", one.not_before
+    yield "valid until", one.not_after
+    yield "days left", None if one.days_left is None else f"{one.days_left:,}"
+    yield "key", key_of(one)
+    yield "signature", one.signature_algorithm
+    yield "serial", one.serial
+    yield "bytes", f"{one.bytes:,}"
+    yield "authority", None if one.is_ca is None else "yes" if one.is_ca else "no"
+    yield "path", _verdict(one.path)
+    yield "Web PKI", _verdict(one.web_pki)
+    yield "name asked for", _many(one.names_asked)
+    yield "is for that name", None if one.name_matches is None else "yes" if one.name_matches else "no"
+    yield "by CRLs", one.revocation
+    yield "by OCSP", one.ocsp
+    yield "must staple", "yes" if one.must_staple else None
+    yield "servers", _many(one.servers)
+    yield "clients", _many(one.clients)
+    yield "seen", None if one.first_seen is None else f"{one.first_seen} to {one.last_seen}"
+    yield "OCSP", _many(one.ocsp_urls)
+    yield "CRLs", _many(one.crl_urls)
+    yield "issuer's certificate", _many(one.ca_issuer_urls)
+    yield "SHA-256", one.sha256
+
+
+def _many(texts: Sequence[str] | None) -> str | None:
+    return ", ".join(texts) if texts else None
+
+
+def _verdict(verdict: Verdict | None) -> str | None:
+    if verdict is None:
+        return None
+    kind = {True: "trusted", False: "not trusted", None: "not checked"}[verdict.trusted]
+    return kind if verdict.trusted or verdict.reason == kind else f"{kind}: {verdict.reason}"
+
+
+def _role(one: CertificateSummary) -> str:
+    if 0 in one.places:
+        return " and ".join(one.roles)
+    return "root" if one.self_signed else "between leaf and root"

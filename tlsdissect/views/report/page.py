@@ -1,35 +1,59 @@
-"""The page of a report, built from one connection after the other."""
+"""The page of a report, built from one connection after the other.
+
+Text from captures is escaped, and the page's policy would not run it anyway.
+"""
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from msgspec import Struct
+from msgspec.json import encode
 
 from tlsdissect.model.connection import Hidden
 from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.comparison.sections import filled_sections
-from tlsdissect.views.comparison.text import conclusions
+from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.printable import printable
-from tlsdissect.views.report import certificates, findings, template
-from tlsdissect.views.report.details import details
+from tlsdissect.views.report.details import (
+    CERTIFICATE_PAPER,
+    CERTIFICATE_TITLES,
+    TOGETHER,
+    Block,
+    certificate_details,
+    certificate_row,
+    connection_details,
+    packed,
+)
 from tlsdissect.views.report.figures import Figures
-from tlsdissect.views.report.grid import Grid, widths
-from tlsdissect.views.report.packing import TOGETHER, Block, packed
-from tlsdissect.views.report.summary import Overview
+from tlsdissect.views.report.summary import Findings, Overview, verdict_sentences
 from tlsdissect.views.table import COLUMNS
-from tlsdissect.views.tree.build import tree
+from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
-    from tlsdissect.views.report.findings import Found
-    from tlsdissect.views.report.grid import Column
+    from tlsdissect.views.report.summary import Found
 
+_WIDEST = 44
+"""Maximum width of a column's text, in characters."""
+_AROUND = 3
+"""Padding of a column, in characters."""
+_SCRIPTS = ("data.js", "grid.js", "ladder.js", "tree.js", "connection.js", "page.js")
+"""In the order in which they are joined into one script."""
+_LOADER = PackageLoader("tlsdissect.views.report", ".")
+_PACKED = re.compile(r"[A-Za-z0-9+/=]*")
 DETAILED = 20_000
 """Connections and certificates whose details are in the page; the rest have table rows only."""
 MAX_LISTED = 100
@@ -38,6 +62,99 @@ _LAST = ("ALPN", "client", "start", "certificate", "JA4", "source")
 """Columns of the terminal's table that the page shows last, where the reader has to scroll."""
 _PAPER = ("stream", "server", "TLS", "suite", "group", "resumed", "RT", "ms", "outcome", "findings")
 _COLUMNS = sorted(COLUMNS, key=lambda column: _LAST.index(column.title) if column.title in _LAST else -1)
+
+
+class Column(Struct, frozen=True):
+    """A column of a table."""
+
+    title: str
+    right: bool
+    width: int
+    """In characters."""
+    paper: bool
+    """Whether it is printed on paper."""
+
+
+class Grid(Struct, frozen=True):
+    """A table whose rows are drawn by the page's script."""
+
+    name: str
+    columns: list[Column]
+    choices: dict[str, list[str]]
+    """Values of some columns, which the page offers as a filter."""
+    rows: int
+
+
+def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], paper: Collection[str]) -> list[Column]:
+    """Make columns from titles and whether each is right-aligned, as wide as the rows need.
+
+    Columns in `paper` are printed.
+    """
+    return [
+        Column(
+            title, right, min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND, title in paper
+        )
+        for at, (title, right) in enumerate(titles)
+    ]
+
+
+def _head(*, settings: dict[str, Any], **values: Any) -> str:
+    """Render the part of the page before its data; `values` are the variables of the template."""
+    environment = Environment(
+        loader=_LOADER, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["breakable"] = _breakable
+    style = _source("report.css")
+    grids = {name: values[name].columns for name in ("connections", "certificates")}
+    return environment.get_template("report.html").render(
+        policy=_policy(style, _script()),
+        style=Markup(style),  # noqa: S704  # the program's own
+        settings=_harmless({**settings, "columns": grids}),
+        **values,
+    )
+
+
+def _data(name: str, text: str) -> str:
+    """Return packed data as a script element that is not executed."""
+    if not _PACKED.fullmatch(text):
+        raise ValueError(f"{name}: not base64")
+    return f'<script type="text/plain" id="{escape(name)}">{text}</script>\n'
+
+
+@cache
+def _script() -> str:
+    parts = "\n".join(_source(name) for name in _SCRIPTS)
+    return f'"use strict";\n{{\n{parts}}}\n'
+
+
+def _source(name: str) -> str:
+    return _LOADER.get_source(Environment(autoescape=True), name)[0]
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a policy that loads nothing and runs only this script, whatever text the captures contain.
+
+    Content Security Policy Level 3. Trusted Types keep the script itself from turning text into markup. Figures contain
+    images as data URLs.
+    """
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _breakable(text: str) -> Markup:
+    """Make a name printable, and allow a line break after each underscore."""
+    return Markup("_<wbr>").join(printable(text).split("_"))
+
+
+def _harmless(value: object) -> Markup:
+    """Return JSON that cannot end a script element."""
+    return Markup(encode(value).decode().replace("<", "\\u003c"))  # noqa: S704  # contains no markup
 
 
 class Report:
@@ -52,7 +169,7 @@ class Report:
         self._blocks: list[str] = []
         self._block = Block()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
-        self._findings = findings.Findings()
+        self._findings = Findings()
         self._shown: dict[str, tuple[int, int]] = {}
         """The number of each certificate, by first appearance, and the number of its first connection."""
         self._inventory = CertificateInventory(judge, evidence)
@@ -70,7 +187,7 @@ class Report:
         shown = self._certificates(connection)
         if len(self._rows) > self._detailed:
             return
-        self._block.add(tree(connection), details(connection, shown))
+        self._block.add(tree(connection), connection_details(connection, shown))
         if len(self._block) == TOGETHER:
             self._finish_block()
 
@@ -82,18 +199,19 @@ class Report:
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._finish_block()
         summaries = list(self._inventory)
-        shown = [certificates.row(one) for one in summaries[: self._detailed]]
-        yield self._head(notes, summaries, shown)
-        yield template.data("connections-rows", packed(self._rows))
+        shown = [certificate_row(one) for one in summaries[: self._detailed]]
+        yield self._summary(notes, summaries, shown)
+        yield _data("connections-rows", packed(self._rows))
         for number, block in enumerate(self._blocks):
-            yield template.data(f"connections-details-{number}", block)
-        yield template.data("certificates-rows", packed(shown))
+            yield _data(f"connections-details-{number}", block)
+        yield _data("certificates-rows", packed(shown))
         for at in range(0, len(shown), TOGETHER):
-            entries = [self._detail(one) for one in summaries[at : min(at + TOGETHER, len(shown))]]
-            yield template.data(f"certificates-details-{at // TOGETHER}", packed({"entries": entries}))
-        yield template.end()
+            those = summaries[at : min(at + TOGETHER, len(shown))]
+            entries = [certificate_details(one, self._shown[one.sha256][1]) for one in those]
+            yield _data(f"certificates-details-{at // TOGETHER}", packed({"entries": entries}))
+        yield f"<script>{_script()}</script>\n"
 
-    def _head(self, notes: Sequence[str], summaries: list[CertificateSummary], shown: list[list[str]]) -> str:
+    def _summary(self, notes: Sequence[str], summaries: list[CertificateSummary], shown: list[list[str]]) -> str:
         """Return the part of the page that needs no script."""
         (whole,) = self._comparison.groups()
         self.found = found = self._findings.by_rule(summaries)
@@ -104,19 +222,23 @@ class Report:
             "findings": [one.rule.code for one in found if one.connections],
         }
         codes = [one.rule.code for one in found if one.certificates]
-        return template.head(
-            title=self._title(),
+        titles = [(column.title, column.right) for column in _COLUMNS]
+        names = self._captures
+        return _head(
+            title=printable(names[0]) if len(names) == 1 else counted(len(names), "capture"),
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
             found=found,
-            verdicts=list(findings.sentences(found, self._judge)) if self._rows else [],
+            verdicts=list(verdict_sentences(found, self._judge)) if self._rows else [],
             versions=[side.version for side in whole.sides],
             compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=list(self._figures.drawn()),
-            connections=Grid("connections", self._columns(), choices, len(self._rows)),
-            certificates=Grid("certificates", certificates.columns(shown), {"findings": codes}, len(shown)),
+            connections=Grid("connections", _widths(titles, self._rows, _PAPER), choices, len(self._rows)),
+            certificates=Grid(
+                "certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), {"findings": codes}, len(shown)
+            ),
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
 
@@ -137,21 +259,9 @@ class Report:
                     numbers[self._shown[one.sha256][0]] = None
         return list(numbers)
 
-    def _detail(self, one: CertificateSummary) -> dict[str, Any]:
-        _, connection = self._shown[one.sha256]
-        return certificates.details(one, connection)
-
-    def _columns(self) -> list[Column]:
-        return widths([(column.title, column.right) for column in _COLUMNS], self._rows, _PAPER)
-
     def _different(self, title: str) -> list[str]:
         at = [column.title for column in _COLUMNS].index(title)
         return sorted({row[at] for row in self._rows if row[at]})
-
-    def _title(self) -> str:
-        if len(self._captures) == 1:
-            return printable(self._captures[0])
-        return counted(len(self._captures), "capture")
 
     def _left_out(self, certificates_seen: int) -> Iterator[str]:
         if len(self._rows) > self._detailed:

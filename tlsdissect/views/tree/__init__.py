@@ -1,1 +1,104 @@
 """A handshake as a tree of records, messages and fields, each with its meaning, byte range and defining RFC section."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from tlsdissect.model.transcript import kept
+from tlsdissect.views.ndjson import JsonLines
+from tlsdissect.views.printable import TextBlocks
+from tlsdissect.views.tree.build import Builder
+from tlsdissect.views.tree.model import Tree, style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.views.tree.model import Packets
+
+
+def tree(connection: Connection) -> Tree:
+    """Return the handshake of a connection read with `keep=True` as a tree of records, messages and fields.
+
+    Each node has a name, a value and its meaning, its byte ranges in the frames, and the RFC section that defines it.
+    The leaves of a record that is not encrypted cover each of its bytes exactly once. Malformed data is a node with a
+    problem that says what was expected; everything around it is decoded as usual. Raises ValueError for a connection
+    without a transcript.
+    """
+    transcript, hello = kept(connection).transcript, connection.client_hello
+    records = Builder(transcript).records(hello.frame if hello else None)
+    return Tree(
+        connection.source,
+        connection.stream,
+        connection.client,
+        connection.server,
+        tuple(records),
+    )
+
+
+def text(
+    width: int | None = None,
+    *,
+    coloured: bool = False,
+    encoding: str = "utf-8",
+    message: str | None = None,
+    dumped: bool = False,
+) -> TextBlocks:
+    """Return the view of trees as text: without a width, lines are not cut.
+
+    `message` limits the trees to one type of message; `dumped` adds a hex dump.
+    """
+
+    def lines(connection: Connection) -> Iterator[str]:
+        whole = _with_records(connection, message)
+        if whole is not None:
+            yield from whole.lines(width, coloured=coloured, packets=_packets(connection) if dumped else None)
+
+    return TextBlocks(lines, encoding)
+
+
+def json(message: str | None = None) -> JsonLines:
+    """Return the view of trees as JSON."""
+    return JsonLines(lambda connection: _with_records(connection, message))
+
+
+def _with_records(connection: Connection, message: str | None) -> Tree | None:
+    """Return a connection's tree with messages of this type; None if it has none."""
+    whole = tree(connection).only(message)
+    return whole if whole.records else None
+
+
+def _packets(connection: Connection) -> Packets:
+    return {packet.frame: packet for packet in kept(connection).transcript.packets}
+
+
+class Page:
+    """The view of trees as an HTML page that loads nothing and runs no script."""
+
+    def __init__(self, *, message: str | None = None, dumped: bool = False) -> None:
+        self._message = message
+        self._dumped = dumped
+        sheet = style()
+        allowed = b64encode(sha256(sheet.encode()).digest()).decode()
+        # The policy makes a browser run and load nothing, whatever text the captures contain.
+        policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+        self.head = (
+            '<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+            '<meta name="viewport" content="width=device-width">\n<title>TLS handshakes</title>\n'
+            f"<style>{sheet}</style>\n<main>\n<h1>TLS handshakes</h1>\n"
+        ).encode()
+
+    def section(self, _: str) -> bytes:
+        """Return nothing: each tree names its capture."""
+        return b""
+
+    def row(self, connection: Connection) -> bytes:
+        """Format a connection's tree."""
+        whole = _with_records(connection, self._message)
+        if whole is None:
+            return b""
+        packets = _packets(connection) if self._dumped else None
+        return whole.html(packets).encode("utf-8", "backslashreplace")

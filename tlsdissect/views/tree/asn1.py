@@ -1,4 +1,7 @@
-"""Certificates, names and OCSP responses in DER as nodes (ITU-T X.690; RFC 5280 section 4.1; RFC 6960 section 4.2)."""
+"""Certificates, names and OCSP responses in DER as nodes.
+
+DER is decoded by ITU-T X.690; names of components are those of RFC 5280 section 4, RFC 6960 section 4.2 and RFC 8017.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import csv
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -14,15 +17,15 @@ from tlsdissect import tls
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.views.printable import without_surrogates
-from tlsdissect.views.tree import shapes
-from tlsdissect.views.tree.node import Node
+from tlsdissect.views.tree.model import Node
 from tlsdissect.x509 import der
 from tlsdissect.x509.names import name as distinguished
+from tlsdissect.x509.staples import RESPONSE_STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tlsdissect.views.tree.node import MappedBytes
+    from tlsdissect.views.tree.model import MappedBytes
 
 MAX_DEPTH = 24
 """Maximum depth of nested values."""
@@ -100,15 +103,15 @@ class _DerNodes:
         try:
             if value.tag & _CONSTRUCTED:
                 return value.items(), None
-            return ((_wrapped(value),) if name in shapes.WRAPPING else ()), None
+            return ((_wrapped(value),) if name in WRAPPING else ()), None
         except WireError as error:
             # The content of a string need not be DER: an Ed25519 key, an unknown extension.
-            return (), None if name in shapes.WRAPPING else error.problem
+            return (), None if name in WRAPPING else error.problem
 
     def _shape(self, name: str) -> list[str]:
         if name == "extnValue":
-            return [shapes.EXTENSIONS[self._identifier]] if self._identifier in shapes.EXTENSIONS else []
-        return list(shapes.SHAPES.get(name, ()))
+            return [EXTENSIONS[self._identifier]] if self._identifier in EXTENSIONS else []
+        return list(SHAPES.get(name, ()))
 
     def _children(self, inside: Sequence[der.Value], names: list[str], depth: int) -> Iterator[Node]:
         for value in inside:
@@ -161,7 +164,7 @@ def _name(value: der.Value, names: list[str]) -> str:
                 return plain
             continue
         names.pop(0)
-        if name in shapes.OPTIONAL and value.tag != shapes.OPTIONAL[name]:
+        if name in OPTIONAL and value.tag != OPTIONAL[name]:
             continue
         return _chosen(value, name)
     return _tag(value.tag)
@@ -169,7 +172,7 @@ def _name(value: der.Value, names: list[str]) -> str:
 
 def _chosen(value: der.Value, name: str) -> str:
     """Return the name of the alternative of a CHOICE."""
-    kinds = shapes.CHOICES.get(name)
+    kinds = CHOICES.get(name)
     return name if kinds is None or value.tag & 0xC0 != _CONTEXT else kinds.get(value.tag & 0x1F, name)
 
 
@@ -190,21 +193,21 @@ def _content(value: der.Value, name: str) -> tuple[Any, str | None]:
 def _named(value: der.Value, name: str) -> tuple[Any, str | None] | None:
     """Return value and meaning by the value's name; None if the name does not determine them."""
     body = value.body
-    if name in shapes.TEXTS:
+    if name in TEXTS:
         return der.printable(body), None
     if name == "iPAddress" and len(body) in (4, 16):
         return body.hex(), str(ip_address(body))
     if name == "registeredID":
         dotted = der.oid(replace(value, tag=der.OBJECT_IDENTIFIER))
         return dotted, _oids().get(dotted)
-    if name in shapes.NUMBERS and len(body) == 1:
-        return body[0], shapes.NUMBERS[name].get(body[0])
+    if name in NUMBERS and len(body) == 1:
+        return body[0], NUMBERS[name].get(body[0])
     if name == "Feature" and len(body) <= 3:
         return der.integer(value), Registry.EXTENSIONS.names[der.integer(value)]
     if name == "modulus":
         return body.hex(), f"{der.integer(value).bit_length()} bits: {body.hex()}"
-    if name in shapes.BITS and value.tag & 0x1F == _BIT_STRING:
-        return body.hex(), ", ".join(_bits(body[1:], shapes.BITS[name])) or "none"
+    if name in BITS and value.tag & 0x1F == _BIT_STRING:
+        return body.hex(), ", ".join(_bits(body[1:], BITS[name])) or "none"
     return None
 
 
@@ -238,3 +241,182 @@ def _oids() -> dict[str, str]:
     path = Path(tls.__file__).parent / "iana" / "oids.csv"
     with path.open(newline="", encoding="ascii") as file:
         return {row["oid"]: row["name"] for row in csv.DictReader(file)}
+
+
+SHAPES: Final[dict[str, tuple[str, ...]]] = {
+    "Certificate": ("tbsCertificate", "signatureAlgorithm", "signatureValue"),
+    "tbsCertificate": (
+        "[0] version",
+        "serialNumber",
+        "signature",
+        "issuer",
+        "validity",
+        "subject",
+        "subjectPublicKeyInfo",
+        "[1] issuerUniqueID",
+        "[2] subjectUniqueID",
+        "[3] extensions",
+    ),
+    "version": ("Version",),
+    "validity": ("notBefore", "notAfter"),
+    "subjectPublicKeyInfo": ("algorithm", "subjectPublicKey"),
+    "subjectPublicKey": ("RSAPublicKey",),
+    "RSAPublicKey": ("modulus", "publicExponent"),
+    "signatureAlgorithm": ("algorithm", "parameters"),
+    "signature": ("algorithm", "parameters"),
+    "algorithm": ("algorithm", "parameters"),
+    "hashAlgorithm": ("algorithm", "parameters"),
+    "extensions": ("*extensions list",),
+    "responseExtensions": ("*extensions list",),
+    "singleExtensions": ("*extensions list",),
+    "extensions list": ("*extension",),
+    "extension": ("extnID", "critical", "extnValue"),
+    "issuer": ("*relativeDistinguishedName",),
+    "subject": ("*relativeDistinguishedName",),
+    "Name": ("*relativeDistinguishedName",),
+    "relativeDistinguishedName": ("*attribute",),
+    "attribute": ("type", "value"),
+    "BasicConstraints": ("cA", "pathLenConstraint"),
+    "ExtKeyUsageSyntax": ("*KeyPurposeId",),
+    "GeneralNames": ("*GeneralName",),
+    "directoryName": ("Name",),
+    "otherName": ("type-id", "value"),
+    "AuthorityKeyIdentifier": ("[0] keyIdentifier", "[1] authorityCertIssuer", "[2] authorityCertSerialNumber"),
+    "authorityCertIssuer": ("*GeneralName",),
+    "AuthorityInfoAccessSyntax": ("*AccessDescription",),
+    "AccessDescription": ("accessMethod", "GeneralName"),
+    "CRLDistributionPoints": ("*DistributionPoint",),
+    "DistributionPoint": ("[0] distributionPoint", "[1] reasons", "[2] cRLIssuer"),
+    "distributionPoint": ("[0] fullName", "[1] nameRelativeToCRLIssuer"),
+    "fullName": ("*GeneralName",),
+    "cRLIssuer": ("*GeneralName",),
+    "CertificatePolicies": ("*PolicyInformation",),
+    "PolicyInformation": ("policyIdentifier", "policyQualifiers"),
+    "policyQualifiers": ("*PolicyQualifierInfo",),
+    "PolicyQualifierInfo": ("policyQualifierId", "qualifier"),
+    "NameConstraints": ("[0] permittedSubtrees", "[1] excludedSubtrees"),
+    "permittedSubtrees": ("*GeneralSubtree",),
+    "excludedSubtrees": ("*GeneralSubtree",),
+    "GeneralSubtree": ("GeneralName", "[0] minimum", "[1] maximum"),
+    "PolicyConstraints": ("[0] requireExplicitPolicy", "[1] inhibitPolicyMapping"),
+    "Features": ("*Feature",),
+    "OCSPResponse": ("responseStatus", "[0] responseBytes"),
+    "responseBytes": ("ResponseBytes",),
+    "ResponseBytes": ("responseType", "response"),
+    "response": ("BasicOCSPResponse",),
+    "BasicOCSPResponse": ("tbsResponseData", "signatureAlgorithm", "signature", "[0] certs"),
+    "tbsResponseData": ("[0] version", "ResponderID", "producedAt", "responses", "[1] responseExtensions"),
+    "byName": ("Name",),
+    "byKey": ("KeyHash",),
+    "responses": ("*SingleResponse",),
+    "SingleResponse": ("certID", "certStatus", "thisUpdate", "[0] nextUpdate", "[1] singleExtensions"),
+    "certID": ("hashAlgorithm", "issuerNameHash", "issuerKeyHash", "serialNumber"),
+    "revoked": ("revocationTime", "[0] revocationReason"),
+    "revocationReason": ("CRLReason",),
+    "certs": ("*certificates",),
+    "certificates": ("*Certificate",),
+}
+"""The names of the components in order; `*` names every value, `[n]` the optional value with that tag."""
+
+OPTIONAL: Final = {"critical": 0x01, "cA": 0x01}
+"""Optional components without a context-specific tag, and their tags."""
+
+CHOICES: Final[dict[str, dict[int, str]]] = {
+    "GeneralName": {
+        0: "otherName",
+        1: "rfc822Name",
+        2: "dNSName",
+        3: "x400Address",
+        4: "directoryName",
+        5: "ediPartyName",
+        6: "uniformResourceIdentifier",
+        7: "iPAddress",
+        8: "registeredID",
+    },
+    "ResponderID": {1: "byName", 2: "byKey"},
+    "certStatus": {0: "good", 1: "revoked", 2: "unknown"},
+}
+"""CHOICE types: the alternatives by tag."""
+
+EXTENSIONS: Final = {
+    "2.5.29.14": "SubjectKeyIdentifier",
+    "2.5.29.15": "KeyUsage",
+    "2.5.29.17": "GeneralNames",
+    "2.5.29.18": "GeneralNames",
+    "2.5.29.19": "BasicConstraints",
+    "2.5.29.30": "NameConstraints",
+    "2.5.29.31": "CRLDistributionPoints",
+    "2.5.29.32": "CertificatePolicies",
+    "2.5.29.35": "AuthorityKeyIdentifier",
+    "2.5.29.36": "PolicyConstraints",
+    "2.5.29.37": "ExtKeyUsageSyntax",
+    "2.5.29.46": "CRLDistributionPoints",
+    "2.5.29.54": "SkipCerts",
+    "1.3.6.1.5.5.7.1.1": "AuthorityInfoAccessSyntax",
+    "1.3.6.1.5.5.7.1.24": "Features",
+    "1.3.6.1.5.5.7.1.31": "acmeIdentifier",
+    "1.3.6.1.4.1.11129.2.4.2": "SignedCertificateTimestampList",
+    "1.3.6.1.4.1.11129.2.4.5": "SignedCertificateTimestampList",
+    "2.16.840.1.113730.1.1": "NetscapeCertType",
+}
+"""The type of an extension's value, by its identifier (RFC 7633 for Features, RFC 6962 for timestamps)."""
+
+WRAPPING: Final = frozenset(("extnValue", "response", "subjectPublicKey"))
+"""OCTET STRINGs and BIT STRINGs that contain DER."""
+
+BITS: Final = {
+    "KeyUsage": (
+        "digitalSignature",
+        "contentCommitment",
+        "keyEncipherment",
+        "dataEncipherment",
+        "keyAgreement",
+        "keyCertSign",
+        "cRLSign",
+        "encipherOnly",
+        "decipherOnly",
+    ),
+    "NetscapeCertType": (
+        "SSL client",
+        "SSL server",
+        "S/MIME",
+        "object signing",
+        "reserved",
+        "SSL CA",
+        "S/MIME CA",
+        "object signing CA",
+    ),
+    "reasons": (
+        "unused",
+        "keyCompromise",
+        "cACompromise",
+        "affiliationChanged",
+        "superseded",
+        "cessationOfOperation",
+        "certificateHold",
+        "privilegeWithdrawn",
+        "aACompromise",
+    ),
+}
+"""Names of the bits of a BIT STRING, from the first on."""
+
+NUMBERS: Final[dict[str, dict[int, str]]] = {
+    "Version": {0: "v1", 1: "v2", 2: "v3"},
+    "responseStatus": RESPONSE_STATUS,
+    "CRLReason": {
+        0: "unspecified",
+        1: "keyCompromise",
+        2: "cACompromise",
+        3: "affiliationChanged",
+        4: "superseded",
+        5: "cessationOfOperation",
+        6: "certificateHold",
+        8: "removeFromCRL",
+        9: "privilegeWithdrawn",
+        10: "aACompromise",
+    },
+}
+"""Meanings of numbers (RFC 5280 section 5.3.1 for reasons)."""
+
+TEXTS: Final = frozenset(("rfc822Name", "dNSName", "uniformResourceIdentifier"))
+"""Values with an implicit tag that are IA5Strings (RFC 5280 section 4.2.1.6)."""

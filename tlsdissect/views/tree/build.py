@@ -1,4 +1,4 @@
-"""Builds the tree of a connection: its records and messages as nodes."""
+"""Builds the tree of a connection: its records and messages as nodes, with a state for each side."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import re
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
-from tlsdissect.model.transcript import Places, kept
+from tlsdissect.model.transcript import Places
 from tlsdissect.tls import certificate, server_hello
 from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
@@ -32,10 +31,10 @@ from tlsdissect.tls.record import (
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.node import MappedBytes, Node
+from tlsdissect.views.tree.model import MappedBytes, Node, TreeRecord
 
 if TYPE_CHECKING:
-    from tlsdissect.model.connection import Connection, Endpoint, Side
+    from tlsdissect.model.connection import Side
     from tlsdissect.model.transcript import Transcript, WireRecord
     from tlsdissect.tls.layout import WireStruct
 
@@ -64,68 +63,6 @@ MESSAGE_TYPES: frozenset[str] = frozenset([
     *["hello_retry_request", "encrypted"],
 ])  # fmt: skip
 """The names of messages in trees."""
-
-
-class Tree(Struct, frozen=True):
-    """The records of a connection's handshake."""
-
-    source: str
-    stream: int
-    client: Endpoint
-    server: Endpoint
-    records: tuple[TreeRecord, ...]
-
-    def __str__(self) -> str:
-        from tlsdissect.views.tree.text import Text  # noqa: PLC0415  # imports this module
-
-        return "\n".join(Text().lines(self))
-
-    def _repr_html_(self) -> str:
-        from tlsdissect.views.tree.page import card  # noqa: PLC0415  # imports this module
-
-        return card(self)
-
-    def only(self, message: str | None) -> Tree:
-        """Return the tree with messages of this type only; the whole tree for None."""
-        if message is None:
-            return self
-        kept = [record.only(message) for record in self.records]
-        return replace(self, records=tuple(record for record in kept if record.node.children))
-
-
-class TreeRecord(Struct, frozen=True):
-    """A record, its sender, and the frame that completed it."""
-
-    sender: Side
-    frame: int
-    ms: float | None
-    """Milliseconds since the ClientHello was complete, or since the first record if it was not captured; None if the
-    capture contains no times."""
-    node: Node
-
-    def only(self, message: str) -> TreeRecord:
-        """Return the record with messages of this type only."""
-        children = tuple(child for child in self.node.children if child.name == message)
-        return replace(self, node=replace(self.node, children=children))
-
-
-def tree(connection: Connection) -> Tree:
-    """Return the handshake of a connection read with `keep=True` as a tree of records, messages and fields.
-
-    Each node has a name, a value and its meaning, its byte ranges in the frames, and the RFC section that defines it.
-    The leaves of a record that is not encrypted cover each of its bytes exactly once. Malformed data is a node with a
-    problem that says what was expected; everything around it is decoded as usual. Raises ValueError for a connection
-    without a transcript.
-    """
-    transcript, hello = kept(connection).transcript, connection.client_hello
-    records = _Builder(transcript).records(hello.frame if hello else None)
-    return Tree(
-        connection.source,
-        connection.stream,
-        connection.client,
-        connection.server,
-        tuple(records),
-    )
 
 
 class _PartialMessage(NamedTuple):
@@ -160,7 +97,7 @@ class _Sender:
         return self.changed and (kind == HEARTBEAT or (kind == CHANGE_CIPHER_SPEC and record.length != 1))
 
 
-class _Builder:
+class Builder:
     """Builds the nodes of the records, one after the other."""
 
     def __init__(self, transcript: Transcript) -> None:

@@ -1,42 +1,33 @@
-"""Connections as CSV (RFC 4180): one flat row each, for `read --format csv`, exports and tables."""
+"""CSV (RFC 4180), safe in a spreadsheet: connections, rows of tables, and both read back."""
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotations)
-from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct, UnsetType, json, structs
+from msgspec import UnsetType, json
 
-from tlsdissect.model.connection import Connection
+from tlsdissect.views.columns import COLUMNS
 from tlsdissect.views.printable import printable, printable_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import os
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.views.columns import Column
+    from tlsdissect.views.tables import Table, Write
 
 Value = str | int | float | bool | list[Any] | None
 """The value of a cell; a list has the form that it has in `read --format json`."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """Characters that start a formula in a spreadsheet, and the quote that prevents this."""
-
-
-class Column(Struct, frozen=True):
-    """A column: its name, its type, and how to get its value from an object."""
-
-    name: str
-    kind: type
-    """str, int, float or bool; list for a value that a cell contains as JSON."""
-    value: Callable[[Any], Any]
-    """Returns None for a missing value."""
-    raw: bool = False
-    """Whether it exists with --raw-fingerprints only."""
-
-    def restored(self, text: str) -> Value:
-        """Parse a cell that is not empty."""
-        return _RESTORED[self.kind](text)
+_LIMIT = 2**31 - 1
+"""Maximum size of a cell that is read back, in bytes: lists of messages exceed the default of the csv module."""
+_SPECIAL = re.compile(r'[",\r\n]').search
 
 
 class Csv:
@@ -88,7 +79,6 @@ def _list(value: object) -> str:
     return printable_json(json.encode(value)).decode()
 
 
-_SPECIAL = re.compile(r'[",\r\n]').search
 _WRITTEN: dict[type, Callable[[Any], str]] = {
     str: _guarded,
     int: str,
@@ -113,45 +103,54 @@ _RESTORED: dict[type, Callable[[str], Value]] = {
 }
 
 
-def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
-    """Yield the columns of a struct; names of nested fields are joined by `_`."""
-    for field in structs.fields(kind):
-        here = (*path, field.name)
-        (of, *_) = plain = _plain(field.type)
-        if len(plain) == 1 and isinstance(of, type) and issubclass(of, Struct):
-            yield from columns(of, here)
-        else:
-            # A Literal has the type of its values, and a tuple becomes a list.
-            held: type = str if isinstance(of, str) else of if of in _RESTORED else list
-            yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET)
+class CsvRows:
+    """RFC 4180, safe in a spreadsheet."""
+
+    def __init__(self, table: Table, write: Write) -> None:
+        self._write = write
+        write(line([column.name for column in table.columns]))
+
+    def add(self, row: list[Any]) -> None:
+        """Write a row."""
+        self._write(line([cell(value) for value in row]))
+
+    def end(self) -> None:
+        """Nothing comes after the last row."""
 
 
-def _plain(annotation: Any) -> list[Any]:
-    """Return the alternatives of a field's type without None and Unset; a Literal yields its values."""
-    if isinstance(annotation, type) or not hasattr(annotation, "__args__"):
-        return [annotation]
-    if getattr(annotation, "__origin__", None) is tuple:
-        return [tuple]
-    return [one for one in _flat(annotation.__args__) if one not in (type(None), UnsetType)]
+def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
+    """Read a CSV file of `read --format csv` or `export` into a dict per row, with the original values.
+
+    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that prevents a spreadsheet
+    from running a cell is taken off. A column of another origin is text.
+
+        >>> rows = tlsdissect.load_csv("connections.csv")
+        >>> rows[0]["version"], rows[0]["round_trips"], rows[0]["certificates"][0]["dns_names"]
+        ('TLS 1.2', 2, ['localhost'])
+    """
+    before = csv.field_size_limit(_LIMIT)
+    try:
+        # Excel writes a byte order mark before UTF-8.
+        with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a str is welcome)
+            return list(_restored(csv.reader(file)))
+    finally:
+        csv.field_size_limit(before)
 
 
-def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
-    for argument in arguments:
-        yield from _plain(argument)
+def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
+    names = next(rows, [])
+    kinds = {column.name: _RESTORED[column.kind] for column in _columns(names)}
+    for cells in rows:
+        named = zip(names, cells, strict=False)
+        yield {name: kinds.get(name, unguarded)(text) if text else None for name, text in named}
 
 
-def _reach(path: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Return a function that follows attributes and stops at None."""
-    if len(path) == 1:
-        return attrgetter(path[0])
-    outer, inner = attrgetter(path[0]), _reach(path[1:])
+def _columns(names: list[str]) -> tuple[Column, ...]:
+    """Return the columns of the table with exactly these names: types of the same name differ between tables."""
+    from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (not needed to write)
+    from tlsdissect.views.tables import TABLES  # noqa: PLC0415 (not needed to write)
 
-    def value(of: Any) -> Any:
-        within = outer(of)
-        return None if within is None else inner(within)
-
-    return value
-
-
-COLUMNS: tuple[Column, ...] = tuple(columns(Connection))
-"""All columns, in the order of the JSON keys."""
+    for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):
+        if names == [column.name for column in table.columns]:
+            return table.columns
+    return COLUMNS

@@ -19,8 +19,8 @@ from recorded import SAMPLES
 
 import tlsdissect
 from tlsdissect.model.connection import Alert, Connection, Endpoint, Origin, Timing
-from tlsdissect.views.cells import COLUMNS, Csv, cell
-from tlsdissect.views.tables import load_csv
+from tlsdissect.views.columns import COLUMNS
+from tlsdissect.views.csv import Csv, cell, load_csv
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from recorded import ROOT
 
 import tlsdissect
-from tlsdissect.views import card
+from tlsdissect.views.notebook import card
 
 NOTEBOOK = """
 from IPython.core.interactiveshell import InteractiveShell
@@ -30,7 +30,7 @@ def one(name: str) -> tlsdissect.Connection:
 
 
 def shown(connection: tlsdissect.Connection) -> dict[str, str]:
-    text = card.html(connection)
+    text = card(connection)
     return {key: html.unescape(value) for key, value in re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text)}
 
 
@@ -59,6 +59,6 @@ def test_what_the_card_says() -> None:
 
 def test_names_stay_inside() -> None:
     connection = replace(one("tls12-full"), sni="<script>\x1b[2J\u202e", alpn="</dd><b>", source="<i>")
-    text = card.html(connection)
+    text = card(connection)
     assert not re.search(r"<(script|b|i)>|\x1b|\u202e", text)
     assert "&lt;script&gt;\\x1b[2J\\u202e" in text

@@ -1,24 +1,25 @@
-"""Sentences about what the client offered, and what the server made of it."""
+"""Sentences about what the client offered, what the server chose, and what anyone on the path could read of both."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tlsdissect.model.connection import is_offer
 from tlsdissect.tls.key_exchange import key_exchange
-from tlsdissect.views.explain.model import Sentence, counted, listed, ordinal
+from tlsdissect.views.explain.model import Sentence, counted, described, listed, message_frame, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.model.connection import ClientHello, Connection, Extension
+    from tlsdissect.model.connection import ClientHello, Connection, Extension, Side
 
-_SIGNALS = {"TLS_EMPTY_RENEGOTIATION_INFO_SCSV", "TLS_FALLBACK_SCSV", "GREASE"}
-"""Numbers among the cipher suites that are none: RFC 5746 section 3.3, RFC 7507, RFC 8701."""
 _SIGNERS = {"RSA": "RSA", "ECDSA": "EC", "DSS": "DSA"}
 """The key that a server needs in its certificate, by the word in a suite's name."""
 _SESSIONS = {"ticket": "ticket", "session_id": "session id", "psk": "pre-shared key"}
 _DOWNGRADE = {"444f574e47524401": "TLS 1.3", "444f574e47524400": "TLS 1.2 or 1.3"}
 """Ends of a ServerHello's random: what the server could have done (RFC 8446 section 4.1.3)."""
+_NAMES = {"ticket": "ticket", "session_id": "id", "psk": "pre-shared key identity"}
+"""What a client names an earlier session by."""
 
 
 def offer(c: Connection) -> Iterator[Sentence]:
@@ -42,8 +43,8 @@ def offer(c: Connection) -> Iterator[Sentence]:
     yield from _sessions(c, hello)
     if c.retry_of is not None:
         text = f"It tries again what stream {c.retry_of.stream} failed at."
-        yield Sentence("offer", "retry", text, at, guess="TLS_FALLBACK_SCSV" not in (hello.cipher_suites or ()))
-    if "TLS_FALLBACK_SCSV" in (hello.cipher_suites or ()):
+        yield Sentence("offer", "retry", text, at, guess=not hello.falls_back)
+    if hello.falls_back:
         text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
         yield Sentence("offer", "fallback", text, at)
 
@@ -57,11 +58,11 @@ def offered_versions(c: Connection) -> tuple[str, ...]:
     hello = c.client_hello
     if hello is None:
         return ()
-    return _real(hello.supported_versions) or ((hello.version,) if c.has_whole_client_hello else ())
+    return _offered(hello.supported_versions) or ((hello.version,) if c.has_whole_client_hello else ())
 
 
 def _versions_and_suites(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
-    versions, suites = offered_versions(c), _real(hello.cipher_suites)
+    versions, suites = offered_versions(c), hello.offered_suites
     said = [listed(versions)] if versions else []
     if hello.cipher_suites is not None:
         first = f", first of them {suites[0]}" if len(suites) > 1 else f", {suites[0]}" if suites else ""
@@ -71,7 +72,7 @@ def _versions_and_suites(c: Connection, hello: ClientHello) -> Iterator[Sentence
 
 
 def _groups(hello: ClientHello) -> Iterator[Sentence]:
-    groups, shares = _real(hello.groups), _real(hello.key_shares)
+    groups, shares = _offered(hello.groups), _offered(hello.key_shares)
     if not groups:
         return
     text = f"For the key exchange it knows {listed(groups)}"
@@ -141,7 +142,7 @@ def _renegotiated(c: Connection) -> Iterator[Sentence]:
 def _retry(c: Connection) -> str:
     retry, hello = c.hello_retry_request, c.client_hello
     wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
-    sent = listed(_real(hello.key_shares)) if hello and hello.key_shares else ""
+    sent = listed(_offered(hello.key_shares)) if hello and hello.key_shares else ""
     because = f", for the client had sent one of {sent} alone" if sent and retry and retry.group else ""
     return f"The server asked for {wish}{because}."
 
@@ -152,27 +153,23 @@ def _rank(c: Connection) -> str:
     if c.cipher_suite not in fit:
         return ""
     place = fit.index(c.cipher_suite) + 1
-    kind = "of TLS 1.3" if _is_13(c) else "that this version has"
+    kind = "of TLS 1.3" if c.is_tls13 else "that this version has"
     if len(fit) == 1:
         return f", the only one {kind} among those offered"
     return f", the {'first' if place == 1 else ordinal(place)} of the {len(fit)} {kind} in the client's list"
 
 
 def _fitting(c: Connection) -> list[str]:
-    suites = _real(c.client_hello.cipher_suites) if c.client_hello else ()
-    return [suite for suite in suites if ("_WITH_" not in suite) == _is_13(c)]
-
-
-def _is_13(c: Connection) -> bool:
-    return "1.3" in (c.version or "")
+    suites = c.client_hello.offered_suites if c.client_hello else ()
+    return [suite for suite in suites if ("_WITH_" not in suite) == c.is_tls13]
 
 
 def _lower_version(c: Connection) -> Iterator[Sentence]:
     """A version below the best that the client offered."""
     hello, answer = c.client_hello, c.server_hello
-    if hello is None or answer is None or _is_13(c):
+    if hello is None or answer is None or c.is_tls13:
         return
-    offered = _real(hello.supported_versions)
+    offered = _offered(hello.supported_versions)
     if any("1.3" in version for version in offered):
         could = _DOWNGRADE.get((answer.random or "")[-16:])
         text = f"The client could have done TLS 1.3; the server chose {c.version}."
@@ -184,30 +181,29 @@ def _lower_version(c: Connection) -> Iterator[Sentence]:
 
 def _constraints(c: Connection) -> Iterator[Sentence]:
     """Suites that the server's certificate ruled out: those signed by another kind of key."""
-    key = c.certificates[0].key_type if c.certificates else None
+    leaf = c.leaf("server")
+    key = None if leaf is None else leaf.key_type
     fit = _fitting(c)
-    if key is None or _is_13(c) or len(fit) < 2:
+    if key is None or c.is_tls13 or len(fit) < 2:
         return
     ruled_out = [suite for suite in fit if (needed := _needed_key(suite)) is not None and needed != key]
     if ruled_out:
         suites = f"{len(ruled_out)} of the client's {len(fit)} suites of this version"
         text = f"With its {key} key, {suites} were out of the question."
-        yield Sentence("choice", "key_of_certificate", text, _message_frames(c, "certificate"))
+        yield Sentence("choice", "key_of_certificate", text, message_frame(c, "certificate"))
 
 
 def _needed_key(suite: str) -> str | None:
     exchange = key_exchange(suite)
-    if exchange is None:
-        return None
-    return next((key for word, key in _SIGNERS.items() if exchange.name.split("_")[-1] == word), None)
+    return None if exchange is None else _SIGNERS.get(exchange.name.rpartition("_")[2])
 
 
 def _group_rank(c: Connection) -> str:
     hello = c.client_hello
     if hello is None:
         return ""
-    groups, shares = _real(hello.groups), _real(hello.key_shares)
-    if _is_13(c) and c.group in shares and not c.hello_retry:
+    groups, shares = _offered(hello.groups), _offered(hello.key_shares)
+    if c.is_tls13 and c.group in shares and not c.hello_retry:
         return ", of which the client had sent a share"
     if c.group in groups:
         place = groups.index(c.group) + 1
@@ -228,14 +224,63 @@ def _resumed(c: Connection) -> Iterator[Sentence]:
         yield Sentence("choice", "not_resumed", "It did not resume the session that the client offered.", frames)
 
 
-def _real(names: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Leave out what says nothing: GREASE and signals."""
-    return tuple(name for name in names or () if name not in _SIGNALS)
+def _offered(names: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(filter(is_offer, names or ()))
 
 
 def _extension(hello: ClientHello, kind: str) -> Extension | Any | None:
     return next((extension for extension in hello.extensions or () if extension.type == kind), None)
 
 
-def _message_frames(c: Connection, kind: str) -> tuple[int, ...]:
-    return tuple(message.frame for message in c.messages if message.type == kind)[:1]
+def observer(c: Connection) -> Iterator[Sentence]:
+    """What anyone on the path could read."""
+    hello = c.client_hello
+    if c.sni and hello:
+        yield Sentence("observer", "sni_visible", f"The name that the client asked for: {c.sni}.", (hello.frame,))
+    if hello and hello.alpn:
+        yield Sentence(
+            "observer", "alpn_visible", "The protocols that the client would speak over TLS.", (hello.frame,)
+        )
+    yield from _chain(c, "server")
+    yield from _chain(c, "client")
+    yield from _session(c)
+    if c.is_tls13:
+        certificates = "" if c.resumption == "psk" else "certificates, "
+        hidden = f"{certificates}the protocol that was chosen, and whether a client certificate was asked for"
+        text = f"Not readable, for TLS 1.3 encrypts it: {hidden}."
+        frames = (c.server_hello.frame,) if c.server_hello else ()
+        yield Sentence("observer", "hidden", text, frames)
+    elif c.server_hello and c.certificates == ():
+        yield Sentence("observer", "no_certificate", "No certificate: none was sent.", (c.server_hello.frame,))
+    yield from _content(c)
+
+
+def _session(c: Connection) -> Iterator[Sentence]:
+    """What links a connection with an earlier one."""
+    if c.client_hello and c.resumption in _NAMES:
+        name = _NAMES[c.resumption]
+        text = f"The session's {name}, which links this connection with the one that it is from."
+        yield Sentence("observer", "session_visible", text, (c.client_hello.frame,))
+
+
+def _content(c: Connection) -> Iterator[Sentence]:
+    """What was said over a connection that came about."""
+    if c.outcome != "established" or c.cipher_suite is None:
+        return
+    frames = (c.server_hello.frame,) if c.server_hello else ()
+    if "_NULL_" in c.cipher_suite:
+        text = "All that was said over it: this cipher suite encrypts nothing."
+        yield Sentence("observer", "content_visible", text, frames)
+    else:
+        text = "Of all that was said over it, its sizes and times, and nothing else."
+        yield Sentence("observer", "sizes_visible", text, frames)
+
+
+def _chain(c: Connection, side: Side) -> Iterator[Sentence]:
+    chain = c.chain(side)
+    if not chain:
+        return
+    leaf, size = chain[0], sum(one.bytes for one in chain)
+    with_it = f", with {counted(len(chain) - 1, 'other')}" if len(chain) > 1 else ""
+    text = f"The {side}'s certificate{with_it} ({size:,} bytes): {described(leaf)}."
+    yield Sentence("observer", f"{side}_certificate_visible", text, message_frame(c, "certificate", side))

@@ -1,4 +1,4 @@
-"""The tables as typed pandas DataFrames."""
+"""The tables as typed pandas DataFrames, for Python and notebooks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
 
-from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.comparison.rows import HEAD, numbers
+from tlsdissect.views.comparison.builder import compared
+from tlsdissect.views.comparison.formats import HEAD, numbers
 from tlsdissect.views.printable import without_surrogates
 from tlsdissect.views.tables import TABLES
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.cells import Column
+    from tlsdissect.views.columns import Column
     from tlsdissect.views.tables import Table
 
 _NANOSECONDS: Literal["datetime64[ns]"] = "datetime64[ns]"
@@ -86,10 +86,7 @@ class Tables:
     @cached_property
     def comparison(self) -> pd.DataFrame:
         """One row per number of the comparison of versions; differences between versions have no version."""
-        comparison = ComparisonBuilder()
-        for one in self.read():
-            comparison.add(one)
-        (whole,) = comparison.groups()
+        (whole,) = compared(self.read())
         return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
 
     def __repr__(self) -> str:

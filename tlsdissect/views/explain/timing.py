@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.explain.model import Sentence, counted, ordinal
-from tlsdissect.views.explain.pauses import WINDOW, pauses, repeats, segment_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Side
     from tlsdissect.model.transcript import Packet
-    from tlsdissect.views.explain.pauses import Pause
 
 _NEAR = 0.9
 """Share of TCP's round trip that lies on one side of the capture point where that is near the other."""
@@ -31,10 +29,12 @@ _LOOKUPS = {
 """Findings that tell what time was spent on."""
 _MANY = 4
 """Segments that were sent again of which each is told."""
+WINDOW = 10
+"""Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
 
 
 def trips(c: Connection) -> Iterator[Sentence]:
-    """What took how long."""
+    """The timing of a connection."""
     packets = _handshake(c) if isinstance(c, KeptConnection) else []
     yield from _tcp(c, packets)
     yield from _total(c)
@@ -51,7 +51,10 @@ def trips(c: Connection) -> Iterator[Sentence]:
 
 def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
-    if t.tcp_ms is None and (c.start is None or _untimed(packets)):
+    # TCP's handshake is there, and of the packets some have no time, or an earlier one than those before.
+    opened = any(packet.flags & _SYN for packet in packets)
+    untimed = opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
+    if t.tcp_ms is None and (c.start is None or untimed):
         text = "The capture does not tell all times, or not in their order: what a round trip takes is not known."
         yield Sentence("time", "no_times", text)
         return
@@ -67,12 +70,6 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         )
     text = f"TCP's own handshake took {_ms(t.tcp_ms)}: that is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
-
-
-def _untimed(packets: list[Packet]) -> bool:
-    """Whether TCP's handshake is among packets of which some have no time, or an earlier one than those before."""
-    opened = any(packet.flags & _SYN for packet in packets)
-    return opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
 
 
 def _total(c: Connection) -> Iterator[Sentence]:
@@ -115,7 +112,7 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
         which = _hello(number + 1)
         size = "" if c.resumption is None else "short " if c.resumption in ("ticket", "session_id") else "whole "
         yield "trip_hello", f"{which}, and the server's {size}flight", (*again, answer.frame)
-    keys = next((m for m in c.messages if m.type == "client_key_exchange"), None)
+    keys = c.first_message("client_key_exchange")
     if keys is not None and c.resumption == "none":
         done = [m.frame for m in c.messages if m.sender == "server" and m.type == "encrypted" and m.frame >= keys.frame]
         yield "trip_keys", "the client's keys and Finished, and the server's Finished", (keys.frame, *done[:1])
@@ -168,15 +165,10 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     sent = [packet for packet in segments if packet.frame not in again]
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
-        took = _between(sent)
+        took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {_ms(took)}"
         text = f"The server's flight came in {len(sent)} segments with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, frames)
-
-
-def _between(packets: list[Packet]) -> float | None:
-    """Milliseconds from the first to the last; None where the capture does not tell."""
-    return elapsed(packets[0].time, packets[-1].time)
 
 
 def _lookups(c: Connection) -> Iterator[Sentence]:
@@ -242,3 +234,93 @@ def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
 
 def _ms(value: float) -> str:
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
+class Pause(NamedTuple):
+    """A side waited within what it had to say, until the other side acknowledged."""
+
+    sender: Side
+    ms: float
+    sent: int
+    """Bytes that it had sent since the other side spoke last."""
+    segments: int
+    """And in how many segments."""
+    frames: tuple[int, int, int]
+    """The segment before, the acknowledgement, the segment after."""
+
+
+class Repeat(NamedTuple):
+    """A segment that was seen before, or that came after what stands behind it."""
+
+    sender: Side
+    ms: float | None
+    """After it was seen first, or after what stands behind it; None where the capture does not tell."""
+    frames: tuple[int, int]
+    late: bool
+    """It was not seen before."""
+
+
+def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
+    """Waits of at least so long that an acknowledgement without data ended."""
+    run: list[Packet] = []
+    heard: Packet | None = None
+    for packet in packets:
+        if not packet.length:
+            if run and packet.sender != run[-1].sender and packet.flags & 16:
+                heard = packet
+            continue
+        if run and packet.sender == run[-1].sender:
+            wait = elapsed(run[-1].time, packet.time)
+            if heard is not None and wait is not None and wait >= least_ms:
+                sent = sum(one.length for one in run)
+                yield Pause(packet.sender, wait, sent, len(run), (run[-1].frame, heard.frame, packet.frame))
+        else:
+            run = []
+        run.append(packet)
+        heard = None
+
+
+def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
+    """Segments that bring nothing new, and those that fill a hole in front of what was seen."""
+    sides: dict[Side, _Seen] = {"client": _Seen(), "server": _Seen()}
+    for packet in packets:
+        if not packet.length or packet.offset is None:
+            continue
+        before, late = sides[packet.sender].add(packet, packet.offset)
+        if before is not None:
+            ms = elapsed(before.time, packet.time)
+            yield Repeat(packet.sender, ms, (before.frame, packet.frame), late)
+
+
+class _Seen:
+    """What was seen of one side's bytes: all up to a place, but for holes."""
+
+    def __init__(self) -> None:
+        self._packets: list[tuple[int, Packet]] = []
+        self._reached = 0
+        self._holes: list[tuple[int, int, Packet]] = []
+        """Each with the segment behind it."""
+
+    def add(self, packet: Packet, start: int) -> tuple[Packet | None, bool]:
+        """See a segment; the one that it should have come before and True, or the one that it repeats and False."""
+        end = start + packet.length
+        filled = [hole for hole in self._holes if start < hole[1] and hole[0] < end]
+        before = filled[0][2] if filled else self._first(start) if end <= self._reached else None
+        for hole in filled:
+            self._holes.remove(hole)
+            rest = ((hole[0], start, hole[2]), (end, hole[1], hole[2]))
+            self._holes += (part for part in rest if part[0] < part[1])
+        if start > self._reached and self._packets:
+            self._holes.append((self._reached, start, packet))
+        self._reached = max(self._reached, end)
+        self._packets.append((start, packet))
+        return before, bool(filled)
+
+    def _first(self, byte: int) -> Packet | None:
+        """The first segment with a byte."""
+        return next((packet for start, packet in self._packets if start <= byte < start + packet.length), None)
+
+
+def segment_size(packets: Sequence[Packet], sender: Side) -> int:
+    """The largest segment of a side: about what its path carries."""
+    return max((packet.length for packet in packets if packet.sender == sender), default=0)

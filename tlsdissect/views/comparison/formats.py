@@ -1,0 +1,335 @@
+"""A comparison as text for a terminal, as JSON, and as CSV."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import to_builtins
+
+from tlsdissect.views.comparison.client_times import LOCAL, NOT_SEEN
+from tlsdissect.views.csv import cell, line
+from tlsdissect.views.ndjson import json_line
+from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, without_surrogates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tlsdissect.views.comparison.model import Difference, Group, Side, Spread
+
+    Cell = Callable[[Side], str | None]
+    """Formats the cell of a version; None if it is empty."""
+
+LISTED = 6
+"""Values listed of each kind, most frequent first."""
+_LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
+_MEASURES = {
+    "tcp": "TCP handshake", "server_hello": "to the ServerHello", "handshake": "handshake",
+    "client_data": "to the client's data", "first_byte": "to the first byte back",
+    "first_record": "first server record after the handshake", "tcp_to_tls": "gap before TLS", "tls": "TLS handshake",
+    "tls_to_data": "gap before data", "data_to_first_byte": "first byte back",
+}  # fmt: skip
+WIDEST = 110
+"""Maximum width in columns."""
+_LABEL, _LONGEST, _MAX_COLUMN = 28, 48, 26
+_BETWEEN = " / "
+_BOLD, _FAINT = "1", "2"
+_UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
+_LESS = {"round_trips": "fewer"}
+HEAD = ("key", "version", "measure", "value")
+
+
+class FilledSection(NamedTuple):
+    """Rows under a heading: each a label, and a cell for each version."""
+
+    heading: str
+    rows: list[tuple[str, list[str]]]
+
+
+class Section(NamedTuple):
+    """Rows under a heading: each a label, and the format of its cells."""
+
+    heading: str
+    rows: Sequence[tuple[str, Cell]]
+
+
+def filled_sections(sides: Sequence[Side]) -> Iterator[FilledSection]:
+    """Yield the sections in order, without rows whose cells are all empty."""
+    for section in sections(sides):
+        rows = [(label, [cell(side) for side in sides]) for label, cell in section.rows]
+        filled = [(label, [cell or "-" for cell in cells]) for label, cells in rows if any(cells)]
+        if filled:
+            yield FilledSection(section.heading, filled)
+
+
+def sections(sides: Sequence[Side]) -> Iterator[Section]:
+    """Yield the sections in order."""
+    yield from _ends(sides)
+    yield from _times(sides)
+    yield from _choices(sides)
+    yield _POST_QUANTUM
+    yield from _EXPOSURE
+    yield from _sizes(sides)
+
+
+def _ends(sides: Sequence[Side]) -> Iterator[Section]:
+    yield Section("connections", [
+        ("seen", lambda s: f"{s.connections:,}"),
+        ("established", _share("established")),
+        ("failed", _share("failed")),
+        ("incomplete", _share("incomplete")),
+        ("HelloRetryRequest", _share("hello_retries")),
+    ])  # fmt: skip
+    yield _listed("failed with alert", "alerts", sides)
+    yield _listed("resumption", "resumption", sides)
+    yield _listed("early data", "early_data", sides)
+    captured = _listed("captured", "capture_points", sides)
+    yield Section(captured.heading, [*captured.rows, ("TCP may end at a proxy", _share("split_paths"))])
+
+
+def _times(sides: Sequence[Side]) -> Iterator[Section]:
+    yield Section("round trips of TLS", [
+        *((f"{n}", _count("round_trips", n)) for n in sorted(_keys("round_trips", sides))),
+        ("mean", _number("mean_round_trips")),
+        ("mean expected", _number("expected_round_trips")),
+        ("mean including TCP's", _number("mean_with_tcp")),
+    ])  # fmt: skip
+    yield _listed("against what is expected", "against_expected", sides)
+    yield _timed("ms: median / 90 % / 99 %", "milliseconds", sides)
+    yield _timed("in TCP round trips", "in_round_trips", sides)
+    yield Section("ms of each layer, median", [
+        (_MEASURES[name], _spread("layers", name, "median")) for name in _LAYERS
+    ])  # fmt: skip
+
+
+def _choices(sides: Sequence[Side]) -> Iterator[Section]:
+    yield _listed("cipher suite chosen", "cipher_suites", sides)
+    yield Section("of these", [("AEAD", _share("aead")), ("forward secret", _share("forward_secret"))])
+    yield _listed("cipher suite offered", "offered_suites", sides)
+    yield _listed("key exchange", "groups", sides)
+    yield _listed("signature", "signature_schemes", sides)
+
+
+def _sizes(sides: Sequence[Side]) -> Iterator[Section]:
+    yield Section("handshake bytes, median", [
+        ("client", lambda s: _median(s.client_bytes)),
+        ("server", lambda s: _median(s.server_bytes)),
+    ])  # fmt: skip
+    for side in ("client", "server"):
+        name = f"{side}_message_bytes"
+        yield Section(f"mean bytes of the {side}'s", [(kind, _mean(name, kind)) for kind in _keys(name, sides)])
+
+
+def _listed(heading: str, name: str, sides: Sequence[Side]) -> Section:
+    return Section(heading, [(key, _count(name, key)) for key in _keys(name, sides)[:LISTED]])
+
+
+def _timed(heading: str, name: str, sides: Sequence[Side]) -> Section:
+    keys = [key for key in _MEASURES if key in _keys(name, sides)]
+    return Section(heading, [(_MEASURES[key], _spread(name, key, "median", "p90", "p99")) for key in keys])
+
+
+def _keys(name: str, sides: Sequence[Side]) -> list[str]:
+    """Return the keys that any version has there, by number of connections, largest first."""
+    total: dict[str, float] = {}
+    for side in sides:
+        for key, many in getattr(side, name).items():
+            total[key] = total.get(key, 0) + (many if isinstance(many, int | float) else 0)
+    return sorted(total, key=lambda key: -total[key])
+
+
+def _share(name: str) -> Cell:
+    return lambda side: _part(getattr(side, name), side)
+
+
+def _count(name: str, key: str) -> Cell:
+    return lambda side: _part(getattr(side, name).get(key, 0), side)
+
+
+def _spread(name: str, key: str, *percentiles: str) -> Cell:
+    def cell(side: Side) -> str | None:
+        spread: Spread | None = getattr(side, name).get(key)
+        return None if spread is None else _BETWEEN.join(_short(getattr(spread, one)) for one in percentiles)
+
+    return cell
+
+
+def _short(value: float) -> str:
+    """Format a number with three significant digits."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _part(many: int, side: Side) -> str | None:
+    return f"{many:,} ({100 * many / side.connections:.0f} %)" if many else None
+
+
+def _median(spread: Spread | None) -> str | None:
+    return None if spread is None else f"{spread.median:,.0f}"
+
+
+def _mean(name: str, kind: str) -> Cell:
+    return lambda side: f"{getattr(side, name)[kind]:,.0f}" if kind in getattr(side, name) else None
+
+
+def _number(name: str) -> Cell:
+    return lambda side: None if getattr(side, name) is None else f"{getattr(side, name):.2f}"
+
+
+def _exposed(name: str) -> Cell:
+    """Format a count of distinct values; "or more" if not all were counted."""
+    return lambda s: f"{getattr(s.exposure, name):,}{' or more' if s.exposure.cut else ''}"
+
+
+_POST_QUANTUM = Section("post-quantum key exchange", [
+    ("offered", lambda s: _part(s.post_quantum.offered, s)),
+    ("key share sent", lambda s: _part(s.post_quantum.shared, s)),
+    ("negotiated", lambda s: _part(s.post_quantum.negotiated, s)),
+    ("retries because of it", lambda s: _part(s.post_quantum.retries, s)),
+    ("ClientHello bytes with", lambda s: _median(s.post_quantum.hello_bytes)),
+    ("ClientHello bytes without", lambda s: _median(s.post_quantum.hello_bytes_without)),
+    ("  of these, key shares", lambda s: _median(s.post_quantum.share_bytes)),
+    ("  of these, key shares", lambda s: _median(s.post_quantum.share_bytes_without)),
+    ("its segments with", lambda s: _median(s.post_quantum.hello_segments)),
+    ("its segments without", lambda s: _median(s.post_quantum.hello_segments_without)),
+    ("ServerHello bytes with", lambda s: _median(s.post_quantum.server_hello_bytes)),
+    ("ServerHello bytes without", lambda s: _median(s.post_quantum.server_hello_bytes_without)),
+])  # fmt: skip
+
+_EXPOSURE = (
+    Section("readable by anyone on the path", [
+        ("server name", lambda s: _part(s.exposure.sni, s)),
+        ("distinct names", _exposed("sni_names")),
+        ("ALPN, offered", lambda s: _part(s.exposure.alpn_offered, s)),
+        ("ALPN, agreed", lambda s: _part(s.exposure.alpn_agreed, s)),
+        ("certificates", lambda s: _part(s.exposure.connections, s)),
+        ("client certificates", lambda s: _part(s.exposure.client_certificates, s)),
+        ("distinct certificates", _exposed("distinct")),
+        ("names in them", _exposed("names")),
+        ("e-mail addresses in them", _exposed("emails")),
+        ("certificate bytes", lambda s: f"{s.exposure.bytes:,}"),
+        ("handshake bytes, client", lambda s: _median(s.exposure.readable.get("client"))),
+        ("handshake bytes, server", lambda s: _median(s.exposure.readable.get("server"))),
+    ]),
+    Section("encrypted", [
+        ("certificates", lambda s: _part(s.exposure.hidden_certificates, s)),
+        ("ALPN, agreed", lambda s: _part(s.exposure.hidden_alpn, s)),
+        ("handshake bytes, client", lambda s: _median(s.exposure.encrypted.get("client"))),
+        ("handshake bytes, server", lambda s: _median(s.exposure.encrypted.get("server"))),
+    ]),
+)  # fmt: skip
+
+
+class Text:
+    """Formats comparisons as text, at least 60 columns wide."""
+
+    def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
+        self._width = max(min(width or WIDEST, WIDEST), 60)
+        self._coloured = coloured
+        self._encoding = encoding
+
+    def written(self, groups: Sequence[Group]) -> Iterator[bytes]:
+        """Format groups, one below the other."""
+        for number, group in enumerate(groups):
+            gap = "\n" if number else ""
+            yield encoded(gap + "".join(f"{line}\n" for line in self.lines(group)), self._encoding)
+
+    def lines(self, group: Group) -> Iterator[str]:
+        """Format a group, line by line."""
+        if group.key is not None:
+            yield self._styled(shortened(printable(group.key), self._width, tail=self._width // 2), _BOLD)
+        if not group.sides:
+            yield "no TLS connections"
+            return
+        versions = [side.version for side in group.sides]
+        filled = list(filled_sections(group.sides))
+        width = self._column_width([versions, *(cells for _, rows in filled for _, cells in rows)])
+        yield self._styled(self._line("", versions, width), _BOLD)
+        for heading, rows in filled:
+            yield self._styled(heading, _FAINT)
+            yield from (self._line(f"  {label}", cells, width) for label, cells in rows)
+        yield self._styled("TLS 1.2 and TLS 1.3 between the same client and server", _FAINT)
+        for sentence in (*conclusions(group.differences), *caveats(group)):
+            yield from wrap(sentence, self._width, initial_indent="  ", subsequent_indent="    ")
+
+    def _column_width(self, rows: Sequence[Sequence[str]]) -> int:
+        """Return the width of a version's column: no wider than its cells need if labels would be cut for it."""
+        count, needed = len(rows[0]), max(len(cell) for row in rows for cell in row) + 2
+        return min((self._width - _LABEL) // count, _MAX_COLUMN, max(needed, (self._width - _LONGEST) // count))
+
+    def _line(self, label: str, cells: Sequence[str], width: int) -> str:
+        before = min(self._width - width * len(cells), _LONGEST)
+        shown = shortened(printable(label), before - 1, tail=before * 2 // 5)
+        padded = [_fitting(cell, width - 1).rjust(width) for cell in cells]
+        return f"{shown}{' ' * (before - columns(shown))}{''.join(padded)}".rstrip()
+
+    def _styled(self, text: str, style: str) -> str:
+        return styled(text, style) if self._coloured else text
+
+
+def _fitting(cell: str, width: int) -> str:
+    """Drop the last of several numbers until the others fit: a number must not be cut in the middle."""
+    parts = cell.split(_BETWEEN)
+    while len(parts) > 1 and columns(cell) > width:
+        parts = parts[:-1]
+        cell = _BETWEEN.join([*parts, "…"])
+    return shortened(cell, width)
+
+
+def conclusions(differences: Sequence[Difference] | None) -> Iterator[str]:
+    """Yield a sentence for each measure; a difference whose interval includes zero is not significant."""
+    if differences is None:
+        yield "too few connections to compare: 10 of each version are needed"
+    for one in differences or ():
+        what = f"{one.kind}, {_UNITS[one.measure]}:"
+        pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
+        interval = f"(95 %: {one.low:.2f} to {one.high:.2f}; {one.connections:,} connections, {pairs})"
+        if one.differs:
+            more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
+            yield f"{what} TLS 1.3 takes {abs(one.difference):.2f} {more} {interval}"
+        else:
+            yield f"{what} no significant difference {interval}"
+
+
+def caveats(group: Group) -> Iterator[str]:
+    """Yield what a reader of these numbers must keep in mind."""
+    newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
+    if newer is not None and "first_record" in newer.milliseconds:
+        yield "in TLS 1.3 the first server record may be a ticket: tickets and data are encrypted alike"
+    if any(side.capture_points.get(LOCAL) for side in group.sides):
+        yield "with a TCP round trip below 1 ms, the programs take more time than the path: compare the milliseconds"
+    if any(side.capture_points.get(NOT_SEEN) for side in group.sides):
+        yield "without a captured TCP handshake, times are those of the capture point, not of the client"
+    if group.unpaired:
+        yield f"{group.unpaired:,} connections were left out of the pairs, because there were too many"
+
+
+def json_lines(groups: Iterable[Group]) -> Iterator[bytes]:
+    """Format groups as JSON, one object per line."""
+    yield from map(json_line, groups)
+
+
+def csv_rows(groups: Iterable[Group], *, seen: bool = False) -> Iterator[bytes]:
+    """Format groups as CSV: a row for each number, its path joined by dots; `seen` if the output is a terminal."""
+    yield line(list(HEAD))
+    for group in groups:
+        key = None if group.key is None else without_surrogates(group.key)
+        yield from (line(list(map(cell, (key, *row))), seen=seen) for row in numbers(group))
+
+
+def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
+    """Yield version, measure and value; a difference between versions has no version."""
+    for side in group.sides:
+        fields = to_builtins(side)
+        yield from ((fields["version"], *pair) for pair in _flat(fields) if pair[0] != "version")
+    for difference in group.differences or ():
+        fields = to_builtins(difference)
+        before = f"{fields.pop('kind')}.{fields.pop('measure')}"
+        yield from ((None, f"{before}.{name}", value) for name, value in fields.items())
+
+
+def _flat(value: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _flat(inner, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", inner

@@ -1,0 +1,146 @@
+"""Connections in a notebook: a card for each, and a table of live ones that is updated in place."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from markupsafe import Markup
+
+from tlsdissect.views import table
+from tlsdissect.views.printable import printable
+from tlsdissect.views.table import COLUMNS, Column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.model.connection import Connection
+
+_HOME = "tlsdissect.model.connection"
+_CARD_STYLE = Markup("""<style>
+.tlsdissect-card { max-width: 46em; border: 1px solid; border-radius: 6px; padding: .6em 1em; overflow-wrap: anywhere }
+.tlsdissect-card .head { font-weight: bold }
+.tlsdissect-card .head span { font-weight: normal; border: 1px solid; border-radius: 1em; padding: 0 .6em;
+  margin-left: .5em }
+.tlsdissect-card dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; margin: .5em 0 0 }
+.tlsdissect-card dt { opacity: .7; font-weight: normal }
+.tlsdissect-card dd { margin: 0; text-align: left }
+</style>""")
+SHOWN = 40
+"""Connections that stand in the table: the latest."""
+_PERIOD = 0.2
+"""Seconds between updates: a browser need not draw each of a thousand a second."""
+_TITLES = ("start", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "RT", "ms", "outcome", "problems")
+_SHOWN = [column for column in COLUMNS if column.title in _TITLES]
+_WATCH_STYLE = Markup("<style>.tlsdissect-watch td { white-space: nowrap; text-align: left }</style>")
+
+
+def register() -> None:
+    """Let the notebook that runs, if one does, show connections as cards; IPython itself is not imported."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is not None:
+        shell.display_formatter.formatters["text/html"].for_type_by_name(_HOME, "Connection", card)
+
+
+def card(c: Connection) -> str:
+    """Write the card of a connection as a part of a page; all text is escaped, and colours are the page's own."""
+    (server, *_) = table.server(c)
+    title = printable(server or "")
+    badges = [Markup("<span>{}</span>").format(printable(text)) for text in (c.version, table.outcome(c)[0]) if text]
+    rows = [Markup("<dt>{}</dt><dd>{}</dd>").format(label, printable(text)) for label, text in _rows(c) if text]
+    inside = Markup('<div class="head">{}{}</div><dl>{}</dl>').format(
+        title, Markup("").join(badges), Markup("").join(rows)
+    )
+    label = f"TLS connection to {title}"
+    return str(
+        _CARD_STYLE + Markup('<section class="tlsdissect-card" aria-label="{}">{}</section>').format(label, inside)
+    )
+
+
+def _rows(c: Connection) -> Iterator[tuple[str, str | None]]:
+    """What the card says, each with its label; what was not seen is left out."""
+    yield "client", table.client(c)[0]
+    yield "cipher suite", c.cipher_suite
+    yield "key exchange", f"DH {c.dh_bits} bits" if c.dh_bits else c.group
+    yield "ALPN", c.alpn
+    yield "resumption", None if c.resumption is None else f"{c.resumption}, early data: {c.early_data or 'unknown'}"
+    yield "handshake", ", ".join(_took(c)) or None
+    yield "certificate", _certificate(c)
+    yield "alerts", ", ".join(f"{one.description or 'encrypted'} by {one.sender}" for one in c.alerts) or None
+    yield "findings", ", ".join(dict.fromkeys(f"{one.severity}: {one.code}" for one in c.findings or ())) or None
+    yield "problems", "; ".join(dict.fromkeys(f"{one.code}: {one.detail}" for one in c.problems)) or None
+    yield "begun", f"{'' if c.start is None else f'{c.start}, '}stream {c.stream} of {c.source}"
+
+
+def _took(c: Connection) -> Iterator[str]:
+    if c.round_trips is not None:
+        yield f"{c.round_trips} round trip{'' if c.round_trips == 1 else 's'}"
+    if c.timing.handshake_ms is not None:
+        yield f"{c.timing.handshake_ms:.2f} ms"
+    if c.timing.tcp_ms is not None:
+        yield f"TCP's took {c.timing.tcp_ms:.2f} ms"
+
+
+def _certificate(c: Connection) -> str | None:
+    leaf = c.leaf("server")
+    if leaf is None:
+        return "encrypted" if c.is_tls13 and c.outcome == "established" else None
+    return f"{leaf.subject}, issued by {leaf.issuer}, until {leaf.not_after}"
+
+
+class Watch:
+    """What a notebook shows for as long as the block lasts, and then leaves there."""
+
+    def __init__(self, figures: Callable[[], str]) -> None:
+        """`figures` tells what stands below the table."""
+        self.told: list[Connection] = []
+        self._figures = figures
+        self._drawn = ""
+        self._display: Any = None
+        self._over = threading.Event()
+        self._updates = threading.Thread(target=self._update, daemon=True)
+
+    def __enter__(self) -> Self:
+        from IPython.display import display  # noqa: PLC0415 (there is none outside of notebooks)
+
+        self._display = display(self._page(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._updates.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._updates.join()
+
+    def _update(self) -> None:
+        while not self._over.wait(_PERIOD):
+            self._draw()
+        self._draw()
+
+    def _draw(self) -> None:
+        page = self._page()
+        if page["text/html"] != self._drawn:
+            self._drawn = page["text/html"]
+            self._display.update(page, raw=True)
+
+    def _page(self) -> dict[str, str]:
+        figures = self._figures()
+        return {"text/html": _live_table(self.told[-SHOWN:], figures), "text/plain": figures}
+
+
+def _live_table(connections: list[Connection], figures: str) -> str:
+    """Write connections as a part of a page; all text is escaped."""
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(column.title) for column in _SHOWN)
+    rows = [
+        Markup("").join(Markup("<td>{}</td>").format(_text(column, one)) for column in _SHOWN) for one in connections
+    ]
+    body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
+    rows_table = Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
+    return str(
+        _WATCH_STYLE + Markup('<div class="tlsdissect-watch">{}<p>{}</p></div>').format(rows_table, printable(figures))
+    )
+
+
+def _text(column: Column, connection: Connection) -> str:
+    return printable(next(iter(column.texts(connection)), None) or "-")

@@ -1,0 +1,283 @@
+"""The tree of a connection: its nodes, the frames of their bytes, and the tree as text, as a hex dump and as HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tlsdissect.views.printable import columns, printable, shortened, styled, titled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tlsdissect.model.connection import Endpoint, Side
+    from tlsdissect.model.transcript import Packet, Places, Span
+
+    Packets = Mapping[int, Packet]
+    """The packets whose bytes were kept, by frame."""
+
+_BOLD, _FAINT, _RED, _YELLOW, _CYAN = "1", "2", "31", "33", "36"
+_INDENT = "  "
+_NAME = 30
+"""Maximum width to which the names of sibling fields are padded."""
+_LEAST = 12
+"""Minimum width of a value; names and byte ranges are left out before it gets narrower."""
+_ROW = 16
+"""Bytes per line of a hex dump."""
+
+
+class Node(Struct, frozen=True, omit_defaults=True):
+    """A record, a message or a field. The leaves of a record cover each of its bytes exactly once."""
+
+    name: str
+    """The name in the RFC or registry."""
+    value: int | str | None = None
+    """A number, a code point as `0x1301`, hexadecimal bytes, or an identifier or text of DER."""
+    meaning: str | None = None
+    """The meaning of the value."""
+    remark: str | None = None
+    """Whether the value is obsolete, for private use, from a draft, or unregistered."""
+    reference: str | None = None
+    """The RFC and section that define it."""
+    bytes: tuple[Span, ...] = ()
+    problem: str | None = None
+    """Why it, or the rest of it, could not be decoded."""
+    children: tuple[Node, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Value and meaning, printable."""
+        value = self.value
+        if value is None:
+            return printable(self.meaning or "")
+        if isinstance(value, int):
+            return f"{value} ({printable(self.meaning)})" if self.meaning else str(value)
+        if value.startswith("0x") and self.meaning != value:
+            return f"{printable(self.meaning or '')} ({value})"
+        return printable(value if self.meaning is None else self.meaning) or "(empty)"
+
+    def place(self, frame: int) -> str:
+        """Its byte ranges as text: first and last byte, and the frame if it differs from `frame`."""
+        if not self.bytes:
+            return ""
+        first, last = self.bytes[0], self.bytes[-1]
+        start = _byte(first.frame, first.offset, frame)
+        if first.offset is None or last.offset is None:
+            return start
+        end = last.offset + last.length - 1
+        if len(self.bytes) == 1 and last.length == 1:
+            return start
+        return f"{start}-{_byte(last.frame, end, first.frame)}"
+
+
+def _byte(frame: int, offset: int | None, above: int) -> str:
+    text = "?" if offset is None else str(offset)
+    return text if frame == above else f"{frame}:{text}"
+
+
+class MappedBytes:
+    """Bytes joined from the fragments of records, with the position of each in the frames."""
+
+    def __init__(self, places: Places, frame: int) -> None:
+        self._places = places
+        self._frame = frame
+        """The frame that completed the bytes."""
+        self._runs: list[tuple[int, int]] = []
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return bytes(self._data)
+
+    def beginning(self, size: int) -> bytes:
+        """Return the first `size` bytes, or fewer if there are not as many."""
+        return bytes(self._data[:size])
+
+    def add(self, data: bytes, start: int) -> None:
+        """Append bytes; `start` is their offset in the stream of their sender."""
+        self._runs.append((len(self._data), start))
+        self._data += data
+
+    def spans(self, start: int, end: int) -> tuple[Span, ...]:
+        """Return where a range of the bytes lies in the frames."""
+        found: list[Span] = []
+        ends = [at for at, _ in self._runs[1:]] + [len(self._data)]
+        for (at, stream), upto in zip(self._runs, ends, strict=True):
+            low, high = max(start, at), min(end, upto)
+            if low < high:
+                for span in self._places.spans(stream + low - at, stream + high - at, self._frame):
+                    _append(found, span)
+        return tuple(found)
+
+
+def _append(spans: list[Span], span: Span) -> None:
+    """Append a span, merged with the last one if it continues it."""
+    last = spans[-1] if spans else None
+    if last is None or last.frame != span.frame or last.offset is None or last.offset + last.length != span.offset:
+        spans.append(span)
+    else:
+        spans[-1] = replace(last, length=last.length + span.length)
+
+
+class Tree(Struct, frozen=True):
+    """The records of a connection's handshake."""
+
+    source: str
+    stream: int
+    client: Endpoint
+    server: Endpoint
+    records: tuple[TreeRecord, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        return Markup("<style>{}</style>{}").format(Markup(style()), Markup(self.html()))  # noqa: S704  # escaped by the template
+
+    def lines(
+        self, width: int | None = None, *, coloured: bool = False, packets: Packets | None = None
+    ) -> Iterator[str]:
+        """Yield the lines of a text; without a width they are not cut. With packets, it includes a hex dump."""
+        return _TextLines(width, packets, coloured=coloured).tree(self)
+
+    def html(self, packets: Packets | None = None) -> str:
+        """Return a fragment of a page, with a hex dump if packets are given."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  # not needed for text
+
+        environment = Environment(
+            loader=PackageLoader("tlsdissect.views.tree", "."),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+        )
+        environment.filters.update(
+            printable=printable, hex_dump=lambda node: list(hex_dump(node, packets)) if packets else ()
+        )
+        return environment.get_template("page.html").render(tree=self)
+
+    def only(self, message: str | None) -> Tree:
+        """Return the tree with messages of this type only; the whole tree for None."""
+        if message is None:
+            return self
+        kept = [record.only(message) for record in self.records]
+        return replace(self, records=tuple(record for record in kept if record.node.children))
+
+
+class TreeRecord(Struct, frozen=True):
+    """A record, its sender, and the frame that completed it."""
+
+    sender: Side
+    frame: int
+    ms: float | None
+    """Milliseconds since the ClientHello was complete, or since the first record if it was not captured; None if the
+    capture contains no times."""
+    node: Node
+
+    def only(self, message: str) -> TreeRecord:
+        """Return the record with messages of this type only."""
+        children = tuple(child for child in self.node.children if child.name == message)
+        return replace(self, node=replace(self.node, children=children))
+
+
+class _TextLines:
+    """Formats a tree as text: one line per field, indented by depth, with its byte range."""
+
+    def __init__(self, width: int | None, packets: Packets | None, *, coloured: bool) -> None:
+        self._width = width
+        self._packets = packets
+        self._coloured = coloured
+
+    def tree(self, whole: Tree) -> Iterator[str]:
+        """Yield the lines of a tree."""
+        who = f"stream {whole.stream}  {whole.client} > {whole.server}"
+        source = printable(whole.source)
+        title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
+        yield self._cut([(title, _BOLD)])
+        before = None
+        for record in whole.records:
+            place = (record.sender, record.frame)
+            if place != before:
+                when = "" if record.ms is None else f"  {record.ms:.3f} ms"
+                yield self._cut([(f"frame {record.frame}  {record.sender}{when}", _BOLD)])
+            before = place
+            yield from self._node(record.node, 1, record.frame, None, 0)
+
+    def _node(self, node: Node, depth: int, frame: int, cited: str | None, named: int) -> Iterator[str]:
+        name = printable(node.name)
+        parts = [(_INDENT * depth + name, "")]
+        text = node.text
+        if text or node.remark or node.problem:
+            parts.append((" " * max(named - columns(name), 0), ""))
+        parts += [(f"  {text}", _CYAN)] if text else []
+        parts += [(f"  {printable(node.remark)}", _YELLOW)] if node.remark else []
+        parts += [(f"  {node.problem}", _RED)] if node.problem else []
+        if node.children and node.reference and node.reference != cited:
+            parts.append((f"  {node.reference}", _FAINT))
+        yield self._cut(parts, node.place(frame))
+        if self._packets and not node.children:
+            for line in hex_dump(node, self._packets):
+                yield self._cut([(_INDENT * (depth + 1) + line, _FAINT)])
+        width = max((columns(child.name) for child in node.children if not child.children), default=0)
+        for child in node.children:
+            yield from self._node(child, depth + 1, frame, node.reference or cited, min(width, _NAME))
+
+    def _cut(self, parts: list[tuple[str, str]], where: str = "") -> str:
+        """Join the parts of a line, append the byte range, and cut what exceeds the width."""
+        room = None if self._width is None else self._width - (columns(where) + 2 if where else 0)
+        if room is not None and room < _LEAST:
+            room, where = self._width, ""
+        out, used = [], 0
+        for text, style in parts:
+            shown = text if room is None else shortened(text, max(room - used, 0))
+            out.append(styled(shown, style) if self._coloured else shown)
+            used += columns(shown)
+        if where:
+            gap = 2 if room is None else room - used + 2
+            out.append(" " * gap + (styled(where, _FAINT) if self._coloured else where))
+        return "".join(out).rstrip()
+
+
+def hex_dump(node: Node, packets: Packets) -> Iterator[str]:
+    """Yield the lines of the hex dump that contain a node's bytes, with these bytes in brackets.
+
+    A line has the frame, the offset of its first byte in hexadecimal, its bytes, and those of the node as ASCII. Bytes
+    that lie nowhere as they are, and those outside of TCP's payload, are left out.
+    """
+    for span in node.bytes:
+        packet = packets.get(span.frame)
+        if packet is None or packet.place is None or span.offset is None:
+            continue
+        for row in range(span.offset - span.offset % _ROW, span.offset + span.length, _ROW):
+            yield _line(row, span, packet.place, packet.payload)
+
+
+def _line(row: int, span: Span, place: int, payload: bytes) -> str:
+    start = span.offset or 0
+    first, last = max(start, row), min(start + span.length, row + _ROW) - 1
+    cells, printed = [], ""
+    for at in range(row, row + _ROW):
+        inside = 0 <= at - place < len(payload)
+        byte = f"{payload[at - place]:02x}" if inside else "  "
+        cells.append(("[" if at == first else "") + byte + ("]" if at == last else ""))
+        if inside and first <= at <= last:
+            char = payload[at - place]
+            printed += chr(char) if 0x20 < char < 0x7F else "."
+    text = ""
+    for at, cell in enumerate(cells):
+        # A bracket replaces the adjacent space.
+        blank = "" if cell.startswith("[") or (at and cells[at - 1].endswith("]")) else " "
+        text += blank + cell
+    return f"{row:04x} {text}".ljust(5 + 3 * _ROW + 1) + f"  {printed}"
+
+
+def style() -> str:
+    """Return the style sheet of trees."""
+    return (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
