@@ -20,6 +20,7 @@ from rows import rows_of
 
 from tlsdissect.capture import CaptureError, Damage, compressed, open_capture
 from tlsdissect.capture import pcapng as pcapng_file
+from tlsdissect.capture.interfaces import EARLIEST, LATEST
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.source import FileObject
 
@@ -345,6 +346,20 @@ def test_absurd_clocks(resolution: int, read: Read) -> None:
     options = b.option(9, bytes([resolution])) + b.option(14, struct.pack("<q", -(2**63)))
     data = b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], 2**64 - 1)
     assert len(read(data)) == 1
+
+
+@pytest.mark.parametrize("time", [LATEST, LATEST + 1, 2**63 - 1, 2**64 - 1])
+def test_a_time_beyond_the_latest_is_none(time: int, read: Read) -> None:
+    (row,) = read(b.section() + b.interface(options=b.option(9, b"\x09")) + b.enhanced(PACKETS[0], time))
+    assert row["time"] == (time if time <= LATEST else UNTIMED)
+
+
+@pytest.mark.parametrize("back", [0, 1, 2**62])
+def test_a_time_before_the_earliest_is_none(back: int, read: Read) -> None:
+    seconds, rest = divmod(EARLIEST, 10**9)
+    options = b.option(9, b"\x09") + b.option(14, struct.pack("<q", seconds - back))
+    (row,) = read(b.section() + b.interface(options=options) + b.enhanced(PACKETS[0], rest))
+    assert row["time"] == (UNTIMED if back else EARLIEST)
 
 
 def test_clock_offset(read: Read) -> None:

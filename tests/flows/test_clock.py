@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tlsdissect.capture.packet import UNTIMED
+import math
+
+from tlsdissect.capture.interfaces import EARLIEST, LATEST
+from tlsdissect.capture.packet import UNTIMED, Packet
+from tlsdissect.flows.limits import FOREVER, Limits
 from tlsdissect.flows.table import FlowTable
 
 SECOND = 10**9
@@ -52,3 +56,12 @@ def test_time_passes_from_where_it_is_counted() -> None:
     table.tick(NOW)
     table.pass_time(NOW + SECOND)
     assert table.clock == before + SECOND
+
+
+def test_all_times_can_be_counted_with() -> None:
+    table, packet = FlowTable(limits=Limits(silent_after=math.inf)), Packet()
+    for packet.time in (UNTIMED, EARLIEST, LATEST):
+        table.tick(packet.time)
+        flow = table.find(packet)
+    assert flow is not None
+    assert flow.due == LATEST - EARLIEST + FOREVER * SECOND

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
+from tlsdissect.capture.packet import UNTIMED
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,10 +19,11 @@ NO_LINK_TYPE = -1
 """The link type of an interface that no block describes."""
 _SECOND = 1_000_000_000
 _POWERS = tuple(10**exponent for exponent in range(10))
-_LATEST = 2**63 - 1
-"""The latest time that fits in 64 bits, in nanoseconds."""
-_MAX_OFFSET = 1 << 33
-"""Seconds: a greater clock offset is absurd, and would not fit in 64 bits as nanoseconds."""
+EARLIEST, LATEST = -(1 << 61), 1 << 62
+"""Nanoseconds since 1970: from 1896 to 2116. A packet with a time outside counts as one without a time.
+
+The difference of two times within, plus `flows.limits.FOREVER`, fits in 64 bits. A classic pcap has no other times.
+"""
 
 
 @cython.cclass
@@ -59,21 +62,21 @@ class Interface:
         self.digits = _digits(binary, exponent)
         self._binary = binary
         self._exponent = exponent
-        self._offset = max(min(offset, _MAX_OFFSET), -_MAX_OFFSET)
+        self._offset = offset
         self._tick = 1
         self._max_ticks = -1
         if not binary and exponent <= 9 and offset == 0:
             self._tick = _POWERS[9 - exponent]
-            self._max_ticks = _LATEST // self._tick
+            self._max_ticks = LATEST // self._tick
 
     @cython.ccall
     def nanoseconds(self, high: cython.longlong, low: cython.longlong) -> cython.longlong:
-        """Convert the two halves of a time stamp to nanoseconds since 1970."""
+        """Convert the two halves of a time stamp to nanoseconds since 1970; UNTIMED if that is no plausible time."""
         if high < 0x4000_0000:
             ticks: cython.longlong = high << 32 | low
             if ticks <= self._max_ticks:
                 return ticks * self._tick
-        return _wrapped(high, low, self._binary, self._exponent, self._offset)
+        return _any_clock(high, low, self._binary, self._exponent, self._offset)
 
 
 def _digits(binary: cython.bint, exponent: cython.longlong) -> int:
@@ -86,8 +89,8 @@ def _digits(binary: cython.bint, exponent: cython.longlong) -> int:
     return 0
 
 
-def _wrapped(high: Any, low: Any, binary: cython.bint, exponent: Any, offset: Any) -> int:
-    """Compute a time with Python's integers, which do not overflow; absurd times wrap around 64 bits."""
+def _any_clock(high: Any, low: Any, binary: cython.bint, exponent: Any, offset: Any) -> int:
+    """Compute the time of any clock with Python's integers, which do not overflow."""
     ticks = (high << 32) | low
     if binary:
         time = ticks * _SECOND >> exponent
@@ -95,7 +98,8 @@ def _wrapped(high: Any, low: Any, binary: cython.bint, exponent: Any, offset: An
         time = ticks * 10 ** (9 - exponent)
     else:
         time = ticks // 10 ** (exponent - 9)
-    return int((time + offset * _SECOND + 2**63) % 2**64 - 2**63)
+    time += offset * _SECOND
+    return time if EARLIEST <= time <= LATEST else UNTIMED
 
 
 def read_interface(order: str, body: bytes) -> Interface:
