@@ -8,6 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlsdissect.capture.packet import Packet
+from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.flow import TcpSide
+from tlsdissect.flows.limits import Limits
+from tlsdissect.handshake.direction import Direction, SegmentPayload
 from tlsdissect.handshake.record_cursor import EVERY, NONE, PADDING, RecordCursor, starts_with_hello
 from tlsdissect.tls.record import RecordReader
 
@@ -56,6 +60,7 @@ def test_only_packets_that_say_nothing_are_stepped_over(
             return
         assert cursor.position == (first + end) & 0xFFFFFFFF
         assert cursor.ahead == reader.skip
+        assert cursor.take_passed() == end - begin
 
 
 def test_what_is_not_in_order_or_not_whole_is_looked_at() -> None:
@@ -67,6 +72,28 @@ def test_what_is_not_in_order_or_not_whole_is_looked_at() -> None:
     assert not RecordCursor().passes(segment(0, record))
     assert cursor.passes(segment(100, record))
     assert not cursor.passes(segment(100, record))
+
+
+def test_a_direction_is_as_far_as_its_cursor_after_more_bytes_than_sequence_numbers() -> None:
+    direction = Direction(Budget(Limits()), TcpSide())
+    direction.assembler.start(100)
+    direction.cursor.set(100, 0, NONE)
+    packet = segment(100, (b"\x17\x03\x03\x40\x00" + bytes(0x4000)) * 1024)
+    while direction.cursor.passed < 2**32:
+        packet.sequence = direction.cursor.position
+        assert direction.cursor.passes(packet)
+    passed = direction.cursor.passed
+    direction.catch_up()
+    assert direction.assembler.position == direction.reader.position == direction.payload == passed
+
+
+def test_a_direction_does_not_go_back_to_its_cursor() -> None:
+    direction = Direction(Budget(Limits()), TcpSide())
+    direction.assembler.start(100)
+    direction.cursor.set(100, 0, NONE)
+    direction.add(SegmentPayload(100, b"\x16\x03\x01" + bytes(20), 23, 1, 0))
+    direction.catch_up()
+    assert direction.assembler.position == direction.payload == 23
 
 
 def test_a_hello_is_told_by_its_headers() -> None:

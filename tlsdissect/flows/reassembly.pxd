@@ -22,7 +22,7 @@ cdef class Assembler:
     cpdef bint expects(self, long long sequence)
     cpdef bint advance(self, long long sequence, long long size)
     cpdef tuple[Arrival, ...] feed(self, long long sequence, bytes data, long long size, long long frame, long long time)
-    cpdef object skip_to(self, long long sequence)
+    cpdef object skip(self, long long octets)
     cpdef object drop_held(self)
     cdef tuple[Arrival, ...] _deliver(self, Arrival arrival)
     cdef Arrival _take_first(self)

@@ -157,9 +157,9 @@ class Assembler:
         return self._deliver(arrival)
 
     @cython.ccall
-    def skip_to(self, sequence: cython.longlong) -> None:
+    def skip(self, octets: cython.longlong) -> None:
         """Skip bytes that arrived in order and are not needed."""
-        self.position = self.offset(sequence)
+        self.position += octets
 
     def give_up(self) -> tuple[int, tuple[Arrival, ...]]:
         """Give up the first hole; return its size and the payload that is deliverable after it."""

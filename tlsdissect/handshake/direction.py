@@ -477,11 +477,11 @@ class Direction:
     def catch_up(self) -> cython.bint:
         """Skip the bytes of the packets that the cursor passed."""
         assembler: Assembler = self.assembler
-        old: cython.longlong = assembler.position
-        if not self.cursor.in_step:
+        passed: cython.longlong = self.cursor.take_passed()
+        if passed == 0:
             return False
-        assembler.skip_to(self.cursor.position)
-        self.payload += assembler.position - old
+        assembler.skip(passed)
+        self.payload += passed
         self.reader.jump(assembler.position, self.cursor.ahead)
         return True
 

@@ -10,6 +10,8 @@ cdef class RecordCursor:
     cdef readonly long long position
     cdef readonly long long ahead
     cdef readonly long long notable
+    cdef readonly long long passed
     cpdef bint set(self, long long position, long long ahead, long long notable)
     cpdef bint stop(self)
     cpdef bint passes(self, Packet packet)
+    cpdef long long take_passed(self)

@@ -48,12 +48,15 @@ class RecordCursor:
     """Bytes from there to the next record header."""
     notable: cython.longlong
     """The length of application data that must be decoded, or NONE, or EVERY."""
+    passed: cython.longlong
+    """Bytes of the packets that were stepped over since `take_passed`; unlike `position`, this does not wrap."""
 
     def __init__(self) -> None:
         self.in_step = False
         self.position = 0
         self.ahead = 0
         self.notable = _EVERY
+        self.passed = 0
 
     @cython.ccall
     def set(self, position: cython.longlong, ahead: cython.longlong, notable: cython.longlong) -> cython.bint:
@@ -99,4 +102,12 @@ class RecordCursor:
             here += 5 + length
         self.position = (self.position + packet.length) & _MASK
         self.ahead = here - end
+        self.passed += packet.length
         return True
+
+    @cython.ccall
+    def take_passed(self) -> cython.longlong:
+        """Return the bytes that were stepped over since the last call."""
+        passed: cython.longlong = self.passed
+        self.passed = 0
+        return passed
