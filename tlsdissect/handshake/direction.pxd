@@ -58,7 +58,6 @@ cdef class Direction:
     cpdef list[Piece] add(self, SegmentPayload segment)
     cdef list[Piece] _add(self, SegmentPayload segment)
     cpdef list[Piece] acknowledge(self)
-    cpdef bint restart(self, long long sequence)
     cdef list[Piece] _await_place(self, SegmentPayload segment)
     cdef bint _awaits_more(self)
     cpdef list[Piece] place(self)

@@ -239,15 +239,6 @@ class Direction:
             return []
         return self._accept_doubtful()
 
-    @cython.ccall
-    def restart(self, sequence: cython.longlong) -> cython.bint:
-        """Begin the stream, of which nothing was read, at this sequence number."""
-        self._release_unplaced()
-        self.doubtful = None
-        self.payload = 0
-        self.assembler.start(sequence)
-        return True
-
     @cython.cfunc
     def _await_place(self, segment: SegmentPayload) -> list[Piece]:
         """Hold a segment until the first byte of a stream without SYN is known.

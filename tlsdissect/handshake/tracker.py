@@ -297,11 +297,10 @@ class Tracker:
         direction = self.directions[sender]
         if direction.mode == TLS or (direction.assembler.started and direction.assembler.sequence(0) == sequence):
             return direction
-        if direction.first_frame is not None:
-            self._budget.used -= direction.held_bytes
-            direction = direction.renewed()
-            self.directions = (direction, self.directions[1]) if sender == 0 else (self.directions[0], direction)
-        direction.restart(sequence)
+        self._budget.used -= direction.held_bytes
+        direction = direction.renewed()
+        self.directions = (direction, self.directions[1]) if sender == 0 else (self.directions[0], direction)
+        direction.assembler.start(sequence)
         return direction
 
     @property
