@@ -281,7 +281,7 @@ def nanoseconds(packets: Packets, link: int) -> bytes:
 
 
 def gzipped(packets: Packets, link: int) -> bytes:
-    return gzip.compress(pcap(packets, link))
+    return gzip.compress(pcap(packets, link), mtime=0)
 
 
 def zstandarded(packets: Packets, link: int) -> bytes:

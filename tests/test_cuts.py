@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from damaging import damage
 from hypothesis import given
 from hypothesis import strategies as st
 from mangle import ETHERNET, FIN, SYN, Segment, Segments, differences, in_ethernet, pcap, segments, strip
@@ -244,19 +245,6 @@ def damaged(place: pytest.TempPathFactory, sample: Path, random: Random) -> Path
     path = place.getbasetemp() / "damaged.pcap"
     path.write_bytes(data)
     return path
-
-
-def damage(random: Random, data: bytearray) -> None:
-    at = random.randint(0, len(data))
-    match random.choice(("flip", "flip", "flip", "cut", "repeat", "fill")):
-        case "flip":
-            data[at : at + 1] = bytes([random.randint(0, 255)])
-        case "cut":
-            del data[at : at + random.randint(1, 100)]
-        case "repeat":
-            data[at:at] = data[at : at + random.randint(1, 100)]
-        case "fill":
-            data[at : at + 4] = random.choice((b"\xff" * 4, bytes(4)))
 
 
 def test_the_samples_are_found() -> None:
