@@ -130,6 +130,15 @@ def test_two_right_checksums_are_a_problem_too(tmp_path: Path) -> None:
     assert len(conflicts(connection)) == 1
 
 
+def test_which_copy_counts_is_not_said_of_one_that_was_held_behind_a_hole(tmp_path: Path) -> None:
+    at = SENT[HELLO].payload.index(NAME)
+    held = replace(SENT[HELLO], sequence=SENT[HELLO].sequence + at, payload=b"a.decoy.x")
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, held, fake=RIGHT))
+    assert connection["sni"] == NAME.decode()
+    [problem] = conflicts(connection)
+    assert problem["detail"] == f"other bytes than in frame {HELLO + 1}"
+
+
 def test_what_is_the_same_is_no_problem(tmp_path: Path) -> None:
     sent = with_decoys(HELLO, SENT[HELLO], fake=WRONG)
     assert not conflicts(read(tmp_path / "a.pcap", sent))

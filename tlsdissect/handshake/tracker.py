@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import cython
 
 from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
+from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import Direction, SegmentPayload
 from tlsdissect.handshake.encrypted_flight import is_decided
@@ -249,6 +250,9 @@ class Tracker:
             if wrong:
                 other = second.frame if wrong[0] == first.frame else first.frame
                 detail = f"other bytes than in frame {other}, and a wrong TCP checksum: this segment is left out"
+            elif difference(second.sequence, first.sequence) < 0:
+                # A segment that was held behind a hole is overwritten by one that begins in the hole.
+                detail = f"other bytes than in frame {first.frame}"
             else:
                 detail = f"other bytes than in frame {first.frame}, which came first and counts"
             frame = wrong[0] if wrong else second.frame
