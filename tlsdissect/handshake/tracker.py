@@ -220,7 +220,7 @@ class Tracker:
         self.reread = True
         if self.recorder is not None:
             self.recorder.read_again({one.frame for one in self._segments.kept}, {one.frame for one in order})
-        self._budget.used -= self.log.held_bytes + sum(direction.assembler.held_bytes for direction in self.directions)
+        self._budget.used -= self.log.held_bytes + sum(direction.held_bytes for direction in self.directions)
         self.directions = Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other)
         self.log = HandshakeLog(self._budget, self.recorder)
         self.state, self.hello_frame, self.decided_frame = Interest.PACKETS, UNKNOWN, UNKNOWN
