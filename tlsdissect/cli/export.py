@@ -88,7 +88,7 @@ class Exporter:
 
 
 @options.capture_command(EXAMPLES)
-@click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; they must not exist.")
+@click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; never overwrites one.")
 @click.option(
     "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="File format."
 )
@@ -103,7 +103,7 @@ class Exporter:
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
 
-    Join the tables by `source` and `stream`; `position` counts from 0 in wire order. `comparison` has the numbers of
+    Join the tables by `source` and `stream`; `position` counts from 0 in wire order. `comparison` has the figures of
     `tlsdissect compare`. Each table is a file that appears only when it is complete. `tlsdissect.load_csv` reads the
     values of a CSV file back with their types.
     """

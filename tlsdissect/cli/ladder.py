@@ -51,7 +51,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     """Draw handshakes as ladder diagrams, in milliseconds and in round trips.
 
     Each arrow is a flight: the messages, with their sizes, that one side sent before the other answered. Encrypted
-    messages and application data have arrows of their own style. Two connections selected by --stream are drawn side by
+    messages and application data are drawn with distinct arrows. Two connections selected by --stream are drawn side by
     side, on a common time axis that starts at each ClientHello.
     """
     file = None if output in (None, "-") else output

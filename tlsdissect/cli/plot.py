@@ -43,7 +43,7 @@ _SINGLE = "timeline"
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @options.run_options
 def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:
-    """Plot a figure of the connections.
+    """Draw a figure of the connections.
 
     KIND is handshake-times, handshake-round-trips, round-trips, cipher-suites, groups, certificate-bytes, versions,
     lifetimes, offered-and-chosen, or timeline: the ladder of a single connection, to scale. All connections are kept in

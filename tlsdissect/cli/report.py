@@ -43,8 +43,8 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
     """Write an HTML report: summary, findings, comparison of versions, figures, certificates and connections.
 
-    The tables of certificates and connections can be sorted and filtered. A click on a connection opens its ladder and
-    all of its records, messages and fields. The page is self-contained and loads nothing, so that it can be mailed or
+    The tables of certificates and connections can be sorted and filtered. Clicking a connection opens its ladder and
+    all of its records, messages and fields. The page is self-contained, so that it can be mailed or
     archived. Trust is checked against the authorities given with --ca-file, --ca-path or --system-ca, as of the time of
     the capture; without any of these, it is not checked.
     """

@@ -145,7 +145,7 @@ def outcome(c: Connection) -> Texts:
 
 
 def problems(c: Connection) -> Texts:
-    """What kept something from being read or told."""
+    """Why something could not be read or reported."""
     kinds = dict.fromkeys(problem.code for problem in c.problems)
     return (", ".join(kinds), str(len(c.problems))) if kinds else ()
 

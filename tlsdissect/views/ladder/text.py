@@ -134,7 +134,7 @@ class Text(TextBlocks):
 
 
 def _beside(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
-    """One of two ladders: round trips before the lifelines, and behind them bytes if they are told."""
+    """One of two ladders: round trips before the lifelines, and bytes after them if they are shown."""
     before, behind = f"{cells[0]:>{widths[0]}}", f"  {cells[1]:>{widths[1]}}" if len(widths) > 1 else ""
     return f"{before}  {between}{behind}"
 
