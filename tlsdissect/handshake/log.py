@@ -38,7 +38,6 @@ from tlsdissect.handshake.events import (
 )
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.codepoints import HandshakeType, is_tls13
-from tlsdissect.tls.hello_cache import MAX_HELLO_SIZE
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_SIZE,
@@ -483,9 +482,8 @@ class HandshakeLog:
             direction.report("malformed_message", detail, event.frame, event.start)
 
     def _client_hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        decoded = decode_client_hello(event)
-        hello = decoded.hello
-        _report_malformed(decoded.error, direction, event)
+        hello, _, error = decode_client_hello(event)
+        _report_malformed(error, direction, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))
         self.client_hello = SeenClientHello(
@@ -494,22 +492,19 @@ class HandshakeLog:
             offers_tls13(hello),
             offers_early_data(hello),
             pre_shared_keys(hello),
-            decoded if len(event.body) <= MAX_HELLO_SIZE else None,
         )
 
     def _server_hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        decoded = decode_server_hello(event)
-        hello = decoded.hello
-        kept = decoded if len(event.body) <= MAX_HELLO_SIZE else None
-        _report_malformed(decoded.error, direction, event)
+        hello, _, error = decode_server_hello(event)
+        _report_malformed(error, direction, event)
         self.account(len(event.body))
         if isinstance(hello, ServerHello):
-            self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"", kept)
+            self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"")
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
         else:
-            self.server_hello = SeenServerHello(event, None, b"", kept)
+            self.server_hello = SeenServerHello(event, None, b"")
             self.version = hello.server_version
 
     def _retry_request(self, direction: Direction, event: HandshakeEvent) -> None:

@@ -74,9 +74,9 @@ class Handshake(Struct, frozen=True, gc=False):
                 alerts[side].append(event)
         client_hello, server_hello = None, None
         if log.client_hello is not None:
-            client_hello = log.client_hello.decoded or decode_client_hello(log.client_hello.event)
+            client_hello = decode_client_hello(log.client_hello.event)
         if log.server_hello is not None:
-            server_hello = log.server_hello.decoded or decode_server_hello(log.server_hello.event)
+            server_hello = decode_server_hello(log.server_hello.event)
         return cls(
             log,
             client,
