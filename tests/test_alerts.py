@@ -93,7 +93,7 @@ def test_a_warning_behind_which_the_handshake_goes_on_ended_nothing(tmp_path: Pa
 
 
 def test_a_refusal_behind_a_warning_is_not_called_by_its_name(tmp_path: Path) -> None:
-    """What the length of a record tells is one alert, the warning before it another."""
+    """The alert that is inferred from a record's length is not the warning before it."""
     sample = "tls13-client-cert-rejected"
     plain, connection = (
         told(tmp_path / "plain.pcap", said(sample)),
@@ -154,7 +154,7 @@ def test_an_alert_that_answers_the_other_sides_end_reports_it(
 
 @pytest.mark.parametrize("alert", [DECODE_ERROR, BAD_CERTIFICATE])
 def test_a_server_reports_the_end_of_its_client_too(tmp_path: Path, alert: bytes) -> None:
-    """The client leaves behind the server's flight, of which it has said nothing."""
+    """The client closes after the server's flight without having answered it."""
     sent = flights("tls12-full")[:2]
     connection = ended(tmp_path / "a.pcap", *sent, (CLIENT, FIN | ACK, b""), (SERVER, ACK, records(alert)))
     assert (connection.outcome, connection.failed_by) == ("closed", "client")
@@ -173,7 +173,7 @@ class Crossing(Steps):
     """A conversation whose last packet was sent before the other side's FIN, the packet before it, had arrived."""
 
     def packets(self) -> list[tuple[float, bytes]]:
-        """The same packets, of which the last does not acknowledge the FIN."""
+        """Return the same packets, but the last one does not acknowledge the FIN."""
         *before, (time, packet) = super().packets()
         acknowledged = int.from_bytes(packet[28:32], "big") - 1
         return [*before, (time, packet[:28] + acknowledged.to_bytes(4, "big") + packet[32:])]

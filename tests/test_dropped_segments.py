@@ -319,7 +319,7 @@ def test_a_stream_without_syn_begins_with_its_first_segment(
 def test_padding_that_counts_as_payload_is_no_stream_data(
     tmp_path: Path, wrap: Any, sample: str, first: tuple[int, int], sides: tuple[int, ...], size: int, opened: bool
 ) -> None:
-    """The sender sends other bytes in its place, and nobody acknowledges it (RFC 9293 section 3.4)."""
+    """Its sender then sends other bytes at the same place, and no ACK covers it (RFC 9293 section 3.4)."""
     course = Course(first, wrap)
     if opened:
         course.open()

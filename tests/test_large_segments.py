@@ -62,7 +62,7 @@ def hello_and_flight(sample: str) -> tuple[bytes, bytes]:
 
 
 def lost_answer(sample: str, large: int, *, seen: bool) -> list[Segment]:
-    """A server's flight of two segments of which the first is lost; `seen`: the capture, near the server, has it."""
+    """A server's flight in two segments, the first of which is lost, but captured near the server if `seen`."""
     hello, flight = hello_and_flight(sample)
     size, end = len(hello), large + SHORTER
     first = Segment(0.005, SERVER, ACK, 0, size, flight[:large])

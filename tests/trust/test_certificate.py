@@ -1,4 +1,4 @@
-"""Findings about single certificates, most of which no library would encode."""
+"""Findings about single certificates. Most of these cannot be encoded with a library."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class StatusLine(ABC):
 
     @abstractmethod
     def create(self) -> Live | Progress:
-        """Create the renderable; the thread calls this once."""
+        """Return what rich draws; the refresh thread calls this once."""
 
     @abstractmethod
     def update(self) -> None:
@@ -232,5 +232,5 @@ class LiveStatus(StatusLine):
 
 
 def _resident() -> int:
-    """Return the resident memory of this process in bytes (proc_pid_statm(5))."""
+    """Return how many bytes of memory this process uses (its resident set, proc_pid_statm(5))."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES

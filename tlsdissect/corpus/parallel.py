@@ -154,7 +154,7 @@ class ParallelOutputRows:
         return summary
 
     def stop(self) -> None:
-        """Stop reading; the rows of what was read still follow."""
+        """Stop reading; rows that were already read are still returned."""
         self._workers.finish()
 
     def is_waiting(self) -> bool:

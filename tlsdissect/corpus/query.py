@@ -77,7 +77,7 @@ class Query(NamedTuple):
 
 
 class OutputRows:
-    """The rows of one reading: a new one of the query, or the one given."""
+    """The rows of a reading; without one, the query starts its own."""
 
     def __init__(self, query: Query, reading: Reading | None = None) -> None:
         self._query = query
@@ -96,7 +96,7 @@ class OutputRows:
         return self._reading.summary
 
     def stop(self) -> None:
-        """Stop reading; the rows of what was read still follow."""
+        """Stop reading; rows that were already read are still returned."""
         self._reading.stop()
 
     def is_waiting(self) -> bool:

@@ -31,11 +31,6 @@ class Budget:
         self.message_bytes = limits.message_bytes
         self.total_bytes = limits.total_bytes
 
-    @property
-    def spent(self) -> bool:
-        """Whether nothing more may be buffered or kept."""
-        return self.is_spent()
-
     @cython.ccall
     def is_spent(self) -> cython.bint:
         """Return whether nothing more may be buffered or kept."""

@@ -382,7 +382,7 @@ class Direction:
         if self.unplaced:
             yield from self.place()
         # Unacknowledged zeros where a record should begin are padding.
-        between = self.mode == TLS and self.reader.between
+        between = self.mode == TLS and self.reader.is_between()
         if self.doubtful is not None and not (between and not any(self.doubtful.data)):
             yield from self._accept_doubtful()
         while self.assembler.holds:
@@ -430,12 +430,6 @@ class Direction:
     def carrier(self) -> str | None:
         """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
         return None if self._carrier is None else self._carrier.name
-
-    @property
-    def ended(self) -> Signal | None:
-        """The first FIN or RST; a packet with both flags counts as RST."""
-        fin, rst = self.fin, self.rst
-        return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
 
     @cython.ccall
     def has_passed(self, sequence: cython.longlong) -> cython.bint:

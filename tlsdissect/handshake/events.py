@@ -76,12 +76,6 @@ class SeenServerHello(Struct, frozen=True, gc=False):
     session_id: bytes
 
 
-class SeenRetryRequest(Struct, frozen=True, gc=False):
-    """A HelloRetryRequest of a handshake."""
-
-    event: HandshakeEvent
-
-
 class DecodedHello(NamedTuple, Generic[AnyHello_co]):
     """A decoded hello, its template if it has one, and the error that ended its decoding."""
 

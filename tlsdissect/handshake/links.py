@@ -80,7 +80,7 @@ class Linker:
             self._evicted += 1
 
     def link(self, capture: int, connection: Connection) -> Connection:
-        """Return the connection with its links."""
+        """Return a copy of the connection that names the connections it is linked to."""
         return linked(connection, self.links(capture, Trace.of(connection), lambda: connection))
 
     def links(self, capture: int, trace: Trace, facts: Callable[[], Connection]) -> Links:

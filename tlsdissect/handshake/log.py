@@ -25,7 +25,6 @@ from tlsdissect.handshake.events import (
     HandshakeEvent,
     HeartbeatRecord,
     SeenClientHello,
-    SeenRetryRequest,
     SeenServerHello,
     decode_client_hello,
     decode_retry_request,
@@ -94,7 +93,7 @@ class HandshakeLog:
     """The first ClientHello."""
     server_hello: SeenServerHello | None
     """The first ServerHello that is not a HelloRetryRequest."""
-    hello_retry: SeenRetryRequest | None
+    hello_retry: HandshakeEvent | None
     """The first HelloRetryRequest."""
     hello_retries: cython.longlong
     """Number of HelloRetryRequests before the ServerHello."""
@@ -468,7 +467,7 @@ class HandshakeLog:
         elif self.server_hello is not None:
             self.client = 1 - self.server_hello.event.sender
         elif self.hello_retry is not None:
-            self.client = 1 - self.hello_retry.event.sender
+            self.client = 1 - self.hello_retry.sender
 
     def _count_retry(self, direction: Direction, event: HandshakeEvent) -> None:
         """Count a HelloRetryRequest; one is allowed, before the ServerHello (RFC 8446 section 4.1.4)."""
@@ -511,7 +510,7 @@ class HandshakeLog:
         hello, _, error = decode_retry_request(event)
         _report_malformed(error, direction, event)
         if self.hello_retry is None:
-            self.hello_retry = SeenRetryRequest(event)
+            self.hello_retry = event
             self.tls13 = True
             self.version = self._selected(event, hello)
 

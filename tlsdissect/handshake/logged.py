@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         HandshakeEvent,
         HeartbeatRecord,
         SeenClientHello,
-        SeenRetryRequest,
         SeenServerHello,
     )
     from tlsdissect.model.connection import Problem
@@ -98,7 +97,7 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     """In the order of the frames that completed them."""
     client_hello: SeenClientHello | None
     server_hello: SeenServerHello | None
-    hello_retry: SeenRetryRequest | None
+    hello_retry: HandshakeEvent | None
     hello_retries: int
     """Number of HelloRetryRequests before the ServerHello."""
     version: int

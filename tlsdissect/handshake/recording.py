@@ -166,7 +166,7 @@ class Recorder:
 
 def _is_in_record(direction: Direction) -> bool:
     """Return whether a record has begun whose body is kept."""
-    return not (direction.reader.between or direction.reader.skip)
+    return not (direction.reader.is_between() or direction.reader.skip)
 
 
 def _ends(direction: Direction, frame: int) -> bool:

@@ -172,7 +172,7 @@ class LookupListener:
 
     def _account(self) -> None:
         """Count the buffered bytes in the budget; if it is exceeded, stop."""
-        if self._budget.spent:
+        if self._budget.is_spent():
             self._streams = None
         held = sum(one.held for one in self._streams) if self._streams else 0
         self._budget.used += held - self._held

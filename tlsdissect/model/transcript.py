@@ -56,7 +56,7 @@ class WireRecord(Struct, frozen=True, gc=False):
     version: int
     length: int
     start: int
-    """Stream offset of its header."""
+    """Stream offset of the record header."""
     fragment: bytes | None
     """None for application data, whose body is not kept."""
     encrypted: bool

@@ -165,7 +165,7 @@ class PskKeyExchangeModes(WireStruct, frozen=True):
 
 
 class KeyShareEntry(WireStruct, frozen=True, gc=False):
-    """One key share; a ServerHello has exactly one (RFC 8446 section 4.2.8)."""
+    """A key share. A ServerHello contains exactly one (RFC 8446 section 4.2.8)."""
 
     group: Group
     key_exchange: Opaque16

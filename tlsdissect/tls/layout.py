@@ -92,7 +92,7 @@ class Select(Struct, frozen=True, eq=False):
 
 
 class Known(Struct, frozen=True):
-    """The fields after this one-byte number have no known format unless it is one of these values."""
+    """The fields that follow this one-byte number can be decoded only if it has one of these values."""
 
     what: str
     values: tuple[int, ...]

@@ -49,7 +49,7 @@ class Record(Struct, frozen=True, gc=False):
     version: int
     length: int
     start: int
-    """Stream offset of its header."""
+    """Stream offset of the record header."""
     fragment: bytes | None
     whole: bool = True
     """False if `fragment` is truncated because the capture lacks bytes."""
@@ -66,7 +66,7 @@ class Message(Struct, frozen=True, gc=False):
     handshake_type: int
     body: bytes
     start: int
-    """Stream offset of the record in which its header begins."""
+    """Stream offset of the record that contains the beginning of the message header."""
 
 
 @cython.ccall
@@ -130,11 +130,6 @@ class RecordReader:
         self._buffer = b""
         self._buffer_start = 0
         self._version = _NO_VERSION
-
-    @property
-    def between(self) -> bool:
-        """Whether the next byte starts a record header."""
-        return self.is_between()
 
     @cython.ccall
     def is_between(self) -> cython.bint:

@@ -138,7 +138,7 @@ def _distinct(links: tuple[Link, ...]) -> list[Link]:
 
 
 def _dates(links: tuple[Link, ...]) -> list[str]:
-    """List the seconds at which findings about these certificates change."""
+    """Return the times, in seconds, at which findings about these certificates change."""
     found: list[str] = []
     for link in links:
         begin, end = link.facts.not_before, link.facts.not_after

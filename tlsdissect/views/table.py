@@ -1,4 +1,4 @@
-"""Connections as a table, one line each.
+"""A table of connections, one per line.
 
 The columns depend on the width alone and never on the connections, so that rows are printed as they come.
 """

@@ -68,7 +68,7 @@ def connection(
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
     early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
     agreed, shown = negotiation.key_agreement(handshake), exposure(handshake, resumption, evidence)
-    retry, in_retry = (None, ()) if log.hello_retry is None else hellos.hello_retry_request(log.hello_retry.event)
+    retry, in_retry = (None, ()) if log.hello_retry is None else hellos.hello_retry_request(log.hello_retry)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
     guesses = (ending.inferred, *_guesses(handshake, early_data, times))
     suite = handshake.cipher_suite
@@ -283,7 +283,7 @@ def _malformed(
             handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE),
             (("malformed_message", in_key_exchange),) if in_key_exchange else (),
         ),
-        (None if log.hello_retry is None else log.hello_retry.event, in_retry),
+        (log.hello_retry, in_retry),
     ]
     for event, details in found:
         if event is not None:

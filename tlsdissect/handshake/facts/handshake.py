@@ -113,7 +113,7 @@ class Handshake(Struct, frozen=True, gc=False):
     def start(self) -> int | None:
         """The time of the first ClientHello; None if it was not captured or has no time."""
         client_hello, hello_retry = self.log.client_hello, self.log.hello_retry
-        if client_hello is None or (hello_retry is not None and hello_retry.event.frame < client_hello.event.frame):
+        if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):
             return None
         return time_or_none(client_hello.event.time)
 

@@ -72,7 +72,7 @@ def timeline(tables: Tables, ax: Axes) -> Axes:
 
 
 def rows(tables: Tables) -> int:
-    """Return how many rows of a figure the texts of the fuller side need, with space for the axis."""
+    """Return the height of a figure in rows: the labels of the side that has more of them, plus the axis."""
     connections = tables.read()
     if len(connections) != 1:
         return 0

@@ -50,7 +50,8 @@ _PLAIN: dict[int, tuple[str, type[WireStruct], int | None]] = {
     CHANGE_CIPHER_SPEC: ("change_cipher_spec", ChangeCipherSpec, 1),
     HEARTBEAT: ("heartbeat", Heartbeat, None),
 }
-"""Content of records without handshake messages: name, decoder, and size if a record may contain several."""
+"""Decoders of records without handshake messages: name, decoder, and the size of one item if a record may contain
+several."""
 _SSL2: dict[int, tuple[str, type[WireStruct]]] = {
     0: ("error", Ssl2ErrorMessage),
     1: ("client_hello", Ssl2ClientHello),

@@ -103,7 +103,7 @@ class Fields:
         return Node(name, shown, meaning, bytes=self._ground.spans(start, end))
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
-        """Build the node of a DER value; none if there are no bytes."""
+        """Return the node of a DER value in a list, which is empty if there are no bytes."""
         return asn1(self._ground, self._data, start, end, name, cited, self._timestamps) if start < end else ()
 
     def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
