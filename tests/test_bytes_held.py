@@ -15,12 +15,11 @@ from tlswriting import extension, message, record, sized
 import tlsdissect
 from tlsdissect.caches import SHARED
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.flow import TcpSide
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake import retries
-from tlsdissect.handshake.direction import Direction
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.log import HandshakeLog
+from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.retries import Retries
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.tls.client_hello import ClientHello
@@ -125,8 +124,7 @@ def test_the_budget_counts_a_hello_that_the_log_does_not_keep() -> None:
     budget = Budget(Limits())
     log = HandshakeLog(budget)
     body = client_hello(1, numbers(5000, 1))
-    direction = Direction(budget, TcpSide())
-    log._hello(direction, HandshakeEvent(0, 22, 1, len(body), body, 1, 0, 0, len(body), encrypted=False))
+    log._hello(HandshakeEvent(0, 22, 1, len(body), body, 1, 0, 0, len(body), encrypted=False), ProblemList(), 1)
     assert budget.used >= len(body)
 
 

@@ -40,8 +40,7 @@ def test_every_row_is_about_a_key_or_a_problem() -> None:
 
 
 def test_help_tells_each_limit_with_its_default() -> None:
-    told = re.findall(
-        r"^    (\w+): ([0-9,]+) (seconds|TCP connections|bytes|sessions)\n {8}\w", Limits.__doc__, re.MULTILINE
-    )
+    unit = "seconds|connections|TCP connections|UDP flows|bytes|sessions"
+    told = re.findall(rf"^    (\w+): ([0-9,]+) ({unit})\n {{8}}\w", Limits.__doc__, re.MULTILINE)
     defaults = {name: int(value.replace(",", "")) for name, value, _ in told}
     assert defaults == msgspec.structs.asdict(Limits())

@@ -111,7 +111,7 @@ def test_docstrings_say_what_is_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.failures == 0
 
 
-_COUNTED = {"known": "connections", "followed": "connections", "max_sessions": "sessions"}
+_COUNTED = {"known": "connections", "udp_known": "flows", "followed": "connections", "max_sessions": "sessions"}
 _ROW = re.compile(r"^\| `([a-z0-9_.]+)\.([A-Z_]+)` \| ([0-9,]+) ?(\w*) \| (.*) \|$", re.MULTILINE)
 """A row of the table of constants: module, name, value, unit and description."""
 _LIMIT = re.compile(r"MAX_[A-Z_]+|[A-Z][A-Z_]*_BYTES")

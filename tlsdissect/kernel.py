@@ -29,6 +29,8 @@ MODULES = (
     "tlsdissect.flows.reassembly",
     "tlsdissect.flows.sequence",
     "tlsdissect.flows.table",
+    "tlsdissect.flows.totals",
+    "tlsdissect.flows.udp",
     "tlsdissect.handshake.connections",
     "tlsdissect.handshake.direction",
     "tlsdissect.handshake.log",

@@ -12,14 +12,16 @@ from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.flows.budget import Budget
-from tlsdissect.flows.datagrams import Datagrams
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
+from tlsdissect.flows.udp import UdpTable
 from tlsdissect.handshake.connections import Connections
+from tlsdissect.handshake.datagrams import DatagramConnections
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
+from tlsdissect.model.connection import TRANSPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,6 +47,8 @@ class Place(NamedTuple):
     """The flow table's clock when it was emitted."""
     frame: int
     """The frame that caused it; NEVER, after all frames of the same clock, if time alone did."""
+    transport: int
+    """Its index in TRANSPORTS."""
     stream: int
 
 
@@ -126,15 +130,16 @@ class Summary:
         self.connections += 1
         self.versions[connection.version] += 1
 
-    def add(self, source: str, capture: PacketSource, flows: FlowTable, datagrams: Datagrams) -> None:
+    def add(self, source: str, capture: PacketSource, flows: FlowTable, datagrams: DatagramConnections) -> None:
         """Add a capture that was read."""
         self.captures += 1
         self.frames += capture.frames
         self.skipped += capture.skipped
         self.damage += [(source, hurt) for hurt in capture.damage]
-        self.quic += datagrams.quic
-        self.dtls += datagrams.dtls
-        self.eap += datagrams.eap.counted
+        self.quic += datagrams.counted.quic
+        self.dtls += datagrams.counted.dtls
+        self.eap += datagrams.counted.eap.counted
+        self.given_up += datagrams.given_up
         self.late += flows.late
         self.evicted_connections += flows.evicted
 
@@ -209,7 +214,7 @@ class Reading:
 
     def _events(self, number: int, path: str, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
         for due, frame, event in self._read(path, capture):
-            place = Place(number, due, frame, event.stream)
+            place = Place(number, due, frame, TRANSPORTS.index(event.transport), event.stream)
             if isinstance(event, CapturedLookup) and self._evidence is not None:
                 self._evidence.add_lookup(event)
             if isinstance(event, (Session, CapturedLookup)):
@@ -239,8 +244,10 @@ class Reading:
         return self.position, self._size or None
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[DueEvent]:
-        flows, datagrams = FlowTable(self._shard, self._options.limits), Datagrams()
-        connections = Connections(source, flows, datagrams, self._budget, self._options, capture.damage, self._evidence)
+        options, evidence = self._options, self._evidence
+        flows, udp = FlowTable(self._shard, options.limits), UdpTable(self._shard, options.limits)
+        datagrams = DatagramConnections(source, flows, udp, self._budget, options, capture.damage, evidence)
+        connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence)
         self._connections = connections
         try:
             for reader in self._readers(capture):

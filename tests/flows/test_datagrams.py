@@ -25,7 +25,9 @@ def feed(counted: datagrams.Datagrams, many: int, *, back: bool = False) -> None
         client = number.to_bytes(16, "big")
         ends = [server, client, *reversed(ports)] if back else [client, server, *ports]
         packet.endpoints = b"".join(ends)
-        counted.feed(packet)
+        protocol = datagrams.recognise(packet)
+        assert protocol is not None
+        counted.add(protocol, packet)
 
 
 def test_both_directions_are_one_conversation() -> None:

@@ -158,8 +158,10 @@ _FINDINGS: tuple[Decorator, ...] = (
 _LIMITS = {
     "closed_after": "Seconds of capture time for which a closed connection still accepts packets.",
     "silent_after": "Seconds of capture time without a packet after which a connection ends.",
+    "udp_silent_after": "Seconds of capture time without a datagram after which the connections of a UDP flow end.",
     "known": "TCP connections in the flow table.",
-    "followed": "TCP connections whose payload is reassembled.",
+    "udp_known": "UDP flows in memory.",
+    "followed": "Connections whose payload is reassembled.",
     "held_bytes": "Bytes buffered after a gap, per direction of a connection.",
     "message_bytes": "Bytes of handshake messages kept per connection.",
     "total_bytes": "Bytes buffered and kept for all connections together.",

@@ -1,4 +1,4 @@
-"""Flows that are counted and not decoded: QUIC and DTLS over UDP, and EAP that carries TLS."""
+"""QUIC, DTLS and RADIUS by the first bytes of a datagram; counts of flows that are not decoded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tlsdissect.flows.flow import opposite
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
 
+DTLS, QUIC, RADIUS = "dtls", "quic", "radius"
 MAX_COUNTED = 1 << 20
 """Maximum number of flows counted of one kind; then the summary says "at least". Each takes about 80 bytes."""
 _LEAST = 13
@@ -29,6 +30,12 @@ _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(rb"(?P<dtls>%b)|(?P<quic>%b)|(?P<radius>%b)" % (_DTLS, _QUIC, _RADIUS), re.DOTALL)
 """One expression, so that a datagram of another protocol costs one match."""
+
+
+def recognise(packet: Packet) -> str | None:
+    """Return the protocol of a UDP datagram by its first bytes: DTLS, QUIC, RADIUS, or None for any other."""
+    found = _KNOWN.match(packet.data, packet.payload) if packet.captured >= _LEAST else None
+    return None if found is None else found.lastgroup
 
 
 class Datagrams:
@@ -50,21 +57,16 @@ class Datagrams:
         """Flows with a record of DTLS."""
         return len(self._dtls)
 
-    def feed(self, packet: Packet) -> None:
-        """Count the flow of a UDP datagram if it is QUIC, DTLS, or RADIUS that carries EAP."""
-        if packet.captured < _LEAST or packet.quoted:
-            return
-        found = _KNOWN.match(packet.data, packet.payload)
-        if found is None:
-            return
-        if found.lastgroup == "radius":
+    def add(self, protocol: str, packet: Packet) -> None:
+        """Count the flow of a UDP datagram, or the EAP conversation that RADIUS carries, by `recognise`."""
+        if protocol == RADIUS:
             read = read_radius(packet.captured_payload())
             if read is not None:
                 self.eap.add("RADIUS", packet.endpoints, read)
         else:
-            _add(self._dtls if found.lastgroup == "dtls" else self._quic, packet.endpoints)
+            _add(self._dtls if protocol == DTLS else self._quic, packet.endpoints)
 
-    def feed_eapol(self, packet: Packet) -> None:
+    def add_eapol(self, packet: Packet) -> None:
         """Count the conversation of an EAP packet of IEEE 802.1X."""
         if not packet.quoted:
             self.eap.add("802.1X", packet.endpoints, EapPacket(packet.captured_payload(), b"", b""))

@@ -1,6 +1,7 @@
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.transport cimport window_shift
 from tlsdissect.flows.sequence cimport add, difference
+from tlsdissect.flows.totals cimport Totals
 
 cdef long long _FIN
 cdef long long _SYN
@@ -53,15 +54,7 @@ cdef class TcpHandshake:
     cpdef object acknowledge(self, long long sender, long long time, bint of_syn, long long number)
 
 
-cdef class Flow:
-    cdef readonly bytes endpoints
-    cdef readonly long long stream
-    cdef readonly long long first_frame
-    cdef readonly long long start
-    cdef readonly long long end
-    cdef readonly long long digits
-    cdef readonly long long packets
-    cdef readonly long long payload_bytes
+cdef class Flow(Totals):
     cdef public long long interest
     cdef readonly long long dropped
     cdef readonly long long first_dropped

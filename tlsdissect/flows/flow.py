@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tlsdissect.capture.transport import window_shift
 from tlsdissect.flows.sequence import add, difference
+from tlsdissect.flows.totals import Totals
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
@@ -234,7 +235,7 @@ class TcpHandshake:
 
 
 @cython.cclass
-class Flow:
+class Flow(Totals):
     """A TCP connection, from its first packet until no packet can change it.
 
     It is over at `due`: `closed_after` after its close, or `silent_after` after its latest packet. `queued` is the time
@@ -242,16 +243,6 @@ class Flow:
     popped, the flow is queued again for its `due`.
     """
 
-    endpoints: bytes
-    """`Packet.endpoints` of the first packet."""
-    stream: cython.longlong
-    first_frame: cython.longlong
-    start: cython.longlong
-    end: cython.longlong
-    digits: cython.longlong
-    packets: cython.longlong
-    payload_bytes: cython.longlong
-    """Payload bytes, retransmitted ones included."""
     interest: cython.longlong
     """An `Interest`."""
     dropped: cython.longlong
@@ -280,10 +271,8 @@ class Flow:
     """The kind under which it was counted once it was over and not TLS; None before that."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
-        self.endpoints = endpoints
-        self.stream = stream
-        self.first_frame = self.start = self.end = self.digits = 0
-        self.packets = self.payload_bytes = self.dropped = self.first_dropped = 0
+        Totals.__init__(self, endpoints, stream)
+        self.dropped = self.first_dropped = 0
         self.interest = 0
         self.passed = False
         self.doubtful = None
@@ -314,9 +303,7 @@ class Flow:
         me: TcpSide = self.other if sender else self.one
         peer: TcpSide = self.one if sender else self.other
         flags: cython.longlong = packet.flags
-        self.packets += 1
-        self.payload_bytes += packet.length
-        self.end = packet.time
+        self.add(packet)
         if flags & _RST:
             return self._reset(me, peer, packet, clock, sender)
         if _is_of_earlier_connection(me, peer, packet):

@@ -19,12 +19,17 @@ class Limits(Struct, frozen=True):
         and the summary counts them as late.
     silent_after: 3600 seconds
         Time without packets after which a TCP connection is treated as closed.
+    udp_silent_after: 600 seconds
+        Time without datagrams after which the TLS connections of a UDP flow are treated as closed.
     known: 250,000 TCP connections
         TCP connections in the flow table. Beyond it, finished connections are evicted first, then connections without
         payload if they fill more than half of the table, then those idle for longest. Later packets of an evicted
         connection begin a new one. The summary counts connections evicted before their end.
-    followed: 100,000 TCP connections
-        TCP connections whose payload is reassembled because a handshake is in progress. Beyond it, the oldest are
+    udp_known: 250,000 UDP flows
+        UDP flows in memory. Beyond it, those without TLS that have been idle for longest are evicted first. Later
+        datagrams of an evicted flow begin a new one. The summary counts flows with TLS evicted before their end.
+    followed: 100,000 connections
+        Connections whose payload is reassembled because a handshake is in progress. Beyond it, the oldest are
         given up: the connection has the problem `limit`, and the summary counts it as given up.
     held_bytes: 1,048,576 bytes
         Bytes buffered after a gap, per direction of a connection. Beyond it, the missing bytes count as lost: the
@@ -44,7 +49,9 @@ class Limits(Struct, frozen=True):
 
     closed_after: float = 60.0
     silent_after: float = 3600.0
+    udp_silent_after: float = 600.0
     known: int = 250_000
+    udp_known: int = 250_000
     followed: int = 100_000
     held_bytes: int = 1 << 20
     message_bytes: int = 4 << 20
@@ -54,13 +61,21 @@ class Limits(Struct, frozen=True):
     def __post_init__(self) -> None:
         """Validate each limit."""
         for name in self.__struct_fields__:
-            if name in ("closed_after", "silent_after"):
+            if name.endswith("_after"):
                 seconds(name, getattr(self, name))
             else:
                 whole(name, getattr(self, name), LEAST[name])
 
 
-LEAST = {"known": 1, "followed": 1, "held_bytes": 0, "message_bytes": 0, "total_bytes": 0, "max_sessions": 0}
+LEAST = {
+    "known": 1,
+    "udp_known": 1,
+    "followed": 1,
+    "held_bytes": 0,
+    "message_bytes": 0,
+    "total_bytes": 0,
+    "max_sessions": 0,
+}
 """The minimum of each integer: with no flow known or followed, no connection could be returned."""
 MOST = 2**63 - 1
 """The maximum of each integer, which compiled modules can represent."""

@@ -212,9 +212,7 @@ class FlowTable:
     def _add(self, packet: Packet) -> Flow:
         """Add a flow that begins with this packet."""
         flow: Flow = Flow(packet.endpoints, self._streams)
-        flow.first_frame = packet.frame
-        flow.start = flow.end = packet.time
-        flow.digits = packet.digits
+        flow.begin(packet)
         flow.one.isn = packet.sequence if packet.flags & _SYN else (packet.sequence - 1) & _MASK
         if packet.flags & _ACK:
             flow.other.isn = (packet.acknowledgement - 1) & _MASK

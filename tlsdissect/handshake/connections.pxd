@@ -7,7 +7,6 @@ from tlsdissect.handshake.tracker cimport Tracker
 
 cdef long long _SIGNALS
 cdef long long _TCP
-cdef long long _UDP
 cdef long long _RECORDS
 cdef long long _HELLOS
 cdef long long _NOTHING
@@ -35,7 +34,6 @@ cdef class Connections:
     cdef object _waiting
     cdef list _due
     cdef Packet _packet
-    cdef long long _datagram_time
     cpdef bint advance(self, PacketReader reader, long long most)
     cdef bint _dispatch(self, Flow flow, Packet packet, long long sender)
     cdef bint _give_up_oldest(self)

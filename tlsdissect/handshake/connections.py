@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
+from tlsdissect.capture.packet import TCP, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.handshake import not_tls
@@ -25,7 +25,7 @@ from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListen
 from tlsdissect.handshake.sessions import Session, established, identities
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker
-from tlsdissect.model.connection import Problem
+from tlsdissect.model.connection import TRANSPORTS, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.reader import PacketReader
     from tlsdissect.flows.budget import Budget
-    from tlsdissect.flows.datagrams import Datagrams
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.table import Ended, FlowTable
+    from tlsdissect.handshake.datagrams import DatagramConnections
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 _RETURNED_EARLY = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
 _SIGNALS = SYN | FIN | RST
 _TCP = TCP
-_UDP = UDP
 _RECORDS = Interest.RECORDS
 _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
@@ -69,7 +68,7 @@ class Connections:
     """Flows that are over and were not TLS, by `not_tls.kind`."""
     _source: str
     _flows: FlowTable
-    _datagrams: Datagrams
+    _datagrams: DatagramConnections
     _budget: Budget
     _followed: cython.longlong
     """`Limits.followed`."""
@@ -86,20 +85,18 @@ class Connections:
     _waiting: WaitingHandshakes
     _due: list[DueEvent]
     _packet: Packet
-    _datagram_time: cython.longlong
-    """The latest time of a UDP packet, which does not advance the flow table's clock; UNTIMED if there was none."""
 
     def __init__(
         self,
         source: str,
         flows: FlowTable,
-        datagrams: Datagrams,
+        datagrams: DatagramConnections,
         budget: Budget,
         options: Options,
         damage: Sequence[Damage],
         evidence: Evidence | None = None,
     ) -> None:
-        """`damage` is the list to which the reader adds the parts that it cannot read.
+        """`datagrams` follows what TCP does not carry; to the list `damage`, the reader adds what it cannot read.
 
         With `evidence`, OCSP and CRL lookups are decoded, and certificates are kept there for verdicts.
         """
@@ -124,7 +121,6 @@ class Connections:
         self._waiting = WaitingHandshakes()
         self._due = []
         self._packet = Packet()
-        self._datagram_time = UNTIMED
 
     @property
     def undecided(self) -> int:
@@ -149,20 +145,19 @@ class Connections:
                 # The packet is reused, and would keep its last bytes in memory.
                 packet.data = b""
                 return False
-            if packet.protocol != _TCP:
-                if packet.protocol == _UDP:
-                    self._datagrams.feed(packet)
-                    self._datagram_time = max(self._datagram_time, packet.time)
-                else:
-                    self._datagrams.feed_eapol(packet)
-                continue
             self._flows.tick(packet.time)
             if self._early is not None:
                 self._decide_silent(self._early)
-            flow = self._flows.find(packet)
-            if flow is not None and flow.interest != _NOTHING:
-                self._dispatch(flow, packet, self._flows.sender)
-            if self._flows.is_any_over():
+            if packet.protocol == _TCP:
+                flow = self._flows.find(packet)
+                if flow is not None and flow.interest != _NOTHING:
+                    self._dispatch(flow, packet, self._flows.sender)
+            else:
+                # A datagram does not belong to the connections that were over before it.
+                if self._datagrams.is_any_over():
+                    self._collect()
+                self._datagrams.feed(packet)
+            if self._flows.is_any_over() or self._datagrams.is_any_over():
                 self._collect()
             if self._due:
                 return True
@@ -173,11 +168,11 @@ class Connections:
         self._flows.pass_time(time)
         if self._early is not None:
             self._decide_silent(self._early)
-        if self._flows.is_any_over():
+        if self._flows.is_any_over() or self._datagrams.is_any_over():
             self._collect()
 
     def results(self) -> list[DueEvent]:
-        """Return the results that are due, in the order of clock, frame and stream."""
+        """Return the results that are due, in the order of clock, frame, transport and stream."""
         due, self._due = self._due, []
         if len(due) > 1:
             due.sort(key=_order)
@@ -187,6 +182,7 @@ class Connections:
         """Yield the connections of all remaining flows, at the end of the input."""
         for ended in self._flows.finish():
             yield from self._end_flow(ended)
+        yield from self._datagrams.finish()
 
     def close(self) -> None:
         """Close the temporary file."""
@@ -196,6 +192,7 @@ class Connections:
         """Add the connections of the flows that are over to the results."""
         for ended in self._flows.over():
             self._due += self._end_flow(ended)
+        self._due += self._datagrams.over()
 
     def _end_flow(self, ended: Ended) -> Iterator[DueEvent]:
         """Yield the connection of a flow that is over, if it is TLS and was not returned before."""
@@ -295,7 +292,7 @@ class Connections:
     def _add_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
         """Add the session keys in a frame to the results."""
         if keys:
-            self._due.append((self._flows.clock, frame, Session(self._source, flow.stream, frame, keys)))
+            self._due.append((self._flows.clock, frame, Session(self._source, "tcp", flow.stream, frame, keys)))
 
     def _add_lookups(self, flow: Flow, lookups: LookupListener) -> None:
         """Add the OCSP and CRL lookups of a flow to the results."""
@@ -320,10 +317,7 @@ class Connections:
         log: LoggedHandshake | None = None
         if tracker.log.client != UNKNOWN:
             damage = self._damage if seen is None else seen
-            until = self._flows.time(clock)
-            if clock == self._flows.clock:
-                until = max(until, self._datagram_time)
-            log = tracker.logged(until, _touched(tracker, damage) if damage else ())
+            log = tracker.logged(self._flows.time(clock), _touched(tracker, damage) if damage else ())
             if is_quoted(log):
                 log = None
         flow.protocol = flow.protocol or tracker.protocol() if log is None else not_tls.TLS
@@ -373,8 +367,9 @@ class Connections:
         self._wait(tracker)
 
 
-def _order(due: DueEvent) -> tuple[int, int, int]:
-    return due[0], due[1], due[2].stream
+def _order(due: DueEvent) -> tuple[int, int, int, int]:
+    clock, frame, event = due
+    return clock, frame, TRANSPORTS.index(event.transport), event.stream
 
 
 def _touched(tracker: Tracker, damage: Sequence[Damage]) -> list[Damage]:

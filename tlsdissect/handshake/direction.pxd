@@ -50,7 +50,7 @@ cdef class Direction:
     cdef readonly long long first_frame
     cdef public object last
     cdef public object reply
-    cdef readonly list problems
+    cdef readonly object problems
     cdef readonly long long latest
     cdef public dict frames
     cdef Budget _budget

@@ -28,8 +28,8 @@ from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.logged import DirectionSummary
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, classify
+from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
-from tlsdissect.model.connection import Problem
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.carriers import Carrier
     from tlsdissect.handshake.events import BegunAlert
 
-MAX_PROBLEMS = 64
-"""Maximum problems reported of one direction."""
 MAX_AHEAD = 1 << 24
 """Maximum size of a hole after the last acknowledged byte: more than is ever in flight."""
 REPLY_BYTES = 256
@@ -166,7 +164,7 @@ class Direction:
     """The latest record."""
     reply: Reply | None
     """Set while this side does not send TLS; it lacks bytes sent before the ClientHello was complete."""
-    problems: list[Problem]
+    problems: ProblemList
     latest: cython.longlong
     """The frame of the latest payload."""
     frames: dict[int, int]
@@ -197,7 +195,7 @@ class Direction:
         self.first_frame = 0
         self.last = None
         self.reply = None
-        self.problems = []
+        self.problems = ProblemList()
         self.latest = 0
         self.frames = {}
         self._budget = budget
@@ -373,7 +371,7 @@ class Direction:
             pieces += self._read_arrival(arrival)
         self._budget.used += assembler.held_bytes - held
         while assembler.holds and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
-            self.report("limit", "no more bytes are held behind a hole", segment.frame, assembler.position)
+            self.problems.report("limit", "no more bytes are held behind a hole", segment.frame, assembler.position)
             pieces += self._skip_hole()
         return pieces
 
@@ -504,11 +502,6 @@ class Direction:
         direction.awaited = self.tcp.acknowledged
         return direction
 
-    def report(self, code: str, detail: str, frame: cython.longlong, offset: cython.longlong) -> None:
-        """Report a problem; problems beyond MAX_PROBLEMS are not kept."""
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(code, detail, frame, offset))
-
     @cython.cfunc
     def _first(self, sequence: cython.longlong) -> cython.longlong:
         """Return the first sequence number: the one that the other side expects, if this segment follows it closely."""
@@ -522,13 +515,15 @@ class Direction:
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
-            self.report("gap", "segments far ahead of all that was acknowledged are left out", self.latest, start)
+            self.problems.report(
+                "gap", "segments far ahead of all that was acknowledged are left out", self.latest, start
+            )
             self.assembler.drop_held()
             self._budget.used -= held
             return
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
-        self.report("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
+        self.problems.report("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
         yield from self._skip_missing(start, hole, UNTIMED)
         for arrival in arrivals:
             yield from self._read_arrival(arrival)
@@ -587,7 +582,7 @@ class Direction:
             pieces = [Piece(records, arrival.frame, arrival.time)] if records else []
         if cut > 0:
             where: cython.longlong = arrival.offset + len(data)
-            self.report("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
+            self.problems.report("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
             pieces += self._skip_missing(where, cut, arrival.time)
         return pieces
 
@@ -612,7 +607,7 @@ class Direction:
         # After missing bytes, the beginning of the next record is not known: bytes there are not malformed.
         if reader.astray is not None and reader.astray != lost:
             self.strayed = True
-            self.report("malformed_record", "no record header here", frame, reader.astray)
+            self.problems.report("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []
 
     def _unwrapped(self, arrival: Arrival, carrier: Carrier) -> Arrival:

@@ -54,6 +54,7 @@ from tlsdissect.tls.wire import WireError
 if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.direction import Direction, Piece
+    from tlsdissect.handshake.problems import ProblemList
     from tlsdissect.handshake.recording import Recorder
     from tlsdissect.tls.record import MessageJoiner, Record
     from tlsdissect.tls.server_hello import HelloRetryRequest
@@ -197,6 +198,19 @@ class HandshakeLog:
             self.break_off(sender, direction)
         return True
 
+    def add_message(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
+        """Add a plaintext handshake message that arrived in so many segments or datagrams.
+
+        Errors in a hello are reported to `problems`.
+        """
+        self._keep(event)
+        if event.handshake_type in _HELLOS:
+            self._hello(event, problems, segments)
+
+    def add_event(self, event: HandshakeEvent) -> None:
+        """Add an alert, a ChangeCipherSpec or an encrypted record."""
+        self._keep(event)
+
     @cython.cfunc
     def _add_record(
         self,
@@ -336,12 +350,14 @@ class HandshakeLog:
             event = HandshakeEvent(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(event)
             if kind in _HELLOS:
-                self._hello(direction, event)
+                self._hello(event, direction.problems, direction.segments(event.start, event.end))
         if direction.accounted > 0 or joiner.waiting > 0:
             self._account_incomplete_message(sender, direction, record, frame, time)
         if joiner.malformed is not None:
             direction.mark_missing(start)
-            direction.report("malformed_message", "a handshake message states too great a length", frame, start)
+            direction.problems.report(
+                "malformed_message", "a handshake message states too great a length", frame, start
+            )
             joiner.malformed = None
         return True
 
@@ -360,7 +376,9 @@ class HandshakeLog:
         """
         joiner: MessageJoiner = direction.joiner
         if joiner.waiting >= MESSAGE_HEADER and self.budget.is_spent():
-            direction.report("limit", "no more bytes are held of a message that is not whole", frame, record.start)
+            direction.problems.report(
+                "limit", "no more bytes are held of a message that is not whole", frame, record.start
+            )
             direction.mark_missing(record.start)
             self._partial_hello(sender, direction, joiner.give_up(), (frame, time, _end(record)))
         self.account(joiner.waiting - direction.accounted)
@@ -384,7 +402,7 @@ class HandshakeLog:
                 self.sealed[sender] = True
                 self._add_record(sender, record, frame, time, True)
             return False
-        direction.report("gap", "a handshake message has bytes missing", frame, record.start)
+        direction.problems.report("gap", "a handshake message has bytes missing", frame, record.start)
         self._messages(sender, direction, record, frame, time)
         begun = joiner.drop(record.length - len(record.fragment or b""))
         if direction.changed == 0:
@@ -395,7 +413,7 @@ class HandshakeLog:
         """Decode the beginning of a hello whose further records are missing."""
         begun, start = direction.joiner.drop()
         if not direction.changed and is_hello(begun):
-            direction.report("gap", "a handshake message has bytes missing", direction.latest, start)
+            direction.problems.report("gap", "a handshake message has bytes missing", direction.latest, start)
             # It ends after everything that was received.
             end = direction.assembler.position + 1
             self._partial_hello(sender, direction, (begun, start), (direction.latest, UNTIMED, end))
@@ -428,7 +446,7 @@ class HandshakeLog:
         event = HandshakeEvent(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client == UNKNOWN:
             self.client = sender if kind == HandshakeType.CLIENT_HELLO else 1 - sender
-        self._hello(direction, event)
+        self._hello(event, direction.problems, direction.segments(event.start, event.end))
 
     def _is_clear(self, direction: Direction, fragment: bytes) -> bool:
         """Return whether a handshake record after a ChangeCipherSpec is in the clear.
@@ -443,25 +461,25 @@ class HandshakeLog:
             return False
         return fragment[:2] == b"\x01\x00" and fragment[4:6] == b"\x03\x03"
 
-    def _hello(self, direction: Direction, event: HandshakeEvent) -> None:
-        """Decode a hello if it is the first of its kind."""
+    def _hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
+        """Decode a hello, which arrived in so many segments or datagrams, if it is the first of its kind."""
         retry_request = event.is_retry_request
         if retry_request:
-            self._count_retry(direction, event)
+            self._count_retry(event, problems)
         try:
             if event.handshake_type == HandshakeType.CLIENT_HELLO:
                 if self.client_hello is None:
-                    self._client_hello(direction, event)
+                    self._client_hello(event, problems, segments)
             elif event.handshake_type == HandshakeType.HELLO_RETRY_REQUEST:
                 if self.hello_retry is None:
-                    self._retry_request(direction, event)
+                    self._retry_request(event, problems)
             elif self.server_hello is None:
                 if retry_request:
-                    self._retry_request(direction, event)
+                    self._retry_request(event, problems)
                 else:
-                    self._server_hello(direction, event)
+                    self._server_hello(event, problems)
         except WireError as error:
-            _report_malformed(error, direction, event)
+            _report_malformed(error, problems, event)
         if self.client_hello is not None:
             self.client = self.client_hello.event.sender
         elif self.server_hello is not None:
@@ -469,33 +487,33 @@ class HandshakeLog:
         elif self.hello_retry is not None:
             self.client = 1 - self.hello_retry.sender
 
-    def _count_retry(self, direction: Direction, event: HandshakeEvent) -> None:
+    def _count_retry(self, event: HandshakeEvent, problems: ProblemList) -> None:
         """Count a HelloRetryRequest; one is allowed, before the ServerHello (RFC 8446 section 4.1.4)."""
         if self.server_hello is not None:
             detail = "a HelloRetryRequest behind the ServerHello"
-            direction.report("malformed_message", detail, event.frame, event.start)
+            problems.report("malformed_message", detail, event.frame, event.start)
             return
         self.hello_retries += 1
         if self.hello_retries > 1:
             detail = "another HelloRetryRequest, of which a handshake may have one"
-            direction.report("malformed_message", detail, event.frame, event.start)
+            problems.report("malformed_message", detail, event.frame, event.start)
 
-    def _client_hello(self, direction: Direction, event: HandshakeEvent) -> None:
+    def _client_hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
         hello, _, error = decode_client_hello(event)
-        _report_malformed(error, direction, event)
+        _report_malformed(error, problems, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))
         self.client_hello = SeenClientHello(
             event,
-            direction.segments(event.start, event.end),
+            segments,
             offers_tls13(hello),
             offers_early_data(hello),
             pre_shared_keys(hello),
         )
 
-    def _server_hello(self, direction: Direction, event: HandshakeEvent) -> None:
+    def _server_hello(self, event: HandshakeEvent, problems: ProblemList) -> None:
         hello, _, error = decode_server_hello(event)
-        _report_malformed(error, direction, event)
+        _report_malformed(error, problems, event)
         self.account(len(event.body))
         if isinstance(hello, ServerHello):
             self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"")
@@ -506,9 +524,9 @@ class HandshakeLog:
             self.server_hello = SeenServerHello(event, None, b"")
             self.version = hello.server_version
 
-    def _retry_request(self, direction: Direction, event: HandshakeEvent) -> None:
+    def _retry_request(self, event: HandshakeEvent, problems: ProblemList) -> None:
         hello, _, error = decode_retry_request(event)
-        _report_malformed(error, direction, event)
+        _report_malformed(error, problems, event)
         if self.hello_retry is None:
             self.hello_retry = event
             self.tls13 = True
@@ -536,7 +554,7 @@ class HandshakeLog:
         end = record.start + 2 + record.length
         event = HandshakeEvent(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
         self._keep(event)
-        self._hello(direction, event)
+        self._hello(event, direction.problems, direction.segments(event.start, event.end))
 
 
 def _end(record: Record) -> int:
@@ -551,12 +569,12 @@ def _report_incomplete_alert(begun: BegunAlert, direction: Direction) -> None:
         and direction.fin is not None
         and direction.assembler.offset(direction.fin.end) == begun.end
     ):
-        direction.report("malformed_message", "an alert ends after its first byte", begun.frame, begun.start)
+        direction.problems.report("malformed_message", "an alert ends after its first byte", begun.frame, begun.start)
     else:
-        direction.report("gap", "an alert has bytes missing", begun.frame, begun.start)
+        direction.problems.report("gap", "an alert has bytes missing", begun.frame, begun.start)
 
 
-def _report_malformed(error: WireError | None, direction: Direction, event: HandshakeEvent) -> None:
+def _report_malformed(error: WireError | None, problems: ProblemList, event: HandshakeEvent) -> None:
     """Report an error, unless bytes of the message are missing: then the sender is not at fault."""
     if error is not None and event.whole:
-        direction.report("malformed_message", str(error), event.frame, event.start)
+        problems.report("malformed_message", str(error), event.frame, event.start)

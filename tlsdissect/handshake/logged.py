@@ -12,8 +12,11 @@ from msgspec import Struct
 
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.sequence import difference
+from tlsdissect.handshake.plaintext import TLS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlsdissect.capture.errors import Damage
     from tlsdissect.flows.flow import Signal
     from tlsdissect.handshake.direction import Reply
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
         SeenClientHello,
         SeenServerHello,
     )
-    from tlsdissect.model.connection import Problem
+    from tlsdissect.model.connection import Dtls, Eap, Problem, Quic, Transport
     from tlsdissect.model.transcript import PacketRef, Recording
     from tlsdissect.tls.record import Record
 
@@ -72,6 +75,35 @@ class DirectionSummary(Struct, frozen=True, gc=False):
     """The frame and the text of the first RST with payload."""
     problems: tuple[Problem, ...]
 
+    @classmethod
+    def of_datagrams(
+        cls, *, position: int, payload: int, first_frame: int, changed: int, problems: Sequence[Problem]
+    ) -> DirectionSummary:
+        """Return the summary of a direction without TCP, of which nothing is known to be missing."""
+        return cls(
+            begin=UNKNOWN,
+            position=position,
+            first=UNKNOWN,
+            isn=UNKNOWN,
+            acked=None,
+            fin=None,
+            rst=None,
+            payload=payload,
+            first_frame=first_frame,
+            first_hole=UNKNOWN,
+            strayed=False,
+            changed=changed,
+            last_data=None,
+            mode=TLS,
+            before=b"",
+            embedded=False,
+            headless=False,
+            carrier=None,
+            reply=None,
+            reset_text=None,
+            problems=tuple(problems),
+        )
+
     def offset(self, sequence: int) -> int:
         """Return the stream offset of a sequence number that is nearest to `position`."""
         begin = sequence if self.begin == UNKNOWN else self.begin + self.position
@@ -91,6 +123,7 @@ class DirectionSummary(Struct, frozen=True, gc=False):
 class LoggedHandshake(Struct, frozen=True, gc=False):
     """The log of a handshake, with sides 0 and 1 as in its flow: side 0 sent the first packet."""
 
+    transport: Transport
     client: int
     """The side that is the client."""
     events: list[HandshakeEvent]
@@ -138,3 +171,6 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     """Damage of the capture while the flow lasted."""
     recording: Recording | None
     """The packets and records of the handshake if they were to be kept."""
+    quic: Quic | None = None
+    dtls: Dtls | None = None
+    eap: Eap | None = None

@@ -84,6 +84,11 @@ class CapturedLookup(Struct, frozen=True):
         return self.lookup.exchange.answered_frame
 
     @property
+    def transport(self) -> str:
+        """The transport of its flow: HTTP over TCP."""
+        return "tcp"
+
+    @property
     def stream(self) -> int:
         """The stream number of its flow."""
         return self.lookup.stream

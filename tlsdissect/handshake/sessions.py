@@ -29,6 +29,7 @@ class Session(NamedTuple):
     """The keys of sessions that a connection set up, or of identities that it offered."""
 
     source: str
+    transport: str
     stream: int
     frame: int
     """The frame that completed the message or the handshake."""

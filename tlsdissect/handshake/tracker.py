@@ -256,7 +256,9 @@ class Tracker:
             else:
                 detail = f"other bytes than in frame {first.frame}, which came first and counts"
             frame = wrong[0] if wrong else second.frame
-            direction.report("conflicting_data", detail, given.get(frame, frame), direction.assembler.offset(sequence))
+            direction.problems.report(
+                "conflicting_data", detail, given.get(frame, frame), direction.assembler.offset(sequence)
+            )
 
     def _search(self, sender: cython.longlong, segment: SegmentPayload, acknowledgement: cython.longlong) -> None:
         """Search a segment's payload for TLS."""
@@ -344,6 +346,7 @@ class Tracker:
         log, flow = self.log, self.flow
         times = flow.handshake
         return LoggedHandshake(
+            transport="tcp",
             client=log.client,
             events=log.events,
             client_hello=log.client_hello,

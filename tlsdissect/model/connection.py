@@ -7,7 +7,7 @@ hexadecimal. Frames are numbered from 1 as in Wireshark.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -15,6 +15,10 @@ from tlsdissect.x509.facts import Certificate as Certificate  # noqa: PLC0414, T
 from tlsdissect.x509.facts import OcspStaple as OcspStaple  # noqa: PLC0414, TC001  # a part of a connection
 
 Side = Literal["client", "server"]
+Transport = Literal["tcp", "quic", "udp", "eap"]
+"""What carries TLS: "udp" is DTLS."""
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
+"""In the order of the output."""
 
 
 class Endpoint(Struct, frozen=True, gc=False):
@@ -203,6 +207,76 @@ class Hidden(Struct, frozen=True, gc=False):
     alpn: str | None = None
 
 
+class Keys(Struct, frozen=True, gc=False):
+    """Where the secrets came from that opened something, and their labels."""
+
+    origin: Literal["keylog", "capture"] = field(name="from")
+    labels: tuple[str, ...]
+
+
+class QuicClose(Struct, frozen=True, gc=False):
+    """A CONNECTION_CLOSE that can be read without keys (RFC 9000 section 19.19)."""
+
+    sender: Side = field(name="from")
+    code: int
+    reason: str
+    frame: int
+
+
+class Counts(Struct, frozen=True, gc=False):
+    """A number of each side."""
+
+    client: int
+    server: int
+
+
+class Quic(Struct, frozen=True, gc=False):
+    """What only QUIC has; connection IDs are in hexadecimal."""
+
+    version: str | None
+    """That of the server's first Initial packet (RFC 9368), else that of the client's."""
+    version_negotiation: bool
+    retry: bool
+    original_destination_connection_id: str | None
+    client_connection_id: str | None
+    server_connection_id: str | None
+    initial_packets: Counts
+    transport_parameters: dict[str, object] | None
+    """The client's, by name."""
+    close: QuicClose | None
+
+
+class ConnectionIds(Struct, frozen=True, gc=False):
+    """The connection ID that each side chose, in hexadecimal (RFC 9146); None without one."""
+
+    client: str | None
+    server: str | None
+
+
+class Dtls(Struct, frozen=True, gc=False):
+    """What only DTLS has."""
+
+    cookie_bytes: int | None
+    """Bytes of the cookie of a HelloVerifyRequest or HelloRetryRequest; None without one."""
+    connection_ids: ConnectionIds
+    fragments: Counts
+    retransmitted_messages: Counts
+
+
+class Eap(Struct, frozen=True, gc=False):
+    """What only TLS inside EAP has."""
+
+    method: str
+    carrier: Literal["eapol", "radius"]
+    supplicant: str | None
+    """Its MAC address, or the Calling-Station-Id."""
+    authenticator: str | None
+    """Its MAC address, or the Called-Station-Id."""
+    identity: str | None
+    """The outer identity, as sent in the clear."""
+    result: Literal["success", "failure"] | None
+
+
 class Finding(Struct, frozen=True, gc=False):
     """A verdict, with its evidence."""
 
@@ -229,7 +303,7 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
 
     source: str
     stream: int
-    transport: Literal["tcp", "udp", "quic"]
+    transport: Transport
     client: Endpoint
     server: Endpoint
     start: str | None
@@ -291,6 +365,10 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     ja3n: str | UnsetType | None = UNSET
     ja4_r: str | UnsetType | None = UNSET
     hidden: Hidden | None
+    keys: Keys | None
+    quic: Quic | None
+    dtls: Dtls | None
+    eap: Eap | None
     findings: tuple[Finding, ...] | None
     problems: tuple[Problem, ...]
 

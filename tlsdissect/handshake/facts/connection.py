@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from tlsdissect.caches import cached
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
-from tlsdissect.handshake.direction import MAX_PROBLEMS
 from tlsdissect.handshake.encrypted_flight import is_guessed
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
@@ -24,6 +23,7 @@ from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.timing import handshake_times
 from tlsdissect.handshake.log import HEARTBEAT_HEAD
 from tlsdissect.handshake.plaintext import PLAIN, TLS
+from tlsdissect.handshake.problems import MAX_PROBLEMS
 from tlsdissect.handshake.proxies import proxy_header
 from tlsdissect.handshake.starttls import recognise
 from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem
@@ -35,7 +35,7 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.totals import Totals
     from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.logged import LoggedHandshake
@@ -56,14 +56,14 @@ _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 
 
 def connection(
-    source: str, flow: Flow, log: LoggedHandshake, *, raw: bool = False, evidence: Evidence | None = None
+    source: str, totals: Totals, log: LoggedHandshake, *, raw: bool = False, evidence: Evidence | None = None
 ) -> Connection:
-    """Derive all facts of a connection.
+    """Derive all facts of a connection from its packets in numbers and the log of its handshake.
 
     With `raw`, the unhashed fingerprints are included. Certificates and times that verdicts need are kept as evidence.
     """
     handshake = Handshake.of(log)
-    ends = endpoints(flow.endpoints)
+    ends = endpoints(totals.endpoints)
     upgrade, upgrade_target = _upgrade(handshake)
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
     early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
@@ -74,15 +74,15 @@ def connection(
     suite = handshake.cipher_suite
     result = Connection(
         source=source,
-        stream=flow.stream,
-        transport="tcp",
+        stream=totals.stream,
+        transport=log.transport,
         client=ends[log.client],
         server=ends[1 - log.client],
-        start=_rfc3339(time_or_none(flow.start), flow.digits),
-        end=_rfc3339(time_or_none(flow.end), flow.digits),
-        first_frame=flow.first_frame,
-        packets=flow.packets,
-        bytes=flow.payload_bytes,
+        start=_rfc3339(time_or_none(totals.start), totals.digits),
+        end=_rfc3339(time_or_none(totals.end), totals.digits),
+        first_frame=totals.first_frame,
+        packets=totals.packets,
+        bytes=totals.payload_bytes,
         open=False,
         upgrade=upgrade,
         upgrade_target=upgrade_target,
@@ -129,11 +129,15 @@ def connection(
         ja3n=hello_fingerprints.ja3n(handshake) if raw else UNSET,
         ja4_r=hello_fingerprints.ja4_r(handshake) if raw else UNSET,
         hidden=None,
+        keys=None,
+        quic=log.quic,
+        dtls=log.dtls,
+        eap=log.eap,
         findings=None,
         problems=_problems(handshake, malformed, guesses),
     )
     if evidence is not None:
-        evidence.set_times(source, flow.stream, handshake_times(handshake))
+        evidence.set_times(source, totals.stream, handshake_times(handshake))
     if log.recording is not None:
         result = with_transcript(result, handshake, log.recording)
     result = renumbered(result, log.frames)

@@ -1,0 +1,31 @@
+from tlsdissect.capture.packet cimport Packet
+from tlsdissect.flows.flow cimport opposite
+
+cdef long long _NEVER
+
+
+cdef class UdpFlow:
+    cdef readonly bytes endpoints
+    cdef readonly long long stream
+    cdef public object follower
+    cdef readonly long long latest
+    cdef readonly long long queued
+
+
+cdef class UdpTable:
+    cdef readonly long long sender
+    cdef readonly long long evicted
+    cdef dict _flows
+    cdef list _heap
+    cdef long long _expires
+    cdef long long _streams
+    cdef long long _silent_after
+    cdef long long _limit
+    cdef long long _known
+    cdef long long _number
+    cdef long long _of
+    cpdef UdpFlow find(self, Packet packet, long long clock)
+    cpdef bint has(self, UdpFlow flow)
+    cpdef object follow(self, UdpFlow flow, object follower)
+    cpdef bint is_any_over(self, long long clock)
+    cdef object _queue(self, UdpFlow flow)

@@ -1,0 +1,170 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""The UDP flows of a capture, numbered as Wireshark numbers `udp.stream`.
+
+UDP has no connections: a flow is all datagrams between two endpoints, for as long as the table knows it, and may
+contain several TLS connections. A flow without one is only a number. While it has one, it ends after a time without
+datagrams, and the table finds those flows as `FlowTable` does.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import cython
+
+from tlsdissect.flows.flow import NEVER, opposite
+from tlsdissect.flows.limits import nanoseconds
+from tlsdissect.flows.table import DEFAULTS, WHOLE, Shard
+
+if TYPE_CHECKING:
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.limits import Limits
+
+_NEVER = NEVER
+_SPARE = 8
+"""A full table evicts this fraction of its flows."""
+
+
+@cython.cclass
+class UdpFlow:
+    """The datagrams between two endpoints."""
+
+    endpoints: bytes
+    """`Packet.endpoints` of the first datagram: side 0 sent it."""
+    stream: cython.longlong
+    follower: Any
+    """What follows the TLS connections of the flow; None while there are none."""
+    latest: cython.longlong
+    """The clock at the latest datagram."""
+    queued: cython.longlong
+    """The clock of the flow's valid entry in the table's heap; NEVER if it has none."""
+
+    def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
+        self.endpoints = endpoints
+        self.stream = stream
+        self.follower = None
+        self.latest = 0
+        self.queued = NEVER
+
+
+@cython.cclass
+class UdpTable:
+    """The UDP flows of a capture. All are numbered; only those of the table's shard are decoded."""
+
+    sender: cython.longlong
+    """The side that sent the latest datagram given to `find`."""
+    evicted: cython.longlong
+    """Flows with a TLS connection that were evicted before their end."""
+    _flows: dict[bytes, UdpFlow]
+    _heap: list[tuple[int, int, UdpFlow]]
+    _expires: cython.longlong
+    _streams: cython.longlong
+    _silent_after: cython.longlong
+    _limit: cython.longlong
+    _known: cython.longlong
+    _number: cython.longlong
+    _of: cython.longlong
+
+    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
+        self.sender = self.evicted = 0
+        self._flows = {}
+        self._heap = []
+        self._expires = NEVER
+        self._streams = self._known = 0
+        self._silent_after = nanoseconds(limits.udp_silent_after)
+        self._limit = limits.udp_known
+        self._number, self._of = shard
+
+    @cython.ccall
+    def find(self, packet: Packet, clock: cython.longlong) -> UdpFlow:
+        """Return the flow of a datagram."""
+        endpoints: bytes = packet.endpoints
+        flow: UdpFlow | None = self._flows.get(endpoints)
+        if flow is None:
+            flow = self._flows.get(opposite(endpoints))
+            if flow is None:
+                flow = UdpFlow(endpoints, self._streams)
+                self._streams += 1
+                self._known += 1
+            self._flows[endpoints] = flow
+        self.sender = 0 if endpoints == flow.endpoints else 1
+        flow.latest = clock
+        return flow
+
+    @cython.ccall
+    def has(self, flow: UdpFlow) -> cython.bint:
+        """Return whether a flow belongs to this table's shard."""
+        return flow.stream % self._of == self._number
+
+    @cython.ccall
+    def follow(self, flow: UdpFlow, follower: object) -> None:
+        """Begin to follow a flow: it ends after a time without datagrams."""
+        flow.follower = follower
+        self._queue(flow)
+
+    @cython.ccall
+    def is_any_over(self, clock: cython.longlong) -> cython.bint:
+        """Return whether `over` has flows to return."""
+        return self._expires < clock or self._known > self._limit
+
+    def over(self, clock: cython.longlong) -> list[tuple[int, UdpFlow]]:
+        """Return the followed flows that are over, each with the clock of its end, in the order of these.
+
+        A full table evicts flows: first those without TLS, then those that have been silent for longest.
+        """
+        flow: UdpFlow
+        ended: list[tuple[int, UdpFlow]] = []
+        while self._heap and self._heap[0][0] < clock:
+            queued, _, flow = heappop(self._heap)
+            if flow.queued != queued:
+                continue
+            flow.queued = NEVER
+            if flow.follower is None:
+                continue
+            if flow.latest + self._silent_after > queued:
+                self._queue(flow)
+            else:
+                ended.append((queued, flow))
+        self._expires = self._heap[0][0] if self._heap else NEVER
+        if self._known > self._limit:
+            ended += [(clock, one) for one in self._evict() if one.follower is not None]
+        return ended
+
+    def finish(self) -> list[UdpFlow]:
+        """Return the followed flows in the order of their numbers, at the end of the input."""
+        return sorted([one for one in self._all() if one.follower is not None], key=_stream)
+
+    @cython.cfunc
+    def _queue(self, flow: UdpFlow) -> None:
+        """Queue a followed flow for its end, if it is not queued."""
+        if flow.queued == _NEVER:
+            flow.queued = flow.latest + self._silent_after
+            heappush(self._heap, (flow.queued, flow.stream, flow))
+            self._expires = min(self._expires, flow.queued)
+
+    def _all(self) -> list[UdpFlow]:
+        """Return every flow in memory, each once."""
+        return [flow for key, flow in self._flows.items() if key == flow.endpoints]
+
+    def _evict(self) -> list[UdpFlow]:
+        """Evict flows until the table is one eighth below its limit; return them in the order of their numbers."""
+        flow: UdpFlow
+        known = sorted(self._all(), key=_order)
+        leaving = known[: len(known) - self._limit + self._limit // _SPARE]
+        for flow in leaving:
+            self._flows.pop(flow.endpoints, None)
+            self._flows.pop(opposite(flow.endpoints), None)
+            flow.queued = NEVER
+            self.evicted += flow.follower is not None
+        self._known -= len(leaving)
+        return sorted(leaving, key=_stream)
+
+
+def _stream(flow: UdpFlow) -> int:
+    return flow.stream
+
+
+def _order(flow: UdpFlow) -> tuple[bool, int, int]:
+    """Order flows for eviction: those without TLS first, then those that have been silent for longest."""
+    return flow.follower is not None, flow.latest, flow.stream

@@ -1,0 +1,143 @@
+"""The TLS connections of a capture that TCP does not carry: QUIC and DTLS over UDP, TLS inside EAP.
+
+Each UDP flow with such a connection has a follower, which decodes its datagrams. A flow is recognised by the first
+bytes of a datagram, never by its port.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from tlsdissect.capture.packet import UDP
+from tlsdissect.flows.datagrams import Datagrams, recognise
+from tlsdissect.flows.flow import NEVER
+from tlsdissect.handshake.facts.connection import connection
+from tlsdissect.model.connection import TRANSPORTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.budget import Budget
+    from tlsdissect.flows.table import FlowTable
+    from tlsdissect.flows.totals import Totals
+    from tlsdissect.flows.udp import UdpFlow, UdpTable
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
+
+    DueConnection = tuple[int, int, Connection]
+    """The clock at which a connection is due, NEVER since no frame caused it, and the connection."""
+
+
+class Follower(Protocol):
+    """Follows the TLS connections of one UDP flow."""
+
+    limited: bool
+    """Whether the flow is given up before its end, so that each connection has a problem `limit`."""
+
+    def feed(self, packet: Packet, sender: int) -> None:
+        """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
+        ...
+
+    def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        """Yield the connections of the flow in the order of their first frames, and return their bytes to the budget.
+
+        `until` is as for `LoggedHandshake`; `damage` is that of the whole capture so far.
+        """
+        ...
+
+
+FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {}
+"""By protocol, as `flows.datagrams.recognise` names it."""
+
+
+class DatagramConnections:
+    """The followers of the flows that may be TLS."""
+
+    def __init__(
+        self,
+        source: str,
+        flows: FlowTable,
+        udp: UdpTable,
+        budget: Budget,
+        options: Options,
+        damage: Sequence[Damage],
+        evidence: Evidence | None = None,
+    ) -> None:
+        """`flows` has the clock of the capture; the other arguments are as for `Connections`."""
+        self.counted = Datagrams()
+        self.given_up = 0
+        self._source = source
+        self._flows = flows
+        self._udp = udp
+        self._budget = budget
+        self._options = options
+        self._damage = damage
+        self._evidence = evidence
+        self._followed: dict[int, UdpFlow] = {}
+        """By stream number, the flow that has been followed for longest first."""
+
+    def feed(self, packet: Packet) -> None:
+        """Decode a datagram of a flow that is or may be TLS; the clock is at its time."""
+        if packet.protocol != UDP:
+            self.counted.add_eapol(packet)
+            return
+        flow = self._udp.find(packet, self._flows.clock)
+        if packet.quoted:
+            return
+        if flow.follower is None and not self._recognise(flow, packet):
+            return
+        flow.follower.feed(packet, self._udp.sender)
+
+    def _recognise(self, flow: UdpFlow, packet: Packet) -> bool:
+        """Begin to follow a flow if this datagram is of a protocol that is decoded; count it if it is of another."""
+        protocol = recognise(packet)
+        if protocol is None:
+            return False
+        if protocol not in FOLLOWERS:
+            self.counted.add(protocol, packet)
+            return False
+        if not self._udp.has(flow):
+            return False
+        self._udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options))
+        self._followed[flow.stream] = flow
+        return True
+
+    def is_any_over(self) -> bool:
+        """Return whether `over` may have connections."""
+        return (
+            self._udp.is_any_over(self._flows.clock)
+            or len(self._followed) > self._budget.limits.followed
+            or (bool(self._followed) and self._budget.is_spent())
+        )
+
+    def over(self) -> Iterator[DueConnection]:
+        """Yield the connections of the flows that are over, and of those for which there is no room."""
+        for clock, flow in self._udp.over(self._flows.clock):
+            yield from self._end(flow, clock)
+        while self._followed and (len(self._followed) > self._budget.limits.followed or self._budget.is_spent()):
+            flow = next(iter(self._followed.values()))
+            flow.follower.limited = True
+            self.given_up += 1
+            yield from self._end(flow, self._flows.clock)
+
+    def finish(self) -> Iterator[DueConnection]:
+        """Yield the connections of all remaining flows, at the end of the input."""
+        ended = [due for flow in self._udp.finish() for due in self._end(flow, NEVER)]
+        yield from sorted(ended, key=_transport)
+
+    def _end(self, flow: UdpFlow, clock: int) -> Iterator[DueConnection]:
+        """Yield the connections of a flow that is over at this clock."""
+        self._followed.pop(flow.stream, None)
+        follower, flow.follower = flow.follower, None
+        until = self._flows.time(min(clock, self._flows.clock))
+        for totals, log in follower.finish(until, self._damage):
+            found = connection(self._source, totals, log, raw=self._options.raw_fingerprints, evidence=self._evidence)
+            yield clock, NEVER, found
+
+
+def _transport(due: DueConnection) -> int:
+    return TRANSPORTS.index(due[2].transport)
