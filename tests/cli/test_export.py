@@ -45,7 +45,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def keyed(told: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The rows that a list of each connection makes."""
     return [
-        {"source": one["source"], "stream": one["stream"], "position": position}
+        {"source": one["source"], "transport": "tcp", "stream": one["stream"], "position": position}
         | {"sender" if key == "from" else key: value for key, value in item.items()}
         for one in told
         for position, item in enumerate(one[name] or ())
@@ -65,7 +65,14 @@ def test_lists_are_rows(exported: Path, told: list[dict[str, Any]], name: str) -
 
 def test_certificates_are_rows(exported: Path, told: list[dict[str, Any]]) -> None:
     shown = [
-        {"source": one["source"], "stream": one["stream"], "sender": sender, "position": position, **certificate}
+        {
+            "source": one["source"],
+            "transport": "tcp",
+            "stream": one["stream"],
+            "sender": sender,
+            "position": position,
+            **certificate,
+        }
         for one in told
         for sender, name in (("server", "certificates"), ("client", "client_certificates"))
         for position, certificate in enumerate(one[name] or ())
@@ -173,7 +180,7 @@ def test_frames_of_nothing_have_their_columns(tmp_path: Path) -> None:
 
 
 def test_formulas_are_guarded(tmp_path: Path) -> None:
-    row = [["=cmd()", 1, 0, "client", "fatal", "@x", 3]]
+    row = [["=cmd()", "tcp", 1, 0, "client", "fatal", "@x", 3]]
     from tlsdissect.views.csv import CsvRows
 
     written: list[bytes] = []

@@ -142,7 +142,7 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
         (["read"], "Missing argument 'CAPTURE...' (see tlsdissect read --help)"),
         (
             ["read", "--stream", "x", TLS12],
-            "Invalid value for '--stream': 'x' is neither a stream number nor SOURCE:NUMBER",
+            "Invalid value for '--stream': 'x' is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede",
         ),
         (["read", "--tls", "1.1", TLS12], "Invalid value for '--tls'"),
         (["read", "-o", "x.pcap", TLS12], "-o x.pcap: unknown suffix (known: .json, .ndjson, .csv, .txt)"),
@@ -267,3 +267,13 @@ def test_help_all_lists_every_option(command: str) -> None:
         one for one in import_module(f"tlsdissect.cli.{command}").command.params if one.param_type_name == "option"
     ]
     assert [one.opts for one in options if not one.hidden and one.opts[-1] not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "found"),
+    [("0", 1), ("tcp:0", 1), ("udp:0", 0), ("tls12-full.pcap:tcp:0", 1), ("tls12-full.pcap:eap:0", 0)],
+)
+def test_a_stream_number_may_say_of_which_transport(stream: str, found: int) -> None:
+    done = run("read", "--format", "json", "--stream", stream, TLS12)
+    assert len(done.stdout.splitlines()) == found
+    assert (f"--stream {stream}: no TLS connection has this number" in done.stderr.decode()) == (not found)

@@ -103,9 +103,9 @@ class Exporter:
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
 
-    Join the tables by `source` and `stream`; `position` counts from 0 in wire order. `comparison` has the figures of
-    `tlsdissect compare`. Each table is a file that appears only when it is complete. `tlsdissect.load_csv` reads the
-    values of a CSV file back with their types.
+    Join the tables by `source`, `transport` and `stream`; `position` counts from 0 in wire order. `comparison` has the
+    figures of `tlsdissect compare`. Each table is a file that appears only when it is complete. `tlsdissect.load_csv`
+    reads the values of a CSV file back with their types.
     """
     if vocabulary in (None, "ecs"):
         given["min_severity"] = given["min_severity"] or "info"

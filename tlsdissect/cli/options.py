@@ -50,7 +50,7 @@ _GROUPS = {
 
 
 class StreamType(click.ParamType[Stream]):
-    """`[SOURCE:]N`."""
+    """`[SOURCE:][tcp:|udp:|eap:]N`."""
 
     name = "stream"
 
@@ -58,10 +58,10 @@ class StreamType(click.ParamType[Stream]):
         """Split the number from the source, which may contain colons itself."""
         if isinstance(value, Stream):
             return value
-        match = re.fullmatch(r"(?:(.*):)?([0-9]{1,18})", value, re.DOTALL)
+        match = re.fullmatch(r"(?:(.*):)??(?:(tcp|udp|eap):)?([0-9]{1,18})", value, re.DOTALL)
         if match is None:
-            self.fail(f"{value!r} is neither a stream number nor SOURCE:NUMBER", param, ctx)
-        return Stream(match[1] or None, int(match[2]))
+            self.fail(f"{value!r} is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede", param, ctx)
+        return Stream(match[1] or None, match[2], int(match[3]))
 
 
 class Seconds(click.FloatRange):
@@ -97,7 +97,8 @@ _SELECTION: tuple[Decorator, ...] = (
         type=StreamType(),
         multiple=True,
         metavar="[SOURCE:]N",
-        help="Only the connection with this number (Wireshark's tcp.stream), in SOURCE or in every capture.",
+        help="Only connections with this number (Wireshark's tcp.stream, or udp.stream for QUIC and DTLS), in SOURCE "
+        "or in every capture. tcp:N, udp:N or eap:N says which of these.",
     ),
     click.option(
         "-p",

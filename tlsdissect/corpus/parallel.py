@@ -71,8 +71,8 @@ class LinkingTransport:
         row = self._query.row(event) if self._query.selection.matches(event) else None
         # JSON is made and read several times faster than a pickle of a connection, and plain tuples than named ones.
         line = row.text if row is not None and self._json is self._query.view else self._json.row(event)
-        frame, named, peers, failed = Trace.of(event)
-        return row and tuple(row), (frame, tuple(named), peers, failed), event.source, line
+        frame, transport, named, peers, failed = Trace.of(event)
+        return row and tuple(row), (frame, transport, tuple(named), peers, failed), event.source, line
 
     def unpack(self, output: WorkerOutput) -> OutputRow | None:
         """Return the row with its links, or remember a session."""

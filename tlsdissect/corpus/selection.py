@@ -15,17 +15,22 @@ OLDER = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"})
 
 
 class Stream(Struct, frozen=True):
-    """A stream number, in one capture or in every capture."""
+    """A stream number, in one capture or in every capture, over one kind of transport or over all."""
 
     source: str | None
+    kind: str | None
+    """"tcp", "udp" for QUIC and DTLS, "eap", or None."""
     number: int
 
     def __str__(self) -> str:
-        return str(self.number) if self.source is None else f"{self.source}:{self.number}"
+        return ":".join(str(part) for part in (self.source, self.kind, self.number) if part is not None)
 
     def matches(self, connection: Connection) -> bool:
         """Return whether the connection has this stream number; a capture may be given by its file name alone."""
         if self.number != connection.stream:
+            return False
+        kind = "udp" if connection.transport == "quic" else connection.transport
+        if self.kind not in (None, kind):
             return False
         return self.source is None or self.source in (connection.source, os.path.basename(connection.source))  # noqa: PTH119
 

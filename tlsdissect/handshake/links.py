@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.retries import Peers, Retries, Retry, failed, peers
 from tlsdissect.handshake.sessions import Named, Session, named
-from tlsdissect.model.connection import Connection, Origin, Problem
+from tlsdissect.model.connection import Connection, Origin, Problem, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ class Trace(NamedTuple):
 
     frame: int
     """The frame of its ClientHello, or its first frame."""
+    transport: Transport
     named: Named
     peers: tuple[Peers, ...]
     failed: bool
@@ -33,7 +34,7 @@ class Trace(NamedTuple):
         """Return the trace of a connection."""
         hello = connection.client_hello
         frame = connection.first_frame if hello is None else hello.frame
-        return cls(frame, named(connection), peers(connection), failed(connection))
+        return cls(frame, connection.transport, named(connection), peers(connection), failed(connection))
 
 
 class Links(NamedTuple):
@@ -60,7 +61,7 @@ class Linker:
 
     def __init__(self, max_sessions: int) -> None:
         self._limit = max_sessions
-        self._sessions: OrderedDict[bytes, _FirstSeen] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Transport, bytes], _FirstSeen] = OrderedDict()
         self._retries = Retries(max_sessions)
         self._evicted = 0
 
@@ -73,8 +74,8 @@ class Linker:
         """Remember where a session was first seen; `capture` is the number of its capture."""
         shown = _FirstSeen(capture, session.frame, Origin(session.source, session.stream))
         for key in session.keys:
-            self._sessions.setdefault(key, shown)
-            self._sessions.move_to_end(key)
+            self._sessions.setdefault((session.transport, key), shown)
+            self._sessions.move_to_end((session.transport, key))
         while len(self._sessions) > self._limit:
             self._sessions.popitem(last=False)
             self._evicted += 1
@@ -94,10 +95,10 @@ class Linker:
         return Links(resumes, same, retry) if resumes or same or retry else NONE
 
     def _earlier(self, capture: int, trace: Trace, key: bytes) -> Origin | None:
-        shown = self._sessions.get(key)
+        shown = self._sessions.get((trace.transport, key))
         if shown is None:
             return None
-        self._sessions.move_to_end(key)
+        self._sessions.move_to_end((trace.transport, key))
         return shown.origin if (shown.capture, shown.frame) < (capture, trace.frame) else None
 
 

@@ -30,7 +30,7 @@ _NO_OFFER = frozenset(("GREASE", _SCSV, "TLS_EMPTY_RENEGOTIATION_INFO_SCSV"))
 """Names in a hello that offer nothing: GREASE and signalling values."""
 
 Peers = tuple[str | int, ...]
-"""A client and a server, which is identified by its address and port or by its name."""
+"""A transport, a client and a server, which is identified by its address and port or by its name."""
 
 
 class _Failed(NamedTuple):
@@ -58,9 +58,9 @@ class Retry(NamedTuple):
 
 def peers(connection: Connection) -> tuple[Peers, ...]:
     """Return the keys that a connection and its retries share: by the server's address and port, and by the SNI."""
-    client, server = connection.client.ip, connection.server
-    address: Peers = (client, server.ip, server.port)
-    return (address,) if connection.sni is None else (address, (client, connection.sni))
+    client, server, transport = connection.client.ip, connection.server, connection.transport
+    address: Peers = (transport, client, server.ip, server.port)
+    return (address,) if connection.sni is None else (address, (transport, client, connection.sni))
 
 
 def failed(connection: Connection) -> bool:

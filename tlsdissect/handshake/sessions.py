@@ -17,7 +17,7 @@ from tlsdissect.tls.wire import Reader, WireError
 if TYPE_CHECKING:
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.model.connection import ClientHello as ConnectionHello
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Transport
 
 MIN_ID = 8
 """Minimum bytes of a session ID that counts as unique."""
@@ -29,7 +29,7 @@ class Session(NamedTuple):
     """The keys of sessions that a connection set up, or of identities that it offered."""
 
     source: str
-    transport: str
+    transport: Transport
     stream: int
     frame: int
     """The frame that completed the message or the handshake."""

@@ -33,10 +33,15 @@ class Endpoint(Struct, frozen=True, gc=False):
 
 
 class Origin(Struct, frozen=True, gc=False):
-    """Another connection of the same run."""
+    """Another connection of the same run and over the same transport."""
 
     source: str
     stream: int
+
+
+def stream_name(transport: Transport, stream: int) -> str:
+    """Return the number of a TCP stream, `udp:` and the number of a UDP stream, or `eap:` and that of an EAP one."""
+    return str(stream) if transport == "tcp" else f"{'eap' if transport == 'eap' else 'udp'}:{stream}"
 
 
 class Closure(Struct, frozen=True, gc=False):
@@ -371,6 +376,11 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     eap: Eap | None
     findings: tuple[Finding, ...] | None
     problems: tuple[Problem, ...]
+
+    @property
+    def stream_name(self) -> str:
+        """The stream as `--stream` takes it: `3` for TCP, `udp:3` for QUIC and DTLS, `eap:3` for EAP."""
+        return stream_name(self.transport, self.stream)
 
     def chain(self, side: Side) -> tuple[Certificate, ...] | None:
         """The certificates that a side showed; None if that is not visible."""

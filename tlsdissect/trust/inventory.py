@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from tlsdissect.caches import footprint
-from tlsdissect.model.connection import Certificate, Finding
+from tlsdissect.model.connection import Certificate, Finding, Transport
 from tlsdissect.trust.keys import MAX_COMPARED_BITS, MAX_MODULUS_BITS, ComparisonStoppedError, shared_primes
 from tlsdissect.trust.lookups import download_findings, lookup_findings
 from tlsdissect.trust.path import Verdict  # noqa: TC001 (msgspec reads the annotations)
@@ -68,6 +68,7 @@ class CertificateSummary(Certificate, frozen=True, kw_only=True):
     """None if the captures have no times, like `last_seen`."""
     last_seen: str | None
     first_source: str
+    first_transport: Transport
     first_stream: int
     first_frame: int | None
     lifetime_days: int | None
@@ -97,12 +98,12 @@ class _Entry:
         self.roles: dict[str, None] = {}
         self.places: dict[int, None] = {}
         self.connections = 0
-        self._latest: tuple[str, int] | None = None
+        self._latest: tuple[str, Transport, int] | None = None
         self.servers: dict[str, None] = {}
         self.clients: dict[str, None] = {}
         self.names: dict[str, None] = {}
         self.first, self.last = presented.start, presented.start
-        self.source, self.stream = presented.source, presented.stream
+        self.source, self.transport, self.stream = presented.source, presented.transport, presented.stream
         self.frame = chain.frame
         self.path: Verdict | None = None
         self.web_pki: Verdict | None = None
@@ -117,7 +118,7 @@ class _Entry:
     def add_sighting(self, presented: PresentedChains, chain: Chain, place: int) -> None:
         """Record a connection that presented it."""
         # Both sides of a connection may present the same CA certificate.
-        here = (presented.source, presented.stream)
+        here = (presented.source, presented.transport, presented.stream)
         self.connections += here != self._latest
         self._latest = here
         self.roles[chain.side] = None
@@ -299,6 +300,7 @@ class CertificateInventory:
             first_seen=entry.first,
             last_seen=entry.last,
             first_source=entry.source,
+            first_transport=entry.transport,
             first_stream=entry.stream,
             first_frame=entry.frame,
             lifetime_days=None if total is None else total.days,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.model.connection import Certificate, Endpoint, Hidden, OcspStaple
+from tlsdissect.model.connection import Certificate, Endpoint, Hidden, OcspStaple, Transport
 from tlsdissect.trust.chain import Chain, Link
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class PresentedChains(Struct, frozen=True):
     """The chains that both sides of a connection presented, and the facts that verdicts on them depend on."""
 
     source: str
+    transport: Transport
     stream: int
     start: str | None
     end: str | None
@@ -54,6 +55,7 @@ class PresentedChains(Struct, frozen=True):
         unseen += ["client"] if connection.client_certificate_requested is None else []
         return cls(
             source=connection.source,
+            transport=connection.transport,
             stream=connection.stream,
             start=connection.start,
             end=connection.end,
@@ -69,7 +71,7 @@ class PresentedChains(Struct, frozen=True):
             staple=staple,
             response=None if staple is None or staple.sha256 is None else evidence.encoding(staple.sha256),
             unstapled=staple is None and _asks_for_staple(connection) and _lacks_staple(connection),
-            times=evidence.times(connection.source, connection.stream),
+            times=evidence.times(connection),
         )
 
     def links_of(self, side: Side) -> tuple[Link, ...] | None:

@@ -71,7 +71,7 @@ def _rows(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "alerts", ", ".join(f"{one.description or 'encrypted'} by {one.sender}" for one in c.alerts) or None
     yield "findings", ", ".join(dict.fromkeys(f"{one.severity}: {one.code}" for one in c.findings or ())) or None
     yield "problems", "; ".join(dict.fromkeys(f"{one.code}: {one.detail}" for one in c.problems)) or None
-    yield "begun", f"{'' if c.start is None else f'{c.start}, '}stream {c.stream} of {c.source}"
+    yield "begun", f"{'' if c.start is None else f'{c.start}, '}stream {c.stream_name} of {c.source}"
 
 
 def _took(c: Connection) -> Iterator[str]:

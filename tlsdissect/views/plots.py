@@ -88,7 +88,7 @@ def groups(tables: Tables, ax: Axes) -> Axes:
 
 def certificate_bytes(tables: Tables, ax: Axes) -> Axes:
     """Draw the bytes of certificates that anyone on the path could read, by version and side."""
-    keys = ["source", "stream"]
+    keys = ["source", "transport", "stream"]
     versions = tables.connections[[*keys, "version"]]
     shown = tables.certificates[[*keys, "sender", "bytes"]].merge(versions, on=keys)
     shown = shown.assign(category=shown["sender"].astype(str))

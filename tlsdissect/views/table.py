@@ -71,7 +71,7 @@ GROWTH = (
 
 def stream(c: Connection) -> Texts:
     """Its number."""
-    return (str(c.stream),)
+    return (c.stream_name,)
 
 
 def start(c: Connection) -> Texts:

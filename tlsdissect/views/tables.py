@@ -1,4 +1,4 @@
-"""Connections as flat tables that are joined by `source` and `stream`, for exports and DataFrames."""
+"""Connections as flat tables that are joined by `source`, `transport` and `stream`, for exports and DataFrames."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _key(name: str, kind: type) -> Column:
     return Column(name, kind, lambda _: None)
 
 
-_KEYS = (_key("source", str), _key("stream", int))
+_KEYS = (_key("source", str), _key("transport", str), _key("stream", int))
 _PLACE = (*_KEYS, _key("position", int))
 _BODY = tuple(column for column in COLUMNS if not column.raw)
 _EXTENSION = (("sender", str), ("message", str), ("position", int), ("type", str), ("code", int), ("bytes", int))
@@ -72,7 +72,7 @@ def presented_certificates(c: Connection) -> Iterator[PresentedCertificate]:
 def _certificates(c: Connection) -> Iterator[list[Any]]:
     for one in presented_certificates(c):
         facts = [column.value(one.certificate) for column in _CERTIFICATE]
-        yield [c.source, c.stream, one.sender, one.position, *facts]
+        yield [c.source, c.transport, c.stream, one.sender, one.position, *facts]
 
 
 def _extensions(c: Connection) -> Iterator[list[Any]]:
@@ -83,7 +83,7 @@ def _extensions(c: Connection) -> Iterator[list[Any]]:
         for position, one in enumerate((hello.extensions if hello else None) or ()):
             fields = to_builtins(one)
             common = [fields.pop(name) for name in ("type", "code", "bytes")]
-            yield [c.source, c.stream, sender, message, position, *common, fields or None]
+            yield [c.source, c.transport, c.stream, sender, message, position, *common, fields or None]
 
 
 def _listed(items: Callable[[Connection], Iterable[Any] | None], kind: tuple[Column, ...]) -> Rows:
@@ -91,7 +91,7 @@ def _listed(items: Callable[[Connection], Iterable[Any] | None], kind: tuple[Col
 
     def rows(c: Connection) -> Iterator[list[Any]]:
         for position, one in enumerate(items(c) or ()):
-            yield [c.source, c.stream, position, *(column.value(one) for column in kind)]
+            yield [c.source, c.transport, c.stream, position, *(column.value(one) for column in kind)]
 
     return rows
 

@@ -137,7 +137,7 @@ def connection(
         problems=_problems(handshake, malformed, guesses),
     )
     if evidence is not None:
-        evidence.set_times(source, totals.stream, handshake_times(handshake))
+        evidence.set_times(result, handshake_times(handshake))
     if log.recording is not None:
         result = with_transcript(result, handshake, log.recording)
     result = renumbered(result, log.frames)

@@ -14,6 +14,7 @@ from tlsdissect.capture.packet import UNTIMED
 if TYPE_CHECKING:
     from tlsdissect.handshake.facts.timing import HandshakeTimes
     from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
+    from tlsdissect.model.connection import Connection
 
 KEPT_BYTES = 64 << 20
 """Maximum bytes of certificates and OCSP responses; beyond it, those seen least recently are evicted."""
@@ -81,7 +82,7 @@ class Evidence:
         self._encodings: OrderedDict[str, bytes] = OrderedDict()
         self._lookup_bytes = 0
         self._lookups: dict[tuple[str, Key], list[RevocationLookup]] = {}
-        self._times: OrderedDict[tuple[str, int], HandshakeTimes] = OrderedDict()
+        self._times: OrderedDict[tuple[str, str, int, int], HandshakeTimes] = OrderedDict()
         self.lookups = 0
         """Number of lookups with times."""
         self.lookups_left_out = 0
@@ -114,15 +115,15 @@ class Evidence:
             insort(self._lookups.setdefault((lookup.source, key), []), lookup, key=_asked)
         self.keep(lookup.exchange.sha256, captured.body)
 
-    def set_times(self, source: str, stream: int, times: HandshakeTimes) -> None:
+    def set_times(self, connection: Connection, times: HandshakeTimes) -> None:
         """Keep the times of a connection's handshake."""
-        self._times[source, stream] = times
+        self._times[_identity(connection)] = times
         if len(self._times) > MAX_TIMES:
             self._times.popitem(last=False)
 
-    def times(self, source: str, stream: int) -> HandshakeTimes | None:
+    def times(self, connection: Connection) -> HandshakeTimes | None:
         """Return the times of a connection's handshake; None if they were not kept."""
-        return self._times.get((source, stream))
+        return self._times.get(_identity(connection))
 
     def asked(self, source: str, key: Key, begin: int, end: int, most: int) -> list[RevocationLookup]:
         """Return the first `most` lookups of a capture with a key that began between two times in nanoseconds."""
@@ -133,3 +134,8 @@ class Evidence:
     def encoding(self, sha256: str) -> bytes | None:
         """Return the encoding with this SHA-256; None if it was not kept."""
         return self._encodings.get(sha256)
+
+
+def _identity(connection: Connection) -> tuple[str, str, int, int]:
+    # Several QUIC connections may have one stream number.
+    return connection.source, connection.transport, connection.stream, connection.first_frame

@@ -38,6 +38,7 @@ def explain(connection: Connection) -> Explanation:
     parts = (offer, choice, trips, observer, ending)
     return Explanation(
         connection.source,
+        connection.transport,
         connection.stream,
         connection.client,
         connection.server,

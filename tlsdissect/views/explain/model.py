@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 from markupsafe import Markup
 from msgspec import Struct, field
 
+from tlsdissect.model.connection import stream_name
 from tlsdissect.views.printable import printable, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side
+    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side, Transport
 
 Topic = Literal["offer", "choice", "time", "observer", "end"]
 TOPICS: dict[Topic, str] = {
@@ -58,6 +59,7 @@ class Explanation(Struct, frozen=True):
     """All sentences about a connection, in the order of its story."""
 
     source: str
+    transport: Transport
     stream: int
     client: Endpoint
     server: Endpoint
@@ -70,7 +72,7 @@ class Explanation(Struct, frozen=True):
     def lines(self, width: int | None = None, *, coloured: bool = False) -> Iterator[str]:
         """Yield the lines of a text of at most `width` columns."""
         width, bold = min(width or USUAL, USUAL), _BOLD if coloured else ""
-        who = f"stream {self.stream}  {self.client} > {self.server}"
+        who = f"stream {stream_name(self.transport, self.stream)}  {self.client} > {self.server}"
         yield styled(titled(who, printable(self.source), width), bold)
         for topic, heading in TOPICS.items():
             sentences = self.about(topic)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlsdissect.model.connection import is_offer
+from tlsdissect.model.connection import is_offer, stream_name
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.views.explain.model import Sentence, counted, described, listed, message_frame, ordinal
 
@@ -42,7 +42,7 @@ def offer(c: Connection) -> Iterator[Sentence]:
         yield Sentence("offer", "alpn", f"Over TLS it would speak {listed(hello.alpn)}.", at)
     yield from _sessions(c, hello)
     if c.retry_of is not None:
-        text = f"It tries again what stream {c.retry_of.stream} failed at."
+        text = f"It tries again what stream {stream_name(c.transport, c.retry_of.stream)} failed at."
         yield Sentence("offer", "retry", text, at, guess=not hello.falls_back)
     if hello.falls_back:
         text = "It says that it tries again with less than it can do, after an earlier attempt failed (RFC 7507)."
@@ -217,7 +217,7 @@ def _resumed(c: Connection) -> Iterator[Sentence]:
     hello, answer = c.client_hello, c.server_hello
     frames = tuple(one.frame for one in (hello, answer) if one is not None)
     if c.resumption in _SESSIONS:
-        earlier = f" of stream {c.resumes.stream}" if c.resumes else ""
+        earlier = f" of stream {stream_name(c.transport, c.resumes.stream)}" if c.resumes else ""
         text = f"It resumed the session{earlier}, by its {_SESSIONS[c.resumption]}: no certificate was needed."
         yield Sentence("choice", "resumed", text, frames)
     elif c.resumption == "none" and hello is not None and next(_sessions(c, hello), None) is not None:

@@ -18,7 +18,7 @@ from tlsdissect.model.transcript import kept, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tlsdissect.model.connection import Alert, Connection, Endpoint, Side
+    from tlsdissect.model.connection import Alert, Connection, Endpoint, Side, Transport
     from tlsdissect.model.transcript import KeptConnection, Packet, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
@@ -71,6 +71,7 @@ class Ladder(Struct, frozen=True):
     """One connection's arrows."""
 
     source: str
+    transport: Transport
     stream: int
     client: Endpoint
     server: Endpoint
@@ -100,6 +101,7 @@ def drawn(connection: Connection) -> Ladder:
     arrows = _Drawing(kept(connection)).arrows()
     return Ladder(
         connection.source,
+        connection.transport,
         connection.stream,
         connection.client,
         connection.server,

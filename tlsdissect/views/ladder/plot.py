@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
+from tlsdissect.model.connection import stream_name
 from tlsdissect.views.ladder.model import in_turn, tenths, wrapped
 from tlsdissect.views.printable import printable, shortened
 
@@ -134,7 +135,8 @@ def _behind(arrow: Arrow, *, alone: bool) -> str:
 def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
     words: dict[str, Any] = {"color": ink.words, "fontsize": 9.5, "va": "bottom"}
     axes.text(left, 0.34, ladder.negotiated, fontweight="bold", **{**words, "fontsize": 10.5})
-    source = shortened(f"stream {ladder.stream} of {printable(ladder.source)}", 60, tail=30)
+    stream = stream_name(ladder.transport, ladder.stream)
+    source = shortened(f"stream {stream} of {printable(ladder.source)}", 60, tail=30)
     axes.text(left, 0.58, f"{ladder.result};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
     for x, end, name, side in (
         (left, ladder.client, "client", "left"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.model.connection import stream_name
 from tlsdissect.views.ladder.model import drawn, in_turn, tenths, wrapped
 from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
 
@@ -94,7 +95,7 @@ class Text(TextBlocks):
 
     def _titles(self, one: Ladder) -> Iterator[str]:
         """What the connection is, and what came of it."""
-        name = f"stream {one.stream}  {one.negotiated}"
+        name = f"stream {stream_name(one.transport, one.stream)}  {one.negotiated}"
         tcp = "" if one.rtt_ms is None else f", TCP's took {one.rtt_ms:.3f} ms"
         yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
         yield shortened(f"{one.result}{tcp}", self._width)

@@ -79,7 +79,7 @@ def _fingerprints(chain: tuple[Certificate, ...] | None) -> tuple[str, ...] | No
 
 SSL = (
     Column("ts", float, lambda c: _epoch(c.start)),
-    Column("uid", str, lambda c: f"{c.source}:{c.stream}"),
+    Column("uid", str, lambda c: f"{c.source}:{c.stream_name}"),
     Column("id.orig_h", str, lambda c: c.client.ip),
     Column("id.orig_p", int, lambda c: c.client.port),
     Column("id.resp_h", str, lambda c: c.server.ip),

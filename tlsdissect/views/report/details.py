@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.json import encode
 
+from tlsdissect.model.connection import stream_name
 from tlsdissect.trust.rules import SEVERITIES
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of, shown_name, verdicts
@@ -143,7 +144,7 @@ def _connection_facts(c: Connection) -> Iterator[tuple[str, str | None]]:
 def _resumption(c: Connection) -> str | None:
     if c.resumption is None:
         return None
-    of = "" if c.resumes is None else f", of stream {c.resumes.stream} of {c.resumes.source}"
+    of = "" if c.resumes is None else f", of stream {stream_name(c.transport, c.resumes.stream)} of {c.resumes.source}"
     early = f", early data {c.early_data}" if c.early_data not in (None, "none") else ""
     return f"{c.resumption}{of}{early}"
 

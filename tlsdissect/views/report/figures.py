@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 _KEPT = {
     "connections": (
-        "source", "stream", "start", "version", "cipher_suite", "group", "resumption", "round_trips",
+        "source", "transport", "stream", "start", "version", "cipher_suite", "group", "resumption", "round_trips",
         "timing_handshake_ms", "timing_tcp_ms", "timing_synack_ack_ms", "client_hello_cipher_suites",
     ),
     "certificates": (
-        "source", "stream", "sender", "sha256", "bytes", "subject", "dns_names", "not_before", "not_after",
+        "source", "transport", "stream", "sender", "sha256", "bytes", "subject", "dns_names", "not_before", "not_after",
     ),
 }  # fmt: skip
 

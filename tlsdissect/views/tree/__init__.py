@@ -31,6 +31,7 @@ def tree(connection: Connection) -> Tree:
     records = Builder(transcript).records(hello.frame if hello else None)
     return Tree(
         connection.source,
+        connection.transport,
         connection.stream,
         connection.client,
         connection.server,

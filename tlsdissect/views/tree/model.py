@@ -9,12 +9,13 @@ from markupsafe import Markup
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tlsdissect.model.connection import stream_name
 from tlsdissect.views.printable import columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tlsdissect.model.connection import Endpoint, Side
+    from tlsdissect.model.connection import Endpoint, Side, Transport
     from tlsdissect.model.transcript import Packet, Places, Span
 
     Packets = Mapping[int, Packet]
@@ -131,6 +132,7 @@ class Tree(Struct, frozen=True):
     """The records of a connection's handshake."""
 
     source: str
+    transport: Transport
     stream: int
     client: Endpoint
     server: Endpoint
@@ -197,7 +199,7 @@ class _TextLines:
 
     def tree(self, whole: Tree) -> Iterator[str]:
         """Yield the lines of a tree."""
-        who = f"stream {whole.stream}  {whole.client} > {whole.server}"
+        who = f"stream {stream_name(whole.transport, whole.stream)}  {whole.client} > {whole.server}"
         source = printable(whole.source)
         title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
         yield self._cut([(title, _BOLD)])
