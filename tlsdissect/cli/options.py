@@ -58,7 +58,7 @@ class StreamType(click.ParamType[Stream]):
         """Split the number from the source, which may contain colons itself."""
         if isinstance(value, Stream):
             return value
-        match = re.fullmatch(r"(?:(.*):)??(?:(tcp|udp|eap):)?([0-9]{1,18})", value, re.DOTALL)
+        match = re.fullmatch(r"(?:(.*?):)??(?:(tcp|udp|eap):)?([0-9]{1,18})", value, re.DOTALL)
         if match is None:
             self.fail(f"{value!r} is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede", param, ctx)
         return Stream(match[1] or None, match[2], int(match[3]))
