@@ -92,4 +92,4 @@ def test_a_client_that_refuses() -> None:
 
 def test_a_server_that_says_nothing_under_protection() -> None:
     found = seen([(CLIENT, 100)])
-    assert (found.flight, found.before, found.reply) == ((), None, None)
+    assert (found.flight, found.before, found.reply) == ([], None, None)

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The encrypted flights of TLS 1.3, found by the lengths of their records.
 
 Goal: find the client's Finished and the server's first record after it without keys, because the outcome, the timing
@@ -17,18 +18,19 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+import cython
+
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import APPLICATION_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
 
 _HMAC_ONLY = 3
 """Words in the name of a cipher suite without encryption: TLS_SHA256_SHA256."""
+_APPLICATION_DATA = APPLICATION_DATA  # a C integer, by the .pxd
 _HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
 
 
@@ -41,40 +43,77 @@ class RecordLengths(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def sizes(cipher_suite: int) -> RecordLengths:
+def sizes(cipher_suite: cython.longlong) -> RecordLengths:
     """Return the record lengths of a TLS 1.3 cipher suite."""
     words = Registry.CIPHER_SUITES.names[cipher_suite].split("_")
-    size = _HASHES.get(words[-1], 32)
+    size = _HASHES.get(words[len(words) - 1], 32)
     # A cipher suite without encryption uses HMAC, whose tag is as long as its hash (RFC 9150 section 4).
     tag = 8 if "8" in words else size if len(words) == _HMAC_ONLY else 16
     return RecordLengths(size + 4 + 1 + tag, 2 + 1 + tag, 4 + 1 + tag)
 
 
-def is_guessed(cipher_suite: int) -> bool:
+def is_guessed(cipher_suite: cython.longlong) -> bool:
     """Return whether a cipher suite is not registered, so that its hash and tag lengths are a guess."""
     return Registry.CIPHER_SUITES.names[cipher_suite].startswith("0x")
 
 
-class EncryptedFlight(NamedTuple):
+@cython.cclass
+class EncryptedFlight:
     """The client's flight of a TLS 1.3 handshake and the records around it, found by their lengths."""
 
     sizes: RecordLengths
-    flight: tuple[HandshakeEvent, ...]
+    flight: list[HandshakeEvent]
     """The client's protected records from the ServerHello to its Finished, without early data."""
-    exact: bool
+    exact: cython.bint
     """Whether the last of them has the length of a Finished."""
-    ended_early_data: bool
+    ended_early_data: cython.bint
     """Whether the client sent a record with the length of an EndOfEarlyData."""
     before: HandshakeEvent | None
     """The server's last protected record before that flight."""
     reply: HandshakeEvent | None
     """The server's first protected record after it."""
-    after: tuple[HandshakeEvent, ...]
+    after: list[HandshakeEvent]
     """The client's protected records after it."""
+
+    def __init__(
+        self,
+        lengths: RecordLengths,
+        protected: list[HandshakeEvent],
+        server: cython.longlong,
+        begin: cython.Py_ssize_t,
+        end: cython.Py_ssize_t,
+        exact: cython.bint,
+        ended_early_data: cython.bint,
+    ) -> None:
+        """`begin` and `end` are the places of the flight in the protected records of both sides."""
+        event: HandshakeEvent
+        n: cython.Py_ssize_t
+        self.sizes = lengths
+        self.flight = []
+        self.exact = exact
+        self.ended_early_data = ended_early_data
+        self.before = None
+        self.reply = None
+        self.after = []
+        for n in range(len(protected)):
+            event = protected[n]
+            if event.sender != server and n >= begin:
+                (self.flight if n < end else self.after).append(event)
+            elif event.sender != server:
+                continue
+            elif n < begin:
+                self.before = event
+            elif n >= end and self.reply is None:
+                self.reply = event
+
+    @cython.ccall
+    def last(self) -> HandshakeEvent | None:
+        """Return the last record of the flight; None if there is none."""
+        return self.flight[len(self.flight) - 1] if self.flight else None
 
     @property
     def refused(self) -> bool:
-        """Return whether the client's flight begins with a record of an alert's length and has no Finished."""
+        """Whether the client's flight begins with a record of an alert's length and has no Finished."""
         return bool(self.flight) and not self.exact and self.flight[0].size == self.sizes.alert
 
 
@@ -84,31 +123,23 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
     if server_hello is None or not log.tls13 or server_hello.cipher_suite is None:
         return None
     lengths = sizes(server_hello.cipher_suite)
-    protected = [event for event in _since(server_hello.event, log.events) if event.content_type == APPLICATION_DATA]
-    server = server_hello.event.sender
+    protected: list[HandshakeEvent] = _protected(server_hello.event, log.events)
+    server: cython.longlong = server_hello.event.sender
+    client: cython.longlong = 1 - server
     # After a HelloRetryRequest there is no early data: RFC 8446 section 4.2.10.
-    early = log.client_hello is not None and log.hello_retry is None and log.client_hello.offers_early_data
-    ended = _find(protected, 0, 1 - server, lengths.end_of_early_data) if early else None
-    start = 0 if ended is None else ended + 1
-    end = _find(protected, start, 1 - server, lengths.finished)
-    exact = end is not None
-    end = _before_reply(protected, server, start) if end is None else end
-    if end is None:
-        return EncryptedFlight(lengths, (), False, ended is not None, _last(protected, server), None, ())
-    if early and ended is None:
+    early: cython.bint = log.client_hello is not None and log.hello_retry is None and log.client_hello.offers_early_data
+    start: cython.Py_ssize_t = _after(protected, 0, client, lengths.end_of_early_data) if early else 0
+    ended: cython.bint = start > 0
+    end: cython.Py_ssize_t = _after(protected, start, client, lengths.finished)
+    exact: cython.bint = end > 0
+    if not exact:
+        end = _before_reply(protected, server, start)
+    if end == 0:
+        return EncryptedFlight(lengths, protected, server, len(protected), len(protected), False, ended)
+    if early and not ended:
         # A client sends early data that is rejected until it receives the server's flight; its own flight follows.
-        start = next((n + 1 for n in range(end, -1, -1) if protected[n].sender == server), 0)
-    begin = next(n for n in range(start, end + 1) if protected[n].sender != server)
-    after = protected[end + 1 :]
-    return EncryptedFlight(
-        sizes=lengths,
-        flight=tuple([event for event in protected[begin : end + 1] if event.sender != server]),
-        exact=exact,
-        ended_early_data=ended is not None,
-        before=_last(protected[:begin], server),
-        reply=next((event for event in after if event.sender == server), None),
-        after=tuple([event for event in after if event.sender != server]),
-    )
+        start = _after_last(protected, end, server)
+    return EncryptedFlight(lengths, protected, server, _first(protected, start, client), end, exact, ended)
 
 
 def is_decided(log: HandshakeLog) -> bool:
@@ -121,33 +152,70 @@ def is_decided(log: HandshakeLog) -> bool:
     return seen is not None and seen.exact and seen.reply is not None
 
 
-def _since(hello: HandshakeEvent, events: list[HandshakeEvent]) -> list[HandshakeEvent]:
-    """Return the events from the ServerHello on; the log lacks it if its bytes are missing or a limit was reached."""
-    try:
-        return events[events.index(hello) :]
-    except ValueError:
-        return [event for event in events if event.frame >= hello.frame]
+@cython.cfunc
+def _protected(hello: HandshakeEvent, events: list[HandshakeEvent]) -> list[HandshakeEvent]:
+    """Return the protected records from the ServerHello on.
+
+    The log lacks the ServerHello if bytes of it are missing or a limit was reached; then its frame counts.
+    """
+    event: HandshakeEvent
+    found: list[HandshakeEvent] = []
+    passed: cython.bint = False
+    for event in events:
+        if event is hello:
+            passed = True
+            found = []
+        elif event.content_type == _APPLICATION_DATA and (passed or event.frame >= hello.frame):
+            found.append(event)
+    return found
 
 
-def _find(events: Sequence[HandshakeEvent], start: int, sender: int, size: int) -> int | None:
-    """Return the index of a side's first record with a length, from `start` on."""
+@cython.cfunc
+def _after(
+    events: list[HandshakeEvent], start: cython.Py_ssize_t, sender: cython.longlong, size: cython.longlong
+) -> cython.Py_ssize_t:
+    """Return the index after a side's first record with a length, from `start` on; 0 if there is none."""
+    n: cython.Py_ssize_t
+    event: HandshakeEvent
     for n in range(start, len(events)):
-        if events[n].size == size and events[n].sender == sender:
+        event = events[n]
+        if event.size == size and event.sender == sender:
+            return n + 1
+    return 0
+
+
+@cython.cfunc
+def _first(events: list[HandshakeEvent], start: cython.Py_ssize_t, sender: cython.longlong) -> cython.Py_ssize_t:
+    """Return the index of a side's first record from `start` on; the number of records if there is none."""
+    n: cython.Py_ssize_t
+    event: HandshakeEvent
+    for n in range(start, len(events)):
+        event = events[n]
+        if event.sender == sender:
             return n
-    return None
+    return len(events)
 
 
-def _last(events: Sequence[HandshakeEvent], sender: int) -> HandshakeEvent | None:
-    return next((event for event in reversed(events) if event.sender == sender), None)
+@cython.cfunc
+def _after_last(events: list[HandshakeEvent], end: cython.Py_ssize_t, sender: cython.longlong) -> cython.Py_ssize_t:
+    """Return the index after a side's last record before `end`; 0 if there is none."""
+    n: cython.Py_ssize_t
+    event: HandshakeEvent
+    after: cython.Py_ssize_t = 0
+    for n in range(end):
+        event = events[n]
+        if event.sender == sender:
+            after = n + 1
+    return after
 
 
-def _before_reply(protected: Sequence[HandshakeEvent], server: int, start: int) -> int | None:
-    """Return the index of the client's last record before the server's second group of records."""
-    spoken = next((n for n, event in enumerate(protected) if event.sender == server), len(protected))
-    begin = next((n for n in range(max(start, spoken), len(protected)) if protected[n].sender != server), None)
-    if begin is None:
-        return None
-    end = begin
-    while end + 1 < len(protected) and protected[end + 1].sender != server:
-        end += 1
-    return end
+@cython.cfunc
+def _before_reply(
+    protected: list[HandshakeEvent], server: cython.longlong, start: cython.Py_ssize_t
+) -> cython.Py_ssize_t:
+    """Return the index after the client's last record before the server's second group of records; 0 if there is none.
+
+    That is the end of the client's first group of records after the server's first record.
+    """
+    begin: cython.Py_ssize_t = _first(protected, max(start, _first(protected, 0, server)), 1 - server)
+    return _first(protected, begin, server) if begin < len(protected) else 0

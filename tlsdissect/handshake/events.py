@@ -1,9 +1,11 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The entries of a handshake log: events, and hellos with the fields that are needed to follow a handshake."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+import cython
 from msgspec import Struct
 
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
@@ -21,23 +23,72 @@ if TYPE_CHECKING:
 AnyHello_co = TypeVar("AnyHello_co", covariant=True)
 
 
-class HandshakeEvent(Struct, frozen=True, gc=False):
-    """A handshake message, ChangeCipherSpec, alert, or encrypted record."""
+@cython.no_gc
+@cython.cclass
+class HandshakeEvent:
+    """A handshake message, ChangeCipherSpec, alert, or encrypted record; it does not change."""
 
-    sender: int
-    content_type: int
-    handshake_type: int | None
+    sender: cython.longlong
+    content_type: cython.longlong
+    handshake_type: Any
     """None if it is encrypted or not a handshake message."""
-    size: int
+    size: cython.longlong
     """The length field of the message, or of the record if it is encrypted or not a handshake record."""
     body: bytes
-    frame: int
-    time: int
-    start: int
+    frame: cython.longlong
+    time: cython.longlong
+    start: cython.longlong
     """Stream offset of the header of the record in which it begins."""
-    end: int
+    end: cython.longlong
     """Stream offset after the record in which it ends."""
-    encrypted: bool
+    encrypted: cython.bint
+
+    def __init__(
+        self,
+        sender: cython.longlong,
+        content_type: cython.longlong,
+        handshake_type: Any,
+        size: cython.longlong,
+        body: bytes,
+        frame: cython.longlong,
+        time: cython.longlong,
+        start: cython.longlong,
+        end: cython.longlong,
+        encrypted: cython.bint,
+    ) -> None:
+        self.sender = sender
+        self.content_type = content_type
+        self.handshake_type = handshake_type
+        self.size = size
+        self.body = body
+        self.frame = frame
+        self.time = time
+        self.start = start
+        self.end = end
+        self.encrypted = encrypted
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HandshakeEvent) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __reduce__(self) -> tuple[type[HandshakeEvent], tuple[Any, ...]]:
+        return HandshakeEvent, self._fields()
+
+    def _fields(self) -> tuple[Any, ...]:
+        return (
+            self.sender,
+            self.content_type,
+            self.handshake_type,
+            self.size,
+            self.body,
+            self.frame,
+            self.time,
+            self.start,
+            self.end,
+            self.encrypted,
+        )
 
     @property
     def whole(self) -> bool:
@@ -49,7 +100,7 @@ class HandshakeEvent(Struct, frozen=True, gc=False):
         """Whether this is a HelloRetryRequest: a ServerHello with a special random (RFC 8446 section 4.1.3)."""
         if self.handshake_type == HandshakeType.SERVER_HELLO:
             return self.body[2 : 2 + len(RETRY_RANDOM)] == RETRY_RANDOM
-        return self.handshake_type == HandshakeType.HELLO_RETRY_REQUEST
+        return bool(self.handshake_type == HandshakeType.HELLO_RETRY_REQUEST)
 
 
 class SeenClientHello(Struct, frozen=True, gc=False):
@@ -144,7 +195,7 @@ class BegunAlert(Struct, frozen=True, gc=False):
     """Stream offset after the record."""
 
 
-def extension_data(extensions: tuple[Extension, ...] | None, number: int) -> bytes | None:
+def extension_data(extensions: tuple[Extension, ...] | None, number: cython.longlong) -> bytes | None:
     """Return the body of the first extension of a type; None if there is none."""
     for extension in extensions or ():
         if extension.extension_type == number:
@@ -183,5 +234,6 @@ def offers_early_data(hello: ClientHello | Ssl2ClientHello) -> bool:
 
 def pre_shared_keys(hello: ClientHello | Ssl2ClientHello) -> bytes | None:
     """Return the body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11)."""
-    last = hello.extensions[-1] if isinstance(hello, ClientHello) and hello.extensions else None
+    extensions = hello.extensions or () if isinstance(hello, ClientHello) else ()
+    last = extensions[len(extensions) - 1] if extensions else None
     return last.extension_data if last is not None and last.extension_type == ExtensionType.PRE_SHARED_KEY else None

@@ -62,7 +62,7 @@ def connection(
 
     With `raw`, the unhashed fingerprints are included. Certificates and times that verdicts need are kept as evidence.
     """
-    handshake = Handshake.of(log)
+    handshake = Handshake(log)
     ends = endpoints(totals.endpoints)
     upgrade, upgrade_target = _upgrade(handshake)
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
@@ -243,7 +243,7 @@ def _messages(handshake: Handshake) -> tuple[Message, ...]:
     begin = None
     if log.client_hello is not None:
         begin = timing.Begin(log.client_hello.event.frame, handshake.start)
-    last = None if flight is None or not flight.flight else flight.flight[-1]
+    last = None if flight is None else flight.last()
     protected = flight is not None
     sides = (handshake.side(0), handshake.side(1))
     messages = []

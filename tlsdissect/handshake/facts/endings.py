@@ -1,9 +1,12 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """How a handshake and its connection ended, and who ended it."""
 
 from __future__ import annotations
 
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
+
+import cython
 
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
@@ -13,6 +16,8 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
+    from tlsdissect.flows.flow import Signal
+    from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.logged import DirectionSummary
@@ -29,6 +34,7 @@ _HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
 
 
 _frame = attrgetter("frame")
+_ALERT = ALERT  # a C integer, by the .pxd
 
 
 class Ending(NamedTuple):
@@ -40,21 +46,21 @@ class Ending(NamedTuple):
     inferred: str | None
 
 
-def ending(handshake: Handshake, until: int) -> Ending:
+def ending(handshake: Handshake, until: cython.longlong) -> Ending:
     """Return the first outcome that applies.
 
     `until` is the time up to which the capture would contain further packets, in nanoseconds since
     1970-01-01T00:00:00Z, or UNTIMED.
     """
-    if handshake.log.tls13 and handshake.log.server_hello is not None:
+    if handshake.tls13 and handshake.log.server_hello is not None:
         rejection = _rejection(handshake, until)
         if rejection is not None:
             return rejection
         if _complete13(handshake):
-            exact = handshake.encrypted_flight is not None and handshake.encrypted_flight.exact
+            flight: EncryptedFlight | None = handshake.encrypted_flight
             guess = (
                 None
-                if exact
+                if flight is not None and flight.exact
                 else "no record of the client has the length of a Finished: the handshake's end is told by order"
             )
             return Ending(True, "established", None, guess)
@@ -64,50 +70,49 @@ def ending(handshake: Handshake, until: int) -> Ending:
 
 
 def _complete13(handshake: Handshake) -> bool:
-    encrypted_flight = handshake.encrypted_flight
-    return (
-        encrypted_flight is not None
-        and bool(encrypted_flight.flight)
-        and encrypted_flight.before is not None
-        and _fatal(handshake) is None
-    )
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    return flight is not None and bool(flight.flight) and flight.before is not None and _fatal(handshake) is None
 
 
-def _rejection(handshake: Handshake, until: int) -> Ending | None:
+def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
     """Return the outcome of a TLS 1.3 handshake that an encrypted alert ended, inferred from record lengths."""
-    encrypted_flight = handshake.encrypted_flight
-    if encrypted_flight is None:
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if flight is None:
         return None
-    if encrypted_flight.refused:
+    if flight.refused:
         # The content of the alert is not known, but its sender knew that the server had ended the connection.
-        if _sent_after_end(handshake, encrypted_flight.flight[0]):
+        if _sent_after_end(handshake, flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
     client, server = handshake.directions
-    reply = encrypted_flight.reply
-    refused = (
-        bool(encrypted_flight.flight)
+    reply: HandshakeEvent | None = flight.reply
+    if (
+        flight.flight
         and reply is not None
         # If the client closed first, the alert is probably the close_notify that answers it, and refuses nothing.
         and (client.fin is None or client.fin.frame > reply.frame)
-        and reply.size == encrypted_flight.sizes.alert
+        and reply.size == flight.sizes.alert
         and (server.fin is not None or server.rst is not None)
         and server.position == reply.end
-        and not any(
-            event.size == encrypted_flight.sizes.alert and event.frame < reply.frame for event in encrypted_flight.after
-        )
-    )
-    if refused:
-        return Ending(
-            False,
-            "alert",
-            "server",
-            "all that the server sent after the client's flight is a record of an alert's length",
-        )
+        and not _sent_alert_before(flight, reply.frame)
+    ):
+        guess = "all that the server sent after the client's flight is a record of an alert's length"
+        return Ending(False, "alert", "server", guess)
     return None
 
 
-def _failure(handshake: Handshake, until: int) -> Ending:
+@cython.cfunc
+def _sent_alert_before(flight: EncryptedFlight, frame: cython.longlong) -> cython.bint:
+    """Return whether the client sent a record with the length of an alert after its flight, before this frame."""
+    event: HandshakeEvent
+    alert: cython.longlong = flight.sizes.alert
+    for event in flight.after:  # noqa: SIM110  # a generator would be a closure
+        if event.size == alert and event.frame < frame:
+            return True
+    return False
+
+
+def _failure(handshake: Handshake, until: cython.longlong) -> Ending:
     client, server = handshake.directions
     if not handshake.log.two_sided:
         return Ending(False, "one_sided", None, None)
@@ -139,7 +144,7 @@ def _has_holes(handshake: Handshake) -> bool:
     )
 
 
-def _is_unreceived(direction: DirectionSummary, offset: int) -> bool:
+def _is_unreceived(direction: DirectionSummary, offset: cython.longlong) -> bool:
     """Return whether the other side acknowledged nothing from this stream offset on."""
     return direction.acked is not None and direction.offset(direction.acked) <= offset
 
@@ -164,7 +169,7 @@ def _sent_uncaptured_payload(direction: DirectionSummary) -> bool:
     return difference(direction.acked, first) > (direction.fin is not None)
 
 
-def _is_long_enough(handshake: Handshake, until: int) -> bool:
+def _is_long_enough(handshake: Handshake, until: cython.longlong) -> bool:
     """Return whether the capture continues after the ClientHello for long enough to contain an answer."""
     client_hello = handshake.log.client_hello
     return (
@@ -181,24 +186,34 @@ def _fatal(handshake: Handshake) -> HandshakeEvent | None:
     instead of answering often sends decode_error, because bytes are missing. But if the other side sent the last
     message, the alert may be a response to that message.
     """
-    events, latest_sender = handshake.log.events, None
-    last_handshake = {event.sender: n for n, event in enumerate(events) if event.content_type in _HANDSHAKE_RECORDS}
-    for n, event in enumerate(events):
-        if event.content_type != ALERT:
+    if not handshake.alerts[0] and not handshake.alerts[1]:
+        return None
+    n: cython.Py_ssize_t
+    event: HandshakeEvent
+    events: list[HandshakeEvent] = handshake.log.events
+    latest_sender: cython.longlong = UNKNOWN
+    last_handshake: list[int] = [-1, -1]
+    for n in range(len(events)):
+        event = events[n]
+        if event.content_type in _HANDSHAKE_RECORDS:
+            last_handshake[event.sender] = n
+    for n in range(len(events)):
+        event = events[n]
+        if event.content_type != _ALERT:
             latest_sender = event.sender
             continue
         if (latest_sender == event.sender or event.body[1:] == _DECODE_ERROR) and _sent_after_end(handshake, event):
             continue
         if event.encrypted:
             # If a side could not be read to the end, the handshake may have been completed before.
-            if _has_holes(handshake) or any(direction.strayed for direction in handshake.directions):
+            if _has_holes(handshake) or handshake.directions[0].strayed or handshake.directions[1].strayed:
                 continue
             return event
         level, description = event.body
         # In TLS 1.3, alerts are errors whatever their level. But a server that does not know the requested name may
         # send a warning before it selects a version, and continue (RFC 6066 section 3).
-        error = handshake.log.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)
-        if level == _FATAL or (error and last_handshake.get(event.sender, -1) < n):
+        error = handshake.tls13 and description not in (_CLOSE_NOTIFY, _USER_CANCELED)
+        if level == _FATAL or (error and last_handshake[event.sender] < n):
             return event
     return None
 
@@ -227,7 +242,7 @@ def alerts(handshake: Handshake) -> tuple[Alert, ...]:
             frame=event.frame,
         )
         for event in handshake.log.events
-        if event.content_type == ALERT
+        if event.content_type == _ALERT
     ])  # fmt: skip
 
 
@@ -236,33 +251,35 @@ def closure(handshake: Handshake) -> Closure:
     return Closure(_closed(handshake, 0), _closed(handshake, 1))
 
 
-def _closed(handshake: Handshake, side: int) -> str | None:
+def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
+    event: HandshakeEvent
     direction, sent = handshake.directions[side], handshake.alerts[side]
-    if sent and any(not event.encrypted and event.body[1] == _CLOSE_NOTIFY for event in sent):
-        return "close_notify"
-    if _ends_in_alert(handshake, direction, sent):
+    for event in sent:
+        if not event.encrypted and event.body[1] == _CLOSE_NOTIFY:
+            return "close_notify"
+    ended = direction.ended
+    if _ends_in_alert(handshake, side, direction, ended):
         return "inferred_alert"
-    if direction.ended is None:
+    if ended is None:
         return None
-    return "rst" if direction.ended == direction.rst else "fin"
+    return "rst" if ended == direction.rst else "fin"
 
 
-def _ends_in_alert(handshake: Handshake, direction: DirectionSummary, sent: list[HandshakeEvent]) -> bool:
+def _ends_in_alert(
+    handshake: Handshake, side: cython.longlong, direction: DirectionSummary, ended: Signal | None
+) -> bool:
     """Return whether the connection ended, and a side's last record is an encrypted alert or has the length of one."""
-    if handshake.log.tls13:
-        last, encrypted_flight = direction.last_data, handshake.encrypted_flight
-        if (
-            last is None
-            or encrypted_flight is None
-            or last.content_type != APPLICATION_DATA
-            or last.length != encrypted_flight.sizes.alert
-        ):
+    end: cython.longlong
+    sent = handshake.alerts[side]
+    if handshake.tls13:
+        last, flight = direction.last_data, handshake.encrypted_flight
+        if last is None or flight is None or last.length != flight.sizes.alert:
             return False
         end = last.start + HEADER_SIZE + last.length
-    elif sent and sent[-1].encrypted:
-        end = sent[-1].end
+    elif sent and sent[len(sent) - 1].encrypted:
+        end = sent[len(sent) - 1].end
     else:
         return False
-    if direction.ended is not None:
-        return end == direction.offset(direction.ended.end)
-    return end == direction.position and handshake.directions[direction is handshake.directions[0]].ended is not None
+    if ended is not None:
+        return end == direction.offset(ended.end)
+    return end == direction.position and handshake.directions[1 - side].ended is not None

@@ -1,20 +1,21 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """A handshake with its sides identified as client and server, from which all facts are derived."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+import cython
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, encrypted_flight
-from tlsdissect.handshake.events import decode_client_hello, decode_server_hello
+from tlsdissect.handshake.events import HandshakeEvent, decode_client_hello, decode_server_hello
 from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.events import DecodedHello, HandshakeEvent
+    from tlsdissect.handshake.events import DecodedHello
     from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
     from tlsdissect.model.connection import Side
     from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
@@ -24,16 +25,22 @@ _WHOLE_FLIGHT = frozenset(
     (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
 )
 
+# C integers, by the .pxd.
+_ALERT, _CHANGE_CIPHER_SPEC, _HANDSHAKE = ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 
-class Handshake(Struct, frozen=True, gc=False):
+
+@cython.cclass
+class Handshake:
     """A logged handshake with its sides named, its events sorted by side and kind, and its hellos decoded.
 
-    Of each pair, the first belongs to the client and the second to the server.
+    Of each pair, the first belongs to the client and the second to the server. Nothing changes after `__init__`.
     """
 
     log: LoggedHandshake
-    client: int
+    client: cython.longlong
     """The side of the flow that is the client."""
+    tls13: cython.bint
+    """As `LoggedHandshake.tls13`."""
     directions: tuple[DirectionSummary, DirectionSummary]
     events: tuple[list[HandshakeEvent], list[HandshakeEvent]]
     alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]]
@@ -49,82 +56,70 @@ class Handshake(Struct, frozen=True, gc=False):
     """Extensions of the ClientHello."""
     server_extensions: Extensions
     """Extensions of the ServerHello."""
+    cipher_suite: Any
+    """The number of the selected cipher suite; None if there was none."""
+    start: Any
+    """The time of the first ClientHello; None if it was not captured or has no time."""
+    is_full: Any
+    """Whether this is a full handshake of TLS 1.2 or older; None if that is not visible."""
     encrypted_flight: EncryptedFlight | None
     """The client's encrypted flight in TLS 1.3."""
 
-    @classmethod
-    def of(cls, log: LoggedHandshake) -> Handshake:
+    def __init__(self, log: LoggedHandshake) -> None:
         """Name the sides of a logged handshake, and decode its hellos."""
-        client = log.client
-        events: tuple[list[HandshakeEvent], list[HandshakeEvent]] = ([], [])
-        alerts: tuple[list[HandshakeEvent], list[HandshakeEvent]] = ([], [])
-        messages: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
-        changes: list[HandshakeEvent | None] = [None, None]
-        sealed: list[HandshakeEvent | None] = [None, None]
+        event: HandshakeEvent
+        side: cython.longlong
+        client: cython.longlong = log.client
+        self.log = log
+        self.client = client
+        self.tls13 = log.tls13
+        self.directions = log.directions if client == 0 else (log.directions[1], log.directions[0])
+        self.events = ([], [])
+        self.alerts = ([], [])
+        self.messages = ({}, {})
+        self.changes = [None, None]
+        self.sealed = [None, None]
         for event in log.events:
             side = event.sender ^ client
-            events[side].append(event)
+            self.events[side].append(event)
             if event.handshake_type is not None:
-                messages[side].setdefault(event.handshake_type, event)
-            elif event.content_type == CHANGE_CIPHER_SPEC:
-                changes[side] = changes[side] or event
-            elif event.content_type == HANDSHAKE:
-                sealed[side] = sealed[side] or event
-            elif event.content_type == ALERT:
-                alerts[side].append(event)
-        client_hello, server_hello = None, None
-        if log.client_hello is not None:
-            client_hello = decode_client_hello(log.client_hello.event)
-        if log.server_hello is not None:
-            server_hello = decode_server_hello(log.server_hello.event)
-        return cls(
-            log,
-            client,
-            log.directions if client == 0 else (log.directions[1], log.directions[0]),
-            events,
-            alerts,
-            messages,
-            changes,
-            sealed,
-            client_hello,
-            server_hello,
-            NOTHING if client_hello is None else client_extensions(client_hello),
-            NOTHING if server_hello is None else server_extensions(server_hello),
-            encrypted_flight(log),
-        )
+                self.messages[side].setdefault(event.handshake_type, event)
+            elif event.content_type == _CHANGE_CIPHER_SPEC:
+                self.changes[side] = self.changes[side] or event
+            elif event.content_type == _HANDSHAKE:
+                self.sealed[side] = self.sealed[side] or event
+            elif event.content_type == _ALERT:
+                self.alerts[side].append(event)
+        self.client_hello = None if log.client_hello is None else decode_client_hello(log.client_hello.event)
+        self.server_hello = None if log.server_hello is None else decode_server_hello(log.server_hello.event)
+        self.client_extensions = NOTHING if self.client_hello is None else client_extensions(self.client_hello)
+        self.server_extensions = NOTHING if self.server_hello is None else server_extensions(self.server_hello)
+        self.cipher_suite = None if log.server_hello is None else log.server_hello.cipher_suite
+        self.start = _start(log)
+        self.is_full = self._is_full()
+        self.encrypted_flight = encrypted_flight(log)
 
-    def side(self, sender: int) -> Side:
+    @cython.ccall
+    def side(self, sender: cython.longlong) -> Side:
         """Return the name of a side."""
         return "client" if sender == self.client else "server"
 
-    def message(self, side: int, kind: HandshakeType) -> HandshakeEvent | None:
+    @cython.ccall
+    def message(self, side: cython.longlong, kind: Any) -> HandshakeEvent | None:
         """Return the first plaintext handshake message of a type from a side (0: client, 1: server)."""
         return self.messages[side].get(kind)
 
-    def change(self, side: int) -> HandshakeEvent | None:
+    @cython.ccall
+    def change(self, side: cython.longlong) -> HandshakeEvent | None:
         """Return a side's first ChangeCipherSpec."""
         return self.changes[side]
 
-    def finished(self, side: int) -> HandshakeEvent | None:
+    @cython.ccall
+    def finished(self, side: cython.longlong) -> HandshakeEvent | None:
         """Return a side's Finished in TLS 1.2 and older: its first encrypted handshake record."""
         return self.sealed[side]
 
-    @property
-    def start(self) -> int | None:
-        """The time of the first ClientHello; None if it was not captured or has no time."""
-        client_hello, hello_retry = self.log.client_hello, self.log.hello_retry
-        if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):
-            return None
-        return time_or_none(client_hello.event.time)
-
-    @property
-    def cipher_suite(self) -> int | None:
-        """The number of the selected cipher suite."""
-        return None if self.log.server_hello is None else self.log.server_hello.cipher_suite
-
-    @property
-    def is_full(self) -> bool | None:
-        """Whether this is a full handshake of TLS 1.2 or older; None if that is not visible."""
+    def _is_full(self) -> bool | None:
         if not _WHOLE_FLIGHT.isdisjoint(self.messages[1]):
             return True
         change = self.change(1)
@@ -138,3 +133,11 @@ class Handshake(Struct, frozen=True, gc=False):
         if seen is None or self.log.server_hello is None or 1 - self.client in self.log.limited:
             return False
         return self.directions[1].is_whole(seen.end)
+
+
+def _start(log: LoggedHandshake) -> int | None:
+    """Return the time of the first ClientHello; None if it was not captured or has no time."""
+    client_hello, hello_retry = log.client_hello, log.hello_retry
+    if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):
+        return None
+    return time_or_none(client_hello.event.time)

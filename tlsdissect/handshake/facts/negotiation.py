@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The results of the negotiation: resumption, early data, key exchange and extensions."""
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def resumption(handshake: Handshake) -> str | None:
     server_hello = handshake.log.server_hello
     if server_hello is None or handshake.cipher_suite is None:
         return None
-    if handshake.log.tls13:
+    if handshake.tls13:
         accepted = _has(server_hello, handshake.server_extensions, Type.PRE_SHARED_KEY)
         return None if accepted is None else "psk" if accepted else "none"
     if handshake.is_full is not False or handshake.log.client_hello is None:
@@ -58,7 +59,7 @@ def hello_retry(handshake: Handshake) -> bool | None:
     if handshake.log.hello_retry is not None:
         return True
     server_hello = handshake.log.server_hello
-    if server_hello is None or (handshake.log.tls13 and not handshake.directions[1].is_whole(server_hello.event.start)):
+    if server_hello is None or (handshake.tls13 and not handshake.directions[1].is_whole(server_hello.event.start)):
         return None
     return False
 
@@ -100,7 +101,7 @@ def ech(handshake: Handshake) -> str | None:
 
 def key_agreement(handshake: Handshake) -> KeyExchange:
     """Return the group, prime size and signature scheme of the key exchange."""
-    if handshake.log.tls13:
+    if handshake.tls13:
         group = handshake.server_extensions.get(Type.KEY_SHARE, "group")
         group = handshake.server_extensions.get(Type.KEY_SHARE_OLD, "group") if group is None else group
         return KeyExchange(group=None if group is None else Registry.GROUPS.names[group])
@@ -125,7 +126,7 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
 def negotiated(handshake: Handshake, extension: Type) -> bool | None:
     """Return whether the server accepted an extension that TLS 1.3 removed; None there, and without a ServerHello."""
     server_hello = handshake.log.server_hello
-    if handshake.log.tls13 or handshake.cipher_suite is None or server_hello is None:
+    if handshake.tls13 or handshake.cipher_suite is None or server_hello is None:
         return None
     return _has(server_hello, handshake.server_extensions, extension)
 
@@ -138,12 +139,12 @@ def _has(hello: SeenClientHello | SeenServerHello, extensions: Extensions, exten
 def alpn(handshake: Handshake) -> str | None:
     """Return the protocol that the server selected in plaintext (RFC 7301 section 3.2)."""
     names = handshake.server_extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
-    return text(names[0]) if names and not handshake.log.tls13 else None
+    return text(names[0]) if names and not handshake.tls13 else None
 
 
 def external_psk(handshake: Handshake) -> bool:
     """Return whether the accepted pre-shared key may be external: its ticket age is 0 (RFC 8446 section 4.2.11)."""
-    if not handshake.log.tls13:
+    if not handshake.tls13:
         return False
     selected = handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity")
     identities = handshake.client_extensions.get(Type.PRE_SHARED_KEY, "identities") or ()

@@ -1,36 +1,40 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Round trips, durations and byte counts of handshakes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cython
 from msgspec import Struct
 
-from tlsdissect.capture.packet import time_or_none
+from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
+from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts.negotiation import hello_retry
 from tlsdissect.model.connection import HandshakeBytes, Timing
 from tlsdissect.tls.codepoints import HandshakeType
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA
+from tlsdissect.tls.record import APPLICATION_DATA
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.events import HandshakeEvent
+    from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.model.transcript import Packet, PacketRef, WireRecord
 
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
 _NS_PER_MS = 1_000_000
+_APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED  # C integers, by the .pxd
 
 
-def round_trips(handshake: Handshake, early_data: str | None, *, complete: bool) -> int | None:
+def round_trips(handshake: Handshake, early_data: str | None, *, complete: cython.bint) -> int | None:
     """Return the number of server flights for which the client waited during its handshake; None if not visible.
 
     TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2.
     """
     if not complete:
         return None
-    if not handshake.log.tls13:
+    if not handshake.tls13:
         return _round_trips12(handshake)
     if early_data is None or hello_retry(handshake) is None:
         return None
@@ -54,11 +58,10 @@ def timing(handshake: Handshake) -> Timing:
     server_hello, start = handshake.log.server_hello, handshake.start
     syn, synack, ack = _tcp_times(handshake)
     tcp_ms = elapsed(syn, ack)
-    server_hello_ms = elapsed(start, _time(server_hello.event if server_hello else None))
+    server_hello_ms = elapsed(start, None if server_hello is None else _time(server_hello.event))
     split = None
     if tcp_ms is not None and server_hello_ms is not None:
         split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
-    data = [_time(_data(handshake, side)) for side in (0, 1)]
     return Timing(
         tcp_ms=tcp_ms,
         syn_synack_ms=elapsed(syn, synack),
@@ -66,8 +69,8 @@ def timing(handshake: Handshake) -> Timing:
         ack_client_hello_ms=elapsed(ack, start),
         server_hello_ms=server_hello_ms,
         handshake_ms=elapsed(start, _time(_end(handshake))),
-        client_data_ms=elapsed(start, data[0]),
-        server_data_ms=elapsed(start, data[1]),
+        client_data_ms=elapsed(start, _data_time(_data(handshake, 0))),
+        server_data_ms=elapsed(start, _data_time(_data(handshake, 1))),
         server_record_ms=elapsed(start, _time(_reply(handshake))),
         split_path=split,
     )
@@ -77,11 +80,15 @@ def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None
     """Return the times of the client's SYN, the SYN-ACK and its acknowledgement."""
     if handshake.log.opener != handshake.client:
         return None, None, None
-    syn, synack, ack = (None if time == NO_TIME else time_or_none(time) for time in handshake.log.tcp_times)
-    return syn, synack, ack
+    syn, synack, ack = handshake.log.tcp_times
+    return _known(syn), _known(synack), _known(ack)
 
 
-def elapsed(start: int | None, end: int | None) -> float | None:
+def _known(time: cython.longlong) -> int | None:
+    return None if time == NO_TIME else time_or_none(time)
+
+
+def elapsed(start: Any, end: Any) -> float | None:
     """Return the milliseconds from one time to a later one; None if one is missing or the clock was set back."""
     return None if start is None or end is None or end < start else (end - start) / _NS_PER_MS
 
@@ -93,7 +100,7 @@ class Begin(NamedTuple):
     time: int | None
 
 
-def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | None) -> float | None:
+def since(begin: Packet | WireRecord | Begin | None, frame: Any, time: Any) -> float | None:
     """Return the milliseconds from a packet or record to another frame, negative if that comes before.
 
     None if the capture has no times, or they decrease from one frame to the other.
@@ -104,23 +111,22 @@ def since(begin: Packet | WireRecord | Begin | None, frame: int, time: int | Non
     return None if before is None else 0.0 - before
 
 
-def _time(event: HandshakeEvent | PacketRef | None) -> int | None:
-    return None if event is None or event.time is None else time_or_none(event.time)
+@cython.cfunc
+def _time(event: HandshakeEvent | None) -> Any:
+    """Return the time of an event; None if it has none."""
+    return None if event is None or event.time == _UNTIMED else event.time
+
+
+def _data_time(data: HandshakeEvent | PacketRef | None) -> Any:
+    return _time(data) if data is None or isinstance(data, HandshakeEvent) else data.time
 
 
 def _end(handshake: Handshake) -> HandshakeEvent | None:
     """Return the event that ends the handshake for the client: the last Finished."""
-    if handshake.log.tls13:
-        encrypted_flight = handshake.encrypted_flight
+    if handshake.tls13:
+        flight: EncryptedFlight | None = handshake.encrypted_flight
         # If the first record has the length of an alert, the client refused.
-        if (
-            encrypted_flight is None
-            or encrypted_flight.before is None
-            or not encrypted_flight.flight
-            or encrypted_flight.refused
-        ):
-            return None
-        return encrypted_flight.flight[-1]
+        return None if flight is None or flight.before is None or flight.refused else flight.last()
     mine, theirs = handshake.finished(0), handshake.finished(1)
     if mine is None or theirs is None or handshake.is_full is None:
         return None
@@ -129,28 +135,31 @@ def _end(handshake: Handshake) -> HandshakeEvent | None:
 
 def first_data(handshake: Handshake) -> tuple[HandshakeEvent | PacketRef | None, HandshakeEvent | PacketRef | None]:
     """Return the first application data of each side; in TLS 1.3 the server's may be a ticket."""
-    return _data(handshake, 0), _reply(handshake) if handshake.log.tls13 else _data(handshake, 1)
+    return _data(handshake, 0), _reply(handshake) if handshake.tls13 else _data(handshake, 1)
 
 
-def _data(handshake: Handshake, side: int) -> HandshakeEvent | PacketRef | None:
+def _data(handshake: Handshake, side: cython.longlong) -> HandshakeEvent | PacketRef | None:
     """Return the first application data of a side.
 
     In TLS 1.3, this is a client's first protected record after its flight that does not have the length of an alert;
     None for a server, whose tickets look like data. If the version is not known, a record that looks like data may be
     part of the handshake.
     """
-    data = handshake.log.first_data[handshake.client ^ side]
-    if not handshake.log.tls13:
+    data: PacketRef | None = handshake.log.first_data[handshake.client ^ side]
+    if not handshake.tls13:
         return None if _may_be_handshake(handshake, side) else data
-    if handshake.encrypted_flight is None or side == 1:
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if flight is None or side == 1:
         return None
-    later = (
-        event for event in handshake.encrypted_flight.after if event.size != handshake.encrypted_flight.sizes.alert
-    )
-    return next(later, data if handshake.log.decided else None)
+    event: HandshakeEvent
+    alert: cython.longlong = flight.sizes.alert
+    for event in flight.after:
+        if event.size != alert:
+            return event
+    return data if handshake.log.decided else None
 
 
-def _may_be_handshake(handshake: Handshake, side: int) -> bool:
+def _may_be_handshake(handshake: Handshake, side: cython.longlong) -> bool:
     """Return whether a side's first record of application data may contain TLS 1.3 handshake messages.
 
     In older versions an encrypted handshake record, the Finished, comes before data.
@@ -163,42 +172,42 @@ def _may_be_handshake(handshake: Handshake, side: int) -> bool:
 
 def _reply(handshake: Handshake) -> HandshakeEvent | None:
     """Return the server's first record after the client's flight, unless it has the length of an alert."""
-    reply = None if handshake.encrypted_flight is None else handshake.encrypted_flight.reply
-    return (
-        None
-        if reply is None or handshake.encrypted_flight is None or reply.size == handshake.encrypted_flight.sizes.alert
-        else reply
-    )
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if flight is None or flight.reply is None or flight.reply.size == flight.sizes.alert:
+        return None
+    return flight.reply
 
 
-def handshake_bytes(handshake: Handshake, *, complete: bool) -> HandshakeBytes:
+def handshake_bytes(handshake: Handshake, *, complete: cython.bint) -> HandshakeBytes:
     """Return the bytes of each side's records up to the end of its handshake; None if not visible."""
     if not complete:
         return HandshakeBytes(None, None)
-    if not handshake.log.tls13:
-        ends = handshake.finished(0), handshake.finished(1)
-    else:
-        ends = (
-            (handshake.encrypted_flight.flight[-1], handshake.encrypted_flight.before)
-            if handshake.encrypted_flight
-            else (None, None)
-        )
-    return HandshakeBytes(_bytes(handshake, 0, ends[0]), _bytes(handshake, 1, ends[1]))
+    if not handshake.tls13:
+        return HandshakeBytes(_bytes(handshake, 0, handshake.finished(0)), _bytes(handshake, 1, handshake.finished(1)))
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if flight is None:
+        return HandshakeBytes(None, None)
+    return HandshakeBytes(_bytes(handshake, 0, flight.last()), _bytes(handshake, 1, flight.before))
 
 
-def _bytes(handshake: Handshake, side: int, last: HandshakeEvent | None) -> int | None:
+@cython.cfunc
+def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | None) -> Any:
     if last is None or not handshake.directions[side].is_whole(last.end):
         return None
-    flight = handshake.encrypted_flight.flight if side == 0 and handshake.encrypted_flight else ()
+    event: HandshakeEvent
     # Protected records before the flight are early data.
-    first = flight[0].start if flight else last.end if side == 0 else 0
+    first: cython.longlong = last.end if side == 0 else 0
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if side == 0 and flight is not None and flight.flight:
+        event = flight.flight[0]
+        first = event.start
     # One record may contain several messages.
-    total, reached = 0, -1
+    total: cython.longlong = 0
+    reached: cython.longlong = -1
     for event in handshake.events[side]:
-        start, end = event.start, event.end
-        if reached < end <= last.end and (event.content_type != APPLICATION_DATA or start >= first):
-            total += end - max(start, reached)
-            reached = end
+        if reached < event.end <= last.end and (event.content_type != _APPLICATION_DATA or event.start >= first):
+            total += event.end - max(event.start, reached)
+            reached = event.end
     return total
 
 
@@ -217,19 +226,15 @@ class HandshakeTimes(Struct, frozen=True, gc=False):
 
 def handshake_times(handshake: Handshake) -> HandshakeTimes:
     """Return when each side received the other's certificate, and when it continued."""
-    client_hello, server_hello, encrypted_flight = (
-        handshake.log.client_hello,
-        handshake.log.server_hello,
-        handshake.encrypted_flight,
-    )
-    hello = _time(client_hello.event if client_hello else None)
-    if handshake.log.tls13:
-        flight = encrypted_flight.flight[-1] if encrypted_flight and encrypted_flight.flight else None
+    client_hello, server_hello = handshake.log.client_hello, handshake.log.server_hello
+    hello = None if client_hello is None else _time(client_hello.event)
+    if handshake.tls13:
+        sealed: EncryptedFlight | None = handshake.encrypted_flight
         return HandshakeTimes(
             hello,
-            _time(server_hello.event if server_hello else None),
-            _time(flight),
-            _time(encrypted_flight and encrypted_flight.reply),
+            None if server_hello is None else _time(server_hello.event),
+            None if sealed is None else _time(sealed.last()),
+            None if sealed is None else _time(sealed.reply),
         )
     exchange = handshake.message(0, HandshakeType.CLIENT_KEY_EXCHANGE)
     flight = handshake.message(0, HandshakeType.CERTIFICATE) or exchange
@@ -240,7 +245,10 @@ def handshake_times(handshake: Handshake) -> HandshakeTimes:
 def _reply_to(handshake: Handshake, flight: HandshakeEvent | None) -> HandshakeEvent | None:
     if flight is None:
         return None
-    later = [event for event in handshake.events[1] if event.frame >= flight.frame]
-    alert = next((event for event in later if event.content_type == ALERT), None)
     change = handshake.change(1)
-    return change if change is not None and change.frame >= flight.frame else alert
+    if change is not None and change.frame >= flight.frame:
+        return change
+    for alert in handshake.alerts[1]:
+        if alert.frame >= flight.frame:
+            return alert
+    return None

@@ -1,0 +1,21 @@
+from tlsdissect.handshake.events cimport HandshakeEvent
+
+cdef long long _APPLICATION_DATA
+
+
+cdef class EncryptedFlight:
+    cdef readonly object sizes
+    cdef readonly list flight
+    cdef readonly bint exact
+    cdef readonly bint ended_early_data
+    cdef readonly HandshakeEvent before
+    cdef readonly HandshakeEvent reply
+    cdef readonly list after
+    cpdef HandshakeEvent last(self)
+
+
+cdef list[HandshakeEvent] _protected(HandshakeEvent hello, list[HandshakeEvent] events)
+cdef Py_ssize_t _after(list[HandshakeEvent] events, Py_ssize_t start, long long sender, long long size)
+cdef Py_ssize_t _first(list[HandshakeEvent] events, Py_ssize_t start, long long sender)
+cdef Py_ssize_t _after_last(list[HandshakeEvent] events, Py_ssize_t end, long long sender)
+cdef Py_ssize_t _before_reply(list[HandshakeEvent] protected, long long server, Py_ssize_t start)

@@ -1,0 +1,9 @@
+from tlsdissect.flows.sequence cimport add, difference
+from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
+from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.facts.handshake cimport Handshake
+
+cdef long long _ALERT
+
+
+cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)

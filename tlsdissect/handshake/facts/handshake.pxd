@@ -1,0 +1,30 @@
+from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
+from tlsdissect.handshake.events cimport HandshakeEvent
+
+cdef long long _ALERT
+cdef long long _CHANGE_CIPHER_SPEC
+cdef long long _HANDSHAKE
+
+
+cdef class Handshake:
+    cdef readonly object log
+    cdef readonly long long client
+    cdef readonly bint tls13
+    cdef readonly tuple directions
+    cdef readonly tuple events
+    cdef readonly tuple alerts
+    cdef readonly tuple messages
+    cdef readonly list changes
+    cdef readonly list sealed
+    cdef readonly object client_hello
+    cdef readonly object server_hello
+    cdef readonly object client_extensions
+    cdef readonly object server_extensions
+    cdef readonly object cipher_suite
+    cdef readonly object start
+    cdef readonly object is_full
+    cdef readonly EncryptedFlight encrypted_flight
+    cpdef object side(self, long long sender)
+    cpdef HandshakeEvent message(self, long long side, object kind)
+    cpdef HandshakeEvent change(self, long long side)
+    cpdef HandshakeEvent finished(self, long long side)

@@ -1,0 +1,1 @@
+from tlsdissect.handshake.facts.handshake cimport Handshake

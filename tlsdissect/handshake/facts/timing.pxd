@@ -1,0 +1,10 @@
+from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
+from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.facts.handshake cimport Handshake
+
+cdef long long _APPLICATION_DATA
+cdef long long _UNTIMED
+
+
+cdef object _time(HandshakeEvent event)
+cdef object _bytes(Handshake handshake, long long side, HandshakeEvent last)
