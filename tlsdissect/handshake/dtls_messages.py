@@ -1,0 +1,175 @@
+"""Joins the fragments of DTLS handshake messages, and tells retransmitted messages from new ones.
+
+RFC 6347 sections 4.2.2 to 4.2.4: each message has a number, `message_seq`, and each fragment says which bytes of its
+message it has. Fragments may come in any order, overlap and repeat; a retransmission may be fragmented in another way.
+Of overlapping bytes, those that came first count. A message is complete when no byte is missing.
+
+Goal: each message once, by the datagram that completed it, in memory that is proportional to what was received and not
+to the lengths that headers state: one forged fragment may state 16 MiB. So a message is kept as the runs of bytes that
+were received, sorted by place; to insert one takes a binary search.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tlsdissect.tls.dtls import Fragment
+
+MAX_BEGUN = 16
+"""Maximum incomplete messages of a side; if there are more, the one that began first is given up."""
+MAX_RUNS = 4096
+"""Maximum runs of bytes of an incomplete message that are not adjacent; further ones are left out."""
+MAX_KNOWN = 4096
+"""Maximum messages of a side whose retransmissions are recognised."""
+RUN_BYTES = 128
+"""Estimated bytes that a run takes besides its data."""
+
+_Key = tuple[int, int, int]
+"""message_seq, type and length.
+
+A HelloVerifyRequest and the ServerHello after it have the same message_seq with some servers, and so have two
+ClientHellos of a client that starts anew.
+"""
+
+
+class JoinedMessage(NamedTuple):
+    """A handshake message, or the beginning of one whose rest is missing."""
+
+    handshake_type: int
+    message_seq: int
+    length: int
+    """The message's length field; more than `body` has if its rest is missing."""
+    body: bytes
+    start: int
+    """Offset, in the bytes of the side's records, of the first record that had a part of it."""
+    fragments: int
+    """The number of its fragments, repeated ones not included."""
+
+
+class MessageBuffer:
+    """The received parts of one message."""
+
+    __slots__ = ("_ends", "_runs", "_starts", "fragments", "held_bytes", "received", "sequence", "start")
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.fragments = 0
+        self.received = 0
+        """Bytes that were received, each counted once."""
+        self.held_bytes = RUN_BYTES
+        self.sequence: int | None = None
+        """The number of the latest record with the beginning of the message."""
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._runs: list[bytes] = []
+        """Disjoint parts in order; `_starts` and `_ends` are their places in the message."""
+
+    def add(self, offset: int, data: bytes) -> None:
+        """Add the bytes of a fragment that were not received before."""
+        at, end = offset, offset + len(data)
+        index = bisect_right(self._ends, at)
+        new = False
+        while at < end and len(self._starts) < MAX_RUNS:
+            following = self._starts[index] if index < len(self._starts) else end
+            if following > at:
+                upto = min(following, end)
+                self._insert(index, at, data[at - offset : upto - offset])
+                new, index = True, index + 1
+                at = upto
+            if index < len(self._starts):
+                at = max(at, self._ends[index])
+                index += 1
+        self.fragments += new or not data
+
+    def beginning(self) -> bytes:
+        """Return the bytes up to the first one that is missing."""
+        parts, at = [], 0
+        for start, run in zip(self._starts, self._runs, strict=True):
+            if start != at:
+                break
+            parts.append(run)
+            at += len(run)
+        return b"".join(parts)
+
+    def _insert(self, index: int, start: int, run: bytes) -> None:
+        self._starts.insert(index, start)
+        self._ends.insert(index, start + len(run))
+        self._runs.insert(index, run)
+        self.received += len(run)
+        self.held_bytes += len(run) + RUN_BYTES
+
+
+class MessageJoiner:
+    """Joins the plaintext fragments of one side."""
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+        """Estimated bytes of incomplete messages."""
+        self.retransmitted = 0
+        """Number of times that a message was sent again."""
+        self.given_up = 0
+        """Incomplete messages that were given up for lack of room."""
+        self._begun: dict[_Key, MessageBuffer] = {}
+        self._complete: dict[_Key, int | None] = {}
+        """The number of the latest record with the beginning of each complete message."""
+
+    def add(self, fragment: Fragment, sequence: int, start: int) -> JoinedMessage | None:
+        """Add a fragment, and return the message that it completes.
+
+        `sequence` is the number of its record, and `start` the offset of that in the bytes of the side's records.
+        """
+        key = (fragment.message_seq, fragment.handshake_type, fragment.length)
+        if key in self._complete:
+            self._complete[key] = self._note_repeated(fragment, sequence, self._complete[key])
+            return None
+        buffer = self._begun.get(key)
+        if buffer is None:
+            if len(self._begun) >= MAX_BEGUN:
+                self.give_up()
+            buffer = self._begun[key] = MessageBuffer(start)
+            self.held_bytes += buffer.held_bytes
+        before = buffer.held_bytes
+        buffer.sequence = self._note_repeated(fragment, sequence, buffer.sequence)
+        buffer.add(fragment.offset, fragment.data)
+        self.held_bytes += buffer.held_bytes - before
+        if buffer.received < fragment.length:
+            return None
+        del self._begun[key]
+        self.held_bytes -= buffer.held_bytes
+        if len(self._complete) < MAX_KNOWN:
+            self._complete[key] = buffer.sequence
+        return _joined(key, buffer)
+
+    def incomplete(self) -> list[JoinedMessage]:
+        """Return the messages that are incomplete, in the order in which they began."""
+        return [_joined(key, buffer) for key, buffer in self._begun.items()]
+
+    def give_up(self) -> None:
+        """Give up the incomplete message that began first."""
+        if self._begun:
+            buffer = self._begun.pop(next(iter(self._begun)))
+            self.held_bytes -= buffer.held_bytes
+            self.given_up += 1
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of the complete messages."""
+        return {message_seq for message_seq, _, _ in self._complete}
+
+    def _note_repeated(self, fragment: Fragment, sequence: int, latest: int | None) -> int | None:
+        """Count a retransmission by the message's beginning; return the number of the latest record with that.
+
+        A record with the same number is a copy of the same packet, since a sender never uses a number twice (RFC 6347
+        section 4.1).
+        """
+        if fragment.offset > 0:
+            return latest
+        if latest is not None and sequence != latest:
+            self.retransmitted += 1
+        return sequence
+
+
+def _joined(key: _Key, buffer: MessageBuffer) -> JoinedMessage:
+    message_seq, handshake_type, length = key
+    return JoinedMessage(handshake_type, message_seq, length, buffer.beginning(), buffer.start, buffer.fragments)
