@@ -17,8 +17,11 @@ MAX_COUNTED = 1 << 20
 _LEAST = 13
 """Bytes of a DTLS record header; a QUIC packet with a long header is longer."""
 
-_DTLS = rb"[\x15\x16]\xfe[\xfc-\xff]\x00"
-"""A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1)."""
+_DTLS_RECORD = rb"[\x15\x16](?:\xfe[\xfc-\xff]|\x01\x00)\x00\x00"
+"""A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1). Cisco's version is 0x0100."""
+_DTLS = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x42.{12,60}?\x00\x13..)?" + _DTLS_RECORD
+"""Such a record, alone, or after the header of CAPWAP (RFC 5415 section 4.2) or of TURN: ChannelData, or a Send or Data
+indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
 _QUIC = (
     rb"[\xc0-\xff](?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
@@ -64,15 +67,15 @@ class Datagrams:
             if read is not None:
                 self.eap.add("RADIUS", packet.endpoints, read)
         else:
-            _add(self._dtls if protocol == DTLS else self._quic, packet.endpoints)
+            self.add_flow(protocol, packet.endpoints)
+
+    def add_flow(self, protocol: str, endpoints: bytes) -> None:
+        """Count a flow by the endpoints of either direction."""
+        known = self._dtls if protocol == DTLS else self._quic
+        if len(known) < MAX_COUNTED:
+            known.add(hash(min(endpoints, opposite(endpoints))))
 
     def add_eapol(self, packet: Packet) -> None:
         """Count the conversation of an EAP packet of IEEE 802.1X."""
         if not packet.quoted:
             self.eap.add("802.1X", packet.endpoints, EapPacket(packet.captured_payload(), b"", b""))
-
-
-def _add(known: set[int], endpoints: bytes) -> None:
-    """Add a flow by the endpoints of either direction."""
-    if len(known) < MAX_COUNTED:
-        known.add(hash(min(endpoints, opposite(endpoints))))

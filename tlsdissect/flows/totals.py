@@ -39,6 +39,17 @@ class Totals:
         self.start = self.end = packet.time
         self.digits = packet.digits
 
+    def copy(self) -> Totals:
+        """Return the totals so far."""
+        copied: Totals = Totals(self.endpoints, self.stream)
+        copied.first_frame = self.first_frame
+        copied.start = self.start
+        copied.end = self.end
+        copied.digits = self.digits
+        copied.packets = self.packets
+        copied.payload_bytes = self.payload_bytes
+        return copied
+
     @cython.ccall
     def add(self, packet: Packet) -> None:
         """Count a packet."""

@@ -1,13 +1,13 @@
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.flow cimport opposite
+from tlsdissect.flows.totals cimport Totals
 
 cdef long long _NEVER
 
 
-cdef class UdpFlow:
-    cdef readonly bytes endpoints
-    cdef readonly long long stream
+cdef class UdpFlow(Totals):
     cdef public object follower
+    cdef readonly bint two_sided
     cdef readonly long long latest
     cdef readonly long long queued
 

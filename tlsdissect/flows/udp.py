@@ -2,7 +2,7 @@
 """The UDP flows of a capture, numbered as Wireshark numbers `udp.stream`.
 
 UDP has no connections: a flow is all datagrams between two endpoints, for as long as the table knows it, and may
-contain several TLS connections. A flow without one is only a number. While it has one, it ends after a time without
+contain several TLS connections. A flow without one is only its totals. While it has one, it ends after a time without
 datagrams, and the table finds those flows as `FlowTable` does.
 """
 
@@ -16,6 +16,7 @@ import cython
 from tlsdissect.flows.flow import NEVER, opposite
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.table import DEFAULTS, WHOLE, Shard
+from tlsdissect.flows.totals import Totals
 
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
@@ -27,23 +28,22 @@ _SPARE = 8
 
 
 @cython.cclass
-class UdpFlow:
-    """The datagrams between two endpoints."""
+class UdpFlow(Totals):
+    """The datagrams between two endpoints: side 0 sent the first one."""
 
-    endpoints: bytes
-    """`Packet.endpoints` of the first datagram: side 0 sent it."""
-    stream: cython.longlong
     follower: Any
     """What follows the TLS connections of the flow; None while there are none."""
+    two_sided: cython.bint
+    """Whether both sides sent datagrams."""
     latest: cython.longlong
     """The clock at the latest datagram."""
     queued: cython.longlong
     """The clock of the flow's valid entry in the table's heap; NEVER if it has none."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
-        self.endpoints = endpoints
-        self.stream = stream
+        Totals.__init__(self, endpoints, stream)
         self.follower = None
+        self.two_sided = False
         self.latest = 0
         self.queued = NEVER
 
@@ -89,6 +89,7 @@ class UdpTable:
                 self._known += 1
             self._flows[endpoints] = flow
         self.sender = 0 if endpoints == flow.endpoints else 1
+        flow.two_sided = flow.two_sided or self.sender == 1
         flow.latest = clock
         return flow
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tlsdissect.capture.packet import UDP
-from tlsdissect.flows.datagrams import Datagrams, recognise
+from tlsdissect.flows.datagrams import DTLS, Datagrams, recognise
 from tlsdissect.flows.flow import NEVER
+from tlsdissect.handshake.dtls import DtlsFollower
 from tlsdissect.handshake.facts.connection import connection
 from tlsdissect.model.connection import TRANSPORTS
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 class Follower(Protocol):
     """Follows the TLS connections of one UDP flow."""
 
+    protocol: str
+    """As `flows.datagrams.recognise` names it."""
     limited: bool
     """Whether the flow is given up before its end, so that each connection has a problem `limit`."""
 
@@ -50,7 +53,7 @@ class Follower(Protocol):
         ...
 
 
-FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {}
+FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {DTLS: DtlsFollower}
 """By protocol, as `flows.datagrams.recognise` names it."""
 
 
@@ -88,9 +91,11 @@ class DatagramConnections:
         flow = self._udp.find(packet, self._flows.clock)
         if packet.quoted:
             return
-        if flow.follower is None and not self._recognise(flow, packet):
-            return
-        flow.follower.feed(packet, self._udp.sender)
+        if flow.packets == 0:
+            flow.begin(packet)
+        if flow.follower is not None or self._recognise(flow, packet):
+            flow.follower.feed(packet, self._udp.sender)
+        flow.add(packet)
 
     def _recognise(self, flow: UdpFlow, packet: Packet) -> bool:
         """Begin to follow a flow if this datagram is of a protocol that is decoded; count it if it is of another."""
@@ -134,9 +139,13 @@ class DatagramConnections:
         self._followed.pop(flow.stream, None)
         follower, flow.follower = flow.follower, None
         until = self._flows.time(min(clock, self._flows.clock))
+        found = False
         for totals, log in follower.finish(until, self._damage):
-            found = connection(self._source, totals, log, raw=self._options.raw_fingerprints, evidence=self._evidence)
-            yield clock, NEVER, found
+            found = True
+            raw, evidence = self._options.raw_fingerprints, self._evidence
+            yield clock, NEVER, connection(self._source, totals, log, raw=raw, evidence=evidence)
+        if not found:
+            self.counted.add_flow(follower.protocol, flow.endpoints)
 
 
 def _transport(due: DueConnection) -> int:

@@ -51,7 +51,7 @@ class JoinedMessage(NamedTuple):
 class MessageBuffer:
     """The received parts of one message."""
 
-    __slots__ = ("_ends", "_runs", "_starts", "fragments", "held_bytes", "received", "sequence", "start")
+    __slots__ = ("_ends", "_runs", "_starts", "fragments", "held_bytes", "received", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -59,8 +59,6 @@ class MessageBuffer:
         self.received = 0
         """Bytes that were received, each counted once."""
         self.held_bytes = RUN_BYTES
-        self.sequence: int | None = None
-        """The number of the latest record with the beginning of the message."""
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._runs: list[bytes] = []
@@ -82,6 +80,10 @@ class MessageBuffer:
                 at = max(at, self._ends[index])
                 index += 1
         self.fragments += new or not data
+
+    def has_beginning(self) -> bool:
+        """Return whether the first byte was received."""
+        return bool(self._starts) and self._starts[0] == 0
 
     def beginning(self) -> bytes:
         """Return the bytes up to the first one that is missing."""
@@ -108,21 +110,20 @@ class MessageJoiner:
         self.held_bytes = 0
         """Estimated bytes of incomplete messages."""
         self.retransmitted = 0
-        """Number of times that a message was sent again."""
+        """Number of times that a message was sent again, by its first byte."""
         self.given_up = 0
         """Incomplete messages that were given up for lack of room."""
         self._begun: dict[_Key, MessageBuffer] = {}
-        self._complete: dict[_Key, int | None] = {}
-        """The number of the latest record with the beginning of each complete message."""
+        self._complete: set[_Key] = set()
 
-    def add(self, fragment: Fragment, sequence: int, start: int) -> JoinedMessage | None:
+    def add(self, fragment: Fragment, start: int) -> JoinedMessage | None:
         """Add a fragment, and return the message that it completes.
 
-        `sequence` is the number of its record, and `start` the offset of that in the bytes of the side's records.
+        `start` is the offset of the fragment's record in the bytes of the side's records.
         """
         key = (fragment.message_seq, fragment.handshake_type, fragment.length)
         if key in self._complete:
-            self._complete[key] = self._note_repeated(fragment, sequence, self._complete[key])
+            self.retransmitted += fragment.offset == 0
             return None
         buffer = self._begun.get(key)
         if buffer is None:
@@ -131,7 +132,7 @@ class MessageJoiner:
             buffer = self._begun[key] = MessageBuffer(start)
             self.held_bytes += buffer.held_bytes
         before = buffer.held_bytes
-        buffer.sequence = self._note_repeated(fragment, sequence, buffer.sequence)
+        self.retransmitted += fragment.offset == 0 and buffer.has_beginning()
         buffer.add(fragment.offset, fragment.data)
         self.held_bytes += buffer.held_bytes - before
         if buffer.received < fragment.length:
@@ -139,35 +140,22 @@ class MessageJoiner:
         del self._begun[key]
         self.held_bytes -= buffer.held_bytes
         if len(self._complete) < MAX_KNOWN:
-            self._complete[key] = buffer.sequence
+            self._complete.add(key)
         return _joined(key, buffer)
 
     def incomplete(self) -> list[JoinedMessage]:
         """Return the messages that are incomplete, in the order in which they began."""
         return [_joined(key, buffer) for key, buffer in self._begun.items()]
 
+    def is_complete(self, fragment: Fragment) -> bool:
+        """Return whether a fragment belongs to a message that is complete."""
+        return (fragment.message_seq, fragment.handshake_type, fragment.length) in self._complete
+
     def give_up(self) -> None:
-        """Give up the incomplete message that began first."""
+        """Give up the incomplete message that began first, if there is one."""
         if self._begun:
-            buffer = self._begun.pop(next(iter(self._begun)))
-            self.held_bytes -= buffer.held_bytes
+            self.held_bytes -= self._begun.pop(next(iter(self._begun))).held_bytes
             self.given_up += 1
-
-    def numbers(self) -> set[int]:
-        """Return the numbers of the complete messages."""
-        return {message_seq for message_seq, _, _ in self._complete}
-
-    def _note_repeated(self, fragment: Fragment, sequence: int, latest: int | None) -> int | None:
-        """Count a retransmission by the message's beginning; return the number of the latest record with that.
-
-        A record with the same number is a copy of the same packet, since a sender never uses a number twice (RFC 6347
-        section 4.1).
-        """
-        if fragment.offset > 0:
-            return latest
-        if latest is not None and sequence != latest:
-            self.retransmitted += 1
-        return sequence
 
 
 def _joined(key: _Key, buffer: MessageBuffer) -> JoinedMessage:

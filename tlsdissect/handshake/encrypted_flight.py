@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cython
 
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.record import APPLICATION_DATA
+from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import HandshakeEvent
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _HMAC_ONLY = 3
 """Words in the name of a cipher suite without encryption: TLS_SHA256_SHA256."""
 _APPLICATION_DATA = APPLICATION_DATA  # a C integer, by the .pxd
+_RECORD_NUMBER = 16
+"""Bytes of a record number in an ACK."""
+_LONGER = 8
+"""Bytes by which the header of a handshake message is longer in DTLS (RFC 9147 section 5.2)."""
 _HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
 
 
@@ -40,6 +44,10 @@ class RecordLengths(NamedTuple):
     finished: int
     alert: int
     end_of_early_data: int
+
+    def is_acknowledgement(self, size: int) -> bool:
+        """Return whether a record of DTLS 1.3 has the length of an ACK with record numbers (RFC 9147 section 7)."""
+        return size > self.alert and (size - self.alert) % _RECORD_NUMBER == 0
 
 
 @lru_cache(maxsize=64)
@@ -140,6 +148,33 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
         # A client sends early data that is rejected until it receives the server's flight; its own flight follows.
         start = _after_last(protected, end, server)
     return EncryptedFlight(lengths, protected, server, _first(protected, start, client), end, exact, ended)
+
+
+def datagram_flight(log: LoggedHandshake) -> EncryptedFlight | None:
+    """Find the client's flight in DTLS 1.3; None if the server did not select that.
+
+    The epoch of a record tells whether it is of the handshake or application data (RFC 9147 section 6.1).
+    """
+    server_hello = log.server_hello
+    if server_hello is None or not log.tls13 or server_hello.cipher_suite is None:
+        return None
+    lengths = sizes(server_hello.cipher_suite)
+    lengths = lengths._replace(finished=lengths.finished + _LONGER)
+    server: cython.longlong = server_hello.event.sender
+    client: cython.longlong = 1 - server
+    records: list[HandshakeEvent] = [event for event in log.events if event.encrypted]
+    messages: list[HandshakeEvent] = [
+        one for one in records if one.content_type == HANDSHAKE and not lengths.is_acknowledgement(one.size)
+    ]
+    end: cython.Py_ssize_t = _after(messages, 0, client, lengths.finished)
+    exact: cython.bint = end > 0
+    if not exact:
+        end = _after_last(messages, len(messages), client)
+    if end == 0:
+        return EncryptedFlight(lengths, messages, server, len(messages), len(messages), False, False)
+    later = [one for one in records[records.index(messages[end - 1]) :] if one.content_type == APPLICATION_DATA]
+    data = [one for one in later if one.sender == server or not lengths.is_acknowledgement(one.size)]
+    return EncryptedFlight(lengths, messages[:end] + data, server, _first(messages, 0, client), end, exact, False)
 
 
 def is_decided(log: HandshakeLog) -> bool:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from tlsdissect.tls.client_hello import Extension
 
+_SESSION_ID = 34
+"""Bytes of a ClientHello before the session ID."""
+
 AnyHello_co = TypeVar("AnyHello_co", covariant=True)
 
 
@@ -135,16 +138,47 @@ class DecodedHello(NamedTuple, Generic[AnyHello_co]):
     error: WireError | None = None
 
 
-def decode_client_hello(event: HandshakeEvent) -> DecodedHello[ClientHello | Ssl2ClientHello]:
-    """Decode a ClientHello, or the part of it before an error; raise WireError if nothing can be decoded."""
+def decode_client_hello(
+    event: HandshakeEvent, *, datagram: bool = False
+) -> DecodedHello[ClientHello | Ssl2ClientHello]:
+    """Decode a ClientHello, or the part of it before an error; raise WireError if nothing can be decoded.
+
+    That of DTLS (`datagram`) is decoded without its cookie, which makes it one of TLS.
+    """
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ClientHello.read, event.body)
         return DecodedHello(hello, None, error)
+    if datagram:
+        start, end = _cookie(event.body)
+        decoded = _decode_client_hello(event.body[:start] + event.body[end:])
+        error = decoded.error
+        if error is not None and error.offset >= start:
+            return decoded._replace(error=WireError(error.problem, error.offset + end - start))
+        return decoded
+    return _decode_client_hello(event.body)
+
+
+def _decode_client_hello(body: bytes) -> DecodedHello[ClientHello | Ssl2ClientHello]:
     try:
-        return _decode_with_template(CLIENT_HELLOS, ClientHello.read, event.body)
+        return _decode_with_template(CLIENT_HELLOS, ClientHello.read, body)
     except WireError:
-        beginning, error = decode_partially(ClientHello.read_beginning, event.body)
+        beginning, error = decode_partially(ClientHello.read_beginning, body)
         return DecodedHello(beginning, None, error)
+
+
+def cookie(body: bytes) -> bytes:
+    """Return the cookie in a ClientHello of DTLS; empty if there is none, or only a part of it was captured."""
+    start, end = _cookie(body)
+    return body[start + 1 : end] if end <= len(body) else b""
+
+
+def _cookie(body: bytes) -> tuple[int, int]:
+    """Return the place of the cookie with its length, after the session ID (RFC 6347 section 4.2.1).
+
+    In a malformed hello it may end after the end of the body.
+    """
+    start = _SESSION_ID + 1 + int.from_bytes(body[_SESSION_ID : _SESSION_ID + 1], "big")
+    return start, start + 1 + int.from_bytes(body[start : start + 1], "big")
 
 
 def decode_server_hello(event: HandshakeEvent) -> DecodedHello[ServerHello | Ssl2ServerHello]:

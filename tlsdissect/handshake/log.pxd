@@ -35,6 +35,7 @@ cdef class HandshakeLog:
     cdef readonly long long held_bytes
     cdef readonly Budget budget
     cdef object _recorder
+    cdef bint _datagrams
     cdef long long _acknowledgement
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
     cdef bint _add_record(self, long long sender, object record, long long frame, long long time, bint encrypted)

@@ -129,10 +129,12 @@ class HandshakeLog:
     budget: Budget
     _recorder: Recorder | None
     """Keeps the records, if they are to be kept."""
+    _datagrams: cython.bint
+    """Whether this is DTLS."""
     _acknowledgement: cython.longlong
     """That of the packet with the latest records; UNKNOWN if the other side sent that packet."""
 
-    def __init__(self, budget: Budget, recorder: Recorder | None = None) -> None:
+    def __init__(self, budget: Budget, recorder: Recorder | None = None, datagrams: cython.bint = False) -> None:
         self.events = []
         self.client_hello = None
         self.server_hello = None
@@ -154,6 +156,7 @@ class HandshakeLog:
         self.held_bytes = 0
         self.budget = budget
         self._recorder = recorder
+        self._datagrams = datagrams
         self._acknowledgement = UNKNOWN
 
     def sort(self) -> None:
@@ -204,6 +207,11 @@ class HandshakeLog:
         Errors in a hello are reported to `problems`.
         """
         self._keep(event)
+        if event.handshake_type in _HELLOS:
+            self._hello(event, problems, segments)
+
+    def add_beginning(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
+        """Decode the beginning of a message, which is a hello or of no use, whose other segments are missing."""
         if event.handshake_type in _HELLOS:
             self._hello(event, problems, segments)
 
@@ -499,7 +507,7 @@ class HandshakeLog:
             problems.report("malformed_message", detail, event.frame, event.start)
 
     def _client_hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
-        hello, _, error = decode_client_hello(event)
+        hello, _, error = decode_client_hello(event, datagram=self._datagrams)
         _report_malformed(error, problems, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))

@@ -77,9 +77,17 @@ class DirectionSummary(Struct, frozen=True, gc=False):
 
     @classmethod
     def of_datagrams(
-        cls, *, position: int, payload: int, first_frame: int, changed: int, problems: Sequence[Problem]
+        cls,
+        *,
+        position: int,
+        payload: int,
+        first_frame: int,
+        changed: int,
+        problems: Sequence[Problem],
+        first_hole: int = UNKNOWN,
+        last_data: Record | None = None,
     ) -> DirectionSummary:
-        """Return the summary of a direction without TCP, of which nothing is known to be missing."""
+        """Return the summary of a direction without TCP."""
         return cls(
             begin=UNKNOWN,
             position=position,
@@ -90,10 +98,10 @@ class DirectionSummary(Struct, frozen=True, gc=False):
             rst=None,
             payload=payload,
             first_frame=first_frame,
-            first_hole=UNKNOWN,
+            first_hole=first_hole,
             strayed=False,
             changed=changed,
-            last_data=None,
+            last_data=last_data,
             mode=TLS,
             before=b"",
             embedded=False,
@@ -171,6 +179,8 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     """Damage of the capture while the flow lasted."""
     recording: Recording | None
     """The packets and records of the handshake if they were to be kept."""
+    hello_verify: bool | None = False
+    """Whether a DTLS server sent a HelloVerifyRequest; None if what it sent before its ServerHello is missing."""
     quic: Quic | None = None
     dtls: Dtls | None = None
     eap: Eap | None = None

@@ -21,6 +21,9 @@ HEADER_SIZE: Final = 13
 MESSAGE_HEADER: Final = 12
 """Bytes of a handshake fragment before its body (RFC 6347 section 4.2.2)."""
 
+EARLY_EPOCH, HANDSHAKE_EPOCH, APPLICATION_EPOCH = 1, 2, 3
+"""The epochs of DTLS 1.3 (RFC 9147 section 6.1)."""
+
 CISCO: Final = 0x0100
 """The version of Cisco AnyConnect, and of OpenSSL before DTLS was standardised."""
 _VERSIONS: Final = frozenset((CISCO, 0xFEFC, 0xFEFD, 0xFEFE, 0xFEFF))
@@ -38,7 +41,7 @@ class DtlsRecord(Struct, frozen=True, gc=False):
     """A record of DTLS; `fragment` is None if it is encrypted."""
 
     content_type: int
-    """That of a record with a unified header is unknown: HANDSHAKE in epoch 2, else APPLICATION_DATA."""
+    """That of a record with a unified header is encrypted: here HANDSHAKE in HANDSHAKE_EPOCH, else APPLICATION_DATA."""
     version: int
     """0 with a unified header, which has none."""
     epoch: int
@@ -77,6 +80,12 @@ class Fragment(NamedTuple):
     offset: int
     """Place of the fragment in the message."""
     data: bytes
+
+
+def has_header(data: bytes, start: int) -> bool:
+    """Return whether a record header, other than a unified one, may begin at an offset."""
+    version = int.from_bytes(data[start + 1 : start + 3], "big")
+    return start < len(data) and data[start] in _CONTENT_TYPES and version in _VERSIONS
 
 
 def read_records(data: bytes, start: int, end: int, cid_length: int | None = 0) -> list[DtlsRecord]:
@@ -122,11 +131,9 @@ def _read_record(data: bytes, start: int, end: int, cid_length: int | None) -> D
     if first & _UNIFIED_MASK == _UNIFIED:
         return _read_unified(data, start, end, cid_length)
     body = start + HEADER_SIZE
-    if body > len(data) or first not in _CONTENT_TYPES:
+    if body > len(data) or not has_header(data, start):
         return None
     version = data[start + 1] << 8 | data[start + 2]
-    if version not in _VERSIONS:
-        return None
     epoch = data[start + 3] << 8 | data[start + 4]
     sequence = int.from_bytes(data[start + 5 : start + 11], "big")
     cid = b""
@@ -166,5 +173,5 @@ def _read_unified(data: bytes, start: int, end: int, cid_length: int | None) -> 
     if after > end or not _LEAST_CIPHERTEXT <= after - body <= MAX_FRAGMENT:
         return None
     epoch = flags & _EPOCH_BITS
-    content_type = HANDSHAKE if epoch == 2 else APPLICATION_DATA
+    content_type = HANDSHAKE if epoch == HANDSHAKE_EPOCH else APPLICATION_DATA
     return DtlsRecord(content_type, 0, epoch, None, after - body, start, body, None, after <= len(data), cid)

@@ -30,7 +30,7 @@ from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message
 from tlsdissect.model.transcript import KeptConnection, PacketRef, Transcript
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
-from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +68,8 @@ def connection(
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
     early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
     agreed, shown = negotiation.key_agreement(handshake), exposure(handshake, resumption, evidence)
-    retry, in_retry = (None, ()) if log.hello_retry is None else hellos.hello_retry_request(log.hello_retry)
+    asked = handshake.hello_retry
+    retry, in_retry = (None, ()) if asked is None else hellos.hello_retry_request(asked)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
     guesses = (ending.inferred, *_guesses(handshake, early_data, times))
     suite = handshake.cipher_suite
@@ -248,11 +249,19 @@ def _messages(handshake: Handshake) -> tuple[Message, ...]:
     sides = (handshake.side(0), handshake.side(1))
     messages = []
     for event in log.events:
-        if event.content_type != APPLICATION_DATA or protected:
+        if _is_message(handshake, event, protected=protected):
             ms = timing.since(begin, event.frame, time_or_none(event.time))
             messages.append(Message(sides[event.sender], _message_type(event), event.size, event.frame, ms))
         protected = protected and event is not last
     return tuple(messages)
+
+
+def _is_message(handshake: Handshake, event: HandshakeEvent, *, protected: bool) -> bool:
+    """Return whether an event is listed; protected TLS 1.3 records are until the client's flight has ended."""
+    flight = handshake.encrypted_flight
+    if event.encrypted and flight is not None and handshake.log.transport == "udp":
+        return protected and event.content_type == HANDSHAKE and not flight.sizes.is_acknowledgement(event.size)
+    return protected or event.content_type != APPLICATION_DATA
 
 
 def _message_type(event: HandshakeEvent) -> str:
@@ -287,7 +296,7 @@ def _malformed(
             handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE),
             (("malformed_message", in_key_exchange),) if in_key_exchange else (),
         ),
-        (log.hello_retry, in_retry),
+        (handshake.hello_retry, in_retry),
     ]
     for event, details in found:
         if event is not None:

@@ -57,13 +57,7 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
         if rejection is not None:
             return rejection
         if _complete13(handshake):
-            flight: EncryptedFlight | None = handshake.encrypted_flight
-            guess = (
-                None
-                if flight is not None and flight.exact
-                else "no record of the client has the length of a Finished: the handshake's end is told by order"
-            )
-            return Ending(True, "established", None, guess)
+            return Ending(True, "established", None, _guessed_end(handshake))
     elif handshake.finished(0) and handshake.finished(1) and handshake.change(0) and handshake.change(1):
         return Ending(True, "established", None, None)
     return _failure(handshake, until)
@@ -71,7 +65,22 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
 
 def _complete13(handshake: Handshake) -> bool:
     flight: EncryptedFlight | None = handshake.encrypted_flight
-    return flight is not None and bool(flight.flight) and flight.before is not None and _fatal(handshake) is None
+    if flight is None or not flight.flight or flight.before is None:
+        return False
+    if handshake.log.transport == "udp" and flight.reply is None:
+        # Over UDP the client's flight may be lost: only what the server sends then shows that it came.
+        return False
+    return _fatal(handshake) is None
+
+
+def _guessed_end(handshake: Handshake) -> str | None:
+    """Return how the end of a TLS 1.3 handshake is known if not by the length of the client's Finished."""
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    if handshake.log.transport == "udp":
+        return "the handshake's end is told by the epochs of records"
+    if flight is not None and flight.exact:
+        return None
+    return "no record of the client has the length of a Finished: the handshake's end is told by order"
 
 
 def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
@@ -92,7 +101,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
         # If the client closed first, the alert is probably the close_notify that answers it, and refuses nothing.
         and (client.fin is None or client.fin.frame > reply.frame)
         and reply.size == flight.sizes.alert
-        and (server.fin is not None or server.rst is not None)
+        and (server.fin is not None or server.rst is not None or handshake.log.transport == "udp")
         and server.position == reply.end
         and not _sent_alert_before(flight, reply.frame)
     ):
@@ -150,9 +159,11 @@ def _is_unreceived(direction: DirectionSummary, offset: cython.longlong) -> bool
 
 
 def _unanswered(handshake: Handshake) -> bool:
-    """Return whether the server acknowledged the whole ClientHello and sent no payload."""
+    """Return whether the server acknowledged the whole ClientHello, which UDP cannot, and sent no payload."""
     client, server = handshake.directions
     client_hello = handshake.log.client_hello
+    if handshake.log.transport == "udp":
+        return client_hello is not None and not server.payload
     if client_hello is None or server.payload or client.acked is None or _sent_uncaptured_payload(server):
         return False
     # A FIN is acknowledged as if it were a byte.
@@ -268,13 +279,19 @@ def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
 def _ends_in_alert(
     handshake: Handshake, side: cython.longlong, direction: DirectionSummary, ended: Signal | None
 ) -> bool:
-    """Return whether the connection ended, and a side's last record is an encrypted alert or has the length of one."""
+    """Return whether the connection ended, and a side's last record is an encrypted alert or has the length of one.
+
+    Over UDP the alert is the end.
+    """
     end: cython.longlong
     sent = handshake.alerts[side]
+    datagrams: cython.bint = handshake.log.transport == "udp"
     if handshake.tls13:
         last, flight = direction.last_data, handshake.encrypted_flight
         if last is None or flight is None or last.length != flight.sizes.alert:
             return False
+        if datagrams:
+            return True
         end = last.start + HEADER_SIZE + last.length
     elif sent and sent[len(sent) - 1].encrypted:
         end = sent[len(sent) - 1].end
@@ -282,4 +299,4 @@ def _ends_in_alert(
         return False
     if ended is not None:
         return end == direction.offset(ended.end)
-    return end == direction.position and handshake.directions[1 - side].ended is not None
+    return end == direction.position and (datagrams or handshake.directions[1 - side].ended is not None)

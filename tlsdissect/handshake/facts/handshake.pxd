@@ -21,6 +21,7 @@ cdef class Handshake:
     cdef readonly object client_extensions
     cdef readonly object server_extensions
     cdef readonly object cipher_suite
+    cdef readonly HandshakeEvent hello_retry
     cdef readonly object start
     cdef readonly object is_full
     cdef readonly EncryptedFlight encrypted_flight

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.handshake.encrypted_flight import EncryptedFlight, encrypted_flight
+from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flight, encrypted_flight
 from tlsdissect.handshake.events import HandshakeEvent, decode_client_hello, decode_server_hello
 from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
@@ -58,6 +58,8 @@ class Handshake:
     """Extensions of the ServerHello."""
     cipher_suite: Any
     """The number of the selected cipher suite; None if there was none."""
+    hello_retry: HandshakeEvent | None
+    """The HelloRetryRequest, or DTLS's HelloVerifyRequest."""
     start: Any
     """The time of the first ClientHello; None if it was not captured or has no time."""
     is_full: Any
@@ -90,14 +92,18 @@ class Handshake:
                 self.sealed[side] = self.sealed[side] or event
             elif event.content_type == _ALERT:
                 self.alerts[side].append(event)
-        self.client_hello = None if log.client_hello is None else decode_client_hello(log.client_hello.event)
+        datagrams = log.transport == "udp"
+        self.client_hello = (
+            None if log.client_hello is None else decode_client_hello(log.client_hello.event, datagram=datagrams)
+        )
         self.server_hello = None if log.server_hello is None else decode_server_hello(log.server_hello.event)
         self.client_extensions = NOTHING if self.client_hello is None else client_extensions(self.client_hello)
         self.server_extensions = NOTHING if self.server_hello is None else server_extensions(self.server_hello)
         self.cipher_suite = None if log.server_hello is None else log.server_hello.cipher_suite
-        self.start = _start(log)
+        self.hello_retry = log.hello_retry or self.message(1, HandshakeType.HELLO_VERIFY_REQUEST)
+        self.start = _start(log, self.hello_retry)
         self.is_full = self._is_full()
-        self.encrypted_flight = encrypted_flight(log)
+        self.encrypted_flight = datagram_flight(log) if datagrams else encrypted_flight(log)
 
     @cython.ccall
     def side(self, sender: cython.longlong) -> Side:
@@ -135,9 +141,12 @@ class Handshake:
         return self.directions[1].is_whole(seen.end)
 
 
-def _start(log: LoggedHandshake) -> int | None:
+def _start(log: LoggedHandshake, hello_retry: HandshakeEvent | None) -> int | None:
     """Return the time of the first ClientHello; None if it was not captured or has no time."""
-    client_hello, hello_retry = log.client_hello, log.hello_retry
+    client_hello = log.client_hello
     if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):
+        return None
+    if log.hello_verify and hello_retry is None:
+        # The client sends the server's cookie, so this is its second ClientHello.
         return None
     return time_or_none(client_hello.event.time)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tlsdissect.handshake.facts import fingerprints
@@ -11,10 +12,11 @@ from tlsdissect.tls.hello_cache import derive_once
 from tlsdissect.tls.server_hello import ServerHello
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.facts.hellos import Extensions
+    from tlsdissect.model.connection import Transport
 
 
 def _hello(handshake: Handshake) -> ClientHello | None:
@@ -74,28 +76,30 @@ def _ja3s(hello: ServerHello, extensions: Extensions) -> str:
 
 def ja4(handshake: Handshake) -> str | None:
     """Return the JA4 of the first ClientHello."""
-    return _per_template(handshake, _ja4)
-
-
-def _ja4(handshake: Handshake) -> str | None:
-    return _written(handshake, fingerprints.ja4)
+    return _per_template(handshake, _JA4[handshake.log.transport])
 
 
 def ja4_r(handshake: Handshake) -> str | None:
     """Return the JA4 of the first ClientHello with its lists instead of their hashes."""
-    return _written(handshake, fingerprints.ja4_r)
+    return _written(fingerprints.ja4_r, handshake)
 
 
-def _written(handshake: Handshake, write: Callable[..., str]) -> str | None:
+def _written(write: Callable[..., str], handshake: Handshake) -> str | None:
     hello, extensions = _hello(handshake), handshake.client_extensions
     if hello is None:
         return None
     protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return write(
-        "t",
+        _PROTOCOLS[handshake.log.transport],
         fingerprints.highest_version(hello.legacy_version, extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
         hello.cipher_suites,
         extensions.codes,
         alpn=protocols[0] if protocols else None,
         signature_algorithms=extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms") or (),
     )
+
+
+_PROTOCOLS: Mapping[Transport, fingerprints.Protocol] = {"tcp": "t", "udp": "d", "quic": "q", "eap": "t"}
+"""The first letter of a JA4."""
+_JA4 = {transport: partial(_written, fingerprints.ja4) for transport in _PROTOCOLS}
+"""A function for each transport, since hellos of two transports may have the same template."""

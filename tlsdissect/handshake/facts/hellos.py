@@ -11,13 +11,14 @@ from tlsdissect.handshake.events import decode_retry_request
 from tlsdissect.handshake.facts.extensions import Decoded, ExtensionDecoder, text
 from tlsdissect.model.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
 from tlsdissect.tls.client_hello import ClientHello as WireClientHello
-from tlsdissect.tls.codepoints import LONG_LIST, Registry, cipher_spec_name
+from tlsdissect.tls.codepoints import LONG_LIST, HandshakeType, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.extension_names import ServerNameList
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, derive_once
+from tlsdissect.tls.server_hello import HelloVerifyRequest
 from tlsdissect.tls.server_hello import ServerHello as WireServerHello
-from tlsdissect.tls.wire import TooManyItemsError
+from tlsdissect.tls.wire import Reader, TooManyItemsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -276,7 +277,12 @@ def _server_template_facts(hello: WireServerHello) -> ServerHello:
 
 
 def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple[tuple[str, str], ...]]:
-    """Return the facts of a HelloRetryRequest, and the problems of its extensions."""
+    """Return the facts of a HelloRetryRequest, or of DTLS's HelloVerifyRequest, and the problems of its extensions."""
+    if event.handshake_type == HandshakeType.HELLO_VERIFY_REQUEST:
+        # What is malformed in it was reported when it was logged.
+        r = Reader(event.body)
+        request = r.attempt(lambda: HelloVerifyRequest.read(r))
+        return HelloRetryRequest(event.frame, None, None if request is None else len(request.cookie)), ()
     extensions = decode_extensions(_FROM_RETRY, decode_retry_request(event).hello.extensions)
     group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
     cookie = extensions.get(Type.COOKIE, "cookie")

@@ -56,10 +56,14 @@ def resumption(handshake: Handshake) -> str | None:
 
 def hello_retry(handshake: Handshake) -> bool | None:
     """Return whether the server sent a HelloRetryRequest; None if the missing bytes may contain one."""
-    if handshake.log.hello_retry is not None:
+    if handshake.log.hello_retry is not None or handshake.log.hello_verify:
         return True
     server_hello = handshake.log.server_hello
-    if server_hello is None or (handshake.tls13 and not handshake.directions[1].is_whole(server_hello.event.start)):
+    if (
+        server_hello is None
+        or handshake.log.hello_verify is None
+        or (handshake.tls13 and not handshake.directions[1].is_whole(server_hello.event.start))
+    ):
         return None
     return False
 
@@ -79,7 +83,8 @@ def early_data(handshake: Handshake) -> str | None:
         return None
     if handshake.server_extensions.get(Type.PRE_SHARED_KEY, "selected_identity") != 0:
         return "rejected"
-    if handshake.encrypted_flight is None or not handshake.encrypted_flight.exact:
+    if handshake.encrypted_flight is None or not handshake.encrypted_flight.exact or handshake.log.transport == "udp":
+        # DTLS 1.3 has no EndOfEarlyData (RFC 9147 section 5.6).
         return None
     return "accepted" if handshake.encrypted_flight.ended_early_data else "rejected"
 

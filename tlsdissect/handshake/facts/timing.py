@@ -35,7 +35,8 @@ def round_trips(handshake: Handshake, early_data: str | None, *, complete: cytho
     if not complete:
         return None
     if not handshake.tls13:
-        return _round_trips12(handshake)
+        flights, verified = _round_trips12(handshake), handshake.log.hello_verify
+        return None if flights is None or verified is None else flights + verified
     if early_data is None or hello_retry(handshake) is None:
         return None
     return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries

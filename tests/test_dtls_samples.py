@@ -1,0 +1,224 @@
+"""What the samples of DTLS tell: as recorded on purpose, and as tshark reads the same files."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from functools import cache
+from typing import Any
+
+import msgspec
+import pytest
+from recorded import ROOT, need
+
+import tlsdissect
+
+SAMPLES = ROOT / "samples" / "dtls"
+FULL = {
+    "transport": "udp",
+    "version": "DTLS 1.2",
+    "complete": True,
+    "outcome": "established",
+    "failed_by": None,
+    "cipher_suite": "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "group": "x25519",
+    "sni": "localhost",
+    "resumption": "none",
+    "hello_retry": True,
+    "round_trips": 3,
+    "renegotiations": 0,
+    "client_certificate_requested": False,
+    "fragments": (0, 0),
+    "retransmitted": (0, 0),
+    "closure": ("inferred_alert", "inferred_alert"),
+    "problems": [],
+}
+"""A handshake whose server asks for a cookie first, as that of OpenSSL always does."""
+RESUMED = FULL | {"group": None, "round_trips": 2, "client_certificate_requested": False}
+REFUSED = {"complete": False, "outcome": "alert", "round_trips": None, "closure": (None, None)}
+
+STORIES: dict[str, list[dict[str, object]]] = {
+    "dtls10-full": [FULL | {"version": "DTLS 1.0", "cipher_suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"}],
+    "dtls12-full": [FULL],
+    "dtls12-fragments": [FULL | {"fragments": (0, 9)}],
+    "dtls12-loss": [FULL | {"fragments": (0, 11), "retransmitted": (4, 4)}],
+    "dtls12-client-cert": [FULL | {"client_certificate_requested": True, "fragments": (0, 22)}],
+    "dtls12-client-cert-missing": [
+        FULL | REFUSED | {"failed_by": "server", "client_certificate_requested": True, "fragments": (0, 16)}
+    ],
+    "dtls12-unknown-ca": [FULL | REFUSED | {"failed_by": "client", "fragments": (0, 14)}],
+    "dtls12-no-common-suite": [
+        FULL
+        | REFUSED
+        | {"failed_by": "server", "version": None, "cipher_suite": None, "group": None, "resumption": None}
+        | {"client_certificate_requested": None},
+    ],
+    "dtls12-psk": [FULL | {"cipher_suite": "TLS_PSK_WITH_AES_128_CCM_8", "group": None}],
+    "dtls12-resumed-ticket": [FULL | {"fragments": (0, 14)}, RESUMED | {"resumption": "ticket"}],
+    "dtls12-resumed-id": [FULL | {"fragments": (0, 15)}, RESUMED | {"resumption": "session_id"}],
+    "dtls12-srtp": [FULL | {"fragments": (0, 14)}],
+    "dtls12-gnutls": [
+        FULL
+        | {"client_certificate_requested": True, "fragments": (0, 2), "sni": "localhost"}
+        | {"closure": ("inferred_alert", None), "group": "secp256r1"}
+    ],
+}
+
+
+@cache
+def read(name: str) -> list[dict[str, Any]]:
+    connections = tlsdissect.read(SAMPLES / f"{name}.pcap")
+    return [msgspec.json.decode(msgspec.json.encode(connection)) for connection in connections]
+
+
+def shown(connection: dict[str, Any], key: str) -> object:
+    """Show a fact; that of both sides as a pair."""
+    if key == "fragments":
+        return tuple(connection["dtls"]["fragments"].values())
+    if key == "retransmitted":
+        return tuple(connection["dtls"]["retransmitted_messages"].values())
+    return tuple(connection[key].values()) if key == "closure" else connection[key]
+
+
+def test_every_sample_has_a_story_and_a_key_log() -> None:
+    samples = list(SAMPLES.glob("*.pcap"))
+    assert sorted(STORIES) == sorted(sample.stem for sample in samples)
+    assert [sample.stem for sample in samples if not sample.with_suffix(".keys").exists()] == []
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_story(name: str) -> None:
+    stories, connections = STORIES[name], read(name)
+    assert [one["stream"] for one in connections] == list(range(len(stories)))
+    for story, connection in zip(stories, connections, strict=True):
+        assert {key: shown(connection, key) for key in story} == story
+
+
+def test_messages_that_were_sent_again_are_listed_once() -> None:
+    [connection] = read("dtls12-loss")
+    assert [(one["from"], one["type"], one["frame"]) for one in connection["messages"]] == [
+        ("client", "client_hello", 1),
+        ("server", "hello_verify_request", 3),
+        ("client", "client_hello", 4),
+        ("server", "server_hello", 5),
+        ("server", "server_key_exchange", 10),
+        ("server", "server_hello_done", 10),
+        ("server", "certificate", 16),
+        ("client", "client_key_exchange", 22),
+        ("client", "change_cipher_spec", 22),
+        ("client", "encrypted", 22),
+        ("server", "new_session_ticket", 26),
+        ("server", "change_cipher_spec", 26),
+        ("server", "encrypted", 26),
+        ("client", "alert", 28),
+        ("server", "alert", 29),
+    ]
+
+
+def test_the_cookie_is_asked_for_by_the_hello_verify_request() -> None:
+    [connection] = read("dtls12-full")
+    assert connection["hello_retry_request"] == {"frame": 2, "group": None, "cookie_bytes": 20}
+    assert connection["dtls"]["cookie_bytes"] == 20
+    assert connection["client_hello"]["frame"] == 1
+    assert connection["timing"]["tcp_ms"] is None
+    assert connection["timing"]["server_hello_ms"] > 0
+
+
+def test_profiles_of_srtp_are_named() -> None:
+    [connection] = read("dtls12-srtp")
+    offered, selected = (
+        next(one for one in connection[hello]["extensions"] if one["type"] == "use_srtp")
+        for hello in ("client_hello", "server_hello")
+    )
+    assert offered["srtp_protection_profiles"] == ["SRTP_AES128_CM_HMAC_SHA1_80", "SRTP_AEAD_AES_128_GCM"]
+    assert selected["srtp_protection_profiles"] == ["SRTP_AES128_CM_HMAC_SHA1_80"]
+
+
+# ---------------------------------------------------------------- beside tshark
+
+TYPES = {
+    "1": "client_hello",
+    "2": "server_hello",
+    "3": "hello_verify_request",
+    "4": "new_session_ticket",
+    "11": "certificate",
+    "12": "server_key_exchange",
+    "13": "certificate_request",
+    "14": "server_hello_done",
+    "15": "certificate_verify",
+    "16": "client_key_exchange",
+}
+FIELDS = (
+    "udp.stream",
+    "udp.length",
+    "dtls.handshake.type",
+    "dtls.handshake.message_seq",
+    "dtls.handshake.ja3",
+    "dtls.handshake.ja3s",
+    "dtls.handshake.random",
+    "dtls.handshake.certificate",
+)
+
+
+@cache
+def told_by_tshark(name: str) -> dict[int, list[dict[str, str]]]:
+    """Rows of every UDP stream: what tshark prints of each packet."""
+    columns = [part for key in FIELDS for part in ("-e", key)]
+    options = ["-d", "udp.port==8443,dtls", "-d", "udp.port==8444,dtls", "-T", "fields", *columns]
+    command = [need("tshark"), "-n", "-r", str(SAMPLES / f"{name}.pcap"), *options]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    streams: dict[int, list[dict[str, str]]] = {}
+    for line in printed.splitlines():
+        row = dict(zip(FIELDS, line.split("\t"), strict=True))
+        streams.setdefault(int(row["udp.stream"]), []).append(row)
+    return streams
+
+
+def values(rows: list[dict[str, str]], key: str) -> list[str]:
+    return [value for row in rows for value in row[key].split(",") if value]
+
+
+each_sample = pytest.mark.parametrize("name", STORIES)
+
+
+@each_sample
+def test_conversations_are_those_of_tshark(name: str) -> None:
+    streams = told_by_tshark(name)
+    assert [one["stream"] for one in read(name)] == sorted(streams)
+    for connection in read(name):
+        rows = streams[connection["stream"]]
+        assert connection["packets"] == len(rows)
+        assert connection["bytes"] == sum(int(row["udp.length"]) - 8 for row in rows)
+
+
+@each_sample
+def test_messages_are_those_of_tshark(name: str) -> None:
+    for connection in read(name):
+        rows = told_by_tshark(name)[connection["stream"]]
+        for side in ("client", "server"):
+            theirs = {TYPES[kind] for kind in values(rows, "dtls.handshake.type")}
+            ours = {
+                one["type"]
+                for one in connection["messages"]
+                if one["type"] not in {"encrypted", "change_cipher_spec", "alert"}
+            }
+            assert ours == theirs, side
+
+
+@each_sample
+def test_hellos_are_those_of_tshark(name: str) -> None:
+    for connection in read(name):
+        rows = told_by_tshark(name)[connection["stream"]]
+        assert connection["ja3"] == values(rows, "dtls.handshake.ja3")[0]
+        assert connection["client_hello"]["random"] == values(rows, "dtls.handshake.random")[0]
+        assert connection["ja3s"] == next(reversed(values(rows, "dtls.handshake.ja3s")), None)
+
+
+@pytest.mark.parametrize("name", [name for name in STORIES if name != "dtls12-loss"])
+def test_certificates_are_those_of_tshark(name: str) -> None:
+    """Tshark does not join the Certificate that was retransmitted in other fragments."""
+    for connection in read(name):
+        rows = told_by_tshark(name)[connection["stream"]]
+        sent = {hashlib.sha256(bytes.fromhex(der)).hexdigest() for der in values(rows, "dtls.handshake.certificate")}
+        shown = [*(connection["certificates"] or []), *(connection["client_certificates"] or [])]
+        assert {one["sha256"] for one in shown} == sent

@@ -1,0 +1,527 @@
+"""DTLS handshakes of a UDP flow: DTLS 1.0 and 1.2 (RFC 6347), 1.3 (RFC 9147), and Cisco's version before the standard.
+
+A datagram may be lost, reordered or repeated, and a sender repeats a whole flight when its timer expires. Messages are
+told apart by their numbers: each message, ChangeCipherSpec and Finished is logged once, by the datagram that completed
+it, however often it came.
+
+The epoch in a record's header counts the changes of keys. Records of epoch 0 are in plaintext. What an encrypted record
+contains is known by its content type in DTLS 1.2, and by its epoch alone in DTLS 1.3 or with a connection ID.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from tlsdissect.capture.packet import UNTIMED, time_or_none
+from tlsdissect.flows.datagrams import DTLS
+from tlsdissect.flows.flow import NO_TIME, UNKNOWN
+from tlsdissect.flows.totals import Totals
+from tlsdissect.handshake.dtls_carriers import find_records
+from tlsdissect.handshake.dtls_messages import MessageJoiner
+from tlsdissect.handshake.events import (
+    HandshakeEvent,
+    HeartbeatRecord,
+    cookie,
+    decode_client_hello,
+    decode_retry_request,
+    decode_server_hello,
+    extension_data,
+)
+from tlsdissect.handshake.log import HEARTBEAT_HEAD, MAX_HEARTBEATS, MAX_PROTECTED, HandshakeLog
+from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
+from tlsdissect.handshake.problems import ProblemList
+from tlsdissect.model.connection import ConnectionIds, Counts, Dtls
+from tlsdissect.model.transcript import PacketRef
+from tlsdissect.tls.client_hello import ClientHello
+from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
+from tlsdissect.tls.dtls import TLS12_CID, has_header, read_fragments, read_records
+from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, Record
+from tlsdissect.tls.server_hello import HelloVerifyRequest, ServerHello
+from tlsdissect.tls.wire import Reader, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from msgspec import Struct
+
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.packet import Packet
+    from tlsdissect.flows.budget import Budget
+    from tlsdissect.flows.udp import UdpFlow
+    from tlsdissect.handshake.dtls_messages import JoinedMessage
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.tls.dtls import DtlsRecord, Fragment
+
+MAX_HANDSHAKES = 256
+"""Maximum handshakes of one UDP flow; further ones are not decoded."""
+MAX_RECENT = 64
+"""Latest records of a side among which one that was captured twice is recognised: a receiver's replay window (RFC 6347
+section 4.1.2.6)."""
+MAX_NUMBERS = 4096
+"""Maximum messages of a side among which missing ones are looked for."""
+HANDSHAKE_BYTES = 4096
+"""Estimated bytes of a handshake besides its log."""
+
+_RANDOM = slice(2, 34)
+_NO_EPOCH = -1
+
+
+class _Direction:
+    """The records of one side of a handshake."""
+
+    def __init__(self) -> None:
+        self.joiner = MessageJoiner()
+        self.problems = ProblemList()
+        self.position = 0
+        """Bytes of its records, repeated ones included: the offset of the next record."""
+        self.first_frame = 0
+        self.cid_length: int | None = None
+        """Bytes of the connection IDs in its records; None if that is not known."""
+        self.changed = 0
+        """Number of ChangeCipherSpecs, repeated ones not included."""
+        self.fragments = 0
+        """Number of fragments of messages that have several, repeated ones not included."""
+        self.resealed = 0
+        """Number of times that a Finished was sent again."""
+        self.first_data: PacketRef | None = None
+        self.protected = 0
+        """Records of DTLS 1.3 that were logged."""
+        self.numbers: list[tuple[int, int, int]] = []
+        """The number, start and frame of each message."""
+        self.encrypted: tuple[int, int] | None = None
+        """The start and frame of the first encrypted record."""
+        self.last: Record | None = None
+        """The latest record of DTLS 1.3 that is encrypted."""
+        self._repeating = False
+        """Whether a flight is being sent again: the latest plaintext record was a repeated one."""
+        self._changed_epoch = _NO_EPOCH
+        """The epoch that the latest ChangeCipherSpec ended."""
+        self._sealed_epoch = _NO_EPOCH
+        """The epoch of the latest encrypted handshake records."""
+        self._sealed_sizes: set[int] = set()
+        """Their lengths."""
+        self._recent: OrderedDict[int, None] = OrderedDict()
+        """Hashes of the latest records."""
+
+    def is_copy(self, record: bytes) -> bool:
+        """Return whether a record was captured twice: a sender numbers its records, so that no two are equal."""
+        known = hash(record)
+        if known in self._recent:
+            return True
+        self._recent[known] = None
+        if len(self._recent) > MAX_RECENT:
+            self._recent.popitem(last=False)
+        return False
+
+    def is_repeated_change(self, epoch: int) -> bool:
+        """Return whether a ChangeCipherSpec at the end of an epoch was sent before, and remember it."""
+        repeated = epoch <= self._changed_epoch
+        # If a Finished was seen without its ChangeCipherSpec, this is the flight again.
+        self._repeating = repeated or epoch < self._sealed_epoch
+        self._changed_epoch = max(self._changed_epoch, epoch)
+        return repeated
+
+    def is_repeated_seal(self, record: DtlsRecord) -> bool:
+        """Return whether an encrypted handshake record was sent before, and remember it.
+
+        It is not readable. But a flight that is sent again begins with messages in plaintext, and a Finished that is
+        sent again has the same length.
+        """
+        if record.epoch == self._sealed_epoch and self._repeating and record.length in self._sealed_sizes:
+            return True
+        if record.epoch != self._sealed_epoch:
+            self._sealed_epoch = record.epoch
+            self._sealed_sizes.clear()
+        self._sealed_sizes.add(record.length)
+        return False
+
+    def add_fragment(self, fragment: Fragment, start: int) -> JoinedMessage | None:
+        """Add a fragment of a record at this offset, and return the message that it completes."""
+        self._repeating = self.joiner.is_complete(fragment)
+        if not self._repeating and len(fragment.data) < fragment.length:
+            self.fragments += 1
+        return self.joiner.add(fragment, start)
+
+    def first_hole(self, first: int) -> int:
+        """Return the offset after which something is missing, UNKNOWN if nothing is, and report what is missing.
+
+        `first` is the number of the first message that matters.
+        """
+        holes = [self._missing_message(first), self._missing_end()]
+        for one in self.joiner.incomplete():
+            self.problems.report("gap", "a handshake message has bytes missing", 0, one.start)
+            holes.append(one.start)
+        return min((hole for hole in holes if hole != UNKNOWN), default=UNKNOWN)
+
+    def _missing_message(self, first: int) -> int:
+        seen = {number for number, _, _ in self.numbers}
+        missing = next((number for number in range(first, max(seen, default=0)) if number not in seen), None)
+        if missing is None:
+            return UNKNOWN
+        later = [(start, frame) for number, start, frame in self.numbers if number > missing]
+        start, frame = min(later)
+        self.problems.report("gap", f"the handshake message with number {missing} is not in the capture", frame, start)
+        return start
+
+    def _missing_end(self) -> int:
+        """Report that a ChangeCipherSpec or Finished is missing before encrypted records."""
+        if self.encrypted is None or (self.changed and self._sealed_epoch != _NO_EPOCH):
+            return UNKNOWN
+        start, frame = self.encrypted
+        missing = "Finished" if self.changed else "ChangeCipherSpec"
+        self.problems.report("gap", f"the {missing} is not in the capture", frame, start)
+        return start
+
+
+class DtlsTracker:
+    """Follows one handshake."""
+
+    def __init__(self, totals: Totals, budget: Budget) -> None:
+        self.totals = totals
+        self.log = HandshakeLog(budget, datagrams=True)
+        self.directions = (_Direction(), _Direction())
+        self.limited = False
+        """Whether a limit kept handshakes or messages from being read."""
+        self.client_random: bytes | None = None
+        """That of the first ClientHello; None before that."""
+        self._cookie_bytes: int | None = None
+        self._asked_for_cookie: bool | None = False
+        """Whether the server sent a HelloVerifyRequest; None if it sent something that the capture lacks."""
+        self._ids: list[bytes | None] = [None, None]
+        self._first = [0, 0]
+        """The number of the first hello of each side: what comes before it is not missing."""
+        self._latest_protected = UNKNOWN
+        """The side whose record of DTLS 1.3 was logged last."""
+        self.log.account(HANDSHAKE_BYTES)
+
+    def begins_anew(self, fragment: Fragment, sender: int) -> bool:
+        """Return whether a ClientHello begins another handshake.
+
+        A client numbers the messages of a handshake from 0 (RFC 6347 section 4.2.2). It may repeat its first one, and
+        some change the random when they send the server's cookie.
+        """
+        random = fragment.data[_RANDOM]
+        if fragment.handshake_type != HandshakeType.CLIENT_HELLO or fragment.offset or len(random) < 32:
+            return False
+        if self.client_random is None:
+            return any(direction.changed for direction in self.directions)
+        changed = random != self.client_random and fragment.message_seq == 0 and not cookie(fragment.data)
+        return changed or sender != self.log.client
+
+    def has_keys(self, record: DtlsRecord, sender: int) -> bool:
+        """Return whether a record may be of this handshake by its epoch: it is in plaintext, or keys were agreed on."""
+        return record.epoch == 0 or (self.log.tls13 if record.is_unified else self.directions[sender].changed > 0)
+
+    def feed(self, packet: Packet, sender: int, records: Sequence[DtlsRecord], place: tuple[int, int]) -> None:
+        """Log the records of a datagram, which lie between two offsets in the packet's bytes."""
+        direction, (start, end) = self.directions[sender], place
+        direction.first_frame = direction.first_frame or packet.frame
+        for record in records:
+            at = direction.position + record.start - start
+            if not record.whole:
+                cut = record.end - len(packet.data)
+                detail = f"the capture cut {cut} bytes off a datagram"
+                direction.problems.report("truncated_packet", detail, packet.frame, at)
+            data_like = record.content_type == APPLICATION_DATA
+            if data_like or not direction.is_copy(packet.data[record.start : record.end]):
+                self._add(packet, sender, record, at)
+        read = records[-1].end if records else start
+        if read < end and (records or has_header(packet.data, start)):
+            detail = "no record header here"
+            direction.problems.report("malformed_record", detail, packet.frame, direction.position + read - start)
+        direction.position += (end if records else read) - start
+
+    def _add(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+        """Log a record; `start` is its offset in the bytes of the side's records."""
+        direction = self.directions[sender]
+        if record.epoch and direction.encrypted is None and not record.is_unified:
+            direction.encrypted = start, packet.frame
+        if record.is_unified:
+            self._protected(packet, sender, record, start)
+        elif record.content_type == CHANGE_CIPHER_SPEC:
+            if not direction.is_repeated_change(record.epoch):
+                direction.changed += 1
+                self._add_event(packet, sender, record, start, encrypted=False)
+        elif record.epoch == 0:
+            self._plaintext(packet, sender, record, start)
+        elif record.content_type == HANDSHAKE or (record.content_type == TLS12_CID and record.sequence == 0):
+            # The Finished is the first record of its epoch (RFC 5246 section 7.4.9).
+            self._sealed(packet, sender, record, start)
+        elif record.content_type == ALERT:
+            self._add_event(packet, sender, record, start, encrypted=True)
+        elif record.content_type == APPLICATION_DATA and direction.first_data is None:
+            direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
+        elif record.content_type == HEARTBEAT:
+            self._heartbeat(packet, sender, record)
+
+    def logged(self, until: int, damage: Sequence[Damage], *, two_sided: bool) -> LoggedHandshake | None:
+        """Return the handshake as logged, and release its bytes; None if it has no hello."""
+        log = self.log
+        for sender, direction in enumerate(self.directions):
+            for one in direction.joiner.incomplete():
+                self._beginning_of_hello(sender, direction, one)
+            if direction.joiner.given_up:
+                detail = "no more fragments are held of messages that are not whole"
+                direction.problems.report("limit", detail, direction.first_frame, None)
+            log.account(-direction.joiner.held_bytes)
+        if log.client == UNKNOWN:
+            return None
+        log.sort()
+        holes = [direction.first_hole(self._first[sender]) for sender, direction in enumerate(self.directions)]
+        return LoggedHandshake(
+            transport="udp",
+            client=log.client,
+            events=log.events,
+            client_hello=log.client_hello,
+            server_hello=log.server_hello,
+            hello_retry=log.hello_retry,
+            hello_retries=log.hello_retries,
+            version=log.version,
+            tls13=log.tls13,
+            decided=log.decided,
+            first_data=tuple([direction.first_data for direction in self.directions]),
+            heartbeats=tuple(log.heartbeats),
+            acknowledged={},
+            limited=frozenset(log.limited),
+            directions=(self._summary(0, holes[0]), self._summary(1, holes[1])),
+            opener=UNKNOWN,
+            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
+            two_sided=two_sided,
+            dropped=0,
+            first_dropped=0,
+            before=None,
+            given_up=self.limited,
+            unordered=False,
+            frames={},
+            until=until,
+            damage=tuple(damage),
+            recording=None,
+            hello_verify=self._asked_for_cookie,
+            dtls=self._dtls(),
+        )
+
+    def _plaintext(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+        """Log a record of epoch 0 that is not a ChangeCipherSpec."""
+        if record.content_type == HANDSHAKE:
+            self._handshake(packet, sender, record, start)
+        elif record.content_type == ALERT:
+            body = record.fragment or b""
+            if len(body) < ALERT_SIZE:
+                if record.whole:
+                    self.directions[sender].problems.report(
+                        "malformed_message", "an alert is too short", packet.frame, start
+                    )
+                return
+            self.log.add_event(
+                HandshakeEvent(
+                    sender, ALERT, None, ALERT_SIZE, body[:ALERT_SIZE], packet.frame, packet.time, start,
+                    start + record.end - record.start, False,
+                )
+            )  # fmt: skip
+        elif record.content_type == HEARTBEAT:
+            self._heartbeat(packet, sender, record)
+
+    def _handshake(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+        direction, joiner = self.directions[sender], self.directions[sender].joiner
+        fragments, sound = read_fragments(record)
+        if not sound:
+            detail = "a handshake record that is not made of whole fragments"
+            direction.problems.report("malformed_record", detail, packet.frame, start)
+        for fragment in fragments:
+            held = joiner.held_bytes
+            joined = direction.add_fragment(fragment, start)
+            budget = self.log.budget
+            if joiner.held_bytes > budget.held_bytes or budget.is_spent():
+                joiner.give_up()
+            self.log.account(joiner.held_bytes - held)
+            if joined is not None:
+                self._message(packet, sender, joined, start + record.end - record.start)
+
+    def _message(self, packet: Packet, sender: int, joined: JoinedMessage, end: int) -> None:
+        """Log a message that is complete."""
+        direction, kind = self.directions[sender], joined.handshake_type
+        event = HandshakeEvent(
+            sender, HANDSHAKE, kind, joined.length, joined.body, packet.frame, packet.time, joined.start, end, False
+        )
+        self.log.add_message(event, direction.problems, joined.fragments)
+        if len(direction.numbers) < MAX_NUMBERS:
+            direction.numbers.append((joined.message_seq, joined.start, packet.frame))
+        if kind == HandshakeType.CLIENT_HELLO:
+            self._client_hello(event, joined.message_seq)
+        elif kind == HandshakeType.HELLO_VERIFY_REQUEST:
+            self._verify_request(event, direction)
+        elif kind == HandshakeType.SERVER_HELLO:
+            self._server_hello(event, joined.message_seq)
+
+    def _client_hello(self, event: HandshakeEvent, message_seq: int) -> None:
+        if self.client_random is not None or len(event.body) < _RANDOM.stop:
+            return
+        self.client_random = event.body[_RANDOM]
+        self._first[event.sender] = message_seq
+        sent = cookie(event.body)
+        if sent:
+            self._asked_for_cookie, self._cookie_bytes = True, len(sent)
+
+    def _verify_request(self, event: HandshakeEvent, direction: _Direction) -> None:
+        self._asked_for_cookie = True
+        try:
+            self._cookie_bytes = len(Reader(event.body).whole(HelloVerifyRequest.read).cookie)
+        except WireError as error:
+            direction.problems.report("malformed_message", str(error), event.frame, event.start)
+
+    def _server_hello(self, event: HandshakeEvent, message_seq: int) -> None:
+        """Learn what a ServerHello or HelloRetryRequest decides for later records."""
+        log = self.log
+        if event.is_retry_request:
+            hello = decode_retry_request(event).hello
+            asked = extension_data(hello.extensions, ExtensionType.COOKIE)
+            if asked is not None and self._cookie_bytes is None:
+                self._cookie_bytes = len(asked) - 2
+            return
+        if log.server_hello is None or log.server_hello.event is not event:
+            return
+        if not self._asked_for_cookie and log.hello_retry is None and message_seq > 0:
+            self._asked_for_cookie = None
+        self._first[event.sender] = message_seq
+        server, client = event.sender, 1 - event.sender
+        if log.client_hello is not None:
+            self._ids[client] = _connection_id(decode_client_hello(log.client_hello.event, datagram=True).hello)
+        self._ids[server] = _connection_id(decode_server_hello(event).hello)
+        # A record has the connection ID that its receiver chose (RFC 9146 section 3).
+        for side in (client, server):
+            chosen = self._ids[1 - side]
+            agreed = self._ids[server] is not None
+            self.directions[side].cid_length = 0 if not agreed else None if chosen is None else len(chosen)
+
+    def _sealed(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+        """Log an encrypted handshake record."""
+        if self.directions[sender].is_repeated_seal(record):
+            self.directions[sender].resealed += 1
+            return
+        self.log.sealed[sender] = True
+        self._add_event(packet, sender, record, start, kind=HANDSHAKE, encrypted=True)
+
+    def _protected(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+        """Log an encrypted record of DTLS 1.3; of application data, the first after anything else."""
+        direction = self.directions[sender]
+        direction.last = Record(record.content_type, record.version, record.length, start, None)
+        is_data = record.content_type == APPLICATION_DATA
+        if is_data and direction.first_data is None:
+            direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
+        if direction.protected < MAX_PROTECTED and not (is_data and self._latest_protected == sender):
+            direction.protected += 1
+            self._add_event(packet, sender, record, start, encrypted=True)
+        self._latest_protected = sender if is_data else UNKNOWN
+
+    def _add_event(
+        self, packet: Packet, sender: int, record: DtlsRecord, start: int, *, encrypted: bool, kind: int | None = None
+    ) -> None:
+        """Log a record that is not a message in plaintext."""
+        content_type = record.content_type if kind is None else kind
+        end = start + record.end - record.start
+        event = HandshakeEvent(
+            sender, content_type, None, record.length, b"", packet.frame, packet.time, start, end, encrypted
+        )
+        self.log.add_event(event)
+
+    def _heartbeat(self, packet: Packet, sender: int, record: DtlsRecord) -> None:
+        if len(self.log.heartbeats) < MAX_HEARTBEATS:
+            head = (record.fragment or b"")[:HEARTBEAT_HEAD]
+            self.log.heartbeats.append(HeartbeatRecord(sender, record.length, head, packet.frame))
+
+    def _beginning_of_hello(self, sender: int, direction: _Direction, begun: JoinedMessage) -> None:
+        """Decode the beginning of a hello whose other fragments are missing."""
+        if len(begun.body) < _RANDOM.stop:
+            return
+        event = HandshakeEvent(
+            sender, HANDSHAKE, begun.handshake_type, begun.length, begun.body, direction.first_frame, UNTIMED,
+            begun.start, direction.position, False,
+        )  # fmt: skip
+        self.log.add_beginning(event, direction.problems, begun.fragments)
+
+    def _summary(self, side: int, first_hole: int) -> DirectionSummary:
+        direction = self.directions[side]
+        return DirectionSummary.of_datagrams(
+            position=direction.position,
+            payload=direction.position,
+            first_frame=direction.first_frame,
+            first_hole=first_hole,
+            last_data=direction.last,
+            changed=direction.changed,
+            problems=direction.problems,
+        )
+
+    def _dtls(self) -> Dtls:
+        client, server = self.directions[self.log.client], self.directions[1 - self.log.client]
+        ids = [None if not one else one.hex() for one in (self._ids[self.log.client], self._ids[1 - self.log.client])]
+        return Dtls(
+            cookie_bytes=self._cookie_bytes,
+            connection_ids=ConnectionIds(*ids),
+            fragments=Counts(client.fragments, server.fragments),
+            retransmitted_messages=Counts(
+                client.joiner.retransmitted + client.resealed, server.joiner.retransmitted + server.resealed
+            ),
+        )
+
+
+class DtlsFollower:
+    """Follows the handshakes of a UDP flow, one after the other."""
+
+    protocol = DTLS
+
+    def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:  # noqa: ARG002  # as all followers
+        self.limited = False
+        self._budget = budget
+        self._flow = flow
+        self._trackers = [DtlsTracker(flow.copy(), budget)]
+
+    def feed(self, packet: Packet, sender: int) -> None:
+        """Read the records of a datagram, if it has any."""
+        current = self._trackers[-1]
+        start, end = find_records(packet.data, packet.payload, packet.payload + packet.length) or (0, 0)
+        records = read_records(packet.data, start, end, current.directions[sender].cid_length)
+        if _begins_anew(current, records, sender):
+            if len(self._trackers) == MAX_HANDSHAKES:
+                current.limited = True
+            else:
+                current = self._begin(packet)
+        current.totals.add(packet)
+        if start < end and not current.limited:
+            tracker = current
+            if len(self._trackers) > 1 and records and not current.has_keys(records[0], sender):
+                # The latest handshake has no keys yet: this is of the one before it (RFC 6347 section 4.2.8).
+                tracker = self._trackers[-2]
+            tracker.feed(packet, sender, records, (start, end))
+
+    def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        """Yield the handshakes in order, and return their bytes to the budget."""
+        for tracker in self._trackers:
+            tracker.limited = tracker.limited or self.limited
+            log = tracker.logged(until, damage, two_sided=self._flow.two_sided)
+            if log is not None:
+                yield tracker.totals, log
+            self._budget.used -= tracker.log.held_bytes
+
+    def _begin(self, packet: Packet) -> DtlsTracker:
+        """Begin another handshake with this datagram."""
+        totals = Totals(self._flow.endpoints, self._flow.stream)
+        totals.begin(packet)
+        self._trackers.append(DtlsTracker(totals, self._budget))
+        return self._trackers[-1]
+
+
+def _begins_anew(tracker: DtlsTracker, records: Sequence[DtlsRecord], sender: int) -> bool:
+    """Return whether a datagram begins another handshake."""
+    hellos = [record for record in records if record.content_type == HANDSHAKE and record.fragment]
+    return any(tracker.begins_anew(fragment, sender) for record in hellos for fragment in read_fragments(record)[0])
+
+
+def _connection_id(hello: Struct) -> bytes | None:
+    """Return the connection ID in a hello (RFC 9146 section 3); None if it has no such extension."""
+    extensions = hello.extensions if isinstance(hello, (ClientHello, ServerHello)) else ()
+    for number in (ExtensionType.CONNECTION_ID, ExtensionType.CONNECTION_ID_OLD):
+        data = extension_data(extensions, number)
+        if data:
+            return data[1 : 1 + data[0]]
+    return None
