@@ -26,7 +26,7 @@ def test_fragments_in_any_order_with_overlaps_make_the_message(
     joiner = MessageJoiner()
     parts = [part(start, start + 25) for start in starts] + [part(min(pair), max(pair)) for pair in extra]
     random.shuffle(parts)  # type: ignore[attr-defined]
-    joined = [joiner.add(one, number) for number, one in enumerate(parts)]
+    joined = [joiner.add(one, number, number) for number, one in enumerate(parts)]
     messages = [one for one in joined if one is not None]
     assert [(one.body, one.start) for one in messages] == [(BODY, 0)]
     assert joiner.held_bytes == 0
@@ -35,15 +35,15 @@ def test_fragments_in_any_order_with_overlaps_make_the_message(
 
 def test_of_overlapping_bytes_the_first_count() -> None:
     joiner = MessageJoiner()
-    assert joiner.add(Fragment(11, 4, 0, 1, b"ab"), 0) is None
-    joined = joiner.add(Fragment(11, 4, 0, 0, b"1234"), 9)
+    assert joiner.add(Fragment(11, 4, 0, 1, b"ab"), 0, 0) is None
+    joined = joiner.add(Fragment(11, 4, 0, 0, b"1234"), 9, 9)
     assert joined is not None
     assert joined.body == b"1ab4"
     assert joined.fragments == 2
 
 
 def test_a_message_without_bytes_is_complete() -> None:
-    joined = MessageJoiner().add(Fragment(14, 0, 3, 0, b""), 7)
+    joined = MessageJoiner().add(Fragment(14, 0, 3, 0, b""), 7, 7)
     assert joined is not None
     assert (joined.body, joined.start, joined.fragments) == (b"", 7, 1)
 
@@ -51,26 +51,26 @@ def test_a_message_without_bytes_is_complete() -> None:
 def test_retransmissions_are_counted_by_the_beginning_of_a_message() -> None:
     joiner = MessageJoiner()
     for start, end in [(0, 100), (100, 200), (0, 150), (150, 200), (0, 200)]:
-        joiner.add(part(start, end), 0)
+        joiner.add(part(start, end), 0, 0)
     assert joiner.retransmitted == 2
     assert joiner.is_complete(part(100, 200))
     # A beginning that comes again before the message is complete.
-    joiner.add(part(0, 100, message_seq=2), 0)
-    joiner.add(part(0, 100, message_seq=2), 0)
+    joiner.add(part(0, 100, message_seq=2), 0, 0)
+    joiner.add(part(0, 100, message_seq=2), 0, 0)
     assert joiner.retransmitted == 3
     assert not joiner.is_complete(part(100, 200, message_seq=2))
 
 
 def test_two_messages_with_one_number_are_both_joined() -> None:
     joiner = MessageJoiner()
-    assert joiner.add(Fragment(3, 3, 0, 0, b"abc"), 0) is not None
-    assert joiner.add(Fragment(2, 5, 0, 0, b"hello"), 0) is not None
+    assert joiner.add(Fragment(3, 3, 0, 0, b"abc"), 0, 0) is not None
+    assert joiner.add(Fragment(2, 5, 0, 0, b"hello"), 0, 0) is not None
 
 
 def test_the_beginning_of_an_incomplete_message_is_returned() -> None:
     joiner = MessageJoiner()
-    joiner.add(part(50, 60), 3)
-    joiner.add(part(0, 20), 4)
+    joiner.add(part(50, 60), 3, 3)
+    joiner.add(part(0, 20), 4, 4)
     (begun,) = joiner.incomplete()
     assert (begun.body, begun.length, begun.start) == (BODY[:20], 200, 3)
     assert joiner.held_bytes == 30 + 3 * RUN_BYTES
@@ -79,7 +79,7 @@ def test_the_beginning_of_an_incomplete_message_is_returned() -> None:
 def test_the_message_that_began_first_is_given_up_when_there_are_too_many() -> None:
     joiner = MessageJoiner()
     for number in range(MAX_BEGUN + 1):
-        joiner.add(part(0, 10, message_seq=number), 0)
+        joiner.add(part(0, 10, message_seq=number), 0, 0)
     assert joiner.given_up == 1
     assert [one.message_seq for one in joiner.incomplete()] == list(range(1, MAX_BEGUN + 1))
     assert joiner.held_bytes == MAX_BEGUN * (10 + 2 * RUN_BYTES)
@@ -94,5 +94,5 @@ def test_runs_beyond_the_limit_are_left_out() -> None:
 
 def test_a_stated_length_takes_no_memory() -> None:
     joiner = MessageJoiner()
-    joiner.add(Fragment(11, (1 << 24) - 1, 0, (1 << 24) - 2, b"x"), 0)
+    joiner.add(Fragment(11, (1 << 24) - 1, 0, (1 << 24) - 2, b"x"), 0, 0)
     assert joiner.held_bytes == 1 + 2 * RUN_BYTES

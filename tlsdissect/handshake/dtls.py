@@ -58,6 +58,8 @@ MAX_HANDSHAKES = 256
 MAX_RECENT = 64
 """Latest records of a side among which one that was captured twice is recognised: a receiver's replay window (RFC 6347
 section 4.1.2.6)."""
+MAX_SEALED = 64
+"""Encrypted handshake records of a side among which those that were sent again are recognised."""
 MAX_NUMBERS = 4096
 """Maximum messages of a side among which missing ones are looked for."""
 HANDSHAKE_BYTES = 4096
@@ -93,14 +95,12 @@ class _Direction:
         """The start and frame of the first encrypted record."""
         self.last: Record | None = None
         """The latest record of DTLS 1.3 that is encrypted."""
-        self._repeating = False
-        """Whether a flight is being sent again: the latest plaintext record was a repeated one."""
+        self.sealed: list[tuple[int, HandshakeEvent]] = []
+        """The epoch and the event of each encrypted handshake record."""
         self._changed_epoch = _NO_EPOCH
         """The epoch that the latest ChangeCipherSpec ended."""
-        self._sealed_epoch = _NO_EPOCH
-        """The epoch of the latest encrypted handshake records."""
-        self._sealed_sizes: set[int] = set()
-        """Their lengths."""
+        self._changed_again = 0
+        """Number of ChangeCipherSpecs that were sent again."""
         self._recent: OrderedDict[int, None] = OrderedDict()
         """Hashes of the latest records."""
 
@@ -117,31 +117,29 @@ class _Direction:
     def is_repeated_change(self, epoch: int) -> bool:
         """Return whether a ChangeCipherSpec at the end of an epoch was sent before, and remember it."""
         repeated = epoch <= self._changed_epoch
-        # If a Finished was seen without its ChangeCipherSpec, this is the flight again.
-        self._repeating = repeated or epoch < self._sealed_epoch
+        self._changed_again += repeated
         self._changed_epoch = max(self._changed_epoch, epoch)
         return repeated
 
-    def is_repeated_seal(self, record: DtlsRecord) -> bool:
-        """Return whether an encrypted handshake record was sent before, and remember it.
+    def repeated_seals(self) -> list[HandshakeEvent]:
+        """Return the encrypted handshake records that were sent before.
 
-        It is not readable. But a flight that is sent again begins with messages in plaintext, and a Finished that is
-        sent again has the same length.
+        They are not readable. But a Finished that is sent again has the same length, and its flight, which begins in
+        plaintext, is sent again as a whole (RFC 6347 section 4.2.4).
         """
-        if record.epoch == self._sealed_epoch and self._repeating and record.length in self._sealed_sizes:
-            return True
-        if record.epoch != self._sealed_epoch:
-            self._sealed_epoch = record.epoch
-            self._sealed_sizes.clear()
-        self._sealed_sizes.add(record.length)
-        return False
+        seen: set[tuple[int, int]] = set()
+        again = []
+        for epoch, event in self.sealed:
+            if (epoch, event.size) in seen:
+                again.append(event)
+            seen.add((epoch, event.size))
+        return again[: self._changed_again + self.joiner.retransmitted]
 
-    def add_fragment(self, fragment: Fragment, start: int) -> JoinedMessage | None:
+    def add_fragment(self, fragment: Fragment, start: int, frame: int) -> JoinedMessage | None:
         """Add a fragment of a record at this offset, and return the message that it completes."""
-        self._repeating = self.joiner.is_complete(fragment)
-        if not self._repeating and len(fragment.data) < fragment.length:
+        if len(fragment.data) < fragment.length and not self.joiner.is_complete(fragment):
             self.fragments += 1
-        return self.joiner.add(fragment, start)
+        return self.joiner.add(fragment, start, frame)
 
     def first_hole(self, first: int) -> int:
         """Return the offset after which something is missing, UNKNOWN if nothing is, and report what is missing.
@@ -150,23 +148,25 @@ class _Direction:
         """
         holes = [self._missing_message(first), self._missing_end()]
         for one in self.joiner.incomplete():
-            self.problems.report("gap", "a handshake message has bytes missing", 0, one.start)
+            self.problems.report("gap", "a handshake message has bytes missing", one.frame, one.start)
             holes.append(one.start)
         return min((hole for hole in holes if hole != UNKNOWN), default=UNKNOWN)
 
     def _missing_message(self, first: int) -> int:
-        seen = {number for number, _, _ in self.numbers}
+        begun = {one.message_seq for one in self.joiner.incomplete()}
+        seen = begun | {number for number, _, _ in self.numbers}
         missing = next((number for number in range(first, max(seen, default=0)) if number not in seen), None)
         if missing is None:
             return UNKNOWN
-        later = [(start, frame) for number, start, frame in self.numbers if number > missing]
+        later = [(one.start, one.frame) for one in self.joiner.incomplete() if one.message_seq > missing]
+        later += [(start, frame) for number, start, frame in self.numbers if number > missing]
         start, frame = min(later)
         self.problems.report("gap", f"the handshake message with number {missing} is not in the capture", frame, start)
         return start
 
     def _missing_end(self) -> int:
         """Report that a ChangeCipherSpec or Finished is missing before encrypted records."""
-        if self.encrypted is None or (self.changed and self._sealed_epoch != _NO_EPOCH):
+        if self.encrypted is None or (self.changed and self.sealed):
             return UNKNOWN
         start, frame = self.encrypted
         missing = "Finished" if self.changed else "ChangeCipherSpec"
@@ -213,21 +213,21 @@ class DtlsTracker:
         """Return whether a record may be of this handshake by its epoch: it is in plaintext, or keys were agreed on."""
         return record.epoch == 0 or (self.log.tls13 if record.is_unified else self.directions[sender].changed > 0)
 
-    def feed(self, packet: Packet, sender: int, records: Sequence[DtlsRecord], place: tuple[int, int]) -> None:
-        """Log the records of a datagram, which lie between two offsets in the packet's bytes."""
-        direction, (start, end) = self.directions[sender], place
+    def feed(self, packet: Packet, sender: int, records: Sequence[DtlsRecord], place: tuple[bytes, int, int]) -> None:
+        """Log the records of a datagram; `place` is its captured bytes, and the offsets between which records lie."""
+        direction, (data, start, end) = self.directions[sender], place
         direction.first_frame = direction.first_frame or packet.frame
         for record in records:
             at = direction.position + record.start - start
             if not record.whole:
-                cut = record.end - len(packet.data)
+                cut = record.end - len(data)
                 detail = f"the capture cut {cut} bytes off a datagram"
                 direction.problems.report("truncated_packet", detail, packet.frame, at)
             data_like = record.content_type == APPLICATION_DATA
-            if data_like or not direction.is_copy(packet.data[record.start : record.end]):
+            if data_like or not direction.is_copy(data[record.start : record.end]):
                 self._add(packet, sender, record, at)
         read = records[-1].end if records else start
-        if read < end and (records or has_header(packet.data, start)):
+        if read < end and (records or has_header(data, start)):
             detail = "no record header here"
             direction.problems.report("malformed_record", detail, packet.frame, direction.position + read - start)
         direction.position += (end if records else read) - start
@@ -268,6 +268,10 @@ class DtlsTracker:
         if log.client == UNKNOWN:
             return None
         log.sort()
+        again = {id(event): event.sender for direction in self.directions for event in direction.repeated_seals()}
+        log.events = [event for event in log.events if id(event) not in again]
+        for sender in again.values():
+            self.directions[sender].resealed += 1
         holes = [direction.first_hole(self._first[sender]) for sender, direction in enumerate(self.directions)]
         return LoggedHandshake(
             transport="udp",
@@ -330,7 +334,7 @@ class DtlsTracker:
             direction.problems.report("malformed_record", detail, packet.frame, start)
         for fragment in fragments:
             held = joiner.held_bytes
-            joined = direction.add_fragment(fragment, start)
+            joined = direction.add_fragment(fragment, start, packet.frame)
             budget = self.log.budget
             if joiner.held_bytes > budget.held_bytes or budget.is_spent():
                 joiner.give_up()
@@ -355,13 +359,12 @@ class DtlsTracker:
             self._server_hello(event, joined.message_seq)
 
     def _client_hello(self, event: HandshakeEvent, message_seq: int) -> None:
-        if self.client_random is not None or len(event.body) < _RANDOM.stop:
-            return
-        self.client_random = event.body[_RANDOM]
-        self._first[event.sender] = message_seq
         sent = cookie(event.body)
         if sent:
             self._asked_for_cookie, self._cookie_bytes = True, len(sent)
+        if self.client_random is None and len(event.body) >= _RANDOM.stop:
+            self.client_random = event.body[_RANDOM]
+            self._first[event.sender] = message_seq
 
     def _verify_request(self, event: HandshakeEvent, direction: _Direction) -> None:
         self._asked_for_cookie = True
@@ -396,11 +399,10 @@ class DtlsTracker:
 
     def _sealed(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted handshake record."""
-        if self.directions[sender].is_repeated_seal(record):
-            self.directions[sender].resealed += 1
-            return
         self.log.sealed[sender] = True
-        self._add_event(packet, sender, record, start, kind=HANDSHAKE, encrypted=True)
+        event = self._add_event(packet, sender, record, start, kind=HANDSHAKE, encrypted=True)
+        if len(self.directions[sender].sealed) < MAX_SEALED:
+            self.directions[sender].sealed.append((record.epoch, event))
 
     def _protected(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted record of DTLS 1.3; of application data, the first after anything else."""
@@ -416,7 +418,7 @@ class DtlsTracker:
 
     def _add_event(
         self, packet: Packet, sender: int, record: DtlsRecord, start: int, *, encrypted: bool, kind: int | None = None
-    ) -> None:
+    ) -> HandshakeEvent:
         """Log a record that is not a message in plaintext."""
         content_type = record.content_type if kind is None else kind
         end = start + record.end - record.start
@@ -424,6 +426,7 @@ class DtlsTracker:
             sender, content_type, None, record.length, b"", packet.frame, packet.time, start, end, encrypted
         )
         self.log.add_event(event)
+        return event
 
     def _heartbeat(self, packet: Packet, sender: int, record: DtlsRecord) -> None:
         if len(self.log.heartbeats) < MAX_HEARTBEATS:
@@ -435,7 +438,7 @@ class DtlsTracker:
         if len(begun.body) < _RANDOM.stop:
             return
         event = HandshakeEvent(
-            sender, HANDSHAKE, begun.handshake_type, begun.length, begun.body, direction.first_frame, UNTIMED,
+            sender, HANDSHAKE, begun.handshake_type, begun.length, begun.body, begun.frame, UNTIMED,
             begun.start, direction.position, False,
         )  # fmt: skip
         self.log.add_beginning(event, direction.problems, begun.fragments)
@@ -479,8 +482,9 @@ class DtlsFollower:
     def feed(self, packet: Packet, sender: int) -> None:
         """Read the records of a datagram, if it has any."""
         current = self._trackers[-1]
-        start, end = find_records(packet.data, packet.payload, packet.payload + packet.length) or (0, 0)
-        records = read_records(packet.data, start, end, current.directions[sender].cid_length)
+        data = packet.captured_payload()
+        start, end = find_records(data, packet.length) or (0, 0)
+        records = read_records(data, start, end, current.directions[sender].cid_length)
         if _begins_anew(current, records, sender):
             if len(self._trackers) == MAX_HANDSHAKES:
                 current.limited = True
@@ -492,7 +496,7 @@ class DtlsFollower:
             if len(self._trackers) > 1 and records and not current.has_keys(records[0], sender):
                 # The latest handshake has no keys yet: this is of the one before it (RFC 6347 section 4.2.8).
                 tracker = self._trackers[-2]
-            tracker.feed(packet, sender, records, (start, end))
+            tracker.feed(packet, sender, records, (data, start, end))
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the handshakes in order, and return their bytes to the budget."""

@@ -21,23 +21,23 @@ _DATA = 0x0013
 _STUN_HEADER = 20
 
 
-def find_records(data: bytes, start: int, end: int) -> tuple[int, int] | None:
-    """Return the offsets between which DTLS records may lie in a datagram, or None.
+def find_records(data: bytes, end: int) -> tuple[int, int] | None:
+    """Return the offsets between which DTLS records may lie in the captured bytes of a datagram, or None.
 
     `end` is that of the datagram on the wire, which may lie after the end of `data`.
     """
-    if start >= min(end, len(data)):
+    if not data:
         return None
-    first = data[start]
+    first = data[0]
     if _FIRST <= first <= _LAST:
-        return start, end
+        return 0, end
     if _FIRST_CHANNEL <= first <= _LAST_CHANNEL:
         # ChannelData: a channel number and a length (RFC 8656 section 12.4).
-        return _within(data, start + 4, start + 4 + int.from_bytes(data[start + 2 : start + 4], "big"), end)
-    if data.startswith(_CAPWAP, start):
-        return _within(data, start + 4, end, end)
-    if data[start : start + 2] in _INDICATIONS and data.startswith(_COOKIE, start + 4):
-        return _in_indication(data, start, end)
+        return _within(data, 4, 4 + int.from_bytes(data[2:4], "big"), end)
+    if data.startswith(_CAPWAP):
+        return _within(data, 4, end, end)
+    if data[:2] in _INDICATIONS and data.startswith(_COOKIE, 4):
+        return _in_indication(data, end)
     return None
 
 
@@ -47,10 +47,10 @@ def _within(data: bytes, start: int, inner_end: int, end: int) -> tuple[int, int
     return None
 
 
-def _in_indication(data: bytes, start: int, end: int) -> tuple[int, int] | None:
+def _in_indication(data: bytes, end: int) -> tuple[int, int] | None:
     """Return the place of the DATA attribute of an indication."""
-    at = start + _STUN_HEADER
-    while at + 4 <= min(end, len(data)):
+    at = _STUN_HEADER
+    while at + 4 <= len(data):
         kind, size = int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
         if kind == _DATA:
             return _within(data, at + 4, at + 4 + size, end)

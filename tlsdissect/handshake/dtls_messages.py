@@ -44,6 +44,8 @@ class JoinedMessage(NamedTuple):
     body: bytes
     start: int
     """Offset, in the bytes of the side's records, of the first record that had a part of it."""
+    frame: int
+    """The frame of its latest fragment."""
     fragments: int
     """The number of its fragments, repeated ones not included."""
 
@@ -51,10 +53,11 @@ class JoinedMessage(NamedTuple):
 class MessageBuffer:
     """The received parts of one message."""
 
-    __slots__ = ("_ends", "_runs", "_starts", "fragments", "held_bytes", "received", "start")
+    __slots__ = ("_ends", "_runs", "_starts", "fragments", "frame", "held_bytes", "received", "start")
 
     def __init__(self, start: int) -> None:
         self.start = start
+        self.frame = 0
         self.fragments = 0
         self.received = 0
         """Bytes that were received, each counted once."""
@@ -116,8 +119,8 @@ class MessageJoiner:
         self._begun: dict[_Key, MessageBuffer] = {}
         self._complete: set[_Key] = set()
 
-    def add(self, fragment: Fragment, start: int) -> JoinedMessage | None:
-        """Add a fragment, and return the message that it completes.
+    def add(self, fragment: Fragment, start: int, frame: int) -> JoinedMessage | None:
+        """Add a fragment in a frame, and return the message that it completes.
 
         `start` is the offset of the fragment's record in the bytes of the side's records.
         """
@@ -134,6 +137,7 @@ class MessageJoiner:
         before = buffer.held_bytes
         self.retransmitted += fragment.offset == 0 and buffer.has_beginning()
         buffer.add(fragment.offset, fragment.data)
+        buffer.frame = frame
         self.held_bytes += buffer.held_bytes - before
         if buffer.received < fragment.length:
             return None
@@ -160,4 +164,6 @@ class MessageJoiner:
 
 def _joined(key: _Key, buffer: MessageBuffer) -> JoinedMessage:
     message_seq, handshake_type, length = key
-    return JoinedMessage(handshake_type, message_seq, length, buffer.beginning(), buffer.start, buffer.fragments)
+    return JoinedMessage(
+        handshake_type, message_seq, length, buffer.beginning(), buffer.start, buffer.frame, buffer.fragments
+    )

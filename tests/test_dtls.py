@@ -1,0 +1,399 @@
+"""DTLS handshakes whose datagrams are lost, reordered, repeated, cut, or among others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from datagrams import CLIENT, SERVER, Sent, facts, sent, write
+from dtlswriting import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, cid_record, fragment, record, unified
+from hypothesis import given
+from hypothesis import strategies as st
+from tlswriting import extension, sized
+
+from tlsdissect.handshake.dtls import MAX_HANDSHAKES
+from tlsdissect.handshake.dtls_messages import MAX_BEGUN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLES = ("dtls12-full", "dtls12-fragments", "dtls12-loss", "dtls12-client-cert", "dtls12-psk", "dtls12-gnutls")
+FULL = sent("dtls12-full")
+SAME_OR_NULL = (
+    "version",
+    "cipher_suite",
+    "group",
+    "signature_scheme",
+    "extended_master_secret",
+    "secure_renegotiation",
+    "sni",
+    "resumption",
+    "hello_retry",
+    "round_trips",
+    "client_certificate_requested",
+    "certificates",
+    "client_certificates",
+    "ja3",
+    "ja3s",
+    "ja4",
+)
+
+
+def one(tmp_path: Path, datagrams: Sent, **options: Any) -> dict[str, Any]:
+    [found] = facts(write(tmp_path / "dtls.pcap", datagrams, **options))
+    return found
+
+
+def kinds(connection: dict[str, Any]) -> list[str]:
+    return [f"{message['from']} {message['type']}" for message in connection["messages"]]
+
+
+# ---------------------------------------------------------------- any loss, order and repetition
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dtls")
+
+
+@given(sample=st.sampled_from(SAMPLES), data=st.data())
+def test_any_loss_order_and_repetition_gives_the_same_facts_or_fewer(
+    folder: Path, sample: str, data: st.DataObject
+) -> None:
+    original = sent(sample)
+    [whole] = facts(write(folder / "whole.pcap", original))
+    kept = data.draw(st.lists(st.sampled_from(range(len(original))), max_size=2 * len(original)))
+    if data.draw(st.booleans()):
+        kept.sort()
+    found = facts(write(folder / "some.pcap", [original[n] for n in kept]))
+    for connection in found:
+        check(connection, whole)
+
+
+def check(connection: dict[str, Any], whole: dict[str, Any]) -> None:
+    """Check that a connection has the facts of the whole one, or null; what is lost is a problem or the end."""
+    lost = []
+    for key in SAME_OR_NULL:
+        if connection[key] != whole[key]:
+            assert connection[key] is None, key
+            lost.append(key)
+    assert connection["outcome"] in {whole["outcome"], "incomplete", "one_sided", "no_answer"}
+    left = kinds(whole)
+    for kind in kinds(connection):
+        # A Finished that is sent again is known by the rest of its flight, which may be lost.
+        assert kind in left or kind.endswith(" encrypted"), kind
+        if kind in left:
+            left.remove(kind)
+    if connection["outcome"] == "established" and (lost or left):
+        assert connection["problems"] or set(left) <= {"client alert", "server alert", "server hello_verify_request"}
+
+
+@given(sample=st.sampled_from(SAMPLES), random=st.randoms(use_true_random=False))
+def test_datagrams_that_overtake_others_and_come_twice_change_nothing(folder: Path, sample: str, random: Any) -> None:
+    original = sent(sample)
+    [whole] = facts(write(folder / "whole.pcap", original))
+    order = sorted([*range(1, len(original))] * 2, key=lambda n: n + random.uniform(0, 3))
+    [found] = facts(write(folder / "some.pcap", [original[n] for n in (0, *order)]))
+    assert sorted(kinds(found)) == sorted(kinds(whole))
+    for key in SAME_OR_NULL:
+        assert found[key] == whole[key], key
+
+
+@given(sample=st.sampled_from(SAMPLES), snap=st.integers(28, 500))
+def test_any_snap_length_gives_the_same_facts_or_fewer(folder: Path, sample: str, snap: int) -> None:
+    [whole] = facts(write(folder / "whole.pcap", sent(sample)))
+    for connection in facts(write(folder / "some.pcap", sent(sample), snap=snap)):
+        check_cut(connection, whole)
+
+
+def check_cut(connection: dict[str, Any], whole: dict[str, Any]) -> None:
+    for key in SAME_OR_NULL:
+        assert connection[key] in (whole[key], None), key
+    assert connection["outcome"] in {whole["outcome"], "incomplete", "one_sided", "no_answer"}
+
+
+@given(st.lists(st.tuples(st.sampled_from([CLIENT, SERVER]), st.binary(max_size=120)), max_size=20))
+def test_any_bytes_end_in_a_result(folder: Path, datagrams: Sent) -> None:
+    path = write(folder / "any.pcap", [FULL[0], *datagrams])
+    assert len(facts(path)) >= 1
+
+
+@given(sample=st.sampled_from(SAMPLES), data=st.data())
+def test_any_damage_ends_in_a_result(folder: Path, sample: str, data: st.DataObject) -> None:
+    datagrams = sent(sample)
+    for _ in range(data.draw(st.integers(1, 4))):
+        number = data.draw(st.integers(0, len(datagrams) - 1))
+        side, payload = datagrams[number]
+        place = data.draw(st.integers(0, len(payload) - 1))
+        damaged = payload[:place] + data.draw(st.binary(max_size=4)) + payload[place + 1 :]
+        datagrams[number] = side, damaged
+    facts(write(folder / "damaged.pcap", datagrams), keep=True)
+
+
+# ---------------------------------------------------------------- several handshakes on one flow
+
+
+def renamed(datagrams: Sent, random: bytes) -> Sent:
+    """The same datagrams with another random in the ClientHellos."""
+    known = datagrams[0][1][27:59]
+    return [(side, payload.replace(known, random)) for side, payload in datagrams]
+
+
+def test_a_client_hello_with_another_random_begins_another_connection(tmp_path: Path) -> None:
+    again = renamed(FULL, b"r" * 32)
+    first, second = facts(write(tmp_path / "two.pcap", [*FULL, *again]))
+    assert (first["stream"], second["stream"]) == (0, 0)
+    assert kinds(first) == kinds(second)
+    assert (first["complete"], second["complete"]) == (True, True)
+    assert second["client_hello"]["random"] == (b"r" * 32).hex()
+    assert (first["first_frame"], second["first_frame"]) == (1, len(FULL) + 1)
+    assert (first["packets"], second["packets"]) == (len(FULL), len(FULL))
+    assert first["problems"] == second["problems"] == []
+
+
+def test_data_under_old_keys_belongs_to_the_handshake_before(tmp_path: Path) -> None:
+    """RFC 6347 section 4.2.8: the old keys are in use until the new handshake is over."""
+    data = record(APPLICATION_DATA, b"x" * 40, epoch=1, sequence=9)
+    again = renamed(FULL, b"r" * 32)
+    _, second = facts(write(tmp_path / "two.pcap", [*FULL, again[0], (CLIENT, data), (SERVER, data), *again[1:]]))
+    assert second["complete"]
+    assert second["problems"] == []
+
+
+def test_a_hello_that_is_sent_again_begins_no_other_connection(tmp_path: Path) -> None:
+    side, payload = FULL[0]
+    later = payload[:5] + (7).to_bytes(6, "big") + payload[11:]
+    found = one(tmp_path, [FULL[0], (side, later), *FULL[1:]])
+    assert found["dtls"]["retransmitted_messages"] == {"client": 1, "server": 0}
+    assert kinds(found).count("client client_hello") == 2
+
+
+def test_handshakes_beyond_the_limit_are_not_decoded(tmp_path: Path) -> None:
+    hellos = [renamed(FULL[:1], number.to_bytes(32, "big"))[0] for number in range(MAX_HANDSHAKES + 10)]
+    found = facts(write(tmp_path / "flood.pcap", hellos))
+    assert len(found) == MAX_HANDSHAKES
+    assert [problem["code"] for problem in found[-1]["problems"]] == ["limit"]
+    assert found[-1]["packets"] == 11
+    assert found[-2]["problems"] == []
+
+
+# ---------------------------------------------------------------- among others on one flow
+
+BINDING = bytes.fromhex("000100002112a442") + b"t" * 12
+MEDIA = b"\x80\x60" + b"m" * 40
+
+
+def channel_data(payload: bytes) -> bytes:
+    return b"\x40\x01" + sized(payload)
+
+
+def indication(payload: bytes, *, sent: bool) -> bytes:
+    """A Send or Data indication: XOR-PEER-ADDRESS, then DATA (RFC 8656 section 11)."""
+    padded = payload + bytes(-len(payload) % 4)
+    attributes = bytes.fromhex("001200080001a1b2e112a643") + b"\x00\x13" + len(payload).to_bytes(2, "big") + padded
+    return (b"\x00\x16" if sent else b"\x00\x17") + len(attributes).to_bytes(2, "big") + BINDING[4:] + attributes
+
+
+CARRIERS = {
+    "alone": lambda side, payload: payload,  # noqa: ARG005
+    "channel": lambda side, payload: channel_data(payload),  # noqa: ARG005
+    "indication": lambda side, payload: indication(payload, sent=side == CLIENT),
+    "capwap": lambda side, payload: b"\x01\x00\x00\x00" + payload,  # noqa: ARG005
+}
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+@pytest.mark.parametrize("sample", ["dtls12-full", "dtls12-fragments"])
+def test_dtls_is_found_inside_turn_and_capwap(tmp_path: Path, sample: str, carrier: str) -> None:
+    original = sent(sample)
+    whole = one(tmp_path, original)
+    found = one(tmp_path, [(side, CARRIERS[carrier](side, payload)) for side, payload in original])
+    assert kinds(found) == kinds(whole)
+    for key in (*SAME_OR_NULL, "outcome", "closure", "problems", "handshake_bytes"):
+        assert found[key] == whole[key], key
+
+
+def test_stun_and_media_on_the_flow_change_nothing_but_its_totals(tmp_path: Path) -> None:
+    mixed: Sent = [(SERVER, BINDING), (CLIENT, BINDING)]
+    for datagram in FULL:
+        mixed += [datagram, (CLIENT, MEDIA), (SERVER, MEDIA)]
+    found = one(tmp_path, mixed)
+    assert found["outcome"] == "established"
+    assert found["problems"] == []
+    assert (found["first_frame"], found["client_hello"]["frame"]) == (1, 3)
+    assert found["packets"] == len(mixed)
+    assert found["bytes"] == sum(len(payload) for _, payload in mixed)
+    assert found["client"] == {"ip": "192.0.2.1", "port": 40000}
+
+
+def test_a_flow_without_a_hello_is_counted_and_is_no_connection(tmp_path: Path) -> None:
+    alert = record(ALERT, b"\x02\x28")
+    assert facts(write(tmp_path / "alert.pcap", [(CLIENT, alert)])) == []
+
+
+# ---------------------------------------------------------------- what a capture lacks
+
+
+def test_a_hello_that_nobody_answers(tmp_path: Path) -> None:
+    assert one(tmp_path, FULL[:1])["outcome"] == "one_sided"
+    assert one(tmp_path, [(SERVER, BINDING), FULL[0], (CLIENT, BINDING)], apart=2)["outcome"] == "no_answer"
+    assert one(tmp_path, [(SERVER, BINDING), FULL[0]], apart=2)["outcome"] == "incomplete"
+
+
+def test_one_direction_alone(tmp_path: Path) -> None:
+    server = one(tmp_path, [datagram for datagram in FULL if datagram[0] == SERVER])
+    assert (server["outcome"], server["client_hello"], server["version"]) == ("one_sided", None, "DTLS 1.2")
+    assert server["client"] == {"ip": "192.0.2.1", "port": 40000}
+    assert server["hello_retry"] is True
+    assert "midstream" in [problem["code"] for problem in server["problems"]]
+    client = one(tmp_path, [datagram for datagram in FULL if datagram[0] == CLIENT])
+    assert (client["outcome"], client["version"], client["hello_retry"]) == ("one_sided", None, True)
+
+
+def test_a_cookie_shows_that_the_first_hello_is_missing(tmp_path: Path) -> None:
+    found = one(tmp_path, FULL[2:])
+    assert (found["complete"], found["hello_retry"], found["hello_retry_request"]) == (True, True, None)
+    assert found["round_trips"] == 3
+    assert found["dtls"]["cookie_bytes"] == 20
+    assert found["timing"]["handshake_ms"] is None
+    assert found["problems"] == []
+
+
+def test_a_request_before_the_server_hello_may_be_missing(tmp_path: Path) -> None:
+    found = one(tmp_path, [FULL[0], *FULL[3:]])
+    assert (found["complete"], found["hello_retry"], found["round_trips"]) == (True, None, None)
+
+
+@pytest.mark.parametrize(
+    ("lost", "detail"),
+    [
+        (slice(4, 6), "the handshake message with number 2 is not in the capture"),
+        (slice(5, 6), "a handshake message has bytes missing"),
+    ],
+)
+def test_missing_messages_are_gaps(tmp_path: Path, lost: slice, detail: str) -> None:
+    datagrams = sent("dtls12-gnutls")
+    del datagrams[lost]
+    found = one(tmp_path, datagrams)
+    assert [(problem["code"], problem["detail"], problem["frame"]) for problem in found["problems"]] == [
+        ("gap", detail, 5)
+    ]
+    assert found["complete"]
+    assert found["certificates"] is None
+
+
+def test_a_missing_finished_is_no_refusal(tmp_path: Path) -> None:
+    """Without it, the alerts at the end would look like the reason why the handshake failed."""
+    datagrams = sent("dtls12-gnutls")
+    found = one(tmp_path, [*datagrams[:12], *datagrams[13:]])
+    assert (found["complete"], found["outcome"]) == (False, "incomplete")
+    assert "the Finished is not in the capture" in [problem["detail"] for problem in found["problems"]]
+
+
+# ---------------------------------------------------------------- connection IDs and DTLS 1.3
+
+
+def hello(kind: int, version: int, *extensions: bytes, message_seq: int = 0, suite: int = 0xC02F) -> bytes:
+    """A ClientHello without a cookie, or a ServerHello, in a record."""
+    start = version.to_bytes(2, "big") + b"r" * 32 + b"\x00"
+    suites = (
+        b"\x00" + sized(suite.to_bytes(2, "big")) + b"\x01\x00" if kind == 1 else suite.to_bytes(2, "big") + b"\x00"
+    )
+    body = start + suites + sized(b"".join(extensions))
+    return record(HANDSHAKE, fragment(kind, message_seq, body), sequence=message_seq)
+
+
+def cid(value: bytes) -> bytes:
+    return extension(54, sized(value, 1))
+
+
+def test_with_connection_ids_a_finished_is_the_first_record_of_its_epoch(tmp_path: Path) -> None:
+    """RFC 9146: the content type is encrypted, too. Each side chooses the ID in the records that it receives."""
+    change = record(CHANGE_CIPHER_SPEC, b"\x01", sequence=9)
+    found = one(
+        tmp_path,
+        [
+            (CLIENT, hello(1, 0xFEFD, cid(b"client"))),
+            (SERVER, hello(2, 0xFEFD, cid(b"server-7")) + record(HANDSHAKE, fragment(14, 1, b""), sequence=1)),
+            (
+                CLIENT,
+                record(HANDSHAKE, fragment(16, 1, b"key"), sequence=1) + change + cid_record(b"server-7", b"x" * 40),
+            ),
+            (SERVER, change + cid_record(b"client", b"x" * 40) + cid_record(b"client", b"y" * 60, sequence=1)),
+        ],
+    )
+    assert found["dtls"]["connection_ids"] == {"client": b"client".hex(), "server": b"server-7".hex()}
+    assert found["complete"]
+    assert kinds(found)[-4:] == [
+        "client change_cipher_spec",
+        "client encrypted",
+        "server change_cipher_spec",
+        "server encrypted",
+    ]
+    assert found["problems"] == []
+
+
+@pytest.mark.parametrize("ids", [(), (b"c-1", b"server")])
+def test_epochs_tell_the_handshake_of_dtls_1_3(tmp_path: Path, ids: tuple[bytes, ...]) -> None:
+    to_client, to_server = ids or (b"", b"")
+    offered = [extension(43, b"\x02\xfe\xfc"), *([cid(to_client)] if ids else [])]
+    selected = [extension(43, b"\xfe\xfc"), *([cid(to_server)] if ids else [])]
+    server = [unified(2, b"x" * size, cid=to_client) for size in (31, 900, 61)]
+    client = [unified(2, b"x" * size, cid=to_server) for size in (35, 61)]
+    datagrams = [
+        (CLIENT, hello(1, 0xFEFD, *offered, suite=0x1301)),
+        (SERVER, hello(2, 0xFEFD, *selected, suite=0x1301)),
+        (SERVER, b"".join(server)),
+        (CLIENT, b"".join(client)),
+        (SERVER, unified(3, b"x" * 35, cid=to_client)),
+        (CLIENT, unified(3, b"x" * 50, cid=to_server)),
+    ]
+    found = one(tmp_path, datagrams)
+    assert (found["version"], found["complete"], found["outcome"]) == ("DTLS 1.3", True, "established")
+    assert found["round_trips"] == 1
+    encrypted = [(message["from"], message["bytes"]) for message in found["messages"] if message["type"] == "encrypted"]
+    # An acknowledgement (35 bytes) is no message.
+    assert encrypted == [("server", 31), ("server", 900), ("server", 61), ("client", 61)]
+    assert [problem["code"] for problem in found["problems"]] == ["inferred"]
+    assert found["timing"]["handshake_ms"] == 3.0
+    assert found["timing"]["client_data_ms"] == 5.0
+    # Without an answer to the client's flight, it may have been lost.
+    assert not one(tmp_path, datagrams[:4])["complete"]
+
+
+@pytest.mark.parametrize(("last", "by"), [(3, "client"), (4, "server")])
+def test_a_record_of_an_alerts_length_refuses_in_dtls_1_3(tmp_path: Path, last: int, by: str) -> None:
+    datagrams = [
+        (CLIENT, hello(1, 0xFEFD, extension(43, b"\x02\xfe\xfc"), suite=0x1301)),
+        (SERVER, hello(2, 0xFEFD, extension(43, b"\xfe\xfc"), suite=0x1301)),
+        (SERVER, unified(2, b"x" * 31) + unified(2, b"x" * 61)),
+    ]
+    if by == "client":
+        datagrams.append((CLIENT, unified(2, b"x" * 19)))
+    else:
+        datagrams += [(CLIENT, unified(2, b"x" * 900) + unified(2, b"x" * 61)), (SERVER, unified(3, b"x" * 19))]
+    assert len(datagrams) == last + 1
+    found = one(tmp_path, datagrams)
+    assert (found["complete"], found["outcome"], found["failed_by"]) == (False, "alert", by)
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_fragments_that_never_complete_are_given_up(tmp_path: Path) -> None:
+    parts = [
+        (SERVER, record(HANDSHAKE, fragment(11, number, b"x", length=900), sequence=number))
+        for number in range(2, MAX_BEGUN + 4)
+    ]
+    found = one(tmp_path, [*FULL[:3], *parts])
+    assert "limit" in [problem["code"] for problem in found["problems"]]
+
+
+def test_the_beginning_of_a_hello_is_decoded(tmp_path: Path) -> None:
+    body = FULL[0][1][25:]
+    part = record(HANDSHAKE, fragment(1, 0, body[:100], length=len(body)))
+    found = one(tmp_path, [(CLIENT, part)])
+    assert found["client_hello"]["random"] == body[2:34].hex()
+    assert found["client_hello"]["cipher_suites"][0] == "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+    assert (found["ja3"], kinds(found)) == (None, [])
+    assert "gap" in [problem["code"] for problem in found["problems"]]
