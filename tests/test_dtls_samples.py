@@ -134,6 +134,12 @@ def test_profiles_of_srtp_are_named() -> None:
     assert selected["srtp_protection_profiles"] == ["SRTP_AES128_CM_HMAC_SHA1_80"]
 
 
+@pytest.mark.parametrize("name", ["dtls12-resumed-ticket", "dtls12-resumed-id"])
+def test_the_resumed_connection_is_linked(name: str) -> None:
+    first, second = read(name)
+    assert second["resumes"] == {"source": first["source"], "stream": 0}
+
+
 # ---------------------------------------------------------------- beside tshark
 
 TYPES = {

@@ -157,6 +157,9 @@ class Connections:
                 if self._datagrams.is_any_over():
                     self._collect()
                 self._datagrams.feed(packet)
+                if self._datagrams.sessions:
+                    self._due += self._datagrams.sessions
+                    self._datagrams.sessions.clear()
             if self._flows.is_any_over() or self._datagrams.is_any_over():
                 self._collect()
             if self._due:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tlsdissect.capture.packet import UDP
-from tlsdissect.flows.datagrams import DTLS, Datagrams, recognise
+from tlsdissect.flows.datagrams import DTLS, QUIC, Datagrams, recognise
 from tlsdissect.flows.flow import NEVER
 from tlsdissect.handshake.dtls import DtlsFollower
 from tlsdissect.handshake.facts.connection import connection
+from tlsdissect.handshake.sessions import Session, established, identities
 from tlsdissect.model.connection import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from tlsdissect.flows.totals import Totals
     from tlsdissect.flows.udp import UdpFlow, UdpTable
     from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Transport
 
+    DueSession = tuple[int, int, Session]
+    """The clock and the frame at which a session was found, and the session."""
     DueConnection = tuple[int, int, Connection]
     """The clock at which a connection is due, NEVER since no frame caused it, and the connection."""
 
@@ -40,6 +44,9 @@ class Follower(Protocol):
     """As `flows.datagrams.recognise` names it."""
     limited: bool
     """Whether the flow is given up before its end, so that each connection has a problem `limit`."""
+
+    changed: list[tuple[int, HandshakeLog]]
+    """The frames in which a log got its ClientHello or was decided, with the log, until they are taken from here."""
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
@@ -53,6 +60,7 @@ class Follower(Protocol):
         ...
 
 
+TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
 FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {DTLS: DtlsFollower}
 """By protocol, as `flows.datagrams.recognise` names it."""
 
@@ -73,6 +81,8 @@ class DatagramConnections:
         """`flows` has the clock of the capture; the other arguments are as for `Connections`."""
         self.counted = Datagrams()
         self.given_up = 0
+        self.sessions: list[DueSession] = []
+        """Sessions that were found, until they are taken from here."""
         self._source = source
         self._flows = flows
         self._udp = udp
@@ -95,7 +105,19 @@ class DatagramConnections:
             flow.begin(packet)
         if flow.follower is not None or self._recognise(flow, packet):
             flow.follower.feed(packet, self._udp.sender)
+            if flow.follower.changed:
+                self._add_sessions(flow)
         flow.add(packet)
+
+    def _add_sessions(self, flow: UdpFlow) -> None:
+        """Add the sessions that a datagram showed: those that a ClientHello offers, or that a handshake set up."""
+        follower = flow.follower
+        for frame, log in follower.changed:
+            keys = established(log, frame) if all(log.sealed) else identities(log)
+            if self._options.linked and keys:
+                session = Session(self._source, TRANSPORT[follower.protocol], flow.stream, frame, keys)
+                self.sessions.append((self._flows.clock, frame, session))
+        follower.changed.clear()
 
     def _recognise(self, flow: UdpFlow, packet: Packet) -> bool:
         """Begin to follow a flow if this datagram is of a protocol that is decoded; count it if it is of another."""

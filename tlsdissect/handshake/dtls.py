@@ -476,6 +476,7 @@ class DtlsFollower:
     def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:  # noqa: ARG002  # as all followers
         self.limited = False
         self._budget = budget
+        self.changed: list[tuple[int, HandshakeLog]] = []
         self._flow = flow
         self._trackers = [DtlsTracker(flow.copy(), budget)]
 
@@ -496,7 +497,10 @@ class DtlsFollower:
             if len(self._trackers) > 1 and records and not current.has_keys(records[0], sender):
                 # The latest handshake has no keys yet: this is of the one before it (RFC 6347 section 4.2.8).
                 tracker = self._trackers[-2]
+            before = tracker.log.client_hello, all(tracker.log.sealed)
             tracker.feed(packet, sender, records, (data, start, end))
+            if before != (tracker.log.client_hello, all(tracker.log.sealed)):
+                self.changed.append((packet.frame, tracker.log))
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the handshakes in order, and return their bytes to the budget."""
