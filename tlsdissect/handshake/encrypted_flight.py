@@ -45,7 +45,7 @@ class RecordLengths(NamedTuple):
     alert: int
     end_of_early_data: int
 
-    def is_acknowledgement(self, size: int) -> bool:
+    def is_acknowledgement(self, size: cython.longlong) -> bool:
         """Return whether a record of DTLS 1.3 has the length of an ACK with record numbers (RFC 9147 section 7)."""
         return size > self.alert and (size - self.alert) % _RECORD_NUMBER == 0
 

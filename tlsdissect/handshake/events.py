@@ -139,7 +139,7 @@ class DecodedHello(NamedTuple, Generic[AnyHello_co]):
 
 
 def decode_client_hello(
-    event: HandshakeEvent, *, datagram: bool = False
+    event: HandshakeEvent, *, datagram: cython.bint = False
 ) -> DecodedHello[ClientHello | Ssl2ClientHello]:
     """Decode a ClientHello, or the part of it before an error; raise WireError if nothing can be decoded.
 
