@@ -135,9 +135,7 @@ class _Walk:
             case Items():
                 return self._items(name, one, block)
             case Counted():
-                read = [self._field(f"[{n}]", one.item, block, {}) for n in range(evaluate(one.count, known))]
-                items = tuple([value for value, _ in read])
-                return items, _around(name, items, tuple([field for _, fields in read for field in fields]))
+                return self._counted(name, one, block, known)
             case Nested():
                 value, parts = self.struct(one.struct, block, {})
                 return value, _around(name, value, parts)
@@ -191,6 +189,20 @@ class _Walk:
             )
         return numbers, (Field(name, numbers, None, start, block.offset, parts),)
 
+    def _counted(
+        self, name: str, one: Counted, block: _Block, known: Mapping[str, Any]
+    ) -> tuple[Any, tuple[Field, ...]]:
+        items: list[Any] = []
+        parts: list[Field] = []
+        # The count is the sender's: it may be far more than the bytes have room for.
+        for n in range(evaluate(one.count, known)):
+            if block.lost:
+                break
+            value, fields = self._field(f"[{n}]", one.item, block, {"r": block.reader})
+            items.append(value)
+            parts += fields
+        return tuple(items), _around(name, tuple(items), tuple(parts))
+
     def _items(self, name: str, one: Items, block: _Block) -> tuple[Any, tuple[Field, ...]]:
         if block.lost:
             return (), ()
@@ -200,7 +212,7 @@ class _Walk:
         while block.reader:
             before = block.offset
             try:
-                value, fields = self._field(f"[{len(items)}]", one.item, block, {})
+                value, fields = self._field(f"[{len(items)}]", one.item, block, {"r": block.reader})
             except WireError as error:
                 self._lose(error, block)
                 fields = _unread(before, block.offset)

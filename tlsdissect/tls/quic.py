@@ -1,0 +1,247 @@
+"""The packets and frames of QUIC that anyone can read: long headers, and what Initial packets contain.
+
+Everything in a packet after its header is encrypted: `handshake/quic_keys.py` opens Initial packets.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Annotated, Final, NamedTuple
+
+from tlsdissect.tls.codepoints import QuicFrameType, QuicTransportError, QuicVersion
+from tlsdissect.tls.layout import Count, Opaque8, Select, Size, Uint8, Varint, When, WireStruct, reader
+from tlsdissect.tls.wire import Reader, WireError
+
+LONG_HEADER: Final = 0x80
+"""The bit of the first byte that says that the header is long (RFC 8999 section 5.1)."""
+FIXED_BIT: Final = 0x40
+"""The bit of the first byte that is set unless the receiver agreed to ignore it (RFC 9000 section 17.2, RFC 9287)."""
+MAX_CONNECTION_ID: Final = 20
+"""Bytes of the longest connection ID (RFC 9000 section 17.2)."""
+NEGOTIATION: Final = 0
+"""The version in a Version Negotiation packet (RFC 8999 section 6)."""
+VERSION_2: Final = frozenset((0x6B3343CF, 0x709A50C4))
+"""Version 2 and its draft, which number the types of packets in another way (RFC 9369 section 3.2)."""
+RETRY_TAG_BYTES: Final = 16
+"""Bytes of the tag at the end of a Retry packet (RFC 9001 section 5.8)."""
+CRYPTO_ERROR: Final = 0x0100
+"""The first of the 256 error codes that carry an alert of TLS (RFC 9001 section 4.8)."""
+
+
+class PacketType(IntEnum):
+    """The types of packets with long headers, numbered as in version 1 (RFC 9000 section 17.2)."""
+
+    INITIAL = 0
+    ZERO_RTT = 1
+    HANDSHAKE = 2
+    RETRY = 3
+    VERSION_NEGOTIATION = 4
+
+
+class LongHeader(WireStruct, frozen=True, gc=False):
+    """The part of a long header that is the same in all versions (RFC 8999 section 5.1)."""
+
+    first_byte: Uint8
+    version: QuicVersion
+    destination_connection_id: Opaque8
+    source_connection_id: Opaque8
+
+
+class InitialFields(WireStruct, frozen=True, gc=False):
+    """The rest of an Initial packet's header, and the protected packet number and payload (RFC 9000 section 17.2.2)."""
+
+    token_length: Annotated[int, Varint()]
+    token: Annotated[bytes, Size("token_length")]
+    length: Annotated[int, Varint()]
+
+
+class ProtectedFields(WireStruct, frozen=True, gc=False):
+    """The rest of the header of a 0-RTT or Handshake packet (RFC 9000 sections 17.2.3 and 17.2.4)."""
+
+    length: Annotated[int, Varint()]
+
+
+class RetryFields(WireStruct, frozen=True, gc=False):
+    """The rest of a Retry packet (RFC 9000 section 17.2.5)."""
+
+    retry_token: Annotated[bytes, Size(lambda r: len(r) - RETRY_TAG_BYTES)]
+    retry_integrity_tag: Annotated[bytes, Size(RETRY_TAG_BYTES)]
+
+
+class NegotiationFields(WireStruct, frozen=True):
+    """The rest of a Version Negotiation packet (RFC 8999 section 6)."""
+
+    supported_versions: tuple[QuicVersion, ...]
+
+
+class LongPacket(NamedTuple):
+    """A packet with a long header, with offsets in its datagram."""
+
+    kind: PacketType
+    header: LongHeader
+    token: bytes
+    """Of an Initial or a Retry."""
+    start: int
+    protected: int
+    """Where its packet number and payload begin, or its end if it has none."""
+    end: int
+    """After the bytes that its Length counts: behind the end of the datagram if that was cut."""
+
+
+def packet_type(first_byte: int, version: int) -> PacketType:
+    """Return the type of a packet with a long header."""
+    if version == NEGOTIATION:
+        return PacketType.VERSION_NEGOTIATION
+    number = first_byte >> 4 & 3
+    return PacketType((number - 1) % 4 if version in VERSION_2 else number)
+
+
+def read_long_packet(data: bytes, start: int = 0) -> LongPacket:
+    """Read the header of the packet that begins at an offset of a datagram; WireError if it is malformed."""
+    r = Reader(data, start)
+    header = LongHeader.read(r)
+    kind = packet_type(header.first_byte, header.version)
+    if kind is PacketType.VERSION_NEGOTIATION:
+        return LongPacket(kind, header, b"", start, len(data), len(data))
+    if max(len(header.destination_connection_id), len(header.source_connection_id)) > MAX_CONNECTION_ID:
+        raise WireError("a connection ID of more than 20 bytes", start)
+    if kind is PacketType.RETRY:
+        if len(r) < RETRY_TAG_BYTES:
+            raise WireError("no room for the tag of a Retry", r.offset)
+        return LongPacket(kind, header, RetryFields.read(r).retry_token, start, len(data), len(data))
+    token = b""
+    if kind is PacketType.INITIAL:
+        fields = InitialFields.read(r)
+        token, length = fields.token, fields.length
+    else:
+        length = ProtectedFields.read(r).length
+    return LongPacket(kind, header, token, start, r.offset, r.offset + length)
+
+
+def long_packets(data: bytes) -> Iterator[LongPacket]:
+    """Yield the packets with long headers at the beginning of a datagram (RFC 9000 section 12.2).
+
+    It ends before anything else, and before a packet that belongs to another connection than the first.
+    """
+    at, first = 0, None
+    while at < len(data) and data[at] & LONG_HEADER:
+        try:
+            packet = read_long_packet(data, at)
+        except WireError:
+            return
+        if first is not None and packet.header.destination_connection_id != first:
+            return
+        first = packet.header.destination_connection_id
+        yield packet
+        at = packet.end
+
+
+def _zeros(r: Reader) -> int:
+    """Count the PADDING frames in front of a reader."""
+    left = r.peek(len(r))
+    return len(left) - len(left.lstrip(b"\0"))
+
+
+class Padding(WireStruct, frozen=True, gc=False):
+    """A run of PADDING frames, each of which is one zero (RFC 9000 section 19.1)."""
+
+    zeros: Annotated[bytes, Size(_zeros)]
+
+
+class Ping(WireStruct, frozen=True, gc=False):
+    """RFC 9000 section 19.2."""
+
+    type: Annotated[QuicFrameType, Varint()]
+
+
+class AckRange(WireStruct, frozen=True, gc=False):
+    """RFC 9000 section 19.3.1."""
+
+    gap: Annotated[int, Varint()]
+    ack_range_length: Annotated[int, Varint()]
+
+
+class EcnCounts(WireStruct, frozen=True, gc=False):
+    """RFC 9000 section 19.3.2."""
+
+    ect0_count: Annotated[int, Varint()]
+    ect1_count: Annotated[int, Varint()]
+    ecn_ce_count: Annotated[int, Varint()]
+
+
+class Ack(WireStruct, frozen=True):
+    """RFC 9000 section 19.3."""
+
+    type: Annotated[QuicFrameType, Varint()]
+    largest_acknowledged: Annotated[int, Varint()]
+    ack_delay: Annotated[int, Varint()]
+    ack_range_count: Annotated[int, Varint()]
+    first_ack_range: Annotated[int, Varint()]
+    ack_ranges: Annotated[tuple[AckRange, ...], Count("ack_range_count")]
+    ecn_counts: Annotated[EcnCounts | None, When("type", (3,))]
+
+
+class Crypto(WireStruct, frozen=True, gc=False):
+    """RFC 9000 section 19.6."""
+
+    type: Annotated[QuicFrameType, Varint()]
+    offset: Annotated[int, Varint()]
+    length: Annotated[int, Varint()]
+    crypto_data: Annotated[bytes, Size("length")]
+
+
+class ConnectionClose(WireStruct, frozen=True, gc=False):
+    """RFC 9000 section 19.19; the code of type 0x1d is the application's."""
+
+    type: Annotated[QuicFrameType, Varint()]
+    error_code: Annotated[QuicTransportError, Varint()]
+    frame_type: Annotated[QuicFrameType | None, Varint(), When("type", (0x1C,))]
+    reason_phrase_length: Annotated[int, Varint()]
+    reason_phrase: Annotated[bytes, Size("reason_phrase_length")]
+
+    @property
+    def by_application(self) -> bool:
+        """Whether the application closed the connection."""
+        return self.type == 0x1D
+
+    @property
+    def alert(self) -> int | None:
+        """The description of the alert of TLS that the code stands for (RFC 9001 section 4.8)."""
+        is_alert = self.error_code >> 8 == CRYPTO_ERROR >> 8 and not self.by_application
+        return self.error_code & 0xFF if is_alert else None
+
+
+Frame = Padding | Ping | Ack | Crypto | ConnectionClose
+_FRAMES: Final[dict[bytes, type[WireStruct]]] = {
+    b"\x00": Padding,
+    b"\x01": Ping,
+    b"\x02": Ack,
+    b"\x03": Ack,
+    b"\x06": Crypto,
+    b"\x1c": ConnectionClose,
+    b"\x1d": ConnectionClose,
+}
+
+
+def _frame(r: Reader) -> type[WireStruct]:
+    kind = r.peek(1)
+    found = _FRAMES.get(kind)
+    if found is None:
+        raise WireError(f"frame type 0x{kind.hex()} in an Initial packet", r.offset)
+    return found
+
+
+class Frames(WireStruct, frozen=True):
+    """The frames of an Initial packet, of which RFC 9000 section 12.4 allows these; each type is one byte."""
+
+    frames: tuple[Annotated[Frame, Select(_frame)], ...]
+
+
+def read_frames(payload: bytes) -> tuple[tuple[Frame, ...], WireError | None]:
+    """Read the frames of an Initial packet up to a malformed one, and its error."""
+    r = Reader(payload)
+    return r.items_until_error(_read_frame), r.error
+
+
+def _read_frame(r: Reader) -> Frame:
+    frame: Frame = reader(_frame(r))(r)
+    return frame
