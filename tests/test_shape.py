@@ -26,7 +26,7 @@ HOMES = {
     "scapy": ("capture/live.py",),
     "zstandard": ("capture/*",),
     "gmpy2": ("trust/keys.py",),
-    "cryptography": ("x509/libraries.py", "trust/*"),
+    "cryptography": ("x509/libraries.py", "trust/*", "handshake/quic_keys.py"),
     "OpenSSL": ("x509/libraries.py", "trust/*"),
     "pandas": ("views/*",),
     "matplotlib": ("views/*",),

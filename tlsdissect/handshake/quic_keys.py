@@ -1,0 +1,183 @@
+"""The keys of QUIC's Initial packets, which anyone can derive from the client's first Destination Connection ID.
+
+RFC 9001 section 5.2, with the salts and labels of each version. The tag of the AEAD proves that a packet was opened
+with the right keys, so trying keys that may be wrong shows nothing that was not sent.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+
+SAMPLE_BYTES: Final = 16
+"""Bytes of the sample from which the mask of a header is computed (RFC 9001 section 5.4.2)."""
+TAG_BYTES: Final = 16
+"""Bytes of the tag of the AEAD (RFC 9001 section 5.3)."""
+
+
+class VersionKeys(NamedTuple):
+    """What the keys of a version depend on."""
+
+    salt: bytes
+    label: str
+    """Begins the labels of packet keys."""
+    retry_key: bytes | None
+    """Computes the integrity tag of a Retry; None if the version's Retry has none, or in another form."""
+    retry_nonce: bytes
+
+
+def _version_keys(salt: str, label: str = "quic", retry_key: str = "", retry_nonce: str = "") -> VersionKeys:
+    return VersionKeys(
+        bytes.fromhex(salt), label, bytes.fromhex(retry_key) or None, bytes.fromhex(retry_nonce)
+    )  # fmt: skip
+
+
+_V1: Final = _version_keys(
+    "38762cf7f55934b34d179ae6a4c80cadccbb7f0a",
+    "quic",
+    "be0c690b9f66575a1d766b54e368c84e",
+    "461599d35d632bf2239825bb",
+)
+"""RFC 9001 sections 5.2 and 5.8."""
+_V2: Final = _version_keys(
+    "0dede3def700a6db819381be6e269dcbf9bd2ed9",
+    "quicv2",
+    "8fb4b01b56ac48e260fbcbcead7ccc92",
+    "d86969bc2d7c6d9990efb04a",
+)
+"""RFC 9369 section 3.3."""
+_DRAFT_29: Final = _version_keys(
+    "afbfec289993d24c9e9786f19c6111e04390a899",
+    "quic",
+    "ccce187ed09a09d05728155a6cb96be1",
+    "e54930f97f2136f0530a8c1c",
+)
+"""draft-ietf-quic-tls-29 sections 5.2 and 5.8."""
+_DRAFT_25: Final = _version_keys(
+    "c3eef712c72ebb5a11a7d2432bb46365bef9f502",
+    "quic",
+    "4d32ecdb2a2133c841e4043df27d4430",
+    "4d1611d05513a552c587d575",
+)
+"""draft-ietf-quic-tls-25 sections 5.2 and 5.8."""
+_DRAFT_23: Final = _version_keys("c3eef712c72ebb5a11a7d2432bb46365bef9f502")
+"""draft-ietf-quic-tls-23 section 5.2."""
+_DRAFT_22: Final = _version_keys("7fbcdb0e7c66bbe9193a96cd21519ebd7a02644a")
+"""draft-ietf-quic-tls-22 section 5.2."""
+_V2_DRAFT: Final = _version_keys("a707c203a59b47184a1d62ca570406ea7ae3e5d3", "quicv2")
+"""draft-ietf-quic-v2-01 section 3.3."""
+_T050: Final = _version_keys("7ff579e5acd072915580304c43a2367c60488310")
+_T051: Final = _version_keys("7a4edef4e7ccee5fa4506c19124fc8ccda6e033d")
+"""Google QUIC with TLS, by Chromium."""
+_PICOQUIC: Final = _version_keys("306716d76375d5554b2f605eef78d8333dc1ca36")
+"""The internal test version of picoquic."""
+
+VERSIONS: Final[dict[int, VersionKeys]] = {
+    0x00000001: _V1,
+    0x6B3343CF: _V2,
+    0x709A50C4: _V2_DRAFT,
+    **dict.fromkeys((0xFF000021, 0xFF000022), _V1),
+    **dict.fromkeys(range(0xFF00001D, 0xFF000021), _DRAFT_29),
+    **dict.fromkeys(range(0xFF000019, 0xFF00001D), _DRAFT_25),
+    **dict.fromkeys((0xFF000017, 0xFF000018), _DRAFT_23),
+    0xFF000016: _DRAFT_22,
+    0xFACEB001: _DRAFT_22,
+    **dict.fromkeys((0xFACEB002, 0xFACEB00E), _DRAFT_25),
+    0x54303530: _T050,
+    0x54303531: _T051,
+    0x50435130: _PICOQUIC,
+}
+"""The versions whose Initial packets can be opened; mvfst, of Facebook, follows drafts 22 and 27."""
+
+
+class OpenedPacket(NamedTuple):
+    """A packet without its protection."""
+
+    number: int
+    header: bytes
+    """With the packet number."""
+    payload: bytes
+
+
+class PacketKey:
+    """The keys with which one side protects packets: of AES-128-GCM, as for Initial packets (RFC 9001 section 5.2)."""
+
+    __slots__ = ("_aead", "_header", "_iv")
+
+    def __init__(self, secret: bytes, label: str) -> None:
+        """`secret` is that of a side and a level, `label` that of the version."""
+        self._aead = AESGCM(expand_label(secret, f"{label} key", 16))
+        self._iv = int.from_bytes(expand_label(secret, f"{label} iv", 12), "big")
+        hp = expand_label(secret, f"{label} hp", 16)
+        self._header: CipherContext = Cipher(AES(hp), ECB()).encryptor()  # noqa: S305  # RFC 9001 section 5.4.3
+
+    def open(self, data: bytes, start: int, protected: int, end: int, expected: int) -> OpenedPacket | None:
+        """Open a packet; None if it has other keys, or not all of its bytes are there.
+
+        `protected` is where its packet number begins; `expected` is one more than the highest number so far.
+        """
+        sample = data[protected + 4 : protected + 4 + SAMPLE_BYTES]
+        if end > len(data) or protected + 4 + SAMPLE_BYTES > end:
+            return None
+        mask = self._header.update(sample)
+        first = data[start] ^ mask[0] & (0x0F if data[start] & 0x80 else 0x1F)
+        size = (first & 3) + 1
+        truncated = int.from_bytes(data[protected : protected + size], "big") ^ int.from_bytes(
+            mask[1 : 1 + size], "big"
+        )
+        header = bytes([first]) + data[start + 1 : protected] + truncated.to_bytes(size, "big")
+        number = packet_number(truncated, 8 * size, expected)
+        try:
+            payload = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), data[protected + size : end], header)
+        except InvalidTag:
+            return None
+        return OpenedPacket(number, header, payload)
+
+
+def expand_label(secret: bytes, label: str, size: int, algorithm: HashAlgorithm | None = None) -> bytes:
+    """HKDF-Expand-Label without a context (RFC 8446 section 7.1)."""
+    name = b"tls13 " + label.encode()
+    info = size.to_bytes(2, "big") + bytes([len(name)]) + name + b"\0"
+    return HKDFExpand(algorithm or SHA256(), size, info).derive(secret)
+
+
+def packet_number(truncated: int, bits: int, expected: int) -> int:
+    """Return the packet number with these low bits that is nearest to the expected one (RFC 9000 appendix A.3)."""
+    window = 1 << bits
+    number = expected & ~(window - 1) | truncated
+    if number <= expected - window // 2 and number < (1 << 62) - window:
+        return number + window
+    if number > expected + window // 2 and number >= window:
+        return number - window
+    return number
+
+
+def initial_secret(version: int, connection_id: bytes) -> bytes:
+    """Return the secret of a connection's Initial packets, from the client's first Destination Connection ID."""
+    return HKDF.extract(SHA256(), VERSIONS[version].salt, connection_id)
+
+
+def initial_key(version: int, secret: bytes, *, server: bool) -> PacketKey:
+    """Return the keys of a side's Initial packets."""
+    side = expand_label(secret, "server in" if server else "client in", 32)
+    return PacketKey(side, VERSIONS[version].label)
+
+
+def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:
+    """Return whether the tag of a Retry shows that its sender knows the Initial's Destination Connection ID.
+
+    Anybody may know it, but an endpoint drops a Retry with another tag (RFC 9001 section 5.8). Retries of the first
+    drafts have none.
+    """
+    keys = VERSIONS[version]
+    if keys.retry_key is None:
+        return True
+    pseudo = bytes([len(connection_id)]) + connection_id + data[:-TAG_BYTES]
+    return AESGCM(keys.retry_key).encrypt(keys.retry_nonce, b"", pseudo) == data[-TAG_BYTES:]
