@@ -158,6 +158,8 @@ TUNNELS = {
     "VXLAN": over_udp(4789, b"\x08" + bytes(7) + ETHERNET),
     "VXLAN, Linux": over_udp(8472, b"\x08" + bytes(7) + ETHERNET),
     "VXLAN-GPE": over_udp(4790, b"\x0c\0\0\x01" + bytes(4) + IPV4),
+    "VXLAN-GPE, no flag": over_udp(4790, b"\x08\0\0\x01" + bytes(4) + IPV4),
+    "VXLAN-GPE, Ethernet": over_udp(4790, b"\x08" + bytes(7) + ETHERNET),
     "GENEVE": over_udp(6081, b"\x01\0\x65\x58" + bytes(8) + ETHERNET),
     "GTP": over_udp(2152, b"\x30\xff" + struct.pack(">H", len(IPV4)) + bytes(4) + IPV4),
     "GTP, sequence": over_udp(2152, b"\x32\xff" + struct.pack(">H", 4 + len(IPV4)) + bytes(8) + IPV4),

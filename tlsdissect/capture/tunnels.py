@@ -144,11 +144,15 @@ def _next_protocol(number: cython.longlong) -> cython.longlong:
 
 @cython.ccall
 def vxlan_gpe(h: Headers) -> cython.longlong:
-    """VXLAN with a next protocol (draft-ietf-nvo3-vxlan-gpe section 3)."""
+    """VXLAN with a next protocol (draft-ietf-nvo3-vxlan-gpe section 3), which without its flag should be 0: Ethernet.
+
+    Where it is not 0, it counts without the flag too, as in Wireshark, by which UDP flows are numbered.
+    """
     if h.at + 8 > h.end:
         return 0
     h.at += 8
-    return _next_protocol(h.data[h.at - 5]) if h.data[h.at - 8] & 4 else ETHERNET
+    number: cython.longlong = h.data[h.at - 5]
+    return _next_protocol(number) if number > 0 or h.data[h.at - 8] & 4 else ETHERNET
 
 
 @cython.ccall
