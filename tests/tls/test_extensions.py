@@ -160,7 +160,7 @@ BODIES: list[tuple[Table, int, str, Struct]] = [
         FROM_CLIENT,
         0xFFA5,
         "0006 0001 0002 6710",
-        ech.TransportParameters((ech.OldTransportParameter(1, 2, b"\x67\x10"),)),
+        ech.TransportParameters((ech.OldTransportParameter(1, 2, 10_000),)),
     ),
     (
         FROM_SERVER,

@@ -12,6 +12,7 @@ from tlsdissect.tls.codepoints import (
     HpkeKdf,
     HpkeKem,
     QuicTransportParameterId,
+    QuicVersion,
 )
 from tlsdissect.tls.extension_keys import KeyShareEntry
 from tlsdissect.tls.layout import (
@@ -24,7 +25,6 @@ from tlsdissect.tls.layout import (
     Uint,
     Uint8,
     Uint16,
-    Uint32,
     Varint,
     When,
     WireStruct,
@@ -116,15 +116,16 @@ class PreferredAddress(WireStruct, frozen=True, gc=False):
 class VersionInformation(WireStruct, frozen=True):
     """RFC 9368 section 3."""
 
-    chosen_version: Uint32
-    available_versions: tuple[Uint32, ...]
+    chosen_version: QuicVersion
+    available_versions: tuple[QuicVersion, ...]
 
 
 Parameter: TypeAlias = int | bytes | PreferredAddress | VersionInformation
 _NUMBERS: Final = (0x01, *range(0x03, 0x0C), 0x0E, 0x20, 0x3127)
 """RFC 9000 section 18.2, RFC 9221 section 3; initial_rtt is Google's."""
+_NUMERIC: Final = dict.fromkeys(_NUMBERS, Annotated[int, Varint()])
 _VALUES: Final = {
-    **dict.fromkeys(_NUMBERS, Annotated[int, Varint()]),
+    **_NUMERIC,
     0x0D: PreferredAddress,
     0x11: VersionInformation,
 }
@@ -143,7 +144,7 @@ class OldTransportParameter(WireStruct, frozen=True, gc=False):
 
     id: Annotated[QuicTransportParameterId, Uint(2)]
     length: Uint16
-    value: Annotated[bytes, Size("length")]
+    value: Annotated[int | bytes, Size("length"), Select("id", _NUMERIC)]
 
 
 _PARAMETERS: Final = tuple[TransportParameter, ...]

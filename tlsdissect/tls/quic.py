@@ -15,13 +15,13 @@ LONG_HEADER: Final = 0x80
 """The bit of the first byte that says that the header is long (RFC 8999 section 5.1)."""
 FIXED_BIT: Final = 0x40
 """The bit of the first byte that is set unless the receiver agreed to ignore it (RFC 9000 section 17.2, RFC 9287)."""
-MAX_CONNECTION_ID: Final = 20
+LONGEST_ID: Final = 20
 """Bytes of the longest connection ID (RFC 9000 section 17.2)."""
 NEGOTIATION: Final = 0
 """The version in a Version Negotiation packet (RFC 8999 section 6)."""
 VERSION_2: Final = frozenset((0x6B3343CF, 0x709A50C4))
 """Version 2 and its draft, which number the types of packets in another way (RFC 9369 section 3.2)."""
-RETRY_TAG_BYTES: Final = 16
+RETRY_TAG: Final = 16
 """Bytes of the tag at the end of a Retry packet (RFC 9001 section 5.8)."""
 CRYPTO_ERROR: Final = 0x0100
 """The first of the 256 error codes that carry an alert of TLS (RFC 9001 section 4.8)."""
@@ -63,8 +63,8 @@ class ProtectedFields(WireStruct, frozen=True, gc=False):
 class RetryFields(WireStruct, frozen=True, gc=False):
     """The rest of a Retry packet (RFC 9000 section 17.2.5)."""
 
-    retry_token: Annotated[bytes, Size(lambda r: len(r) - RETRY_TAG_BYTES)]
-    retry_integrity_tag: Annotated[bytes, Size(RETRY_TAG_BYTES)]
+    retry_token: Annotated[bytes, Size(lambda r: len(r) - RETRY_TAG)]
+    retry_integrity_tag: Annotated[bytes, Size(RETRY_TAG)]
 
 
 class NegotiationFields(WireStruct, frozen=True):
@@ -102,10 +102,10 @@ def read_long_packet(data: bytes, start: int = 0) -> LongPacket:
     kind = packet_type(header.first_byte, header.version)
     if kind is PacketType.VERSION_NEGOTIATION:
         return LongPacket(kind, header, b"", start, len(data), len(data))
-    if max(len(header.destination_connection_id), len(header.source_connection_id)) > MAX_CONNECTION_ID:
+    if max(len(header.destination_connection_id), len(header.source_connection_id)) > LONGEST_ID:
         raise WireError("a connection ID of more than 20 bytes", start)
     if kind is PacketType.RETRY:
-        if len(r) < RETRY_TAG_BYTES:
+        if len(r) < RETRY_TAG:
             raise WireError("no room for the tag of a Retry", r.offset)
         return LongPacket(kind, header, RetryFields.read(r).retry_token, start, len(data), len(data))
     token = b""
