@@ -9,9 +9,9 @@ import pytest
 from tlsdissect.handshake.quic_keys import (
     VERSIONS,
     initial_key,
-    initial_secret,
     is_genuine_retry,
     packet_number,
+    version_keys,
 )
 from tlsdissect.tls.quic import Crypto, PacketType, Padding, read_frames, read_long_packet
 
@@ -29,8 +29,8 @@ def test_initial_packets_of_the_rfcs_open(version: int, side: str, number: int) 
     assert packet.kind is PacketType.INITIAL
     assert packet.header.version == NUMBERS[version]
     assert packet.end == len(data)
-    secret = initial_secret(packet.header.version, CONNECTION_ID)
-    key = initial_key(packet.header.version, secret, server=side == "server")
+    (keys,) = version_keys(packet.header.version)
+    key = initial_key(keys, CONNECTION_ID, side == "server")
     opened = key.open(data, 0, packet.protected, packet.end, 0)
     assert opened is not None
     assert opened.number == number
@@ -44,7 +44,7 @@ def test_initial_packets_of_the_rfcs_open(version: int, side: str, number: int) 
     if side == "client":
         assert isinstance(frames[-1], Padding)
         assert len(frames[-1].zeros) == 917
-    other = initial_key(packet.header.version, secret, server=side != "server")
+    other = initial_key(keys, CONNECTION_ID, side != "server")
     assert other.open(data, 0, packet.protected, packet.end, 0) is None
 
 
@@ -52,7 +52,7 @@ def test_initial_packets_of_the_rfcs_open(version: int, side: str, number: int) 
 def test_a_packet_without_all_of_its_bytes_is_not_opened(version: int) -> None:
     data = VECTORS[f"v{version}_client_packet"]
     packet = read_long_packet(data)
-    key = initial_key(NUMBERS[version], initial_secret(NUMBERS[version], CONNECTION_ID), server=False)
+    key = initial_key(VERSIONS[NUMBERS[version]], CONNECTION_ID, False)
     assert all(key.open(data[:size], 0, packet.protected, packet.end, 0) is None for size in range(0, len(data), 7))
     changed = data[:600] + bytes([data[600] ^ 1]) + data[601:]
     assert key.open(changed, 0, packet.protected, packet.end, 0) is None
@@ -74,6 +74,13 @@ def test_the_salts_differ_where_the_drafts_changed_them() -> None:
     drafts = [VERSIONS[0xFF000000 + number].salt[:2].hex() for number in range(22, 35)]
     assert drafts == ["7fbc", *["c3ee"] * 6, *["afbf"] * 4, *["3876"] * 2]
     assert all(len(keys.salt) == 20 for keys in VERSIONS.values())
+
+
+def test_versions_without_keys_and_reserved_ones() -> None:
+    assert version_keys(0xFF000015) == ()
+    assert version_keys(int.from_bytes(b"Q050", "big")) == ()
+    assert version_keys(0x1A2A3AFA) == version_keys(0x0A0A0A0A) == (VERSIONS[1], VERSIONS[0xFF00001D])
+    assert not is_genuine_retry(0x0A0A0A0A, VECTORS["v1_retry"], CONNECTION_ID)
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
 _QUIC = (
     rb"[\xc0-\xff](?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
-    rb"|Q0[0-i].|T05[0-?])"
+    rb"|Q0[0-i].|T05[0-?]|[\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\xda\xea\xfa]{4})"
 )
 """A long header with the fixed bit (RFC 8999 section 5.1, RFC 9000 section 17.2) and a version in use: RFC 9000,
-RFC 9369 and its draft, drafts of RFC 9000, mvfst (quicwg's list of versions), and Google QUIC."""
+RFC 9369 and its draft, drafts of RFC 9000, mvfst (quicwg's list of versions), Google QUIC, and versions that every
+server refuses (RFC 9000 section 15)."""
 _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(rb"(?P<dtls>%b)|(?P<quic>%b)|(?P<radius>%b)" % (_DTLS, _QUIC, _RADIUS), re.DOTALL)

@@ -13,6 +13,7 @@ from tlsdissect.flows.datagrams import DTLS, QUIC, Datagrams, recognise
 from tlsdissect.flows.flow import NEVER
 from tlsdissect.handshake.dtls import DtlsFollower
 from tlsdissect.handshake.facts.connection import connection
+from tlsdissect.handshake.quic import QuicFollower
 from tlsdissect.handshake.sessions import Session, established, identities
 from tlsdissect.model.connection import TRANSPORTS
 
@@ -61,7 +62,7 @@ class Follower(Protocol):
 
 
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
-FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {DTLS: DtlsFollower}
+FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {DTLS: DtlsFollower, QUIC: QuicFollower}
 """By protocol, as `flows.datagrams.recognise` names it."""
 
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
         SeenClientHello,
         SeenServerHello,
     )
-    from tlsdissect.model.connection import Dtls, Eap, Problem, Quic, Transport
+    from tlsdissect.model.connection import Dtls, Eap, Problem, Transport
     from tlsdissect.model.transcript import PacketRef, Recording
+    from tlsdissect.tls.quic import ConnectionClose
     from tlsdissect.tls.record import Record
 
 
@@ -128,6 +129,27 @@ class DirectionSummary(Struct, frozen=True, gc=False):
         return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
 
 
+class LoggedQuic(Struct, frozen=True, gc=False):
+    """What only a QUIC connection has. Of each pair, the first belongs to the client and the second to the server."""
+
+    version: int
+    """Of the server's first Initial, or else of the client's latest."""
+    version_negotiation: bool
+    refused: bool
+    """Whether the client sent nothing more after the Version Negotiation."""
+    retry: bool
+    original_id: bytes
+    """Destination Connection ID of the client's first Initial with this version."""
+    ids: tuple[bytes | None, bytes | None]
+    """The connection ID that each side chose first; None if unknown."""
+    initial_packets: tuple[int, int]
+    """Initial packets that were opened."""
+    first_one_rtt: tuple[PacketRef | None, PacketRef | None]
+    """The client's first 1-RTT packet, and the server's first after it."""
+    close: tuple[int, ConnectionClose, int] | None
+    """The side that sent the first readable CONNECTION_CLOSE, the frame of QUIC, and the frame of the capture."""
+
+
 class LoggedHandshake(Struct, frozen=True, gc=False):
     """The log of a handshake, with sides 0 and 1 as in its flow: side 0 sent the first packet."""
 
@@ -181,6 +203,6 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     """The packets and records of the handshake if they were to be kept."""
     hello_verify: bool | None = False
     """Whether a DTLS server sent a HelloVerifyRequest; None if what it sent before its ServerHello is missing."""
-    quic: Quic | None = None
+    quic: LoggedQuic | None = None
     dtls: Dtls | None = None
     eap: Eap | None = None

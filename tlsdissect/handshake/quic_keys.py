@@ -16,9 +16,15 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-SAMPLE_BYTES: Final = 16
+from tlsdissect.caches import cached
+
+SAMPLE: Final = 16
 """Bytes of the sample from which the mask of a header is computed (RFC 9001 section 5.4.2)."""
-TAG_BYTES: Final = 16
+KEY_CACHE_BYTES = 4 << 20
+"""Bytes of cached keys of Initial packets."""
+KEY_BYTES = 4096
+"""Estimated bytes of the keys of one side."""
+TAG: Final = 16
 """Bytes of the tag of the AEAD (RFC 9001 section 5.3)."""
 
 
@@ -95,6 +101,15 @@ VERSIONS: Final[dict[int, VersionKeys]] = {
     0x50435130: _PICOQUIC,
 }
 """The versions whose Initial packets can be opened; mvfst, of Facebook, follows drafts 22 and 27."""
+_RESERVED: Final = (_V1, _DRAFT_29)
+"""Clients protect packets of a reserved version, which no server accepts, like those of another version."""
+
+
+def version_keys(version: int) -> tuple[VersionKeys, ...]:
+    """Return what the keys of a version may depend on; several for a reserved one (RFC 9000 section 15)."""
+    if version & 0x0F0F0F0F == 0x0A0A0A0A:
+        return _RESERVED
+    return (VERSIONS[version],) if version in VERSIONS else ()
 
 
 class OpenedPacket(NamedTuple):
@@ -123,8 +138,8 @@ class PacketKey:
 
         `protected` is where its packet number begins; `expected` is one more than the highest number so far.
         """
-        sample = data[protected + 4 : protected + 4 + SAMPLE_BYTES]
-        if end > len(data) or protected + 4 + SAMPLE_BYTES > end:
+        sample = data[protected + 4 : protected + 4 + SAMPLE]
+        if end > len(data) or protected + 4 + SAMPLE > end:
             return None
         mask = self._header.update(sample)
         first = data[start] ^ mask[0] & (0x0F if data[start] & 0x80 else 0x1F)
@@ -159,15 +174,14 @@ def packet_number(truncated: int, bits: int, expected: int) -> int:
     return number
 
 
-def initial_secret(version: int, connection_id: bytes) -> bytes:
-    """Return the secret of a connection's Initial packets, from the client's first Destination Connection ID."""
-    return HKDF.extract(SHA256(), VERSIONS[version].salt, connection_id)
+@cached(KEY_CACHE_BYTES, lambda *_: KEY_BYTES)
+def initial_key(keys: VersionKeys, connection_id: bytes, server: bool) -> PacketKey:
+    """Return the keys of a side's Initial packets, from the client's first Destination Connection ID.
 
-
-def initial_key(version: int, secret: bytes, *, server: bool) -> PacketKey:
-    """Return the keys of a side's Initial packets."""
-    side = expand_label(secret, "server in" if server else "client in", 32)
-    return PacketKey(side, VERSIONS[version].label)
+    After a Retry, that is the one which the server chose.
+    """
+    secret = HKDF.extract(SHA256(), keys.salt, connection_id)
+    return PacketKey(expand_label(secret, "server in" if server else "client in", 32), keys.label)
 
 
 def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:
@@ -176,8 +190,8 @@ def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:
     Anybody may know it, but an endpoint drops a Retry with another tag (RFC 9001 section 5.8). Retries of the first
     drafts have none.
     """
-    keys = VERSIONS[version]
-    if keys.retry_key is None:
-        return True
-    pseudo = bytes([len(connection_id)]) + connection_id + data[:-TAG_BYTES]
-    return AESGCM(keys.retry_key).encrypt(keys.retry_nonce, b"", pseudo) == data[-TAG_BYTES:]
+    keys = VERSIONS.get(version)
+    if keys is None or keys.retry_key is None:
+        return keys is not None
+    pseudo = bytes([len(connection_id)]) + connection_id + data[:-TAG]
+    return AESGCM(keys.retry_key).encrypt(keys.retry_nonce, b"", pseudo) == data[-TAG:]

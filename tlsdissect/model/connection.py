@@ -223,7 +223,7 @@ class QuicClose(Struct, frozen=True, gc=False):
     """A CONNECTION_CLOSE that can be read without keys (RFC 9000 section 19.19)."""
 
     sender: Side = field(name="from")
-    code: int
+    code: str
     reason: str
     frame: int
 
@@ -238,11 +238,12 @@ class Counts(Struct, frozen=True, gc=False):
 class Quic(Struct, frozen=True, gc=False):
     """What only QUIC has; connection IDs are in hexadecimal."""
 
-    version: str | None
+    version: str
     """That of the server's first Initial packet (RFC 9368), else that of the client's."""
     version_negotiation: bool
     retry: bool
-    original_destination_connection_id: str | None
+    original_destination_connection_id: str
+    """That of the client's first Initial, from which the keys of Initial packets are derived."""
     client_connection_id: str | None
     server_connection_id: str | None
     initial_packets: Counts

@@ -18,8 +18,9 @@ from tlsdissect.handshake.encrypted_flight import is_guessed
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
 from tlsdissect.handshake.facts.exposure import exposure
-from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.handshake.facts.extensions import quoted
 from tlsdissect.handshake.facts.handshake import Handshake
+from tlsdissect.handshake.facts.quic import quic
 from tlsdissect.handshake.facts.timing import handshake_times
 from tlsdissect.handshake.log import HEARTBEAT_HEAD
 from tlsdissect.handshake.plaintext import PLAIN, TLS
@@ -131,7 +132,7 @@ def connection(
         ja4_r=hello_fingerprints.ja4_r(handshake) if raw else UNSET,
         hidden=None,
         keys=None,
-        quic=log.quic,
+        quic=quic(handshake),
         dtls=log.dtls,
         eap=log.eap,
         findings=None,
@@ -335,16 +336,11 @@ def _dropped(handshake: Handshake) -> Iterator[Problem]:
     for sender, direction in enumerate(log.directions):
         if direction.reset_text is not None:
             frame, data = direction.reset_text
-            detail = f'a RST carries a text: "{_quoted(data[:MAX_SHOWN_TEXT])}"'
+            detail = f'a RST carries a text: "{quoted(data[:MAX_SHOWN_TEXT])}"'
             yield Problem("reset_text", detail, frame, None, handshake.side(sender))
     if log.dropped:
         what = "segments that TCP drops, of an earlier connection or outside the window"
         yield Problem("dropped_segment", f"{what}: {log.dropped}, the first in this frame", log.first_dropped)
-
-
-def _quoted(data: bytes) -> str:
-    """Format a text like `text`, but keep its spaces."""
-    return " ".join(map(text, data.split(b" ")))
 
 
 def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
@@ -357,7 +353,7 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
     if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
         return
     line = re.split(rb"[\r\n]", reply.data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
-    detail = f'the ClientHello was answered with something that is no TLS: "{_quoted(line)}"'
+    detail = f'the ClientHello was answered with something that is no TLS: "{quoted(line)}"'
     yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
-    from tlsdissect.handshake.logged import DirectionSummary
+    from tlsdissect.handshake.logged import DirectionSummary, LoggedQuic
     from tlsdissect.model.connection import Side
 
 ANSWER_NS = 1_000_000_000
@@ -52,6 +52,8 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
     `until` is the time up to which the capture would contain further packets, in nanoseconds since
     1970-01-01T00:00:00Z, or UNTIMED.
     """
+    if handshake.log.quic is not None:
+        return _quic_ending(handshake, handshake.log.quic, until)
     if handshake.tls13 and handshake.log.server_hello is not None:
         rejection = _rejection(handshake, until)
         if rejection is not None:
@@ -61,6 +63,20 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
     elif handshake.finished(0) and handshake.finished(1) and handshake.change(0) and handshake.change(1):
         return Ending(True, "established", None, None)
     return _failure(handshake, until)
+
+
+def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: int) -> Ending:
+    """Return the first outcome of a QUIC connection that applies."""
+    if quic.close is None and quic.first_one_rtt[1] is not None:
+        return Ending(True, "established", None, "the handshake's end is told by each side's first 1-RTT packet")
+    if not handshake.log.two_sided:
+        return Ending(False, "one_sided", None, None)
+    if quic.close is not None:
+        sender, frame, _ = quic.close
+        return Ending(False, "closed" if frame.alert is None else "alert", handshake.side(sender), None)
+    if not (handshake.events[1] or quic.refused) and _is_long_enough(handshake, until):
+        return Ending(False, "no_answer", None, None)
+    return Ending(False, "incomplete", None, None)
 
 
 def _complete13(handshake: Handshake) -> bool:

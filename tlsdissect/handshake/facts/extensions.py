@@ -55,6 +55,11 @@ def text(data: bytes) -> str:
     return "".join(map(_SHOWN.__getitem__, data))
 
 
+def quoted(data: bytes) -> str:
+    """Format a text like `text`, but keep its spaces."""
+    return " ".join(map(text, data.split(b" ")))
+
+
 def _size(number: int, data: bytes, decoded: Decoded) -> int:
     """Estimate the bytes of an extension and its facts: if each byte is an item, its name takes at most 100."""
     if decoded.error is not None:

@@ -65,7 +65,7 @@ class Handshake:
     is_full: Any
     """Whether this is a full handshake of TLS 1.2 or older; None if that is not visible."""
     encrypted_flight: EncryptedFlight | None
-    """The client's encrypted flight in TLS 1.3."""
+    """The client's encrypted flight in TLS 1.3; None for QUIC, which has no records."""
 
     def __init__(self, log: LoggedHandshake) -> None:
         """Name the sides of a logged handshake, and decode its hellos."""
@@ -103,7 +103,7 @@ class Handshake:
         self.hello_retry = log.hello_retry or self.message(1, HandshakeType.HELLO_VERIFY_REQUEST)
         self.start = _start(log, self.hello_retry)
         self.is_full = self._is_full()
-        self.encrypted_flight = datagram_flight(log) if datagrams else encrypted_flight(log)
+        self.encrypted_flight = _encrypted_flight(log)
 
     @cython.ccall
     def side(self, sender: cython.longlong) -> Side:
@@ -139,6 +139,12 @@ class Handshake:
         if seen is None or self.log.server_hello is None or 1 - self.client in self.log.limited:
             return False
         return self.directions[1].is_whole(seen.end)
+
+
+def _encrypted_flight(log: LoggedHandshake) -> EncryptedFlight | None:
+    if log.quic is not None:
+        return None
+    return datagram_flight(log) if log.transport == "udp" else encrypted_flight(log)
 
 
 def _start(log: LoggedHandshake, hello_retry: HandshakeEvent | None) -> int | None:

@@ -30,7 +30,8 @@ _APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED  # C integers, by the .p
 def round_trips(handshake: Handshake, early_data: str | None, *, complete: cython.bint) -> int | None:
     """Return the number of server flights for which the client waited during its handshake; None if not visible.
 
-    TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2.
+    TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2. A Retry and a Version
+    Negotiation of QUIC are one more each.
     """
     if not complete:
         return None
@@ -39,7 +40,9 @@ def round_trips(handshake: Handshake, early_data: str | None, *, complete: cytho
         return None if flights is None or verified is None else flights + verified
     if early_data is None or hello_retry(handshake) is None:
         return None
-    return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries
+    quic = handshake.log.quic
+    waits = 0 if quic is None else quic.retry + quic.version_negotiation
+    return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries + waits
 
 
 def _round_trips12(handshake: Handshake) -> int | None:
@@ -69,10 +72,10 @@ def timing(handshake: Handshake) -> Timing:
         synack_ack_ms=elapsed(synack, ack),
         ack_client_hello_ms=elapsed(ack, start),
         server_hello_ms=server_hello_ms,
-        handshake_ms=elapsed(start, _time(_end(handshake))),
+        handshake_ms=elapsed(start, _data_time(_end(handshake))),
         client_data_ms=elapsed(start, _data_time(_data(handshake, 0))),
         server_data_ms=elapsed(start, _data_time(_data(handshake, 1))),
-        server_record_ms=elapsed(start, _time(_reply(handshake))),
+        server_record_ms=elapsed(start, _data_time(_reply(handshake))),
         split_path=split,
     )
 
@@ -122,8 +125,10 @@ def _data_time(data: HandshakeEvent | PacketRef | None) -> Any:
     return _time(data) if data is None or isinstance(data, HandshakeEvent) else data.time
 
 
-def _end(handshake: Handshake) -> HandshakeEvent | None:
-    """Return the event that ends the handshake for the client: the last Finished."""
+def _end(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
+    """Return what ends the handshake for the client: the last Finished, or its first 1-RTT packet."""
+    if handshake.log.quic is not None:
+        return handshake.log.quic.first_one_rtt[0]
     if handshake.tls13:
         flight: EncryptedFlight | None = handshake.encrypted_flight
         # If the first record has the length of an alert, the client refused.
@@ -171,8 +176,13 @@ def _may_be_handshake(handshake: Handshake, side: cython.longlong) -> bool:
     return client_hello is None or not client_hello.event.whole or client_hello.offers_tls13
 
 
-def _reply(handshake: Handshake) -> HandshakeEvent | None:
-    """Return the server's first record after the client's flight, unless it has the length of an alert."""
+def _reply(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
+    """Return the server's first record after the client's flight, unless it has the length of an alert.
+
+    In QUIC it is the first 1-RTT packet after the client's.
+    """
+    if handshake.log.quic is not None:
+        return handshake.log.quic.first_one_rtt[1]
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None or flight.reply is None or flight.reply.size == flight.sizes.alert:
         return None
@@ -180,9 +190,14 @@ def _reply(handshake: Handshake) -> HandshakeEvent | None:
 
 
 def handshake_bytes(handshake: Handshake, *, complete: cython.bint) -> HandshakeBytes:
-    """Return the bytes of each side's records up to the end of its handshake; None if not visible."""
+    """Return the bytes of each side's records up to the end of its handshake; None if not visible.
+
+    In QUIC: of the messages in Initial packets and of Handshake packets.
+    """
     if not complete:
         return HandshakeBytes(None, None)
+    if handshake.log.quic is not None:
+        return HandshakeBytes(handshake.directions[0].position, handshake.directions[1].position)
     if not handshake.tls13:
         return HandshakeBytes(_bytes(handshake, 0, handshake.finished(0)), _bytes(handshake, 1, handshake.finished(1)))
     flight: EncryptedFlight | None = handshake.encrypted_flight

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""A server and a client of QUIC, made of aioquic, for `record`: the client asks for one page by HTTP/0.9 (hq-interop).
+
+quic_peer.py server --certificate CHAIN --key KEY [--retry] [--versions 2,1] [--alpn NAME]
+quic_peer.py client --authority CERTIFICATE --keys FILE [--versions 1,2] [--first 1] [--session FILE] [--large]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import pickle
+import ssl
+from pathlib import Path
+from typing import TextIO
+
+from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import HandshakeCompleted, QuicEvent, StreamDataReceived
+from aioquic.quic.packet import QuicProtocolVersion
+
+VERSIONS = {"1": QuicProtocolVersion.VERSION_1, "2": QuicProtocolVersion.VERSION_2}
+PAGE = b"<!doctype html><title>A page</title>" + b"<p>of some length</p>" * 100
+
+
+class Server(QuicConnectionProtocol):
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, StreamDataReceived) and event.end_stream:
+            self._quic.send_stream_data(event.stream_id, PAGE, end_stream=True)
+            self.transmit()
+
+
+class Client(QuicConnectionProtocol):
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.page = asyncio.get_event_loop().create_future()
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, StreamDataReceived) and event.end_stream and not self.page.done():
+            self.page.set_result(None)
+        if isinstance(event, HandshakeCompleted):
+            print("early data accepted" if event.early_data_accepted else "handshake complete", flush=True)
+
+
+def configuration(asked: argparse.Namespace, *, is_client: bool) -> QuicConfiguration:
+    return QuicConfiguration(
+        is_client=is_client,
+        alpn_protocols=[asked.alpn],
+        supported_versions=[VERSIONS[one] for one in asked.versions.split(",")],
+    )
+
+
+async def be_server(asked: argparse.Namespace) -> None:
+    settings = configuration(asked, is_client=False)
+    settings.load_cert_chain(asked.certificate, asked.key)
+    tickets: dict[bytes, object] = {}
+    await serve(
+        asked.host,
+        asked.port,
+        configuration=settings,
+        create_protocol=Server,
+        session_ticket_fetcher=tickets.get,
+        session_ticket_handler=lambda ticket: tickets.__setitem__(ticket.ticket, ticket),
+        retry=asked.retry,
+    )
+    await asyncio.Event().wait()
+
+
+async def be_client(asked: argparse.Namespace, keys: TextIO) -> None:
+    settings = configuration(asked, is_client=True)
+    settings.server_name = "localhost"
+    settings.quantum_readiness_test = asked.large
+    if asked.first:
+        settings.original_version = VERSIONS[asked.first]
+    if asked.authority:
+        settings.load_verify_locations(asked.authority)
+    else:
+        settings.verify_mode = ssl.CERT_REQUIRED
+    saved = Path(asked.session) if asked.session else None
+    if saved is not None and saved.exists():
+        settings.session_ticket = pickle.loads(saved.read_bytes())  # noqa: S301  # written by this program
+    keep = None if saved is None else lambda ticket: saved.write_bytes(pickle.dumps(ticket))
+    settings.secrets_log_file = keys
+    async with connect(
+        asked.host,
+        asked.port,
+        configuration=settings,
+        create_protocol=Client,
+        session_ticket_handler=keep,
+        wait_connected=settings.session_ticket is None,
+    ) as client:
+        stream = client._quic.get_next_available_stream_id()  # noqa: SLF001  # as in aioquic's own examples
+        client._quic.send_stream_data(stream, b"GET /\r\n", end_stream=True)  # noqa: SLF001
+        client.transmit()
+        await asyncio.wait_for(client.page, timeout=10)
+        await asyncio.sleep(0.2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speak QUIC.")
+    parser.add_argument("role", choices=["server", "client"])
+    parser.add_argument("--host", default="::1")
+    parser.add_argument("--port", type=int, default=8443)
+    parser.add_argument("--alpn", default="hq-interop")
+    parser.add_argument("--versions", default="1,2")
+    parser.add_argument("--certificate")
+    parser.add_argument("--key")
+    parser.add_argument("--retry", action="store_true")
+    parser.add_argument("--authority")
+    parser.add_argument("--keys")
+    parser.add_argument("--first")
+    parser.add_argument("--session")
+    parser.add_argument("--large", action="store_true")
+    asked = parser.parse_args()
+    if asked.role == "server":
+        asyncio.run(be_server(asked))
+        return
+    # A server that refuses is what some samples show.
+    with Path(asked.keys).open("a", encoding="ascii") as keys, contextlib.suppress(ConnectionError):
+        asyncio.run(be_client(asked, keys))
+
+
+if __name__ == "__main__":
+    main()
