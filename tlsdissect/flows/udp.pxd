@@ -10,6 +10,8 @@ cdef class UdpFlow(Totals):
     cdef readonly bint two_sided
     cdef readonly long long latest
     cdef readonly long long queued
+    cdef public Totals totals
+    cdef public long long passing
 
 
 cdef class UdpTable:
@@ -25,6 +27,7 @@ cdef class UdpTable:
     cdef long long _number
     cdef long long _of
     cpdef UdpFlow find(self, Packet packet, long long clock)
+    cpdef bint count(self, Packet packet, long long clock)
     cpdef bint has(self, UdpFlow flow)
     cpdef object follow(self, UdpFlow flow, object follower)
     cpdef bint is_any_over(self, long long clock)

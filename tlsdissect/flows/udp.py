@@ -21,6 +21,7 @@ from tlsdissect.flows.totals import Totals
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.limits import Limits
+    from tlsdissect.flows.totals import Totals
 
 _NEVER = NEVER
 _SPARE = 8
@@ -39,6 +40,11 @@ class UdpFlow(Totals):
     """The clock at the latest datagram."""
     queued: cython.longlong
     """The clock of the flow's valid entry in the table's heap; NEVER if it has none."""
+    totals: Totals | None
+    """Where datagrams count that the follower does not need to see: those of `passing` sides with a first byte below
+    0x80, which are QUIC's packets with application data. None if it needs to see all."""
+    passing: cython.longlong
+    """The sides that have such datagrams: 1 for side 0, plus 2 for side 1."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
         Totals.__init__(self, endpoints, stream)
@@ -46,6 +52,8 @@ class UdpFlow(Totals):
         self.two_sided = False
         self.latest = 0
         self.queued = NEVER
+        self.totals = None
+        self.passing = 0
 
 
 @cython.cclass
@@ -92,6 +100,22 @@ class UdpTable:
         flow.two_sided = flow.two_sided or self.sender == 1
         flow.latest = clock
         return flow
+
+    @cython.ccall
+    def count(self, packet: Packet, clock: cython.longlong) -> cython.bint:
+        """Count a datagram that no follower needs to see; return whether it is one."""
+        flow: UdpFlow | None = self._flows.get(packet.endpoints)
+        totals: Totals
+        side: cython.longlong
+        if flow is None or flow.totals is None or packet.captured == 0 or packet.quoted or self.is_any_over(clock):
+            return False
+        side = 1 if packet.endpoints == flow.endpoints else 2
+        if not flow.passing & side or packet.data[packet.payload] >= 0x80:
+            return False
+        totals = flow.totals
+        totals.add(packet)
+        flow.latest = clock
+        return True
 
     @cython.ccall
     def has(self, flow: UdpFlow) -> cython.bint:

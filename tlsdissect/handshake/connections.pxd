@@ -3,6 +3,7 @@ from tlsdissect.capture.reader cimport PacketReader
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
 from tlsdissect.flows.table cimport FlowTable
+from tlsdissect.flows.udp cimport UdpTable
 from tlsdissect.handshake.tracker cimport Tracker
 
 cdef long long _SIGNALS
@@ -21,6 +22,7 @@ cdef class Connections:
     cdef str _source
     cdef FlowTable _flows
     cdef object _datagrams
+    cdef UdpTable _udp
     cdef Budget _budget
     cdef long long _followed
     cdef object _damage

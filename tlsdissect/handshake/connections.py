@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
     from tlsdissect.flows.table import Ended, FlowTable
+    from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.datagrams import DatagramConnections
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.logged import LoggedHandshake
@@ -69,6 +70,7 @@ class Connections:
     _source: str
     _flows: FlowTable
     _datagrams: DatagramConnections
+    _udp: UdpTable
     _budget: Budget
     _followed: cython.longlong
     """`Limits.followed`."""
@@ -108,6 +110,7 @@ class Connections:
         self._source = source
         self._flows = flows
         self._datagrams = datagrams
+        self._udp = datagrams.udp
         self._budget = budget
         self._followed = budget.limits.followed
         self._damage = damage
@@ -152,15 +155,17 @@ class Connections:
                 flow = self._flows.find(packet)
                 if flow is not None and flow.interest != _NOTHING:
                     self._dispatch(flow, packet, self._flows.sender)
-            else:
+            elif not self._udp.count(packet, self._flows.clock):
                 # A datagram does not belong to the connections that were over before it.
-                if self._datagrams.is_any_over():
+                if self._udp.is_any_over(self._flows.clock):
                     self._collect()
                 self._datagrams.feed(packet)
                 if self._datagrams.sessions:
                     self._due += self._datagrams.sessions
                     self._datagrams.sessions.clear()
-            if self._flows.is_any_over() or self._datagrams.is_any_over():
+                if self._datagrams.is_any_over():
+                    self._collect()
+            if self._flows.is_any_over() or self._udp.is_any_over(self._flows.clock):
                 self._collect()
             if self._due:
                 return True

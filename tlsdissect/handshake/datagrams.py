@@ -86,7 +86,7 @@ class DatagramConnections:
         """Sessions that were found, until they are taken from here."""
         self._source = source
         self._flows = flows
-        self._udp = udp
+        self.udp = udp
         self._budget = budget
         self._options = options
         self._damage = damage
@@ -99,13 +99,13 @@ class DatagramConnections:
         if packet.protocol != UDP:
             self.counted.add_eapol(packet)
             return
-        flow = self._udp.find(packet, self._flows.clock)
+        flow = self.udp.find(packet, self._flows.clock)
         if packet.quoted:
             return
         if flow.packets == 0:
             flow.begin(packet)
         if flow.follower is not None or self._recognise(flow, packet):
-            flow.follower.feed(packet, self._udp.sender)
+            flow.follower.feed(packet, self.udp.sender)
             if flow.follower.changed:
                 self._add_sessions(flow)
         flow.add(packet)
@@ -128,23 +128,23 @@ class DatagramConnections:
         if protocol not in FOLLOWERS:
             self.counted.add(protocol, packet)
             return False
-        if not self._udp.has(flow):
+        if not self.udp.has(flow):
             return False
-        self._udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options))
+        self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options))
         self._followed[flow.stream] = flow
         return True
 
     def is_any_over(self) -> bool:
         """Return whether `over` may have connections."""
         return (
-            self._udp.is_any_over(self._flows.clock)
+            self.udp.is_any_over(self._flows.clock)
             or len(self._followed) > self._budget.limits.followed
             or (bool(self._followed) and self._budget.is_spent())
         )
 
     def over(self) -> Iterator[DueConnection]:
         """Yield the connections of the flows that are over, and of those for which there is no room."""
-        for clock, flow in self._udp.over(self._flows.clock):
+        for clock, flow in self.udp.over(self._flows.clock):
             yield from self._end(flow, clock)
         while self._followed and (len(self._followed) > self._budget.limits.followed or self._budget.is_spent()):
             flow = next(iter(self._followed.values()))
@@ -154,13 +154,13 @@ class DatagramConnections:
 
     def finish(self) -> Iterator[DueConnection]:
         """Yield the connections of all remaining flows, at the end of the input."""
-        ended = [due for flow in self._udp.finish() for due in self._end(flow, NEVER)]
+        ended = [due for flow in self.udp.finish() for due in self._end(flow, NEVER)]
         yield from sorted(ended, key=_transport)
 
     def _end(self, flow: UdpFlow, clock: int) -> Iterator[DueConnection]:
         """Yield the connections of a flow that is over at this clock."""
         self._followed.pop(flow.stream, None)
-        follower, flow.follower = flow.follower, None
+        follower, flow.follower, flow.totals = flow.follower, None, None
         until = self._flows.time(min(clock, self._flows.clock))
         found = False
         for totals, log in follower.finish(until, self._damage):

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from tlsdissect.capture.packet import time_or_none
-from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.flows.totals import Totals
-from tlsdissect.handshake.crypto_stream import CryptoStream
-from tlsdissect.handshake.events import HandshakeEvent
-from tlsdissect.handshake.log import HandshakeLog
-from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake, LoggedQuic
-from tlsdissect.handshake.problems import ProblemList
+from tlsdissect.handshake.logged import LoggedQuic
+from tlsdissect.handshake.quic_handshake import Place, QuicHandshake
 from tlsdissect.handshake.quic_keys import OpenedPacket, initial_key, is_genuine_retry, version_keys
 from tlsdissect.model.transcript import PacketRef
-from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.quic import (
     FIXED_BIT,
     LONG_HEADER,
@@ -32,7 +29,6 @@ from tlsdissect.tls.quic import (
     long_packets,
     read_frames,
 )
-from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
@@ -42,20 +38,15 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
+    from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
 
 MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
 MAX_HELD_DATAGRAMS = 8
 """Maximum datagrams held of one UDP flow because the Initial that explains them may come; the oldest is dropped."""
-MAX_ENCRYPTED = 256
-"""Maximum datagrams with Handshake packets kept of each side of a QUIC connection."""
-CONNECTION_BYTES = 4096
-"""Estimated bytes that a QUIC connection takes besides its messages."""
 DATAGRAM_BYTES = 512
 """Estimated bytes that a held datagram takes besides its own."""
-_FATAL = 2
-_MESSAGE_HEADER = 4
 
 
 class Datagram(NamedTuple):
@@ -63,303 +54,198 @@ class Datagram(NamedTuple):
 
     data: bytes
     packets: tuple[LongPacket, ...]
-    sender: int
-    frame: int
-    time: int
+    place: Place
 
 
 class Counts:
     """The datagrams of a connection in numbers."""
 
-    __slots__ = ("first_frames", "payloads", "totals")
+    __slots__ = ("seen", "totals")
 
     def __init__(self, flow: UdpFlow) -> None:
         self.totals = Totals(flow.endpoints, flow.stream)
-        self.first_frames = [0, 0]
-        """The frame of each side's first datagram; 0 if there was none."""
-        self.payloads = [0, 0]
+        self.seen = 0
+        """The sides that sent any: 1 for side 0, plus 2 for side 1."""
 
     def add(self, packet: Packet, sender: int) -> None:
         """Count a datagram."""
-        if not self.totals.packets:
+        if not self.seen:
             self.totals.begin(packet)
         self.totals.add(packet)
-        self.first_frames[sender] = self.first_frames[sender] or packet.frame
-        self.payloads[sender] += packet.length
-
-
-class QuicSide:
-    """One side of a connection."""
-
-    __slots__ = (
-        "crypto",
-        "encrypted",
-        "end",
-        "expected",
-        "first_one_rtt",
-        "frames",
-        "id",
-        "initial_packets",
-        "joiner",
-        "latest",
-        "problems",
-        "reported",
-    )
-
-    def __init__(self) -> None:
-        self.id: bytes | None = None
-        """The connection ID that the side chose, from the Source Connection ID of its first Initial."""
-        self.initial_packets = 0
-        self.first_one_rtt: PacketRef | None = None
-        """Its first 1-RTT packet; of the server, the first after the client's."""
-        self.encrypted = 0
-        """Datagrams with Handshake packets."""
-        self.problems = ProblemList()
-        self.reported: set[str] = set()
-        """Kinds of problems that were reported: of each, only the first is."""
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the handshake so far, because the client begins again with another version."""
-        self.crypto = CryptoStream()
-        self.joiner = MessageJoiner()
-        self.expected = 0
-        """One more than the highest number of its Initial packets."""
-        self.end = 0
-        """Bytes of its handshake messages and Handshake packets."""
-        self.frames: set[int] = set()
-        """The frames with bytes of the message that is not whole yet."""
-        self.latest: Datagram | None = None
-        """The latest datagram with such bytes."""
-
-    def report(self, code: str, detail: str, frame: int) -> None:
-        """Report the first problem of a kind."""
-        if detail not in self.reported:
-            self.reported.add(detail)
-            self.problems.report(code, detail, frame, None)
+        self.seen |= 1 << sender
 
 
 class QuicConnection:
-    """A connection that a client's Initial packet began."""
+    """A connection that a client's Initial packet began; of each pair, the first belongs to side 0 of the flow."""
+
+    __slots__ = (
+        "_budget",
+        "_expected",
+        "_first_one_rtt",
+        "_handshake",
+        "_initial_packets",
+        "_key_id",
+        "_logged",
+        "_original_id",
+        "answered",
+        "client",
+        "close",
+        "counts",
+        "ids",
+        "offered",
+        "retry",
+        "version",
+        "version_negotiation",
+    )
 
     def __init__(self, counts: Counts, client: int, packet: LongPacket, budget: Budget) -> None:
         """`packet` is the Initial; `counts` has the datagrams before it, if they may belong to the connection."""
         self.counts = counts
         self.client = client
-        self.sides = (QuicSide(), QuicSide())
-        self.budget = budget
-        self.log = HandshakeLog(budget)
-        self.log.account(CONNECTION_BYTES)
-        self.sides[client].id = packet.header.source_connection_id
+        self.ids: list[bytes | None] = [None, None]
+        """The connection IDs that the sides chose: the Source Connection IDs of their first Initial packets."""
+        self.ids[client] = packet.header.source_connection_id
         self.version = packet.header.version
         """Of the server's first Initial, or else of the client's latest."""
-        self.original_id = packet.header.destination_connection_id
-        self.key_id = self.original_id
-        """The connection ID from which the keys are derived: the original one, or that of a Retry."""
         self.answered = False
         """Whether an Initial of the server was opened."""
         self.offered: tuple[int, ...] = ()
-        """The versions in a Version Negotiation packet of the server."""
+        """The versions in a Version Negotiation packet that the client did not follow yet."""
         self.version_negotiation = False
         self.retry = False
         self.close: tuple[int, ConnectionClose, int] | None = None
         """The first CONNECTION_CLOSE: who sent it, the frame of QUIC, and the number of the capture's frame."""
+        self._original_id = packet.header.destination_connection_id
+        self._key_id = self._original_id
+        """The connection ID from which the keys are derived: the original one, or that of a Retry."""
+        self._initial_packets = [0, 0]
+        self._expected = [0, 0]
+        """One more than the highest number of each side's Initial packets."""
+        self._first_one_rtt: list[PacketRef | None] = [None, None]
+        """The client's first 1-RTT packet, and the server's first after it."""
+        self._budget = budget
+        self._handshake: QuicHandshake | None = QuicHandshake(budget)
+        """None once the handshake is over."""
+        self._logged: tuple[LoggedHandshake | None, int] = (None, 0)
+        """A handshake that is over, and the bytes that it holds."""
+
+    def is_told(self, sender: int) -> bool:
+        """Return whether further 1-RTT packets of a side tell nothing."""
+        return self._first_one_rtt[sender] is not None
+
+    def report(self, sender: int, code: str, detail: str, frame: int) -> None:
+        """Report a problem of a side, unless it was reported before or the handshake is over."""
+        if self._handshake is not None:
+            self._handshake.report(sender, code, detail, frame)
 
     def open(self, packet: LongPacket, data: bytes, sender: int) -> OpenedPacket | None:
         """Open an Initial packet of a side; None if it has other keys or missing bytes."""
         # A client may have sent an Initial before it received the Retry.
-        late = sender == self.client and packet.header.destination_connection_id == self.original_id
-        connection_id = self.original_id if late else self.key_id
-        return open_initial(packet, data, connection_id, sender != self.client, self.sides[sender].expected)
+        late = sender == self.client and packet.header.destination_connection_id == self._original_id
+        connection_id = self._original_id if late else self._key_id
+        return open_initial(packet, data, connection_id, sender != self.client, self._expected[sender])
 
     def begin_again(self, packet: LongPacket) -> None:
         """Continue with the Initial that a client sends after a Version Negotiation: it has a new handshake."""
-        self.log.account(CONNECTION_BYTES - self.log.held_bytes)
-        self.log = HandshakeLog(self.budget)
-        for side in self.sides:
-            side.restart()
+        if self._handshake is not None:
+            self._handshake.finish(self.client)
+        self._handshake = QuicHandshake(self._budget)
+        self._expected = [0, 0]
         self.offered = ()
         self.version = packet.header.version
-        self.sides[self.client].id = packet.header.source_connection_id
-        self.original_id = self.key_id = packet.header.destination_connection_id
+        self.ids[self.client] = packet.header.source_connection_id
+        self._original_id = self._key_id = packet.header.destination_connection_id
 
-    def read_initial(self, packet: LongPacket, opened: OpenedPacket, datagram: Datagram) -> None:
+    def read_initial(self, packet: LongPacket, opened: OpenedPacket, place: Place) -> None:
         """Read an opened Initial packet."""
-        sender = datagram.sender
-        side = self.sides[sender]
-        side.initial_packets += 1
-        side.expected = max(side.expected, opened.number + 1)
+        sender = place.sender
+        self._initial_packets[sender] += 1
+        self._expected[sender] = max(self._expected[sender], opened.number + 1)
         if sender != self.client and not self.answered:
             self.answered = True
             self.version = packet.header.version
-            side.id = packet.header.source_connection_id
+            self.ids[sender] = packet.header.source_connection_id
+        if self._handshake is None:
+            return
         frames, error = read_frames(opened.payload)
         for frame in frames:
             if isinstance(frame, Crypto):
-                self._crypto(frame, datagram)
+                self._handshake.add_crypto(frame, place)
             elif isinstance(frame, ConnectionClose) and self.close is None:
-                self._closed(frame, datagram)
+                self.close = (sender, frame, place.frame)
+                if frame.alert is not None:
+                    self._handshake.add_alert(frame.alert, place)
         if error is not None:
-            side.report("malformed_message", f"an Initial packet: {error}", datagram.frame)
+            self.report(sender, "malformed_message", f"an Initial packet: {error}", place.frame)
 
-    def _crypto(self, frame: Crypto, datagram: Datagram) -> None:
-        side, log = self.sides[datagram.sender], self.log
-        before = side.crypto.held_bytes + side.joiner.waiting
-        if frame.offset + len(frame.crypto_data) > side.crypto.position:
-            side.frames.add(datagram.frame)
-            side.latest = datagram
-        data = None if self.budget.is_spent() else side.crypto.add(frame.offset, frame.crypto_data)
-        if data is None:
-            side.report("limit", "more bytes of CRYPTO frames were sent than are kept", datagram.frame)
-            return
-        for message in side.joiner.feed(data, 0) if data else ():
-            self._message(message.handshake_type, message.body, len(message.body), datagram)
-        if side.joiner.malformed is not None:
-            side.report("malformed_message", "a handshake message states too great a length", datagram.frame)
-            side.joiner.malformed = None
-        log.account(side.crypto.held_bytes + side.joiner.waiting - before)
+    def read_handshake(self, size: int, place: Place) -> None:
+        """Read the Handshake packets of a datagram, whose Length fields have this sum."""
+        if self._handshake is not None and not self.is_told(place.sender):
+            self._handshake.add_encrypted(size, place)
 
-    def _message(self, kind: int, body: bytes, size: int, datagram: Datagram) -> None:
-        sender, frame, time = datagram.sender, datagram.frame, datagram.time
-        side = self.sides[sender]
-        start = side.end
-        side.end = start + _MESSAGE_HEADER + size
-        event = HandshakeEvent(sender, HANDSHAKE, kind, size, body, frame, time, start, side.end, False)
-        self.log.add_message(event, side.problems, len(side.frames))
-        side.frames = {frame} if side.joiner.waiting else set()
-
-    def _closed(self, frame: ConnectionClose, datagram: Datagram) -> None:
-        """Keep the first CONNECTION_CLOSE; one with an alert of TLS is an alert."""
-        self.close = (datagram.sender, frame, datagram.frame)
-        if frame.alert is not None:
-            side = self.sides[datagram.sender]
-            body = bytes([_FATAL, frame.alert])
-            self.log.add_event(
-                HandshakeEvent(
-                    datagram.sender,
-                    ALERT,
-                    None,
-                    len(body),
-                    body,
-                    datagram.frame,
-                    datagram.time,
-                    side.end,
-                    side.end,
-                    False,
-                )
-            )
-
-    def read_handshake(self, size: int, datagram: Datagram) -> None:
-        """Add the Handshake packets of a datagram, whose Length fields have this sum."""
-        side = self.sides[datagram.sender]
-        if side.first_one_rtt is not None or side.encrypted >= MAX_ENCRYPTED:
-            return
-        side.encrypted += 1
-        start = side.end
-        side.end += size
-        event = HandshakeEvent(
-            datagram.sender, HANDSHAKE, None, size, b"", datagram.frame, datagram.time, start, side.end, True
-        )
-        self.log.add_event(event)
-
-    def read_one_rtt(self, sender: int, frame: int, time: int) -> None:
+    def read_one_rtt(self, place: Place) -> None:
         """Note the first 1-RTT packet of each side: of the server, the first after the client's."""
-        side = self.sides[sender]
-        if side.first_one_rtt is None and (sender == self.client or self.sides[self.client].first_one_rtt is not None):
-            side.first_one_rtt = PacketRef(frame, time_or_none(time), None)
-            if sender != self.client:
-                self.log.decide()
+        sender = place.sender
+        if self.is_told(sender) or not (sender == self.client or self.is_told(self.client)):
+            return
+        self._first_one_rtt[sender] = PacketRef(place.frame, time_or_none(place.time), None)
+        if sender != self.client:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Keep no more of a handshake that is over than its log."""
+        if self._handshake is not None:
+            held_bytes = self._handshake.held_bytes
+            self._logged = self._handshake.finish(self.client), held_bytes
+            self._budget.used += held_bytes
+            self._handshake = None
 
     def read_retry(self, packet: LongPacket, data: bytes) -> bool:
         """Return whether a client accepts a Retry: then its keys change (RFC 9000 section 17.2.5.2)."""
-        if self.answered or self.retry or not is_genuine_retry(packet.header.version, data, self.original_id):
+        if self.answered or self.retry or not is_genuine_retry(packet.header.version, data, self._original_id):
             return False
-        self.retry = True
-        self.key_id = packet.header.source_connection_id
+        self.follow_retry(packet.header.source_connection_id)
         return True
+
+    def follow_retry(self, connection_id: bytes) -> None:
+        """Continue with the keys of the connection ID that the server chose in a Retry (RFC 9001 section 5.2)."""
+        self.retry = True
+        self._key_id = connection_id
 
     def read_negotiation(self, packet: LongPacket, data: bytes) -> None:
         """Note a Version Negotiation that a client accepts (RFC 9000 section 6.2)."""
         offered = versions_offered(packet, data)
-        echoed = packet.header.source_connection_id == self.original_id
+        echoed = packet.header.source_connection_id == self._original_id
         if echoed and not (self.answered or self.retry) and self.version not in offered:
             self.version_negotiation = True
             self.offered = offered
 
     def finish(self, until: int, damage: Sequence[Damage], *, limited: bool) -> LoggedHandshake | None:
-        """Return the handshake as logged, and return its bytes to the budget; None if there was no hello."""
-        log = self.log
-        for sender in (self.client, 1 - self.client):
-            self._break_off(sender)
-        log.sort()
-        log.account(-log.held_bytes)
-        if log.client == UNKNOWN:
+        """Return the handshake; None if there was no hello. The arguments are as for `LoggedHandshake`."""
+        self._settle()
+        logged, held_bytes = self._logged
+        self._budget.used -= held_bytes
+        if logged is None:
             return None
         first_frame = self.counts.totals.first_frame
-        return LoggedHandshake(
-            transport="quic",
-            client=self.client,
-            events=log.events,
-            client_hello=log.client_hello,
-            server_hello=log.server_hello,
-            hello_retry=log.hello_retry,
-            hello_retries=log.hello_retries,
-            version=log.version,
-            tls13=log.tls13,
-            decided=log.decided,
-            first_data=(None, None),
-            heartbeats=(),
-            acknowledged=log.acknowledged,
-            limited=frozenset(log.limited),
-            directions=(self._summary(0), self._summary(1)),
-            opener=UNKNOWN,
-            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
-            two_sided=all(self.counts.first_frames),
-            dropped=0,
-            first_dropped=0,
-            before=None,
+        client, server = self.client, 1 - self.client
+        return replace(
+            logged,
+            two_sided=self.counts.seen == 3,
             given_up=limited,
-            unordered=False,
-            frames={},
             until=until,
             damage=tuple([hurt for hurt in damage if hurt.frame > first_frame]),
-            recording=None,
-            quic=self._logged(),
-        )
-
-    def _break_off(self, sender: int) -> None:
-        """Add the beginning of a message whose rest is missing."""
-        side = self.sides[sender]
-        begun, _ = side.joiner.drop()
-        if side.latest is None or not (side.crypto.has_gap or begun):
-            return
-        side.report("gap", "bytes of the handshake are missing", side.latest.frame)
-        if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
-            size = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
-            self._message(begun[0], begun[_MESSAGE_HEADER:], size, side.latest)
-
-    def _summary(self, sender: int) -> DirectionSummary:
-        side = self.sides[sender]
-        return DirectionSummary.of_datagrams(
-            position=side.end,
-            payload=self.counts.payloads[sender],
-            first_frame=self.counts.first_frames[sender],
-            changed=0,
-            problems=side.problems,
-        )
-
-    def _logged(self) -> LoggedQuic:
-        client, server = self.sides[self.client], self.sides[1 - self.client]
-        return LoggedQuic(
-            version=self.version,
-            version_negotiation=self.version_negotiation,
-            refused=bool(self.offered),
-            retry=self.retry,
-            original_id=self.original_id,
-            ids=(client.id, server.id),
-            initial_packets=(client.initial_packets, server.initial_packets),
-            first_one_rtt=(client.first_one_rtt, server.first_one_rtt),
-            close=self.close,
+            quic=LoggedQuic(
+                version=self.version,
+                version_negotiation=self.version_negotiation,
+                refused=bool(self.offered),
+                retry=self.retry,
+                original_id=self._original_id,
+                ids=(self.ids[client], self.ids[server]),
+                initial_packets=(self._initial_packets[client], self._initial_packets[server]),
+                first_one_rtt=(self._first_one_rtt[client], self._first_one_rtt[server]),
+                close=self.close,
+            ),
         )
 
 
@@ -395,7 +281,7 @@ class QuicFollower:
         self._connections: list[QuicConnection] = []
         self._ids: dict[tuple[int, bytes], QuicConnection] = {}
         """By sender and Destination Connection ID, unless that is empty."""
-        self._lengths: tuple[set[int], set[int]] = (set(), set())
+        self._lengths: list[tuple[int, ...]] = [(), ()]
         """By sender, the lengths of these."""
         self._unclaimed: Counts | None = None
         """What comes before the first connection, which counts it as its own."""
@@ -407,13 +293,26 @@ class QuicFollower:
         """Read a datagram."""
         data = packet.captured_payload()
         if not data or not data[0] & LONG_HEADER:
-            found = self._read_short(data, packet, sender)
+            found = self._of_short(data, sender)
+            if found is not None:
+                found.read_one_rtt(Place(sender, packet.frame, packet.time))
         else:
-            datagram = Datagram(data, tuple(long_packets(data)), sender, packet.frame, packet.time)
+            datagram = Datagram(data, tuple(long_packets(data)), Place(sender, packet.frame, packet.time))
             found = self._read_long(datagram)
             if found is None and datagram.packets:
                 self._hold(datagram)
-        self._counts(found).add(packet, sender)
+        counts = self._counts(found)
+        counts.add(packet, sender)
+        self._let_pass(counts)
+
+    def _let_pass(self, counts: Counts) -> None:
+        """Let the table count the 1-RTT packets that tell nothing more, while all belong to one connection."""
+        flow, latest = self._flow, self._latest()
+        if len(self._connections) > 1:
+            flow.totals, flow.passing = None, 0
+            return
+        told = 3 if latest is None else latest.is_told(0) | latest.is_told(1) << 1
+        flow.totals, flow.passing = counts.totals, told & counts.seen
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections of the flow in the order of their first frames."""
@@ -432,13 +331,6 @@ class QuicFollower:
         self._unclaimed = self._unclaimed or Counts(self._flow)
         return self._unclaimed
 
-    def _read_short(self, data: bytes, packet: Packet, sender: int) -> QuicConnection | None:
-        """Read a datagram that is a 1-RTT packet; return its connection."""
-        found = self._of_short(data, sender)
-        if found is not None:
-            found.read_one_rtt(sender, packet.frame, packet.time)
-        return found
-
     def _of_short(self, data: bytes, sender: int) -> QuicConnection | None:
         """Return the connection whose ID a short header has, which does not say how long the ID is."""
         if not data or not data[0] & FIXED_BIT:
@@ -448,32 +340,32 @@ class QuicFollower:
             if found is not None:
                 return found
         latest = self._latest()
-        return latest if latest is not None and latest.sides[1 - sender].id == b"" else None
+        return latest if latest is not None and latest.ids[1 - sender] == b"" else None
 
     def _read_long(self, datagram: Datagram) -> QuicConnection | None:
         """Read a datagram that begins with a long header; return its connection, if that is known."""
         found: QuicConnection | None = None
-        handshake = 0
+        handshake, sender = 0, datagram.place.sender
         for packet in datagram.packets:
-            found = found or self._find(packet, datagram.sender)
+            found = found or self._find(packet, sender)
             if packet.kind is PacketType.INITIAL:
                 found = self._read_initial(packet, datagram, found)
             elif found is None:
                 continue
             elif packet.kind is PacketType.HANDSHAKE:
                 handshake += packet.end - packet.protected
-            elif packet.kind is PacketType.RETRY and datagram.sender != found.client:
+            elif packet.kind is PacketType.RETRY and sender != found.client:
                 self._read_retry(packet, datagram, found)
-            elif packet.kind is PacketType.VERSION_NEGOTIATION and datagram.sender != found.client:
+            elif packet.kind is PacketType.VERSION_NEGOTIATION and sender != found.client:
                 found.read_negotiation(packet, datagram.data)
         if found is None:
             self._refused = self._refuser(datagram) if self._refused is None else self._refused
             return None
         if handshake:
-            found.read_handshake(handshake, datagram)
+            found.read_handshake(handshake, datagram.place)
         rest = datagram.data[datagram.packets[-1].end :]
-        if rest and self._of_short(rest, datagram.sender) is found:
-            found.read_one_rtt(datagram.sender, datagram.frame, datagram.time)
+        if rest and self._of_short(rest, sender) is found:
+            found.read_one_rtt(datagram.place)
         return found
 
     def _find(self, packet: LongPacket, sender: int) -> QuicConnection | None:
@@ -485,30 +377,40 @@ class QuicFollower:
             return found
         if sender == latest.client:
             # The server's ID may be missing in the capture.
-            known = latest.sides[sender].id == source == b"" and packet.kind is not PacketType.INITIAL
+            known = latest.ids[sender] == source == b"" and packet.kind is not PacketType.INITIAL
         else:
-            known = latest.sides[1 - sender].id == destination == b"" and not latest.answered
+            known = latest.ids[1 - sender] == destination == b"" and not latest.answered
         return latest if known else None
 
     def _read_initial(
         self, packet: LongPacket, datagram: Datagram, found: QuicConnection | None
     ) -> QuicConnection | None:
         """Read an Initial packet, which may begin a connection; return its connection."""
-        sender = datagram.sender
+        sender = datagram.place.sender
         # A client without a connection ID of its own is known by the keys alone.
         one = found or self._latest()
         if one is not None and sender == one.client and packet.header.version in one.offered:
             return self._begin(packet, datagram, one) or one
         opened = None if one is None else one.open(packet, datagram.data, sender)
         if one is None or opened is None:
-            return self._begin(packet, datagram, found) or found
-        one.read_initial(packet, opened, datagram)
+            begun = self._begin(packet, datagram, found)
+            if begun is None and found is not None:
+                self._report_unopened(packet, datagram, found)
+            return begun or found
+        one.read_initial(packet, opened, datagram.place)
         self._learn(one, packet, sender)
         return one
 
+    def _report_unopened(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> None:
+        sender, frame, _ = datagram.place
+        if packet.end > len(datagram.data):
+            found.report(sender, "truncated_packet", "an Initial packet was not captured whole", frame)
+        else:
+            found.report(sender, "malformed_record", "an Initial packet has other keys than its connection", frame)
+
     def _begin(self, packet: LongPacket, datagram: Datagram, found: QuicConnection | None) -> QuicConnection | None:
         """Begin a connection, or go on with one, if a packet has the keys of its own Destination Connection ID."""
-        sender, header = datagram.sender, packet.header
+        sender, header = datagram.place.sender, packet.header
         if found is not None and sender != found.client:
             return None
         opened = open_initial(packet, datagram.data, header.destination_connection_id, False, 0)
@@ -518,11 +420,10 @@ class QuicFollower:
             found.begin_again(packet)
         elif found is not None and packet.token and not (found.answered or found.retry):
             # The capture lacks the Retry that told the client to use another ID.
-            found.retry = True
-            found.key_id = header.destination_connection_id
+            found.follow_retry(header.destination_connection_id)
         elif len(self._connections) >= MAX_CONNECTIONS:
             detail = f"more than {MAX_CONNECTIONS} QUIC connections between the same endpoints: others are not read"
-            self._connections[-1].sides[sender].report("limit", detail, datagram.frame)
+            self._connections[-1].report(sender, "limit", detail, datagram.place.frame)
             return None
         else:
             counts = self._counts(None) if not self._connections else Counts(self._flow)
@@ -532,7 +433,7 @@ class QuicFollower:
             self._connections.append(found)
         self._add_id(found, sender, header.destination_connection_id)
         self._add_id(found, 1 - sender, header.source_connection_id)
-        found.read_initial(packet, opened, datagram)
+        found.read_initial(packet, opened, datagram.place)
         self._replay()
         return found
 
@@ -544,16 +445,17 @@ class QuicFollower:
         """Learn the connection ID of the server from an opened packet."""
         header = packet.header
         if sender != connection.client:
-            if connection.sides[sender].id == header.source_connection_id:
+            if connection.ids[sender] == header.source_connection_id:
                 self._add_id(connection, connection.client, header.source_connection_id)
         elif (sender, header.destination_connection_id) not in self._ids:
-            connection.sides[1 - sender].id = header.destination_connection_id
+            connection.ids[1 - sender] = header.destination_connection_id
             self._add_id(connection, sender, header.destination_connection_id)
 
     def _add_id(self, connection: QuicConnection, sender: int, destination: bytes) -> None:
         if destination:
             self._ids[sender, destination] = connection
-            self._lengths[sender].add(len(destination))
+            if len(destination) not in self._lengths[sender]:
+                self._lengths[sender] += (len(destination),)
 
     def _latest(self) -> QuicConnection | None:
         return self._connections[-1] if self._connections else None
@@ -566,12 +468,12 @@ class QuicFollower:
                 for held in self._held:
                     header = held.packets[0].header
                     if (
-                        held.sender != datagram.sender
+                        held.place.sender != datagram.place.sender
                         and header.source_connection_id == packet.header.destination_connection_id
                         and header.destination_connection_id == packet.header.source_connection_id
                         and header.version not in offered
                     ):
-                        return held.sender
+                        return held.place.sender
         return None
 
     def _hold(self, datagram: Datagram) -> None:

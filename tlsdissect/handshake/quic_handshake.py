@@ -1,0 +1,182 @@
+"""The handshake of a QUIC connection: CRYPTO frames joined to messages, alerts, and Handshake packets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.flows.flow import NO_TIME, UNKNOWN
+from tlsdissect.handshake.crypto_stream import CryptoStream
+from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.log import HandshakeLog
+from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
+from tlsdissect.handshake.problems import ProblemList
+from tlsdissect.tls.codepoints import HandshakeType
+from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
+
+if TYPE_CHECKING:
+    from tlsdissect.flows.budget import Budget
+    from tlsdissect.tls.quic import Crypto
+
+MAX_ENCRYPTED = 256
+"""Maximum datagrams with Handshake packets kept of each side of a QUIC connection."""
+CONNECTION_BYTES = 4096
+"""Estimated bytes that a QUIC connection takes besides its messages."""
+_FATAL = 2
+_MESSAGE_HEADER = 4
+
+
+class Place(NamedTuple):
+    """Where something was sent."""
+
+    sender: int
+    frame: int
+    time: int
+
+
+class _Side:
+    """What one side sent."""
+
+    __slots__ = ("crypto", "encrypted", "end", "frames", "joiner", "latest", "problems", "reported")
+
+    def __init__(self) -> None:
+        self.crypto = CryptoStream()
+        self.joiner = MessageJoiner()
+        self.end = 0
+        """Bytes of its messages and Handshake packets."""
+        self.encrypted = 0
+        """Datagrams with Handshake packets."""
+        self.frames: set[int] = set()
+        """The frames with bytes of the message that is not whole yet."""
+        self.latest: Place | None = None
+        """The latest place of such bytes."""
+        self.problems = ProblemList()
+        self.reported: set[str] = set()
+        """Of each problem, only the first is reported."""
+
+
+class QuicHandshake:
+    """The log of a handshake while it goes on."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._log = HandshakeLog(budget)
+        self._log.account(CONNECTION_BYTES)
+        self._sides = (_Side(), _Side())
+
+    @property
+    def held_bytes(self) -> int:
+        """Estimated bytes of the log."""
+        return self._log.held_bytes
+
+    def report(self, sender: int, code: str, detail: str, frame: int) -> None:
+        """Report a problem of a side, unless it was reported before."""
+        side = self._sides[sender]
+        if detail not in side.reported:
+            side.reported.add(detail)
+            side.problems.report(code, detail, frame, None)
+
+    def add_crypto(self, frame: Crypto, place: Place) -> None:
+        """Add a CRYPTO frame, and the messages that it completes."""
+        side = self._sides[place.sender]
+        before = side.crypto.held_bytes + side.joiner.waiting
+        if frame.offset + len(frame.crypto_data) > side.crypto.position:
+            side.frames.add(place.frame)
+            side.latest = place
+        data = None if self._budget.is_spent() else side.crypto.add(frame.offset, frame.crypto_data)
+        if data is None:
+            self.report(place.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", place.frame)
+            return
+        for message in side.joiner.feed(data, 0) if data else ():
+            self._add_message(message.handshake_type, message.body, len(message.body), place)
+        if side.joiner.malformed is not None:
+            detail = "a handshake message states too great a length"
+            self.report(place.sender, "malformed_message", detail, place.frame)
+            side.joiner.malformed = None
+        self._log.account(side.crypto.held_bytes + side.joiner.waiting - before)
+
+    def _add_message(self, kind: int, body: bytes, size: int, place: Place) -> None:
+        side = self._sides[place.sender]
+        start = side.end
+        side.end = start + _MESSAGE_HEADER + size
+        event = HandshakeEvent(
+            place.sender, HANDSHAKE, kind, size, body, place.frame, place.time, start, side.end, False
+        )
+        self._log.add_message(event, side.problems, len(side.frames))
+        side.frames = {place.frame} if side.joiner.waiting else set()
+
+    def add_alert(self, description: int, place: Place) -> None:
+        """Add the alert that a CONNECTION_CLOSE stands for."""
+        end, body = self._sides[place.sender].end, bytes([_FATAL, description])
+        event = HandshakeEvent(place.sender, ALERT, None, len(body), body, place.frame, place.time, end, end, False)
+        self._log.add_event(event)
+
+    def add_encrypted(self, size: int, place: Place) -> None:
+        """Add a datagram whose Handshake packets have Length fields with this sum."""
+        side = self._sides[place.sender]
+        if side.encrypted >= MAX_ENCRYPTED:
+            return
+        side.encrypted += 1
+        start = side.end
+        side.end += size
+        event = HandshakeEvent(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
+        self._log.add_event(event)
+
+    def finish(self, client: int) -> LoggedHandshake | None:
+        """Return the handshake, and its bytes to the budget; None if there was no hello.
+
+        What is known only at the end of the connection is left open.
+        """
+        log = self._log
+        for sender in (client, 1 - client):
+            self._break_off(sender)
+        log.sort()
+        log.account(-log.held_bytes)
+        if log.client == UNKNOWN:
+            return None
+        return LoggedHandshake(
+            transport="quic",
+            client=client,
+            events=log.events,
+            client_hello=log.client_hello,
+            server_hello=log.server_hello,
+            hello_retry=log.hello_retry,
+            hello_retries=log.hello_retries,
+            version=log.version,
+            tls13=log.tls13,
+            decided=log.decided,
+            first_data=(None, None),
+            heartbeats=(),
+            acknowledged=log.acknowledged,
+            limited=frozenset(log.limited),
+            directions=(_summary(self._sides[0]), _summary(self._sides[1])),
+            opener=UNKNOWN,
+            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
+            two_sided=True,
+            dropped=0,
+            first_dropped=0,
+            before=None,
+            given_up=False,
+            unordered=False,
+            frames={},
+            until=UNTIMED,
+            damage=(),
+            recording=None,
+        )
+
+    def _break_off(self, sender: int) -> None:
+        """Add the beginning of a hello whose rest is missing."""
+        side = self._sides[sender]
+        begun, _ = side.joiner.drop()
+        if side.latest is None or not (side.crypto.has_gap or begun):
+            return
+        self.report(sender, "gap", "bytes of the handshake are missing", side.latest.frame)
+        if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):
+            size = int.from_bytes(begun[1:_MESSAGE_HEADER], "big")
+            self._add_message(begun[0], begun[_MESSAGE_HEADER:], size, side.latest)
+
+
+def _summary(side: _Side) -> DirectionSummary:
+    return DirectionSummary.of_datagrams(
+        position=side.end, payload=side.end, first_frame=0, changed=0, problems=side.problems
+    )
