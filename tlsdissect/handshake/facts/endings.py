@@ -65,7 +65,7 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
     return _failure(handshake, until)
 
 
-def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: int) -> Ending:
+def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: cython.longlong) -> Ending:
     """Return the first outcome of a QUIC connection that applies."""
     if quic.close is None and quic.first_one_rtt[1] is not None:
         return Ending(True, "established", None, "the handshake's end is told by each side's first 1-RTT packet")
