@@ -137,7 +137,8 @@ class LoggedQuic(Struct, frozen=True, gc=False):
     version_negotiation: bool
     refused: bool
     """Whether the client sent nothing more after the Version Negotiation."""
-    retry: bool
+    retry: bool | None
+    """Whether there was one; None if the capture may lack it."""
     original_id: bytes
     """Destination Connection ID of the client's first Initial with this version."""
     ids: tuple[bytes | None, bytes | None]

@@ -45,8 +45,11 @@ MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
 MAX_HELD_DATAGRAMS = 8
 """Maximum datagrams held of one UDP flow because the Initial that explains them may come; the oldest is dropped."""
+CONNECTION_BYTES = 4096
+"""Estimated bytes that a QUIC connection takes besides its messages."""
 DATAGRAM_BYTES = 512
 """Estimated bytes that a held datagram takes besides its own."""
+_OTHER_KEYS = "an Initial packet has other keys than its connection"
 
 
 class Datagram(NamedTuple):
@@ -112,7 +115,8 @@ class QuicConnection:
         self.offered: tuple[int, ...] = ()
         """The versions in a Version Negotiation packet that the client did not follow yet."""
         self.version_negotiation = False
-        self.retry = False
+        self.retry: bool | None = False
+        """Whether a server sent a Retry; None if the capture may lack it."""
         self.close: tuple[int, ConnectionClose, int] | None = None
         """The first CONNECTION_CLOSE: who sent it, the frame of QUIC, and the number of the capture's frame."""
         self._original_id = packet.header.destination_connection_id
@@ -132,6 +136,11 @@ class QuicConnection:
     def is_told(self, sender: int) -> bool:
         """Return whether further 1-RTT packets of a side tell nothing."""
         return self._first_one_rtt[sender] is not None
+
+    @property
+    def lacks_first(self) -> bool:
+        """Whether the client's Initial before the Retry was not captured so far."""
+        return self.retry is not False and self._original_id == self._key_id
 
     def report(self, sender: int, code: str, detail: str, frame: int) -> None:
         """Report a problem of a side, unless it was reported before or the handshake is over."""
@@ -177,6 +186,7 @@ class QuicConnection:
                     self._handshake.add_alert(frame.alert, place)
         if error is not None:
             self.report(sender, "malformed_message", f"an Initial packet: {error}", place.frame)
+        self._settle_if_over()
 
     def read_handshake(self, size: int, place: Place) -> None:
         """Read the Handshake packets of a datagram, whose Length fields have this sum."""
@@ -189,7 +199,11 @@ class QuicConnection:
         if self.is_told(sender) or not (sender == self.client or self.is_told(self.client)):
             return
         self._first_one_rtt[sender] = PacketRef(place.frame, time_or_none(place.time), None)
-        if sender != self.client:
+        self._settle_if_over()
+
+    def _settle_if_over(self) -> None:
+        """Settle a handshake whose end and both hellos were seen."""
+        if None not in self._first_one_rtt and self._handshake is not None and self._handshake.has_hellos:
             self._settle()
 
     def _settle(self) -> None:
@@ -202,10 +216,17 @@ class QuicConnection:
 
     def read_retry(self, packet: LongPacket, data: bytes) -> bool:
         """Return whether a client accepts a Retry: then its keys change (RFC 9000 section 17.2.5.2)."""
+        if self.retry is None and packet.header.source_connection_id == self._key_id:
+            self.retry = True
         if self.answered or self.retry or not is_genuine_retry(packet.header.version, data, self._original_id):
             return False
         self.follow_retry(packet.header.source_connection_id)
         return True
+
+    def precede(self, original_id: bytes) -> None:
+        """Note that an Initial with this Destination Connection ID came before the Retry."""
+        self.retry = True
+        self._original_id = original_id
 
     def follow_retry(self, connection_id: bytes) -> None:
         """Continue with the keys of the connection ID that the server chose in a Retry (RFC 9001 section 5.2)."""
@@ -224,7 +245,7 @@ class QuicConnection:
         """Return the handshake; None if there was no hello. The arguments are as for `LoggedHandshake`."""
         self._settle()
         logged, held_bytes = self._logged
-        self._budget.used -= held_bytes
+        self._budget.used -= held_bytes + CONNECTION_BYTES
         if logged is None:
             return None
         first_frame = self.counts.totals.first_frame
@@ -316,11 +337,15 @@ class QuicFollower:
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections of the flow in the order of their first frames."""
+        for datagram in self._release_held():
+            sender, frame, _ = datagram.place
+            found = self._find(datagram.packets[0], sender)
+            if found is not None:
+                found.report(sender, "malformed_record", _OTHER_KEYS, frame)
         for one in self._connections:
             logged = one.finish(until, damage, limited=self.limited)
             if logged is not None:
                 yield one.counts.totals, logged
-        self._release_held()
 
     def _counts(self, connection: QuicConnection | None) -> Counts:
         """Return where a datagram counts: in a stray case, for the latest connection."""
@@ -349,7 +374,11 @@ class QuicFollower:
         for packet in datagram.packets:
             found = found or self._find(packet, sender)
             if packet.kind is PacketType.INITIAL:
-                found = self._read_initial(packet, datagram, found)
+                opened = self._read_initial(packet, datagram, found)
+                if opened is None and found is not None and self._may_open_later(packet, datagram, found):
+                    self._hold(datagram)
+                    return found
+                found = opened or found
             elif found is None:
                 continue
             elif packet.kind is PacketType.HANDSHAKE:
@@ -385,28 +414,29 @@ class QuicFollower:
     def _read_initial(
         self, packet: LongPacket, datagram: Datagram, found: QuicConnection | None
     ) -> QuicConnection | None:
-        """Read an Initial packet, which may begin a connection; return its connection."""
+        """Read an Initial packet, which may begin a connection; return its connection if it could be opened."""
         sender = datagram.place.sender
         # A client without a connection ID of its own is known by the keys alone.
         one = found or self._latest()
         if one is not None and sender == one.client and packet.header.version in one.offered:
-            return self._begin(packet, datagram, one) or one
+            return self._begin(packet, datagram, one)
         opened = None if one is None else one.open(packet, datagram.data, sender)
         if one is None or opened is None:
-            begun = self._begin(packet, datagram, found)
-            if begun is None and found is not None:
-                self._report_unopened(packet, datagram, found)
-            return begun or found
+            return self._begin(packet, datagram, found)
         one.read_initial(packet, opened, datagram.place)
         self._learn(one, packet, sender)
         return one
 
-    def _report_unopened(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> None:
+    def _may_open_later(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> bool:
+        """Return whether an Initial packet may have keys that only a later datagram tells; report it if not."""
         sender, frame, _ = datagram.place
         if packet.end > len(datagram.data):
             found.report(sender, "truncated_packet", "an Initial packet was not captured whole", frame)
+        elif sender != found.client and not found.answered:
+            return True
         else:
-            found.report(sender, "malformed_record", "an Initial packet has other keys than its connection", frame)
+            found.report(sender, "malformed_record", _OTHER_KEYS, frame)
+        return False
 
     def _begin(self, packet: LongPacket, datagram: Datagram, found: QuicConnection | None) -> QuicConnection | None:
         """Begin a connection, or go on with one, if a packet has the keys of its own Destination Connection ID."""
@@ -418,6 +448,9 @@ class QuicFollower:
             return None
         if found is not None and header.version in found.offered:
             found.begin_again(packet)
+        elif found is not None and found.lacks_first and not packet.token:
+            # The capture has the client's first Initial after the one that follows the Retry.
+            found.precede(header.destination_connection_id)
         elif found is not None and packet.token and not (found.answered or found.retry):
             # The capture lacks the Retry that told the client to use another ID.
             found.follow_retry(header.destination_connection_id)
@@ -428,18 +461,26 @@ class QuicFollower:
         else:
             counts = self._counts(None) if not self._connections else Counts(self._flow)
             found = QuicConnection(counts, sender, packet, self._budget)
+            if packet.token and opened.number > 0:
+                # The token is of a Retry, after which numbers go on (RFC 9000 section 17.2.5.3), or of a client that
+                # was here before and does not begin with 0.
+                found.retry = None
             found.version_negotiation = self._refused == sender
             self._refused = None
-            self._connections.append(found)
         self._add_id(found, sender, header.destination_connection_id)
         self._add_id(found, 1 - sender, header.source_connection_id)
         found.read_initial(packet, opened, datagram.place)
+        if found is not self._latest():
+            self._connections.append(found)
+            # Counted after its first message, for which there was room: so it is returned, even if given up at once.
+            self._budget.used += CONNECTION_BYTES
         self._replay()
         return found
 
     def _read_retry(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> None:
         if found.read_retry(packet, datagram.data):
             self._add_id(found, found.client, packet.header.source_connection_id)
+            self._replay()
 
     def _learn(self, connection: QuicConnection, packet: LongPacket, sender: int) -> None:
         """Learn the connection ID of the server from an opened packet."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 MAX_ENCRYPTED = 256
 """Maximum datagrams with Handshake packets kept of each side of a QUIC connection."""
-CONNECTION_BYTES = 4096
-"""Estimated bytes that a QUIC connection takes besides its messages."""
 _FATAL = 2
 _MESSAGE_HEADER = 4
 
@@ -37,7 +35,7 @@ class Place(NamedTuple):
 class _Side:
     """What one side sent."""
 
-    __slots__ = ("crypto", "encrypted", "end", "frames", "joiner", "latest", "problems", "reported")
+    __slots__ = ("crypto", "encrypted", "end", "first_encrypted", "frames", "joiner", "latest", "problems", "reported")
 
     def __init__(self) -> None:
         self.crypto = CryptoStream()
@@ -46,6 +44,8 @@ class _Side:
         """Bytes of its messages and Handshake packets."""
         self.encrypted = 0
         """Datagrams with Handshake packets."""
+        self.first_encrypted = 0
+        """The frame of the first of them; 0 if there was none."""
         self.frames: set[int] = set()
         """The frames with bytes of the message that is not whole yet."""
         self.latest: Place | None = None
@@ -61,13 +61,17 @@ class QuicHandshake:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._log = HandshakeLog(budget)
-        self._log.account(CONNECTION_BYTES)
         self._sides = (_Side(), _Side())
 
     @property
     def held_bytes(self) -> int:
         """Estimated bytes of the log."""
         return self._log.held_bytes
+
+    @property
+    def has_hellos(self) -> bool:
+        """Whether the hellos of both sides are known."""
+        return self._log.client_hello is not None and self._log.server_hello is not None
 
     def report(self, sender: int, code: str, detail: str, frame: int) -> None:
         """Report a problem of a side, unless it was reported before."""
@@ -117,6 +121,7 @@ class QuicHandshake:
         if side.encrypted >= MAX_ENCRYPTED:
             return
         side.encrypted += 1
+        side.first_encrypted = side.first_encrypted or place.frame
         start = side.end
         side.end += size
         event = HandshakeEvent(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
@@ -168,7 +173,11 @@ class QuicHandshake:
         """Add the beginning of a hello whose rest is missing."""
         side = self._sides[sender]
         begun, _ = side.joiner.drop()
-        if side.latest is None or not (side.crypto.has_gap or begun):
+        if side.latest is None:
+            if side.encrypted:
+                self.report(sender, "gap", "the capture lacks the Initial packets of this side", side.first_encrypted)
+            return
+        if not (side.crypto.has_gap or begun):
             return
         self.report(sender, "gap", "bytes of the handshake are missing", side.latest.frame)
         if len(begun) > _MESSAGE_HEADER and begun[0] in (HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO):

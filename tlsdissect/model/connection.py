@@ -241,7 +241,8 @@ class Quic(Struct, frozen=True, gc=False):
     version: str
     """That of the server's first Initial packet (RFC 9368), else that of the client's."""
     version_negotiation: bool
-    retry: bool
+    retry: bool | None
+    """None if the first Initial that was captured may have followed a Retry."""
     original_destination_connection_id: str
     """That of the client's first Initial, from which the keys of Initial packets are derived."""
     client_connection_id: str | None

@@ -40,8 +40,11 @@ def round_trips(handshake: Handshake, early_data: str | None, *, complete: cytho
         return None if flights is None or verified is None else flights + verified
     if early_data is None or hello_retry(handshake) is None:
         return None
-    quic = handshake.log.quic
-    waits = 0 if quic is None else quic.retry + quic.version_negotiation
+    quic, waits = handshake.log.quic, 0
+    if quic is not None:
+        if quic.retry is None:
+            return None
+        waits = quic.retry + quic.version_negotiation
     return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries + waits
 
 

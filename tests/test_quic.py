@@ -1,0 +1,325 @@
+"""QUIC conversations written packet by packet: lost, repeated and reordered datagrams, hostile bytes, limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from quicwriting import INITIAL, V1, V2, Sent, close, crypto, handshake, header, initial, negotiation, pcap, short
+from recorded import facts
+
+from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.limits import Limits
+from tlsdissect.handshake import quic, quic_keys
+from tlsdissect.handshake.options import Options
+from tlsdissect.pipeline import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LINES = (Path(__file__).parent / "handshake" / "quic_vectors.txt").read_text().splitlines()
+VECTORS = {name: bytes.fromhex(value) for name, value in (line.split() for line in LINES[1:])}
+HELLO = VECTORS["v1_client_frames"][4:]
+ANSWER = VECTORS["v1_server_frames"].partition(b"\x06\x00")[2][2:]
+ACK = bytes.fromhex("0200000000")
+ORIGINAL, CLIENT, SERVER, RETRIED = (bytes([number]) * 8 for number in (1, 2, 3, 4))
+
+
+def retry(to: bytes, by: bytes, original: bytes, token: bytes = b"token") -> bytes:
+    """A Retry of version 1 with its tag (RFC 9001 section 5.8)."""
+    packet = header(3, V1, to, by) + token
+    key, nonce = bytes.fromhex("be0c690b9f66575a1d766b54e368c84e"), bytes.fromhex("461599d35d632bf2239825bb")
+    return packet + quic_keys.AESGCM(key).encrypt(nonce, b"", bytes([len(original)]) + original + packet)
+
+
+def course(client: bytes = CLIENT, *, keyed: bytes = ORIGINAL, token: bytes = b"", number: int = 0) -> list[Sent]:
+    """A full handshake: the ClientHello in two datagrams, the answer in two."""
+    first, second = crypto(100, HELLO[100:]), crypto(0, HELLO[:100])
+    return [
+        Sent(initial(first, keyed, client, keyed=keyed, number=number, token=token)),
+        Sent(initial(second, keyed, client, keyed=keyed, number=number + 1, token=token)),
+        Sent(
+            initial(ACK + crypto(0, ANSWER), client, SERVER, side="server", keyed=keyed, size=200)
+            + handshake(client, SERVER, 900),
+            by_client=False,
+        ),
+        Sent(handshake(client, SERVER, 700), by_client=False),
+        Sent(initial(ACK, SERVER, client, keyed=keyed, number=number + 2)),
+        Sent(handshake(SERVER, client, 60) + short(SERVER)),
+        Sent(short(client), by_client=False),
+        Sent(short(client), by_client=False),
+    ]
+
+
+def read(path: Path, datagrams: Sequence[Sent], **options: Any) -> list[dict[str, Any]]:
+    path.write_bytes(pcap(datagrams))
+    return facts(path, **options)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("quic") / "written.pcap"
+
+
+def test_a_written_conversation(path: Path) -> None:
+    [one] = read(path, course())
+    assert (one["outcome"], one["round_trips"], one["sni"]) == ("established", 1, "example.com")
+    assert one["client_hello"]["segments"] == 2
+    assert one["quic"]["initial_packets"] == {"client": 3, "server": 1}
+    assert [(each["type"], each["frame"]) for each in one["messages"]] == [
+        ("client_hello", 2),
+        ("server_hello", 3),
+        ("encrypted", 3),
+        ("encrypted", 4),
+        ("encrypted", 6),
+    ]
+    assert one["messages"][2]["bytes"] == 900
+    assert one["packets"] == 8
+
+
+@pytest.mark.parametrize("client", [CLIENT, b""])
+def test_a_retry(path: Path, client: bytes) -> None:
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, client))
+    again = course(client, keyed=RETRIED, token=b"token", number=1)
+    answer = Sent(retry(client, RETRIED, ORIGINAL), by_client=False)
+    [one] = read(path, [first, answer, *again])
+    assert (one["quic"]["retry"], one["round_trips"]) == (True, 2)
+    assert one["quic"]["original_destination_connection_id"] == ORIGINAL.hex()
+    assert one["client_hello"]["frame"] == 1
+    [late] = read(path, [first, answer, first, *again])
+    assert late["quic"]["initial_packets"]["client"] == one["quic"]["initial_packets"]["client"] + 1
+    [begun_late] = read(path, again)
+    assert (begun_late["quic"]["retry"], begun_late["round_trips"]) == (None, None)
+    if client:
+        [unseen] = read(path, [first, *again])
+        assert (unseen["quic"]["retry"], unseen["round_trips"]) == (True, 2)
+
+
+def test_a_retry_with_a_wrong_tag_is_dropped(path: Path) -> None:
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
+    [one] = read(path, [first, Sent(retry(CLIENT, RETRIED, SERVER), by_client=False), *course()])
+    assert (one["quic"]["retry"], one["complete"]) == (False, True)
+
+
+def test_a_token_of_an_earlier_connection_is_no_retry(path: Path) -> None:
+    [one] = read(path, course(token=b"of an earlier connection"))
+    assert (one["quic"]["retry"], one["round_trips"]) == (False, 1)
+
+
+@pytest.mark.parametrize("version", [V2, 0x1A2A3A4A])
+def test_version_negotiation(path: Path, version: int) -> None:
+    refused = Sent(
+        initial(crypto(0, HELLO), ORIGINAL, CLIENT, version=version)
+        if version == V2
+        else header(INITIAL, version, ORIGINAL, CLIENT) + bytes(1200)
+    )
+    answer = Sent(negotiation(CLIENT, ORIGINAL, [V1]), by_client=False)
+    [one] = read(path, [refused, answer, *course(keyed=RETRIED)])
+    assert (one["quic"]["version"], one["quic"]["version_negotiation"], one["round_trips"]) == ("1", True, 2)
+    assert (one["first_frame"], one["client_hello"]["frame"], one["packets"]) == (1, 4, 10)
+    # One that lists the version, or does not answer the client's packet, is dropped (RFC 9000 section 6.2).
+    for wrong in (negotiation(CLIENT, ORIGINAL, [version]), negotiation(CLIENT, SERVER, [V1])):
+        told = read(path, [refused, Sent(wrong, by_client=False), *course(keyed=RETRIED)])
+        assert [one["quic"]["version_negotiation"] for one in told] in ([False], [False, False])
+
+
+def test_a_refused_version_without_another_attempt(path: Path) -> None:
+    refused = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT, version=V2))
+    later = Sent(b"\0", port=50_000)
+    [one] = read(path, [refused, Sent(negotiation(CLIENT, ORIGINAL, [V1]), by_client=False), *[later] * 200])
+    assert (one["outcome"], one["quic"]["version"], one["quic"]["version_negotiation"]) == ("incomplete", "2", True)
+
+
+def test_no_answer_and_one_side(path: Path) -> None:
+    first, later = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT)), Sent(b"\0", port=50_000)
+    acknowledged = Sent(initial(ACK, CLIENT, SERVER, side="server", keyed=ORIGINAL, size=60), by_client=False)
+    assert [one["outcome"] for one in read(path, [first, first, *[later] * 200])] == ["one_sided"]
+    assert [one["outcome"] for one in read(path, [first, acknowledged, *[later] * 200])] == ["no_answer"]
+    assert [one["outcome"] for one in read(path, [first, acknowledged])] == ["incomplete"]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "shown"),
+    [(0x128, "alert", "CRYPTO_ERROR"), (0x02, "closed", "CONNECTION_REFUSED"), (0x4000, "closed", "0x4000")],
+)
+def test_connection_close(path: Path, code: int, outcome: str, shown: str) -> None:
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
+    frames = close(code, b"no \x1b[31m")
+    answer = Sent(initial(frames, CLIENT, SERVER, side="server", keyed=ORIGINAL), by_client=False)
+    [one] = read(path, [first, answer, answer])
+    assert (one["outcome"], one["failed_by"]) == (outcome, "server")
+    assert one["quic"]["close"] == {"from": "server", "code": shown, "reason": r"no \x1b[31m", "frame": 2}
+    assert [each["description"] for each in one["alerts"]] == ["handshake_failure"] * (outcome == "alert")
+
+
+def test_several_connections_of_the_same_endpoints(path: Path) -> None:
+    others = [bytes([number]) * 8 for number in (11, 12)]
+    second = [
+        Sent(each.data.replace(SERVER, others[1]), each.by_client) for each in course(others[0], keyed=bytes(8))[:2]
+    ]
+    told = read(path, [*course(), *second, Sent(short(SERVER)), *second])
+    assert [one["stream"] for one in told] == [0, 0]
+    assert [one["quic"]["original_destination_connection_id"] for one in told] == [ORIGINAL.hex(), bytes(8).hex()]
+    assert [(one["first_frame"], one["packets"]) for one in told] == [(1, 9), (9, 4)]
+    assert [one["complete"] for one in told] == [True, False]
+
+
+def test_without_the_clients_initials_nothing_is_a_connection(path: Path) -> None:
+    assert read(path, course()[2:]) == []
+
+
+def test_another_client_with_the_same_packets_is_no_connection_of_this_one(path: Path) -> None:
+    """A client whose address changed: its later packets are another flow, without a hello."""
+    moved = [Sent(each.data, each.by_client, 41_000) for each in course()[5:]]
+    told = read(path, [*course()[:5], *moved])
+    assert [(one["stream"], one["outcome"]) for one in told] == [(0, "incomplete")]
+
+
+KEYS = (
+    "sni",
+    "ja3",
+    "ja4",
+    "ja3s",
+    "cipher_suite",
+    "group",
+    "version",
+    "failed_by",
+    "hello_retry",
+    "early_data",
+    "resumption",
+)
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_order_loss_and_repetition_gives_the_same_facts_or_fewer_with_a_problem(
+    path: Path, data: st.DataObject
+) -> None:
+    sent = course()
+    if data.draw(st.booleans(), "with a Retry"):
+        sent = [
+            Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT)),
+            Sent(retry(CLIENT, RETRIED, ORIGINAL), by_client=False),
+            *course(keyed=RETRIED, token=b"token", number=1),
+        ]
+    numbers = data.draw(st.lists(st.integers(0, len(sent) - 1), max_size=2 * len(sent)))
+    if data.draw(st.booleans()):
+        numbers = [*dict.fromkeys([*numbers, *range(len(sent))])]
+    [expected] = read(path, sent)
+    told = read(path, [sent[number] for number in numbers])
+    assert len(told) <= 1
+    for one in told:
+        if sent[numbers[0]].data[0] & 0x80:
+            # Before a long header, the flow may be of any protocol.
+            assert one["packets"] == len(numbers)
+        wrong = {key: one[key] for key in KEYS if one[key] not in (expected[key], None)}
+        assert wrong == {}
+        if {0, 1, 2} <= set(numbers):
+            assert one["quic"]["retry"] == expected["quic"]["retry"]
+        for hello in ("client_hello", "server_hello"):
+            if one[hello] is not None and not any(each["code"] == "gap" for each in one["problems"]):
+                assert one[hello]["random"] == expected[hello]["random"]
+        if set(numbers) == set(range(len(sent))):
+            assert {key: one[key] for key in KEYS} == {key: expected[key] for key in KEYS}
+            assert one["quic"]["retry"] == expected["quic"]["retry"]
+        elif any(one[key] != expected[key] for key in KEYS):
+            assert one["problems"] or not one["complete"]
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_any_bytes_on_udp_end_in_a_result(path: Path, data: st.DataObject) -> None:
+    sent = [each.data for each in course()] + [retry(CLIENT, RETRIED, ORIGINAL), negotiation(CLIENT, ORIGINAL, [V1])]
+    datagrams = []
+    for number in data.draw(st.lists(st.integers(0, len(sent)), max_size=8)):
+        damaged = bytearray(sent[number]) if number < len(sent) else bytearray(data.draw(st.binary(max_size=60)))
+        for at, value in data.draw(st.lists(st.tuples(st.integers(0, 80), st.integers(0, 255)), max_size=3)):
+            damaged[at : at + 1] = bytes([value])
+        cut = data.draw(st.integers(0, len(damaged)))
+        datagrams.append(Sent(bytes(damaged[:cut] if data.draw(st.booleans()) else damaged), data.draw(st.booleans())))
+    read(path, datagrams)
+
+
+@settings(deadline=None)
+@given(frames=st.binary(max_size=80), server=st.booleans())
+def test_any_frames_in_an_initial_packet_end_in_a_result(path: Path, frames: bytes, *, server: bool) -> None:
+    first = Sent(initial(crypto(0, HELLO) + (b"" if server else frames), ORIGINAL, CLIENT))
+    answer = Sent(initial(frames, CLIENT, SERVER, side="server", keyed=ORIGINAL), by_client=False)
+    [one] = read(path, [first, answer] if server else [first])
+    assert one["sni"] == "example.com"
+
+
+# ---------------------------------------------------------------- limits
+
+
+def follow(datagrams: Sequence[Sent], path: Path, **limits: Any) -> tuple[list[Any], Reading]:
+    path.write_bytes(pcap(datagrams))
+    reading = Reading([path], Options(limits=Limits(**limits)))
+    return list(reading), reading
+
+
+def hellos(many: int, *, port: int | None = None) -> list[Sent]:
+    """Initial packets of as many connections, each from a port of its own unless one is given."""
+    return [
+        Sent(
+            initial(crypto(0, HELLO), number.to_bytes(8, "big"), b"\5" + number.to_bytes(4, "big")), port=port or number
+        )
+        for number in range(1024, 1024 + many)
+    ]
+
+
+def test_connections_of_one_flow_are_limited(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quic, "MAX_CONNECTIONS", 5)
+    told, _ = follow(hellos(9, port=7000), path)
+    assert len(told) == 5
+    assert [one.packets for one in told] == [1, 1, 1, 1, 5]
+    assert [problem.code for problem in told[4].problems] == ["limit"]
+
+
+def test_flows_that_never_finish_are_given_up(path: Path) -> None:
+    told, reading = follow(hellos(60), path, followed=20)
+    assert len(told) == 60
+    assert reading.summary.given_up == 40
+    assert [one.problems[0].code for one in told[:40]] == ["limit"] * 40
+
+
+def test_memory_is_the_budgets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is accounted is returned, and no more is held than allowed."""
+    highest = 0
+    feed = quic.QuicFollower.feed
+
+    def watched(follower: quic.QuicFollower, *arguments: Any) -> None:
+        nonlocal highest
+        feed(follower, *arguments)
+        highest = max(highest, follower._budget.used)
+
+    monkeypatch.setattr(quic.QuicFollower, "feed", watched)
+    junk = [Sent(header(INITIAL, V1, bytes([n % 256]) * 8, b"") + bytes(1200)) for n in range(50)]
+    told, reading = follow([*hellos(100), *junk, *course()], path, total_bytes=100_000)
+    assert len(told) == 101
+    assert reading._budget.used == 0
+    assert 100_000 < highest < 120_000
+    assert reading.summary.given_up > 50
+
+
+def test_keys_are_derived_at_most_twice_for_an_initial(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    derived = []
+    make = quic_keys.PacketKey.__init__
+
+    def counted(key: quic_keys.PacketKey, *arguments: Any) -> None:
+        derived.append(arguments)
+        make(key, *arguments)
+
+    monkeypatch.setattr(quic_keys.PacketKey, "__init__", counted)
+    junk = [Sent(header(INITIAL, V1, n.to_bytes(8, "big"), b"\7") + bytes(1200)) for n in range(1000, 1200)]
+    follow([*course(), *junk], path)
+    assert len(derived) <= 2 + 2 * len(junk)
+
+
+def test_budget_of_the_whole_reading_is_not_touched_by_other_udp(path: Path) -> None:
+    told, reading = follow([Sent(b"\0\1\2\3" * 10)] * 20, path)
+    assert (told, reading._budget.used) == ([], 0)
+    assert isinstance(reading._budget, Budget)
