@@ -21,7 +21,6 @@ from tlsdissect.flows.totals import Totals
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.limits import Limits
-    from tlsdissect.flows.totals import Totals
 
 _NEVER = NEVER
 _SPARE = 8

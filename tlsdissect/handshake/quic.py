@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import time_or_none
+from tlsdissect.flows.datagrams import QUIC
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.logged import LoggedQuic
 from tlsdissect.handshake.quic_handshake import Place, QuicHandshake
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
+    from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
 
@@ -86,6 +88,7 @@ class QuicConnection:
         "_expected",
         "_first_one_rtt",
         "_handshake",
+        "_has_identities",
         "_initial_packets",
         "_key_id",
         "_logged",
@@ -127,6 +130,8 @@ class QuicConnection:
         """One more than the highest number of each side's Initial packets."""
         self._first_one_rtt: list[PacketRef | None] = [None, None]
         """The client's first 1-RTT packet, and the server's first after it."""
+        self._has_identities = False
+        """Whether the identities in its ClientHello were taken."""
         self._budget = budget
         self._handshake: QuicHandshake | None = QuicHandshake(budget)
         """None once the handshake is over."""
@@ -141,6 +146,13 @@ class QuicConnection:
     def lacks_first(self) -> bool:
         """Whether the client's Initial before the Retry was not captured so far."""
         return self.retry is not False and self._original_id == self._key_id
+
+    def hello(self) -> HandshakeLog | None:
+        """Return the log if it has a ClientHello, once."""
+        if self._handshake is None or self._has_identities or self._handshake.log.client_hello is None:
+            return None
+        self._has_identities = True
+        return self._handshake.log
 
     def report(self, sender: int, code: str, detail: str, frame: int) -> None:
         """Report a problem of a side, unless it was reported before or the handshake is over."""
@@ -160,6 +172,7 @@ class QuicConnection:
             self._handshake.finish(self.client)
         self._handshake = QuicHandshake(self._budget)
         self._expected = [0, 0]
+        self._has_identities = False
         self.offered = ()
         self.version = packet.header.version
         self.ids[self.client] = packet.header.source_connection_id
@@ -295,8 +308,11 @@ def versions_offered(packet: LongPacket, data: bytes) -> tuple[int, ...]:
 class QuicFollower:
     """The QUIC connections of a UDP flow."""
 
+    protocol = QUIC
+
     def __init__(self, flow: UdpFlow, budget: Budget, _options: Options) -> None:
         self.limited = False
+        self.changed: list[tuple[int, HandshakeLog]] = []
         self._flow = flow
         self._budget = budget
         self._connections: list[QuicConnection] = []
@@ -322,6 +338,9 @@ class QuicFollower:
             found = self._read_long(datagram)
             if found is None and datagram.packets:
                 self._hold(datagram)
+        hello = None if found is None else found.hello()
+        if hello is not None:
+            self.changed.append((packet.frame, hello))
         counts = self._counts(found)
         counts.add(packet, sender)
         self._let_pass(counts)

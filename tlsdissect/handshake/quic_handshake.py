@@ -60,18 +60,18 @@ class QuicHandshake:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._log = HandshakeLog(budget)
+        self.log = HandshakeLog(budget)
         self._sides = (_Side(), _Side())
 
     @property
     def held_bytes(self) -> int:
         """Estimated bytes of the log."""
-        return self._log.held_bytes
+        return self.log.held_bytes
 
     @property
     def has_hellos(self) -> bool:
         """Whether the hellos of both sides are known."""
-        return self._log.client_hello is not None and self._log.server_hello is not None
+        return self.log.client_hello is not None and self.log.server_hello is not None
 
     def report(self, sender: int, code: str, detail: str, frame: int) -> None:
         """Report a problem of a side, unless it was reported before."""
@@ -97,7 +97,7 @@ class QuicHandshake:
             detail = "a handshake message states too great a length"
             self.report(place.sender, "malformed_message", detail, place.frame)
             side.joiner.malformed = None
-        self._log.account(side.crypto.held_bytes + side.joiner.waiting - before)
+        self.log.account(side.crypto.held_bytes + side.joiner.waiting - before)
 
     def _add_message(self, kind: int, body: bytes, size: int, place: Place) -> None:
         side = self._sides[place.sender]
@@ -106,14 +106,14 @@ class QuicHandshake:
         event = HandshakeEvent(
             place.sender, HANDSHAKE, kind, size, body, place.frame, place.time, start, side.end, False
         )
-        self._log.add_message(event, side.problems, len(side.frames))
+        self.log.add_message(event, side.problems, len(side.frames))
         side.frames = {place.frame} if side.joiner.waiting else set()
 
     def add_alert(self, description: int, place: Place) -> None:
         """Add the alert that a CONNECTION_CLOSE stands for."""
         end, body = self._sides[place.sender].end, bytes([_FATAL, description])
         event = HandshakeEvent(place.sender, ALERT, None, len(body), body, place.frame, place.time, end, end, False)
-        self._log.add_event(event)
+        self.log.add_event(event)
 
     def add_encrypted(self, size: int, place: Place) -> None:
         """Add a datagram whose Handshake packets have Length fields with this sum."""
@@ -125,14 +125,14 @@ class QuicHandshake:
         start = side.end
         side.end += size
         event = HandshakeEvent(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
-        self._log.add_event(event)
+        self.log.add_event(event)
 
     def finish(self, client: int) -> LoggedHandshake | None:
         """Return the handshake, and its bytes to the budget; None if there was no hello.
 
         What is known only at the end of the connection is left open.
         """
-        log = self._log
+        log = self.log
         for sender in (client, 1 - client):
             self._break_off(sender)
         log.sort()
