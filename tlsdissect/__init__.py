@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dask.distributed import Client
 
@@ -58,6 +58,7 @@ def read(
     raw_fingerprints: bool = False,
     keep: bool = False,
     limits: Limits | None = None,
+    keylog: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     batch: int = 65_536,
     client: Client | None = None,
 ) -> Iterator[Connection]:
@@ -74,6 +75,10 @@ def read(
 
     With `keep` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
     inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long.
+    `keylog` names one or several files with the secrets of connections, which many programs write to the file in
+    SSLKEYLOGFILE: what these secrets open is in `hidden`, and everything else is as without them. A file that cannot be
+    read raises OSError.
+
     `tlsdissect.pipeline.Reading` takes the same as `tlsdissect.handshake.options.Options`, raises nothing, and counts
     in its `summary` what was seen and not decoded.
 
@@ -81,6 +86,7 @@ def read(
     folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
     from tlsdissect.flows.limits import Limits, whole  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.handshake.keys import KeyLog  # noqa: PLC0415
     from tlsdissect.handshake.options import Options  # noqa: PLC0415
 
     for capture in captures:
@@ -92,7 +98,9 @@ def read(
     if not isinstance(limits, Limits):
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
     whole("batch", batch, 1)
-    options = Options(batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits)
+    paths = [keylog] if isinstance(keylog, str | os.PathLike) else [*keylog]
+    secrets = KeyLog(paths) if paths else None
+    options = Options(batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits, keylog=secrets)
     return _read(captures, client, options)
 
 

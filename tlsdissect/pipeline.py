@@ -17,6 +17,7 @@ from tlsdissect.flows.udp import UdpTable
 from tlsdissect.handshake.connections import Connections
 from tlsdissect.handshake.datagrams import DatagramConnections
 from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.keys import CaptureKeys
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
@@ -67,6 +68,11 @@ class PacketSource(Protocol):
     @property
     def skipped(self) -> Counter[str]:
         """Packets that could not be read, by kind."""
+        ...
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """The key logs inside the capture that were read so far."""
         ...
 
     @property
@@ -122,6 +128,10 @@ class Summary:
         """Why the temporary file in which connections wait could not be written; None if it could."""
         self.evicted_connections = 0
         """TCP connections evicted from the flow table before their end."""
+        self.known_keys: frozenset[bytes] = frozenset()
+        """What the secrets of the key logs are found by."""
+        self.used_keys: set[bytes] = set()
+        """What those of them are found by that opened something."""
         self.evicted_sessions = 0
         """Sessions and failed handshakes evicted, so that later connections could not be linked to them."""
 
@@ -245,9 +255,10 @@ class Reading:
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
+        keys = CaptureKeys(options.keylog, capture.secrets)
         flows, udp = FlowTable(self._shard, options.limits), UdpTable(self._shard, options.limits)
-        datagrams = DatagramConnections(source, flows, udp, self._budget, options, capture.damage, evidence)
-        connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence)
+        datagrams = DatagramConnections(source, flows, udp, self._budget, options, capture.damage, evidence, keys)
+        connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence, keys)
         self._connections = connections
         try:
             for reader in self._readers(capture):
@@ -265,6 +276,8 @@ class Reading:
             self.summary.given_up += connections.given_up
             self.summary.returned_early += connections.returned_early
             self.summary.not_tls += connections.not_tls
+            self.summary.used_keys |= keys.used
+            self.summary.known_keys = frozenset() if options.keylog is None else options.keylog.keys
             self.summary.spill_error = connections.spill_error or self.summary.spill_error
             connections.close()
 

@@ -408,6 +408,13 @@ def test_secrets() -> None:
         assert capture.secrets == [secret]
 
 
+def test_secrets_of_other_protocols_are_not_kept() -> None:
+    body = struct.pack("<II", 0x57474B4C, 3) + b"key" + b"\0"
+    with open_capture(io.BytesIO(b.section() + b.block(10, body))) as capture:
+        assert rows_of(capture) == []
+        assert capture.secrets == []
+
+
 @pytest.mark.parametrize("link", [147, 220])
 def test_unread_link_type_on_one_interface(link: int) -> None:
     data = b.section() + b.interface() + b.interface(link)
@@ -446,7 +453,7 @@ def test_secrets_beyond_the_most_are_damage_once(monkeypatch: pytest.MonkeyPatch
     """A block counts more than the bytes of its secrets, which may have none."""
     monkeypatch.setattr(pcapng_file, "MAX_SECRETS", 10 * (8 + pcapng_file.SECRET_BYTES))
     head = b.section() + b.interface() + b.enhanced(PACKETS[0], 1)
-    with open_capture(io.BytesIO(head + b.block(10, bytes(8)) * 30)) as capture:
+    with open_capture(io.BytesIO(head + b.block(10, struct.pack("<II", 0x544C534B, 0)) * 30)) as capture:
         assert len(rows_of(capture)) == 1
         assert len(capture.secrets) == 10
         assert [(hurt.frame, hurt.offset) for hurt in capture.damage] == [(2, len(head) + 10 * 20)]

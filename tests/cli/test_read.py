@@ -146,7 +146,8 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
         ),
         (["read", "--tls", "1.1", TLS12], "Invalid value for '--tls'"),
         (["read", "-o", "x.pcap", TLS12], "-o x.pcap: unknown suffix (known: .json, .ndjson, .csv, .txt)"),
-        (["read", "--keylog", "keys", TLS12], "No such option"),
+        (["read", "--keylog", "keys", TLS12], "--keylog keys: No such file or directory"),
+        (["read", "--keys", "keys", TLS12], "No such option"),
     ],
 )
 def test_wrong_command_lines_are_told_in_one_line(arguments: list[str], complaint: str) -> None:

@@ -52,7 +52,7 @@ class FrameReader:
     damage: list[Damage]
     """What could not be read."""
     secrets: list[bytes]
-    """Bodies of the decryption secrets blocks so far."""
+    """The key logs in the decryption secrets blocks so far."""
     links: set[int]
     """Link types of all interfaces so far."""
 

@@ -76,6 +76,7 @@ class LiveCapture:
         self._reader = PacketReader(self._frames)
         self.damage: list[Damage] = self._reader.damage
         self.skipped: Counter[str] = self._reader.skipped
+        self.secrets: list[bytes] = self._reader.secrets
         self.size = None
         """The number of bytes is unknown."""
         self._index = None if interface == EVERY else device.index(interface)

@@ -8,6 +8,7 @@ cdef long long OLD_PACKET
 cdef long long SIMPLE_PACKET
 cdef long long ENHANCED_PACKET
 cdef long long SECRETS
+cdef long long TLS_KEY_LOG
 cdef long long SHORTEST
 cdef long long SHORTEST_PACKET
 cdef long long SHORTEST_SIMPLE_PACKET

@@ -21,6 +21,8 @@ _ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 10
 """Block types (section 10.1)."""
+TLS_KEY_LOG = 0x544C534B
+"""Type of the secrets that are kept (section 4.7); others are keys of WireGuard, SSH or ZigBee."""
 SHORTEST = 12
 """Length of a block without a body."""
 SHORTEST_PACKET, SHORTEST_SIMPLE_PACKET = 32, 16
@@ -190,10 +192,10 @@ class Pcapng(FileReader):
 
     @cython.cfunc
     def _secrets(self, here: cython.Py_ssize_t, block: cython.longlong) -> cython.bint:
-        """Keep the secrets of a decryption secrets block, whose body begins with their type and length."""
+        """Keep the key log in a decryption secrets block, whose body begins with the type and length of its secrets."""
         body: bytes = self.window.data[here + 8 : here + block - 4]
         before: cython.longlong = self.secret_bytes
-        if len(body) < 8:
+        if len(body) < 8 or self._u32(body, 0) != TLS_KEY_LOG:
             return False
         self.secret_bytes += len(body) + SECRET_BYTES
         if self.secret_bytes <= MAX_SECRETS:

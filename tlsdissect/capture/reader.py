@@ -116,7 +116,7 @@ class PacketReader:
 
     @property
     def secrets(self) -> list[bytes]:
-        """Bodies of the decryption secrets blocks read so far."""
+        """The key logs in the decryption secrets blocks read so far."""
         return self._frames.secrets
 
     @property

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 import click
 from click.core import ParameterSource
 
+from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection, Stream
 from tlsdissect.flows.limits import LEAST, MOST, Limits
+from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ _HELP_ALL = "tlsdissect.help_all"
 _GROUPS = {
     "Capture": ("interface", "ports", "expression", "listing", "duration", "count", "save", "rotation", "user"),
     "Selection": ("streams", "ports", "names", "versions", "message"),
+    "Keys": ("keylogs",),
     "Output": (
         "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints", "dumped", "verbose",
         "stats", "detailed", "dark", "color", "quiet",
@@ -124,6 +127,13 @@ _SELECTION: tuple[Decorator, ...] = (
         help="Only connections that negotiated this version.",
     ),
 )
+_KEYLOG: Decorator = click.option(
+    "--keylog",
+    "keylogs",
+    multiple=True,
+    metavar="FILE",
+    help="Open what is encrypted with the secrets in FILE, which SSLKEYLOGFILE names in many programs.",
+)
 _DISPLAY: tuple[Decorator, ...] = (
     click.option(
         "--color",
@@ -178,7 +188,7 @@ def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[
     """
     captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
     make = click.command(cls=GroupedCommand, epilog=examples)
-    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION)))
+    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION, _KEYLOG)))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -396,7 +406,21 @@ def query(
 ) -> Query:
     """Make the query of a `capture_command`; `asked` are fields of Options."""
     selection = Selection(**{name: options[name] for name in Selection.__struct_fields__})
-    return Query(captures, Options(limits=limits(options), **asked), selection, view, judge, evidence, reports_findings)
+    read = Options(limits=limits(options), keylog=keylog(options["keylogs"]), **asked)
+    return Query(captures, read, selection, view, judge, evidence, reports_findings)
+
+
+def keylog(paths: tuple[str, ...], *, follows: bool = False) -> KeyLog | None:
+    """Read the files of --keylog; None without any. Print a warning for each with damaged lines."""
+    if not paths:
+        return None
+    try:
+        found = KeyLog(paths, follows=follows)
+    except OSError as error:
+        raise click.UsageError(f"--keylog {error.filename}: {error.strerror}") from None
+    for warning in found.warnings:
+        warn(warning)
+    return found
 
 
 def _added(command: Callable[..., Any], options: tuple[Decorator, ...]) -> Callable[..., Any]:

@@ -128,6 +128,9 @@ def left_out(summary: Summary) -> Iterator[str]:
         yield f"{least}{count(many, f'{method} conversation')} in {carrier} not decoded"
     if summary.skipped:
         yield f"not read: {_listed(summary.skipped)}"
+    unused = len(summary.known_keys - summary.used_keys)
+    if unused:
+        yield f"secrets of {count(unused, 'connection')} opened nothing"
     if summary.given_up:
         yield f"{count(summary.given_up, 'conversation')} given up"
     if summary.returned_early:

@@ -178,6 +178,7 @@ def _merged(summaries: list[Summary]) -> Summary:
         whole.connections += other.connections
         whole.versions += other.versions
         whole.not_tls += other.not_tls
+        whole.used_keys |= other.used_keys
         whole.given_up += other.given_up
         whole.late += other.late
         whole.returned_early += other.returned_early

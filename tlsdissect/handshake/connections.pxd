@@ -29,6 +29,7 @@ cdef class Connections:
     cdef bint _raw
     cdef object _evidence
     cdef bint _decodes_lookups
+    cdef object _keys
     cdef bint _linked
     cdef bint _keeps
     cdef object _early

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.datagrams import DatagramConnections
     from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
@@ -79,6 +80,7 @@ class Connections:
     _evidence: Evidence | None
     _decodes_lookups: cython.bint
     """Whether trackers may find OCSP and CRL lookups."""
+    _keys: CaptureKeys | None
     _linked: cython.bint
     _keeps: cython.bint
     _early: EarlyEmission | None
@@ -97,10 +99,12 @@ class Connections:
         options: Options,
         damage: Sequence[Damage],
         evidence: Evidence | None = None,
+        keys: CaptureKeys | None = None,
     ) -> None:
         """`datagrams` follows what TCP does not carry; to the list `damage`, the reader adds what it cannot read.
 
-        With `evidence`, OCSP and CRL lookups are decoded, and certificates are kept there for verdicts.
+        With `evidence`, OCSP and CRL lookups are decoded, and certificates are kept there for verdicts. With `keys`,
+        what these open is added to the facts.
         """
         decodes_lookups = evidence is not None
         self.waiting = False
@@ -117,6 +121,7 @@ class Connections:
         self._raw = options.raw_fingerprints
         self._evidence = evidence
         self._decodes_lookups = decodes_lookups
+        self._keys = keys
         self._linked = options.linked
         self._keeps = options.keep
         self._early = None if options.idle is None else EarlyEmission(nanoseconds(options.idle))
@@ -245,6 +250,7 @@ class Connections:
                 flow,
                 Recorder() if self._keeps else None,
                 LookupListener(self._budget, flow) if self._decodes_lookups else None,
+                self._keys,
             )
         else:
             tracker = known
@@ -334,7 +340,7 @@ class Connections:
 
     def _connection(self, flow: Flow, log: LoggedHandshake) -> Connection:
         """Return the connection of a flow with its current totals."""
-        return connection(self._source, flow, log, raw=self._raw, evidence=self._evidence)
+        return connection(self._source, flow, log, raw=self._raw, evidence=self._evidence, keys=self._keys)
 
     def _wait(self, tracker: Tracker) -> None:
         """Keep a finished handshake until its flow has its final totals."""

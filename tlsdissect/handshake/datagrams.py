@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.totals import Totals
     from tlsdissect.flows.udp import UdpFlow, UdpTable
     from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
@@ -78,6 +79,7 @@ class DatagramConnections:
         options: Options,
         damage: Sequence[Damage],
         evidence: Evidence | None = None,
+        keys: CaptureKeys | None = None,
     ) -> None:
         """`flows` has the clock of the capture; the other arguments are as for `Connections`."""
         self.counted = Datagrams()
@@ -91,6 +93,7 @@ class DatagramConnections:
         self._options = options
         self._damage = damage
         self._evidence = evidence
+        self._keys = keys
         self._followed: dict[int, UdpFlow] = {}
         """By stream number, the flow that has been followed for longest first."""
 
@@ -165,8 +168,18 @@ class DatagramConnections:
         found = False
         for totals, log in follower.finish(until, self._damage):
             found = True
-            raw, evidence = self._options.raw_fingerprints, self._evidence
-            yield clock, NEVER, connection(self._source, totals, log, raw=raw, evidence=evidence)
+            yield (
+                clock,
+                NEVER,
+                connection(
+                    self._source,
+                    totals,
+                    log,
+                    raw=self._options.raw_fingerprints,
+                    evidence=self._evidence,
+                    keys=self._keys,
+                ),
+            )
         if not found:
             self.counted.add_flow(follower.protocol, flow.endpoints)
 

@@ -49,6 +49,7 @@ cdef class Direction:
     cdef readonly bint strayed
     cdef readonly long long first_frame
     cdef public object last
+    cdef public list bodies
     cdef public object reply
     cdef readonly object problems
     cdef readonly long long latest

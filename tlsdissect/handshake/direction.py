@@ -89,6 +89,16 @@ class SegmentPayload:
         self.time = time
 
 
+class KeptBody(Struct, frozen=True, gc=False):
+    """The body of a record of application data, to be decrypted, and the packet that completed it."""
+
+    start: int
+    """Stream offset of the record header."""
+    body: bytes
+    frame: int
+    time: int
+
+
 @cython.cclass
 class Piece:
     """Records, and the packet that completed them; for application data, the packet in which it began."""
@@ -162,6 +172,8 @@ class Direction:
     """The frame of the first segment; 0 before that."""
     last: Record | None
     """The latest record."""
+    bodies: list[KeptBody]
+    """Bodies of application data that were kept, until the log takes them."""
     reply: Reply | None
     """Set while this side does not send TLS; it lacks bytes sent before the ClientHello was complete."""
     problems: ProblemList
@@ -194,6 +206,7 @@ class Direction:
         self.strayed = False
         self.first_frame = 0
         self.last = None
+        self.bodies = []
         self.reply = None
         self.problems = ProblemList()
         self.latest = 0
@@ -448,12 +461,13 @@ class Direction:
             or reader.astray is not None
             or assembler.held_bytes > 0
             or self.doubtful is not None
+            or reader.is_keeping()
         ):
             self.cursor.stop()
             return False
         if not decided or not (reader.skip > 0 or reader.is_between()):
             alert_size = _EVERY
-        self.cursor.set(assembler.sequence(assembler.position), reader.skip, alert_size)
+        self.cursor.set(assembler.sequence(assembler.position), reader.skip, alert_size, reader.keeps)
         return True
 
     @cython.ccall
@@ -498,6 +512,7 @@ class Direction:
     def renewed(self) -> Direction:
         """Return a new reader of the same direction."""
         direction = Direction(self._budget, self.tcp)
+        direction.reader.keeps = self.reader.keeps
         direction.frames = self.frames
         direction.awaited = self.tcp.acknowledged
         return direction
@@ -579,6 +594,8 @@ class Direction:
             if self.plaintext.seeking and data and self.first_hole == _UNKNOWN:
                 self._keep_reply(data, arrival.offset, arrival.frame)
             records = self._begin(data, arrival.offset)
+            if self.reader.bodies:
+                self._keep_bodies(arrival.frame, arrival.time)
             pieces = [Piece(records, arrival.frame, arrival.time)] if records else []
         if cut > 0:
             where: cython.longlong = arrival.offset + len(data)
@@ -604,11 +621,18 @@ class Direction:
                 self.arrivals.append(SegmentSpan(offset, len(data)))
         lost = reader.astray
         records: list[Record] = reader.feed(data)
+        if reader.bodies:
+            self._keep_bodies(frame, time)
         # After missing bytes, the beginning of the next record is not known: bytes there are not malformed.
         if reader.astray is not None and reader.astray != lost:
             self.strayed = True
             self.problems.report("malformed_record", "no record header here", frame, reader.astray)
         return [Piece(records, frame, time)] if records else []
+
+    def _keep_bodies(self, frame: cython.longlong, time: cython.longlong) -> None:
+        """Keep the bodies of application data that a packet completed."""
+        self.bodies += [KeptBody(start, body, frame, time) for start, body in self.reader.bodies]
+        self.reader.bodies = []
 
     def _unwrapped(self, arrival: Arrival, carrier: Carrier) -> Arrival:
         """Return the payload of the carried stream that a segment contains, with its offset there."""

@@ -138,6 +138,14 @@ class DecodedHello(NamedTuple, Generic[AnyHello_co]):
     error: WireError | None = None
 
 
+def client_random(event: HandshakeEvent) -> bytes:
+    """Return the random of a ClientHello; in SSL 2.0 the challenge, padded in front (RFC 5246 appendix E.2)."""
+    if event.content_type != SSL2:
+        return event.body[2:34]
+    hello, _ = decode_partially(Ssl2ClientHello.read, event.body)
+    return hello.challenge.rjust(32, b"\0")
+
+
 def decode_client_hello(
     event: HandshakeEvent, *, datagram: cython.bint = False
 ) -> DecodedHello[ClientHello | Ssl2ClientHello]:
@@ -216,6 +224,26 @@ class HeartbeatRecord(Struct, frozen=True, gc=False):
     head: bytes
     """The plaintext before its payload; empty if it is encrypted."""
     frame: int
+
+
+class SealedRecord(Struct, frozen=True, gc=False):
+    """A protected record that is kept to be opened with keys."""
+
+    sender: int
+    epoch: int
+    """ChangeCipherSpecs of the sender before it."""
+    number: int
+    """Protected records of the sender before it: in TLS 1.3 all of them, in older versions those of its epoch."""
+    content_type: int
+    version: int
+    body: bytes
+    frame: int
+    """The frame that completed it."""
+    time: int
+    start: int
+    """Stream offset of its header."""
+    previous: bytes = b""
+    """The end of the sender's record before it: before TLS 1.1, the initialization vector of CBC."""
 
 
 class BegunAlert(Struct, frozen=True, gc=False):

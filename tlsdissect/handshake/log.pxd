@@ -31,6 +31,15 @@ cdef class HandshakeLog:
     cdef readonly list heartbeats
     cdef readonly dict acknowledged
     cdef readonly set limited
+    cdef readonly long long keeps
+    cdef readonly bint opens
+    cdef readonly list sealed_records
+    cdef readonly bint unkept
+    cdef readonly list numbers
+    cdef readonly list previous
+    cdef object _keys
+    cdef tuple _begun
+    cdef long long _sealed_bytes
     cdef public long long kept_bytes
     cdef readonly long long held_bytes
     cdef readonly Budget budget
@@ -40,6 +49,7 @@ cdef class HandshakeLog:
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
     cdef bint _add_record(self, long long sender, object record, long long frame, long long time, bint encrypted)
     cdef bint _keep(self, object event)
+    cpdef bint count_passed(self, long long sender, long long records)
     cpdef bint account(self, long long size)
     cdef bint _application_data(self, long long sender, object record, long long frame, long long time)
     cdef bint _alerts(self, long long sender, Direction direction, object record, long long frame, long long time)

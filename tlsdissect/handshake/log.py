@@ -13,19 +13,22 @@ in `limited`.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import cython
 
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.handshake.direction import KeptBody
 from tlsdissect.handshake.encrypted_flight import sizes
 from tlsdissect.handshake.events import (
     BegunAlert,
     HandshakeEvent,
     HeartbeatRecord,
+    SealedRecord,
     SeenClientHello,
     SeenServerHello,
+    client_random,
     decode_client_hello,
     decode_retry_request,
     decode_server_hello,
@@ -45,6 +48,7 @@ from tlsdissect.tls.record import (
     HANDSHAKE,
     HEADER_SIZE,
     HEARTBEAT,
+    MAX_FRAGMENT,
     SSL2,
     is_hello,
 )
@@ -72,6 +76,19 @@ MAX_EVENTS = 4096
 PART_BYTES = 192
 """Estimated bytes that an event takes besides its body."""
 
+SEALED_BYTES = 1 << 18
+"""Maximum bytes of protected records kept of one connection to be opened with keys, PART_BYTES of each included. The
+last quarter of them is for records as short as alerts and KeyUpdates."""
+MAX_SHORT = 64
+"""Bytes of the longest body of such a short record."""
+MAX_LATE = 8192
+"""Bytes of the longest protected record kept after the handshake: a ticket, or messages of a later authentication."""
+
+_PREVIOUS = 64
+"""Bytes of the largest block of a cipher, and of the longest MAC after it."""
+FIRST_WITH_IV = 0x0302
+"""TLS 1.1, where CBC has an initialization vector in each record (RFC 4346 section 6.2.3.2)."""
+
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
 _BEGINNINGS = (bytes([HandshakeType.CLIENT_HELLO]), bytes([HandshakeType.SERVER_HELLO]))
@@ -83,6 +100,19 @@ _HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, Han
 _HANDSHAKE, _APPLICATION_DATA, _ALERT, _CHANGE_CIPHER_SPEC = HANDSHAKE, APPLICATION_DATA, ALERT, CHANGE_CIPHER_SPEC
 _RECORD_HEADER, _PART_BYTES, _MAX_EVENTS, _MAX_PROTECTED = HEADER_SIZE, PART_BYTES, MAX_EVENTS, MAX_PROTECTED
 _UNKNOWN = UNKNOWN
+
+
+class MayOpen(Protocol):
+    """Tells whether there may be keys for a connection."""
+
+    @property
+    def exist(self) -> bool:
+        """Whether there are any keys."""
+        ...
+
+    def may_open(self, client_random: bytes) -> bool:
+        """Return whether there are secrets for the connection with this client random, or may be some later."""
+        ...
 
 
 @cython.cclass
@@ -122,11 +152,28 @@ class HandshakeLog:
     """By sender and start of each alert, and of each record that may be one: the packet's acknowledgement number."""
     limited: set[int]
     """The sides that sent more than is kept."""
+    keeps: cython.longlong
+    """The length of the longest body of application data that is kept to be opened with keys; -1 if none is."""
+    opens: cython.bint
+    """Whether protected records are kept, because there may be keys."""
+    sealed_records: list[SealedRecord]
+    """Those records."""
+    unkept: cython.bint
+    """Whether more of them were sent than are kept."""
+    numbers: list[int]
+    """The number of the next protected record of each side, as in `SealedRecord`."""
+    previous: list[bytes]
+    """The end of each side's latest protected record, before TLS 1.1."""
     kept_bytes: cython.longlong
     """Bytes of the kept messages."""
     held_bytes: cython.longlong
     """Estimated bytes of the whole log."""
     budget: Budget
+    _keys: MayOpen | None
+    _begun: tuple[dict[int, tuple[int, int, int]], dict[int, tuple[int, int, int]]]
+    """Of each side, by start of the records whose bodies are still to come: epoch, number and version."""
+    _sealed_bytes: cython.longlong
+    """Bytes of `sealed_records`."""
     _recorder: Recorder | None
     """Keeps the records, if they are to be kept."""
     _datagrams: cython.bint
@@ -134,7 +181,13 @@ class HandshakeLog:
     _acknowledgement: cython.longlong
     """That of the packet with the latest records; UNKNOWN if the other side sent that packet."""
 
-    def __init__(self, budget: Budget, recorder: Recorder | None = None, datagrams: cython.bint = False) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        recorder: Recorder | None = None,
+        keys: MayOpen | None = None,
+        datagrams: cython.bint = False,
+    ) -> None:
         self.events = []
         self.client_hello = None
         self.server_hello = None
@@ -152,6 +205,15 @@ class HandshakeLog:
         self.heartbeats = []
         self.acknowledged = {}
         self.limited = set()
+        self.opens = keys is not None and keys.exist
+        self.keeps = MAX_FRAGMENT if self.opens else -1
+        self.sealed_records = []
+        self.unkept = False
+        self.numbers = [0, 0]
+        self.previous = [b"", b""]
+        self._keys = keys
+        self._begun = ({}, {})
+        self._sealed_bytes = 0
         self.kept_bytes = 0
         self.held_bytes = 0
         self.budget = budget
@@ -167,6 +229,7 @@ class HandshakeLog:
         """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""
         self.decided = True
         if self.tls13:
+            self.keeps = min(self.keeps, MAX_LATE)
             self.first_data = [None, None]
 
     @cython.ccall
@@ -197,6 +260,10 @@ class HandshakeLog:
                 head = b"" if direction.changed else (record.fragment or b"")[:HEARTBEAT_HEAD]
                 self.heartbeats.append(HeartbeatRecord(sender, record.length, head, frame))
             direction.last = record
+            if self.opens:
+                self._count_sealed(sender, direction, record, frame, time)
+        if self.opens or direction.bodies:
+            self.take_bodies(sender, direction)
         if piece.broken:
             self.break_off(sender, direction)
         return True
@@ -218,6 +285,72 @@ class HandshakeLog:
     def add_event(self, event: HandshakeEvent) -> None:
         """Add an alert, a ChangeCipherSpec or an encrypted record."""
         self._keep(event)
+
+    def _count_sealed(
+        self,
+        sender: cython.longlong,
+        direction: Direction,
+        record: Record,
+        frame: cython.longlong,
+        time: cython.longlong,
+    ) -> None:
+        """Number a protected record, and keep it to be opened with keys."""
+        numbers: list[int] = self.numbers
+        kind = record.content_type
+        if kind == CHANGE_CIPHER_SPEC:
+            if not self.tls13:
+                numbers[sender] = 0
+            return
+        if kind != APPLICATION_DATA and (direction.changed == 0 or self.tls13):
+            return
+        number = numbers[sender]
+        numbers[sender] = number + 1
+        if kind != APPLICATION_DATA:
+            # The bodies before it give its initialization vector.
+            self.take_bodies(sender, direction)
+            if record.whole:
+                body = KeptBody(record.start, record.fragment or b"", frame, time)
+                self._seal(sender, (direction.changed, number, record.version), kind, body)
+        elif record.length <= self.keeps:
+            self._begun[sender][record.start] = (direction.changed, number, record.version)
+
+    def take_bodies(self, sender: cython.longlong, direction: Direction) -> None:
+        """Keep the bodies of application data that are complete."""
+        waiting = self._begun[sender]
+        for body in direction.bodies:
+            begun = waiting.pop(body.start, None)
+            if begun is not None:
+                self._seal(sender, begun, APPLICATION_DATA, body)
+        direction.bodies = []
+        # Of the records that began before the latest one, bytes are missing.
+        while len(waiting) > 1:
+            del waiting[next(iter(waiting))]
+
+    def _seal(
+        self, sender: cython.longlong, begun: tuple[int, int, int], kind: cython.longlong, body: KeptBody
+    ) -> None:
+        """Keep a protected record if the limits allow; of application data before TLS 1.1, only the end."""
+        epoch, number, version = begun
+        previous = self.previous[sender]
+        if self._chains():
+            self.previous[sender] = body.body[-_PREVIOUS:]
+            if kind == APPLICATION_DATA:
+                return
+        size = len(body.body)
+        limit = SEALED_BYTES if size <= MAX_SHORT else SEALED_BYTES // 4 * 3
+        if self._sealed_bytes + size + PART_BYTES > limit or self.budget.is_spent():
+            self.unkept = True
+            self.keeps = min(self.keeps, MAX_SHORT if limit < SEALED_BYTES else -1)
+            return
+        self._sealed_bytes += size + PART_BYTES
+        self.account(size + PART_BYTES)
+        self.sealed_records.append(
+            SealedRecord(sender, epoch, number, kind, version, body.body, body.frame, body.time, body.start, previous)
+        )
+
+    def _chains(self) -> bool:
+        """Return whether a record's initialization vector is in the record before it (RFC 2246 section 6.2.3.2)."""
+        return not self.tls13 and UNKNOWN < self.version < FIRST_WITH_IV
 
     @cython.cfunc
     def _add_record(
@@ -256,6 +389,12 @@ class HandshakeLog:
         self.kept_bytes += size
         self.held_bytes += size + _PART_BYTES
         budget.used += size + _PART_BYTES
+        return True
+
+    @cython.ccall
+    def count_passed(self, sender: cython.longlong, records: cython.longlong) -> cython.bint:
+        """Count records of application data that were skipped without being read."""
+        self.numbers[sender] += records
         return True
 
     @cython.ccall
@@ -511,6 +650,9 @@ class HandshakeLog:
         _report_malformed(error, problems, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))
+        if self._keys is not None and not self._keys.may_open(client_random(event)):
+            self.keeps = -1
+            self.opens = False
         self.client_hello = SeenClientHello(
             event,
             segments,
@@ -528,6 +670,9 @@ class HandshakeLog:
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
+            if self.opens and not self.tls13 and self.version != UNKNOWN:
+                # The content type of application data is in the clear: it is never opened.
+                self.keeps = MAX_FRAGMENT if self._chains() else -1
         else:
             self.server_hello = SeenServerHello(event, None, b"")
             self.version = hello.server_version

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import (
         HandshakeEvent,
         HeartbeatRecord,
+        SealedRecord,
         SeenClientHello,
         SeenServerHello,
     )
@@ -207,3 +208,7 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     quic: LoggedQuic | None = None
     dtls: Dtls | None = None
     eap: Eap | None = None
+    sealed_records: tuple[SealedRecord, ...] = ()
+    """Protected records that were kept to be opened with keys."""
+    unkept: bool = False
+    """Whether more of them were sent than are kept."""

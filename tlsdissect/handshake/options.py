@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from tlsdissect.flows.limits import Limits
+from tlsdissect.handshake.keys import KeyLog  # noqa: TC001  # the type of a field
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -21,6 +22,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Seconds of silence that decide a handshake; connections are returned once decided. None: once they are over."""
     linked: bool = True
     """Whether connections are linked to earlier ones."""
+    keylog: KeyLog | None = None
+    """Secrets that open what is encrypted, besides those in the captures."""
 
 
 DEFAULTS = Options()

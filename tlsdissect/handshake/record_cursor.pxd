@@ -10,8 +10,11 @@ cdef class RecordCursor:
     cdef readonly long long position
     cdef readonly long long ahead
     cdef readonly long long notable
+    cdef readonly long long keeps
     cdef readonly long long passed
-    cpdef bint set(self, long long position, long long ahead, long long notable)
+    cdef readonly long long records
+    cpdef bint set(self, long long position, long long ahead, long long notable, long long keeps=*)
     cpdef bint stop(self)
     cpdef bint passes(self, Packet packet)
     cpdef long long take_passed(self)
+    cpdef long long take_records(self)

@@ -48,23 +48,36 @@ class RecordCursor:
     """Bytes from there to the next record header."""
     notable: cython.longlong
     """The length of application data that must be decoded, or NONE, or EVERY."""
+    keeps: cython.longlong
+    """As `RecordReader.keeps`: no longer application data must be decoded too."""
     passed: cython.longlong
     """Bytes of the packets that were stepped over since `take_passed`; unlike `position`, this does not wrap."""
+    records: cython.longlong
+    """Records that began in packets that were stepped over since `take_records`."""
 
     def __init__(self) -> None:
         self.in_step = False
         self.position = 0
         self.ahead = 0
         self.notable = _EVERY
+        self.keeps = NONE
         self.passed = 0
+        self.records = 0
 
     @cython.ccall
-    def set(self, position: cython.longlong, ahead: cython.longlong, notable: cython.longlong) -> cython.bint:
+    def set(
+        self,
+        position: cython.longlong,
+        ahead: cython.longlong,
+        notable: cython.longlong,
+        keeps: cython.longlong = NONE,
+    ) -> cython.bint:
         """Continue at the byte with this sequence number, `ahead` bytes before a record header."""
         self.in_step = True
         self.position = position
         self.ahead = ahead
         self.notable = notable
+        self.keeps = keeps
         return True
 
     @cython.ccall
@@ -77,13 +90,14 @@ class RecordCursor:
     def passes(self, packet: Packet) -> cython.bint:
         """Skip a packet of application data; return False if it must be decoded.
 
-        It must be if it is not the next whole segment, or if a record in it has another content type, the notable
-        length, or a header that continues in the next segment.
+        It must be if it is not the next whole segment, or if a record in it has another content type, a length that
+        matters, or a header that continues in the next segment.
         """
         data: bytes = packet.data
         end: cython.longlong = packet.payload + packet.captured
         here: cython.longlong = packet.payload + self.ahead
         length: cython.longlong
+        records: cython.longlong = 0
         if not self.in_step or packet.sequence != self.position or packet.captured != packet.length:
             return False
         if packet.length <= _PADDING:
@@ -97,12 +111,14 @@ class RecordCursor:
             if data[here] != 23 or data[here + 1] != 3 or data[here + 3] > 71:
                 return False
             length = data[here + 3] << 8 | data[here + 4]
-            if length == self.notable:
+            if length == self.notable or length <= self.keeps:
                 return False
             here += 5 + length
+            records += 1
         self.position = (self.position + packet.length) & _MASK
         self.ahead = here - end
         self.passed += packet.length
+        self.records += records
         return True
 
     @cython.ccall
@@ -111,3 +127,10 @@ class RecordCursor:
         passed: cython.longlong = self.passed
         self.passed = 0
         return passed
+
+    @cython.ccall
+    def take_records(self) -> cython.longlong:
+        """Return the records that began in packets that were stepped over since the last call."""
+        records: cython.longlong = self.records
+        self.records = 0
+        return records

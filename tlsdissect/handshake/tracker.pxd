@@ -31,12 +31,14 @@ cdef class Tracker:
     cdef readonly object recorder
     cdef readonly object lookups
     cdef Budget _budget
+    cdef object _keys
     cdef Segments _segments
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
     cdef bint _read(self, Packet packet, long long sender)
     cdef bint _process(self, Packet packet, long long sender)
     cdef bint _add_records(self, long long sender, list[Piece] pieces, long long acknowledgement)
+    cdef bint _keep_bodies(self)
     cpdef bint passes(self, Packet packet, long long sender)
     cpdef bint expect(self)
     cpdef bint catch_up(self)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
     from tlsdissect.handshake.direction import Piece
+    from tlsdissect.handshake.log import MayOpen
     from tlsdissect.handshake.recording import Recorder
     from tlsdissect.handshake.revocation_lookups import LookupListener
 
@@ -87,6 +88,7 @@ class Tracker:
     lookups: LookupListener | None
     """Decodes OCSP and CRL lookups, if they are to be decoded."""
     _budget: Budget
+    _keys: MayOpen | None
     _segments: Segments
 
     def __init__(
@@ -95,10 +97,11 @@ class Tracker:
         flow: Flow,
         recorder: Recorder | None = None,
         lookups: LookupListener | None = None,
+        keys: MayOpen | None = None,
     ) -> None:
         self.flow = flow
         self.directions = (Direction(budget, flow.one), Direction(budget, flow.other))
-        self.log = HandshakeLog(budget, recorder)
+        self.log = HandshakeLog(budget, recorder, keys)
         self.state = flow.interest
         self.hello_frame = UNKNOWN
         self.decided_frame = UNKNOWN
@@ -110,6 +113,7 @@ class Tracker:
         self.recorder = recorder
         self.lookups = lookups
         self._budget = budget
+        self._keys = keys
         self._segments = Segments(budget)
         self._start()
 
@@ -161,6 +165,7 @@ class Tracker:
 
     def _start(self) -> None:
         """Begin each direction after its SYN, if that was captured."""
+        self._keep_bodies()
         for direction in self.directions:
             if direction.tcp.first != UNKNOWN:
                 direction.assembler.start(direction.tcp.first)
@@ -222,7 +227,7 @@ class Tracker:
             self.recorder.read_again({one.frame for one in self._segments.kept}, {one.frame for one in order})
         self._budget.used -= self.log.held_bytes + sum(direction.held_bytes for direction in self.directions)
         self.directions = Direction(self._budget, self.flow.one), Direction(self._budget, self.flow.other)
-        self.log = HandshakeLog(self._budget, self.recorder)
+        self.log = HandshakeLog(self._budget, self.recorder, self._keys)
         self.state, self.hello_frame, self.decided_frame = Interest.PACKETS, UNKNOWN, UNKNOWN
         self.before = _NOT_KEPT if self.flow.passed else None
         given = {frame: number for number, frame in self.frames.items()}
@@ -296,6 +301,16 @@ class Tracker:
             frame = piece.frame
         if self.state == _PACKETS and log.client != _UNKNOWN:
             self._decide(frame)
+        if log.keeps != direction.reader.keeps:
+            self._keep_bodies()
+        return True
+
+    @cython.cfunc
+    def _keep_bodies(self) -> cython.bint:
+        """Let both directions keep the bodies of application data that the log wants."""
+        direction: Direction
+        for direction in self.directions:
+            direction.reader.keeps = self.log.keeps
         return True
 
     def _begin(self, sender: cython.longlong, sequence: cython.longlong) -> Direction:
@@ -336,6 +351,7 @@ class Tracker:
         for sender, direction in enumerate(self.directions):
             for piece in direction.finish():
                 self.log.add_records(sender, direction, piece, UNKNOWN)
+            self.log.take_bodies(sender, direction)
             if direction.joiner.waiting:
                 self.log.break_off(sender, direction)
             self.log.break_off_alert(direction)
@@ -372,6 +388,8 @@ class Tracker:
             frames=self.frames,
             until=until,
             damage=tuple(damage),
+            sealed_records=tuple(log.sealed_records),
+            unkept=log.unkept,
             recording=None if self.recorder is None else self.recorder.recording(self),
         )
 
@@ -423,9 +441,11 @@ class Tracker:
         """Skip the bytes of the packets that the cursors passed."""
         sender: cython.longlong
         direction: Direction
+        log: HandshakeLog = self.log
         for sender in range(2):
             direction = self.directions[sender]
             direction.catch_up()
+            log.count_passed(sender, direction.cursor.take_records())
         return True
 
     def _resume(self, sender: cython.longlong, sequence: cython.longlong) -> None:

@@ -154,9 +154,10 @@ class ServerHello(Struct, frozen=True, gc=False):
 
 
 class CertificateRequest(Struct, frozen=True, gc=False):
-    """The server's CertificateRequest (RFC 5246 section 7.4.4)."""
+    """The server's CertificateRequest (RFC 5246 section 7.4.4; RFC 8446 section 4.3.2)."""
 
-    types: tuple[str, ...]
+    types: tuple[str, ...] | None
+    """None in TLS 1.3, which has none."""
     signature_schemes: tuple[str, ...] | None
     authorities: tuple[str, ...]
 
@@ -202,14 +203,49 @@ class Heartbeat(Struct, frozen=True, gc=False):
     frame: int
 
 
-class Hidden(Struct, frozen=True, gc=False):
-    """Facts that TLS 1.3 encrypts, decrypted with keys."""
+class Problem(Struct, frozen=True, gc=False):
+    """A reason why a fact may be missing, inferred or incomplete."""
+
+    code: str
+    detail: str
+    frame: int | None = None
+    offset: int | None = None
+    sender: Side | None = field(name="from", default=None)
+
+
+class HiddenTicket(Struct, frozen=True, gc=False):
+    """A NewSessionTicket that was sent encrypted (RFC 8446 section 4.6.1)."""
+
+    lifetime_s: int
+    bytes: int
+    identity: str
+    """The ticket, which is the identity that a client offers to resume the session."""
+    frame: int
+
+
+class Hidden(Struct, frozen=True, kw_only=True, gc=False):
+    """Facts that encryption hides, opened with keys; None if visible without keys, or not visible at all."""
 
     certificates: tuple[Certificate, ...] | None = None
     client_certificate_requested: bool | None = None
+    certificate_request: CertificateRequest | None = None
     client_certificates: tuple[Certificate, ...] | None = None
     ocsp_staple: OcspStaple | None = None
     alpn: str | None = None
+    alerts: tuple[Alert, ...] | None = None
+    session_tickets: tuple[HiddenTicket, ...] | None = None
+    messages: tuple[Message, ...] | None = None
+    """Handshake messages and alerts that were sent encrypted."""
+    encrypted_extensions: tuple[Extension, ...] | None = None
+    early_data: str | None = None
+    """What the server said of early data; None if that is visible without keys."""
+    round_trips: int | None = None
+    ech: str | None = None
+    inner_sni: str | None = None
+    resumes: Origin | None = None
+    """The earlier connection that sent the ticket with which this one resumes."""
+    problems: tuple[Problem, ...] = ()
+    """What kept something from being opened or decoded."""
 
 
 class Keys(Struct, frozen=True, gc=False):
@@ -293,16 +329,6 @@ class Finding(Struct, frozen=True, gc=False):
     frame: int | None
     certificate: str | None
     rule: str
-
-
-class Problem(Struct, frozen=True, gc=False):
-    """A reason why a fact may be missing, inferred or incomplete."""
-
-    code: str
-    detail: str
-    frame: int | None = None
-    offset: int | None = None
-    sender: Side | None = field(name="from", default=None)
 
 
 class Connection(Struct, frozen=True, kw_only=True, gc=False):

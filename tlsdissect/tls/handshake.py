@@ -12,6 +12,9 @@ from tlsdissect.tls.layout import WireStruct
 from tlsdissect.tls.wire import Reader
 
 SSL3: Final = 0x0300
+_FIRST_DRAFT: Final = 0x7F00
+_LAST_WITHOUT_NONCE: Final = 0x7F14
+"""Draft 20 of TLS 1.3, the last one whose tickets have no nonce."""
 
 
 class Decoder(NamedTuple):
@@ -73,5 +76,7 @@ def decoder(
             return Decoder(ServerKeyExchange, {"exchange": exchange, "version": version})
         if handshake_type == Type.CLIENT_KEY_EXCHANGE and exchange:
             return Decoder(ClientKeyExchange, {"exchange": exchange, "version": version})
+    if handshake_type == Type.NEW_SESSION_TICKET and _FIRST_DRAFT <= version <= _LAST_WITHOUT_NONCE:
+        return Decoder(messages.NewSessionTicketDraft)
     struct = (_TLS13 if is_tls13(version) else _ALWAYS).get(handshake_type)
     return None if struct is None else Decoder(struct)

@@ -28,6 +28,15 @@ class NewSessionTicket13(WireStruct, frozen=True):
     extensions: Extensions
 
 
+class NewSessionTicketDraft(WireStruct, frozen=True):
+    """Until draft 20 of TLS 1.3, a ticket had no nonce (draft-ietf-tls-tls13-20 section 4.6.1)."""
+
+    ticket_lifetime: Uint32
+    ticket_age_add: Uint32
+    ticket: Opaque16
+    extensions: Extensions
+
+
 class Finished(WireStruct, frozen=True, gc=False):
     """RFC 8446 section 4.4.4; RFC 5246 section 7.4.9."""
 

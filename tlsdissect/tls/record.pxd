@@ -5,6 +5,7 @@ cdef long long _MAX_FRAGMENT
 cdef long long _MAX_MESSAGE
 cdef long long _RECORD_HEADER
 cdef long long _HEADER
+cdef long long _NOTHING_KEPT
 
 cpdef bint has_header(bytes data, Py_ssize_t at)
 cdef long long _message_size(bytes data, Py_ssize_t at)
@@ -15,10 +16,16 @@ cdef class RecordReader:
     cdef readonly long long position
     cdef readonly long long skip
     cdef readonly object astray
+    cdef public long long keeps
+    cdef public list bodies
+    cdef bytearray _kept
+    cdef long long _kept_start
     cdef bytes _buffer
     cdef long long _buffer_start
     cdef long long _version
     cpdef bint is_between(self)
+    cpdef bint is_keeping(self)
+    cdef bint _keep(self, bytes data)
     cpdef bint start(self, long long position)
     cpdef bint jump(self, long long position, long long skip)
     cpdef list[Record] feed(self, bytes data)

@@ -35,6 +35,7 @@ HANDSHAKE_TYPES = frozenset((0, 1, 2, 4, 6, 11, 12, 13, 14, 15, 16, 20, 21, 22, 
 _LAST_MINOR = 4
 """The minor version of TLS 1.3."""
 _NO_VERSION = -1
+_NOTHING_KEPT = -1
 
 # C integers, by the .pxd.
 _FIRST_TYPE, _LAST_TYPE, _DATA = CHANGE_CIPHER_SPEC, HEARTBEAT, APPLICATION_DATA
@@ -104,7 +105,7 @@ def is_hello(beginning: bytes) -> bool:
 
 @cython.cclass
 class RecordReader:
-    """Splits a direction's bytes into records; bodies of application data are skipped.
+    """Splits a direction's bytes into records; longer bodies of application data than `keeps` allows are skipped.
 
     `feed` and `lost` take the stream in order. After an implausible header the reader has lost synchronization:
     `astray` is the header's stream offset, and the reader looks for a header at the start of each later segment.
@@ -116,6 +117,14 @@ class RecordReader:
     """Bytes ahead that belong to a skipped body."""
     astray: Any
     """Stream offset of the implausible header; None while records are read."""
+    keeps: cython.longlong
+    """The length of the longest body of application data that is kept in `bodies`; -1 if none is."""
+    bodies: list[tuple[int, bytes]]
+    """The stream offset of the record and the body, of application data that was kept, until the caller takes it."""
+    _kept: bytearray
+    """The beginning of the body that is being skipped, if it is kept."""
+    _kept_start: cython.longlong
+    """Stream offset of its record; _NOTHING_KEPT if the body that is being skipped is not kept."""
     _buffer: bytes
     """The beginning of a record, from its header on."""
     _buffer_start: cython.longlong
@@ -127,6 +136,10 @@ class RecordReader:
         self.position = 0
         self.skip = 0
         self.astray = None
+        self.keeps = -1
+        self.bodies = []
+        self._kept = bytearray()
+        self._kept_start = _NOTHING_KEPT
         self._buffer = b""
         self._buffer_start = 0
         self._version = _NO_VERSION
@@ -137,11 +150,27 @@ class RecordReader:
         return self.skip == 0 and len(self._buffer) == 0
 
     @cython.ccall
+    def is_keeping(self) -> cython.bint:
+        """Return whether the body that is being skipped is kept."""
+        return self._kept_start != _NOTHING_KEPT
+
+    @cython.cfunc
+    def _keep(self, data: bytes) -> cython.bint:
+        """Keep further bytes of the body that is being skipped."""
+        self._kept += data
+        if self.skip == 0:
+            self.bodies.append((self._kept_start, bytes(self._kept)))
+            self._kept = bytearray()
+            self._kept_start = _NOTHING_KEPT
+        return True
+
+    @cython.ccall
     def start(self, position: cython.longlong) -> cython.bint:
         """Reset the reader: the next byte starts a record header."""
         self._buffer = b""
         self.skip = 0
         self.astray = None
+        self._kept_start = _NOTHING_KEPT
         self.position = position
         return True
 
@@ -150,6 +179,7 @@ class RecordReader:
         """Continue at a stream offset whose next `skip` bytes belong to a skipped body."""
         self.position = position
         self.skip = skip
+        self._kept_start = _NOTHING_KEPT
         return True
 
     @cython.ccall
@@ -159,6 +189,8 @@ class RecordReader:
         if self.skip > 0:
             step = min(self.skip, len(data))
             self._pass_over(step)
+            if self._kept_start != _NOTHING_KEPT:
+                self._keep(data[:step])
             data = data[step:]
         if self.astray is not None:
             if not is_likely_header(data, self._version):
@@ -176,6 +208,7 @@ class RecordReader:
     @cython.ccall
     def lost(self, size: cython.longlong) -> list[Record]:
         """Handle `size` bytes missing from the capture; return the record that they truncate, if any."""
+        self._kept_start = _NOTHING_KEPT
         if size <= self.skip:
             self._pass_over(size)
             return []
@@ -236,6 +269,11 @@ class RecordReader:
             self._version = data[at + 1] << 8 | data[at + 2]
             if content_type == _DATA:
                 records.append(Record(content_type, self._version, length, origin + at, None))
+                if length <= self.keeps:
+                    self._kept = bytearray()
+                    self._kept_start = origin + at
+                    self.skip = max(0, after - end)
+                    self._keep(data[body : min(after, end)])
             else:
                 records.append(Record(content_type, self._version, length, origin + at, data[body:after]))
             at = after

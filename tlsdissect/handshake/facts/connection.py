@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.totals import Totals
     from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.model.connection import Timing
     from tlsdissect.model.transcript import Recording
@@ -57,11 +58,18 @@ _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 
 
 def connection(
-    source: str, totals: Totals, log: LoggedHandshake, *, raw: bool = False, evidence: Evidence | None = None
+    source: str,
+    totals: Totals,
+    log: LoggedHandshake,
+    *,
+    raw: bool = False,
+    evidence: Evidence | None = None,
+    keys: CaptureKeys | None = None,
 ) -> Connection:
     """Derive all facts of a connection from its packets in numbers and the log of its handshake.
 
     With `raw`, the unhashed fingerprints are included. Certificates and times that verdicts need are kept as evidence.
+    With `keys`, `hidden` has what these open.
     """
     handshake = Handshake(log)
     ends = endpoints(totals.endpoints)
@@ -138,6 +146,11 @@ def connection(
         findings=None,
         problems=_problems(handshake, malformed, guesses),
     )
+    if keys is not None and log.sealed_records:
+        # Imported with the first record: `cryptography` takes a tenth of a second.
+        from tlsdissect.handshake.facts.hidden import with_hidden  # noqa: PLC0415
+
+        result = with_hidden(result, handshake, keys, evidence)
     if evidence is not None:
         evidence.set_times(result, handshake_times(handshake))
     if log.recording is not None:

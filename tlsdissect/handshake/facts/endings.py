@@ -16,6 +16,8 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tlsdissect.flows.flow import Signal
     from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.events import HandshakeEvent
@@ -261,6 +263,11 @@ def _sent_after_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
 
 def alerts(handshake: Handshake) -> tuple[Alert, ...]:
     """Return all alerts, with level and description unless they are encrypted."""
+    return named_alerts(handshake, handshake.log.events)
+
+
+def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tuple[Alert, ...]:
+    """Return the alerts among these events."""
     return tuple([
         Alert(
             sender=handshake.side(event.sender),
@@ -268,7 +275,7 @@ def alerts(handshake: Handshake) -> tuple[Alert, ...]:
             description=None if event.encrypted else Registry.ALERTS.names[event.body[1]],
             frame=event.frame,
         )
-        for event in handshake.log.events
+        for event in events
         if event.content_type == _ALERT
     ])  # fmt: skip
 

@@ -26,7 +26,7 @@ MAX_CHAIN = 100
 """Maximum certificates reported of one chain."""
 _EMPTY = 3
 """Bytes of a Certificate without certificates: the length of its list."""
-_TYPES = (ExtensionType.CLIENT_CERTIFICATE_TYPE, ExtensionType.SERVER_CERTIFICATE_TYPE)
+CERTIFICATE_TYPES = (ExtensionType.CLIENT_CERTIFICATE_TYPE, ExtensionType.SERVER_CERTIFICATE_TYPE)
 """The extensions that select the type of the client's and of the server's certificate."""
 
 
@@ -48,12 +48,12 @@ def exposure(handshake: Handshake, resumption: str | None, evidence: Evidence | 
     if handshake.log.tls13:
         # A server that authenticates by a pre-shared key sends no certificate: RFC 8446 section 2.2.
         return Exposure(() if resumption == "psk" else None, None, None, None, None, None)
-    plaintext = _PlaintextMessages(handshake, evidence)
+    plaintext = MessageDecoder(handshake, evidence)
     asked = handshake.message(1, HandshakeType.CERTIFICATE_REQUEST)
     return Exposure(
         certificates=plaintext.server_certificates(),
         client_certificate_requested=True if asked else (False if handshake.server_is_whole else None),
-        certificate_request=plaintext.request(),
+        certificate_request=plaintext.request(asked),
         client_certificates=plaintext.chain(0) if asked else None,
         ocsp_staple=plaintext.staple(),
         session_ticket=plaintext.ticket(),
@@ -61,8 +61,8 @@ def exposure(handshake: Handshake, resumption: str | None, evidence: Evidence | 
     )
 
 
-class _PlaintextMessages:
-    """Decodes the messages of one handshake and collects their problems."""
+class MessageDecoder:
+    """Decodes messages of one handshake and collects their problems."""
 
     def __init__(self, handshake: Handshake, evidence: Evidence | None) -> None:
         self._handshake = handshake
@@ -73,7 +73,7 @@ class _PlaintextMessages:
         """Return the server's chain; empty if it sent none."""
         handshake, seen, decoded = self._handshake, self._handshake.log.server_hello, self._handshake.server_hello
         if seen is not None and decoded is not None and isinstance(decoded.hello, Ssl2ServerHello):
-            return self._facts([decoded.hello.certificate] if decoded.hello.certificate else [], seen.event)
+            return self.facts([decoded.hello.certificate] if decoded.hello.certificate else [], seen.event)
         if handshake.message(1, HandshakeType.CERTIFICATE) is None:
             return () if handshake.server_is_whole else None
         return self.chain(1)
@@ -81,25 +81,21 @@ class _PlaintextMessages:
     def chain(self, side: int) -> tuple[Certificate, ...] | None:
         """Return the certificates of a side's Certificate message."""
         event = self._handshake.message(side, HandshakeType.CERTIFICATE)
-        if self._handshake.server_extensions.get(_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
+        if self._handshake.server_extensions.get(CERTIFICATE_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
             # A raw public key is sent instead of certificates (RFC 7250 section 3).
-            return None if self._read(event, RawPublicKey.read) is None else ()
-        message = self._read(event, CertificateMessage.read)
+            return None if self.read(event, RawPublicKey.read) is None else ()
+        message = self.read(event, CertificateMessage.read)
         if event is None or message is None:
             return None
         # A list that cannot be decoded is not an empty one.
         if not message.certificate_list and event.size > _EMPTY:
             return None
-        if len(message.certificate_list) > MAX_CHAIN:
-            detail = f"of {len(message.certificate_list)} certificates the first {MAX_CHAIN} are told"
-            self._report("limit", detail, event)
-        return self._facts(message.certificate_list[:MAX_CHAIN], event)
+        return self.facts(message.certificate_list, event)
 
-    def request(self) -> CertificateRequest | None:
-        """Return the server's CertificateRequest."""
+    def request(self, event: HandshakeEvent | None) -> CertificateRequest | None:
+        """Return the server's CertificateRequest before TLS 1.3."""
         version = max(0, self._handshake.log.version)
-        event = self._handshake.message(1, HandshakeType.CERTIFICATE_REQUEST)
-        message = self._read(event, lambda r: CertificateRequestMessage.read(r, version=version))
+        message = self.read(event, lambda r: CertificateRequestMessage.read(r, version=version))
         if message is None:
             return None
         from tlsdissect.x509.names import name  # noqa: PLC0415
@@ -114,43 +110,48 @@ class _PlaintextMessages:
     def staple(self) -> OcspStaple | None:
         """Return the OCSP response in the server's CertificateStatus."""
         event = self._handshake.message(1, HandshakeType.CERTIFICATE_STATUS)
-        message = self._read(event, CertificateStatus.read)
+        message = self.read(event, CertificateStatus.read)
         if event is None or message is None:
             return None
         # The first of a list is for the server's own certificate, and may be empty (RFC 6961 section 2.2).
         response = next(iter(message.ocsp_response_list or ()), message.ocsp_response)
-        if not response:
-            return None
+        return self.response(response, event) if response else None
+
+    def response(self, response: bytes, event: HandshakeEvent) -> OcspStaple:
+        """Return the facts of an OCSP response."""
         from tlsdissect.x509.staples import staple  # noqa: PLC0415
 
         fact, problems = staple(response)
         if self._evidence is not None and fact.sha256 is not None:
             self._evidence.keep(fact.sha256, response)
         for problem in problems:
-            self._report("malformed_message", f"OCSP response: {problem}", event)
+            self.report("malformed_message", f"OCSP response: {problem}", event)
         return fact
 
     def ticket(self) -> SessionTicket | None:
         """Return the server's NewSessionTicket."""
         event = self._handshake.message(1, HandshakeType.NEW_SESSION_TICKET)
-        message = self._read(event, NewSessionTicket.read)
+        message = self.read(event, NewSessionTicket.read)
         return None if message is None else SessionTicket(message.ticket_lifetime_hint, len(message.ticket))
 
-    def _facts(self, chain: Sequence[bytes], event: HandshakeEvent) -> tuple[Certificate, ...]:
+    def facts(self, chain: Sequence[bytes], event: HandshakeEvent) -> tuple[Certificate, ...]:
+        """Return the facts of a chain, or of its first certificates."""
         # Imported with the first certificate: the import takes a tenth of a second.
         from tlsdissect.x509.certificates import certificate  # noqa: PLC0415
 
         facts = []
-        for encoding in chain:
+        if len(chain) > MAX_CHAIN:
+            self.report("limit", f"of {len(chain)} certificates the first {MAX_CHAIN} are told", event)
+        for encoding in chain[:MAX_CHAIN]:
             fact, problems = certificate(encoding)
             facts.append(fact)
             if self._evidence is not None:
                 self._evidence.keep(fact.sha256, encoding)
             for problem in problems:
-                self._report("malformed_message", f"certificate {fact.sha256[:16]}: {problem}", event)
+                self.report("malformed_message", f"certificate {fact.sha256[:16]}: {problem}", event)
         return tuple(facts)
 
-    def _read(self, event: HandshakeEvent | None, read: Callable[[Reader], T]) -> T | None:
+    def read(self, event: HandshakeEvent | None, read: Callable[[Reader], T]) -> T | None:
         """Decode a message; of a malformed one, the part before the error."""
         if event is None:
             return None
@@ -162,8 +163,9 @@ class _PlaintextMessages:
             error = caught
         if error is not None and event.handshake_type is not None:
             name = Registry.HANDSHAKE_TYPES.names[event.handshake_type]
-            self._report("malformed_message", f"{name}: {error}", event)
+            self.report("malformed_message", f"{name}: {error}", event)
         return value
 
-    def _report(self, code: str, detail: str, event: HandshakeEvent) -> None:
+    def report(self, code: str, detail: str, event: HandshakeEvent) -> None:
+        """Report a problem of a message."""
         self.problems.append(Problem(code, detail, event.frame, event.start, self._handshake.side(event.sender)))

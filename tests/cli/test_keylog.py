@@ -1,0 +1,36 @@
+"""--keylog on the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from cli.commands import run
+from recorded import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAMPLE = ROOT / "samples" / "tls13-full.pcap"
+KEYS = SAMPLE.with_suffix(".keys")
+FOREIGN = ROOT / "samples" / "tls12-full.keys"
+
+
+def test_several_key_logs_and_processes() -> None:
+    alone = run("read", "--format", "json", "--keylog", KEYS, SAMPLE)
+    (line,) = alone.stdout.splitlines()
+    assert json.loads(line)["keys"]["from"] == "keylog"
+    assert b"opened nothing" not in alone.stderr
+    for jobs in ("1", "2"):
+        several = run("read", "--format", "json", "--keylog", FOREIGN, "--keylog", KEYS, "--jobs", jobs, SAMPLE)
+        assert several.stdout == alone.stdout
+        assert b"secrets of 1 connection opened nothing" in several.stderr
+
+
+def test_damage_is_one_warning(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.keys"
+    damaged.write_bytes(KEYS.read_bytes() + b"what is this\n" * 5)
+    done = run("read", "--format", "json", "--keylog", damaged, SAMPLE)
+    assert json.loads(done.stdout)["keys"]["from"] == "keylog"
+    (warning,) = [line for line in done.stderr.decode().splitlines() if "damaged.keys" in line]
+    assert warning == f"tlsdissect: {damaged}: line 7 is no label with two hexadecimal numbers, nor are 4 further"

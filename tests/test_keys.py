@@ -1,0 +1,238 @@
+"""Key logs as a lens: what they open stands in `hidden`, and nothing else changes."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from capture.building import block, section
+from recorded import ROOT, SAMPLES, facts, need, packets
+
+import tlsdissect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYED = [path for path in SAMPLES if path.with_suffix(".keys").exists()]
+SHOWN = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
+BOTH = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"]
+BOTH = [*BOTH, *(label.replace("CLIENT", "SERVER") for label in BOTH)]
+
+
+def each_sample(test: object) -> object:
+    return pytest.mark.parametrize("path", KEYED, ids=lambda path: path.stem)(test)
+
+
+def sample(name: str) -> Path:
+    return ROOT / "samples" / f"{name}.pcap"
+
+
+def with_keys(path: Path, keylog: Path | None = None, **options: Any) -> list[dict[str, Any]]:
+    return facts(path, keylog=keylog or path.with_suffix(".keys"), **options)
+
+
+def lensed(connection: dict[str, Any]) -> dict[str, Any]:
+    """What a connection has besides that which keys add."""
+    return {name: value for name, value in connection.items() if name not in {"hidden", "keys"}}
+
+
+@each_sample
+def test_facts_outside_hidden_are_the_same_with_and_without_keys(path: Path) -> None:
+    for options in ({}, {"keep": True}, {"batch": 1}):
+        without = facts(path, **options)
+        assert [one["hidden"] for one in without] == [None] * len(without)
+        opened = with_keys(path, **options)
+        if options == {"keep": True}:
+            # The transcript has the same packets and records too.
+            assert [one["transcript"] for one in opened] == [one["transcript"] for one in without]
+        assert [lensed(one) for one in opened] == [lensed(one) for one in without]
+
+
+@each_sample
+def test_keys_of_another_connection_open_nothing(path: Path) -> None:
+    foreign = sample("tls13-full" if path.stem != "tls13-full" else "tls12-full").with_suffix(".keys")
+    assert with_keys(path, foreign) == facts(path)
+
+
+def sent(connection: dict[str, Any], side: str) -> list[str]:
+    return [one["type"] for one in connection["hidden"]["messages"] if one["from"] == side]
+
+
+def test_a_full_handshake() -> None:
+    (one,) = with_keys(sample("tls13-full"))
+    hidden = one["hidden"]
+    assert (one["keys"]["from"], sorted(one["keys"]["labels"])) == ("keylog", sorted(BOTH))
+    assert sent(one, "server") == [*SHOWN, "new_session_ticket", "new_session_ticket", "alert"]
+    assert sent(one, "client") == ["finished", "alert"]
+    assert [chain["subject"].split("CN=")[1].split(",")[0] for chain in hidden["certificates"]] == [
+        "localhost",
+        "smplca",
+    ]
+    assert hidden["client_certificate_requested"] is False
+    assert hidden["client_certificates"] is hidden["certificate_request"] is None
+    assert [alert["description"] for alert in hidden["alerts"]] == ["close_notify", "close_notify"]
+    assert [ticket["lifetime_s"] for ticket in hidden["session_tickets"]] == [7200, 7200]
+    assert [extension["type"] for extension in hidden["encrypted_extensions"]] == []
+    assert hidden["early_data"] is hidden["round_trips"] is None
+    assert hidden["problems"] == []
+
+
+def test_the_chain_of_tls13_is_that_of_tls12() -> None:
+    (opened,), (clear,) = with_keys(sample("tomcat-tls13")), facts(sample("tomcat-tls12"))
+    differing = {"sha256": None, "bytes": None}
+    assert [one | differing for one in opened["hidden"]["certificates"]] == [
+        one | differing for one in clear["certificates"]
+    ]
+    assert opened["certificates"] is None
+
+
+def test_a_client_certificate() -> None:
+    stories = (
+        ("tls13-client-cert", "CN=Alice", "close_notify"),
+        ("tls13-client-cert-rejected", "CN=Mallory", "unknown_ca"),
+    )
+    for name, subject, answer in stories:
+        hidden = with_keys(sample(name))[0]["hidden"]
+        assert hidden["client_certificate_requested"] is True
+        assert hidden["certificate_request"]["types"] is None
+        assert "rsa_pss_rsae_sha256" in hidden["certificate_request"]["signature_schemes"]
+        assert subject in hidden["client_certificates"][0]["subject"]
+        assert hidden["alerts"][0]["description"] == answer
+
+
+def test_early_data() -> None:
+    first, resumed = with_keys(sample("tls13-early-data"))
+    assert (first["hidden"]["early_data"], first["hidden"]["round_trips"]) == (None, None)
+    assert (resumed["hidden"]["early_data"], resumed["hidden"]["round_trips"]) == ("accepted", 0)
+    assert sent(resumed, "client")[:2] == ["end_of_early_data", "finished"]
+    assert "CLIENT_EARLY_TRAFFIC_SECRET" in resumed["keys"]["labels"]
+    # Without a pre-shared key in the ServerHello, it is visible that early data was rejected.
+    rejected = with_keys(sample("tls13-early-data-rejected"))[1]
+    assert (rejected["early_data"], rejected["hidden"]["early_data"]) == ("rejected", None)
+    assert sent(rejected, "client")[0] == "finished"
+
+
+def test_a_renegotiation() -> None:
+    (one,) = with_keys(sample("tls12-renegotiation"))
+    assert sent(one, "client")[:4] == ["finished", "client_hello", "client_key_exchange", "finished"]
+    assert sent(one, "server")[:2] == ["finished", "server_hello"]
+    assert [alert["description"] for alert in one["hidden"]["alerts"]] == ["close_notify", "close_notify"]
+
+
+def test_some_secrets_open_what_they_can(tmp_path: Path) -> None:
+    """Each secret alone opens the records that it protects; without the handshake's, data must not come first."""
+    path, alone = sample("tls13-full"), tmp_path / "some.keys"
+    every = with_keys(path)[0]["hidden"]["messages"]
+    seen = []
+    for line in path.with_suffix(".keys").read_text().splitlines():
+        label = line.partition(" ")[0]
+        alone.write_text(line + "\n")
+        (one,) = with_keys(path, alone)
+        if label not in BOTH or label == "CLIENT_TRAFFIC_SECRET_0":
+            assert one["hidden"] is None
+            continue
+        assert one["keys"] == {"from": "keylog", "labels": [label]}
+        assert one["hidden"]["messages"]
+        seen += one["hidden"]["messages"]
+    hidden = every[-1]
+    assert (hidden["from"], hidden["type"]) == ("client", "alert")
+    assert sorted(map(str, seen)) == sorted(map(str, every[:-1]))
+
+
+def test_a_wrong_secret_opens_nothing(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.keys"
+    for path in (sample("tls13-full"), sample("tls12-full")):
+        lines = [line for line in path.with_suffix(".keys").read_text().splitlines() if line[0] != "#"]
+        wrong.write_text("".join(f"{line[:-4]}0000\n" for line in lines))
+        assert with_keys(path, wrong) == facts(path)
+
+
+def test_secrets_inside_a_capture(tmp_path: Path) -> None:
+    """A decryption secrets block in front of the packets (draft-ietf-opsawg-pcapng section 4.7)."""
+    path = sample("tls13-full")
+    secrets = path.with_suffix(".keys").read_bytes()
+    padding = bytes(-len(secrets) % 4)
+    found = section() + block(1, struct.pack("<HHI", 1, 0, 0))
+    found += block(10, struct.pack("<II", 0x544C534B, len(secrets)) + secrets + padding)
+    for head, packet in packets(path):
+        second, fraction, captured, size = struct.unpack("<IIII", head)
+        time = second * 1_000_000 + fraction
+        data = packet + bytes(-len(packet) % 4)
+        found += block(6, struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, captured, size) + data)
+    inside = tmp_path / "inside.pcapng"
+    inside.write_bytes(found)
+    (one,), (other,) = facts(inside), with_keys(path)
+    assert one["keys"] == {"from": "capture", "labels": other["keys"]["labels"]}
+    assert one["hidden"] == other["hidden"]
+
+
+def test_no_application_data_in_the_clear_in_any_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the request nor the page of a sample is anywhere in a connection with its transcript, nor decrypted."""
+    from tlsdissect.handshake.protection import Aead
+
+    decrypted: list[bytes] = []
+    whole = Aead.open
+
+    def remembered(self: Aead, *arguments: bytes) -> bytes | None:
+        content = whole(self, *arguments)
+        decrypted.append(content or b"")
+        return content
+
+    monkeypatch.setattr(Aead, "open", remembered)
+    for path in KEYED:
+        for connection in tlsdissect.read(path, keylog=path.with_suffix(".keys"), keep=True):
+            output = msgspec.json.encode(connection) + repr(connection).encode()
+            for text in (b"GET /", b"HTTP/1", b"Host:", b"<html", b"MAIL FROM", b"EHLO again"):
+                for form in (text, text.hex().encode()):
+                    assert form not in output
+                assert not any(text in one for one in decrypted)
+    assert any(decrypted)
+
+
+@pytest.fixture(scope="module")
+def tshark() -> str:
+    return need("tshark")
+
+
+TYPES = {
+    1: "client_hello", 2: "server_hello", 4: "new_session_ticket", 5: "end_of_early_data", 8: "encrypted_extensions",
+    11: "certificate", 12: "server_key_exchange", 13: "certificate_request", 14: "server_hello_done",
+    15: "certificate_verify", 16: "client_key_exchange", 20: "finished", 22: "certificate_status", 24: "key_update",
+}  # fmt: skip
+
+
+@each_sample
+def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> None:
+    keylog = ["-o", f"tls.keylog_file:{path.with_suffix('.keys')}"]
+    fields = ["tcp.stream", "frame.number", "tls.handshake.type", "tls.handshake.length", "tls.alert_message.desc"]
+    command = [tshark, "-r", str(path), *keylog, "-Y", "tls.handshake or tls.alert_message", "-T", "fields"]
+    done = subprocess.run(
+        [*command, *(part for field in fields for part in ("-e", field))], capture_output=True, text=True, check=True
+    )
+    expected = []
+    for line in done.stdout.splitlines():
+        stream, frame, types, sizes, alerts = line.split("\t")
+        for kind, size in zip(filter(None, types.split(",")), filter(None, sizes.split(",")), strict=True):
+            expected.append((int(stream), int(frame), TYPES[int(kind)], int(size)))
+        expected += [(int(stream), int(frame), "alert", 2) for _ in filter(None, alerts.split(","))]
+    seen = []
+    for one in with_keys(path):
+        hidden = one["hidden"]["messages"] if one["hidden"] else []
+        named = {"change_cipher_spec", "encrypted"}
+        visible = [message for message in one["messages"] if message["type"] not in named]
+        # An alert that only keys open is in the list of the visible ones too, as encrypted.
+        visible = [m for m in visible if m["type"] != "alert" or (m["frame"], m["from"]) not in alerts_of(hidden)]
+        seen += [
+            (one["stream"], m["frame"], m["type"].replace("hello_retry_request", "server_hello"), m["bytes"])
+            for m in (*visible, *hidden)
+        ]
+    assert sorted(seen) == sorted(expected)
+    assert all(first <= second for first, second in pairwise([frame for _, frame, _, _ in expected]))
+
+
+def alerts_of(messages: list[dict[str, Any]]) -> set[tuple[int, str]]:
+    return {(one["frame"], one["from"]) for one in messages if one["type"] == "alert"}

@@ -1,0 +1,446 @@
+"""Opens the protected records of a handshake with the secrets of a key log.
+
+Only handshake messages and alerts are decrypted. Of application data in TLS 1.3, the content type alone is: it is the
+last byte that is not zero (RFC 8446 section 5.2), and only the key stream of that byte is computed.
+
+Each side of TLS 1.3 passes through epochs: early data, handshake, application data and its updates. A record that does
+not open in the present epoch is tried as the first one of each later epoch, so that missing secrets or records cost
+what they hide and nothing else; the tag tells whether the guess is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.handshake import key_schedule as schedule
+from tlsdissect.handshake.events import HandshakeEvent, client_random, extension_data, selected_version
+from tlsdissect.handshake.keys import RSA, RSA_PREFIX
+from tlsdissect.handshake.protection import (
+    CBC_MODE,
+    NULL,
+    POLY1305,
+    STREAM,
+    Aead,
+    Rc4,
+    Suite,
+    nonce_of,
+    open_cbc,
+    suite,
+    without_mac,
+)
+from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE, SSL2, MessageJoiner
+from tlsdissect.tls.server_hello import ServerHello
+from tlsdissect.tls.wire import Reader, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.handshake.events import SealedRecord
+    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.logged import LoggedHandshake
+
+RC4_BYTES = 16 << 20
+"""Maximum bytes of application data whose key stream is computed and discarded to open what follows it."""
+_EXPLICIT_NONCE = 8
+"""Bytes of the nonce in each record of AES-GCM and AES-CCM before TLS 1.3 (RFC 5288 section 3)."""
+_MASTER_SECRET = "CLIENT_RANDOM"  # noqa: S105  # a label
+_TLS10, _TLS12 = 0x0301, 0x0303
+_FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
+"""Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
+
+_frame = attrgetter("frame")
+
+
+class Opened(NamedTuple):
+    """What the secrets of a connection opened."""
+
+    events: tuple[HandshakeEvent, ...]
+    """Handshake messages and alerts, in the order of the frames that completed them."""
+    origin: Origin
+    labels: tuple[str, ...]
+    """Those of the secrets that opened something."""
+    keys: tuple[bytes, ...]
+    """What these secrets are found by."""
+    failed: tuple[SealedRecord, ...]
+    """Records that no secret opens."""
+
+
+def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
+    """Open what was kept of a handshake; None if nothing opens."""
+    if not log.sealed_records or log.client_hello is None or log.server_hello is None:
+        return None
+    if log.server_hello.cipher_suite is None:
+        return None
+    reader: _Reader13 | _Reader12 = (_Reader13 if log.tls13 else _Reader12)(log, keys)
+    events: list[HandshakeEvent] = []
+    failed = []
+    for record in sorted(log.sealed_records, key=_frame):
+        content = reader.open(record)
+        if content is None:
+            failed.append(record)
+        else:
+            events += reader.events(record, *content)
+    if not reader.used:
+        return None
+    labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
+    found = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
+    origin = reader.used[0][2]
+    return Opened(tuple(events), origin, labels, found, tuple(failed))
+
+
+class _Reader:
+    """Splits what is opened into messages and alerts."""
+
+    def __init__(self, log: LoggedHandshake) -> None:
+        self.log = log
+        self.used: list[tuple[str, bytes, Origin]] = []
+        """Label, key and origin of each secret that opened something."""
+        self._joiners = (MessageJoiner(), MessageJoiner())
+
+    def events(self, record: SealedRecord, content_type: int, content: bytes) -> Iterator[HandshakeEvent]:
+        """Yield the messages that a record completes, or its alerts."""
+        end = record.start + HEADER_SIZE + len(record.body)
+        if content_type == HANDSHAKE:
+            for message in self._joiners[record.sender].feed(content, record.start):
+                event = HandshakeEvent(
+                    record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body, record.frame,
+                    record.time, message.start, end, False,
+                )  # fmt: skip
+                self.follow(record, event)
+                yield event
+        elif content_type == ALERT:
+            for at in range(0, len(content) - ALERT_SIZE + 1, ALERT_SIZE):
+                alert = content[at : at + ALERT_SIZE]
+                yield HandshakeEvent(
+                    record.sender, ALERT, None, ALERT_SIZE, alert, record.frame, record.time, record.start, end, False
+                )
+
+    def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
+        """Change the keys as a message demands."""
+        raise NotImplementedError
+
+
+class _Form(NamedTuple):
+    """How a version of TLS 1.3 derives keys and protects records."""
+
+    prefix: bytes
+    authenticates_header: bool
+
+    @classmethod
+    def of(cls, version: int) -> _Form:
+        """Return that of a version."""
+        draft = version >> 8 == 0x7F
+        old = draft and version < _FIRST_FINAL_LABELS
+        return cls(schedule.TLS13_DRAFT if old else schedule.TLS13, not draft or version >= _FIRST_AUTHENTICATED_HEADER)
+
+
+class _Epoch:
+    """The keys of one direction in one epoch of TLS 1.3."""
+
+    def __init__(self, label: str, secret: bytes, chosen: Suite, form: _Form, first: int | None) -> None:
+        keys = schedule.traffic_keys(secret, chosen.key_bytes, chosen.hash, prefix=form.prefix)
+        self.label = label
+        self.first = first
+        """The number of the first record of the epoch; None if that is not known."""
+        self.is_handshake = "HANDSHAKE" in label
+        self.opens = False
+        """Whether it opened a record."""
+        self._secret = secret
+        self._suite = chosen
+        self._form = form
+        self._aead = Aead(chosen, keys.key)
+        self._iv = keys.iv
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record; of application data, the content is left out."""
+        number = 0 if self.first is None else record.number - self.first
+        if number < 0:
+            return None
+        nonce = nonce_of(self._iv, number)
+        if not self.is_handshake:
+            kind = self._aead.last_nonzero(nonce, record.body)
+            if kind == APPLICATION_DATA:
+                return None if self.first is None else (kind, b"")
+            if kind not in (ALERT, HANDSHAKE):
+                return None
+        header = bytes([record.content_type]) + record.version.to_bytes(2, "big") + len(record.body).to_bytes(2, "big")
+        content = self._aead.open(nonce, record.body, header if self._form.authenticates_header else b"")
+        content = None if content is None else content.rstrip(b"\0")
+        if not content:
+            return None
+        self.first = record.number - number
+        self.opens = True
+        return content[-1], content[:-1]
+
+    def updated(self, first: int) -> _Epoch:
+        """Return the epoch after a KeyUpdate."""
+        secret = schedule.next_secret(self._secret, self._suite.hash, prefix=self._form.prefix)
+        return _Epoch(self.label, secret, self._suite, self._form, first)
+
+
+class _Reader13(_Reader):
+    """Opens the records of TLS 1.3."""
+
+    def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
+        super().__init__(log)
+        self._key = b"" if log.client_hello is None else client_random(log.client_hello.event)
+        self._secrets = keys.find(self._key)
+        self._epochs: tuple[list[_Epoch], list[_Epoch]] = (self._begin("CLIENT"), self._begin("SERVER"))
+        self._at = [0, 0]
+        """The present epoch of client and server."""
+
+    def _begin(self, side: str) -> list[_Epoch]:
+        """Return the epochs of a side for which there are secrets."""
+        hello = self.log.server_hello
+        chosen = None if hello is None else suite(Registry.CIPHER_SUITES.names[hello.cipher_suite or 0])
+        if self._secrets is None or chosen is None or not chosen.is_aead:
+            return []
+        present, secrets = self._secrets.labels, self._secrets
+        later = sorted([label for label in present if label.startswith(f"{side}_TRAFFIC_SECRET_")], key=_counted)
+        labels = [f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_HANDSHAKE_TRAFFIC_SECRET", *later]
+        # Without early data, the first protected record of a side is the first of the handshake.
+        firsts: list[int | None] = [0, None if labels[0] in present else 0]
+        form, size = _Form.of(self.log.version), 48 if chosen.hash == "sha384" else 32
+        return [
+            _Epoch(label, secret, chosen, form, first)
+            for label, first in zip(labels, [*firsts, *[None] * len(later)], strict=True)
+            if (secret := secrets.get(label, size)) is not None
+        ]
+
+    def _side(self, record: SealedRecord) -> int:
+        return record.sender ^ self.log.client
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record."""
+        side = self._side(record)
+        epochs = self._epochs[side]
+        for at in range(self._at[side], len(epochs)):
+            epoch = epochs[at]
+            new = not epoch.opens
+            found = epoch.open(record)
+            if found is not None:
+                self._at[side] = at
+                if new and epoch.opens and self._secrets is not None:
+                    self.used.append((epoch.label, self._key, self._secrets.origin))
+                return found
+        return None
+
+    def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
+        """Begin the epoch that a message begins."""
+        side = self._side(record)
+        epochs, at = self._epochs[side], self._at[side]
+        kind, epoch = event.handshake_type, epochs[at]
+        if kind == HandshakeType.KEY_UPDATE:
+            if at + 1 == len(epochs):
+                epochs.append(epoch.updated(record.number + 1))
+            self._at[side] = at + 1
+            epochs[at + 1].first = record.number + 1
+        elif kind == HandshakeType.END_OF_EARLY_DATA or (kind == HandshakeType.FINISHED and epoch.is_handshake):
+            self._at[side] = at + 1
+            if at + 1 < len(epochs):
+                epochs[at + 1].first = record.number + 1
+
+
+def _counted(label: str) -> int:
+    """Return the number at the end of a label."""
+    number = label.rpartition("_")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+class _Negotiated:
+    """What the keys of TLS 1.2 and older are derived from; a renegotiation changes it."""
+
+    def __init__(self) -> None:
+        self.client_random = b""
+        self.server_random = b""
+        self.version = 0
+        self.suite: Suite | None = None
+        self.compresses = False
+        self.encrypts_first = False
+        """Whether the MAC is one of the ciphertext (RFC 7366)."""
+        self.extended = False
+        """Whether the master secret depends on all messages (RFC 7627)."""
+        self.transcript = b""
+        """The messages up to ClientKeyExchange."""
+        self.rsa_key = b""
+        """The beginning of the encrypted premaster secret."""
+
+    def take(self, event: HandshakeEvent) -> None:
+        """Take what a message says."""
+        kind, body = event.handshake_type, event.body
+        if kind is None or kind == HandshakeType.HELLO_REQUEST:
+            return
+        if kind == HandshakeType.CLIENT_HELLO:
+            self.client_random, self.transcript, self.rsa_key = client_random(event), b"", b""
+        if not self.rsa_key:
+            header = b"" if event.content_type == SSL2 else bytes([kind]) + len(body).to_bytes(3, "big")
+            self.transcript += header + body
+        if kind == HandshakeType.CLIENT_KEY_EXCHANGE:
+            self.rsa_key = body[2 : 2 + RSA_PREFIX]
+        elif kind == HandshakeType.SERVER_HELLO and event.content_type == HANDSHAKE:
+            try:
+                hello = ServerHello.read(Reader(body))
+            except WireError:
+                return
+            self.server_random, self.version = hello.random, selected_version(hello)
+            self.suite = suite(Registry.CIPHER_SUITES.names[hello.cipher_suite])
+            self.compresses = bool(hello.legacy_compression_method)
+            self.encrypts_first = extension_data(hello.extensions, ExtensionType.ENCRYPT_THEN_MAC) is not None
+            self.extended = extension_data(hello.extensions, ExtensionType.EXTENDED_MASTER_SECRET) is not None
+
+    def expand(self, secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
+        """Return the output of the pseudorandom function."""
+        hash_name = self.suite.hash if self.suite else "sha256"
+        return schedule.prf(secret, label, seed, length, hash_name=hash_name, tls12=self.version >= _TLS12)
+
+    def master_secret(self, premaster: bytes) -> bytes:
+        """Return the master secret (RFC 5246 section 8.1, RFC 7627 section 4)."""
+        label, seed = b"master secret", self.client_random + self.server_random
+        if self.extended:
+            label, seed = b"extended master secret", self._session_hash()
+        return self.expand(premaster, label, seed, schedule.SECRET_SIZE)
+
+    def _session_hash(self) -> bytes:
+        if self.version >= _TLS12 and self.suite is not None:
+            return hashlib.new(self.suite.hash, self.transcript).digest()
+        return hashlib.md5(self.transcript).digest() + hashlib.sha1(self.transcript).digest()
+
+
+class _Secret(NamedTuple):
+    """A master secret, and where it is from."""
+
+    master: bytes
+    label: str
+    key: bytes
+    origin: Origin
+
+
+class _Keys12:
+    """The keys of one direction in one epoch of TLS 1.2 and older."""
+
+    def __init__(self, negotiated: _Negotiated, chosen: Suite, keys: schedule.DirectionKeys, source: _Secret) -> None:
+        self.source = source
+        self._version = negotiated.version
+        self._suite = chosen
+        self._keys = keys
+        self._encrypts_first = negotiated.encrypts_first and chosen.mode == CBC_MODE
+        self._aead = Aead(chosen, keys.key) if chosen.is_aead else None
+        self._stream = Rc4(keys.key) if chosen.mode == STREAM else None
+        self._begin: int | None = None
+        """Stream offset of the first record of the epoch."""
+        self._consumed = 0
+        """Bytes for which key stream was taken."""
+
+    def open(self, record: SealedRecord) -> bytes | None:
+        """Return the content of a record."""
+        if record.number == 0:
+            self._begin = record.start
+        header = record.number.to_bytes(8, "big") + bytes([record.content_type]) + record.version.to_bytes(2, "big")
+        if self._aead is not None:
+            return self._open_aead(self._aead, header, record)
+        if self._suite.mode == NULL:
+            return without_mac(self._suite, self._keys.mac_key, header, record.body)
+        if self._stream is not None:
+            return self._open_stream(self._stream, header, record)
+        return self._open_blocks(header, record)
+
+    def _open_aead(self, aead: Aead, header: bytes, record: SealedRecord) -> bytes | None:
+        explicit = 0 if self._suite.mode == POLY1305 else _EXPLICIT_NONCE
+        size = len(record.body) - explicit - self._suite.tag
+        if size < 0:
+            return None
+        nonce = self._keys.iv + record.body[:explicit] if explicit else nonce_of(self._keys.iv, record.number)
+        return aead.open(nonce, record.body[explicit:], header + size.to_bytes(2, "big"))
+
+    def _open_stream(self, stream: Rc4, header: bytes, record: SealedRecord) -> bytes | None:
+        if self._begin is None:
+            return None
+        before = record.start - self._begin - HEADER_SIZE * record.number
+        skipped = before - self._consumed
+        if not 0 <= skipped <= RC4_BYTES:
+            return None
+        self._consumed = before + len(record.body)
+        stream.open(bytes(skipped))
+        return without_mac(self._suite, self._keys.mac_key, header, stream.open(record.body))
+
+    def _open_blocks(self, header: bytes, record: SealedRecord) -> bytes | None:
+        body, block, size = record.body, self._suite.fixed_iv, self._suite.mac_bytes
+        if self._encrypts_first:
+            signed = without_mac(self._suite, self._keys.mac_key, header, body)
+            if signed is None:
+                return None
+            body = signed
+        if self._version > _TLS10:
+            iv, body = body[:block], body[block:]
+        else:
+            before = record.previous[:-size] if self._encrypts_first else record.previous
+            iv = before[-block:] if record.number else self._keys.iv
+        data = open_cbc(self._suite, self._keys.key, iv, body)
+        if data is None or self._encrypts_first:
+            return data
+        return without_mac(self._suite, self._keys.mac_key, header, data) if len(data) >= size else None
+
+
+class _Reader12(_Reader):
+    """Opens the records of TLS 1.0 to 1.2."""
+
+    def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
+        super().__init__(log)
+        self._all = keys
+        self._negotiated = _Negotiated()
+        for event in log.events:
+            if event.content_type in (HANDSHAKE, SSL2):
+                self._negotiated.take(event)
+        self._epochs = [0, 0]
+        self._keys: list[_Keys12 | None] = [None, None]
+        """The present keys of both sides of the flow."""
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record."""
+        if record.epoch != self._epochs[record.sender]:
+            self._epochs[record.sender] = record.epoch
+            self._keys[record.sender] = self._derived(record.sender ^ self.log.client)
+        keys = self._keys[record.sender]
+        content = None if keys is None else keys.open(record)
+        if keys is None or content is None:
+            return None
+        used = (keys.source.label, keys.source.key, keys.source.origin)
+        if used not in self.used:
+            self.used.append(used)
+        return record.content_type, content
+
+    def follow(self, _: SealedRecord, event: HandshakeEvent) -> None:
+        """Take what a message of a renegotiation says."""
+        self._negotiated.take(event)
+
+    def _derived(self, side: int) -> _Keys12 | None:
+        """Return the keys of a side by what was negotiated last."""
+        agreed = self._negotiated
+        chosen, source = agreed.suite, self._secret()
+        if chosen is None or source is None or agreed.compresses or agreed.version < _TLS10:
+            return None
+        # Since TLS 1.1, the initialization vector of CBC is in the record (RFC 4346 section 6.2.3.2).
+        explicit = chosen.mode == CBC_MODE and agreed.version > _TLS10
+        sizes = (chosen.mac_bytes, chosen.key_bytes, 0 if explicit else chosen.fixed_iv)
+        both = schedule.key_block(
+            lambda label, seed, length: agreed.expand(source.master, label, seed, length),
+            (agreed.client_random, agreed.server_random),
+            sizes,
+        )
+        return _Keys12(agreed, chosen, both[side], source)
+
+    def _secret(self) -> _Secret | None:
+        """Return the master secret, as logged or by a logged premaster secret."""
+        agreed = self._negotiated
+        found = self._all.find(agreed.client_random)
+        master = None if found is None else found.get(_MASTER_SECRET, schedule.SECRET_SIZE)
+        if found is not None and master is not None:
+            return _Secret(master, _MASTER_SECRET, agreed.client_random, found.origin)
+        found = self._all.find(agreed.rsa_key)
+        premaster = None if found is None else found.get(RSA, schedule.SECRET_SIZE)
+        if found is None or premaster is None:
+            return None
+        return _Secret(agreed.master_secret(premaster), RSA, agreed.rsa_key, found.origin)

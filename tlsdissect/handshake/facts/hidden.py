@@ -1,0 +1,271 @@
+"""Facts that encryption hides, for whoever has the keys.
+
+They stand beside the facts that anyone on the path can read, and change none of these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
+
+from tlsdissect.capture.packet import time_or_none
+from tlsdissect.handshake.decompression import DecompressionError, decompressed
+from tlsdissect.handshake.decryption import opened
+from tlsdissect.handshake.facts import endings, negotiation, timing
+from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
+from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
+from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, decode_extensions
+from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
+from tlsdissect.tls.certificate import Certificate as Certificate12
+from tlsdissect.tls.certificate import Certificate13, CertificateRequest13, CompressedCertificate
+from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, HandshakeType, Registry
+from tlsdissect.tls.codepoints import ExtensionType as Type
+from tlsdissect.tls.extensions import FROM_CERTIFICATE_ENTRY, FROM_CERTIFICATE_REQUEST, FROM_SERVER, decode
+from tlsdissect.tls.handshake import decoder as message_decoder
+from tlsdissect.tls.messages import NewSessionTicket13, NewSessionTicketDraft
+from tlsdissect.tls.server_hello import EncryptedExtensions
+from tlsdissect.tls.wire import WireError
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from tlsdissect.handshake.decryption import Opened
+    from tlsdissect.handshake.events import HandshakeEvent
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.model.connection import Certificate, Connection, OcspStaple
+
+_SERVER_EXTENSIONS = ExtensionDecoder(FROM_SERVER)
+_CLIENT, _SERVER = 0, 1
+
+
+def with_hidden(
+    result: Connection, handshake: Handshake, keys: CaptureKeys, evidence: Evidence | None = None
+) -> Connection:
+    """Return the connection with what the keys open; certificates that verdicts need are kept as evidence."""
+    found = opened(handshake.log, keys)
+    if found is None:
+        return result
+    if found.origin == "keylog":
+        keys.used.update(found.keys)
+    decoder = _HiddenMessages(handshake, found, result, evidence)
+    return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels))
+
+
+class _HiddenMessages(MessageDecoder):
+    """Decodes the messages that keys opened."""
+
+    def __init__(self, handshake: Handshake, found: Opened, seen: Connection, evidence: Evidence | None) -> None:
+        super().__init__(handshake, evidence)
+        self._opened = found
+        self._seen = seen
+        self._first: tuple[dict[int, HandshakeEvent], dict[int, HandshakeEvent]] = ({}, {})
+        """The first message of each type of client and server."""
+        for event in found.events:
+            if event.handshake_type is not None:
+                self._first[event.sender ^ handshake.client].setdefault(event.handshake_type, event)
+        self._extensions = self._encrypted_extensions()
+
+    def hidden(self) -> Hidden:
+        """Return all facts."""
+        asked = self._event(_SERVER, HandshakeType.CERTIFICATE_REQUEST)
+        early_data = self._early_data()
+        certificates, staple = self._server_certificates()
+        facts = Hidden(
+            certificates=certificates,
+            client_certificate_requested=self._requested(asked),
+            certificate_request=self._request(asked),
+            client_certificates=self._client_certificates(),
+            ocsp_staple=staple,
+            alpn=self._alpn(),
+            alerts=endings.named_alerts(self._handshake, self._opened.events),
+            session_tickets=self._tickets(),
+            messages=self._messages(),
+            encrypted_extensions=None
+            if self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is None
+            else tuple([one.fact for one in self._extensions.decoded]),
+            early_data=early_data,
+            round_trips=self._round_trips(early_data),
+        )
+        return replace(facts, problems=(*self.problems, *self._failures()))
+
+    def _event(self, side: int, kind: HandshakeType) -> HandshakeEvent | None:
+        return self._first[side].get(kind)
+
+    def _encrypted_extensions(self) -> Extensions:
+        event = self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS)
+        message = self.read(event, EncryptedExtensions.read)
+        if event is None or message is None:
+            return NOTHING
+        found = decode_extensions(_SERVER_EXTENSIONS, message.extensions)
+        for code, detail in found.problems:
+            self.report(code, detail, event)
+        return found
+
+    def _server_certificates(self) -> tuple[tuple[Certificate, ...] | None, OcspStaple | None]:
+        """Return the server's chain in TLS 1.3 and the OCSP response for its first certificate."""
+        chain = self._chain13(_SERVER) if self._handshake.log.tls13 else None
+        if chain is None:
+            # A server without a certificate authenticates by a pre-shared key, which is visible.
+            return None, None
+        staple = next(iter(chain.staples), None)
+        return chain.certificates, None if staple is None else self.response(staple, chain.event)
+
+    def _client_certificates(self) -> tuple[Certificate, ...] | None:
+        if self._handshake.log.tls13:
+            chain = self._chain13(_CLIENT)
+            return None if chain is None else chain.certificates
+        # A client that shows a certificate in a renegotiation.
+        event = self._event(_CLIENT, HandshakeType.CERTIFICATE)
+        message = self.read(event, Certificate12.read)
+        return None if event is None or message is None else self.facts(message.certificate_list, event)
+
+    def _chain13(self, side: int) -> _Chain | None:
+        """Return a side's chain; of several Certificates of a client, the last that is not empty."""
+        chains = [
+            chain
+            for event in self._opened.events
+            if event.sender ^ self._handshake.client == side and (chain := self._certificate13(event)) is not None
+        ]
+        shown = [chain for chain in chains if chain.entries]
+        if not chains:
+            return None
+        chain = (shown or chains)[-1]
+        if self._extensions.get(CERTIFICATE_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
+            # A raw public key is sent instead of certificates (RFC 7250 section 3).
+            return chain
+        return chain._replace(certificates=self.facts(chain.entries, chain.event))
+
+    def _certificate13(self, event: HandshakeEvent) -> _Chain | None:
+        """Decode a Certificate of TLS 1.3, which may be compressed."""
+        if event.handshake_type == HandshakeType.COMPRESSED_CERTIFICATE:
+            compressed = self.read(event, CompressedCertificate.read)
+            if compressed is None:
+                return None
+            try:
+                body = decompressed(
+                    compressed.algorithm, compressed.compressed_certificate_message, compressed.uncompressed_length
+                )
+            except DecompressionError as error:
+                self.report("malformed_message", f"compressed_certificate: {error}", event)
+                return None
+            event = replace(event, handshake_type=int(HandshakeType.CERTIFICATE), body=body, size=len(body))
+        if event.handshake_type != HandshakeType.CERTIFICATE:
+            return None
+        message = self.read(event, Certificate13.read)
+        if message is None:
+            return None
+        entries = message.certificate_list
+        staples = []
+        for extension in entries[0].extensions if entries else ():
+            if extension.extension_type == Type.STATUS_REQUEST:
+                try:
+                    status = decode(FROM_CERTIFICATE_ENTRY, Type.STATUS_REQUEST, extension.extension_data)
+                except WireError as error:
+                    self.report("malformed_message", f"extension status_request: {error}", event)
+                    continue
+                response = getattr(status, "ocsp_response", None)
+                staples += [response] if response else []
+        return _Chain(event, tuple([entry.cert_data for entry in entries]), tuple(staples))
+
+    def _requested(self, asked: HandshakeEvent | None) -> bool | None:
+        """Return whether the server asked for a certificate, unless it did so in the clear."""
+        if asked is not None:
+            return True
+        whole = self._handshake.log.tls13 and self._event(_SERVER, HandshakeType.FINISHED) is not None
+        return False if whole else None
+
+    def _request(self, asked: HandshakeEvent | None) -> CertificateRequest | None:
+        from tlsdissect.x509.names import name  # noqa: PLC0415
+
+        if not self._handshake.log.tls13:
+            return self.request(asked)
+        message = self.read(asked, CertificateRequest13.read)
+        if asked is None or message is None:
+            return None
+        bodies: dict[int, Struct | None] = {}
+        for extension in message.extensions:
+            try:
+                body = decode(FROM_CERTIFICATE_REQUEST, extension.extension_type, extension.extension_data)
+            except WireError as error:
+                named = Registry.EXTENSIONS.names[extension.extension_type]
+                self.report("malformed_message", f"extension {named}: {error}", asked)
+                continue
+            bodies.setdefault(extension.extension_type, body)
+        schemes = getattr(bodies.get(Type.SIGNATURE_ALGORITHMS), "supported_signature_algorithms", None)
+        authorities = getattr(bodies.get(Type.CERTIFICATE_AUTHORITIES), "authorities", ())
+        return CertificateRequest(
+            types=None,
+            signature_schemes=None if schemes is None else Registry.SIGNATURE_SCHEMES.names.of(schemes),
+            authorities=tuple([name(authority) for authority in authorities]),
+        )
+
+    def _alpn(self) -> str | None:
+        names = self._extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+        return text(names[0]) if names else None
+
+    def _tickets(self) -> tuple[HiddenTicket, ...]:
+        """Return the tickets of TLS 1.3."""
+        tickets = []
+        layout = message_decoder(HandshakeType.NEW_SESSION_TICKET, self._handshake.log.version)
+        for event in self._opened.events if self._handshake.log.tls13 else ():
+            if event.handshake_type == HandshakeType.NEW_SESSION_TICKET:
+                message = None if layout is None else self.read(event, layout.read)
+                if isinstance(message, NewSessionTicket13 | NewSessionTicketDraft):
+                    tickets.append(
+                        HiddenTicket(message.ticket_lifetime, len(message.ticket), message.ticket.hex(), event.frame)
+                    )
+        return tuple(tickets)
+
+    def _messages(self) -> tuple[Message, ...]:
+        """Return the messages and alerts in order."""
+        handshake, hello = self._handshake, self._handshake.log.client_hello
+        begin = None if hello is None else timing.Begin(hello.event.frame, handshake.start)
+        return tuple([
+            Message(
+                handshake.side(event.sender),
+                "alert" if event.handshake_type is None else Registry.HANDSHAKE_TYPES.names[event.handshake_type],
+                event.size,
+                event.frame,
+                timing.since(begin, event.frame, time_or_none(event.time)),
+            )
+            for event in self._opened.events
+        ])  # fmt: skip
+
+    def _early_data(self) -> str | None:
+        """Return what the server said of early data (RFC 8446 section 4.2.10)."""
+        told = self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is not None
+        if not told or not negotiation.infers_early_data(self._handshake):
+            return None
+        return "accepted" if Type.EARLY_DATA in self._extensions.bodies else "rejected"
+
+    def _round_trips(self, early_data: str | None) -> int | None:
+        """Return the round trips of a finished handshake, where they depend on early data."""
+        if early_data is None or self._event(_CLIENT, HandshakeType.FINISHED) is None:
+            return None
+        return timing.round_trips(self._handshake, early_data, complete=True)
+
+    def _failures(self) -> tuple[Problem, ...]:
+        """Report the records that did not open, and those that were not kept."""
+        log, failed = self._handshake.log, self._opened.failed
+        found = []
+        if failed:
+            first = failed[0]
+            detail = f"records that the keys do not open: {len(failed)}, the first in this frame"
+            found.append(Problem("not_opened", detail, first.frame, first.start, self._handshake.side(first.sender)))
+        if log.unkept:
+            found.append(Problem("limit", "more protected records were sent than are kept to be opened"))
+        return tuple(found)
+
+
+class _Chain(NamedTuple):
+    """A Certificate message of TLS 1.3."""
+
+    event: HandshakeEvent
+    entries: tuple[bytes, ...]
+    """The certificates or raw public keys."""
+    staples: tuple[bytes, ...]
+    """The OCSP responses of the first entry."""
+    certificates: tuple[Certificate, ...] = ()

@@ -1,0 +1,97 @@
+"""The key schedules: from the secrets that key logs hold to the keys of each direction.
+
+TLS 1.3, QUIC and DTLS 1.3 expand traffic secrets by HKDF (RFC 8446 section 7). Before, a pseudorandom function expands
+a master secret and both randoms to a block of keys (RFC 5246 sections 5 and 6.3).
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET_SIZE = 48
+"""Bytes of a master secret, and of the premaster secret of RSA (RFC 5246 sections 8.1 and 7.4.7.1)."""
+TLS13, TLS13_DRAFT, DTLS13 = b"tls13 ", b"TLS 1.3, ", b"dtls13"
+"""What labels begin with: RFC 8446 section 7.1, draft-ietf-tls-tls13-19 section 7.1, RFC 9147 section 5.9."""
+
+_HASHES = {"sha256": SHA256, "sha384": SHA384}
+
+
+def hkdf_expand_label(
+    secret: bytes, label: bytes, length: int, hash_name: str, *, context: bytes = b"", prefix: bytes = TLS13
+) -> bytes:
+    """Expand a secret (RFC 8446 section 7.1)."""
+    named = prefix + label
+    info = length.to_bytes(2, "big") + bytes([len(named)]) + named + bytes([len(context)]) + context
+    return HKDFExpand(_HASHES[hash_name](), length, info).derive(secret)
+
+
+class TrafficKeys(NamedTuple):
+    """The key and the initialization vector of one direction (RFC 8446 section 7.3)."""
+
+    key: bytes
+    iv: bytes
+
+
+def traffic_keys(secret: bytes, key_bytes: int, hash_name: str, *, prefix: bytes = TLS13) -> TrafficKeys:
+    """Expand a traffic secret to the keys of records."""
+    key = hkdf_expand_label(secret, b"key", key_bytes, hash_name, prefix=prefix)
+    return TrafficKeys(key, hkdf_expand_label(secret, b"iv", 12, hash_name, prefix=prefix))
+
+
+def next_secret(secret: bytes, hash_name: str, *, prefix: bytes = TLS13) -> bytes:
+    """Return the traffic secret after a KeyUpdate (RFC 8446 section 7.2)."""
+    label = b"application traffic secret" if prefix == TLS13_DRAFT else b"traffic upd"
+    return hkdf_expand_label(secret, label, len(secret), hash_name, prefix=prefix)
+
+
+def prf(secret: bytes, label: bytes, seed: bytes, length: int, *, hash_name: str, tls12: bool) -> bytes:
+    """Expand a secret: P_hash of TLS 1.2 (RFC 5246 section 5), or P_MD5 XOR P_SHA-1 before (RFC 2246 section 5)."""
+    if tls12:
+        return _p_hash(secret, label + seed, length, hash_name)
+    half = (len(secret) + 1) // 2
+    md5 = _p_hash(secret[:half], label + seed, length, "md5")
+    sha1 = _p_hash(secret[len(secret) - half :], label + seed, length, "sha1")
+    return bytes([one ^ other for one, other in zip(md5, sha1, strict=True)])
+
+
+def _p_hash(secret: bytes, seed: bytes, length: int, hash_name: str) -> bytes:
+    block, data = seed, b""
+    while len(data) < length:
+        block = hmac.digest(secret, block, hash_name)
+        data += hmac.digest(secret, block + seed, hash_name)
+    return data[:length]
+
+
+class DirectionKeys(NamedTuple):
+    """The keys of one direction before TLS 1.3."""
+
+    mac_key: bytes
+    key: bytes
+    iv: bytes
+
+
+def key_block(
+    expand: Callable[[bytes, bytes, int], bytes],
+    randoms: tuple[bytes, bytes],
+    sizes: tuple[int, int, int],
+) -> tuple[DirectionKeys, DirectionKeys]:
+    """Return the keys of client and server (RFC 5246 section 6.3).
+
+    `expand` is the pseudorandom function with the master secret, `randoms` are those of client and server, `sizes` the
+    bytes of MAC key, key and initialization vector.
+    """
+    client, server = randoms
+    block = expand(b"key expansion", server + client, 2 * sum(sizes))
+    parts = []
+    for size in sizes:
+        parts.append((block[:size], block[size : 2 * size]))
+        block = block[2 * size :]
+    (mac, others), (key, other_key), (iv, other_iv) = parts
+    return DirectionKeys(mac, key, iv), DirectionKeys(others, other_key, other_iv)

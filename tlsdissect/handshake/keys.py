@@ -1,0 +1,223 @@
+"""Key logs: the secrets of connections, by the random of their ClientHello.
+
+Two sources: files in the NSS format (draft-ietf-tls-keylogfile), which programs write that have SSLKEYLOGFILE, and the
+decryption secrets blocks of a pcapng file, which hold the same lines.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+SECRETS_BYTES = 256 << 20
+"""Estimated bytes that the secrets of a key log may take; what follows is not read."""
+MAX_LINE = 4096
+"""Bytes of the longest line of a key log: ECH_CONFIG is the longest known."""
+SECRET_BYTES = 192
+"""Estimated bytes that a secret takes besides its own, counted towards SECRETS_BYTES."""
+AT_A_TIME = 1 << 20
+"""Bytes of a key log that are read at a time."""
+
+_COMPARED = 256
+"""Bytes before the new ones of a growing file that are compared with those that were read there."""
+
+RSA = "RSA"
+"""The label of a premaster secret, found by the first bytes of its encrypted form."""
+RSA_PREFIX = 8
+"""Their number."""
+RANDOM_SIZE = 32
+
+_LINE = re.compile(rb"([A-Z][A-Z0-9_]*) ((?:[0-9A-Fa-f]{2})+) ((?:[0-9A-Fa-f]{2})+)")
+
+Origin = Literal["keylog", "capture"]
+
+
+class Secrets(NamedTuple):
+    """The secrets of a connection, and where they come from."""
+
+    origin: Origin
+    found: dict[tuple[str, int], bytes]
+    """By label and number of bytes: test vectors repeat a random, with the secrets of another hash."""
+
+    def get(self, label: str, size: int) -> bytes | None:
+        """Return the secret with a label and a number of bytes."""
+        return self.found.get((label, size))
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of all secrets."""
+        return {label for label, _ in self.found}
+
+
+class _Place:
+    """Where lines come from, and how many of them are damaged."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.line = 0
+        """Number of the latest line."""
+        self.damaged = 0
+        self.first = 0
+        """Number of the first damaged line."""
+
+    def warning(self) -> str | None:
+        """Return a sentence about the damaged lines, if there are any."""
+        if not self.damaged:
+            return None
+        others = self.damaged - 1
+        more = f", nor {'is' if others == 1 else 'are'} {others:,} further" if others else ""
+        return f"{self.name}: line {self.first:,} is no label with two hexadecimal numbers{more}"
+
+
+class _File(_Place):
+    """A file that may grow: what was read, and the line that is not complete."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._read_bytes = 0
+        self._latest = b""
+        """The latest bytes that were read, by which a file that was replaced is known."""
+        self._rest = b""
+
+    def read(self, *, whole: bool) -> Iterator[list[bytes]]:
+        """Yield the lines that follow those read before; `whole` if the last line is complete without its end."""
+        with open(self.name, "rb") as file:  # noqa: PTH123  # the path may be a descriptor's
+            if file.seekable():
+                file.seek(self._read_bytes - len(self._latest))
+                if file.read(len(self._latest)) != self._latest:
+                    self._read_bytes, self._latest, self._rest, self.line = 0, b"", b"", 0
+                    file.seek(0)
+            while data := file.read(AT_A_TIME):
+                self._read_bytes += len(data)
+                self._latest = (self._latest + data)[-_COMPARED:]
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                if len(self._rest) > MAX_LINE:
+                    # The rest of the line becomes a damaged line of its own, which the warning counts.
+                    lines.append(self._rest)
+                    self._rest = b""
+                yield lines
+        if whole and self._rest:
+            yield [self._rest]
+            self._rest = b""
+
+
+class KeyLog:
+    """The secrets in key logs, or in the secrets blocks of a capture.
+
+    Lines with unknown labels are kept like others: whoever opens something asks for the labels that it knows.
+    """
+
+    def __init__(
+        self, paths: Iterable[str | os.PathLike[str]] = (), *, origin: Origin = "keylog", follows: bool = False
+    ) -> None:
+        """With `follows`, the files may grow, and `refresh` reads what is new. Raises OSError."""
+        self.origin = origin
+        self.follows = follows
+        self.left_out = 0
+        """Secrets that are not kept, for lack of room."""
+        self._secrets: dict[bytes, dict[tuple[str, int], bytes]] = {}
+        self._used_bytes = 0
+        self._files = [_File(os.fspath(path)) for path in paths]
+        self.has_rsa = False
+        """Whether there are premaster secrets, which the ClientHello does not identify."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what the files have got since they were read; a file that was replaced is read anew."""
+        for file in self._files:
+            for lines in file.read(whole=not self.follows):
+                self._add(lines, file)
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each file with damaged lines, which names the first of them."""
+        found = [warning for file in self._files if (warning := file.warning())]
+        return [*found, f"{self.left_out:,} secrets are not kept, for lack of room"] if self.left_out else found
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """What the secrets are found by: client randoms, and the beginnings of encrypted premaster secrets."""
+        return frozenset(self._secrets)
+
+    def find(self, key: bytes) -> dict[tuple[str, int], bytes] | None:
+        """Return the secrets for a client random, or for the beginning of an encrypted premaster secret."""
+        return self._secrets.get(key)
+
+    def add_block(self, block: bytes) -> None:
+        """Add the lines of a decryption secrets block."""
+        self._add(block.split(b"\n"), _Place(""))
+
+    def _add(self, lines: list[bytes], place: _Place) -> None:
+        for line in lines:
+            place.line += 1
+            text = line.strip()
+            if not text or text[:1] == b"#":
+                continue
+            match = _LINE.fullmatch(text)
+            if match is None or not self._add_secret(*match.groups()):
+                place.damaged += 1
+                place.first = place.first or place.line
+
+    def _add_secret(self, label: bytes, key: bytes, secret: bytes) -> bool:
+        """Add a secret; return whether it is found by as many bytes as its label needs."""
+        name = sys.intern(label.decode("ascii"))
+        if len(key) != 2 * (RSA_PREFIX if name == RSA else RANDOM_SIZE):
+            return False
+        self._used_bytes += len(secret) // 2 + SECRET_BYTES
+        if self._used_bytes > SECRETS_BYTES:
+            self.left_out += 1
+            return True
+        self.has_rsa = self.has_rsa or name == RSA
+        of_key = self._secrets.setdefault(bytes.fromhex(key.decode()), {})
+        of_key[name, len(secret) // 2] = bytes.fromhex(secret.decode())
+        return True
+
+
+class CaptureKeys:
+    """The key logs of a reading, and the secrets blocks of the capture that is read."""
+
+    def __init__(self, keylog: KeyLog | None, blocks: Sequence[bytes]) -> None:
+        """`blocks` is the list to which the reader of the capture adds the blocks that it comes to."""
+        self._keylog = keylog
+        self._blocks = blocks
+        self._inside = KeyLog(origin="capture")
+        self._taken = 0
+        self.used: set[bytes] = set()
+        """What those secrets of the key logs are found by that opened something."""
+
+    @property
+    def exist(self) -> bool:
+        """Whether there are any keys so far."""
+        return self._keylog is not None or bool(self._blocks)
+
+    def may_open(self, client_random: bytes) -> bool:
+        """Return whether there are secrets for a connection, or may be some by its end."""
+        self._take_blocks()
+        logs = [log for log in (self._keylog, self._inside) if log is not None]
+        return any(log.follows or log.has_rsa or log.find(client_random) is not None for log in logs)
+
+    def find(self, *keys: bytes) -> Secrets | None:
+        """Return the secrets for the first of these keys that has any."""
+        self._take_blocks()
+        for log in (self._keylog, self._inside):
+            found = None if log is None else self._found(log, keys)
+            if found is not None and log is not None:
+                return Secrets(log.origin, found)
+        return None
+
+    def _found(self, log: KeyLog, keys: tuple[bytes, ...]) -> dict[tuple[str, int], bytes] | None:
+        if log.follows:
+            with suppress(OSError):
+                log.refresh()
+        return next((one for key in keys if (one := log.find(key)) is not None), None)
+
+    def _take_blocks(self) -> None:
+        while self._taken < len(self._blocks):
+            self._inside.add_block(self._blocks[self._taken])
+            self._taken += 1

@@ -1,0 +1,195 @@
+"""Opens protected records with the keys of their direction.
+
+A record, a QUIC packet and a DTLS record differ in how their nonce and their additional data are made; what is done
+with these is the same, so nothing here knows where they came from. Nothing raises: what does not open gives None.
+"""
+
+from __future__ import annotations
+
+import hmac
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers import algorithms as decrepit
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
+from cryptography.hazmat.primitives.ciphers.modes import CBC, CTR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.ciphers import CipherAlgorithm
+
+GCM, CCM, POLY1305, CBC_MODE, STREAM, NULL = "GCM", "CCM", "POLY1305", "CBC", "STREAM", "NULL"
+_TAG = 16
+_AES_BLOCK = 16
+_CHACHA_BLOCK = 64
+
+
+class Suite(NamedTuple):
+    """What a cipher suite needs to protect records."""
+
+    cipher: str
+    mode: str
+    key_bytes: int
+    fixed_iv: int
+    """Bytes of the initialization vector in the block of keys; before TLS 1.3 only."""
+    tag: int
+    """Bytes of the tag of an AEAD, 0 for others."""
+    mac: str
+    """The hash of the MAC; empty for an AEAD."""
+    mac_bytes: int
+    hash: str
+    """The hash of the key schedule in TLS 1.2 and 1.3."""
+
+    @property
+    def is_aead(self) -> bool:
+        """Whether encryption and authentication are one operation."""
+        return bool(self.tag)
+
+
+_CIPHERS = {
+    "AES_128_GCM": Suite("AES", GCM, 16, 4, _TAG, "", 0, ""),
+    "AES_256_GCM": Suite("AES", GCM, 32, 4, _TAG, "", 0, ""),
+    "AES_128_CCM_8": Suite("AES", CCM, 16, 4, 8, "", 0, ""),
+    "AES_256_CCM_8": Suite("AES", CCM, 32, 4, 8, "", 0, ""),
+    "AES_128_CCM": Suite("AES", CCM, 16, 4, _TAG, "", 0, ""),
+    "AES_256_CCM": Suite("AES", CCM, 32, 4, _TAG, "", 0, ""),
+    "CHACHA20_POLY1305": Suite("ChaCha20", POLY1305, 32, 12, _TAG, "", 0, ""),
+    "AES_128_CBC": Suite("AES", CBC_MODE, 16, 16, 0, "", 0, ""),
+    "AES_256_CBC": Suite("AES", CBC_MODE, 32, 16, 0, "", 0, ""),
+    "CAMELLIA_128_CBC": Suite("Camellia", CBC_MODE, 16, 16, 0, "", 0, ""),
+    "CAMELLIA_256_CBC": Suite("Camellia", CBC_MODE, 32, 16, 0, "", 0, ""),
+    "SEED_CBC": Suite("SEED", CBC_MODE, 16, 16, 0, "", 0, ""),
+    "IDEA_CBC": Suite("IDEA", CBC_MODE, 16, 8, 0, "", 0, ""),
+    "3DES_EDE_CBC": Suite("TripleDES", CBC_MODE, 24, 8, 0, "", 0, ""),
+    "RC4_128": Suite("RC4", STREAM, 16, 0, 0, "", 0, ""),
+    "NULL": Suite("", NULL, 0, 0, 0, "", 0, ""),
+}
+"""By the part of a suite's name between the key exchange and the hash; a name that begins another comes after it."""
+
+_MACS = {"MD5": ("md5", 16), "SHA": ("sha1", 20), "SHA256": ("sha256", 32), "SHA384": ("sha384", 48)}
+
+
+def _algorithm(name: str) -> Callable[[bytes], CipherAlgorithm] | None:
+    """Return an algorithm if `cryptography` still offers it."""
+    return getattr(decrepit, name, None) or getattr(algorithms, name, None)
+
+
+@lru_cache(maxsize=512)
+def suite(name: str) -> Suite | None:
+    """Return what a suite with this registered name needs; None if its records cannot be opened."""
+    kind, with_, words = name.removeprefix("TLS_").partition("_WITH_")
+    words = words if with_ else kind
+    if "EXPORT" in kind:
+        # The keys of these suites are derived in another way (RFC 2246 section 6.3.1).
+        return None
+    for known, found in _CIPHERS.items():
+        if words == known or words.startswith(f"{known}_"):
+            named = words[len(known) + 1 :]
+            hash_name = "sha384" if named == "SHA384" else "sha256"
+            if found.is_aead:
+                return found._replace(hash=hash_name) if named in ("", "SHA256", "SHA384") else None
+            if named not in _MACS:
+                return None
+            mac, mac_bytes = _MACS[named]
+            return found._replace(mac=mac, mac_bytes=mac_bytes, hash=hash_name)
+    return None
+
+
+class Aead:
+    """An AEAD with its key."""
+
+    def __init__(self, suite: Suite, key: bytes) -> None:
+        self._suite = suite
+        self._key = key
+        self._aead: AESGCM | AESCCM | ChaCha20Poly1305
+        if suite.mode == GCM:
+            self._aead = AESGCM(key)
+        elif suite.mode == CCM:
+            self._aead = AESCCM(key, tag_length=suite.tag)
+        else:
+            self._aead = ChaCha20Poly1305(key)
+
+    def open(self, nonce: bytes, sealed: bytes, additional: bytes) -> bytes | None:
+        """Return the plaintext; None if the tag is wrong."""
+        if len(sealed) < self._suite.tag:
+            return None
+        try:
+            return self._aead.decrypt(nonce, sealed, additional)
+        except (InvalidTag, ValueError):
+            return None
+
+    def last_nonzero(self, nonce: bytes, sealed: bytes) -> int:
+        """Return the last byte of the plaintext that is not zero, or 0: the content type of a record of TLS 1.3.
+
+        Only the key stream of that place is computed, and the tag is not checked: no other byte is decrypted.
+        """
+        size = len(sealed) - self._suite.tag
+        block = _CHACHA_BLOCK if self._suite.mode == POLY1305 else _AES_BLOCK
+        for begin in range((size - 1) // block * block, -1, -block):
+            end = min(size, begin + block)
+            stream = self._key_stream(nonce, begin // block, end - begin)
+            for at in range(end - 1, begin - 1, -1):
+                if sealed[at] != stream[at - begin]:
+                    return sealed[at] ^ stream[at - begin]
+        return 0
+
+    def _key_stream(self, nonce: bytes, block: int, size: int) -> bytes:
+        """Return the first bytes of a block of the key stream."""
+        if self._suite.mode == POLY1305:
+            # RFC 8439 section 2.8: block 0 gives the key of Poly1305.
+            algorithm: CipherAlgorithm = ChaCha20(self._key, (block + 1).to_bytes(4, "little") + nonce)
+            return Cipher(algorithm, None).encryptor().update(bytes(size))
+        # NIST SP 800-38D section 7.1: the first counter for data is 2; RFC 3610 section 2.3: it is 1, after the flags.
+        counter = nonce + (block + 2).to_bytes(4, "big")
+        if self._suite.mode == CCM:
+            counter = b"\x02" + nonce + (block + 1).to_bytes(3, "big")
+        return Cipher(AES(self._key), CTR(counter)).encryptor().update(bytes(size))
+
+
+def nonce_of(iv: bytes, number: int) -> bytes:
+    """Return the nonce of a record or packet: its number XOR the initialization vector (RFC 8446 section 5.3)."""
+    return (int.from_bytes(iv, "big") ^ number).to_bytes(len(iv), "big")
+
+
+def open_cbc(suite: Suite, key: bytes, iv: bytes, sealed: bytes) -> bytes | None:
+    """Return the plaintext of whole blocks without its padding (RFC 5246 section 6.2.3.2)."""
+    algorithm = _algorithm(suite.cipher)
+    if algorithm is None or not sealed or len(sealed) % suite.fixed_iv or len(iv) != suite.fixed_iv:
+        return None
+    try:
+        decryptor = Cipher(algorithm(key), CBC(iv)).decryptor()
+    except (UnsupportedAlgorithm, ValueError):
+        return None
+    data = decryptor.update(sealed) + decryptor.finalize()
+    padding = data[-1] + 1
+    if padding > len(data) or data[-padding:] != bytes([data[-1]]) * padding:
+        return None
+    return data[:-padding]
+
+
+def mac_of(suite: Suite, key: bytes, header: bytes, data: bytes) -> bytes:
+    """Return the MAC of a record; `header` is its number, content type and version (RFC 5246 section 6.2.3.1)."""
+    return hmac.digest(key, header + len(data).to_bytes(2, "big") + data, suite.mac)
+
+
+def without_mac(suite: Suite, key: bytes, header: bytes, data: bytes) -> bytes | None:
+    """Return what precedes the MAC at the end; None if that is wrong."""
+    if len(data) < suite.mac_bytes:
+        return None
+    data, mac = data[: len(data) - suite.mac_bytes], data[len(data) - suite.mac_bytes :]
+    return data if hmac.compare_digest(mac, mac_of(suite, key, header, data)) else None
+
+
+class Rc4:
+    """The key stream of RC4, which continues from record to record."""
+
+    def __init__(self, key: bytes) -> None:
+        self._stream = Cipher(decrepit.ARC4(key), mode=None).decryptor()
+
+    def open(self, sealed: bytes) -> bytes:
+        """Return the plaintext of the next bytes."""
+        return self._stream.update(sealed)
