@@ -22,7 +22,7 @@ from tlsdissect.handshake.facts.connection import connection, endpoints, is_quot
 from tlsdissect.handshake.record_cursor import starts_with_hello
 from tlsdissect.handshake.recording import Recorder
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListener, RevocationLookup
-from tlsdissect.handshake.sessions import Session, established, identities
+from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.handshake.spill import WaitingHandshakes
 from tlsdissect.handshake.tracker import Tracker
 from tlsdissect.model.connection import TRANSPORTS, Problem
@@ -220,7 +220,7 @@ class Connections:
         elif flow.stream in self._waiting:
             log = self._waiting.pop(flow.stream)
         if log is not None:
-            yield ended.due, NEVER, self._connection(flow, log)
+            yield from self._results(ended.due, NEVER, self._connection(flow, log))
         elif self._flows.has(flow) and flow.packets:
             self._count_other(flow)
 
@@ -342,6 +342,12 @@ class Connections:
         """Return the connection of a flow with its current totals."""
         return connection(self._source, flow, log, raw=self._raw, evidence=self._evidence, keys=self._keys)
 
+    def _results(self, due: cython.longlong, frame: cython.longlong, found: Connection) -> Iterator[DueEvent]:
+        """Yield a connection after the tickets that keys opened in it, so that later ones can be linked to it."""
+        for session in opened_tickets(found) if self._linked else ():
+            yield due, frame, session
+        yield due, frame, found
+
     def _wait(self, tracker: Tracker) -> None:
         """Keep a finished handshake until its flow has its final totals."""
         flow, size = tracker.flow, tracker.log.held_bytes
@@ -351,7 +357,7 @@ class Connections:
         self.returned_early += 1
         found = self._connection(flow, log)
         found = replace(found, problems=(*found.problems, _RETURNED_EARLY), open=tracker.closing_frame is None)
-        self._due.append((self._flows.clock, NEVER, found))
+        self._due += self._results(self._flows.clock, NEVER, found)
 
     def _emit(self, tracker: Tracker, decision: Decision) -> None:
         """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
@@ -361,7 +367,7 @@ class Connections:
         log = self._conclude(tracker, decision.clock, damage)
         if log is not None:
             found = replace(self._connection(flow, log), open=tracker.closing_frame is None)
-            self._due.append((decision.clock, decision.frame, found))
+            self._due += self._results(decision.clock, decision.frame, found)
 
     def _decide_silent(self, early: EarlyEmission) -> None:
         """Emit the handshakes decided by a timeout."""

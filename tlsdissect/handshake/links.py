@@ -43,6 +43,8 @@ class Links(NamedTuple):
     resumes: Origin | None = None
     same_ticket_as: Origin | None = None
     retry: Retry | None = None
+    ticket: Origin | None = None
+    """The one that sent the ticket of TLS 1.3 with which it resumes."""
 
 
 NONE = Links()
@@ -86,13 +88,14 @@ class Linker:
 
     def links(self, capture: int, trace: Trace, facts: Callable[[], Connection]) -> Links:
         """Return the links of a connection; `facts` is called only if a failed connection may be involved."""
-        resumed, offered = trace.named
+        resumed, offered, selected = trace.named
         resumes = self._earlier(capture, trace, resumed) if resumed else None
         same = next((one for key in offered if (one := self._earlier(capture, trace, key))), None)
+        ticket = self._earlier(capture, trace, selected) if selected else None
         retry = self._retries.find(facts()) if self._retries.has_failed(trace.peers) else None
         if trace.failed:
             self._retries.learn(facts())
-        return Links(resumes, same, retry) if resumes or same or retry else NONE
+        return Links(resumes, same, retry, ticket) if resumes or same or retry or ticket else NONE
 
     def _earlier(self, capture: int, trace: Trace, key: bytes) -> Origin | None:
         shown = self._sessions.get((trace.transport, key))
@@ -106,10 +109,15 @@ def linked(connection: Connection, links: Links) -> Connection:
     """Return the connection with these links."""
     if links is NONE:
         return connection
-    resumes, same, retry = links
+    resumes, same, retry, ticket = links
     problems, retry_of = connection.problems, None
     if retry is not None:
         retry_of = Origin(retry.source, retry.stream)
         if retry.guessed:
             problems = (*problems, Problem("inferred", "a retry is told by its time and by what it offers no more"))
-    return replace(connection, resumes=resumes, same_ticket_as=same, retry_of=retry_of, problems=problems)
+    hidden = connection.hidden
+    if hidden is not None and ticket is not None:
+        hidden = replace(hidden, resumes=ticket)
+    return replace(
+        connection, resumes=resumes, same_ticket_as=same, retry_of=retry_of, hidden=hidden, problems=problems
+    )

@@ -15,6 +15,8 @@ from tlsdissect.tls.messages import NewSessionTicket
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.model.connection import ClientHello as ConnectionHello
     from tlsdissect.model.connection import Connection, Transport
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 MIN_ID = 8
 """Minimum bytes of a session ID that counts as unique."""
 _NEW_SESSION_TICKET, _SERVER_HELLO_DONE = HandshakeType.NEW_SESSION_TICKET, HandshakeType.SERVER_HELLO_DONE
-_ID, _TICKET, _IDENTITY = b"id", b"ticket", b"identity"
+_ID, _TICKET, _IDENTITY, _TICKET13 = b"id", b"ticket", b"identity", b"ticket13"
 
 
 class Session(NamedTuple):
@@ -43,6 +45,8 @@ class Named(NamedTuple):
     """The session that it resumes, in TLS 1.2 and older."""
     offered: tuple[bytes, ...] = ()
     """Its TLS 1.3 identities."""
+    selected: bytes | None = None
+    """The ticket of TLS 1.3 that the server accepted."""
 
 
 NOTHING = Named()
@@ -90,6 +94,13 @@ def identities(log: HandshakeLog) -> tuple[bytes, ...]:
     return tuple([_key(_IDENTITY, one.identity) for one in getattr(body, "identities", ())])
 
 
+def opened_tickets(connection: Connection) -> Iterator[Session]:
+    """Yield the tickets of TLS 1.3 that keys opened."""
+    for ticket in () if connection.hidden is None else connection.hidden.session_tickets or ():
+        key = _key(_TICKET13, bytes.fromhex(ticket.identity))
+        yield Session(connection.source, connection.transport, connection.stream, ticket.frame, (key,))
+
+
 def named(connection: Connection) -> Named:
     """Return the keys of the sessions that a connection refers to, by its facts."""
     hello, resumption = connection.client_hello, connection.resumption
@@ -97,9 +108,22 @@ def named(connection: Connection) -> Named:
         return NOTHING
     last = hello.extensions[-1] if hello.extensions else None
     if last is not None and last.code == ExtensionType.PRE_SHARED_KEY:
-        offered = [_key(_IDENTITY, bytes.fromhex(one["identity"])) for one in getattr(last, "identities", ())]
-        return Named(_resumed(hello, resumption), tuple(offered))
+        identities = [bytes.fromhex(one["identity"]) for one in getattr(last, "identities", ())]
+        offered = tuple([_key(_IDENTITY, identity) for identity in identities])
+        return Named(_resumed(hello, resumption), offered, _selected(connection, identities))
     return NOTHING if resumption in _NOT_RESUMED else Named(_resumed(hello, resumption))
+
+
+def _selected(connection: Connection, identities: list[bytes]) -> bytes | None:
+    """Return the ticket that the server accepted, if keys may have opened it where it was sent."""
+    server_hello = connection.server_hello
+    if connection.hidden is None or server_hello is None:
+        return None
+    for extension in server_hello.extensions or ():
+        at = getattr(extension, "selected_identity", None)
+        if at is not None and at < len(identities):
+            return _key(_TICKET13, identities[at])
+    return None
 
 
 def _resumed(hello: ConnectionHello, resumption: str | None) -> bytes | None:
