@@ -13,6 +13,10 @@ from capture.building import block, section
 from recorded import ROOT, SAMPLES, facts, need, packets
 
 import tlsdissect
+from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.options import Options
+from tlsdissect.pipeline import Reading
+from tlsdissect.trust.judge import Judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -236,3 +240,31 @@ def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> Non
 
 def alerts_of(messages: list[dict[str, Any]]) -> set[tuple[int, str]]:
     return {(one["frame"], one["from"]) for one in messages if one["type"] == "alert"}
+
+
+@pytest.mark.parametrize("name", ["tls13-resumed", "tls13-early-data", "tomcat-firefox-resumed"])
+def test_a_ticket_that_keys_open_ties_its_resumption_to_it(name: str) -> None:
+    first, resumed = with_keys(sample(name))
+    assert first["hidden"]["resumes"] is None
+    assert resumed["hidden"]["resumes"] == {"source": str(sample(name)), "stream": 0}
+    assert resumed["resumes"] is None
+    offered = next(one for one in resumed["client_hello"]["extensions"] if one["type"] == "pre_shared_key")
+    tickets = [one["identity"] for one in first["hidden"]["session_tickets"]]
+    assert offered["identities"][0]["identity"] in tickets
+
+
+TALKS = sorted((ROOT / "samples" / "talk").glob("*-tls13.pcap"))
+ONLY_IN = {"sni_in_clear", "client_certificate_in_clear"}
+"""Findings of what one of the two versions shows to anyone."""
+
+
+@pytest.mark.parametrize("path", TALKS, ids=lambda path: path.stem)
+def test_findings_with_keys_are_those_of_the_same_server_over_tls12(path: Path) -> None:
+    old = path.with_name(path.name.replace("-tls13", "-tls12"))
+    assert codes(path, path.with_suffix(".keys")) == codes(old) != []
+
+
+def codes(path: Path, *keylogs: Path) -> list[list[str]]:
+    judge, keylog = Judge(min_severity="info"), KeyLog(keylogs) if keylogs else None
+    reading = Reading([str(path)], Options(keylog=keylog), judge=judge)
+    return [sorted(one.code for one in c.findings or () if one.code not in ONLY_IN) for c in reading]

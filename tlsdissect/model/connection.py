@@ -7,7 +7,7 @@ hexadecimal. Frames are numbered from 1 as in Wireshark.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -411,8 +411,11 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
         return stream_name(self.transport, self.stream)
 
     def chain(self, side: Side) -> tuple[Certificate, ...] | None:
-        """The certificates that a side showed; None if that is not visible."""
-        return self.certificates if side == "server" else self.client_certificates
+        """The certificates that a side showed, in the clear or as keys show them; None if that is not visible."""
+        chain: tuple[Certificate, ...] | None = self.known(
+            "certificates" if side == "server" else "client_certificates"
+        )
+        return chain
 
     def leaf(self, side: Side) -> Certificate | None:
         """The first of them, which is the side's own; None if there is none."""
@@ -420,11 +423,20 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
         return chain[0] if chain else None
 
     def first_message(self, kind: str, sender: Side | None = None) -> Message | None:
-        """The first message of a type, of one side or of either; None if there is none."""
-        for message in self.messages:
+        """The first message of a type, of one side or of either, in the clear or else as keys show it."""
+        for message in (*self.messages, *(self.hidden.messages or () if self.hidden else ())):
             if message.type == kind and sender in (None, message.sender):
                 return message
         return None
+
+    def known(self, name: str) -> Any:
+        """The fact of this name that anyone sees, or else what keys show of it; None if that is not visible."""
+        seen = getattr(self, name)
+        return getattr(self.hidden, name) if seen is None and self.hidden is not None else seen
+
+    def needs_keys(self, name: str) -> bool:
+        """Whether only keys show the fact of this name."""
+        return getattr(self, name) is None and getattr(self.hidden, name, None) is not None
 
     @property
     def is_tls13(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
-from tlsdissect.model.connection import Certificate, Endpoint, Hidden, OcspStaple, Transport
+from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Transport  # noqa: TC001 (the same)
 from tlsdissect.trust.chain import Chain, Link
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class PresentedChains(Struct, frozen=True):
     chains: tuple[Chain, ...]
     """The server's first; a side without certificates has none."""
     hidden: tuple[Side, ...]
-    """The sides that may have sent certificates under encryption."""
+    """The sides that may have sent certificates which encryption hides."""
     staple: OcspStaple | None
     response: bytes | None
     """The staple's DER encoding, if it was kept."""
@@ -47,12 +47,11 @@ class PresentedChains(Struct, frozen=True):
     @classmethod
     def of(cls, connection: Connection, evidence: Evidence) -> PresentedChains:
         """Collect a connection's chains, with the encodings that were kept."""
-        hidden = connection.hidden or Hidden()
-        servers = _links(connection.certificates or hidden.certificates, evidence)
-        clients = _links(connection.client_certificates or hidden.client_certificates, evidence)
-        staple = connection.ocsp_staple
-        unseen: list[Side] = ["server"] if connection.certificates is None else []
-        unseen += ["client"] if connection.client_certificate_requested is None else []
+        servers = _links(connection.chain("server"), evidence)
+        clients = _links(connection.chain("client"), evidence)
+        staple: OcspStaple | None = connection.known("ocsp_staple")
+        unseen: list[Side] = ["server"] if connection.chain("server") is None else []
+        unseen += ["client"] if connection.known("client_certificate_requested") is None else []
         return cls(
             source=connection.source,
             transport=connection.transport,
@@ -62,7 +61,7 @@ class PresentedChains(Struct, frozen=True):
             client=connection.client,
             server=connection.server,
             sni=connection.sni,
-            alpn=connection.alpn,
+            alpn=connection.known("alpn"),
             chains=_chains(
                 ("server", certificate_frame(connection, "server"), servers),
                 ("client", certificate_frame(connection, "client"), clients),
@@ -108,6 +107,9 @@ def _asks_for_staple(connection: Connection) -> bool:
 
 def _lacks_staple(connection: Connection) -> bool:
     """Return whether the server sent no staple: it sent a later message, and none of its bytes are missing."""
+    if connection.needs_keys("certificates"):
+        # In TLS 1.3, the staple is in the Certificate.
+        return True
     if any(problem.code in BYTES_MISSING and problem.sender == "server" for problem in connection.problems):
         return False
     return any(one.type in _AFTER_THE_STAPLE and one.sender == "server" for one in connection.messages)
