@@ -48,6 +48,7 @@ SIZED_BY_US = {
     "handshake/facts/extensions.py _formatters": "a class of ours",
     "handshake/facts/connection.py _second": "4,096 times, each a number and 19 characters",
     "handshake/encrypted_flight.py sizes": "64 numbers",
+    "handshake/protection.py suite": "512 names of cipher suites, each from a registry or six characters",
     "handshake/starttls.py _compiled": "the shapes of the protocols that turn into TLS, which are constants",
     "x509/der.py _dotted": "1,024 object identifiers of 128 bytes at most",
     "trust/keys.py _powers": "no argument: small primes",

@@ -60,7 +60,23 @@ def test_connections_are_what_read_tells(exported: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["messages", "alerts", "findings"])
 def test_lists_are_rows(exported: Path, told: list[dict[str, Any]], name: str) -> None:
-    assert lines(exported / f"{name}.json") == keyed(told, name) != []
+    opened = {} if name == "findings" else {"with_keys": False}
+    assert lines(exported / f"{name}.json") == [row | opened for row in keyed(told, name)] != []
+
+
+def test_what_only_keys_show_is_marked(tmp_path: Path) -> None:
+    sample = ROOT / "samples" / "tls13-client-cert.pcap"
+    keys = str(sample.with_suffix(".keys"))
+    run("export", str(sample), "--keylog", keys, "--format", "json", "--to", str(tmp_path))
+    assert [row["with_keys"] for row in lines(tmp_path / "certificates.json")] == [True] * 3
+    messages = [(row["type"], row["with_keys"]) for row in lines(tmp_path / "messages.json")]
+    assert messages[0] == ("client_hello", False)
+    assert messages[-1] == ("alert", True)
+    assert ("certificate_request", True) in messages
+    assert [row["description"] for row in lines(tmp_path / "alerts.json")] == ["close_notify", "close_notify"]
+    (connection,) = lines(tmp_path / "connections.json")
+    assert connection["certificates"] is None
+    assert connection["keys_origin"] == "keylog"
 
 
 def test_certificates_are_rows(exported: Path, told: list[dict[str, Any]]) -> None:
@@ -72,6 +88,7 @@ def test_certificates_are_rows(exported: Path, told: list[dict[str, Any]]) -> No
             "sender": sender,
             "position": position,
             **certificate,
+            "with_keys": False,
         }
         for one in told
         for sender, name in (("server", "certificates"), ("client", "client_certificates"))

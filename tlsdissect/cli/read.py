@@ -51,8 +51,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     standard input. A connection is printed when it is over; with --emit decided, as soon as its handshake has succeeded
     or failed, and `open` is true if the connection continues.
 
-    In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, and - is
-    something that did not occur or that the capture does not show.
+    In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, - is
+    something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show.
     """
     result = options.result(output, form, _SUFFIXES, "table", captures)
     if given["raw_fingerprints"] and result.form == "table":

@@ -86,6 +86,16 @@ class Recording(Struct, frozen=True):
     """The frames of the first packet that was captured twice."""
 
 
+class OpenedMessage(Struct, frozen=True, gc=False):
+    """A handshake message with its header, or an alert, that keys opened."""
+
+    sender: Side
+    content_type: int
+    start: int
+    """Stream offset of the record in which it begins."""
+    data: bytes
+
+
 class Transcript(Struct, frozen=True):
     """Packets and records of a TLS connection, in the order in which they were seen."""
 
@@ -106,6 +116,8 @@ class Transcript(Struct, frozen=True):
     """As `Recording.copies`."""
     copied: tuple[int, int] | None = None
     """As `Recording.copied`."""
+    opened: tuple[OpenedMessage, ...] = ()
+    """What keys opened."""
 
 
 class KeptConnection(Connection, frozen=True, kw_only=True):

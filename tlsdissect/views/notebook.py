@@ -64,10 +64,10 @@ def _rows(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "client", table.client(c)[0]
     yield "cipher suite", c.cipher_suite
     yield "key exchange", f"DH {c.dh_bits} bits" if c.dh_bits else c.group
-    yield "ALPN", c.alpn
+    yield ("ALPN, with keys" if c.needs_keys("alpn") else "ALPN"), c.known("alpn")
     yield "resumption", None if c.resumption is None else f"{c.resumption}, early data: {c.early_data or 'unknown'}"
     yield "handshake", ", ".join(_took(c)) or None
-    yield "certificate", _certificate(c)
+    yield ("certificate, with keys" if c.needs_keys("certificates") else "certificate"), _certificate(c)
     yield "alerts", ", ".join(f"{one.description or 'encrypted'} by {one.sender}" for one in c.alerts) or None
     yield "findings", ", ".join(dict.fromkeys(f"{one.severity}: {one.code}" for one in c.findings or ())) or None
     yield "problems", "; ".join(dict.fromkeys(f"{one.code}: {one.detail}" for one in c.problems)) or None

@@ -29,6 +29,8 @@ _HTTPS = 443
 _NAMED = 18
 """Columns in which the name of an alert can be recognised."""
 _ABSENT = "-"
+KEYED = "*"
+"""Behind a fact that only keys show."""
 _ROOMY = 100
 """Width from which on cells are separated by two spaces instead of one."""
 GROWTH = (
@@ -113,14 +115,17 @@ def group(c: Connection) -> Texts:
 
 
 def alpn(c: Connection) -> Texts:
-    """The protocol that the server picked in the clear."""
-    return (c.alpn,)
+    """The protocol that the server picked."""
+    return (_marked(c, "alpn", c.known("alpn")),)
 
 
 def resumed(c: Connection) -> Texts:
     """By what the session was resumed, and whether data came early."""
     how = None if c.resumption in (None, "none") else c.resumption
+    told = None if c.hidden is None else c.hidden.early_data
     early = "0-RTT" if c.early_data == "accepted" else None
+    if told is not None:
+        early = f"0-RTT{KEYED}" if told == "accepted" else None
     return (" ".join(part for part in (how, early) if part) or None,)
 
 
@@ -141,6 +146,8 @@ def outcome(c: Connection) -> Texts:
         return (c.outcome,)
     alert = final_alert(c)
     what = f"{c.outcome}: {alert.description}" if alert and alert.description else c.outcome
+    if what == "alert" and (said := _opened_alert(c)) is not None:
+        what = f"{what}: {said}{KEYED}"
     return f"{what} by {c.failed_by}", what, shortened(what, _NAMED), c.outcome
 
 
@@ -166,7 +173,18 @@ def ja4(c: Connection) -> Texts:
 def certificate(c: Connection) -> Texts:
     """Whom the server's certificate is for."""
     leaf = c.leaf("server")
-    return () if leaf is None else (common_name(leaf.subject, leaf.dns_names),)
+    return () if leaf is None else (_marked(c, "certificates", common_name(leaf.subject, leaf.dns_names)),)
+
+
+def _marked(c: Connection, name: str, text: str | None) -> str | None:
+    """Mark the text of a fact that only keys show."""
+    return f"{text}{KEYED}" if text is not None and c.needs_keys(name) else text
+
+
+def _opened_alert(c: Connection) -> str | None:
+    """The alert by which a handshake failed, as keys show it."""
+    alerts = () if c.hidden is None else c.hidden.alerts or ()
+    return next((one.description for one in alerts if one.sender == c.failed_by), None)
 
 
 def source(c: Connection) -> Texts:

@@ -43,6 +43,8 @@ def _key(name: str, kind: type) -> Column:
 
 
 _KEYS = (_key("source", str), _key("transport", str), _key("stream", int))
+_WITH_KEYS = _key("with_keys", bool)
+"""Whether only keys show the row."""
 _PLACE = (*_KEYS, _key("position", int))
 _BODY = tuple(column for column in COLUMNS if not column.raw)
 _EXTENSION = (("sender", str), ("message", str), ("position", int), ("type", str), ("code", int), ("bytes", int))
@@ -72,7 +74,8 @@ def presented_certificates(c: Connection) -> Iterator[PresentedCertificate]:
 def _certificates(c: Connection) -> Iterator[list[Any]]:
     for one in presented_certificates(c):
         facts = [column.value(one.certificate) for column in _CERTIFICATE]
-        yield [c.source, c.transport, c.stream, one.sender, one.position, *facts]
+        name = "certificates" if one.sender == "server" else "client_certificates"
+        yield [c.source, c.transport, c.stream, one.sender, one.position, *facts, c.needs_keys(name)]
 
 
 def _extensions(c: Connection) -> Iterator[list[Any]]:
@@ -84,6 +87,18 @@ def _extensions(c: Connection) -> Iterator[list[Any]]:
             fields = to_builtins(one)
             common = [fields.pop(name) for name in ("type", "code", "bytes")]
             yield [c.source, c.transport, c.stream, sender, message, position, *common, fields or None]
+
+
+def _with_hidden(name: str, kind: tuple[Column, ...]) -> Rows:
+    """Return a function that yields a row for each item of a list, and then for each of that list which keys show."""
+
+    def rows(c: Connection) -> Iterator[list[Any]]:
+        seen, opened = getattr(c, name), getattr(c.hidden, name, None) or ()
+        for position, one in enumerate((*seen, *opened)):
+            facts = [column.value(one) for column in kind]
+            yield [c.source, c.transport, c.stream, position, *facts, position >= len(seen)]
+
+    return rows
 
 
 def _listed(items: Callable[[Connection], Iterable[Any] | None], kind: tuple[Column, ...]) -> Rows:
@@ -100,14 +115,16 @@ _CERTIFICATE = tuple(columns(Certificate))
 _MESSAGE, _ALERT, _FINDING = tuple(columns(Message)), tuple(columns(Alert)), tuple(columns(Finding))
 TABLES: tuple[Table, ...] = (
     Table("connections", _BODY, _connections),
-    Table("certificates", (*_KEYS, _key("sender", str), _key("position", int), *_CERTIFICATE), _certificates),
-    Table("messages", (*_PLACE, *_MESSAGE), _listed(lambda c: c.messages, _MESSAGE)),
+    Table(
+        "certificates", (*_KEYS, _key("sender", str), _key("position", int), *_CERTIFICATE, _WITH_KEYS), _certificates
+    ),
+    Table("messages", (*_PLACE, *_MESSAGE, _WITH_KEYS), _with_hidden("messages", _MESSAGE)),
     Table(
         "extensions",
         (*_KEYS, *(_key(name, kind) for name, kind in _EXTENSION), _key("fields", list)),
         _extensions,
     ),
-    Table("alerts", (*_PLACE, *_ALERT), _listed(lambda c: c.alerts, _ALERT)),
+    Table("alerts", (*_PLACE, *_ALERT, _WITH_KEYS), _with_hidden("alerts", _ALERT)),
     Table("findings", (*_PLACE, *_FINDING), _listed(lambda c: c.findings, _FINDING)),
 )
 """All tables except the comparison. `position` counts from 0 in wire order."""

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.model.connection import Timing
-    from tlsdissect.model.transcript import Recording
+    from tlsdissect.model.transcript import OpenedMessage, Recording
 
 _NS = 1_000_000_000
 ADDRESS_CACHE_BYTES = 1 << 20
@@ -146,22 +146,25 @@ def connection(
         findings=None,
         problems=_problems(handshake, malformed, guesses),
     )
+    opened: tuple[OpenedMessage, ...] = ()
     if keys is not None and log.sealed_records:
         # Imported with the first record: `cryptography` takes a tenth of a second.
         from tlsdissect.handshake.facts.hidden import with_hidden  # noqa: PLC0415
 
-        result = with_hidden(result, handshake, keys, evidence)
+        result, opened = with_hidden(result, handshake, keys, evidence)
     if evidence is not None:
         evidence.set_times(result, handshake_times(handshake))
     if log.recording is not None:
-        result = with_transcript(result, handshake, log.recording)
+        result = with_transcript(result, handshake, log.recording, opened)
     result = renumbered(result, log.frames)
     damages = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
     return replace(result, problems=(*result.problems, *damages)) if damages else result
 
 
-def with_transcript(result: Connection, handshake: Handshake, recording: Recording) -> KeptConnection:
-    """Return the connection with its transcript."""
+def with_transcript(
+    result: Connection, handshake: Handshake, recording: Recording, opened: tuple[OpenedMessage, ...] = ()
+) -> KeptConnection:
+    """Return the connection with its transcript; `opened` is what keys opened."""
     mine, other = timing.first_data(handshake)
     log = handshake.log
     return KeptConnection(
@@ -175,6 +178,7 @@ def with_transcript(result: Connection, handshake: Handshake, recording: Recordi
             carrier=log.directions[0].carrier or log.directions[1].carrier,
             copies=recording.copies,
             copied=recording.copied,
+            opened=opened,
         ),
     )
 

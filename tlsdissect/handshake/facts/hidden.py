@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
 from tlsdissect.handshake.decryption import opened
+from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, negotiation, timing
 from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
 from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, decode_extensions
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
+from tlsdissect.model.transcript import OpenedMessage
 from tlsdissect.tls.certificate import Certificate as Certificate12
 from tlsdissect.tls.certificate import Certificate13, CertificateRequest13, CompressedCertificate
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, HandshakeType, Registry
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from tlsdissect.handshake.decryption import Opened
-    from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.keys import CaptureKeys
@@ -43,15 +44,22 @@ _CLIENT, _SERVER = 0, 1
 
 def with_hidden(
     result: Connection, handshake: Handshake, keys: CaptureKeys, evidence: Evidence | None = None
-) -> Connection:
-    """Return the connection with what the keys open; certificates that verdicts need are kept as evidence."""
+) -> tuple[Connection, tuple[OpenedMessage, ...]]:
+    """Return the connection with what the keys open, and the messages; certificates may be kept as evidence."""
     found = opened(handshake.log, keys)
     if found is None:
-        return result
+        return result, ()
     if found.origin == "keylog":
         keys.used.update(found.keys)
     decoder = _HiddenMessages(handshake, found, result, evidence)
-    return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels))
+    messages = tuple([_message(handshake, event) for event in found.events])
+    return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages
+
+
+def _message(handshake: Handshake, event: HandshakeEvent) -> OpenedMessage:
+    kind, body = event.handshake_type, event.body
+    data = body if kind is None else bytes([kind]) + len(body).to_bytes(3, "big") + body
+    return OpenedMessage(handshake.side(event.sender), event.content_type, event.start, data)
 
 
 class _HiddenMessages(MessageDecoder):
@@ -151,7 +159,10 @@ class _HiddenMessages(MessageDecoder):
             except DecompressionError as error:
                 self.report("malformed_message", f"compressed_certificate: {error}", event)
                 return None
-            event = replace(event, handshake_type=int(HandshakeType.CERTIFICATE), body=body, size=len(body))
+            event = HandshakeEvent(
+                event.sender, event.content_type, HandshakeType.CERTIFICATE, len(body), body, event.frame, event.time,
+                event.start, event.end, event.encrypted,
+            )  # fmt: skip
         if event.handshake_type != HandshakeType.CERTIFICATE:
             return None
         message = self.read(event, Certificate13.read)

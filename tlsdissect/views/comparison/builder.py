@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from tlsdissect.model.connection import is_offer
 from tlsdissect.trust.certificate import emails
 from tlsdissect.views.comparison import client_times
-from tlsdissect.views.comparison.model import VERSIONS, Exposure, Group, PostQuantum, Side, version_group
+from tlsdissect.views.comparison.model import VERSIONS, Exposure, Group, Keyed, PostQuantum, Side, version_group
 from tlsdissect.views.comparison.pairs import Pairs
 from tlsdissect.views.comparison.sampling import Budget, Names, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tlsdissect.model.connection import Certificate, ClientHello, Connection
+    from tlsdissect.model.connection import Certificate, ClientHello, Connection, Hidden
     from tlsdissect.views.comparison.model import Spread
 
 _AEAD = re.compile(r"_(GCM|CCM|CCM_8|POLY1305|MGM_[LS]|AEGIS_256|AEGIS_128L)(_|$)")
@@ -187,6 +187,36 @@ class PostQuantumCounter:
         return PostQuantum(**values)
 
 
+class KeyedCounter:
+    """Counts what only keys show."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._n: Counter[str] = Counter()
+        self._certificates = Names(budget)
+        self._names = Names(budget)
+
+    def add(self, hidden: Hidden) -> None:
+        """Add what keys show of a connection."""
+        self._n["connections"] += 1
+        self._n["certificates"] += bool(hidden.certificates or hidden.client_certificates)
+        self._n["client_certificates"] += bool(hidden.client_certificates)
+        self._n["requested"] += bool(hidden.client_certificate_requested)
+        self._n["alpn_agreed"] += hidden.alpn is not None
+        self._n["tickets"] += bool(hidden.session_tickets)
+        for one in (*(hidden.certificates or ()), *(hidden.client_certificates or ())):
+            self._n["bytes"] += one.bytes
+            if self._certificates.add(one.sha256):
+                for name in (*(one.dns_names or ()), *(one.ip_addresses or ())):
+                    self._names.add(name)
+
+    def result(self) -> Keyed:
+        """Return the counts."""
+        counted = ("connections", "certificates", "client_certificates", "requested", "alpn_agreed", "tickets", "bytes")
+        return Keyed(
+            **{name: self._n[name] for name in counted}, distinct=len(self._certificates), names=len(self._names)
+        )
+
+
 class Tally:
     """Counts of one version, and samples of its times and sizes."""
 
@@ -197,6 +227,7 @@ class Tally:
         self._by: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._values: defaultdict[tuple[str, str], Sample] = defaultdict(lambda: Sample(budget))
         self._exposure = ExposureCounter(budget)
+        self._keyed = KeyedCounter(budget)
         self._post_quantum = PostQuantumCounter(budget)
 
     def add(self, c: Connection) -> None:
@@ -208,6 +239,8 @@ class Tally:
         self._choices(c)
         self._bytes(c)
         self._exposure.add(c)
+        if c.hidden is not None:
+            self._keyed.add(c.hidden)
         self._post_quantum.add(c)
 
     def _outcome(self, c: Connection) -> None:
@@ -295,6 +328,7 @@ class Tally:
             forward_secret=n["forward_secret"],
             post_quantum=self._post_quantum.result(),
             exposure=self._exposure.result(),
+            keyed=self._keyed.result(),
             client_bytes=self._values["bytes", "client"].spread(),
             server_bytes=self._values["bytes", "server"].spread(),
             client_message_bytes=self._means("client"),

@@ -163,6 +163,10 @@ def _part(many: int, side: Side) -> str | None:
     return f"{many:,} ({100 * many / side.connections:.0f} %)" if many else None
 
 
+def _number_of(many: int) -> str | None:
+    return f"{many:,}" if many else None
+
+
 def _median(spread: Spread | None) -> str | None:
     return None if spread is None else f"{spread.median:,.0f}"
 
@@ -196,7 +200,7 @@ _POST_QUANTUM = Section("post-quantum key exchange", [
 ])  # fmt: skip
 
 _EXPOSURE = (
-    Section("readable by anyone on the path", [
+    Section("seen by anyone on the path", [
         ("server name", lambda s: _part(s.exposure.sni, s)),
         ("distinct names", _exposed("sni_names")),
         ("ALPN, offered", lambda s: _part(s.exposure.alpn_offered, s)),
@@ -215,6 +219,17 @@ _EXPOSURE = (
         ("ALPN, agreed", lambda s: _part(s.exposure.hidden_alpn, s)),
         ("handshake bytes, client", lambda s: _median(s.exposure.encrypted.get("client"))),
         ("handshake bytes, server", lambda s: _median(s.exposure.encrypted.get("server"))),
+    ]),
+    Section("seen with keys besides", [
+        ("in connections", lambda s: _part(s.keyed.connections, s)),
+        ("ALPN, agreed", lambda s: _part(s.keyed.alpn_agreed, s)),
+        ("certificates", lambda s: _part(s.keyed.certificates, s)),
+        ("client certificate asked for", lambda s: _part(s.keyed.requested, s)),
+        ("client certificates", lambda s: _part(s.keyed.client_certificates, s)),
+        ("distinct certificates", lambda s: _number_of(s.keyed.distinct)),
+        ("names in them", lambda s: _number_of(s.keyed.names)),
+        ("certificate bytes", lambda s: _number_of(s.keyed.bytes)),
+        ("tickets", lambda s: _part(s.keyed.tickets, s)),
     ]),
 )  # fmt: skip
 

@@ -75,6 +75,27 @@ class Exposure(Struct, frozen=True):
     """Whether there were more certificates or names than are counted, so that the counts are minimums."""
 
 
+class Keyed(Struct, frozen=True):
+    """What keys showed besides, of connections whose secrets were given."""
+
+    connections: int
+    """Connections in which keys opened something."""
+    certificates: int
+    """Connections with certificates that only keys show."""
+    client_certificates: int
+    requested: int
+    """Connections in which the server asked for a client certificate."""
+    alpn_agreed: int
+    tickets: int
+    """Connections with tickets that only keys show."""
+    distinct: int
+    """Distinct certificates."""
+    bytes: int
+    """Bytes of all certificates, counted each time they were sent."""
+    names: int
+    """Distinct DNS names and IP addresses in certificates."""
+
+
 class PostQuantum(Struct, frozen=True):
     """Connections that offered or negotiated a post-quantum group, and the sizes of their hellos.
 
@@ -141,6 +162,7 @@ class Side(Struct, frozen=True):
     forward_secret: int
     post_quantum: PostQuantum
     exposure: Exposure
+    keyed: Keyed
     client_bytes: Spread | None
     server_bytes: Spread | None
     client_message_bytes: dict[str, float]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tlsdissect.model.connection import Connection
 from tlsdissect.views.explain.ending import ending
+from tlsdissect.views.explain.keys import opened
 from tlsdissect.views.explain.model import Explanation, Sentence
 from tlsdissect.views.explain.negotiation import choice, observer, offer
 from tlsdissect.views.explain.timing import trips
@@ -35,6 +38,8 @@ def explain(connection: Connection) -> Explanation:
             protocol = "another protocol" if connection.upgrade == "unknown" else spoken
             text = f"Before the ClientHello, {protocol} was spoken."
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
+    # Whoever has no keys reads the same sentences.
+    seen = replace(connection, hidden=None)
     parts = (offer, choice, trips, observer, ending)
     return Explanation(
         connection.source,
@@ -42,5 +47,5 @@ def explain(connection: Connection) -> Explanation:
         connection.stream,
         connection.client,
         connection.server,
-        (*before, *(sentence for part in parts for sentence in part(connection))),
+        (*before, *(sentence for part in parts for sentence in part(seen)), *opened(connection)),
     )

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side, Transport
 
-Topic = Literal["offer", "choice", "time", "observer", "end"]
+Topic = Literal["offer", "choice", "time", "observer", "end", "keys"]
 TOPICS: dict[Topic, str] = {
     "offer": "What the client offered",
     "choice": "What the server chose",
     "time": "Timing",
     "observer": "What anyone on the path could read",
     "end": "How it ended",
+    "keys": "What only keys show",
 }
 USUAL = 100
 """Columns where no terminal says how many there are; longer lines are hard to read."""

@@ -123,12 +123,19 @@ class _Drawing:
         self._packets = connection.transcript.packets
         self._rtt = connection.timing.tcp_ms
         self._alerts = _alerts(connection)
+        hidden = connection.hidden
+        self._keyed = () if hidden is None else hidden.messages or ()
+        """The messages that keys opened."""
+        self._keyed_alerts = {
+            (one.sender, one.frame): one.description for one in (() if hidden is None else hidden.alerts or ())
+        }
         self._zero = self._begin()
         """The packet that completed the ClientHello, or where it was not seen the first one; None: there is none."""
 
     def arrows(self) -> list[Arrow]:
         """All arrows, in the order of the frames that completed them."""
-        found = [*self._opening(), *self._flights(), *self._refusal(), *self._repeated(), *self._ends()]
+        flights = list(self._flights())
+        found = [*self._opening(), *flights, *self._refusal(), *self._repeated(), *self._ends(), *self._opened(flights)]
         return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
 
     def _begin(self) -> Packet | None:
@@ -185,12 +192,38 @@ class _Drawing:
             first, last = messages[0].frame, messages[-1].frame
             records = self._records(sender, first, last)
             told = list(self._labels(messages))
+            told += [(label, True) for label in self._inside(sender, first, last)]
             labels, sealed = [label for label, _ in told], tuple(sealed for _, sealed in told)
             size = sum(_size(record) for record in records)
             frames = (self._first_frame(records, first), last)
             kind: Kind = "encrypted" if all(sealed) else "clear"
             arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
             yield replace(arrow, sealed=sealed)
+
+    def _inside(self, sender: Side, first: int, last: int) -> Iterator[str]:
+        """What keys opened in a flight, each message in brackets."""
+        for message in self._keyed:
+            if message.sender == sender and first <= message.frame <= last:
+                yield self._keyed_label(message)
+
+    def _keyed_label(self, message: Message) -> str:
+        alert = self._keyed_alerts.get((message.sender, message.frame)) if message.type == "alert" else None
+        return f"[{message.type} {alert or message.bytes}]"
+
+    def _opened(self, flights: list[Arrow]) -> Iterator[Arrow]:
+        """What keys opened outside of flights: tickets, updates of keys, alerts."""
+        inside = [one for one in flights if one.kind in ("clear", "encrypted")]
+        later = [
+            message
+            for message in self._keyed
+            if not any(
+                one.sender == message.sender and one.frames[0] <= message.frame <= one.frames[-1] for one in inside
+            )
+        ]
+        for (sender, frame, ms), group in groupby(later, key=lambda one: (one.sender, one.frame, one.ms)):
+            labels = tuple([self._keyed_label(message) for message in group])
+            trips = ms / self._rtt if self._rtt and ms is not None else None
+            yield Arrow(sender, "encrypted", labels, (frame,), ms, trips, None)
 
     def _first_ends(self) -> dict[Side, float]:
         """The frame of each side's first FIN or RST; infinite where it has none."""

@@ -130,12 +130,15 @@ def _connection_facts(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "cipher suite", c.cipher_suite
     yield "key exchange", table.group(c)[0]
     yield "signature", c.signature_scheme
-    yield "ALPN", c.alpn
+    yield ("ALPN, with keys" if c.needs_keys("alpn") else "ALPN"), c.known("alpn")
     yield "resumption", _resumption(c)
     yield "handshake", _took(c)
     yield "outcome", table.outcome(c)[0]
     yield "packets", f"{c.packets:,}, with {c.bytes:,} bytes"
     yield "before TLS", c.upgrade
+    if c.keys is not None:
+        where = "key logs" if c.keys.origin == "keylog" else "the capture"
+        yield "keys", f"from {where}: {', '.join(c.keys.labels)}"
     yield "JA3", c.ja3
     yield "JA3S", c.ja3s
     yield "JA4", c.ja4

@@ -16,7 +16,6 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 from msgspec.json import encode
 
-from tlsdissect.model.connection import Hidden
 from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tlsdissect.handshake.facts.evidence import Evidence
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import Connection, Side
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.views.report.summary import Found
@@ -250,9 +249,9 @@ class Report:
     def _certificates(self, connection: Connection) -> list[int]:
         """Return the numbers of a connection's certificates."""
         numbers: dict[int, None] = {}
-        hidden = connection.hidden or Hidden()
-        for sender in ("certificates", "client_certificates"):
-            for one in getattr(connection, sender) or getattr(hidden, sender) or ():
+        sides: tuple[Side, Side] = ("server", "client")
+        for side in sides:
+            for one in connection.chain(side) or ():
                 if one.sha256 in self._inventory:
                     self._shown.setdefault(one.sha256, (len(self._shown), len(self._rows) - 1))
                 if one.sha256 in self._shown:

@@ -180,6 +180,14 @@ def _exposed(sides: Sequence[Side]) -> Iterator[str]:
         parts.append(f"the client's certificate in {_connections(clients)}")
     if parts:
         yield f"Anyone on the path could read {listed(parts)}."
+    keyed, certificates, clients = (
+        sum(getattr(side.keyed, name) for side in sides)
+        for name in ("connections", "certificates", "client_certificates")
+    )
+    if keyed:
+        shown = f"certificates in {_connections(certificates)}" if certificates else "no certificate"
+        of_clients = f", the client's in {clients:,}" if clients else ""
+        yield f"Keys opened {_connections(keyed)} besides, and showed {shown}{of_clients}."
 
 
 def _connections(many: int) -> str:

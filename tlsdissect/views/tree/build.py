@@ -31,11 +31,11 @@ from tlsdissect.tls.record import (
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.model import MappedBytes, Node, TreeRecord
+from tlsdissect.views.tree.model import MappedBytes, Node, OpenedBytes, TreeRecord
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
-    from tlsdissect.model.transcript import Transcript, WireRecord
+    from tlsdissect.model.transcript import OpenedMessage, Transcript, WireRecord
     from tlsdissect.tls.layout import WireStruct
 
 MESSAGE_HEADER = 4
@@ -44,6 +44,7 @@ _UNENCRYPTED = re.compile("_WITH_NULL_([A-Z0-9]+)$")
 _MAC_SIZES = {"MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48, "NULL": None}
 _MAC = "RFC 5246 section 6.2.3.1"
 _TLS12 = 0x0303
+_OPENED = "opened with keys"
 _RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
 """The certificate type extension, in the form that a server sends."""
 _PLAIN: dict[int, tuple[str, type[WireStruct], int | None]] = {
@@ -107,6 +108,10 @@ class Builder:
         self._raw_keys: set[Side] = set()
         """The sides that send a raw public key instead of certificates."""
         self._agree(transcript.cipher_suite)
+        self._opened: dict[tuple[Side, int], list[OpenedMessage]] = {}
+        """What keys opened, by sender and start of its record."""
+        for message in transcript.opened:
+            self._opened.setdefault((message.sender, message.start), []).append(message)
         self._inside: list[list[Node]] = []
         """The child nodes of each record, without its header."""
 
@@ -189,7 +194,18 @@ class Builder:
             meaning += ", the Finished by its place" if speaker.changed and not speaker.sealed else ""
             speaker.sealed += 1
         spans = speaker.places.spans(start, start + record.length, record.frame)
-        return Node("encrypted", meaning=meaning, reference=_RECORD, bytes=spans)
+        opened = self._opened.get((record.sender, record.start), ())
+        children = tuple([self._opened_message(record.sender, speaker, message) for message in opened])
+        return Node("encrypted", meaning=meaning, reference=_RECORD, bytes=spans, children=children)
+
+    def _opened_message(self, side: Side, speaker: _Sender, message: OpenedMessage) -> Node:
+        """Build the node of a message that keys opened; its bytes are in no frame."""
+        ground = OpenedBytes(speaker.places, message.data)
+        if message.content_type == ALERT:
+            node = self._struct(ground, "alert", Alert, 0, len(ground))
+        else:
+            node = self._message_node(side, ground, None)
+        return replace(node, meaning=_OPENED)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
         """Build the nodes of a ChangeCipherSpec or a heartbeat."""
@@ -261,7 +277,10 @@ class Builder:
         """Build the node of a handshake message, complete or as far as it was captured."""
         speaker.begun = None
         side: Side = self._transcript.records[begun.record].sender
-        data, fields = begun.ground.data, Fields(begun.ground)
+        self._inside[begun.record].append(self._message_node(side, begun.ground, problem))
+
+    def _message_node(self, side: Side, ground: MappedBytes, problem: str | None) -> Node:
+        data, fields = ground.data, Fields(ground)
         header = fields.message(HandshakeHeader, 0, min(MESSAGE_HEADER, len(data)))
         kind = data[0]
         decoded = self._decoder(side, kind)
@@ -276,9 +295,8 @@ class Builder:
         if kind == HandshakeType.SERVER_HELLO:
             self._note_choice(data[MESSAGE_HEADER:])
         cited = body[0].reference if body else _MESSAGE
-        spans = begun.ground.spans(0, len(data))
-        node = Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
-        self._inside[begun.record].append(node)
+        spans = ground.spans(0, len(data))
+        return Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
 
     def _decoder(self, side: Side, kind: int) -> Decoder | None:
         version = self._transcript.version

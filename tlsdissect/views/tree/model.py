@@ -119,6 +119,18 @@ class MappedBytes:
         return tuple(found)
 
 
+class OpenedBytes(MappedBytes):
+    """Bytes that keys opened, which are in no frame."""
+
+    def __init__(self, places: Places, data: bytes) -> None:
+        super().__init__(places, 0)
+        self.add(data, 0)
+
+    def spans(self, start: int, end: int) -> tuple[Span, ...]:  # noqa: ARG002
+        """Return none."""
+        return ()
+
+
 def _append(spans: list[Span], span: Span) -> None:
     """Append a span, merged with the last one if it continues it."""
     last = spans[-1] if spans else None
