@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from typing import TYPE_CHECKING, Self
 
 from tlsdissect.capture.live import LiveCapture
 from tlsdissect.flows.limits import Limits, seconds, whole
+from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Place, Reading
 from tlsdissect.views.notebook import Watch
@@ -41,8 +43,9 @@ class Listening(Reading):
         limits: Limits | None = None,
         judge: Judge | None = None,
         keep: bool = False,
+        keylog: KeyLog | None = None,
     ) -> None:
-        options = Options(idle=idle, limits=limits or Limits(), keep=keep)
+        options = Options(idle=idle, limits=limits or Limits(), keep=keep, keylog=keylog)
         super().__init__([capture.interface], options, judge=judge)
         self._capture_live = capture
         self._left = count
@@ -133,6 +136,7 @@ def live(
     save: str | None = None,
     limits: Limits | None = None,
     keep: bool = False,
+    keylog: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
 ) -> Listening:
     """Capture from an interface and yield its TLS connections, each as soon as its handshake is decided.
 
@@ -140,8 +144,8 @@ def live(
     that time, and `open` is true if the connection continues. `port` and `filter` (pcap-filter(7)) select packets; the
     default is TCP port 8443. The capture ends after `duration` seconds, after `count` connections, or by `stop()`. The
     interface "any" stands for all interfaces. `save` is the path of a pcapng file for all packets. If the interface
-    goes down or disappears, a RuntimeWarning is issued. `limits` and `keep` are as for `read`. In a notebook, `watch()`
-    shows the connections.
+    goes down or disappears, a RuntimeWarning is issued. `limits`, `keep` and `keylog` are as for `read`; the files of
+    `keylog` may grow while the capture goes on. In a notebook, `watch()` shows the connections.
 
         with tlsdissect.live("lo", port=8443) as listening:
             for connection in listening:        # or: async for
@@ -158,13 +162,15 @@ def live(
     if count is not None:
         whole("count", count, 1)
     ports = (port,) if isinstance(port, int) else tuple(port)
+    paths = [keylog] if isinstance(keylog, str | os.PathLike) else [*keylog]
+    secrets = KeyLog(paths, follows=True) if paths else None
     capture = LiveCapture(interface, expression(ports, filter), duration=duration, save=save, notify=_warn)
     try:
         capture.start()
     except BaseException:
         capture.close()
         raise
-    return Listening(capture, idle=idle, count=count, limits=limits, keep=keep)
+    return Listening(capture, idle=idle, count=count, limits=limits, keep=keep, keylog=secrets)
 
 
 def _warn(what: str) -> None:

@@ -115,6 +115,25 @@ def test_each_connection_is_told_as_it_comes(server: int) -> None:
 
 
 @rooted
+def test_a_key_log_that_grows(server: int, tmp_path: Path) -> None:
+    """The file comes into being with the first connection, and has the secrets of each when that is printed."""
+    keys = tmp_path / "growing.keys"
+    process = listening("-p", str(server), "--format", "json", "--keylog", str(keys))
+    assert process.stdout is not None
+    for version in ("1.3", "1.2", "1.3"):
+        connect = ["-connect", f"127.0.0.1:{server}", f"-tls{version.replace('.', '_')}", "-keylogfile", str(keys)]
+        request = b"GET / HTTP/1.0\r\n\r\n"
+        subprocess.run(["openssl", "s_client", "-quiet", *connect], input=request, check=False, capture_output=True)
+        one = json.loads(process.stdout.readline())
+        assert one["keys"]["from"] == "keylog"
+        assert "finished" in {message["type"] for message in one["hidden"]["messages"]}
+        if version == "1.3":
+            assert one["hidden"]["certificates"][0]["subject"] == "CN=localhost"
+    _, said = ended(process)
+    assert "opened nothing" not in said
+
+
+@rooted
 def test_ends_with_so_many(server: int) -> None:
     process = listening("-p", str(server), "--count", "1")
     ask(server)

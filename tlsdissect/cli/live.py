@@ -71,6 +71,7 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
 @click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Stop after this many connections.")
+@options.keylog_option
 @options.emit_options("decided")
 @click.option("-w", "save", metavar="FILE", help="Save the packets as pcapng, compressed if FILE ends with .gz.")
 @click.option(
@@ -121,7 +122,10 @@ def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) 
 
     limits, verbose = options.limits(given), given["verbose"]
     view = _tree(given["color"], seen=result.seen) if verbose else _view(result, given["color"])
-    listening = Listening(capture, idle=options.idle(given), count=given["count"], limits=limits, keep=verbose)
+    # The files may grow while the capture goes on.
+    keylog = options.keylog(given["keylogs"], follows=True)
+    idle, count = options.idle(given), given["count"]
+    listening = Listening(capture, idle=idle, count=count, limits=limits, keep=verbose, keylog=keylog)
     query = Query((capture.interface,), Options(limits=limits), Selection(), view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
     status = Run(query, given, live=(listening, live_status)).print_all(

@@ -197,6 +197,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _added(command, (help_all, *limits, *_DISPLAY))
 
 
+def keylog_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option for key logs; `keylog` reads them."""
+    return _KEYLOG(command)
+
+
 def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of findings; `judge` turns them into a Judge."""
     return _added(command, _FINDINGS)

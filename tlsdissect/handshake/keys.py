@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class KeyLog:
         self._files = [_File(os.fspath(path)) for path in paths]
         self.has_rsa = False
         """Whether there are premaster secrets, which the ClientHello does not identify."""
-        self.refresh()
+        # A file that is followed may come into being later.
+        with suppress(FileNotFoundError) if follows else nullcontext():
+            self.refresh()
 
     def refresh(self) -> None:
         """Read what the files have got since they were read; a file that was replaced is read anew."""
