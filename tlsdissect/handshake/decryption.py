@@ -11,6 +11,7 @@ what they hide and nothing else; the tag tells whether the guess is right.
 from __future__ import annotations
 
 import hashlib
+import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,7 +20,6 @@ from tlsdissect.handshake.events import HandshakeEvent, client_random, extension
 from tlsdissect.handshake.keys import RSA, RSA_PREFIX
 from tlsdissect.handshake.protection import (
     CBC_MODE,
-    NULL,
     POLY1305,
     STREAM,
     Aead,
@@ -199,7 +199,9 @@ class _Reader13(_Reader):
         if self._secrets is None or chosen is None or not chosen.is_aead:
             return []
         present, secrets = self._secrets.labels, self._secrets
-        later = sorted([label for label in present if label.startswith(f"{side}_TRAFFIC_SECRET_")], key=_counted)
+        # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
+        numbered = re.compile(f"{side}_TRAFFIC_SECRET_[0-9]+")
+        later = sorted(filter(numbered.fullmatch, present), key=_number)
         labels = [f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_HANDSHAKE_TRAFFIC_SECRET", *later]
         # Without early data, the first protected record of a side is the first of the handshake.
         firsts: list[int | None] = [0, None if labels[0] in present else 0]
@@ -234,20 +236,17 @@ class _Reader13(_Reader):
         epochs, at = self._epochs[side], self._at[side]
         kind, epoch = event.handshake_type, epochs[at]
         if kind == HandshakeType.KEY_UPDATE:
-            if at + 1 == len(epochs):
-                epochs.append(epoch.updated(record.number + 1))
+            epochs.insert(at + 1, epoch.updated(record.number + 1))
             self._at[side] = at + 1
-            epochs[at + 1].first = record.number + 1
         elif kind == HandshakeType.END_OF_EARLY_DATA or (kind == HandshakeType.FINISHED and epoch.is_handshake):
             self._at[side] = at + 1
             if at + 1 < len(epochs):
                 epochs[at + 1].first = record.number + 1
 
 
-def _counted(label: str) -> int:
+def _number(label: str) -> int:
     """Return the number at the end of a label."""
-    number = label.rpartition("_")[2]
-    return int(number) if number.isdecimal() else 0
+    return int(label.rpartition("_")[2])
 
 
 class _Negotiated:
@@ -341,8 +340,6 @@ class _Keys12:
         header = record.number.to_bytes(8, "big") + bytes([record.content_type]) + record.version.to_bytes(2, "big")
         if self._aead is not None:
             return self._open_aead(self._aead, header, record)
-        if self._suite.mode == NULL:
-            return without_mac(self._suite, self._keys.mac_key, header, record.body)
         if self._stream is not None:
             return self._open_stream(self._stream, header, record)
         return self._open_blocks(header, record)

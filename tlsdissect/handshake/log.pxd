@@ -24,6 +24,7 @@ cdef class HandshakeLog:
     cdef public bint tls13
     cdef readonly bint decided
     cdef readonly long long alert_size
+    cdef readonly long long mac_size
     cdef readonly bint replied
     cdef readonly list first_data
     cdef readonly list protected

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 import cython
+from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
@@ -39,7 +40,7 @@ from tlsdissect.handshake.events import (
     selected_version,
 )
 from tlsdissect.model.transcript import PacketRef
-from tlsdissect.tls.codepoints import HandshakeType, is_tls13
+from tlsdissect.tls.codepoints import HandshakeType, Registry, is_tls13
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_SIZE,
@@ -91,6 +92,7 @@ FIRST_WITH_IV = 0x0302
 
 MESSAGE_HEADER = 4
 """Bytes of a handshake message before its body: its type and its length."""
+_MAC_SIZES = {"NULL": 0, "MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48}
 _BEGINNINGS = (bytes([HandshakeType.CLIENT_HELLO]), bytes([HandshakeType.SERVER_HELLO]))
 _frame = attrgetter("frame")
 _HELLOS = frozenset((HandshakeType.CLIENT_HELLO, HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST))
@@ -138,6 +140,8 @@ class HandshakeLog:
     """Whether the handshake has succeeded or failed."""
     alert_size: cython.longlong
     """Length of a protected record of TLS 1.3 that may be an alert; UNKNOWN before the ServerHello."""
+    mac_size: cython.longlong
+    """Bytes of the MAC at the end of protected records of a suite without encryption; UNKNOWN for others."""
     replied: cython.bint
     """Whether a protected TLS 1.3 record of the server followed one of the client."""
     first_data: list[PacketRef | None]
@@ -198,6 +202,7 @@ class HandshakeLog:
         self.tls13 = False
         self.decided = False
         self.alert_size = UNKNOWN
+        self.mac_size = UNKNOWN
         self.replied = False
         self.first_data = [None, None]
         self.protected = [0, 0]
@@ -440,7 +445,10 @@ class HandshakeLog:
         end: cython.longlong = start + _RECORD_HEADER + record.length
         whole: cython.bint = record.whole
         begun = direction.alert
-        sealed: cython.bint = (direction.changed > 0 and not self.tls13) or len(body) > MAX_ALERTS
+        if direction.changed > 0 and self.mac_size != _UNKNOWN and whole:
+            body = self._without_mac(record).fragment or b""
+        protected: cython.bint = direction.changed > 0 and not self.tls13 and (self.mac_size == _UNKNOWN or not whole)
+        sealed: cython.bint = protected or len(body) > MAX_ALERTS
         at: cython.Py_ssize_t = 0
         direction.alert = None
         # If the records are not adjacent, bytes between them may be missing.
@@ -473,10 +481,19 @@ class HandshakeLog:
         """Add the messages of a handshake record, or the record if it is encrypted."""
         if not record.whole:
             return self._truncated_handshake(sender, direction, record, frame, time)
+        if direction.changed > 0 and self.mac_size != _UNKNOWN:
+            # The suite encrypts nothing: the MAC at the end is all that keys would check.
+            self.sealed[sender] = True
+            return self._messages(sender, direction, self._without_mac(record), frame, time)
         if direction.changed > 0 and not self._is_clear(direction, record.fragment or b""):
             self.sealed[sender] = True
             return self._add_record(sender, record, frame, time, True)
         return self._messages(sender, direction, record, frame, time)
+
+    def _without_mac(self, record: Record) -> Record:
+        """Return a record without the MAC at its end."""
+        body = record.fragment or b""
+        return replace(record, fragment=body[: max(0, len(body) - self.mac_size)])
 
     @cython.cfunc
     def _messages(
@@ -670,7 +687,12 @@ class HandshakeLog:
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
-            if self.opens and not self.tls13 and self.version != UNKNOWN:
+            if self.version != UNKNOWN and not self.tls13:
+                self.mac_size = _mac_size(hello.cipher_suite)
+            if self.mac_size != UNKNOWN:
+                # Anyone can read it.
+                self.opens, self.keeps = False, -1
+            elif self.opens and not self.tls13 and self.version != UNKNOWN:
                 # The content type of application data is in the clear: it is never opened.
                 self.keeps = MAX_FRAGMENT if self._chains() else -1
         else:
@@ -708,6 +730,12 @@ class HandshakeLog:
         event = HandshakeEvent(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
         self._keep(event)
         self._hello(event, direction.problems, direction.segments(event.start, event.end))
+
+
+def _mac_size(cipher_suite: cython.longlong) -> cython.longlong:
+    """Return the bytes of the MAC of a suite without encryption (RFC 5246 appendix C); UNKNOWN for another suite."""
+    _, null, mac = Registry.CIPHER_SUITES.names[cipher_suite].partition("_WITH_NULL_")
+    return _MAC_SIZES.get(mac, UNKNOWN) if null else UNKNOWN
 
 
 def _end(record: Record) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.ciphers import CipherAlgorithm
 
-GCM, CCM, POLY1305, CBC_MODE, STREAM, NULL = "GCM", "CCM", "POLY1305", "CBC", "STREAM", "NULL"
+GCM, CCM, POLY1305, CBC_MODE, STREAM = "GCM", "CCM", "POLY1305", "CBC", "STREAM"
 _TAG = 16
 _AES_BLOCK = 16
 _CHACHA_BLOCK = 64
@@ -66,7 +66,6 @@ _CIPHERS = {
     "IDEA_CBC": Suite("IDEA", CBC_MODE, 16, 8, 0, "", 0, ""),
     "3DES_EDE_CBC": Suite("TripleDES", CBC_MODE, 24, 8, 0, "", 0, ""),
     "RC4_128": Suite("RC4", STREAM, 16, 0, 0, "", 0, ""),
-    "NULL": Suite("", NULL, 0, 0, 0, "", 0, ""),
 }
 """By the part of a suite's name between the key exchange and the hash; a name that begins another comes after it."""
 
@@ -80,7 +79,7 @@ def _algorithm(name: str) -> Callable[[bytes], CipherAlgorithm] | None:
 
 @lru_cache(maxsize=512)
 def suite(name: str) -> Suite | None:
-    """Return what a suite with this registered name needs; None if its records cannot be opened."""
+    """Return what a suite with this registered name needs; None if its records cannot be opened, or need no key."""
     kind, with_, words = name.removeprefix("TLS_").partition("_WITH_")
     words = words if with_ else kind
     if "EXPORT" in kind:

@@ -49,7 +49,7 @@ class Handshake:
     changes: list[HandshakeEvent | None]
     """The first ChangeCipherSpec."""
     sealed: list[HandshakeEvent | None]
-    """The first encrypted handshake record: in TLS 1.2 and older, the Finished."""
+    """In TLS 1.2 and older the Finished: the first encrypted handshake record, or one that a suite does not encrypt."""
     client_hello: DecodedHello[ClientHello | Ssl2ClientHello] | None
     server_hello: DecodedHello[ServerHello | Ssl2ServerHello] | None
     client_extensions: Extensions
@@ -86,6 +86,8 @@ class Handshake:
             self.events[side].append(event)
             if event.handshake_type is not None:
                 self.messages[side].setdefault(event.handshake_type, event)
+                if event.handshake_type == HandshakeType.FINISHED and self.changes[side] is not None:
+                    self.sealed[side] = self.sealed[side] or event
             elif event.content_type == _CHANGE_CIPHER_SPEC:
                 self.changes[side] = self.changes[side] or event
             elif event.content_type == _HANDSHAKE:

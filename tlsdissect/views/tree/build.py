@@ -93,7 +93,7 @@ class _Sender:
     def protects(self, record: WireRecord) -> bool:
         """Whether the content of a record is protected by the negotiated keys."""
         kind = record.content_type
-        if record.encrypted or kind == APPLICATION_DATA:
+        if record.encrypted or kind == APPLICATION_DATA or (self.mac is not None and kind in (ALERT, HANDSHAKE)):
             return True
         # After a side's first, a ChangeCipherSpec is protected and longer than one byte: RFC 5246 section 7.1.
         return self.changed and (kind == HEARTBEAT or (kind == CHANGE_CIPHER_SPEC and record.length != 1))
