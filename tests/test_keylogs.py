@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +128,56 @@ def test_a_renegotiation() -> None:
     assert [alert["description"] for alert in one["hidden"]["alerts"]] == ["close_notify", "close_notify"]
 
 
+def hidden_of(name: str) -> list[dict[str, Any]]:
+    return [one["hidden"] for one in with_keys(sample(name))]
+
+
+@pytest.mark.parametrize("name", ["tls12-suites", "older-suites", "tls13-suites", "gnutls-tls12", "gnutls-tls13"])
+def test_every_kind_of_cipher(name: str) -> None:
+    """Both Finished and every closing alert open, however many records of data come between them."""
+    encrypted = [one for one in with_keys(sample(name)) if "_NULL_" not in one["cipher_suite"]]
+    for hidden in [one["hidden"] for one in encrypted]:
+        sent = [(one["from"], one["type"]) for one in hidden["messages"]]
+        assert {("client", "finished"), ("server", "finished"), ("server", "alert")} <= set(sent)
+        assert {alert["description"] for alert in hidden["alerts"]} == {"close_notify"}
+        assert hidden["problems"] == []
+
+
+def test_suites_without_encryption_need_no_keys() -> None:
+    every = facts(sample("older-suites"))
+    unencrypted = [one for one in every if "_NULL_" in one["cipher_suite"]]
+    assert len(unencrypted) == 2
+    for one in unencrypted:
+        assert [message["type"] for message in one["messages"]].count("finished") == 2
+        assert [(alert["level"], alert["description"]) for alert in one["alerts"]] == [("warning", "close_notify")] * 2
+        assert one["closure"] == {"client": "close_notify", "server": "close_notify"}
+        assert one["complete"]
+        assert one["problems"] == []
+    assert [one for one in with_keys(sample("older-suites")) if "_NULL_" in one["cipher_suite"]] == unencrypted
+
+
+def test_updates_of_keys() -> None:
+    (hidden,) = hidden_of("tls13-key-update")
+    updates = [one["from"] for one in hidden["messages"] if one["type"] == "key_update"]
+    assert updates == ["client", "client", "server"]
+    assert [alert["description"] for alert in hidden["alerts"]] == ["close_notify", "close_notify"]
+    assert hidden["problems"] == []
+
+
+@pytest.mark.parametrize("name", ["tls12-later-certificate", "tls13-later-certificate"])
+def test_a_client_certificate_that_is_asked_for_later(name: str) -> None:
+    (hidden,) = hidden_of(name)
+    assert hidden["client_certificate_requested"] is True
+    assert "CN=Alice" in hidden["client_certificates"][0]["subject"]
+    assert hidden["problems"] == []
+
+
+def test_no_client_certificate() -> None:
+    (hidden,) = hidden_of("tls13-client-cert-missing")
+    assert (hidden["client_certificate_requested"], hidden["client_certificates"]) == (True, [])
+    assert [alert["description"] for alert in hidden["alerts"]] == ["certificate_required"]
+
+
 def test_some_secrets_open_what_they_can(tmp_path: Path) -> None:
     """Each secret alone opens the records that it protects; without the handshake's, data must not come first."""
     path, alone = sample("tls13-full"), tmp_path / "some.keys"
@@ -203,7 +254,8 @@ def tshark() -> str:
 
 
 TYPES = {
-    1: "client_hello", 2: "server_hello", 4: "new_session_ticket", 5: "end_of_early_data", 8: "encrypted_extensions",
+    0: "hello_request", 1: "client_hello", 2: "server_hello",
+    4: "new_session_ticket", 5: "end_of_early_data", 8: "encrypted_extensions",
     11: "certificate", 12: "server_key_exchange", 13: "certificate_request", 14: "server_hello_done",
     15: "certificate_verify", 16: "client_key_exchange", 20: "finished", 22: "certificate_status", 24: "key_update",
 }  # fmt: skip
@@ -234,7 +286,10 @@ def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> Non
             (one["stream"], m["frame"], m["type"].replace("hello_retry_request", "server_hello"), m["bytes"])
             for m in (*visible, *hidden)
         ]
-    assert sorted(seen) == sorted(expected)
+    missing, more = Counter(expected) - Counter(seen), Counter(seen) - Counter(expected)
+    assert missing == {}
+    # After a later Finished of the client, tshark opens nothing more.
+    assert {kind for _, _, kind, _ in more} <= ({"alert"} if "later-certificate" in path.stem else set())
     assert all(first <= second for first, second in pairwise([frame for _, frame, _, _ in expected]))
 
 

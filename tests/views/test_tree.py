@@ -115,6 +115,8 @@ SAME = {
     "tls.alert_message.desc": "description",
 }
 """Wireshark's fields and ours where the two name the same thing; `[]` is an item of a list."""
+PACKET_HEADERS = 54
+"""Bytes of the shortest headers of Ethernet, IP and TCP."""
 HEADER = {"tls.record.content_type": 0, "tls.record.version": 1, "tls.record.length": 3}
 """Where each field of a record's header stands."""
 
@@ -223,6 +225,9 @@ def test_values_are_those_of_wireshark(sample: Path) -> None:
         value = frames[frame - 1][at : at + size]
         # Of a record that came in several segments Wireshark counts bytes from elsewhere.
         if name not in SAME or value.hex() != field.get("value"):
+            continue
+        # Without a suite's MAC, Wireshark counts bytes from the beginning of the content.
+        if at < PACKET_HEADERS:
             continue
         # A length of SSL 2.0 shares its bytes with a flag.
         if name == "tls.record.length" and value[0] & 0x80:
