@@ -19,6 +19,7 @@ from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.dtls_carriers import find_records
 from tlsdissect.handshake.dtls_messages import MessageJoiner
+from tlsdissect.handshake.dtls_recording import DtlsRecorder
 from tlsdissect.handshake.events import (
     HandshakeEvent,
     HeartbeatRecord,
@@ -177,9 +178,11 @@ class _Direction:
 class DtlsTracker:
     """Follows one handshake."""
 
-    def __init__(self, totals: Totals, budget: Budget) -> None:
+    def __init__(self, totals: Totals, budget: Budget, *, keeps: bool) -> None:
+        """`keeps` is whether datagrams and records are kept."""
         self.totals = totals
         self.log = HandshakeLog(budget, datagrams=True)
+        self._recorder = DtlsRecorder(self.log) if keeps else None
         self.directions = (_Direction(), _Direction())
         self.limited = False
         """Whether a limit kept handshakes or messages from being read."""
@@ -217,6 +220,8 @@ class DtlsTracker:
         """Log the records of a datagram; `place` is its captured bytes, and the offsets between which records lie."""
         direction, (data, start, end) = self.directions[sender], place
         direction.first_frame = direction.first_frame or packet.frame
+        if self._recorder is not None and any(self._matters(record) for record in records):
+            self._recorder.add_packet(packet, sender, direction.position, data[start:end], start)
         for record in records:
             at = direction.position + record.start - start
             if not record.whole:
@@ -225,35 +230,53 @@ class DtlsTracker:
                 direction.problems.report("truncated_packet", detail, packet.frame, at)
             data_like = record.content_type == APPLICATION_DATA
             if data_like or not direction.is_copy(data[record.start : record.end]):
-                self._add(packet, sender, record, at)
+                matters = self._matters(record)
+                repeated = self._add(packet, sender, record, at)
+                if self._recorder is not None and matters:
+                    self._recorder.add_record(packet, sender, record, data, at, repeated=repeated)
         read = records[-1].end if records else start
         if read < end and (records or has_header(data, start)):
             detail = "no record header here"
             direction.problems.report("malformed_record", detail, packet.frame, direction.position + read - start)
         direction.position += (end if records else read) - start
 
-    def _add(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
-        """Log a record; `start` is its offset in the bytes of the side's records."""
+    def _matters(self, record: DtlsRecord) -> bool:
+        """Return whether a record is of the handshake, or shows how the connection ended."""
+        if record.content_type not in (APPLICATION_DATA, TLS12_CID):
+            return True
+        if self.log.tls13:
+            return any(direction.first_data is None for direction in self.directions)
+        return not all(self.log.sealed)
+
+    def _add(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> bool:
+        """Log a record, and return whether all that it contains was sent before.
+
+        `start` is its offset in the bytes of the side's records.
+        """
         direction = self.directions[sender]
         if record.epoch and direction.encrypted is None and not record.is_unified:
             direction.encrypted = start, packet.frame
         if record.is_unified:
             self._protected(packet, sender, record, start)
         elif record.content_type == CHANGE_CIPHER_SPEC:
-            if not direction.is_repeated_change(record.epoch):
-                direction.changed += 1
-                self._add_event(packet, sender, record, start, encrypted=False)
-        elif record.epoch == 0:
-            self._plaintext(packet, sender, record, start)
+            if direction.is_repeated_change(record.epoch):
+                return True
+            direction.changed += 1
+            self._add_event(packet, sender, record, start, encrypted=False)
+        elif record.epoch == 0 and record.content_type == HANDSHAKE:
+            return self._handshake(packet, sender, record, start)
+        elif record.epoch == 0 and record.content_type == ALERT:
+            self._alert(packet, sender, record, start)
         elif record.content_type == HANDSHAKE or (record.content_type == TLS12_CID and record.sequence == 0):
             # The Finished is the first record of its epoch (RFC 5246 section 7.4.9).
             self._sealed(packet, sender, record, start)
         elif record.content_type == ALERT:
             self._add_event(packet, sender, record, start, encrypted=True)
-        elif record.content_type == APPLICATION_DATA and direction.first_data is None:
+        elif record.content_type == APPLICATION_DATA and record.epoch and direction.first_data is None:
             direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
         elif record.content_type == HEARTBEAT:
             self._heartbeat(packet, sender, record)
+        return False
 
     def logged(self, until: int, damage: Sequence[Damage], *, two_sided: bool) -> LoggedHandshake | None:
         """Return the handshake as logged, and release its bytes; None if it has no hello."""
@@ -268,9 +291,9 @@ class DtlsTracker:
         if log.client == UNKNOWN:
             return None
         log.sort()
-        again = {id(event): event.sender for direction in self.directions for event in direction.repeated_seals()}
-        log.events = [event for event in log.events if id(event) not in again]
-        for sender in again.values():
+        again = {(event.sender, event.start) for direction in self.directions for event in direction.repeated_seals()}
+        log.events = [event for event in log.events if (event.sender, event.start) not in again or not event.encrypted]
+        for sender, _ in again:
             self.directions[sender].resealed += 1
         holes = [direction.first_hole(self._first[sender]) for sender, direction in enumerate(self.directions)]
         return LoggedHandshake(
@@ -300,39 +323,32 @@ class DtlsTracker:
             frames={},
             until=until,
             damage=tuple(damage),
-            recording=None,
+            recording=None if self._recorder is None else self._recorder.recording(log.client, again),
             hello_verify=self._asked_for_cookie,
             dtls=self._dtls(),
         )
 
-    def _plaintext(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
-        """Log a record of epoch 0 that is not a ChangeCipherSpec."""
-        if record.content_type == HANDSHAKE:
-            self._handshake(packet, sender, record, start)
-        elif record.content_type == ALERT:
-            body = record.fragment or b""
-            if len(body) < ALERT_SIZE:
-                if record.whole:
-                    self.directions[sender].problems.report(
-                        "malformed_message", "an alert is too short", packet.frame, start
-                    )
-                return
+    def _alert(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+        """Log an alert in plaintext."""
+        body, end = (record.fragment or b"")[:ALERT_SIZE], start + record.end - record.start
+        if len(body) == ALERT_SIZE:
             self.log.add_event(
-                HandshakeEvent(
-                    sender, ALERT, None, ALERT_SIZE, body[:ALERT_SIZE], packet.frame, packet.time, start,
-                    start + record.end - record.start, False,
-                )
-            )  # fmt: skip
-        elif record.content_type == HEARTBEAT:
-            self._heartbeat(packet, sender, record)
+                HandshakeEvent(sender, ALERT, None, ALERT_SIZE, body, packet.frame, packet.time, start, end, False)
+            )
+        elif record.whole:
+            problems = self.directions[sender].problems
+            problems.report("malformed_message", "an alert is too short", packet.frame, start)
 
-    def _handshake(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
+    def _handshake(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> bool:
+        """Log the messages that a record in plaintext completes; return whether all of it was sent before."""
         direction, joiner = self.directions[sender], self.directions[sender].joiner
         fragments, sound = read_fragments(record)
+        repeated = bool(fragments)
         if not sound:
             detail = "a handshake record that is not made of whole fragments"
             direction.problems.report("malformed_record", detail, packet.frame, start)
         for fragment in fragments:
+            repeated = repeated and joiner.is_complete(fragment)
             held = joiner.held_bytes
             joined = direction.add_fragment(fragment, start, packet.frame)
             budget = self.log.budget
@@ -341,6 +357,7 @@ class DtlsTracker:
             self.log.account(joiner.held_bytes - held)
             if joined is not None:
                 self._message(packet, sender, joined, start + record.end - record.start)
+        return repeated
 
     def _message(self, packet: Packet, sender: int, joined: JoinedMessage, end: int) -> None:
         """Log a message that is complete."""
@@ -473,12 +490,13 @@ class DtlsFollower:
 
     protocol = DTLS
 
-    def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:  # noqa: ARG002  # as all followers
+    def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:
         self.limited = False
         self._budget = budget
         self.changed: list[tuple[int, HandshakeLog]] = []
         self._flow = flow
-        self._trackers = [DtlsTracker(flow.copy(), budget)]
+        self._keeps = options.keep
+        self._trackers = [DtlsTracker(flow.copy(), budget, keeps=options.keep)]
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Read the records of a datagram, if it has any."""
@@ -515,7 +533,7 @@ class DtlsFollower:
         """Begin another handshake with this datagram."""
         totals = Totals(self._flow.endpoints, self._flow.stream)
         totals.begin(packet)
-        self._trackers.append(DtlsTracker(totals, self._budget))
+        self._trackers.append(DtlsTracker(totals, self._budget, keeps=self._keeps))
         return self._trackers[-1]
 
 

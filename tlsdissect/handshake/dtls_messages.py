@@ -67,22 +67,24 @@ class MessageBuffer:
         self._runs: list[bytes] = []
         """Disjoint parts in order; `_starts` and `_ends` are their places in the message."""
 
-    def add(self, offset: int, data: bytes) -> None:
-        """Add the bytes of a fragment that were not received before."""
+    def add(self, offset: int, data: bytes) -> list[tuple[int, int]]:
+        """Add the bytes of a fragment that were not received before; return their places in the message."""
         at, end = offset, offset + len(data)
         index = bisect_right(self._ends, at)
-        new = False
+        new: list[tuple[int, int]] = []
         while at < end and len(self._starts) < MAX_RUNS:
             following = self._starts[index] if index < len(self._starts) else end
             if following > at:
                 upto = min(following, end)
                 self._insert(index, at, data[at - offset : upto - offset])
-                new, index = True, index + 1
+                new.append((at, upto))
+                index += 1
                 at = upto
             if index < len(self._starts):
                 at = max(at, self._ends[index])
                 index += 1
-        self.fragments += new or not data
+        self.fragments += bool(new) or not data
+        return new
 
     def has_beginning(self) -> bool:
         """Return whether the first byte was received."""

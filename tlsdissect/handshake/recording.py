@@ -80,7 +80,7 @@ class Recorder:
         """Keep records if the limits allow."""
         for record in piece.records:
             wanted = self._follows or record.content_type != APPLICATION_DATA
-            if wanted and self._has_room(log, sender, len(self._records) < MAX_RECORDS, len(record.fragment or b"")):
+            if wanted and has_room(log, sender, len(self._records) < MAX_RECORDS, len(record.fragment or b"")):
                 self._records.append((sender, piece.frame, piece.time, record))
 
     def read_again(self, known: set[int], order: set[int]) -> None:
@@ -114,18 +114,9 @@ class Recorder:
             self._copies.first,
         )
 
-    def _has_room(self, log: HandshakeLog, sender: int, room: bool, size: int) -> bool:
-        """Count bytes that are to be kept; return False if a limit would be exceeded."""
-        if not room or log.kept_bytes + size > log.budget.message_bytes or log.budget.is_spent():
-            log.limited.add(sender)
-            return False
-        log.kept_bytes += size
-        log.account(size + PART_BYTES)
-        return True
-
     def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> bool:
         """Keep a packet if the limits allow; return whether they do."""
-        if not self._has_room(tracker.log, sender, len(self._packets) < MAX_PACKETS, packet.captured):
+        if not has_room(tracker.log, sender, len(self._packets) < MAX_PACKETS, packet.captured):
             return False
         mine, other = tracker.directions[sender].assembler, tracker.directions[1 - sender].assembler
         start = packet.sequence + (1 if packet.flags & SYN else 0)
@@ -162,6 +153,16 @@ class Recorder:
                 encrypted=encrypted,
                 **asdict(record),
             )
+
+
+def has_room(log: HandshakeLog, sender: int, room: bool, size: int) -> bool:
+    """Count bytes that are to be kept; return False if a limit would be exceeded."""
+    if not room or log.kept_bytes + size > log.budget.message_bytes or log.budget.is_spent():
+        log.limited.add(sender)
+        return False
+    log.kept_bytes += size
+    log.account(size + PART_BYTES)
+    return True
 
 
 def _is_in_record(direction: Direction) -> bool:

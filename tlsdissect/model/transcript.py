@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.model.connection import Connection, Side
+from tlsdissect.tls.record import HEADER_SIZE, SSL2
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Alert
+
+
+_SSL2_HEADER = 2
+"""Bytes of a record header of SSL 2.0."""
 
 
 class PacketRef(Struct, frozen=True, gc=False):
@@ -63,6 +68,20 @@ class WireRecord(Struct, frozen=True, gc=False):
     """Whether its content is encrypted."""
     whole: bool
     """False if bytes after the fragment are missing."""
+    header: bytes = b""
+    """The header of a record of DTLS; empty in TLS, whose header the other fields determine."""
+    repeated: bool = False
+    """Whether all that a record of DTLS contains was sent before."""
+
+    @property
+    def body(self) -> int:
+        """Stream offset after the header."""
+        return self.start + (len(self.header) or (_SSL2_HEADER if self.content_type == SSL2 else HEADER_SIZE))
+
+    @property
+    def end(self) -> int:
+        """Stream offset after the record."""
+        return self.body + self.length
 
 
 class Span(Struct, frozen=True, gc=False):

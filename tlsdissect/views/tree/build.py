@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from tlsdissect.handshake.dtls_messages import MessageBuffer
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.transcript import Places
 from tlsdissect.tls import certificate, server_hello
 from tlsdissect.tls.alert import Alert, Ssl2ErrorMessage
 from tlsdissect.tls.client_hello import Ssl2ClientHello
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.dtls import HEADER_SIZE as DTLS_HEADER
+from tlsdissect.tls.dtls import MESSAGE_HEADER as FRAGMENT_HEADER
+from tlsdissect.tls.dtls import TLS12_CID
 from tlsdissect.tls.handshake import Decoder, decoder
-from tlsdissect.tls.headers import HandshakeHeader, RecordHeader, Ssl2RecordHeader
+from tlsdissect.tls.headers import (
+    CidRecordHeader,
+    DtlsRecordHeader,
+    FragmentHeader,
+    HandshakeHeader,
+    RecordHeader,
+    Ssl2RecordHeader,
+    UnifiedHeader,
+)
 from tlsdissect.tls.key_exchange import key_exchange
 from tlsdissect.tls.messages import ChangeCipherSpec, Heartbeat
 from tlsdissect.tls.record import (
@@ -39,7 +51,6 @@ if TYPE_CHECKING:
     from tlsdissect.tls.layout import WireStruct
 
 MESSAGE_HEADER = 4
-_SSL2_HEADER = 2
 _UNENCRYPTED = re.compile("_WITH_NULL_([A-Z0-9]+)$")
 _MAC_SIZES = {"MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48, "NULL": None}
 _MAC = "RFC 5246 section 6.2.3.1"
@@ -75,6 +86,25 @@ class _PartialMessage(NamedTuple):
     ground: MappedBytes
 
 
+class _FragmentedMessage:
+    """A handshake message of DTLS, whose fragments may come in any order."""
+
+    def __init__(self, record: int, header: bytes, start: int) -> None:
+        self.record = record
+        """The number of the record in which it began."""
+        self.header = (start, header)
+        """The header of its first fragment, and the stream offset of that."""
+        self.buffer = MessageBuffer(start)
+        self.runs: list[tuple[int, int, bytes]] = []
+        """Parts of the body: their place in it, their stream offset, and their bytes."""
+        self.built = False
+
+    @property
+    def length(self) -> int:
+        """The bytes of the whole body."""
+        return int.from_bytes(self.header[1][1:4], "big")
+
+
 class _Sender:
     """The state of one side while its records are decoded."""
 
@@ -83,6 +113,8 @@ class _Sender:
         self.begun: _PartialMessage | None = None
         self.alert: _PartialMessage | None = None
         """An alert whose second byte is in the next record."""
+        self.messages: dict[tuple[int, int, int], _FragmentedMessage] = {}
+        """The messages of DTLS by their number, type and length."""
         self.changed = False
         """Whether it has sent a ChangeCipherSpec."""
         self.mac: int | None = None
@@ -124,6 +156,9 @@ class Builder:
             heads.append(self._head(record))
             self._fill(number, record)
         for speaker in self._senders.values():
+            for unfinished in speaker.messages.values():
+                if not unfinished.built:
+                    self._joined(unfinished, "the rest of the message is not in the capture")
             if speaker.begun is not None:
                 self._message(speaker, speaker.begun, "the rest of the message is not in the capture")
             self._alert(speaker)
@@ -136,23 +171,24 @@ class Builder:
         ]
 
     def _record(self, record: WireRecord, head: tuple[Node, ...], inside: list[Node]) -> Node:
-        size = _SSL2_HEADER if record.content_type == SSL2 else HEADER_SIZE
-        spans = self._senders[record.sender].places.spans(
-            record.start, record.start + size + record.length, record.frame
-        )
+        spans = self._senders[record.sender].places.spans(record.start, record.end, record.frame)
         name = "SSL 2.0 record" if record.content_type == SSL2 else "record"
         sealed = any(node.name == "encrypted" for node in inside)
         what = "encrypted" if sealed else Registry.CONTENT_TYPES.names[record.content_type]
         meaning = None if record.content_type == SSL2 else what
         problem = None if record.whole else "the capture lacks bytes of it"
-        return Node(name, None, meaning, None, _RECORD, spans, problem, (*head, *inside))
+        return Node(name, None, meaning, None, _cited(record), spans, problem, (*head, *inside))
 
     def _head(self, record: WireRecord) -> tuple[Node, ...]:
         """Build the nodes of a record's header."""
         ground = MappedBytes(self._senders[record.sender].places, record.frame)
         if record.content_type == SSL2:
             ground.add(struct.pack(">H", record.length | 0x8000), record.start)
-            return Fields(ground).message(Ssl2RecordHeader, 0, _SSL2_HEADER)
+            return Fields(ground).message(Ssl2RecordHeader, 0, len(ground))
+        if record.header:
+            ground.add(record.header, record.start)
+            kind, cid_length = _datagram_header(record)
+            return Fields(ground).message(kind, 0, len(ground), cid_length=cid_length)
         ground.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
         return Fields(ground).message(RecordHeader, 0, HEADER_SIZE)
 
@@ -167,6 +203,8 @@ class Builder:
             self._inside[number].append(self._sealed(record, speaker))
         elif kind == ALERT:
             self._alerts(number, _without(mac, record), speaker)
+        elif kind == HANDSHAKE and record.header:
+            self._fragments(number, record, speaker)
         elif kind == HANDSHAKE:
             self._handshake(number, _without(mac, record), speaker)
         else:
@@ -182,21 +220,20 @@ class Builder:
         if size is None or len(fragment) < max(size, record.length):
             return None
         ground = MappedBytes(speaker.places, record.frame)
-        ground.add(fragment[-size:], record.start + HEADER_SIZE + record.length - size)
+        ground.add(fragment[-size:], record.end - size)
         return replace(Fields(ground).leaf("MAC", 0, size), reference=_MAC)
 
     def _sealed(self, record: WireRecord, speaker: _Sender) -> Node:
         """Build the node of encrypted content."""
-        start = record.start + HEADER_SIZE
         meaning = f"{record.length} bytes"
         if record.content_type == HANDSHAKE:
             # The first handshake record after a ChangeCipherSpec: RFC 5246 section 7.4.9.
             meaning += ", the Finished by its place" if speaker.changed and not speaker.sealed else ""
             speaker.sealed += 1
-        spans = speaker.places.spans(start, start + record.length, record.frame)
+        spans = speaker.places.spans(record.body, record.end, record.frame)
         opened = self._opened.get((record.sender, record.start), ())
         children = tuple([self._opened_message(record.sender, speaker, message) for message in opened])
-        return Node("encrypted", meaning=meaning, reference=_RECORD, bytes=spans, children=children)
+        return Node("encrypted", meaning=meaning, reference=_cited(record), bytes=spans, children=children)
 
     def _opened_message(self, side: Side, speaker: _Sender, message: OpenedMessage) -> Node:
         """Build the node of a message that keys opened; its bytes are in no frame."""
@@ -204,12 +241,12 @@ class Builder:
         if message.content_type == ALERT:
             node = self._struct(ground, "alert", Alert, 0, len(ground))
         else:
-            node = self._message_node(side, ground, None)
+            node = self._message_node(side, ground, MESSAGE_HEADER, len(ground), None)
         return replace(node, meaning=_OPENED)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
         """Build the nodes of a ChangeCipherSpec or a heartbeat."""
-        ground, data = self._ground(record, speaker, HEADER_SIZE)
+        ground, data = self._ground(record, speaker)
         name, content, size = _PLAIN.get(record.content_type, ("unread", None, None))
         if content is None:
             return [Fields(ground).leaf(name, 0, len(data))]
@@ -221,12 +258,12 @@ class Builder:
         data, begun = record.fragment or b"", speaker.alert
         if begun is not None:
             before = self._transcript.records[begun.record]
-            if record.start == before.start + HEADER_SIZE + before.length:
+            if record.start == before.end:
                 self._inside[number].append(_continued(before, "an alert"))
-                begun.ground.add(data[:1], record.start + HEADER_SIZE)
+                begun.ground.add(data[:1], record.body)
                 data = data[1:]
             self._alert(speaker)
-        start = record.start + HEADER_SIZE + len(record.fragment or b"") - len(data)
+        start = record.body + len(record.fragment or b"") - len(data)
         for at in range(0, len(data), ALERT_SIZE):
             speaker.alert = _PartialMessage(number, MappedBytes(speaker.places, record.frame))
             speaker.alert.ground.add(data[at : at + ALERT_SIZE], start + at)
@@ -241,13 +278,13 @@ class Builder:
             self._inside[begun.record].append(node)
 
     def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:
-        ground, data = self._ground(record, speaker, _SSL2_HEADER)
+        ground, data = self._ground(record, speaker)
         name, content = _SSL2.get(data[0] if data else -1, ("message", None))
         return self._struct(ground, name, content, 0, len(data)) if content else Fields(ground).leaf(name, 0, len(data))
 
-    def _ground(self, record: WireRecord, speaker: _Sender, header: int) -> tuple[MappedBytes, bytes]:
+    def _ground(self, record: WireRecord, speaker: _Sender) -> tuple[MappedBytes, bytes]:
         ground, data = MappedBytes(speaker.places, record.frame), record.fragment or b""
-        ground.add(data, record.start + header)
+        ground.add(data, record.body)
         return ground, data
 
     def _struct(self, ground: MappedBytes, name: str, content: type[WireStruct], start: int, end: int) -> Node:
@@ -266,43 +303,115 @@ class Builder:
             part = fragment[at : at + _wanted(begun.ground) - len(begun.ground)]
             if begun.record != number and not any(node.name == "continued" for node in self._inside[number]):
                 self._inside[number].append(_continued(self._transcript.records[begun.record]))
-            begun.ground.add(part, record.start + HEADER_SIZE + at)
+            begun.ground.add(part, record.body + at)
             at += len(part)
             if len(begun.ground) == _wanted(begun.ground):
                 self._message(speaker, begun, None)
         if not record.whole and speaker.begun is not None:
             self._message(speaker, speaker.begun, "the capture lacks bytes of the message")
 
+    def _fragments(self, number: int, record: WireRecord, speaker: _Sender) -> None:
+        """Build the nodes of a handshake record of DTLS: the messages that it begins, and fragments of others."""
+        ground, data = self._ground(record, speaker)
+        fields, at = Fields(ground), 0
+        while at + FRAGMENT_HEADER <= len(data):
+            body = at + FRAGMENT_HEADER
+            offset, size = int.from_bytes(data[at + 6 : at + 9], "big"), int.from_bytes(data[at + 9 : body], "big")
+            key = int.from_bytes(data[at + 4 : at + 6], "big"), data[at], int.from_bytes(data[at + 1 : at + 4], "big")
+            if offset + size > key[2] or body + size > record.length:
+                break
+            part = data[body : body + size]
+            known = speaker.messages.get(key)
+            message = known or _FragmentedMessage(number, data[at:body], record.body + at)
+            speaker.messages[key] = message
+            new = message.buffer.add(offset, part)
+            message.runs += [
+                (low, record.body + body + low - offset, part[low - offset : high - offset]) for low, high in new
+            ]
+            if known is not None:
+                self._inside[number].append(self._fragment(fields, known, (at, body, body + len(part)), offset, new))
+            if not message.built and message.buffer.received == message.length:
+                self._joined(message, None)
+            at = body + len(part)
+        if at < len(data):
+            self._inside[number].append(fields.leaf("unread", at, len(data)))
+
+    def _fragment(
+        self,
+        fields: Fields,
+        message: _FragmentedMessage,
+        place: tuple[int, int, int],
+        offset: int,
+        new: list[tuple[int, int]],
+    ) -> Node:
+        """Build the node of a fragment that does not begin its message.
+
+        `place` is where its header, its body and its end lie in the record. The bytes that are `new` are in the node of
+        the message; all others are a child here.
+        """
+        start, body, end = place
+        children = [*fields.message(FragmentHeader, start, body)]
+        at = offset
+        for low, high in [*new, (offset + end - body,) * 2]:
+            if at < low:
+                children.append(fields.leaf("repeated", body + at - offset, body + low - offset))
+            at = high
+        spans = tuple([span for child in children for span in child.bytes])
+        kind = Registry.HANDSHAKE_TYPES.names[message.header[1][0]]
+        frame = self._transcript.records[message.record].frame
+        meaning = f"{kind}, which began in frame {frame}"
+        return Node("fragment", meaning=meaning, reference=_FRAGMENT, bytes=spans, children=tuple(children))
+
+    def _joined(self, message: _FragmentedMessage, problem: str | None) -> None:
+        """Build the node of a message of DTLS, complete or as far as it was captured."""
+        message.built = True
+        record = self._transcript.records[message.record]
+        ground = MappedBytes(self._senders[record.sender].places, record.frame)
+        ground.add(message.header[1], message.header[0])
+        beginning, behind = FRAGMENT_HEADER, False
+        for place, start, data in sorted(message.runs):
+            behind = behind or place > len(ground) - FRAGMENT_HEADER
+            ground.add(data, start)
+            beginning += 0 if behind else len(data)
+        self._add_message(message.record, ground, FRAGMENT_HEADER, beginning, problem)
+
     def _message(self, speaker: _Sender, begun: _PartialMessage, problem: str | None) -> None:
         """Build the node of a handshake message, complete or as far as it was captured."""
         speaker.begun = None
-        side: Side = self._transcript.records[begun.record].sender
-        self._inside[begun.record].append(self._message_node(side, begun.ground, problem))
+        self._add_message(begun.record, begun.ground, MESSAGE_HEADER, len(begun.ground), problem)
 
-    def _message_node(self, side: Side, ground: MappedBytes, problem: str | None) -> Node:
+    def _add_message(self, record: int, ground: MappedBytes, start: int, end: int, problem: str | None) -> None:
+        """Add the node of a message to the record in which it began."""
+        side: Side = self._transcript.records[record].sender
+        self._inside[record].append(self._message_node(side, ground, start, end, problem))
+
+    def _message_node(self, side: Side, ground: MappedBytes, start: int, end: int, problem: str | None) -> Node:
+        """Build the node of a message whose body begins at `start`; bytes after `end` follow others that are missing."""
         data, fields = ground.data, Fields(ground)
-        header = fields.message(HandshakeHeader, 0, min(MESSAGE_HEADER, len(data)))
+        datagram = start == FRAGMENT_HEADER
+        header = fields.message(FragmentHeader if datagram else HandshakeHeader, 0, min(start, len(data)))
         kind = data[0]
-        decoded = self._decoder(side, kind)
+        decoded = self._decoder(side, kind, datagram=datagram)
         body: tuple[Node, ...] = ()
         if decoded is not None:
-            start, end = MESSAGE_HEADER, len(data)
             body = fields.message(decoded.struct, start, end, **decoded.given) if end >= start else ()
-        elif len(data) > MESSAGE_HEADER:
-            body = (fields.leaf("body", MESSAGE_HEADER, len(data)),)
-        retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == server_hello.RETRY_RANDOM
+        elif end > start:
+            body = (fields.leaf("body", start, end),)
+        if end < len(data):
+            body = (*body, fields.leaf("unread", end, len(data)))
+        retry = kind == HandshakeType.SERVER_HELLO and data[start + 2 : start + 34] == server_hello.RETRY_RANDOM
         name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
         if kind == HandshakeType.SERVER_HELLO:
-            self._note_choice(data[MESSAGE_HEADER:])
-        cited = body[0].reference if body else _MESSAGE
+            self._note_choice(data[start:end])
+        cited = body[0].reference if body else _FRAGMENT if datagram else _MESSAGE
         spans = ground.spans(0, len(data))
         return Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
 
-    def _decoder(self, side: Side, kind: int) -> Decoder | None:
+    def _decoder(self, side: Side, kind: int, *, datagram: bool) -> Decoder | None:
         version = self._transcript.version
         if kind == HandshakeType.CERTIFICATE and side in self._raw_keys:
             return Decoder(certificate.RawPublicKey)
-        return decoder(kind, _TLS12 if version is None else version, self._exchange)
+        return decoder(kind, _TLS12 if version is None else version, self._exchange, datagram=datagram)
 
     def _agree(self, suite: int | None) -> None:
         """Remember the key exchange of a suite, and whether it authenticates without encryption."""
@@ -347,5 +456,21 @@ def _without(mac: Node | None, record: WireRecord) -> WireRecord:
     return replace(record, fragment=record.fragment[: -sum(span.length for span in mac.bytes)])
 
 
+def _datagram_header(record: WireRecord) -> tuple[type[WireStruct], int]:
+    """Return the struct of a record header of DTLS, and the length of the connection ID in it."""
+    header = record.header
+    if record.version == 0:
+        flags = header[0]
+        return UnifiedHeader, len(header) - 2 - (flags >> 3 & 1) - 2 * (flags >> 2 & 1)
+    kind = CidRecordHeader if record.content_type == TLS12_CID else DtlsRecordHeader
+    return kind, len(header) - DTLS_HEADER
+
+
+def _cited(record: WireRecord) -> str | None:
+    """Return the reference of a record."""
+    return reference(_datagram_header(record)[0]) if record.header else _RECORD
+
+
 _RECORD = reference(RecordHeader)
+_FRAGMENT = reference(FragmentHeader)
 _MESSAGE = reference(HandshakeHeader)

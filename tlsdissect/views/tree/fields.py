@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
 _TABLES: dict[type[Struct], Table] = {
     client_hello.ClientHello: extensions.FROM_CLIENT,
+    client_hello.DtlsClientHello: extensions.FROM_CLIENT,
     server_hello.ServerHello: extensions.FROM_SERVER,
     server_hello.HelloRetryRequest: extensions.FROM_RETRY,
     server_hello.EncryptedExtensions: extensions.FROM_SERVER,

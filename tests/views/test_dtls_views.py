@@ -1,0 +1,101 @@
+"""DTLS handshakes as trees, ladders and explanations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from datagrams import SERVER, sent, write
+from recorded import ROOT
+from test_tree import bytes_of, leaves, uneven
+
+import tlsdissect
+from tlsdissect import tree
+from tlsdissect.tls.dtls import MESSAGE_HEADER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tlsdissect.views.tree.model import Node
+
+SAMPLES = sorted((ROOT / "samples" / "dtls").glob("*.pcap"), key=lambda path: path.stem)
+each_sample = pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+
+
+def kept(path: Path) -> list[tlsdissect.Connection]:
+    return list(tlsdissect.read(path, keep=True))
+
+
+def named(connection: tlsdissect.Connection, name: str) -> list[Node]:
+    """The parts of records of a name."""
+    return [part for record in tree(connection).records for part in record.node.children if part.name == name]
+
+
+# ---------------------------------------------------------------- trees
+
+
+@each_sample
+def test_leaves_cover_every_byte_of_every_record_once(sample: Path) -> None:
+    for connection in kept(sample):
+        whole = tree(connection)
+        assert uneven(whole) == []
+        records = Counter(at for record in whole.records for at in bytes_of(record.node.bytes))
+        parts = Counter(
+            at for record in whole.records for part in record.node.children for at in bytes_of(part.bytes)
+        )
+        assert parts == records
+        drawn = Counter(
+            (record.sender, part.name, sum(span.length for span in part.bytes))
+            for record in whole.records
+            for part in record.node.children
+        )
+        told = Counter(
+            (one.sender, one.type, one.bytes + MESSAGE_HEADER)
+            for one in connection.messages
+            if one.type not in ("encrypted", "change_cipher_spec", "alert")
+        )
+        assert told - drawn == Counter()
+
+
+def test_fragments_of_a_message_are_its_parts() -> None:
+    [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-fragments.pcap")
+    [certificate] = named(connection, "certificate")
+    assert len({span.frame for span in certificate.bytes}) == 7
+    fragments = named(connection, "fragment")
+    assert {part.meaning for part in fragments} == {
+        "certificate, which began in frame 4",
+        "server_key_exchange, which began in frame 10",
+    }
+    assert [child.name for child in fragments[0].children] == [
+        "msg_type",
+        "length",
+        "message_seq",
+        "fragment_offset",
+        "fragment_length",
+    ]
+
+
+def test_what_was_sent_again_is_marked() -> None:
+    [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-loss.pcap")
+    again = [part for part in named(connection, "fragment") if part.children[-1].name == "repeated"]
+    assert "server_hello, which began in frame 5" in {part.meaning for part in again}
+    assert "client_key_exchange, which began in frame 22" in {part.meaning for part in again}
+
+
+def test_a_message_with_a_hole_is_shown_as_far_as_it_was_captured(tmp_path: Path) -> None:
+    datagrams = [one for number, one in enumerate(sent("dtls12-fragments")) if number != 5]
+    [connection] = kept(write(tmp_path / "hole.pcap", datagrams))
+    [certificate] = named(connection, "certificate")
+    assert certificate.problem == "the rest of the message is not in the capture"
+    assert certificate.children[-1].name == "unread"
+    assert uneven(tree(connection)) == []
+
+
+def test_headers_are_cited() -> None:
+    [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-full.pcap")
+    [first, *_] = tree(connection).records
+    assert first.node.reference == "RFC 6347 section 4.1"
+    assert [leaf.name for leaf in leaves(first.node)][:5] == ["type", "version", "epoch", "sequence_number", "length"]
+    [request] = named(connection, "hello_verify_request")
+    assert request.children[-1].name == "cookie"
