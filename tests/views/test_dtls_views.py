@@ -6,13 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from datagrams import SERVER, sent, write
+from datagrams import sent, write
 from recorded import ROOT
 from test_tree import bytes_of, leaves, uneven
 
 import tlsdissect
 from tlsdissect import tree
 from tlsdissect.tls.dtls import MESSAGE_HEADER
+from tlsdissect.views.ladder.model import drawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +42,7 @@ def test_leaves_cover_every_byte_of_every_record_once(sample: Path) -> None:
         whole = tree(connection)
         assert uneven(whole) == []
         records = Counter(at for record in whole.records for at in bytes_of(record.node.bytes))
-        parts = Counter(
-            at for record in whole.records for part in record.node.children for at in bytes_of(part.bytes)
-        )
+        parts = Counter(at for record in whole.records for part in record.node.children for at in bytes_of(part.bytes))
         assert parts == records
         drawn = Counter(
             (record.sender, part.name, sum(span.length for span in part.bytes))
@@ -99,3 +98,50 @@ def test_headers_are_cited() -> None:
     assert [leaf.name for leaf in leaves(first.node)][:5] == ["type", "version", "epoch", "sequence_number", "length"]
     [request] = named(connection, "hello_verify_request")
     assert request.children[-1].name == "cookie"
+
+
+# ---------------------------------------------------------------- ladders and explanations
+
+
+def test_a_ladder_has_the_datagrams_that_were_sent_again() -> None:
+    [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-loss.pcap")
+    again = [arrow for arrow in drawn(connection).arrows if arrow.kind == "again"]
+    assert [arrow.frames[0] for arrow in again] == [2, 11, 12, 17, 18, 19, 20, 21, 23, 24, 25]
+    assert again[0].labels == ("171 bytes sent again",)
+
+
+def test_a_ladder_counts_the_bytes_of_record_headers() -> None:
+    [connection] = kept(ROOT / "samples" / "dtls" / "dtls12-full.pcap")
+    arrows = drawn(connection).arrows
+    payload = {packet.frame: packet.length for packet in connection.transcript.packets}
+    assert [arrow.bytes for arrow in arrows[:6]] == [payload[arrow.frames[0]] for arrow in arrows[:6]]
+
+
+def explained(sample: str) -> dict[str, str]:
+    """The sentences about a sample by their codes; of those with one code, the last."""
+    [connection] = kept(ROOT / "samples" / "dtls" / f"{sample}.pcap")
+    return {sentence.code: sentence.text for sentence in tlsdissect.explain(connection).sentences}
+
+
+def test_the_cookie_and_its_round_trip_are_explained() -> None:
+    found = explained("dtls12-full")
+    assert "asked for its cookie of 20 bytes first (HelloVerifyRequest)" in found["hello_retry"]
+    assert found["trip_retry"].startswith("Round trip 1: the ClientHello, and the server's request for its cookie")
+    assert found["trip_keys"].startswith("Round trip 3:")
+    assert "no_tcp_handshake" not in found
+    assert "flight_again" not in found
+
+
+def test_fragments_and_flights_that_were_sent_again_are_explained() -> None:
+    found = explained("dtls12-loss")
+    assert found["fragments"].startswith("The server sent messages in 11 fragments")
+    assert found["flight_again"].startswith("The client sent 3 datagrams again, 1,022 ms after its latest datagram")
+    assert "10 datagrams" in found["flight_segments"]
+
+
+@each_sample
+def test_every_view_shows_every_sample(sample: Path) -> None:
+    for connection in kept(sample):
+        assert str(tlsdissect.ladder(connection))
+        assert str(tlsdissect.explain(connection))
+        assert str(tree(connection))

@@ -138,6 +138,11 @@ class Transcript(Struct, frozen=True):
     opened: tuple[OpenedMessage, ...] = ()
     """What keys opened."""
 
+    def repeated_frames(self) -> set[int]:
+        """Return the frames of DTLS that contain nothing but what was sent before."""
+        frames = {record.frame for record in self.records if record.repeated}
+        return frames - {record.frame for record in self.records if not record.repeated}
+
 
 class KeptConnection(Connection, frozen=True, kw_only=True):
     """A connection with its transcript."""

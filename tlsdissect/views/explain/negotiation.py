@@ -141,6 +141,10 @@ def _renegotiated(c: Connection) -> Iterator[Sentence]:
 
 def _retry(c: Connection) -> str:
     retry, hello = c.hello_retry_request, c.client_hello
+    if retry and c.first_message("hello_verify_request") is not None:
+        cookie = f" of {retry.cookie_bytes} bytes" if retry.cookie_bytes else ""
+        text = f"The server asked for its cookie{cookie} first (HelloVerifyRequest): by sending it back, the client "
+        return f"{text}shows that it receives at its address (RFC 6347 section 4.2.1)."
     wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
     sent = listed(_offered(hello.key_shares)) if hello and hello.key_shares else ""
     because = f", for the client had sent one of {sent} alone" if sent and retry and retry.group else ""

@@ -12,7 +12,7 @@ from tlsdissect.views.explain.model import Sentence, counted, ordinal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Connection, Side
+    from tlsdissect.model.connection import Connection, Dtls, Side
     from tlsdissect.model.transcript import Packet
 
 _NEAR = 0.9
@@ -27,6 +27,11 @@ _LOOKUPS = {
     "crl_download": "A CRL was fetched meanwhile",
 }
 """Findings that tell what time was spent on."""
+_RETRIES = {
+    "hello_retry_request": "wish for another one (HelloRetryRequest)",
+    "hello_verify_request": "request for its cookie (HelloVerifyRequest)",
+}
+"""What a server sends to make the client send another ClientHello."""
 _MANY = 4
 """Segments that were sent again of which each is told."""
 WINDOW = 10
@@ -46,11 +51,17 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _flight_segments(c, packets)
         yield from _waits(c, packets)
         yield from _copied(c)
-        yield from _repeated(packets)
+        if c.dtls is None:
+            yield from _repeated(packets)
+        else:
+            yield from _fragments(c.dtls)
+            yield from _flights_again(c, packets)
 
 
 def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     t = c.timing
+    if c.dtls is not None:
+        return
     # TCP's handshake is there, and of the packets some have no time, or an earlier one than those before.
     opened = any(packet.flags & _SYN for packet in packets)
     untimed = opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
@@ -104,8 +115,8 @@ def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     hello, answer, number = c.client_hello, c.server_hello, 0
     if hello and c.hello_retry_request:
         hellos = [m.frame for m in c.messages if m.type == "client_hello"]
-        for number, retry in enumerate([m for m in c.messages if m.type == "hello_retry_request"], 1):
-            text = f"{_hello(number)}, and the server's wish for another one (HelloRetryRequest)"
+        for number, retry in enumerate([m for m in c.messages if m.type in _RETRIES], 1):
+            text = f"{_hello(number)}, and the server's {_RETRIES[retry.type]}"
             yield "trip_retry", text, (*hellos[number - 1 : number], retry.frame)
     if hello and answer:
         again = [m.frame for m in c.messages if m.type == "client_hello"][-1:] if number else [hello.frame]
@@ -148,7 +159,8 @@ def _handshake(c: KeptConnection) -> list[Packet]:
 def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
     hello = c.client_hello
     if hello and hello.segments > 1 and c.has_whole_client_hello:
-        text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} segments: "
+        parts = "segments" if c.dtls is None else "fragments"
+        text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} {parts}: "
         yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
 
 
@@ -161,13 +173,14 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     flight = list(takewhile(lambda m: m.sender == "server", said))
     frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
     segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
-    again = {repeat.frames[1] for repeat in repeats(packets) if not repeat.late}
+    again = {repeat.frames[1] for repeat in repeats(packets) if not repeat.late} | c.transcript.repeated_frames()
     sent = [packet for packet in segments if packet.frame not in again]
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
         took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {_ms(took)}"
-        text = f"The server's flight came in {len(sent)} segments with {size:,} bytes{over}."
+        parts = "segments" if c.dtls is None else "datagrams"
+        text = f"The server's flight came in {len(sent)} {parts} with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, frames)
 
 
@@ -230,6 +243,42 @@ def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
     if len(found) > _MANY:
         text = f"{counted(len(found) - _MANY, 'more segment was', 'more segments were')} sent again or late."
         yield Sentence("time", "sent_again_more", text, tuple(repeat.frames[1] for repeat in found[_MANY:])[:8])
+
+
+def _fragments(dtls: Dtls) -> Iterator[Sentence]:
+    counts: tuple[tuple[Side, int], ...] = (("client", dtls.fragments.client), ("server", dtls.fragments.server))
+    for side, count in counts:
+        if count:
+            text = (
+                f"The {side} sent messages in {count} fragments: a message larger than a datagram is whole only with "
+            )
+            text += "the last, in whatever order they come (RFC 6347 section 4.2.3)."
+            yield Sentence("time", "fragments", text)
+
+
+def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
+    """Flights of DTLS that were sent again: each from a repeated datagram on, as far as nobody else sent one."""
+    repeated = c.transcript.repeated_frames()
+    latest: dict[Side, Packet] = {}
+    run: list[Packet] = []
+    for packet, following in zip(packets, [*packets[1:], None], strict=True):
+        if packet.frame in repeated or run:
+            run.append(packet)
+        if run and (following is None or following.sender != packet.sender):
+            yield _flight_again(run, latest.get(packet.sender))
+            run = []
+        if not run:
+            latest[packet.sender] = packet
+
+
+def _flight_again(run: list[Packet], before: Packet | None) -> Sentence:
+    ms = None if before is None else elapsed(before.time, run[0].time)
+    after = "" if ms is None else f", {_ms(ms)} after its latest datagram"
+    text = (
+        f"The {run[0].sender} sent {counted(len(run), 'datagram')} again{after}: its flight or the answer was lost or "
+    )
+    text += "late, so that its timer expired or the other side repeated its own flight (RFC 6347 section 4.2.4)."
+    return Sentence("time", "flight_again", text, (run[0].frame, run[-1].frame) if len(run) > 1 else (run[0].frame,))
 
 
 def _ms(value: float) -> str:

@@ -274,13 +274,14 @@ class _Drawing:
         return frame
 
     def _repeated(self) -> Iterator[Arrow]:
-        """Segments that bring nothing which was not seen before."""
+        """Segments and datagrams that bring nothing which was not seen before."""
         reached = {"client": 0, "server": 0}
+        repeated = self._connection.transcript.repeated_frames()
         for packet in self._packets:
             if not packet.length or packet.offset is None:
                 continue
             end = packet.offset + packet.length
-            if end <= reached[packet.sender]:
+            if end <= reached[packet.sender] or packet.frame in repeated:
                 labels = [f"{packet.length} bytes sent again"]
                 yield self._arrow(packet.sender, "again", labels, (packet.frame,), packet.time, packet.length)
             reached[packet.sender] = max(reached[packet.sender], end)
@@ -390,8 +391,7 @@ def _alerts(connection: Connection) -> dict[int, Alert]:
 
 
 def _size(record: WireRecord) -> int:
-    # SSL 2.0 has headers of two bytes.
-    return record.length + (2 if record.content_type == 128 else 5)
+    return record.end - record.start
 
 
 def _frame(one: Message | Arrow) -> int:
