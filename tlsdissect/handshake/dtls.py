@@ -68,6 +68,8 @@ HANDSHAKE_BYTES = 4096
 
 _RANDOM = slice(2, 34)
 _NO_EPOCH = -1
+_FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
+_CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
 
 
 class _Direction:
@@ -147,32 +149,28 @@ class _Direction:
 
         `first` is the number of the first message that matters.
         """
-        holes = [self._missing_message(first), self._missing_end()]
-        for one in self.joiner.incomplete():
+        begun = self.joiner.incomplete()
+        for one in begun:
             self.problems.report("gap", "a handshake message has bytes missing", one.frame, one.start)
-            holes.append(one.start)
-        return min((hole for hole in holes if hole != UNKNOWN), default=UNKNOWN)
+        seen = {number: (start, frame) for number, start, frame in self.numbers}
+        places = {one.message_seq: (one.start, one.frame) for one in begun} | seen
+        lacking = [number for number in range(first, max(places, default=-1) + 1) if number not in seen]
+        missing = next((number for number in lacking if number not in places), None)
+        if missing is not None:
+            start, frame = min(place for number, place in places.items() if number > missing)
+            detail = f"the handshake message with number {missing} is not in the capture"
+            self.problems.report("gap", detail, frame, start)
+        # A message may come after one with a higher number.
+        holes = [start for number, (start, _) in places.items() if lacking and number >= lacking[0]]
+        return min([*holes, *self._missing_end()], default=UNKNOWN)
 
-    def _missing_message(self, first: int) -> int:
-        begun = {one.message_seq for one in self.joiner.incomplete()}
-        seen = begun | {number for number, _, _ in self.numbers}
-        missing = next((number for number in range(first, max(seen, default=0)) if number not in seen), None)
-        if missing is None:
-            return UNKNOWN
-        later = [(one.start, one.frame) for one in self.joiner.incomplete() if one.message_seq > missing]
-        later += [(start, frame) for number, start, frame in self.numbers if number > missing]
-        start, frame = min(later)
-        self.problems.report("gap", f"the handshake message with number {missing} is not in the capture", frame, start)
-        return start
-
-    def _missing_end(self) -> int:
-        """Report that a ChangeCipherSpec or Finished is missing before encrypted records."""
-        if self.encrypted is None or (self.changed and self.sealed):
-            return UNKNOWN
-        start, frame = self.encrypted
-        missing = "Finished" if self.changed else "ChangeCipherSpec"
-        self.problems.report("gap", f"the {missing} is not in the capture", frame, start)
-        return start
+    def _missing_end(self) -> Iterator[int]:
+        """Report that a ChangeCipherSpec or Finished is missing before encrypted records; yield the offset of these."""
+        if self.encrypted is not None and not (self.changed and self.sealed):
+            start, frame = self.encrypted
+            missing = "Finished" if self.changed else "ChangeCipherSpec"
+            self.problems.report("gap", f"the {missing} is not in the capture", frame, start)
+            yield start
 
 
 class DtlsTracker:
@@ -296,6 +294,8 @@ class DtlsTracker:
         for sender, _ in again:
             self.directions[sender].resealed += 1
         holes = [direction.first_hole(self._first[sender]) for sender, direction in enumerate(self.directions)]
+        for side, place in self._inferred_holes():
+            holes[side] = place if holes[side] == UNKNOWN else min(place, holes[side])
         return LoggedHandshake(
             transport="udp",
             client=log.client,
@@ -327,6 +327,33 @@ class DtlsTracker:
             hello_verify=self._asked_for_cookie,
             dtls=self._dtls(),
         )
+
+    def _inferred_holes(self) -> Iterator[tuple[int, int]]:
+        """Report messages that are missing because later ones presuppose them; yield the side and the offset of each.
+
+        In a full handshake, the server's flight ends with a ServerHelloDone, and the client's ChangeCipherSpec comes
+        before the server's; in a resumed one, it comes after it (RFC 5246 section 7.3).
+        """
+        client, server = self.log.client, 1 - self.log.client
+        sent = {(event.sender, event.handshake_type) for event in self.log.events}
+        changes = {
+            event.sender: event for event in reversed(self.log.events) if event.content_type == CHANGE_CIPHER_SPEC
+        }
+        if self.log.tls13 or not changes:
+            return
+        done = (server, HandshakeType.SERVER_HELLO_DONE) in sent
+        full = done or not sent.isdisjoint({(server, kind) for kind in _FULL} | {(client, _CLIENT_KEYS)})
+        if full and not done and server in changes:
+            change = changes[server]
+            detail = "the ServerHelloDone is not in the capture"
+            self.directions[server].problems.report("gap", detail, change.frame, change.start)
+            yield server, change.start
+        first, second = (client, server) if full else (server, client)
+        if first not in changes:
+            detail = "the ChangeCipherSpec is not in the capture, but the other side's that answers it"
+            place = self.directions[first].position
+            self.directions[first].problems.report("gap", detail, changes[second].frame, place)
+            yield first, place
 
     def _alert(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an alert in plaintext."""

@@ -162,7 +162,7 @@ def _read_unified(data: bytes, start: int, end: int, cid_length: int | None) -> 
     cid = data[start + 1 : body]
     length_at = body + (2 if flags & _HAS_TWO_BYTES else 1)
     if cid_length is None and flags & _HAS_CID:
-        body, after = length_at, end
+        body, after = start + 1, end
     elif flags & _HAS_LENGTH:
         body = length_at + 2
         if body > len(data):

@@ -15,7 +15,7 @@ from tlsdissect.caches import cached
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.encrypted_flight import is_guessed
-from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.events import HandshakeEvent, cookie
 from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.extensions import quoted
@@ -339,6 +339,8 @@ def _problems(
     found += _dropped(handshake)
     if log.opener == UNKNOWN and log.client_hello is None:
         found.append(Problem("midstream", "the capture begins after the ClientHello"))
+    if log.transport == "udp" and log.client_hello is not None and cookie(log.client_hello.event.body):
+        found.append(Problem("midstream", "the capture begins after the first ClientHello, which had no cookie"))
     if log.given_up:
         found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))
     if log.limited:

@@ -9,7 +9,7 @@ import cython
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flight, encrypted_flight
-from tlsdissect.handshake.events import HandshakeEvent, decode_client_hello, decode_server_hello
+from tlsdissect.handshake.events import HandshakeEvent, cookie, decode_client_hello, decode_server_hello
 from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
@@ -154,7 +154,7 @@ def _start(log: LoggedHandshake, hello_retry: HandshakeEvent | None) -> int | No
     client_hello = log.client_hello
     if client_hello is None or (hello_retry is not None and hello_retry.frame < client_hello.event.frame):
         return None
-    if log.hello_verify and hello_retry is None:
+    if log.transport == "udp" and cookie(client_hello.event.body):
         # The client sends the server's cookie, so this is its second ClientHello.
         return None
     return time_or_none(client_hello.event.time)

@@ -188,6 +188,8 @@ class Builder:
         if record.header:
             ground.add(record.header, record.start)
             kind, cid_length = _datagram_header(record)
+            if cid_length < 0:
+                return (Fields(ground).leaf("unread", 0, len(ground)),)
             return Fields(ground).message(kind, 0, len(ground), cid_length=cid_length)
         ground.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
         return Fields(ground).message(RecordHeader, 0, HEADER_SIZE)
@@ -457,7 +459,10 @@ def _without(mac: Node | None, record: WireRecord) -> WireRecord:
 
 
 def _datagram_header(record: WireRecord) -> tuple[type[WireStruct], int]:
-    """Return the struct of a record header of DTLS, and the length of the connection ID in it."""
+    """Return the struct of a record header of DTLS, and the length of the connection ID in it.
+
+    The length is negative if it is unknown, so that the header was not read to its end.
+    """
     header = record.header
     if record.version == 0:
         flags = header[0]
