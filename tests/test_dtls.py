@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from datagrams import CLIENT, SERVER, Sent, facts, sent, write
+from datagrams import CLIENT, SERVER, Sent, facts, sent, write, write_flows
 from dtlswriting import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, cid_record, fragment, record, unified
 from hypothesis import given
 from hypothesis import strategies as st
 from tlswriting import extension, sized
 
 import tlsdissect
+from tlsdissect.flows.budget import Budget
 from tlsdissect.handshake.dtls import MAX_HANDSHAKES
 from tlsdissect.handshake.dtls_messages import MAX_BEGUN
 
@@ -401,3 +402,32 @@ def test_the_beginning_of_a_hello_is_decoded(tmp_path: Path) -> None:
     assert found["client_hello"]["cipher_suites"][0] == "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
     assert (found["ja3"], kinds(found)) == (None, [])
     assert "gap" in [problem["code"] for problem in found["problems"]]
+
+
+def test_half_open_flows_beyond_the_limit_are_given_up(tmp_path: Path) -> None:
+    path = write_flows(tmp_path / "flood.pcap", [FULL[:1]] * 30)
+    found = facts(path, limits=tlsdissect.Limits(followed=10))
+    assert [one["stream"] for one in found] == list(range(30))
+    assert [[problem["code"] for problem in one["problems"]] for one in found] == [["limit"]] * 20 + [[]] * 10
+
+
+def test_flows_of_all_connections_share_a_budget(tmp_path: Path) -> None:
+    path = write_flows(tmp_path / "flood.pcap", [FULL[:1]] * 30)
+    found = facts(path, limits=tlsdissect.Limits(total_bytes=100_000))
+    limited = [one for one in found if one["problems"]]
+    assert len(found) == 30
+    assert 0 < len(limited) < 30
+
+
+def test_no_bytes_are_held_once_a_capture_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[Budget] = []
+    monkeypatch.setattr("tlsdissect.pipeline.Budget", lambda limits: budgets.append(Budget(limits)) or budgets[-1])
+    part = record(HANDSHAKE, fragment(11, 2, b"x" * 500, length=900))
+    for keep in (False, True):
+        facts(write_flows(tmp_path / "flows.pcap", [FULL, [*FULL[:3], (SERVER, part)], FULL[:1]]), keep=keep)
+    assert [budget.used for budget in budgets] == [0, 0]
+
+
+def test_a_flow_ends_after_a_silence(tmp_path: Path) -> None:
+    first, second = facts(write(tmp_path / "silence.pcap", [FULL[0], FULL[0]], apart=601))
+    assert (first["packets"], second["packets"]) == (1, 1)

@@ -54,6 +54,11 @@ class UdpFlow(Totals):
         self.totals = None
         self.passing = 0
 
+    def conclude(self) -> None:
+        """Stop following the flow; its next datagram begins new totals."""
+        self.follower = self.totals = None
+        self.packets = self.payload_bytes = 0
+
 
 @cython.cclass
 class UdpTable:

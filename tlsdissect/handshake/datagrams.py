@@ -163,7 +163,8 @@ class DatagramConnections:
     def _end(self, flow: UdpFlow, clock: int) -> Iterator[DueConnection]:
         """Yield the connections of a flow that is over at this clock."""
         self._followed.pop(flow.stream, None)
-        follower, flow.follower, flow.totals = flow.follower, None, None
+        follower = flow.follower
+        flow.conclude()
         until = self._flows.time(min(clock, self._flows.clock))
         found = False
         for totals, log in follower.finish(until, self._damage):

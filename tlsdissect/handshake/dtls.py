@@ -187,8 +187,8 @@ class DtlsTracker:
         self.client_random: bytes | None = None
         """That of the first ClientHello; None before that."""
         self._cookie_bytes: int | None = None
-        self._asked_for_cookie: bool | None = False
-        """Whether the server sent a HelloVerifyRequest; None if it sent something that the capture lacks."""
+        self._asked_for_cookie: bool | None = None
+        """Whether the server sent a HelloVerifyRequest; None while that is not known."""
         self._ids: list[bytes | None] = [None, None]
         self._first = [0, 0]
         """The number of the first hello of each side: what comes before it is not missing."""
@@ -343,6 +343,11 @@ class DtlsTracker:
             return
         done = (server, HandshakeType.SERVER_HELLO_DONE) in sent
         full = done or not sent.isdisjoint({(server, kind) for kind in _FULL} | {(client, _CLIENT_KEYS)})
+        if (server, HandshakeType.SERVER_HELLO) not in sent:
+            place = changes[server].start if server in changes else self.directions[server].position
+            detail = "the ServerHello is not in the capture"
+            self.directions[server].problems.report("gap", detail, next(iter(changes.values())).frame, place)
+            yield server, place
         if full and not done and server in changes:
             change = changes[server]
             detail = "the ServerHelloDone is not in the capture"
@@ -421,15 +426,15 @@ class DtlsTracker:
         """Learn what a ServerHello or HelloRetryRequest decides for later records."""
         log = self.log
         if event.is_retry_request:
-            hello = decode_retry_request(event).hello
-            asked = extension_data(hello.extensions, ExtensionType.COOKIE)
-            if asked is not None and self._cookie_bytes is None:
-                self._cookie_bytes = len(asked) - 2
+            if log.hello_retry is event:
+                asked = extension_data(decode_retry_request(event).hello.extensions, ExtensionType.COOKIE)
+                self._cookie_bytes = self._cookie_bytes if asked is None else max(0, len(asked) - 2)
             return
         if log.server_hello is None or log.server_hello.event is not event:
             return
-        if not self._asked_for_cookie and log.hello_retry is None and message_seq > 0:
-            self._asked_for_cookie = None
+        if self._asked_for_cookie is None and (message_seq == 0 or log.hello_retry is not None):
+            # A server numbers its messages from 0, whichever it sends first.
+            self._asked_for_cookie = False
         self._first[event.sender] = message_seq
         server, client = event.sender, 1 - event.sender
         if log.client_hello is not None:
