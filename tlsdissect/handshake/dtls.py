@@ -534,7 +534,11 @@ class DtlsFollower:
         """Read the records of a datagram, if it has any."""
         current = self._trackers[-1]
         data = packet.captured_payload()
-        start, end = find_records(data, packet.length) or (0, 0)
+        place = find_records(data, packet.length)
+        if place is None:
+            current.totals.add(packet)
+            return
+        start, end = place
         records = read_records(data, start, end, current.directions[sender].cid_length)
         if _begins_anew(current, records, sender):
             if len(self._trackers) == MAX_HANDSHAKES:
@@ -542,7 +546,7 @@ class DtlsFollower:
             else:
                 current = self._begin(packet)
         current.totals.add(packet)
-        if start < end and not current.limited:
+        if not current.limited:
             tracker = current
             if len(self._trackers) > 1 and records and not current.has_keys(records[0], sender):
                 # The latest handshake has no keys yet: this is of the one before it (RFC 6347 section 4.2.8).
