@@ -57,7 +57,22 @@ def test_live_measures_every_listener() -> None:
     assert "dumpcap" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["live", "report", "run", "soak", "stages"])
+def test_inference_judges_what_is_inferred(tmp_path: Path) -> None:
+    for name in ("tls13-full", "tls13-early-data", "tls13-client-cert-missing", "tomcat-tls13"):
+        for suffix in ("pcap", "keys"):
+            (tmp_path / f"{name}.{suffix}").write_bytes((ROOT / "samples" / f"{name}.{suffix}").read_bytes())
+    done = run("inference", "--only", str(tmp_path))
+    rows = dict(line.strip("| ").split(" | ", 1) for line in done.stdout.splitlines() if line.startswith("| "))
+    assert rows["the handshake is complete"] == "5 | 0 | 0"
+    assert rows["early data was accepted"] == "1 | 0 | 0"
+    assert rows["the client had no certificate to show"] == "1 | 0 | 0"
+    # JSSE pads its alerts, so that their records do not have an alert's length.
+    assert rows["the server closes with an alert"] == "4 | 1 | 0"
+    assert "tomcat-tls13.pcap stream 0: the server closes with an alert: False" in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("script", ["inference", "live", "report", "run", "soak", "stages"])
 def test_each_says_how_it_is_used(script: str) -> None:
     done = run(script, "--help")
     assert (done.returncode, done.stderr) == (0, "")
