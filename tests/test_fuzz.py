@@ -35,6 +35,12 @@ def test_it_finds_nothing_in_a_second(tmp_path: Path) -> None:
     assert not (tmp_path / "fuzzed").exists()
 
 
+def test_mutated_key_logs_and_records_give_results() -> None:
+    command = [sys.executable, str(ROOT / "tests" / "fuzz_keys"), "--inputs", "25"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "25 inputs\n"), done.stdout + done.stderr
+
+
 def test_exceptions_and_differences_are_reported(fuzz: Any) -> None:
     one = {"plain": ["{}", "summary"], "keep": ["summary"]}
     assert fuzz.complaints(one, one) == []
