@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import zlib
 from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from capture.building import block, section
-from recorded import ROOT, SAMPLES, facts, need, packets
+from recorded import ROOT, SAMPLES, facts, need, packets, without
 
 import tlsdissect
+from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.facts import hidden as hidden_facts
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
@@ -21,6 +24,10 @@ from tlsdissect.trust.judge import Judge
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tlsdissect.handshake.decryption import Opened
+    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.logged import LoggedHandshake
 
 KEYED = [path for path in SAMPLES if path.with_suffix(".keys").exists()]
 SHOWN = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
@@ -172,6 +179,29 @@ def test_a_client_certificate_that_is_asked_for_later(name: str) -> None:
     assert hidden["problems"] == []
 
 
+def test_a_compressed_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program of Debian's compresses its certificate, so that of a sample is (RFC 8879)."""
+    whole, (plain,) = hidden_facts.opened, hidden_of("tls13-full")
+
+    def with_compression(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
+        found = whole(log, keys)
+        assert found is not None
+        events = list(found.events)
+        (at,) = [n for n, event in enumerate(events) if event.handshake_type == 11]
+        old, data = events[at], zlib.compress(events[at].body)
+        body = b"\0\1" + old.size.to_bytes(3, "big") + len(data).to_bytes(3, "big") + data
+        events[at] = HandshakeEvent(
+            old.sender, old.content_type, 25, len(body), body, old.frame, old.time, old.start, old.end, old.encrypted
+        )
+        return found._replace(events=tuple(events))
+
+    monkeypatch.setattr(hidden_facts, "opened", with_compression)
+    (compressed,) = hidden_of("tls13-full")
+    assert compressed["certificates"] == plain["certificates"]
+    assert "compressed_certificate" in {message["type"] for message in compressed["messages"]}
+    assert compressed["problems"] == []
+
+
 def test_no_client_certificate() -> None:
     (hidden,) = hidden_of("tls13-client-cert-missing")
     assert (hidden["client_certificate_requested"], hidden["client_certificates"]) == (True, [])
@@ -196,6 +226,21 @@ def test_some_secrets_open_what_they_can(tmp_path: Path) -> None:
     hidden = every[-1]
     assert (hidden["from"], hidden["type"]) == ("client", "alert")
     assert sorted(map(str, seen)) == sorted(map(str, every[:-1]))
+
+
+@pytest.mark.parametrize("name", ["tls13-full", "tls13-early-data", "tls13-key-update", "tls12-renegotiation"])
+def test_without_some_packet_keys_open_the_same_or_less(name: str, tmp_path: Path) -> None:
+    path, cut = sample(name), tmp_path / "cut.pcap"
+    whole = {(one["stream"], m["from"], m["type"], m["bytes"]) for one in with_keys(path) for m in messages_of(one)}
+    for frame in range(1, len(packets(path)) + 1):
+        without(path, {frame}, cut)
+        opened = with_keys(cut, path.with_suffix(".keys"))
+        assert {(one["stream"], m["from"], m["type"], m["bytes"]) for one in opened for m in messages_of(one)} <= whole
+        assert [lensed(one) for one in opened] == [lensed(one) for one in facts(cut)]
+
+
+def messages_of(connection: dict[str, Any]) -> list[dict[str, Any]]:
+    return connection["hidden"]["messages"] if connection["hidden"] else []
 
 
 def test_a_wrong_secret_opens_nothing(tmp_path: Path) -> None:
@@ -277,7 +322,7 @@ def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> Non
         expected += [(int(stream), int(frame), "alert", 2) for _ in filter(None, alerts.split(","))]
     seen = []
     for one in with_keys(path):
-        hidden = one["hidden"]["messages"] if one["hidden"] else []
+        hidden = messages_of(one)
         named = {"change_cipher_spec", "encrypted"}
         visible = [message for message in one["messages"] if message["type"] not in named]
         # An alert that only keys open is in the list of the visible ones too, as encrypted.

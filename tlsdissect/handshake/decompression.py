@@ -7,6 +7,8 @@ import zlib
 from tlsdissect.tls.record import MAX_MESSAGE
 
 _ZLIB, _BROTLI, _ZSTD = 1, 2, 3
+_WINDOW = 8 << 20
+"""Bytes of the largest window of a Zstandard frame: what RFC 8878 section 3.1.1.1.2 recommends to support."""
 
 
 class DecompressionError(Exception):
@@ -42,7 +44,7 @@ def _decompress(algorithm: int, data: bytes, size: int) -> bytes:
         import zstandard  # noqa: PLC0415  # few servers compress certificates
 
         try:
-            return zstandard.ZstdDecompressor().stream_reader(data).read(size + 1)
+            return zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(data).read(size + 1)
         except zstandard.ZstdError as error:
             raise DecompressionError(str(error)) from None
     raise DecompressionError(f"the algorithm {algorithm} is not known")

@@ -15,12 +15,12 @@ from cryptography.hazmat.decrepit.ciphers import algorithms as decrepit
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES, ChaCha20
-from cryptography.hazmat.primitives.ciphers.modes import CBC, CTR
+from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptography.hazmat.primitives.ciphers import CipherAlgorithm
+    from cryptography.hazmat.primitives.ciphers import CipherAlgorithm, CipherContext
 
 GCM, CCM, POLY1305, CBC_MODE, STREAM = "GCM", "CCM", "POLY1305", "CBC", "STREAM"
 _TAG = 16
@@ -104,6 +104,7 @@ class Aead:
     def __init__(self, suite: Suite, key: bytes) -> None:
         self._suite = suite
         self._key = key
+        self._counters: CipherContext | None = None
         self._aead: AESGCM | AESCCM | ChaCha20Poly1305
         if suite.mode == GCM:
             self._aead = AESGCM(key)
@@ -146,7 +147,10 @@ class Aead:
         counter = nonce + (block + 2).to_bytes(4, "big")
         if self._suite.mode == CCM:
             counter = b"\x02" + nonce + (block + 1).to_bytes(3, "big")
-        return Cipher(AES(self._key), CTR(counter)).encryptor().update(bytes(size))
+        if self._counters is None:
+            # One block of counter mode is one block of ECB, whose context serves for all records.
+            self._counters = Cipher(AES(self._key), ECB()).encryptor()  # noqa: S305
+        return self._counters.update(counter)[:size]
 
 
 def nonce_of(iv: bytes, number: int) -> bytes:

@@ -45,14 +45,18 @@ _CLIENT, _SERVER = 0, 1
 def with_hidden(
     result: Connection, handshake: Handshake, keys: CaptureKeys, evidence: Evidence | None = None
 ) -> tuple[Connection, tuple[OpenedMessage, ...]]:
-    """Return the connection with what the keys open, and the messages; certificates may be kept as evidence."""
+    """Return the connection with what the keys open, and the messages for its transcript, if it has one.
+
+    Certificates are kept as evidence.
+    """
     found = opened(handshake.log, keys)
     if found is None:
         return result, ()
     if found.origin == "keylog":
         keys.used.update(found.keys)
     decoder = _HiddenMessages(handshake, found, result, evidence)
-    messages = tuple([_message(handshake, event) for event in found.events])
+    kept = handshake.log.recording is not None
+    messages = tuple([_message(handshake, event) for event in found.events]) if kept else ()
     return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages
 
 
