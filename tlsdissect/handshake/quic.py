@@ -8,7 +8,7 @@ Initial that explains it is held for a while: datagrams may change places on the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -16,18 +16,17 @@ from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.datagrams import QUIC
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.logged import LoggedQuic
-from tlsdissect.handshake.quic_handshake import Place, QuicHandshake
+from tlsdissect.handshake.quic_handshake import Datagram, QuicHandshake
 from tlsdissect.handshake.quic_keys import OpenedPacket, initial_key, is_genuine_retry, version_keys
+from tlsdissect.handshake.quic_recording import QuicRecorder
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.quic import (
     FIXED_BIT,
-    LONG_HEADER,
     ConnectionClose,
     Crypto,
     LongPacket,
     NegotiationFields,
     PacketType,
-    long_packets,
     read_frames,
 )
 from tlsdissect.tls.wire import Reader, WireError
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
+    from tlsdissect.handshake.quic_handshake import Place
 
 MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
@@ -52,14 +52,6 @@ CONNECTION_BYTES = 4096
 DATAGRAM_BYTES = 512
 """Estimated bytes that a held datagram takes besides its own."""
 _OTHER_KEYS = "an Initial packet has other keys than its connection"
-
-
-class Datagram(NamedTuple):
-    """A UDP datagram with a packet that has a long header."""
-
-    data: bytes
-    packets: tuple[LongPacket, ...]
-    place: Place
 
 
 class Counts:
@@ -99,6 +91,7 @@ class QuicConnection:
         "counts",
         "ids",
         "offered",
+        "recorder",
         "retry",
         "version",
         "version_negotiation",
@@ -122,6 +115,8 @@ class QuicConnection:
         """Whether a server sent a Retry; None if the capture may lack it."""
         self.close: tuple[int, ConnectionClose, int] | None = None
         """The first CONNECTION_CLOSE: who sent it, the frame of QUIC, and the number of the capture's frame."""
+        self.recorder: QuicRecorder | None = None
+        """Keeps the datagrams, if they are to be kept."""
         self._original_id = packet.header.destination_connection_id
         self._key_id = self._original_id
         """The connection ID from which the keys are derived: the original one, or that of a Retry."""
@@ -206,13 +201,14 @@ class QuicConnection:
         if self._handshake is not None and not self.is_told(place.sender):
             self._handshake.add_encrypted(size, place)
 
-    def read_one_rtt(self, place: Place) -> None:
-        """Note the first 1-RTT packet of each side: of the server, the first after the client's."""
+    def read_one_rtt(self, place: Place) -> bool:
+        """Note the first 1-RTT packet of each side, of the server the first after the client's; return if it is one."""
         sender = place.sender
         if self.is_told(sender) or not (sender == self.client or self.is_told(self.client)):
-            return
+            return False
         self._first_one_rtt[sender] = PacketRef(place.frame, time_or_none(place.time), None)
         self._settle_if_over()
+        return True
 
     def _settle_if_over(self) -> None:
         """Settle a handshake whose end and both hellos were seen."""
@@ -259,6 +255,7 @@ class QuicConnection:
         self._settle()
         logged, held_bytes = self._logged
         self._budget.used -= held_bytes + CONNECTION_BYTES
+        recording = None if self.recorder is None else self.recorder.recording(self.client)
         if logged is None:
             return None
         first_frame = self.counts.totals.first_frame
@@ -268,6 +265,8 @@ class QuicConnection:
             two_sided=self.counts.seen == 3,
             given_up=limited,
             until=until,
+            recording=recording,
+            limited=logged.limited | ({self.client} if self.recorder is not None and self.recorder.full else set()),
             damage=tuple([hurt for hurt in damage if hurt.frame > first_frame]),
             quic=LoggedQuic(
                 version=self.version,
@@ -310,11 +309,12 @@ class QuicFollower:
 
     protocol = QUIC
 
-    def __init__(self, flow: UdpFlow, budget: Budget, _options: Options) -> None:
+    def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:
         self.limited = False
         self.changed: list[tuple[int, HandshakeLog]] = []
         self._flow = flow
         self._budget = budget
+        self._keeps = options.keep
         self._connections: list[QuicConnection] = []
         self._ids: dict[tuple[int, bytes], QuicConnection] = {}
         """By sender and Destination Connection ID, unless that is empty."""
@@ -328,15 +328,14 @@ class QuicFollower:
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Read a datagram."""
-        data = packet.captured_payload()
-        if not data or not data[0] & LONG_HEADER:
-            found = self._of_short(data, sender)
-            if found is not None:
-                found.read_one_rtt(Place(sender, packet.frame, packet.time))
+        datagram = Datagram.of(packet, sender)
+        if not datagram.packets:
+            found = self._of_short(datagram.data, sender)
+            if found is not None and found.read_one_rtt(datagram.place) and found.recorder is not None:
+                found.recorder.add(datagram, {})
         else:
-            datagram = Datagram(data, tuple(long_packets(data)), Place(sender, packet.frame, packet.time))
             found = self._read_long(datagram)
-            if found is None and datagram.packets:
+            if found is None:
                 self._hold(datagram)
         hello = None if found is None else found.hello()
         if hello is not None:
@@ -390,14 +389,15 @@ class QuicFollower:
         """Read a datagram that begins with a long header; return its connection, if that is known."""
         found: QuicConnection | None = None
         handshake, sender = 0, datagram.place.sender
+        opened: dict[int, OpenedPacket] = {}
         for packet in datagram.packets:
             found = found or self._find(packet, sender)
             if packet.kind is PacketType.INITIAL:
-                opened = self._read_initial(packet, datagram, found)
-                if opened is None and found is not None and self._may_open_later(packet, datagram, found):
+                reader = self._read_initial(packet, datagram, found, opened)
+                if reader is None and found is not None and self._may_open_later(packet, datagram, found):
                     self._hold(datagram)
                     return found
-                found = opened or found
+                found = reader or found
             elif found is None:
                 continue
             elif packet.kind is PacketType.HANDSHAKE:
@@ -414,6 +414,8 @@ class QuicFollower:
         rest = datagram.data[datagram.packets[-1].end :]
         if rest and self._of_short(rest, sender) is found:
             found.read_one_rtt(datagram.place)
+        if found.recorder is not None:
+            found.recorder.add(datagram, opened)
         return found
 
     def _find(self, packet: LongPacket, sender: int) -> QuicConnection | None:
@@ -431,17 +433,25 @@ class QuicFollower:
         return latest if known else None
 
     def _read_initial(
-        self, packet: LongPacket, datagram: Datagram, found: QuicConnection | None
+        self,
+        packet: LongPacket,
+        datagram: Datagram,
+        found: QuicConnection | None,
+        openings: dict[int, OpenedPacket],
     ) -> QuicConnection | None:
-        """Read an Initial packet, which may begin a connection; return its connection if it could be opened."""
+        """Read an Initial packet, which may begin a connection; return its connection if it could be opened.
+
+        What is opened is added to `openings`, by where it begins.
+        """
         sender = datagram.place.sender
         # A client without a connection ID of its own is known by the keys alone.
         one = found or self._latest()
         if one is not None and sender == one.client and packet.header.version in one.offered:
-            return self._begin(packet, datagram, one)
+            return self._begin(packet, datagram, one, openings)
         opened = None if one is None else one.open(packet, datagram.data, sender)
         if one is None or opened is None:
-            return self._begin(packet, datagram, found)
+            return self._begin(packet, datagram, found, openings)
+        openings[packet.start] = opened
         one.read_initial(packet, opened, datagram.place)
         self._learn(one, packet, sender)
         return one
@@ -457,7 +467,13 @@ class QuicFollower:
             found.report(sender, "malformed_record", _OTHER_KEYS, frame)
         return False
 
-    def _begin(self, packet: LongPacket, datagram: Datagram, found: QuicConnection | None) -> QuicConnection | None:
+    def _begin(
+        self,
+        packet: LongPacket,
+        datagram: Datagram,
+        found: QuicConnection | None,
+        openings: dict[int, OpenedPacket],
+    ) -> QuicConnection | None:
         """Begin a connection, or go on with one, if a packet has the keys of its own Destination Connection ID."""
         sender, header = datagram.place.sender, packet.header
         if found is not None and sender != found.client:
@@ -480,6 +496,7 @@ class QuicFollower:
         else:
             counts = self._counts(None) if not self._connections else Counts(self._flow)
             found = QuicConnection(counts, sender, packet, self._budget)
+            found.recorder = QuicRecorder(self._budget) if self._keeps else None
             if packet.token and opened.number > 0:
                 # The token is of a Retry, after which numbers go on (RFC 9000 section 17.2.5.3), or of a client that
                 # was here before and does not begin with 0.
@@ -488,6 +505,7 @@ class QuicFollower:
             self._refused = None
         self._add_id(found, sender, header.destination_connection_id)
         self._add_id(found, 1 - sender, header.source_connection_id)
+        openings[packet.start] = opened
         found.read_initial(packet, opened, datagram.place)
         if found is not self._latest():
             self._connections.append(found)

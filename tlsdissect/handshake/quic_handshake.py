@@ -12,9 +12,11 @@ from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.tls.codepoints import HandshakeType
+from tlsdissect.tls.quic import LongPacket, long_packets
 from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 
 if TYPE_CHECKING:
+    from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.tls.quic import Crypto
 
@@ -30,6 +32,26 @@ class Place(NamedTuple):
     sender: int
     frame: int
     time: int
+
+
+class Datagram(NamedTuple):
+    """A UDP datagram."""
+
+    data: bytes
+    packets: tuple[LongPacket, ...]
+    """Its packets with long headers."""
+    place: Place
+    length: int
+    """As `Packet.length`."""
+    offset: int
+    """As `Packet.place`."""
+
+    @classmethod
+    def of(cls, packet: Packet, sender: int) -> Datagram:
+        """Return a captured datagram."""
+        data = packet.captured_payload()
+        place = Place(sender, packet.frame, packet.time)
+        return cls(data, tuple(long_packets(data)), place, packet.length, packet.place)
 
 
 class _Side:

@@ -84,6 +84,25 @@ class WireRecord(Struct, frozen=True, gc=False):
         return self.body + self.length
 
 
+class QuicPacket(Struct, frozen=True, gc=False):
+    """A packet of QUIC with a long header, in a datagram that is kept as a packet."""
+
+    datagram: int
+    """The number of the datagram among the packets of the transcript."""
+    kind: int
+    """Its type, as `tls.quic.PacketType`."""
+    start: int
+    """Where it begins in the datagram."""
+    protected: int
+    """Where its packet number and payload begin in the datagram."""
+    end: int
+    """After the bytes that its Length counts, or those of them that were captured."""
+    header: bytes
+    """Of an opened packet, the header without protection, with the packet number."""
+    payload: bytes | None
+    """Of an opened packet, the payload without protection."""
+
+
 class Span(Struct, frozen=True, gc=False):
     """Bytes in a frame."""
 
@@ -103,6 +122,8 @@ class Recording(Struct, frozen=True):
     """Packets left out because they were captured twice, as on two interfaces of a router."""
     copied: tuple[int, int] | None
     """The frames of the first packet that was captured twice."""
+    quic: tuple[QuicPacket, ...] = ()
+    """The packets of QUIC in the datagrams, in order."""
 
 
 class OpenedMessage(Struct, frozen=True, gc=False):
@@ -135,6 +156,8 @@ class Transcript(Struct, frozen=True):
     """As `Recording.copies`."""
     copied: tuple[int, int] | None = None
     """As `Recording.copied`."""
+    quic: tuple[QuicPacket, ...] = ()
+    """As `Recording.quic`."""
     opened: tuple[OpenedMessage, ...] = ()
     """What keys opened."""
 

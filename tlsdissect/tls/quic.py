@@ -236,6 +236,20 @@ class Frames(WireStruct, frozen=True):
     frames: tuple[Annotated[Frame, Select(_frame)], ...]
 
 
+def frame_places(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, type[WireStruct] | None]]:
+    """Yield where each frame in a part of the data begins and ends, and its struct; None for what cannot be read."""
+    while at < end:
+        r, struct = Reader(data, at, end), _FRAMES.get(data[at : at + 1])
+        try:
+            if struct is not None:
+                reader(struct)(r)
+        except WireError:
+            struct = None
+        stop = end if struct is None else r.offset
+        yield at, stop, struct
+        at = stop
+
+
 def read_frames(payload: bytes) -> tuple[tuple[Frame, ...], WireError | None]:
     """Read the frames of an Initial packet up to a malformed one, and its error."""
     r = Reader(payload)

@@ -179,6 +179,7 @@ def with_transcript(
             copies=recording.copies,
             copied=recording.copied,
             opened=opened,
+            quic=recording.quic,
         ),
     )
 

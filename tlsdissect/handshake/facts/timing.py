@@ -144,6 +144,8 @@ def _end(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
 
 def first_data(handshake: Handshake) -> tuple[HandshakeEvent | PacketRef | None, HandshakeEvent | PacketRef | None]:
     """Return the first application data of each side; in TLS 1.3 the server's may be a ticket."""
+    if handshake.log.quic is not None:
+        return handshake.log.quic.first_one_rtt
     return _data(handshake, 0), _reply(handshake) if handshake.tls13 else _data(handshake, 1)
 
 

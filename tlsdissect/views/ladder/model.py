@@ -14,12 +14,14 @@ from msgspec.structs import replace
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.connection import Message
 from tlsdissect.model.transcript import kept, refusal
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.quic import Crypto, PacketType, frame_places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.model.connection import Alert, Connection, Endpoint, Side, Transport
-    from tlsdissect.model.transcript import KeptConnection, Packet, WireRecord
+    from tlsdissect.model.transcript import KeptConnection, Packet, QuicPacket, WireRecord
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 NO_BREAK = "\xa0"
@@ -31,7 +33,7 @@ _MANY = 4
 
 
 Kind = Literal["tcp", "clear", "encrypted", "data", "again"]
-"""TCP's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again."""
+"""The transport's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again."""
 
 
 class Arrow(Struct, frozen=True):
@@ -135,7 +137,8 @@ class _Drawing:
     def arrows(self) -> list[Arrow]:
         """All arrows, in the order of the frames that completed them."""
         flights = list(self._flights())
-        found = [*self._opening(), *flights, *self._refusal(), *self._repeated(), *self._ends(), *self._opened(flights)]
+        transport = [*self._opening(), *self._repeated(), *self._ends(), *self._quic()]
+        found = [*transport, *flights, *self._refusal(), *self._opened(flights)]
         return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
 
     def _begin(self) -> Packet | None:
@@ -177,7 +180,8 @@ class _Drawing:
 
     def _flights(self) -> Iterator[Arrow]:
         """Messages that one side sent before either side said something else, or the other side ended."""
-        times = {record.frame: record.time for record in self._connection.transcript.records}
+        transcript = self._connection.transcript
+        times = {one.frame: one.time for one in (transcript.packets if transcript.quic else transcript.records)}
         said: list[Message | Arrow] = [*self._connection.messages, *self._data()]
         said.sort(key=_frame)
         ends = self._first_ends()
@@ -195,6 +199,10 @@ class _Drawing:
             told += [(label, True) for label in self._inside(sender, first, last)]
             labels, sealed = [label for label, _ in told], tuple(sealed for _, sealed in told)
             size = sum(_size(record) for record in records)
+            if transcript.quic:
+                # There are no records: what was sent is datagrams.
+                sent = [one for one in self._packets if one.sender == sender and first <= one.frame <= last]
+                size = sum(one.length for one in sent)
             frames = (self._first_frame(records, first), last)
             kind: Kind = "encrypted" if all(sealed) else "clear"
             arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
@@ -294,9 +302,40 @@ class _Drawing:
                 yield self._arrow(side, "data", [self._data_label(side)], (moment.frame,), moment.time, None)
 
     def _data_label(self, side: Side) -> str:
+        if self._connection.quic is not None:
+            return "1-RTT packets"
         # In TLS 1.3 tickets look the same: RFC 8446 section 5.2.
         hidden = side == "server" and self._connection.is_tls13
         return "application data, or tickets" if hidden else "application data"
+
+    def _quic(self) -> Iterator[Arrow]:
+        """QUIC's own packets and frames, and the ClientHellos that belong to no message."""
+        told = {message.frame for message in self._connection.messages}
+        early = retried = False
+        for one in self._connection.transcript.quic:
+            packet = self._packets[one.datagram]
+            kind, label = PacketType(one.kind), None
+            if kind is PacketType.RETRY:
+                retried, label = True, "Retry"
+            elif kind is PacketType.VERSION_NEGOTIATION:
+                label = "Version Negotiation"
+            elif kind is PacketType.ZERO_RTT and not early:
+                early, label = True, "0-RTT packets"
+            elif packet.frame not in told and _begins_crypto(one):
+                label = self._hello_label(one, retried=retried)
+            if label is not None:
+                yield self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, packet.length)
+        close = None if self._connection.quic is None else self._connection.quic.close
+        if close is not None and close.frame not in told:
+            time = next((packet.time for packet in self._packets if packet.frame == close.frame), None)
+            yield self._arrow(close.sender, "tcp", [f"CONNECTION_CLOSE {close.code}"], (close.frame,), time, None)
+
+    def _hello_label(self, one: QuicPacket, *, retried: bool) -> str:
+        """Say what an Initial packet has that belongs to a hello but does not complete it."""
+        quic, version = self._connection.quic, int.from_bytes(one.header[1:5], "big")
+        if quic is not None and quic.version_negotiation and Registry.QUIC_VERSIONS.names[version] != quic.version:
+            return "hello of a refused version"
+        return "the hello again" if retried else "part of a hello"
 
     def _refusal(self) -> Iterator[Arrow]:
         """The record by which a server refused under encryption, told by its length."""
@@ -313,6 +352,13 @@ class _Drawing:
             if label is not None and (packet.sender, label) not in ended:
                 ended.add((packet.sender, label))
                 yield self._tcp(packet, label)
+
+
+def _begins_crypto(one: QuicPacket) -> bool:
+    """Return whether an opened Initial packet has the beginning of its side's messages."""
+    data = one.header + (one.payload or b"")
+    places = frame_places(data, len(one.header), len(data))
+    return any(struct is Crypto and data[start + 1] == 0 for start, _, struct in places)
 
 
 def timed_arrows(connection: Connection) -> list[tuple[float, Arrow]]:

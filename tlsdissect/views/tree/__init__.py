@@ -11,6 +11,7 @@ from tlsdissect.views.ndjson import JsonLines
 from tlsdissect.views.printable import TextBlocks
 from tlsdissect.views.tree.build import Builder
 from tlsdissect.views.tree.model import Tree, style
+from tlsdissect.views.tree.quic import QuicBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
 def tree(connection: Connection) -> Tree:
     """Return the handshake of a connection read with `keep=True` as a tree of records, messages and fields.
 
+    In QUIC, it is one of packets, frames, messages and fields.
+
     Each node has a name, a value and its meaning, its byte ranges in the frames, and the RFC section that defines it.
     The leaves of a record that is not encrypted cover each of its bytes exactly once. Malformed data is a node with a
     problem that says what was expected; everything around it is decoded as usual. Raises ValueError for a connection
     without a transcript.
     """
     transcript, hello = kept(connection).transcript, connection.client_hello
-    records = Builder(transcript).records(hello.frame if hello else None)
+    builder = QuicBuilder(transcript) if connection.quic is not None else Builder(transcript)
+    records = builder.records(hello.frame if hello else None)
     return Tree(
         connection.source,
         connection.transport,

@@ -197,8 +197,14 @@ class TreeRecord(Struct, frozen=True):
 
     def only(self, message: str) -> TreeRecord:
         """Return the record with messages of this type only."""
-        children = tuple(child for child in self.node.children if child.name == message)
+        inside = (part for child in self.node.children for part in (child, *_in_frame(child)))
+        children = tuple(part for part in inside if part.name == message)
         return replace(self, node=replace(self.node, children=children))
+
+
+def _in_frame(node: Node) -> tuple[Node, ...]:
+    """Return the nodes in a CRYPTO frame of QUIC, which contains messages; none of another node."""
+    return node.children if node.name == "CRYPTO" else ()
 
 
 class _TextLines:
