@@ -191,7 +191,11 @@ def test_captures_of_other_projects() -> None:
         for one in kept(path):
             count += len(one.messages)
             # QUIC has packets and not records: test_tree_quic.py.
-            wrong += [] if one.transport == "quic" else [f"{path.name} {line}" for line in uneven(tree(one)) + unaccounted(one)]
+            wrong += (
+                []
+                if one.transport == "quic"
+                else [f"{path.name} {line}" for line in uneven(tree(one)) + unaccounted(one)]
+            )
     assert count > 4_000
     assert wrong == []
 

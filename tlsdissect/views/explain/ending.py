@@ -12,6 +12,7 @@ from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.views.explain.model import Sentence, described, listed, message_frame
 from tlsdissect.views.explain.negotiation import offered_versions
+from tlsdissect.views.explain.quic import closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,9 @@ _SHOWN = 8
 
 def ending(c: Connection) -> Iterator[Sentence]:
     """How it ended."""
+    if c.quic is not None and (c.outcome in ("established", "closed")):
+        yield from closed(c, c.quic)
+        return
     if c.outcome == "established":
         yield from _closing(c)
         return

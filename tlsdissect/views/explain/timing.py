@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.transcript import KeptConnection
+from tlsdissect.tls.quic import PacketType
+from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, counted, ordinal
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ WINDOW = 10
 def trips(c: Connection) -> Iterator[Sentence]:
     """The timing of a connection."""
     packets = _handshake(c) if isinstance(c, KeptConnection) else []
-    yield from _tcp(c, packets)
+    yield from _tcp(c, packets) if c.quic is None else quic.before(c, c.quic)
     yield from _total(c)
     yield from _spent(c)
     yield from _server(c)
@@ -113,6 +115,10 @@ def _spent(c: Connection) -> Iterator[Sentence]:
 
 def _stations(c: Connection) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     hello, answer, number = c.client_hello, c.server_hello, 0
+    if c.quic is not None and c.quic.version_negotiation:
+        yield "trip_version", "a version that the server does not know", quic.frames(c, PacketType.VERSION_NEGOTIATION)
+    if c.quic is not None and c.quic.retry:
+        yield "trip_address", "the client's address, which the server had doubted", quic.frames(c, PacketType.RETRY)
     if hello and c.hello_retry_request:
         hellos = [m.frame for m in c.messages if m.type == "client_hello"]
         for number, retry in enumerate([m for m in c.messages if m.type in _RETRIES], 1):
@@ -159,7 +165,7 @@ def _handshake(c: KeptConnection) -> list[Packet]:
 def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
     hello = c.client_hello
     if hello and hello.segments > 1 and c.has_whole_client_hello:
-        parts = "segments" if c.dtls is None else "fragments"
+        parts = "fragments" if c.dtls is not None else f"{_pieces(c)}s"
         text = f"The ClientHello has {hello.bytes:,} bytes and came in {hello.segments} {parts}: "
         yield Sentence("time", "large_client_hello", f"{text}it is whole only with the last.", (hello.frame,))
 
@@ -179,9 +185,13 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
         size = sum(packet.length for packet in sent)
         took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {_ms(took)}"
-        parts = "segments" if c.dtls is None else "datagrams"
-        text = f"The server's flight came in {len(sent)} {parts} with {size:,} bytes{over}."
+        text = f"The server's flight came in {len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, frames)
+
+
+def _pieces(c: Connection) -> str:
+    """What carries a handshake."""
+    return "segment" if c.quic is None and c.dtls is None else "datagram"
 
 
 def _lookups(c: Connection) -> Iterator[Sentence]:

@@ -1,0 +1,87 @@
+"""What is said of QUIC connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from quicwriting import V1, V2, Sent, close, crypto, handshake, initial, negotiation, pcap
+from recorded import ROOT
+from test_quic import ACK, ANSWER, CLIENT, HELLO, ORIGINAL, SERVER, course
+
+import tlsdissect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+HELLO_SENT = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
+
+
+def codes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The codes of all sentences about the first connection, each with its frames."""
+    connection = next(iter(tlsdissect.read(path, keep=True)))
+    return {sentence.code: sentence.frames for sentence in tlsdissect.explain(connection).sentences}
+
+
+def written(path: Path, sent: Sequence[Sent]) -> dict[str, tuple[int, ...]]:
+    path.write_bytes(pcap(sent))
+    return codes(path)
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ("quic-full", {"quic": (1,), "quic_end": ()}),
+        ("quic-retry", {"retry": (2,), "trip_address": (2,), "trip_hello": (1, 4)}),
+        ("quic-version-negotiation", {"version_negotiation": (2,), "trip_version": (2,), "trip_hello": (3, 4)}),
+        ("quic-compatible-version", {"compatible_version": ()}),
+        ("quic-large-hello", {"large_client_hello": (2,)}),
+        ("quic-no-common-protocol", {"alert": (1, 2)}),
+    ],
+)
+def test_samples(sample: str, expected: dict[str, tuple[int, ...]]) -> None:
+    told = codes(ROOT / "samples" / "quic" / f"{sample}.pcap")
+    assert {code: told.get(code) for code in expected} == expected
+    assert "no_tcp_handshake" not in told
+    others = {"retry", "version_negotiation", "compatible_version", "large_client_hello", "amplification"}
+    assert others & set(told) == others & set(expected)
+
+
+def test_what_is_said_of_quic_is_not_said_of_tcp() -> None:
+    assert not {"quic", "quic_end", "quic_close"} & set(codes(ROOT / "samples" / "tls13-full.pcap"))
+
+
+def test_a_server_that_waits_for_the_clients_address(tmp_path: Path) -> None:
+    path = tmp_path / "written.pcap"
+    begin = course()
+    answer = Sent(
+        initial(crypto(0, ANSWER), CLIENT, SERVER, side="server", keyed=ORIGINAL, size=200)
+        + handshake(CLIENT, SERVER, 970),
+        by_client=False,
+    )
+    more = Sent(handshake(CLIENT, SERVER, 1170), by_client=False)
+    acknowledged = Sent(initial(ACK, SERVER, CLIENT, keyed=ORIGINAL, number=1))
+    assert len(answer.data) == len(more.data) == 1195
+    told = written(path, [HELLO_SENT, answer, more, more, acknowledged, more, *begin[5:]])
+    assert told["amplification"] == (5, 6)
+    assert "amplification" not in written(path, [HELLO_SENT, answer, more, acknowledged, more, *begin[5:]])
+    assert "amplification" not in written(path, [HELLO_SENT, answer, more, more, acknowledged, *begin[5:]])
+
+
+def test_a_refused_version_and_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "written.pcap"
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT, version=V2))
+    path.write_bytes(pcap([first, Sent(negotiation(CLIENT, ORIGINAL, [V1]), by_client=False)]))
+    [connection] = tlsdissect.read(path, keep=True)
+    assert "but the client sent nothing more" in str(tlsdissect.explain(connection)).replace("\n   ", "")
+
+
+def test_a_close_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "written.pcap"
+    frames = close(2, b"too \x1b[31mbusy")
+    answer = Sent(initial(frames, CLIENT, SERVER, side="server", keyed=ORIGINAL), by_client=False)
+    path.write_bytes(pcap([HELLO_SENT, answer]))
+    [connection] = tlsdissect.read(path)
+    [said] = tlsdissect.explain(connection).about("end")
+    assert said.text == r"The server closed the connection with CONNECTION_REFUSED, because of: too \x1b[31mbusy."
