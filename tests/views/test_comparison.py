@@ -393,3 +393,17 @@ def test_csv_has_each_number_of_the_json() -> None:
         median = one["milliseconds"]["handshake"]["median"]
         assert float(cells[one["version"], "milliseconds.handshake.median"]) == median
     assert float(cells["", "full.round_trips.difference"]) == 0.5
+
+
+def test_quic_stands_beside_tcp() -> None:
+    """QUIC is a column of its own, and has no round trip of TCP."""
+    names = ("quic/quic-full", "quic/quic-retry", "quic/quic-version-negotiation", "tls13-full")
+    [group] = compared([sample(name) for name in names])
+    sides = {side.version: side for side in group.sides}
+    assert list(sides) == ["TLS 1.3", "QUIC"]
+    assert (sides["TLS 1.3"].mean_round_trips, sides["TLS 1.3"].mean_with_tcp) == (1, 2)
+    assert sides["QUIC"].round_trips == {"1": 1, "2": 2}
+    assert sides["QUIC"].mean_with_tcp == sides["QUIC"].mean_round_trips == pytest.approx(5 / 3)
+    assert sides["QUIC"].against_expected == {"Retry": 1, "Version Negotiation": 1, "as expected": 1}
+    assert sides["QUIC"].exposure.hidden_alpn == 3
+    assert "tcp" not in sides["QUIC"].milliseconds

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tlsdissect.model.connection import is_offer
 from tlsdissect.trust.certificate import emails
 from tlsdissect.views.comparison import client_times
-from tlsdissect.views.comparison.model import VERSIONS, Exposure, Group, Keyed, PostQuantum, Side, version_group
+from tlsdissect.views.comparison.model import QUIC, VERSIONS, Exposure, Group, Keyed, PostQuantum, Side, version_group
 from tlsdissect.views.comparison.pairs import Pairs
 from tlsdissect.views.comparison.sampling import Budget, Names, Sample
 
@@ -105,7 +105,7 @@ class ExposureCounter:
         for one in (*(c.certificates or ()), *(c.client_certificates or ())):
             self._certificate(one)
         if c.outcome == "established":
-            hides = version_group(c) == "TLS 1.3"
+            hides = c.is_tls13
             self._n["hidden_certificates"] += hides and c.certificates is None
             self._n["hidden_alpn"] += hides and offered
             self._handshake(c)
@@ -318,7 +318,8 @@ class Tally:
             hello_retries=n["hello_retries"],
             round_trips=dict(sorted(trips.items())),
             mean_round_trips=mean,
-            mean_with_tcp=None if mean is None else mean + 1,
+            # QUIC needs no round trip of TCP.
+            mean_with_tcp=None if mean is None else mean + (self._version != QUIC),
             expected_round_trips=n["expected"] / n["with_expected"] if n["with_expected"] else None,
             split_paths=n["split_paths"],
             milliseconds=self._spreads("ms"),

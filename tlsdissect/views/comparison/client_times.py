@@ -82,6 +82,8 @@ def against_expected(c: Connection) -> str | None:
     if c.round_trips == expected:
         return "as expected"
     if c.round_trips > expected:
+        if c.quic is not None and not c.hello_retry:
+            return "Retry" if c.quic.retry else "Version Negotiation"
         return "HelloRetryRequest"
     return "early data" if c.early_data == "accepted" else "false start"
 

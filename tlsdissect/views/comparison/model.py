@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Connection
 
-VERSIONS = ("older", "TLS 1.2", "TLS 1.3", "unknown")
-"""Version groups: SSL 2.0 to TLS 1.1; TLS 1.2; TLS 1.3 and its drafts; no version negotiated, or none captured."""
+QUIC = "QUIC"
+VERSIONS = ("older", "TLS 1.2", "TLS 1.3", QUIC, "unknown")
+"""Version groups: SSL 2.0 to TLS 1.1; TLS 1.2; TLS 1.3 and its drafts; TLS 1.3 in QUIC; no version negotiated, or none
+captured."""
 
 
 def version_group(c: Connection) -> str:
@@ -21,7 +23,7 @@ def version_group(c: Connection) -> str:
     if c.version is None:
         return "unknown"
     if c.is_tls13:
-        return "TLS 1.3"
+        return QUIC if c.transport == "quic" else "TLS 1.3"
     return "TLS 1.2" if c.version.endswith("TLS 1.2") else "older"
 
 
