@@ -323,3 +323,18 @@ def test_budget_of_the_whole_reading_is_not_touched_by_other_udp(path: Path) -> 
     told, reading = follow([Sent(b"\0\1\2\3" * 10)] * 20, path)
     assert (told, reading._budget.used) == ([], 0)
     assert isinstance(reading._budget, Budget)
+
+
+def test_a_connection_is_returned_when_its_handshake_is_decided(path: Path) -> None:
+    """And not again at the end; what comes later is another connection, or nothing."""
+    path.write_bytes(pcap([*course(), *[Sent(short(SERVER))] * 5]))
+    reading = Reading([path], Options(idle=1.0))
+    [(place, one)] = list(reading.placed())
+    assert (place.frame, one.open, one.packets, one.outcome) == (7, True, 7, "established")
+    assert reading._budget.used == 0
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
+    refused = Sent(initial(close(0x128), CLIENT, SERVER, side="server", keyed=ORIGINAL), by_client=False)
+    path.write_bytes(pcap([first, refused, first, *course(b"\7" * 8, keyed=RETRIED)[:2]]))
+    told = [(place.frame, one.outcome) for place, one in Reading([path], Options(idle=1.0)).placed()]
+    assert [outcome for _, outcome in told] == ["alert", "one_sided"]
+    assert told[0][0] == 2

@@ -165,9 +165,9 @@ class Connections:
                 if self._udp.is_any_over(self._flows.clock):
                     self._collect()
                 self._datagrams.feed(packet)
-                if self._datagrams.sessions:
-                    self._due += self._datagrams.sessions
-                    self._datagrams.sessions.clear()
+                if self._datagrams.found:
+                    self._due += self._datagrams.found
+                    self._datagrams.found.clear()
                 if self._datagrams.is_any_over():
                     self._collect()
             if self._flows.is_any_over() or self._udp.is_any_over(self._flows.clock):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from tlsdissect.capture.packet import UDP
 from tlsdissect.flows.datagrams import DTLS, QUIC, Datagrams, recognise
 from tlsdissect.flows.flow import NEVER
@@ -46,12 +48,17 @@ class Follower(Protocol):
     """As `flows.datagrams.recognise` names it."""
     limited: bool
     """Whether the flow is given up before its end, so that each connection has a problem `limit`."""
-
     changed: list[tuple[int, HandshakeLog]]
     """The frames in which a log got its ClientHello or was decided, with the log, until they are taken from here."""
+    ready: bool
+    """Whether a connection can be returned because its handshake is decided, if connections are returned then."""
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Decode a datagram; `sender` is 0 for the side that sent the first datagram of the flow, else 1."""
+        ...
+
+    def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        """Yield the connections whose handshake is decided, which `finish` does not yield again."""
         ...
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
@@ -84,8 +91,8 @@ class DatagramConnections:
         """`flows` has the clock of the capture; the other arguments are as for `Connections`."""
         self.counted = Datagrams()
         self.given_up = 0
-        self.sessions: list[DueSession] = []
-        """Sessions that were found, until they are taken from here."""
+        self.found: list[DueSession | DueConnection] = []
+        """Sessions, and connections whose handshake is decided, until they are taken from here."""
         self._source = source
         self._flows = flows
         self.udp = udp
@@ -94,6 +101,8 @@ class DatagramConnections:
         self._damage = damage
         self._evidence = evidence
         self._keys = keys
+        self._returned: set[int] = set()
+        """The followed flows with a connection that was returned when its handshake was decided."""
         self._followed: dict[int, UdpFlow] = {}
         """By stream number, the flow that has been followed for longest first."""
 
@@ -108,19 +117,24 @@ class DatagramConnections:
         if flow.packets == 0:
             flow.begin(packet)
         if flow.follower is not None or self._recognise(flow, packet):
-            flow.follower.feed(packet, self.udp.sender)
-            if flow.follower.changed:
-                self._add_sessions(flow)
+            follower: Follower = flow.follower
+            follower.feed(packet, self.udp.sender)
+            if follower.changed:
+                self._add_sessions(flow, follower)
+            if follower.ready:
+                until = self._flows.time(self._flows.clock)
+                for found in self._connections(follower.decided(until, self._damage)):
+                    self._returned.add(flow.stream)
+                    self.found.append((self._flows.clock, packet.frame, replace(found, open=True)))
         flow.add(packet)
 
-    def _add_sessions(self, flow: UdpFlow) -> None:
+    def _add_sessions(self, flow: UdpFlow, follower: Follower) -> None:
         """Add the sessions that a datagram showed: those that a ClientHello offers, or that a handshake set up."""
-        follower = flow.follower
         for frame, log in follower.changed:
             keys = established(log, frame) if all(log.sealed) else identities(log)
             if self._options.linked and keys:
                 session = Session(self._source, TRANSPORT[follower.protocol], flow.stream, frame, keys)
-                self.sessions.append((self._flows.clock, frame, session))
+                self.found.append((self._flows.clock, frame, session))
         follower.changed.clear()
 
     def _recognise(self, flow: UdpFlow, packet: Packet) -> bool:
@@ -166,23 +180,19 @@ class DatagramConnections:
         follower = flow.follower
         flow.conclude()
         until = self._flows.time(min(clock, self._flows.clock))
-        found = False
-        for totals, log in follower.finish(until, self._damage):
-            found = True
-            yield (
-                clock,
-                NEVER,
-                connection(
-                    self._source,
-                    totals,
-                    log,
-                    raw=self._options.raw_fingerprints,
-                    evidence=self._evidence,
-                    keys=self._keys,
-                ),
-            )
-        if not found:
+        decoded = flow.stream in self._returned
+        self._returned.discard(flow.stream)
+        for found in self._connections(follower.finish(until, self._damage)):
+            decoded = True
+            yield clock, NEVER, found
+        if not decoded:
             self.counted.add_flow(follower.protocol, flow.endpoints)
+
+    def _connections(self, logged: Iterator[tuple[Totals, LoggedHandshake]]) -> Iterator[Connection]:
+        """Yield the connections of logged handshakes."""
+        raw, evidence, keys = self._options.raw_fingerprints, self._evidence, self._keys
+        for totals, log in logged:
+            yield connection(self._source, totals, log, raw=raw, evidence=evidence, keys=keys)
 
 
 def _transport(due: DueConnection) -> int:

@@ -20,6 +20,7 @@ from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.dtls_carriers import find_records
 from tlsdissect.handshake.dtls_messages import MessageJoiner
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
+from tlsdissect.handshake.encrypted_flight import datagram_flight
 from tlsdissect.handshake.events import (
     HandshakeEvent,
     HeartbeatRecord,
@@ -68,6 +69,7 @@ HANDSHAKE_BYTES = 4096
 
 _RANDOM = slice(2, 34)
 _NO_EPOCH = -1
+_FATAL = b"\2"
 _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
 
@@ -184,6 +186,8 @@ class DtlsTracker:
         self.directions = (_Direction(), _Direction())
         self.limited = False
         """Whether a limit kept handshakes or messages from being read."""
+        self.returned = False
+        """Whether the handshake was returned, so that nothing more is read."""
         self.client_random: bytes | None = None
         """That of the first ClientHello; None before that."""
         self._cookie_bytes: int | None = None
@@ -275,6 +279,18 @@ class DtlsTracker:
         elif record.content_type == HEARTBEAT:
             self._heartbeat(packet, sender, record)
         return False
+
+    def is_decided(self) -> bool:
+        """Return whether the handshake has succeeded, or failed by an alert that can be read."""
+        log = self.log
+        if any(
+            event.content_type == ALERT and not event.encrypted and event.body[:1] == _FATAL for event in log.events
+        ):
+            return True
+        if not log.tls13:
+            return all(log.sealed)
+        flight = datagram_flight(log)
+        return flight is not None and flight.reply is not None
 
     def logged(self, until: int, damage: Sequence[Damage], *, two_sided: bool) -> LoggedHandshake | None:
         """Return the handshake as logged, and release its bytes; None if it has no hello."""
@@ -526,6 +542,8 @@ class DtlsFollower:
         self.limited = False
         self._budget = budget
         self.changed: list[tuple[int, HandshakeLog]] = []
+        self.ready = False
+        self._early = options.idle is not None
         self._flow = flow
         self._keeps = options.keep
         self._trackers = [DtlsTracker(flow.copy(), budget, keeps=options.keep)]
@@ -546,7 +564,7 @@ class DtlsFollower:
             else:
                 current = self._begin(packet)
         current.totals.add(packet)
-        if not current.limited:
+        if not (current.limited or current.returned):
             tracker = current
             if len(self._trackers) > 1 and records and not current.has_keys(records[0], sender):
                 # The latest handshake has no keys yet: this is of the one before it (RFC 6347 section 4.2.8).
@@ -555,10 +573,24 @@ class DtlsFollower:
             tracker.feed(packet, sender, records, (data, start, end))
             if before != (tracker.log.client_hello, all(tracker.log.sealed)):
                 self.changed.append((packet.frame, tracker.log))
+            self.ready = self._early and tracker.is_decided()
+
+    def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        """Yield the handshakes that are decided; `finish` does not yield them again."""
+        self.ready = False
+        yield from self._logged([tracker for tracker in self._trackers if tracker.is_decided()], until, damage)
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the handshakes in order, and return their bytes to the budget."""
-        for tracker in self._trackers:
+        yield from self._logged(self._trackers, until, damage)
+
+    def _logged(
+        self, trackers: Sequence[DtlsTracker], until: int, damage: Sequence[Damage]
+    ) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        for tracker in trackers:
+            if tracker.returned:
+                continue
+            tracker.returned = True
             tracker.limited = tracker.limited or self.limited
             log = tracker.logged(until, damage, two_sided=self._flow.two_sided)
             if log is not None:

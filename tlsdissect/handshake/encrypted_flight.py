@@ -150,7 +150,7 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
     return EncryptedFlight(lengths, protected, server, _first(protected, start, client), end, exact, ended)
 
 
-def datagram_flight(log: LoggedHandshake) -> EncryptedFlight | None:
+def datagram_flight(log: LoggedHandshake | HandshakeLog) -> EncryptedFlight | None:
     """Find the client's flight in DTLS 1.3; None if the server did not select that.
 
     The epoch of a record tells whether it is of the handshake or application data (RFC 9147 section 6.1).

@@ -93,6 +93,7 @@ class QuicConnection:
         "offered",
         "recorder",
         "retry",
+        "returned",
         "version",
         "version_negotiation",
     )
@@ -115,6 +116,8 @@ class QuicConnection:
         """Whether a server sent a Retry; None if the capture may lack it."""
         self.close: tuple[int, ConnectionClose, int] | None = None
         """The first CONNECTION_CLOSE: who sent it, the frame of QUIC, and the number of the capture's frame."""
+        self.returned = False
+        """Whether its handshake was returned when it was decided."""
         self.recorder: QuicRecorder | None = None
         """Keeps the datagrams, if they are to be kept."""
         self._original_id = packet.header.destination_connection_id
@@ -136,6 +139,11 @@ class QuicConnection:
     def is_told(self, sender: int) -> bool:
         """Return whether further 1-RTT packets of a side tell nothing."""
         return self._first_one_rtt[sender] is not None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the handshake has succeeded, or failed for a reason that can be read."""
+        return self._handshake is None or self.close is not None
 
     @property
     def lacks_first(self) -> bool:
@@ -312,6 +320,8 @@ class QuicFollower:
     def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:
         self.limited = False
         self.changed: list[tuple[int, HandshakeLog]] = []
+        self.ready = False
+        self._early = options.idle is not None
         self._flow = flow
         self._budget = budget
         self._keeps = options.keep
@@ -343,6 +353,7 @@ class QuicFollower:
         counts = self._counts(found)
         counts.add(packet, sender)
         self._let_pass(counts)
+        self.ready = self._early and found is not None and found.is_decided and not found.returned
 
     def _let_pass(self, counts: Counts) -> None:
         """Let the table count the 1-RTT packets that tell nothing more, while all belong to one connection."""
@@ -360,7 +371,19 @@ class QuicFollower:
             found = self._find(datagram.packets[0], sender)
             if found is not None:
                 found.report(sender, "malformed_record", _OTHER_KEYS, frame)
-        for one in self._connections:
+        yield from self._returned([one for one in self._connections if not one.returned], until, damage)
+
+    def decided(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        """Yield the connections whose handshake the latest datagram decided; `finish` does not yield them again."""
+        self.ready = False
+        decided = [one for one in self._connections if one.is_decided and not one.returned]
+        yield from self._returned(decided, until, damage)
+
+    def _returned(
+        self, connections: Sequence[QuicConnection], until: int, damage: Sequence[Damage]
+    ) -> Iterator[tuple[Totals, LoggedHandshake]]:
+        for one in connections:
+            one.returned = True
             logged = one.finish(until, damage, limited=self.limited)
             if logged is not None:
                 yield one.counts.totals, logged
