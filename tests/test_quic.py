@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quicwriting import INITIAL, V1, V2, Sent, close, crypto, handshake, header, initial, negotiation, pcap, short
 from recorded import facts
 
+import tlsdissect
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake import quic, quic_keys
 from tlsdissect.handshake.options import Options
+from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
@@ -124,6 +127,12 @@ def test_version_negotiation(path: Path, version: int) -> None:
     for wrong in (negotiation(CLIENT, ORIGINAL, [version]), negotiation(CLIENT, SERVER, [V1])):
         told = read(path, [refused, Sent(wrong, by_client=False), *course(keyed=RETRIED)])
         assert [one["quic"]["version_negotiation"] for one in told] in ([False], [False, False])
+
+
+def test_a_version_negotiation_that_the_client_drops(path: Path) -> None:
+    begin = course()
+    [one] = read(path, [*begin[:2], Sent(negotiation(CLIENT, ORIGINAL, [V2]), by_client=False), *begin[2:]])
+    assert (one["quic"]["version_negotiation"], one["round_trips"], one["outcome"]) == (False, 1, "established")
 
 
 def test_a_refused_version_without_another_attempt(path: Path) -> None:
@@ -240,7 +249,15 @@ def test_any_bytes_on_udp_end_in_a_result(path: Path, data: st.DataObject) -> No
             damaged[at : at + 1] = bytes([value])
         cut = data.draw(st.integers(0, len(damaged)))
         datagrams.append(Sent(bytes(damaged[:cut] if data.draw(st.booleans()) else damaged), data.draw(st.booleans())))
-    read(path, datagrams)
+    path.write_bytes(pcap(datagrams))
+    reading = Reading([path], data.draw(st.sampled_from([Options(), Options(keep=True), Options(idle=1.0, keep=True)])))
+    for connection in reading:
+        assert msgspec.json.encode(connection)
+        assert str(tlsdissect.explain(connection))
+        if isinstance(connection, KeptConnection):
+            assert str(tlsdissect.tree(connection))
+            assert str(tlsdissect.ladder(connection))
+    assert reading._budget.used == 0
 
 
 @settings(deadline=None)

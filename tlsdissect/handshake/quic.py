@@ -188,6 +188,9 @@ class QuicConnection:
         self._expected[sender] = max(self._expected[sender], opened.number + 1)
         if sender != self.client and not self.answered:
             self.answered = True
+            if self.offered:
+                # The client went on without another attempt: it had dropped the Version Negotiation, perhaps a forged one.
+                self.offered, self.version_negotiation = (), False
             self.version = packet.header.version
             self.ids[sender] = packet.header.source_connection_id
         if self._handshake is None:
@@ -263,7 +266,8 @@ class QuicConnection:
         self._settle()
         logged, held_bytes = self._logged
         self._budget.used -= held_bytes + CONNECTION_BYTES
-        recording = None if self.recorder is None else self.recorder.recording(self.client)
+        recorder, self.recorder = self.recorder, None
+        recording = None if recorder is None else recorder.recording(self.client)
         if logged is None:
             return None
         first_frame = self.counts.totals.first_frame
@@ -274,7 +278,7 @@ class QuicConnection:
             given_up=limited,
             until=until,
             recording=recording,
-            limited=logged.limited | ({self.client} if self.recorder is not None and self.recorder.full else set()),
+            limited=logged.limited | ({self.client} if recorder is not None and recorder.full else set()),
             damage=tuple([hurt for hurt in damage if hurt.frame > first_frame]),
             quic=LoggedQuic(
                 version=self.version,
@@ -504,7 +508,8 @@ class QuicFollower:
         opened = open_initial(packet, datagram.data, header.destination_connection_id, False, 0)
         if opened is None:
             return None
-        if found is not None and header.version in found.offered:
+        begins = False
+        if found is not None and header.version in found.offered and not found.returned:
             found.begin_again(packet)
         elif found is not None and found.lacks_first and not packet.token:
             # The capture has the client's first Initial after the one that follows the Retry.
@@ -517,6 +522,7 @@ class QuicFollower:
             self._connections[-1].report(sender, "limit", detail, datagram.place.frame)
             return None
         else:
+            begins = True
             counts = self._counts(None) if not self._connections else Counts(self._flow)
             found = QuicConnection(counts, sender, packet, self._budget)
             found.recorder = QuicRecorder(self._budget) if self._keeps else None
@@ -530,7 +536,7 @@ class QuicFollower:
         self._add_id(found, 1 - sender, header.source_connection_id)
         openings[packet.start] = opened
         found.read_initial(packet, opened, datagram.place)
-        if found is not self._latest():
+        if begins:
             self._connections.append(found)
             # Counted after its first message, for which there was room: so it is returned, even if given up at once.
             self._budget.used += CONNECTION_BYTES
