@@ -57,6 +57,13 @@ CONVERSATIONS = {
         b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\nUpgrade: TLS/1.0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: TLS/1.0, HTTP/1.1\r\n\r\n",
     ),
+    "nx": (b"NXSH-8.10.1\n", b"NXD-8.10.1\n"),
+    "pcep": (b"\x20\x0d\x00\x04", b"\x20\x0d\x00\x04"),
+    "net-tcp": (
+        b"\x00\x01\x00\x01\x02\x02\x1dnet.tcp://a.example:808/served\x03\x08\x09\x13application/ssl-tls",
+        b"\x0a",
+    ),
+    "nut": (b"STARTTLS\n", b"OK STARTTLS\n"),
     "http-connect": (b"CONNECT a.example:443 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 Connection established\r\n\r\n"),
     "socks": (
         b"\x05\x01\x00\x05\x01\x00\x03\x09a.example\x01\xbb",
@@ -64,7 +71,9 @@ CONVERSATIONS = {
     ),
     "proxy": (b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n", b""),
 }
-SHOWN_BY_ONE_SIDE = set(CONVERSATIONS) - {"nbd", "nats", "proxy", "sunrpc", "http-upgrade", "gnutella", "sieve", "irc"}
+SHOWN_BY_ONE_SIDE = set(CONVERSATIONS) - {
+    "nbd", "nats", "proxy", "sunrpc", "http-upgrade", "gnutella", "sieve", "irc", "nut",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("protocol", CONVERSATIONS)
@@ -77,7 +86,9 @@ def test_the_client_alone_tells_the_protocol(protocol: str) -> None:
     assert recognise(CONVERSATIONS[protocol][0], b"")[0] == protocol
 
 
-@pytest.mark.parametrize("protocol", sorted((SHOWN_BY_ONE_SIDE | {"sunrpc", "sieve", "irc", "nbd"}) - {"tds"}))
+@pytest.mark.parametrize(
+    "protocol", sorted((SHOWN_BY_ONE_SIDE | {"sunrpc", "sieve", "irc", "nbd", "nut"}) - {"tds", "net-tcp"})
+)
 def test_the_server_alone_tells_the_protocol(protocol: str) -> None:
     assert recognise(b"", CONVERSATIONS[protocol][1])[0] == protocol
 

@@ -37,6 +37,7 @@ _NAMES = {
     "postgresql": "PostgreSQL", "mysql": "MySQL", "rfb": "VNC", "nbd": "NBD", "nats": "NATS", "sunrpc": "Sun RPC",
     "telnet": "Telnet", "adb": "ADB", "gnutella": "Gnutella", "sieve": "ManageSieve", "socks": "SOCKS",
     "proxy": "PROXY protocol", "http-connect": "HTTP CONNECT", "http-upgrade": "plain HTTP", "openvpn": "OpenVPN",
+    "net-tcp": ".NET message framing",
 }  # fmt: skip
 """Names of the protocols that `upgrade` and `framing` recognise; others are written in capitals."""
 

@@ -75,6 +75,16 @@ _SIGNATURES = (
     _Signature("telnet", _TELNET, _TELNET),
     # A_CNXN, and A_STLS both ways: "ADB protocol" of Android's documentation.
     _Signature("adb", rb"CNXN.{20}.*STLS", rb"(?:CNXN.{20}.*)?STLS"),
+    # The versions of NoMachine's client and server.
+    _Signature("nx", rb"NXSH-[0-9]", rb"NXD-[0-9]"),
+    # StartTLS of both sides: a common header with message type 13 (RFC 8253 section 3.3, RFC 5440 section 6.1).
+    _Signature("pcep", rb"\x20\x0d\x00\x04", rb"\x20\x0d\x00\x04"),
+    # An upgrade request, and its response: MC-NMF sections 2.2.3.5 and 2.2.3.6.
+    _Signature(
+        "net-tcp", rb"\x00\x01\x00\x01[\x01-\x04]\x02.{1,600}\x09\x13application/ssl-tls", rb"\x0a", None, _NEVER
+    ),
+    # RFC 9271 section 4.2.
+    _Signature("nut", rb"STARTTLS\b", rb"OK STARTTLS\b", _NEVER),
     # Its handshake upgrades as HTTP does: "Gnutella 0.6", with Upgrade: TLS/1.0.
     _Signature("gnutella", rb"GNUTELLA CONNECT/.*^Upgrade:[^\n]*TLS/", rb"GNUTELLA/", None, _NEVER),
     _Signature(
@@ -114,6 +124,7 @@ _SIGNATURES = (
 _OPENING = re.compile(
     rb"[12]20|20[01] |\+OK|\* |\"[a-z]|:\S|RFB |INFO\s|NBDMAGIC|AMQP|CNXN|STLS|GNUTELLA|NOTICE |PING |ERROR "
     rb"|EHLO|HELO|LHLO|STARTTLS|CONNECT |PROXY |CAP |NICK |PASS |USER |WEBIRC|\s*(?:<|\Z)|\r\n\r\n\x00"
+    rb"|NX(?:SH|D)-|\x20\x0d\x00\x04|\x00\x01\x00\x01[\x01-\x04]\x02"
     rb"|..\x00\x00\x0a|\x00\x00\x00\x08\x04\xd2\x16|\x03\x00..[\x06-\xfe][\xe0\xd0]|\x12[\x00\x01]|\xff[\xfa-\xfe]"
     rb"|\x04[\x01\x02]|\x05[\x01-\x10]|\x30(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)\x02"
     rb"|[\x80\x00].{7}(?:\x00{7}\x02.{8}\x00{7}\x07|.{0,23}\Z)"
@@ -123,13 +134,13 @@ _OPENING = re.compile(
 # ... and in addition if the other side was not captured.
 _ALONE = re.compile(
     rb"[GNS](?:[GNS\x16]|\Z)|HTTP/1\.[01] (?:\Z|1|2)|\x00[\x5a-\x5d]|\x05[\x00-\x02]|\x04[\x00\x01]"
-    rb"|[\x20\x05]\x00\x00\x01|[\x80\x00].{7}\x00\x00\x00\x01|(?:CAPABILITIES|MODE|LIST|AUTHINFO|DATE)\b"
+    rb"|[\x20\x05]\x00\x00\x01|[\x80\x00].{7}\x00\x00\x00\x01|OK START|(?:CAPABILITIES|MODE|LIST|AUTHINFO|DATE)\b"
     rb"|(?:AUTH|FEAT|HOST|OPTS|SYST|CLNT|PBSZ|LANG|HELP|NOOP|CAPA|STLS|APOP|UTF8)\b"
     rb"|[!-~]{1,64}(?:\Z| (?:STARTTLS|CAPABILITY|ID|NOOP)\b| [a-z]{0,10}\Z)",
     re.IGNORECASE | re.DOTALL,
 )
 _DECISIVE = 8  # bytes; fewer may be the beginning of a match
-_FIRST_BYTES = frozenset(b'12+*":<RINAPECHLSUWG0 \t\r\n\x00\x03\x04\x05\x12\x80\xffrinapechlsuwg')
+_FIRST_BYTES = frozenset(b'12+*":<RINAPECHLSUWGO0 \t\r\n\x00\x03\x04\x05\x12\x80\xffrinapechlsuwg')
 
 
 def may_upgrade(a: bytes, b: bytes) -> bool:
