@@ -283,9 +283,8 @@ class DtlsTracker:
     def is_decided(self) -> bool:
         """Return whether the handshake has succeeded, or failed by an alert that can be read."""
         log = self.log
-        if any(
-            event.content_type == ALERT and not event.encrypted and event.body[:1] == _FATAL for event in log.events
-        ):
+        alerts = [event for event in log.events if event.content_type == ALERT and not event.encrypted]
+        if any(alert.body[:1] == _FATAL for alert in alerts):
             return True
         if not log.tls13:
             return all(log.sealed)

@@ -388,7 +388,7 @@ class Builder:
         self._inside[record].append(self._message_node(side, ground, start, end, problem))
 
     def _message_node(self, side: Side, ground: MappedBytes, start: int, end: int, problem: str | None) -> Node:
-        """Build the node of a message whose body begins at `start`; bytes after `end` follow others that are missing."""
+        """Build the node of a message whose body begins at `start`; what comes after `end` follows missing bytes."""
         data, fields = ground.data, Fields(ground)
         datagram = start == FRAGMENT_HEADER
         header = fields.message(FragmentHeader if datagram else HandshakeHeader, 0, min(start, len(data)))
