@@ -189,7 +189,7 @@ class QuicConnection:
         if sender != self.client and not self.answered:
             self.answered = True
             if self.offered:
-                # The client went on without another attempt: it had dropped the Version Negotiation, perhaps a forged one.
+                # The client went on without another attempt: it dropped the Version Negotiation, perhaps a forged one.
                 self.offered, self.version_negotiation = (), False
             self.version = packet.header.version
             self.ids[sender] = packet.header.source_connection_id
