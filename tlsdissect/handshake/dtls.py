@@ -68,7 +68,7 @@ HANDSHAKE_BYTES = 4096
 """Estimated bytes of a handshake besides its log."""
 
 _RANDOM = slice(2, 34)
-_NO_EPOCH = -1
+_NO_EPOCH = _NO_SEQUENCE = -1
 _FATAL = b"\2"
 _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
@@ -102,6 +102,12 @@ class _Direction:
         """The latest record of DTLS 1.3 that is encrypted."""
         self.sealed: list[tuple[int, HandshakeEvent]] = []
         """The epoch and the event of each encrypted handshake record."""
+        self._epoch = 0
+        """The latest epoch."""
+        self._received = 0
+        """Number of records in it."""
+        self._highest = _NO_SEQUENCE
+        """The highest sequence number in it."""
         self._changed_epoch = _NO_EPOCH
         """The epoch that the latest ChangeCipherSpec ended."""
         self._changed_again = 0
@@ -118,6 +124,19 @@ class _Direction:
         if len(self._recent) > MAX_RECENT:
             self._recent.popitem(last=False)
         return False
+
+    def count(self, epoch: int, sequence: int) -> None:
+        """Count an encrypted record by its sequence number."""
+        if epoch > self._epoch:
+            self._epoch, self._received, self._highest = epoch, 0, _NO_SEQUENCE
+        if epoch == self._epoch:
+            self._received += 1
+            self._highest = max(self._highest, sequence)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it sent application data, or encrypted records that are missing, which may have been such."""
+        return self.first_data is not None or self._received <= self._highest
 
     def is_repeated_change(self, epoch: int) -> bool:
         """Return whether a ChangeCipherSpec at the end of an epoch was sent before, and remember it."""
@@ -193,6 +212,8 @@ class DtlsTracker:
         self._cookie_bytes: int | None = None
         self._asked_for_cookie: bool | None = None
         """Whether the server sent a HelloVerifyRequest; None while that is not known."""
+        self._promised_ticket = False
+        """Whether the ServerHello says that a NewSessionTicket follows."""
         self._ids: list[bytes | None] = [None, None]
         self._first = [0, 0]
         """The number of the first hello of each side: what comes before it is not missing."""
@@ -256,8 +277,9 @@ class DtlsTracker:
         `start` is its offset in the bytes of the side's records.
         """
         direction = self.directions[sender]
-        if record.epoch and direction.encrypted is None and not record.is_unified:
-            direction.encrypted = start, packet.frame
+        if record.epoch and record.sequence is not None:
+            direction.encrypted = direction.encrypted or (start, packet.frame)
+            direction.count(record.epoch, record.sequence)
         if record.is_unified:
             self._protected(packet, sender, record, start)
         elif record.content_type == CHANGE_CIPHER_SPEC:
@@ -347,7 +369,8 @@ class DtlsTracker:
         """Report messages that are missing because later ones presuppose them; yield the side and the offset of each.
 
         In a full handshake, the server's flight ends with a ServerHelloDone, and the client's ChangeCipherSpec comes
-        before the server's; in a resumed one, it comes after it (RFC 5246 section 7.3).
+        before the server's; in a resumed one, it comes after it (RFC 5246 section 7.3). A server whose hello has a
+        session_ticket extension sends a ticket (RFC 5077 section 3.2).
         """
         client, server = self.log.client, 1 - self.log.client
         sent = {(event.sender, event.handshake_type) for event in self.log.events}
@@ -368,12 +391,24 @@ class DtlsTracker:
             detail = "the ServerHelloDone is not in the capture"
             self.directions[server].problems.report("gap", detail, change.frame, change.start)
             yield server, change.start
+        if self._promised_ticket and server in changes and (server, HandshakeType.NEW_SESSION_TICKET) not in sent:
+            change = changes[server]
+            detail = "the NewSessionTicket is not in the capture"
+            self.directions[server].problems.report("gap", detail, change.frame, change.start)
+            yield server, change.start
         first, second = (client, server) if full else (server, client)
         if first not in changes:
             detail = "the ChangeCipherSpec is not in the capture, but the other side's that answers it"
             place = self.directions[first].position
             self.directions[first].problems.report("gap", detail, changes[second].frame, place)
             yield first, place
+        for side, other in ((client, server), (server, client)):
+            encrypted = self.directions[side].encrypted
+            if encrypted is not None and not self.log.sealed[other] and self.directions[side].goes_on:
+                detail = "the Finished is not in the capture, but what the other side sent once it had it"
+                place = self.directions[other].position
+                self.directions[other].problems.report("gap", detail, encrypted[1], place)
+                yield other, place
 
     def _alert(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an alert in plaintext."""
@@ -454,7 +489,12 @@ class DtlsTracker:
         server, client = event.sender, 1 - event.sender
         if log.client_hello is not None:
             self._ids[client] = _connection_id(decode_client_hello(log.client_hello.event, datagram=True).hello)
-        self._ids[server] = _connection_id(decode_server_hello(event).hello)
+        hello = decode_server_hello(event).hello
+        self._ids[server] = _connection_id(hello)
+        self._promised_ticket = (
+            isinstance(hello, ServerHello)
+            and extension_data(hello.extensions, ExtensionType.SESSION_TICKET) is not None
+        )
         # A record has the connection ID that its receiver chose (RFC 9146 section 3).
         for side in (client, server):
             chosen = self._ids[1 - side]
