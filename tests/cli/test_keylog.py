@@ -27,6 +27,16 @@ def test_several_key_logs_and_processes() -> None:
         assert b"secrets of 1 connection opened nothing" in several.stderr
 
 
+def test_certificates_that_only_keys_show_are_marked() -> None:
+    done = run("certs", "--keylog", KEYS, SAMPLE)
+    assert done.stdout.decode().count("1 connection · with keys") == 2
+    lines = run("certs", "--format", "json", "--keylog", KEYS, SAMPLE).stdout.splitlines()
+    assert [json.loads(line)["with_keys"] for line in lines] == [True, True]
+    assert run("certs", SAMPLE).stdout == b""
+    seen = run("certs", "--format", "json", "samples/tls12-full.pcap").stdout.splitlines()
+    assert [json.loads(line)["with_keys"] for line in seen] == [False, False]
+
+
 def test_damage_is_one_warning(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.keys"
     damaged.write_bytes(KEYS.read_bytes() + b"what is this\n" * 5)

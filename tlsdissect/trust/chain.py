@@ -73,6 +73,8 @@ class Chain(Struct, frozen=True):
     """The peer's chain, which may contain the issuer."""
     frame: int | None = None
     """The frame that completed the Certificate message."""
+    with_keys: bool = False
+    """Whether only keys show it."""
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -88,6 +88,8 @@ class CertificateSummary(Certificate, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     problems: tuple[str, ...]
     """Fields that could not be read."""
+    with_keys: bool = False
+    """Whether only keys show it, wherever it was sent."""
 
 
 class _Entry:
@@ -105,6 +107,7 @@ class _Entry:
         self.first, self.last = presented.start, presented.start
         self.source, self.transport, self.stream = presented.source, presented.transport, presented.stream
         self.frame = chain.frame
+        self.with_keys = chain.with_keys
         self.path: Verdict | None = None
         self.web_pki: Verdict | None = None
         self.matches: bool | None = None
@@ -121,6 +124,7 @@ class _Entry:
         here = (presented.source, presented.transport, presented.stream)
         self.connections += here != self._latest
         self._latest = here
+        self.with_keys = self.with_keys and chain.with_keys
         self.roles[chain.side] = None
         self.places[place] = None
         if presented.start is not None:
@@ -312,6 +316,7 @@ class CertificateInventory:
             ocsp=entry.ocsp,
             findings=_sorted(one for one in entry.found.values() if self._judge.reports(one)),
             problems=problems,
+            with_keys=entry.with_keys,
         )
 
     def compare(self, stop: Callable[[], bool] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import HandshakeTimes  # noqa: TC001 (msgspec reads the annotations)
 from tlsdissect.model.connection import Certificate, Endpoint, OcspStaple, Transport  # noqa: TC001 (the same)
@@ -47,6 +48,7 @@ class PresentedChains(Struct, frozen=True):
     @classmethod
     def of(cls, connection: Connection, evidence: Evidence) -> PresentedChains:
         """Collect a connection's chains, with the encodings that were kept."""
+        shows = connection.needs_keys
         servers = _links(connection.chain("server"), evidence)
         clients = _links(connection.chain("client"), evidence)
         staple: OcspStaple | None = connection.known("ocsp_staple")
@@ -63,8 +65,8 @@ class PresentedChains(Struct, frozen=True):
             sni=connection.sni,
             alpn=connection.known("alpn"),
             chains=_chains(
-                ("server", certificate_frame(connection, "server"), servers),
-                ("client", certificate_frame(connection, "client"), clients),
+                Chain("server", servers, (), certificate_frame(connection, "server"), shows("certificates")),
+                Chain("client", clients, (), certificate_frame(connection, "client"), shows("client_certificates")),
             ),
             hidden=tuple(unseen),
             staple=staple,
@@ -79,14 +81,14 @@ class PresentedChains(Struct, frozen=True):
         return links or (None if side in self.hidden else ())
 
 
-def _chains(*sides: tuple[Side, int | None, tuple[Link, ...]]) -> tuple[Chain, ...]:
-    """Make the chains of both sides; the client's issuer may be in the server's chain."""
+def _chains(*sides: Chain) -> tuple[Chain, ...]:
+    """Return the chains that are not empty; the client's issuer may be in the server's chain."""
     known: tuple[Link, ...] = ()
     found = []
-    for side, frame, links in sides:
-        if links:
-            found.append(Chain(side, links, known, frame))
-            known = links
+    for chain in sides:
+        if chain.links:
+            found.append(replace(chain, known=known))
+            known = chain.links
     return tuple(found)
 
 

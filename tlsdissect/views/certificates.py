@@ -117,6 +117,8 @@ def _shown(one: CertificateSummary) -> Iterator[str]:
     if 0 not in one.places:
         yield "root" if one.self_signed else "between leaf and root"
     yield f"{one.connections:,} connection{'' if one.connections == 1 else 's'}"
+    if one.with_keys:
+        yield "with keys"
 
 
 def _stated(one: CertificateSummary) -> Iterator[str]:
