@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
 
-KEYED = [path for path in SAMPLES if path.with_suffix(".keys").exists()]
+FOR_KEYS = sorted((ROOT / "samples" / "keys").glob("*.pcap"))
+KEYED = [path for path in (*SAMPLES, *FOR_KEYS) if path.with_suffix(".keys").exists()]
 SHOWN = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
 BOTH = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"]
 BOTH = [*BOTH, *(label.replace("CLIENT", "SERVER") for label in BOTH)]
@@ -40,7 +41,7 @@ def each_sample(test: object) -> object:
 
 
 def sample(name: str) -> Path:
-    return ROOT / "samples" / f"{name}.pcap"
+    return next(path for path in KEYED if path.stem == name)
 
 
 def with_keys(path: Path, keylog: Path | None = None, **options: Any) -> list[dict[str, Any]]:

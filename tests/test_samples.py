@@ -30,7 +30,6 @@ FULL12 = {
     "client_certificate_requested": False,
     "alerts": "server, client",
 }
-STATIC = {"group": None, "signature_scheme": None}
 RESUMED12 = FULL12 | {"group": None, "signature_scheme": None, "round_trips": 1, "certificates": []}
 FULL13 = {
     "version": "TLS 1.3",
@@ -90,50 +89,6 @@ STORIES: dict[str, list[dict[str, object]]] = {
     "tls13-unknown-ca": [FULL13 | REFUSED | {"failed_by": "client", "alerts": ALERT("client", "unknown_ca")}],
     "tls13-no-common-version": [UNANSWERED | {"alerts": ALERT("server", "protocol_version")}],
     "smtp-starttls": [FULL12 | {"upgrade": "smtp"}],
-    "tls12-later-certificate": [FULL12 | {"renegotiations": 1, "alerts": "client"}],
-    "tls12-suites": [
-        FULL12 | {"cipher_suite": "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"},
-        FULL12 | {"cipher_suite": "TLS_DHE_RSA_WITH_AES_128_CCM", "group": None},
-        FULL12 | {"cipher_suite": "TLS_DHE_RSA_WITH_AES_256_CCM_8", "group": None},
-        FULL12 | {"cipher_suite": "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256"},
-        FULL12 | {"cipher_suite": "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384"},
-        FULL12 | {"cipher_suite": "TLS_ECDHE_RSA_WITH_CAMELLIA_128_CBC_SHA256"},
-    ],
-    "older-suites": [
-        *[
-            FULL12 | STATIC | {"version": version, "cipher_suite": "TLS_RSA_WITH_AES_128_CBC_SHA"}
-            for version in ("TLS 1.0", "TLS 1.0", "TLS 1.1")
-        ],
-        *[
-            FULL12
-            | STATIC
-            | {
-                "version": version,
-                "cipher_suite": f"TLS_RSA_WITH_{suite}",
-                "alerts": "server warning close_notify, client warning close_notify",
-            }
-            for version, suite in (("TLS 1.2", "NULL_SHA256"), ("TLS 1.0", "NULL_SHA"))
-        ],
-    ],
-    "tls13-client-cert-missing": [FULL13 | REFUSED | {"failed_by": "server"}],
-    "tls13-later-certificate": [FULL13],
-    "tls13-key-update": [FULL13],
-    "tls13-suites": [
-        FULL13 | {"cipher_suite": f"TLS_{suite}"}
-        for suite in ("AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256", "AES_128_CCM_SHA256", "AES_128_CCM_8_SHA256")
-    ],
-    "gnutls-tls12": [
-        FULL12
-        | {
-            "cipher_suite": "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-            "group": "secp256r1",
-            "signature_scheme": "rsa_pkcs1_sha256",
-            "extended_master_secret": False,
-            "client_certificate_requested": True,
-            "alerts": "server",
-        }
-    ],
-    "gnutls-tls13": [FULL13 | {"cipher_suite": "TLS_AES_256_GCM_SHA384", "group": "secp256r1"}],
     "tomcat-tls12": [FULL12],
     "tomcat-tls13": [FULL13 | {"cipher_suite": "TLS_AES_256_GCM_SHA384"}],
     "tomcat-firefox-tls12": [
@@ -249,7 +204,6 @@ TYPES = {
     "14": "server_hello_done",
     "15": "certificate_verify",
     "16": "client_key_exchange",
-    "20": "finished",
 }
 ALERTS = {"0": "close_notify", "40": "handshake_failure", "48": "unknown_ca", "70": "protocol_version"}
 FIELDS = (
