@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TextIO
 
 from aioquic.asyncio import QuicConnectionProtocol, connect, serve
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import HandshakeCompleted, QuicEvent, StreamDataReceived
+from aioquic.quic.events import HandshakeCompleted, ProtocolNegotiated, QuicEvent, StreamDataReceived
 from aioquic.quic.packet import QuicProtocolVersion
 
 VERSIONS = {"1": QuicProtocolVersion.VERSION_1, "2": QuicProtocolVersion.VERSION_2}
@@ -25,8 +27,22 @@ PAGE = b"<!doctype html><title>A page</title>" + b"<p>of some length</p>" * 100
 
 
 class Server(QuicConnectionProtocol):
+    """Answers each request with a page: by HTTP/3 if the client speaks it, as browsers do."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.http: H3Connection | None = None
+
     def quic_event_received(self, event: QuicEvent) -> None:
-        if isinstance(event, StreamDataReceived) and event.end_stream:
+        if isinstance(event, ProtocolNegotiated) and event.alpn_protocol == "h3":
+            self.http = H3Connection(self._quic)
+        if self.http is not None:
+            for one in self.http.handle_event(event):
+                if isinstance(one, HeadersReceived):
+                    self.http.send_headers(one.stream_id, [(b":status", b"200"), (b"content-type", b"text/html")])
+                    self.http.send_data(one.stream_id, PAGE, end_stream=True)
+                    self.transmit()
+        elif isinstance(event, StreamDataReceived) and event.end_stream:
             self._quic.send_stream_data(event.stream_id, PAGE, end_stream=True)
             self.transmit()
 

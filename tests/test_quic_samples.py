@@ -53,6 +53,16 @@ STORIES: dict[str, list[dict[str, object]]] = {
         FULL | {"resumption": "psk", "certificates": [], "early_data": None, "round_trips": None},
     ],
     "quic-large-hello": [FULL | {"quic.initial_packets": {"client": 3, "server": 2}}],
+    "quic-chromium": [
+        FULL
+        | {
+            "group": "x25519",
+            "ech": "grease_or_offered",
+            "ja4": "q13d0312h3_55b375c5d22e_178839b6cec1",
+            "quic.client_connection_id": "",
+            "quic.initial_packets": {"client": 3, "server": 2},
+        }
+    ],
     "quic-no-common-protocol": [
         FULL
         | {
@@ -83,6 +93,7 @@ MESSAGES = {
     "quic-full": "C1 S2 s2 c3 s4 s5 c6 c7",
     "quic-retry": "C1 S4 s4 c5 s6 s7 c8 c9",
     "quic-version-negotiation": "C3 S4 s4 c5 s6 s7 c8 c9",
+    "quic-chromium": "C2 S5 s5 s6 c7 s8 c9",
     "quic-large-hello": "C2 S4 s4 c5 s6 c7 s8 c9",
     "quic-no-common-protocol": "C1 A2",
 }

@@ -188,9 +188,10 @@ class QuicConnection:
         self._expected[sender] = max(self._expected[sender], opened.number + 1)
         if sender != self.client and not self.answered:
             self.answered = True
-            if self.offered:
-                # The client went on without another attempt: it dropped the Version Negotiation, perhaps a forged one.
-                self.offered, self.version_negotiation = (), False
+            if self.offered and packet.header.version not in self.offered:
+                # The client had dropped the Version Negotiation, which may be a forged one, and not begun again.
+                self.version_negotiation = False
+            self.offered = ()
             self.version = packet.header.version
             self.ids[sender] = packet.header.source_connection_id
         if self._handshake is None:
