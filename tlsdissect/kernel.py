@@ -35,6 +35,7 @@ MODULES = (
     "tlsdissect.handshake.direction",
     "tlsdissect.handshake.encrypted_flight",
     "tlsdissect.handshake.events",
+    "tlsdissect.handshake.facts.connection",
     "tlsdissect.handshake.facts.endings",
     "tlsdissect.handshake.facts.handshake",
     "tlsdissect.handshake.facts.negotiation",

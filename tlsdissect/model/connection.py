@@ -331,7 +331,7 @@ class Finding(Struct, frozen=True, gc=False):
     rule: str
 
 
-class Connection(Struct, frozen=True, kw_only=True, gc=False):
+class Connection(Struct, frozen=True, gc=False):
     """The facts of one TLS connection."""
 
     source: str
@@ -390,20 +390,20 @@ class Connection(Struct, frozen=True, kw_only=True, gc=False):
     messages: tuple[Message, ...]
     renegotiations: int
     heartbeats: tuple[Heartbeat, ...] = ()
-    ja3: str | None
-    ja3s: str | None
-    ja4: str | None
+    ja3: str | None = None
+    ja3s: str | None = None
+    ja4: str | None = None
     ja3_string: str | UnsetType | None = UNSET
     """Unhashed fingerprints are included only on request."""
     ja3n: str | UnsetType | None = UNSET
     ja4_r: str | UnsetType | None = UNSET
-    hidden: Hidden | None
-    keys: Keys | None
-    quic: Quic | None
-    dtls: Dtls | None
-    eap: Eap | None
-    findings: tuple[Finding, ...] | None
-    problems: tuple[Problem, ...]
+    hidden: Hidden | None = None
+    keys: Keys | None = None
+    quic: Quic | None = None
+    dtls: Dtls | None = None
+    eap: Eap | None = None
+    findings: tuple[Finding, ...] | None = None
+    problems: tuple[Problem, ...] = ()
 
     @property
     def stream_name(self) -> str:

@@ -87,7 +87,7 @@ class _ServerHello(ServerHello, frozen=True):
     extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
 
 
-class _Connection(Connection, frozen=True, kw_only=True):
+class _Connection(Connection, frozen=True):
     """A connection whose extensions are dicts: their classes are made while hellos are decoded."""
 
     client_hello: _ClientHello | None

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """All facts of a connection, from the log of its handshake and the totals of its flow."""
 
 from __future__ import annotations
@@ -6,22 +7,31 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct
+import cython
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from tlsdissect.caches import cached
-from tlsdissect.capture.packet import time_or_none
+from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.encrypted_flight import is_guessed
 from tlsdissect.handshake.events import HandshakeEvent, cookie
-from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation, timing
+from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.extensions import quoted
 from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.quic import quic
-from tlsdissect.handshake.facts.timing import handshake_times
+from tlsdissect.handshake.facts.renumbering import renumbered
+from tlsdissect.handshake.facts.timing import (
+    first_data,
+    handshake_bytes,
+    handshake_times,
+    milliseconds,
+    round_trips,
+    timing,
+)
 from tlsdissect.handshake.log import HEARTBEAT_HEAD
 from tlsdissect.handshake.plaintext import PLAIN, TLS
 from tlsdissect.handshake.problems import MAX_PROBLEMS
@@ -34,14 +44,13 @@ from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tlsdissect.flows.totals import Totals
     from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
-    from tlsdissect.model.connection import Timing
     from tlsdissect.model.transcript import OpenedMessage, Recording
 
 _NS = 1_000_000_000
@@ -53,8 +62,14 @@ MAX_SHOWN = 80
 """Maximum number of bytes quoted of the first line of an answer in another protocol."""
 MAX_SHOWN_TEXT = 120
 """Maximum number of bytes quoted of the text in a RST."""
+_VERSION_NAMES, _SUITE_NAMES = Registry.VERSIONS.names, Registry.CIPHER_SUITES.names
+_HANDSHAKE_NAMES = Registry.HANDSHAKE_TYPES.names
+_SERVER_HELLO, _HELLO_RETRY_REQUEST = HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """Types of events without a plaintext handshake message; all others are encrypted."""
+
+# C integers, by the .pxd.
+_APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED
 
 
 def connection(
@@ -62,7 +77,7 @@ def connection(
     totals: Totals,
     log: LoggedHandshake,
     *,
-    raw: bool = False,
+    raw: cython.bint = False,
     evidence: Evidence | None = None,
     keys: CaptureKeys | None = None,
 ) -> Connection:
@@ -71,80 +86,81 @@ def connection(
     With `raw`, the unhashed fingerprints are included. Certificates and times that verdicts need are kept as evidence.
     With `keys`, `hidden` has what these open.
     """
-    handshake = Handshake(log)
+    handshake: Handshake = Handshake(log)
     ends = endpoints(totals.endpoints)
     upgrade, upgrade_target = _upgrade(handshake)
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
-    early_data, times = negotiation.early_data(handshake), timing.timing(handshake)
+    early_data, times = negotiation.early_data(handshake), timing(handshake)
     agreed, shown = negotiation.key_agreement(handshake), exposure(handshake, resumption, evidence)
     asked = handshake.hello_retry
     retry, in_retry = (None, ()) if asked is None else hellos.hello_retry_request(asked)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
-    guesses = (ending.inferred, *_guesses(handshake, early_data, times))
+    guesses = _guesses(handshake, ending.inferred, early_data, split_path=times.split_path)
     suite = handshake.cipher_suite
+    # All fields in their order: msgspec takes twenty times as long to assign them by name.
     result = Connection(
-        source=source,
-        stream=totals.stream,
-        transport=log.transport,
-        client=ends[log.client],
-        server=ends[1 - log.client],
-        start=_rfc3339(time_or_none(totals.start), totals.digits),
-        end=_rfc3339(time_or_none(totals.end), totals.digits),
-        first_frame=totals.first_frame,
-        packets=totals.packets,
-        bytes=totals.payload_bytes,
-        open=False,
-        upgrade=upgrade,
-        upgrade_target=upgrade_target,
-        complete=ending.complete,
-        outcome=ending.outcome,
-        failed_by=ending.failed_by,
-        closure=endings.closure(handshake),
-        version=None if log.version == UNKNOWN else Registry.VERSIONS.names[log.version],
-        cipher_suite=None if suite is None else Registry.CIPHER_SUITES.names[suite],
-        group=agreed.group,
-        dh_bits=agreed.dh_bits,
-        signature_scheme=agreed.signature_scheme,
-        extended_master_secret=negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
-        secure_renegotiation=negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
-        sni=hellos.sni(handshake.client_extensions),
-        alpn=negotiation.alpn(handshake),
-        resumption=resumption,
-        resumes=None,
-        same_ticket_as=None,
-        retry_of=None,
-        early_data=early_data,
-        hello_retry=negotiation.hello_retry(handshake),
-        hello_retry_request=retry,
-        ech=negotiation.ech(handshake),
-        round_trips=timing.round_trips(handshake, early_data, complete=ending.complete),
-        timing=times,
-        handshake_bytes=timing.handshake_bytes(handshake, complete=ending.complete),
-        client_hello=hellos.client_hello(handshake),
-        server_hello=hellos.server_hello(handshake),
-        certificates=shown.certificates,
-        client_certificate_requested=shown.client_certificate_requested,
-        certificate_request=shown.certificate_request,
-        client_certificates=shown.client_certificates,
-        ocsp_staple=shown.ocsp_staple,
-        session_ticket=shown.session_ticket,
-        alerts=endings.alerts(handshake),
-        messages=_messages(handshake),
-        renegotiations=0 if log.tls13 else max(0, min(direction.changed for direction in log.directions) - 1),
-        heartbeats=tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
-        ja3=hello_fingerprints.ja3(handshake),
-        ja3s=hello_fingerprints.ja3s(handshake),
-        ja4=hello_fingerprints.ja4(handshake),
-        ja3_string=hello_fingerprints.ja3_string(handshake) if raw else UNSET,
-        ja3n=hello_fingerprints.ja3n(handshake) if raw else UNSET,
-        ja4_r=hello_fingerprints.ja4_r(handshake) if raw else UNSET,
-        hidden=None,
-        keys=None,
-        quic=quic(handshake),
-        dtls=log.dtls,
-        eap=log.eap,
-        findings=None,
-        problems=_problems(handshake, malformed, guesses),
+        source,
+        totals.stream,
+        log.transport,
+        ends[log.client],
+        ends[1 - log.client],
+        _rfc3339(totals.start, totals.digits),
+        _rfc3339(totals.end, totals.digits),
+        totals.first_frame,
+        totals.packets,
+        totals.payload_bytes,
+        False,  # open
+        upgrade,
+        upgrade_target,
+        ending.complete,
+        ending.outcome,
+        ending.failed_by,
+        endings.closure(handshake),
+        None if log.version == UNKNOWN else _VERSION_NAMES[log.version],
+        None if suite is None else _SUITE_NAMES[suite],
+        agreed.group,
+        agreed.dh_bits,
+        agreed.signature_scheme,
+        negotiation.negotiated(handshake, Type.EXTENDED_MASTER_SECRET),
+        negotiation.negotiated(handshake, Type.RENEGOTIATION_INFO),
+        hellos.sni(handshake.client_extensions),
+        negotiation.alpn(handshake),
+        resumption,
+        None,  # resumes
+        None,  # same_ticket_as
+        None,  # retry_of
+        early_data,
+        negotiation.hello_retry(handshake),
+        retry,
+        negotiation.ech(handshake),
+        round_trips(handshake, early_data, complete=ending.complete),
+        times,
+        handshake_bytes(handshake, complete=ending.complete),
+        hellos.client_hello(handshake),
+        hellos.server_hello(handshake),
+        shown.certificates,
+        shown.client_certificate_requested,
+        shown.certificate_request,
+        shown.client_certificates,
+        shown.ocsp_staple,
+        shown.session_ticket,
+        endings.alerts(handshake),
+        _messages(handshake),
+        0 if handshake.tls13 else max(0, min(log.directions[0].changed, log.directions[1].changed) - 1),
+        tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
+        hello_fingerprints.ja3(handshake),
+        hello_fingerprints.ja3s(handshake),
+        hello_fingerprints.ja4(handshake),
+        hello_fingerprints.ja3_string(handshake) if raw else UNSET,
+        hello_fingerprints.ja3n(handshake) if raw else UNSET,
+        hello_fingerprints.ja4_r(handshake) if raw else UNSET,
+        None,  # hidden
+        None,  # keys
+        quic(handshake),
+        log.dtls,
+        log.eap,
+        None,  # findings
+        _problems(handshake, malformed, guesses),
     )
     opened: tuple[OpenedMessage, ...] = ()
     if keys is not None and log.sealed_records:
@@ -156,7 +172,8 @@ def connection(
         evidence.set_times(result, handshake_times(handshake))
     if log.recording is not None:
         result = with_transcript(result, handshake, log.recording, opened)
-    result = renumbered(result, log.frames)
+    if log.frames:
+        result = renumbered(result, log.frames)
     damages = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
     return replace(result, problems=(*result.problems, *damages)) if damages else result
 
@@ -165,7 +182,7 @@ def with_transcript(
     result: Connection, handshake: Handshake, recording: Recording, opened: tuple[OpenedMessage, ...] = ()
 ) -> KeptConnection:
     """Return the connection with its transcript; `opened` is what keys opened."""
-    mine, other = timing.first_data(handshake)
+    mine, other = first_data(handshake)
     log = handshake.log
     return KeptConnection(
         **{name: getattr(result, name) for name in result.__struct_fields__},
@@ -225,9 +242,9 @@ def _address(packed: bytes) -> str:
     return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
 
 
-def _rfc3339(time: int | None, digits: int) -> str | None:
+def _rfc3339(time: cython.longlong, digits: cython.longlong) -> str | None:
     """Format a time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
-    if time is None:
+    if time == _UNTIMED:
         return None
     seconds, nanoseconds = divmod(time, _NS)
     fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
@@ -235,7 +252,7 @@ def _rfc3339(time: int | None, digits: int) -> str | None:
 
 
 @lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
+def _second(seconds: cython.longlong) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -259,76 +276,91 @@ def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
 
 def _messages(handshake: Handshake) -> tuple[Message, ...]:
     """Return all messages in order, with the protected TLS 1.3 records up to the end of the client's flight."""
+    event: HandshakeEvent
     log, flight = handshake.log, handshake.encrypted_flight
-    begin = None
-    if log.client_hello is not None:
-        begin = timing.Begin(log.client_hello.event.frame, handshake.start)
-    last = None if flight is None else flight.last()
-    protected = flight is not None
+    last: HandshakeEvent | None = None if flight is None else flight.last()
+    protected: cython.bint = flight is not None
+    begin: cython.longlong = 0
+    start: cython.longlong = _UNTIMED
+    if log.client_hello is not None and handshake.start is not None:
+        begin = log.client_hello.event.frame
+        start = handshake.start
     sides = (handshake.side(0), handshake.side(1))
     messages = []
     for event in log.events:
-        if _is_message(handshake, event, protected=protected):
-            ms = timing.since(begin, event.frame, time_or_none(event.time))
+        if _is_message(handshake, event, protected):
+            ms = milliseconds(begin, start, event.frame, event.time)
             messages.append(Message(sides[event.sender], _message_type(event), event.size, event.frame, ms))
         protected = protected and event is not last
     return tuple(messages)
 
 
-def _is_message(handshake: Handshake, event: HandshakeEvent, *, protected: bool) -> bool:
+@cython.cfunc
+def _is_message(handshake: Handshake, event: HandshakeEvent, protected: cython.bint) -> cython.bint:
     """Return whether an event is listed; protected TLS 1.3 records are until the client's flight has ended."""
-    flight = handshake.encrypted_flight
-    if event.encrypted and flight is not None and handshake.log.transport == "udp":
-        return protected and event.content_type == HANDSHAKE and not flight.sizes.is_acknowledgement(event.size)
-    return protected or event.content_type != APPLICATION_DATA
+    if event.encrypted and handshake.encrypted_flight is not None and handshake.log.transport == "udp":
+        acknowledgement: cython.bint = handshake.encrypted_flight.sizes.is_acknowledgement(event.size)
+        return protected and event.content_type == HANDSHAKE and not acknowledgement
+    return protected or event.content_type != _APPLICATION_DATA
 
 
+@cython.cfunc
 def _message_type(event: HandshakeEvent) -> str:
-    if event.handshake_type is None:
+    kind = event.handshake_type
+    if kind is None:
         return _MESSAGE_TYPES.get(event.content_type, "encrypted")
-    if event.is_retry_request:
+    if (kind in (_SERVER_HELLO, _HELLO_RETRY_REQUEST)) and event.is_retry_request:  # faster
         return "hello_retry_request"
-    return Registry.HANDSHAKE_TYPES.names[event.handshake_type]
+    return _HANDSHAKE_NAMES[kind]
 
 
-def _guesses(handshake: Handshake, early_data: str | None, times: Timing) -> Iterator[str]:
-    """Yield a sentence for each fact that is inferred and not decoded."""
+def _guesses(handshake: Handshake, ending: str | None, early_data: str | None, *, split_path: Any) -> list[str]:
+    """Return a sentence for each fact that is inferred and not decoded."""
+    guesses = [] if ending is None else [ending]
     if early_data is not None and negotiation.infers_early_data(handshake):
-        yield "whether early data was accepted is told by the lengths of records"
+        guesses.append("whether early data was accepted is told by the lengths of records")
     if negotiation.external_psk(handshake):
-        yield "the pre-shared key may be external: obfuscated_ticket_age is 0"
+        guesses.append("the pre-shared key may be external: obfuscated_ticket_age is 0")
     if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
-        yield "the cipher suite is not known: records are told apart as if it had SHA-256 and a tag of 16 bytes"
-    if times.split_path:
-        yield "TCP seems to end nearer than TLS, or the server was slow"
+        guesses.append(
+            "the cipher suite is not known: records are told apart as if it had SHA-256 and a tag of 16 bytes"
+        )
+    if split_path:
+        guesses.append("TCP seems to end nearer than TLS, or the server was slow")
+    return guesses
 
 
 def _malformed(
     handshake: Handshake, in_key_exchange: str | None, in_retry: tuple[tuple[str, str], ...]
-) -> Iterator[Problem]:
-    """Report errors in messages whose beginning could be decoded."""
-    log = handshake.log
-    found: list[tuple[HandshakeEvent | None, tuple[tuple[str, str], ...]]] = [
-        (None if log.client_hello is None else log.client_hello.event, handshake.client_extensions.problems),
-        (None if log.server_hello is None else log.server_hello.event, handshake.server_extensions.problems),
-        (
-            handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE),
-            (("malformed_message", in_key_exchange),) if in_key_exchange else (),
-        ),
-        (handshake.hello_retry, in_retry),
-    ]
-    for event, details in found:
-        if event is not None:
-            side = handshake.side(event.sender)
-            yield from [Problem(code, detail, event.frame, event.start, side) for code, detail in details]
+) -> list[Problem]:
+    """Return the errors in messages whose beginning could be decoded."""
+    log, problems = handshake.log, list[Problem]()
+    if log.client_hello is not None:
+        problems += _in_message(handshake, log.client_hello.event, handshake.client_extensions.problems)
+    if log.server_hello is not None:
+        problems += _in_message(handshake, log.server_hello.event, handshake.server_extensions.problems)
+    if in_key_exchange is not None:
+        event = handshake.message(1, HandshakeType.SERVER_KEY_EXCHANGE)
+        problems += _in_message(handshake, event, (("malformed_message", in_key_exchange),))
+    return problems + _in_message(handshake, handshake.hello_retry, in_retry)
 
 
-def _problems(
-    handshake: Handshake, malformed: tuple[Problem, ...], guesses: tuple[str | None, ...]
-) -> tuple[Problem, ...]:
+def _in_message(
+    handshake: Handshake, event: HandshakeEvent | None, problems: tuple[tuple[str, str], ...]
+) -> list[Problem]:
+    """Return problems, each a code and a detail, as those of a message."""
+    if event is None or not problems:
+        return []
+    side = handshake.side(event.sender)
+    return [Problem(code, detail, event.frame, event.start, side) for code, detail in problems]
+
+
+def _problems(handshake: Handshake, malformed: tuple[Problem, ...], guesses: list[str]) -> tuple[Problem, ...]:
     log = handshake.log
     found: list[Problem] = []
     for sender, direction in enumerate(log.directions):
+        if not malformed and not direction.problems:
+            continue
         side = handshake.side(sender)
         reported = [replace(problem, sender=side) for problem in direction.problems]
         reported += [problem for problem in malformed if problem.sender == side]
@@ -346,7 +378,7 @@ def _problems(
         found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))
     if log.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
-    found += [Problem("inferred", guess) for guess in guesses if guess]
+    found += [Problem("inferred", guess) for guess in guesses]
     return tuple(found)
 
 
@@ -375,25 +407,3 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
     line = re.split(rb"[\r\n]", reply.data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
     detail = f'the ClientHello was answered with something that is no TLS: "{quoted(line)}"'
     yield Problem("malformed_record", detail, reply.frame, reply.offset, "server")
-
-
-T = TypeVar("T")
-
-
-def renumbered(value: T, frames: Mapping[int, int]) -> T:
-    """Return the same facts with each `frame`, at any depth, replaced by the frame of the capture in `frames`."""
-    return cast("T", _renumbered(value, frames)) if frames else value
-
-
-def _renumbered(value: object, frames: Mapping[int, int]) -> object:
-    if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return tuple([_renumbered(one, frames) for one in value])
-    if not isinstance(value, Struct):
-        return value
-    changed = {}
-    for name in value.__struct_fields__:
-        old = getattr(value, name)
-        new = frames.get(old, old) if name == "frame" else _renumbered(old, frames)
-        if new is not old:
-            changed[name] = new
-    return replace(value, **changed) if changed else value

@@ -8,3 +8,5 @@ cdef long long _UNTIMED
 
 cdef object _time(HandshakeEvent event)
 cdef object _bytes(Handshake handshake, long long side, HandshakeEvent last)
+cpdef object elapsed(object start, object end)
+cpdef object milliseconds(long long begin, long long start, long long frame, long long time)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cython
 from msgspec import Struct
@@ -95,26 +95,30 @@ def _known(time: cython.longlong) -> int | None:
     return None if time == NO_TIME else time_or_none(time)
 
 
-def elapsed(start: Any, end: Any) -> float | None:
+@cython.ccall
+def elapsed(start: Any, end: Any) -> Any:
     """Return the milliseconds from one time to a later one; None if one is missing or the clock was set back."""
     return None if start is None or end is None or end < start else (end - start) / _NS_PER_MS
 
 
-class Begin(NamedTuple):
-    """The frame that completed the first ClientHello, and its time."""
+def since(begin: Packet | WireRecord | None, frame: Any, time: Any) -> Any:
+    """Return the milliseconds from a packet or record to another frame; None if one of them has no time."""
+    if begin is None or begin.time is None or time is None:
+        return None
+    return milliseconds(begin.frame, begin.time, frame, time)
 
-    frame: int
-    time: int | None
 
+@cython.ccall
+def milliseconds(begin: cython.longlong, start: cython.longlong, frame: cython.longlong, time: cython.longlong) -> Any:
+    """Return the milliseconds from a frame and its time to another frame, negative if that comes before.
 
-def since(begin: Packet | WireRecord | Begin | None, frame: Any, time: Any) -> float | None:
-    """Return the milliseconds from a packet or record to another frame, negative if that comes before.
-
-    None if the capture has no times, or they decrease from one frame to the other.
+    None if one of them has no time, or the times decrease from one frame to the other.
     """
-    if begin is None or frame >= begin.frame:
-        return None if begin is None else elapsed(begin.time, time)
-    before = elapsed(time, begin.time)
+    if start == _UNTIMED or time == _UNTIMED:
+        return None
+    if frame >= begin:
+        return elapsed(start, time)
+    before = elapsed(time, start)
     return None if before is None else 0.0 - before
 
 
