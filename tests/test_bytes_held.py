@@ -106,12 +106,12 @@ def test_templates_are_bounded_in_bytes() -> None:
         body = client_hello(number, numbers(40, number))
         learnt.append(cache.learn(body, decode_partially(ClientHello.read, body)[0]))
         assert learnt[-1] in templates_of(cache)
-        assert sum(template.bytes for template in templates_of(cache)) <= cache.limit
-    assert sum(template.bytes for template in learnt if template is not None) > cache.limit
+        assert sum(template.footprint for template in templates_of(cache)) <= cache.limit
+    assert sum(template.footprint for template in learnt if template is not None) > cache.limit
     assert cache.learn(bytes(4000), ClientHello(771, bytes(32), b"", tuple(range(1500)), (0,), ())) is None
 
 
-def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate[ClientHello]]:
+def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate]:
     return [
         template
         for masks in cache._templates.values()

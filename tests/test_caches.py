@@ -13,13 +13,11 @@ from recorded import ROOT
 
 import tlsdissect
 from tlsdissect.caches import SHARED, TOTAL_BYTES, ByteCache, cached, footprint
-from tlsdissect.handshake.facts import fingerprints, hellos
+from tlsdissect.handshake.facts import fingerprints, hello_extensions, hellos
 from tlsdissect.handshake.facts.evidence import Evidence, client_key
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupExchange, RevocationLookup
 from tlsdissect.model.connection import Endpoint
-from tlsdissect.tls.client_hello import Extension
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.extensions import FROM_CLIENT, decode
 from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS
 from tlsdissect.trust.chain import signed
 from tlsdissect.trust.details import details
@@ -121,9 +119,8 @@ FILLED: dict[str, Callable[[int], Any]] = {
         "t", 771, numbers(30_000, n), (), alpn=bytes(250) + n.to_bytes(4, "big"), signature_algorithms=numbers(3000, n)
     ),
     "JA4 of lists": lambda n: fingerprints.ja4_r("t", 771, numbers(250, n), (), alpn=b"", signature_algorithms=()),
-    "bodies of extensions": lambda n: decode(FROM_CLIENT, 10, short_list(n)),
-    "facts of extensions": lambda n: hellos._FROM_CLIENT.decode(Extension(13, short_list(n))),
-    "facts of malformed extensions": lambda n: hellos._FROM_CLIENT.decode(Extension(13, short_list(n)[:-1])),
+    "facts of extensions": lambda n: hello_extensions._FROM_CLIENT.decode(13, short_list(n)),
+    "facts of malformed extensions": lambda n: hello_extensions._FROM_CLIENT.decode(13, short_list(n)[:-1]),
     "certificates": lambda n: certificate(certificate_of(16_000, n)),
     "large certificates": lambda n: certificate(certificate_of(64_000, n)),
     "names": lambda n: name(b"\x30\x82\x02\x00" + n.to_bytes(512, "big")),

@@ -12,7 +12,7 @@ from tlswriting import extension, message, record, sized
 import tlsdissect
 from tlsdissect import Limits
 from tlsdissect.flows.limits import LEAST, MOST
-from tlsdissect.handshake.facts.hellos import MAX_REPORTED
+from tlsdissect.handshake.facts.hello_extensions import MAX_REPORTED
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
 from tlsdissect.tls.extensions import MAX_ITEMS

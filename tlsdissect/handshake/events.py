@@ -134,7 +134,7 @@ class DecodedHello(NamedTuple, Generic[AnyHello_co]):
     """A decoded hello, its template if it has one, and the error that ended its decoding."""
 
     hello: AnyHello_co
-    template: HelloTemplate[Any] | None = None
+    template: HelloTemplate | None = None
     error: WireError | None = None
 
 

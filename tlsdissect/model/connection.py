@@ -88,7 +88,7 @@ class HelloRetryRequest(Struct, frozen=True, gc=False):
     cookie_bytes: int | None
 
 
-class Extension(Struct, frozen=True, kw_only=True, gc=False):
+class Extension(Struct, frozen=True, gc=False):
     """One extension of a hello, in the order of the wire (RFC 8446 section 4.2).
 
     A known extension has a subclass with its decoded fields.

@@ -5,7 +5,6 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from tlsdissect.caches import cached
 from tlsdissect.tls import certificate
 from tlsdissect.tls import extension_ech as ech
 from tlsdissect.tls import extension_keys as keys
@@ -166,12 +165,8 @@ DECODED: Final = frozenset().union(
 )
 """Extension types that have a decoder in at least one message."""
 
-BODY_CACHE_BYTES: Final = 1 << 20
-"""Bytes of cached decoded extension bodies."""
 MAX_ITEMS: Final = 1024
 """Structs in a list of an extension, such as names or key shares; an extension with more is not decoded."""
-MAX_CACHED: Final = 256
-"""Bytes of the longest extension body that is cached."""
 NEVER_REPEATED: Final = frozenset(
     {
         Type.COOKIE,
@@ -182,18 +177,10 @@ NEVER_REPEATED: Final = frozenset(
         Type.PRE_SHARED_KEY,
         Type.SESSION_TICKET,
         Type.QUIC_TRANSPORT_PARAMETERS,
+        Type.SERVER_NAME,
     }
 )
-
-
-def _size(_: type[WireStruct], data: bytes, __: Struct) -> int:
-    """Estimate the bytes of a decoded body: where each byte is an item, an item takes 80 at most."""
-    return 400 + 80 * len(data)
-
-
-@cached(BODY_CACHE_BYTES, _size)
-def _decode_repeated(body: type[WireStruct], data: bytes) -> Struct:
-    return Reader(data).whole(body.read)
+"""Extensions whose bodies vary from one hello of a client or server to the next."""
 
 
 def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
@@ -204,11 +191,9 @@ def decode(table: Table, extension_type: int, data: bytes) -> Struct | None:
     body = table.get(extension_type)
     if body is None:
         return None
-    if len(data) > MAX_CACHED or extension_type in NEVER_REPEATED:
-        reader = Reader(data)
-        reader.most_items = MAX_ITEMS
-        return reader.whole(body.read)
-    return _decode_repeated(body, data)
+    reader = Reader(data)
+    reader.most_items = MAX_ITEMS
+    return reader.whole(body.read)
 
 
 def offsets(extensions: tuple[Extension, ...], end: int) -> tuple[int, ...]:

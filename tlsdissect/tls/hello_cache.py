@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """A cache of decoded hellos by template: the bytes that repeat from one hello of a client or server to the next.
 
 A client sends the same ClientHello a thousand times, each time with a new random, session id, key share and server
@@ -13,7 +14,8 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from msgspec.structs import replace
+import cython
+from msgspec.structs import astuple
 
 from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.codepoints import GREASE, ExtensionType
@@ -40,68 +42,79 @@ SERVER_BYTES = 1 << 20
 MAX_EXTENSIONS = 64
 """Extensions of a hello that gets a template: only attempts to fill memory send more."""
 
-_RANDOM = slice(2, 34)
-_SESSION_ID = 35
+_RANDOM, _RANDOM_SIZE, _SESSION_ID = 2, 32, 35
+"""Where the random and the session ID begin in the body of a hello (RFC 8446 section 4.1.2)."""
+_RANDOM_FIELD, _SESSION_ID_FIELD = 1, 2
+"""Their places among the fields of ClientHello and ServerHello; the extensions are the last field."""
 _UNKNOWN: Any = object()
-_FRESH = NEVER_REPEATED | {ExtensionType.SERVER_NAME}
-_OPAQUE = _FRESH | {ExtensionType.PADDING}
+_OPAQUE = NEVER_REPEATED | {ExtensionType.PADDING}
 
 
-class HelloTemplate(Generic[Hello]):
+@cython.cclass
+class HelloTemplate:
     """What many hellos have in common; templates are compared by identity."""
 
-    __slots__ = ("_hello", "_places", "_session_id", "_session_id_field", "bytes", "derived", "fresh")
+    fresh: tuple[int, ...]
+    """Indices of the extensions whose bodies vary."""
+    footprint: cython.longlong
+    """Estimated bytes of the template with all that is derived from it."""
+    derived: dict[object, Any]
+    """Results of `derive_once`, by the function that computed them."""
+    _hello: Any
+    _fields: list[Any]
+    """The fields of the hello, in their order."""
+    _session_id_end: cython.Py_ssize_t
+    _places: list[tuple[int, int, int, int]]
+    """Index, type, start and end of each body that varies."""
 
-    def __init__(self, hello: Hello, size: int) -> None:
+    def __init__(self, hello: ClientHello | ServerHello, size: cython.Py_ssize_t) -> None:
         """Make the template of a well-formed hello of `size` bytes."""
-        self._hello: Hello = hello
-        self._session_id_field = "legacy_session_id" if isinstance(hello, ClientHello) else "legacy_session_id_echo"
-        session_id = getattr(hello, self._session_id_field)
-        self._session_id = slice(_SESSION_ID, _SESSION_ID + len(session_id))
         extensions = hello.extensions or ()
-        starts = offsets(extensions, size)
+        self._hello = hello
+        self._fields = list(astuple(hello))
+        self._session_id_end = _SESSION_ID + len(self._fields[_SESSION_ID_FIELD])
         self._places = [
-            (index, slice(start, start + len(extension.extension_data)))
-            for index, (start, extension) in enumerate(zip(starts, extensions, strict=True))
-            if extension.extension_type in _FRESH
+            (index, extension.extension_type, start, start + len(extension.extension_data))
+            for index, (start, extension) in enumerate(zip(offsets(extensions, size), extensions, strict=True))
+            if extension.extension_type in NEVER_REPEATED
         ]
-        self.fresh = tuple([index for index, _ in self._places])
-        """Indices of the extensions whose bodies vary."""
-        self.bytes = _estimate_bytes(hello, size)
-        """Estimated bytes of the template with all that is derived from it."""
-        self.derived: dict[object, Any] = {}
-        """Results of `derive_once`, by the function that computed them."""
+        self.fresh = tuple([place[0] for place in self._places])
+        self.footprint = _estimate_bytes(hello, size)
+        self.derived = {}
 
-    def fill(self, body: bytes) -> Hello:
+    def fill(self, body: bytes) -> Any:
         """Build the hello that `body` encodes; `body` must match this template."""
-        extensions = list(self._hello.extensions or ())
-        for index, place in self._places:
-            extensions[index] = Extension(extensions[index].extension_type, body[place])
-        varying = {self._session_id_field: body[self._session_id], "extensions": tuple(extensions)}
-        filled: Hello = replace(self._hello, random=body[_RANDOM], **varying)
-        return filled
+        fields = self._fields.copy()
+        extensions: list[Extension] = list(self._hello.extensions or ())
+        for index, number, start, end in self._places:
+            extensions[index] = Extension(number, body[start:end])
+        fields[_RANDOM_FIELD] = body[_RANDOM : _RANDOM + _RANDOM_SIZE]
+        fields[_SESSION_ID_FIELD] = body[_SESSION_ID : self._session_id_end]
+        fields[len(fields) - 1] = tuple(extensions)
+        return type(self._hello)(*fields)
 
-    def mask(self, size: int) -> int:
+    def mask(self, size: cython.Py_ssize_t) -> Any:
         """Return the mask of a hello of `size` bytes: 1 bits where matching hellos are equal, little-endian."""
         mask = bytearray(b"\xff" * size)
-        for place in (_RANDOM, self._session_id, *(place for _, place in self._places)):
-            mask[place] = bytes(place.stop - place.start)
+        varying = [(_RANDOM, _RANDOM + _RANDOM_SIZE), (_SESSION_ID, self._session_id_end)]
+        for start, end in varying + [place[2:] for place in self._places]:
+            mask[start:end] = bytes(end - start)
         return int.from_bytes(mask, "little")
 
 
 class HelloCache(Generic[Hello]):
     """The templates of all ClientHellos, or of all ServerHellos."""
 
-    def __init__(self, limit: int = CLIENT_BYTES) -> None:
+    def __init__(self, limit: cython.longlong = CLIENT_BYTES) -> None:
         self.limit = limit
         """Estimated bytes of all templates; when they exceed it, the cache starts again from empty."""
-        self._templates: dict[int, dict[int, dict[int, HelloTemplate[Hello]]]] = {}
+        self._templates: dict[int, dict[int, dict[int, HelloTemplate]]] = {}
         """By length, by mask, and by the masked bytes of the hello."""
         self._count = 0
         self._used = 0
         self._learning = Lock()
 
-    def find(self, body: bytes) -> HelloTemplate[Hello] | None:
+    def find(self, body: bytes) -> HelloTemplate | None:
         """Return the template that these bytes match, or None."""
         masks = self._templates.get(len(body))
         if masks is None:
@@ -114,33 +127,33 @@ class HelloCache(Generic[Hello]):
                 return template
         return None
 
-    def learn(self, body: bytes, hello: Hello) -> HelloTemplate[Hello] | None:
+    def learn(self, body: bytes, hello: Hello) -> HelloTemplate | None:
         """Add the template of a hello that was decoded from `body` without error; None if it is not worth keeping."""
         size = len(body)
         if size > MAX_HELLO_SIZE or not _may_recur(hello):
             return None
         template = HelloTemplate(hello, size)
-        if template.bytes > self.limit // 8:
+        if template.footprint > self.limit // 8:
             return None
         mask = template.mask(size)
         with self._learning:
             self._add(template, size, mask, int.from_bytes(body, "little") & mask)
         return template
 
-    def _add(self, template: HelloTemplate[Hello], size: int, mask: int, masked: int) -> None:
-        if self._count >= MAX_TEMPLATES or self._used + template.bytes > self.limit:
+    def _add(self, template: HelloTemplate, size: cython.Py_ssize_t, mask: Any, masked: Any) -> None:
+        if self._count >= MAX_TEMPLATES or self._used + template.footprint > self.limit:
             self._templates, self._count, self._used = {}, 0, 0
         masks = self._templates.setdefault(size, {})
         if mask not in masks and len(masks) >= MAX_MASKS:
             evicted = masks.pop(next(iter(masks)))
             self._count -= len(evicted)
-            self._used -= sum([old.bytes for old in evicted.values()])
+            self._used -= sum([old.footprint for old in evicted.values()])
         masks.setdefault(mask, {})[masked] = template
         self._count += 1
-        self._used += template.bytes
+        self._used += template.footprint
 
 
-def derive_once(template: HelloTemplate[Any] | None, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def derive_once(template: HelloTemplate | None, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return `compute(*args)`, computed once per template; without a template, computed each time.
 
     `compute` may only depend on what all hellos of the template share, even if `args` hold more than that.
@@ -157,7 +170,7 @@ _TEMPLATE_BYTES, _MASKED, _SUITE_BYTES, _EXTENSION_BYTES, _DECODED = 2048, 4, 14
 """Memory cost of a template, and of each byte of its hello, cipher suite, extension, and byte of an extension body."""
 
 
-def _estimate_bytes(hello: ClientHello | ServerHello, size: int) -> int:
+def _estimate_bytes(hello: ClientHello | ServerHello, size: cython.Py_ssize_t) -> int:
     """Estimate the memory of a template: its hello, its mask, and the facts derived from them.
 
     The facts are computed later and elsewhere, and measuring them would cost as much as computing them. So this counts

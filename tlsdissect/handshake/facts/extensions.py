@@ -13,18 +13,21 @@ from msgspec.structs import astuple
 from tlsdissect.caches import cached, footprint
 from tlsdissect.model.connection import Extension
 from tlsdissect.tls.codepoints import Registry
-from tlsdissect.tls.extensions import MAX_CACHED, NEVER_REPEATED, Table, decode
+from tlsdissect.tls.extension_names import ServerNameList
+from tlsdissect.tls.extensions import NEVER_REPEATED, Table, decode
 from tlsdissect.tls.layout import annotated
-from tlsdissect.tls.wire import WireError
+from tlsdissect.tls.wire import TooManyItemsError, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tlsdissect.tls.client_hello import Extension as WireExtension
-
 FACT_CACHE_BYTES = 1 << 20
 """Bytes of cached extensions of one type of message."""
+MAX_CACHED = 256
+"""Bytes of the longest extension body that is cached."""
 
+MALFORMED = "malformed_message"
+_NAMES = Registry.EXTENSIONS.names
 _BARE_BYTES = 512
 """Estimated bytes of the facts of an extension without a decoded body."""
 
@@ -41,11 +44,11 @@ _RENAMED = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
 
 
 class Decoded(Struct, frozen=True):
-    """The facts of an extension, its decoded body, and the error if it is malformed."""
+    """The facts of an extension, its decoded body, and code and detail of the problem if it is malformed."""
 
     fact: Extension
     body: Struct | None
-    error: WireError | None
+    problem: tuple[str, str] | None
 
 
 def text(data: bytes) -> str:
@@ -62,7 +65,7 @@ def quoted(data: bytes) -> str:
 
 def _size(number: int, data: bytes, decoded: Decoded) -> int:
     """Estimate the bytes of an extension and its facts: if each byte is an item, its name takes at most 100."""
-    if decoded.error is not None:
+    if decoded.problem is not None:
         return len(data) + footprint(number, decoded, enough=FACT_CACHE_BYTES)
     return len(data) + _BARE_BYTES if decoded.body is None else 800 + 100 * len(data)
 
@@ -72,48 +75,60 @@ class ExtensionDecoder:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._decode_cached = cached(FACT_CACHE_BYTES, _size)(self._decode)
+        self._decode_cached = cached(FACT_CACHE_BYTES, _size)(self.decode_anew)
 
-    def decode(self, sent: WireExtension, *, keep: bool = True) -> Decoded:
+    def decode(self, number: int, data: bytes, *, keep: bool = True) -> Decoded:
         """Decode an extension; with `keep`, cache the result."""
-        number, data = sent.extension_type, sent.extension_data
         if not keep or len(data) > MAX_CACHED or (data and number in NEVER_REPEATED):
-            return self._decode(number, data)
+            return self.decode_anew(number, data)
         return self._decode_cached(number, data)
 
-    def _decode(self, number: int, data: bytes) -> Decoded:
-        name, size = Registry.EXTENSIONS.names[number], len(data)
+    def decode_anew(self, number: int, data: bytes) -> Decoded:
+        """Decode an extension without the cache."""
+        name, size = _NAMES[number], len(data)
         try:
             body = decode(self._table, number, data)
         except WireError as error:
-            # Drop the traceback: its frames refer to the reader, which would be cached too.
-            error.with_traceback(None)
-            return Decoded(Extension(type=name, code=number, bytes=size), None, error)
+            code = "limit" if isinstance(error, TooManyItemsError) else MALFORMED
+            return Decoded(Extension(name, number, size), None, (code, f"extension {name}: {error}"))
         if body is None:
-            return Decoded(Extension(type=name, code=number, bytes=size), None, None)
-        kind, fields = _fact_class(type(body))
-        facts = {shown: convert(getattr(body, field)) for shown, field, convert in fields}
-        return Decoded(kind(type=name, code=number, bytes=size, **facts), body, None)
+            return Decoded(Extension(name, number, size), None, None)
+        wrong = _names_error(body) if isinstance(body, ServerNameList) else None
+        problem = None if wrong is None else (MALFORMED, f"extension {name}: {wrong}")
+        fact_class, fields = _fact_class(type(body))
+        values = [convert(getattr(body, field)) for field, convert in fields]
+        return Decoded(fact_class(name, number, size, *values), body, problem)
+
+
+def _names_error(names: ServerNameList) -> str | None:
+    """Return what is wrong with a ServerNameList: it must have a name, none empty, and only one of each type.
+
+    RFC 6066 section 3.
+    """
+    listed = names.server_name_list
+    if not listed:
+        return "no name"
+    if not all(name.host_name for name in listed):
+        return "an empty name"
+    types = {name.name_type for name in listed}
+    return "several names of one type" if len(types) < len(listed) else None
 
 
 @cache
-def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, str, Callable[[Any], Any]], ...]]:
-    """Return the class of facts for a body; and each field's name in it, its name in the body, and its formatter."""
-    fields = tuple((_RENAMED.get(name, name), name, convert) for name, convert in _formatters(kind))
-    shown = [(name, Any) for name, _, _ in fields]
+def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, Callable[[Any], Any]], ...]]:
+    """Return the class of facts for a body; and the name of each field in the body, and its formatter."""
+    fields = _formatters(kind)
+    shown = [(_RENAMED.get(name, name), Any) for name, _ in fields]
     # Another process may not have created this class yet.
     rebuilt = {"__reduce__": lambda fact: (_rebuild, (kind, *astuple(fact)))}
     name, bases = kind.__name__, (Extension,)
-    fact_class = defstruct(
-        name, shown, bases=bases, module=__name__, namespace=rebuilt, frozen=True, kw_only=True, gc=False
-    )
+    fact_class = defstruct(name, shown, bases=bases, module=__name__, namespace=rebuilt, frozen=True, gc=False)
     return cast("type[Extension]", fact_class), fields
 
 
 def _rebuild(kind: type[Struct], *values: Any) -> Extension:
     """Create the facts for a body from their values, in the order of the fields."""
-    fact_class = _fact_class(kind)[0]
-    return fact_class(**dict(zip(fact_class.__struct_fields__, values, strict=True)))
+    return _fact_class(kind)[0](*values)
 
 
 @cache

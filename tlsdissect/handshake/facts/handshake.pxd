@@ -1,5 +1,6 @@
 from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
 from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.facts.hello_extensions cimport Extensions
 
 cdef long long _ALERT
 cdef long long _CHANGE_CIPHER_SPEC
@@ -18,8 +19,8 @@ cdef class Handshake:
     cdef readonly list sealed
     cdef readonly object client_hello
     cdef readonly object server_hello
-    cdef readonly object client_extensions
-    cdef readonly object server_extensions
+    cdef readonly Extensions client_extensions
+    cdef readonly Extensions server_extensions
     cdef readonly object cipher_suite
     cdef readonly HandshakeEvent hello_retry
     cdef readonly object start

@@ -10,7 +10,7 @@ import cython
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flight, encrypted_flight
 from tlsdissect.handshake.events import HandshakeEvent, cookie, decode_client_hello, decode_server_hello
-from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, client_extensions, server_extensions
+from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 

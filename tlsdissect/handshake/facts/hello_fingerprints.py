@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Fingerprints of the hellos of a connection."""
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from tlsdissect.tls.server_hello import ServerHello
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import cython
+
     from tlsdissect.handshake.facts.handshake import Handshake
-    from tlsdissect.handshake.facts.hellos import Extensions
+    from tlsdissect.handshake.facts.hello_extensions import Extensions
     from tlsdissect.model.connection import Transport
 
 
@@ -35,7 +38,7 @@ def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]
     return derive_once(decoded.template, write, handshake)
 
 
-def ja3_string(handshake: Handshake, *, ordered: bool = False) -> str | None:
+def ja3_string(handshake: Handshake, *, ordered: cython.bint = False) -> str | None:
     """Return the text that JA3 hashes; with `ordered`, with sorted extensions as for JA3N."""
     hello, extensions = _hello(handshake), handshake.client_extensions
     if hello is None:

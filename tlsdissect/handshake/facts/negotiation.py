@@ -14,7 +14,7 @@ from tlsdissect.tls.wire import Reader, WireError
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import SeenClientHello, SeenServerHello
     from tlsdissect.handshake.facts.handshake import Handshake
-    from tlsdissect.handshake.facts.hellos import Extensions
+    from tlsdissect.handshake.facts.hello_extensions import Extensions
 
 _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
 """encrypted_client_hello, and the code points of its drafts and of its predecessor ESNI."""

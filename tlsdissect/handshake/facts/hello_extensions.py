@@ -1,0 +1,126 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
+"""The decoded extensions of a hello."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cython
+
+from tlsdissect.handshake.facts.extensions import MALFORMED, ExtensionDecoder
+from tlsdissect.tls.client_hello import ClientHello
+from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
+from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
+from tlsdissect.tls.server_hello import ServerHello
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from tlsdissect.handshake.events import DecodedHello
+    from tlsdissect.model.connection import Extension
+    from tlsdissect.tls.client_hello import Extension as WireExtension
+    from tlsdissect.tls.client_hello import Ssl2ClientHello
+    from tlsdissect.tls.server_hello import Ssl2ServerHello
+
+MAX_REPORTED = 1024
+"""Extensions of a hello that are decoded and reported; a hello with more has a problem `limit`."""
+
+_FROM_CLIENT, _FROM_SERVER, _FROM_RETRY = (
+    ExtensionDecoder(FROM_CLIENT),
+    ExtensionDecoder(FROM_SERVER),
+    ExtensionDecoder(FROM_RETRY),
+)
+
+
+@cython.cclass
+class Extensions:
+    """The decoded extensions of a hello; of a repeated type, the first counts. Nothing changes after `__init__`."""
+
+    codes: tuple[int, ...]
+    """The types of all extensions."""
+    facts: tuple[Extension, ...]
+    bodies: dict[int, Struct | None]
+    problems: tuple[tuple[str, str], ...]
+    """Code and detail of each problem."""
+
+    def __init__(
+        self,
+        codes: tuple[int, ...],
+        facts: tuple[Extension, ...],
+        bodies: dict[int, Struct | None],
+        problems: tuple[tuple[str, str], ...],
+    ) -> None:
+        self.codes = codes
+        self.facts = facts
+        self.bodies = bodies
+        self.problems = problems
+
+    @cython.ccall
+    def get(self, number: Any, field: str) -> Any:
+        """Return a field of an extension's body; None if the extension is absent or malformed."""
+        body = self.bodies.get(number)
+        return None if body is None else getattr(body, field, None)
+
+
+NOTHING = Extensions((), (), {}, ())
+
+
+def client_extensions(decoded: DecodedHello[ClientHello | Ssl2ClientHello]) -> Extensions:
+    """Decode the extensions of a ClientHello."""
+    hello = decoded.hello
+    return _by_template(_FROM_CLIENT, decoded.template, hello.extensions if isinstance(hello, ClientHello) else None)
+
+
+def server_extensions(decoded: DecodedHello[ServerHello | Ssl2ServerHello]) -> Extensions:
+    """Decode the extensions of a ServerHello."""
+    hello = decoded.hello
+    return _by_template(_FROM_SERVER, decoded.template, hello.extensions if isinstance(hello, ServerHello) else None)
+
+
+def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions:
+    """Decode the extensions of a HelloRetryRequest."""
+    return _decode(_FROM_RETRY, extensions)
+
+
+def _by_template(
+    decoder: ExtensionDecoder, template: HelloTemplate | None, sent: tuple[WireExtension, ...] | None
+) -> Extensions:
+    """Decode extensions; of a hello with a known template, only those that vary."""
+    known: Extensions | None = None if template is None else template.derived.get(decoder)
+    if template is None or known is None or sent is None:
+        extensions = _decode(decoder, sent)
+        if template is not None and not extensions.problems:
+            template.derived[decoder] = extensions
+        return extensions
+    if not template.fresh:
+        return known
+    facts, bodies, problems = list(known.facts), known.bodies.copy(), []
+    for index in template.fresh:
+        varying = sent[index]
+        one = decoder.decode(varying.extension_type, varying.extension_data)
+        facts[index] = one.fact
+        bodies[varying.extension_type] = one.body
+        if one.problem is not None:
+            problems.append(one.problem)
+    return Extensions(known.codes, tuple(facts), bodies, tuple(problems))
+
+
+def _decode(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
+    """Decode the extensions of a hello."""
+    sent = extensions or ()
+    # A hello with very many extensions is unlikely to be repeated.
+    keep = len(sent) <= MAX_EXTENSIONS
+    decoded = [decoder.decode(one.extension_type, one.extension_data, keep=keep) for one in sent[:MAX_REPORTED]]
+    bodies: dict[int, Struct | None] = {}
+    problems: list[tuple[str, str]] = []
+    if len(sent) > MAX_REPORTED:
+        problems.append(("limit", f"of {len(sent):,} extensions, the first {MAX_REPORTED:,} are reported"))
+    for one in decoded:
+        if one.problem is not None:
+            problems.append(one.problem)
+        if one.fact.code in bodies:
+            # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
+            problems.append((MALFORMED, f"extension {one.fact.type}: repeated"))
+        bodies.setdefault(one.fact.code, one.body)
+    codes = tuple([one.extension_type for one in sent])
+    return Extensions(codes, tuple([one.fact for one in decoded]), bodies, tuple(problems))

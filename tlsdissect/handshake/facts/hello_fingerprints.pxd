@@ -1,0 +1,2 @@
+from tlsdissect.handshake.facts.handshake cimport Handshake
+from tlsdissect.handshake.facts.hello_extensions cimport Extensions
