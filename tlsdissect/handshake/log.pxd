@@ -1,6 +1,7 @@
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.handshake.direction cimport Direction, Piece
-from tlsdissect.tls.record cimport MessageJoiner
+from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.tls.record cimport Message, MessageJoiner, Record
 
 cdef long long _HANDSHAKE
 cdef long long _APPLICATION_DATA
@@ -48,13 +49,13 @@ cdef class HandshakeLog:
     cdef bint _datagrams
     cdef long long _acknowledgement
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
-    cdef bint _add_record(self, long long sender, object record, long long frame, long long time, bint encrypted)
-    cdef bint _keep(self, object event)
+    cdef bint _add_record(self, long long sender, Record record, long long frame, long long time, bint encrypted)
+    cdef bint _keep(self, HandshakeEvent event)
     cpdef bint count_passed(self, long long sender, long long records)
     cpdef bint account(self, long long size)
-    cdef bint _application_data(self, long long sender, object record, long long frame, long long time)
-    cdef bint _alerts(self, long long sender, Direction direction, object record, long long frame, long long time)
-    cdef bint _handshake(self, long long sender, Direction direction, object record, long long frame, long long time)
-    cdef bint _messages(self, long long sender, Direction direction, object record, long long frame, long long time)
-    cdef bint _account_incomplete_message(self, long long sender, Direction direction, object record, long long frame, long long time)
-    cdef bint _truncated_handshake(self, long long sender, Direction direction, object record, long long frame, long long time)
+    cdef bint _application_data(self, long long sender, Record record, long long frame, long long time)
+    cdef bint _alerts(self, long long sender, Direction direction, Record record, long long frame, long long time)
+    cdef bint _handshake(self, long long sender, Direction direction, Record record, long long frame, long long time)
+    cdef bint _messages(self, long long sender, Direction direction, Record record, long long frame, long long time)
+    cdef bint _account_incomplete_message(self, long long sender, Direction direction, Record record, long long frame, long long time)
+    cdef bint _truncated_handshake(self, long long sender, Direction direction, Record record, long long frame, long long time)

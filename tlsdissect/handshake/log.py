@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.handshake.problems import ProblemList
     from tlsdissect.handshake.recording import Recorder
-    from tlsdissect.tls.record import MessageJoiner, Record
+    from tlsdissect.tls.record import Message, MessageJoiner, Record
     from tlsdissect.tls.server_hello import HelloRetryRequest
 
 MAX_PROTECTED = 256
@@ -244,6 +244,7 @@ class HandshakeLog:
         """Add records; `acknowledgement` is that of their packet, UNKNOWN if the other side sent that packet."""
         frame: cython.longlong = piece.frame
         time: cython.longlong = piece.time
+        record: Record
         content_type: cython.longlong
         self._acknowledgement = acknowledgement
         if self._recorder is not None:
@@ -508,6 +509,7 @@ class HandshakeLog:
         joiner: MessageJoiner = direction.joiner
         start: cython.longlong = record.start
         end: cython.longlong = start + _RECORD_HEADER + record.length
+        message: Message
         for message in joiner.feed(record.fragment or b"", start):
             kind = message.handshake_type
             body: bytes = message.body

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Dtls, Eap, Problem, Transport
     from tlsdissect.model.transcript import PacketRef, Recording
     from tlsdissect.tls.quic import ConnectionClose
-    from tlsdissect.tls.record import Record
 
 
 class DirectionSummary(Struct, frozen=True, gc=False):
@@ -60,8 +59,8 @@ class DirectionSummary(Struct, frozen=True, gc=False):
     """As `Direction.strayed`."""
     changed: int
     """Number of ChangeCipherSpec messages."""
-    last_data: Record | None
-    """The last record if it is application data."""
+    last_data: tuple[int, int] | None
+    """Stream offset and length of the last record if it is application data."""
     mode: int
     """As `PlaintextPhase.mode`."""
     before: bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.flow import ACK, SYN, Interest
@@ -150,8 +150,13 @@ class Recorder:
                 sender=_side(sender, client),
                 frame=frame,
                 time=time_or_none(time),
+                content_type=record.content_type,
+                version=record.version,
+                length=record.length,
+                start=record.start,
+                fragment=record.fragment,
                 encrypted=encrypted,
-                **asdict(record),
+                whole=record.whole,
             )
 
 

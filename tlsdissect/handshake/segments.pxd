@@ -13,6 +13,19 @@ cdef long long _KEPT_BYTES
 cdef long long _MAX_SEGMENTS
 
 
+cdef class KeptSegment:
+    cdef readonly long long sender
+    cdef readonly long long frame
+    cdef readonly long long time
+    cdef readonly long long flags
+    cdef readonly long long sequence
+    cdef readonly long long acknowledgement
+    cdef readonly long long length
+    cdef readonly bytes header
+    cdef readonly bytes payload
+    cdef readonly long long place
+
+
 cdef class Segments:
     cdef readonly list kept
     cdef readonly long long held_bytes
@@ -29,4 +42,4 @@ cdef class Segments:
     cdef long long _times
     cdef long long _surprises
     cpdef bint add(self, Packet packet, long long sender)
-    cdef bint _compare(self, object one, long long sender, long long sequence, long long length, long long acknowledged)
+    cdef bint _compare(self, KeptSegment one, long long sender, long long sequence, long long length, long long acknowledged)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import cython
-from msgspec import Struct, structs
 
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
@@ -39,20 +38,46 @@ DOUBTFUL_BYTES = 64
 """Bytes kept of a segment that is not TLS and that its receiver may have dropped."""
 
 
-class KeptSegment(Struct, frozen=True, gc=False):
-    """A TCP segment as it was captured."""
+@cython.no_gc
+@cython.cclass
+class KeptSegment:
+    """A TCP segment as it was captured. It does not change."""
 
-    sender: int
-    frame: int
-    time: int
-    flags: int
-    sequence: int
+    sender: cython.longlong
+    frame: cython.longlong
+    time: cython.longlong
+    flags: cython.longlong
+    sequence: cython.longlong
     """Of the first byte of payload."""
-    acknowledgement: int
-    length: int
+    acknowledgement: cython.longlong
+    length: cython.longlong
     header: bytes
     payload: bytes
-    place: int
+    place: cython.longlong
+
+    def __init__(
+        self,
+        sender: cython.longlong,
+        frame: cython.longlong,
+        time: cython.longlong,
+        flags: cython.longlong,
+        sequence: cython.longlong,
+        acknowledgement: cython.longlong,
+        length: cython.longlong,
+        header: bytes,
+        payload: bytes,
+        place: cython.longlong,
+    ) -> None:
+        self.sender = sender
+        self.frame = frame
+        self.time = time
+        self.flags = flags
+        self.sequence = sequence
+        self.acknowledgement = acknowledgement
+        self.length = length
+        self.header = header
+        self.payload = payload
+        self.place = place
 
     def packet(self, endpoints: bytes, frame: cython.longlong) -> Packet:
         """Return the segment as a packet with this frame number; `endpoints` may be those of either direction."""
@@ -203,7 +228,18 @@ class Segments:
             return None
         if one.checksum(endpoints) is not False:
             return None
-        return structs.replace(one, header=b"", payload=one.payload[:DOUBTFUL_BYTES])
+        return KeptSegment(
+            one.sender,
+            one.frame,
+            one.time,
+            one.flags,
+            one.sequence,
+            one.acknowledgement,
+            one.length,
+            b"",
+            one.payload[:DOUBTFUL_BYTES],
+            one.place,
+        )
 
     def recall(self, one: KeptSegment) -> None:
         """Compare later segments with the beginning of one that was left out because of a wrong checksum."""
@@ -265,6 +301,7 @@ class Segments:
         reached: cython.longlong = self._reached[sender]
         earlier: list[KeptSegment] = self._sides[sender]
         if reached != _UNKNOWN and difference(sequence, reached) < 0:
+            other: KeptSegment
             for other in earlier:
                 self.comparisons += 1
                 if self.comparisons > MAX_COMPARISONS or len(self.conflicts) >= MAX_CONFLICTS:

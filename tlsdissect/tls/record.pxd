@@ -12,6 +12,21 @@ cdef long long _message_size(bytes data, Py_ssize_t at)
 cdef bint _begins_with_messages(bytes fragment)
 
 
+cdef class Record:
+    cdef readonly long long content_type
+    cdef readonly long long version
+    cdef readonly long long length
+    cdef readonly long long start
+    cdef readonly bytes fragment
+    cdef readonly bint whole
+
+
+cdef class Message:
+    cdef readonly long long handshake_type
+    cdef readonly bytes body
+    cdef readonly long long start
+
+
 cdef class RecordReader:
     cdef readonly long long position
     cdef readonly long long skip

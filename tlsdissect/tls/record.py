@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 import cython
-from msgspec import Struct
 
 CHANGE_CIPHER_SPEC = 20
 ALERT = 21
@@ -43,17 +42,35 @@ _MAX_FRAGMENT, _MAX_MESSAGE = MAX_FRAGMENT, MAX_MESSAGE
 _RECORD_HEADER, _HEADER = HEADER_SIZE, _MESSAGE_HEADER
 
 
-class Record(Struct, frozen=True, gc=False):
-    """A record; `fragment` is None for application data, whose body is not kept."""
+@cython.no_gc
+@cython.cclass
+class Record:
+    """A record; `fragment` is None for application data, whose body is not kept. It does not change."""
 
-    content_type: int
-    version: int
-    length: int
-    start: int
+    content_type: cython.longlong
+    version: cython.longlong
+    length: cython.longlong
+    start: cython.longlong
     """Stream offset of the record header."""
     fragment: bytes | None
-    whole: bool = True
+    whole: cython.bint
     """False if `fragment` is truncated because the capture lacks bytes."""
+
+    def __init__(
+        self,
+        content_type: cython.longlong,
+        version: cython.longlong,
+        length: cython.longlong,
+        start: cython.longlong,
+        fragment: bytes | None,
+        whole: cython.bint = True,
+    ) -> None:
+        self.content_type = content_type
+        self.version = version
+        self.length = length
+        self.start = start
+        self.fragment = fragment
+        self.whole = whole
 
     @property
     def end(self) -> int:
@@ -61,13 +78,20 @@ class Record(Struct, frozen=True, gc=False):
         return self.start + HEADER_SIZE + self.length
 
 
-class Message(Struct, frozen=True, gc=False):
-    """A complete handshake message; `body` excludes the 4-byte header (RFC 8446 section 4)."""
+@cython.no_gc
+@cython.cclass
+class Message:
+    """A complete handshake message; `body` excludes the 4-byte header (RFC 8446 section 4). It does not change."""
 
-    handshake_type: int
+    handshake_type: cython.longlong
     body: bytes
-    start: int
+    start: cython.longlong
     """Stream offset of the record that contains the beginning of the message header."""
+
+    def __init__(self, handshake_type: cython.longlong, body: bytes, start: cython.longlong) -> None:
+        self.handshake_type = handshake_type
+        self.body = body
+        self.start = start
 
 
 @cython.ccall

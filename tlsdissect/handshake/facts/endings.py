@@ -311,11 +311,11 @@ def _ends_in_alert(
     datagrams: cython.bint = handshake.log.transport == "udp"
     if handshake.tls13:
         last, flight = direction.last_data, handshake.encrypted_flight
-        if last is None or flight is None or last.length != flight.sizes.alert:
+        if last is None or flight is None or last[1] != flight.sizes.alert:
             return False
         if datagrams:
             return True
-        end = last.start + HEADER_SIZE + last.length
+        end = last[0] + HEADER_SIZE + last[1]
     elif sent and sent[len(sent) - 1].encrypted:
         end = sent[len(sent) - 1].end
     else:
