@@ -44,6 +44,7 @@ MODULES = (
     "tlsdissect.handshake.facts.negotiation",
     "tlsdissect.handshake.facts.timing",
     "tlsdissect.handshake.log",
+    "tlsdissect.handshake.plaintext",
     "tlsdissect.handshake.record_cursor",
     "tlsdissect.handshake.segments",
     "tlsdissect.handshake.tracker",

@@ -2,6 +2,7 @@ from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport TcpSide
 from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
+from tlsdissect.handshake.plaintext cimport PlaintextPhase
 from tlsdissect.handshake.record_cursor cimport RecordCursor
 from tlsdissect.tls.record cimport MessageJoiner, RecordReader
 
@@ -34,7 +35,7 @@ cdef class Direction:
     cdef readonly MessageJoiner joiner
     cdef readonly RecordCursor cursor
     cdef public object alert
-    cdef readonly object plaintext
+    cdef readonly PlaintextPhase plaintext
     cdef readonly long long mode
     cdef public long long changed
     cdef public long long awaited

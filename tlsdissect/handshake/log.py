@@ -227,8 +227,14 @@ class HandshakeLog:
         self._acknowledgement = UNKNOWN
 
     def sort(self) -> None:
-        """Sort the messages by the frames that completed them."""
-        self.events.sort(key=_frame)
+        """Sort the messages by the frames that completed them; nearly always, they are in this order."""
+        event: HandshakeEvent
+        latest: cython.longlong = 0
+        for event in self.events:
+            if event.frame < latest:
+                self.events.sort(key=_frame)
+                return
+            latest = event.frame
 
     def decide(self) -> None:
         """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """The bytes of one side before TLS begins, in which the beginning of TLS is searched."""
 
 from __future__ import annotations
@@ -5,6 +6,8 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 from typing import NamedTuple
+
+import cython
 
 from tlsdissect.handshake.carriers import Carrier, framing
 from tlsdissect.tls.record import (
@@ -97,32 +100,43 @@ class Start(NamedTuple):
     """An SSL 2.0 hello before the records."""
 
 
+@cython.cclass
 class PlaintextPhase:
     """Searches a side's bytes for the beginning of TLS: the first bytes are classified, later ones are searched."""
 
-    __slots__ = ("_opening", "_tail", "before", "embedded", "framing", "headless", "mode", "seeking")
+    mode: cython.longlong
+    """OPENING, PLAIN or TLS."""
+    seeking: cython.bint
+    """Whether the other side sends records, so that this side's TLS may also begin with an alert."""
+    embedded: cython.bint
+    """Whether TLS begins within a segment. A side that waited for a reply begins a new segment with it."""
+    headless: cython.bint
+    """Whether the first bytes of the stream are missing, so that bytes after a hole were classified."""
+    framing: Carrier | None
+    """The protocol whose packets carry TLS, recognised by the first bytes."""
+    before: bytes
+    """The payload before TLS; of a long one, the beginning and the end."""
+    _opening: bytes
+    """The first bytes while they are not classified."""
+    _tail: bytes
+    """The last bytes that were searched."""
 
     def __init__(self) -> None:
         self.mode = OPENING
         self.seeking = False
-        """Whether the other side sends records, so that this side's TLS may also begin with an alert."""
         self.embedded = False
-        """Whether TLS begins within a segment. A side that waited for a reply begins a new segment with it."""
         self.headless = False
-        """Whether the first bytes of the stream are missing, so that bytes after a hole were classified."""
-        self.framing: Carrier | None = None
-        """The protocol whose packets carry TLS, recognised by the first bytes."""
+        self.framing = None
         self.before = b""
-        """The payload before TLS; of a long one, the beginning and the end."""
-        self._opening = bytearray()
+        self._opening = b""
         self._tail = b""
 
     @property
     def kept(self) -> bytes:
         """The payload so far that is not TLS; of a long one, the beginning and the end."""
-        return bytes(self._opening) if self.mode == OPENING else self.before
+        return self._opening if self.mode == OPENING else self.before
 
-    def add(self, offset: int, data: bytes, *, after_hole: bool) -> Start | None:
+    def add(self, offset: cython.longlong, data: bytes, *, after_hole: cython.bint) -> Start | None:
         """Add the next bytes, `after_hole` if bytes before them are missing; return the start of TLS if it is here."""
         if self.mode == OPENING:
             self.headless = self.headless or (after_hole and not self._opening)
@@ -142,13 +156,13 @@ class PlaintextPhase:
     def settle(self) -> None:
         """Classify the first bytes as not TLS."""
         self.mode = PLAIN
-        self.before = _ends(bytes(self._opening))
-        self._tail = bytes(self._opening[-HELLO_SIZE:])
-        self._opening.clear()
+        self.before = _ends(self._opening)
+        self._tail = _end(self._opening)
+        self._opening = b""
 
-    def _open(self, offset: int, data: bytes) -> Start | None:
+    def _open(self, offset: cython.longlong, data: bytes) -> Start | None:
         """Classify the first bytes."""
-        start, first = offset - len(self._opening), bytes(self._opening) + data
+        start, first = offset - len(self._opening), self._opening + data if self._opening else data
         kind = classify(first)
         if kind is FirstBytes.RECORDS:
             return self._start(Start(start, first))
@@ -156,10 +170,10 @@ class PlaintextPhase:
             size = int.from_bytes(first[:2], "big") & 0x7FFF
             hello = Record(SSL2, 2, size, start, first[2 : 2 + size])
             return self._start(Start(start + 2 + size, first[2 + size :], hello))
-        self._opening += data
+        self._opening = first
         return None if kind is FirstBytes.UNDECIDED else self._other(start, first, offset)
 
-    def _other(self, start: int, first: bytes, latest: int) -> Start | None:
+    def _other(self, start: cython.longlong, first: bytes, latest: cython.longlong) -> Start | None:
         """Classify the first bytes as not TLS, and search them for the beginning of TLS.
 
         `latest` is the stream offset of the latest segment.
@@ -168,36 +182,47 @@ class PlaintextPhase:
         if self.framing is not None:
             first, start = self.framing.unwrap(first), 0
         if found := self._find(first):
-            self._opening.clear()
+            self._opening = b""
             return self._start_within(start, first, found.start(), latest)
         self.settle()
         return None
 
-    def _seek(self, offset: int, data: bytes) -> Start | None:
+    def _seek(self, offset: cython.longlong, data: bytes) -> Start | None:
         """Search further bytes for the beginning of TLS."""
         searched = self._tail + data
         if found := self._find(searched):
             return self._start_within(offset - len(self._tail), searched, found.start(), offset)
-        self._tail = searched[-HELLO_SIZE:]
+        self._tail = _end(searched)
         self.before = _ends(self.before + data)
         return None
 
     def _find(self, data: bytes) -> re.Match[bytes] | None:
         return _HELLO.search(data) or (_ALERT.search(data) if self.seeking else None)
 
-    def _start_within(self, offset: int, data: bytes, begin: int, latest: int) -> Start:
+    def _start_within(
+        self, offset: cython.longlong, data: bytes, begin: cython.Py_ssize_t, latest: cython.longlong
+    ) -> Start:
         """Begin TLS at index `begin` of `data`; `offset` and `latest` are those of `data` and the latest segment."""
         self.embedded = offset + begin != latest
-        old = len(self._tail) - begin
-        self.before = self.before[:-old] if old > 0 else _ends(self.before + data[len(self._tail) : begin])
+        old: cython.Py_ssize_t = len(self._tail) - begin
+        self.before = (
+            self.before[: max(0, len(self.before) - old)]
+            if old > 0
+            else _ends(self.before + data[len(self._tail) : begin])
+        )
         return self._start(Start(offset + begin, data[begin:]))
 
     def _start(self, start: Start) -> Start:
         self.mode = TLS
-        self._opening.clear()
+        self._opening = b""
         return start
 
 
 def _ends(data: bytes) -> bytes:
     """Return the beginning and the end of long data."""
-    return data if len(data) <= 2 * KEPT_BYTES else data[:KEPT_BYTES] + data[-KEPT_BYTES:]
+    return data if len(data) <= 2 * KEPT_BYTES else data[:KEPT_BYTES] + data[len(data) - KEPT_BYTES :]
+
+
+def _end(data: bytes) -> bytes:
+    """Return the bytes at the end in which TLS may begin."""
+    return data[max(0, len(data) - HELLO_SIZE) :]
