@@ -37,6 +37,7 @@ MODULES = (
     "tlsdissect.handshake.events",
     "tlsdissect.handshake.facts.connection",
     "tlsdissect.handshake.facts.endings",
+    "tlsdissect.handshake.facts.exposure",
     "tlsdissect.handshake.facts.handshake",
     "tlsdissect.handshake.facts.hello_extensions",
     "tlsdissect.handshake.facts.hello_fingerprints",

@@ -389,9 +389,9 @@ class Tracker:
             self.frames,
             until,
             tuple(damage),
-            tuple(log.sealed_records),
-            log.unkept,
             None if self.recorder is None else self.recorder.recording(self),
+            sealed_records=tuple(log.sealed_records),
+            unkept=log.unkept,
         )
 
     def protocol(self) -> str | None:

@@ -1,8 +1,11 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """Plaintext facts about certificates and sessions, which anyone on the path can read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import cython
 
 from tlsdissect.model.connection import Certificate, CertificateRequest, OcspStaple, Problem, SessionTicket
 from tlsdissect.tls.certificate import Certificate as CertificateMessage
@@ -45,29 +48,34 @@ class Exposure(NamedTuple):
 
 def exposure(handshake: Handshake, resumption: str | None, evidence: Evidence | None = None) -> Exposure:
     """Decode the plaintext messages of both sides; certificates and OCSP responses are kept as evidence."""
-    if handshake.log.tls13:
+    if handshake.tls13:
         # A server that authenticates by a pre-shared key sends no certificate: RFC 8446 section 2.2.
         return Exposure(() if resumption == "psk" else None, None, None, None, None, None)
     plaintext = MessageDecoder(handshake, evidence)
     asked = handshake.message(1, HandshakeType.CERTIFICATE_REQUEST)
     return Exposure(
-        certificates=plaintext.server_certificates(),
-        client_certificate_requested=True if asked else (False if handshake.server_is_whole else None),
-        certificate_request=plaintext.request(asked),
-        client_certificates=plaintext.chain(0) if asked else None,
-        ocsp_staple=plaintext.staple(),
-        session_ticket=plaintext.ticket(),
-        problems=tuple(plaintext.problems),
+        plaintext.server_certificates(),
+        True if asked else (False if handshake.server_is_whole else None),
+        plaintext.request(asked),
+        plaintext.chain(0) if asked else None,
+        plaintext.staple(),
+        plaintext.ticket(),
+        tuple(plaintext.problems),
     )
 
 
+@cython.cclass
 class MessageDecoder:
     """Decodes messages of one handshake and collects their problems."""
+
+    problems: list[Problem]
+    _handshake: Handshake
+    _evidence: Evidence | None
 
     def __init__(self, handshake: Handshake, evidence: Evidence | None) -> None:
         self._handshake = handshake
         self._evidence = evidence
-        self.problems: list[Problem] = []
+        self.problems = []
 
     def server_certificates(self) -> tuple[Certificate, ...] | None:
         """Return the server's chain; empty if it sent none."""
@@ -78,7 +86,7 @@ class MessageDecoder:
             return () if handshake.server_is_whole else None
         return self.chain(1)
 
-    def chain(self, side: int) -> tuple[Certificate, ...] | None:
+    def chain(self, side: cython.longlong) -> tuple[Certificate, ...] | None:
         """Return the certificates of a side's Certificate message."""
         event = self._handshake.message(side, HandshakeType.CERTIFICATE)
         if self._handshake.server_extensions.get(CERTIFICATE_TYPES[side], "certificate_type") == RAW_PUBLIC_KEY:
@@ -155,7 +163,8 @@ class MessageDecoder:
         """Decode a message; of a malformed one, the part before the error."""
         if event is None:
             return None
-        reader, value = Reader(event.body), None
+        value: T | None = None
+        reader = Reader(event.body)
         try:
             value = read(reader)
             error = reader.error or (WireError(f"{len(reader)} bytes left over", reader.offset) if reader else None)

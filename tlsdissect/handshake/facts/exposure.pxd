@@ -1,0 +1,8 @@
+from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.facts.handshake cimport Handshake
+
+
+cdef class MessageDecoder:
+    cdef readonly list problems
+    cdef Handshake _handshake
+    cdef object _evidence
