@@ -36,6 +36,7 @@ _HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
 
 
 _frame = attrgetter("frame")
+_LEVEL_NAMES, _ALERT_NAMES = Registry.ALERT_LEVELS.names, Registry.ALERTS.names
 _ALERT = ALERT  # a C integer, by the .pxd
 
 
@@ -271,8 +272,8 @@ def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tupl
     return tuple([
         Alert(
             sender=handshake.side(event.sender),
-            level=None if event.encrypted else Registry.ALERT_LEVELS.names[event.body[0]],
-            description=None if event.encrypted else Registry.ALERTS.names[event.body[1]],
+            level=None if event.encrypted else _LEVEL_NAMES[event.body[0]],
+            description=None if event.encrypted else _ALERT_NAMES[event.body[1]],
             frame=event.frame,
         )
         for event in events

@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.tls.client_hello import Ssl2ClientHello
 
+# Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
+_APPLICATION_LAYER_PROTOCOL_NEGOTIATION = Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION
+_COOKIE = Type.COOKIE
+_EC_POINT_FORMATS = Type.EC_POINT_FORMATS
+_KEY_SHARE = Type.KEY_SHARE
+_KEY_SHARE_OLD = Type.KEY_SHARE_OLD
+_PSK_KEY_EXCHANGE_MODES = Type.PSK_KEY_EXCHANGE_MODES
+_SERVER_NAME = Type.SERVER_NAME
+_SIGNATURE_ALGORITHMS = Type.SIGNATURE_ALGORITHMS
+_SUPPORTED_GROUPS = Type.SUPPORTED_GROUPS
+_SUPPORTED_VERSIONS = Type.SUPPORTED_VERSIONS
+
 HOST_NAME = 0
 """RFC 6066 section 3."""
 NAMES_CACHE_BYTES = 1 << 18
@@ -87,7 +99,7 @@ def client_hello(handshake: Handshake) -> ClientHello | None:
 
 def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> ClientHello:
     """Return the facts that all ClientHellos of a template share."""
-    protocols = extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+    protocols = extensions.get(_APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return ClientHello(
         frame=0,
         bytes=0,
@@ -98,12 +110,12 @@ def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> Cl
         cipher_suites=_suites(hello.cipher_suites),
         compression_methods=_methods(hello.legacy_compression_methods),
         extensions=(),
-        supported_versions=_versions(extensions.get(Type.SUPPORTED_VERSIONS, "versions")),
-        groups=_groups(extensions.get(Type.SUPPORTED_GROUPS, "named_group_list")),
-        signature_schemes=_schemes(extensions.get(Type.SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
+        supported_versions=_versions(extensions.get(_SUPPORTED_VERSIONS, "versions")),
+        groups=_groups(extensions.get(_SUPPORTED_GROUPS, "named_group_list")),
+        signature_schemes=_schemes(extensions.get(_SIGNATURE_ALGORITHMS, "supported_signature_algorithms")),
         alpn=None if protocols is None else tuple([text(name) for name in protocols]),
-        psk_modes=_psk_modes(extensions.get(Type.PSK_KEY_EXCHANGE_MODES, "ke_modes")),
-        ec_point_formats=_formats(extensions.get(Type.EC_POINT_FORMATS, "ec_point_format_list")),
+        psk_modes=_psk_modes(extensions.get(_PSK_KEY_EXCHANGE_MODES, "ke_modes")),
+        ec_point_formats=_formats(extensions.get(_EC_POINT_FORMATS, "ec_point_format_list")),
     )
 
 
@@ -114,9 +126,9 @@ def _listed(extensions: Extensions, *, seen: cython.bint) -> tuple[Extension, ..
 
 def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:
     """Return the groups of a ClientHello's key shares; None if it has no such extension."""
-    if Type.KEY_SHARE not in extensions.bodies and Type.KEY_SHARE_OLD not in extensions.bodies:
+    if _KEY_SHARE not in extensions.bodies and _KEY_SHARE_OLD not in extensions.bodies:
         return None
-    shares = extensions.get(Type.KEY_SHARE, "client_shares") or extensions.get(Type.KEY_SHARE_OLD, "client_shares")
+    shares = extensions.get(_KEY_SHARE, "client_shares") or extensions.get(_KEY_SHARE_OLD, "client_shares")
     return _groups(tuple([share.group for share in shares or ()]))
 
 
@@ -189,8 +201,8 @@ def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple
         request = r.attempt(lambda: HelloVerifyRequest.read(r))
         return HelloRetryRequest(event.frame, None, None if request is None else len(request.cookie)), ()
     extensions = retry_extensions(decode_retry_request(event).hello.extensions)
-    group = extensions.get(Type.KEY_SHARE, "selected_group") or extensions.get(Type.KEY_SHARE_OLD, "selected_group")
-    cookie = extensions.get(Type.COOKIE, "cookie")
+    group = extensions.get(_KEY_SHARE, "selected_group") or extensions.get(_KEY_SHARE_OLD, "selected_group")
+    cookie = extensions.get(_COOKIE, "cookie")
     fact = HelloRetryRequest(
         frame=event.frame,
         group=None if group is None else Registry.GROUPS.names[group],
@@ -201,7 +213,7 @@ def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple
 
 def sni(extensions: Extensions) -> str | None:
     """Return the requested host name (RFC 6066 section 3)."""
-    for entry in extensions.get(Type.SERVER_NAME, "server_name_list") or ():
+    for entry in extensions.get(_SERVER_NAME, "server_name_list") or ():
         if entry.name_type == HOST_NAME:
             return text(entry.host_name) or None
     return None

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.model.transcript import Packet, PacketRef, WireRecord
 
+# Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
+_CERTIFICATE = HandshakeType.CERTIFICATE
+_CLIENT_KEY_EXCHANGE = HandshakeType.CLIENT_KEY_EXCHANGE
+
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
 _NS_PER_MS = 1_000_000
@@ -261,9 +265,9 @@ def handshake_times(handshake: Handshake) -> HandshakeTimes:
             None if sealed is None else _time(sealed.last()),
             None if sealed is None else _time(sealed.reply),
         )
-    exchange = handshake.message(0, HandshakeType.CLIENT_KEY_EXCHANGE)
-    flight = handshake.message(0, HandshakeType.CERTIFICATE) or exchange
-    shown = handshake.message(1, HandshakeType.CERTIFICATE)
+    exchange = handshake.message(0, _CLIENT_KEY_EXCHANGE)
+    flight = handshake.message(0, _CERTIFICATE) or exchange
+    shown = handshake.message(1, _CERTIFICATE)
     return HandshakeTimes(hello, _time(shown), _time(flight), _time(_reply_to(handshake, flight)))
 
 
