@@ -41,6 +41,7 @@ from tlsdissect.handshake.events import (
 )
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.codepoints import HandshakeType, Registry, is_tls13
+from tlsdissect.tls.hello_cache import derive_once
 from tlsdissect.tls.record import (
     ALERT,
     ALERT_SIZE,
@@ -676,7 +677,7 @@ class HandshakeLog:
             problems.report("malformed_message", detail, event.frame, event.start)
 
     def _client_hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
-        hello, _, error = decode_client_hello(event, datagram=self._datagrams)
+        hello, template, error = decode_client_hello(event, datagram=self._datagrams)
         _report_malformed(error, problems, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))
@@ -686,8 +687,8 @@ class HandshakeLog:
         self.client_hello = SeenClientHello(
             event,
             segments,
-            offers_tls13(hello),
-            offers_early_data(hello),
+            derive_once(template, offers_tls13, hello),
+            derive_once(template, offers_early_data, hello),
             pre_shared_keys(hello),
         )
 
