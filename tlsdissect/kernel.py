@@ -1,4 +1,4 @@
-"""The kernel: what touches every packet, written in Cython's pure Python mode.
+"""The kernel: what touches every packet, and what every handshake needs, written in Cython's pure Python mode.
 
 These modules are compiled when tlsdissect is installed; without a C compiler the same files run as they are, more
 slowly. `tests/test_kernel.py` holds the rules that make both give the same results.
