@@ -554,7 +554,7 @@ class DtlsTracker:
             payload=direction.position,
             first_frame=direction.first_frame,
             first_hole=first_hole,
-            last_data=direction.last,
+            last_data=None if direction.last is None else (direction.last.start, direction.last.length),
             changed=direction.changed,
             problems=direction.problems,
         )

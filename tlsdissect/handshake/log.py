@@ -16,7 +16,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 import cython
-from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
@@ -52,6 +51,7 @@ from tlsdissect.tls.record import (
     HEARTBEAT,
     MAX_FRAGMENT,
     SSL2,
+    Record,
     is_hello,
 )
 from tlsdissect.tls.server_hello import ServerHello
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.handshake.problems import ProblemList
     from tlsdissect.handshake.recording import Recorder
-    from tlsdissect.tls.record import Message, MessageJoiner, Record
+    from tlsdissect.tls.record import Message, MessageJoiner
     from tlsdissect.tls.server_hello import HelloRetryRequest
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
@@ -506,7 +506,8 @@ class HandshakeLog:
     def _without_mac(self, record: Record) -> Record:
         """Return a record without the MAC at its end."""
         body = record.fragment or b""
-        return replace(record, fragment=body[: max(0, len(body) - self.mac_size)])
+        body = body[: max(0, len(body) - self.mac_size)]
+        return Record(record.content_type, record.version, record.length, record.start, body, record.whole)
 
     @cython.cfunc
     def _messages(

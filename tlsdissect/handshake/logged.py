@@ -86,7 +86,7 @@ class DirectionSummary(Struct, frozen=True, gc=False):
         changed: int,
         problems: Sequence[Problem],
         first_hole: int = UNKNOWN,
-        last_data: Record | None = None,
+        last_data: tuple[int, int] | None = None,
     ) -> DirectionSummary:
         """Return the summary of a direction without TCP."""
         return cls(

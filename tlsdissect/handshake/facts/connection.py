@@ -25,6 +25,7 @@ from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.quic import quic
 from tlsdissect.handshake.facts.renumbering import renumbered
 from tlsdissect.handshake.facts.timing import (
+    begin_of,
     first_data,
     handshake_bytes,
     handshake_times,
@@ -285,11 +286,7 @@ def _messages(handshake: Handshake) -> tuple[Message, ...]:
     log, flight = handshake.log, handshake.encrypted_flight
     last: HandshakeEvent | None = None if flight is None else flight.last()
     protected: cython.bint = flight is not None
-    begin: cython.longlong = 0
-    start: cython.longlong = _UNTIMED
-    if log.client_hello is not None and handshake.start is not None:
-        begin = log.client_hello.event.frame
-        start = handshake.start
+    begin, start = begin_of(handshake)
     sides = (handshake.side(0), handshake.side(1))
     messages = []
     for event in log.events:

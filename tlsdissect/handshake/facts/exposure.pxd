@@ -4,5 +4,5 @@ from tlsdissect.handshake.facts.handshake cimport Handshake
 
 cdef class MessageDecoder:
     cdef readonly list problems
-    cdef Handshake _handshake
-    cdef object _evidence
+    cdef readonly Handshake _handshake
+    cdef readonly object _evidence

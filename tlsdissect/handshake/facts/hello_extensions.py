@@ -79,7 +79,7 @@ def server_extensions(decoded: DecodedHello[ServerHello | Ssl2ServerHello]) -> E
 
 def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions:
     """Decode the extensions of a HelloRetryRequest."""
-    return _decode(_FROM_RETRY, extensions)
+    return decode_extensions(_FROM_RETRY, extensions)
 
 
 def _by_template(
@@ -88,7 +88,7 @@ def _by_template(
     """Decode extensions; of a hello with a known template, only those that vary."""
     known: Extensions | None = None if template is None else template.derived.get(decoder)
     if template is None or known is None or sent is None:
-        extensions = _decode(decoder, sent)
+        extensions = decode_extensions(decoder, sent)
         if template is not None and not extensions.problems:
             template.derived[decoder] = extensions
         return extensions
@@ -105,8 +105,8 @@ def _by_template(
     return Extensions(known.codes, tuple(facts), bodies, tuple(problems))
 
 
-def _decode(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
-    """Decode the extensions of a hello."""
+def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
+    """Decode the extensions of a message."""
     sent = extensions or ()
     # A hello with very many extensions is unlikely to be repeated.
     keep = len(sent) <= MAX_EXTENSIONS

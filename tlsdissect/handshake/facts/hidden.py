@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
 from tlsdissect.handshake.decryption import opened
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, negotiation, timing
 from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
-from tlsdissect.handshake.facts.hellos import NOTHING, Extensions, decode_extensions
+from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
 from tlsdissect.model.transcript import OpenedMessage
 from tlsdissect.tls.certificate import Certificate as Certificate12
@@ -97,7 +96,7 @@ class _HiddenMessages(MessageDecoder):
             messages=self._messages(),
             encrypted_extensions=None
             if self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is None
-            else tuple([one.fact for one in self._extensions.decoded]),
+            else self._extensions.facts,
             early_data=early_data,
             round_trips=self._round_trips(early_data),
         )
@@ -236,15 +235,15 @@ class _HiddenMessages(MessageDecoder):
 
     def _messages(self) -> tuple[Message, ...]:
         """Return the messages and alerts in order."""
-        handshake, hello = self._handshake, self._handshake.log.client_hello
-        begin = None if hello is None else timing.Begin(hello.event.frame, handshake.start)
+        handshake = self._handshake
+        begin, start = timing.begin_of(handshake)
         return tuple([
             Message(
                 handshake.side(event.sender),
                 "alert" if event.handshake_type is None else Registry.HANDSHAKE_TYPES.names[event.handshake_type],
                 event.size,
                 event.frame,
-                timing.since(begin, event.frame, time_or_none(event.time)),
+                timing.milliseconds(begin, start, event.frame, event.time),
             )
             for event in self._opened.events
         ])  # fmt: skip

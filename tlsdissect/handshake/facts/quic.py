@@ -54,9 +54,9 @@ def _transport_parameters(handshake: Handshake) -> dict[str, object] | None:
 
     One without a value is true, unless it is a connection ID. Of a repeated one, which is an error, the first counts.
     """
-    for extension in handshake.client_extensions.decoded:
-        parameters = getattr(extension.fact, "parameters", None)
-        if extension.fact.code in _EXTENSIONS and parameters is not None:
+    for extension in handshake.client_extensions.facts:
+        parameters = getattr(extension, "parameters", None)
+        if extension.code in _EXTENSIONS and parameters is not None:
             shown: dict[str, object] = {}
             for one in parameters:
                 is_flag = one["value"] == "" and not one["id"].endswith("connection_id")

@@ -112,6 +112,14 @@ def since(begin: Packet | WireRecord | None, frame: Any, time: Any) -> Any:
     return milliseconds(begin.frame, begin.time, frame, time)
 
 
+def begin_of(handshake: Handshake) -> tuple[int, int]:
+    """Return the frame that completed the first ClientHello, and its time; UNTIMED if that is not visible."""
+    client_hello = handshake.log.client_hello
+    if client_hello is None or handshake.start is None:
+        return 0, _UNTIMED
+    return client_hello.event.frame, handshake.start
+
+
 @cython.ccall
 def milliseconds(begin: cython.longlong, start: cython.longlong, frame: cython.longlong, time: cython.longlong) -> Any:
     """Return the milliseconds from a frame and its time to another frame, negative if that comes before.
