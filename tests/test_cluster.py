@@ -35,7 +35,7 @@ def test_workers_tell_the_same_in_the_same_order_with_the_same_links(client: Cli
     for name in ("tls12-full", "tls12-resumed-ticket", "tls13-resumed", "tls13-early-data"):
         shutil.copy(ROOT / "samples" / f"{name}.pcap", tmp_path)
     (tmp_path / "notes.txt").write_text("no capture")
-    told = list(tlsdissect.read(tmp_path, client=client))
+    told = list(tlsdissect.read(tmp_path, cluster=client))
     alone = list(tlsdissect.read(tmp_path))
     assert [json.encode(one) for one in told] == [json.encode(one) for one in alone]
     assert any(one.resumes for one in told)
@@ -49,13 +49,13 @@ def test_a_url_stands_for_all_that_it_matches(client: Client, tmp_path: Path) ->
         (tmp_path / f"day-{day}.pcap.gz").write_bytes(
             gzip.compress((ROOT / "samples" / "tls13-full.pcap").read_bytes())
         )
-    told = list(tlsdissect.read(f"file://{tmp_path}/day-*.pcap.gz", client=client))
+    told = list(tlsdissect.read(f"file://{tmp_path}/day-*.pcap.gz", cluster=client))
     assert [one.source for one in told] == [f"file://{tmp_path}/day-{day}.pcap.gz" for day in (1, 2)]
 
 
 def test_what_cannot_be_read_is_told_at_the_end(client: Client, tmp_path: Path) -> None:
     captures = [tmp_path / "missing.pcap", "memory://missing.pcap", ROOT / "samples" / "tls12-full.pcap"]
-    told = tlsdissect.read(*captures, client=client)
+    told = tlsdissect.read(*captures, cluster=client)
     assert next(told).version == "TLS 1.2"
     with pytest.raises(tlsdissect.CaptureError, match=r"missing\.pcap: No such file.*memory://.*cannot be opened"):
         next(told)
@@ -63,4 +63,4 @@ def test_what_cannot_be_read_is_told_at_the_end(client: Client, tmp_path: Path) 
 
 def test_tables_and_comparisons_come_from_a_cluster_too(client: Client) -> None:
     captures = [ROOT / "samples" / "tls12-full.pcap", ROOT / "samples" / "tls13-full.pcap"]
-    assert len(tlsdissect.tables(*captures, client=client).connections) == 2
+    assert len(tlsdissect.tables(*captures, cluster=client).connections) == 2

@@ -200,7 +200,7 @@ def test_sessions_beyond_the_limit_are_forgotten_and_counted(tmp_path: Path) -> 
 
 def test_what_is_not_printed_links_all_the_same(tmp_path: Path) -> None:
     path = write(tmp_path / "some.pcap", Talk(FAILED, 0, 1, 50_000), Talk(LOWER, 2, 3, 50_001))
-    query = Query((str(path),), Options(), Selection(versions=("1.2",)), Ndjson())
+    query = Query((str(path),), Options(), Selection(tls=("1.2",)), Ndjson())
     for rows in (OutputRows(query), ParallelOutputRows(query, 2)):
         (row,) = rows
         rows.close()

@@ -41,7 +41,7 @@ HOMES = {
     "jinja2": ("views/*",),
     "rich": ("views/*", "cli/*"),
     "click": ("cli/*",),
-    "dask": ("__init__.py", "corpus/cluster.py"),
+    "dask": ("corpus/cluster.py", "corpus/reading.py"),
     "fsspec": ("corpus/cluster.py",),
 }
 

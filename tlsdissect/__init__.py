@@ -10,19 +10,18 @@ What a `Connection` has is what `tlsdissect read --format json` prints; docs/con
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from dask.distributed import Client
+    import os
+    from collections.abc import Iterator
+    from typing import Unpack
 
     from tlsdissect.capture import CaptureError
+    from tlsdissect.corpus.reading import ReadOptions
     from tlsdissect.flows.limits import Limits
-    from tlsdissect.handshake.options import Options
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.comparison.builder import By
@@ -53,15 +52,7 @@ _HOMES = {
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
 
 
-def read(
-    *captures: str | os.PathLike[str],
-    raw_fingerprints: bool = False,
-    keep: bool = False,
-    limits: Limits | None = None,
-    keylog: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
-    batch: int = 65_536,
-    client: Client | None = None,
-) -> Iterator[Connection]:
+def read(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Iterator[Connection]:
     """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
 
     A capture is the path of a pcap or pcapng file (.gz and .zst too), of a directory of them, or "-" for standard
@@ -73,77 +64,57 @@ def read(
         ...     print(connection.version, connection.cipher_suite, connection.group)
         TLS 1.3 TLS_AES_128_GCM_SHA256 x25519
 
-    With `keep` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
-    inside a handshake needs it. `Limits` says how much is kept of conversations, and for how long.
+    Options select connections, under the names and with the values of the command line: `stream`, `port`, `ip`,
+    `client`, `server`, `sni`, `tls`, `offers`, `failed`, `outcome`, `since`, `until`, `finding` and `min_severity`.
+    Of several values, given as a sequence, one must match; of several options, all.
+
+        >>> for connection in tlsdissect.read("samples/", failed=True, tls="1.3", sni="local*"):
+        ...     print(connection.outcome, connection.failed_by, [one.description for one in connection.alerts])
+        alert server []
+        alert client ['unknown_ca']
+
+    Connections have `findings` with `findings=True`, with an option that selects by them, or if `ca_file`, `ca_path`,
+    `system_ca`, `crl` or `at` says how certificates are checked.
+
+    With `keep=True` each connection is a `KeptConnection`, whose `transcript` holds its packets and records: what looks
+    inside a handshake needs it. `raw_fingerprints=True` adds JA3 and JA4 unhashed. `limits`, a `Limits`, says how much
+    is kept of conversations, and for how long. `tlsdissect.pipeline.Reading` takes the same as
+    `tlsdissect.handshake.options.Options`, raises nothing, and counts in its `summary` what was seen and not decoded.
+
     `keylog` names one or several files with the secrets of connections, which many programs write to the file in
     SSLKEYLOGFILE: what these secrets open is in `hidden`, and everything else is as without them. A file that cannot be
     read raises OSError.
 
-    `tlsdissect.pipeline.Reading` takes the same as `tlsdissect.handshake.options.Options`, raises nothing, and counts
-    in its `summary` what was seen and not decoded.
-
-    With the `client` of a Dask cluster (the extra `cluster`) its workers read, each a capture at a time: files and
-    folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
+    With `cluster`, the client of a Dask cluster (the extra `cluster`), its workers read, each a capture at a time:
+    files and folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
     """
-    from tlsdissect.flows.limits import Limits, whole  # noqa: PLC0415 (`import tlsdissect` is light)
-    from tlsdissect.handshake.keys import KeyLog  # noqa: PLC0415
-    from tlsdissect.handshake.options import Options  # noqa: PLC0415
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
-    for capture in captures:
-        if not isinstance(capture, str | os.PathLike):
-            raise TypeError(
-                f"a capture is a path, not {type(capture).__name__}; of many, each is an argument: read(*paths)"
-            )
-    limits = Limits() if limits is None else limits
-    if not isinstance(limits, Limits):
-        raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
-    whole("batch", batch, 1)
-    paths = [keylog] if isinstance(keylog, str | os.PathLike) else [*keylog]
-    secrets = KeyLog(paths) if paths else None
-    options = Options(batch=batch, raw_fingerprints=raw_fingerprints, keep=keep, limits=limits, keylog=secrets)
-    return _read(captures, client, options)
+    return Settled(captures, options).read()
 
 
-def _read(
-    captures: tuple[str | os.PathLike[str], ...], client: Client | None, options: Options
-) -> Iterator[Connection]:
-    from tlsdissect.capture import CaptureError  # noqa: PLC0415 (`import tlsdissect` is light)
-    from tlsdissect.pipeline import Reading  # noqa: PLC0415
-
-    if client is not None:
-        from tlsdissect.corpus.cluster import read_with_cluster  # noqa: PLC0415
-
-        yield from read_with_cluster(client, captures, options)
-        return
-    reading = Reading(captures, options)
-    yield from reading
-    if reading.summary.refused:
-        from tlsdissect.views.printable import printable  # noqa: PLC0415
-
-        raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in reading.summary.refused))
-
-
-def tables(*captures: str | os.PathLike[str], **options: Any) -> Tables:
+def tables(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Tables:
     """Read captures into DataFrames, each an attribute that is made when it is first asked for.
 
     They are `connections`, `certificates`, `messages`, `extensions`, `alerts`, `findings` and `comparison`; nothing is
-    read before one is asked for. `options` are those of `read`, which tells also what is raised.
+    read before one is asked for. `options` are those of `read`, which also says what is raised; `findings` is
+    empty unless one of them asks for findings.
 
         >>> t = tlsdissect.tables("samples/tls12-full.pcap", "samples/tls13-full.pcap")
         >>> t.connections.groupby("version", observed=True)["round_trips"].mean().to_dict()
         {'TLS 1.2': 2.0, 'TLS 1.3': 1.0}
     """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
     from tlsdissect.views.dataframes import Tables  # noqa: PLC0415 (pandas takes half a second)
 
-    # What is wrong with the arguments is told now; nothing is read before something is taken from it.
-    read(*captures, **options)
-    return Tables(lambda: read(*captures, **options))
+    # What is wrong with the arguments is said now; nothing is read before something is taken from it.
+    return Tables(Settled(captures, options).read)
 
 
-def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: Any) -> Comparison:
+def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: Unpack[ReadOptions]) -> Comparison:
     """Set TLS 1.2 beside TLS 1.3, over all connections of captures and, with `by`, over groups of them.
 
-    `by` is "server", "sni", "client" or "capture"; `options` are those of `read`, which tells also what is raised. A
+    `by` is "server", "sni", "client" or "capture"; `options` are those of `read`, which also says what is raised. A
     `Comparison` is text when it is printed and a table in a notebook; `numbers`, `summary` and `differences` are
     DataFrames, and `plot(kind)` draws its figures.
 

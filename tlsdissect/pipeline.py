@@ -185,6 +185,7 @@ class Reading:
         self._stopped = False
         self._waiting = False
         self._connections: Connections | None = None
+        self._flows = FlowTable(shard, options.limits)
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -243,6 +244,11 @@ class Reading:
         self._stopped = True
 
     @property
+    def begin(self) -> int:
+        """Time of the first TCP, UDP or EAP packet of the capture that is read; UNTIMED if none had one yet."""
+        return self._flows.begin
+
+    @property
     def position(self) -> int:
         """Bytes of the captures read so far."""
         return self._bytes_before + (self._open.position if self._open else 0)
@@ -256,7 +262,8 @@ class Reading:
     def _read(self, source: str, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
         keys = CaptureKeys(options.keylog, capture.secrets)
-        flows, udp = FlowTable(self._shard, options.limits), UdpTable(self._shard, options.limits)
+        self._flows = flows = FlowTable(self._shard, options.limits)
+        udp = UdpTable(self._shard, options.limits)
         datagrams = DatagramConnections(source, flows, udp, self._budget, options, capture.damage, evidence, keys)
         connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence, keys)
         self._connections = connections

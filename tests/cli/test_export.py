@@ -34,7 +34,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def told() -> list[dict[str, Any]]:
-    lines = run("read", TALK, "--format", "json", "--min-severity", "info").stdout.splitlines()
+    lines = run("read", TALK, "--format", "json", "--findings").stdout.splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -54,7 +54,7 @@ def keyed(told: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 def test_connections_are_what_read_tells(exported: Path, tmp_path: Path) -> None:
     file = tmp_path / "read.csv"
-    run("read", TALK, "--min-severity", "info", "-o", str(file))
+    run("read", TALK, "--findings", "-o", str(file))
     assert (exported / "connections.csv").read_bytes() == file.read_bytes()
 
 

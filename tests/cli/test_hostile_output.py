@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TEXT = [
     ("read",),
-    ("read", "--min-severity", "info"),
+    ("read", "--findings"),
     ("read", "--format", "csv"),
     ("show",),
     ("show", "--bytes"),
@@ -39,7 +39,7 @@ TEXT = [
 ]
 JSON = [
     ("read",),
-    ("read", "--min-severity", "info"),
+    ("read", "--findings"),
     ("show",),
     ("explain",),
     ("compare", "--by", "sni"),

@@ -130,7 +130,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_a_summary_is_cut_between_words() -> None:
-    _, shown = on_terminal(80, "read", "--min-severity", "info", "samples/talk", TERM="dumb")
+    _, shown = on_terminal(80, "read", "--findings", "samples/talk", TERM="dumb")
     lines = shown.splitlines()
     [info] = [number for number, line in enumerate(lines) if line.startswith("info: ")]
     assert max(map(len, lines)) <= 80

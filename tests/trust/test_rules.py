@@ -6,7 +6,8 @@ import re
 
 from recorded import ROOT
 
-from tlsdissect.trust.rules import RULES, SEVERITIES, at_least, finding
+from tlsdissect.model.connection import SEVERITIES, at_least
+from tlsdissect.trust.rules import RULES, finding
 
 SOURCES = sorted((ROOT / "tlsdissect" / "trust").glob("*.py"))
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from tlsdissect.cli import options
 from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tlsdissect.cli.run import Interrupts
     from tlsdissect.cli.sink import Sink
     from tlsdissect.corpus.query import Query
+    from tlsdissect.corpus.selection import Selection
     from tlsdissect.trust.inventory import CertificateInventory, CertificateSummary
     from tlsdissect.trust.judge import Judge
 
@@ -48,7 +50,6 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
     "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
 )
 @options.jobs_option
-@options.finding_options
 @options.run_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, folder: str | None, **given: Any) -> int:
     """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
@@ -64,11 +65,14 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     evidence, judge = Evidence(), options.required_judge(given)
     inventory = CertificateInventory(judge, evidence)
     query = options.query(captures, given, Collector(inventory.add), evidence=evidence, linked=False)
+    # Findings select certificates here, and everything else connections.
+    chosen = query.selection
+    query = query._replace(selection=replace(chosen, finding=(), min_severity=None))
     write = _writer(form, file, inventory, given["color"], seen=seen)
-    run = CertificateRun(query, inventory, judge, evidence, write, given)
+    run = CertificateRun(query, inventory, judge, evidence, write, given, chosen)
     status = run.print_to(destination(file))
     try:
-        conflicts = 0 if folder is None else _write_files(folder, inventory)
+        conflicts = 0 if folder is None else _write_files(folder, inventory, run.listed)
     finally:
         run.print_summary(on_terminal=seen)
     return status or (NOT_WRITTEN if conflicts else 0)
@@ -85,6 +89,7 @@ class CertificateRun(Run):
         evidence: Evidence,
         write: Callable[[Iterable[CertificateSummary]], Iterator[bytes]],
         given: dict[str, Any],
+        chosen: Selection,
     ) -> None:
         jobs = job_count(list(query.captures), given["jobs"])
         transport = CertificateTransport(query.selection, inventory, evidence)
@@ -93,6 +98,8 @@ class CertificateRun(Run):
         self._judge = judge
         self._evidence = evidence
         self._write = write
+        self._chosen = chosen
+        self.listed: list[CertificateSummary] = []
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
@@ -102,15 +109,20 @@ class CertificateRun(Run):
                 self._inventory.compare(lambda: interrupts.status != before)
             if self._inventory.comparison_stopped:
                 warn("interrupted: keys were not compared for shared primes")
-            listed = list(self._inventory)
-            for text in self._write(listed):
+            every = list(self._inventory)
+            self.listed = [one for one in every if self._is_listed(one)]
+            for text in self._write(self.listed):
                 sink.write(text)
         chains, left_out = len(self._inventory.chains), self._inventory.left_out
-        self._tally.findings = Counter(f"{found.severity} {found.code}" for one in listed for found in one.findings)
+        self._tally.findings = Counter(
+            f"{found.severity} {found.code}" for one in self.listed for found in one.findings
+        )
         least = "at least " if self._inventory.chains_cut else ""
-        shown = f"{count(len(listed), 'certificate')} in {least}{count(chains, 'chain')}"
-        self._tally.lines.append(shown if listed else "no certificates in the clear")
-        if listed and not self._judge.checks_paths:
+        shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
+        if self._chosen.needs_findings:
+            shown = f"{len(self.listed):,} of {shown}"
+        self._tally.lines.append(shown if every else "no certificates in the clear")
+        if every and not self._judge.checks_paths:
             self._tally.lines.append("trust not checked: no authorities given")
         if self._evidence.lookups:
             self._tally.lines.append(f"{count(self._evidence.lookups, 'lookup')} over plain HTTP")
@@ -121,6 +133,10 @@ class CertificateRun(Run):
             self._tally.lines.append(f"{self._evidence.lookups_left_out:,} of them not kept: memory limit reached")
         if left_out:
             self._tally.lines.append(f"{left_out:,} occurrences of certificates not kept: memory limit reached")
+
+    def _is_listed(self, one: CertificateSummary) -> bool:
+        chosen = self._chosen
+        return not chosen.needs_findings or chosen.has_finding([(it.code, it.severity) for it in one.findings])
 
 
 def _writer(
@@ -139,14 +155,14 @@ def _writer(
     return views.CertificateTable(**options.text_style(color, seen=seen)).table
 
 
-def _write_files(folder: str, inventory: CertificateInventory) -> int:
+def _write_files(folder: str, inventory: CertificateInventory, listed: list[CertificateSummary]) -> int:
     """Write each certificate as SHA256.pem, and each chain of two or more certificates as chain-SHA256.pem.
 
     An existing file is never overwritten. If its content differs, it is reported; returns the number of such conflicts.
     Raises NotWrittenError if a file cannot be written.
     """
     conflicts = 0
-    for name, content in _files(inventory):
+    for name, content in _files(inventory, listed):
         path = os.path.join(folder, name)  # noqa: PTH118
         try:
             has_content = place_new(path, content)
@@ -161,12 +177,12 @@ def _write_files(folder: str, inventory: CertificateInventory) -> int:
     return conflicts
 
 
-def _files(inventory: CertificateInventory) -> Iterator[tuple[str, bytes]]:
+def _files(inventory: CertificateInventory, listed: list[CertificateSummary]) -> Iterator[tuple[str, bytes]]:
     from tlsdissect.views.certificates import pem  # noqa: PLC0415 (not needed for --help)
 
     texts = {
         one.sha256: (pem(one, encoding), encoding)
-        for one in inventory
+        for one in listed
         if (encoding := inventory.encoding(one.sha256)) is not None
     }
     for digest, (text, _) in texts.items():

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from tlsdissect.cli.exit_status import suggestion
+from tlsdissect.corpus.suggestion import suggestion
 
 EXAMPLES = """\b
 Examples:

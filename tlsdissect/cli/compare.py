@@ -46,7 +46,7 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
     comparison, write = ComparisonBuilder(by), _writer(form, file, given["color"], seen=seen)
-    query = options.query(captures, given, Collector(comparison.add))
+    query = options.query(captures, given, Collector(comparison.add), judge=options.judge(given))
     status = Run(query, given, end=lambda: write(comparison.groups())).print_all(destination(file), on_terminal=seen)
     if comparison.left_out:
         exit_status.warn(f"{comparison.left_out:,} connections count only in the total: there are too many groups")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tlsdissect.corpus.suggestion import suggestion
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 BAD_INPUT = 2
 """Invalid command line, or an input that is not a capture."""
@@ -27,9 +28,6 @@ NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: the result or a temporary file could not be written or read."""
 _SCARCE = frozenset((errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE))
 """Error numbers of the system for a resource that is used up."""
-
-_NEAR = 0.65
-"""Similarity from which on a word is suggested, from 0 to 1 (difflib)."""
 
 
 class NotWrittenError(Exception):
@@ -74,15 +72,6 @@ def print_traceback() -> None:
 
     for line in traceback.format_exc().splitlines():
         print_stderr(line)
-
-
-def suggestion(word: str, words: Iterable[str]) -> str:
-    """Return a "did you mean" suffix if one of `words` is similar, otherwise an empty string."""
-    from difflib import get_close_matches  # noqa: PLC0415 (for mistakes only)
-
-    bare = {one.lstrip("-"): one for one in words}
-    near = get_close_matches(word.lstrip("-"), bare, n=1, cutoff=_NEAR)
-    return f": did you mean {bare[near[0]]!r}?" if near else ""
 
 
 def replace_closed_standard_output() -> None:

@@ -32,10 +32,9 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     view = _view(form, given["color"], seen=seen)
-    # The judge is needed only to match revocation lookups to the handshakes that waited for them.
-    from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
-
-    query = options.query(captures, given, view, judge=Judge(), reports_findings=False, keep=True)
+    # The judge also matches revocation lookups to the handshakes that waited for them.
+    judge, asked = options.required_judge(given), options.wants_findings(given)
+    query = options.query(captures, given, view, judge=judge, reports_findings=asked, keep=True)
     return Run(query, given).print_all(destination(file))
 
 

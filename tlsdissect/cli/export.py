@@ -98,7 +98,6 @@ class Exporter:
     type=click.Choice(["zeek", "ecs", "tshark"]),
     help="Use the names and values of Zeek's ssl.log and x509.log, the Elastic Common Schema, or tshark's fields.",
 )
-@options.finding_options
 @options.run_options
 def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str | None, **given: Any) -> int:
     """Export captures as tables: connections, certificates, messages, extensions, alerts, findings, comparison.
@@ -108,7 +107,7 @@ def command(captures: tuple[str, ...], folder: str, form: str, vocabulary: str |
     reads the values of a CSV file back with their types.
     """
     if vocabulary in (None, "ecs"):
-        given["min_severity"] = given["min_severity"] or "info"
+        given["findings"] = True
     judge, exporter = options.judge(given), Exporter(folder, form, vocabulary)
     query = options.query(captures, given, Collector(exporter.add), judge=judge)
     return Run(query, given, end=exporter.end).print_all(exporter.place())

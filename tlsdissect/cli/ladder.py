@@ -62,8 +62,9 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
         options.refuse_to_overwrite(captures, file)
         options.check_source_date_epoch()
     seen = file is None and options.is_terminal(None)
-    view, end = _view(form, pair=len(given["streams"]) == _PAIR, seen=seen, dark=dark, color=given["color"])
-    return Run(options.query(captures, given, view, keep=True), given, end=end).print_all(destination(file))
+    view, end = _view(form, pair=len(given["stream"]) == _PAIR, seen=seen, dark=dark, color=given["color"])
+    query = options.query(captures, given, view, judge=options.judge(given), keep=True)
+    return Run(query, given, end=end).print_all(destination(file))
 
 
 def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple[View, Any]:

@@ -61,7 +61,6 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option(
     "-p",
     "--port",
-    "ports",
     type=click.IntRange(1, 65535),
     multiple=True,
     metavar="N",
@@ -105,7 +104,7 @@ def command(interface: str, listing: bool, form: str | None, output: str | None,
     result = options.result(output, form, _SUFFIXES, "table")
     from tlsdissect.listening import expression  # noqa: PLC0415 (start-up time of --help)
 
-    taken = expression(given["ports"], given["expression"])
+    taken = expression(given["port"], given["expression"])
     user = privileges.target_user(given["user"])
     with _opened(interface, taken, given) as capture:
         if user is not None:

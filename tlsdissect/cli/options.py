@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import stat
 import sys
 from datetime import UTC, datetime
@@ -18,10 +17,12 @@ from click.core import ParameterSource
 
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.query import Query
-from tlsdissect.corpus.selection import Selection, Stream
+from tlsdissect.corpus.reading import check_time, make_judge
+from tlsdissect.corpus.selection import OUTCOMES, VERSIONS, Moment, Selection, Stream, finding_code, network
 from tlsdissect.flows.limits import LEAST, MOST, Limits
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
+from tlsdissect.model.connection import SEVERITIES, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,42 +30,42 @@ if TYPE_CHECKING:
     from tlsdissect.corpus.query import View
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.trust.judge import Judge
-    from tlsdissect.trust.verdicts import Settings
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-LEVELS = ("info", "low", "medium", "high")
-_GIVEN = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
+_VERDICTS = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
 _HELP_ALL = "tlsdissect.help_all"
 """Key of the context's `meta` that is set while --help-all prints."""
 _GROUPS = {
-    "Capture": ("interface", "ports", "expression", "listing", "duration", "count", "save", "rotation", "user"),
-    "Selection": ("streams", "ports", "names", "versions", "message"),
+    "Capture": ("interface", "expression", "listing", "duration", "count", "save", "rotation", "user"),
+    "Selection": (*Selection.__struct_fields__, "message"),
     "Keys": ("keylogs",),
     "Output": (
         "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints", "dumped", "verbose",
         "stats", "detailed", "dark", "color", "quiet",
     ),
-    "Findings": ("min_severity", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
+    "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
     "Limits": Limits.__struct_fields__,
 }  # fmt: skip
 """Names of the parameters in each group; options in none of them come last, under "Other"."""
 
 
-class StreamType(click.ParamType[Stream]):
-    """`[SOURCE:][tcp:|udp:|eap:]N`."""
+class Parsed(click.ParamType[Any]):
+    """A value that a function reads, or refuses with a ValueError that says why."""
 
-    name = "stream"
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Stream:
-        """Split the number from the source, which may contain colons itself."""
-        if isinstance(value, Stream):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the value."""
+        if not isinstance(value, str):
             return value
-        match = re.fullmatch(r"(?:(.*?):)??(?:(tcp|udp|eap):)?([0-9]{1,18})", value, re.DOTALL)
-        if match is None:
-            self.fail(f"{value!r} is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede", param, ctx)
-        return Stream(match[1] or None, match[2], int(match[3]))
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Seconds(click.FloatRange):
@@ -78,53 +79,77 @@ class Seconds(click.FloatRange):
         return given
 
 
-class Time(click.ParamType[str]):
-    """A time by RFC 3339, or a date; without a zone, in UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Normalize it to UTC, in the format of the captures' times."""
-        try:
-            time = datetime.fromisoformat(value)
-            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
-        return time.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 _SELECTION: tuple[Decorator, ...] = (
     click.option(
         "--stream",
-        "streams",
-        type=StreamType(),
+        type=Parsed("stream", Stream.parse),
         multiple=True,
         metavar="[SOURCE:]N",
-        help="Only connections with this number (Wireshark's tcp.stream, or udp.stream for QUIC and DTLS), in SOURCE "
-        "or in every capture. tcp:N, udp:N or eap:N says which of these.",
+        help="Only this connection: Wireshark's tcp.stream, or udp.stream for QUIC and DTLS; in SOURCE, or in every "
+        "capture. tcp:N, udp:N or eap:N says which of these.",
     ),
     click.option(
-        "-p",
-        "--port",
-        "ports",
-        type=click.IntRange(0, 65_535),
+        "-p", "--port", type=click.IntRange(0, 65_535), multiple=True, metavar="N", help="From or to this port."
+    ),
+    click.option(
+        "--ip",
+        type=Parsed("network", network),
         multiple=True,
-        metavar="N",
-        help="Only connections from or to this port.",
+        metavar="NET",
+        help="From or to this address or network, for example 192.0.2.0/24.",
+    ),
+    click.option(
+        "--client",
+        type=Parsed("network", network),
+        multiple=True,
+        metavar="NET",
+        help="From this client, an address or a network.",
+    ),
+    click.option(
+        "--server",
+        type=Parsed("network", network),
+        multiple=True,
+        metavar="NET",
+        help="To this server, an address or a network.",
     ),
     click.option(
         "--sni",
-        "names",
         multiple=True,
         metavar="GLOB",
-        help="Only connections whose server name matches this pattern, for example '*.example.com'.",
+        help="With a server name that matches this pattern, for example '*.example.com'; '' for those without one.",
     ),
     click.option(
         "--tls",
-        "versions",
-        type=click.Choice(["1.2", "1.3", "older"]),
+        type=click.Choice(VERSIONS),
         multiple=True,
-        help="Only connections that negotiated this version.",
+        help="With this negotiated version, DTLS included; older: before TLS 1.2.",
+    ),
+    click.option(
+        "--offers",
+        type=click.Choice(VERSIONS),
+        multiple=True,
+        help="From a client that offered this version at most.",
+    ),
+    click.option("--failed", is_flag=True, help="With a handshake that failed: alert, reset, closed or no_answer."),
+    click.option(
+        "--outcome", type=click.Choice(OUTCOMES), multiple=True, help="With a handshake that ended in this way."
+    ),
+    click.option(
+        "--since",
+        type=Parsed("time", Moment.parse),
+        metavar="TIME",
+        help="Begun at TIME (2026-01-31T12:00:00Z) or later; 5m: five minutes after the capture's first packet.",
+    ),
+    click.option("--until", type=Parsed("time", Moment.parse), metavar="TIME", help="Begun before TIME, as above."),
+    click.option(
+        "--finding",
+        type=Parsed("code", finding_code),
+        multiple=True,
+        metavar="CODE",
+        help="With this finding, for example expired or name_mismatch.",
+    ),
+    click.option(
+        "--min-severity", type=click.Choice(SEVERITIES), help="With a finding of this severity or higher; omit others."
     ),
 )
 _KEYLOG: Decorator = click.option(
@@ -146,14 +171,10 @@ _DISPLAY: tuple[Decorator, ...] = (
     click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
 )
 _FINDINGS: tuple[Decorator, ...] = (
-    click.option(
-        "--min-severity",
-        type=click.Choice(LEVELS),
-        help="Report findings of this severity or higher.",
-    ),
+    click.option("--findings", is_flag=True, help="Report findings. The other options about findings imply it."),
     click.option(
         "--fail-on",
-        type=click.Choice(LEVELS),
+        type=click.Choice(SEVERITIES),
         help="Exit with status 3 if there is a finding of this severity or higher.",
     ),
     click.option(
@@ -164,7 +185,9 @@ _FINDINGS: tuple[Decorator, ...] = (
     click.option(
         "--crl", "crl_files", multiple=True, metavar="FILE", help="Check certificates against the CRLs in FILE."
     ),
-    click.option("--at", type=Time(), metavar="TIME", help="Check as of TIME instead of the capture's time."),
+    click.option(
+        "--at", type=Parsed("time", check_time), metavar="TIME", help="Check as of TIME instead of the capture's time."
+    ),
 )
 _LIMITS = {
     "closed_after": "Seconds of capture time for which a closed connection still accepts packets.",
@@ -188,7 +211,7 @@ def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[
     """
     captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
     make = click.command(cls=GroupedCommand, epilog=examples)
-    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION, _KEYLOG)))
+    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION, _KEYLOG, *_FINDINGS)))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -200,11 +223,6 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def keylog_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option for key logs; `keylog` reads them."""
     return _KEYLOG(command)
-
-
-def finding_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of findings; `judge` turns them into a Judge."""
-    return _added(command, _FINDINGS)
 
 
 def emit_options(default: str) -> Decorator:
@@ -355,48 +373,40 @@ def idle(options: dict[str, Any]) -> float | None:
     return seconds if emit == "decided" else None
 
 
+def wants_findings(options: dict[str, Any]) -> bool:
+    """Return whether one of a command's options asks for findings."""
+    return any(options[name] for name in (*_VERDICTS, "findings", "fail_on")) or selection(options).needs_findings
+
+
 def judge(options: dict[str, Any]) -> Judge | None:
-    """Make a Judge of a command's options; None if none of `finding_options` was given."""
-    asked = any(options[name] for name in (*_GIVEN, "min_severity", "fail_on"))
-    return required_judge(options) if asked else None
+    """Make a Judge of a command's options; None if no option asks for findings."""
+    return required_judge(options) if wants_findings(options) else None
 
 
 def required_judge(options: dict[str, Any]) -> Judge:
     """Make a Judge of a command's options, for a command that always reports findings."""
-    given = {name: options[name] for name in _GIVEN}
     least, gate = options["min_severity"], options["fail_on"]
-    if least and gate and LEVELS.index(gate) < LEVELS.index(least):
+    if least and gate and SEVERITIES.index(gate) < SEVERITIES.index(least):
         raise click.UsageError(f"--fail-on {gate}: --min-severity {least} excludes that severity")
-    from tlsdissect.trust.judge import Judge  # noqa: PLC0415 (start-up time)
-
-    return Judge(_settings(**given), min_severity=least or "info")
+    try:
+        return make_judge(**{name: options[name] for name in _VERDICTS}, min_severity=least)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def gate(fail_on: str | None) -> frozenset[str]:
     """Return the severities that fail a run."""
-    return frozenset() if fail_on is None else frozenset(LEVELS[LEVELS.index(fail_on) :])
-
-
-def _settings(
-    ca_files: tuple[str, ...], ca_paths: tuple[str, ...], system_ca: bool, crl_files: tuple[str, ...], at: str | None
-) -> Settings:
-    from tlsdissect.trust import anchors  # noqa: PLC0415 (start-up time)
-    from tlsdissect.trust.revocation import Crl, CrlError  # noqa: PLC0415
-    from tlsdissect.trust.verdicts import Settings  # noqa: PLC0415
-
-    try:
-        trusted = [one for path in ca_files for one in anchors.certificates(path)]
-        trusted += [one for path in ca_paths for one in anchors.folder(path)]
-        trusted += anchors.system() if system_ca else ()
-        lists = [Crl(encoding, path) for path in crl_files for encoding in anchors.lists(path)]
-    except (anchors.AnchorError, CrlError) as error:
-        raise click.UsageError(str(error)) from None
-    return Settings(anchors=tuple(trusted), lists=tuple(lists), at=at)
+    return frozenset() if fail_on is None else at_least(fail_on)
 
 
 def is_given(name: str) -> bool:
     """Return whether the command line contains an option, so that its value is not the default."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def selection(options: dict[str, Any]) -> Selection:
+    """Return the selection of a command's options."""
+    return Selection(**{name: options[name] for name in Selection.__struct_fields__})
 
 
 def query(
@@ -410,9 +420,8 @@ def query(
     **asked: Any,
 ) -> Query:
     """Make the query of a `capture_command`; `asked` are fields of Options."""
-    selection = Selection(**{name: options[name] for name in Selection.__struct_fields__})
-    read = Options(limits=limits(options), keylog=keylog(options["keylogs"]), **asked)
-    return Query(captures, read, selection, view, judge, evidence, reports_findings)
+    reading = Options(limits=limits(options), keylog=keylog(options["keylogs"]), **asked)
+    return Query(captures, reading, selection(options), view, judge, evidence, reports_findings)
 
 
 def keylog(paths: tuple[str, ...], *, follows: bool = False) -> KeyLog | None:

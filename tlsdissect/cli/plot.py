@@ -63,5 +63,5 @@ def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **giv
             raise click.UsageError(f"{count} connections: a {kind} shows a single one; select it with --stream")
         yield picture(Tables(lambda: connections), kind, form, dark=dark)
 
-    query = options.query(captures, given, Collector(connections.append))
+    query = options.query(captures, given, Collector(connections.append), judge=options.judge(given))
     return Run(query, given, end=end).print_all(whole_file(output))

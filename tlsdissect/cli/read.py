@@ -42,7 +42,6 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
 @options.jobs_option
 @click.option("--batch", type=click.IntRange(1, MOST), default=65_536, hidden=True)
-@options.finding_options
 @options.run_options
 def command(captures: tuple[str, ...], form: str | None, output: str | None, **given: Any) -> int:
     """List the TLS connections of captures.

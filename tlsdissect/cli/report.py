@@ -38,7 +38,6 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
     metavar="N",
     help="Connections and certificates with details in the page; the rest appear only in the tables.",
 )
-@options.finding_options
 @options.run_options
 def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
     """Write an HTML report: summary, findings, comparison of versions, figures, certificates and connections.

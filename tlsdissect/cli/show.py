@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tlsdissect.cli import options
-from tlsdissect.cli.exit_status import suggestion
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
+from tlsdissect.corpus.suggestion import suggestion
 
 if TYPE_CHECKING:
     from tlsdissect.corpus.query import View
@@ -40,7 +40,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
         raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
     view = _view(form, given["message"], given["color"], seen=seen, dumped=given["dumped"])
-    return Run(options.query(captures, given, view, keep=True), given).print_all(destination(file))
+    query = options.query(captures, given, view, judge=options.judge(given), keep=True)
+    return Run(query, given).print_all(destination(file))
 
 
 def _check(message: str | None) -> None:

@@ -99,7 +99,7 @@ def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
     total = count(summary.connections, "connection")
     printed = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
     if not tally.connections:
-        return printed if selected else "no TLS connections"
+        return f"none of {total} selected" if selected else "no TLS connections"
     versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
     return f"{printed}: {', '.join(versions)}"
 

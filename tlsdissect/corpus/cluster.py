@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dask.distributed import Client, Future
 
     from tlsdissect.capture import PacketReader
+    from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
 
@@ -36,13 +38,15 @@ class _CaptureResult(NamedTuple):
     """What a worker read from a capture: its connections and sessions in order, and why it was refused, if it was."""
 
     events: tuple[Connection | Session, ...]
+    begin: int
+    """The time of its first packet."""
     refused: str | None
 
 
 def read_with_cluster(
-    client: Client, captures: Iterable[str | os.PathLike[str]], options: Options
+    client: Client, captures: Iterable[str | os.PathLike[str]], options: Options, selection: Selection
 ) -> Iterator[Connection]:
-    """Yield the connections of captures in order, linked across all of them, as `tlsdissect.read` does.
+    """Yield the selected connections of captures in order, linked across all of them, as `tlsdissect.read` does.
 
     Captures are URLs such as "s3://bucket/day-*.pcap.gz", or paths of files or folders that the workers can also read.
     All connections of a capture are sent to the client together. Raises CaptureError at the end if inputs could not
@@ -60,14 +64,14 @@ def read_with_cluster(
         if not tasks:
             break
         number, path, task = tasks.popleft()
-        events, why = task.result()
+        events, begin, why = task.result()
         if why is not None:
             refused.append(f"{printable(str(path))}: {why}")
         for event in events:
             if isinstance(event, Session):
                 linker.learn(number, event)
-            else:
-                yield linker.link(number, event)
+            elif selection.matches(connection := linker.link(number, event), begin):
+                yield connection
     if refused:
         raise CaptureError("; ".join(refused))
 
@@ -78,12 +82,12 @@ def _read_capture(path: str, options: Options, *, named: bool) -> _CaptureResult
         try:
             open_capture(path).close()
         except NoCaptureError:
-            return _CaptureResult((), None)
+            return _CaptureResult((), UNTIMED, None)
         except CaptureError as error:
-            return _CaptureResult((), str(error))
+            return _CaptureResult((), UNTIMED, str(error))
     reading = Reading([path], options, opener=_opened)
     events = tuple([event for _, event in reading.placed() if not isinstance(event, CapturedLookup)])
-    return _CaptureResult(events, "; ".join(why for _, why in reading.summary.refused) or None)
+    return _CaptureResult(events, reading.begin, "; ".join(why for _, why in reading.summary.refused) or None)
 
 
 def _expanded(captures: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str, bool]]:

@@ -40,7 +40,7 @@ class RowTransport(Protocol):
         """Sessions evicted, so that later connections could not be linked to them."""
         ...
 
-    def pack(self, event: ReadingEvent) -> object:
+    def pack(self, event: ReadingEvent, reading: Reading) -> object:
         """Return, in a worker, what the printing process needs; None if it needs nothing."""
         ...
 
@@ -62,13 +62,13 @@ class LinkingTransport:
         """Sessions evicted, so that later connections could not be linked to them."""
         return self._linker.evicted
 
-    def pack(self, event: ReadingEvent) -> Session | tuple[Any, ...] | None:
+    def pack(self, event: ReadingEvent, reading: Reading) -> Session | tuple[Any, ...] | None:
         """Return a session; or the row of a connection if it is selected, what links it, its capture and its JSON."""
         if isinstance(event, Session):
             return event
         if isinstance(event, CapturedLookup):
             return None
-        row = self._query.row(event) if self._query.selection.matches(event) else None
+        row = self._query.row(event) if self._query.selection.matches(event, reading.begin) else None
         # JSON is made and read several times faster than a pickle of a connection, and plain tuples than named ones.
         line = row.text if row is not None and self._json is self._query.view else self._json.row(event)
         frame, transport, named, peers, failed = Trace.of(event)
@@ -103,11 +103,13 @@ class CertificateTransport:
         self._inventory = inventory
         self._evidence = evidence
 
-    def pack(self, event: ReadingEvent) -> CapturedLookup | tuple[OutputRow, PresentedChains | None] | None:
+    def pack(
+        self, event: ReadingEvent, reading: Reading
+    ) -> CapturedLookup | tuple[OutputRow, PresentedChains | None] | None:
         """Return a lookup, or the chains of a connection."""
         if isinstance(event, CapturedLookup):
             return event
-        if isinstance(event, Session) or not self._selection.matches(event):
+        if isinstance(event, Session) or not self._selection.matches(event, reading.begin):
             return None
         has_chains = event.certificates or event.client_certificates or event.hidden
         return OutputRow.of(event, b""), PresentedChains.of(event, self._evidence) if has_chains else None

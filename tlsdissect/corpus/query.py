@@ -86,8 +86,9 @@ class OutputRows:
 
     def __iter__(self) -> Iterator[OutputRow]:
         """Yield each row as soon as nothing about its connection can change."""
+        selection = self._query.selection
         for connection in self._reading:
-            if self._query.selection.matches(connection):
+            if selection.matches(connection, self._reading.begin):
                 yield self._query.row(connection)
 
     @property

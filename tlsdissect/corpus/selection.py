@@ -1,17 +1,41 @@
-"""Selection of connections by stream, port, server name and version."""
+"""Selection of connections by their facts: which numbers, peers, times, versions, outcomes and findings.
+
+The options of the command line and the keywords of the Python functions have the names of the fields of `Selection`.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from tlsdissect.capture.packet import time_or_none
+from tlsdissect.corpus.suggestion import suggestion
+from tlsdissect.model.connection import SEVERITIES, at_least
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tlsdissect.model.connection import Connection
 
+Network = IPv4Network | IPv6Network
+
+OUTCOMES = ("established", "one_sided", "alert", "no_answer", "reset", "closed", "incomplete")
+FAILURES = frozenset({"alert", "no_answer", "reset", "closed"})
+"""The outcomes of a handshake that was seen to fail."""
 OLDER = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"})
+VERSIONS = ("1.3", "1.2", "1.1", "1.0", "ssl3", "older")
+"""How versions are selected; `older` is whatever RFC 8996 and its predecessors forbid."""
+_UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+"""Nanoseconds of each unit of a duration."""
+_NS = 10**9
 
 
 class Stream(Struct, frozen=True):
@@ -25,6 +49,14 @@ class Stream(Struct, frozen=True):
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.source, self.kind, self.number) if part is not None)
 
+    @classmethod
+    def parse(cls, given: str | int) -> Stream:
+        """Split the number from the source, which may contain colons itself."""
+        match = re.fullmatch(r"(?:(.*?):)??(?:(tcp|udp|eap):)?([0-9]{1,18})", str(given), re.DOTALL)
+        if match is None:
+            raise ValueError(f"{given!r} is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede")
+        return cls(match[1] or None, match[2], int(match[3]))
+
     def matches(self, connection: Connection) -> bool:
         """Return whether the connection has this stream number; a capture may be given by its file name alone."""
         if self.number != connection.stream:
@@ -35,44 +67,230 @@ class Stream(Struct, frozen=True):
         return self.source is None or self.source in (connection.source, os.path.basename(connection.source))  # noqa: PTH119
 
 
-class Selection(Struct, frozen=True):
-    """Criteria for connections: of each kind that is given, one value must match."""
+class Moment(Struct, frozen=True):
+    """A time, absolute or since the first packet of a capture, in nanoseconds."""
 
-    streams: tuple[Stream, ...] = ()
-    ports: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    versions: tuple[str, ...] = ()
+    time: int
+    relative: bool = False
+
+    @classmethod
+    def parse(cls, given: str | datetime | timedelta) -> Moment:
+        """Read a time (RFC 3339, or a date; in UTC if it has no zone) or a duration such as 90s, 5m or 1h30m."""
+        if isinstance(given, timedelta):
+            return cls(given // timedelta(microseconds=1) * 1000, relative=True)
+        parts = re.findall(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|[smhd])", given) if isinstance(given, str) else []
+        if parts and "".join(number + unit for number, unit in parts) == given:
+            return cls(sum(int(float(number) * _UNITS[unit]) for number, unit in parts), relative=True)
+        try:
+            time = utc(given)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor a duration such as 5m") from None
+        return cls((time - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000)
+
+    def text(self, begin: int) -> str | None:
+        """Return the time as text that compares like the times of connections; None if it is not known.
+
+        `begin` is the time of the first packet of the capture, UNTIMED without one. A fraction has no zeros at its
+        end, since times of more digits sort behind it then.
+        """
+        begun = time_or_none(begin) if self.relative else 0
+        return None if begun is None else _text(begun + self.time)
+
+
+@lru_cache(maxsize=64)
+def _text(time: int) -> str | None:
+    seconds, nanoseconds = divmod(time, _NS)
+    try:
+        second = (datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    except OverflowError:
+        return None
+    return f"{second}.{nanoseconds:09d}".rstrip("0").removesuffix(".")
+
+
+def utc(given: str | datetime) -> datetime:
+    """Read a time by RFC 3339, or a date; without a zone, it is in UTC."""
+    try:
+        time = datetime.fromisoformat(given) if isinstance(given, str) else given
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (AttributeError, ValueError, OverflowError):
+        raise ValueError(f"{given!r} is not a time such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
+
+
+def network(given: object) -> Network:
+    """Read an address or a network; an address is the network of itself alone."""
+    try:
+        return ip_network(str(given), strict=False)
+    except ValueError:
+        raise ValueError(f"{given!r} is neither an address nor a network such as 192.0.2.0/24") from None
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Criteria for connections: of each kind that is given, one value must match.
+
+    The cheapest are checked first. Relative times need the time of the capture's first packet.
+    """
+
+    stream: tuple[Stream, ...] = ()
+    port: tuple[int, ...] = ()
+    ip: tuple[Network, ...] = ()
+    client: tuple[Network, ...] = ()
+    server: tuple[Network, ...] = ()
+    sni: tuple[str, ...] = ()
+    """Patterns; an empty one stands for connections without SNI."""
+    tls: tuple[str, ...] = ()
+    offers: tuple[str, ...] = ()
+    """The highest version that the client offered."""
+    failed: bool = False
+    outcome: tuple[str, ...] = ()
+    since: Moment | None = None
+    """At or after which connections start."""
+    until: Moment | None = None
+    """Before which connections start."""
+    finding: tuple[str, ...] = ()
+    min_severity: str | None = None
+
+    @classmethod
+    def of(cls, **given: Any) -> Selection:
+        """Make a selection of values as they are typed; ValueError says which is wrong and what it should be."""
+        return cls(**{name: _parsed(name, value) for name, value in given.items() if value is not None})
 
     def __bool__(self) -> bool:
-        return bool(self.streams or self.ports or self.names or self.versions)
+        return self != _EVERYTHING
+
+    @property
+    def needs_findings(self) -> bool:
+        """Whether connections are selected by their findings."""
+        return bool(self.finding or self.min_severity)
 
     def missing_streams(self) -> tuple[Stream, ...]:
         """Return the selected streams if no connection matched and nothing else was selected by; else nothing.
 
         Only then does no match mean that the streams do not exist.
         """
-        return () if self.ports or self.names or self.versions else self.streams
+        return self.stream if self == Selection(stream=self.stream) else ()
 
-    def matches(self, connection: Connection) -> bool:
-        """Return whether a connection is selected."""
-        if self.streams and not any(stream.matches(connection) for stream in self.streams):
+    def matches(self, c: Connection, begin: int) -> bool:
+        """Return whether a connection is selected; `begin` is the time of its capture's first packet."""
+        if self.failed and c.outcome not in FAILURES:
             return False
-        if self.ports and connection.server.port not in self.ports and connection.client.port not in self.ports:
+        if self.outcome and c.outcome not in self.outcome:
             return False
-        if self.names and not _is_named(connection.sni, self.names):
+        if self.port and c.server.port not in self.port and c.client.port not in self.port:
             return False
-        return not self.versions or any(_is_version(connection.version, wanted) for wanted in self.versions)
+        if self.tls and not _is_version(c.version, self.tls):
+            return False
+        if self.stream and not any(stream.matches(c) for stream in self.stream):
+            return False
+        if self.sni and not _is_named(c.sni, self.sni):
+            return False
+        if (self.since or self.until) and not self._is_in_time(c.start, begin):
+            return False
+        if self.client and not _is_in(c.client.ip, self.client):
+            return False
+        if self.server and not _is_in(c.server.ip, self.server):
+            return False
+        if self.ip and not (_is_in(c.client.ip, self.ip) or _is_in(c.server.ip, self.ip)):
+            return False
+        if self.offers and not _is_version(max(c.offered_versions, default=None), self.offers):
+            return False
+        return not self.needs_findings or self.has_finding([(one.code, one.severity) for one in c.findings or ()])
+
+    def has_finding(self, found: Iterable[tuple[str, str]]) -> bool:
+        """Return whether one of these findings, by code and severity, is among those selected."""
+        severities = at_least(self.min_severity or "info")
+        return any(severity in severities and (not self.finding or code in self.finding) for code, severity in found)
+
+    def _is_in_time(self, start: str | None, begin: int) -> bool:
+        if start is None:
+            return False
+        time = start.removesuffix("Z")
+        since, until = (None if one is None else one.text(begin) for one in (self.since, self.until))
+        if (self.since and since is None) or (self.until and until is None):
+            return False
+        return (since is None or time >= since) and (until is None or time < until)
+
+
+_EVERYTHING = Selection()
 
 
 def _is_named(sni: str | None, globs: tuple[str, ...]) -> bool:
+    if sni is None:
+        return "" in globs
     # Host names are case-insensitive (RFC 4343).
-    return sni is not None and any(fnmatchcase(sni.lower(), glob.lower()) for glob in globs)
+    return any(fnmatchcase(sni.lower(), glob.lower()) for glob in globs)
 
 
-def _is_version(version: str | None, wanted: str) -> bool:
+@lru_cache(maxsize=256)
+def _is_version(version: str | None, wanted: tuple[str, ...]) -> bool:
+    """Return whether a version is one of those wanted; drafts count as TLS 1.3, and DTLS as TLS of the same number."""
     if version is None:
         return False
-    if wanted == "older":
-        return version in OLDER
-    # "TLS 1.3 (draft 23)" and "DTLS 1.3" count as 1.3.
-    return version.partition("TLS ")[2].startswith(wanted)
+    kind, _, number = version.partition(" ")
+    names = {number[:3] if kind in ("TLS", "DTLS") else f"{kind}{number[:1]}".lower()}
+    names |= {"older"} if version in OLDER else set()
+    return not names.isdisjoint(wanted)
+
+
+@lru_cache(maxsize=4096)
+def _is_in(address: str | None, networks: tuple[Network, ...]) -> bool:
+    if address is None:
+        return False
+    ip = ip_address(address)
+    return any(ip in one for one in networks)
+
+
+def _port(given: Any) -> int:
+    number = int(given)
+    if not 0 <= number <= 65_535:
+        raise ValueError(f"{given!r} is not a port, which is a number from 0 to 65535")
+    return number
+
+
+def _one_of(*names: str) -> Callable[[Any], str]:
+    def parse(given: Any) -> str:
+        if given not in names:
+            raise ValueError(f"{given!r} is not one of {', '.join(names)}")
+        return str(given)
+
+    return parse
+
+
+def finding_code(given: Any) -> str:
+    """Check the code of a finding."""
+    from tlsdissect.trust.rules import RULES  # noqa: PLC0415 (without findings, nothing of `trust` is loaded)
+
+    codes = [rule.code for rule in RULES]
+    if given not in codes:
+        raise ValueError(f"{given!r} is not the code of a finding{suggestion(str(given), codes)}")
+    return str(given)
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "stream": Stream.parse,
+    "port": _port,
+    "ip": network,
+    "client": network,
+    "server": network,
+    "sni": str,
+    "tls": _one_of(*VERSIONS),
+    "offers": _one_of(*VERSIONS),
+    "failed": bool,
+    "outcome": _one_of(*OUTCOMES),
+    "since": Moment.parse,
+    "until": Moment.parse,
+    "finding": finding_code,
+    "min_severity": _one_of(*SEVERITIES),
+}
+_SINGLE = frozenset({"failed", "since", "until", "min_severity"})
+"""Fields of one value; of the others, several may be given."""
+
+
+def _parsed(name: str, given: Any) -> Any:
+    parse = _PARSERS[name]
+    try:
+        if name in _SINGLE:
+            return parse(given)
+        several = not isinstance(given, str) and isinstance(given, Iterable)
+        return tuple(parse(one) for one in (given if several else (given,)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None

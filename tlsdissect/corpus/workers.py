@@ -89,7 +89,7 @@ class Workers(Generic[Result]):
         self,
         jobs: int,
         reading: Callable[[Shard], Reading],
-        pack: Callable[[ReadingEvent], object],
+        pack: Callable[[ReadingEvent, Reading], object],
         result: Callable[[Reading], Result],
     ) -> None:
         self._reading, self._pack, self._result = reading, pack, result
@@ -154,7 +154,7 @@ class Workers(Generic[Result]):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         try:
             for place, event in reading.placed():
-                content = self._pack(event)
+                content = self._pack(event, reading)
                 if content is not None:
                     # Plain tuples are pickled much faster than named ones.
                     sender.add((*place, reading.position, content))

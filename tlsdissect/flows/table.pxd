@@ -14,6 +14,7 @@ cdef long long _NOTHING
 
 cdef class FlowTable:
     cdef readonly long long clock
+    cdef readonly long long begin
     cdef readonly long long late
     cdef readonly long long evicted
     cdef readonly long long known

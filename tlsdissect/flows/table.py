@@ -78,6 +78,8 @@ class FlowTable:
     A packet without a time does not advance it. If a capture begins with such packets, the clock is 0 until the first
     packet with a time, and counts from that time.
     """
+    begin: cython.longlong
+    """The time of the first packet that has one, in nanoseconds since 1970-01-01T00:00:00Z; UNTIMED until then."""
     late: cython.longlong
     """Packets of this shard that were captured after their flow was over."""
     evicted: cython.longlong
@@ -101,6 +103,7 @@ class FlowTable:
 
     def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
         self.clock = PAST
+        self.begin = UNTIMED
         self.late = self.evicted = self.known = self.sender = 0
         self._flows = {}
         self._replaced = {}
@@ -122,6 +125,8 @@ class FlowTable:
                 self.clock = 0
                 self._timed = False
             return
+        if self.begin == _UNTIMED:
+            self.begin = time
         if not self._timed:
             self._timed = True
             self._origin = time

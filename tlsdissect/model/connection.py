@@ -19,6 +19,9 @@ Transport = Literal["tcp", "quic", "udp", "eap"]
 """What carries TLS: "udp" is DTLS."""
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 """In the order of the output."""
+Severity = Literal["info", "low", "medium", "high"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""In ascending order."""
 
 
 class Endpoint(Struct, frozen=True, gc=False):
@@ -320,11 +323,16 @@ class Eap(Struct, frozen=True, gc=False):
     result: Literal["success", "failure"] | None
 
 
+def at_least(severity: str) -> frozenset[str]:
+    """Return this severity and all higher ones."""
+    return frozenset(SEVERITIES[SEVERITIES.index(severity) :])
+
+
 class Finding(Struct, frozen=True, gc=False):
     """A verdict, with its evidence."""
 
     code: str
-    severity: Literal["info", "low", "medium", "high"]
+    severity: Severity
     detail: str
     frame: int | None
     certificate: str | None
@@ -442,6 +450,19 @@ class Connection(Struct, frozen=True, gc=False):
     def is_tls13(self) -> bool:
         """Whether TLS 1.3, a draft of it or DTLS 1.3 was negotiated."""
         return self.version is not None and "1.3" in self.version
+
+    @property
+    def offered_versions(self) -> tuple[str, ...]:
+        """The versions that the client offered; none if that is not known.
+
+        Those of supported_versions, and without that extension the legacy_version (RFC 8446 section 4.2.1). If bytes
+        of the hello are missing, the extension may be among them.
+        """
+        hello = self.client_hello
+        if hello is None:
+            return ()
+        listed = tuple(filter(is_offer, hello.supported_versions or ()))
+        return listed or ((hello.version,) if self.has_whole_client_hello else ())
 
     @property
     def has_whole_client_hello(self) -> bool:

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tlsdissect.caches import ByteCache
+from tlsdissect.model.connection import at_least
 from tlsdissect.trust.chain import Chain
 from tlsdissect.trust.lookups import download_findings, lookup_findings, match_lookups
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.ocsp import OcspAnswer, answer
 from tlsdissect.trust.presented_chains import PresentedChains
 from tlsdissect.trust.protocol import exposure_findings, protocol_findings
-from tlsdissect.trust.rules import CertificateFinding, at_least, finding
+from tlsdissect.trust.rules import CertificateFinding, finding
 from tlsdissect.trust.staples import must_staple_findings, staple_findings
 from tlsdissect.trust.times import to_second
 from tlsdissect.trust.verdicts import SMALL_KEPT_BYTES, Settings, Verdicts

@@ -5,16 +5,11 @@ A code keeps its meaning across versions, so programs can rely on it.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from tlsdissect.model.connection import Finding
-
-Severity = Literal["info", "low", "medium", "high"]
-
-SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high")
-"""In ascending order."""
+from tlsdissect.model.connection import Finding, Severity
 
 
 class Rule(Struct, frozen=True, gc=False):
@@ -108,8 +103,3 @@ def finding(code: str, detail: str, frame: int | None = None, certificate: str |
     """Make a finding by its rule; `certificate` is a SHA-256."""
     rule = _BY_CODE[code]
     return Finding(code, rule.severity, detail, frame, certificate, rule.rule)
-
-
-def at_least(severity: str) -> frozenset[str]:
-    """Return this severity and all higher ones."""
-    return frozenset(SEVERITIES[SEVERITIES.index(severity) :])

@@ -11,7 +11,6 @@ from tlsdissect.model.transcript import KeptConnection, final_alert, refusal
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.views.explain.model import Sentence, described, listed, message_frame
-from tlsdissect.views.explain.negotiation import offered_versions
 from tlsdissect.views.explain.quic import closed
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _named(message: Message) -> str:
 
 
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    hello, versions = c.client_hello, offered_versions(c)
+    hello, versions = c.client_hello, c.offered_versions
     if hello and versions and alert.sender == "server":
         text = f"The client had offered {listed(versions)}: none that the server accepts."
         yield Sentence("end", "no_common_version", text, (hello.frame,))
@@ -155,7 +154,7 @@ def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
 
 def _fallback(c: Connection, _: Alert) -> Iterator[Sentence]:
     if c.client_hello:
-        less = f", {listed(versions)}" if (versions := offered_versions(c)) else ""
+        less = f", {listed(versions)}" if (versions := c.offered_versions) else ""
         text = f"The client said that it tried again with less{less}: the server can do better."
         yield Sentence("end", "fallback_refused", text, (c.client_hello.frame,))
 

@@ -49,20 +49,8 @@ def offer(c: Connection) -> Iterator[Sentence]:
         yield Sentence("offer", "fallback", text, at)
 
 
-def offered_versions(c: Connection) -> tuple[str, ...]:
-    """The versions that the client offered; none where that is not known.
-
-    Those of supported_versions, and without that extension the legacy_version (RFC 8446 section 4.2.1): where bytes of
-    the hello are missing, the extension may be among them.
-    """
-    hello = c.client_hello
-    if hello is None:
-        return ()
-    return _offered(hello.supported_versions) or ((hello.version,) if c.has_whole_client_hello else ())
-
-
 def _versions_and_suites(c: Connection, hello: ClientHello) -> Iterator[Sentence]:
-    versions, suites = offered_versions(c), hello.offered_suites
+    versions, suites = c.offered_versions, hello.offered_suites
     said = [listed(versions)] if versions else []
     if hello.cipher_suites is not None:
         first = f", first of them {suites[0]}" if len(suites) > 1 else f", {suites[0]}" if suites else ""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.json import encode
 
-from tlsdissect.model.connection import stream_name
-from tlsdissect.trust.rules import SEVERITIES
+from tlsdissect.model.connection import SEVERITIES, stream_name
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of, shown_name, verdicts
 from tlsdissect.views.explain import explain

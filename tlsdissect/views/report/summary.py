@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.trust.rules import RULES, SEVERITIES
+from tlsdissect.model.connection import SEVERITIES
+from tlsdissect.trust.rules import RULES
 from tlsdissect.views import table
 from tlsdissect.views.explain.model import counted, listed
 from tlsdissect.views.printable import printable, shortened

@@ -1,0 +1,190 @@
+"""What the Python functions take, and how they read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from tlsdissect.capture import CaptureError
+from tlsdissect.corpus.selection import Network, Selection, utc
+from tlsdissect.flows.limits import Limits, whole
+from tlsdissect.handshake.keys import KeyLog
+from tlsdissect.handshake.options import Options
+from tlsdissect.pipeline import Reading
+from tlsdissect.views.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from dask.distributed import Client
+
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.trust.judge import Judge
+
+Path = str | os.PathLike[str]
+Paths = Path | Sequence[Path]
+Text = str | Sequence[str]
+Number = int | Sequence[int]
+Streams = int | str | Sequence[int | str]
+Networks = str | Network | Sequence[str | Network]
+
+
+class Criteria(TypedDict, total=False):
+    """What selects connections; of values that may be several, one must match. The command line has the same names."""
+
+    stream: Streams
+    """`stream` of a connection, or text such as "capture.pcap:udp:3"."""
+    port: Number
+    """Of the client or the server."""
+    ip: Networks
+    """Address or network of the client or the server."""
+    client: Networks
+    server: Networks
+    sni: Text
+    """Patterns such as "*.example.com"; "" for connections without SNI."""
+    tls: Text
+    """Negotiated version: "1.3", "1.2", "1.1", "1.0", "ssl3" or "older"."""
+    offers: Text
+    """The highest version that the client offered."""
+    failed: bool
+    outcome: Text
+    since: str | datetime | timedelta | None
+    """Time at which connections start, or later; a duration counts from the first packet of the capture."""
+    until: str | datetime | timedelta | None
+    """Time before which connections start."""
+    finding: Text
+    """Codes of findings, for example "expired"."""
+    min_severity: Literal["info", "low", "medium", "high"] | None
+    """Severity that a finding must reach; lower ones are not reported."""
+
+
+class ReadOptions(Criteria, total=False):
+    """What selects connections, and how they are read."""
+
+    findings: bool
+    """Whether connections have findings; whatever else is about findings implies it."""
+    ca_file: Paths
+    """Files of certificates to trust, in PEM or DER."""
+    ca_path: Paths
+    """Folders of them."""
+    system_ca: bool
+    """Whether to trust OpenSSL's default authorities on this system."""
+    crl: Paths
+    """Files of CRLs to check certificates against."""
+    at: str | datetime | None
+    """Time to check as of, instead of the capture's time."""
+    raw_fingerprints: bool
+    """Whether JA3 and JA4 are also given unhashed."""
+    keep: bool
+    """Whether connections are KeptConnections, whose `transcript` has their packets and records."""
+    keylog: Paths
+    """Files with the secrets of connections, which open what is encrypted."""
+    limits: Limits | None
+    batch: int
+    cluster: Client | None
+    """A Dask cluster whose workers read."""
+
+
+class Settled:
+    """The options of a function, checked and with their defaults: TypeError or ValueError says what is wrong."""
+
+    def __init__(self, captures: tuple[Path, ...], given: ReadOptions) -> None:
+        unknown = given.keys() - ReadOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+        for capture in captures:
+            if not isinstance(capture, str | os.PathLike):
+                raise TypeError(
+                    f"a capture is a path, not {type(capture).__name__}; of many, each is an argument: read(*paths)"
+                )
+        self.captures = captures
+        self.cluster = given.get("cluster")
+        self.selection = Selection.of(**{name: given[name] for name in Criteria.__annotations__ if name in given})  # type: ignore[literal-required]
+        self.options = _options(given)
+        self.judge = _judge(given) if _wants_findings(given, self.selection) else None
+        if self.judge is not None and self.cluster is not None:
+            raise ValueError("a cluster reports no findings: what one worker saw is not known to the others")
+
+    def read(self) -> Iterator[Connection]:
+        """Yield the selected connections; CaptureError at the end names the inputs that could not be read."""
+        if self.cluster is not None:
+            from tlsdissect.corpus.cluster import read_with_cluster  # noqa: PLC0415 (an extra)
+
+            yield from read_with_cluster(self.cluster, self.captures, self.options, self.selection)
+            return
+        reading, chosen = Reading(self.captures, self.options, judge=self.judge), self.selection
+        for connection in reading:
+            if chosen.matches(connection, reading.begin):
+                yield connection
+        refused = reading.summary.refused
+        if refused:
+            raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in refused))
+
+
+def _options(given: ReadOptions) -> Options:
+    limits = given.get("limits")
+    limits = Limits() if limits is None else limits
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
+    batch = given.get("batch", Options().batch)
+    whole("batch", batch, 1)
+    raw, keep = given.get("raw_fingerprints", False), given.get("keep", False)
+    paths = _paths(given.get("keylog", ()))
+    secrets = KeyLog(paths) if paths else None
+    return Options(batch=batch, raw_fingerprints=raw, keep=keep, limits=limits, keylog=secrets)
+
+
+_FINDINGS = ("findings", "ca_file", "ca_path", "system_ca", "crl", "at")
+
+
+def _wants_findings(given: ReadOptions, selection: Selection) -> bool:
+    return selection.needs_findings or any(given.get(name) for name in _FINDINGS)
+
+
+def _judge(given: ReadOptions) -> Judge:
+    at = given.get("at")
+    return make_judge(
+        ca_files=_paths(given.get("ca_file", ())),
+        ca_paths=_paths(given.get("ca_path", ())),
+        system_ca=given.get("system_ca", False),
+        crl_files=_paths(given.get("crl", ())),
+        at=None if at is None else check_time(at),
+        min_severity=given.get("min_severity"),
+    )
+
+
+def _paths(given: Any) -> list[str]:
+    several = not isinstance(given, str | os.PathLike) and isinstance(given, Iterable)
+    return [os.fspath(path) for path in (given if several else (given,))]
+
+
+def check_time(given: str | datetime) -> str:
+    """Read the time at which to check certificates, and format it in UTC, in seconds."""
+    return utc(given).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def make_judge(
+    *,
+    ca_files: Iterable[str] = (),
+    ca_paths: Iterable[str] = (),
+    system_ca: bool = False,
+    crl_files: Iterable[str] = (),
+    at: str | None = None,
+    min_severity: str | None = None,
+) -> Judge:
+    """Make a Judge with the authorities and CRLs of files; ValueError names a file that cannot be used."""
+    from tlsdissect.trust import anchors  # noqa: PLC0415 (start-up time)
+    from tlsdissect.trust.judge import Judge  # noqa: PLC0415
+    from tlsdissect.trust.revocation import Crl, CrlError  # noqa: PLC0415
+    from tlsdissect.trust.verdicts import Settings  # noqa: PLC0415
+
+    try:
+        trusted = [one for path in ca_files for one in anchors.certificates(path)]
+        trusted += [one for path in ca_paths for one in anchors.folder(path)]
+        trusted += anchors.system() if system_ca else ()
+        lists = [Crl(encoding, path) for path in crl_files for encoding in anchors.lists(path)]
+    except (anchors.AnchorError, CrlError) as error:
+        raise ValueError(str(error)) from None
+    return Judge(Settings(anchors=tuple(trusted), lists=tuple(lists), at=at), min_severity=min_severity or "info")
