@@ -65,13 +65,12 @@ def read(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> I
         TLS 1.3 TLS_AES_128_GCM_SHA256 x25519
 
     Options select connections, under the names and with the values of the command line: `stream`, `port`, `ip`,
-    `client`, `server`, `sni`, `tls`, `offers`, `failed`, `outcome`, `since`, `until`, `finding` and `min_severity`.
+    `client`, `server`, `sni`, `tls`, `offers`, `failed`, `outcome`, `since`, `until`, `finding`, `min_severity` and
+    `where`, an expression in CEL over the keys of the JSON output.
     Of several values, given as a sequence, one must match; of several options, all.
 
-        >>> for connection in tlsdissect.read("samples/", failed=True, tls="1.3", sni="local*"):
+        >>> for connection in tlsdissect.read("samples/paths-client.pcap.gz", where="round_trips > 2", sni="*.example"):
         ...     print(connection.outcome, connection.failed_by, [one.description for one in connection.alerts])
-        alert server []
-        alert client ['unknown_ca']
 
     Connections have `findings` with `findings=True`, with an option that selects by them, or if `ca_file`, `ca_path`,
     `system_ca`, `crl` or `at` says how certificates are checked.

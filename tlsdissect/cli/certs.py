@@ -67,6 +67,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     query = options.query(captures, given, Collector(inventory.add), evidence=evidence, linked=False)
     # Findings select certificates here, and everything else connections.
     chosen = query.selection
+    if chosen.where is not None and (chosen.where.needs_findings or chosen.needs_links):
+        raise click.UsageError("--where: here connections have neither findings, nor problems, nor links to others")
     query = query._replace(selection=replace(chosen, finding=(), min_severity=None))
     write = _writer(form, file, inventory, given["color"], seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given, chosen)
@@ -119,7 +121,7 @@ class CertificateRun(Run):
         )
         least = "at least " if self._inventory.chains_cut else ""
         shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
-        if self._chosen.needs_findings:
+        if self._chosen.names_findings:
             shown = f"{len(self.listed):,} of {shown}"
         self._tally.lines.append(shown if every else "no certificates in the clear")
         if every and not self._judge.checks_paths:
@@ -136,7 +138,7 @@ class CertificateRun(Run):
 
     def _is_listed(self, one: CertificateSummary) -> bool:
         chosen = self._chosen
-        return not chosen.needs_findings or chosen.has_finding([(it.code, it.severity) for it in one.findings])
+        return not chosen.names_findings or chosen.has_finding([(it.code, it.severity) for it in one.findings])
 
 
 def _writer(

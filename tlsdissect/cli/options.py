@@ -18,7 +18,16 @@ from click.core import ParameterSource
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.reading import check_time, make_judge
-from tlsdissect.corpus.selection import OUTCOMES, VERSIONS, Moment, Selection, Stream, finding_code, network
+from tlsdissect.corpus.selection import (
+    OUTCOMES,
+    VERSIONS,
+    Moment,
+    Selection,
+    Stream,
+    expression,
+    finding_code,
+    network,
+)
 from tlsdissect.flows.limits import LEAST, MOST, Limits
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
@@ -150,6 +159,13 @@ _SELECTION: tuple[Decorator, ...] = (
     ),
     click.option(
         "--min-severity", type=click.Choice(SEVERITIES), help="With a finding of this severity or higher; omit others."
+    ),
+    click.option(
+        "--where",
+        type=Parsed("expression", expression),
+        metavar="EXPR",
+        help="For which this expression (CEL) over the keys of the JSON output is true, for example "
+        "'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
     ),
 )
 _KEYLOG: Decorator = click.option(

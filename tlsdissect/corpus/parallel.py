@@ -50,7 +50,7 @@ class RowTransport(Protocol):
 
 
 class LinkingTransport:
-    """Sends each row as it is printed, with what links its connection; formats a row again if it has links."""
+    """Sends each row as it is printed, with what links its connection; formats a row again if it has or needs links."""
 
     def __init__(self, query: Query) -> None:
         self._query = query
@@ -68,7 +68,8 @@ class LinkingTransport:
             return event
         if isinstance(event, CapturedLookup):
             return None
-        row = self._query.row(event) if self._query.selection.matches(event, reading.begin) else None
+        selected = self._query.selection.matches(event, reading.begin, linked=False)
+        row = self._query.row(event) if selected else None
         # JSON is made and read several times faster than a pickle of a connection, and plain tuples than named ones.
         line = row.text if row is not None and self._json is self._query.view else self._json.row(event)
         frame, transport, named, peers, failed = Trace.of(event)
@@ -87,9 +88,13 @@ class LinkingTransport:
             return replace(parse(line), source=source)
 
         links = self._linker.links(capture, Trace(*trace), connection)
-        if row is None or links is NONE:
+        selection = self._query.selection
+        if row is None or (links is NONE and not selection.needs_links):
             return row and OutputRow(*row)
-        return self._query.row(linked(connection(), links))
+        whole = linked(connection(), links)
+        if selection.where is not None and selection.needs_links and not selection.where.matches(whole):
+            return None
+        return self._query.row(whole)
 
 
 class CertificateTransport:

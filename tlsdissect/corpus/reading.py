@@ -58,6 +58,8 @@ class Criteria(TypedDict, total=False):
     """Codes of findings, for example "expired"."""
     min_severity: Literal["info", "low", "medium", "high"] | None
     """Severity that a finding must reach; lower ones are not reported."""
+    where: str | None
+    """Expression in CEL over the keys of the JSON output."""
 
 
 class ReadOptions(Criteria, total=False):

@@ -23,6 +23,7 @@ from tlsdissect.model.connection import SEVERITIES, at_least
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tlsdissect.corpus.where import Where
     from tlsdissect.model.connection import Connection
 
 Network = IPv4Network | IPv6Network
@@ -148,6 +149,8 @@ class Selection(Struct, frozen=True, kw_only=True):
     """Before which connections start."""
     finding: tuple[str, ...] = ()
     min_severity: str | None = None
+    where: Where | None = None
+    """An expression over the keys of the JSON output."""
 
     @classmethod
     def of(cls, **given: Any) -> Selection:
@@ -160,7 +163,17 @@ class Selection(Struct, frozen=True, kw_only=True):
     @property
     def needs_findings(self) -> bool:
         """Whether connections are selected by their findings."""
+        return self.names_findings or (self.where is not None and self.where.needs_findings)
+
+    @property
+    def names_findings(self) -> bool:
+        """Whether findings are selected by code or severity."""
         return bool(self.finding or self.min_severity)
+
+    @property
+    def needs_links(self) -> bool:
+        """Whether connections are selected by their links to others."""
+        return self.where is not None and self.where.needs_links
 
     def missing_streams(self) -> tuple[Stream, ...]:
         """Return the selected streams if no connection matched and nothing else was selected by; else nothing.
@@ -169,8 +182,11 @@ class Selection(Struct, frozen=True, kw_only=True):
         """
         return self.stream if self == Selection(stream=self.stream) else ()
 
-    def matches(self, c: Connection, begin: int) -> bool:
-        """Return whether a connection is selected; `begin` is the time of its capture's first packet."""
+    def matches(self, c: Connection, begin: int, *, linked: bool = True) -> bool:
+        """Return whether a connection is selected; `begin` is the time of its capture's first packet.
+
+        If it is not `linked` yet and the expression needs links, all else decides: `where` has to be asked later.
+        """
         if self.failed and c.outcome not in FAILURES:
             return False
         if self.outcome and c.outcome not in self.outcome:
@@ -193,7 +209,10 @@ class Selection(Struct, frozen=True, kw_only=True):
             return False
         if self.offers and not _is_version(max(c.offered_versions, default=None), self.offers):
             return False
-        return not self.needs_findings or self.has_finding([(one.code, one.severity) for one in c.findings or ()])
+        if self.names_findings and not self.has_finding([(one.code, one.severity) for one in c.findings or ()]):
+            return False
+        where = self.where
+        return where is None or (where.needs_links and not linked) or where.matches(c)
 
     def has_finding(self, found: Iterable[tuple[str, str]]) -> bool:
         """Return whether one of these findings, by code and severity, is among those selected."""
@@ -246,6 +265,13 @@ def _port(given: Any) -> int:
     return number
 
 
+def expression(given: Any) -> Where:
+    """Check and compile an expression."""
+    from tlsdissect.corpus.where import Where  # noqa: PLC0415 (start-up time)
+
+    return Where(given)
+
+
 def _one_of(*names: str) -> Callable[[Any], str]:
     def parse(given: Any) -> str:
         if given not in names:
@@ -280,8 +306,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "until": Moment.parse,
     "finding": finding_code,
     "min_severity": _one_of(*SEVERITIES),
+    "where": expression,
 }
-_SINGLE = frozenset({"failed", "since", "until", "min_severity"})
+_SINGLE = frozenset({"failed", "since", "until", "min_severity", "where"})
 """Fields of one value; of the others, several may be given."""
 
 

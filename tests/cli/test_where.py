@@ -1,0 +1,219 @@
+"""Connections selected by an expression: what it means, what is wrong with it, and what evaluating it costs."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commands import RESUMED, TLS12, TLS13, run
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET, to_builtins
+from msgspec.structs import replace
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect.corpus.expression import ExpressionError
+from tlsdissect.corpus.selection import Selection
+from tlsdissect.corpus.where import Where
+from tlsdissect.model.connection import Counts, Origin, Quic, QuicClose, Timing
+
+if TYPE_CHECKING:
+    from tlsdissect.model.connection import Connection
+
+
+def recorded(name: str = TLS12, **changes: Any) -> Connection:
+    one = next(iter(tlsdissect.read(ROOT / name)))
+    return replace(one, **changes)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("true", True),
+        ('version == "TLS 1.2" && sni.endsWith("host")', True),
+        ("timing.handshake_ms > 3 && timing.handshake_ms < 3.5", True),
+        ("round_trips == 2 && !hello_retry", True),
+        ("server.port in [443, 8443]", True),
+        ('"x25519" in client_hello.groups', True),
+        ('client_hello.cipher_suites.exists(s, s.contains("3DES"))', False),
+        ('messages.exists(m, m.from == "server" && m.type == "certificate" && m.bytes > 2000)', True),
+        ("messages.size() > 3 && messages.all(m, m.frame > 0)", True),
+        ('messages.map(m, m.type).exists(t, t == "alert")', True),
+        ('messages.filter(m, m.from == "client")[0].type == "client_hello"', True),
+        ('certificates[1].subject.matches("CN=smplca($|,)")', True),
+        ('client_hello.extensions.exists(e, e.type == "server_name")', True),
+        ("size(certificates) == 2", True),
+        ('timestamp(start) > timestamp("2026-01-01T00:00:00Z") && timestamp(start).getHours() == 17', True),
+        ('timestamp(end) - timestamp(start) < duration("1s")', True),
+        ("quic == null && resumes == null", True),
+        ("packets * 2 > 10 && -packets < 0 && packets % 2 == packets % 2", True),
+        ("double(round_trips) + 0.5 == 2.5", True),
+        ('(sni == "x" ? false : true) // a comment', True),
+        ("has(timing.tcp_ms)", True),
+    ],
+)
+def test_expressions(source: str, *, expected: bool) -> None:
+    assert Where(source).matches(recorded()) is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("timing.handshake_ms > 200.0", False),
+        ("!(timing.handshake_ms > 200.0)", False),
+        ("timing.handshake_ms <= 200.0", False),
+        ('timing.handshake_ms > 200.0 || version == "TLS 1.2"', True),
+        ('version == "TLS 1.2" || timing.handshake_ms > 200.0', True),
+        ('!(timing.handshake_ms > 200.0 && version == "TLS 1.3")', True),
+        ('sni.endsWith("x") || sni == null', True),
+        ("sni.size() > 0", False),
+        ('"x25519" in client_hello.groups', False),
+        ('client_hello.cipher_suites.exists(s, s == "x")', False),
+        ("certificates.exists(c, c.is_ca)", False),
+        ("client_hello == null", True),
+        ("ja4_r == null", True),
+        ("quic.version == null", False),
+        ("certificates[7].is_ca", False),
+        ("1 / renegotiations == 0", False),
+    ],
+)
+def test_what_is_null_makes_what_needs_it_false(source: str, *, expected: bool) -> None:
+    blank = recorded(timing=Timing(), sni=None, client_hello=None, certificates=None, ja4_r=UNSET)
+    assert Where(source).matches(blank) is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ('snii == "x"', "at ^ in ^snii == \"x\": there is no key 'snii': did you mean 'sni'?"),
+        ("handshake_ms > 3.0", "there is no key 'handshake_ms': did you mean 'timing.handshake_ms'?"),
+        ("timing.handshke_ms > 3.0", "at ^ in timing.^handshke_ms > 3.0: there is no key 'handshke_ms': did you mean"),
+        ('false && certificates.exists(c, c.key_bit < 2) && sni == "x"', "did you mean 'key_bits'?"),
+        ('sni.endswith("x")', "there is no function 'endswith': did you mean 'endsWith'?"),
+        ("len(certificates) > 1", "there is no function 'len'"),
+        ("version == 1.3", "at ^ in version ^== 1.3: text and a number cannot be compared"),
+        ("true || version > 3", "text and an integer cannot be compared"),
+        ('sni == "a" || alpn', "this is text, but should be true or false"),
+        ("sni", "the expression is text, but should be true or false"),
+        ("certificates.key_bits > 1", "a list has no keys"),
+        ("sni.length > 1", "text has no keys"),
+        ("sni[0]", "text contains no items"),
+        ("3 in client_hello.groups", "the list contains text, not an integer"),
+        ("packets in sni", "text contains no items"),
+        ("round_trips + 0.5 > 1.0", "double() makes an integer a number"),
+        ("client > server", "an object has no order"),
+        ("-sni == 1", "text has no sign"),
+        ('packets.contains("x")', "contains needs text, not an integer"),
+        ("sni.exists(c, true)", "exists needs a list, not text"),
+        ("certificates[sni].is_ca", "this is text, but should be an integer"),
+        ("size(packets) > 1", "an integer has no size"),
+        ("timestamp(packets) == null", "this is an integer, but should be text"),
+        ("timestamp('2026') == null", "this is not a time such as"),
+        ("duration('soon') == null", "this is not a duration such as 5m"),
+        ("sni.matches('[')", "at ^ in sni.matches(^'['): this is not a regular expression"),
+        ('version = "x"', "'=' cannot stand here: did you mean '=='?"),
+        ('sni == "a" and alpn == "b"', "did you mean '&&'?"),
+        ("not complete", "did you mean '!'?"),
+        ("complete == True", "did you mean 'true'?"),
+        ("complete & hello_retry", "did you mean '&&'?"),
+        ("(complete", "at ^ in (complete^: ')' is missing"),
+        ("complete)", "')' cannot stand here"),
+        ("complete &&", "a value is missing"),
+        ("", "at ^ in ^: a value is missing"),
+        ('sni == "x', "cannot stand here"),
+        ("certificates.exists(1, true)", "'1' cannot stand here"),
+        ("certificates.exists(c)", "')' cannot stand here"),
+        ("!" * 5000 + "complete", "too deep"),
+        ("true || " * 20 + "x" + " || true" * 20, "…"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_read(source: str, complaint: str) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        Where(source)
+    assert complaint in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_mistake_is_one_line_and_nothing_is_read() -> None:
+    done = run("read", "--where", "versoin == 'x'", TLS12, "missing.pcap")
+    assert (done.returncode, done.stdout) == (2, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert "at ^ in ^versoin == 'x': there is no key 'versoin': did you mean 'version'?" in line
+    with pytest.raises(ValueError, match=r"where: at \^ in \^versoin"):
+        tlsdissect.read(ROOT / TLS12, where="versoin == 'x'")
+
+
+@given(st.text(alphabet="snitimg.[]()&|!=<>\"' 1,x?:", max_size=30))
+def test_any_text_is_an_expression_or_an_error(source: str) -> None:
+    try:
+        where = Where(source)
+    except ExpressionError:
+        return
+    assert where.matches(recorded()) in (True, False)
+
+
+def test_every_key_of_the_output_can_be_named() -> None:
+    quic = Quic(
+        version="1",
+        version_negotiation=False,
+        retry=False,
+        original_destination_connection_id=None,
+        client_connection_id=None,
+        server_connection_id=None,
+        initial_packets=Counts(1, 1),
+        transport_parameters={"a": 1},
+        close=QuicClose("client", 3, "bye", 9),
+    )
+    one = recorded(resumes=Origin("a.pcap", 1), quic=quic)
+    assert Where('resumes.source == "a.pcap" && resumes.stream == 1').matches(one)
+    assert Where('quic.close.from == "client" && quic.transport_parameters.a == 1').matches(one)
+    for key, value in to_builtins(one).items():
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            quoted = f"r'''{value}'''" if isinstance(value, str) else repr(value)
+            assert Where(f"{key} == {quoted}").matches(one), key
+
+
+def test_only_the_keys_that_are_named_are_handed_over() -> None:
+    def given(source: str) -> dict[str, Any]:
+        return {name: value(recorded()) for name, value in Where(source)._values}
+
+    assert given("timing.handshake_ms > 1 || timing.tcp_ms > 1").keys() == {"timing"}
+    assert given("timing.handshake_ms > 1")["timing"] == {"handshake_ms": 3.348}
+    assert given("client_hello.version == 'x'") == {"client_hello": {"version": "TLS 1.2"}}
+    assert given("certificates.exists(c, c.is_ca)")["certificates"] == [{"is_ca": False}, {"is_ca": True}]
+    assert given("certificates.filter(c, c.is_ca)[0].serial == ''")["certificates"][0].keys() == {"is_ca", "serial"}
+    assert given("certificates.size() > 1")["certificates"] == [{}, {}]
+    assert given("client.ip == 'x' && client == null")["client"] == {"ip": "::1", "port": 39_898}
+
+
+def test_a_where_is_combined_with_the_other_criteria() -> None:
+    done = run("read", "-q", "--format", "csv", "--tls", "1.3", "--where", "round_trips == 1", TLS12, TLS13, RESUMED)
+    assert len(done.stdout.splitlines()) == 1 + 3
+
+
+@pytest.mark.parametrize("source", ["resumes != null", "problems.size() > 0 || same_ticket_as != null"])
+def test_links_can_be_asked_for_in_several_processes(source: str) -> None:
+    command = ["read", "--format", "json", "--where", source, "samples"]
+    one, several = (run(*command, "--jobs", jobs) for jobs in ("1", "2"))
+    assert one.stdout == several.stdout != b""
+    assert one.stderr == several.stderr
+
+
+def test_findings_are_looked_for_where_an_expression_names_them() -> None:
+    done = run("read", "-q", "--format", "json", "--where", "findings.exists(f, f.code == 'static_rsa')", "samples")
+    assert done.stdout.count(b"\n") == done.stdout.count(b'"code":"static_rsa"') > 0
+
+
+def test_certificates_cannot_be_listed_by_what_is_not_known_yet() -> None:
+    done = run("certs", "--where", "findings.size() > 0", TLS12)
+    assert done.returncode == 2
+    assert b"--where: here connections have neither findings" in done.stderr
+    assert b"2 certificates" in run("certs", "--where", "round_trips == 2", TLS12).stderr
+
+
+def test_a_selection_with_an_expression_can_be_sent_to_another_process() -> None:
+    chosen = Selection.of(where="round_trips == 2", since="0s")
+    assert pickle.loads(pickle.dumps(chosen)) == chosen  # noqa: S301
+    assert chosen != Selection.of(where="round_trips == 1", since="0s")

@@ -1,0 +1,120 @@
+"""Connections selected by an expression in CEL over the keys of the JSON output (`--where`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, UnsetType, to_builtins
+
+from tlsdissect.corpus.expression import ITEMS, ExpressionError, check, keys, kind_of
+from tlsdissect.model.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tlsdissect.corpus.expression import Kind
+
+_LINKS = frozenset({"resumes", "same_ticket_as", "retry_of", "problems"})
+"""What a connection has only once it is linked to others."""
+_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+"""What evaluating raises: mostly that a value is null, where the expression needs one."""
+
+
+class Where:
+    """An expression that was checked and compiled once.
+
+    Only the keys that it names are handed to it, since building and converting whole connections costs ten times as
+    much. An error in evaluation makes it false; `&&` and `||` evaluate to what their other side decides, as in CEL.
+    """
+
+    def __init__(self, source: str) -> None:
+        """Check the expression; ExpressionError shows the place of a mistake."""
+        self.source = source
+        used, constants = check(source, Connection)
+        import cel  # noqa: PLC0415 (only expressions need it)
+
+        for call, complaint in constants:
+            try:
+                cel.evaluate(call)
+            except _ERRORS:
+                raise complaint from None
+        try:
+            self._program = cel.compile(source)
+        except ValueError as error:
+            raise ExpressionError(" ".join(str(error).split())) from None
+        self._values = _projection(Connection, used)
+        names = {path[0] for path in used}
+        self.needs_links = not names.isdisjoint(_LINKS)
+        """Whether it can only be evaluated once connections are linked."""
+        self.needs_findings = "findings" in names
+
+    def __reduce__(self) -> tuple[type[Where], tuple[str]]:
+        return Where, (self.source,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Where) and self.source == other.source
+
+    def __hash__(self) -> int:
+        return hash(self.source)
+
+    def __repr__(self) -> str:
+        return f"Where({self.source!r})"
+
+    def matches(self, connection: Connection) -> bool:
+        """Return whether the expression is true of a connection."""
+        try:
+            found: object = self._program.execute({name: value(connection) for name, value in self._values})
+        except _ERRORS:
+            return False
+        return found is True
+
+
+def _projection(of: type[Struct], used: Iterable[tuple[str, ...]]) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Return the keys of a struct that are used, and a function for the value of each: an object has used keys only."""
+    inside: dict[str, set[tuple[str, ...]]] = {}
+    for name, *rest in used:
+        inside.setdefault(name, set()).add(tuple(rest))
+    fields, found = keys(of), []
+    for name, paths in inside.items():
+        kind = kind_of(fields[name].type)
+        found.append((name, _value(fields[name].name, kind, paths)))
+    return found
+
+
+def _value(attribute: str, kind: Kind, paths: set[tuple[str, ...]]) -> Callable[[Any], Any]:
+    """Return the function for the value of a key of which the keys of `paths` are used."""
+    if kind.of is not None and () not in paths:
+        return _object(attribute, _projection(kind.of, paths))
+    items = {path[1:] for path in paths if path[:1] == (ITEMS,)}
+    if () in paths or () in items or kind.item is None or kind.item.of is None:
+        return _plain(attribute)
+    return _list(attribute, _projection(kind.item.of, items))
+
+
+def _plain(attribute: str) -> Callable[[Any], Any]:
+    def value(of: Any) -> Any:
+        found = getattr(of, attribute)
+        if found is None or isinstance(found, str | int | float):
+            return found
+        return None if isinstance(found, UnsetType) else to_builtins(found)
+
+    return value
+
+
+def _object(attribute: str, values: list[tuple[str, Callable[[Any], Any]]]) -> Callable[[Any], Any]:
+    def value(of: Any) -> Any:
+        found = getattr(of, attribute)
+        return None if found is None else {name: inner(found) for name, inner in values}
+
+    return value
+
+
+def _list(attribute: str, values: list[tuple[str, Callable[[Any], Any]]]) -> Callable[[Any], Any]:
+    def value(of: Any) -> Any:
+        found = getattr(of, attribute)
+        return None if found is None else [{name: inner(item) for name, inner in values} for item in found]
+
+    return value
+
+
+__all__ = ["ExpressionError", "Where"]
