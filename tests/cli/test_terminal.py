@@ -18,6 +18,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 BAR = re.compile(r"\x1b\[\?25l(.*?)\x1b\[\?25h\r\x1b\[1A\x1b\[2K", re.DOTALL)
 """A bar, from its first showing until it is wiped."""
 
+FAILED = "samples/tls13-unknown-ca.pcap"
 SLOW = """
 import sys, time
 from tlsdissect import pipeline
@@ -65,18 +66,18 @@ def test_a_bar_that_comes_again_wipes_no_row(width: int) -> None:
 def test_the_summary_stands_below_the_table() -> None:
     _, shown = on_terminal(80, "read", TLS12, "--color", "never")
     head, row, blank, summary = shown.splitlines()
-    assert head == "stream server                   TLS  suite      group     RT      ms outcome"
-    assert row.startswith("     0 localhost:8443 (::1)     1.2  AES256-GCM x25519     2 ")
+    assert head == "stream start    client server          TLS suite      group  RT   ms outcome"
+    assert row == "     0 17:11:54 ::1    localhost:8443  1.2 AES256-GCM x25519  2 3.35 established"
     assert (blank, summary) == ("", "1 connection: 1 TLS 1.2")
 
 
 def test_colours_are_for_terminals() -> None:
-    _, shown = on_terminal(80, "read", TLS13)
-    assert "\x1b[32mestablished\x1b[0m" in shown
-    for unwanted in (on_terminal(80, "read", TLS13, NO_COLOR="1")[1], on_terminal(80, "read", TLS13, TERM="dumb")[1]):
+    _, shown = on_terminal(80, "read", FAILED)
+    assert "\x1b[31malert unknown_ca by client\x1b[0m" in shown
+    for unwanted in (on_terminal(80, "read", FAILED, NO_COLOR="1")[1], on_terminal(80, "read", FAILED, TERM="dumb")[1]):
         assert "\x1b" not in unwanted
-    assert b"\x1b" not in run("read", TLS13).stdout
-    assert b"\x1b[32m" in run("read", TLS13, "--color", "always", NO_COLOR="1").stdout
+    assert b"\x1b" not in run("read", FAILED).stdout
+    assert b"\x1b[31m" in run("read", FAILED, "--color", "always", NO_COLOR="1").stdout
 
 
 def test_several_captures_are_headed_by_their_names() -> None:

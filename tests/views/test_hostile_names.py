@@ -77,10 +77,12 @@ def is_plain(text: str) -> bool:
 
 @each
 def test_in_a_table(place: str, name: str) -> None:
-    view = Table(80)
-    text = (view.head + view.section(hostile(place, name).source) + view.row(hostile(place, name))).decode()
-    assert is_plain(text)
-    assert max(map(len, text.splitlines())) <= 80
+    view, one = Table(80, sections=True), hostile(place, name)
+    cells = view.row(one)
+    for rows in ((), [(one.source, cells)], [(one.source, cells), (one.source, cells)]):
+        text = (view.lay_out(rows, several=True) + view.line(one.source, cells)).decode()
+        assert is_plain(text)
+        assert max(map(len, text.splitlines())) <= 80
 
 
 @each

@@ -14,14 +14,19 @@ from msgspec.structs import replace
 from tlsdissect.model.connection import Alert, Connection, Endpoint, Problem, Timing
 from tlsdissect.views import table
 from tlsdissect.views.printable import columns, printable, shortened
-from tlsdissect.views.table import COLUMNS, GROWTH, Table, layout
+from tlsdissect.views.table import COLUMNS, GROWTH, Table, layout, of_key
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 LONG = Endpoint("2001:0db8:85a3:1234:5678:8a2e:0370:7334", 51_234)
 
 
-def line(connection: Connection, width: int | None, **options: Any) -> str:
-    return Table(width, **options).row(connection).decode()
+def printed(*connections: Connection, width: int = 1000, **options: Any) -> list[str]:
+    """The lines of a table of these connections, the heading first."""
+    several = options.pop("several", False)
+    table = Table(width, **options)
+    rows = [(one.source, table.row(one)) for one in connections]
+    heading = table.lay_out(rows, several=several)
+    return b"".join([heading, *(table.line(*row) for row in rows)]).decode().splitlines()
 
 
 def at_worst() -> Connection:
@@ -50,41 +55,88 @@ def at_worst() -> Connection:
 
 @pytest.mark.parametrize("width", [1, 2, 5, 6, 7, 20, 40, 60, 79, 80, 99, 100, 120, 133, 160, 200, 240, 320, 500])
 def test_lines_never_exceed_the_width(width: int) -> None:
-    for connection in (recorded(), at_worst()):
-        table = Table(width)
-        for text in (table.head.decode(), table.row(connection).decode()):
-            assert columns(text.removesuffix("\n")) <= width
+    for rows in ([recorded()], [at_worst()], [recorded(), at_worst()]):
+        assert max(map(columns, printed(*rows, width=width))) <= width
+    as_they_come = Table(width)
+    lines = [as_they_come.lay_out(several=True), as_they_come.line("x", as_they_come.row(at_worst()))]
+    assert max(columns(text.decode().rstrip("\n")) for text in lines) <= width
 
 
-@pytest.mark.parametrize("width", [40, 80, 120, 200, None])
-def test_columns_stand_where_their_titles_do(width: int | None) -> None:
-    table = Table(width, coloured=True)
-    lines = [COLOUR.sub("", text.decode()).removesuffix("\n") for text in (table.head, table.row(recorded()))]
-    assert len(lines[0]) == len(lines[1])
-    assert lines[1].index("1.2 ") == lines[0].index("TLS")
-    worst = COLOUR.sub("", table.row(at_worst()).decode()).removesuffix("\n")
-    assert columns(worst) == len(lines[0])
+@pytest.mark.parametrize("width", [40, 80, 120, 200, 1000])
+def test_columns_stand_where_their_titles_do(width: int) -> None:
+    heading, row, worst = [COLOUR.sub("", one) for one in printed(recorded(), at_worst(), width=width, coloured=True)]
+    assert len(heading) == len(row) == columns(worst)
+    if "TLS" in heading:
+        assert row.index("1.2 ") == heading.index("TLS")
 
 
 def test_colours_change_no_text() -> None:
     for width in (80, 200):
-        assert COLOUR.sub("", line(recorded(), width, coloured=True)).rstrip() == line(recorded(), width).rstrip()
+        coloured = [COLOUR.sub("", one).rstrip() for one in printed(recorded(), width=width, coloured=True)]
+        assert coloured == printed(recorded(), width=width)
+
+
+def test_only_what_is_old_weak_or_failed_is_coloured() -> None:
+    def coloured(**changes: Any) -> list[str]:
+        row = printed(made(**changes), coloured=True)[1]
+        return [text.strip() for text in re.findall(r"\x1b\[3[0-9]m(.*?)\x1b", row)]
+
+    assert coloured() == coloured(version="TLS 1.3") == coloured(outcome="incomplete", version=None) == []
+    assert coloured(version="TLS 1.0") == ["1.0"]
+    assert coloured(version="DTLS 1.0", outcome="closed", failed_by="server") == ["D1.0", "closed by server"]
+    assert coloured(cipher_suite="TLS_RSA_WITH_RC4_128_MD5") == ["RSA RC4-128"]
+    assert coloured(cipher_suite="TLS_DH_anon_WITH_AES_128_GCM_SHA256") == ["DH-anon AES128-GCM"]
+    assert coloured(outcome="no_answer") == ["no_answer"]
 
 
 def test_wider_shows_more_and_never_less() -> None:
     before: dict[str, int] = {}
-    for width in range(100, 400):
-        now = {column.title: size for column, size in layout(width, 2, judged=True)}
+    needs = {column.title: 1000 for column in COLUMNS}
+    for width in range(60, 600):
+        now = layout(needs, needs, width, 2)
         assert set(before) <= set(now)
         before = now
     assert set(before) == {column.title for column in COLUMNS} == set(dict(GROWTH))
 
 
+def titles(*connections: Connection, **options: Any) -> list[str]:
+    return printed(*connections, **options)[0].split()
+
+
 def test_80_columns_tell_the_essentials() -> None:
-    titles = [column.title for column, _ in layout(80, 1)]
-    assert titles == ["stream", "server", "TLS", "suite", "group", "RT", "ms", "outcome"]
-    judged = [column.title for column, _ in layout(80, 1, judged=True)]
-    assert judged == ["stream", "server", "TLS", "suite", "RT", "outcome", "findings"]
+    usual = ["stream", "start", "client", "server", "TLS", "suite", "group", "RT", "ms", "outcome"]
+    assert titles(recorded(), width=80) == usual
+    assert titles(made(findings=()), width=80, judged=True) == usual
+    failed = made(outcome="alert", failed_by="client", alerts=(Alert("client", "fatal", "unknown_ca", 9),))
+    assert titles(failed, width=80) == ["stream", "start", "server", "TLS", "suite", "ms", "outcome"]
+    as_they_come = Table(80).lay_out().decode().split()
+    assert as_they_come == ["stream", "server", "TLS", "ms", "outcome"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_outcome_is_never_cut(width: int) -> None:
+    alert = Alert("client", "fatal", "certificate_unobtainable", 9)
+    failed = made(outcome="alert", failed_by="client", alerts=(alert,), sni="a" * 200)
+    lines = printed(recorded(), failed, width=width)
+    assert "alert certificate_unobtainable by client" in lines[2]
+    assert "…" in lines[2], "the server's name is"
+
+
+def test_columns_without_content_are_left_out() -> None:
+    assert {"ALPN", "resumed", "problems"}.isdisjoint(titles(recorded()))
+    assert {"ALPN", "resumed", "problems"} <= set(titles(recorded(), at_worst()))
+    assert "findings" not in titles(made(findings=()), judged=True)
+
+
+def test_columns_that_were_asked_for() -> None:
+    asked = (of_key("sni", lambda c: c.sni), of_key("alerts", lambda c: [one.sender for one in c.alerts]))
+    asked += (of_key("port", lambda c: c.client.port), of_key("open", lambda c: c.open), of_key("x", lambda _: None))
+    lines = printed(recorded(), at_worst(), asked=asked, width=60)
+    assert lines[0].split() == ["sni", "alerts", "port", "open", "x"]
+    assert lines[1].split() == ["localhost", "server,", "client", "39898", "false", "-"]
+    assert lines[2].startswith("aaaa")
+    assert max(map(columns, lines)) <= 60
+    assert max(map(columns, printed(recorded(), asked=asked, width=10))) > 10, "none is left out"
 
 
 @given(st.text(max_size=60), st.integers(0, 60), st.integers(0, 60))
@@ -111,14 +163,25 @@ def test_what_is_escaped_and_what_is_not() -> None:
 
 
 def test_sections_head_other_captures() -> None:
-    table = Table(80, sections=True)
-    assert [table.section(name) for name in ("a", "a", "b\x07")] == [b"a\n", b"", b"b\\x07\n"]
-    assert Table(80).section("a") == b""
-    assert Table(sections=True).section("a") == b""
+    rows = [made(source=source) for source in ("a", "a", "b\x07")]
+    lines = printed(*rows, sections=True, several=True)
+    assert (lines[1], lines[4]) == ("a", "b\\x07")
+    assert "source" not in titles(*rows, sections=True, several=True)
+    assert "source" in titles(*rows, several=True)
+    assert "source" not in titles(recorded(), sections=True)
+
+
+def test_captures_of_one_connection_each_have_a_row_each() -> None:
+    rows = (made(source="captures/a.pcap"), made(source="captures/b.pcap"))
+    lines = printed(*rows, width=80, sections=True, several=True)
+    assert len(lines) == 3
+    assert [line.split()[-1] for line in lines] == ["source", "a.pcap", "b.pcap"]
 
 
 def test_a_terminal_without_the_ellipsis_keeps_its_columns() -> None:
-    row = Table(80, encoding="ascii").row(at_worst())
+    table = Table(80, encoding="ascii")
+    table.lay_out()
+    row = table.line("x", table.row(at_worst()))
     assert len(row) <= 81
     assert b"~" in row
 
@@ -163,7 +226,7 @@ def test_who_ended_it_and_how() -> None:
         failed_by="client",
         alerts=(Alert("client", "fatal", "unknown_ca", 9), Alert("server", None, None, 10)),
     )
-    assert table.outcome(alert)[:2] == ("alert: unknown_ca by client", "alert: unknown_ca")
+    assert table.outcome(alert) == ("alert unknown_ca by client",)
     assert table.outcome(made(outcome="reset", failed_by="server"))[0] == "reset by server"
     assert table.outcome(made(outcome="no_answer", failed_by=None)) == ("no_answer",)
 

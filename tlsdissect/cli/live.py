@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tlsdissect.cli import exit_status, options, privileges, read
+from tlsdissect.cli.arranging import as_they_come
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import LiveStatus
@@ -20,6 +22,7 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from tlsdissect.capture.live import LiveCapture
     from tlsdissect.capture.saving import Rotation
+    from tlsdissect.cli.arranging import Arrange
     from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
@@ -120,14 +123,20 @@ def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) 
     from tlsdissect.listening import Listening  # noqa: PLC0415 (not needed for --help)
 
     limits, verbose = options.limits(given), given["verbose"]
-    view = _tree(given["color"], seen=result.seen) if verbose else _view(result, given["color"])
+    view: View
+    arrange: Arrange = iter
+    if verbose:
+        view = _tree(given["color"], seen=result.seen)
+    else:
+        view = read.view(result) or (shown := read.table(result, given["color"]))
+        arrange = iter if result.form != "table" else partial(as_they_come, table=shown, several=False)
     # The files may grow while the capture goes on.
     keylog = options.keylog(given["keylogs"], follows=True)
     idle, count = options.idle(given), given["count"]
     listening = Listening(capture, idle=idle, count=count, limits=limits, keep=verbose, keylog=keylog)
     query = Query((capture.interface,), Options(limits=limits), Selection(), view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
-    status = Run(query, given, live=(listening, live_status)).print_all(
+    status = Run(query, given, live=(listening, live_status), arrange=arrange).print_all(
         destination(result.file), on_terminal=result.seen
     )
     return _report_losses(capture, 0 if status in _ENDED else status, quiet=given["quiet"])
@@ -172,14 +181,6 @@ def _list() -> int:
     for one in interfaces():
         click.echo(f"{printable(one.name):<16} {one.state:<5} {' '.join(one.addresses)}".rstrip())
     return 0
-
-
-def _view(result: options.Result, color: str) -> View:
-    if (view := read.view(result)) is not None:
-        return view
-    from tlsdissect.views.table import Table  # noqa: PLC0415 (not needed for other forms)
-
-    return Table(**options.text_style(color, seen=result.seen))
 
 
 def _tree(color: str, *, seen: bool) -> View:

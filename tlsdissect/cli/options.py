@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 
 _VERDICTS = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
+MOST_COLUMNS = 100_000
+"""Columns that COLUMNS may ask for."""
 _HELP_ALL = "tlsdissect.help_all"
 """Key of the context's `meta` that is set while --help-all prints."""
 _GROUPS = {
@@ -51,8 +53,8 @@ _GROUPS = {
     "Selection": (*Selection.__struct_fields__, "message"),
     "Keys": ("keylogs",),
     "Output": (
-        "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints", "dumped", "verbose",
-        "stats", "detailed", "dark", "color", "quiet",
+        "columns", "order", "top", "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints",
+        "dumped", "verbose", "stats", "detailed", "dark", "color", "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
     "Limits": Limits.__struct_fields__,
@@ -374,6 +376,12 @@ def text_style(color: str, *, seen: bool) -> TextStyle:
     capable = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     coloured = color == "always" or (color == "auto" and capable)
     return {"width": shutil.get_terminal_size().columns, "coloured": coloured, "encoding": sys.stdout.encoding}
+
+
+def columns_of_surroundings() -> int | None:
+    """Return the width that the environment variable COLUMNS asks for."""
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and 0 < int(given) <= MOST_COLUMNS else None
 
 
 def limits(options: dict[str, Any]) -> Limits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,12 +14,21 @@ from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.query import View
+    from collections.abc import Iterable, Sequence
+
+    from tlsdissect.cli.arranging import Arrange
+    from tlsdissect.corpus.query import OutputRow, Query, View
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.views.columns import Column
+    from tlsdissect.views.table import Table
 
 EXAMPLES = """\b
 Examples:
   tlsdissect read capture.pcap
   tlsdissect read --tls older captures/ -o older.csv
+  tlsdissect read --failed --since 5m capture.pcap
+  tlsdissect read --sort timing.handshake_ms:desc --top 10 capture.pcap
+  tlsdissect read --columns sni,certificates.dns_names capture.pcap
   tlsdissect read --sni '*.example.com' --format json capture.pcapng.gz
   tcpdump -i eth0 -w - port 443 | tlsdissect read -
 
@@ -33,12 +42,52 @@ Exit status:
   74   the result or a temporary file could not be written
   130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
 """
+_PIPED = 120
+"""Columns of a table in a file or a pipe, if COLUMNS does not say otherwise."""
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
+
+
+class Order(NamedTuple):
+    """What to sort by."""
+
+    column: Column
+    descending: bool
+
+
+def _order(given: str) -> Order:
+    """Read KEY[:desc]; ValueError says what is wrong."""
+    from tlsdissect.corpus.keys import order  # noqa: PLC0415 (start-up time of --help)
+
+    key, colon, direction = given.partition(":")
+    if colon and direction not in ("asc", "desc"):
+        raise ValueError(f"{given!r}: the order is asc or desc, not {direction!r}")
+    return Order(order(key), direction == "desc")
+
+
+def _columns(given: str) -> tuple[Column, ...]:
+    """Read keys between commas; ValueError says which is wrong."""
+    from tlsdissect.corpus.keys import column  # noqa: PLC0415 (start-up time of --help)
+
+    return tuple(column(key.strip()) for key in given.split(","))
 
 
 @options.capture_command(EXAMPLES)
 @options.result_options("table", "json", "csv")
 @options.emit_options("over")
+@click.option(
+    "--columns",
+    type=options.Parsed("keys", _columns),
+    metavar="KEYS",
+    help="Columns of the table or CSV: keys of the JSON output, for example sni,certificates.dns_names,timing.tcp_ms.",
+)
+@click.option(
+    "--sort",
+    "order",
+    type=options.Parsed("key", _order),
+    metavar="KEY[:desc]",
+    help="Sort by a key of the JSON output; null comes last.",
+)
+@click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="Print the first N only.")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
 @options.jobs_option
 @click.option("--batch", type=click.IntRange(1, MOST), default=65_536, hidden=True)
@@ -51,24 +100,35 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     or failed, and `open` is true if the connection continues.
 
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, - is
-    something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show.
+    something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show. The
+    rows are in the order of time, or if there are more than 10,000, in the order in which connections are over.
     """
     result = options.result(output, form, _SUFFIXES, "table", captures)
     if given["raw_fingerprints"] and result.form == "table":
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
+    if given["columns"] and result.form == "json":
+        raise click.UsageError("--columns requires a table or --format csv")
     judge = options.judge(given)
-    raw = given["raw_fingerprints"]
-    shown = view(result, raw_fingerprints=raw)
-    shown = shown or _table(captures, given["color"], seen=result.seen, judged=judge is not None)
-    idle = options.idle(given)
-    query = options.query(captures, given, shown, judge=judge, batch=given["batch"], raw_fingerprints=raw, idle=idle)
+    raw, idle, asked = given["raw_fingerprints"], options.idle(given), given["columns"] or ()
+    query = options.query(
+        captures,
+        given,
+        view(result, raw_fingerprints=raw, asked=asked)
+        or table(result, given["color"], judged=judge is not None, asked=asked),
+        judge=judge,
+        batch=given["batch"],
+        raw_fingerprints=raw,
+        idle=idle,
+    )
+    at_once = idle is not None or "-" in captures
+    query, arrange = _arranged(query, given["order"], given["top"], at_once=at_once)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
-    run = Run(query, given, jobs=jobs, prompt=idle is not None)
+    run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange, partial=given["top"] is not None)
     return run.print_all(destination(result.file), on_terminal=result.seen)
 
 
-def view(result: options.Result, *, raw_fingerprints: bool = False) -> View | None:
+def view(result: options.Result, *, raw_fingerprints: bool = False, asked: Sequence[Column] = ()) -> View | None:
     """Make the view of a machine-readable format; only the requested one is imported. None for a table."""
     if result.form == "json":
         from tlsdissect.views.ndjson import Ndjson  # noqa: PLC0415
@@ -77,13 +137,49 @@ def view(result: options.Result, *, raw_fingerprints: bool = False) -> View | No
     if result.form == "csv":
         from tlsdissect.views.csv import Csv  # noqa: PLC0415
 
-        return Csv(raw_fingerprints=raw_fingerprints, seen=options.is_terminal(result.file))
+        return Csv(raw_fingerprints=raw_fingerprints, seen=options.is_terminal(result.file), asked=asked)
     return None
 
 
-def _table(captures: tuple[str, ...], color: str, *, seen: bool, judged: bool) -> View:
-    """Make the table: as wide as the terminal, or with all columns if there is none."""
-    from tlsdissect.views.table import Table  # noqa: PLC0415 (not needed for other forms)
+def table(result: options.Result, color: str, *, judged: bool = False, asked: Sequence[Column] = ()) -> Table:
+    """Make the table: as wide as the terminal, or COLUMNS."""
+    from tlsdissect.views.table import Table, of_key  # noqa: PLC0415 (not needed for other forms)
 
-    sections = seen and (len(captures) > 1 or os.path.isdir(captures[0]))  # noqa: PTH112 (paths are text here)
-    return Table(**options.text_style(color, seen=seen), sections=sections, judged=judged, waits=True)
+    style = options.text_style(color, seen=result.seen)
+    width = style["width"] or options.columns_of_surroundings() or _PIPED
+    return Table(
+        width,
+        coloured=style["coloured"],
+        encoding=style["encoding"],
+        judged=judged,
+        sections=result.seen,
+        asked=tuple(of_key(one.name, one.value) for one in asked),
+    )
+
+
+def _arranged(query: Query, order: Order | None, top: int | None, *, at_once: bool) -> tuple[Query, Arrange]:
+    """Return the query with the key to sort by, and the function that arranges its rows."""
+    from tlsdissect.cli import arranging  # noqa: PLC0415 (start-up time of --help)
+    from tlsdissect.views.table import Table  # noqa: PLC0415
+
+    several = len(query.captures) > 1 or os.path.isdir(query.captures[0])  # noqa: PTH112 (paths are text here)
+    shown = query.view if isinstance(query.view, Table) else None
+    by_time = order is None and shown is not None and not at_once
+    key = _start if order is None else order.column.value
+
+    def arrange(rows: Iterable[OutputRow]) -> Iterable[OutputRow]:
+        if order is not None or (top is not None and by_time):
+            rows = arranging.in_order(rows, descending=order is not None and order.descending, top=top)
+        elif top is not None:
+            rows = arranging.first(rows, top)
+        if shown is None:
+            return rows
+        if at_once and order is None:
+            return arranging.as_they_come(rows, shown, several=several)
+        return arranging.laid_out(rows, shown, several=several, by_time=by_time)
+
+    return query._replace(key=None if order is None and shown is None else key), arrange
+
+
+def _start(connection: Connection) -> str | None:
+    return connection.start

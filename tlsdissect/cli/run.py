@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tlsdissect.cli.sink import Sink
     from tlsdissect.cli.status_line import StatusLine
     from tlsdissect.corpus.parallel import ParallelOutputRows, RowTransport
-    from tlsdissect.corpus.query import Query
+    from tlsdissect.corpus.query import OutputRow, Query
     from tlsdissect.model.connection import Connection
     from tlsdissect.pipeline import Reading
 
@@ -133,11 +133,14 @@ class Run:
         live: tuple[Reading, StatusLine] | None = None,
         prompt: bool = False,
         transport: RowTransport | None = None,
+        arrange: Callable[[Iterable[OutputRow]], Iterable[OutputRow]] = iter,
+        partial: bool = False,
     ) -> None:
         """`given` are the command's options: those of every run, and --fail-on if the command has it.
 
         `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
-        capture, and its status line. With `live` or `prompt`, each row is flushed.
+        capture, and its status line. With `live` or `prompt`, each row is flushed. `arrange` orders the rows and
+        returns those to print, with their final text; `partial`: not all of them.
         """
         self._view = query.view
         self._selection = query.selection
@@ -150,6 +153,8 @@ class Run:
         self._end = end
         self._gate = gate(given.get("fail_on"))
         self._tally = Tally()
+        self._arrange = arrange
+        self._selects = partial or bool(query.selection)
         self._aborted = False
 
     def print_all(self, place: AbstractContextManager[Sink], *, on_terminal: bool = False) -> int:
@@ -203,7 +208,7 @@ class Run:
                 exit_status.warn(f"--stream {stream}: no TLS connection has this number; tlsdissect read lists them")
         if self._quiet:
             return
-        lines = sentences(self._tally, summary, selected=bool(self._selection))
+        lines = sentences(self._tally, summary, selected=self._selects)
         if self._aborted:
             # Before the first row, the counts say nothing about the captures.
             lines = ["aborted", *lines] if self._tally.connections else ["aborted"]
@@ -222,7 +227,7 @@ class Run:
             sink.write(head)
             sink.flush()
             head = b""
-        for row in self._rows:
+        for row in self._arrange(self._rows):
             with interrupts.held(), self._status_line.hidden():
                 sink.write(head + self._view.section(row.source) + row.text)
                 self._tally.add(row)

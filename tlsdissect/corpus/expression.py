@@ -111,6 +111,15 @@ class Checked(NamedTuple):
     """Calls of constants, such as `timestamp("2026-01-01T00:00:00Z")`, each with the error if it fails."""
 
 
+def missing_key(name: str, of: type[Struct], root: type[Struct]) -> str:
+    """Say that an object has no such key, and what may have been meant: for the root, also a key inside."""
+    near = suggestion(name, keys(of))
+    if of is root:
+        inside = [path for path in _inside(root) if path.endswith(f".{name}")]
+        near = f": did you mean {inside[0]!r}?" if inside else near
+    return f"there is no key {name!r}{near}"
+
+
 def check(source: str, root: type[Struct]) -> Checked:
     """Check an expression over the keys of a struct; raises ExpressionError."""
     checker = _Checker(source, root)
@@ -352,11 +361,7 @@ class _Checker:
         fields = keys(kind.of)
         if name.text in fields:
             return kind_of(fields[name.text].type)
-        near = suggestion(name.text, fields)
-        if kind.of is self._root:
-            inside = [path for path in _inside(self._root) if path.endswith(f".{name.text}")]
-            near = f": did you mean {inside[0]!r}?" if inside else near
-        raise self._wrong(name, f"there is no key {name.text!r}{near}")
+        raise self._wrong(name, missing_key(name.text, kind.of, self._root))
 
     def _item(self, kind: Kind) -> Kind:
         start, index = self._token, self._expression()

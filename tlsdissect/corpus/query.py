@@ -8,7 +8,7 @@ from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.facts.evidence import Evidence
@@ -44,14 +44,16 @@ class OutputRow(NamedTuple):
     findings: tuple[str, ...] | None
     """Severity and code of each; None if findings were not requested."""
     text: bytes
+    key: str | float | bool | None = None
+    """The value by which rows are sorted."""
 
     @classmethod
-    def of(cls, connection: Connection, text: bytes) -> OutputRow:
+    def of(cls, connection: Connection, text: bytes, key: str | float | bool | None = None) -> OutputRow:
         """Make the row of a connection from its formatted text."""
         problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
         found = connection.findings
         findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
-        return cls(connection.source, connection.version, problems, findings, text)
+        return cls(connection.source, connection.version, problems, findings, text, key)
 
 
 class Query(NamedTuple):
@@ -65,6 +67,8 @@ class Query(NamedTuple):
     evidence: Evidence | None = None
     reports_findings: bool = True
     """False where the judge is needed for something else."""
+    key: Callable[[Connection], str | float | bool | None] | None = None
+    """Returns the value by which rows are sorted."""
 
     def reading(self, shard: Shard = WHOLE) -> Reading:
         """Start reading all connections, or those of one shard."""
@@ -72,7 +76,8 @@ class Query(NamedTuple):
 
     def row(self, connection: Connection) -> OutputRow:
         """Format a connection."""
-        row = OutputRow.of(connection, self.view.row(connection))
+        key = None if self.key is None else self.key(connection)
+        row = OutputRow.of(connection, self.view.row(connection), key)
         return row if self.reports_findings else row._replace(findings=None)
 
 

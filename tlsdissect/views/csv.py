@@ -14,7 +14,7 @@ from tlsdissect.views.printable import printable, printable_json
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.columns import Column
@@ -33,9 +33,9 @@ _SPECIAL = re.compile(r'[",\r\n]').search
 class Csv:
     """Formats connections as CSV, with the same columns for every capture."""
 
-    def __init__(self, *, raw_fingerprints: bool = False, seen: bool = False) -> None:
-        """`seen`: the output is a terminal, for which control characters are escaped."""
-        chosen = [column for column in COLUMNS if raw_fingerprints or not column.raw]
+    def __init__(self, *, raw_fingerprints: bool = False, seen: bool = False, asked: Sequence[Column] = ()) -> None:
+        """`seen`: the output is a terminal, for which control characters are escaped. `asked`: only these columns."""
+        chosen = asked or [column for column in COLUMNS if raw_fingerprints or not column.raw]
         self._values = [column.value for column in chosen]
         self._seen = seen
         self.head = line([column.name for column in chosen])

@@ -1,6 +1,7 @@
 """A table of connections, one per line.
 
-The columns depend on the width alone and never on the connections, so that rows are printed as they come.
+Each row is first made as the texts that its cells may have. The first rows decide which columns there are and how wide
+they are; columns without content are left out. A table that is printed as its rows come has fixed columns.
 """
 
 from __future__ import annotations
@@ -10,65 +11,75 @@ from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotatio
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, json, msgpack
 
 from tlsdissect.model.transcript import final_alert
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlsdissect.model.connection import Connection
 
     Texts = tuple[str | None, ...]
 
 # Parameters of "select graphic rendition" (ECMA-48 section 8.3.117): the sixteen colours follow the terminal's theme.
 HEADING, SECTION, FAINT = "1;4", "1", "2"
-_RED, _GREEN, _YELLOW = "31", "32", "33"
+_RED, _YELLOW = "31", "33"
+_WEAK = re.compile(r"_(NULL|anon|EXPORT|RC4|RC2|DES|DES40|3DES)(_|$)|^TLS_NULL_").search
 
 _GRAVE = ("high", "medium", "low", "info")
 _HTTPS = 443
-_NAMED = 18
-"""Columns in which the name of an alert can be recognised."""
 _ABSENT = "-"
 KEYED = "*"
 """Behind a fact that only keys show."""
 _ROOMY = 100
 """Width from which on cells are separated by two spaces instead of one."""
+_USUAL = {"outcome": 33}
+"""Columns for cells of which no row is known yet: the longest reason of a failure should fit."""
 GROWTH = (
-    ("stream", 6),
+    ("outcome", 60),
     ("server", 18),
+    ("stream", 6),
     ("TLS", 4),
-    ("outcome", 11),
     ("findings", 22),
-    ("suite", 10),
-    ("RT", 2),
+    ("source", 12),
     ("ms", 7),
-    ("group", 9),
+    ("start", 8),
+    ("suite", 10),
+    ("ms", 7),
     ("client", 15),
-    ("client", 21),
-    ("group", 14),
-    ("outcome", 18),
+    ("RT", 2),
+    ("group", 9),
     ("server", 22),
-    ("problems", 8),
+    ("client", 21),
     ("resumed", 10),
+    ("problems", 8),
+    ("group", 14),
+    ("start", 15),
     ("suite", 20),
     ("certificate", 12),
     ("server", 30),
+    ("source", 24),
     ("ALPN", 8),
-    ("outcome", 27),
-    ("start", 15),
+    ("findings", 40),
     ("JA4", 36),
     ("certificate", 24),
-    ("source", 24),
-    ("start", 29),
+    ("start", 26),
     ("problems", 20),
     ("findings", 60),
     ("server", 46),
     ("client", 47),
     ("group", 18),
-    ("source", 40),
+    ("source", 60),
     ("stream", 9),
 )
-"""Steps by which columns are added and widened until the width is used up; the rest goes to the server column."""
+"""Steps by which columns are added and widened until the width is used up.
+
+None becomes wider than its longest cells, and by its first step not wider than the shortest texts of its cells.
+"""
+_KEPT = frozenset({"outcome", "server", "stream", "TLS"})
+"""Columns that are there even if they are empty."""
 
 
 def stream(c: Connection) -> Texts:
@@ -77,11 +88,11 @@ def stream(c: Connection) -> Texts:
 
 
 def start(c: Connection) -> Texts:
-    """The time of day; the date where there is room."""
+    """The time of day; its fraction and the date where there is room."""
     if c.start is None:
         return ()
     day, _, time = c.start.rstrip("Z").partition("T")
-    return f"{day} {time}", time, time[:15]
+    return f"{day} {time[:15]}", time[:15], time[:8]
 
 
 def client(c: Connection) -> Texts:
@@ -141,14 +152,14 @@ def milliseconds(c: Connection) -> Texts:
 
 
 def outcome(c: Connection) -> Texts:
-    """How the handshake went; an alert by its name, and by whom."""
+    """How the handshake went; an alert with its name, a failure with who caused it."""
     if c.failed_by is None:
         return (c.outcome,)
     alert = final_alert(c)
-    what = f"{c.outcome}: {alert.description}" if alert and alert.description else c.outcome
+    what = f"{c.outcome} {alert.description}" if alert and alert.description else c.outcome
     if what == "alert" and (said := _opened_alert(c)) is not None:
-        what = f"{what}: {said}{KEYED}"
-    return f"{what} by {c.failed_by}", what, shortened(what, _NAMED), c.outcome
+        what = f"{what} {said}{KEYED}"
+    return (f"{what} by {c.failed_by}",)
 
 
 def problems(c: Connection) -> Texts:
@@ -188,8 +199,8 @@ def _opened_alert(c: Connection) -> str | None:
 
 
 def source(c: Connection) -> Texts:
-    """The capture."""
-    return (c.source,)
+    """The capture, by its name alone where there is no room for its path."""
+    return c.source, c.source.rpartition("/")[2] or c.source
 
 
 def plain(_: Connection) -> str:
@@ -202,11 +213,6 @@ def faint(_: Connection) -> str:
     return FAINT
 
 
-def by_problems(c: Connection) -> str:
-    """Yellow where something is missing; what was told by shape is not."""
-    return _YELLOW if any(problem.code != "inferred" for problem in c.problems) else ""
-
-
 def by_findings(c: Connection) -> str:
     """Red where something is grave, yellow where it is of some weight."""
     severities = {one.severity for one in c.findings or ()}
@@ -214,17 +220,18 @@ def by_findings(c: Connection) -> str:
 
 
 def by_version(c: Connection) -> str:
-    """Green for 1.3, plain for 1.2, red for what RFC 8996 and its elders forbid."""
-    if c.version is None or c.version.endswith("1.2"):
-        return ""
-    return _GREEN if c.is_tls13 else _RED
+    """Red for what RFC 8996 and its predecessors forbid."""
+    return _RED if c.version is not None and not c.is_tls13 and not c.version.endswith("1.2") else ""
+
+
+def by_suite(c: Connection) -> str:
+    """Red for a suite without encryption or authentication, or with a broken cipher."""
+    return _RED if _WEAK(c.cipher_suite or "") else ""
 
 
 def by_outcome(c: Connection) -> str:
-    """Green where it worked, red where somebody ended it, yellow where the capture does not tell."""
-    if c.outcome == "established":
-        return _GREEN
-    return _RED if c.failed_by else _YELLOW
+    """Red where the handshake failed."""
+    return _RED if c.failed_by or c.outcome == "no_answer" else ""
 
 
 @lru_cache(maxsize=256)
@@ -266,13 +273,35 @@ class Column(Struct, frozen=True):
     """How much of the end of a shortened text is kept, in percent of the width."""
 
 
+def of_key(key: str, value: Callable[[Connection], object]) -> Column:
+    """Make the column of a key of the JSON output."""
+
+    def texts(c: Connection) -> Texts:
+        found = value(c)
+        return () if found is None else (_written(found),)
+
+    return Column(key, texts, _STYLES.get(key, plain))
+
+
+def _written(value: object) -> str:
+    """Write a value as one text: a list with commas, anything deeper as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ", ".join(filter(None, [_ABSENT if one is None else _written(one) for one in value]))
+    return str(value) if isinstance(value, int | float) else json.encode(value).decode()
+
+
+_STYLES = {"version": by_version, "cipher_suite": by_suite, "outcome": by_outcome}
 COLUMNS = (
     Column("stream", stream, faint, right=True),
     Column("start", start, faint),
     Column("client", client, tail=60),
     Column("server", server, tail=60),
     Column("TLS", version, by_version),
-    Column("suite", suite),
+    Column("suite", suite, by_suite),
     Column("group", group, tail=90),
     Column("ALPN", alpn),
     Column("resumed", resumed),
@@ -280,60 +309,104 @@ COLUMNS = (
     Column("ms", milliseconds, right=True),
     Column("outcome", outcome, by_outcome),
     Column("findings", findings, by_findings),
-    Column("problems", problems, by_problems),
+    Column("problems", problems),
     Column("JA4", ja4, faint),
     Column("certificate", certificate),
-    Column("source", source, faint, tail=70),
+    Column("source", source, faint, tail=100),
 )
 """All columns, from left to right."""
 
 
 class Table:
-    """The table of a run."""
+    """The table of a run: `row` makes the cells of a connection, `lay_out` chooses the columns, `line` prints a row."""
+
+    head = b""
 
     def __init__(
         self,
-        width: int | None = None,
+        width: int,
         *,
         coloured: bool = False,
-        sections: bool = False,
         encoding: str = "utf-8",
         judged: bool = False,
-        waits: bool = False,
+        sections: bool = False,
+        asked: tuple[Column, ...] = (),
     ) -> None:
-        """Without a width, all columns are shown in full. `sections` prints the name of each capture before its rows.
+        """`judged` adds the column of findings. `asked` are the columns to show instead of those that fit.
 
-        `judged` adds the column of findings. With `waits`, the heading is printed together with the first row.
+        With `sections`, the name of a capture stands before its rows rather than in a column.
         """
-        self._gap = "  " if width is None or width >= _ROOMY else " "
-        self._columns = layout(width, len(self._gap), judged=judged)
         self._width = width
+        self._gap = "  " if width >= _ROOMY else " "
         self._coloured = coloured
         self._encoding = encoding
-        self._sections = sections and all(column.title != "source" for column, _ in self._columns)
+        self._asked = asked
+        self._columns = asked or tuple(column for column in COLUMNS if judged or column.title != "findings")
+        self._shown: list[tuple[int, int]] = []
+        """Indexes of the columns that are shown, each with its width."""
+        self._sections = sections
         self._source: str | None = None
-        titles = [_padded(column.title[:width], column, width) for column, width in self._columns]
-        heading = self._line([(title, HEADING) for title in titles], between=HEADING)
-        self.head, self._waiting = (b"", heading) if waits else (heading, b"")
 
-    def section(self, source: str) -> bytes:
-        """Return the capture's name if it differs from the previous row's, after a heading that is still due."""
-        heading, self._waiting = self._waiting, b""
-        if not self._sections or source == self._source:
-            return heading
-        self._source = source
-        name = printable(source)
-        shown = shortened(name, self._width or columns(name), tail=columns(name))
-        return heading + self._line([(shown, SECTION)])
+    def section(self, _: str) -> bytes:
+        """Return nothing: `line` prints the names of captures."""
+        return b""
 
     def row(self, connection: Connection) -> bytes:
-        """Format a connection as one line."""
-        cells = []
-        for column, width in self._columns:
-            text = _text(connection, column, width)
-            style = FAINT if text == _ABSENT else column.style(connection)
-            cells.append((_padded(text, column, width), style))
-        return self._line(cells)
+        """Make the cells of a connection: the style of each, and the texts that it may have."""
+        return msgpack.encode([_cell(connection, column) for column in self._columns])
+
+    def lay_out(self, rows: Sequence[tuple[str, bytes]] = (), *, several: bool = False) -> bytes:
+        """Choose the columns by the first rows, each given with its capture; return the heading.
+
+        `several`: there may be more than one capture. If each has one row only, a column has its name.
+        """
+        single = len(rows) > 1 and len({source for source, _ in rows}) == len(rows)
+        self._sections = self._sections and several and not single
+        needs = self._widths([texts for _, texts in rows], 0)
+        if not self._asked and (self._sections or not several):
+            needs.pop("source", None)
+        room = self._width + len(self._gap)
+        if self._asked:
+            chosen = _cut(needs, room - len(self._gap) * len(needs))
+        else:
+            chosen = layout(needs, self._widths([texts for _, texts in rows], -1), room, len(self._gap))
+        self._shown = [(at, chosen[one.title]) for at, one in enumerate(self._columns) if one.title in chosen]
+        titles = [(self._columns[at], width) for at, width in self._shown]
+        return self._line(
+            [(_padded(shortened(one.title, width), one, width), HEADING) for one, width in titles], between=HEADING
+        )
+
+    def line(self, source: str, texts: bytes) -> bytes:
+        """Print a row, after the name of its capture if that is another one than that of the row before."""
+        heading = b""
+        if self._sections and source != self._source:
+            name = printable(source)
+            heading = self._line([(shortened(name, self._width, tail=columns(name)), SECTION)])
+        self._source = source
+        row = _DECODER.decode(texts)
+        return heading + self._line([self._fitted(row[at], self._columns[at], width) for at, width in self._shown])
+
+    def _widths(self, rows: list[bytes], which: int) -> dict[str, int]:
+        """Return how wide each column has to be for the best or the last text of its cells; empty ones are left out."""
+        if not rows:
+            return {column.title: _USUAL.get(column.title, self._width) for column in self._columns}
+        widest = [0] * len(self._columns)
+        for row in rows:
+            for at, (_, texts) in enumerate(_DECODER.decode(row)):
+                if texts:
+                    widest[at] = max(widest[at], columns(texts[which]))
+        return {
+            one.title: max(wide, len(one.title))
+            for one, wide in zip(self._columns, widest, strict=True)
+            if wide or self._asked or one.title in _KEPT
+        }
+
+    def _fitted(self, cell: tuple[str, list[str]], column: Column, width: int) -> tuple[str, str]:
+        """Return the first text of a cell that fits, or the last one, shortened; padded, and its style."""
+        style, texts = cell
+        text = next((one for one in texts if columns(one) <= width), texts[-1] if texts else _ABSENT)
+        shown = shortened(text, width, tail=width * column.tail // 100)
+        return _padded(shown, column, width), style if texts else FAINT
 
     def _line(self, cells: list[tuple[str, str]], between: str = "") -> bytes:
         if self._coloured:
@@ -344,34 +417,43 @@ class Table:
         return encoded(f"{text}\n", self._encoding)
 
 
-def layout(width: int | None, gap: int, *, judged: bool = False) -> list[tuple[Column, int]]:
-    """Choose the columns for this width, and the width of each."""
-    growth = [step for step in GROWTH if judged or step[0] != "findings"]
-    if width is None:
-        last = dict(growth)
-        width = sum(last.values()) + gap * (len(last) - 1)
+_DECODER: msgpack.Decoder[list[tuple[str, list[str]]]] = msgpack.Decoder(list[tuple[str, list[str]]])
+
+
+def layout(needs: dict[str, int], least: dict[str, int], room: int, gap: int) -> dict[str, int]:
+    """Choose columns for a width: by GROWTH, then what is left for those that are cut, the first ones first."""
     widths: dict[str, int] = {}
-    room = width + gap
-    for title, wanted in growth:
+    most = room - gap
+    for title, step in GROWTH:
+        if title not in needs:
+            continue
+        wanted = min(step, needs[title] if title in widths else least[title], most)
         more = wanted - widths[title] if title in widths else wanted + gap
         if more > room:
             break
         widths[title] = wanted
         room -= more
-    if "server" in widths:
-        widths["server"] += room
-    return [(column, widths[column.title]) for column in COLUMNS if column.title in widths] or [(COLUMNS[0], width)]
+    for title, width in widths.items():
+        more = min(room, needs[title] - width)
+        widths[title] = width + more
+        room -= more
+    return widths
 
 
-def _text(connection: Connection, column: Column, width: int) -> str:
-    """Return the first text that fits, or the last one, shortened."""
-    text = _ABSENT
-    for one in column.texts(connection):
-        if one is not None:
-            text = printable(one)
-            if columns(text) <= width:
-                break
-    return shortened(text, width, tail=width * column.tail // 100)
+def _cut(needs: dict[str, int], room: int) -> dict[str, int]:
+    """Shorten the widest columns until all fit, but none to less than its title."""
+    widths = dict(needs)
+    while sum(widths.values()) > room:
+        title = max(widths, key=lambda one: widths[one] - len(one))
+        if widths[title] <= len(title):
+            break
+        widths[title] -= 1
+    return widths
+
+
+def _cell(connection: Connection, column: Column) -> tuple[str, list[str]]:
+    texts = [printable(one) for one in column.texts(connection) if one is not None]
+    return column.style(connection), texts
 
 
 def _padded(text: str, column: Column, width: int) -> str:
