@@ -89,10 +89,10 @@ class Listening(Reading):
         with Watch(self._figures) as watch:
             try:
                 for connection in self:
-                    watch.told.append(connection)
+                    watch.connections.append(connection)
             except KeyboardInterrupt:
                 self.stop()
-        return watch.told
+        return watch.connections
 
     def _figures(self) -> str:
         """Return a line with the counts so far."""
@@ -143,7 +143,7 @@ def live(
     A handshake is decided when it has succeeded, failed, or been idle for `idle` seconds. The facts are those known at
     that time, and `open` is true if the connection continues. `port` and `filter` (pcap-filter(7)) select packets; the
     default is TCP port 8443. The capture ends after `duration` seconds, after `count` connections, or by `stop()`. The
-    interface "any" stands for all interfaces. `save` is the path of a pcapng file for all packets. If the interface
+    interface "any" means all interfaces. `save` is the path of a pcapng file for all packets. If the interface
     goes down or disappears, a RuntimeWarning is issued. `limits`, `keep` and `keylog` are as for `read`; the files of
     `keylog` may grow while the capture goes on. In a notebook, `watch()` shows the connections.
 

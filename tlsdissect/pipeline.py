@@ -263,7 +263,7 @@ class Reading:
         options, evidence = self._options, self._evidence
         keys = CaptureKeys(options.keylog, capture.secrets)
         self._flows = flows = FlowTable(self._shard, options.limits)
-        udp = UdpTable(self._shard, options.limits)
+        udp = UdpTable(self._shard, options.limits, options.idle)
         datagrams = DatagramConnections(source, flows, udp, self._budget, options, capture.damage, evidence, keys)
         connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence, keys)
         self._connections = connections

@@ -78,7 +78,7 @@ def test_values_within_values_are_drawn_to_a_depth() -> None:
 def test_bytes_behind_a_value_are_unread() -> None:
     whole, rest = drawn(b"\x05\x00zz")
     assert (whole.name, rest.name, rest.value) == ("value", "unread", "7a7a")
-    assert rest.problem == "bytes behind the DER value"
+    assert rest.problem == "bytes after the DER value"
 
 
 def der(tag: int, *parts: bytes) -> bytes:

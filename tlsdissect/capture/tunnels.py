@@ -59,7 +59,7 @@ UDP_PORTS = {
 
 @cython.ccall
 def over_udp(h: Headers) -> cython.longlong:
-    """Skip a UDP header; return what its destination port stands for, or else its source port."""
+    """Skip a UDP header; return the protocol of its destination port, or else of its source port."""
     at: cython.longlong = h.at
     h.at = at + 8
     found = UDP_PORTS.get(u16(h.data, at + 2)) or UDP_PORTS.get(u16(h.data, at))

@@ -298,7 +298,7 @@ class Result(NamedTuple):
     """None for standard output."""
     form: str
     seen: bool
-    """Whether somebody sees it: text for people, on a terminal."""
+    """Whether the result is text for people on a terminal."""
 
 
 def result(

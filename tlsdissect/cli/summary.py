@@ -132,15 +132,15 @@ def left_out(summary: Summary) -> Iterator[str]:
     if unused:
         yield f"secrets of {count(unused, 'connection')} opened nothing"
     if summary.given_up:
-        yield f"{count(summary.given_up, 'conversation')} given up"
+        yield f"{count(summary.given_up, 'connection')} given up"
     if summary.returned_early:
         yield f"{count(summary.returned_early, 'connection')} printed before their end, for lack of room to wait"
     if summary.evicted_connections:
-        yield f"{count(summary.evicted_connections, 'conversation')} evicted before their end"
+        yield f"{count(summary.evicted_connections, 'flow')} evicted before their end"
     if summary.evicted_sessions:
         yield f"{count(summary.evicted_sessions, 'session')} evicted: later connections were not linked to them"
     if summary.late:
-        yield f"{count(summary.late, 'packet')} after the end of their conversation"
+        yield f"{count(summary.late, 'packet')} after the end of their connection"
     if summary.damage:
         yield f"damage in {count(len(summary.damage), 'place')}"
     if summary.refused:

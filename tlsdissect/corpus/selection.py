@@ -92,7 +92,7 @@ class Moment(Struct, frozen=True):
         """Return the time as text that compares like the times of connections; None if it is not known.
 
         `begin` is the time of the first packet of the capture, UNTIMED without one. A fraction has no zeros at its
-        end, since times of more digits sort behind it then.
+        end, since times with more digits sort after it then.
         """
         begun = time_or_none(begin) if self.relative else 0
         return None if begun is None else _text(begun + self.time)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     DueEvent = tuple[int, int, ReadingEvent]
     """The clock at which a result is due, the frame that caused it (NEVER if time alone did), and the result."""
 
-_RETURNED_EARLY = Problem("limit", "there was no room for it to wait for its end: it is told as it was by then")
+_RETURNED_EARLY = Problem("limit", "no room to wait for its end: its facts are as of then")
 _SIGNALS = SYN | FIN | RST
 _TCP = TCP
 _RECORDS = Interest.RECORDS

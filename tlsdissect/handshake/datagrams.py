@@ -162,7 +162,9 @@ class DatagramConnections:
     def over(self) -> Iterator[DueConnection]:
         """Yield the connections of the flows that are over, and of those for which there is no room."""
         for clock, flow in self.udp.over(self._flows.clock):
-            yield from self._end(flow, clock)
+            for due, frame, found in self._end(flow, clock):
+                # Without a limit on silence, the flow would go on.
+                yield due, frame, found if self._options.idle is None else replace(found, open=True)
         while self._followed and (len(self._followed) > self._budget.limits.followed or self._budget.is_spent()):
             flow = next(iter(self._followed.values()))
             flow.follower.limited = True

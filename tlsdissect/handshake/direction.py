@@ -384,7 +384,7 @@ class Direction:
             pieces += self._read_arrival(arrival)
         self._budget.used += assembler.held_bytes - held
         while assembler.holds and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
-            self.problems.report("limit", "no more bytes are held behind a hole", segment.frame, assembler.position)
+            self.problems.report("limit", "too many bytes are buffered after a gap", segment.frame, assembler.position)
             pieces += self._skip_hole()
         return pieces
 

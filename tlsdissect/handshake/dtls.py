@@ -1,8 +1,8 @@
 """DTLS handshakes of a UDP flow: DTLS 1.0 and 1.2 (RFC 6347), 1.3 (RFC 9147), and Cisco's version before the standard.
 
 A datagram may be lost, reordered or repeated, and a sender repeats a whole flight when its timer expires. Messages are
-told apart by their numbers: each message, ChangeCipherSpec and Finished is logged once, by the datagram that completed
-it, however often it came.
+distinguished by their numbers: each message, ChangeCipherSpec and Finished is logged once, by the datagram that
+completed it, however often it came.
 
 The epoch in a record's header counts the changes of keys. Records of epoch 0 are in plaintext. What an encrypted record
 contains is known by its content type in DTLS 1.2, and by its epoch alone in DTLS 1.3 or with a connection ID.

@@ -114,7 +114,7 @@ def linked(connection: Connection, links: Links) -> Connection:
     if retry is not None:
         retry_of = Origin(retry.source, retry.stream)
         if retry.guessed:
-            problems = (*problems, Problem("inferred", "a retry is told by its time and by what it offers no more"))
+            problems = (*problems, Problem("inferred", "the retry is inferred from its time and its smaller offer"))
     hidden = connection.hidden
     if hidden is not None and ticket is not None:
         hidden = replace(hidden, resumes=ticket)

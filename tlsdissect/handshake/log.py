@@ -669,7 +669,7 @@ class HandshakeLog:
     def _count_retry(self, event: HandshakeEvent, problems: ProblemList) -> None:
         """Count a HelloRetryRequest; one is allowed, before the ServerHello (RFC 8446 section 4.1.4)."""
         if self.server_hello is not None:
-            detail = "a HelloRetryRequest behind the ServerHello"
+            detail = "a HelloRetryRequest after the ServerHello"
             problems.report("malformed_message", detail, event.frame, event.start)
             return
         self.hello_retries += 1

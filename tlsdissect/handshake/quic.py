@@ -136,8 +136,8 @@ class QuicConnection:
         self._logged: tuple[LoggedHandshake | None, int] = (None, 0)
         """A handshake that is over, and the bytes that it holds."""
 
-    def is_told(self, sender: int) -> bool:
-        """Return whether further 1-RTT packets of a side tell nothing."""
+    def is_noted(self, sender: int) -> bool:
+        """Return whether further 1-RTT packets of a side add nothing."""
         return self._first_one_rtt[sender] is not None
 
     @property
@@ -210,13 +210,13 @@ class QuicConnection:
 
     def read_handshake(self, size: int, place: Place) -> None:
         """Read the Handshake packets of a datagram, whose Length fields have this sum."""
-        if self._handshake is not None and not self.is_told(place.sender):
+        if self._handshake is not None and not self.is_noted(place.sender):
             self._handshake.add_encrypted(size, place)
 
     def read_one_rtt(self, place: Place) -> bool:
         """Note the first 1-RTT packet of each side, of the server the first after the client's; return if it is one."""
         sender = place.sender
-        if self.is_told(sender) or not (sender == self.client or self.is_told(self.client)):
+        if self.is_noted(sender) or not (sender == self.client or self.is_noted(self.client)):
             return False
         self._first_one_rtt[sender] = PacketRef(place.frame, time_or_none(place.time), None)
         self._settle_if_over()
@@ -361,13 +361,13 @@ class QuicFollower:
         self.ready = self._early and found is not None and found.is_decided and not found.returned
 
     def _let_pass(self, counts: Counts) -> None:
-        """Let the table count the 1-RTT packets that tell nothing more, while all belong to one connection."""
+        """Let the table count the 1-RTT packets that add nothing, while all belong to one connection."""
         flow, latest = self._flow, self._latest()
         if len(self._connections) > 1:
             flow.totals, flow.passing = None, 0
             return
-        told = 3 if latest is None else latest.is_told(0) | latest.is_told(1) << 1
-        flow.totals, flow.passing = counts.totals, told & counts.seen
+        noted = 3 if latest is None else latest.is_noted(0) | latest.is_noted(1) << 1
+        flow.totals, flow.passing = counts.totals, noted & counts.seen
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:
         """Yield the connections of the flow in the order of their first frames."""
@@ -485,7 +485,7 @@ class QuicFollower:
         return one
 
     def _may_open_later(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> bool:
-        """Return whether an Initial packet may have keys that only a later datagram tells; report it if not."""
+        """Return whether an Initial packet may have keys that only a later datagram reveals; report it if not."""
         sender, frame, _ = datagram.place
         if packet.end > len(datagram.data):
             found.report(sender, "truncated_packet", "an Initial packet was not captured whole", frame)

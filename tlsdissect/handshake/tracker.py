@@ -256,7 +256,7 @@ class Tracker:
                 other = second.frame if wrong[0] == first.frame else first.frame
                 detail = f"other bytes than in frame {other}, and a wrong TCP checksum: this segment is left out"
             elif difference(second.sequence, first.sequence) < 0:
-                # A segment that was held behind a hole is overwritten by one that begins in the hole.
+                # A segment that is held after a hole is overwritten by one that begins in the hole.
                 detail = f"other bytes than in frame {first.frame}"
             else:
                 detail = f"other bytes than in frame {first.frame}, which came first and counts"

@@ -309,7 +309,7 @@ def read_beginning(struct: type[T], r: Reader) -> T:
 
 
 def evaluate(argument: Argument, known: Mapping[str, Any]) -> Any:
-    """Return what an argument stands for, where these names are known."""
+    """Return the value of an argument, which may be a name in these values."""
     if callable(argument):
         return argument(*[known[name] for name in parameters(argument)])
     return known[argument] if isinstance(argument, str) else argument
@@ -372,7 +372,7 @@ class _Source:
         read = f"r.{one.method}({'' if one.argument is None else self._argument(one.argument)})"
         if one.mask is not None:
             read += f" & {one.mask}"
-        # The reader stands behind the one byte when it is checked.
+        # The check is made after the byte was read.
         return f"{self._name(one.known.check)}({read}, r.offset - 1)" if one.known else read
 
     def _delimited(self, inner: Form, by: Length | Size) -> str:

@@ -84,7 +84,7 @@ class LongPacket(NamedTuple):
     protected: int
     """Where its packet number and payload begin, or its end if it has none."""
     end: int
-    """After the bytes that its Length counts: behind the end of the datagram if that was cut."""
+    """After the bytes that its Length counts: after the end of the datagram if that was cut."""
 
 
 def packet_type(first_byte: int, version: int) -> PacketType:

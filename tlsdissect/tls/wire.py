@@ -32,7 +32,7 @@ class WireError(Exception):
 
 
 class TooManyItemsError(WireError):
-    """A list has more items than its reader was told to read."""
+    """A list has more items than its limit."""
 
 
 @lru_cache(maxsize=1024)

@@ -90,7 +90,7 @@ def _keys(link: Link) -> tuple[Key, ...]:
 def _asked(
     source: str, evidence: Evidence, keys: Mapping[Key, T], begin: int, end: int
 ) -> list[tuple[RevocationLookup, T]]:
-    """Return the first lookups under some keys within a time in order, each with what its key stands for."""
+    """Return the first lookups under some keys within a time in order, each with the certificate of its key."""
     found: dict[int, tuple[RevocationLookup, T]] = {}
     for key, value in keys.items():
         for lookup in evidence.asked(source, key, begin, end, MAX_MATCHED + 1):

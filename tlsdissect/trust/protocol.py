@@ -52,8 +52,8 @@ def protocol_findings(connection: Connection) -> Iterator[Finding]:
         yield finding("no_secure_renegotiation", "a renegotiation would not be bound to the previous handshake", frame)
     if hello is not None and hello.compression_method not in (None, "NULL"):
         yield finding("compression", f"{hello.compression_method} was negotiated", frame)
-    told = None if connection.hidden is None else connection.hidden.early_data
-    if (told or connection.early_data) == "accepted":
+    opened = None if connection.hidden is None else connection.hidden.early_data
+    if (opened or connection.early_data) == "accepted":
         yield finding("early_data", "the server accepted data sent before the client's Finished", frame)
 
 

@@ -1,4 +1,4 @@
-"""All findings: code, severity, meaning, and the RFC or guideline behind each.
+"""All findings: code, severity, meaning, and the RFC or guideline that each follows.
 
 A code keeps its meaning across versions, so programs can rely on it.
 """

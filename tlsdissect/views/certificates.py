@@ -154,5 +154,5 @@ def key_of(one: Certificate) -> str:
 
 
 def shown_name(name: str | None, others: tuple[str, ...] | None = None) -> str:
-    """Return the common name of a subject, or what stands for it."""
+    """Return the common name of a subject, or else its last attribute."""
     return common_name(name, others) or ("" if others else "-")

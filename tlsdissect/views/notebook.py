@@ -28,7 +28,7 @@ _CARD_STYLE = Markup("""<style>
 .tlsdissect-card dd { margin: 0; text-align: left }
 </style>""")
 SHOWN = 40
-"""Connections that stand in the table: the latest."""
+"""Maximum connections in the table: the latest."""
 _PERIOD = 0.2
 """Seconds between updates: a browser need not draw each of a thousand a second."""
 _TITLES = ("start", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "RT", "ms", "outcome", "problems")
@@ -94,8 +94,8 @@ class Watch:
     """What a notebook shows for as long as the block lasts, and then leaves there."""
 
     def __init__(self, figures: Callable[[], str]) -> None:
-        """`figures` tells what stands below the table."""
-        self.told: list[Connection] = []
+        """`figures` returns the text below the table."""
+        self.connections: list[Connection] = []
         self._figures = figures
         self._drawn = ""
         self._display: Any = None
@@ -126,7 +126,7 @@ class Watch:
 
     def _page(self) -> dict[str, str]:
         figures = self._figures()
-        return {"text/html": _live_table(self.told[-SHOWN:], figures), "text/plain": figures}
+        return {"text/html": _live_table(self.connections[-SHOWN:], figures), "text/plain": figures}
 
 
 def _live_table(connections: list[Connection], figures: str) -> str:

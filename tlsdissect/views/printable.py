@@ -75,7 +75,7 @@ def shortened(text: str, width: int, *, tail: int = 0) -> str:
 
 
 def titled(name: str, place: str, width: int) -> str:
-    """Write where something was found behind its name; of a place that is too long its end is kept.
+    """Format a name followed by a place; of a place that is too long, its end is kept.
 
     >>> titled("stream 0", "captures/2026/web.pcap", 24)
     'stream 0  …2026/web.pcap'
@@ -130,7 +130,7 @@ class TextBlocks:
 
 
 def _shows(char: str) -> bool:
-    # Marks stand on the character before them, any number on one.
+    # Combining marks take no column of their own.
     return char.isprintable() and category(char)[0] != "M" and char not in _INVISIBLE
 
 

@@ -133,10 +133,10 @@ def alpn(c: Connection) -> Texts:
 def resumed(c: Connection) -> Texts:
     """By what the session was resumed, and whether data came early."""
     how = None if c.resumption in (None, "none") else c.resumption
-    told = None if c.hidden is None else c.hidden.early_data
+    opened = None if c.hidden is None else c.hidden.early_data
     early = "0-RTT" if c.early_data == "accepted" else None
-    if told is not None:
-        early = f"0-RTT{KEYED}" if told == "accepted" else None
+    if opened is not None:
+        early = f"0-RTT{KEYED}" if opened == "accepted" else None
     return (" ".join(part for part in (how, early) if part) or None,)
 
 

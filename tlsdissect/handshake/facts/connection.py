@@ -320,12 +320,12 @@ def _guesses(handshake: Handshake, ending: str | None, early_data: str | None, *
     """Return a sentence for each fact that is inferred and not decoded."""
     guesses = [] if ending is None else [ending]
     if early_data is not None and negotiation.infers_early_data(handshake):
-        guesses.append("whether early data was accepted is told by the lengths of records")
+        guesses.append("whether early data was accepted is inferred from the lengths of records")
     if negotiation.external_psk(handshake):
         guesses.append("the pre-shared key may be external: obfuscated_ticket_age is 0")
     if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
         guesses.append(
-            "the cipher suite is not known: records are told apart as if it had SHA-256 and a tag of 16 bytes"
+            "the cipher suite is not known: record lengths are interpreted for SHA-256 and a tag of 16 bytes"
         )
     if split_path:
         guesses.append("TCP seems to end nearer than TLS, or the server was slow")
@@ -377,7 +377,7 @@ def _problems(handshake: Handshake, malformed: tuple[Problem, ...], guesses: lis
     if log.transport == "udp" and log.client_hello is not None and cookie(log.client_hello.event.body):
         found.append(Problem("midstream", "the capture begins after the first ClientHello, which had no cookie"))
     if log.given_up:
-        found.append(Problem("limit", "more conversations went on than there is room for: this one was given up"))
+        found.append(Problem("limit", "too many connections at the same time: this one was given up"))
     if log.limited:
         found.append(Problem("limit", "more messages were sent than are kept"))
     found += [Problem("inferred", guess) for guess in guesses]

@@ -71,7 +71,9 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
 def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: cython.longlong) -> Ending:
     """Return the first outcome of a QUIC connection that applies."""
     if quic.close is None and quic.first_one_rtt[1] is not None:
-        return Ending(True, "established", None, "the handshake's end is told by each side's first 1-RTT packet")
+        return Ending(
+            True, "established", None, "the end of the handshake is inferred from each side's first 1-RTT packet"
+        )
     if not handshake.log.two_sided:
         return Ending(False, "one_sided", None, None)
     if quic.close is not None:
@@ -96,10 +98,10 @@ def _guessed_end(handshake: Handshake) -> str | None:
     """Return how the end of a TLS 1.3 handshake is known if not by the length of the client's Finished."""
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if handshake.log.transport == "udp":
-        return "the handshake's end is told by the epochs of records"
+        return "the end of the handshake is inferred from the epochs of records"
     if flight is not None and flight.exact:
         return None
-    return "no record of the client has the length of a Finished: the handshake's end is told by order"
+    return "no record of the client has the length of a Finished: the end of the handshake is inferred from their order"
 
 
 def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:

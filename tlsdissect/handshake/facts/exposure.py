@@ -161,7 +161,7 @@ class MessageDecoder:
         """Return the facts of a chain, or of its first certificates."""
         decode, facts = _certificate_decoder(), []
         if len(chain) > MAX_CHAIN:
-            self.report("limit", f"of {len(chain)} certificates the first {MAX_CHAIN} are told", event)
+            self.report("limit", f"only the first {MAX_CHAIN} of {len(chain)} certificates are decoded", event)
         for encoding in chain[:MAX_CHAIN]:
             fact, problems = decode(encoding)
             facts.append(fact)

@@ -250,8 +250,8 @@ class _HiddenMessages(MessageDecoder):
 
     def _early_data(self) -> str | None:
         """Return what the server said of early data (RFC 8446 section 4.2.10)."""
-        told = self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is not None
-        if not told or not negotiation.infers_early_data(self._handshake):
+        shown = self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is not None
+        if not shown or not negotiation.infers_early_data(self._handshake):
             return None
         return "accepted" if Type.EARLY_DATA in self._extensions.bodies else "rejected"
 

@@ -22,7 +22,7 @@ def explain(connection: Connection) -> Explanation:
     """Say in sentences what was offered and chosen, what took how long, who could read what, and how it ended.
 
     Each sentence has a code that stays the same and the frames that it rests on; `guess` marks what is concluded and
-    not read. Of a connection that was read with `keep=True` losses and waits below TLS are told too.
+    not read. A connection that was read with `keep=True` also has sentences about losses and delays of TCP.
     """
     if not isinstance(connection, Connection):
         raise TypeError(f"this is no connection, but {type(connection).__name__}")

@@ -1,4 +1,4 @@
-"""Sentences about how a connection ended, and of a failure who ended it and why, as far as that can be told."""
+"""Sentences about how a connection ended; after a failure, also who ended it and why, as far as the bytes show."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _OTHER_REASONS = {"bad_certificate", "certificate_unknown", "unsupported_certifi
 """Alerts about a certificate that do not name the reason."""
 _TAG, _SHORT_TAG = 16, 8
 LEAST = 3
-"""Times that bytes were sent from which on it is worth saying that nobody acknowledged them."""
+"""Transmissions of the same bytes from which on a missing acknowledgement is reported."""
 _RETRANSMITTED = 1000.0
-"""Milliseconds within which TCP sends again what is not acknowledged (RFC 6298 section 2)."""
+"""Milliseconds within which TCP retransmits what is not acknowledged (RFC 6298 section 2)."""
 _SYN = 2
 _SHOWN = 8
-"""Frames that a sentence names at most."""
+"""Maximum number of frames that a sentence lists."""
 
 
 def ending(c: Connection) -> Iterator[Sentence]:
-    """How it ended."""
+    """Yield sentences about how the connection ended."""
     if c.quic is not None and (c.outcome in ("established", "closed")):
         yield from closed(c, c.quic)
         return
@@ -66,7 +66,7 @@ def _closing(c: Connection) -> Iterator[Sentence]:
 
 
 def _alert(c: Connection) -> Iterator[Sentence]:
-    """A handshake that one side refused."""
+    """Explain a handshake that one side refused."""
     fatal = final_alert(c)
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
@@ -79,18 +79,18 @@ def _alert(c: Connection) -> Iterator[Sentence]:
             yield from _shape_of_nothing(c)
         return
     after = _before(c, fatal)
-    behind = f", after {_named(after)}" if after else ""
+    answered = f", after {_named(after)}" if after else ""
     reasons = tuple(_REASONS[fatal.description](c, fatal)) if fatal.description in _REASONS else ()
     # What the sender of an alert says by it: RFC 8446 section 6.
     meaning = None if reasons else alert_meanings().get(fatal.description)
-    text = f"The {who} ended it with {fatal.description}{behind}{f': {meaning}' if meaning else ''}."
+    text = f"The {who} ended it with {fatal.description}{answered}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
     yield from _answered_otherwise(c)
 
 
 def _refused_in(c: Connection) -> tuple[int, ...]:
-    """The frame of the record by which a side refused; a server's is behind the messages that are told."""
+    """Return the frame of the encrypted alert by which a side refused; a server's comes after the listed messages."""
     if c.failed_by == "client":
         return _last_frames(c)
     record = refusal(c)
@@ -98,7 +98,7 @@ def _refused_in(c: Connection) -> tuple[int, ...]:
 
 
 def _before(c: Connection, alert: Alert) -> Message | None:
-    """The last message of the other side before an alert: what it answers."""
+    """Return the message that an alert answers: the other side's last one before it."""
     said = [m for m in c.messages if m.sender != alert.sender and m.frame <= alert.frame and m.type != "alert"]
     return said[-1] if said else None
 
@@ -116,7 +116,7 @@ def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
 
 
 def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
-    """handshake_failure, which says no more than that the server could not agree."""
+    """Explain handshake_failure: no parameters were acceptable (RFC 8446 section 6.2)."""
     hello = c.client_hello
     if alert.sender == "client":
         yield from _mismatch(c, (alert.frame,))
@@ -230,16 +230,16 @@ def _ended_early(c: Connection) -> Iterator[Sentence]:
 
 
 def _reported(c: Connection) -> Iterator[Sentence]:
-    """An alert by which the other side said no more than that the connection had been ended."""
+    """Explain an alert that only reports that the other side ended the connection."""
     errors = [one for one in c.alerts if c.failed_by not in (None, one.sender) and one.level != "warning"]
     for alert in errors[:1]:
-        name = alert.description or "an alert that nobody can read"
+        name = alert.description or "an encrypted alert"
         text = f"The {alert.sender} answered that with {name}, which only reports the end."
         yield Sentence("end", "end_reported", text, (alert.frame,))
 
 
 def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
-    """A server that speaks another protocol: it sent no message of TLS, and its words are a problem."""
+    """Explain a server that sent no TLS message, and whose answer in another protocol is a problem."""
     if any(message.sender == "server" for message in c.messages):
         return
     for problem in c.problems:
@@ -300,32 +300,32 @@ class Unreceived(NamedTuple):
 
     sender: Side
     start: int
-    """Stream offset, which is how much of the stream was acknowledged."""
+    """Their stream offset: all bytes before it were acknowledged."""
     size: int
     from_start: bool
     """Whether stream offset 0 is the first byte that the side sent."""
     sent: tuple[Packet, ...]
-    """The segments with all of them; none: the capture lacks them."""
+    """The segments that contain all of them; empty if the capture lacks them."""
     lost: int
-    """Bytes of the shortest segment with them; of bytes that the capture lacks, how many there are."""
+    """Bytes of the shortest of these segments, or of the gap if the capture lacks the bytes."""
     passed: tuple[Packet, ...]
-    """Segments of the side that arrived: acknowledged, or seen behind bytes that the capture lacks."""
+    """Segments of the side that arrived: acknowledged, or captured after a gap."""
     waited: float | None
-    """Milliseconds from the last of these to the last packet; None where the capture does not tell."""
+    """Milliseconds from the last of these to the last packet; None if not known."""
 
     @property
     def is_repeated(self) -> bool:
-        """Whether there was time to send the bytes again, so that they were not merely on their way."""
+        """Whether the bytes were retransmitted, or there was time to, so that they were not merely in flight."""
         return len(self.sent) >= LEAST if self.sent else self.waited is not None and self.waited >= _RETRANSMITTED
 
     @property
     def only_shorter_passed(self) -> bool:
-        """Whether only segments arrived that are shorter than what did not."""
+        """Whether all segments that arrived are shorter than those that did not."""
         return bool(self.passed) and all(packet.length < self.lost for packet in self.passed)
 
 
 def losses(c: Connection) -> Iterator[Sentence]:
-    """What of a handshake that failed was never acknowledged."""
+    """Yield sentences about bytes of a failed handshake that were never acknowledged."""
     if not isinstance(c, KeptConnection):
         return
     sides: tuple[Side, ...] = ("client", "server")
@@ -338,21 +338,21 @@ def losses(c: Connection) -> Iterator[Sentence]:
 
 
 def unreceived(packets: Sequence[Packet], sender: Side) -> Unreceived | None:
-    """Find the first bytes of a side that were not acknowledged; None where all were, or nobody is seen to."""
+    """Return the first bytes of a side that were not acknowledged; None if all were, or no acknowledgement was seen."""
     mine = [(packet.offset, packet) for packet in packets if packet.sender == sender and packet.offset is not None]
     theirs = [packet for packet in packets if packet.sender != sender and packet.acknowledged is not None]
     start = max((packet.acknowledged or 0 for packet in theirs), default=None)
-    # A SYN is acknowledged as if it were a byte in front of the stream.
+    # A SYN is acknowledged as if it were a byte before the stream.
     if start is None or start < 0:
         return None
     segments = [(offset, packet) for offset, packet in mine if packet.length]
     sent = [(offset, packet) for offset, packet in segments if offset <= start < offset + packet.length]
-    behind = [(offset, packet) for offset, packet in segments if offset > start]
+    later = [(offset, packet) for offset, packet in segments if offset > start]
     if sent:
         size = min(offset + packet.length for offset, packet in sent) - start
         lost = min(packet.length for _, packet in sent)
-    elif behind:
-        size = lost = min(offset for offset, _ in behind) - start
+    elif later:
+        size = lost = min(offset for offset, _ in later) - start
     else:
         return None
     received = _Blocks(block for packet in theirs for block in packet.sacked)
@@ -370,7 +370,7 @@ def unreceived(packets: Sequence[Packet], sender: Side) -> Unreceived | None:
 
 
 class _Blocks:
-    """Parts of a stream, put together where they touch."""
+    """Ranges of a stream; adjacent ones are merged."""
 
     def __init__(self, blocks: Iterable[tuple[int, int]]) -> None:
         self._starts: list[int] = []
@@ -383,7 +383,7 @@ class _Blocks:
                 self._ends.append(end)
 
     def cover(self, start: int, end: int) -> bool:
-        """Whether one of the parts holds this one."""
+        """Return whether one of the ranges contains this one."""
         at = bisect_right(self._starts, start) - 1
         return at >= 0 and end <= self._ends[at]
 
@@ -392,13 +392,13 @@ def _never_acknowledged(lost: Unreceived) -> Sentence:
     if not lost.from_start:
         what = f"{lost.size:,} bytes of the {lost.sender}"
     elif lost.start:
-        what = f"{lost.size:,} bytes of the {lost.sender}, behind its first {lost.start:,},"
+        what = f"{lost.size:,} bytes of the {lost.sender} after its first {lost.start:,}"
     else:
         what = f"The {lost.sender}'s first {lost.size:,} bytes"
     how = f"were sent {len(lost.sent)} times" if lost.sent else "are not in the capture"
     again = "" if lost.sent else " were"
     if not lost.sent:
-        others = ", while bytes behind them arrived"
+        others = ", while later bytes arrived"
     else:
         others = ", while shorter ones arrived" if lost.only_shorter_passed else ""
     frames = tuple(packet.frame for packet in (lost.sent or lost.passed[-1:]))

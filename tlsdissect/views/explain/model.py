@@ -52,7 +52,7 @@ class Sentence(Struct, frozen=True):
 
     @property
     def with_evidence(self) -> str:
-        """Its printable text, with the evidence behind it."""
+        """Its printable text, followed by the evidence."""
         return f"{printable(self.text)} {self.evidence}".rstrip()
 
 
@@ -112,7 +112,7 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 def described(certificate: Certificate) -> str:
     """Whom a certificate is for, and who issued it."""
-    issuer = "itself" if certificate.self_signed else certificate.issuer or "nobody"
+    issuer = "itself" if certificate.self_signed else certificate.issuer or "an empty name"
     return f"{certificate.subject or 'no subject'}, issued by {issuer}"
 
 

@@ -140,7 +140,7 @@ def _retry(c: Connection) -> str:
 
 
 def _rank(c: Connection) -> str:
-    """Where the chosen suite stands in the client's list, among those that the version allows."""
+    """The position of the selected suite in the client's list, among those that the version allows."""
     fit = _fitting(c)
     if c.cipher_suite not in fit:
         return ""
@@ -167,7 +167,7 @@ def _lower_version(c: Connection) -> Iterator[Sentence]:
         text = f"The client could have done TLS 1.3; the server chose {c.version}."
         if could:
             text += f" Its random ends with the mark of a server that could have done {could}: it was set up so, or"
-            text += " somebody on the path took TLS 1.3 out of the offer, which the client has to notice."
+            text += " a device on the path removed TLS 1.3 from the offer, which the client must detect."
         yield Sentence("choice", "lower_version", text, (hello.frame, answer.frame))
 
 

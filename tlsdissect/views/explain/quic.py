@@ -24,7 +24,7 @@ def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
     text = "QUIC needs no handshake of TCP: the ClientHello is in the client's first packet."
     yield Sentence("time", "quic", text, (c.first_frame,))
     if quic.version_negotiation:
-        text = "The server does not know the client's first version of QUIC, and told those that it knows"
+        text = "The server does not support the client's first version of QUIC, and listed those that it supports"
         text += (
             ": the client began again, one round trip later." if _went_on(c) else ", but the client sent nothing more."
         )

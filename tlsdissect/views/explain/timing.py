@@ -1,4 +1,4 @@
-"""Sentences about time: how many round trips a handshake took, what each was spent on, and what else it waited for."""
+"""Sentences about time: how many round trips a handshake took, what each was for, and what else delayed it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from tlsdissect.model.transcript import Packet
 
 _NEAR = 0.9
-"""Share of TCP's round trip that lies on one side of the capture point where that is near the other."""
+"""Share of TCP's round trip beyond the capture point if that is next to one of the sides."""
 _SYN = 2
 _SLOW = 10.0
-"""Milliseconds beyond a round trip from which on a side is said to have taken its time."""
+"""Milliseconds beyond a round trip from which on a side is called slow."""
 _DELAYED = 25.0
-"""Milliseconds that an acknowledgement is held back at least: 40 in Linux, up to 500 (RFC 9293 section 3.8.6.3)."""
+"""Minimum milliseconds of a delayed acknowledgement: 40 in Linux, up to 500 (RFC 9293 section 3.8.6.3)."""
 _LOOKUPS = {
     "ocsp_lookup": "The handshake waited for an OCSP look-up",
     "crl_download": "A CRL was fetched meanwhile",
 }
-"""Findings that tell what time was spent on."""
+"""Findings about lookups that take time."""
 _RETRIES = {
     "hello_retry_request": "wish for another one (HelloRetryRequest)",
     "hello_verify_request": "request for its cookie (HelloVerifyRequest)",
 }
 """What a server sends to make the client send another ClientHello."""
 _MANY = 4
-"""Segments that were sent again of which each is told."""
+"""Maximum number of retransmitted segments that are listed one by one."""
 WINDOW = 10
 """Segments that may be sent before the first acknowledgement (RFC 6928 section 2)."""
 
@@ -68,7 +68,7 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
     opened = any(packet.flags & _SYN for packet in packets)
     untimed = opened and any(elapsed(one.time, other.time) is None for one, other in pairwise(packets))
     if t.tcp_ms is None and (c.start is None or untimed):
-        text = "The capture does not tell all times, or not in their order: what a round trip takes is not known."
+        text = "Some packets have no time, or times that decrease: the duration of a round trip is not known."
         yield Sentence("time", "no_times", text)
         return
     if t.tcp_ms is None:
@@ -96,7 +96,7 @@ def _total(c: Connection) -> Iterator[Sentence]:
 
 
 def _spent(c: Connection) -> Iterator[Sentence]:
-    """What each round trip was spent on."""
+    """Yield a sentence for each round trip."""
     number = 0
     if c.round_trips is None:
         return
@@ -140,7 +140,7 @@ def _hello(number: int) -> str:
 
 
 def _server(c: Connection) -> Iterator[Sentence]:
-    """A server that took its time, or a TCP connection that ends before TLS does."""
+    """Explain a slow server, or a TCP connection that ends nearer than TLS."""
     t = c.timing
     if t.tcp_ms is None or t.server_hello_ms is None or not c.server_hello or not c.client_hello:
         return
@@ -157,7 +157,7 @@ def _server(c: Connection) -> Iterator[Sentence]:
 
 
 def _handshake(c: KeptConnection) -> list[Packet]:
-    """The packets up to the end of the handshake."""
+    """Return the packets up to the end of the handshake."""
     last = c.messages[-1].frame if c.messages else 0
     return [packet for packet in c.transcript.packets if packet.frame <= last]
 
@@ -171,7 +171,7 @@ def _hello_segments(c: KeptConnection) -> Iterator[Sentence]:
 
 
 def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
-    """The server's first flight, with its certificates, where it is more than one segment."""
+    """Yield a sentence about the server's first flight if it has more than one segment."""
     hello = c.server_hello
     if hello is None:
         return
@@ -195,7 +195,7 @@ def _pieces(c: Connection) -> str:
 
 
 def _lookups(c: Connection) -> Iterator[Sentence]:
-    """Lookups that the handshake waited for; they are told where findings were looked for."""
+    """Yield the lookups that the handshake waited for; they are known if findings were requested."""
     for one in c.findings or ():
         if one.code in _LOOKUPS and one.frame is not None:
             text = f"{_LOOKUPS[one.code]}: {one.detail}."
@@ -203,7 +203,7 @@ def _lookups(c: Connection) -> Iterator[Sentence]:
 
 
 def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
-    """Waits within a flight: for the congestion window, or for a delayed acknowledgement."""
+    """Yield the pauses within a flight: for the congestion window, or for a delayed acknowledgement."""
     rtt = c.timing.tcp_ms
     if rtt is None:
         return
@@ -230,7 +230,7 @@ def _delayed(pause: Pause) -> Sentence:
 
 
 def _copied(c: KeptConnection) -> Iterator[Sentence]:
-    """Packets that the capture holds twice, which is no loss."""
+    """Yield a sentence about packets that were captured twice, which is no loss."""
     seen = c.transcript
     if seen.copied is not None:
         many = counted(seen.copies, "packet was", "packets were")
@@ -243,7 +243,7 @@ def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
     for repeat in found[:_MANY]:
         after = "after" if repeat.ms is None else f"{_ms(repeat.ms)} after"
         if repeat.late:
-            text = f"A segment of the {repeat.sender} came {after} one that stands behind it: it was "
+            text = f"A segment of the {repeat.sender} came {after} a later part of the stream: it was "
             text += "lost before it came here and sent again, or overtaken."
             yield Sentence("time", "late_segment", text, repeat.frames)
             continue
@@ -267,7 +267,7 @@ def _fragments(dtls: Dtls) -> Iterator[Sentence]:
 
 
 def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
-    """Flights of DTLS that were sent again: each from a repeated datagram on, as far as nobody else sent one."""
+    """Flights of DTLS that were sent again: each from a repeated datagram on, up to a datagram of the other side."""
     repeated = c.transcript.repeated_frames()
     latest: dict[Side, Packet] = {}
     run: list[Packet] = []
@@ -296,31 +296,31 @@ def _ms(value: float) -> str:
 
 
 class Pause(NamedTuple):
-    """A side waited within what it had to say, until the other side acknowledged."""
+    """A pause within a flight that ended with an acknowledgement."""
 
     sender: Side
     ms: float
     sent: int
-    """Bytes that it had sent since the other side spoke last."""
+    """Bytes that the side had sent in this flight."""
     segments: int
-    """And in how many segments."""
+    """The number of their segments."""
     frames: tuple[int, int, int]
-    """The segment before, the acknowledgement, the segment after."""
+    """The segment before the pause, the acknowledgement, and the segment after it."""
 
 
 class Repeat(NamedTuple):
-    """A segment that was seen before, or that came after what stands behind it."""
+    """A segment without new bytes, or one that came after later bytes of the stream."""
 
     sender: Side
     ms: float | None
-    """After it was seen first, or after what stands behind it; None where the capture does not tell."""
+    """Milliseconds after its first transmission, or after the later bytes; None if not known."""
     frames: tuple[int, int]
     late: bool
-    """It was not seen before."""
+    """Whether its bytes are new."""
 
 
 def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
-    """Waits of at least so long that an acknowledgement without data ended."""
+    """Yield pauses of at least `least_ms` that ended with an acknowledgement without payload."""
     run: list[Packet] = []
     heard: Packet | None = None
     for packet in packets:
@@ -340,7 +340,7 @@ def pauses(packets: Sequence[Packet], least_ms: float) -> Iterator[Pause]:
 
 
 def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
-    """Segments that bring nothing new, and those that fill a hole in front of what was seen."""
+    """Yield the segments without new bytes, and those that fill a gap before later bytes."""
     sides: dict[Side, _Seen] = {"client": _Seen(), "server": _Seen()}
     for packet in packets:
         if not packet.length or packet.offset is None:
@@ -352,16 +352,16 @@ def repeats(packets: Sequence[Packet]) -> Iterator[Repeat]:
 
 
 class _Seen:
-    """What was seen of one side's bytes: all up to a place, but for holes."""
+    """The bytes of one side that were captured: all up to an offset, except gaps."""
 
     def __init__(self) -> None:
         self._packets: list[tuple[int, Packet]] = []
         self._reached = 0
         self._holes: list[tuple[int, int, Packet]] = []
-        """Each with the segment behind it."""
+        """Each gap with the segment after it."""
 
     def add(self, packet: Packet, start: int) -> tuple[Packet | None, bool]:
-        """See a segment; the one that it should have come before and True, or the one that it repeats and False."""
+        """Add a segment; return the one that it should have preceded and True, or the one that it repeats and False."""
         end = start + packet.length
         filled = [hole for hole in self._holes if start < hole[1] and hole[0] < end]
         before = filled[0][2] if filled else self._first(start) if end <= self._reached else None
@@ -376,10 +376,10 @@ class _Seen:
         return before, bool(filled)
 
     def _first(self, byte: int) -> Packet | None:
-        """The first segment with a byte."""
+        """Return the first segment that contains a byte."""
         return next((packet for start, packet in self._packets if start <= byte < start + packet.length), None)
 
 
 def segment_size(packets: Sequence[Packet], sender: Side) -> int:
-    """The largest segment of a side: about what its path carries."""
+    """Return the size of a side's largest segment: about what its path can carry."""
     return max((packet.length for packet in packets if packet.sender == sender), default=0)

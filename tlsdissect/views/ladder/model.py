@@ -1,4 +1,4 @@
-"""What a ladder shows: arrows between client and server, in the order of time."""
+"""The model of a ladder diagram: arrows between client and server in the order of time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_BREAK = "\xa0"
 _CHANGE = "change_cipher_spec"
 _OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 _MANY = 4
-"""Encrypted records of which each is told with its size."""
+"""Maximum number of adjacent encrypted records whose sizes are listed one by one."""
 
 
 Kind = Literal["tcp", "clear", "encrypted", "data", "again"]
@@ -37,31 +37,31 @@ Kind = Literal["tcp", "clear", "encrypted", "data", "again"]
 
 
 class Arrow(Struct, frozen=True):
-    """Something that one side sent."""
+    """An arrow from one side to the other."""
 
     sender: Side
     kind: Kind
     labels: tuple[str, ...]
-    """What it holds: messages with their bytes, or TCP's flags."""
+    """Messages with their sizes, or TCP flags."""
     frames: tuple[int, ...]
-    """The first and the last frame; empty where only its time is known."""
+    """The first and the last frame; empty if only its time is known."""
     ms: float | None
-    """When it was complete, since the ClientHello, at the capture point; None where the capture does not tell."""
+    """Milliseconds from the ClientHello until it was complete, at the capture point; None if not known."""
     round_trips: float | None
-    """The same in round trips of TCP; None where these were not seen."""
+    """The same in round trips of TCP; None if TCP's round trip is not known."""
     bytes: int | None
-    """Of its records, their headers included, or of a segment that was sent again; None of what else there is."""
+    """Bytes of its records with their headers, or of a retransmitted segment; None for other kinds."""
     sealed: tuple[bool, ...] = ()
-    """Which of the messages nobody can read; empty where they are no messages."""
+    """For each label, whether the message is encrypted; empty if the labels are not messages."""
 
     @property
     def frame_range(self) -> str:
-        """The frames as text: one number, or the first and the last."""
+        """One frame number, or the first and the last."""
         first, last = self.frames[0], self.frames[-1]
         return str(first) if first == last else f"{first}-{last}"
 
     def parts(self) -> Iterator[tuple[Kind, tuple[str, ...]]]:
-        """What it holds, in parts that are drawn alike: messages in the clear and encrypted ones."""
+        """Yield adjacent labels of the same kind together: plaintext or encrypted messages."""
         if not self.sealed:
             yield self.kind, self.labels
             return
@@ -70,7 +70,7 @@ class Arrow(Struct, frozen=True):
 
 
 class Ladder(Struct, frozen=True):
-    """One connection's arrows."""
+    """The arrows of one connection."""
 
     source: str
     transport: Transport
@@ -83,7 +83,7 @@ class Ladder(Struct, frozen=True):
     outcome: str
     round_trips: int | None
     rtt_ms: float | None
-    """TCP's round trip."""
+    """The round trip of TCP's handshake in milliseconds."""
     arrows: tuple[Arrow, ...]
 
     @property
@@ -132,10 +132,10 @@ class _Drawing:
             (one.sender, one.frame): one.description for one in (() if hidden is None else hidden.alerts or ())
         }
         self._zero = self._begin()
-        """The packet that completed the ClientHello, or where it was not seen the first one; None: there is none."""
+        """The packet that completed the ClientHello, or else the first packet; None if there are no packets."""
 
     def arrows(self) -> list[Arrow]:
-        """All arrows, in the order of the frames that completed them."""
+        """Return all arrows in the order of the frames that completed them."""
         flights = list(self._flights())
         transport = [*self._opening(), *self._repeated(), *self._ends(), *self._quic()]
         found = [*transport, *flights, *self._refusal(), *self._opened(flights)]
@@ -159,7 +159,7 @@ class _Drawing:
         return Arrow(sender, kind, tuple(labels), frames, ms, trips, size)
 
     def _opening(self) -> Iterator[Arrow]:
-        """TCP's own handshake (RFC 9293 section 3.5)."""
+        """Yield TCP's three-way handshake (RFC 9293 section 3.5)."""
         wanted: list[tuple[Side, int, str]] = [
             ("client", _SYN, "SYN"),
             ("server", _SYN | _ACK, "SYN, ACK"),
@@ -170,7 +170,7 @@ class _Drawing:
                 return
             sender, flags, label = wanted[0]
             if packet.sender == sender and packet.flags & (_SYN | _ACK) == flags:
-                # An ACK that carries data is the flight's.
+                # An ACK with payload belongs to the flight.
                 if not packet.length:
                     yield self._tcp(packet, label)
                 wanted.pop(0)
@@ -179,30 +179,30 @@ class _Drawing:
         return self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, None)
 
     def _flights(self) -> Iterator[Arrow]:
-        """Messages that one side sent before either side said something else, or the other side ended."""
+        """Yield the flights: messages of one side up to a message, data or the end of the other side."""
         transcript = self._connection.transcript
         times = {one.frame: one.time for one in (transcript.packets if transcript.quic else transcript.records)}
-        said: list[Message | Arrow] = [*self._connection.messages, *self._data()]
-        said.sort(key=_frame)
+        sent: list[Message | Arrow] = [*self._connection.messages, *self._data()]
+        sent.sort(key=_frame)
         ends = self._first_ends()
-        turns = groupby(
-            said, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[_OTHER[one.sender]])
+        flights = groupby(
+            sent, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[_OTHER[one.sender]])
         )
-        for (sender, is_data, _), group in turns:
+        for (sender, is_data, _), group in flights:
             if is_data:
                 yield from (one for one in group if isinstance(one, Arrow))
                 continue
             messages = [one for one in group if isinstance(one, Message)]
             first, last = messages[0].frame, messages[-1].frame
             records = self._records(sender, first, last)
-            told = list(self._labels(messages))
-            told += [(label, True) for label in self._inside(sender, first, last)]
-            labels, sealed = [label for label, _ in told], tuple(sealed for _, sealed in told)
+            labelled = list(self._labels(messages))
+            labelled += [(label, True) for label in self._inside(sender, first, last)]
+            labels, sealed = [label for label, _ in labelled], tuple(sealed for _, sealed in labelled)
             size = sum(_size(record) for record in records)
             if transcript.quic:
                 # There are no records: what was sent is datagrams.
-                sent = [one for one in self._packets if one.sender == sender and first <= one.frame <= last]
-                size = sum(one.length for one in sent)
+                packets = [one for one in self._packets if one.sender == sender and first <= one.frame <= last]
+                size = sum(one.length for one in packets)
             frames = (self._first_frame(records, first), last)
             kind: Kind = "encrypted" if all(sealed) else "clear"
             arrow = self._arrow(sender, kind, labels, frames, times.get(last), size)
@@ -234,7 +234,7 @@ class _Drawing:
             yield Arrow(sender, "encrypted", labels, (frame,), ms, trips, None)
 
     def _first_ends(self) -> dict[Side, float]:
-        """The frame of each side's first FIN or RST; infinite where it has none."""
+        """Return the frame of each side's first FIN or RST; infinity if there is none."""
         ends: dict[Side, float] = {"client": inf, "server": inf}
         for packet in self._packets:
             if packet.flags & (_FIN | _RST):
@@ -242,7 +242,7 @@ class _Drawing:
         return ends
 
     def _labels(self, messages: list[Message]) -> Iterator[tuple[str, bool]]:
-        """The messages of a flight, and whether nobody can read them; encrypted ones in a row are told together."""
+        """Yield the labels of a flight, each with whether it is encrypted; adjacent encrypted records share a label."""
         for (kind, sealed), group in groupby(messages, key=lambda message: (message.type, self._is_sealed(message))):
             same = list(group)
             sizes = [message.bytes for message in same]
@@ -256,13 +256,13 @@ class _Drawing:
                 yield f"encrypted {' + '.join(map(str, sizes))}", sealed
 
     def _alert(self, message: Message) -> str:
-        """An alert by its name, or by its size where that is all there is to see."""
+        """Return the name of an alert, or its size if it is encrypted."""
         name = self._alerts[id(message)].description
         return f"alert {name}" if name else f"encrypted alert {message.bytes}"
 
     def _is_sealed(self, message: Message) -> bool:
         encrypted_alert = message.type == "alert" and self._alerts[id(message)].level is None
-        # Behind the first of its side it is encrypted, and longer than a byte: RFC 5246 section 7.1.
+        # After the first of its side it is encrypted, and longer than a byte (RFC 5246 section 7.1).
         encrypted_change = message.type == _CHANGE and message.bytes != 1
         return message.type == "encrypted" or encrypted_alert or encrypted_change
 
@@ -271,7 +271,7 @@ class _Drawing:
         return [record for record in records if record.sender == sender and first <= record.frame <= last]
 
     def _first_frame(self, records: list[WireRecord], frame: int) -> int:
-        """The frame in which the first of records begins."""
+        """Return the frame in which the first of these records begins."""
         if not records or self._connection.transcript.carrier is not None:
             return frame
         sender, start = records[0].sender, records[0].start
@@ -295,7 +295,7 @@ class _Drawing:
             reached[packet.sender] = max(reached[packet.sender], end)
 
     def _data(self) -> Iterator[Arrow]:
-        """Each side's first application data, where it is behind the handshake."""
+        """Yield each side's first application data after the handshake."""
         sides: tuple[Side, Side] = ("client", "server")
         for side, moment in zip(sides, self._connection.transcript.first_data, strict=True):
             if moment is not None:
@@ -304,13 +304,13 @@ class _Drawing:
     def _data_label(self, side: Side) -> str:
         if self._connection.quic is not None:
             return "1-RTT packets"
-        # In TLS 1.3 tickets look the same: RFC 8446 section 5.2.
+        # In TLS 1.3, tickets look the same (RFC 8446 section 5.2).
         hidden = side == "server" and self._connection.is_tls13
         return "application data, or tickets" if hidden else "application data"
 
     def _quic(self) -> Iterator[Arrow]:
         """QUIC's own packets and frames, and the ClientHellos that belong to no message."""
-        told = {message.frame for message in self._connection.messages}
+        listed = {message.frame for message in self._connection.messages}
         early = retried = False
         for one in self._connection.transcript.quic:
             packet = self._packets[one.datagram]
@@ -321,12 +321,12 @@ class _Drawing:
                 label = "Version Negotiation"
             elif kind is PacketType.ZERO_RTT and not early:
                 early, label = True, "0-RTT packets"
-            elif packet.frame not in told and _begins_crypto(one):
+            elif packet.frame not in listed and _begins_crypto(one):
                 label = self._hello_label(one, retried=retried)
             if label is not None:
                 yield self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, packet.length)
         close = None if self._connection.quic is None else self._connection.quic.close
-        if close is not None and close.frame not in told:
+        if close is not None and close.frame not in listed:
             time = next((packet.time for packet in self._packets if packet.frame == close.frame), None)
             yield self._arrow(close.sender, "tcp", [f"CONNECTION_CLOSE {close.code}"], (close.frame,), time, None)
 
@@ -338,14 +338,14 @@ class _Drawing:
         return "the hello again" if retried else "part of a hello"
 
     def _refusal(self) -> Iterator[Arrow]:
-        """The record by which a server refused under encryption, told by its length."""
+        """Yield the encrypted alert by which a server refused, inferred from its length."""
         record = refusal(self._connection)
         if record is not None:
             labels = [f"encrypted {record.length}, an alert's size"]
             yield self._arrow(record.sender, "encrypted", labels, (record.frame,), record.time, _size(record))
 
     def _ends(self) -> Iterator[Arrow]:
-        """Each side's first FIN and first RST."""
+        """Yield each side's first FIN and first RST."""
         ended: set[tuple[Side, str]] = set()
         for packet in self._packets:
             label = "RST" if packet.flags & _RST else "FIN" if packet.flags & _FIN else None
@@ -362,7 +362,7 @@ def _begins_crypto(one: QuicPacket) -> bool:
 
 
 def timed_arrows(connection: Connection) -> list[tuple[float, Arrow]]:
-    """The arrows of a connection of which no transcript was kept, each with its time, in the order of time.
+    """Return the arrows of a connection without a transcript, each with its time, in the order of time.
 
     Messages of one side with the same time are one arrow.
     """
@@ -397,9 +397,9 @@ def _timed(sender: Side, kind: Kind, label: str, ms: float) -> tuple[float, Arro
 
 
 def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
-    """The arrows of ladders on one axis of time, each with its ladder's number.
+    """Return the arrows of several ladders in the order of time, each with the number of its ladder.
 
-    One whose time is not told stands behind the one before it.
+    An arrow without a time follows the previous arrow of its ladder.
     """
     placed: list[tuple[float, Arrow, int]] = []
     for number, one in enumerate(ladders):
@@ -410,28 +410,28 @@ def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
     return [(arrow, number) for _, arrow, number in sorted(placed, key=itemgetter(0))]
 
 
-def wrapped(arrow: Arrow, width: int, behind: str = "") -> list[tuple[str, Kind]]:
-    """What an arrow holds in lines of so many columns, each with how it is drawn; `behind` is said after the last.
+def wrapped(arrow: Arrow, width: int, suffix: str = "") -> list[tuple[str, Kind]]:
+    """Wrap an arrow's labels to lines of `width` columns, each with its kind; `suffix` follows the last label.
 
-    A name and its size stay together where they fit, and so do the words behind.
+    A name and its size stay on one line if they fit, and so does the suffix.
     """
     parts = list(arrow.parts())
     lines: list[tuple[str, Kind]] = []
     for number, (kind, labels) in enumerate(parts, 1):
         joined = ", ".join(label.replace(" ", NO_BREAK, 1) for label in labels)
-        joined += "," if number < len(parts) else f"  {behind.replace(' ', NO_BREAK)}" if behind else ""
+        joined += "," if number < len(parts) else f"  {suffix.replace(' ', NO_BREAK)}" if suffix else ""
         lines += [(line.replace(NO_BREAK, " "), kind) for line in wrap(joined, width, break_on_hyphens=False)]
     return lines
 
 
 def tenths(round_trips: float) -> str:
-    """Round trips for people: a moment before the ClientHello is none of them."""
-    told = f"{round_trips:.1f}"
-    return "0.0" if told == "-0.0" else told
+    """Format round trips with one decimal; never "-0.0"."""
+    text = f"{round_trips:.1f}"
+    return "0.0" if text == "-0.0" else text
 
 
 def _alerts(connection: Connection) -> dict[int, Alert]:
-    """By the identity of each message that is an alert, what it says: both are listed in the same order."""
+    """Return the alert of each message that is one, by the message's id: both are listed in the same order."""
     messages = (message for message in connection.messages if message.type == "alert")
     return {id(message): alert for message, alert in zip(messages, connection.alerts, strict=True)}
 

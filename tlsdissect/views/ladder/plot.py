@@ -1,7 +1,7 @@
 """Ladders as pictures: one, or two on one axis of time.
 
 Time goes down. It is not to scale, for most of a handshake happens within a hundredth of it: the later of two moments
-stands lower, and the farther the longer it took, but no arrow covers the words of another.
+is drawn lower, at a distance that grows with the time between them; no arrow covers the text of another.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from tlsdissect.views.ladder.model import Arrow, Kind, Ladder
 
 _LINE = 0.20
-"""Inches that a line of words takes."""
+"""Height of a line of text, in inches."""
 _GAP = 0.20
-"""Inches between two arrows, at least."""
+"""Minimum distance between two arrows, in inches."""
 _STRETCH = 0.55
-"""Inches that the longest wait adds."""
+"""Distance that the longest wait adds, in inches."""
 _LANE, _MARGIN, _TIMES = 5.2, 0.45, 1.35
 """Inches between lifelines, beside them, and for the times at the left."""
 _CHARACTERS = 50
@@ -41,7 +41,7 @@ _HEAD = 1.25
 
 
 class _Ink(NamedTuple):
-    """Colours that differ for those who see few, and in grey (Okabe and Ito's set)."""
+    """Colours that colour-blind readers can tell apart, also in grey (the palette of Okabe and Ito)."""
 
     sheet: str
     words: str
@@ -66,7 +66,7 @@ _WIDTHS = {"tcp": 0.9, "clear": 1.6, "encrypted": 1.6, "data": 3.0, "again": 1.2
 
 
 class _Placed(NamedTuple):
-    """An arrow, its words, which ladder it is of, and how far down it stands."""
+    """An arrow with its text, the number of its ladder, and its vertical position."""
 
     arrow: Arrow
     lines: list[tuple[str, Kind]]
@@ -108,7 +108,7 @@ def _left(lane: int) -> float:
 
 
 def _place(ladders: Sequence[Ladder]) -> list[_Placed]:
-    """Put each arrow under those before it, the lower the longer after them."""
+    """Place each arrow below the previous ones, at a distance that grows with the time between them."""
     arrows = in_turn(ladders)
     waits = [0.0, *(_wait(earlier, later) for (earlier, _), (later, _) in itertools.pairwise(arrows))]
     longest = max(waits) or 1
@@ -126,10 +126,10 @@ def _wait(earlier: Arrow, later: Arrow) -> float:
 
 
 def _behind(arrow: Arrow, *, alone: bool) -> str:
-    """What is said behind the messages: bytes, and round trips where those beside the axis are another ladder's too."""
-    told = [] if arrow.bytes is None or arrow.kind == "again" else [f"{arrow.bytes:,} bytes"]
-    told += [] if alone or arrow.round_trips is None else [f"{tenths(arrow.round_trips)} RT"]
-    return f"({', '.join(told)})" if told else ""
+    """Return the text after the messages: bytes, and round trips if the axis shows those of several ladders."""
+    parts = [] if arrow.bytes is None or arrow.kind == "again" else [f"{arrow.bytes:,} bytes"]
+    parts += [] if alone or arrow.round_trips is None else [f"{tenths(arrow.round_trips)} RT"]
+    return f"({', '.join(parts)})" if parts else ""
 
 
 def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
@@ -167,7 +167,7 @@ def _arrow(axes: Axes, one: _Placed, ink: _Ink) -> None:
 
 
 def _shaft(axes: Axes, kind: Kind, ends: tuple[float, float], y: float, ink: _Ink, *, headed: bool) -> None:
-    """Draw an arrow, or the part of one that holds messages of one kind."""
+    """Draw an arrow, or its part with messages of one kind."""
     axes.add_patch(
         FancyArrowPatch(
             (ends[0], y),
@@ -184,13 +184,13 @@ def _shaft(axes: Axes, kind: Kind, ends: tuple[float, float], y: float, ink: _In
 
 
 def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> None:
-    """Write when each arrow was complete, and in round trips of TCP where there is one ladder."""
+    """Write the time of each arrow, for one ladder also in round trips of TCP."""
     single = len({one.lane for one in placed}) == 1
     for one in placed:
         trips = one.arrow.round_trips
-        told = "" if one.arrow.ms is None else f"{one.arrow.ms:.3f} ms"
+        time = "" if one.arrow.ms is None else f"{one.arrow.ms:.3f} ms"
         if single and trips is not None:
-            told += f"\n{tenths(trips)} RT"
+            time += f"\n{tenths(trips)} RT"
         y = _HEAD + one.y
-        axes.text(_TIMES - 0.1, y, told, ha="right", va="center", fontsize=8, color=ink.quiet, linespacing=1.1)
+        axes.text(_TIMES - 0.1, y, time, ha="right", va="center", fontsize=8, color=ink.quiet, linespacing=1.1)
         axes.plot([_TIMES, width - 0.1], [y, y], color=ink.quiet, linewidth=0.3, alpha=0.35, zorder=0)

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from tlsdissect.views.ladder.model import Arrow, Ladder
 
 USUAL = 100
-"""Columns of a ladder where no terminal says how many there are."""
+"""Columns of a ladder if the terminal does not report its width."""
 WIDEST = 120
-"""Columns that one ladder takes at most: a longer arrow tells no more."""
+"""Maximum columns of one ladder."""
 _HEADINGS, _NOTHING = ("ms", "RT", "bytes", "frames"), ("", "", "", "")
 _ROOMY = 120
-"""Columns from which on bytes are told of two ladders side by side."""
+"""Columns from which two ladders side by side show bytes, too."""
 _LEAST = 14
-"""Columns between two lifelines, at least."""
+"""Minimum columns between two lifelines."""
 _BOLD, _FAINT = "1", "2"
 _STYLES = {"tcp": _FAINT, "clear": "", "encrypted": "35", "data": "32", "again": "33"}
 
 
 class _Signs(NamedTuple):
-    """What lines are made of."""
+    """The characters of lines and arrows."""
 
     life: str
     left: str
@@ -41,7 +41,7 @@ _ASCII = _Signs("|", "<", ">", {"tcp": "-", "clear": "-", "encrypted": "~", "dat
 
 
 class Text(TextBlocks):
-    """The ladders of a run as text."""
+    """Formats the ladders of a run as text."""
 
     def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
         super().__init__(lambda connection: self.lines(drawn(connection)), encoding)
@@ -50,7 +50,7 @@ class Text(TextBlocks):
         self._signs = _UNICODE if _knows(encoding, _UNICODE) else _ASCII
 
     def beside(self, left: Connection, right: Connection) -> bytes:
-        """Write two ladders next to each other."""
+        """Format two ladders next to each other."""
         return self.block(self.lines(drawn(left), drawn(right)))
 
     def lines(self, one: Ladder, other: Ladder | None = None) -> Iterator[str]:
@@ -72,12 +72,12 @@ class Text(TextBlocks):
     def _pair(self, left: Ladder, right: Ladder) -> Iterator[str]:
         """Draw two ladders on one axis of time, which begins at the ClientHello of each.
 
-        Round trips, which each has its own, stand beside its lifelines, and the bytes of flights where there is room.
+        Each has its own round trips beside its lifelines, and the bytes of flights if there is room.
         """
         arrows = in_turn((left, right))
         time = max(map(len, [_HEADINGS[0], *(_clock(arrow) for arrow, _ in arrows)]))
-        tell = [_trips, _size] if self._width >= _ROOMY else [_trips]
-        beside = [[_HEADINGS[1 + number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(tell)]
+        details = [_trips, _size] if self._width >= _ROOMY else [_trips]
+        beside = [[_HEADINGS[1 + number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(details)]
         widths = [max(map(len, column)) for column in beside]
         inner = max((self._width - time) // 2 - sum(widths) - 2 * len(widths) - 4, _LEAST)
         for one in (left, right):
@@ -90,18 +90,18 @@ class Text(TextBlocks):
             for number, cell in enumerate(cells, 1):
                 last = number == len(cells)
                 clock = f"{_clock(arrow) if last else '':>{time}}"
-                told = _beside([one(arrow) for one in tell] if last else _NOTHING, cell, widths)
-                yield f"{clock}  {empty}  {told}" if side else f"{clock}  {told}  {empty}"
+                half = _beside([one(arrow) for one in details] if last else _NOTHING, cell, widths)
+                yield f"{clock}  {empty}  {half}" if side else f"{clock}  {half}  {empty}"
 
     def _titles(self, one: Ladder) -> Iterator[str]:
-        """What the connection is, and what came of it."""
+        """The connection and its outcome."""
         name = f"stream {stream_name(one.transport, one.stream)}  {one.negotiated}"
         tcp = "" if one.rtt_ms is None else f", TCP's took {one.rtt_ms:.3f} ms"
         yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
         yield shortened(f"{one.result}{tcp}", self._width)
 
     def _heads(self, one: Ladder, inner: int) -> str:
-        """The two ends, above their lifelines."""
+        """The endpoints above their lifelines."""
         half = (inner + 2) // 2
         client = shortened(str(one.client), half - 1)
         server = shortened(str(one.server), inner + 2 - half - 1)
@@ -109,7 +109,7 @@ class Text(TextBlocks):
         return self._styled(f"{client}{blank}{server}", _BOLD)
 
     def _cells(self, arrow: Arrow, inner: int) -> list[str]:
-        """An arrow between the lifelines: what it holds, and a shaft behind the last line of that."""
+        """The lines of an arrow: its labels, and a shaft after the last one."""
         signs = self._signs
         lines = wrapped(arrow, inner - 2) or [("", arrow.kind)]
         if columns(lines[-1][0]) > inner - 6:
@@ -136,12 +136,12 @@ class Text(TextBlocks):
 
 def _beside(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
     """One of two ladders: round trips before the lifelines, and bytes after them if they are shown."""
-    before, behind = f"{cells[0]:>{widths[0]}}", f"  {cells[1]:>{widths[1]}}" if len(widths) > 1 else ""
-    return f"{before}  {between}{behind}"
+    before, after = f"{cells[0]:>{widths[0]}}", f"  {cells[1]:>{widths[1]}}" if len(widths) > 1 else ""
+    return f"{before}  {between}{after}"
 
 
 def _row(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
-    """A line: when, between the lifelines what, and how large and where it is."""
+    """A line: the time, the arrow, its bytes and its frames."""
     (clock, trips, size, frames), (time, count, room, _) = cells, widths
     return f"{clock:>{time}}  {trips:>{count}}  {between}  {size:>{room}}  {frames}"
 
@@ -162,7 +162,7 @@ def _trips(arrow: Arrow) -> str:
 
 
 def _knows(encoding: str, signs: _Signs) -> bool:
-    """Whether a terminal's encoding has the signs."""
+    """Return whether an encoding has the characters of lines and arrows."""
     try:
         "".join([signs.life, signs.left, signs.right, *signs.shafts.values()]).encode(encoding)
     except (UnicodeEncodeError, LookupError):

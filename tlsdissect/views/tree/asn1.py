@@ -146,7 +146,7 @@ def asn1(
     if value.end == end:
         return (whole,)
     rest = Node(
-        "unread", data[value.end : end].hex(), bytes=ground.spans(value.end, end), problem="bytes behind the DER value"
+        "unread", data[value.end : end].hex(), bytes=ground.spans(value.end, end), problem="bytes after the DER value"
     )
     return whole, rest
 

@@ -254,6 +254,6 @@ class QuicBuilder:
 
 
 def _encrypted(ground: MappedBytes, start: int, cited: str) -> Node:
-    """Build the node of bytes that nobody can read."""
+    """Build the node of encrypted bytes."""
     spans = ground.spans(start, len(ground))
     return Node("encrypted", meaning=f"{len(ground) - start} bytes", reference=cited, bytes=spans)
