@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LATER = {"open", "end", "packets", "bytes", "alerts", "messages", "closure", "timing", "problems", "renegotiations"}
 """What may still change, or rests on what may."""
 
-CAPTURES = sorted(path for path in (ROOT / "samples").rglob("*.pcap*") if path.parent.name != "eap")
+CAPTURES = sorted((ROOT / "samples").rglob("*.pcap*"))
 SMALL = 64 << 10
 OTHERS = [
     path

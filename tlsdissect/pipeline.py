@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.eap import EapTable
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
 from tlsdissect.flows.udp import UdpTable
 from tlsdissect.handshake.connections import Connections
@@ -148,7 +149,7 @@ class Summary:
         self.damage += [(source, hurt) for hurt in capture.damage]
         self.quic += datagrams.counted.quic
         self.dtls += datagrams.counted.dtls
-        self.eap += datagrams.counted.eap.counted
+        self.eap += datagrams.eap_not_decoded
         self.given_up += datagrams.given_up
         self.late += flows.late
         self.evicted_connections += flows.evicted
@@ -263,8 +264,8 @@ class Reading:
         options, evidence = self._options, self._evidence
         keys = CaptureKeys(options.keylog, capture.secrets)
         self._flows = flows = FlowTable(self._shard, options.limits)
-        udp = UdpTable(self._shard, options.limits, options.idle)
-        datagrams = DatagramConnections(source, flows, udp, self._budget, options, capture.damage, evidence, keys)
+        udp, eap = UdpTable(self._shard, options.limits, options.idle), EapTable(self._shard, options.limits)
+        datagrams = DatagramConnections(source, flows, udp, eap, self._budget, options, capture.damage, evidence, keys)
         connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence, keys)
         self._connections = connections
         try:

@@ -1,95 +1,321 @@
-"""EAP conversations that carry TLS are counted, in RADIUS and in IEEE 802.1X, and reported in the summary."""
+"""EAP packets find their conversation, in RADIUS and in IEEE 802.1X; conversations are numbered and bounded."""
 
 from __future__ import annotations
 
-import io
-import struct
-from collections import Counter
-
 import pytest
-from capture.building import ether, ip4, pcap, udp
+from eapwriting import (
+    ACCEPT,
+    ACCESS_REQUEST,
+    AUTHENTICATOR,
+    CALLED,
+    CALLING,
+    CHALLENGE,
+    GROUP,
+    IDENTITY,
+    NAK,
+    OTHER,
+    PEAP,
+    REJECT,
+    REQUEST,
+    RESPONSE,
+    START,
+    STATE,
+    SUPPLICANT,
+    TLS,
+    USER_NAME,
+    eap,
+    radius,
+)
 
-from tlsdissect.capture import open_capture
-from tlsdissect.cli.summary import Tally, sentences
-from tlsdissect.flows import eap
-from tlsdissect.flows.eap import EapConversations, EapPacket
-from tlsdissect.pipeline import Reading, Summary
+from tlsdissect.capture.packet import UDP, Packet
+from tlsdissect.capture.protocols import EAPOL
+from tlsdissect.flows import eap as module
+from tlsdissect.flows.eap import FAILURE, METHODS, SUCCESS, EapConversation, EapTable, read_eap
+from tlsdissect.flows.limits import Limits
+from tlsdissect.flows.radius import read_radius
+
+NAS, SERVER = b"\xc0\0\2\1", b"\xc0\0\2\2"
+TO_SERVER, TO_NAS = NAS + SERVER + b"\x9c\x40\x07\x14", SERVER + NAS + b"\x07\x14\x9c\x40"
+ASKED = eap(REQUEST, 1, IDENTITY)
+ALICE = eap(RESPONSE, 1, IDENTITY, b"alice")
+STARTED = eap(REQUEST, 2, TLS, bytes((START,)))
+HELLO, ACK = eap(RESPONSE, 2, TLS, b"\0hello"), eap(REQUEST, 3, TLS, b"\0")
+ACCEPTED, REJECTED = eap(SUCCESS, 3), eap(FAILURE, 3)
+SECOND = 1_000_000_000
 
 
-def eap_packet(code: int, identifier: int, method: int, flags: int, rest: bytes = b"") -> bytes:
-    return struct.pack(">BBHBB", code, identifier, 6 + len(rest), method, flags) + rest
+class Talk:
+    """A table, and the packets that it is given, one a second."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.table = EapTable(limits=limits or Limits())
+        self.clock = 0
+
+    def udp(self, endpoints: bytes, payload: bytes, captured: int | None = None) -> EapConversation | None:
+        return self._find(UDP, endpoints, payload, captured)
+
+    def request(self, number: int, packet: bytes, *attributes: tuple[int, bytes]) -> int | None:
+        unique = str(self.clock).encode()
+        return _number(self.udp(TO_SERVER, radius(ACCESS_REQUEST, number, packet, *attributes, unique=unique)))
+
+    def answer(self, code: int, number: int, packet: bytes | None, *attributes: tuple[int, bytes]) -> int | None:
+        return _number(self.udp(TO_NAS, radius(code, number, packet, *attributes)))
+
+    def lan(self, packet: bytes, *, to: bytes = GROUP, source: bytes = SUPPLICANT) -> int | None:
+        return _number(self._find(EAPOL, to + source + bytes(4), packet, None))
+
+    def _find(self, protocol: int, endpoints: bytes, payload: bytes, captured: int | None) -> EapConversation | None:
+        packet = Packet()
+        packet.data, packet.endpoints, packet.protocol = payload[:captured], endpoints, protocol
+        packet.length, packet.captured = len(payload), len(packet.data)
+        self.clock += SECOND
+        return self.table.find(packet, self.clock)
 
 
-def radius(code: int, identifier: int, *attributes: tuple[int, bytes]) -> bytes:
-    body = b"".join(bytes((kind, 2 + len(value))) + value for kind, value in attributes)
-    return struct.pack(">BBH", code, identifier, 20 + len(body)) + bytes(16) + body
+def _number(found: EapConversation | None) -> int | None:
+    return None if found is None else found.stream
 
 
-def in_radius(code: int, identifier: int, packet: bytes, state: bytes) -> bytes:
-    """RADIUS carries an EAP packet in pieces of 253 bytes (RFC 3579 section 3.1)."""
-    pieces = [(79, packet[at : at + 253]) for at in range(0, len(packet), 253)]
-    return ether(ip4(udp(radius(code, identifier, (24, state), *pieces), sport=40_000, dport=1812), 17))
+# ---------------------------------------------------------------- packets
 
 
-def eap_of(*frames: bytes) -> Counter[tuple[str, str]]:
-    reading = Reading(["eap"], opener=lambda _: open_capture(io.BytesIO(pcap(frames))))
-    assert list(reading) == []
-    assert not reading.summary.skipped
-    return reading.summary.eap
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\1\1\0", b"\1\1\0\4", b"\1\1\0\3\1", b"\1\1\0\x09\1", b"\5\1\0\5\1", b"\0\1\0\5\1"],
+)
+def test_what_is_no_eap_packet(data: bytes) -> None:
+    assert read_eap(data, len(data)) is None
 
 
-@pytest.mark.parametrize(("method", "name"), eap.METHODS.items())
-def test_each_start_in_radius_is_a_conversation(method: int, name: str) -> None:
-    starts = [in_radius(11, 1, eap_packet(1, 7, method, 0x20), state) for state in (b"a", b"b")]
-    others = [in_radius(1, 2, eap_packet(2, 7, method, 0, bytes(600)), b"a")]
-    assert eap_of(*starts, *others, starts[0]) == {(name, "RADIUS"): 2}
+def test_an_expanded_type_is_the_type_in_it() -> None:
+    ietf, vendor = b"\xfe\0\0\0\0\0\0\x0d\x20", b"\xfe\0\0\1\0\0\0\x0d\x20"
+    for rest, method, body in ((ietf, TLS, b"\x20"), (vendor, 254, vendor[1:])):
+        read = read_eap(b"\1\2\0\x0d" + rest, 13)
+        assert read is not None
+        assert (read.method, read.body, read.is_start) == (method, body, method == TLS)
 
 
-def test_a_conversation_begun_earlier_counts() -> None:
-    assert eap_of(in_radius(1, 2, eap_packet(2, 7, 13, 0, bytes(600)), b"a")) == {("EAP-TLS", "RADIUS"): 1}
+def test_padding_behind_an_eap_packet_is_not_part_of_it() -> None:
+    read = read_eap(ALICE + bytes(40), len(ALICE) + 40)
+    assert read is not None
+    assert (read.code, read.identifier, read.method, read.body, read.size) == (RESPONSE, 1, IDENTITY, b"alice", 5)
 
 
 @pytest.mark.parametrize(
     "packet",
     [
-        eap_packet(1, 7, 1, 0x20),  # Identity
-        eap_packet(1, 7, 4, 0x20),  # MD5-Challenge
-        b"\x03\x07\x00\x04",  # Success
-        b"\x01\x07\x00\xff\x0d\x20",  # a length that is not there
         b"",
+        radius(4, 1, ALICE),  # Accounting-Request
+        radius(ACCESS_REQUEST, 1, ALICE)[:19],
+        radius(ACCESS_REQUEST, 1, ALICE)[:-1],  # shorter than it states
+        radius(ACCESS_REQUEST, 1, ALICE, (STATE, b"s"))[:20] + b"\x4f\1" + bytes(13),  # an attribute without header
+        b"\1\1\0\x15" + bytes(17),  # one byte that is no attribute
     ],
 )
-def test_other_eap_is_not_counted(packet: bytes) -> None:
-    assert eap_of(in_radius(11, 1, packet, b"a"), eapol(packet)) == {}
+def test_what_is_no_radius_packet_of_eap(packet: bytes) -> None:
+    assert read_radius(packet, len(packet)) is None
 
 
-def eapol(packet: bytes, station: int = 1, kind: int = 0, padding: int = 40) -> bytes:
-    body = struct.pack(">BBH", 2, kind, len(packet)) + packet + bytes(padding)
-    return bytes(5) + bytes((station,)) + bytes(6) + b"\x88\x8e" + body
+def test_eap_message_attributes_are_joined() -> None:
+    long = eap(RESPONSE, 1, TLS, bytes(600))
+    read = read_radius(radius(ACCESS_REQUEST, 7, long, (STATE, b"s"), (CALLING, b"c"), unique=b"u"), 4096)
+    assert read is not None
+    assert (read.eap, read.state, read.calling_station, read.identifier, read.cut) == (long, b"s", b"c", 7, False)
+    assert [size for _, size in read.spans] == [253, 253, len(long) - 506]
 
 
-def test_eap_in_frames_of_802_1x() -> None:
-    start, expanded = eap_packet(1, 1, 25, 0x20), b"\x01\x02\x00\x0d\xfe\x00\x00\x00\x00\x00\x00\x0d\x20"
-    frames = [eapol(start), eapol(start, 2), eapol(expanded), eapol(start, kind=3), eapol(start)]
-    assert eap_of(*frames) == {("PEAP", "802.1X"): 2, ("EAP-TLS", "802.1X"): 1}
+# ---------------------------------------------------------------- RADIUS
 
 
-def test_eap_is_told() -> None:
-    summary = Summary()
-    summary.eap = Counter({("PEAP", "RADIUS"): 1, ("EAP-TLS", "802.1X"): 2})
-    assert sentences(Tally(), summary, selected=False) == [
-        "no TLS connections",
-        "2 EAP-TLS conversations in 802.1X not decoded",
-        "1 PEAP conversation in RADIUS not decoded",
-    ]
+def test_a_state_continues_a_conversation() -> None:
+    talk = Talk()
+    assert talk.request(0, ALICE, (CALLING, b"a")) == 0
+    assert talk.answer(CHALLENGE, 0, STARTED, (STATE, b"1")) == 0
+    assert talk.request(1, ALICE, (CALLING, b"b")) == 1
+    assert talk.answer(CHALLENGE, 1, STARTED, (STATE, b"2")) == 1
+    assert talk.request(3, HELLO, (STATE, b"2"), (CALLING, b"b")) == 1
+    assert talk.request(2, HELLO, (STATE, b"1"), (CALLING, b"a")) == 0
+    assert talk.answer(ACCEPT, 2, ACCEPTED) == 0
+    assert talk.answer(REJECT, 3, REJECTED) == 1
+    assert [one.result for one in talk.table.finish()] == [SUCCESS, FAILURE]
 
 
-def test_eap_is_counted_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eap, "MAX_STARTS", 10)
-    monkeypatch.setattr("tlsdissect.cli.summary.MAX_STARTS", 10)
-    conversations, summary = EapConversations(), Summary()
-    for number in range(50):
-        start = EapPacket(eap_packet(1, number, 13, 0x20), b"", b"")
-        conversations.add("RADIUS", bytes(12), start)
-    summary.eap = conversations.counted
-    assert sentences(Tally(), summary, selected=False)[-1] == "at least 10 EAP-TLS conversations in RADIUS not decoded"
+def test_the_same_state_of_two_supplicants_is_not_one_conversation() -> None:
+    talk = Talk()
+    for number, station in enumerate((b"a", b"b")):
+        assert talk.request(number, ALICE, (CALLING, station)) == number
+        assert talk.answer(CHALLENGE, number, STARTED, (STATE, b"same")) == number
+    assert talk.request(2, HELLO, (STATE, b"same"), (CALLING, b"a")) == 0
+    assert talk.request(3, HELLO, (STATE, b"same"), (CALLING, b"b")) == 1
+
+
+def test_without_state_the_identifier_continues_a_conversation() -> None:
+    talk = Talk()
+    assert talk.request(0, ALICE, (USER_NAME, b"alice")) == 0
+    assert talk.answer(CHALLENGE, 0, STARTED) == 0
+    assert talk.request(1, HELLO, (USER_NAME, b"alice")) == 0
+    assert talk.request(2, eap(RESPONSE, 9, TLS, b"\0"), (USER_NAME, b"alice")) == 1
+
+
+def test_repeated_requests_are_of_one_conversation() -> None:
+    """A NAS repeats a request as it was, or with another identifier."""
+    talk, request = Talk(), radius(ACCESS_REQUEST, 0, ALICE, (USER_NAME, b"alice"), unique=b"u")
+    assert _number(talk.udp(TO_SERVER, request)) == 0
+    assert talk.table.packet is not None
+    assert _number(talk.udp(TO_SERVER, request)) == 0
+    assert talk.table.packet is None
+    assert talk.request(1, ALICE, (USER_NAME, b"alice")) == 0
+    assert talk.table.packet is None
+    assert [one.packets for one in talk.table.finish()] == [3]
+
+
+def test_a_second_login_is_another_conversation() -> None:
+    talk = Talk()
+    for number in range(2):
+        assert talk.request(0, ALICE, (CALLING, b"a")) == number
+        assert talk.answer(CHALLENGE, 0, STARTED, (STATE, b"s")) == number
+        assert talk.request(1, HELLO, (STATE, b"s"), (CALLING, b"a")) == number
+        assert talk.answer(ACCEPT, 1, ACCEPTED) == number
+
+
+def test_a_reject_without_eap_ends_a_conversation() -> None:
+    talk = Talk()
+    assert talk.answer(REJECT, 0, None) is None
+    assert talk.request(0, ALICE) == 0
+    assert talk.answer(REJECT, 0, None) == 0
+    assert [one.result for one in talk.table.finish()] == [FAILURE]
+
+
+def test_other_radius_is_no_conversation() -> None:
+    talk = Talk()
+    assert talk.udp(TO_SERVER, radius(ACCESS_REQUEST, 0, None, (USER_NAME, b"alice"))) is None
+    assert talk.answer(ACCEPT, 0, None) is None
+
+
+def test_who_takes_part() -> None:
+    talk = Talk()
+    talk.request(0, ALICE, (USER_NAME, b"user"), (CALLING, b"02-00"), (CALLED, b"02-01:net"))
+    [one] = talk.table.finish()
+    assert (one.supplicant, one.authenticator, one.identity) == (b"02-00", b"02-01:net", b"alice")
+    assert one.endpoints == TO_SERVER
+
+
+def test_a_capture_that_begins_with_an_answer() -> None:
+    talk = Talk()
+    assert talk.answer(CHALLENGE, 0, STARTED, (STATE, b"s")) == 0
+    assert talk.request(1, HELLO, (STATE, b"s")) == 0
+    [one] = talk.table.finish()
+    assert one.endpoints == TO_SERVER
+
+
+def test_a_cut_request_has_no_state() -> None:
+    """The snap length cuts what follows: the EAP packet by its length, and the State behind it."""
+    talk = Talk()
+    assert talk.request(0, ALICE, (CALLING, b"a")) == 0
+    assert talk.answer(CHALLENGE, 0, STARTED, (STATE, b"s")) == 0
+    whole = radius(ACCESS_REQUEST, 1, eap(RESPONSE, 2, TLS, bytes(500)), (CALLING, b"a"))
+    assert _number(talk.udp(TO_SERVER, whole, captured=200)) == 0
+    assert talk.table.packet is not None
+    assert (talk.table.packet.size, len(talk.table.packet.body)) == (500, 200 - 20 - 3 - 2 - 5)
+
+
+# ---------------------------------------------------------------- IEEE 802.1X
+
+
+def test_each_supplicant_has_its_own_conversation() -> None:
+    talk = Talk()
+    for number, station in enumerate((SUPPLICANT, OTHER)):
+        assert talk.lan(ASKED, to=station, source=AUTHENTICATOR) == number
+        assert talk.lan(ALICE, source=station) == number
+    for number, station in enumerate((SUPPLICANT, OTHER)):
+        assert talk.lan(STARTED, to=station, source=AUTHENTICATOR) == number
+        assert talk.lan(HELLO, to=AUTHENTICATOR, source=station) == number
+        assert talk.lan(ACCEPTED, to=station, source=AUTHENTICATOR) == number
+    first, second = talk.table.finish()
+    assert (first.supplicant, second.supplicant) == (SUPPLICANT, OTHER)
+    assert first.authenticator == second.authenticator == AUTHENTICATOR
+    assert (first.identity, first.method, first.result) == (b"alice", TLS, SUCCESS)
+
+
+@pytest.mark.parametrize("source", [AUTHENTICATOR, bytes(6)])
+def test_frames_to_a_group_or_without_addresses(source: bytes) -> None:
+    supplicant = SUPPLICANT if any(source) else bytes(6)
+    to = GROUP if any(source) else bytes(6)
+    talk = Talk()
+    for packet in (ASKED, ALICE, STARTED, HELLO, ACK):
+        from_supplicant = packet[0] == RESPONSE
+        assert talk.lan(packet, to=to, source=supplicant if from_supplicant else source) == 0
+    [one] = talk.table.finish()
+    assert one.packets == 5
+    assert one.supplicant == (SUPPLICANT if any(source) else b"")
+
+
+def test_an_identity_asked_again_is_the_same_conversation_until_a_method_begins() -> None:
+    talk = Talk()
+    for number in range(3):
+        assert talk.lan(eap(REQUEST, number, IDENTITY), to=SUPPLICANT, source=AUTHENTICATOR) == 0
+    assert talk.lan(eap(RESPONSE, 2, IDENTITY, b"alice")) == 0
+    assert talk.lan(eap(REQUEST, 3, TLS, bytes((START,))), to=SUPPLICANT, source=AUTHENTICATOR) == 0
+    assert talk.lan(eap(REQUEST, 4, IDENTITY), to=SUPPLICANT, source=AUTHENTICATOR) == 1
+
+
+def test_a_rejected_method_does_not_end_a_conversation() -> None:
+    talk = Talk()
+    for packet in (STARTED, eap(RESPONSE, 2, NAK, bytes((PEAP,))), eap(REQUEST, 3, PEAP, bytes((START,)))):
+        if packet[0] == REQUEST:
+            assert talk.lan(packet, to=SUPPLICANT, source=AUTHENTICATOR) == 0
+        else:
+            assert talk.lan(packet) == 0
+    assert [METHODS[one.method] for one in talk.table.finish()] == ["PEAP"]
+
+
+def test_a_start_after_tls_begins_another_conversation() -> None:
+    talk = Talk()
+    assert talk.lan(STARTED, to=SUPPLICANT, source=AUTHENTICATOR) == 0
+    assert talk.lan(HELLO) == 0
+    assert talk.lan(eap(REQUEST, 9, TLS, bytes((START,))), to=SUPPLICANT, source=AUTHENTICATOR) == 1
+
+
+def test_a_repeated_result_is_of_the_conversation_that_it_ended() -> None:
+    talk = Talk()
+    for packet in (STARTED, ACCEPTED, ACCEPTED):
+        assert talk.lan(packet, to=SUPPLICANT, source=AUTHENTICATOR) == 0
+    assert talk.lan(REJECTED, to=SUPPLICANT, source=AUTHENTICATOR) == 1
+
+
+# ---------------------------------------------------------------- time and limits
+
+
+def test_conversations_end_by_silence_and_soon_after_their_result() -> None:
+    talk = Talk(Limits(udp_silent_after=10, closed_after=5))
+    talk.lan(STARTED, to=SUPPLICANT, source=AUTHENTICATOR)
+    talk.lan(STARTED, to=OTHER, source=AUTHENTICATOR)
+    talk.lan(ACCEPTED, to=OTHER, source=AUTHENTICATOR)
+    assert talk.table.expires == 8 * SECOND
+    ended = talk.table.over(11 * SECOND + 1)
+    assert [(clock // SECOND, one.stream) for clock, one in ended] == [(8, 1), (11, 0)]
+    assert talk.table.finish() == []
+    # Nothing finds them any more.
+    assert talk.lan(ACCEPTED, to=OTHER, source=AUTHENTICATOR) == 2
+
+
+def test_floods_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversations with a result leave first, then those that are silent for longest; their keys leave with them."""
+    monkeypatch.setattr(module, "MAX_CONVERSATIONS", 10)
+    talk = Talk()
+    talk.lan(ACCEPTED, to=OTHER, source=AUTHENTICATOR)
+    gone = []
+    for number in range(1, 50):
+        talk.lan(ASKED, to=bytes((4, 0, 0, 0, 0, number)), source=AUTHENTICATOR)
+        gone += [one.stream for _, one in talk.table.over(talk.clock)] if talk.table.is_full else []
+    assert gone == list(range(40))
+    assert len(talk.table._known) <= 10 * module._KEYS
+
+
+def test_a_conversation_is_found_by_its_latest_keys_only() -> None:
+    talk = Talk()
+    for number in range(200):
+        assert talk.request(number, eap(RESPONSE, number, TLS, b"\0"), (STATE, b"%d" % number)) == 0
+        assert talk.answer(CHALLENGE, number, eap(REQUEST, number + 1, TLS, b"\0"), (STATE, b"%d" % (number + 1))) == 0
+    [one] = talk.table.finish()
+    assert len(one.keys) == len(talk.table._known) == module._KEYS

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.flows.datagrams import MAX_COUNTED
-from tlsdissect.flows.eap import MAX_STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +123,7 @@ def left_out(summary: Summary) -> Iterator[str]:
         noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
         yield f"{' and '.join(others)} {noun} not decoded"
     for (method, carrier), many in sorted(summary.eap.items()):
-        least = "at least " * (many >= MAX_STARTS)
-        yield f"{least}{count(many, f'{method} conversation')} in {carrier} not decoded"
+        yield f"{count(many, f'{method} conversation')} in {carrier} without a hello"
     if summary.skipped:
         yield f"not read: {_listed(summary.skipped)}"
     unused = len(summary.known_keys - summary.used_keys)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tlsdissect.flows.eap import EapConversations, EapPacket, read_radius
 from tlsdissect.flows.flow import opposite
 
 if TYPE_CHECKING:
@@ -43,13 +42,12 @@ def recognise(packet: Packet) -> str | None:
 
 
 class Datagrams:
-    """Counts QUIC and DTLS flows, and EAP conversations that carry TLS."""
+    """Counts QUIC and DTLS flows."""
 
     def __init__(self) -> None:
         # 64-bit hashes, keyed per process, of endpoints: a million endpoints themselves would take 300 MB.
         self._quic: set[int] = set()
         self._dtls: set[int] = set()
-        self.eap = EapConversations()
 
     @property
     def quic(self) -> int:
@@ -62,21 +60,11 @@ class Datagrams:
         return len(self._dtls)
 
     def add(self, protocol: str, packet: Packet) -> None:
-        """Count the flow of a UDP datagram, or the EAP conversation that RADIUS carries, by `recognise`."""
-        if protocol == RADIUS:
-            read = read_radius(packet.captured_payload())
-            if read is not None:
-                self.eap.add("RADIUS", packet.endpoints, read)
-        else:
-            self.add_flow(protocol, packet.endpoints)
+        """Count the flow of a UDP datagram, by `recognise`."""
+        self.add_flow(protocol, packet.endpoints)
 
     def add_flow(self, protocol: str, endpoints: bytes) -> None:
         """Count a flow by the endpoints of either direction."""
         known = self._dtls if protocol == DTLS else self._quic
         if len(known) < MAX_COUNTED:
             known.add(hash(min(endpoints, opposite(endpoints))))
-
-    def add_eapol(self, packet: Packet) -> None:
-        """Count the conversation of an EAP packet of IEEE 802.1X."""
-        if not packet.quoted:
-            self.eap.add("802.1X", packet.endpoints, EapPacket(packet.captured_payload(), b"", b""))

@@ -22,6 +22,7 @@ cdef class Connections:
     cdef str _source
     cdef FlowTable _flows
     cdef object _datagrams
+    cdef long long _eap_expires
     cdef UdpTable _udp
     cdef Budget _budget
     cdef long long _followed

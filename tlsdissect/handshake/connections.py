@@ -20,7 +20,7 @@ from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.early_emission import Decision, EarlyEmission
 from tlsdissect.handshake.facts.connection import connection, endpoints, is_quoted
 from tlsdissect.handshake.record_cursor import starts_with_hello
-from tlsdissect.handshake.recording import Recorder
+from tlsdissect.handshake.recording import TcpRecorder
 from tlsdissect.handshake.revocation_lookups import CapturedLookup, LookupListener, RevocationLookup
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.handshake.spill import WaitingHandshakes
@@ -72,6 +72,8 @@ class Connections:
     _flows: FlowTable
     _datagrams: DatagramConnections
     _udp: UdpTable
+    _eap_expires: cython.longlong
+    """As `DatagramConnections.eap_expires`."""
     _budget: Budget
     _followed: cython.longlong
     """`Limits.followed`."""
@@ -115,6 +117,7 @@ class Connections:
         self._flows = flows
         self._datagrams = datagrams
         self._udp = datagrams.udp
+        self._eap_expires = NEVER
         self._budget = budget
         self._followed = budget.limits.followed
         self._damage = damage
@@ -162,7 +165,7 @@ class Connections:
                     self._dispatch(flow, packet, self._flows.sender)
             elif not self._udp.count(packet, self._flows.clock):
                 # A datagram does not belong to the connections that were over before it.
-                if self._udp.is_any_over(self._flows.clock):
+                if self._udp.is_any_over(self._flows.clock) or self._eap_expires < self._flows.clock:
                     self._collect()
                 self._datagrams.feed(packet)
                 if self._datagrams.found:
@@ -170,7 +173,12 @@ class Connections:
                     self._datagrams.found.clear()
                 if self._datagrams.is_any_over():
                     self._collect()
-            if self._flows.is_any_over() or self._udp.is_any_over(self._flows.clock):
+                self._eap_expires = self._datagrams.eap_expires
+            if (
+                self._flows.is_any_over()
+                or self._udp.is_any_over(self._flows.clock)
+                or self._eap_expires < self._flows.clock
+            ):
                 self._collect()
             if self._due:
                 return True
@@ -206,6 +214,7 @@ class Connections:
         for ended in self._flows.over():
             self._due += self._end_flow(ended)
         self._due += self._datagrams.over()
+        self._eap_expires = self._datagrams.eap_expires
 
     def _end_flow(self, ended: Ended) -> Iterator[DueEvent]:
         """Yield the connection of a flow that is over, if it is TLS and was not returned before."""
@@ -248,7 +257,7 @@ class Connections:
             tracker = Tracker(
                 self._budget,
                 flow,
-                Recorder() if self._keeps else None,
+                TcpRecorder() if self._keeps else None,
                 LookupListener(self._budget, flow) if self._decodes_lookups else None,
                 self._keys,
             )

@@ -1,21 +1,27 @@
 """The TLS connections of a capture that TCP does not carry: QUIC and DTLS over UDP, TLS inside EAP.
 
-Each UDP flow with such a connection has a follower, which decodes its datagrams. A flow is recognised by the first
-bytes of a datagram, never by its port.
+Each UDP flow and each EAP conversation with such a connection has a follower, which decodes its packets. A protocol is
+recognised by the first bytes of a datagram, never by its port.
 """
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UDP
-from tlsdissect.flows.datagrams import DTLS, QUIC, Datagrams, recognise
+from tlsdissect.flows.datagrams import DTLS, QUIC, RADIUS, Datagrams, recognise
+from tlsdissect.flows.eap import METHODS
 from tlsdissect.flows.flow import NEVER
+from tlsdissect.flows.limits import nanoseconds
+from tlsdissect.flows.udp import UdpFlow
 from tlsdissect.handshake.dtls import DtlsFollower
+from tlsdissect.handshake.eap import EapTracker
 from tlsdissect.handshake.facts.connection import connection
 from tlsdissect.handshake.quic import QuicFollower
+from tlsdissect.handshake.recording import Recorder
 from tlsdissect.handshake.sessions import Session, established, identities
 from tlsdissect.model.connection import TRANSPORTS
 
@@ -25,9 +31,10 @@ if TYPE_CHECKING:
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
+    from tlsdissect.flows.eap import EapConversation, EapTable
     from tlsdissect.flows.table import FlowTable
     from tlsdissect.flows.totals import Totals
-    from tlsdissect.flows.udp import UdpFlow, UdpTable
+    from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.log import HandshakeLog
@@ -38,7 +45,7 @@ if TYPE_CHECKING:
     DueSession = tuple[int, int, Session]
     """The clock and the frame at which a session was found, and the session."""
     DueConnection = tuple[int, int, Connection]
-    """The clock at which a connection is due, NEVER since no frame caused it, and the connection."""
+    """The clock at which a connection is due, the frame that caused it (NEVER if none did), and the connection."""
 
 
 class Follower(Protocol):
@@ -70,6 +77,8 @@ class Follower(Protocol):
 
 
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
+CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
+"""Names of the carriers of EAP."""
 FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {DTLS: DtlsFollower, QUIC: QuicFollower}
 """By protocol, as `flows.datagrams.recognise` names it."""
 
@@ -82,6 +91,7 @@ class DatagramConnections:
         source: str,
         flows: FlowTable,
         udp: UdpTable,
+        eap: EapTable,
         budget: Budget,
         options: Options,
         damage: Sequence[Damage],
@@ -90,12 +100,15 @@ class DatagramConnections:
     ) -> None:
         """`flows` has the clock of the capture; the other arguments are as for `Connections`."""
         self.counted = Datagrams()
+        self.eap_not_decoded: Counter[tuple[str, str]] = Counter()
+        """EAP conversations without a hello whose method carries TLS, by method and carrier."""
         self.given_up = 0
         self.found: list[DueSession | DueConnection] = []
         """Sessions, and connections whose handshake is decided, until they are taken from here."""
         self._source = source
         self._flows = flows
         self.udp = udp
+        self._eap = eap
         self._budget = budget
         self._options = options
         self._damage = damage
@@ -103,13 +116,18 @@ class DatagramConnections:
         self._keys = keys
         self._returned: set[int] = set()
         """The followed flows with a connection that was returned when its handshake was decided."""
-        self._followed: dict[int, UdpFlow] = {}
-        """By stream number, the flow that has been followed for longest first."""
+        self._followed: OrderedDict[UdpFlow | EapConversation, None] = OrderedDict()
+        """The flow that has been followed for longest first."""
+        self._idle = None if options.idle is None else nanoseconds(options.idle)
+        """Nanoseconds of silence that decide a handshake, if connections are returned once that is decided."""
+        self._undecided: OrderedDict[EapConversation, None] = OrderedDict()
+        """Then, EAP conversations without a result; the one that has been silent for longest comes first."""
 
     def feed(self, packet: Packet) -> None:
         """Decode a datagram of a flow that is or may be TLS; the clock is at its time."""
         if packet.protocol != UDP:
-            self.counted.add_eapol(packet)
+            if not packet.quoted:
+                self._feed_eap(packet)
             return
         flow = self.udp.find(packet, self._flows.clock)
         if packet.quoted:
@@ -142,43 +160,113 @@ class DatagramConnections:
         protocol = recognise(packet)
         if protocol is None:
             return False
+        if protocol == RADIUS:
+            self._feed_eap(packet)
+            return False
         if protocol not in FOLLOWERS:
             self.counted.add(protocol, packet)
             return False
         if not self.udp.has(flow):
             return False
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options))
-        self._followed[flow.stream] = flow
+        self._followed[flow] = None
         return True
+
+    def _feed_eap(self, packet: Packet) -> None:
+        """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
+        conversation, eap = self._eap.find(packet, self._flows.clock), self._eap.packet
+        if conversation is None or eap is None or not self._eap.has(conversation):
+            return
+        begins_tls = eap.carries_tls and not eap.is_start
+        if not conversation.is_followed and (begins_tls or self._options.keep):
+            conversation.is_followed = True
+            recorder = Recorder() if self._options.keep else None
+            conversation.follower = EapTracker(conversation, self._budget, recorder, self._keys)
+            self._followed[conversation] = None
+        if conversation.follower is not None:
+            conversation.follower.feed(eap, packet, self._eap.spans)
+            if conversation.follower.sessions and self._options.linked:
+                keys = conversation.follower.sessions
+                session = Session(self._source, "eap", conversation.stream, packet.frame, keys)
+                self.found.append((self._flows.clock, packet.frame, session))
+            if self._idle is not None:
+                self._decide(conversation, packet.frame)
+
+    def _decide(self, conversation: EapConversation, frame: int) -> None:
+        """Return the connection of a conversation that Success or Failure decided in this frame; else await more."""
+        self._undecided.pop(conversation, None)
+        if not conversation.result:
+            self._undecided[conversation] = None
+            return
+        for clock, _, found in self._end(conversation, self._flows.clock):
+            self.found.append((clock, frame, found))
+
+    def _decide_silent(self, idle: int) -> Iterator[DueConnection]:
+        """Yield the connections of EAP conversations that silence decided."""
+        while self._undecided:
+            conversation = next(iter(self._undecided))
+            if conversation.latest + idle >= self._flows.clock:
+                return
+            for clock, frame, found in self._end(conversation, conversation.latest + idle):
+                yield clock, frame, replace(found, open=True)
+
+    @property
+    def eap_expires(self) -> int:
+        """The clock after which an EAP conversation is over, or decided by silence."""
+        first = next(iter(self._undecided), None)
+        silent = NEVER if first is None or self._idle is None else first.latest + self._idle
+        return min(self._eap.expires, silent)
 
     def is_any_over(self) -> bool:
         """Return whether `over` may have connections."""
         return (
             self.udp.is_any_over(self._flows.clock)
+            or self.eap_expires < self._flows.clock
+            or self._eap.is_full
             or len(self._followed) > self._budget.limits.followed
             or (bool(self._followed) and self._budget.is_spent())
         )
 
     def over(self) -> Iterator[DueConnection]:
         """Yield the connections of the flows that are over, and of those for which there is no room."""
-        for clock, flow in self.udp.over(self._flows.clock):
-            for due, frame, found in self._end(flow, clock):
+        if self._idle is not None:
+            yield from self._decide_silent(self._idle)
+        for clock, udp_flow in self.udp.over(self._flows.clock):
+            for due, frame, found in self._end(udp_flow, clock):
                 # Without a limit on silence, the flow would go on.
-                yield due, frame, found if self._options.idle is None else replace(found, open=True)
+                yield due, frame, found if self._idle is None else replace(found, open=True)
+        for clock, conversation in self._eap.over(self._flows.clock):
+            yield from self._end(conversation, clock)
+            self._count_eap(conversation)
         while self._followed and (len(self._followed) > self._budget.limits.followed or self._budget.is_spent()):
-            flow = next(iter(self._followed.values()))
+            flow = next(iter(self._followed))
             flow.follower.limited = True
             self.given_up += 1
             yield from self._end(flow, self._flows.clock)
 
     def finish(self) -> Iterator[DueConnection]:
         """Yield the connections of all remaining flows, at the end of the input."""
-        ended = [due for flow in self.udp.finish() for due in self._end(flow, NEVER)]
+        conversations = self._eap.finish()
+        flows: list[UdpFlow | EapConversation] = [*self.udp.finish(), *conversations]
+        ended = [due for flow in flows for due in self._end(flow, NEVER)]
+        for conversation in conversations:
+            self._count_eap(conversation)
         yield from sorted(ended, key=_transport)
 
-    def _end(self, flow: UdpFlow, clock: int) -> Iterator[DueConnection]:
+    def _end(self, flow: UdpFlow | EapConversation, clock: int) -> Iterator[DueConnection]:
         """Yield the connections of a flow that is over at this clock."""
-        self._followed.pop(flow.stream, None)
+        self._followed.pop(flow, None)
+        if isinstance(flow, UdpFlow):
+            yield from self._end_udp(flow, clock)
+            return
+        self._undecided.pop(flow, None)
+        follower, flow.follower = flow.follower, None
+        if follower is not None:
+            until = self._flows.time(min(clock, self._flows.clock))
+            for found in self._connections(follower.finish(until, self._damage)):
+                yield clock, NEVER, found
+
+    def _end_udp(self, flow: UdpFlow, clock: int) -> Iterator[DueConnection]:
         follower = flow.follower
         flow.conclude()
         until = self._flows.time(min(clock, self._flows.clock))
@@ -195,6 +283,11 @@ class DatagramConnections:
         raw, evidence, keys = self._options.raw_fingerprints, self._evidence, self._keys
         for totals, log in logged:
             yield connection(self._source, totals, log, raw=raw, evidence=evidence, keys=keys)
+
+    def _count_eap(self, conversation: EapConversation) -> None:
+        """Count an EAP conversation that is over if it has a method that carries TLS, but no connection."""
+        if conversation.method and not conversation.is_decoded and self._eap.has(conversation):
+            self.eap_not_decoded[METHODS[conversation.method], CARRIERS[conversation.carrier]] += 1
 
 
 def _transport(due: DueConnection) -> int:

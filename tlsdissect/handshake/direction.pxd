@@ -10,6 +10,7 @@ cdef long long _TLS
 cdef long long _UNKNOWN
 cdef long long _PADDING
 cdef long long _EVERY
+cdef long long _MAX_RECORD
 cdef long long _MASK
 
 
@@ -58,6 +59,8 @@ cdef class Direction:
     cdef Budget _budget
     cdef object _carrier
     cpdef list[Piece] add(self, SegmentPayload segment)
+    cpdef list[Piece] deliver(self, SegmentPayload segment)
+    cpdef list[Piece] lose(self, long long size)
     cdef list[Piece] _add(self, SegmentPayload segment)
     cpdef list[Piece] acknowledge(self)
     cdef list[Piece] _await_place(self, SegmentPayload segment)

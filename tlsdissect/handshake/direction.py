@@ -30,7 +30,16 @@ from tlsdissect.handshake.logged import DirectionSummary
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, classify
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
-from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE, MessageJoiner, Record, RecordReader, is_hello
+from tlsdissect.tls.record import (
+    APPLICATION_DATA,
+    HANDSHAKE,
+    HEADER_SIZE,
+    MAX_FRAGMENT,
+    MessageJoiner,
+    Record,
+    RecordReader,
+    is_hello,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +61,7 @@ MAX_ARRIVALS = 65_536
 
 # C integers, by the .pxd.
 _TLS, _UNKNOWN, _PADDING, _EVERY = TLS, UNKNOWN, PADDING, EVERY
+_MAX_RECORD = HEADER_SIZE + MAX_FRAGMENT
 _MASK = 0xFFFFFFFF
 
 
@@ -218,6 +228,25 @@ class Direction:
     def add(self, segment: SegmentPayload) -> list[Piece]:
         """Add a segment's payload and return the records that it completes."""
         return self._add(segment) if self.assembler.started else self._await_place(segment)
+
+    @cython.ccall
+    def deliver(self, segment: SegmentPayload) -> list[Piece]:
+        """Add the next bytes of a stream that is not TCP's, so that none are padding; return the completed records."""
+        self.payload += segment.size
+        return self._reassemble(segment)
+
+    @cython.ccall
+    def lose(self, size: cython.longlong) -> list[Piece]:
+        """Skip missing bytes of a stream that is not TCP's; return the records that they truncate.
+
+        If their number is UNKNOWN, reading continues at the next segment that begins with a record.
+        """
+        if size == _UNKNOWN:
+            # More than the rest of any record.
+            size = _MAX_RECORD + 1
+        start: cython.longlong = self.assembler.position
+        self.assembler.skip(size)
+        return self._skip_missing(start, size, UNTIMED)
 
     @cython.cfunc
     def _add(self, segment: SegmentPayload) -> list[Piece]:

@@ -37,7 +37,7 @@ MAX_RECORDS = 8192
 class Recorder:
     """Keeps the packets and records of one connection for ladders, trees and explanations.
 
-    Its tracker calls it before and after each packet, and its log with the records that packets complete.
+    Its tracker gives it packets, and its log the records that they complete.
     """
 
     def __init__(self) -> None:
@@ -48,6 +48,55 @@ class Recorder:
         self._copies = Copies()
         self._follows = True
         """Whether the handshake is in progress: records of application data are kept too."""
+
+    def keep(self, log: HandshakeLog, sender: int, packet: Packet) -> bool:
+        """Keep a packet, whose sender is not named yet, if the limits allow; return whether they do."""
+        if not has_room(log, sender, len(self._packets) < MAX_PACKETS, len(packet.payload)):
+            return False
+        self._packets.append((sender, packet))
+        return True
+
+    def add_records(self, log: HandshakeLog, sender: int, piece: Piece) -> None:
+        """Keep records if the limits allow."""
+        for record in piece.records:
+            wanted = self._follows or record.content_type != APPLICATION_DATA
+            if wanted and has_room(log, sender, len(self._records) < MAX_RECORDS, len(record.fragment or b"")):
+                self._records.append((sender, piece.frame, piece.time, record))
+
+    def recording(self, log: HandshakeLog, last: int | None = None) -> Recording:
+        """Return the packets, up to the frame `last`, and the records of the handshake, with the sides named."""
+        client = log.client
+        packets = [replace(one, sender=_side(sender, client)) for sender, one in self._packets]
+        return Recording(
+            tuple([packet for packet in packets if last is None or packet.frame <= last]),
+            tuple(self._named_records(log, client)),
+            self._copies.count,
+            self._copies.first,
+        )
+
+    def _named_records(self, log: HandshakeLog, client: int) -> Iterator[WireRecord]:
+        sealed = {(event.sender, event.start) for event in log.events if event.encrypted}
+        for sender, frame, time, record in sorted(self._records, key=lambda kept: kept[1]):
+            encrypted = record.content_type == APPLICATION_DATA or (sender, record.start) in sealed
+            yield WireRecord(
+                sender=_side(sender, client),
+                frame=frame,
+                time=time_or_none(time),
+                content_type=record.content_type,
+                version=record.version,
+                length=record.length,
+                start=record.start,
+                fragment=record.fragment,
+                encrypted=encrypted,
+                whole=record.whole,
+            )
+
+
+class TcpRecorder(Recorder):
+    """Keeps the packets of a TCP connection; its tracker calls it before and after each packet."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._events = 0
         """Number of events in the log before the packet."""
         self._again: set[int] = set()
@@ -76,13 +125,6 @@ class Recorder:
         """Prepare for the end of the flow, when segments after a hole are read."""
         self._follows = tracker.state == Interest.PACKETS
 
-    def add_records(self, log: HandshakeLog, sender: int, piece: Piece) -> None:
-        """Keep records if the limits allow."""
-        for record in piece.records:
-            wanted = self._follows or record.content_type != APPLICATION_DATA
-            if wanted and has_room(log, sender, len(self._records) < MAX_RECORDS, len(record.fragment or b"")):
-                self._records.append((sender, piece.frame, piece.time, record))
-
     def read_again(self, known: set[int], order: set[int]) -> None:
         """Discard the packets in the frames `known`, and all records: the frames in `order` are read again."""
         latest = max(order)
@@ -104,20 +146,13 @@ class Recorder:
         self._packets.clear()
         self._copies = Copies()
 
-    def recording(self, tracker: Tracker) -> Recording:
-        """Return the packets and records of the handshake, with the sides named."""
-        client = tracker.log.client
-        return Recording(
-            tuple(self._named_packets(tracker, client)),
-            tuple(self._named_records(tracker.log, client)),
-            self._copies.count,
-            self._copies.first,
-        )
+    def recorded(self, tracker: Tracker) -> Recording:
+        """Return the packets and records of the handshake, up to the last FIN of a connection that was closed."""
+        fins = [direction.fin.frame for direction in tracker.directions if direction.fin is not None]
+        return self.recording(tracker.log, max(fins) if len(fins) == 2 else None)
 
     def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> bool:
         """Keep a packet if the limits allow; return whether they do."""
-        if not has_room(tracker.log, sender, len(self._packets) < MAX_PACKETS, packet.captured):
-            return False
         mine, other = tracker.directions[sender].assembler, tracker.directions[1 - sender].assembler
         start = packet.sequence + (1 if packet.flags & SYN else 0)
         kept = Packet(
@@ -132,32 +167,7 @@ class Recorder:
             None if packet.place < 0 else packet.place,
             _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
         )
-        self._packets.append((sender, kept))
-        return True
-
-    def _named_packets(self, tracker: Tracker, client: int) -> Iterator[Packet]:
-        fins = [direction.fin.frame for direction in tracker.directions if direction.fin is not None]
-        last = max(fins) if len(fins) == 2 else None
-        for sender, packet in self._packets:
-            if last is None or packet.frame <= last:
-                yield replace(packet, sender=_side(sender, client))
-
-    def _named_records(self, log: HandshakeLog, client: int) -> Iterator[WireRecord]:
-        sealed = {(event.sender, event.start) for event in log.events if event.encrypted}
-        for sender, frame, time, record in sorted(self._records, key=lambda kept: kept[1]):
-            encrypted = record.content_type == APPLICATION_DATA or (sender, record.start) in sealed
-            yield WireRecord(
-                sender=_side(sender, client),
-                frame=frame,
-                time=time_or_none(time),
-                content_type=record.content_type,
-                version=record.version,
-                length=record.length,
-                start=record.start,
-                fragment=record.fragment,
-                encrypted=encrypted,
-                whole=record.whole,
-            )
+        return self.keep(tracker.log, sender, kept)
 
 
 def has_room(log: HandshakeLog, sender: int, room: bool, size: int) -> bool:

@@ -57,9 +57,15 @@ class Retry(NamedTuple):
 
 
 def peers(connection: Connection) -> tuple[Peers, ...]:
-    """Return the keys that a connection and its retries share: by the server's address and port, and by the SNI."""
-    client, server, transport = connection.client.ip, connection.server, connection.transport
-    address: Peers = (transport, client, server.ip, server.port)
+    """Return the keys that a connection and its retries share: by the server's address and port, and by the SNI.
+
+    In RADIUS, the client's address is that of a network access server with many supplicants.
+    """
+    server, transport, eap = connection.server, connection.transport, connection.eap
+    client = connection.client.host if eap is None else eap.supplicant
+    if client is None:
+        return ()
+    address: Peers = (transport, client, server.host, server.port or 0)
     return (address,) if connection.sni is None else (address, (transport, client, connection.sni))
 
 

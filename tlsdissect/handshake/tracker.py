@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.flow import Flow
     from tlsdissect.handshake.direction import Piece
     from tlsdissect.handshake.log import MayOpen
-    from tlsdissect.handshake.recording import Recorder
+    from tlsdissect.handshake.recording import TcpRecorder
     from tlsdissect.handshake.revocation_lookups import LookupListener
 
 _NOT_KEPT = (b"?", b"?")
@@ -83,7 +83,7 @@ class Tracker:
     """The capture is not in the order of time."""
     reread: cython.bint
     """The latest packet caused the handshake to be read again."""
-    recorder: Recorder | None
+    recorder: TcpRecorder | None
     """Keeps packets and records, if they are to be kept."""
     lookups: LookupListener | None
     """Decodes OCSP and CRL lookups, if they are to be decoded."""
@@ -95,7 +95,7 @@ class Tracker:
         self,
         budget: Budget,
         flow: Flow,
-        recorder: Recorder | None = None,
+        recorder: TcpRecorder | None = None,
         lookups: LookupListener | None = None,
         keys: MayOpen | None = None,
     ) -> None:
@@ -389,7 +389,7 @@ class Tracker:
             self.frames,
             until,
             tuple(damage),
-            None if self.recorder is None else self.recorder.recording(self),
+            None if self.recorder is None else self.recorder.recorded(self),
             sealed_records=tuple(log.sealed_records),
             unkept=log.unkept,
         )

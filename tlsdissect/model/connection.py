@@ -25,14 +25,32 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 class Endpoint(Struct, frozen=True, gc=False):
-    """One end of a connection."""
+    """One end of a connection; EAP over a LAN has neither IP addresses nor ports."""
 
-    ip: str
-    port: int
+    ip: str | None
+    port: int | None
+
+    @property
+    def host(self) -> str:
+        """The IP address, or else the MAC address."""
+        return "no address" if self.ip is None else self.ip
 
     def __str__(self) -> str:
-        """Return `ip:port` or `[ipv6]:port` (RFC 3986 section 3.2.2)."""
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+        """Return `ip:port` or `[ipv6]:port` (RFC 3986 section 3.2.2); without an IP address, the host alone."""
+        if self.port is None:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Station(Endpoint, frozen=True, gc=False):
+    """One end of EAP over a LAN."""
+
+    mac: str
+
+    @property
+    def host(self) -> str:
+        """The MAC address."""
+        return self.mac
 
 
 class Origin(Struct, frozen=True, gc=False):
@@ -321,6 +339,7 @@ class Eap(Struct, frozen=True, gc=False):
     identity: str | None
     """The outer identity, as sent in the clear."""
     result: Literal["success", "failure"] | None
+    result_frame: int | None
 
 
 def at_least(severity: str) -> frozenset[str]:

@@ -48,6 +48,8 @@ class Packet(Struct, frozen=True, gc=False):
     """Offset of the payload in the frame; None if it was reassembled from fragments."""
     sacked: tuple[tuple[int, int], ...] = ()
     """Its SACK blocks (RFC 2018), as stream offsets of the other side."""
+    name: str | None = None
+    """What it is if it belongs to the protocol that carries TLS: "EAP-Success"."""
 
 
 class WireRecord(Struct, frozen=True, gc=False):

@@ -133,7 +133,7 @@ class _Entry:
         if chain.side == "server":
             _list(self.servers, str(presented.server))
         else:
-            _list(self.clients, presented.client.ip)
+            _list(self.clients, presented.client.host)
 
 
 class CertificateInventory:

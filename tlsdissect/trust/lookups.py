@@ -56,9 +56,10 @@ def match_lookups(
     for asker, other, begin, end in _waits(times):
         if begin is None or end is None:
             continue
-        ip, links = presented.server.ip if asker == "server" else presented.client.ip, presented.links_of(other)
+        host = presented.server.host if asker == "server" else presented.client.host
+        links = presented.links_of(other)
         # An encrypted certificate leaves only the time and the client's address to match by.
-        keys: dict[Key, Link | None] = {client_key(ip): None} if links is None else {}
+        keys: dict[Key, Link | None] = {client_key(host): None} if links is None else {}
         for link in links or ():
             for key in _keys(link):
                 keys.setdefault(key, link)

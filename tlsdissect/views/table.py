@@ -97,15 +97,15 @@ def start(c: Connection) -> Texts:
 
 def client(c: Connection) -> Texts:
     """Its address, with the port where there is room."""
-    return str(c.client), c.client.ip
+    return str(c.client), c.client.host
 
 
 def server(c: Connection) -> Texts:
     """The name that was asked for, or the address; the port unless it is the one of HTTPS."""
     if c.sni is None:
         return (str(c.server),)
-    name = c.sni if c.server.port == _HTTPS else f"{c.sni}:{c.server.port}"
-    return f"{name} ({c.server.ip})", name
+    name = c.sni if c.server.port in (_HTTPS, None) else f"{c.sni}:{c.server.port}"
+    return f"{name} ({c.server.host})", name
 
 
 def version(c: Connection) -> Texts:
@@ -154,7 +154,8 @@ def milliseconds(c: Connection) -> Texts:
 def outcome(c: Connection) -> Texts:
     """How the handshake went; an alert with its name, a failure with who caused it."""
     if c.failed_by is None:
-        return (c.outcome,)
+        refused = c.outcome == "established" and c.eap is not None and c.eap.result == "failure"
+        return (f"{c.outcome}, EAP-Failure" if refused else c.outcome,)
     alert = final_alert(c)
     what = f"{c.outcome} {alert.description}" if alert and alert.description else c.outcome
     if what == "alert" and (said := _opened_alert(c)) is not None:

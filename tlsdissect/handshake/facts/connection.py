@@ -38,7 +38,7 @@ from tlsdissect.handshake.plaintext import PLAIN, TLS
 from tlsdissect.handshake.problems import MAX_PROBLEMS
 from tlsdissect.handshake.proxies import proxy_header
 from tlsdissect.handshake.starttls import recognise
-from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem
+from tlsdissect.model.connection import Connection, Endpoint, Heartbeat, Message, Problem, Station
 from tlsdissect.model.transcript import KeptConnection, PacketRef, Transcript
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.model.connection import Eap
     from tlsdissect.model.transcript import OpenedMessage, Recording
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
@@ -93,7 +94,7 @@ def connection(
     With `keys`, `hidden` has what these open.
     """
     handshake: Handshake = Handshake(log)
-    ends = endpoints(totals.endpoints)
+    ends = _stations(log.eap) if log.eap is not None and log.eap.carrier == "eapol" else endpoints(totals.endpoints)
     upgrade, upgrade_target = _upgrade(handshake)
     ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
     early_data, times = negotiation.early_data(handshake), timing(handshake)
@@ -234,12 +235,20 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
 
 
 def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
-    """Decode `Flow.endpoints` to the source and destination of the flow's first packet."""
+    """Decode `Totals.endpoints` to the source and destination of the first packet."""
     size = (len(packed) - 4) // 2
     ports = 2 * size
     return (
         Endpoint(_address(packed[:size]), int.from_bytes(packed[ports : ports + 2], "big")),
         Endpoint(_address(packed[size:ports]), int.from_bytes(packed[ports + 2 :], "big")),
+    )
+
+
+def _stations(eap: Eap) -> tuple[Endpoint, Endpoint]:
+    """Return the supplicant and the authenticator of EAP over a LAN."""
+    return (
+        Endpoint(None, None) if eap.supplicant is None else Station(None, None, eap.supplicant),
+        Endpoint(None, None) if eap.authenticator is None else Station(None, None, eap.authenticator),
     )
 
 

@@ -128,6 +128,10 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
     ):
         guess = "all that the server sent after the client's flight is a record of an alert's length"
         return Ending(False, "alert", "server", guess)
+    eap = handshake.log.eap
+    silent = bool(flight.flight) and reply is None and not flight.after
+    if eap is not None and eap.result == "failure" and silent and not _has_holes(handshake):
+        return Ending(False, "closed", "server", "EAP-Failure is the server's only answer to the client's flight")
     return None
 
 
@@ -297,7 +301,7 @@ def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
     ended = direction.ended
     if _ends_in_alert(handshake, side, direction, ended):
         return "inferred_alert"
-    if ended is None:
+    if ended is None or handshake.log.transport != "tcp":
         return None
     return "rst" if ended == direction.rst else "fin"
 

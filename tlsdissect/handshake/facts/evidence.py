@@ -66,7 +66,7 @@ def _keys(lookup: RevocationLookup) -> set[Key]:
     exchange = lookup.exchange
     if exchange.kind == "crl":
         return {url_key(lookup.url)}
-    keys = {client_key(lookup.client.ip)}
+    keys = {client_key(lookup.client.host)}
     for one in exchange.about:
         by_sha1 = one.issuer_name_hash if len(one.issuer_name_hash) == _SHA1_DIGITS else ""
         keys |= {serial_key(one.serial, None), serial_key(one.serial, by_sha1)}

@@ -40,7 +40,7 @@ MAX_GROUP_BYTES = 4 << 20
 _KEYS: dict[str, Callable[[Connection], str]] = {
     "server": lambda c: str(c.server),
     "sni": lambda c: c.sni or "(no server_name)",
-    "client": lambda c: c.client.ip,
+    "client": lambda c: c.client.host,
     "capture": lambda c: c.source,
 }
 

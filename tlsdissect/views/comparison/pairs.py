@@ -75,7 +75,7 @@ class Pairs:
 
     def _row(self, c: Connection) -> array[float] | None:
         """Return the values of the connection's client and server; None if the budget is used up."""
-        named = f"{c.client.ip}\0{c.server.ip}\0{c.sni or ''}".encode("utf-8", "surrogateescape")
+        named = f"{c.client.host}\0{c.server.host}\0{c.sni or ''}".encode("utf-8", "surrogateescape")
         key = blake2b(named, digest_size=16).digest()
         if self._budget.paired <= 0 or (key not in self._kept and self._budget.pairs <= 0):
             return None

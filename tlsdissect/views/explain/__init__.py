@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import Connection
+from tlsdissect.views.explain import eap
 from tlsdissect.views.explain.ending import ending
 from tlsdissect.views.explain.keys import opened
 from tlsdissect.views.explain.model import Explanation, Sentence
@@ -40,7 +41,7 @@ def explain(connection: Connection) -> Explanation:
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
     # Whoever has no keys reads the same sentences.
     seen = replace(connection, hidden=None)
-    parts = (offer, choice, trips, observer, ending)
+    parts = (eap.access, offer, choice, trips, eap.fragments, eap.identity, observer, ending, eap.result)
     return Explanation(
         connection.source,
         connection.transport,

@@ -43,12 +43,16 @@ def ending(c: Connection) -> Iterator[Sentence]:
     if c.quic is not None and (c.outcome in ("established", "closed")):
         yield from closed(c, c.quic)
         return
+    if c.eap is not None and c.outcome in ("established", "closed"):
+        # EAP has no other end than its result.
+        return
     if c.outcome == "established":
         yield from _closing(c)
         return
     if c.outcome in _FAILURES:
         yield from _FAILURES[c.outcome](c)
-    yield from losses(c)
+    if c.transport == "tcp":
+        yield from losses(c)
 
 
 def _closing(c: Connection) -> Iterator[Sentence]:
@@ -250,6 +254,8 @@ def _answered_otherwise(c: Connection) -> Iterator[Sentence]:
 
 def _silence(c: Connection) -> Iterator[Sentence]:
     text = "The server acknowledged the ClientHello and never answered it."
+    if c.transport != "tcp":
+        text = "The server never answered the ClientHello."
     yield Sentence("end", "no_answer", text, (c.client_hello.frame,) if c.client_hello else ())
 
 

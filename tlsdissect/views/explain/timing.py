@@ -43,12 +43,15 @@ WINDOW = 10
 def trips(c: Connection) -> Iterator[Sentence]:
     """The timing of a connection."""
     packets = _handshake(c) if isinstance(c, KeptConnection) else []
-    yield from _tcp(c, packets) if c.quic is None else quic.before(c, c.quic)
+    if c.transport == "tcp":
+        yield from _tcp(c, packets)
+    elif c.quic is not None:
+        yield from quic.before(c, c.quic)
     yield from _total(c)
     yield from _spent(c)
     yield from _server(c)
     yield from _lookups(c)
-    if isinstance(c, KeptConnection):
+    if isinstance(c, KeptConnection) and c.eap is None:
         yield from _hello_segments(c)
         yield from _flight_segments(c, packets)
         yield from _waits(c, packets)

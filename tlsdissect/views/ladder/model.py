@@ -137,7 +137,7 @@ class _Drawing:
     def arrows(self) -> list[Arrow]:
         """Return all arrows in the order of the frames that completed them."""
         flights = list(self._flights())
-        transport = [*self._opening(), *self._repeated(), *self._ends(), *self._quic()]
+        transport = [*self._opening(), *self._carrier(), *self._repeated(), *self._ends(), *self._quic()]
         found = [*transport, *flights, *self._refusal(), *self._opened(flights)]
         return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
 
@@ -174,6 +174,12 @@ class _Drawing:
                 if not packet.length:
                     yield self._tcp(packet, label)
                 wanted.pop(0)
+
+    def _carrier(self) -> Iterator[Arrow]:
+        """Packets of the protocol that carries TLS, as in EAP."""
+        for packet in self._packets:
+            if packet.name is not None:
+                yield self._tcp(packet, packet.name)
 
     def _tcp(self, packet: Packet, label: str) -> Arrow:
         return self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, None)

@@ -62,7 +62,7 @@ def timeline(tables: Tables, ax: Axes) -> Axes:
     _words(shown, ways, ax)
     for x, side in enumerate(_SIDES):
         ax.axvline(x, color=_COLOURS["tcp"], linewidth=1.2)
-        name = f"{side}  {(one.client if side == 'client' else one.server).ip}"
+        name = f"{side}  {(one.client if side == 'client' else one.server).host}"
         ax.annotate(name, (x, 1), (0, 4), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center")
     ax.set_xlim(-1.5, 2.5)
     _scale(ax)

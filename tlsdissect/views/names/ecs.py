@@ -82,6 +82,13 @@ def _side(side: Side) -> Iterator[Column]:
     )
 
 
+def _transport(c: Connection) -> str | None:
+    """TCP or UDP, which carries QUIC, DTLS and RADIUS; EAP over a LAN has neither."""
+    if c.transport == "tcp":
+        return "tcp"
+    return None if c.eap is not None and c.eap.carrier == "eapol" else "udp"
+
+
 COLUMNS_OF_ECS: tuple[Column, ...] = (
     Column("@timestamp", str, lambda c: c.start),
     Column("event.start", str, lambda c: c.start),
@@ -94,7 +101,7 @@ COLUMNS_OF_ECS: tuple[Column, ...] = (
     Column("source.port", int, lambda c: c.client.port),
     Column("destination.ip", str, lambda c: c.server.ip),
     Column("destination.port", int, lambda c: c.server.port),
-    Column("network.transport", str, lambda c: "udp" if c.transport == "quic" else c.transport),
+    Column("network.transport", str, _transport),
     Column("network.protocol", str, lambda c: "quic" if c.transport == "quic" else "tls"),
     Column("network.packets", int, lambda c: c.packets),
     Column("tls.version", str, _version),

@@ -139,15 +139,20 @@ def _ticket(one: ClearMessage) -> SessionTicket | None:
     return c.session_ticket if one.message is c.first_message("new_session_ticket") else None
 
 
+def _of_tcp(value: Callable[[ClearMessage], Any]) -> Callable[[ClearMessage], Any]:
+    """A value that only TCP has."""
+    return lambda one: value(one) if one.connection.transport == "tcp" else None
+
+
 TLS = (
     Column("frame.number", int, lambda s: s.frame),
-    Column("tcp.stream", int, lambda s: s.connection.stream),
+    Column("tcp.stream", int, _of_tcp(lambda s: s.connection.stream)),
     Column("ip.src", str, lambda s: _address(_end(s, away=False), 4)),
     Column("ip.dst", str, lambda s: _address(_end(s, away=True), 4)),
     Column("ipv6.src", str, lambda s: _address(_end(s, away=False), 6)),
     Column("ipv6.dst", str, lambda s: _address(_end(s, away=True), 6)),
-    Column("tcp.srcport", int, lambda s: _end(s, away=False).port),
-    Column("tcp.dstport", int, lambda s: _end(s, away=True).port),
+    Column("tcp.srcport", int, _of_tcp(lambda s: _end(s, away=False).port)),
+    Column("tcp.dstport", int, _of_tcp(lambda s: _end(s, away=True).port)),
     Column("tcp.analysis.initial_rtt", float, lambda s: _seconds(s.connection.timing.tcp_ms)),
     Column("tls.handshake.type", int, lambda s: s.message and Registry.HANDSHAKE_TYPES.number(_type(s.message.type))),
     Column("tls.handshake.length", int, lambda s: s.message and s.message.bytes),
@@ -181,7 +186,7 @@ def _end(one: ClearMessage, *, away: bool) -> Endpoint:
 
 
 def _address(end: Endpoint, version: int) -> str | None:
-    return end.ip if (":" in end.ip) is (version == 6) else None
+    return end.ip if end.ip is not None and (":" in end.ip) is (version == 6) else None
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -41,7 +41,7 @@ class Overview:
     def __init__(self) -> None:
         self._connections = 0
         self._clients: set[str] = set()
-        self._servers: set[tuple[str, int]] = set()
+        self._servers: set[str] = set()
         self._first: str | None = None
         self._last: str | None = None
         self._problems: Counter[str] = Counter()
@@ -54,9 +54,9 @@ class Overview:
         self._connections += 1
         self.captures[c.source] += 1
         if len(self._clients) < MAX_ENDS:
-            self._clients.add(c.client.ip)
+            self._clients.add(c.client.host)
         if len(self._servers) < MAX_ENDS:
-            self._servers.add((c.server.ip, c.server.port))
+            self._servers.add(str(c.server))
         if c.start is not None:
             self._first = min(self._first or c.start, c.start)
             self._last = max(self._last or c.start, c.start)
