@@ -127,6 +127,15 @@ def test_the_commitment_message_is_no_alert() -> None:
         assert connection["timing"]["server_record_ms"] is not None
 
 
+@pytest.mark.parametrize("name", ["radius-tls", "eapol-tls"])
+def test_with_keys_tls_1_3_shows_what_tls_1_2_shows(name: str) -> None:
+    [clear] = read(f"{name}-tls12")
+    [connection] = facts(FOLDER / f"{name}-tls13.pcap", keylog=FOLDER / f"{name}-tls13.keys")
+    for key in ("certificates", "client_certificates"):
+        subjects = [one["subject"] for one in connection["hidden"][key]]
+        assert subjects == [one["subject"] for one in clear[key]] != []
+
+
 # ---------------------------------------------------------------- beside tshark
 
 FIELDS = (
