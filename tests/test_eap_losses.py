@@ -42,7 +42,7 @@ from hypothesis import strategies as st
 from recorded import ROOT, packets
 
 from tlsdissect.capture import open_capture
-from tlsdissect.cli.summary import Tally, sentences
+from tlsdissect.cli.totals import Tally, sentences
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.pipeline import Reading

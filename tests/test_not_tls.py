@@ -10,7 +10,7 @@ from capture.rows import calls
 from conversing import ACK, CLIENT, FIN, OPENED, RST, SERVER, SYN, Said, Step, Talk, said, steps, write
 from recorded import snapped
 
-from tlsdissect.cli.summary import Tally, sentences
+from tlsdissect.cli.totals import Tally, sentences
 from tlsdissect.corpus.parallel import ParallelOutputRows
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.selection import Selection

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from tlsdissect.views.dataframes import Tables
     from tlsdissect.views.explain import explain
     from tlsdissect.views.ladder import ladder
+    from tlsdissect.views.summary import CaptureSummary
     from tlsdissect.views.tree import tree
 
     __version__: str
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "compare", "explain", "ladder", "live", "load_csv", "read", "tables", "tree",
+    "compare", "explain", "ladder", "live", "load_csv", "read", "summary", "tables", "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -124,6 +125,23 @@ def compare(*captures: str | os.PathLike[str], by: By | None = None, **options: 
     from tlsdissect.views.comparison.notebook import Comparison  # noqa: PLC0415 (pandas takes half a second)
 
     return Comparison(tables(*captures, **options), by)
+
+
+def summary(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> CaptureSummary:
+    """Summarize captures: failures by reason, versions, what is old or weak, what was not TLS.
+
+    The summary is text when it is printed; its attributes are the keys of `tlsdissect summary --format json`. Inputs
+    that could not be read are among its `notes`. `options` are those of `read`, without `cluster`.
+
+        >>> s = tlsdissect.summary("samples/tls12-unknown-ca.pcap", "samples/tls13-unknown-ca.pcap")
+        >>> [(group.what, group.connections) for group in s.failures]
+        [('alert unknown_ca by client', 2)]
+    """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+
+    if options.get("cluster") is not None:
+        raise ValueError("a cluster does not summarize")
+    return Settled(captures, options).summarize()
 
 
 def __getattr__(name: str) -> object:

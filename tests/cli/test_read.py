@@ -137,8 +137,7 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "Missing command (see tlsdissect --help)"),
-        (["write"], "No such command 'write'"),
+        (["write"], "No such command or file 'write'"),
         (["read"], "Missing argument 'CAPTURE...' (see tlsdissect read --help)"),
         (
             ["read", "--stream", "x", TLS12],

@@ -6,7 +6,7 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 from tlsdissect.capture.packet import UDP, Packet
-from tlsdissect.cli.summary import left_out
+from tlsdissect.cli.totals import left_out
 from tlsdissect.flows import datagrams
 from tlsdissect.pipeline import Summary
 

@@ -16,7 +16,7 @@ from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination, make_folder, place_new
 from tlsdissect.cli.status_line import FractionBar
-from tlsdissect.cli.summary import count
+from tlsdissect.corpus.left_out import count
 from tlsdissect.corpus.parallel import CertificateTransport
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.handshake.facts.evidence import Evidence

@@ -11,11 +11,13 @@ from tlsdissect.corpus.suggestion import suggestion
 
 EXAMPLES = """\b
 Examples:
-  tlsdissect read capture.pcap
+  tlsdissect capture.pcap
+  tlsdissect read --failed capture.pcap
   tlsdissect read --format json capture.pcapng.gz > connections.json
   tcpdump -i eth0 -c 1000 -w - | tlsdissect read -
 """
 _COMMANDS = {
+    "summary": "Summarize captures on one screen: failures, versions, what is weak.",
     "read": "List the TLS connections of captures.",
     "live": "List the TLS connections of an interface as their handshakes end.",
     "show": "Show handshakes as trees: every field of every message.",
@@ -36,11 +38,12 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command of the first argument; UsageError suggests one for a misspelt name."""
+        """Return the command of the first argument, for a file `summary`; suggest one for a misspelt name."""
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
-            hint = f": to read a file, tlsdissect read {name}" if os.path.exists(name) else suggestion(name, _COMMANDS)  # noqa: PTH110
-            raise click.UsageError(f"No such command {name!r}{hint}", ctx)
+            if os.path.exists(name):  # noqa: PTH110 (paths are text here)
+                return super().resolve_command(ctx, ["summary", *args])
+            raise click.UsageError(f"No such command or file {name!r}{suggestion(name, _COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
@@ -97,7 +100,7 @@ def invoke(args: list[str]) -> int:
 
         return shell_complete(tlsdissect, {}, "tlsdissect", "_TLSDISSECT_COMPLETE", asked)
     try:
-        with tlsdissect.make_context("tlsdissect", args) as context:
+        with tlsdissect.make_context("tlsdissect", args or ["--help"]) as context:
             return int(tlsdissect.invoke(context) or 0)
     except click.exceptions.Exit as end:
         return end.exit_code

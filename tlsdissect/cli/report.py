@@ -9,7 +9,7 @@ import click
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.cli.summary import left_out, refusals
+from tlsdissect.corpus.left_out import left_out, refusals
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
 

@@ -16,7 +16,7 @@ import click
 from tlsdissect.cli import exit_status
 from tlsdissect.cli.options import gate
 from tlsdissect.cli.status_line import ProgressBar
-from tlsdissect.cli.summary import Tally, complain, fitted, sentences
+from tlsdissect.cli.totals import Tally, complain, fitted, sentences
 from tlsdissect.corpus.query import OutputRows
 from tlsdissect.corpus.workers import WorkerLostError
 from tlsdissect.pipeline import StopReading

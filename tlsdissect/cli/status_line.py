@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tlsdissect.cli.exit_status import print_stderr
-from tlsdissect.cli.summary import count
+from tlsdissect.corpus.left_out import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.summary import CaptureSummary
 
 Path = str | os.PathLike[str]
 Paths = Path | Sequence[Path]
@@ -116,13 +117,28 @@ class Settled:
 
             yield from read_with_cluster(self.cluster, self.captures, self.options, self.selection)
             return
-        reading, chosen = Reading(self.captures, self.options, judge=self.judge), self.selection
-        for connection in reading:
-            if chosen.matches(connection, reading.begin):
-                yield connection
+        reading = Reading(self.captures, self.options, judge=self.judge)
+        yield from self._selected(reading)
         refused = reading.summary.refused
         if refused:
             raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in refused))
+
+    def summarize(self) -> CaptureSummary:
+        """Return the summary of the selected connections; inputs that could not be read are among its notes."""
+        from tlsdissect.corpus.left_out import left_out, refusals  # noqa: PLC0415
+        from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415
+
+        reading, builder = Reading(self.captures, self.options, judge=self.judge), SummaryBuilder()
+        for connection in self._selected(reading):
+            builder.add(connection)
+        totals = reading.summary
+        notes = [*left_out(totals, flows=False), *refusals(totals)]
+        return builder.summary(totals.connections, totals.not_tls, notes)
+
+    def _selected(self, reading: Reading) -> Iterator[Connection]:
+        for connection in reading:
+            if self.selection.matches(connection, reading.begin):
+                yield connection
 
 
 def _options(given: ReadOptions) -> Options:

@@ -19,6 +19,8 @@ Transport = Literal["tcp", "quic", "udp", "eap"]
 """What carries TLS: "udp" is DTLS."""
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 """In the order of the output."""
+OLD_VERSIONS = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"})
+"""What RFC 8996 and its predecessors forbid."""
 Severity = Literal["info", "low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """In ascending order."""

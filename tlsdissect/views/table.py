@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, json, msgpack
 
+from tlsdissect.model.connection import OLD_VERSIONS
 from tlsdissect.model.transcript import final_alert
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled
 
@@ -222,7 +223,7 @@ def by_findings(c: Connection) -> str:
 
 def by_version(c: Connection) -> str:
     """Red for what RFC 8996 and its predecessors forbid."""
-    return _RED if c.version is not None and not c.is_tls13 and not c.version.endswith("1.2") else ""
+    return _RED if c.version in OLD_VERSIONS else ""
 
 
 def by_suite(c: Connection) -> str:

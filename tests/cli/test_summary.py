@@ -1,0 +1,161 @@
+"""The summary of captures: what it counts, what it names, and how it looks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from commands import RESUMED, TLS12, TLS13, on_terminal, run
+from conversing import CLIENT, Talk, write
+from msgspec.structs import replace
+from recorded import ROOT
+
+import tlsdissect
+from tlsdissect.model.connection import Alert, Connection, Endpoint, Timing
+from tlsdissect.views import summary
+from tlsdissect.views.summary import Peer, SummaryBuilder, lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNKNOWN = ("samples/tls12-unknown-ca.pcap", "samples/tls13-unknown-ca.pcap")
+
+
+def summarized(*connections: Connection, **flows: int) -> summary.CaptureSummary:
+    builder = SummaryBuilder()
+    for one in connections:
+        builder.add(one)
+    return builder.summary(len(connections), Counter(flows), [])
+
+
+def made(**changes: Any) -> Connection:
+    (one,) = tlsdissect.read(ROOT / TLS12)
+    return replace(one, **changes)
+
+
+def failing(client: str, server: str, by: str = "client") -> Connection:
+    alert = Alert(by, "fatal", "unknown_ca", 9)  # type: ignore[arg-type]
+    ends = {"client": Endpoint(client, 50_000), "server": Endpoint(server, 443), "sni": None}
+    return made(outcome="alert", failed_by=by, alerts=(alert,), **ends)
+
+
+def test_failures_are_grouped_by_reason_with_the_worst_clients_and_servers() -> None:
+    clients = ["192.0.2.1"] * 3 + ["192.0.2.2"] * 2 + ["192.0.2.3", "192.0.2.4"]
+    found = summarized(
+        *(failing(client, "198.51.100.1") for client in clients), failing("192.0.2.9", "198.51.100.2", "server"), made()
+    )
+    first, second = found.failures
+    assert (first.what, first.connections) == ("alert unknown_ca by client", 7)
+    assert first.clients == (Peer("192.0.2.1", 3), Peer("192.0.2.2", 2), Peer("192.0.2.3", 1))
+    assert first.servers == (Peer("198.51.100.1:443", 7),)
+    assert (second.what, second.connections) == ("alert unknown_ca by server", 1)
+    text = " ".join(str(found).split())
+    assert "8 of 9" in text
+    assert "7 alert unknown_ca by client: from 192.0.2.1 (3), 192.0.2.2 (2), 192.0.2.3" in text
+
+
+def test_old_and_weak() -> None:
+    hello = made().client_hello
+    assert hello is not None
+    old = made(version="TLS 1.0", client_hello=replace(hello, version="TLS 1.0", supported_versions=None))
+    weak = made(cipher_suite="TLS_RSA_WITH_RC4_128_SHA")
+    counts = {group.what: group.connections for group in summarized(old, weak, made()).weak}
+    assert counts == {"TLS 1.0 negotiated": 1, "TLS 1.0 offered at most": 1, "rc4_cipher": 1, "static_rsa": 1}
+    assert summarized(made()).weak == ()
+
+
+@pytest.mark.parametrize(
+    ("start", "days", "text"),
+    [
+        ("2044-12-20T00:00:00Z", 12, "localhost ends in 12 days, 2045-01-01: localhost:8443"),
+        ("2045-01-03T00:00:01Z", -3, "localhost ended 3 days before, 2045-01-01: localhost:8443"),
+    ],
+)
+def test_certificates_that_end_soon(start: str, days: int, text: str) -> None:
+    found = summarized(made(start=start), made(start=start))
+    (ending,) = found.ending
+    assert ending.days_left == days
+    assert text in " ".join(str(found).split())
+    assert summarized(made(), made(start=None)).ending == ()
+
+
+def test_times_are_those_of_all_and_the_slowest_are_named() -> None:
+    some = [made(stream=number, timing=Timing(handshake_ms=float(number))) for number in range(1, 101)]
+    times = summarized(*some, made(timing=Timing())).times
+    assert times is not None
+    assert (times.median, times.p90) == (50, 90)
+    assert [(slow.stream, slow.handshake_ms) for slow in times.slowest] == [("100", 100), ("99", 99), ("98", 98)]
+    assert summarized(made(timing=Timing())).times is None
+
+
+def test_what_is_counted_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "MAX_PEERS", 5)
+    found = summarized(*(failing(f"192.0.2.{number}", "198.51.100.1") for number in range(9)))
+    assert found.counts_cut
+    assert found.failures[0].connections == 9
+    assert "at least 2 clients, at least 1 server" in str(found)
+
+
+def test_the_order_of_connections_changes_nothing() -> None:
+    some = [failing("192.0.2.2", "198.51.100.1"), failing("192.0.2.1", "198.51.100.2"), made(), made(version="TLS 1.0")]
+    assert summarized(*some) == summarized(*reversed(some))
+
+
+def test_a_capture_full_of_other_conversations(tmp_path: Path) -> None:
+    path = write(tmp_path / "http.pcap", Talk([(CLIENT, b"GET / HTTP/1.1\r\n\r\n")], 0, 1, 50_000))
+    shown = run("summary", path).stdout.decode()
+    assert shown.splitlines() == ["Connections   no TLS connections", "Not TLS       1 TCP flow: 1 plain HTTP"]
+    assert run("read", path).stderr == b"no TLS connections; 1 TCP flow: 1 plain HTTP\n"
+
+
+def test_a_file_without_a_command_is_summarized() -> None:
+    assert run(TLS12).stdout == run("summary", TLS12).stdout != b""
+    assert run(*UNKNOWN, "--failed").stdout == run("summary", "--failed", *UNKNOWN).stdout
+    assert b"No such command or file 'sumary': did you mean 'summary'?" in run("sumary").stderr
+    done = run()
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == run("--help").stdout
+
+
+def test_json_is_what_python_returns() -> None:
+    done = run("summary", "-q", "--format", "json", *UNKNOWN)
+    found = tlsdissect.summary(*(ROOT / path for path in UNKNOWN))
+    told, kept = json.loads(done.stdout), found.to_dict()
+    assert told["failures"] == json.loads(json.dumps(kept["failures"])) != []
+    assert told.keys() == kept.keys()
+    assert tlsdissect.summary(ROOT / TLS12, failed=True).connections_read == 1
+    with pytest.raises(ValueError, match="a cluster does not summarize"):
+        tlsdissect.summary(ROOT / TLS12, cluster=object())  # type: ignore[arg-type]
+
+
+def test_inputs_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    done = run("summary", TLS12, tmp_path / "missing")
+    assert done.returncode == 2
+    assert "missing: No such file or directory" in done.stdout.decode().replace("\n" + " " * 16, "")
+    assert b"missing: No such file or directory" in done.stderr
+    assert run("summary", tmp_path / "missing").stdout == b""
+    assert "missing" in tlsdissect.summary(tmp_path / "missing").notes[-1]
+
+
+def test_nothing_selected() -> None:
+    assert run("summary", "--tls", "1.0", TLS12, RESUMED).stdout == b"Connections   none of 3 selected\n"
+    assert b"Connections   1 of 2; 1 client" in run("summary", "--tls", "1.2", TLS12, TLS13).stdout
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_lines_fit_the_terminal(width: int) -> None:
+    status, shown = on_terminal(width, "summary", "--color", "never", "samples")
+    assert status == 0
+    assert max(map(len, shown.splitlines())) <= width
+    hostile = failing("192.0.2.1", "198.51.100.1")
+    hostile = replace(hostile, sni="\x1b[2J" + "a" * 300)
+    assert all(line.isprintable() and len(line) <= width for line in lines(summarized(hostile), width=width))
+
+
+def test_only_what_is_bad_is_coloured() -> None:
+    _, shown = on_terminal(80, *UNKNOWN)
+    assert "\x1b[31m2 alert unknown_ca by client" in shown
+    _, shown = on_terminal(80, TLS12)
+    assert "\x1b[31m" not in shown

@@ -1,0 +1,106 @@
+"""The summary of a run, and warnings about its inputs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from tlsdissect.cli.exit_status import warn
+from tlsdissect.corpus.left_out import count, left_out, listed_counts, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+    from tlsdissect.corpus.query import OutputRow
+    from tlsdissect.pipeline import Summary
+
+_WARNINGS = 20
+"""Places of damage that are reported one by one; the rest are counted."""
+_USUAL = 80
+"""Columns to assume if the terminal does not report its width."""
+_TOGETHER = "\xa0"
+
+
+class Tally:
+    """Counts of the connections that were printed."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.troubled = 0
+        self.versions: Counter[str | None] = Counter()
+        self.problems: Counter[str] = Counter()
+        self.findings: Counter[str] | None = None
+        """By severity and code; None if findings were not requested."""
+        self.lines: list[str] = []
+        """Sentences about what was printed, if that is not connections."""
+        self.source: str | None = None
+        """The capture of the latest connection."""
+
+    def add(self, row: OutputRow) -> None:
+        """Count a connection."""
+        self.source = row.source
+        self.connections += 1
+        self.versions[row.version] += 1
+        self.troubled += bool(row.problems)
+        self.problems.update(row.problems)
+        if row.findings is not None:
+            self.findings = self.findings or Counter()
+            self.findings.update(row.findings)
+
+    def reaches(self, gate: frozenset[str]) -> bool:
+        """Return whether there was a finding of one of these severities."""
+        return any(finding.partition(" ")[0] in gate for finding in self.findings or ())
+
+
+def complain(summary: Summary) -> None:
+    """Print a line on standard error for each input, file or place that could not be read or written."""
+    for line in refusals(summary):
+        warn(line)
+    if summary.spill_error:
+        warn(f"{summary.spill_error}: connections were printed before their end")
+    for source, damage in summary.damage[:_WARNINGS]:
+        warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
+    if len(summary.damage) > _WARNINGS:
+        warn(f"{len(summary.damage) - _WARNINGS:,} more places of damage")
+
+
+def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
+    """Return the summary of a run: what was printed, and what was seen but not printed."""
+    looked = tally.findings is not None and (tally.connections or tally.findings)
+    found = _found(tally.findings or Counter()) if looked else ()
+    troubled = [f"{tally.troubled:,} with problems: {listed_counts(tally.problems)}"] if tally.troubled else []
+    return [*tally.lines, _printed(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
+
+
+def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
+    """Wrap sentences to the width of a terminal; a number is not separated from the word after it."""
+    width = os.get_terminal_size(terminal.fileno()).columns or _USUAL
+    for sentence in lines:
+        together = re.sub(r"(?<=\d) (?=\w)", _TOGETHER, sentence)
+        for line in wrap(together, width, subsequent_indent="  ", break_on_hyphens=False):
+            yield line.replace(_TOGETHER, " ")
+
+
+def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
+    selected = selected and summary.connections > 0
+    total = count(summary.connections, "connection")
+    printed = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
+    if not tally.connections:
+        return f"none of {total} selected" if selected else "no TLS connections"
+    versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
+    return f"{printed}: {', '.join(versions)}"
+
+
+def _found(findings: Counter[str]) -> Iterator[str]:
+    """Count the findings of each severity, the highest first."""
+    if not findings:
+        yield "nothing found"
+    for severity in ("high", "medium", "low", "info"):
+        start = f"{severity} "
+        codes = Counter({name[len(start) :]: many for name, many in findings.items() if name.startswith(start)})
+        if codes:
+            yield f"{severity}: {listed_counts(codes)}"

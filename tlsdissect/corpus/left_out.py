@@ -1,0 +1,77 @@
+"""What was seen in captures and not decoded, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.flows.datagrams import MAX_COUNTED
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+
+    from tlsdissect.pipeline import Summary
+
+_KINDS = 12
+"""Kinds of TCP flows without TLS that are named; the rest are counted."""
+
+
+def refusals(summary: Summary) -> Iterator[str]:
+    """Yield each input that could not be read at all, with the reason."""
+    for source, why in summary.refused:
+        yield f"{'standard input' if source == '-' else source}: {why}"
+
+
+def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
+    """Yield what was seen but not decoded, and what could not be read; without `flows`, nothing of TCP flows."""
+    if flows:
+        yield from _not_tls(summary)
+    counted = (("QUIC", summary.quic), ("DTLS", summary.dtls))
+    others = [f"{'at least ' * (many >= MAX_COUNTED)}{many:,} {kind}" for kind, many in counted if many]
+    if others:
+        noun = "conversation" if summary.quic + summary.dtls == 1 else "conversations"
+        yield f"{' and '.join(others)} {noun} not decoded"
+    for (method, carrier), many in sorted(summary.eap.items()):
+        yield f"{count(many, f'{method} conversation')} in {carrier} without a hello"
+    if summary.skipped:
+        yield f"not read: {listed_counts(summary.skipped)}"
+    unused = len(summary.known_keys - summary.used_keys)
+    if unused:
+        yield f"secrets of {count(unused, 'connection')} opened nothing"
+    if summary.given_up:
+        yield f"{count(summary.given_up, 'connection')} given up"
+    if summary.returned_early:
+        yield f"{count(summary.returned_early, 'connection')} printed before their end, for lack of room to wait"
+    if summary.evicted_connections:
+        yield f"{count(summary.evicted_connections, 'flow')} evicted before their end"
+    if summary.evicted_sessions:
+        yield f"{count(summary.evicted_sessions, 'session')} evicted: later connections were not linked to them"
+    if summary.late:
+        yield f"{count(summary.late, 'packet')} after the end of their connection"
+    if summary.damage:
+        yield f"damage in {count(len(summary.damage), 'place')}"
+    if summary.refused:
+        yield f"{count(len(summary.refused), 'input')} refused"
+
+
+def _not_tls(summary: Summary) -> Iterator[str]:
+    """Count the TCP flows without TLS, by protocol."""
+    total = summary.not_tls.total()
+    if not total:
+        return
+    # The order must not depend on the number of processes.
+    kinds = sorted(summary.not_tls.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{many:,} {kind}" for kind, many in kinds[:_KINDS]]
+    rest = sum(many for _, many in kinds[_KINDS:])
+    named += [f"{rest:,} of {count(len(kinds) - _KINDS, 'other kind')}"] if rest else []
+    yield f"{count(total, 'other TCP flow' if summary.connections else 'TCP flow')}: {', '.join(named)}"
+
+
+def count(many: int, noun: str) -> str:
+    """Format a number and its noun."""
+    return f"{many:,} {noun}{'' if many == 1 else 's'}"
+
+
+def listed_counts(counts: Counter[str]) -> str:
+    """Format counts, the highest first."""
+    return ", ".join(f"{many:,} {what}" for what, many in counts.most_common())

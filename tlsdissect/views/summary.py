@@ -1,0 +1,406 @@
+"""The summary of captures on one screen: what failed and for whom, what is old or weak, what was slow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, to_builtins
+
+from tlsdissect.model.connection import OLD_VERSIONS
+from tlsdissect.trust.protocol import protocol_findings
+from tlsdissect.trust.times import parse_time
+from tlsdissect.views import table
+from tlsdissect.views.printable import encoded, printable, shortened, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+    from tlsdissect.model.connection import Certificate, Connection
+
+MAX_PEERS = 100_000
+"""Clients and servers that are counted, over all reasons of failure and weaknesses."""
+MAX_ENDING = 10_000
+"""Certificates that end soon or have ended."""
+SOON = timedelta(days=30)
+"""Time left of a certificate that ends soon."""
+_WORST = 3
+"""Clients and servers that are named of each kind, and connections that are named as the slowest."""
+_GRAVE = frozenset({"medium", "high"})
+
+
+class Peer(Struct, frozen=True):
+    """A client or a server, and in how many of the connections it was."""
+
+    name: str
+    connections: int
+
+
+class Group(Struct, frozen=True):
+    """Connections that have something in common, and the clients and servers that had most of them."""
+
+    what: str
+    connections: int
+    clients: tuple[Peer, ...]
+    servers: tuple[Peer, ...]
+
+
+class Ending(Struct, frozen=True):
+    """A server's certificate that ends within 30 days of the capture, or had ended."""
+
+    subject: str | None
+    not_after: str
+    days_left: int
+    """When it was last seen; negative if it had ended."""
+    sha256: str
+    server: str
+
+
+class Slow(Struct, frozen=True):
+    """One of the slowest handshakes."""
+
+    source: str
+    stream: str
+    server: str
+    handshake_ms: float
+
+
+class Times(Struct, frozen=True):
+    """Durations of handshakes in milliseconds, to three digits."""
+
+    median: float
+    p90: float
+    slowest: tuple[Slow, ...]
+
+
+class CaptureSummary(Struct, frozen=True, kw_only=True):
+    """The summary of captures."""
+
+    connections: int
+    connections_read: int
+    """With those that were not selected."""
+    start: str | None
+    """When the first connection began."""
+    end: str | None
+    """When the last one ended."""
+    clients: int
+    """Distinct addresses of clients."""
+    servers: int
+    """Distinct addresses and ports of servers."""
+    outcomes: dict[str, int]
+    failures: tuple[Group, ...]
+    versions: dict[str, int]
+    """By version; "unknown" if none is visible."""
+    weak: tuple[Group, ...]
+    """Old versions, negotiated or offered at most, and codes of findings of medium or high severity."""
+    ending: tuple[Ending, ...]
+    """Certificates that end soon, the first to end first."""
+    resumption: dict[str, int]
+    early_data: dict[str, int]
+    hello_retries: int
+    times: Times | None
+    problems: dict[str, int]
+    """Connections with each kind of problem."""
+    counts_cut: bool
+    """Whether there were too many clients, servers or certificates to count all."""
+    not_tls: dict[str, int]
+    """TCP flows without TLS, by kind."""
+    notes: tuple[str, ...]
+    """What was seen and not decoded, and what could not be read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as `--format json` prints it."""
+        found: dict[str, Any] = to_builtins(self)
+        return found
+
+    def __str__(self) -> str:
+        return "\n".join(lines(self))
+
+
+class _Tally:
+    """Counts connections by what they have in common, and their clients and servers."""
+
+    def __init__(self, builder: SummaryBuilder) -> None:
+        self._builder = builder
+        self._groups: dict[str, tuple[Counter[str], Counter[str], Counter[str]]] = {}
+
+    def add(self, what: str, c: Connection) -> None:
+        every, clients, servers = self._groups.setdefault(what, (Counter(), Counter(), Counter()))
+        every[what] += 1
+        self._builder.count(clients, c.client.ip)
+        self._builder.count(servers, table.server(c)[-1])
+
+    def groups(self) -> tuple[Group, ...]:
+        found = [
+            Group(what, every[what], _most(clients), _most(servers))
+            for what, (every, clients, servers) in self._groups.items()
+        ]
+        return tuple(sorted(found, key=lambda group: (-group.connections, group.what)))
+
+
+def _most(counts: Counter[str]) -> tuple[Peer, ...]:
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_WORST]
+    return tuple(Peer(name, many) for name, many in most)
+
+
+class SummaryBuilder:
+    """Collects a summary from connections, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._connections = self._hello_retries = 0
+        self._start: str | None = None
+        self._end: str | None = None
+        self._cut = False
+        self._peers = MAX_PEERS
+        self._clients: Counter[str] = Counter()
+        self._servers: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._versions: Counter[str] = Counter()
+        self._resumption: Counter[str] = Counter()
+        self._early_data: Counter[str] = Counter()
+        self._problems: Counter[str] = Counter()
+        self._failures, self._weak = _Tally(self), _Tally(self)
+        self._ending: dict[str, Ending] = {}
+        self._times: Counter[float] = Counter()
+        self._slowest: list[Slow] = []
+
+    def count(self, counts: Counter[str], name: str | None) -> None:
+        """Count a name, unless too many are counted already."""
+        if name is None:
+            return
+        if name not in counts:
+            if not self._peers:
+                self._cut = True
+                return
+            self._peers -= 1
+        counts[name] += 1
+
+    def add(self, c: Connection) -> None:
+        """Add a connection."""
+        self._connections += 1
+        if c.start is not None:
+            self._start = min(self._start or c.start, c.start)
+        if c.end is not None:
+            self._end = max(self._end or c.end, c.end)
+        self.count(self._clients, c.client.ip)
+        self.count(self._servers, str(c.server))
+        self._outcomes[c.outcome] += 1
+        self._versions[c.version or "unknown"] += 1
+        self._resumption[c.resumption or "unknown"] += 1
+        self._hello_retries += bool(c.hello_retry)
+        if c.early_data not in (None, "none"):
+            self._early_data[c.early_data or ""] += 1
+        self._problems.update({one.code for one in c.problems})
+        if c.outcome not in ("established", "one_sided", "incomplete"):
+            self._failures.add(table.outcome(c)[0] or c.outcome, c)
+        for what in dict.fromkeys(_weaknesses(c)):
+            self._weak.add(what, c)
+        leaf = c.leaf("server")
+        if leaf is not None:
+            self._add_certificate(c, leaf)
+        if c.timing.handshake_ms is not None:
+            self._add_time(c, c.timing.handshake_ms)
+
+    def _add_certificate(self, c: Connection, leaf: Certificate) -> None:
+        at, end = parse_time(c.start), parse_time(leaf.not_after)
+        if at is None or end is None or end - at > SOON:
+            return
+        if leaf.sha256 not in self._ending and len(self._ending) >= MAX_ENDING:
+            self._cut = True
+            return
+        name = table.common_name(leaf.subject, leaf.dns_names)
+        server = table.server(c)[-1] or str(c.server)
+        self._ending[leaf.sha256] = Ending(name, leaf.not_after or "", (end - at).days, leaf.sha256, server)
+
+    def _add_time(self, c: Connection, took: float) -> None:
+        # To three digits there are few distinct durations, so that their percentiles need no sample.
+        self._times[float(f"{took:.3g}")] += 1
+        slow = Slow(c.source, c.stream_name, table.server(c)[-1] or str(c.server), took)
+        self._slowest = sorted([*self._slowest, slow], key=_slowest_first)[:_WORST]
+
+    def summary(self, read: int, not_tls: Counter[str], notes: Sequence[str]) -> CaptureSummary:
+        """Return the summary; the number of connections read, flows and notes come from the reading."""
+        return CaptureSummary(
+            connections=self._connections,
+            connections_read=read,
+            start=self._start,
+            end=self._end,
+            clients=len(self._clients),
+            servers=len(self._servers),
+            outcomes=_ranked(self._outcomes),
+            failures=self._failures.groups(),
+            versions=_ranked(self._versions),
+            weak=self._weak.groups(),
+            ending=tuple(sorted(self._ending.values(), key=lambda one: (one.not_after, one.sha256))),
+            resumption=_ranked(self._resumption),
+            early_data=_ranked(self._early_data),
+            hello_retries=self._hello_retries,
+            times=self._spread(),
+            problems=_ranked(self._problems),
+            counts_cut=self._cut,
+            not_tls=_ranked(not_tls),
+            notes=tuple(notes),
+        )
+
+    def _spread(self) -> Times | None:
+        if not self._times:
+            return None
+        return Times(_percentile(self._times, 0.5), _percentile(self._times, 0.9), tuple(self._slowest))
+
+
+def _slowest_first(slow: Slow) -> tuple[float, str, str, str]:
+    return -slow.handshake_ms, slow.source, slow.stream, slow.server
+
+
+def _percentile(counts: Counter[float], part: float) -> float:
+    """Return the smallest value that so many are not above."""
+    left = part * counts.total()
+    for value in sorted(counts):
+        left -= counts[value]
+        if left <= 0:
+            return value
+    return max(counts)
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    """Return counts, the highest first: the order must not depend on that of the connections."""
+    return {name: many for name, many in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if many}
+
+
+def _weaknesses(c: Connection) -> Iterator[str]:
+    if c.version in OLD_VERSIONS:
+        yield f"{c.version} negotiated"
+    for found in protocol_findings(c):
+        if found.severity in _GRAVE and found.code not in ("old_tls_version", "ssl_version"):
+            yield found.code
+    offered = max(c.offered_versions, default=None)
+    if offered in OLD_VERSIONS:
+        yield f"{offered} offered at most"
+
+
+# ---------------------------------------------------------------- text
+
+
+_LABEL = 14
+"""Columns of the labels on the left."""
+_LISTED = 5
+"""Groups or certificates that the text lists; the rest are counted."""
+_RED, _BOLD = "31", "1"
+
+
+def lines(found: CaptureSummary, *, width: int | None = 80, coloured: bool = False) -> Iterator[str]:
+    """Yield the lines of the text."""
+    width = width or 80
+    for label, style, texts in _sections(found):
+        for number, (indent, text) in enumerate(texts):
+            head = label.ljust(_LABEL) if number == 0 else " " * _LABEL
+            rows = wrap(
+                printable(text), max(20, width - _LABEL), subsequent_indent=" " * indent, break_on_hyphens=False
+            )
+            for place, row in enumerate(rows or [""]):
+                start = head if place == 0 else " " * _LABEL
+                shown = shortened(row, max(20, width - _LABEL))
+                if coloured:
+                    start, shown = styled(start, _BOLD) if start.strip() else start, styled(shown, style)
+                yield f"{start}{shown}".rstrip()
+
+
+def text(found: CaptureSummary, *, width: int | None, coloured: bool, encoding: str) -> Iterator[bytes]:
+    """Yield the text, encoded."""
+    for line in lines(found, width=width, coloured=coloured):
+        yield encoded(f"{line}\n", encoding)
+
+
+_Texts = list[tuple[int, str]]
+
+
+def _sections(found: CaptureSummary) -> Iterator[tuple[str, str, _Texts]]:
+    """Yield each section: its label, its style, and its texts with the indent of their further lines."""
+    if found.connections:
+        yield "Connections", "", [(0, _seen(found))]
+        failed = sum(group.connections for group in found.failures)
+        if failed:
+            yield "Failed", _RED, [(0, f"{failed:,} of {found.connections:,}"), *_groups(found.failures)]
+        else:
+            yield "Failed", "", [(0, "none")]
+        unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
+        if unclear:
+            yield "Not all seen", "", [(0, ", ".join(unclear))]
+        yield "Versions", "", [(0, _counted(found.versions))]
+        if found.weak:
+            yield "Old or weak", _RED, _groups(found.weak)
+        if found.ending:
+            yield "Certificates", _RED, _ending(found.ending)
+        yield "Resumption", "", [(0, _resumption(found))]
+        if found.times is not None:
+            yield "Handshakes", "", list(_times(found.times, found.hello_retries))
+    else:
+        read = found.connections_read
+        yield "Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")]
+    if found.not_tls:
+        total = sum(found.not_tls.values())
+        yield "Not TLS", "", [(0, f"{total:,} TCP flow{'s' * (total != 1)}: {_counted(found.not_tls)}")]
+    if found.notes:
+        yield "Not all read", "", [(2, note) for note in found.notes]
+    if found.problems:
+        yield "Problems", "", [(0, _counted(found.problems))]
+
+
+def _seen(found: CaptureSummary) -> str:
+    least = "at least " if found.counts_cut else ""
+    ends = f"{least}{_many(found.clients, 'client')}, {least}{_many(found.servers, 'server')}"
+    begin, end = _moment(found.start or ""), _moment(found.end or found.start or "")
+    when = "" if not begin else f", at {begin} UTC" if begin == end else f", from {begin} to {end} UTC"
+    read = "" if found.connections == found.connections_read else f" of {found.connections_read:,}"
+    return f"{found.connections:,}{read}; {ends}{when}"
+
+
+def _groups(groups: Sequence[Group]) -> _Texts:
+    texts = [(2, f"{group.connections:,} {group.what}: {_peers(group)}") for group in groups[:_LISTED]]
+    rest = groups[_LISTED:]
+    return texts + [(0, f"and {len(rest):,} more kinds")] * bool(rest)
+
+
+def _peers(group: Group) -> str:
+    return f"from {_named(group.clients, group.connections)} to {_named(group.servers, group.connections)}"
+
+
+def _named(peers: Iterable[Peer], total: int) -> str:
+    return ", ".join(one.name if one.connections == total else f"{one.name} ({one.connections:,})" for one in peers)
+
+
+def _ending(ending: Sequence[Ending]) -> _Texts:
+    def when(one: Ending) -> str:
+        days = _many(abs(one.days_left), "day")
+        return f"ended {days} before" if one.days_left < 0 else f"ends in {days}"
+
+    texts = [(2, f"{one.subject} {when(one)}, {one.not_after[:10]}: {one.server}") for one in ending[:_LISTED]]
+    return texts + [(0, f"and {len(ending) - _LISTED:,} more")] * (len(ending) > _LISTED)
+
+
+def _resumption(found: CaptureSummary) -> str:
+    resumed = {name: many for name, many in found.resumption.items() if name not in ("none", "unknown")}
+    early = f"; early data: {_counted(found.early_data)}" if found.early_data else ""
+    return f"{_counted(resumed) or 'none'} of {found.connections:,}{early}"
+
+
+def _times(times: Times, retries: int) -> Iterator[tuple[int, str]]:
+    retried = f"; {_many(retries, 'HelloRetryRequest')}" if retries else ""
+    yield 0, f"median {times.median:g} ms, 90 % {times.p90:g} ms{retried}"
+    slow = ", ".join(f"{one.handshake_ms:g} ms (stream {one.stream}, {one.server})" for one in times.slowest)
+    yield 2, f"slowest: {slow}"
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{many:,} {name}" for name, many in counts.items())
+
+
+def _many(many: int, noun: str) -> str:
+    return f"{many:,} {noun}{'' if many == 1 else 's'}"
+
+
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")
