@@ -187,6 +187,14 @@ def test_certificates_are_selected_by_their_own_findings() -> None:
     assert "CN=smplca" in json.loads(line)["subject"]
 
 
+def test_certificates_that_end_soon() -> None:
+    capture = "samples/network/network-failures.pcap"
+    done = run("certs", "-q", "--format", "json", "--ends-within", "30", capture)
+    assert [json.loads(line)["dns_names"] for line in done.stdout.splitlines()] == [["localhost"]]
+    assert b"1 of 4 certificates" in run("certs", "--ends-within", "30", capture).stderr
+    assert b"0 of 4 certificates" in run("certs", "--ends-within", "13", capture).stderr
+
+
 def test_criteria_of_different_kinds_must_all_match(minutes: Path) -> None:
     assert ports(minutes, "--client", "192.0.2.1") == [0, 3]
     assert ports(minutes, "--client", "192.0.2.1", "--client", "192.0.2.2") == [0, 1, 3]

@@ -108,9 +108,9 @@ def test_80_columns_tell_the_essentials() -> None:
     assert titles(recorded(), width=80) == usual
     assert titles(made(findings=()), width=80, judged=True) == usual
     failed = made(outcome="alert", failed_by="client", alerts=(Alert("client", "fatal", "unknown_ca", 9),))
-    assert titles(failed, width=80) == ["stream", "start", "server", "TLS", "suite", "ms", "outcome"]
+    assert titles(failed, width=80) == ["stream", "start", "client", "server", "TLS", "ms", "outcome"]
     as_they_come = Table(80).lay_out().decode().split()
-    assert as_they_come == ["stream", "server", "TLS", "ms", "outcome"]
+    assert as_they_come == ["stream", "client", "server", "TLS", "outcome"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -19,6 +19,7 @@ from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.left_out import count
 from tlsdissect.corpus.parallel import CertificateTransport
 from tlsdissect.corpus.workers import job_count
+from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
 @options.result_options("table", "json", "csv", "pem")
 @click.option(
     "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
+)
+@click.option(
+    "--ends-within",
+    "ends_within",
+    type=click.IntRange(0, MOST),
+    metavar="DAYS",
+    help="Only certificates that end within this many days of when they were last seen, or had ended.",
 )
 @options.jobs_option
 @options.run_options
@@ -101,6 +109,7 @@ class CertificateRun(Run):
         self._evidence = evidence
         self._write = write
         self._chosen = chosen
+        self._ends_within: int | None = given["ends_within"]
         self.listed: list[CertificateSummary] = []
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
@@ -121,7 +130,7 @@ class CertificateRun(Run):
         )
         least = "at least " if self._inventory.chains_cut else ""
         shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
-        if self._chosen.names_findings:
+        if self._chosen.names_findings or self._ends_within is not None:
             shown = f"{len(self.listed):,} of {shown}"
         self._tally.lines.append(shown if every else "no certificates in the clear")
         if every and not self._judge.checks_paths:
@@ -138,6 +147,8 @@ class CertificateRun(Run):
 
     def _is_listed(self, one: CertificateSummary) -> bool:
         chosen = self._chosen
+        if self._ends_within is not None and (one.days_left is None or one.days_left > self._ends_within):
+            return False
         return not chosen.names_findings or chosen.has_finding([(it.code, it.severity) for it in one.findings])
 
 

@@ -50,7 +50,7 @@ _HELP_ALL = "tlsdissect.help_all"
 """Key of the context's `meta` that is set while --help-all prints."""
 _GROUPS = {
     "Capture": ("interface", "expression", "listing", "duration", "count", "save", "rotation", "user"),
-    "Selection": (*Selection.__struct_fields__, "message"),
+    "Selection": (*Selection.__struct_fields__, "ends_within", "message"),
     "Keys": ("keylogs",),
     "Output": (
         "columns", "order", "top", "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints",

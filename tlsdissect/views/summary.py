@@ -29,6 +29,8 @@ SOON = timedelta(days=30)
 """Time left of a certificate that ends soon."""
 _WORST = 3
 """Clients and servers that are named of each kind, and connections that are named as the slowest."""
+_FAILING = 10
+"""Clients that are named with their failures of all kinds."""
 _GRAVE = frozenset({"medium", "high"})
 
 
@@ -92,6 +94,8 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     """Distinct addresses and ports of servers."""
     outcomes: dict[str, int]
     failures: tuple[Group, ...]
+    failing_clients: tuple[Peer, ...]
+    """The ten clients with most failures."""
     versions: dict[str, int]
     """By version; "unknown" if none is visible."""
     weak: tuple[Group, ...]
@@ -135,14 +139,14 @@ class _Tally:
 
     def groups(self) -> tuple[Group, ...]:
         found = [
-            Group(what, every[what], _most(clients), _most(servers))
+            Group(what, every[what], _most(clients, _WORST), _most(servers, _WORST))
             for what, (every, clients, servers) in self._groups.items()
         ]
         return tuple(sorted(found, key=lambda group: (-group.connections, group.what)))
 
 
-def _most(counts: Counter[str]) -> tuple[Peer, ...]:
-    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_WORST]
+def _most(counts: Counter[str], number: int) -> tuple[Peer, ...]:
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:number]
     return tuple(Peer(name, many) for name, many in most)
 
 
@@ -163,6 +167,7 @@ class SummaryBuilder:
         self._early_data: Counter[str] = Counter()
         self._problems: Counter[str] = Counter()
         self._failures, self._weak = _Tally(self), _Tally(self)
+        self._failing: Counter[str] = Counter()
         self._ending: dict[str, Ending] = {}
         self._times: Counter[float] = Counter()
         self._slowest: list[Slow] = []
@@ -196,6 +201,7 @@ class SummaryBuilder:
         self._problems.update({one.code for one in c.problems})
         if c.outcome not in ("established", "one_sided", "incomplete"):
             self._failures.add(table.outcome(c)[0] or c.outcome, c)
+            self.count(self._failing, c.client.ip)
         for what in dict.fromkeys(_weaknesses(c)):
             self._weak.add(what, c)
         leaf = c.leaf("server")
@@ -232,6 +238,7 @@ class SummaryBuilder:
             servers=len(self._servers),
             outcomes=_ranked(self._outcomes),
             failures=self._failures.groups(),
+            failing_clients=_most(self._failing, _FAILING),
             versions=_ranked(self._versions),
             weak=self._weak.groups(),
             ending=tuple(sorted(self._ending.values(), key=lambda one: (one.not_after, one.sha256))),
@@ -323,7 +330,8 @@ def _sections(found: CaptureSummary) -> Iterator[tuple[str, str, _Texts]]:
         yield "Connections", "", [(0, _seen(found))]
         failed = sum(group.connections for group in found.failures)
         if failed:
-            yield "Failed", _RED, [(0, f"{failed:,} of {found.connections:,}"), *_groups(found.failures)]
+            worst = f"{failed:,} of {found.connections:,}, by client: {_named(found.failing_clients, failed)}"
+            yield "Failed", _RED, [(2, worst), *_groups(found.failures)]
         else:
             yield "Failed", "", [(0, "none")]
         unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
@@ -361,7 +369,7 @@ def _seen(found: CaptureSummary) -> str:
 def _groups(groups: Sequence[Group]) -> _Texts:
     texts = [(2, f"{group.connections:,} {group.what}: {_peers(group)}") for group in groups[:_LISTED]]
     rest = groups[_LISTED:]
-    return texts + [(0, f"and {len(rest):,} more kinds")] * bool(rest)
+    return texts + [(0, f"and {_many(len(rest), 'more kind')}")] * bool(rest)
 
 
 def _peers(group: Group) -> str:
