@@ -25,15 +25,20 @@ from tlsdissect.trust.judge import Judge
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tlsdissect.handshake.decryption import Opened
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.handshake.opening import Opened
 
 FOR_KEYS = sorted((ROOT / "samples" / "keys").glob("*.pcap"))
-KEYED = [path for path in (*SAMPLES, *FOR_KEYS) if path.with_suffix(".keys").exists()]
+OVER_TCP = [path for path in (*SAMPLES, *FOR_KEYS) if path.with_suffix(".keys").exists()]
+OVER_QUIC = sorted((ROOT / "samples" / "quic").glob("*.pcap"))
+KEYED = [*OVER_TCP, *OVER_QUIC]
 SHOWN = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
 BOTH = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"]
 BOTH = [*BOTH, *(label.replace("CLIENT", "SERVER") for label in BOTH)]
+
+LOSSY = ["quic-full", "quic-large-hello", "quic-unknown-ca"]
+HANDSHAKE_LABELS = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET"]
 
 
 def each_sample(test: object) -> object:
@@ -229,7 +234,7 @@ def test_some_secrets_open_what_they_can(tmp_path: Path) -> None:
     assert sorted(map(str, seen)) == sorted(map(str, every[:-1]))
 
 
-@pytest.mark.parametrize("name", ["tls13-full", "tls13-early-data", "tls13-key-update", "tls12-renegotiation"])
+@pytest.mark.parametrize("name", ["tls13-full", "tls13-early-data", "tls13-key-update", "tls12-renegotiation", *LOSSY])
 def test_without_some_packet_keys_open_the_same_or_less(name: str, tmp_path: Path) -> None:
     path, cut = sample(name), tmp_path / "cut.pcap"
     whole = {(one["stream"], m["from"], m["type"], m["bytes"]) for one in with_keys(path) for m in messages_of(one)}
@@ -307,20 +312,27 @@ TYPES = {
 }  # fmt: skip
 
 
-@each_sample
-def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> None:
-    keylog = ["-o", f"tls.keylog_file:{path.with_suffix('.keys')}"]
-    fields = ["tcp.stream", "frame.number", "tls.handshake.type", "tls.handshake.length", "tls.alert_message.desc"]
-    command = [tshark, "-r", str(path), *keylog, "-Y", "tls.handshake or tls.alert_message", "-T", "fields"]
+def decrypted(tshark: str, path: Path, carrier: str, protocol: str, *others: str) -> list[tuple[int, int, str, int]]:
+    """The stream, frame, type and length of each message that tshark reads with keys."""
+    keylog = ["-o", f"tls.keylog_file:{path.with_suffix('.keys')}", *others]
+    messages, alert = f"{protocol}.handshake", f"{protocol}.alert_message"
+    fields = [f"{carrier}.stream", "frame.number", f"{messages}.type", f"{messages}.length", f"{alert}.desc"]
+    command = [tshark, "-r", str(path), *keylog, "-Y", f"{messages} or {alert}", "-T", "fields"]
     done = subprocess.run(
         [*command, *(part for field in fields for part in ("-e", field))], capture_output=True, text=True, check=True
     )
-    expected = []
+    found = []
     for line in done.stdout.splitlines():
         stream, frame, types, sizes, alerts = line.split("\t")
         for kind, size in zip(filter(None, types.split(",")), filter(None, sizes.split(",")), strict=True):
-            expected.append((int(stream), int(frame), TYPES[int(kind)], int(size)))
-        expected += [(int(stream), int(frame), "alert", 2) for _ in filter(None, alerts.split(","))]
+            found.append((int(stream), int(frame), TYPES[int(kind)], int(size)))
+        found += [(int(stream), int(frame), "alert", 2) for _ in filter(None, alerts.split(","))]
+    return found
+
+
+@pytest.mark.parametrize("path", OVER_TCP, ids=lambda path: path.stem)
+def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> None:
+    expected = decrypted(tshark, path, "tcp", "tls")
     seen = []
     for one in with_keys(path):
         hidden = messages_of(one)
@@ -337,6 +349,38 @@ def test_messages_are_those_that_tshark_decrypts(path: Path, tshark: str) -> Non
     # After a later Finished of the client, tshark opens nothing more.
     assert {kind for _, _, kind, _ in more} <= ({"alert"} if "later-certificate" in path.stem else set())
     assert all(first <= second for first, second in pairwise([frame for _, frame, _, _ in expected]))
+
+
+@pytest.mark.parametrize("path", OVER_QUIC, ids=lambda path: path.stem)
+def test_messages_in_handshake_packets_are_those_that_tshark_decrypts(path: Path, tshark: str) -> None:
+    every = decrypted(tshark, path, "udp", "tls", "-d", "udp.port==8443,quic")
+    # Tickets are in 1-RTT packets, which are not opened.
+    seen = {"client_hello", "server_hello", "new_session_ticket"}
+    shown = [(one["stream"], m["frame"], m["type"], m["bytes"]) for one in with_keys(path) for m in messages_of(one)]
+    if path.stem != "quic-version-negotiation":
+        # tshark asks for the secrets of the ClientHello that the server refused.
+        assert [one for one in shown if one[2] != "alert"] == [one for one in every if one[2] not in seen]
+    # aioquic sends another ClientHello after a Retry, which must not change (RFC 9000 section 17.2.5.3).
+    assert bool(shown) is (path.stem not in {"quic-retry", "quic-no-common-protocol"})
+
+
+def test_what_handshake_packets_of_quic_show() -> None:
+    (full,) = with_keys(sample("quic-full"))
+    hidden = full["hidden"]
+    assert sorted(full["keys"]["labels"]) == HANDSHAKE_LABELS
+    assert (sent(full, "server"), sent(full, "client")) == (SHOWN, ["finished"])
+    assert hidden["alpn"] == "hq-interop"
+    assert [chain["subject"].split("CN=")[1].split(",")[0] for chain in hidden["certificates"]] == [
+        "localhost",
+        "smplca",
+    ]
+    extensions = {one["type"]: one for one in hidden["encrypted_extensions"]}
+    parameters = {one["id"]: one["value"] for one in extensions["quic_transport_parameters"]["parameters"]}
+    assert parameters["original_destination_connection_id"] == full["quic"]["original_destination_connection_id"]
+    assert hidden["problems"] == []
+    assert [one["hidden"]["early_data"] for one in with_keys(sample("quic-early-data"))] == [None, "accepted"]
+    (refused,) = hidden_of("quic-unknown-ca")
+    assert [(one["from"], one["description"]) for one in refused["alerts"]] == [("client", "bad_certificate")]
 
 
 def alerts_of(messages: list[dict[str, Any]]) -> set[tuple[int, str]]:

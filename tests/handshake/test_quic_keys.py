@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tlsdissect.handshake.protection import suite
 from tlsdissect.handshake.quic_keys import (
     VERSIONS,
+    PacketKey,
     initial_key,
     is_genuine_retry,
     packet_number,
@@ -96,3 +98,15 @@ def test_versions_without_keys_and_reserved_ones() -> None:
 )
 def test_truncated_packet_numbers(truncated: int, bits: int, expected: int, number: int) -> None:
     assert packet_number(truncated, bits, expected) == number
+
+
+def test_a_packet_of_chacha20() -> None:
+    """RFC 9001 appendix A.5, whose packet has a short header."""
+    chosen = suite("TLS_CHACHA20_POLY1305_SHA256")
+    assert chosen is not None
+    secret = bytes.fromhex("9ac312a7f877468ebe69422748ad00a15443f18203a07d6060f688f30f21632b")
+    data = bytes.fromhex("4cfe4189655e5cd55c41f69080575d7999c25a5bfb")
+    number = 654360564
+    opened = PacketKey(secret, "quic", chosen).open(data, 0, 1, len(data), number)
+    assert opened == (number, bytes.fromhex("4200bff4"), b"\x01")
+    assert PacketKey(secret, "quic", chosen).open(data, 0, 1, len(data), number + (1 << 24)) is None

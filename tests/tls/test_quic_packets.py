@@ -125,7 +125,7 @@ def test_frames_end_at_one_that_initial_packets_never_have() -> None:
     frames, error = read_frames(bytes.fromhex("01080000"))
     assert [type(frame) for frame in frames] == [Ping]
     assert error is not None
-    assert str(error) == "frame type 0x08 in an Initial packet at byte 1"
+    assert str(error) == "frame type 0x08, which is not allowed here, at byte 1"
 
 
 @given(st.binary(max_size=200))

@@ -79,7 +79,10 @@ class Follower(Protocol):
 TRANSPORT: Mapping[str, Transport] = {DTLS: "udp", QUIC: "quic"}
 CARRIERS = {"eapol": "802.1X", "radius": "RADIUS"}
 """Names of the carriers of EAP."""
-FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options], Follower]] = {DTLS: DtlsFollower, QUIC: QuicFollower}
+FOLLOWERS: Mapping[str, Callable[[UdpFlow, Budget, Options, CaptureKeys | None], Follower]] = {
+    DTLS: DtlsFollower,
+    QUIC: QuicFollower,
+}
 """By protocol, as `flows.datagrams.recognise` names it."""
 
 
@@ -168,7 +171,7 @@ class DatagramConnections:
             return False
         if not self.udp.has(flow):
             return False
-        self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options))
+        self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
         self._followed[flow] = None
         return True
 

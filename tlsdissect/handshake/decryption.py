@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake import key_schedule as schedule
@@ -51,54 +50,24 @@ _TLS10, _TLS12 = 0x0301, 0x0303
 _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
-_frame = attrgetter("frame")
 
-
-class Opened(NamedTuple):
-    """What the secrets of a connection opened."""
-
-    events: tuple[HandshakeEvent, ...]
-    """Handshake messages and alerts, in the order of the frames that completed them."""
-    origin: Origin
-    labels: tuple[str, ...]
-    """Those of the secrets that opened something."""
-    keys: tuple[bytes, ...]
-    """What these secrets are found by."""
-    failed: tuple[SealedRecord, ...]
-    """Records that no secret opens."""
-
-
-def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
-    """Open what was kept of a handshake; None if nothing opens."""
-    if not log.sealed_records or log.client_hello is None or log.server_hello is None:
-        return None
-    if log.server_hello.cipher_suite is None:
-        return None
-    reader: _Reader13 | _Reader12 = (_Reader13 if log.tls13 else _Reader12)(log, keys)
-    events: list[HandshakeEvent] = []
-    failed = []
-    for record in sorted(log.sealed_records, key=_frame):
-        content = reader.open(record)
-        if content is None:
-            failed.append(record)
-        else:
-            events += reader.events(record, *content)
-    if not reader.used:
-        return None
-    labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
-    found = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
-    origin = reader.used[0][2]
-    return Opened(tuple(events), origin, labels, found, tuple(failed))
-
-
-class _Reader:
+class _RecordReader:
     """Splits what is opened into messages and alerts."""
 
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
         self.used: list[tuple[str, bytes, Origin]] = []
-        """Label, key and origin of each secret that opened something."""
+        self.malformed: list[tuple[str, SealedRecord]] = []
         self._joiners = (MessageJoiner(), MessageJoiner())
+
+    def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
+        """Return the messages that a record completes, and its alerts; None if no secret opens it."""
+        content = self.open(record)
+        return None if content is None else list(self.events(record, *content))
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record."""
+        raise NotImplementedError
 
     def events(self, record: SealedRecord, content_type: int, content: bytes) -> Iterator[HandshakeEvent]:
         """Yield the messages that a record completes, or its alerts."""
@@ -181,7 +150,7 @@ class _Epoch:
         return _Epoch(self.label, secret, self._suite, self._form, first)
 
 
-class _Reader13(_Reader):
+class Reader13(_RecordReader):
     """Opens the records of TLS 1.3."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
@@ -205,7 +174,7 @@ class _Reader13(_Reader):
         labels = [f"{side}_EARLY_TRAFFIC_SECRET", f"{side}_HANDSHAKE_TRAFFIC_SECRET", *later]
         # Without early data, the first protected record of a side is the first of the handshake.
         firsts: list[int | None] = [0, None if labels[0] in present else 0]
-        form, size = _Form.of(self.log.version), 48 if chosen.hash == "sha384" else 32
+        form, size = _Form.of(self.log.version), chosen.hash_bytes
         return [
             _Epoch(label, secret, chosen, form, first)
             for label, first in zip(labels, [*firsts, *[None] * len(later)], strict=True)
@@ -381,7 +350,7 @@ class _Keys12:
         return without_mac(self._suite, self._keys.mac_key, header, data) if len(data) >= size else None
 
 
-class _Reader12(_Reader):
+class Reader12(_RecordReader):
     """Opens the records of TLS 1.0 to 1.2."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
     from tlsdissect.handshake.dtls_messages import JoinedMessage
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.options import Options
     from tlsdissect.tls.dtls import DtlsRecord, Fragment
 
@@ -197,10 +198,10 @@ class _Direction:
 class DtlsTracker:
     """Follows one handshake."""
 
-    def __init__(self, totals: Totals, budget: Budget, *, keeps: bool) -> None:
-        """`keeps` is whether datagrams and records are kept."""
+    def __init__(self, totals: Totals, budget: Budget, keys: CaptureKeys | None, *, keeps: bool) -> None:
+        """`keeps` is whether datagrams and records are kept; with `keys`, encrypted records that these may open are."""
         self.totals = totals
-        self.log = HandshakeLog(budget, datagrams=True)
+        self.log = HandshakeLog(budget, keys=keys, datagrams=True)
         self._recorder = DtlsRecorder(self.log) if keeps else None
         self.directions = (_Direction(), _Direction())
         self.limited = False
@@ -577,7 +578,7 @@ class DtlsFollower:
 
     protocol = DTLS
 
-    def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:
+    def __init__(self, flow: UdpFlow, budget: Budget, options: Options, keys: CaptureKeys | None = None) -> None:
         self.limited = False
         self._budget = budget
         self.changed: list[tuple[int, HandshakeLog]] = []
@@ -585,7 +586,8 @@ class DtlsFollower:
         self._early = options.idle is not None
         self._flow = flow
         self._keeps = options.keep
-        self._trackers = [DtlsTracker(flow.copy(), budget, keeps=options.keep)]
+        self._keys = keys
+        self._trackers = [DtlsTracker(flow.copy(), budget, keys, keeps=options.keep)]
 
     def feed(self, packet: Packet, sender: int) -> None:
         """Read the records of a datagram, if it has any."""
@@ -640,7 +642,7 @@ class DtlsFollower:
         """Begin another handshake with this datagram."""
         totals = Totals(self._flow.endpoints, self._flow.stream)
         totals.begin(packet)
-        self._trackers.append(DtlsTracker(totals, self._budget, keeps=self._keeps))
+        self._trackers.append(DtlsTracker(totals, self._budget, self._keys, keeps=self._keeps))
         return self._trackers[-1]
 
 

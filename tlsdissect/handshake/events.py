@@ -233,7 +233,7 @@ class HeartbeatRecord(Struct, frozen=True, gc=False):
 
 
 class SealedRecord(Struct, frozen=True, gc=False):
-    """A protected record that is kept to be opened with keys."""
+    """A protected record, or a packet of QUIC, that is kept to be opened with keys."""
 
     sender: int
     epoch: int
@@ -243,6 +243,7 @@ class SealedRecord(Struct, frozen=True, gc=False):
     content_type: int
     version: int
     body: bytes
+    """Of a packet, all of it."""
     frame: int
     """The frame that completed it."""
     time: int

@@ -347,14 +347,20 @@ class HandshakeLog:
     def _seal(
         self, sender: cython.longlong, begun: tuple[int, int, int], kind: cython.longlong, body: KeptBody
     ) -> None:
-        """Keep a protected record if the limits allow; of application data before TLS 1.1, only the end."""
+        """Keep a protected record; of application data before TLS 1.1, only the end."""
         epoch, number, version = begun
         previous = self.previous[sender]
         if self._chains():
             self.previous[sender] = body.body[-_PREVIOUS:]
             if kind == APPLICATION_DATA:
                 return
-        size = len(body.body)
+        self.add_sealed(
+            SealedRecord(sender, epoch, number, kind, version, body.body, body.frame, body.time, body.start, previous)
+        )
+
+    def add_sealed(self, record: SealedRecord) -> None:
+        """Keep a protected record or packet to be opened with keys, if the limits allow."""
+        size = len(record.body)
         limit = SEALED_BYTES if size <= MAX_SHORT else SEALED_BYTES // 4 * 3
         if self._sealed_bytes + size + PART_BYTES > limit or self.budget.is_spent():
             self.unkept = True
@@ -362,9 +368,7 @@ class HandshakeLog:
             return
         self._sealed_bytes += size + PART_BYTES
         self.account(size + PART_BYTES)
-        self.sealed_records.append(
-            SealedRecord(sender, epoch, number, kind, version, body.body, body.frame, body.time, body.start, previous)
-        )
+        self.sealed_records.append(record)
 
     def _chains(self) -> bool:
         """Return whether a record's initialization vector is in the record before it (RFC 2246 section 6.2.3.2)."""

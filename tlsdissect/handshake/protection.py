@@ -26,6 +26,8 @@ GCM, CCM, POLY1305, CBC_MODE, STREAM = "GCM", "CCM", "POLY1305", "CBC", "STREAM"
 _TAG = 16
 _AES_BLOCK = 16
 _CHACHA_BLOCK = 64
+_MASK = 5
+"""Bytes of the mask of a header (RFC 9001 section 5.4.1)."""
 
 
 class Suite(NamedTuple):
@@ -48,6 +50,11 @@ class Suite(NamedTuple):
     def is_aead(self) -> bool:
         """Whether encryption and authentication are one operation."""
         return bool(self.tag)
+
+    @property
+    def hash_bytes(self) -> int:
+        """Bytes of that hash, and of the secrets that it expands."""
+        return 48 if self.hash == "sha384" else 32
 
 
 _CIPHERS = {
@@ -96,6 +103,9 @@ def suite(name: str) -> Suite | None:
             mac, mac_bytes = _MACS[named]
             return found._replace(mac=mac, mac_bytes=mac_bytes, hash=hash_name)
     return None
+
+
+AES_128_GCM = _CIPHERS["AES_128_GCM"]._replace(hash="sha256")
 
 
 class Aead:
@@ -151,6 +161,22 @@ class Aead:
             # One block of counter mode is one block of ECB, whose context serves for all records.
             self._counters = Cipher(AES(self._key), ECB()).encryptor()  # noqa: S305
         return self._counters.update(counter)[:size]
+
+
+class HeaderMask:
+    """Makes the masks that hide packet and sequence numbers (RFC 9001 section 5.4, RFC 9147 section 4.2.3)."""
+
+    def __init__(self, suite: Suite, key: bytes) -> None:
+        self._key = key
+        self._blocks: CipherContext | None = None
+        if suite.mode != POLY1305:
+            self._blocks = Cipher(AES(key), ECB()).encryptor()  # noqa: S305  # RFC 9001 section 5.4.3
+
+    def of(self, sample: bytes) -> bytes:
+        """Return the mask for a sample of 16 bytes of ciphertext."""
+        if self._blocks is not None:
+            return self._blocks.update(sample)
+        return Cipher(ChaCha20(self._key, sample), None).encryptor().update(bytes(_MASK))
 
 
 def nonce_of(iv: bytes, number: int) -> bytes:

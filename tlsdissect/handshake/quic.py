@@ -1,9 +1,10 @@
 """QUIC connections of a UDP flow: Initial packets opened, their CRYPTO frames joined to handshake messages.
 
 Initial packets of both sides are opened with the keys that anyone can derive (`quic_keys`). Handshake packets are only
-measured, packets of 0-RTT and 1-RTT only counted. A packet belongs to the connection that has its connection IDs; only
-an Initial packet that opens begins a connection, so that nothing else on UDP is taken for one. What comes before the
-Initial that explains it is held for a while: datagrams may change places on the way.
+measured, and kept if secrets may open them (`quic_decryption`); packets of 0-RTT and 1-RTT are only counted. A packet
+belongs to the connection that has its connection IDs; only an Initial packet that opens begins a connection, so that
+nothing else on UDP is taken for one. What comes before the Initial that explains it is held for a while: datagrams may
+change places on the way.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
@@ -83,8 +85,10 @@ class QuicConnection:
         "_has_identities",
         "_initial_packets",
         "_key_id",
+        "_keys",
         "_logged",
         "_original_id",
+        "_sent",
         "answered",
         "client",
         "close",
@@ -98,7 +102,9 @@ class QuicConnection:
         "version_negotiation",
     )
 
-    def __init__(self, counts: Counts, client: int, packet: LongPacket, budget: Budget) -> None:
+    def __init__(
+        self, counts: Counts, client: int, packet: LongPacket, budget: Budget, keys: CaptureKeys | None
+    ) -> None:
         """`packet` is the Initial; `counts` has the datagrams before it, if they may belong to the connection."""
         self.counts = counts
         self.client = client
@@ -130,8 +136,11 @@ class QuicConnection:
         """The client's first 1-RTT packet, and the server's first after it."""
         self._has_identities = False
         """Whether the identities in its ClientHello were taken."""
+        self._sent = [0, 0]
+        """Bytes of the datagrams of each side that were read."""
         self._budget = budget
-        self._handshake: QuicHandshake | None = QuicHandshake(budget)
+        self._keys = keys
+        self._handshake: QuicHandshake | None = QuicHandshake(budget, keys)
         """None once the handshake is over."""
         self._logged: tuple[LoggedHandshake | None, int] = (None, 0)
         """A handshake that is over, and the bytes that it holds."""
@@ -173,7 +182,7 @@ class QuicConnection:
         """Continue with the Initial that a client sends after a Version Negotiation: it has a new handshake."""
         if self._handshake is not None:
             self._handshake.finish(self.client)
-        self._handshake = QuicHandshake(self._budget)
+        self._handshake = QuicHandshake(self._budget, self._keys)
         self._expected = [0, 0]
         self._has_identities = False
         self.offered = ()
@@ -208,10 +217,21 @@ class QuicConnection:
             self.report(sender, "malformed_message", f"an Initial packet: {error}", place.frame)
         self._settle_if_over()
 
-    def read_handshake(self, size: int, place: Place) -> None:
-        """Read the Handshake packets of a datagram, whose Length fields have this sum."""
-        if self._handshake is not None and not self.is_noted(place.sender):
-            self._handshake.add_encrypted(size, place)
+    def read_handshake(self, packets: Sequence[LongPacket], datagram: Datagram) -> None:
+        """Measure the Handshake packets of a datagram, and keep them if keys may open them."""
+        sender = datagram.place.sender
+        if self._handshake is None or self.is_noted(sender):
+            return
+        self._handshake.add_encrypted(sum(packet.end - packet.protected for packet in packets), datagram.place)
+        for packet in packets:
+            self._handshake.seal(packet, datagram, self._sent[sender])
+
+    def pass_by(self, datagram: Datagram, opened: dict[int, OpenedPacket]) -> None:
+        """Count a datagram that was read, and keep it if they are to be kept."""
+        sender = datagram.place.sender
+        if self.recorder is not None:
+            self.recorder.add(datagram, opened, self._sent[sender])
+        self._sent[sender] += datagram.length
 
     def read_one_rtt(self, place: Place) -> bool:
         """Note the first 1-RTT packet of each side, of the server the first after the client's; return if it is one."""
@@ -322,7 +342,7 @@ class QuicFollower:
 
     protocol = QUIC
 
-    def __init__(self, flow: UdpFlow, budget: Budget, options: Options) -> None:
+    def __init__(self, flow: UdpFlow, budget: Budget, options: Options, keys: CaptureKeys | None = None) -> None:
         self.limited = False
         self.changed: list[tuple[int, HandshakeLog]] = []
         self.ready = False
@@ -330,6 +350,7 @@ class QuicFollower:
         self._flow = flow
         self._budget = budget
         self._keeps = options.keep
+        self._keys = keys
         self._connections: list[QuicConnection] = []
         self._ids: dict[tuple[int, bytes], QuicConnection] = {}
         """By sender and Destination Connection ID, unless that is empty."""
@@ -346,8 +367,8 @@ class QuicFollower:
         datagram = Datagram.of(packet, sender)
         if not datagram.packets:
             found = self._of_short(datagram.data, sender)
-            if found is not None and found.read_one_rtt(datagram.place) and found.recorder is not None:
-                found.recorder.add(datagram, {})
+            if found is not None and found.read_one_rtt(datagram.place):
+                found.pass_by(datagram, {})
         else:
             found = self._read_long(datagram)
             if found is None:
@@ -416,7 +437,7 @@ class QuicFollower:
     def _read_long(self, datagram: Datagram) -> QuicConnection | None:
         """Read a datagram that begins with a long header; return its connection, if that is known."""
         found: QuicConnection | None = None
-        handshake, sender = 0, datagram.place.sender
+        handshake, sender = list[LongPacket](), datagram.place.sender
         opened: dict[int, OpenedPacket] = {}
         for packet in datagram.packets:
             found = found or self._find(packet, sender)
@@ -429,7 +450,7 @@ class QuicFollower:
             elif found is None:
                 continue
             elif packet.kind is PacketType.HANDSHAKE:
-                handshake += packet.end - packet.protected
+                handshake.append(packet)
             elif packet.kind is PacketType.RETRY and sender != found.client:
                 self._read_retry(packet, datagram, found)
             elif packet.kind is PacketType.VERSION_NEGOTIATION and sender != found.client:
@@ -438,12 +459,11 @@ class QuicFollower:
             self._refused = self._refuser(datagram) if self._refused is None else self._refused
             return None
         if handshake:
-            found.read_handshake(handshake, datagram.place)
+            found.read_handshake(handshake, datagram)
         rest = datagram.data[datagram.packets[-1].end :]
         if rest and self._of_short(rest, sender) is found:
             found.read_one_rtt(datagram.place)
-        if found.recorder is not None:
-            found.recorder.add(datagram, opened)
+        found.pass_by(datagram, opened)
         return found
 
     def _find(self, packet: LongPacket, sender: int) -> QuicConnection | None:
@@ -525,7 +545,7 @@ class QuicFollower:
         else:
             begins = True
             counts = self._counts(None) if not self._connections else Counts(self._flow)
-            found = QuicConnection(counts, sender, packet, self._budget)
+            found = QuicConnection(counts, sender, packet, self._budget, self._keys)
             found.recorder = QuicRecorder(self._budget) if self._keeps else None
             if packet.token and opened.number > 0:
                 # The token is of a Retry, after which numbers go on (RFC 9000 section 17.2.5.3), or of a client that

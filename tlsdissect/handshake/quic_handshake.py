@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.handshake.crypto_stream import CryptoStream
-from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.problems import ProblemList
@@ -18,11 +18,13 @@ from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 if TYPE_CHECKING:
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.tls.quic import Crypto
 
 MAX_ENCRYPTED = 256
 """Maximum datagrams with Handshake packets kept of each side of a QUIC connection."""
-_FATAL = 2
+FATAL = 2
+"""The level of the alert that a CONNECTION_CLOSE stands for (RFC 9001 section 4.8)."""
 _MESSAGE_HEADER = 4
 
 
@@ -80,9 +82,10 @@ class _Side:
 class QuicHandshake:
     """The log of a handshake while it goes on."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, keys: CaptureKeys | None) -> None:
+        """With `keys`, Handshake packets are kept to be opened if there may be secrets for them."""
         self._budget = budget
-        self.log = HandshakeLog(budget)
+        self.log = HandshakeLog(budget, keys=keys)
         self._sides = (_Side(), _Side())
 
     @property
@@ -133,7 +136,7 @@ class QuicHandshake:
 
     def add_alert(self, description: int, place: Place) -> None:
         """Add the alert that a CONNECTION_CLOSE stands for."""
-        end, body = self._sides[place.sender].end, bytes([_FATAL, description])
+        end, body = self._sides[place.sender].end, bytes([FATAL, description])
         event = HandshakeEvent(place.sender, ALERT, None, len(body), body, place.frame, place.time, end, end, False)
         self.log.add_event(event)
 
@@ -148,6 +151,14 @@ class QuicHandshake:
         side.end += size
         event = HandshakeEvent(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
         self.log.add_event(event)
+
+    def seal(self, packet: LongPacket, datagram: Datagram, position: int) -> None:
+        """Keep a Handshake packet if keys may open it; `position` is the datagram's among the bytes of its sender."""
+        if not self.log.opens or packet.end > len(datagram.data):
+            return
+        sender, frame, time = datagram.place
+        body, start = datagram.data[packet.start : packet.end], position + packet.start
+        self.log.add_sealed(SealedRecord(sender, 0, 0, HANDSHAKE, packet.header.version, body, frame, time, start))
 
     def finish(self, client: int) -> LoggedHandshake | None:
         """Return the handshake, and its bytes to the budget; None if there was no hello.
@@ -189,6 +200,8 @@ class QuicHandshake:
             until=UNTIMED,
             damage=(),
             recording=None,
+            sealed_records=tuple(log.sealed_records),
+            unkept=log.unkept,
         )
 
     def _break_off(self, sender: int) -> None:

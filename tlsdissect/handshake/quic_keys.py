@@ -1,23 +1,23 @@
-"""The keys of QUIC's Initial packets, which anyone can derive from the client's first Destination Connection ID.
+"""The keys of QUIC's packets: those of Initial packets can be derived by anyone, all others follow from secrets.
 
-RFC 9001 section 5.2, with the salts and labels of each version. The tag of the AEAD proves that a packet was opened
-with the right keys, so trying keys that may be wrong shows nothing that was not sent.
+RFC 9001 sections 5.1 and 5.2, with the salts and labels of each version. The tag of the AEAD proves that a packet was
+opened with the right keys, so trying keys that may be wrong shows nothing that was not sent.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import ECB
-from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tlsdissect.caches import cached
+from tlsdissect.handshake.key_schedule import hkdf_expand_label
+from tlsdissect.handshake.protection import AES_128_GCM, Aead, HeaderMask, Suite, nonce_of
 
+INITIAL_SUITE: Final = AES_128_GCM
+"""That of Initial packets (RFC 9001 section 5.2)."""
 SAMPLE: Final = 16
 """Bytes of the sample from which the mask of a header is computed (RFC 9001 section 5.4.2)."""
 KEY_CACHE_BYTES = 4 << 20
@@ -122,16 +122,19 @@ class OpenedPacket(NamedTuple):
 
 
 class PacketKey:
-    """The keys with which one side protects packets: of AES-128-GCM, as for Initial packets (RFC 9001 section 5.2)."""
+    """The keys with which one side protects the packets of one level (RFC 9001 section 5.1)."""
 
-    __slots__ = ("_aead", "_header", "_iv")
+    __slots__ = ("_aead", "_iv", "_mask")
 
-    def __init__(self, secret: bytes, label: str) -> None:
+    def __init__(self, secret: bytes, label: str, suite: Suite = INITIAL_SUITE) -> None:
         """`secret` is that of a side and a level, `label` that of the version."""
-        self._aead = AESGCM(expand_label(secret, f"{label} key", 16))
-        self._iv = int.from_bytes(expand_label(secret, f"{label} iv", 12), "big")
-        hp = expand_label(secret, f"{label} hp", 16)
-        self._header: CipherContext = Cipher(AES(hp), ECB()).encryptor()  # noqa: S305  # RFC 9001 section 5.4.3
+        key, iv, hp = [
+            hkdf_expand_label(secret, f"{label} {name}".encode(), size, suite.hash)
+            for name, size in (("key", suite.key_bytes), ("iv", 12), ("hp", suite.key_bytes))
+        ]
+        self._aead = Aead(suite, key)
+        self._iv = iv
+        self._mask = HeaderMask(suite, hp)
 
     def open(self, data: bytes, start: int, protected: int, end: int, expected: int) -> OpenedPacket | None:
         """Open a packet; None if it has other keys, or not all of its bytes are there.
@@ -141,7 +144,7 @@ class PacketKey:
         sample = data[protected + 4 : protected + 4 + SAMPLE]
         if end > len(data) or protected + 4 + SAMPLE > end:
             return None
-        mask = self._header.update(sample)
+        mask = self._mask.of(sample)
         first = data[start] ^ mask[0] & (0x0F if data[start] & 0x80 else 0x1F)
         size = (first & 3) + 1
         truncated = int.from_bytes(data[protected : protected + size], "big") ^ int.from_bytes(
@@ -149,18 +152,8 @@ class PacketKey:
         )
         header = bytes([first]) + data[start + 1 : protected] + truncated.to_bytes(size, "big")
         number = packet_number(truncated, 8 * size, expected)
-        try:
-            payload = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), data[protected + size : end], header)
-        except InvalidTag:
-            return None
-        return OpenedPacket(number, header, payload)
-
-
-def expand_label(secret: bytes, label: str, size: int, algorithm: HashAlgorithm | None = None) -> bytes:
-    """HKDF-Expand-Label without a context (RFC 8446 section 7.1)."""
-    name = b"tls13 " + label.encode()
-    info = size.to_bytes(2, "big") + bytes([len(name)]) + name + b"\0"
-    return HKDFExpand(algorithm or SHA256(), size, info).derive(secret)
+        payload = self._aead.open(nonce_of(self._iv, number), data[protected + size : end], header)
+        return None if payload is None else OpenedPacket(number, header, payload)
 
 
 def packet_number(truncated: int, bits: int, expected: int) -> int:
@@ -181,7 +174,7 @@ def initial_key(keys: VersionKeys, connection_id: bytes, server: bool) -> Packet
     After a Retry, that is the one which the server chose.
     """
     secret = HKDF.extract(SHA256(), keys.salt, connection_id)
-    return PacketKey(expand_label(secret, "server in" if server else "client in", 32), keys.label)
+    return PacketKey(hkdf_expand_label(secret, b"server in" if server else b"client in", 32, "sha256"), keys.label)
 
 
 def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:

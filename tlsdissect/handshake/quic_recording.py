@@ -29,14 +29,15 @@ class QuicRecorder:
         self._packets: list[tuple[int, Packet]] = []
         """Each with the side of the flow that sent it."""
         self._quic: list[QuicPacket] = []
-        self._sent = [0, 0]
-        """Bytes of the datagrams that were kept of each side."""
         self._held = 0
         self.full = False
         """Whether there was no room for a datagram."""
 
-    def add(self, datagram: Datagram, opened: dict[int, OpenedPacket]) -> None:
-        """Keep a datagram; `opened` has the packets in it that were opened, by where they begin."""
+    def add(self, datagram: Datagram, opened: dict[int, OpenedPacket], position: int) -> None:
+        """Keep a datagram; `opened` has the packets in it that were opened, by where they begin.
+
+        `position` is its offset in the bytes of its sender.
+        """
         sender, frame, time = datagram.place
         size = 2 * len(datagram.data) + ENTRY_BYTES
         self.full = (
@@ -55,14 +56,13 @@ class QuicRecorder:
             time=time_or_none(time),
             sender="client",
             flags=0,
-            offset=self._sent[sender],
+            offset=position,
             acknowledged=None,
             length=datagram.length,
             payload=datagram.data,
             place=None if datagram.offset < 0 else datagram.offset,
         )
         self._packets.append((sender, kept))
-        self._sent[sender] += datagram.length
         self._quic += [_packet(number, packet, datagram, opened.get(packet.start)) for packet in datagram.packets]
 
     def recording(self, client: int) -> Recording:

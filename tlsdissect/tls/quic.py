@@ -226,12 +226,12 @@ def _frame(r: Reader) -> type[WireStruct]:
     kind = r.peek(1)
     found = _FRAMES.get(kind)
     if found is None:
-        raise WireError(f"frame type 0x{kind.hex()} in an Initial packet", r.offset)
+        raise WireError(f"frame type 0x{kind.hex()}, which is not allowed here,", r.offset)
     return found
 
 
 class Frames(WireStruct, frozen=True):
-    """The frames of an Initial packet, of which RFC 9000 section 12.4 allows these; each type is one byte."""
+    """The frames that an Initial or Handshake packet may have (RFC 9000 section 12.4); each type is one byte."""
 
     frames: tuple[Annotated[Frame, Select(_frame)], ...]
 
@@ -251,7 +251,7 @@ def frame_places(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, typ
 
 
 def read_frames(payload: bytes) -> tuple[tuple[Frame, ...], WireError | None]:
-    """Read the frames of an Initial packet up to a malformed one, and its error."""
+    """Read the frames of an Initial or Handshake packet up to a malformed one, and its error."""
     r = Reader(payload)
     return r.items_until_error(_read_frame), r.error
 

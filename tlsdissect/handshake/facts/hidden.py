@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
-from tlsdissect.handshake.decryption import opened
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, negotiation, timing
 from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
+from tlsdissect.handshake.opening import opened
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
 from tlsdissect.model.transcript import OpenedMessage
 from tlsdissect.tls.certificate import Certificate as Certificate12
@@ -31,10 +31,10 @@ from tlsdissect.tls.wire import WireError
 if TYPE_CHECKING:
     from msgspec import Struct
 
-    from tlsdissect.handshake.decryption import Opened
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.opening import Opened
     from tlsdissect.model.connection import Certificate, Connection, OcspStaple
 
 _SERVER_EXTENSIONS = ExtensionDecoder(FROM_SERVER)
@@ -264,13 +264,17 @@ class _HiddenMessages(MessageDecoder):
     def _failures(self) -> tuple[Problem, ...]:
         """Report the records that did not open, and those that were not kept."""
         log, failed = self._handshake.log, self._opened.failed
+        what = "packets" if log.transport == "quic" else "records"
         found = []
         if failed:
             first = failed[0]
-            detail = f"records that the keys do not open: {len(failed)}, the first in this frame"
+            detail = f"{what} that the keys do not open: {len(failed)}, the first in this frame"
             found.append(Problem("not_opened", detail, first.frame, first.start, self._handshake.side(first.sender)))
+        for detail, record in self._opened.malformed:
+            side = self._handshake.side(record.sender)
+            found.append(Problem("malformed_message", detail, record.frame, record.start, side))
         if log.unkept:
-            found.append(Problem("limit", "more protected records were sent than are kept to be opened"))
+            found.append(Problem("limit", f"more protected {what} were sent than are kept to be opened"))
         return tuple(found)
 
 

@@ -43,7 +43,7 @@ from tlsdissect.tls.record import (
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.model import MappedBytes, Node, OpenedBytes, TreeRecord
+from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord, opened_by_start
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
@@ -55,7 +55,6 @@ _UNENCRYPTED = re.compile("_WITH_NULL_([A-Z0-9]+)$")
 _MAC_SIZES = {"MD5": 16, "SHA": 20, "SHA256": 32, "SHA384": 48, "NULL": None}
 _MAC = "RFC 5246 section 6.2.3.1"
 _TLS12 = 0x0303
-_OPENED = "opened with keys"
 _RAW_PUBLIC_KEY = bytes([RAW_PUBLIC_KEY])
 """The certificate type extension, in the form that a server sends."""
 _PLAIN: dict[int, tuple[str, type[WireStruct], int | None]] = {
@@ -140,10 +139,7 @@ class Builder:
         self._raw_keys: set[Side] = set()
         """The sides that send a raw public key instead of certificates."""
         self._agree(transcript.cipher_suite)
-        self._opened: dict[tuple[Side, int], list[OpenedMessage]] = {}
-        """What keys opened, by sender and start of its record."""
-        for message in transcript.opened:
-            self._opened.setdefault((message.sender, message.start), []).append(message)
+        self._opened = opened_by_start(transcript)
         self._inside: list[list[Node]] = []
         """The child nodes of each record, without its header."""
 
@@ -244,7 +240,7 @@ class Builder:
             node = self._struct(ground, "alert", Alert, 0, len(ground))
         else:
             node = self._message_node(side, ground, MESSAGE_HEADER, len(ground), None)
-        return replace(node, meaning=_OPENED)
+        return replace(node, meaning=OPENED)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
         """Build the nodes of a ChangeCipherSpec or a heartbeat."""

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tlsdissect.model.connection import Endpoint, Side, Transport
-    from tlsdissect.model.transcript import Packet, Places, Span
+    from tlsdissect.model.transcript import OpenedMessage, Packet, Places, Span, Transcript
 
     Packets = Mapping[int, Packet]
     """The packets whose bytes were kept, by frame."""
 
+OPENED = "opened with keys"
+"""The meaning of the nodes of messages that keys opened."""
 _BOLD, _FAINT, _RED, _YELLOW, _CYAN = "1", "2", "31", "33", "36"
 _INDENT = "  "
 _NAME = 30
@@ -78,6 +80,14 @@ class Node(Struct, frozen=True, omit_defaults=True):
 def _byte(frame: int, offset: int | None, above: int) -> str:
     text = "?" if offset is None else str(offset)
     return text if frame == above else f"{frame}:{text}"
+
+
+def opened_by_start(transcript: Transcript) -> dict[tuple[Side, int], list[OpenedMessage]]:
+    """Return what keys opened, by sender and start of its record or packet."""
+    found: dict[tuple[Side, int], list[OpenedMessage]] = {}
+    for message in transcript.opened:
+        found.setdefault((message.sender, message.start), []).append(message)
+    return found
 
 
 class MappedBytes:

@@ -2,7 +2,8 @@
 
 A packet has its header and, if it is an Initial that could be opened, its frames. A message stands in the CRYPTO frame
 in which it begins, whatever frames bring the rest of it. Encryption keeps each byte in its place: the byte ranges are
-those of the captured packets, the values those of the opened ones.
+those of the captured packets, the values those of the opened ones. A Handshake packet has the
+messages that keys opened.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
 from tlsdissect.model.transcript import Places
+from tlsdissect.tls.alert import Alert
 from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.handshake import decoder
 from tlsdissect.tls.headers import HandshakeHeader
@@ -30,15 +32,16 @@ from tlsdissect.tls.quic import (
     RetryFields,
     frame_places,
 )
+from tlsdissect.tls.record import ALERT
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.server_hello import RETRY_RANDOM
 from tlsdissect.tls.wire import Reader
 from tlsdissect.views.tree.fields import Fields
-from tlsdissect.views.tree.model import MappedBytes, Node, TreeRecord
+from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord, opened_by_start
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
-    from tlsdissect.model.transcript import Packet, QuicPacket, Transcript
+    from tlsdissect.model.transcript import OpenedMessage, Packet, QuicPacket, Transcript
     from tlsdissect.tls.layout import WireStruct
 
 _MESSAGE_HEADER = 4
@@ -51,6 +54,7 @@ _KINDS: dict[PacketType, tuple[str, str, type[WireStruct]]] = {
     PacketType.VERSION_NEGOTIATION: ("Version Negotiation", "RFC 9000 section 17.2.1", NegotiationFields),
 }
 """The name of each type of packet, its reference, and the rest of its header."""
+_CLOSE = "RFC 9001 section 4.8"
 _ONE_RTT = "RFC 9000 section 17.3.1"
 _PROTECTION = "RFC 9001 section 5.3"
 _NUMBER = "RFC 9000 section 17.1"
@@ -92,6 +96,7 @@ class QuicBuilder:
         self._places: dict[Side, Places] = {side: Places(transcript, side) for side in ("client", "server")}
         self._inside: dict[tuple[int, int], list[tuple[int, Node]]] = {}
         """By packet and CRYPTO frame, the nodes of its data, each with its offset in the stream."""
+        self._opened = opened_by_start(transcript)
 
     def records(self, hello: int | None) -> list[TreeRecord]:
         """Build all packets; `hello` is the frame of the ClientHello, at which time starts."""
@@ -136,8 +141,19 @@ class QuicBuilder:
             children += [replace(shown, reference=_NUMBER), *self._frames(number, ground, begin, end)]
             children.append(replace(fields.leaf("tag", end, len(data)), reference=_PROTECTION))
         elif protected < len(data):
-            children.append(_encrypted(ground, protected, _PROTECTION))
+            inside = self._opened.get((packet.sender, (packet.offset or 0) + one.start), ())
+            opened = tuple([self._opened_message(packet.sender, message) for message in inside])
+            children.append(replace(_encrypted(ground, protected, _PROTECTION), children=opened))
         return Node("packet", None, name, None, cited, ground.spans(0, len(data)), None, tuple(children))
+
+    def _opened_message(self, side: Side, message: OpenedMessage) -> Node:
+        """Build the node of a message or an alert that keys opened; its bytes are in no frame."""
+        ground = OpenedBytes(self._places[side], message.data)
+        if message.content_type == ALERT:
+            children = Fields(ground).message(Alert, 0, len(ground))
+            return Node("alert", meaning=OPENED, reference=_CLOSE, children=children)
+        node = _message_node(ground, None)
+        return replace(node, meaning=OPENED)
 
     def _rest(self, packet: Packet, start: int) -> Node:
         """Build the node of what follows the long headers of a datagram: a 1-RTT packet, or nothing of QUIC."""
@@ -235,22 +251,27 @@ class QuicBuilder:
         ground = MappedBytes(self._places[side], frame)
         for part in parts:
             ground.add(part.data, part.start)
-        data, fields = ground.data, Fields(ground)
-        kind, end = data[0], len(data)
-        children = fields.message(HandshakeHeader, 0, min(_MESSAGE_HEADER, end))
-        decoded = decoder(kind, _TLS13)
-        if decoded is not None and end >= _MESSAGE_HEADER:
-            children += fields.message(decoded.struct, _MESSAGE_HEADER, end, **decoded.given)
-        elif end > _MESSAGE_HEADER:
-            children += (fields.leaf("body", _MESSAGE_HEADER, end),)
-        retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == RETRY_RANDOM
-        name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
-        node = Node(name, None, None, None, children[-1].reference, ground.spans(0, end), problem, children)
+        node = _message_node(ground, problem)
         self._inside.setdefault((first.packet, first.frame), []).append((first.offset, node))
         continued = Node("continued", meaning=f"a message that began in frame {frame}")
         for place in {(part.packet, part.frame): part.offset for part in parts[1:]}.items():
             if place[0] != (first.packet, first.frame):
                 self._inside.setdefault(place[0], []).append((place[1], continued))
+
+
+def _message_node(ground: MappedBytes, problem: str | None) -> Node:
+    """Build the node of a message."""
+    data, fields = ground.data, Fields(ground)
+    kind, end = data[0], len(data)
+    children = fields.message(HandshakeHeader, 0, min(_MESSAGE_HEADER, end))
+    decoded = decoder(kind, _TLS13)
+    if decoded is not None and end >= _MESSAGE_HEADER:
+        children += fields.message(decoded.struct, _MESSAGE_HEADER, end, **decoded.given)
+    elif end > _MESSAGE_HEADER:
+        children += (fields.leaf("body", _MESSAGE_HEADER, end),)
+    retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == RETRY_RANDOM
+    name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
+    return Node(name, None, None, None, children[-1].reference, ground.spans(0, end), problem, children)
 
 
 def _encrypted(ground: MappedBytes, start: int, cited: str) -> Node:

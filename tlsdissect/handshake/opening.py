@@ -1,0 +1,76 @@
+"""What the secrets of a connection open, whichever transport it has."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tlsdissect.handshake.decryption import Reader12, Reader13
+from tlsdissect.handshake.quic_decryption import QuicReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
+    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.logged import LoggedHandshake
+
+_frame = attrgetter("frame")
+
+
+class Reader(Protocol):
+    """Opens the protected records or packets of a handshake."""
+
+    used: list[tuple[str, bytes, Origin]]
+    """Label, key and origin of each secret that opened something."""
+    malformed: list[tuple[str, SealedRecord]]
+    """What is wrong in something that was opened, and where."""
+
+    def read(self, record: SealedRecord) -> Sequence[HandshakeEvent] | None:
+        """Return the messages that a record or packet completes, and its alerts; None if no secret opens it."""
+        ...
+
+
+class Opened(NamedTuple):
+    """What the secrets of a connection opened."""
+
+    events: tuple[HandshakeEvent, ...]
+    """Handshake messages and alerts, in the order of the frames that completed them."""
+    origin: Origin
+    labels: tuple[str, ...]
+    """Those of the secrets that opened something."""
+    keys: tuple[bytes, ...]
+    """What these secrets are found by."""
+    failed: tuple[SealedRecord, ...]
+    """Records that no secret opens."""
+    malformed: tuple[tuple[str, SealedRecord], ...]
+    """As `Reader.malformed`."""
+
+
+def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
+    """Open what was kept of a handshake; None if nothing opens."""
+    if not log.sealed_records or log.client_hello is None or log.server_hello is None:
+        return None
+    if log.server_hello.cipher_suite is None:
+        return None
+    reader = _reader(log, keys)
+    events: list[HandshakeEvent] = []
+    failed = []
+    for record in sorted(log.sealed_records, key=_frame):
+        found = reader.read(record)
+        if found is None:
+            failed.append(record)
+        else:
+            events += found
+    if not reader.used:
+        return None
+    labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
+    found_by = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
+    origin = reader.used[0][2]
+    return Opened(tuple(events), origin, labels, found_by, tuple(failed), tuple(reader.malformed))
+
+
+def _reader(log: LoggedHandshake, keys: CaptureKeys) -> Reader:
+    if log.transport == "quic":
+        return QuicReader(log, keys)
+    return Reader13(log, keys) if log.tls13 else Reader12(log, keys)

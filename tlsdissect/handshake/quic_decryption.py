@@ -1,0 +1,106 @@
+"""Opens the Handshake packets of a QUIC connection with the secrets of a key log.
+
+0-RTT and 1-RTT packets are never opened: whether they hold handshake messages or application data is known only once
+all of it is decrypted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlsdissect.handshake.crypto_stream import CryptoStream
+from tlsdissect.handshake.events import HandshakeEvent, client_random
+from tlsdissect.handshake.protection import suite
+from tlsdissect.handshake.quic_handshake import FATAL
+from tlsdissect.handshake.quic_keys import PacketKey, version_keys
+from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames, read_long_packet
+from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
+
+if TYPE_CHECKING:
+    from tlsdissect.handshake.events import SealedRecord
+    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.tls.quic import Frame
+
+_LABELS = ("CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET")
+
+
+class _Side:
+    """What one side sent in Handshake packets."""
+
+    def __init__(self) -> None:
+        self.crypto = CryptoStream()
+        self.joiner = MessageJoiner()
+        self.expected = 0
+        """One more than the highest packet number."""
+        self.closed = False
+        """Whether it sent a CONNECTION_CLOSE, which may be sent again."""
+
+
+class QuicReader:
+    """Opens the Handshake packets of both sides."""
+
+    def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
+        self.used: list[tuple[str, bytes, Origin]] = []
+        self.malformed: list[tuple[str, SealedRecord]] = []
+        hello = log.server_hello
+        self._client = log.client
+        self._suite = suite(Registry.CIPHER_SUITES.names[(hello.cipher_suite if hello else None) or 0])
+        self._random = b"" if log.client_hello is None else client_random(log.client_hello.event)
+        self._secrets = keys.find(self._random)
+        self._sides = (_Side(), _Side())
+        self._keys: dict[tuple[int, int], PacketKey | None] = {}
+        """By side and version, which may change during the handshake (RFC 9368)."""
+
+    def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
+        """Return the messages that a packet completes, and its alert; None if no secret opens it."""
+        packet, side = read_long_packet(record.body), record.sender ^ self._client
+        which = side, packet.header.version
+        if which not in self._keys:
+            self._keys[which] = self._key(*which)
+        key, sent = self._keys[which], self._sides[side]
+        opened = None if key is None else key.open(record.body, 0, packet.protected, packet.end, sent.expected)
+        if opened is None or self._secrets is None:
+            return None
+        used = (_LABELS[side], self._random, self._secrets.origin)
+        if used not in self.used:
+            self.used.append(used)
+        sent.expected = max(sent.expected, opened.number + 1)
+        frames, error = read_frames(opened.payload)
+        if error is not None:
+            self.malformed.append((f"a Handshake packet: {error}", record))
+        return [event for frame in frames for event in self._events(frame, record, sent)]
+
+    def _key(self, side: int, version: int) -> PacketKey | None:
+        chosen, found = self._suite, version_keys(version)
+        if chosen is None or not chosen.is_aead or self._secrets is None or not found:
+            return None
+        secret = self._secrets.get(_LABELS[side], chosen.hash_bytes)
+        return None if secret is None else PacketKey(secret, found[0].label, chosen)
+
+    def _events(self, frame: Frame, record: SealedRecord, sent: _Side) -> list[HandshakeEvent]:
+        """Return the messages that a frame completes, or the alert that it stands for."""
+        end, events = record.start + len(record.body), list[HandshakeEvent]()
+        if isinstance(frame, Crypto):
+            data = sent.crypto.add(frame.offset, frame.crypto_data)
+            if data is None:
+                self.malformed.append(("more bytes of CRYPTO frames were sent than are kept", record))
+            for message in sent.joiner.feed(data, record.start) if data else ():
+                events.append(
+                    HandshakeEvent(
+                        record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body,
+                        record.frame, record.time, message.start, end, False,
+                    )
+                )  # fmt: skip
+        elif isinstance(frame, ConnectionClose) and not sent.closed:
+            sent.closed = True
+            if frame.alert is not None:
+                body = bytes([FATAL, frame.alert])
+                events.append(
+                    HandshakeEvent(
+                        record.sender, ALERT, None, len(body), body,
+                        record.frame, record.time, record.start, end, False,
+                    )
+                )  # fmt: skip
+        return events
