@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 FOR_KEYS = sorted((ROOT / "samples" / "keys").glob("*.pcap"))
 OVER_TCP = [path for path in (*SAMPLES, *FOR_KEYS) if path.with_suffix(".keys").exists()]
 OVER_QUIC = sorted((ROOT / "samples" / "quic").glob("*.pcap"))
-KEYED = [*OVER_TCP, *OVER_QUIC]
+OVER_DTLS = sorted((ROOT / "samples" / "dtls").glob("*.pcap"))
+KEYED = [*OVER_TCP, *OVER_QUIC, *OVER_DTLS]
 SHOWN = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
 BOTH = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"]
 BOTH = [*BOTH, *(label.replace("CLIENT", "SERVER") for label in BOTH)]
 
-LOSSY = ["quic-full", "quic-large-hello", "quic-unknown-ca"]
+LOSSY = ["dtls12-loss", "dtls12-resumed-ticket", "quic-full", "quic-large-hello", "quic-unknown-ca"]
 HANDSHAKE_LABELS = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "SERVER_HANDSHAKE_TRAFFIC_SECRET"]
 
 
@@ -305,7 +306,7 @@ def tshark() -> str:
 
 
 TYPES = {
-    0: "hello_request", 1: "client_hello", 2: "server_hello",
+    0: "hello_request", 1: "client_hello", 2: "server_hello", 3: "hello_verify_request",
     4: "new_session_ticket", 5: "end_of_early_data", 8: "encrypted_extensions",
     11: "certificate", 12: "server_key_exchange", 13: "certificate_request", 14: "server_hello_done",
     15: "certificate_verify", 16: "client_key_exchange", 20: "finished", 22: "certificate_status", 24: "key_update",
@@ -362,6 +363,21 @@ def test_messages_in_handshake_packets_are_those_that_tshark_decrypts(path: Path
         assert [one for one in shown if one[2] != "alert"] == [one for one in every if one[2] not in seen]
     # aioquic sends another ClientHello after a Retry, which must not change (RFC 9000 section 17.2.5.3).
     assert bool(shown) is (path.stem not in {"quic-retry", "quic-no-common-protocol"})
+
+
+@pytest.mark.parametrize("path", OVER_DTLS, ids=lambda path: path.stem)
+def test_messages_of_dtls_are_those_that_tshark_decrypts(path: Path, tshark: str) -> None:
+    connections = with_keys(path)
+    readable = {(one["stream"], alert["frame"]) for one in connections for alert in one["alerts"] if alert["level"]}
+    every = decrypted(tshark, path, "udp", "dtls")
+    expected = [one for one in every if one[2] in {"finished", "alert"} and one[:2] not in readable]
+    shown = [(one["stream"], m["frame"], m["type"], m["bytes"]) for one in connections for m in messages_of(one)]
+    missing, more = Counter(expected) - Counter(shown), Counter(shown) - Counter(expected)
+    assert more == {}
+    # The relay lost a flight, so that its Finished was sent again: each message is listed once.
+    assert [kind for _, _, kind, _ in missing] == (["finished"] if path.stem == "dtls12-loss" else [])
+    assert all(one["hidden"]["problems"] == [] for one in connections if one["hidden"])
+    assert bool(shown) is (path.stem not in {"dtls12-no-common-suite", "dtls12-unknown-ca"})
 
 
 def test_what_handshake_packets_of_quic_show() -> None:

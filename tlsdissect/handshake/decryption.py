@@ -47,6 +47,8 @@ _EXPLICIT_NONCE = 8
 """Bytes of the nonce in each record of AES-GCM and AES-CCM before TLS 1.3 (RFC 5288 section 3)."""
 _MASTER_SECRET = "CLIENT_RANDOM"  # noqa: S105  # a label
 _TLS10, _TLS12 = 0x0301, 0x0303
+_TLS_OF_DTLS = {0xFEFF: 0x0302, 0xFEFD: _TLS12}
+"""The version of TLS on which each of DTLS is based (RFC 4347, RFC 6347)."""
 _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
@@ -58,6 +60,7 @@ class _RecordReader:
         self.log = log
         self.used: list[tuple[str, bytes, Origin]] = []
         self.malformed: list[tuple[str, SealedRecord]] = []
+        self.numbers: dict[HandshakeEvent, int] = {}
         self._joiners = (MessageJoiner(), MessageJoiner())
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
@@ -73,11 +76,7 @@ class _RecordReader:
         """Yield the messages that a record completes, or its alerts."""
         end = record.start + HEADER_SIZE + len(record.body)
         if content_type == HANDSHAKE:
-            for message in self._joiners[record.sender].feed(content, record.start):
-                event = HandshakeEvent(
-                    record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body, record.frame,
-                    record.time, message.start, end, False,
-                )  # fmt: skip
+            for event in self.messages(record, content):
                 self.follow(record, event)
                 yield event
         elif content_type == ALERT:
@@ -86,6 +85,15 @@ class _RecordReader:
                 yield HandshakeEvent(
                     record.sender, ALERT, None, ALERT_SIZE, alert, record.frame, record.time, record.start, end, False
                 )
+
+    def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
+        """Yield the messages that the content of a record completes."""
+        end = record.start + HEADER_SIZE + len(record.body)
+        for message in self._joiners[record.sender].feed(content, record.start):
+            yield HandshakeEvent(
+                record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body, record.frame,
+                record.time, message.start, end, False,
+            )  # fmt: skip
 
     def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
         """Change the keys as a message demands."""
@@ -225,6 +233,7 @@ class _Negotiated:
         self.client_random = b""
         self.server_random = b""
         self.version = 0
+        """That of TLS; for DTLS, that on which its version is based."""
         self.suite: Suite | None = None
         self.compresses = False
         self.encrypts_first = False
@@ -253,7 +262,8 @@ class _Negotiated:
                 hello = ServerHello.read(Reader(body))
             except WireError:
                 return
-            self.server_random, self.version = hello.random, selected_version(hello)
+            version = selected_version(hello)
+            self.server_random, self.version = hello.random, _TLS_OF_DTLS.get(version, version)
             self.suite = suite(Registry.CIPHER_SUITES.names[hello.cipher_suite])
             self.compresses = bool(hello.legacy_compression_method)
             self.encrypts_first = extension_data(hello.extensions, ExtensionType.ENCRYPT_THEN_MAC) is not None
@@ -407,6 +417,7 @@ class Reader12(_RecordReader):
             return _Secret(master, _MASTER_SECRET, agreed.client_random, found.origin)
         found = self._all.find(agreed.rsa_key)
         premaster = None if found is None else found.get(RSA, schedule.SECRET_SIZE)
-        if found is None or premaster is None:
+        if found is None or premaster is None or (agreed.extended and self.log.transport == "udp"):
+            # The transcript of DTLS has numbers of messages that are not kept (RFC 6347 section 4.2.6).
             return None
         return _Secret(agreed.master_secret(premaster), RSA, agreed.rsa_key, found.origin)

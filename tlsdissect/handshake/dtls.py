@@ -24,6 +24,7 @@ from tlsdissect.handshake.encrypted_flight import datagram_flight
 from tlsdissect.handshake.events import (
     HandshakeEvent,
     HeartbeatRecord,
+    SealedRecord,
     cookie,
     decode_client_hello,
     decode_retry_request,
@@ -71,6 +72,7 @@ HANDSHAKE_BYTES = 4096
 _RANDOM = slice(2, 34)
 _NO_EPOCH = _NO_SEQUENCE = -1
 _FATAL = b"\2"
+_SEQUENCE_BITS = 48
 _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
 
@@ -256,6 +258,7 @@ class DtlsTracker:
             if data_like or not direction.is_copy(data[record.start : record.end]):
                 matters = self._matters(record)
                 repeated = self._add(packet, sender, record, at)
+                self._seal(packet, sender, record, data[record.body : record.end], at)
                 if self._recorder is not None and matters:
                     self._recorder.add_record(packet, sender, record, data, at, repeated=repeated)
         read = records[-1].end if records else start
@@ -364,6 +367,8 @@ class DtlsTracker:
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
             hello_verify=self._asked_for_cookie,
             dtls=self._dtls(),
+            sealed_records=tuple(log.sealed_records),
+            unkept=log.unkept,
         )
 
     def _inferred_holes(self) -> Iterator[tuple[int, int]]:
@@ -508,6 +513,18 @@ class DtlsTracker:
         event = self._add_event(packet, sender, record, start, kind=HANDSHAKE, encrypted=True)
         if len(self.directions[sender].sealed) < MAX_SEALED:
             self.directions[sender].sealed.append((record.epoch, event))
+
+    def _seal(self, packet: Packet, sender: int, record: DtlsRecord, body: bytes, start: int) -> None:
+        """Keep an encrypted record if keys may open it, and it is no application data."""
+        if not (self.log.opens and record.whole and record.epoch and record.content_type in (HANDSHAKE, ALERT)):
+            return
+        if record.sequence is not None:
+            number = record.epoch << _SEQUENCE_BITS | record.sequence
+            sealed = SealedRecord(
+                sender, record.epoch, number, record.content_type, record.version, body,
+                packet.frame, packet.time, start,
+            )  # fmt: skip
+            self.log.add_sealed(sealed)
 
     def _protected(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted record of DTLS 1.3; of application data, the first after anything else."""

@@ -237,9 +237,10 @@ class SealedRecord(Struct, frozen=True, gc=False):
 
     sender: int
     epoch: int
-    """ChangeCipherSpecs of the sender before it."""
+    """ChangeCipherSpecs of the sender before it; in DTLS as in its header."""
     number: int
-    """Protected records of the sender before it: in TLS 1.3 all of them, in older versions those of its epoch."""
+    """Protected records of the sender before it: in TLS 1.3 all of them, in older versions those of its epoch. In DTLS,
+    its epoch and sequence number."""
     content_type: int
     version: int
     body: bytes

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tlsdissect.handshake.decryption import Reader12, Reader13
+from tlsdissect.handshake.dtls_decryption import DtlsReader12
 from tlsdissect.handshake.quic_decryption import QuicReader
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Reader(Protocol):
     """Label, key and origin of each secret that opened something."""
     malformed: list[tuple[str, SealedRecord]]
     """What is wrong in something that was opened, and where."""
+    numbers: dict[HandshakeEvent, int]
+    """The `message_seq` of each message of DTLS."""
 
     def read(self, record: SealedRecord) -> Sequence[HandshakeEvent] | None:
         """Return the messages that a record or packet completes, and its alerts; None if no secret opens it."""
@@ -45,6 +48,8 @@ class Opened(NamedTuple):
     """Records that no secret opens."""
     malformed: tuple[tuple[str, SealedRecord], ...]
     """As `Reader.malformed`."""
+    numbers: dict[HandshakeEvent, int]
+    """As `Reader.numbers`."""
 
 
 def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
@@ -67,10 +72,12 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
     found_by = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
     origin = reader.used[0][2]
-    return Opened(tuple(events), origin, labels, found_by, tuple(failed), tuple(reader.malformed))
+    return Opened(tuple(events), origin, labels, found_by, tuple(failed), tuple(reader.malformed), reader.numbers)
 
 
 def _reader(log: LoggedHandshake, keys: CaptureKeys) -> Reader:
     if log.transport == "quic":
         return QuicReader(log, keys)
+    if log.transport == "udp":
+        return DtlsReader12(log, keys)
     return Reader13(log, keys) if log.tls13 else Reader12(log, keys)

@@ -44,6 +44,7 @@ class QuicReader:
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
         self.used: list[tuple[str, bytes, Origin]] = []
         self.malformed: list[tuple[str, SealedRecord]] = []
+        self.numbers: dict[HandshakeEvent, int] = {}
         hello = log.server_hello
         self._client = log.client
         self._suite = suite(Registry.CIPHER_SUITES.names[(hello.cipher_suite if hello else None) or 0])

@@ -55,13 +55,17 @@ def with_hidden(
         keys.used.update(found.keys)
     decoder = _HiddenMessages(handshake, found, result, evidence)
     kept = handshake.log.recording is not None
-    messages = tuple([_message(handshake, event) for event in found.events]) if kept else ()
+    messages = tuple([_message(handshake, event, found.numbers.get(event)) for event in found.events]) if kept else ()
     return replace(result, hidden=decoder.hidden(), keys=Keys(found.origin, found.labels)), messages
 
 
-def _message(handshake: Handshake, event: HandshakeEvent) -> OpenedMessage:
-    kind, body = event.handshake_type, event.body
-    data = body if kind is None else bytes([kind]) + len(body).to_bytes(3, "big") + body
+def _message(handshake: Handshake, event: HandshakeEvent, number: int | None) -> OpenedMessage:
+    """Return a message with its header, an alert without; `number` is the message's number in DTLS."""
+    kind, data = event.handshake_type, event.body
+    if kind is not None:
+        size = len(data).to_bytes(3, "big")
+        fragment = b"" if number is None else number.to_bytes(2, "big") + bytes(3) + size
+        data = bytes([kind]) + size + fragment + data
     return OpenedMessage(handshake.side(event.sender), event.content_type, event.start, data)
 
 

@@ -230,16 +230,17 @@ class Builder:
             speaker.sealed += 1
         spans = speaker.places.spans(record.body, record.end, record.frame)
         opened = self._opened.get((record.sender, record.start), ())
-        children = tuple([self._opened_message(record.sender, speaker, message) for message in opened])
+        children = tuple([self._opened_message(record, speaker, message) for message in opened])
         return Node("encrypted", meaning=meaning, reference=_cited(record), bytes=spans, children=children)
 
-    def _opened_message(self, side: Side, speaker: _Sender, message: OpenedMessage) -> Node:
-        """Build the node of a message that keys opened; its bytes are in no frame."""
+    def _opened_message(self, record: WireRecord, speaker: _Sender, message: OpenedMessage) -> Node:
+        """Build the node of a message that keys opened in a record; its bytes are in no frame."""
         ground = OpenedBytes(speaker.places, message.data)
         if message.content_type == ALERT:
             node = self._struct(ground, "alert", Alert, 0, len(ground))
         else:
-            node = self._message_node(side, ground, MESSAGE_HEADER, len(ground), None)
+            header = FRAGMENT_HEADER if record.header else MESSAGE_HEADER
+            node = self._message_node(record.sender, ground, header, len(ground), None)
         return replace(node, meaning=OPENED)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
