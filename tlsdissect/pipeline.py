@@ -128,7 +128,7 @@ class Summary:
         self.spill_error: str | None = None
         """Why the temporary file in which connections wait could not be written; None if it could."""
         self.evicted_connections = 0
-        """TCP connections evicted from the flow table before their end."""
+        """TCP and UDP flows evicted from the flow tables before their end."""
         self.known_keys: frozenset[bytes] = frozenset()
         """What the secrets of the key logs are found by."""
         self.used_keys: set[bytes] = set()
@@ -152,7 +152,7 @@ class Summary:
         self.eap += datagrams.eap_not_decoded
         self.given_up += datagrams.given_up
         self.late += flows.late
-        self.evicted_connections += flows.evicted
+        self.evicted_connections += flows.evicted + datagrams.udp.evicted
 
 
 class Reading:
