@@ -27,6 +27,8 @@ NOT_BY_DEFAULT = {
     "L2TPv3",
     "L2TPv3, cookie",
     "UDP: VXLAN, Linux",
+    # Without the flag for a next protocol, VXLAN-GPE is VXLAN (draft-ietf-nvo3-vxlan-gpe). Wireshark reads number 0.
+    "UDP: VXLAN-GPE, Ethernet",
     # It guesses a pseudowire's control word by the makers whose addresses it knows.
     "MPLS pseudowire",
     # It reads the logs of another machine as if they were its own.

@@ -17,3 +17,9 @@ def _interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def _no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what pytest-xdist does to its workers: it says how wide its terminal is."""
+    monkeypatch.delenv("COLUMNS", raising=False)

@@ -284,7 +284,7 @@ def test_no_memory_is_left(jobs: str, said: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1, signal.SIGRTMIN + 2], ids=str)
 def test_a_worker_that_is_ended_while_it_writes_its_account(number: int) -> None:
-    workers = Workers(1, lambda shard: Reading([ROOT / TLS12], shard=shard), lambda _: b"", lambda _: bytes(1 << 22))
+    workers = Workers(1, lambda shard: Reading([ROOT / TLS12], shard=shard), lambda *_: b"", lambda _: bytes(1 << 22))
     [worker] = workers._workers
     assert worker.pipe.poll(30)
     time.sleep(0.3)
@@ -294,7 +294,7 @@ def test_a_worker_that_is_ended_while_it_writes_its_account(number: int) -> None
 
 
 def test_what_a_killed_worker_wrote_in_part_is_not_told() -> None:
-    def cut_off(_: object) -> bytes:
+    def cut_off(*_: object) -> bytes:
         # More than a pipe holds: the worker waits with the rest.
         return bytes(1 << 22)
 
@@ -311,7 +311,7 @@ def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> No
         time.sleep(0.3)
         return Reading([ROOT / TLS12], shard=shard)
 
-    workers = Workers(2, slowly, lambda _: b"", lambda reading: reading.summary.captures)
+    workers = Workers(2, slowly, lambda *_: b"", lambda reading: reading.summary.captures)
     workers.finish()
     assert list(workers) == []
     assert len(workers.results) == 2
@@ -321,7 +321,7 @@ def test_a_worker_waits_until_its_output_is_taken(tmp_path: Path) -> None:
     many = begun(tmp_path / "many.pcap", 100)
     packed = multiprocessing.get_context("fork").Value("i", 0)
 
-    def pack(_: object) -> bytes:
+    def pack(*_: object) -> bytes:
         with packed.get_lock():
             packed.value += 1
         return bytes(1 << 18)

@@ -16,7 +16,7 @@ from recorded import ROOT, SAMPLES, SHARED, kept, need, packets
 import tlsdissect
 from tlsdissect.tls.record import SSL2
 from tlsdissect.views.tree import tree
-from tlsdissect.views.tree.build import MESSAGE_HEADER
+from tlsdissect.views.tree.build import FRAGMENT_HEADER, MESSAGE_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,8 +161,9 @@ def unaccounted(connection: Connection) -> list[str]:
     )
     # A message of SSL 2.0 has no header of its own: its type stands among its bytes.
     old = sum(record.content_type == SSL2 for record in connection.transcript.records)
+    header = MESSAGE_HEADER if connection.dtls is None else FRAGMENT_HEADER
     told = Counter(
-        (one.sender, one.type, one.bytes + (0 if number < old else MESSAGE_HEADER))
+        (one.sender, one.type, one.bytes + (0 if number < old else header))
         for number, one in enumerate(connection.messages)
         if one.type not in ("encrypted", "change_cipher_spec", "alert")
     )

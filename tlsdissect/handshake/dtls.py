@@ -71,7 +71,6 @@ HANDSHAKE_BYTES = 4096
 
 _RANDOM = slice(2, 34)
 _NO_EPOCH = _NO_SEQUENCE = -1
-_FATAL = b"\2"
 _SEQUENCE_BITS = 48
 _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
@@ -307,11 +306,8 @@ class DtlsTracker:
         return False
 
     def is_decided(self) -> bool:
-        """Return whether the handshake has succeeded, or failed by an alert that can be read."""
+        """Return whether the handshake has succeeded. After an alert, a flight in progress may still go on."""
         log = self.log
-        alerts = [event for event in log.events if event.content_type == ALERT and not event.encrypted]
-        if any(alert.body[:1] == _FATAL for alert in alerts):
-            return True
         if not log.tls13:
             return all(log.sealed)
         flight = datagram_flight(log)
