@@ -63,6 +63,15 @@ STORIES: dict[str, list[dict[str, object]]] = {
         | {"closure": ("inferred_alert", None), "group": "secp256r1"}
     ],
 }
+INFERRED = {"code": "inferred", "detail": "the end of the handshake is inferred from the epochs of records"}
+INFERRED |= {"frame": None, "offset": None, "from": None}
+STORIES["dtls13-full"] = [
+    FULL
+    | {"version": "DTLS 1.3", "cipher_suite": "TLS_AES_128_GCM_SHA256", "group": "X25519MLKEM768"}
+    | {"hello_retry": False, "round_trips": 1, "client_certificate_requested": None}
+    | {"problems": [INFERRED]}
+]
+STORIES["dtls13-key-update"] = [STORIES["dtls13-full"][0] | {"cipher_suite": "TLS_CHACHA20_POLY1305_SHA256"}]
 
 
 @cache

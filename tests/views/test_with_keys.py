@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tlsdissect.views.tree.model import Node
 
 NAMES = ["tls13-client-cert", "tls13-client-cert-rejected", "tls13-full", "tls13-early-data", "tls12-renegotiation"]
-NAMES += ["quic/quic-full", "quic/quic-unknown-ca", "dtls/dtls12-full", "dtls/dtls12-loss"]
+NAMES += ["quic/quic-full", "quic/quic-unknown-ca", "dtls/dtls13-key-update", "dtls/dtls12-full", "dtls/dtls12-loss"]
 
 
 def read(name: str, *, keys: bool) -> list[Connection]:

@@ -53,7 +53,7 @@ _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
 
-class _RecordReader:
+class RecordReader:
     """Splits what is opened into messages and alerts."""
 
     def __init__(self, log: LoggedHandshake) -> None:
@@ -85,6 +85,11 @@ class _RecordReader:
                 yield HandshakeEvent(
                     record.sender, ALERT, None, ALERT_SIZE, alert, record.frame, record.time, record.start, end, False
                 )
+
+    def use(self, label: str, key: bytes, origin: Origin) -> None:
+        """Note that a secret opened something."""
+        if (label, key, origin) not in self.used:
+            self.used.append((label, key, origin))
 
     def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
         """Yield the messages that the content of a record completes."""
@@ -158,7 +163,7 @@ class _Epoch:
         return _Epoch(self.label, secret, self._suite, self._form, first)
 
 
-class Reader13(_RecordReader):
+class Reader13(RecordReader):
     """Opens the records of TLS 1.3."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
@@ -360,7 +365,7 @@ class _Keys12:
         return without_mac(self._suite, self._keys.mac_key, header, data) if len(data) >= size else None
 
 
-class Reader12(_RecordReader):
+class Reader12(RecordReader):
     """Opens the records of TLS 1.0 to 1.2."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
@@ -383,9 +388,7 @@ class Reader12(_RecordReader):
         content = None if keys is None else keys.open(record)
         if keys is None or content is None:
             return None
-        used = (keys.source.label, keys.source.key, keys.source.origin)
-        if used not in self.used:
-            self.used.append(used)
+        self.use(keys.source.label, keys.source.key, keys.source.origin)
         return record.content_type, content
 
     def follow(self, _: SealedRecord, event: HandshakeEvent) -> None:

@@ -38,7 +38,7 @@ from tlsdissect.model.connection import ConnectionIds, Counts, Dtls
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
-from tlsdissect.tls.dtls import TLS12_CID, has_header, read_fragments, read_records
+from tlsdissect.tls.dtls import EARLY_EPOCH, TLS12_CID, has_header, read_fragments, read_records
 from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, Record
 from tlsdissect.tls.server_hello import HelloVerifyRequest, ServerHello
 from tlsdissect.tls.wire import Reader, WireError
@@ -257,7 +257,7 @@ class DtlsTracker:
             if data_like or not direction.is_copy(data[record.start : record.end]):
                 matters = self._matters(record)
                 repeated = self._add(packet, sender, record, at)
-                self._seal(packet, sender, record, data[record.body : record.end], at)
+                self._seal(packet, sender, record, data, at)
                 if self._recorder is not None and matters:
                     self._recorder.add_record(packet, sender, record, data, at, repeated=repeated)
         read = records[-1].end if records else start
@@ -510,17 +510,22 @@ class DtlsTracker:
         if len(self.directions[sender].sealed) < MAX_SEALED:
             self.directions[sender].sealed.append((record.epoch, event))
 
-    def _seal(self, packet: Packet, sender: int, record: DtlsRecord, body: bytes, start: int) -> None:
-        """Keep an encrypted record if keys may open it, and it is no application data."""
-        if not (self.log.opens and record.whole and record.epoch and record.content_type in (HANDSHAKE, ALERT)):
+    def _seal(self, packet: Packet, sender: int, record: DtlsRecord, data: bytes, start: int) -> None:
+        """Keep an encrypted record if keys may open it; application data only where its content type is encrypted."""
+        if not self.log.opens or not record.whole or record.epoch == 0:
             return
+        body, number = data[record.body : record.end], 0
         if record.sequence is not None:
+            if record.content_type not in (HANDSHAKE, ALERT):
+                return
             number = record.epoch << _SEQUENCE_BITS | record.sequence
-            sealed = SealedRecord(
-                sender, record.epoch, number, record.content_type, record.version, body,
-                packet.frame, packet.time, start,
-            )  # fmt: skip
-            self.log.add_sealed(sealed)
+        elif record.length > self.log.keeps or record.epoch == EARLY_EPOCH:
+            return
+        sealed = SealedRecord(
+            sender, record.epoch, number, record.content_type, record.version, body, packet.frame, packet.time, start,
+            header=data[record.start : record.body],
+        )  # fmt: skip
+        self.log.add_sealed(sealed)
 
     def _protected(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted record of DTLS 1.3; of application data, the first after anything else."""

@@ -1,18 +1,31 @@
 """Opens the encrypted records of DTLS with the secrets of a key log.
 
-Epoch and sequence number stand where the record number of TLS does (RFC 6347 section 4.1.2), so that each record opens
-by itself. What is opened are fragments of messages, which are joined as those in plaintext.
+In DTLS 1.2 and older, epoch and sequence number stand where the record number of TLS does (RFC 6347 section 4.1.2), so
+that each record opens by itself. In DTLS 1.3, the header has two bits of the epoch, and low-order bits of the sequence
+number, encrypted (RFC 9147 section 4.2). What is opened are fragments of messages, which are joined as in plaintext.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.handshake.decryption import Reader12
+from tlsdissect.handshake import key_schedule as schedule
+from tlsdissect.handshake.decryption import Reader12, RecordReader
 from tlsdissect.handshake.dtls_messages import MessageJoiner
-from tlsdissect.handshake.events import HandshakeEvent
-from tlsdissect.tls.dtls import DtlsRecord, read_fragments
-from tlsdissect.tls.record import HANDSHAKE
+from tlsdissect.handshake.events import HandshakeEvent, client_random
+from tlsdissect.handshake.protection import Aead, HeaderMask, nonce_of, suite
+from tlsdissect.handshake.quic_keys import SAMPLE, packet_number
+from tlsdissect.tls.codepoints import HandshakeType, Registry
+from tlsdissect.tls.dtls import (
+    ACK,
+    APPLICATION_EPOCH,
+    EPOCH_BITS,
+    HANDSHAKE_EPOCH,
+    DtlsRecord,
+    number_place,
+    read_fragments,
+)
+from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +33,10 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.handshake.protection import Suite
+
+_EPOCHS = {HANDSHAKE_EPOCH: "{}_HANDSHAKE_TRAFFIC_SECRET", APPLICATION_EPOCH: "{}_TRAFFIC_SECRET_0"}
+"""The labels of the secrets of each epoch (RFC 9147 section 6.1)."""
 
 
 class FragmentJoiner:
@@ -55,3 +72,99 @@ class DtlsReader12(Reader12):
     def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
         """Yield the messages that the content of a record completes."""
         return self._fragments.feed(record, content)
+
+
+class _Epoch:
+    """The keys of one side in one epoch of DTLS 1.3."""
+
+    def __init__(self, number: int, label: str, secret: bytes, chosen: Suite) -> None:
+        keys = schedule.traffic_keys(secret, chosen.key_bytes, chosen.hash, prefix=schedule.DTLS13)
+        hidden = schedule.hkdf_expand_label(secret, b"sn", chosen.key_bytes, chosen.hash, prefix=schedule.DTLS13)
+        self.number = number
+        self.label = label
+        self._secret = secret
+        self._suite = chosen
+        self._aead = Aead(chosen, keys.key)
+        self._iv = keys.iv
+        self._mask = HeaderMask(chosen, hidden)
+        self._expected = 0
+        """One more than the highest sequence number."""
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record; content is left out unless it is a message or an alert."""
+        if len(record.body) < SAMPLE:
+            return None
+        # The record number is behind the flags and the connection ID.
+        header = record.header
+        at, size = number_place(header)
+        mask = self._mask.of(record.body[:SAMPLE])
+        low = int.from_bytes(header[at : at + size], "big") ^ int.from_bytes(mask[:size], "big")
+        number = packet_number(low, 8 * size, self._expected)
+        nonce = nonce_of(self._iv, number)
+        if self.number != HANDSHAKE_EPOCH:
+            kind = self._aead.last_nonzero(nonce, record.body)
+            if kind in (APPLICATION_DATA, ACK):
+                self._expected = max(self._expected, number + 1)
+                return kind, b""
+            if kind not in (ALERT, HANDSHAKE):
+                return None
+        # What is authenticated is the header before its number was encrypted (RFC 9147 section 4).
+        additional = header[:at] + low.to_bytes(size, "big") + header[at + size :]
+        content = self._aead.open(nonce, record.body, additional)
+        content = None if content is None else content.rstrip(b"\0")
+        if not content:
+            return None
+        self._expected = max(self._expected, number + 1)
+        return content[-1], content[:-1]
+
+    def updated(self) -> _Epoch:
+        """Return the epoch after a KeyUpdate (RFC 9147 section 8)."""
+        secret = schedule.next_secret(self._secret, self._suite.hash, prefix=schedule.DTLS13)
+        return _Epoch(self.number + 1, self.label, secret, self._suite)
+
+
+class DtlsReader13(RecordReader):
+    """Opens the records of DTLS 1.3."""
+
+    def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
+        super().__init__(log)
+        self._fragments = FragmentJoiner()
+        self.numbers = self._fragments.numbers
+        self._key = b"" if log.client_hello is None else client_random(log.client_hello.event)
+        self._secrets = keys.find(self._key)
+        self._epochs = (self._begin("CLIENT"), self._begin("SERVER"))
+        """Those of client and server."""
+        self._latest: _Epoch | None = None
+        """That of the latest record that was opened."""
+
+    def _begin(self, side: str) -> list[_Epoch]:
+        """Return the epochs of a side for which there are secrets."""
+        hello, secrets = self.log.server_hello, self._secrets
+        chosen = None if hello is None else suite(Registry.CIPHER_SUITES.names[hello.cipher_suite or 0])
+        if secrets is None or chosen is None or not chosen.is_aead:
+            return []
+        return [
+            _Epoch(number, label.format(side), secret, chosen)
+            for number, label in _EPOCHS.items()
+            if (secret := secrets.get(label.format(side), chosen.hash_bytes)) is not None
+        ]
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record."""
+        for epoch in reversed(self._epochs[record.sender ^ self.log.client]):
+            found = epoch.open(record) if epoch.number & EPOCH_BITS == record.epoch else None
+            if found is not None:
+                self._latest = epoch
+                if found[1] and self._secrets is not None:
+                    self.use(epoch.label, self._key, self._secrets.origin)
+                return found
+        return None
+
+    def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
+        """Yield the messages that the content of a record completes."""
+        return self._fragments.feed(record, content)
+
+    def follow(self, record: SealedRecord, event: HandshakeEvent) -> None:
+        """Begin the epoch that a message begins."""
+        if event.handshake_type == HandshakeType.KEY_UPDATE and self._latest is not None:
+            self._epochs[record.sender ^ self.log.client].append(self._latest.updated())

@@ -237,10 +237,10 @@ class SealedRecord(Struct, frozen=True, gc=False):
 
     sender: int
     epoch: int
-    """ChangeCipherSpecs of the sender before it; in DTLS as in its header."""
+    """ChangeCipherSpecs of the sender before it; in DTLS as in its header: its two low-order bits in DTLS 1.3."""
     number: int
     """Protected records of the sender before it: in TLS 1.3 all of them, in older versions those of its epoch. In DTLS,
-    its epoch and sequence number."""
+    its epoch and sequence number; 0 in DTLS 1.3, where they are encrypted."""
     content_type: int
     version: int
     body: bytes
@@ -252,6 +252,8 @@ class SealedRecord(Struct, frozen=True, gc=False):
     """Stream offset of its header."""
     previous: bytes = b""
     """The end of the sender's record before it: before TLS 1.1, the initialization vector of CBC."""
+    header: bytes = b""
+    """The header of a record of DTLS."""
 
 
 class BegunAlert(Struct, frozen=True, gc=False):

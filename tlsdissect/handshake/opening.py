@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tlsdissect.handshake.decryption import Reader12, Reader13
-from tlsdissect.handshake.dtls_decryption import DtlsReader12
+from tlsdissect.handshake.dtls_decryption import DtlsReader12, DtlsReader13
 from tlsdissect.handshake.quic_decryption import QuicReader
 
 if TYPE_CHECKING:
@@ -79,5 +79,5 @@ def _reader(log: LoggedHandshake, keys: CaptureKeys) -> Reader:
     if log.transport == "quic":
         return QuicReader(log, keys)
     if log.transport == "udp":
-        return DtlsReader12(log, keys)
+        return DtlsReader13(log, keys) if log.tls13 else DtlsReader12(log, keys)
     return Reader13(log, keys) if log.tls13 else Reader12(log, keys)

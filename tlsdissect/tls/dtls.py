@@ -31,7 +31,7 @@ _VERSIONS: Final = frozenset((CISCO, 0xFEFC, 0xFEFD, 0xFEFE, 0xFEFF))
 _CONTENT_TYPES: Final = frozenset((CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA, HEARTBEAT, TLS12_CID, ACK))
 
 _UNIFIED, _UNIFIED_MASK = 0x20, 0xE0
-_HAS_CID, _HAS_TWO_BYTES, _HAS_LENGTH, _EPOCH_BITS = 0x10, 0x08, 0x04, 0x03
+_HAS_CID, _HAS_TWO_BYTES, _HAS_LENGTH, EPOCH_BITS = 0x10, 0x08, 0x04, 0x03
 """The bits of a unified header (RFC 9147 section 4)."""
 _LEAST_CIPHERTEXT = 16
 """Bytes of the shortest encrypted record body that a receiver accepts (RFC 9147 section 4.2.3)."""
@@ -80,6 +80,12 @@ class Fragment(NamedTuple):
     offset: int
     """Place of the fragment in the message."""
     data: bytes
+
+
+def number_place(header: bytes) -> tuple[int, int]:
+    """Return where the encrypted record number lies in a unified header, and its bytes."""
+    size = 2 if header[0] & _HAS_TWO_BYTES else 1
+    return len(header) - size - (2 if header[0] & _HAS_LENGTH else 0), size
 
 
 def has_header(data: bytes, start: int) -> bool:
@@ -172,6 +178,6 @@ def _read_unified(data: bytes, start: int, end: int, cid_length: int | None) -> 
         body, after = length_at, end
     if after > end or not _LEAST_CIPHERTEXT <= after - body <= MAX_FRAGMENT:
         return None
-    epoch = flags & _EPOCH_BITS
+    epoch = flags & EPOCH_BITS
     content_type = HANDSHAKE if epoch == HANDSHAKE_EPOCH else APPLICATION_DATA
     return DtlsRecord(content_type, 0, epoch, None, after - body, start, body, None, after <= len(data), cid)
