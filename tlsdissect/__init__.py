@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
+    from matplotlib.figure import Figure
+
     from tlsdissect.capture import CaptureError
     from tlsdissect.corpus.reading import ReadOptions
     from tlsdissect.flows.limits import Limits
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
+    from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.csv import load_csv
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "compare", "explain", "ladder", "live", "load_csv", "read", "summary", "tables", "tree",
+    "certs", "compare", "explain", "ladder", "live", "load_csv", "plot", "read", "report", "summary", "tables", "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -142,6 +145,44 @@ def summary(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
     if options.get("cluster") is not None:
         raise ValueError("a cluster does not summarize")
     return Settled(captures, options).summarize()
+
+
+def certs(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> list[CertificateSummary]:
+    """Return each certificate of captures once, with who sent it, its validity and its findings.
+
+    `options` are those of `read`, which also says what is raised; `finding` and `min_severity` select certificates.
+
+        >>> for one in tlsdissect.certs("samples/tls12-client-cert.pcap", finding="root_in_chain"):
+        ...     print(one.not_after, one.days_left, [found.code for found in one.findings])
+        2045-01-01T00:00:00Z 6613 ['email_address', 'root_in_chain']
+    """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+
+    return Settled(captures, options).certificates()
+
+
+def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options: Unpack[ReadOptions]) -> bytes:
+    """Return the HTML page of `tlsdissect report` about captures, with details of so many connections.
+
+    `options` are those of `read`. Inputs that could not be read are named in the page.
+
+        Path("report.html").write_bytes(tlsdissect.report("captures/", system_ca=True))
+    """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+
+    return Settled(captures, options).report(detailed)
+
+
+def plot(kind: str, *captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Figure:
+    """Return a figure of `tlsdissect plot`: "handshake-times", "versions", ... ValueError names all kinds.
+
+    `options` are those of `read`, which also says what is raised. A notebook shows the figure; its `savefig` writes it.
+    """
+    from tlsdissect.views.plots import KINDS, figure  # noqa: PLC0415 (matplotlib takes half a second)
+
+    if kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    return figure(tables(*captures, **options), kind)
 
 
 def __getattr__(name: str) -> object:

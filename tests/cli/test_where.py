@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -134,6 +136,12 @@ def test_mistakes_are_found_before_anything_is_read(source: str, complaint: str)
         Where(source)
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_expressions_load_the_library_without_its_command_line() -> None:
+    script = "import sys, tlsdissect.corpus.where as w; w.Where('true'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert {"typer", "rich", "prompt_toolkit", "pydantic"}.isdisjoint(done.stdout.split())
 
 
 def test_a_mistake_is_one_line_and_nothing_is_read() -> None:

@@ -149,7 +149,7 @@ class CertificateRun(Run):
         chosen = self._chosen
         if self._ends_within is not None and (one.days_left is None or one.days_left > self._ends_within):
             return False
-        return not chosen.names_findings or chosen.has_finding([(it.code, it.severity) for it in one.findings])
+        return chosen.lists([(it.code, it.severity) for it in one.findings])
 
 
 def _writer(

@@ -9,7 +9,7 @@ import click
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.left_out import left_out, refusals
+from tlsdissect.corpus.left_out import report_notes
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
 
@@ -68,10 +68,8 @@ class ReportRun(Run):
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
-        notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(self._rows.summary)]
-        notes += [f"{refusal}." for refusal in refusals(self._rows.summary)]
         with self._status_line.hidden():
-            for piece in self._report.pieces(notes):
+            for piece in self._report.pieces(report_notes(self._rows.summary)):
                 sink.write(piece)
         # Findings about several certificates, such as shared primes, belong to no connection.
         if self._tally.findings is not None:

@@ -54,6 +54,12 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
         yield f"{count(len(summary.refused), 'input')} refused"
 
 
+def report_notes(summary: Summary) -> list[str]:
+    """Return what the page of a report says of it."""
+    notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(summary)]
+    return notes + [f"{refusal}." for refusal in refusals(summary)]
+
+
 def _not_tls(summary: Summary) -> Iterator[str]:
     """Count the TCP flows without TLS, by protocol."""
     total = summary.not_tls.total()

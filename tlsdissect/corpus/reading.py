@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from msgspec.structs import replace
+
 from tlsdissect.capture import CaptureError
 from tlsdissect.corpus.selection import Network, Selection, utc
 from tlsdissect.flows.limits import Limits, whole
+from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from dask.distributed import Client
 
     from tlsdissect.model.connection import Connection
+    from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.views.summary import CaptureSummary
 
@@ -119,9 +123,7 @@ class Settled:
             return
         reading = Reading(self.captures, self.options, judge=self.judge)
         yield from self._selected(reading)
-        refused = reading.summary.refused
-        if refused:
-            raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in refused))
+        self._raise_refused(reading)
 
     def summarize(self) -> CaptureSummary:
         """Return the summary of the selected connections; inputs that could not be read are among its notes."""
@@ -135,10 +137,46 @@ class Settled:
         notes = [*left_out(totals, flows=False), *refusals(totals)]
         return builder.summary(totals.connections, totals.not_tls, notes)
 
+    def certificates(self) -> list[CertificateSummary]:
+        """Return the certificates of the selected connections, as `tlsdissect certs` lists them."""
+        from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415
+
+        # Findings select certificates here, and everything else connections.
+        chosen = replace(self.selection, finding=(), min_severity=None)
+        if chosen.needs_findings or chosen.needs_links:
+            raise ValueError("where: here connections have neither findings, nor problems, nor links to others")
+        evidence = Evidence()
+        inventory = CertificateInventory(self.judge or make_judge(), evidence)
+        reading = Reading(self.captures, replace(self.options, linked=False), evidence=evidence)
+        for connection in reading:
+            if chosen.matches(connection, reading.begin):
+                inventory.add(connection)
+        self._raise_refused(reading)
+        inventory.compare(lambda: False)
+        return [one for one in inventory if self.selection.lists([(it.code, it.severity) for it in one.findings])]
+
+    def report(self, detailed: int) -> bytes:
+        """Return the page that `tlsdissect report` writes."""
+        from tlsdissect.corpus.left_out import report_notes  # noqa: PLC0415
+        from tlsdissect.views.report.page import Report  # noqa: PLC0415
+
+        judge, evidence = self.judge or make_judge(), Evidence()
+        captures = [os.fspath(path) for path in self.captures]
+        page = Report(captures, judge, evidence, detailed)
+        reading = Reading(captures, replace(self.options, keep=True), judge=judge, evidence=evidence)
+        for connection in self._selected(reading):
+            page.add(connection)
+        return b"".join(page.pieces(report_notes(reading.summary)))
+
     def _selected(self, reading: Reading) -> Iterator[Connection]:
         for connection in reading:
             if self.selection.matches(connection, reading.begin):
                 yield connection
+
+    def _raise_refused(self, reading: Reading) -> None:
+        refused = reading.summary.refused
+        if refused:
+            raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in refused))
 
 
 def _options(given: ReadOptions) -> Options:

@@ -213,6 +213,10 @@ class Selection(Struct, frozen=True, kw_only=True):
         where = self.where
         return where is None or (where.needs_links and not linked) or where.matches(c)
 
+    def lists(self, found: Iterable[tuple[str, str]]) -> bool:
+        """Return whether a certificate with these findings is selected by them."""
+        return not self.names_findings or self.has_finding(found)
+
     def has_finding(self, found: Iterable[tuple[str, str]]) -> bool:
         """Return whether one of these findings, by code and severity, is among those selected."""
         severities = at_least(self.min_severity or "info")

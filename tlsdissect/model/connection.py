@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field, to_builtins
 
 from tlsdissect.x509.facts import Certificate as Certificate  # noqa: PLC0414, TC001  # a part of a connection
 from tlsdissect.x509.facts import OcspStaple as OcspStaple  # noqa: PLC0414, TC001  # a part of a connection
@@ -433,6 +433,16 @@ class Connection(Struct, frozen=True, gc=False):
     eap: Eap | None = None
     findings: tuple[Finding, ...] | None = None
     problems: tuple[Problem, ...] = ()
+
+    def __repr__(self) -> str:
+        name = self.sni or str(self.server)
+        ended = self.outcome if self.failed_by is None else f"{self.outcome} by {self.failed_by}"
+        return f"<Connection {self.stream_name} of {self.source!r}: {name!r}, {self.version}, {ended}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as `read --format json` prints them."""
+        found: dict[str, Any] = to_builtins(self)
+        return found
 
     @property
     def stream_name(self) -> str:

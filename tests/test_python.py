@@ -1,0 +1,64 @@
+"""The Python functions: they return what the commands print."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import msgspec
+import pytest
+from recorded import ROOT
+
+import tlsdissect
+
+sys.path.append(str(ROOT / "tests" / "cli"))
+from commands import run
+
+CLIENT_CERT = "samples/tls12-client-cert.pcap"
+UNKNOWN_CA = "samples/tls12-unknown-ca.pcap"
+
+
+def test_a_connection_is_a_dict_of_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (one,) = tlsdissect.read(CLIENT_CERT)
+    assert json.loads(run("read", "--format", "json", CLIENT_CERT).stdout) == json.loads(json.dumps(one.to_dict()))
+
+
+def test_a_connection_is_shown_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (one,) = tlsdissect.read(UNKNOWN_CA)
+    assert repr(one) == f"<Connection 0 of '{UNKNOWN_CA}': 'localhost', TLS 1.2, alert by client>"
+    hostile = msgspec.structs.replace(one, sni="\x1b[2J", failed_by=None)
+    assert repr(hostile).endswith("'\\x1b[2J', TLS 1.2, alert>")
+
+
+@pytest.mark.parametrize("options", [{}, {"finding": "root_in_chain"}, {"min_severity": "low"}, {"tls": "1.3"}])
+def test_certificates(options: tlsdissect.corpus.reading.ReadOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    given = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    printed = run("certs", "--format", "json", *given, CLIENT_CERT).stdout.splitlines()
+    found = tlsdissect.certs(CLIENT_CERT, **options)
+    assert [json.loads(msgspec.json.encode(one)) for one in found] == [json.loads(line) for line in printed]
+    assert bool(found) == ("tls" not in options)
+
+
+def test_certificates_of_inputs_that_cannot_be_read() -> None:
+    with pytest.raises(tlsdissect.CaptureError, match="missing"):
+        tlsdissect.certs("missing")
+    with pytest.raises(ValueError, match="where: here connections have neither findings"):
+        tlsdissect.certs(ROOT / CLIENT_CERT, where="resumes != null")
+
+
+def test_the_report_is_the_page_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = tlsdissect.report(CLIENT_CERT, "missing.pcap", detailed=0, sni="local*")
+    printed = run("report", CLIENT_CERT, "missing.pcap", "-o", "-", "--detailed", "0", "--sni", "local*").stdout
+    assert page == printed
+    assert b"missing.pcap: No such file" in page
+
+
+def test_figures() -> None:
+    drawn = tlsdissect.plot("versions", ROOT / CLIENT_CERT, tls="1.2")
+    assert drawn.axes[0].get_title(loc="left")
+    with pytest.raises(ValueError, match="kind is one of handshake-times, "):
+        tlsdissect.plot("times", ROOT / CLIENT_CERT)
