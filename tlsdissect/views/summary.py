@@ -134,7 +134,7 @@ class _Tally:
     def add(self, what: str, c: Connection) -> None:
         every, clients, servers = self._groups.setdefault(what, (Counter(), Counter(), Counter()))
         every[what] += 1
-        self._builder.count(clients, c.client.ip)
+        self._builder.count(clients, c.client.host)
         self._builder.count(servers, table.server(c)[-1])
 
     def groups(self) -> tuple[Group, ...]:
@@ -190,7 +190,7 @@ class SummaryBuilder:
             self._start = min(self._start or c.start, c.start)
         if c.end is not None:
             self._end = max(self._end or c.end, c.end)
-        self.count(self._clients, c.client.ip)
+        self.count(self._clients, c.client.host)
         self.count(self._servers, str(c.server))
         self._outcomes[c.outcome] += 1
         self._versions[c.version or "unknown"] += 1
@@ -201,7 +201,7 @@ class SummaryBuilder:
         self._problems.update({one.code for one in c.problems})
         if c.outcome not in ("established", "one_sided", "incomplete"):
             self._failures.add(table.outcome(c)[0] or c.outcome, c)
-            self.count(self._failing, c.client.ip)
+            self.count(self._failing, c.client.host)
         for what in dict.fromkeys(_weaknesses(c)):
             self._weak.add(what, c)
         leaf = c.leaf("server")
