@@ -37,7 +37,7 @@ HOMES = {
     "OpenSSL": ("x509/libraries.py", "trust/*"),
     "pandas": ("views/*",),
     "matplotlib": ("__init__.py", "views/*"),
-    "pyarrow": ("views/parquet.py",),
+    "pyarrow": ("views/arrow.py", "views/parquet.py"),
     "jinja2": ("views/*",),
     "rich": ("views/*", "cli/*"),
     "click": ("cli/*",),

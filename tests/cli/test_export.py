@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 from commands import run
+from msgspec.structs import replace
+from pyarrow import parquet
 from recorded import ROOT
 
 import tlsdissect
+from tlsdissect.views.dataframes import Tables
 from tlsdissect.views.tables import TABLES
 
 if TYPE_CHECKING:
@@ -121,19 +125,75 @@ def test_csv_gives_every_value_back(exported: Path, name: str) -> None:
     assert tlsdissect.load_csv(exported / f"{name}.csv") == lines(exported / f"{name}.json")
 
 
+TIMES = ("start", "end", "not_before", "not_after", "this_update", "next_update", "produced_at", "revocation_time")
+
+
+def as_json(value: Any) -> Any:
+    """What Parquet holds, as JSON has it: times as text, in seconds, and the fields of extensions as their own."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S}"
+    if isinstance(value, list):
+        return [as_json(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    fields = json.loads(value.pop("fields", None) or "{}") if "code" in value else {}
+    return {key: as_json(one) for key, one in value.items()} | fields
+
+
+def in_seconds(value: Any, name: str = "") -> Any:
+    if isinstance(value, list):
+        return [in_seconds(one) for one in value]
+    if isinstance(value, dict):
+        return {key: in_seconds(one, key) for key, one in value.items()}
+    return value[:19] if isinstance(value, str) and name.endswith(TIMES) else value
+
+
 @pytest.mark.parametrize("name", [*NAMES, "comparison"])
 def test_parquet_holds_the_same(exported: Path, name: str) -> None:
-    frame = pd.read_parquet(exported / f"{name}.parquet", dtype_backend="numpy_nullable")
-    rows = [
-        {key: None if value is pd.NA or value is None else value for key, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
-    plain = [
-        {key: json.dumps(value, separators=(",", ":"), ensure_ascii=False) if isinstance(value, list | dict) else value
-         for key, value in row.items()}
-        for row in lines(exported / f"{name}.json")
-    ]  # fmt: skip
-    assert rows == plain
+    rows = parquet.read_table(exported / f"{name}.parquet").to_pylist()
+    plain = [in_seconds(row) for row in lines(exported / f"{name}.json")]
+    if name == "extensions":
+        rows = [{**row, "fields": json.loads(row["fields"] or "null")} for row in rows]
+        assert rows == plain
+    else:
+        assert [as_json(row) for row in rows] == plain
+
+
+def test_parquet_has_times_and_lists_as_such(exported: Path) -> None:
+    schema = parquet.read_schema(exported / "connections.parquet")
+    assert str(schema.field("start").type) == "timestamp[ns, tz=UTC]"
+    certificate = schema.field("certificates").type.value_type
+    assert str(certificate.field("not_after").type) in ("timestamp[s, tz=UTC]", "timestamp[ms, tz=UTC]")
+    assert str(certificate.field("dns_names").type) == "list<element: string>"
+    (sender, *_) = schema.field("alerts").type.value_type
+    assert sender.name == "from"
+    (first, *_) = parquet.read_table(exported / "connections.parquet", columns=["start"]).to_pylist()
+    assert first["start"].utcoffset() == timedelta()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arrow_is_what_parquet_has(exported: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    made = tlsdissect.tables(TALK, findings=True).arrow(name)
+    assert made.to_pylist() == parquet.read_table(exported / f"{name}.parquet").to_pylist()
+
+
+def test_arrow_of_a_table_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="a table is one of connections, certificates"):
+        tlsdissect.tables(ROOT / TALK).arrow("comparison")
+
+
+def test_arrow_of_times_and_names_that_are_unusual() -> None:
+    (one,) = tlsdissect.read(ROOT / "samples/tls12-client-cert-missing.pcap")
+    (leaf, *_) = one.certificates or ()
+    leaf = replace(leaf, not_before="0000-01-01T00:00:00Z", not_after="9999-12-31T23:59:59Z")
+    odd = replace(one, source="caf\udce9", start="2026-01-01T00:00:00Z", end=None, certificates=(leaf,))
+    made = Tables(lambda: [odd])
+    (row,) = made.arrow("connections").to_pylist()
+    assert (row["source"], row["start"].microsecond, row["end"]) == ("caf\\udce9", 0, None)
+    assert row["certificates"][0]["not_before"] is None
+    assert row["certificates"][0]["not_after"].year == 9999
+    assert Tables(list).arrow("messages").num_rows == 0
 
 
 def test_files_that_are_there_are_kept(exported: Path) -> None:

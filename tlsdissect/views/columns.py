@@ -27,6 +27,8 @@ class Column(Struct, frozen=True):
     """Returns None for a missing value."""
     raw: bool = False
     """Whether it exists with --raw-fingerprints only."""
+    annotation: Any = None
+    """The type of the field, for formats that have lists and structs."""
 
 
 def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
@@ -39,7 +41,7 @@ def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
         else:
             # A Literal has the type of its values, and a tuple becomes a list.
             held: type = str if isinstance(of, str) else of if of in _PLAIN else list
-            yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET)
+            yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET, annotation=field.type)
 
 
 def _plain(annotation: Any) -> list[Any]:

@@ -89,6 +89,15 @@ class Tables:
         (whole,) = compared(self.read())
         return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
 
+    def arrow(self, name: str) -> Any:
+        """Return a table as a `pyarrow.Table` (the extra `parquet`), which polars, DuckDB and others take as it is.
+
+        Times are timestamps in UTC, lists and structs are such. `name` is that of a DataFrame except `comparison`.
+        """
+        from tlsdissect.views.arrow import arrow_table  # noqa: PLC0415 (an extra)
+
+        return arrow_table(_named(name), self.read())
+
     def __repr__(self) -> str:
         names = ", ".join([*(table.name for table in TABLES), "comparison"])
         return f"<Tables: {names}>"
@@ -102,8 +111,14 @@ class Tables:
         return list(self._source())
 
     def _frame(self, name: str) -> pd.DataFrame:
-        (table,) = (table for table in TABLES if table.name == name)
-        return frame(table, self.read())
+        return frame(_named(name), self.read())
+
+
+def _named(name: str) -> Table:
+    for table in TABLES:
+        if table.name == name:
+            return table
+    raise ValueError(f"a table is one of {', '.join(table.name for table in TABLES)}, not {name!r}")
 
 
 def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:

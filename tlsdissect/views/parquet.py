@@ -1,14 +1,13 @@
-"""A table as Parquet, by pyarrow (the extra `parquet`): numbers and truth values as such, lists as JSON text."""
+"""A table as Parquet, by pyarrow (the extra `parquet`), with the types of `arrow`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from msgspec import json
 from pyarrow import parquet
 
-from tlsdissect.views.printable import printable_json, without_surrogates
+from tlsdissect.views.arrow import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 _GROUP = 10_000
 """Rows that are written together, and kept until then."""
 _GROUP_BYTES = 16 << 20
-"""Bytes of text in rows that are written together: fewer rows where they are long."""
-_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), list: pa.string()}
+"""Estimated bytes of text and lists in rows that are written together: fewer rows where they are long."""
+_ITEM_BYTES = 256
+"""Estimated bytes of an item of a list."""
 
 
 class _File:
@@ -50,19 +50,15 @@ class ParquetRows:
     """Writes the rows of a table."""
 
     def __init__(self, table: Table, write: Callable[[bytes], object]) -> None:
-        self._schema = pa.schema([(column.name, _TYPES[column.kind]) for column in table.columns])
-        self._lists = [at for at, column in enumerate(table.columns) if column.kind is list]
-        self._writer = parquet.ParquetWriter(pa.PythonFile(_File(write), mode="w"), self._schema)
+        self._fields = Fields(table)
+        self._writer = parquet.ParquetWriter(pa.PythonFile(_File(write), mode="w"), self._fields.schema)
         self._rows: list[list[Any]] = []
         self._held = 0
 
     def add(self, row: list[Any]) -> None:
         """Take a row."""
-        for at in self._lists:
-            row[at] = None if row[at] is None else printable_json(json.encode(row[at])).decode()
-        texts = [without_surrogates(value) if type(value) is str else value for value in row]
-        self._rows.append(texts)
-        self._held += sum([len(value) for value in texts if type(value) is str])
+        self._rows.append(row)
+        self._held += sum([_size(value) for value in row])
         if len(self._rows) >= _GROUP or self._held >= _GROUP_BYTES:
             self._flush()
 
@@ -73,7 +69,13 @@ class ParquetRows:
 
     def _flush(self) -> None:
         if self._rows:
-            named = [dict(zip(self._schema.names, row, strict=True)) for row in self._rows]
-            self._writer.write_table(pa.Table.from_pylist(named, schema=self._schema))
+            self._writer.write_table(self._fields.table(self._rows))
             self._rows.clear()
             self._held = 0
+
+
+def _size(value: object) -> int:
+    """Estimate the bytes of a value, which matter if it is text or a list."""
+    if isinstance(value, str):
+        return len(value)
+    return _ITEM_BYTES * len(value) if isinstance(value, tuple | list | dict) else 0
