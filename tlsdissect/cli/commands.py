@@ -28,6 +28,7 @@ _COMMANDS = {
     "export": "Export tables of connections, certificates, messages and more.",
     "plot": "Plot times, round trips, suites, groups, certificates.",
     "report": "Write an HTML report about captures.",
+    "schema": "Print the JSON Schema of the output.",
 }
 """Summaries for --help. Each command is the attribute `command` of the module of the same name."""
 

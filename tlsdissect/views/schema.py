@@ -1,0 +1,55 @@
+"""The JSON Schema of what `read --format json` prints for each connection."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import json
+
+from tlsdissect.model import connection
+from tlsdissect.x509 import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA_VERSION = 1
+"""Changes when a key loses its name or its meaning, which is not planned; new keys do not change it."""
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_PLACE = "#/$defs/{name}"
+
+
+def schema() -> dict[str, Any]:
+    """Return the schema. Objects may have further keys: extensions have those of their type, and versions add some."""
+    (root,), parts = json.schema_components((connection.Connection,), schema_hook=_anything, ref_template=_PLACE)
+    for name, text in _descriptions():
+        kind, _, key = name.partition(".")
+        field = parts.get(kind, {}).get("properties", {}).get(key)
+        if field is not None:
+            field["description"] = text
+    about = {"$schema": _DIALECT, "$id": f"urn:tlsdissect:connection:{SCHEMA_VERSION}", "version": SCHEMA_VERSION}
+    return {**about, "title": "A TLS connection", **root, "$defs": parts}
+
+
+def text() -> str:
+    """Return the schema as indented text."""
+    return json.format(json.encode(schema()), indent=2).decode() + "\n"
+
+
+def _anything(_: type) -> dict[str, Any]:
+    """Return the schema of a value of any type."""
+    return {"description": "A value of any type."}
+
+
+def _descriptions() -> Iterator[tuple[str, str]]:
+    """Yield struct and key of each field that has a docstring, which Python does not keep, and the docstring."""
+    for module in (connection, facts):
+        for defined in ast.parse(Path(str(module.__file__)).with_suffix(".py").read_text(encoding="utf-8")).body:
+            if not isinstance(defined, ast.ClassDef):
+                continue
+            for field, after in zip(defined.body, defined.body[1:], strict=False):
+                if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+                    continue
+                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                    yield f"{defined.name}.{field.target.id}", " ".join(str(after.value.value).split())
