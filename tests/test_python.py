@@ -62,3 +62,8 @@ def test_figures() -> None:
     assert drawn.axes[0].get_title(loc="left")
     with pytest.raises(ValueError, match="kind is one of handshake-times, "):
         tlsdissect.plot("times", ROOT / CLIENT_CERT)
+
+
+def test_tables_are_listed_in_a_notebook_without_reading() -> None:
+    made = tlsdissect.tables("missing.pcap")
+    assert "<td>certificates</td>" in made._repr_html_()

@@ -57,6 +57,12 @@ class Listening(Reading):
         self.stop()
         self._capture_live.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__exit__()
+
     def placed(self) -> Iterator[tuple[Place, ReadingEvent]]:
         """Yield each connection with its place."""
         yield from self._events(0, self._capture_live.interface, self._capture_live)

@@ -425,7 +425,7 @@ def test_in_python_ends_while_it_waits(server: int, tmp_path: Path) -> None:
 
     async def listen() -> tuple[str, float, int]:
         told: asyncio.Queue[str] = asyncio.Queue()
-        with tlsdissect.live("lo", port=server, save=str(saved)) as listening_to:
+        async with tlsdissect.live("lo", port=server, save=str(saved)) as listening_to:
             task = asyncio.create_task(pass_on(listening_to, told))
             await asyncio.to_thread(ask, server)
             outcome = await told.get()

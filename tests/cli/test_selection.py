@@ -207,6 +207,14 @@ def test_nothing_selected_is_said_with_how_many_there_were() -> None:
     assert (done.returncode, done.stderr) == (0, b"none of 3 connections selected\n")
 
 
+def test_a_script_can_ask_whether_anything_is_selected() -> None:
+    for command in ("read", "show", "summary"):
+        statuses = [run(command, "-q", "--exit-status", "--tls", tls, TLS12).returncode for tls in ("1.2", "1.3")]
+        assert statuses == [0, 1]
+        assert run(command, "-q", "--tls", "1.3", TLS12).returncode == 0
+    assert run("read", "-q", "--exit-status", "--tls", "1.3", TLS12, "missing").returncode == 2
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -16,6 +16,8 @@ from tlsdissect.views.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NOTHING_SELECTED = 1
+"""With --exit-status, no connection was selected."""
 BAD_INPUT = 2
 """Invalid command line, or an input that is not a capture."""
 FINDINGS = 3

@@ -50,7 +50,7 @@ _HELP_ALL = "tlsdissect.help_all"
 """Key of the context's `meta` that is set while --help-all prints."""
 _GROUPS = {
     "Capture": ("interface", "expression", "listing", "duration", "count", "save", "rotation", "user"),
-    "Selection": (*Selection.__struct_fields__, "ends_within", "message"),
+    "Selection": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
     "Keys": ("keylogs",),
     "Output": (
         "columns", "order", "top", "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints",
@@ -222,6 +222,11 @@ _LIMITS = {
 """Help of each field of `Limits`."""
 
 
+_EXIT_STATUS: Decorator = click.option(
+    "--exit-status", "tells_matches", is_flag=True, help="Exit with status 1 if no connection is selected."
+)
+
+
 def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command that reads selected connections of captures; `arguments` come before the captures.
 
@@ -229,7 +234,7 @@ def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[
     """
     captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
     make = click.command(cls=GroupedCommand, epilog=examples)
-    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION, _KEYLOG, *_FINDINGS)))
+    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION, _EXIT_STATUS, _KEYLOG, *_FINDINGS)))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

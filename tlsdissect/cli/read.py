@@ -35,6 +35,7 @@ Examples:
 \b
 Exit status:
   0    success, or the reader of the output closed the pipe
+  1    with --exit-status, no connection is selected
   2    invalid command line, or an input is not a capture; the others were read
   3    a finding of the --fail-on severity or higher
   70   internal error

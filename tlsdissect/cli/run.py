@@ -152,6 +152,7 @@ class Run:
         self._quiet = given["quiet"]
         self._end = end
         self._gate = gate(given.get("fail_on"))
+        self._tells_matches = bool(given.get("tells_matches"))
         self._tally = Tally()
         self._arrange = arrange
         self._selects = partial or bool(query.selection)
@@ -197,7 +198,8 @@ class Run:
         unwritten = exit_status.NOT_WRITTEN if summary.spill_error else 0
         refused = exit_status.BAD_INPUT if summary.refused else 0
         found = exit_status.FINDINGS if self._tally.reaches(self._gate) else 0
-        return interrupts.status or unwritten or refused or found
+        nothing = exit_status.NOTHING_SELECTED if self._tells_matches and not self._tally.connections else 0
+        return interrupts.status or unwritten or refused or found or nothing
 
     def print_summary(self, *, on_terminal: bool) -> None:
         """Print warnings about the inputs, and the summary: below the result on a terminal, or on standard error."""

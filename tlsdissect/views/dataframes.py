@@ -102,6 +102,10 @@ class Tables:
         names = ", ".join([*(table.name for table in TABLES), "comparison"])
         return f"<Tables: {names}>"
 
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><td>{table.name}</td><td>{len(table.columns)}</td></tr>" for table in TABLES)
+        return f"<table><thead><tr><th>table</th><th>columns</th></tr></thead><tbody>{rows}</tbody></table>"
+
     def read(self) -> list[Connection]:
         """Return the connections; they are read once."""
         return self._connections
