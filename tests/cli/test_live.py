@@ -96,6 +96,21 @@ def lasting(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @rooted
+def test_connections_are_selected_as_they_come(server: int) -> None:
+    process = listening(
+        "-p", str(server), "--format", "json", "--tls", "1.3", "--where", "round_trips == 1", "--findings"
+    )
+    for version in ("1.2", "1.3"):
+        ask(server, f"--tlsv{version}", "--tls-max", version)
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert (first["version"], [one["code"] for one in first["findings"]]) == ("TLS 1.3", [])
+    rest, said = ended(process)
+    assert rest == b""
+    assert "1 of 2 connections: 1 TLS 1.3" in said
+
+
+@rooted
 def test_each_connection_is_told_as_it_comes(server: int) -> None:
     process = listening("-p", str(server), "--format", "json")
     assert process.stdout is not None

@@ -14,7 +14,6 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import LiveStatus
 from tlsdissect.corpus.query import Query
-from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.options import Options
 from tlsdissect.views.printable import printable
@@ -30,6 +29,7 @@ Examples:
   sudo tlsdissect live
   sudo tlsdissect live -i eth0 -p 443 -p 8443
   sudo tlsdissect live -i any --filter 'tcp and net 192.0.2.0/24' --duration 60
+  sudo tlsdissect live -i eth0 -p 443 --failed
   sudo tlsdissect live -i eth0 -w seen.pcapng.gz --rotate 1h
   sudo tlsdissect live --format json | jq '{sni, version, round_trips}'
 """
@@ -72,8 +72,11 @@ class RotationType(click.ParamType["Rotation"]):
 @click.option("--filter", "expression", metavar="BPF", help="Only packets that match this pcap-filter(7).")
 @click.option("--list", "listing", is_flag=True, help="List the interfaces with their state and addresses.")
 @click.option("--duration", type=options.Seconds(0, min_open=True), metavar="S", help="Stop after this many seconds.")
-@click.option("--count", type=click.IntRange(1, MOST), metavar="N", help="Stop after this many connections.")
+@click.option(
+    "--count", type=click.IntRange(1, MOST), metavar="N", help="Stop after this many connections, selected or not."
+)
 @options.keylog_option
+@options.live_selection
 @options.emit_options("decided")
 @click.option("-w", "save", metavar="FILE", help="Save the packets as pcapng, compressed if FILE ends with .gz.")
 @click.option(
@@ -122,19 +125,21 @@ def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) 
     """Print connections until the capture ends."""
     from tlsdissect.listening import Listening  # noqa: PLC0415 (not needed for --help)
 
-    limits, verbose = options.limits(given), given["verbose"]
+    limits, verbose, judge = options.limits(given), given["verbose"], options.judge(given)
     view: View
     arrange: Arrange = iter
     if verbose:
         view = _tree(given["color"], seen=result.seen)
     else:
-        view = read.view(result) or (shown := read.table(result, given["color"]))
+        view = read.view(result) or (shown := read.table(result, given["color"], judged=judge is not None))
         arrange = iter if result.form != "table" else partial(as_they_come, table=shown, several=False)
     # The files may grow while the capture goes on.
     keylog = options.keylog(given["keylogs"], follows=True)
     idle, count = options.idle(given), given["count"]
-    listening = Listening(capture, idle=idle, count=count, limits=limits, keep=verbose, keylog=keylog)
-    query = Query((capture.interface,), Options(limits=limits), Selection(), view)
+    listening = Listening(capture, idle=idle, count=count, limits=limits, keep=verbose, keylog=keylog, judge=judge)
+    # Ports are part of the filter already.
+    chosen = options.selection({**given, "port": ()})
+    query = Query((capture.interface,), Options(limits=limits), chosen, view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
     status = Run(query, given, live=(listening, live_status), arrange=arrange).print_all(
         destination(result.file), on_terminal=result.seen

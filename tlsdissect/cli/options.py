@@ -90,7 +90,7 @@ class Seconds(click.FloatRange):
         return given
 
 
-_SELECTION: tuple[Decorator, ...] = (
+_NUMBERS: tuple[Decorator, ...] = (
     click.option(
         "--stream",
         type=Parsed("stream", Stream.parse),
@@ -102,6 +102,8 @@ _SELECTION: tuple[Decorator, ...] = (
     click.option(
         "-p", "--port", type=click.IntRange(0, 65_535), multiple=True, metavar="N", help="From or to this port."
     ),
+)
+_CRITERIA: tuple[Decorator, ...] = (
     click.option(
         "--ip",
         type=Parsed("network", network),
@@ -234,7 +236,14 @@ def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[
     """
     captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
     make = click.command(cls=GroupedCommand, epilog=examples)
-    return lambda command: make(_added(command, (*arguments, captures, *_SELECTION, _EXIT_STATUS, _KEYLOG, *_FINDINGS)))
+    return lambda command: make(
+        _added(command, (*arguments, captures, *_NUMBERS, *_CRITERIA, _EXIT_STATUS, _KEYLOG, *_FINDINGS))
+    )
+
+
+def live_selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select connections of a live capture, and those of findings."""
+    return _added(command, (*_CRITERIA, *_FINDINGS))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -435,7 +444,7 @@ def is_given(name: str) -> bool:
 
 def selection(options: dict[str, Any]) -> Selection:
     """Return the selection of a command's options."""
-    return Selection(**{name: options[name] for name in Selection.__struct_fields__})
+    return Selection(**{name: options[name] for name in Selection.__struct_fields__ if name in options})
 
 
 def query(
