@@ -36,6 +36,13 @@ def test_what_came_before_the_first_time_is_not_old_thereby() -> None:
     assert [one - first for one in rest] == [0, 0, 0, SECOND, SECOND]
 
 
+def test_a_capture_begins_with_its_first_packet_that_has_a_time() -> None:
+    table = FlowTable()
+    for time, begin in ((UNTIMED, UNTIMED), (NOW, NOW), (NOW - SECOND, NOW), (UNTIMED, NOW)):
+        table.tick(time)
+        assert table.begin == begin
+
+
 def test_time_passes_without_packets() -> None:
     table = FlowTable()
     table.pass_time(NOW)
