@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.eap import EapTable
+from tlsdissect.flows.flow import NEVER
+from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
 from tlsdissect.flows.udp import UdpTable
 from tlsdissect.handshake.connections import Connections
@@ -264,7 +266,8 @@ class Reading:
         options, evidence = self._options, self._evidence
         keys = CaptureKeys(options.keylog, capture.secrets)
         self._flows = flows = FlowTable(self._shard, options.limits)
-        udp, eap = UdpTable(self._shard, options.limits, options.idle), EapTable(self._shard, options.limits)
+        idle = NEVER if options.idle is None else nanoseconds(options.idle)
+        udp, eap = UdpTable(self._shard, options.limits, idle), EapTable(self._shard, options.limits)
         datagrams = DatagramConnections(source, flows, udp, eap, self._budget, options, capture.damage, evidence, keys)
         connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence, keys)
         self._connections = connections

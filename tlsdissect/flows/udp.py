@@ -78,15 +78,14 @@ class UdpTable:
     _number: cython.longlong
     _of: cython.longlong
 
-    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, idle: float | None = None) -> None:
-        """`idle` is the silence, in seconds, after which a flow is over if that is shorter than the limit."""
+    def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, idle: cython.longlong = NEVER) -> None:
+        """`idle` is the silence, in nanoseconds, after which a flow is over if that is shorter than the limit."""
         self.sender = self.evicted = 0
         self._flows = {}
         self._heap = []
         self._expires = NEVER
         self._streams = self._known = 0
-        silence = limits.udp_silent_after if idle is None else min(idle, limits.udp_silent_after)
-        self._silent_after = nanoseconds(silence)
+        self._silent_after = min(idle, nanoseconds(limits.udp_silent_after))
         self._limit = limits.udp_known
         self._number, self._of = shard
 
