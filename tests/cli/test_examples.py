@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from recorded import ROOT
 
-COMMANDS = ("read", "show", "ladder", "explain", "compare", "certs", "export", "plot", "report")
+COMMANDS = ("read", "show", "ladder", "explain", "compare", "certs", "export", "plot", "report", "schema", "summary")
 EXAMPLES = [
     line.strip()
     for command in COMMANDS
@@ -61,7 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_has_examples() -> None:
-    assert {line.split()[1] for line in EXAMPLES} == set(COMMANDS)
+    assert {line.split()[1] for line in EXAMPLES} == {*COMMANDS, "capture.pcap"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

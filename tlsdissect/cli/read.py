@@ -26,7 +26,7 @@ EXAMPLES = """\b
 Examples:
   tlsdissect read capture.pcap
   tlsdissect read --tls older captures/ -o older.csv
-  tlsdissect read --failed --since 5m capture.pcap
+  tlsdissect read --tls 1.3 --since 5s --until 1m capture.pcap
   tlsdissect read --sort timing.handshake_ms:desc --top 10 capture.pcap
   tlsdissect read --columns sni,certificates.dns_names capture.pcap
   tlsdissect read --sni '*.example.com' --format json capture.pcapng.gz

@@ -8,7 +8,7 @@ from tlsdissect.cli.sink import destination
 
 EXAMPLES = """\b
 Examples:
-  tlsdissect schema > connection.schema.json
+  tlsdissect schema | jq '."$defs".Connection.properties | keys'
 """
 
 
