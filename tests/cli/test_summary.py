@@ -89,6 +89,10 @@ def test_times_are_those_of_all_and_the_slowest_are_named() -> None:
     assert (times.median, times.p90) == (50, 90)
     assert [(slow.stream, slow.handshake_ms) for slow in times.slowest] == [("100", 100), ("99", 99), ("98", 98)]
     assert summarized(made(timing=Timing())).times is None
+    assert "(stream 100, localhost:8443)" in str(summarized(*some))
+    two = summarized(made(source="a/b.pcap", stream=3), made(source="c.pcap"))
+    assert two.captures == 2
+    assert "(stream b.pcap:3, localhost:8443)" in " ".join(str(two).split())
 
 
 def test_what_is_counted_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,8 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     connections: int
     connections_read: int
     """With those that were not selected."""
+    captures: int
+    """Captures with selected connections."""
     start: str | None
     """When the first connection began."""
     end: str | None
@@ -154,7 +156,8 @@ class SummaryBuilder:
     """Collects a summary from connections, in bounded memory."""
 
     def __init__(self) -> None:
-        self._connections = self._hello_retries = 0
+        self._connections = self._captures = self._hello_retries = 0
+        self._source: str | None = None
         self._start: str | None = None
         self._end: str | None = None
         self._cut = False
@@ -186,6 +189,9 @@ class SummaryBuilder:
     def add(self, c: Connection) -> None:
         """Add a connection."""
         self._connections += 1
+        # Captures are read one after the other.
+        self._captures += c.source != self._source
+        self._source = c.source
         if c.start is not None:
             self._start = min(self._start or c.start, c.start)
         if c.end is not None:
@@ -232,6 +238,7 @@ class SummaryBuilder:
         return CaptureSummary(
             connections=self._connections,
             connections_read=read,
+            captures=self._captures,
             start=self._start,
             end=self._end,
             clients=len(self._clients),
@@ -344,7 +351,7 @@ def _sections(found: CaptureSummary) -> Iterator[tuple[str, str, _Texts]]:
             yield "Certificates", _RED, _ending(found.ending)
         yield "Resumption", "", [(0, _resumption(found))]
         if found.times is not None:
-            yield "Handshakes", "", list(_times(found.times, found.hello_retries))
+            yield "Handshakes", "", list(_times(found.times, found))
     else:
         read = found.connections_read
         yield "Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")]
@@ -395,11 +402,16 @@ def _resumption(found: CaptureSummary) -> str:
     return f"{_counted(resumed) or 'none'} of {found.connections:,}{early}"
 
 
-def _times(times: Times, retries: int) -> Iterator[tuple[int, str]]:
-    retried = f"; {_many(retries, 'HelloRetryRequest')}" if retries else ""
+def _times(times: Times, found: CaptureSummary) -> Iterator[tuple[int, str]]:
+    retried = f"; {_many(found.hello_retries, 'HelloRetryRequest')}" if found.hello_retries else ""
     yield 0, f"median {times.median:g} ms, 90 % {times.p90:g} ms{retried}"
-    slow = ", ".join(f"{one.handshake_ms:g} ms (stream {one.stream}, {one.server})" for one in times.slowest)
+    slow = ", ".join(f"{one.handshake_ms:g} ms (stream {_stream(one, found)}, {one.server})" for one in times.slowest)
     yield 2, f"slowest: {slow}"
+
+
+def _stream(slow: Slow, found: CaptureSummary) -> str:
+    """Return a stream as `--stream` takes it, with its capture if there are several."""
+    return slow.stream if found.captures == 1 else f"{slow.source.rpartition('/')[2]}:{slow.stream}"
 
 
 def _counted(counts: dict[str, int]) -> str:
