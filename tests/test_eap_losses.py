@@ -332,9 +332,7 @@ def test_too_many_conversations_are_given_up_once() -> None:
     sent = [*first[:3], *second[:3], *first[3:], *second[3:]]
     connections, reading = read_capture(pcap(sent), Options(limits=Limits(followed=1)))
     assert [(one["stream"], one["certificates"] is None) for one in connections] == [(0, True), (1, False)]
-    assert ("limit", "more conversations went on than there is room for: this one was given up") in problems(
-        connections[0]
-    )
+    assert ("limit", "too many connections at the same time: this one was given up") in problems(connections[0])
     assert reading.summary.given_up == 1
     assert reading._budget.used == 0
 

@@ -510,6 +510,6 @@ def test_a_flood_is_forgotten_and_nothing_else() -> None:
     # On a slow machine some packets come so late that a split path is inferred.
     counted = (
         r"2,400 TLS 1\.2, 1,600 TLS 1\.3; (.* inferred; )?(\d\d,\d{3}) other TCP flows: \2 unanswered; "
-        r"3[0-9],[0-9]{3} conversations evicted before"
+        r"3[0-9],[0-9]{3} flows evicted before"
     )
     assert re.search(counted, done.stdout), done.stdout
