@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PORT = 14000
 URL = f"http://localhost:{PORT}"
-TOKEN = "a-token-of-an-order-made-for-a-recording"  # noqa: S105 (it is no secret)
+TOKEN = "a-token-of-an-order-made-for-a-recording"
 
 
 class _Order:
