@@ -50,7 +50,7 @@ def test_a_conversation_takes_little_memory() -> None:
 
 def test_more_than_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datagrams, "MAX_COUNTED", 10)
-    monkeypatch.setattr("tlsdissect.cli.summary.MAX_COUNTED", 10)
+    monkeypatch.setattr("tlsdissect.corpus.left_out.MAX_COUNTED", 10)
     counted, summary = datagrams.Datagrams(), Summary()
     feed(counted, 50)
     summary.quic = counted.quic

@@ -108,7 +108,7 @@ def test_what_cannot_wait_is_told_as_it_is(
     assert before.returned_early == 0
     monkeypatch.setattr(WaitingHandshakes.__init__, "__defaults__", (0, 0, 0))
     crowded, summary = usual()
-    early = [one for one in crowded if any("no room for it to wait" in problem.detail for problem in one.problems)]
+    early = [one for one in crowded if any("no room to wait" in problem.detail for problem in one.problems)]
     assert summary.returned_early == len(early)
     assert summary.spill_error is None
     assert early or idle is not None

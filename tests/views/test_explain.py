@@ -215,7 +215,7 @@ def test_a_segment_that_was_sent_again(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_came_late(tmp_path: Path) -> None:
-    """Lost between the server and the capture point: what stands behind it was seen first."""
+    """Lost between the server and the capture point: later bytes were seen first."""
     sent = segments(ROOT / "samples/tls12-full.pcap")
     at = next(number for number, one in enumerate(sent) if len(one.payload) > 2000)
     whole = sent[at]
@@ -228,7 +228,7 @@ def test_a_segment_that_came_late(tmp_path: Path) -> None:
     again = replace(late, time=late.time + 200_000)
     moved = slowed(sent[at + 1 :], 0, 500_001)
     sentences = written(tmp_path / "late.pcap", [*sent[:at], first, early, late, again, *moved])
-    assert sentences["late_segment"].startswith("A segment of the server came 300 ms after one that stands behind it")
+    assert sentences["late_segment"].startswith("A segment of the server came 300 ms after a later part of the stream")
     assert sentences["sent_again"].startswith("The server sent a segment again, 200 ms after")
     assert sentences["flight_segments"].startswith("The server's flight came in 3 segments with 2,")
 

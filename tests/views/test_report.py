@@ -92,7 +92,7 @@ def test_a_connection_opens_on_a_click(visit: Visit) -> None:
     assert detail.locator("li", has_text="long_lifetime").is_visible()
     assert detail.get_by_text("tbsCertificate").count() == 0  # a record's fields are made when it is opened
     detail.locator(".tree > details > summary", has_text="certificate").first.click()
-    assert detail.get_by_text("tbsCertificate").first.is_visible()
+    detail.get_by_text("tbsCertificate").first.wait_for(state="visible")
     detail.get_by_role("button", name="Open all").click()
     assert detail.locator("details:not([open])").count() == 0
     detail.get_by_role("button", name="Close all").click()
