@@ -27,7 +27,7 @@ PAGE = b"<!doctype html><title>A page</title>" + b"<p>of some length</p>" * 100
 
 
 class Server(QuicConnectionProtocol):
-    """Answers each request with a page: by HTTP/3 if the client speaks it, as browsers do."""
+    """Answers each request with a page, over HTTP/3 if the client negotiated that, as browsers do."""
 
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)

@@ -90,7 +90,7 @@ def initial(
 
 
 def handshake(to: bytes, by: bytes, size: int = 100, version: int = V1) -> bytes:
-    """A Handshake packet, of which nobody can read more than the header."""
+    """A Handshake packet with an encrypted payload."""
     return header(HANDSHAKE, version, to, by) + varint(size) + b"\x5a" * size
 
 

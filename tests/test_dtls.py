@@ -288,7 +288,7 @@ def test_missing_messages_are_gaps(tmp_path: Path, lost: slice, detail: str) -> 
 
 
 def test_a_missing_finished_is_no_refusal(tmp_path: Path) -> None:
-    """Without it, the alerts at the end would look like the reason why the handshake failed."""
+    """Otherwise the closing alerts would be taken for the cause of a failure."""
     datagrams = sent("dtls12-gnutls")
     found = one(tmp_path, [*datagrams[:12], *datagrams[13:]])
     assert (found["complete"], found["outcome"]) == (False, "incomplete")

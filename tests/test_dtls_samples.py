@@ -1,4 +1,4 @@
-"""What the samples of DTLS tell: as recorded on purpose, and as tshark reads the same files."""
+"""The facts of the DTLS samples: those they were recorded for, and those that tshark reads."""
 
 from __future__ import annotations
 

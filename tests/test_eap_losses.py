@@ -290,7 +290,7 @@ def cooked(name: str, step: int = 0) -> list[bytes]:
 
 @pytest.mark.parametrize("step", [0, 40])
 def test_two_supplicants_without_addresses_are_not_mixed(step: int) -> None:
-    """A cooked capture lacks addresses. With identifiers of their own, the conversations are told apart."""
+    """A cooked capture has no addresses: EAP identifiers distinguish the conversations."""
     first, second = cooked("eapol-tls-tls12"), cooked("eapol-tls-tls13", (step + first_identifier()) % 256)
     sent = [frame for pair in zip(first, second, strict=True) for frame in pair]
     connections, _ = read_capture(pcap(sent, link=113))

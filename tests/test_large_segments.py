@@ -62,7 +62,7 @@ def hello_and_flight(sample: str) -> tuple[bytes, bytes]:
 
 
 def lost_answer(sample: str, large: int, *, seen: bool) -> list[Segment]:
-    """A server's flight in two segments, the first of which is lost, but captured near the server if `seen`."""
+    """A server's flight in two segments. The first one is lost; if `seen`, it was captured before the loss."""
     hello, flight = hello_and_flight(sample)
     size, end = len(hello), large + SHORTER
     first = Segment(0.005, SERVER, ACK, 0, size, flight[:large])

@@ -64,7 +64,7 @@ def test_top_without_an_order_reads_on_and_counts() -> None:
 
 
 def late_first(path: Path) -> Path:
-    """Two connections, of which the one that began first is over last."""
+    """Two connections: the first to begin is the last to end."""
     hello = said("tls13-full")[:2]
     return write(path, Talk(hello, 0, 300, 50_000), Talk(hello, 1, 2, 50_001))
 

@@ -27,7 +27,7 @@ def feed(counted: datagrams.Datagrams, many: int, *, back: bool = False) -> None
         packet.endpoints = b"".join(ends)
         protocol = datagrams.recognise(packet)
         assert protocol is not None
-        counted.add(protocol, packet)
+        counted.add(protocol, packet.endpoints)
 
 
 def test_both_directions_are_one_conversation() -> None:

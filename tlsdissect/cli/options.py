@@ -103,28 +103,16 @@ _NUMBERS: tuple[Decorator, ...] = (
         "-p", "--port", type=click.IntRange(0, 65_535), multiple=True, metavar="N", help="From or to this port."
     ),
 )
+
+
+def _network_option(name: str, text: str) -> Decorator:
+    return click.option(name, type=Parsed("network", network), multiple=True, metavar="NET", help=text)
+
+
 _CRITERIA: tuple[Decorator, ...] = (
-    click.option(
-        "--ip",
-        type=Parsed("network", network),
-        multiple=True,
-        metavar="NET",
-        help="From or to this address or network, for example 192.0.2.0/24.",
-    ),
-    click.option(
-        "--client",
-        type=Parsed("network", network),
-        multiple=True,
-        metavar="NET",
-        help="From this client, an address or a network.",
-    ),
-    click.option(
-        "--server",
-        type=Parsed("network", network),
-        multiple=True,
-        metavar="NET",
-        help="To this server, an address or a network.",
-    ),
+    _network_option("--ip", "From or to this address or network, for example 192.0.2.0/24."),
+    _network_option("--client", "From this client, an address or a network."),
+    _network_option("--server", "To this server, an address or a network."),
     click.option(
         "--sni",
         multiple=True,

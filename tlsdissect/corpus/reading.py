@@ -87,7 +87,7 @@ class ReadOptions(Criteria, total=False):
     keep: bool
     """Whether connections are KeptConnections, whose `transcript` has their packets and records."""
     keylog: Paths
-    """Files with the secrets of connections, which open what is encrypted."""
+    """Key log files, whose secrets decrypt handshakes."""
     limits: Limits | None
     batch: int
     cluster: Client | None

@@ -42,7 +42,7 @@ def recognise(packet: Packet) -> str | None:
 
 
 class Datagrams:
-    """Counts QUIC and DTLS flows."""
+    """Counts QUIC and DTLS flows without a handshake that could be decoded."""
 
     def __init__(self) -> None:
         # 64-bit hashes, keyed per process, of endpoints: a million endpoints themselves would take 300 MB.
@@ -59,11 +59,7 @@ class Datagrams:
         """Flows with a record of DTLS."""
         return len(self._dtls)
 
-    def add(self, protocol: str, packet: Packet) -> None:
-        """Count the flow of a UDP datagram, by `recognise`."""
-        self.add_flow(protocol, packet.endpoints)
-
-    def add_flow(self, protocol: str, endpoints: bytes) -> None:
+    def add(self, protocol: str, endpoints: bytes) -> None:
         """Count a flow by the endpoints of either direction."""
         known = self._dtls if protocol == DTLS else self._quic
         if len(known) < MAX_COUNTED:

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""TCP reassembly of one direction (RFC 9293 section 3.4).
+"""Reassembly of one direction of a TCP connection (RFC 9293 section 3.4).
 
 Goal: deliver each byte of the stream once and in order, with the frame and time of its segment. A segment in order is
 delivered as it is, without a copy; all others are held in a heap by stream offset until the hole before them is filled.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 _RESETS = {7: 14, 10: 14, 8: 26}
-"""Opcodes of a first OpenVPN packet (client, client with its own key, server), with its length without HMAC."""
+"""Opcodes with which OpenVPN begins (client, client with its own key, server), and the packet's length without HMAC."""
 _CONTROL_V1 = 4
 _HMACS = frozenset((0, 16 + 8, 20 + 8, 32 + 8, 48 + 8, 64 + 8))
 """Bytes that `tls-auth` adds: an HMAC, a packet number and a time."""

@@ -159,15 +159,12 @@ class DatagramConnections:
         follower.changed.clear()
 
     def _recognise(self, flow: UdpFlow, packet: Packet) -> bool:
-        """Begin to follow a flow if this datagram is of a protocol that is decoded; count it if it is of another."""
+        """Begin to follow a flow if this datagram is QUIC or DTLS; decode it if it is RADIUS."""
         protocol = recognise(packet)
         if protocol is None:
             return False
         if protocol == RADIUS:
             self._feed_eap(packet)
-            return False
-        if protocol not in FOLLOWERS:
-            self.counted.add(protocol, packet)
             return False
         if not self.udp.has(flow):
             return False
@@ -279,7 +276,7 @@ class DatagramConnections:
             decoded = True
             yield clock, NEVER, found
         if not decoded:
-            self.counted.add_flow(follower.protocol, flow.endpoints)
+            self.counted.add(follower.protocol, flow.endpoints)
 
     def _connections(self, logged: Iterator[tuple[Totals, LoggedHandshake]]) -> Iterator[Connection]:
         """Yield the connections of logged handshakes."""

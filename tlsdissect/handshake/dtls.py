@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.datagrams import DTLS
-from tlsdissect.flows.flow import NO_TIME, UNKNOWN
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
 from tlsdissect.handshake.dtls_carriers import find_records
 from tlsdissect.handshake.dtls_messages import MessageJoiner
@@ -333,39 +335,19 @@ class DtlsTracker:
         holes = [direction.first_hole(self._first[sender]) for sender, direction in enumerate(self.directions)]
         for side, place in self._inferred_holes():
             holes[side] = place if holes[side] == UNKNOWN else min(place, holes[side])
-        return LoggedHandshake(
-            transport="udp",
-            client=log.client,
-            events=log.events,
-            client_hello=log.client_hello,
-            server_hello=log.server_hello,
-            hello_retry=log.hello_retry,
-            hello_retries=log.hello_retries,
-            version=log.version,
-            tls13=log.tls13,
-            decided=log.decided,
-            first_data=tuple([direction.first_data for direction in self.directions]),
-            heartbeats=tuple(log.heartbeats),
-            acknowledged={},
-            limited=frozenset(log.limited),
-            directions=(self._summary(0, holes[0]), self._summary(1, holes[1])),
-            opener=UNKNOWN,
-            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
+        logged = LoggedHandshake.without_tcp(
+            "udp",
+            log,
+            (self._summary(0, holes[0]), self._summary(1, holes[1])),
             two_sided=two_sided,
-            dropped=0,
-            first_dropped=0,
-            before=None,
             given_up=self.limited,
-            unordered=False,
-            frames={},
             until=until,
             damage=tuple(damage),
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
-            hello_verify=self._asked_for_cookie,
-            dtls=self._dtls(),
-            sealed_records=tuple(log.sealed_records),
-            unkept=log.unkept,
         )
+        first_data = tuple([direction.first_data for direction in self.directions])
+        asked = self._asked_for_cookie
+        return replace(logged, first_data=first_data, acknowledged={}, hello_verify=asked, dtls=self._dtls())
 
     def _inferred_holes(self) -> Iterator[tuple[int, int]]:
         """Report messages that are missing because later ones presuppose them; yield the side and the offset of each.

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.eap import FAILURE, METHODS, REQUEST, RESPONSE, START, SUCCESS, EapPacket
-from tlsdissect.flows.flow import NO_TIME, UNKNOWN, Signal, TcpSide
+from tlsdissect.flows.flow import UNKNOWN, Signal, TcpSide
 from tlsdissect.handshake.direction import Direction, SegmentPayload
 from tlsdissect.handshake.encrypted_flight import is_decided
 from tlsdissect.handshake.facts.extensions import text
@@ -388,38 +388,17 @@ class EapTracker:
 
     def _logged(self, until: int, damage: Sequence[Damage]) -> LoggedHandshake:
         log, conversation = self.log, self._conversation
-        return LoggedHandshake(
-            transport="eap",
-            client=log.client,
-            events=log.events,
-            client_hello=log.client_hello,
-            server_hello=log.server_hello,
-            hello_retry=log.hello_retry,
-            hello_retries=log.hello_retries,
-            version=log.version,
-            tls13=log.tls13,
-            decided=log.decided,
-            first_data=tuple(log.first_data),
-            heartbeats=tuple(log.heartbeats),
-            acknowledged=log.acknowledged,
-            limited=frozenset(log.limited),
-            directions=self._summaries(),
-            opener=UNKNOWN,
-            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
+        logged = LoggedHandshake.without_tcp(
+            "eap",
+            log,
+            self._summaries(),
             two_sided=all(self._seen),
-            dropped=0,
-            first_dropped=0,
-            before=None,
             given_up=self.limited,
-            unordered=False,
-            frames={},
             until=until,
-            sealed_records=tuple(log.sealed_records),
-            unkept=log.unkept,
             damage=tuple(hurt for hurt in damage if hurt.frame > conversation.first_frame),
             recording=None if self._recorder is None else self._recorder.recording(log),
-            eap=facts(conversation),
         )
+        return replace(logged, eap=facts(conversation))
 
     def _summaries(self) -> tuple[DirectionSummary, DirectionSummary]:
         """Return the state of both directions: each packet is an acknowledgement, and EAP-Failure ends the server's."""

@@ -189,7 +189,7 @@ def is_decided(log: HandshakeLog) -> bool:
 
 @cython.cfunc
 def _protected(hello: HandshakeEvent, events: list[HandshakeEvent]) -> list[HandshakeEvent]:
-    """Return the protected records from the ServerHello on.
+    """Return the protected records after the ServerHello.
 
     The log lacks the ServerHello if bytes of it are missing or a limit was reached; then its frame counts.
     """

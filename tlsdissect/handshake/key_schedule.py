@@ -33,7 +33,7 @@ def hkdf_expand_label(
 
 
 class TrafficKeys(NamedTuple):
-    """The key and the initialization vector of one direction (RFC 8446 section 7.3)."""
+    """The write key and IV of one side (RFC 8446 section 7.3)."""
 
     key: bytes
     iv: bytes

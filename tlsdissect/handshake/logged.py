@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.flows.flow import UNKNOWN
+from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake.plaintext import TLS
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SeenClientHello,
         SeenServerHello,
     )
+    from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.model.connection import Dtls, Eap, Problem, Transport
     from tlsdissect.model.transcript import PacketRef, Recording
     from tlsdissect.tls.quic import ConnectionClose
@@ -211,3 +212,49 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     """Protected records that were kept to be opened with keys."""
     unkept: bool = False
     """Whether more of them were sent than are kept."""
+
+    @classmethod
+    def without_tcp(
+        cls,
+        transport: Transport,
+        log: HandshakeLog,
+        directions: tuple[DirectionSummary, DirectionSummary],
+        *,
+        two_sided: bool,
+        given_up: bool,
+        until: int,
+        damage: tuple[Damage, ...],
+        recording: Recording | None,
+    ) -> LoggedHandshake:
+        """Return the handshake of a log whose messages TCP did not carry."""
+        return cls(
+            transport=transport,
+            client=log.client,
+            events=log.events,
+            client_hello=log.client_hello,
+            server_hello=log.server_hello,
+            hello_retry=log.hello_retry,
+            hello_retries=log.hello_retries,
+            version=log.version,
+            tls13=log.tls13,
+            decided=log.decided,
+            first_data=tuple(log.first_data),
+            heartbeats=tuple(log.heartbeats),
+            acknowledged=log.acknowledged,
+            limited=frozenset(log.limited),
+            directions=directions,
+            opener=UNKNOWN,
+            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
+            two_sided=two_sided,
+            dropped=0,
+            first_dropped=0,
+            before=None,
+            given_up=given_up,
+            unordered=False,
+            frames={},
+            until=until,
+            damage=damage,
+            recording=recording,
+            sealed_records=tuple(log.sealed_records),
+            unkept=log.unkept,
+        )

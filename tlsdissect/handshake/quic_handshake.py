@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from tlsdissect.capture.packet import UNTIMED
-from tlsdissect.flows.flow import NO_TIME, UNKNOWN
+from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
 from tlsdissect.handshake.log import HandshakeLog
@@ -172,37 +174,11 @@ class QuicHandshake:
         log.account(-log.held_bytes)
         if log.client == UNKNOWN:
             return None
-        return LoggedHandshake(
-            transport="quic",
-            client=client,
-            events=log.events,
-            client_hello=log.client_hello,
-            server_hello=log.server_hello,
-            hello_retry=log.hello_retry,
-            hello_retries=log.hello_retries,
-            version=log.version,
-            tls13=log.tls13,
-            decided=log.decided,
-            first_data=(None, None),
-            heartbeats=(),
-            acknowledged=log.acknowledged,
-            limited=frozenset(log.limited),
-            directions=(_summary(self._sides[0]), _summary(self._sides[1])),
-            opener=UNKNOWN,
-            tcp_times=(NO_TIME, NO_TIME, NO_TIME),
-            two_sided=True,
-            dropped=0,
-            first_dropped=0,
-            before=None,
-            given_up=False,
-            unordered=False,
-            frames={},
-            until=UNTIMED,
-            damage=(),
-            recording=None,
-            sealed_records=tuple(log.sealed_records),
-            unkept=log.unkept,
+        summaries = _summary(self._sides[0]), _summary(self._sides[1])
+        logged = LoggedHandshake.without_tcp(
+            "quic", log, summaries, two_sided=True, given_up=False, until=UNTIMED, damage=(), recording=None
         )
+        return replace(logged, client=client)
 
     def _break_off(self, sender: int) -> None:
         """Add the beginning of a hello whose rest is missing."""

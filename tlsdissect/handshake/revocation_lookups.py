@@ -1,4 +1,4 @@
-"""OCSP and CRL lookups over plain HTTP, recognised by their first bytes (RFC 6960 appendix A)."""
+"""OCSP requests (RFC 6960 appendix A) and CRL downloads over plain HTTP, recognised by their first bytes."""
 
 from __future__ import annotations
 

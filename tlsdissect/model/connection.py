@@ -339,7 +339,7 @@ class Eap(Struct, frozen=True, gc=False):
     authenticator: str | None
     """Its MAC address, or the Called-Station-Id."""
     identity: str | None
-    """The outer identity, as sent in the clear."""
+    """The outer identity, which EAP sends unencrypted."""
     result: Literal["success", "failure"] | None
     result_frame: int | None
 

@@ -26,7 +26,7 @@ MAX_PEERS = 100_000
 MAX_ENDING = 10_000
 """Certificates that end soon or have ended."""
 SOON = timedelta(days=30)
-"""Time left of a certificate that ends soon."""
+"""A certificate ends soon if no more than this is left."""
 _WORST = 3
 """Clients and servers that are named of each kind, and connections that are named as the slowest."""
 _FAILING = 10

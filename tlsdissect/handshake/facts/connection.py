@@ -73,7 +73,7 @@ _VERSION_NAMES, _SUITE_NAMES = Registry.VERSIONS.names, Registry.CIPHER_SUITES.n
 _HANDSHAKE_NAMES = Registry.HANDSHAKE_TYPES.names
 _SERVER_HELLO, _HELLO_RETRY_REQUEST = HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
-"""Types of events without a plaintext handshake message; all others are encrypted."""
+"""Names of ChangeCipherSpec and alerts; any other event without a handshake type is encrypted."""
 
 # C integers, by the .pxd.
 _APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED

@@ -136,7 +136,7 @@ class MessageDecoder:
         message = self.read(event, CertificateStatus.read)
         if event is None or message is None:
             return None
-        # The first of a list is for the server's own certificate, and may be empty (RFC 6961 section 2.2).
+        # The first response is about the server's own certificate; it may be empty (RFC 6961 section 2.2).
         response = next(iter(message.ocsp_response_list or ()), message.ocsp_response)
         return self.response(response, event) if response else None
 

@@ -332,7 +332,7 @@ def csv_rows(groups: Iterable[Group], *, seen: bool = False) -> Iterator[bytes]:
 
 
 def numbers(group: Group) -> Iterator[tuple[str | None, str, Any]]:
-    """Yield version, measure and value; a difference between versions has no version."""
+    """Yield rows of version, measure and value; the version is empty for a difference between versions."""
     for side in group.sides:
         fields = to_builtins(side)
         yield from ((fields["version"], *pair) for pair in _flat(fields) if pair[0] != "version")

@@ -288,7 +288,7 @@ class _Drawing:
         return frame
 
     def _repeated(self) -> Iterator[Arrow]:
-        """Segments and datagrams that bring nothing which was not seen before."""
+        """Yield the segments and datagrams without new bytes."""
         reached = {"client": 0, "server": 0}
         repeated = self._connection.transcript.repeated_frames()
         for packet in self._packets:
