@@ -23,6 +23,7 @@ from tlsdissect.trust.verdicts import Settings
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
+    from tlsdissect.x509.facts import Certificate
 
 CAPTURES = SHARED / "captures"
 pytestmark = pytest.mark.skipif(
@@ -76,8 +77,14 @@ def test_every_connection_was_judged_by_rules_that_there_are() -> None:
 def test_findings_name_certificates_that_were_shown() -> None:
     trusted = {anchor.facts.sha256 for anchor in anchors.system()}
     for one in read().connections:
-        shown = {facts.sha256 for facts in (*(one.certificates or ()), *(one.client_certificates or ()))}
+        shown = {facts.sha256 for facts in certificates_of(one)}
         assert {found.certificate for found in one.findings or ()} <= shown | trusted | {None}
+
+
+def certificates_of(one: Connection) -> list[Certificate]:
+    """The certificates in the clear, and those that the keys in a capture open."""
+    places = (one,) if one.hidden is None else (one, one.hidden)
+    return [facts for place in places for facts in (*(place.certificates or ()), *(place.client_certificates or ()))]
 
 
 def test_most_are_read_by_openssl_too() -> None:

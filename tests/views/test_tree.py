@@ -129,7 +129,8 @@ def trees(path: Path) -> list[Tree]:
 
 
 def leaves(node: Node) -> Iterator[Node]:
-    if not node.children:
+    """The nodes without children, and those whose children keys opened, so that they have no bytes in the capture."""
+    if not any(child.bytes for child in node.children):
         yield node
     for child in node.children:
         yield from leaves(child)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from quicwriting import Sent, crypto, initial, pcap
 from recorded import ROOT, SHARED
 from test_quic import HELLO, course
+from test_tree import leaves
 
 import tlsdissect
 from tlsdissect import tree
@@ -30,14 +31,6 @@ def trees(path: Path) -> Iterator[tuple[tlsdissect.Connection, Tree]]:
     for connection in tlsdissect.read(path, keep=True):
         if connection.transport == "quic":
             yield connection, tree(connection)
-
-
-def leaves(node: Node) -> Iterator[Node]:
-    """The nodes without children, and those whose children keys opened, so that they have no bytes in the capture."""
-    if not any(child.bytes for child in node.children):
-        yield node
-    for child in node.children:
-        yield from leaves(child)
 
 
 def places(nodes: Iterator[Node]) -> list[tuple[int, int]]:
