@@ -1,6 +1,6 @@
-"""The README's examples, run: what it shows is what they print.
+"""The examples of the README and of the documentation, run: what they show is what is printed.
 
-`python tests/test_readme.py` writes what they print now into the README.
+`python tests/test_readme.py` writes what is printed now into them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README = ROOT / "README.md"
+PAGES = [README, *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != "recipes.md")]
+"""The pages whose examples run here; test_recipes.py runs the recipes."""
+LIMITS = ROOT / "docs" / "limits.md"
 WIDTH = 80
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PYTHON = re.compile(r"^```pycon\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -75,13 +78,22 @@ def run(block: str) -> str:
     return "".join("$ " + command.replace("\n", "\n> ") + "\n" + shown(command) for command in commands(block))
 
 
-@pytest.mark.parametrize("block", CONSOLE.findall(README.read_text()))
+def blocks(kind: re.Pattern[str]) -> list[pytest.ParameterSet]:
+    """The blocks of a kind on all pages."""
+    return [
+        pytest.param(block, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, block in enumerate(kind.findall(page.read_text()))
+    ]
+
+
+@pytest.mark.parametrize("block", blocks(CONSOLE))
 def test_consoles_show_what_is_printed(block: str) -> None:
     assert commands(block)
     assert run(block) == block
 
 
-@pytest.mark.parametrize("block", PYTHON.findall(README.read_text()))
+@pytest.mark.parametrize("block", blocks(PYTHON))
 def test_python_says_what_is_shown(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert _doctest(block).failed == 0
@@ -119,7 +131,7 @@ _LIMIT = re.compile(r"MAX_[A-Z_]+|[A-Z][A-Z_]*_BYTES")
 
 
 def test_options_are_listed_with_their_defaults() -> None:
-    text = README.read_text()
+    text = LIMITS.read_text()
     limits = Limits()
     for name in Limits.__struct_fields__:
         value = getattr(limits, name)
@@ -131,7 +143,7 @@ def test_options_are_listed_with_their_defaults() -> None:
 
 def test_constants_are_listed_with_their_values() -> None:
     units = {"MiB": 1 << 20, "KiB": 1 << 10, "captures": 1, "": 1}
-    text = README.read_text()
+    text = LIMITS.read_text()
     rows = _ROW.findall(text)
     assert len(rows) == len(re.findall(r"^\| `[a-z0-9_.]+\.[A-Z_]+`", text, re.MULTILINE)) > 0
     for module, name, number, unit, _ in rows:
@@ -141,7 +153,7 @@ def test_constants_are_listed_with_their_values() -> None:
 
 def test_every_limit_is_listed() -> None:
     """Each constant with the name of a limit has a row, or is named in the row of the limit that it counts towards."""
-    text = README.read_text()
+    text = LIMITS.read_text()
     listed = set(re.findall(r"`([a-z0-9_.]+\.[A-Z_]+)`", text))
     for module, _, _, _, description in _ROW.findall(text):
         listed |= {f"{module}.{name}" for name in re.findall(r"`([A-Z_]+)`", description)}
@@ -194,5 +206,6 @@ class _Listening(doctest.DocTestRunner):
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    text = CONSOLE.sub(lambda found: f"```console\n{run(found[1])}```", README.read_text())
-    README.write_text(PYTHON.sub(lambda found: f"```pycon\n{_answered(found[1])}```", text))
+    for page in PAGES:
+        text = CONSOLE.sub(lambda found: f"```console\n{run(found[1])}```", page.read_text())
+        page.write_text(PYTHON.sub(lambda found: f"```pycon\n{_answered(found[1])}```", text))

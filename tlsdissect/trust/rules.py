@@ -82,7 +82,7 @@ RULES = (
     Rule("ocsp_elsewhere", "info", "an OCSP responder that the certificate does not name", "RFC 5280 section 4.2.2.1"),
     Rule("crl_download", "info", "a CRL was fetched in the clear", "RFC 5280 section 4.2.1.13"),
 )  # fmt: skip
-"""In the order of the README's table."""
+"""In the order of the table in docs/findings.md."""
 
 _BY_CODE = {rule.code: rule for rule in RULES}
 
