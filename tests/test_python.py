@@ -59,7 +59,7 @@ def test_the_report_is_the_page_of_the_command(monkeypatch: pytest.MonkeyPatch) 
 
 def test_figures() -> None:
     drawn = tlsdissect.plot("versions", ROOT / CLIENT_CERT, tls="1.2")
-    assert drawn.axes[0].get_title(loc="left")
+    assert drawn.get_suptitle() == "Versions over time"
     with pytest.raises(ValueError, match="kind is one of handshake-times, "):
         tlsdissect.plot("times", ROOT / CLIENT_CERT)
 

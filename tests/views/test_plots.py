@@ -7,10 +7,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import matplotlib.image
-import pandas as pd
 import pytest
 from made import made
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 from msgspec.structs import replace
@@ -20,7 +20,10 @@ import tlsdissect
 from tlsdissect.cli.plot import _KINDS
 from tlsdissect.views.comparison.client_times import since_client_hello
 from tlsdissect.views.dataframes import Tables
-from tlsdissect.views.plots import KINDS, MAX_BARS, PLOTS, figure, picture
+from tlsdissect.views.plots import KINDS, PLOTS, figure, picture
+from tlsdissect.views.plots.counts import MAX_BARS
+from tlsdissect.views.plots.lifetimes import MAX_LIFETIMES
+from tlsdissect.views.plots.style import BAD, VERSIONS, version_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,11 +33,12 @@ SAMPLES = ROOT / "samples"
 
 @pytest.fixture(scope="module")
 def tables() -> Tables:
-    return tlsdissect.tables(SAMPLES / "talk", SAMPLES / "tls12-full.pcap", SAMPLES / "tls13-full.pcap")
+    captures = ("talk", "tls12-full.pcap", "tls13-full.pcap", "tls12-unknown-ca.pcap", "paths-client.pcap.gz")
+    return tlsdissect.tables(*(SAMPLES / name for name in captures))
 
 
 def drawn(tables: Tables, kind: str) -> Axes:
-    return KINDS[kind].draw(tables, Figure().add_subplot())
+    return KINDS[kind].draw_on(tables, Figure().add_subplot())
 
 
 def names(ax: Axes) -> list[str]:
@@ -105,23 +109,28 @@ def test_each_kind_is_a_picture(tables: Tables, kind: str, dark: bool) -> None:
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_nothing_to_draw_is_said(kind: str) -> None:
-    assert [text.get_text() for text in drawn(Tables(list), kind).texts] == ["no data for this figure"]
+    assert [text.get_text() for text in drawn(Tables(list), kind).texts] == [KINDS[kind].instead]
 
 
 def test_bars_count_connections(tables: Tables) -> None:
     ax = drawn(tables, "cipher-suites")
     counts = tables.connections["cipher_suite"].value_counts()
-    assert names(ax)[0] == counts.index[0]
+    assert names(ax)[0] == counts.index[0].removeprefix("TLS_")
     assert [text.get_text() for text in ax.texts] == [f"{many:,}" for many in counts[counts > 0]]
 
 
 def test_curves_reach_the_slowest(tables: Tables) -> None:
     ax = drawn(tables, "handshake-times")
-    told = [(one.version, dict(since_client_hello(one)).get("handshake")) for one in tables.read()]
-    for line in ax.lines:
-        version = str(line.get_label()).split(" (")[0]
-        assert max(line.get_xdata()) == max(took for name, took in told if name == version and took is not None)
-        assert max(line.get_ydata()) == 1
+    slowest: dict[str, float] = {}
+    for one in tables.read():
+        took = dict(since_client_hello(one)).get("handshake")
+        kind = "resumed" if one.resumption not in (None, "none") else "full"
+        name = f"{one.version}, {'with HelloRetryRequest' if one.hello_retry else kind}"
+        if took is not None:
+            slowest[name] = max(took, slowest.get(name, 0))
+    assert {str(line.get_label()).split("\n")[0]: max(line.get_xdata()) for line in ax.lines} == slowest
+    assert all(max(line.get_ydata()) == 1 for line in ax.lines)
+    assert len(slowest) == 5
 
 
 @pytest.mark.parametrize("count", [3, 300])
@@ -171,10 +180,85 @@ def test_names_do_no_harm() -> None:
     assert not any(len(name) > 60 for name in names(drawn(tables, "groups")))
 
 
-def test_certificates_that_are_not_valid_are_told(tables: Tables) -> None:
+def test_certificates_are_judged_by_when_they_were_seen() -> None:
+    """A certificate is not called invalid because another one was seen at another time."""
+    (leaf, *_) = made().certificates or ()
+    lives = [("2020-01-01", "2021-01-01"), ("2025-01-01", "2026-01-01"), ("2030-01-01", "2031-01-01")]
+    seen = ["2020-06-01", "2027-06-01", "2029-06-01"]
+    tables = Tables(
+        lambda: [
+            made(
+                stream=n,
+                start=f"{day}T00:00:00.000000Z",
+                certificates=(
+                    replace(leaf, sha256=f"{n:064}", not_before=f"{since}T00:00:00Z", not_after=f"{until}T00:00:00Z"),
+                ),
+            )
+            for n, ((since, until), day) in enumerate(zip(lives, seen, strict=True))
+        ]
+    )
     ax = drawn(tables, "lifetimes")
-    assert len(ax.patches) == tables.certificates["sha256"].nunique()
-    assert pd.notna(ax.lines[0].get_xdata()[0])
+    verdicts = [text.get_text() for text in ax.texts]
+    assert verdicts == ["", "expired when seen", "not yet valid when seen"]
+    assert sum(to_hex(bar.get_facecolor()) == BAD for bar in ax.patches) == 2
+
+
+def test_of_many_certificates_those_that_end_first_are_drawn() -> None:
+    ax = drawn(many(300), "lifetimes")
+    assert len(names(ax)) == MAX_LIFETIMES
+    assert ax.get_title(loc="right") == f"the {MAX_LIFETIMES} of 300 that end first"
+
+
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_one_connection_and_many(count: int) -> None:
+    """An hour among milliseconds leaves the others readable, and 100,000 points stay a small picture."""
+    connections = [
+        made(
+            stream=n, timing=replace(made().timing, handshake_ms=3_600_000.0 if n == 7 else 20.0 + n % 50, tcp_ms=20.0)
+        )
+        for n in range(count)
+    ]
+    tables = Tables(lambda: connections)
+    for kind in ("handshake-times", "handshake-round-trips", "server-bytes", "versions"):
+        assert badly_placed(figure(tables, kind)) == []
+        assert len(picture(tables, kind, "svg")) < 600_000
+    low, high = drawn(tables, "handshake-times").get_xlim()
+    assert 0 < low < 21
+    assert bool(high > 3_600_000) is (count > 7)
+
+
+def test_versions_have_names_of_their_own() -> None:
+    told = ["SSL 3.0", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "TLS 1.3 (draft 23)", "DTLS 1.2", "0x0100", None]
+    tables = Tables(lambda: [made(stream=n, version=version) for n, version in enumerate(told)])
+    assert list(version_names(tables.connections)) == [
+        "SSL", "TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3", "TLS 1.3 draft", "DTLS 1.2", "other", "no version",
+    ]  # fmt: skip
+    assert len(set(VERSIONS.values())) == len(VERSIONS)
+
+
+def test_failures_are_counted_by_reason() -> None:
+    tables = tlsdissect.tables(SAMPLES / "network" / "network-failures.pcap")
+    ax = drawn(tables, "failures")
+    assert dict(zip(names(ax), [text.get_text() for text in ax.texts], strict=True)) == {
+        "alert unknown_ca by client": "3",
+        "alert handshake_failure by server": "2",
+        "alert protocol_version by server": "2",
+    }
+
+
+def test_suites_are_ranked_by_how_often_they_were_chosen(tables: Tables) -> None:
+    ax = drawn(tables, "offered-and-chosen")
+    chosen = tables.connections["cipher_suite"].value_counts()
+    assert names(ax)[0] == chosen.index[0].removeprefix("TLS_")
+    assert ax.texts[0].get_text().startswith(f"{chosen.iloc[0]:,} of ")
+
+
+def test_the_caption_names_captures_days_and_number(tables: Tables) -> None:
+    said = figure(tables, "cipher-suites").get_supxlabel()
+    known = tables.connections["cipher_suite"].notna().sum()
+    others = tables.connections["source"].nunique() - 1
+    assert said.startswith(f"{known:,} connections · ")
+    assert f" and {others:,} others · 2026-11-23 to 2026-11-25" in said
 
 
 def test_certificates_are_called_as_in_their_table(tables: Tables) -> None:

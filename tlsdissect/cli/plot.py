@@ -26,11 +26,15 @@ _SUFFIXES = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 _KINDS = (
     "handshake-times",
     "handshake-round-trips",
+    "server-bytes",
     "round-trips",
+    "failures",
     "cipher-suites",
     "groups",
     "certificate-bytes",
     "versions",
+    "version-shares",
+    "post-quantum",
     "lifetimes",
     "offered-and-chosen",
     "timeline",
@@ -45,9 +49,9 @@ _SINGLE = "timeline"
 def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:
     """Draw a figure of the connections.
 
-    KIND is handshake-times, handshake-round-trips, round-trips, cipher-suites, groups, certificate-bytes, versions,
-    lifetimes, offered-and-chosen, or timeline: the ladder of a single connection, to scale. All connections are kept in
-    memory until the figure is drawn.
+    KIND is handshake-times, handshake-round-trips, server-bytes, round-trips, failures, cipher-suites, groups,
+    certificate-bytes, versions, version-shares, post-quantum, lifetimes, offered-and-chosen, or timeline: the ladder of
+    a single connection, to scale. All connections are kept in memory until the figure is drawn.
     """
     form = options.format_of(output, _SUFFIXES, otherwise="")
     options.refuse_to_overwrite(captures, output)

@@ -66,7 +66,7 @@ class Comparison:
             from matplotlib import pyplot as plt  # noqa: PLC0415
 
             ax = plt.gca()
-        return KINDS[kind].draw(self.tables, ax)
+        return KINDS[kind].draw_on(self.tables, ax)
 
     def __str__(self) -> str:
         return b"".join(Text().written(self.groups)).decode().rstrip("\n")

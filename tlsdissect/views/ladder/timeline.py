@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tlsdissect.model.connection import Connection, Side
-    from tlsdissect.views.dataframes import Tables
     from tlsdissect.views.ladder.model import Arrow
 
 MAX_ARROWS = 40
@@ -37,20 +36,19 @@ class _Label(NamedTuple):
     ms: float
 
 
-def timeline(tables: Tables, ax: Axes) -> Axes:
+def timeline(connections: Sequence[Connection], ax: Axes) -> None:
     """Draw the arrows of a single connection between its ends, with time running down, to scale.
 
     The slope of an arrow is the transit time, as measured by the TCP handshake from the capture point to both ends.
     With more than one connection, only their number is written.
     """
     ax.set_axis_off()
-    connections = tables.read()
     arrows = timed_arrows(connections[0]) if len(connections) == 1 else []
     if not arrows:
         many = len(connections)
         message = f"{many:,} connections: select one" if many > 1 else "no data for this figure"
         ax.text(0.5, 0.5, message, ha="center", va="center", transform=ax.transAxes)
-        return ax
+        return
     one, shown = connections[0], arrows[:MAX_ARROWS]
     ways: dict[Side, float] = {
         "client": (one.timing.synack_ack_ms or 0.0) / 2,
@@ -68,12 +66,10 @@ def timeline(tables: Tables, ax: Axes) -> Axes:
     _scale(ax)
     if len(arrows) > len(shown):
         ax.annotate(f"{len(arrows) - len(shown):,} more are not drawn", (0.02, 0.01), xycoords="axes fraction")
-    return ax
 
 
-def rows(tables: Tables) -> int:
+def rows(connections: Sequence[Connection]) -> int:
     """Return the height of a figure in rows: the labels of the side that has more of them, plus the axis."""
-    connections = tables.read()
     if len(connections) != 1:
         return 0
     arrows = timed_arrows(connections[0])[:MAX_ARROWS]
@@ -140,6 +136,7 @@ def _apart(labels: Sequence[_Label], line: float) -> list[float]:
 def _scale(ax: Axes) -> None:
     """Show the time axis only."""
     ax.set_axis_on()
+    ax.grid(visible=False)
     ax.set_xticks([])
     for side in ("top", "right", "bottom"):
         ax.spines[side].set_visible(False)

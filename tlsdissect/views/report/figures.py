@@ -9,7 +9,6 @@ from xml.etree import ElementTree as ET
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
-from matplotlib.figure import Figure
 from msgspec import Struct
 
 from tlsdissect.views.dataframes import Tables, frame
@@ -26,10 +25,12 @@ if TYPE_CHECKING:
 _KEPT = {
     "connections": (
         "source", "transport", "stream", "start", "version", "cipher_suite", "group", "resumption", "round_trips",
-        "timing_handshake_ms", "timing_tcp_ms", "timing_synack_ack_ms", "client_hello_cipher_suites",
+        "hello_retry", "outcome", "failed_by", "alerts", "handshake_bytes_server", "timing_handshake_ms",
+        "timing_tcp_ms", "timing_synack_ack_ms", "client_hello_cipher_suites", "client_hello_groups",
     ),
     "certificates": (
         "source", "transport", "stream", "sender", "sha256", "bytes", "subject", "dns_names", "not_before", "not_after",
+        "with_keys",
     ),
 }  # fmt: skip
 
@@ -67,8 +68,7 @@ class Figures:
         """Yield every figure that has data."""
         tables = _Few(self._kept)
         for kind, plot in PLOTS.items():
-            # Without data, a plot switches its Axes off.
-            if not plot.draw(tables, Figure().add_subplot()).axison:
+            if not len(plot.data(tables)):
                 continue
             with rc_context({"svg.fonttype": "none"}):
                 svg = picture(tables, kind, "svg")

@@ -1,0 +1,79 @@
+"""The figure of the validity periods of certificates, each with the time in which it was seen in use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from tlsdissect.views.certificates import shown_name
+from tlsdissect.views.plots.style import BAD, GOOD, PALE, count_along, mark_keys, name_categories, write_behind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from tlsdissect.views.dataframes import Tables
+
+MAX_LIFETIMES = 40
+"""Certificates whose lifetimes are drawn, those that expire first."""
+_KEYS = ["source", "transport", "stream"]
+_BEFORE, _AFTER = 4.0, 6.0
+"""Years before the first use and after the last that are drawn; what lies beyond is written as a year."""
+
+
+def lifetimes(tables: Tables) -> pd.DataFrame:
+    """Return each certificate with its validity period and the first and last time at which it was shown."""
+    known = tables.certificates.dropna(subset=["not_before", "not_after"])
+    used = known.merge(tables.connections[[*_KEYS, "start"]], on=_KEYS).groupby("sha256")["start"].agg(["min", "max"])
+    distinct = known.drop_duplicates("sha256").sort_values("not_after", kind="stable")
+    return distinct.merge(used, left_on="sha256", right_index=True, how="left")
+
+
+def lifetime_rows(data: pd.DataFrame) -> int:
+    """Return the number of certificates that are drawn."""
+    return min(len(data), MAX_LIFETIMES)
+
+
+def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
+    """Draw the certificates that expire first: their validity, their time of use, and whether they were valid then."""
+    shown = data.head(MAX_LIFETIMES)
+    begin, end, first, last = (_years(shown[name]) for name in ("not_before", "not_after", "min", "max"))
+    wrong = [_verdict(*one) for one in zip(begin, end, first, last, strict=True)]
+    seen = pd.concat([first, last]).dropna()
+    around = seen if len(seen) else pd.concat([begin, end])
+    low = max(begin.min(), around.min() - _BEFORE)
+    high = max(min(end.max(), around.max() + _AFTER), low + 0.1)
+    least = (high - low) / 250
+    for row, (since, until, start, stop, verdict) in enumerate(zip(begin, end, first, last, wrong, strict=True)):
+        left, right = (min(max(year, low), high) for year in (since, until))
+        ax.barh(row, max(right - left, least), left=left, height=0.5, color=BAD if verdict else PALE)
+        if not pd.isna(start):
+            middle = max(stop - start, least)
+            ax.barh(row, middle, left=(start + stop - middle) / 2, height=0.8, color=GOOD)
+        beyond = f"to {until:.0f}" if until > high else ""
+        write_behind(ax, max(right, stop if pd.notna(stop) else right), row, "  ".join(filter(None, (verdict, beyond))))
+    count_along(ax, "year", 1)
+    ax.set_xlim(low, high + (high - low) * 0.22)
+    ax.xaxis.set_major_locator(MaxNLocator(7, integer=high - low > 3))
+    ax.xaxis.set_major_formatter(lambda year, _: f"{year:.0f}" if high - low > 3 else f"{year:.2f}")
+    subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
+    name_categories(ax, [shown_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
+    keys = {"valid": PALE, "seen in use": GOOD, "not valid when seen": BAD}
+    mark_keys(ax, keys if any(wrong) else {name: keys[name] for name in ("valid", "seen in use")})
+    if len(data) > len(shown):
+        ax.set_title(f"the {len(shown)} of {len(data):,} that end first", loc="right", fontsize=10)
+
+
+def _years(times: pd.Series[Any]) -> pd.Series[float]:
+    """Return times as years with fractions; nanoseconds could not hold the year 9999."""
+    fraction = (times.dt.day_of_year - 1 + times.dt.hour / 24) / 366
+    years: pd.Series[float] = (times.dt.year + fraction).astype(float)
+    return years
+
+
+def _verdict(since: float, until: float, first: float, last: float) -> str:
+    """Return what is wrong with the times at which a certificate was in use; nothing if they are unknown."""
+    if first < since:
+        return "not yet valid when seen"
+    return "expired when seen" if last > until else ""

@@ -1,0 +1,153 @@
+"""How every figure looks: colours, type, and how categories, keys and captions are written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from tlsdissect.views.printable import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from matplotlib.axes import Axes
+
+    from tlsdissect.views.dataframes import Tables
+
+GREY = "#7f7f7f"
+GOOD, BAD, PALE = "#0072b2", "#d55e00", "#b7c9d6"
+"""What is as it should be, what is not, and what is only the background of either."""
+VERSIONS = {
+    "TLS 1.3": GOOD, "TLS 1.3 in QUIC": "#009e73", "DTLS 1.3": "#56b4e9", "TLS 1.3 draft": "#88ccee",
+    "TLS 1.2": BAD, "DTLS 1.2": "#e69f00", "TLS 1.1": "#cc79a7", "TLS 1.0": "#aa4499", "DTLS 1.0": "#882255",
+    "SSL": "#661100", "other": "#44aa99", "no version": GREY,
+}  # fmt: skip
+"""Colours that colour-blind people can distinguish (Okabe and Ito; Tol), from the newest version to none."""
+LABEL = 44
+"""Characters of a category's name."""
+SHEETS = {False: ("#ffffff", "#1a1a1a"), True: ("#14181d", "#e8eaed")}
+"""Background and ink, light and dark."""
+_TICKS = 7
+
+
+class Plot(NamedTuple):
+    """A kind of figure."""
+
+    title: str
+    unit: str
+    """What a row of its data is, as a plural."""
+    data: Callable[[Tables], Any]
+    """Returns what is drawn, row by row."""
+    draw: Callable[[Any, Axes], None]
+    rows: Callable[[Any], int] = lambda _: 0
+    """Returns the number of categories below each other."""
+    instead: str = "no data for this figure"
+    """What is written without data."""
+
+    def draw_on(self, tables: Tables, ax: Axes) -> Axes:
+        """Draw on `ax`, and return it; without data, say so."""
+        data = self.data(tables)
+        if len(data):
+            self.draw(data, ax)
+        else:
+            write_instead(ax, self.instead)
+        return ax
+
+
+def write_instead(ax: Axes, message: str) -> None:
+    """Write a message where a figure cannot be drawn."""
+    ax.text(0.5, 0.5, message, ha="center", va="center", transform=ax.transAxes)
+    ax.set_axis_off()
+
+
+def inked(*, dark: bool) -> AbstractContextManager[None]:
+    """Set type, spacing and colours for a light or dark background."""
+    sheet, ink = SHEETS[dark]
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    settings: dict[Any, Any] = {
+        **dict.fromkeys(names, ink),
+        "axes.facecolor": sheet,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
+        "axes.axisbelow": True,
+        "axes.grid": True, "grid.alpha": 0.25, "grid.linewidth": 0.8,
+        "xtick.major.size": 0, "xtick.minor.size": 0, "ytick.major.size": 0,
+        "font.size": 10,
+        "legend.frameon": False, "legend.fontsize": 10,
+        "svg.hashsalt": "tlsdissect",
+        "text.parse_math": False,
+    }  # fmt: skip
+    return rc_context(settings)
+
+
+def version_names(connections: pd.DataFrame) -> pd.Series[str]:
+    """Return the name under which each connection's version is drawn, one of `VERSIONS`."""
+    quic = connections["transport"] == "quic" if "transport" in connections else pd.Series(False, connections.index)
+    names = connections["version"].astype(object).map(_version_name, na_action="ignore")
+    names = names.mask(quic & (names == "TLS 1.3"), "TLS 1.3 in QUIC")
+    return names.where(names.notna(), "no version")
+
+
+def _version_name(version: str) -> str:
+    if version.startswith("SSL"):
+        return "SSL"
+    name = "TLS 1.3 draft" if version.startswith("TLS 1.3 (") else version
+    return name if name in VERSIONS else "other"
+
+
+def mark_keys(ax: Axes, colours: Mapping[str, str]) -> None:
+    """Name colours in a row above the Axes, where the names cover nothing."""
+    handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    ax.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2, handlelength=1.2,
+        columnspacing=1.4,
+    )  # fmt: skip
+
+
+def name_categories(ax: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a figure, the first at the top."""
+    ax.set_yticks(range(len(names)), [short(name) for name in names])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(visible=False, axis="y")
+
+
+def count_along(ax: Axes, unit: str, highest: float) -> None:
+    """Scale the horizontal axis for counts, with space for the numbers behind bars."""
+    ax.set_xlim(0, max(highest, 1) * 1.22)
+    ax.xaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.set_xlabel(unit)
+
+
+def count_up(ax: Axes, unit: str) -> None:
+    """Scale the vertical axis for counts."""
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.set_ylabel(unit)
+    ax.grid(visible=False, axis="x")
+
+
+def write_behind(ax: Axes, end: float, row: int, text: str) -> None:
+    """Write a number or a word behind a bar."""
+    ax.annotate(text, (end, row), xytext=(5, 0), textcoords="offset points", va="center")
+
+
+def short(name: str) -> str:
+    """Shorten a name from the wire; cipher suites lose the prefix that all have."""
+    return shortened(printable(name).removeprefix("TLS_"), LABEL)
+
+
+def caption(tables: Tables, count: int, unit: str) -> str:
+    """Return the line below a title: how many are drawn, from which captures, and when these were recorded."""
+    starts = tables.connections["start"].dropna()
+    days = sorted({f"{one:%Y-%m-%d}" for one in (starts.min(), starts.max())}) if len(starts) else []
+    sources = [str(one) for one in tables.connections["source"].unique()]
+    named = [shortened(printable(sources[0].rpartition("/")[2]), LABEL)] if sources else []
+    if len(sources) > 1:
+        named = [f"{named[0]} and {len(sources) - 1:,} {'other' if len(sources) == 2 else 'others'}"]
+    counted = f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
+    return " · ".join([counted, *named, *([" to ".join(days)] if days else [])])

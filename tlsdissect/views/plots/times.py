@@ -1,0 +1,140 @@
+"""Figures of how long handshakes take: curves by version and kind, and the server's bytes beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib.ticker import NullFormatter, PercentFormatter
+
+from tlsdissect.views.comparison.client_times import LOOPBACK_MS
+from tlsdissect.views.plots.style import GREY, VERSIONS, version_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+    from tlsdissect.views.dataframes import Tables
+
+INITIAL_WINDOW = 10 * 1460
+"""Bytes that a server may send before the first acknowledgement (RFC 6928), with segments of 1460 bytes."""
+_STYLES = {"full": "-", "resumed": "--", "with HelloRetryRequest": ":"}
+"""Kinds of handshakes: mixing them would hide the round trips in which they differ."""
+_UNITS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
+_FEW = 5
+"""Values that a curve needs to be seen without dots."""
+NO_PATH = "no TCP round trip of 1 ms or more: here programs take more time than the path"
+"""What stands instead of a figure in round trips."""
+_MANY = 2000
+"""Points beyond which a scatter plot has transparent ones, as pixels."""
+
+
+def handshake_times(tables: Tables) -> pd.DataFrame:
+    """Return each handshake's milliseconds as its client saw them, with its version and kind."""
+    known = tables.connections
+    return _of_kinds(known.assign(value=_as_client_sees(known)))
+
+
+def handshake_round_trips(tables: Tables) -> pd.DataFrame:
+    """Return the same in units of each connection's own TCP round trip, if that is longer than what programs take."""
+    known = tables.connections
+    unit = known["timing_tcp_ms"].where(lambda tcp: tcp >= LOOPBACK_MS)
+    return _of_kinds(known.assign(value=_as_client_sees(known) / unit))
+
+
+def server_bytes(tables: Tables) -> pd.DataFrame:
+    """Return the handshake bytes of each server, and the time of its handshake in TCP round trips."""
+    found = handshake_round_trips(tables)
+    bytes_sent = tables.connections["handshake_bytes_server"].astype("Float64").astype(float)
+    return found.assign(bytes=bytes_sent.loc[found.index]).dropna(subset=["bytes"])
+
+
+def _as_client_sees(connections: pd.DataFrame) -> pd.Series[float]:
+    """Return handshake times as the client saw them: see `comparison.client_times`."""
+    older = ~connections["version"].astype(str).str.contains("1.3", regex=False)
+    to_client = connections["timing_synack_ack_ms"].fillna(0).where(older & (connections["resumption"] == "none"), 0)
+    return connections["timing_handshake_ms"] + to_client
+
+
+def _of_kinds(connections: pd.DataFrame) -> pd.DataFrame:
+    known = connections.dropna(subset=["value"])
+    resumed = known["resumption"].astype(object).fillna("none") != "none"
+    retried = known["hello_retry"].fillna(value=False).astype(bool)
+    return pd.DataFrame(
+        {
+            "value": known["value"],
+            "version": version_names(known),
+            "kind": resumed.map({False: "full", True: "resumed"}).mask(retried, "with HelloRetryRequest"),
+        }
+    )
+
+
+def draw_times(data: pd.DataFrame, ax: Axes) -> None:
+    """Draw the cumulative distribution of the handshake times of each version and kind."""
+    _curves(data, ax, _duration)
+    ax.set_xlabel("time of the handshake, as the client saw it")
+
+
+def draw_round_trips(data: pd.DataFrame, ax: Axes) -> None:
+    """Draw the same in round trips, with those that the protocols need marked."""
+    for trips in (1, 2, 3):
+        ax.axvline(trips, color=GREY, linewidth=0.8)
+    _curves(data, ax, _number)
+    ax.set_xlabel("time of the handshake, in round trips of TCP")
+
+
+def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str]) -> None:
+    """Draw a curve for each version and kind, named beside the Axes with its median, the fastest first."""
+    groups = sorted(data.groupby(["version", "kind"]), key=lambda one: float(one[1]["value"].median()))
+    for (version, kind), rows in groups:
+        values = rows["value"].sort_values()
+        shares = [number / len(values) for number in range(1, len(values) + 1)]
+        ax.step(
+            values, shares, where="post", color=VERSIONS[str(version)], linestyle=_STYLES[str(kind)], linewidth=1.8,
+            marker="o" if len(values) < _FEW else "", markersize=4,
+            label=f"{version}, {kind}\nmedian {written(values.median())}, n = {len(values):,}",
+        )  # fmt: skip
+    if data["value"].min() > 0:
+        ax.set_xscale("log")
+    else:
+        ax.set_xscale("symlog", linthresh=0.1)
+    ax.xaxis.set_major_formatter(lambda value, _: written(value))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    ax.set_ylim(0, 1.02)
+    ax.set_ylabel("handshakes done by then")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), labelspacing=0.9, handlelength=2.2)
+
+
+def _duration(ms: float) -> str:
+    """Write a duration in its largest unit."""
+    size, unit = next((one for one in _UNITS if ms >= one[0]), _UNITS[-1])
+    return f"{ms / size:.3g} {unit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
+    """Draw each handshake's time over the server's bytes, with the initial window, which costs a round trip more."""
+    many = len(data) > _MANY
+    for version, rows in data.groupby("version"):
+        ax.scatter(
+            rows["bytes"], rows["value"], s=14, linewidths=0, alpha=0.25 if many else 0.7, color=VERSIONS[str(version)],
+            label=f"{version}, n = {len(rows):,}", rasterized=many,
+        )  # fmt: skip
+    ax.axvline(INITIAL_WINDOW, color=GREY, linewidth=1)
+    ax.annotate(
+        "initial window\n(RFC 6928)", (INITIAL_WINDOW, 1), xytext=(5, -2), textcoords="offset points",
+        xycoords=("data", "axes fraction"), va="top",
+    )  # fmt: skip
+    ax.set_xlim(0, max(data["bytes"].max(), INITIAL_WINDOW * 1.25) * 1.05)
+    ax.set_yscale("log" if data["value"].min() > 0 else "linear")
+    ax.yaxis.set_major_formatter(lambda value, _: _number(value))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.set_xlabel("bytes of the server's handshake records")
+    ax.set_ylabel("time, in round trips of TCP")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handletextpad=0.1)
