@@ -54,13 +54,13 @@ def test_light_and_dark(browser: Browser, written: Path) -> None:
 
 def test_paper_has_all_rows_and_no_controls(browser: Browser, written: Path) -> None:
     with Visit(browser, written) as visit:
-        visit.search("samples")
+        visit.search("established")
         visit.page.emulate_media(media="print")
         visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         wanted = int(visit.page.locator("#connections-grid").get_attribute("aria-rowcount")) - 1
         assert visit.rows().count() == wanted > 100
         assert visit.page.locator("#connections-paper").inner_text() == f"{visit.count()}."
-        for hidden in (".controls", "nav", "#scheme", ".grid thead button", ".grid .screen"):
+        for hidden in (".controls", "nav", "#scheme", ".grid thead button", ".grid .hidden"):
             assert not visit.page.locator(hidden).first.is_visible()
         visit.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         assert visit.rows().count() < wanted
@@ -85,6 +85,9 @@ def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
 def test_without_a_script_the_rest_is_there(browser: Browser, written: Path) -> None:
     with Visit(browser, written, java_script_enabled=False) as visit:
         assert visit.page.get_by_text("appear after the script of this page has run").is_visible()
+        assert visit.page.locator(".tiles").is_visible()
+        for summary in visit.page.locator("section > details > summary").all():
+            summary.click()
         assert visit.page.locator("figure svg").first.is_visible()
         assert visit.page.locator(".card").first.is_visible()
         assert visit.page.locator("#findings").is_visible()
@@ -109,7 +112,7 @@ def test_landmarks_and_headings_guide(browser: Browser, written: Path) -> None:
         levels = visit.page.locator("h1, h2").evaluate_all("all => all.map((one) => one.tagName + one.textContent)")
         assert levels[0].startswith("H1TLS in")
         assert [one[2:] for one in levels[1:]] == [
-            "Summary", "Findings", "Comparison of versions", "Figures", "Certificates", "Connections",
+            "Failures", "Findings", "Connections", "Certificates", "Comparison of versions", "Figures", "Summary",
         ]  # fmt: skip
         for name in ("header", "nav", "main"):
             assert visit.page.locator(name).count() == 1

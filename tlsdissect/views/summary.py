@@ -208,7 +208,7 @@ class SummaryBuilder:
         if c.outcome not in ("established", "one_sided", "incomplete"):
             self._failures.add(table.outcome(c)[0] or c.outcome, c)
             self.count(self._failing, c.client.host)
-        for what in dict.fromkeys(_weaknesses(c)):
+        for what in dict.fromkeys(weaknesses(c)):
             self._weak.add(what, c)
         leaf = c.leaf("server")
         if leaf is not None:
@@ -284,7 +284,8 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
     return {name: many for name, many in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if many}
 
 
-def _weaknesses(c: Connection) -> Iterator[str]:
+def weaknesses(c: Connection) -> Iterator[str]:
+    """Yield what is old or weak in a connection: versions, and codes of findings of medium or high severity."""
     if c.version in OLD_VERSIONS:
         yield f"{c.version} negotiated"
     for found in protocol_findings(c):

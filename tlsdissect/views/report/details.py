@@ -35,7 +35,7 @@ CERTIFICATE_TITLES = (
 )  # fmt: skip
 """Columns of the table of certificates, and whether each is right-aligned."""
 CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by", "connections", "verdict", "findings")
-"""Columns that are printed on paper."""
+"""Columns that are shown until others are chosen, and on paper."""
 
 
 class Block:

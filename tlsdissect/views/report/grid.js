@@ -3,7 +3,7 @@
 const SPARE = 12;
 const PAGE = 15;
 const PRINTED = 1000; // maximum number of printed rows
-const NARROW = 13; // width in characters up to which a column keeps its width on paper
+const LEAST = 120; // width in characters below which a table scrolls sideways
 
 class Grid {
   constructor(name, noun, open) {
@@ -17,10 +17,10 @@ class Grid {
     [this.table, this.body, this.scroll] = [part("grid"), part("body"), part("scroll")];
     [this.words, this.count, this.paper, this.all] = [part("words"), part("count"), part("paper"), part("all")];
     this.heads = [...this.table.querySelectorAll("thead th")];
+    this.boxes = [...this.table.closest("section").querySelectorAll(".columns input")];
     this.choices = [...this.table.closest("section").querySelectorAll("select")];
-    const across = { colspan: this.columns.length };
-    [this.above, this.below] = [new Space(across), new Space(across)];
-    this.none = element("tr", { class: "none" }, element("td", across, `No matching ${noun}.`));
+    [this.above, this.below] = [new Space(), new Space()];
+    this.none = element("tr", { class: "none" }, element("td", null, `No matching ${noun}.`));
     this.body.append(this.above.row, this.below.row, this.none);
   }
 
@@ -29,6 +29,7 @@ class Grid {
     this.arrange();
     this.heads.forEach((head, at) => head.firstElementChild.addEventListener("click", () => this.sort(at)));
     for (const control of [this.words, ...this.choices]) control.addEventListener("input", () => this.select());
+    for (const box of this.boxes) box.addEventListener("change", () => this.chooseColumns());
     this.all.addEventListener("click", () => this.show({}));
     this.scroll.addEventListener("scroll", () => this.draw());
     this.body.addEventListener("click", (event) => this.clicked(event.target.closest("tr[tabindex]")));
@@ -44,12 +45,23 @@ class Grid {
 
   arrange() {
     const around = this.table.querySelectorAll("col");
+    const all = this.columns.reduce((sum, column) => sum + (column.shown ? column.width : 0), 0) || 1;
     this.columns.forEach((column, at) => {
-      around[at].style.width = `${column.width}ch`;
-      around[at].style.setProperty("--paper", column.width > NARROW ? "auto" : `${column.width}ch`);
-      for (const one of [around[at], this.heads[at]]) one.classList.toggle("screen", !column.paper);
+      around[at].style.width = column.whole ? `${column.width}ch` : "auto";
+      for (const one of [around[at], this.heads[at]]) one.classList.toggle("hidden", !column.shown);
     });
-    this.table.style.width = `${this.columns.reduce((all, column) => all + column.width, 0)}ch`;
+    const across = this.columns.filter((column) => column.shown).length;
+    for (const row of [this.above.row, this.below.row, this.none]) row.firstElementChild.colSpan = across;
+    this.table.style.minWidth = `${Math.min(all, LEAST)}ch`;
+  }
+
+  // Show the columns that are ticked.
+  chooseColumns() {
+    for (const box of this.boxes) this.columns[box.dataset.at].shown = box.checked;
+    for (const row of this.drawn.values()) row.remove();
+    this.drawn = new Map();
+    this.arrange();
+    this.draw();
   }
 
   // Filter by values of some columns, and remove all other filters.
@@ -131,9 +143,9 @@ class Grid {
     row.dataset.number = number;
     this.columns.forEach((column, at) => {
       const text = this.rows[number][at];
-      const kinds = [column.right ? "right" : "", column.paper ? "" : "screen", tone(column.title, text)];
+      const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text)];
       const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, text || "-");
-      if (text.length > column.width - 3) cell.title = text;
+      if (text) cell.title = text;
       row.append(cell);
     });
     return row;
@@ -197,8 +209,8 @@ class Grid {
 
 // A spacer in place of rows that are not in the document.
 class Space {
-  constructor(across) {
-    this.row = element("tr", { class: "space", "aria-hidden": true }, element("td", across));
+  constructor() {
+    this.row = element("tr", { class: "space", "aria-hidden": true }, element("td"));
   }
 
   make(height) {

@@ -61,11 +61,17 @@ function chooseScheme() {
   root.style.colorScheme = dark ? "light" : "dark";
 }
 
-function showFindings(event) {
-  const { show, finding } = event.currentTarget.dataset;
-  grids[show].show({ findings: finding });
+// Show the rows that have a value in a column.
+function showRows(event) {
+  const { show, column, value } = event.currentTarget.dataset;
+  grids[show].show({ [column]: value });
   document.getElementById(show).scrollIntoView();
   grids[show].words.focus({ preventScroll: true });
+}
+
+// Paper has no clicks: everything that is folded is printed.
+function unfold() {
+  for (const one of document.querySelectorAll("section > details")) one.open = true;
 }
 
 async function start() {
@@ -79,7 +85,8 @@ async function start() {
   const scheme = document.getElementById("scheme");
   scheme.hidden = false;
   scheme.addEventListener("click", chooseScheme);
-  for (const one of document.querySelectorAll("[data-show]")) one.addEventListener("click", showFindings);
+  for (const one of document.querySelectorAll("[data-show]")) one.addEventListener("click", showRows);
+  window.addEventListener("beforeprint", unfold);
   window.addEventListener("hashchange", route);
   await route();
   document.getElementById("waiting").hidden = true;

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections import Counter
 from functools import cache
 from hashlib import sha256
+from posixpath import commonprefix
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -31,9 +33,12 @@ from tlsdissect.views.report.details import (
     connection_details,
     packed,
 )
+from tlsdissect.views.report.failures import Failures
 from tlsdissect.views.report.figures import Figures
 from tlsdissect.views.report.summary import Findings, Overview, verdict_sentences
+from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
+from tlsdissect.views.table import Column as TableColumn
 from tlsdissect.views.tree import tree
 
 if TYPE_CHECKING:
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
 
 _WIDEST = 44
 """Maximum width of a column's text, in characters."""
+_NARROW = 17
+"""Width up to which a column is never cut, with its padding."""
 _AROUND = 3
 """Padding of a column, in characters."""
 _SCRIPTS = ("data.js", "grid.js", "ladder.js", "tree.js", "connection.js", "page.js")
@@ -57,10 +64,10 @@ DETAILED = 20_000
 """Connections and certificates whose details are in the page; the rest have table rows only."""
 MAX_LISTED = 100
 """Captures that are listed by name; the rest are counted."""
-_LAST = ("ALPN", "client", "start", "certificate", "JA4", "source")
-"""Columns of the terminal's table that the page shows last, where the reader has to scroll."""
-_PAPER = ("stream", "server", "TLS", "suite", "group", "resumed", "RT", "ms", "outcome", "findings")
-_COLUMNS = sorted(COLUMNS, key=lambda column: _LAST.index(column.title) if column.title in _LAST else -1)
+_SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "outcome", "findings")
+"""Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels."""
+_BRIEF = ("client", "server")
+_COLUMNS = sorted(COLUMNS, key=lambda column: _SHOWN.index(column.title) if column.title in _SHOWN else len(_SHOWN))
 
 
 class Column(Struct, frozen=True):
@@ -70,8 +77,10 @@ class Column(Struct, frozen=True):
     right: bool
     width: int
     """In characters."""
-    paper: bool
-    """Whether it is printed on paper."""
+    whole: bool
+    """Whether it is never cut; the others share the rest of the width."""
+    shown: bool
+    """Whether it is shown, and printed on paper, until the reader chooses columns."""
 
 
 class Grid(Struct, frozen=True):
@@ -84,17 +93,27 @@ class Grid(Struct, frozen=True):
     rows: int
 
 
-def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], paper: Collection[str]) -> list[Column]:
+def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], first: Collection[str]) -> list[Column]:
     """Make columns from titles and whether each is right-aligned, as wide as the rows need.
 
-    Columns in `paper` are printed.
+    Columns in `first` are shown until others are chosen.
     """
-    return [
-        Column(
-            title, right, min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND, title in paper
-        )
-        for at, (title, right) in enumerate(titles)
-    ]
+    columns = []
+    for at, (title, right) in enumerate(titles):
+        width = min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND
+        columns.append(Column(title, right, width, width <= _NARROW or title == "outcome", title in first))
+    return columns
+
+
+def _without_folders(rows: Sequence[list[str]], at: int) -> None:
+    """Remove folders from the names of captures: all, if the rest are distinct, else those that all have in common."""
+    names = {row[at] for row in rows}
+    last = {name: name.rpartition("/")[2] for name in names}
+    if len(set(last.values())) < len(names):
+        common = len(commonprefix([name.rpartition("/")[0].split("/") for name in names]))
+        last = {name: "/".join(name.split("/")[common:]) for name in names}
+    for row in rows:
+        row[at] = last[row[at]]
 
 
 def _head(*, settings: dict[str, Any], **values: Any) -> str:
@@ -111,6 +130,13 @@ def _head(*, settings: dict[str, Any], **values: Any) -> str:
         settings=_harmless({**settings, "columns": grids}),
         **values,
     )
+
+
+def _title(names: Sequence[str], captures: int) -> str:
+    """Return what the page is about: the capture or folder that was named, and the number of captures if several."""
+    if len(names) > 1:
+        return counted(captures, "capture")
+    return printable(names[0]) + (f" ({captures:,} captures)" if captures > 1 else "")
 
 
 def _data(name: str, text: str) -> str:
@@ -156,6 +182,12 @@ def _harmless(value: object) -> Markup:
     return Markup(encode(value).decode().replace("<", "\\u003c"))  # noqa: S704  # contains no markup
 
 
+def _text(column: TableColumn, connection: Connection) -> str:
+    """Return the text of a cell: the short form of addresses, whose long forms are in the details."""
+    texts = [text for text in column.texts(connection) if text] or [""]
+    return texts[-1] if column.title in _BRIEF else texts[0]
+
+
 class Report:
     """Collects connections and writes the page. Memory is bounded, except for the content of the page itself."""
 
@@ -168,7 +200,7 @@ class Report:
         self._blocks: list[str] = []
         self._block = Block()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
-        self._findings = Findings()
+        self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
         self._shown: dict[str, tuple[int, int]] = {}
         """The number of each certificate, by first appearance, and the number of its first connection."""
         self._inventory = CertificateInventory(judge, evidence)
@@ -177,10 +209,11 @@ class Report:
 
     def add(self, connection: Connection) -> None:
         """Add a connection that was read with its transcript."""
-        self._rows.append(
-            [printable(next((text for text in column.texts(connection) if text), "")) for column in _COLUMNS]
-        )
-        collectors = (self._overview, self._comparison, self._figures, self._findings, self._inventory)
+        self._rows.append([printable(_text(column, connection)) for column in _COLUMNS])
+        collectors = (
+            self._overview, self._comparison, self._figures, self._findings, self._failures, self._summarized,
+            self._inventory,
+        )  # fmt: skip
         for add in [one.add for one in collectors]:
             add(connection)
         shown = self._certificates(connection)
@@ -197,6 +230,7 @@ class Report:
 
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._finish_block()
+        _without_folders(self._rows, [column.title for column in _COLUMNS].index("source"))
         summaries = list(self._inventory)
         shown = [certificate_row(one) for one in summaries[: self._detailed]]
         yield self._summary(notes, summaries, shown)
@@ -222,19 +256,22 @@ class Report:
         }
         codes = [one.rule.code for one in found if one.certificates]
         titles = [(column.title, column.right) for column in _COLUMNS]
-        names = self._captures
+        names, seen = self._captures, self._summarized.summary(len(self._rows), Counter(), ())
         return _head(
-            title=printable(names[0]) if len(names) == 1 else counted(len(names), "capture"),
+            title=_title(names, seen.captures),
+            tiles=self._failures.tiles(seen) if self._rows else [],
+            failures=self._failures.by_reason(seen),
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
-            found=found,
+            grave=[one for one in found if one.rule.severity in ("high", "medium")],
+            slight=[one for one in found if one.rule.severity in ("low", "info")],
             verdicts=list(verdict_sentences(found, self._judge)) if self._rows else [],
             versions=[side.version for side in whole.sides],
             compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=list(self._figures.drawn()),
-            connections=Grid("connections", _widths(titles, self._rows, _PAPER), choices, len(self._rows)),
+            connections=Grid("connections", _widths(titles, self._rows, _SHOWN), choices, len(self._rows)),
             certificates=Grid(
                 "certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), {"findings": codes}, len(shown)
             ),

@@ -275,12 +275,7 @@ class Findings:
 
 
 def verdict_sentences(found: Sequence[Found], judge: Judge) -> Iterator[str]:
-    """Yield sentences: the findings by severity, and whether trust was checked."""
-    for severity in reversed(SEVERITIES[1:]):
-        codes = [one for one in found if one.rule.severity == severity]
-        if codes:
-            named = listed([f"{one.rule.code} ({one.many})" for one in codes], 8)
-            yield f"{severity.capitalize()}: {named}."
+    """Yield what the table of findings does not say: that there are none, and whether trust was checked."""
     if not found:
         yield f"No findings{'' if judge.min_severity == 'info' else f' of severity {judge.min_severity} or higher'}."
     elif all(one.rule.severity == "info" for one in found):

@@ -1,0 +1,101 @@
+"""The failures of a report by reason, and the figures above all else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tlsdissect.views import table
+from tlsdissect.views.explain import explain
+from tlsdissect.views.printable import printable
+from tlsdissect.views.summary import weaknesses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.views.summary import CaptureSummary, Peer
+
+_UNFAILED = ("established", "one_sided", "incomplete")
+
+
+class Tile(Struct, frozen=True):
+    """One of the figures on top of the page, and the section that it leads to."""
+
+    number: str
+    label: str
+    detail: str
+    section: str
+    bad: bool = False
+
+
+class Failure(Struct, frozen=True):
+    """The connections that failed for one reason."""
+
+    reason: str
+    connections: int
+    clients: str
+    servers: str
+    story: list[str]
+    """What `explain` says about the end of the first of these connections."""
+    first: int
+    """The number of that connection in the page's table."""
+
+
+class Failures:
+    """Collects the first failed connection of each reason, and counts what the tiles show."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._first: dict[str, tuple[int, list[str]]] = {}
+        self._weak = self._versions = self._tls13 = 0
+
+    def add(self, c: Connection) -> None:
+        """Add a connection that was read with its transcript."""
+        reason = table.outcome(c)[0] or c.outcome
+        if c.outcome not in _UNFAILED and reason not in self._first:
+            told = [one.with_evidence for one in explain(c).sentences if one.topic == "end"]
+            self._first[reason] = self._rows, [printable(sentence) for sentence in told]
+        self._rows += 1
+        self._weak += any(True for _ in weaknesses(c))
+        self._versions += c.version is not None
+        self._tls13 += bool(c.is_tls13)
+
+    def by_reason(self, summary: CaptureSummary) -> list[Failure]:
+        """Return the failures, the most frequent reason first."""
+        return [
+            Failure(
+                printable(group.what), group.connections, _named(group.clients), _named(group.servers),
+                self._first[group.what][1], self._first[group.what][0],
+            )
+            for group in summary.failures
+        ]  # fmt: skip
+
+    def tiles(self, summary: CaptureSummary) -> list[Tile]:
+        """Return the figures on top of the page."""
+        failed = sum(group.connections for group in summary.failures)
+        weak = self._weak
+        captures = f"{summary.captures:,} captures" if summary.captures != 1 else "1 capture"
+        ended = sum(one.days_left < 0 for one in summary.ending)
+        ending = f"{ended:,} had ended when last seen" if ended else "within 30 days of the capture"
+        return [
+            Tile(f"{summary.connections:,}", "connections", f"in {captures}", "connections"),
+            Tile(f"{failed:,}", "failed", _share(failed, summary.connections), "failures", bool(failed)),
+            Tile(f"{weak:,}", "old or weak", _share(weak, summary.connections), "findings", bool(weak)),
+            Tile(f"{len(summary.ending):,}", "certificates end", ending, "certificates", bool(summary.ending)),
+            Tile(
+                f"{100 * self._tls13 / self._versions:.0f} %" if self._versions else "-",
+                "TLS 1.3",
+                f"of {self._versions:,} with a visible version",
+                "comparison",
+            ),
+        ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} % of them" if part and whole else "none"
+
+
+def _named(peers: Sequence[Peer]) -> str:
+    return ", ".join(f"{printable(one.name)} ({one.connections:,})" for one in peers)
