@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from tlsdissect.capture import CaptureError
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "certs", "compare", "explain", "ladder", "live", "load_csv", "plot", "read", "report", "summary", "tables", "tree",
+    "certs", "compare", "explain", "ladder", "live", "load_csv", "plot", "query", "read", "report", "summary", "tables",
+    "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -159,6 +161,31 @@ def certs(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> 
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
     return Settled(captures, options).certificates()
+
+
+def query(
+    sql: str, *captures: str | os.PathLike[str], sql_bytes: int = 512 << 20, **options: Unpack[ReadOptions]
+) -> pd.DataFrame:
+    """Run an SQL query, in DuckDB's dialect (the extra `query`), over the tables of captures.
+
+    The tables are those of `tlsdissect query --tables`, with the rows of the connections that `options`, those of
+    `read`, select. Findings are computed if the query names them. A query cannot access files or networks, and needs
+    at most `sql_bytes` of memory; beyond it, rows move to a temporary file. ValueError says what is wrong with a query;
+    `read` says what else is raised.
+
+        >>> tlsdissect.query("SELECT version, count(*) AS n FROM connections GROUP BY 1", "samples/tls12-full.pcap")
+           version  n
+        0  TLS 1.2  1
+    """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.corpus.sql import Statement  # noqa: PLC0415 (an extra)
+    from tlsdissect.flows.limits import whole  # noqa: PLC0415
+
+    whole("sql_bytes", sql_bytes, 1)
+    statement = Statement(sql)
+    if statement.needs_findings:
+        options["findings"] = True
+    return Settled(captures, options).query(statement, sql_bytes)
 
 
 def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options: Unpack[ReadOptions]) -> bytes:

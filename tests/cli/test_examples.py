@@ -13,7 +13,20 @@ from pathlib import Path
 import pytest
 from recorded import ROOT
 
-COMMANDS = ("read", "show", "ladder", "explain", "compare", "certs", "export", "plot", "report", "schema", "summary")
+COMMANDS = (
+    "read",
+    "show",
+    "ladder",
+    "explain",
+    "compare",
+    "certs",
+    "export",
+    "query",
+    "plot",
+    "report",
+    "schema",
+    "summary",
+)
 EXAMPLES = [
     line.strip()
     for command in COMMANDS

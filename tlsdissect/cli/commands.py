@@ -26,6 +26,7 @@ _COMMANDS = {
     "compare": "Compare TLS 1.2 and TLS 1.3: round trips, times, suites, exposure.",
     "certs": "List the certificates in captures, and their problems.",
     "export": "Export tables of connections, certificates, messages and more.",
+    "query": "Run an SQL query over the tables of captures.",
     "plot": "Plot times, round trips, suites, groups, certificates.",
     "report": "Write an HTML report about captures.",
     "schema": "Print the JSON Schema of the output.",

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 
 _VERDICTS = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
+PIPED = 120
+"""Columns of a table in a file or a pipe, if COLUMNS does not say otherwise."""
 MOST_COLUMNS = 100_000
 """Columns that COLUMNS may ask for."""
 _HELP_ALL = "tlsdissect.help_all"
@@ -54,10 +56,10 @@ _GROUPS = {
     "Keys": ("keylogs",),
     "Output": (
         "columns", "order", "top", "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints",
-        "dumped", "verbose", "stats", "detailed", "dark", "color", "quiet",
+        "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
-    "Limits": Limits.__struct_fields__,
+    "Limits": (*Limits.__struct_fields__, "sql_bytes"),
 }  # fmt: skip
 """Names of the parameters in each group; options in none of them come last, under "Other"."""
 

@@ -43,8 +43,6 @@ Exit status:
   74   the result or a temporary file could not be written
   130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
 """
-_PIPED = 120
-"""Columns of a table in a file or a pipe, if COLUMNS does not say otherwise."""
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
 
 
@@ -147,7 +145,7 @@ def table(result: options.Result, color: str, *, judged: bool = False, asked: Se
     from tlsdissect.views.table import Table, of_key  # noqa: PLC0415 (not needed for other forms)
 
     style = options.text_style(color, seen=result.seen)
-    width = style["width"] or options.columns_of_surroundings() or _PIPED
+    width = style["width"] or options.columns_of_surroundings() or options.PIPED
     return Table(
         width,
         coloured=style["coloured"],

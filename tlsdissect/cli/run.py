@@ -170,7 +170,7 @@ class Run:
         Raises BrokenPipeError if the reader of the result has closed the pipe, NotWrittenError if the result cannot be
         written, and ClickException if it cannot be presented as requested.
         """
-        interrupts = Interrupts(self._rows.stop, self._rows.is_waiting)
+        interrupts = Interrupts(self._stop, self._rows.is_waiting)
         try:
             with interrupts, closing(self._rows), place as sink, self._status_line:
                 self._print(sink, interrupts)
@@ -242,6 +242,10 @@ class Run:
         for piece in self._end():
             with self._status_line.hidden():
                 sink.write(piece)
+
+    def _stop(self) -> None:
+        """Stop reading, after the first signal."""
+        self._rows.stop()
 
     @property
     def _where(self) -> str:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, timedelta
 
+    import pandas as pd
     from dask.distributed import Client
 
+    from tlsdissect.corpus.sql import Statement
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
@@ -136,6 +138,16 @@ class Settled:
         totals = reading.summary
         notes = [*left_out(totals, flows=False), *refusals(totals)]
         return builder.summary(totals.connections, totals.not_tls, notes)
+
+    def query(self, statement: Statement, memory: int) -> pd.DataFrame:
+        """Return the answer to an SQL statement about the selected connections."""
+        from tlsdissect.corpus.sql import Database  # noqa: PLC0415 (an extra)
+        from tlsdissect.views.query_result import frame  # noqa: PLC0415 (an extra)
+
+        with Database(statement, memory) as database:
+            for connection in self.read():
+                database.add(connection)
+            return frame(database.answer())
 
     def certificates(self) -> list[CertificateSummary]:
         """Return the certificates of the selected connections, as `tlsdissect certs` lists them."""

@@ -39,6 +39,12 @@ _TIMES = {
 """Fields that contain times: nanoseconds cannot represent the year 9999, in which certificates end."""
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _SECOND = len("2026-01-01T00:00:00")
+_GROUP = 10_000
+"""Rows that are passed on together, and kept until then."""
+_GROUP_BYTES = 16 << 20
+"""Estimated bytes of text and lists in rows that are passed on together: fewer rows where they are long."""
+_ITEM_BYTES = 256
+"""Estimated bytes of an item of a list."""
 
 
 class Fields:
@@ -57,6 +63,37 @@ class Fields:
             for values, convert, field in zip(columns, self._converts, self.schema, strict=True)
         ]
         return pa.Table.from_arrays(arrays, schema=self.schema)
+
+
+class RowBatches:
+    """Takes the rows of a table one by one, and passes them on as `pyarrow.Table`s of limited size."""
+
+    def __init__(self, table: Table, take: Callable[[Any], object]) -> None:
+        self._fields = Fields(table)
+        self._take = take
+        self._rows: list[list[Any]] = []
+        self._held = 0
+
+    def add(self, row: list[Any]) -> None:
+        """Take a row."""
+        self._rows.append(row)
+        self._held += sum([_size(value) for value in row])
+        if len(self._rows) >= _GROUP or self._held >= _GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on the rows that are left."""
+        if self._rows:
+            self._take(self._fields.table(self._rows))
+            self._rows.clear()
+            self._held = 0
+
+
+def _size(value: object) -> int:
+    """Estimate the bytes of a value, which matter if it is text or a list."""
+    if isinstance(value, str):
+        return len(value)
+    return _ITEM_BYTES * len(value) if isinstance(value, tuple | list | dict) else 0
 
 
 def arrow_table(table: Table, connections: Iterable[Connection]) -> Any:

@@ -29,6 +29,10 @@ class Column(Struct, frozen=True):
     """Whether it exists with --raw-fingerprints only."""
     annotation: Any = None
     """The type of the field, for formats that have lists and structs."""
+    key: str = ""
+    """Struct and JSON key of the field."""
+    meaning: str = ""
+    """What it is, if it is no field of a struct."""
 
 
 def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
@@ -41,7 +45,8 @@ def columns(kind: type[Struct], path: tuple[str, ...] = ()) -> Iterator[Column]:
         else:
             # A Literal has the type of its values, and a tuple becomes a list.
             held: type = str if isinstance(of, str) else of if of in _PLAIN else list
-            yield Column("_".join(here), held, _reach(here), raw=field.default is UNSET, annotation=field.type)
+            raw, key = field.default is UNSET, f"{kind.__name__}.{field.encode_name}"
+            yield Column("_".join(here), held, _reach(here), raw=raw, annotation=field.type, key=key)
 
 
 def _plain(annotation: Any) -> list[Any]:

@@ -7,19 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from tlsdissect.views.arrow import Fields
+from tlsdissect.views.arrow import Fields, RowBatches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tlsdissect.views.tables import Table
-
-_GROUP = 10_000
-"""Rows that are written together, and kept until then."""
-_GROUP_BYTES = 16 << 20
-"""Estimated bytes of text and lists in rows that are written together: fewer rows where they are long."""
-_ITEM_BYTES = 256
-"""Estimated bytes of an item of a list."""
+    from tlsdissect.views.tables import Table, Write
 
 
 class _File:
@@ -27,7 +18,7 @@ class _File:
 
     closed = False
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Write) -> None:
         self._write = write
         self._at = 0
 
@@ -49,33 +40,30 @@ class _File:
 class ParquetRows:
     """Writes the rows of a table."""
 
-    def __init__(self, table: Table, write: Callable[[bytes], object]) -> None:
-        self._fields = Fields(table)
-        self._writer = parquet.ParquetWriter(pa.PythonFile(_File(write), mode="w"), self._fields.schema)
-        self._rows: list[list[Any]] = []
-        self._held = 0
+    def __init__(self, table: Table, write: Write) -> None:
+        self._file = ParquetFile(Fields(table).schema, write)
+        self._batches = RowBatches(table, self._file.add)
 
     def add(self, row: list[Any]) -> None:
         """Take a row."""
-        self._rows.append(row)
-        self._held += sum([_size(value) for value in row])
-        if len(self._rows) >= _GROUP or self._held >= _GROUP_BYTES:
-            self._flush()
+        self._batches.add(row)
 
     def end(self) -> None:
         """Write what is left, and what a Parquet file ends with."""
-        self._flush()
+        self._batches.flush()
+        self._file.end()
+
+
+class ParquetFile:
+    """Writes Arrow tables or record batches of one schema."""
+
+    def __init__(self, schema: Any, write: Write) -> None:
+        self._writer = parquet.ParquetWriter(pa.PythonFile(_File(write), mode="w"), schema)
+
+    def add(self, rows: Any) -> None:
+        """Write rows."""
+        self._writer.write(rows)
+
+    def end(self) -> None:
+        """Write what a Parquet file ends with."""
         self._writer.close()
-
-    def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(self._fields.table(self._rows))
-            self._rows.clear()
-            self._held = 0
-
-
-def _size(value: object) -> int:
-    """Estimate the bytes of a value, which matter if it is text or a list."""
-    if isinstance(value, str):
-        return len(value)
-    return _ITEM_BYTES * len(value) if isinstance(value, tuple | list | dict) else 0

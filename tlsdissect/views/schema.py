@@ -23,7 +23,7 @@ _PLACE = "#/$defs/{name}"
 def schema() -> dict[str, Any]:
     """Return the schema. Objects may have further keys: extensions have those of their type, and versions add some."""
     (root,), parts = json.schema_components((connection.Connection,), schema_hook=_anything, ref_template=_PLACE)
-    for name, text in _descriptions():
+    for name, text in descriptions():
         kind, _, key = name.partition(".")
         field = parts.get(kind, {}).get("properties", {}).get(key)
         if field is not None:
@@ -42,7 +42,7 @@ def _anything(_: type) -> dict[str, Any]:
     return {"description": "A value of any type."}
 
 
-def _descriptions() -> Iterator[tuple[str, str]]:
+def descriptions() -> Iterator[tuple[str, str]]:
     """Yield struct and key of each field that has a docstring, which Python does not keep, and the docstring."""
     for module in (connection, facts):
         for defined in ast.parse(Path(str(module.__file__)).with_suffix(".py").read_text(encoding="utf-8")).body:

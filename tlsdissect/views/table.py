@@ -280,19 +280,19 @@ def of_key(key: str, value: Callable[[Connection], object]) -> Column:
 
     def texts(c: Connection) -> Texts:
         found = value(c)
-        return () if found is None else (_written(found),)
+        return () if found is None else (written(found),)
 
     return Column(key, texts, _STYLES.get(key, plain))
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """Write a value as one text: a list with commas, anything deeper as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return ", ".join(filter(None, [_ABSENT if one is None else _written(one) for one in value]))
+        return ", ".join(filter(None, [_ABSENT if one is None else written(one) for one in value]))
     return str(value) if isinstance(value, int | float) else json.encode(value).decode()
 
 

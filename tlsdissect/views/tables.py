@@ -38,16 +38,25 @@ class TableWriter(Protocol):
         ...
 
 
-def _key(name: str, kind: type) -> Column:
-    return Column(name, kind, lambda _: None)
+def _key(name: str, kind: type, meaning: str = "") -> Column:
+    return Column(name, kind, lambda _: None, key=f"Connection.{name}", meaning=meaning)
 
 
 _KEYS = (_key("source", str), _key("transport", str), _key("stream", int))
-_WITH_KEYS = _key("with_keys", bool)
-"""Whether only keys show the row."""
-_PLACE = (*_KEYS, _key("position", int))
+_WITH_KEYS = _key("with_keys", bool, "Whether only keys show it.")
+_POSITION = _key("position", int, "Its place in the order of the wire, from 0.")
+_SENDER = _key("sender", str, "The side that sent it: client or server.")
+_PLACE = (*_KEYS, _POSITION)
 _BODY = tuple(column for column in COLUMNS if not column.raw)
-_EXTENSION = (("sender", str), ("message", str), ("position", int), ("type", str), ("code", int), ("bytes", int))
+_EXTENSION = (
+    _SENDER,
+    _key("message", str, "The message that it is in: client_hello or server_hello."),
+    _POSITION,
+    _key("type", str, "Its name in IANA's registry."),
+    _key("code", int, "Its number."),
+    _key("bytes", int, "The length of its content."),
+    _key("fields", list, "Its decoded fields, as JSON."),
+)
 
 
 def _connections(c: Connection) -> Iterator[list[Any]]:
@@ -115,13 +124,11 @@ _CERTIFICATE = tuple(columns(Certificate))
 _MESSAGE, _ALERT, _FINDING = tuple(columns(Message)), tuple(columns(Alert)), tuple(columns(Finding))
 TABLES: tuple[Table, ...] = (
     Table("connections", _BODY, _connections),
-    Table(
-        "certificates", (*_KEYS, _key("sender", str), _key("position", int), *_CERTIFICATE, _WITH_KEYS), _certificates
-    ),
+    Table("certificates", (*_KEYS, _SENDER, _POSITION, *_CERTIFICATE, _WITH_KEYS), _certificates),
     Table("messages", (*_PLACE, *_MESSAGE, _WITH_KEYS), _with_hidden("messages", _MESSAGE)),
     Table(
         "extensions",
-        (*_KEYS, *(_key(name, kind) for name, kind in _EXTENSION), _key("fields", list)),
+        (*_KEYS, *_EXTENSION),
         _extensions,
     ),
     Table("alerts", (*_PLACE, *_ALERT, _WITH_KEYS), _with_hidden("alerts", _ALERT)),

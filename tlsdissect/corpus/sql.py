@@ -1,0 +1,346 @@
+"""SQL over the tables of selected connections, by DuckDB (the extra `query`).
+
+A statement is checked against the empty tables before anything is read. Then the rows of the tables that it names are
+inserted into tables of DuckDB's own, which it moves to a private temporary folder when they need more memory than they
+may have, and the statement runs at the end.
+
+The statement is not trusted: before DuckDB sees it, it is cut off from files, networks, extensions and the variables of
+Python, and before it runs, the settings are locked. That a statement must be one SELECT is for clear errors only.
+
+DuckDB runs in a thread. A Python signal handler that raises an exception while DuckDB executes a statement can leave
+the statement running forever (DuckDB 2.0.1). Here, handlers run in the thread that waits, and `interrupt` ends the
+statement.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import duckdb
+
+from tlsdissect.corpus.expression import at
+from tlsdissect.corpus.suggestion import suggestion
+from tlsdissect.views.arrow import Fields, RowBatches
+from tlsdissect.views.printable import columns as displayed
+from tlsdissect.views.query_result import Answer
+from tlsdissect.views.schema import descriptions
+from tlsdissect.views.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.views.tables import Table
+
+    T = TypeVar("T")
+
+SPILLED_BYTES = 8192 << 20
+"""Bytes that DuckDB may move to its temporary folder."""
+_CHECKED = 256 << 20
+"""Bytes of memory with which a statement is checked against the empty tables."""
+_THREADS = 4
+"""Threads of DuckDB at most: each needs memory of its own."""
+_ROWS = 2048
+"""Rows of a result that are fetched together."""
+_SETTINGS: dict[str, Any] = {
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+}
+_PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
+"""The line of an error that shows a place, and the blanks before the caret below it."""
+
+
+class SqlError(ValueError):
+    """A statement that cannot be run; the message is one line, with a caret before the place."""
+
+
+class SqlInterruptedError(Exception):
+    """The statement was interrupted."""
+
+
+class Statement:
+    """A statement that was checked against the empty tables."""
+
+    def __init__(self, text: str) -> None:
+        """Check a statement; SqlError shows the place of a mistake."""
+        self.text = text
+        with _connected(_CHECKED, "") as database:
+            for table in TABLES:
+                _create(database, table)
+            _lock(database)
+            _check_kind(database, text)
+            try:
+                _explain(database, text)
+            except duckdb.Error as error:
+                raise _sql_error(error, text, _EXPLAIN + text) from None
+            self.tables = tuple(one for one in TABLES if _needs(database, text, f"DROP TABLE {one.name}"))
+            """The tables that it names."""
+            self.needs_findings = any(one.name == "findings" for one in self.tables) or _needs(
+                database, text, "ALTER TABLE connections DROP COLUMN findings"
+            )
+
+
+class Database:
+    """The tables that a statement names, as a context; `add` fills them, and `answer` runs the statement."""
+
+    def __init__(self, statement: Statement, memory: int) -> None:
+        """`memory`: bytes that DuckDB may use."""
+        self._statement = statement
+        self._memory = memory
+        self._answering = self._interrupted = False
+
+    def __enter__(self) -> Self:
+        # The folder is private; DuckDB makes the one inside when it needs it.
+        self._folder = TemporaryDirectory(prefix="tlsdissect-", ignore_cleanup_errors=True)
+        self._thread = ThreadPoolExecutor(1, "duckdb")
+        try:
+            self._database = _connected(self._memory, os.path.join(self._folder.name, "spilled"))  # noqa: PTH118
+            self._tables = [(table, RowBatches(table, self._inserter(table))) for table in self._statement.tables]
+            _lock(self._database)
+        except BaseException:
+            self._thread.shutdown()
+            self._folder.cleanup()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.interrupt()
+        self._thread.shutdown()
+        self._database.close()
+        self._folder.cleanup()
+
+    def add(self, connection: Connection) -> None:
+        """Insert the rows of a connection."""
+        for table, batches in self._tables:
+            for row in table.rows(connection):
+                batches.add(row)
+
+    def answer(self) -> Answer:
+        """Run the statement on the rows that were added.
+
+        What is wrong with it raises SqlError, and what the system lacks OSError, both also while batches are taken.
+        """
+        for _, batches in self._tables:
+            batches.flush()
+        self._answering = True
+        reader = self._run(lambda: self._database.sql(self._statement.text).to_arrow_reader(_ROWS))
+        names = _distinct(reader.schema.names)
+        return Answer(reader.schema.empty_table().rename_columns(names).schema, self._batches(reader, names))
+
+    def interrupt(self) -> None:
+        """End the statement, from a signal handler: `answer` or its batches raise SqlInterruptedError."""
+        if self._answering:
+            self._interrupted = True
+            self._database.interrupt()
+
+    def _batches(self, reader: Any, names: list[str]) -> Iterator[Any]:
+        while (batch := self._run(lambda: next(reader, None))) is not None:
+            yield batch.rename_columns(names)
+
+    def _inserter(self, table: Table) -> Callable[[Any], None]:
+        _create(self._database, table)
+
+        def insert(rows: Any) -> None:
+            self._run(lambda: _insert(self._database, table.name, rows))
+
+        return insert
+
+    def _run(self, call: Callable[[], T]) -> T:
+        """Call what uses the database in its thread."""
+        if self._interrupted:
+            raise SqlInterruptedError
+        try:
+            return self._thread.submit(call).result()
+        except (duckdb.Error, OSError, ValueError) as error:  # the last two are pyarrow's, with the text of DuckDB
+            raise self._translated(error) from None
+
+    def _translated(self, error: Exception) -> Exception:
+        """Return the exception that says what an error of DuckDB means here."""
+        kind = str(error).partition(" Error: ")[0]
+        if kind == "INTERRUPT":
+            return SqlInterruptedError()
+        if kind == "Out of Memory":
+            most = f"{self._memory >> 20} MiB of memory, or {SPILLED_BYTES >> 20} MiB of disk"
+            return OSError(errno.ENOMEM, f"the query needs more than {most}: --sql-bytes allows more memory")
+        if kind == "IO":
+            return OSError(errno.EIO, f"the query could not write its temporary files: {_first_line(error)}")
+        if kind in ("INTERNAL", "FATAL"):
+            return error
+        return _sql_error(error, self._statement.text)
+
+
+def described(width: int) -> Iterator[str]:
+    """Yield lines about the tables: of each column its name, in quotes if SQL requires them, its type and meaning."""
+    meanings = dict(descriptions())
+    with _connected(_CHECKED, "") as database:
+        reserved = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+        quoted = {word for (word,) in database.execute(reserved).fetchall()}
+        for table in TABLES:
+            _create(database, table)
+            yield table.name
+            for column, kind in zip(table.columns, database.table(table.name).types, strict=True):
+                name = f'"{column.name}"' if column.name in quoted else column.name
+                text = f"{name:<25} {_type_name(kind):<12} {column.meaning or meanings.get(column.key, '')}"
+                yield from wrap(text, width, initial_indent="  ", subsequent_indent=" " * 6, break_long_words=False)
+            yield ""
+
+
+def _type_name(kind: Any) -> str:
+    """Return the name of a type; of a struct, the names of its fields."""
+    if kind.id == "list":
+        return f"{_type_name(kind.child)}[]"
+    if kind.id == "struct":
+        return f"STRUCT({', '.join(name for name, _ in kind.children)})"
+    return "TIMESTAMPTZ" if kind.id == "timestamp with time zone" else str(kind)
+
+
+def _connected(memory: int, folder: str) -> duckdb.DuckDBPyConnection:
+    """Open a database without access to anything outside; it spills to the folder, or nowhere."""
+    settings = {
+        **_SETTINGS,
+        "memory_limit": f"{memory}B",
+        "temp_directory": folder,
+        "max_temp_directory_size": f"{SPILLED_BYTES}B",
+        "threads": min(_THREADS, len(os.sched_getaffinity(0))),
+    }
+    database = duckdb.connect(":memory:", config=settings)
+    database.execute("SET TimeZone = 'UTC'")
+    return database
+
+
+def _lock(database: duckdb.DuckDBPyConnection) -> None:
+    database.execute("SET lock_configuration = true")
+
+
+def _types(database: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
+    """Return the columns of a table with their types.
+
+    Times have microseconds, as is usual in SQL: from times with nanoseconds, DuckDB cannot subtract others.
+    """
+    database.register("rows", Fields(table).schema.empty_table())
+    described = database.execute("SELECT column_name, column_type FROM (DESCRIBE rows)").fetchall()
+    database.unregister("rows")
+    return {name: kind.replace("TIMESTAMPTZ_NS", "TIMESTAMP WITH TIME ZONE") for name, kind in described}
+
+
+def _create(database: duckdb.DuckDBPyConnection, table: Table) -> None:
+    types = ", ".join(f'"{name}" {kind}' for name, kind in _types(database, table).items())
+    database.execute(f"CREATE TABLE {table.name} ({types})")
+
+
+def _insert(database: duckdb.DuckDBPyConnection, name: str, rows: Any) -> None:
+    database.register("rows", rows)
+    database.execute(f"INSERT INTO {name} SELECT * FROM rows")  # noqa: S608  # the name of one of our tables
+    database.unregister("rows")
+
+
+_EXPLAIN = "EXPLAIN "
+
+
+def _explain(database: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Plan a statement without running it. Unlike other ways to do so, errors show their place."""
+    database.execute(_EXPLAIN + text)
+
+
+def _check_kind(database: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Raise SqlError unless the text is one SELECT (FROM, WITH, PIVOT, DESCRIBE and others are such, too)."""
+    try:
+        statements = database.extract_statements(text)
+    except duckdb.Error as error:
+        raise _sql_error(error, text) from None
+    if not statements:
+        raise SqlError("this is no statement: SELECT ... is")
+    if len(statements) > 1:
+        raise SqlError(f"{len(statements)} statements, where one is possible")
+    kind = statements[0].type.name
+    if kind not in ("SELECT", "MULTI"):  # PIVOT without its values stands for several statements
+        raise SqlError(f"{kind.replace('_', ' ')} is not possible: only SELECT is")
+
+
+def _needs(database: duckdb.DuckDBPyConnection, text: str, change: str) -> bool:
+    """Return whether the statement is wrong after a change: then it names what that removes."""
+    database.execute("BEGIN")
+    try:
+        database.execute(change)
+        _explain(database, text)
+    except duckdb.Error:
+        return True
+    finally:
+        database.execute("ROLLBACK")
+    return False
+
+
+def _sql_error(error: Exception, text: str, shown: str | None = None) -> SqlError:
+    """Make one line of an error of DuckDB, which saw the statement, or `shown`, of which the statement is the end."""
+    what = _first_line(error).rstrip(".!")
+    shown = text if shown is None else shown
+    place = _place(str(error), shown)
+    if place is None:
+        return SqlError(f"{what}{_hint(error, what, text)}")
+    place = max(0, place - (len(shown) - len(text)))
+    one_line = re.sub(r"\s", " ", text)
+    return SqlError(str(at(one_line, place, f"{what}{_hint(error, what, text[place:])}")))
+
+
+def _first_line(error: Exception) -> str:
+    """Return what is wrong, without the kind of error before it and what comes after it."""
+    line = str(error).splitlines()[0]
+    return " ".join((line.partition(" Error: ")[2] or line).split())
+
+
+def _hint(error: Exception, what: str, rest: str) -> str:
+    """Say what may have been meant; `rest` is the statement from the place of the error on."""
+    columns = dict.fromkeys(column.name for table in TABLES for column in table.columns)
+    word = re.search(r'(?:syntax error at or near|Referenced (?:column|table)) "(.*?)"', what)
+    if word is not None:
+        if what.startswith("syntax error"):
+            return f": the column is '\"{word[1]}\"', in quotes" if word[1] in columns else ""
+        joined = re.match(rf"{re.escape(word[1])}((?:\.\w+)+)", rest)
+        near = suggestion(f"{word[1]}{joined[1].replace('.', '_')}" if joined else word[1], columns)
+        return near or (": text is written in single quotes" if rest.startswith('"') else "")
+    meant = re.search(r'\nDid you mean "(.*?)"', str(error))
+    return f": did you mean {meant[1]!r}?" if meant else ""
+
+
+def _place(error: str, text: str) -> int | None:
+    """Return the place in a text that an error shows; None if it shows none."""
+    found = _PLACE.search(error)
+    lines = text.split("\n")
+    if found is None or int(found[1]) > len(lines):
+        return None
+    number = int(found[1]) - 1
+    line, shown = lines[number], found[2]
+    # Of a long line, only a part is shown, with dots for what was cut.
+    start = line.find(shown.removeprefix("...").removesuffix("..."))
+    if start < 0:
+        return None
+    start -= len("...") if shown.startswith("...") else 0
+    before = found[3][len(f"LINE {found[1]}: ") :]
+    return len("\n".join(["", *lines[:number]])) + start + _characters(shown, len(before))
+
+
+def _characters(text: str, wide: int) -> int:
+    """Return how many characters of a text take so many columns."""
+    return next((n for n in range(len(text)) if displayed(text[:n]) >= wide), len(text))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Add a number to each name that another column has already."""
+    taken = set(names)
+    found: dict[str, None] = {}
+    for name in names:
+        new, number = name, 0
+        while new in found or (number and new in taken):
+            number += 1
+            new = f"{name}_{number}"
+        found[new] = None
+    return list(found)
