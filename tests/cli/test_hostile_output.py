@@ -21,6 +21,8 @@ from tlsdissect import listening
 if TYPE_CHECKING:
     from pathlib import Path
 
+QUERY = "SELECT source, sni, alpn, certificates, client_hello_extensions FROM connections"
+PIVOT = "PIVOT connections ON sni USING first(source) GROUP BY alpn"
 TEXT = [
     ("read",),
     ("read", "--findings"),
@@ -36,6 +38,10 @@ TEXT = [
     ("certs", "--format", "csv"),
     ("certs", "--format", "pem"),
     ("report", "--output", "-"),
+    ("query", QUERY),
+    ("query", PIVOT),
+    ("query", QUERY, "--format", "csv"),
+    ("query", "SELECT error(source) FROM connections", "--failed"),
 ]
 JSON = [
     ("read",),

@@ -134,7 +134,10 @@ class QueryRun(Run):
 
         answer = self._database.answer()
         if self._result.form == "parquet":
-            query_result.parquet(answer, sink.write)
+            try:
+                query_result.parquet(answer, sink.write)
+            except query_result.NoSuchTypeError as error:
+                raise click.UsageError(f"Parquet: {error}") from None
             return
         if self._result.form == "csv":
             lines = query_result.csv_lines(answer, seen=options.is_terminal(self._result.file))

@@ -55,6 +55,8 @@ _SETTINGS: dict[str, Any] = {
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
 }
+_RESERVED = ("end", "group")
+"""Columns whose names SQL reserves."""
 _PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
 """The line of an error that shows a place, and the blanks before the caret below it."""
 
@@ -134,7 +136,10 @@ class Database:
         self._answering = True
         reader = self._run(lambda: self._database.sql(self._statement.text).to_arrow_reader(_ROWS))
         names = _distinct(reader.schema.names)
-        return Answer(reader.schema.empty_table().rename_columns(names).schema, self._batches(reader, names))
+        schema = reader.schema
+        for number, name in enumerate(names):
+            schema = schema.set(number, schema.field(number).with_name(name))
+        return Answer(schema, self._batches(reader, names))
 
     def interrupt(self) -> None:
         """End the statement, from a signal handler: `answer` or its batches raise SqlInterruptedError."""
@@ -182,13 +187,11 @@ def described(width: int) -> Iterator[str]:
     """Yield lines about the tables: of each column its name, in quotes if SQL requires them, its type and meaning."""
     meanings = dict(descriptions())
     with _connected(_CHECKED, "") as database:
-        reserved = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
-        quoted = {word for (word,) in database.execute(reserved).fetchall()}
         for table in TABLES:
             _create(database, table)
             yield table.name
             for column, kind in zip(table.columns, database.table(table.name).types, strict=True):
-                name = f'"{column.name}"' if column.name in quoted else column.name
+                name = f'"{column.name}"' if column.name in _RESERVED else column.name
                 text = f"{name:<25} {_type_name(kind):<12} {column.meaning or meanings.get(column.key, '')}"
                 yield from wrap(text, width, initial_indent="  ", subsequent_indent=" " * 6, break_long_words=False)
             yield ""
@@ -285,10 +288,10 @@ def _sql_error(error: Exception, text: str, shown: str | None = None) -> SqlErro
     shown = text if shown is None else shown
     place = _place(str(error), shown)
     if place is None:
-        return SqlError(f"{what}{_hint(error, what, text)}")
+        return SqlError(f"{what}{_hint(error, what, '', text)}")
     place = max(0, place - (len(shown) - len(text)))
     one_line = re.sub(r"\s", " ", text)
-    return SqlError(str(at(one_line, place, f"{what}{_hint(error, what, text[place:])}")))
+    return SqlError(str(at(one_line, place, f"{what}{_hint(error, what, text[:place], text[place:])}")))
 
 
 def _first_line(error: Exception) -> str:
@@ -297,13 +300,19 @@ def _first_line(error: Exception) -> str:
     return " ".join((line.partition(" Error: ")[2] or line).split())
 
 
-def _hint(error: Exception, what: str, rest: str) -> str:
-    """Say what may have been meant; `rest` is the statement from the place of the error on."""
-    columns = dict.fromkeys(column.name for table in TABLES for column in table.columns)
+def _hint(error: Exception, what: str, before: str, rest: str) -> str:
+    """Say what may have been meant; the statement is divided at the place of the error."""
+    columns: dict[str, str] = {}
+    for table in TABLES:
+        for column in table.columns:
+            columns.setdefault(column.name, table.name)
     word = re.search(r'(?:syntax error at or near|Referenced (?:column|table)) "(.*?)"', what)
     if word is not None:
         if what.startswith("syntax error"):
-            return f": the column is '\"{word[1]}\"', in quotes" if word[1] in columns else ""
+            reserved = [one for one in _RESERVED if re.search(rf"\b{one}\s*$", before, re.IGNORECASE) or word[1] == one]
+            return f": the column is '\"{reserved[0]}\"', in quotes" if reserved else ""
+        if word[1] in columns:
+            return f": {columns[word[1]]} has it"
         joined = re.match(rf"{re.escape(word[1])}((?:\.\w+)+)", rest)
         near = suggestion(f"{word[1]}{joined[1].replace('.', '_')}" if joined else word[1], columns)
         return near or (": text is written in single quotes" if rest.startswith('"') else "")

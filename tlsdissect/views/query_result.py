@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain, islice
@@ -29,9 +30,16 @@ _FIRST = 10_000
 """Rows that decide how wide the columns of a table are."""
 _SLICE = 256
 """Rows that are objects of Python at a time."""
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_DAY, _DATE = 86_400, len("2026-01-01")
+_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _INTEGERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32())
 _WHOLE = range(-(2**63), 2**64)
 """Whole numbers that JSON is written with."""
+
+
+class NoSuchTypeError(ValueError):
+    """A format has no type for a column."""
 
 
 class Answer(NamedTuple):
@@ -50,10 +58,7 @@ def rows(batches: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def values(array: Any) -> list[Any]:
-    """Return the values of an array as JSON has them: times by RFC 3339, bytes in hexadecimal digits.
-
-    `to_pylist` of pyarrow raises exceptions for times that Python does not have.
-    """
+    """Return the values of an array as JSON has them: times by RFC 3339, bytes in hexadecimal digits."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         return values(array.dictionary_decode())
@@ -69,8 +74,14 @@ def values(array: Any) -> list[Any]:
         columns = zip(*map(values, array.flatten()), strict=True)
         valid = array.is_valid().to_pylist()
         return [dict(zip(names, row, strict=True)) if it else None for it, row in zip(valid, columns, strict=True)]
-    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
-        return [None if text is None else _time(text) for text in array.cast(pa.string()).to_pylist()]
+    if pa.types.is_timestamp(kind):
+        zone = "" if kind.tz is None else "Z"
+        return [_time(number, _DIGITS[kind.unit], zone) for number in array.cast(pa.int64()).to_pylist()]
+    if pa.types.is_date32(kind):
+        times = [_time(days and days * _DAY, 0) for days in array.cast(pa.int32()).to_pylist()]
+        return [time and time[:_DATE] for time in times]
+    if pa.types.is_time(kind):
+        return array.cast(pa.string()).to_pylist()  # type: ignore[no-any-return]
     return [_plain(one) for one in array.to_pylist()]
 
 
@@ -78,9 +89,16 @@ def _key(value: object) -> str:
     return value if isinstance(value, str) else json.encode(value).decode()
 
 
-def _time(text: str) -> str:
-    """Write a time of Arrow by RFC 3339; zeros alone are no fraction."""
-    return text.replace(" ", "T", 1).replace(".000000", "")
+def _time(number: int | None, digits: int, zone: str = "") -> str | None:
+    """Write a time since 1970, whose fraction has so many digits, by RFC 3339; None for one outside the calendar."""
+    if number is None:
+        return None
+    seconds, fraction = divmod(number, 10**digits)
+    try:
+        second = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    except OverflowError:
+        return None
+    return f"{second.removesuffix('+00:00')}{f'.{fraction:0{digits}d}' if fraction else ''}{zone}"
 
 
 def _plain(value: Any) -> Any:
@@ -140,10 +158,13 @@ def _is_number(kind: Any) -> bool:
 
 
 def parquet(answer: Answer, write: Write) -> None:
-    """Write a Parquet file."""
+    """Write a Parquet file; NoSuchTypeError if Parquet lacks the type of a column."""
     from tlsdissect.views.parquet import ParquetFile  # noqa: PLC0415 (not needed for other forms)
 
-    file = ParquetFile(answer.schema, write)
+    try:
+        file = ParquetFile(answer.schema, write)
+    except pa.ArrowNotImplementedError as error:
+        raise NoSuchTypeError(f"{error}; cast the column to another type, such as x::VARCHAR") from None
     for batch in answer.batches:
         file.add(batch)
     file.end()
