@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 RESUMED_FILE = ROOT / RESUMED
 TALK = str(ROOT / "samples" / "talk")
 LARGE = "SELECT a FROM range(3000000) t(a) ORDER BY hash(a)"
-LARGE_ENDLESS = LARGE.replace("3000000", "1000000000000")
+ENDLESS_SORT = LARGE.replace("3000000", "1000000000000")
 ENDLESS = "WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r) SELECT count(*) FROM r"
 
 
@@ -362,23 +362,21 @@ def test_nothing_is_left_of_what_fails(sql: str, status: int, tmp_path: Path, mo
     assert temporary(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize(
-    "sql", [ENDLESS, "SELECT count(*) FROM range(1000000000000)", LARGE.replace("3000000", "10**12")]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sql", [ENDLESS, "SELECT count(*) FROM range(1000000000000)", ENDLESS_SORT])
 def test_a_signal_ends_a_query(sql: str, number: signal.Signals, tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [*PROGRAM, "query", sql, TLS12, "-o", str(tmp_path / "x.csv")]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as process:
         # Once its folder exists, the query is running, or will with the next packets.
-        while not any(path.name.startswith("tlsdissect-") for path in temporary(tmp_path)):
+        while process.poll() is None and not any(path.is_dir() for path in temporary(tmp_path)):
             time.sleep(0.05)
         while process.poll() is None:
             process.send_signal(number)
             time.sleep(1)
         assert process.stderr is not None
         said = process.stderr.read()
-    assert (process.returncode, said) == (128 + number, b"aborted\n")
+    assert (process.returncode, said.partition(b";")[0].strip()) == (128 + number, b"aborted")
     assert temporary(tmp_path) == []
 
 
