@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+ALERTS = next(table for table in TABLES if table.name == "alerts")
 RESUMED_FILE = ROOT / RESUMED
 TALK = str(ROOT / "samples" / "talk")
 LARGE = "SELECT a FROM range(3000000) t(a) ORDER BY hash(a)"
@@ -88,17 +89,37 @@ def test_options_select_before_rows_are_inserted() -> None:
     assert rows(keyed, sample, "--keylog", sample.replace(".pcap", ".keys")) == [{"n": 3, "k": True}]
 
 
-def test_only_what_a_query_names_is_filled() -> None:
-    assert [table.name for table in Statement("SELECT 1").tables] == []
-    named = {
-        "WITH certificates AS (SELECT 1 AS a) FROM certificates": [],
-        "SELECT * FROM query('FROM messages')": ["messages"],
-        "FROM connections JOIN alerts USING (source, transport, stream)": ["connections", "alerts"],
-        'SELECT (SELECT count(*) FROM "Extensions")': ["extensions"],
-        "SUMMARIZE main.certificates": ["certificates"],
-        "PIVOT connections ON version USING count(*)": ["connections"],
-    }
-    assert {sql: [table.name for table in Statement(sql).tables] for sql in named} == named
+NAMED = {
+    "SELECT 1": {},
+    "SELECT count(*) FROM alerts": {"alerts": ["source"]},
+    "WITH certificates AS (SELECT 1 AS a) FROM certificates": {},
+    "SELECT type FROM query('FROM messages')": {"messages": ["type"]},
+    "SELECT level FROM connections JOIN alerts USING (stream) WHERE complete": {
+        "connections": ["stream", "complete"],
+        "alerts": ["stream", "level"],
+    },
+    'SELECT (SELECT max(code) FROM "Extensions")': {"extensions": ["code"]},
+    "SELECT count(*) FROM (SELECT DISTINCT * FROM alerts)": {"alerts": [one.name for one in ALERTS.columns]},
+    "SELECT hash(a) FROM main.alerts AS a": {"alerts": [one.name for one in ALERTS.columns]},
+    "SELECT COLUMNS('^s') FROM alerts": {"alerts": ["source", "stream", "sender"]},
+    "PIVOT alerts ON level USING count(*) GROUP BY sender": {"alerts": [one.name for one in ALERTS.columns]},
+    "SELECT alerts[1].level FROM connections ORDER BY sni": {"connections": ["sni", "alerts"]},
+    "SELECT 1 FROM alerts WHERE false AND level = 'fatal'": {"alerts": ["level"]},
+}
+
+
+@pytest.mark.parametrize("sql", NAMED)
+def test_only_the_columns_that_a_query_reads_are_filled(sql: str) -> None:
+    tables = Statement(sql).tables
+    assert {table.name: [column.name for column in table.columns] for table in tables} == NAMED[sql]
+
+
+@pytest.mark.parametrize("sql", NAMED)
+def test_what_is_not_filled_makes_no_difference(sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rows(sql, TALK)
+    monkeypatch.setattr("tlsdissect.corpus.sql._narrowed", lambda table, _: table)
+    assert [table in TABLES for table in Statement(sql).tables] == [True] * len(NAMED[sql])
+    assert rows(sql, TALK) == found
 
 
 def test_findings_are_computed_for_a_query_that_names_them() -> None:
@@ -315,7 +336,8 @@ def test_names_in_quotes_are_those_that_need_them() -> None:
         assert "in quotes" in refused(f"SELECT {name} FROM connections")  # noqa: S608
     for table in TABLES:
         names = ", ".join(f'"{name}"' if name in ("end", "group") else name for name in [c.name for c in table.columns])
-        assert Statement(f"SELECT {names} FROM {table.name}").tables == (table,)  # noqa: S608
+        (filled,) = Statement(f"SELECT {names} FROM {table.name}").tables  # noqa: S608
+        assert filled.columns == table.columns
 
 
 def test_without_the_extra(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """SQL over the tables of selected connections, by DuckDB (the extra `query`).
 
-A statement is checked against the empty tables before anything is read. Then the rows of the tables that it names are
-inserted into tables of DuckDB's own, which it moves to a private temporary folder when they need more memory than they
-may have, and the statement runs at the end.
+A statement is checked against the empty tables before anything is read; DuckDB's plan says which columns of which
+tables it reads. These are inserted, in batches, into tables of DuckDB's own, which it moves to a private temporary
+folder when they need more memory than they may have, and the statement runs at the end.
 
 The statement is not trusted: before DuckDB sees it, it is cut off from files, networks, extensions and the variables of
 Python, and before it runs, the settings are locked. That a statement must be one SELECT is for clear errors only.
@@ -23,6 +23,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
+from msgspec import json
 
 from tlsdissect.corpus.expression import at
 from tlsdissect.corpus.suggestion import suggestion
@@ -33,7 +34,7 @@ from tlsdissect.views.schema import descriptions
 from tlsdissect.views.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.tables import Table
@@ -78,17 +79,25 @@ class Statement:
         with _connected(_CHECKED, "") as database:
             for table in TABLES:
                 _create(database, table)
+            # With the other optimizers, a plan for empty tables would scan less.
+            names = [name for (name,) in database.execute("SELECT name FROM duckdb_optimizers()").fetchall()]
+            others = ",".join(name for name in names if name != "unused_columns")
+            database.execute(f"SET disabled_optimizers = '{others}'")
             _lock(database)
-            _check_kind(database, text)
+            kind = _kind(database, text)
             try:
-                _explain(database, text)
+                ((_, plan),) = database.execute(_EXPLAIN + text).fetchall()
             except duckdb.Error as error:
                 raise _sql_error(error, text, _EXPLAIN + text) from None
-            self.tables = tuple(one for one in TABLES if _needs(database, text, f"DROP TABLE {one.name}"))
-            """The tables that it names."""
-            self.needs_findings = any(one.name == "findings" for one in self.tables) or _needs(
-                database, text, "ALTER TABLE connections DROP COLUMN findings"
+            scanned = _scanned(json.decode(plan))
+            self.tables = tuple(
+                # The columns of the result of a PIVOT are not known before its rows are.
+                _narrowed(table, scanned[table.name]) if kind == "SELECT" else table
+                for table in TABLES
+                if table.name in scanned
             )
+            """The tables that it reads, with the columns that it reads."""
+            self.needs_findings = "findings" in scanned or _names_findings(database, text)
 
 
 class Database:
@@ -106,6 +115,8 @@ class Database:
         self._thread = ThreadPoolExecutor(1, "duckdb")
         try:
             self._database = _connected(self._memory, os.path.join(self._folder.name, "spilled"))  # noqa: PTH118
+            for table in TABLES:
+                _create(self._database, table)
             self._tables = [(table, RowBatches(table, self._inserter(table))) for table in self._statement.tables]
             _lock(self._database)
         except BaseException:
@@ -152,10 +163,8 @@ class Database:
             yield batch.rename_columns(names)
 
     def _inserter(self, table: Table) -> Callable[[Any], None]:
-        _create(self._database, table)
-
         def insert(rows: Any) -> None:
-            self._run(lambda: _insert(self._database, table.name, rows))
+            self._run(lambda: _insert(self._database, table, rows))
 
         return insert
 
@@ -240,22 +249,44 @@ def _create(database: duckdb.DuckDBPyConnection, table: Table) -> None:
     database.execute(f"CREATE TABLE {table.name} ({types})")
 
 
-def _insert(database: duckdb.DuckDBPyConnection, name: str, rows: Any) -> None:
+def _insert(database: duckdb.DuckDBPyConnection, table: Table, rows: Any) -> None:
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
     database.register("rows", rows)
-    database.execute(f"INSERT INTO {name} SELECT * FROM rows")  # noqa: S608  # the name of one of our tables
+    database.execute(f"INSERT INTO {table.name} ({names}) SELECT * FROM rows")  # noqa: S608  # our own names
     database.unregister("rows")
 
 
-_EXPLAIN = "EXPLAIN "
+def _narrowed(table: Table, names: Collection[str]) -> Table:
+    """Return a table with some of its columns, but at least one, so that it has rows."""
+    kept = [number for number, column in enumerate(table.columns) if column.name in names] or [0]
+
+    def rows(connection: Connection) -> Iterator[list[Any]]:
+        for row in table.rows(connection):
+            yield [row[number] for number in kept]
+
+    return table._replace(columns=tuple(table.columns[number] for number in kept), rows=rows)
 
 
-def _explain(database: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Plan a statement without running it. Unlike other ways to do so, errors show their place."""
-    database.execute(_EXPLAIN + text)
+_EXPLAIN = "EXPLAIN (FORMAT json) "
 
 
-def _check_kind(database: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Raise SqlError unless the text is one SELECT (FROM, WITH, PIVOT, DESCRIBE and others are such, too)."""
+def _scanned(plan: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """Return the tables that a plan scans, and the columns that it reads of each."""
+    found: dict[str, set[str]] = {}
+    for step in plan:
+        about = step.get("extra_info", {})
+        inner = [(name, columns) for name, columns in _scanned(step.get("children", [])).items()]
+        if "Table" in about:
+            columns = about.get("Projections", [])
+            name = about["Table"].rpartition(".")[2].strip('"')
+            inner.append((name, {columns} if isinstance(columns, str) else set(columns)))
+        for name, columns in inner:
+            found[name] = found.get(name, set()) | columns
+    return found
+
+
+def _kind(database: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the kind of a statement; SqlError unless it is one SELECT, as FROM, WITH and PIVOT are, too."""
     try:
         statements = database.extract_statements(text)
     except duckdb.Error as error:
@@ -264,21 +295,19 @@ def _check_kind(database: duckdb.DuckDBPyConnection, text: str) -> None:
         raise SqlError("this is no statement: SELECT ... is")
     if len(statements) > 1:
         raise SqlError(f"{len(statements)} statements, where one is possible")
-    kind = statements[0].type.name
+    kind: str = statements[0].type.name
     if kind not in ("SELECT", "MULTI"):  # PIVOT without its values stands for several statements
         raise SqlError(f"{kind.replace('_', ' ')} is not possible: only SELECT is")
+    return kind
 
 
-def _needs(database: duckdb.DuckDBPyConnection, text: str, change: str) -> bool:
-    """Return whether the statement is wrong after a change: then it names what that removes."""
-    database.execute("BEGIN")
+def _names_findings(database: duckdb.DuckDBPyConnection, text: str) -> bool:
+    """Return whether a statement names the column of findings, rather than all columns: without it, it is wrong."""
+    database.execute("ALTER TABLE connections DROP COLUMN findings")
     try:
-        database.execute(change)
-        _explain(database, text)
+        database.execute(_EXPLAIN + text)
     except duckdb.Error:
         return True
-    finally:
-        database.execute("ROLLBACK")
     return False
 
 
