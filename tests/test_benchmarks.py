@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -39,6 +40,12 @@ def test_stages_measures_each_stage() -> None:
     assert done.returncode == 0, done.stderr
     for stage in ("start-up", "read", "packets", "flows", "facts", "output"):
         assert stage in done.stdout
+
+
+def test_query_measures_memory_and_what_is_spilled() -> None:
+    done = run("query", "--connections", "20")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^spilled: [0-9]+ MB, left behind: 0 files$", done.stdout, re.MULTILINE)
 
 
 def test_report_measures_the_page() -> None:
