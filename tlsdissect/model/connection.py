@@ -30,7 +30,9 @@ class Endpoint(Struct, frozen=True, gc=False):
     """One end of a connection; EAP over a LAN has neither IP addresses nor ports."""
 
     ip: str | None
+    """Its address."""
     port: int | None
+    """Its port."""
 
     @property
     def host(self) -> str:
@@ -80,7 +82,9 @@ class Timing(Struct, frozen=True, gc=False):
     tcp_ms: float | None = None
     """SYN to the ACK of the SYN-ACK: the passive round trip of RFC 8912 section 10."""
     syn_synack_ms: float | None = None
+    """SYN to SYN-ACK."""
     synack_ack_ms: float | None = None
+    """SYN-ACK to its ACK."""
     ack_client_hello_ms: float | None = None
     """ACK of the SYN-ACK to the first ClientHello, including a protocol before TLS."""
     server_hello_ms: float | None = None
@@ -90,6 +94,7 @@ class Timing(Struct, frozen=True, gc=False):
     client_data_ms: float | None = None
     """First ClientHello to the first application data of the client."""
     server_data_ms: float | None = None
+    """First ClientHello to the first application data of the server, before TLS 1.3."""
     server_record_ms: float | None = None
     """TLS 1.3: first ClientHello to the server's first record after the client's flight, a ticket or data."""
     split_path: bool | None = None
@@ -197,8 +202,11 @@ class Alert(Struct, frozen=True, gc=False):
 
     sender: Side = field(name="from")
     level: str | None
+    """warning or fatal; None if it is encrypted."""
     description: str | None
+    """Such as unknown_ca; None if it is encrypted."""
     frame: int
+    """The frame that completed it."""
 
 
 class Message(Struct, frozen=True, gc=False):
@@ -209,9 +217,13 @@ class Message(Struct, frozen=True, gc=False):
 
     sender: Side = field(name="from")
     type: str
+    """Such as client_hello, change_cipher_spec, alert, or encrypted."""
     bytes: int
+    """Its length."""
     frame: int
+    """The frame that completed it."""
     ms: float | None
+    """Milliseconds since the first ClientHello."""
 
 
 class Heartbeat(Struct, frozen=True, gc=False):
@@ -353,19 +365,28 @@ class Finding(Struct, frozen=True, gc=False):
     """A verdict, with its evidence."""
 
     code: str
+    """Its stable code, such as expired."""
     severity: Severity
+    """info, low, medium or high."""
     detail: str
+    """A sentence."""
     frame: int | None
+    """The frame that it is based on."""
     certificate: str | None
+    """The SHA-256 of the certificate that it is about."""
     rule: str
+    """What it follows from, such as a section of an RFC."""
 
 
 class Connection(Struct, frozen=True, gc=False):
     """The facts of one TLS connection."""
 
     source: str
+    """The capture, as it was named."""
     stream: int
+    """Wireshark's `tcp.stream` or `udp.stream` in the capture, or the number of the EAP conversation."""
     transport: Transport
+    """What carries TLS: tcp, quic, udp (DTLS) or eap."""
     client: Endpoint
     server: Endpoint
     start: str | None
@@ -373,25 +394,44 @@ class Connection(Struct, frozen=True, gc=False):
     end: str | None
     """The time of the last packet."""
     first_frame: int
+    """The frame of its first packet."""
     packets: int
+    """Packets in both directions."""
     bytes: int
+    """Bytes of TCP or UDP payload in both directions."""
     open: bool
+    """Whether the connection was not over when it was printed."""
     upgrade: str | None
+    """The protocol on the stream before TLS, such as smtp or http-connect."""
     upgrade_target: str | None
+    """The target that a proxy was asked for."""
     complete: bool
+    """Whether both sides were seen to finish the handshake."""
     outcome: str
+    """How the handshake ended: established, one_sided, alert, no_answer, reset, closed or incomplete."""
     failed_by: Side | None
+    """The side that sent the alert or ended TCP."""
     closure: Closure
     version: str | None
+    """The negotiated version, such as TLS 1.3."""
     cipher_suite: str | None
+    """The server's choice."""
     group: str | None
+    """The group of the key exchange."""
     dh_bits: int | None
+    """Bits of the prime of a finite-field Diffie-Hellman key exchange before TLS 1.3."""
     signature_scheme: str | None
+    """The scheme of the server's signature over its key exchange, before TLS 1.3."""
     extended_master_secret: bool | None
+    """Whether RFC 7627 was negotiated; None in TLS 1.3."""
     secure_renegotiation: bool | None
+    """Whether RFC 5746 was negotiated; None in TLS 1.3."""
     sni: str | None
+    """The host name that the client requested."""
     alpn: str | None
+    """The protocol that the server selected, if it is not encrypted."""
     resumption: str | None
+    """What the server accepted to resume a session: none, session_id, ticket or psk."""
     resumes: Origin | None
     """The earlier connection whose session this one resumes: it set up the session, or sent the ticket."""
     same_ticket_as: Origin | None
@@ -401,27 +441,40 @@ class Connection(Struct, frozen=True, gc=False):
     offer. Both have the same client address and server (address and port, or SNI), and this one began at most 10 s
     after the last packet of the failed one. With a problem "inferred" unless the client sent TLS_FALLBACK_SCSV."""
     early_data: str | None
+    """none, offered, accepted or rejected."""
     hello_retry: bool | None
+    """Whether the server asked for another ClientHello."""
     hello_retry_request: HelloRetryRequest | None
     ech: str | None
+    """none or grease_or_offered."""
     round_trips: int | None
+    """Server flights that the client waited for until it could send data."""
     timing: Timing
     handshake_bytes: HandshakeBytes
     client_hello: ClientHello | None
     server_hello: ServerHello | None
     certificates: tuple[Certificate, ...] | None
+    """The server's certificates, in the order in which they were sent."""
     client_certificate_requested: bool | None
+    """Whether the server asked for a client certificate."""
     certificate_request: CertificateRequest | None
     client_certificates: tuple[Certificate, ...] | None
+    """The client's certificates."""
     ocsp_staple: OcspStaple | None
     session_ticket: SessionTicket | None
     alerts: tuple[Alert, ...]
+    """Alerts of both sides."""
     messages: tuple[Message, ...]
+    """Handshake messages, ChangeCipherSpec and alerts, in the order of the wire."""
     renegotiations: int
+    """Handshakes after the first one."""
     heartbeats: tuple[Heartbeat, ...] = ()
     ja3: str | None = None
+    """The JA3 fingerprint of the client."""
     ja3s: str | None = None
+    """The JA3S fingerprint of the server."""
     ja4: str | None = None
+    """The JA4 fingerprint of the client."""
     ja3_string: str | UnsetType | None = UNSET
     """Unhashed fingerprints are included only on request."""
     ja3n: str | UnsetType | None = UNSET

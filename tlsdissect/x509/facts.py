@@ -9,24 +9,43 @@ class Certificate(Struct, frozen=True, gc=False):
     """An X.509 certificate (RFC 5280). Each field is decoded by itself; one that cannot be decoded is None."""
 
     sha256: str
+    """The SHA-256 of the certificate."""
     bytes: int
+    """Its length."""
     subject: str | None = None
+    """The subject (RFC 4514)."""
     issuer: str | None = None
+    """The issuer (RFC 4514)."""
     serial: str | None = None
+    """The serial number, in hexadecimal."""
     not_before: str | None = None
+    """When its validity begins."""
     not_after: str | None = None
+    """When its validity ends."""
     key_type: str | None = None
+    """Such as RSA or EC."""
     key_bits: int | None = None
+    """The size of the key."""
     curve: str | None = None
+    """The curve of the key."""
     signature_algorithm: str | None = None
+    """The algorithm of the issuer's signature."""
     dns_names: tuple[str, ...] | None = None
+    """DNS names for which it is valid."""
     ip_addresses: tuple[str, ...] | None = None
+    """Addresses for which it is valid."""
     is_ca: bool | None = None
+    """Whether it may issue certificates."""
     self_signed: bool | None = None
+    """Whether it is signed with its own key."""
     must_staple: bool | None = None
+    """Whether it requires an OCSP staple."""
     ocsp_urls: tuple[str, ...] | None = None
+    """Where OCSP answers about it."""
     crl_urls: tuple[str, ...] | None = None
+    """Where its issuer's CRL is."""
     ca_issuer_urls: tuple[str, ...] | None = None
+    """Where its issuer's certificate is."""
     scts: int | None = None
     acme_identifier: str | None = None
     version: int | None = None
