@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "certs", "compare", "explain", "ladder", "live", "load_csv", "plot", "query", "read", "report", "summary", "tables",
-    "tree",
+    "certs", "compare", "explain", "extract", "ladder", "live", "load_csv", "plot", "query", "read", "report",
+    "summary", "tables", "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -198,6 +198,23 @@ def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options:
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
     return Settled(captures, options).report(detailed)
+
+
+def extract(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Iterator[bytes]:
+    """Yield the packets of the selected connections as a pcapng file, piece by piece; nothing if none is selected.
+
+    All packets of their flows are in it, with their original times, lengths, interfaces and comments, and the secrets
+    that open them. Captures are read twice: standard input and pipes raise ValueError. `options` are those of `read`,
+    without `cluster`; `read` also says what is raised.
+
+        with open("failed.pcapng", "wb") as file:
+            file.writelines(tlsdissect.extract("captures/", failed=True))
+    """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+
+    if options.get("cluster") is not None:
+        raise ValueError("a cluster does not extract")
+    return Settled(captures, options).extract()
 
 
 def plot(kind: str, *captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Figure:

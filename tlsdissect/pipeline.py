@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.eap import EapTable
 from tlsdissect.flows.flow import NEVER
 from tlsdissect.flows.limits import nanoseconds
+from tlsdissect.flows.observing import PacketObserver
 from tlsdissect.flows.table import WHOLE, FlowTable, Shard
 from tlsdissect.flows.udp import UdpTable
 from tlsdissect.handshake.connections import Connections
 from tlsdissect.handshake.datagrams import DatagramConnections
 from tlsdissect.handshake.facts.evidence import Evidence
-from tlsdissect.handshake.keys import CaptureKeys
+from tlsdissect.handshake.keys import CaptureKeys, KeyListener
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
@@ -83,6 +85,11 @@ class PacketSource(Protocol):
         """Frames read so far."""
         ...
 
+    @property
+    def until(self) -> int:
+        """At the end of an extract, the time until which it has all packets of its flows; UNTIMED otherwise."""
+        ...
+
     def __iter__(self) -> Iterator[PacketReader | None]:
         """Yield a reader to use until it has no more packets, or None if no packet came for a moment."""
         ...
@@ -94,6 +101,10 @@ class Opener(Protocol):
     def __call__(self, source: str) -> AbstractContextManager[PacketReader]:
         """Open a capture."""
         ...
+
+
+class Observer(PacketObserver, KeyListener, Protocol):
+    """Sees to which flows packets belong, and hears which keys opened something."""
 
 
 class Summary:
@@ -173,14 +184,19 @@ class Reading:
         evidence: Evidence | None = None,
         shard: Shard = WHOLE,
         opener: Opener = open_capture,
+        observer: Observer | None = None,
     ) -> None:
-        """With a judge, connections have findings; `evidence` keeps the certificates and lookups that it checks."""
+        """With a judge, connections have findings; `evidence` keeps the certificates and lookups that it checks.
+
+        The `observer` is told the flow of each packet, and which keys opened something.
+        """
         self._captures = [os.fspath(path) for path in captures]
         self._options = options
         self._judge = judge
         self._evidence = Evidence() if judge is not None and evidence is None else evidence
         self._shard = shard
         self._opener = opener
+        self._observer = observer
         self._budget = Budget(options.limits)
         self._open: PacketReader | None = None
         self._bytes_before = 0
@@ -189,6 +205,7 @@ class Reading:
         self._waiting = False
         self._connections: Connections | None = None
         self._flows = FlowTable(shard, options.limits)
+        self._keys = CaptureKeys(options.keylog, ())
         self.summary = Summary()
 
     def __iter__(self) -> Iterator[Connection]:
@@ -252,9 +269,18 @@ class Reading:
         return self._flows.begin
 
     @property
+    def end(self) -> int:
+        """The latest time of the capture that is read, or was read last; UNTIMED if no packet had one."""
+        return self._flows.time(self._flows.clock)
+
+    @property
     def position(self) -> int:
         """Bytes of the captures read so far."""
         return self._bytes_before + (self._open.position if self._open else 0)
+
+    def finds_secrets(self, client_random: bytes) -> bool:
+        """Return whether the key logs, or the capture that is read, have secrets of a connection."""
+        return self._keys.find(client_random) is not None
 
     def progress(self) -> tuple[int, int | None]:
         """Return the bytes read, and the bytes of all captures if known."""
@@ -264,12 +290,14 @@ class Reading:
 
     def _read(self, source: str, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
-        keys = CaptureKeys(options.keylog, capture.secrets)
+        self._keys = keys = CaptureKeys(options.keylog, capture.secrets, self._observer)
         self._flows = flows = FlowTable(self._shard, options.limits)
         idle = NEVER if options.idle is None else nanoseconds(options.idle)
         udp, eap = UdpTable(self._shard, options.limits, idle), EapTable(self._shard, options.limits)
         datagrams = DatagramConnections(source, flows, udp, eap, self._budget, options, capture.damage, evidence, keys)
-        connections = Connections(source, flows, datagrams, self._budget, options, capture.damage, evidence, keys)
+        connections = Connections(
+            source, flows, datagrams, self._budget, options, capture.damage, evidence, keys, self._observer
+        )
         self._connections = connections
         try:
             for reader in self._readers(capture):
@@ -280,6 +308,9 @@ class Reading:
                     goes_on = reader is not None and self._advance(connections, reader)
                     yield from connections.results()
                     self.summary.undecided = connections.undecided
+            if capture.until != UNTIMED:
+                connections.pass_time(capture.until)
+                yield from connections.results()
             yield from connections.finish()
         finally:
             self._connections = None

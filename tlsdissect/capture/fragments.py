@@ -19,6 +19,8 @@ PACKET_BYTES = 1024
 """Bytes counted for each incomplete packet: its key, and the lists of its fragments."""
 FRAGMENT_BYTES = 256
 """Bytes counted for each fragment besides its own: an empty one takes memory too."""
+FRAME_BYTES = 40
+"""Bytes counted for each frame of a fragment that came in several."""
 MAX_PACKETS = 4096
 """Incomplete packets. Beyond it, the packet that has waited longest is dropped."""
 MAX_FRAGMENTS = 8192
@@ -37,6 +39,8 @@ class Fragment(NamedTuple):
     offset: int
     last: bool
     body: bytes
+    frames: tuple[int, ...]
+    """The frames that it came in: several if it was inside a reassembled packet."""
 
 
 class Reassembled(NamedTuple):
@@ -46,6 +50,8 @@ class Reassembled(NamedTuple):
     """The IP header of its first fragment."""
     protocol: int
     body: bytes
+    frames: tuple[int, ...]
+    """The frames of all its fragments."""
 
 
 class PartialPacket:
@@ -61,6 +67,8 @@ class PartialPacket:
         """Bytes counted towards MAX_BYTES."""
         self.parts: list[tuple[int, bytes]] = []
         """Offset and bytes of each fragment, in order of arrival."""
+        self._frames: dict[int, tuple[int, ...]] = {}
+        """The frames of each fragment, by the identity of the tuple: fragments inside one packet share it."""
         self._first: Fragment | None = None
         """The fragment with offset 0 that arrived first."""
         self._starts: list[int] = []
@@ -71,7 +79,8 @@ class PartialPacket:
     def add(self, fragment: Fragment) -> None:
         """Add a fragment."""
         end = fragment.offset + len(fragment.body)
-        self.size += FRAGMENT_BYTES + len(fragment.body)
+        self.size += FRAGMENT_BYTES + len(fragment.body) + FRAME_BYTES * (len(fragment.frames) - 1)
+        self._frames[id(fragment.frames)] = fragment.frames
         self.parts.append((fragment.offset, fragment.body))
         if fragment.offset == 0 and self._first is None:
             self._first = fragment
@@ -96,7 +105,8 @@ class PartialPacket:
         body = bytearray()
         for offset, part in sorted(self.parts, key=lambda part: part[0]):
             body += part[len(body) - offset :]
-        return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]))
+        frames = tuple({frame for some in self._frames.values() for frame in some})
+        return Reassembled(self._first.header, self._first.protocol, bytes(body[: self._total]), frames)
 
 
 class Fragments:

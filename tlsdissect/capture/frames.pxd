@@ -16,13 +16,14 @@ cdef class FrameReader:
     cdef public list damage
     cdef public list secrets
     cdef public set links
+    cdef public long long until
 
     cpdef bint next_frame(self)
 
 
 cdef class FileReader(FrameReader):
-    cdef Window window
-    cdef bint big
+    cdef readonly Window window
+    cdef readonly bint big
 
     cdef long long _u16(self, bytes data, Py_ssize_t at)
     cdef long long _u32(self, bytes data, Py_ssize_t at)

@@ -55,6 +55,11 @@ class FrameReader:
     """The key logs in the decryption secrets blocks so far."""
     links: set[int]
     """Link types of all interfaces so far."""
+    until: cython.longlong
+    """The time until which an extract has all packets of its flows, in nanoseconds since 1970-01-01T00:00:00Z.
+
+    UNTIMED in other captures.
+    """
 
     def __init__(self) -> None:
         self.data = b""
@@ -70,6 +75,7 @@ class FrameReader:
         self.damage = []
         self.secrets = []
         self.links = set()
+        self.until = UNTIMED
 
     @cython.ccall
     def next_frame(self) -> cython.bint:

@@ -11,13 +11,15 @@ cdef class Headers:
     cdef public long long identification
     cdef public Py_ssize_t last_hop
     cdef public bint quoted
+    cdef readonly long long frame
+    cdef readonly tuple joined_frames
     cdef public object skipped
     cdef public object fragments
     cdef long long _joined
     cdef list _waiting
     cdef list _quotations
 
-    cpdef bint begin(self, bytes data, Py_ssize_t start, long long captured, long long carried, long long kind)
+    cpdef bint begin(self, long long frame, bytes data, Py_ssize_t start, long long captured, long long carried, long long kind)
     cpdef long long skip(self, str what)
     cpdef bint narrow(self, long long limit)
     cpdef bint enter(self, long long start, long long end)

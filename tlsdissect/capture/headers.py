@@ -62,15 +62,19 @@ class Headers:
     """Where the last address of a source route that is not completed is; -1 without one."""
     quoted: cython.bint
     """Whether this is a quotation, of which nothing that is cut or unreadable is counted."""
+    frame: cython.longlong
+    """Number of the frame."""
+    joined_frames: tuple[int, ...]
+    """In a reassembled packet, the frames of its fragments, this one included; otherwise empty."""
     skipped: Counter[str]
     """Counts of what was not read, by description."""
     fragments: Fragments
     """Incomplete packets."""
     _joined: cython.longlong
     """Levels of reassembly: how many reassembled packets contain each other here."""
-    _waiting: list[tuple[bool, bytes, int, int, int, int, int, int, int]]
+    _waiting: list[tuple[bool, bytes, int, int, int, int, int, int, int, tuple[int, ...]]]
     """Packets inside this frame that were not read yet, the next one last."""
-    _quotations: list[tuple[bool, bytes, int, int, int, int, int, int, int]]
+    _quotations: list[tuple[bool, bytes, int, int, int, int, int, int, int, tuple[int, ...]]]
     """Packets that this frame quotes, which are read last."""
 
     def __init__(self, skipped: Counter[str]) -> None:
@@ -86,6 +90,8 @@ class Headers:
         self.identification = -1
         self.last_hop = -1
         self.quoted = False
+        self.frame = 0
+        self.joined_frames = ()
         self.skipped = skipped
         self.fragments = Fragments(skipped)
         self._joined = 0
@@ -95,6 +101,7 @@ class Headers:
     @cython.ccall
     def begin(
         self,
+        frame: cython.longlong,
         data: bytes,
         start: cython.Py_ssize_t,
         captured: cython.longlong,
@@ -102,6 +109,8 @@ class Headers:
         kind: cython.longlong,
     ) -> cython.bint:
         """Begin a frame."""
+        self.frame = frame
+        self.joined_frames = ()
         self.data = data
         self.start = start
         self.kind = kind
@@ -160,6 +169,7 @@ class Headers:
                 self.limit if end == self.end else end,
                 0 if quoted else self.depth,
                 self._joined,
+                self.joined_frames,
             )
             for kind, start, end in found
         ]
@@ -178,7 +188,8 @@ class Headers:
             entry = self._quotations.pop()
         else:
             return False
-        self.quoted, self.data, self.start, self.kind, self.at, self.end, self.limit, self.depth, self._joined = entry
+        self.quoted, self.data, self.start, self.kind, self.at, self.end, self.limit = entry[:7]
+        self.depth, self._joined, self.joined_frames = entry[7:]
         return True
 
     @cython.ccall
@@ -207,5 +218,6 @@ class Headers:
         self.depth = 0
         self.ip = 0
         self.last_hop = -1
+        self.joined_frames = joined.frames
         self._joined += 1
         return joined.protocol

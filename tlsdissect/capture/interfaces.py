@@ -69,6 +69,10 @@ class Interface:
             self._tick = _POWERS[9 - exponent]
             self._max_ticks = LATEST // self._tick
 
+    def ticks(self, time: Any) -> int:
+        """Convert nanoseconds since 1970 to clock ticks, rounded down."""
+        return _to_ticks(time, self._binary, self._exponent, self._offset)
+
     @cython.ccall
     def nanoseconds(self, high: cython.longlong, low: cython.longlong) -> cython.longlong:
         """Convert the two halves of a time stamp to nanoseconds since 1970; UNTIMED if that is no plausible time."""
@@ -102,13 +106,19 @@ def _any_clock(high: Any, low: Any, binary: cython.bint, exponent: Any, offset: 
     return time if EARLIEST <= time <= LATEST else UNTIMED
 
 
+def _to_ticks(time: Any, binary: cython.bint, exponent: Any, offset: Any) -> int:
+    """The inverse of `_any_clock`."""
+    counted = time - offset * _SECOND
+    return int((counted << exponent if binary else counted * 10**exponent) // _SECOND)
+
+
 def read_interface(order: str, body: bytes) -> Interface:
     """Read the body of an interface description block."""
     if len(body) < 8:
         return Interface(NO_LINK_TYPE)
     link, _, snap = struct.unpack_from(order + "HHI", body)
     binary, exponent, offset = False, 6, 0
-    for code, value in _options(order, body[8:]):
+    for code, value in read_options(order, body[8:]):
         if code == RESOLUTION and value:
             binary, exponent = value[0] >= 0x80, value[0] & 0x7F
         elif code == OFFSET and len(value) == 8:
@@ -116,7 +126,7 @@ def read_interface(order: str, body: bytes) -> Interface:
     return Interface(link, snap, binary, exponent, offset)
 
 
-def _options(order: str, body: bytes) -> Iterator[tuple[int, bytes]]:
+def read_options(order: str, body: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield the code and value of each option; ignore one that is cut."""
     here = 0
     while here + 4 <= len(body):

@@ -88,7 +88,8 @@ def _fragment(
         # RFC 8200 section 4.5: addresses and identification.
         key = data[ip + 8 : ip + 40] + data[body - 4 : body]
         header = data[ip : ip + 40]
-    next_header: cython.longlong = h.join(Fragment(key, header, protocol, offset, last, data[body : h.end]))
+    frames: tuple[int, ...] = h.joined_frames or (h.frame,)
+    next_header: cython.longlong = h.join(Fragment(key, header, protocol, offset, last, data[body : h.end], frames))
     return IP_PROTOCOL + next_header if next_header >= 0 else 0
 
 

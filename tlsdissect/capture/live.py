@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tlsdissect.capture import device
 from tlsdissect.capture.errors import CaptureError
-from tlsdissect.capture.packet import Packet
+from tlsdissect.capture.packet import UNTIMED, Packet
 from tlsdissect.capture.reader import PacketReader
 from tlsdissect.capture.ring import Drops, Ring
 from tlsdissect.capture.ring_frames import RingFrames
@@ -77,6 +77,8 @@ class LiveCapture:
         self.damage: list[Damage] = self._reader.damage
         self.skipped: Counter[str] = self._reader.skipped
         self.secrets: list[bytes] = self._reader.secrets
+        self.until = UNTIMED
+        """The end is now."""
         self.size = None
         """The number of bytes is unknown."""
         self._index = None if interface == EVERY else device.index(interface)

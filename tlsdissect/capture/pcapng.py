@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING
 
 import cython
 
+from tlsdissect.capture.blocks import (
+    APPLICATION,
+    END_TIME,
+    ENHANCED_PACKET,
+    EXTRACT,
+    INTERFACE,
+    OLD_PACKET,
+    SECRETS,
+    SECTION,
+    SIMPLE_PACKET,
+    STATISTICS,
+    TLS_KEY_LOG,
+)
 from tlsdissect.capture.errors import CaptureError
 from tlsdissect.capture.frames import MAX_CAPTURED, MAX_DAMAGED, MAX_DISTANCE, FileReader
-from tlsdissect.capture.interfaces import NO_LINK_TYPE, Interface, read_interface
+from tlsdissect.capture.interfaces import NO_LINK_TYPE, Interface, read_interface, read_options
 from tlsdissect.capture.packet import UNTIMED
 
 if TYPE_CHECKING:
@@ -19,15 +32,13 @@ if TYPE_CHECKING:
 MAGIC = b"\x0a\x0d\x0d\x0a"
 _ORDERS = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 
-SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 10
-"""Block types (section 10.1)."""
-TLS_KEY_LOG = 0x544C534B
-"""Type of the secrets that are kept (section 4.7); others are keys of WireGuard, SSH or ZigBee."""
 SHORTEST = 12
 """Length of a block without a body."""
 SHORTEST_PACKET, SHORTEST_SIMPLE_PACKET = 32, 16
 """Length of a block with an empty packet."""
 SHORTEST_SECTION = 28
+MAX_SECTION_HEADER = 65_536
+"""Bytes of a section header whose options are read."""
 
 MAX_BLOCK = 16 << 20
 """Length of a block that must be read as a whole; a longer one counts as damage. Other blocks are skipped whatever
@@ -51,6 +62,16 @@ class Pcapng(FileReader):
     """The interfaces of this section, by number."""
     too_many_interfaces: cython.bint
     """Whether a section with more than MAX_INTERFACES was reported."""
+    returns_blocks: cython.bint
+    """Whether `next_frame` also returns at section headers, interfaces and secrets; `kind` tells what it has found."""
+    kind: cython.longlong
+    """Type of the block that was found last."""
+    block: cython.Py_ssize_t
+    """Where this block begins in `data`."""
+    size: cython.longlong
+    """Its length, of which a section header may have fewer bytes in `data`."""
+    extracted: cython.bint
+    """Whether this section was written by `tlsdissect extract`."""
     secret_bytes: cython.longlong
     """Size of all decryption secrets so far, SECRET_BYTES included; counted towards MAX_SECRETS."""
 
@@ -58,6 +79,11 @@ class Pcapng(FileReader):
         super().__init__(window)
         self.interfaces = []
         self.too_many_interfaces = False
+        self.returns_blocks = False
+        self.kind = 0
+        self.block = 0
+        self.size = 0
+        self.extracted = False
         self.secret_bytes = 0
         if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
             raise CaptureError(window.problem or "is cut short or damaged in the first section header of pcapng")
@@ -80,7 +106,8 @@ class Pcapng(FileReader):
                 continue
             kind = self._u32(window.data, here)
             if kind == SECTION:
-                self._begin_section()
+                if self._begin_section() and self.returns_blocks:
+                    return True
                 continue
             # Some writers leave the padding out of the length.
             size = (self._u32(window.data, here + 4) + 3) // 4 * 4
@@ -93,6 +120,7 @@ class Pcapng(FileReader):
                 self._resume(f"a block of {size} bytes is shorter than its kind allows")
             elif here + size <= window.end:
                 window.start = here + size
+                self._at(kind, here, size)
                 if kind in (ENHANCED_PACKET, OLD_PACKET):
                     self._packet(window.data, here, size, kind == OLD_PACKET)
                     return True
@@ -103,7 +131,12 @@ class Pcapng(FileReader):
                     self._describe(here, size)
                 elif kind == SECRETS:
                     self._secrets(here, size)
-            elif shortest == SHORTEST and kind not in (INTERFACE, SECRETS):
+                elif kind == STATISTICS and self.extracted:
+                    self._read_end(here, size)
+                if self.returns_blocks and kind in (INTERFACE, SECRETS):
+                    self.data = window.data
+                    return True
+            elif shortest == SHORTEST and kind not in (INTERFACE, SECRETS, STATISTICS):
                 if not window.skip(size):
                     self._end(True)
             elif size > MAX_BLOCK:
@@ -113,6 +146,13 @@ class Pcapng(FileReader):
             elif not window.need(size):
                 self._end(True)
         return False
+
+    @cython.cfunc
+    def _at(self, kind: cython.longlong, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
+        self.kind = kind
+        self.block = here
+        self.size = size
+        return True
 
     @cython.cfunc
     def _packet(self, data: bytes, here: cython.Py_ssize_t, size: cython.longlong, old: cython.bint) -> cython.bint:
@@ -182,13 +222,33 @@ class Pcapng(FileReader):
         order = _ORDERS.get(window.data[window.start + 8 : window.start + 12])
         size: cython.longlong
         if order is None:
-            return self._resume("a section header without its byte-order magic")
+            self._resume("a section header without its byte-order magic")
+            return False
         self.big = order == ">"
         self.interfaces = []
         size = self._u32(window.data, window.start + 4)
         if size < SHORTEST_SECTION:
-            return self._resume(f"a section header of {size} bytes")
-        return window.skip((size + 3) // 4 * 4) or self._end(False)
+            self._resume(f"a section header of {size} bytes")
+            return False
+        size = (size + 3) // 4 * 4
+        window.need(min(size, MAX_SECTION_HEADER))
+        self.data = window.data
+        self._at(SECTION, window.start, size)
+        self.extracted = is_extract(order or "<", self.data[window.start + 24 : window.start + size - 4])
+        return window.skip(size) or self._end(False)
+
+    @cython.cfunc
+    def _read_end(self, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
+        """Read when the capture ended from an interface statistics block (section 4.6)."""
+        body: bytes = self.window.data[here + 8 : here + size - 4]
+        order: str = ">" if self.big else "<"
+        if len(body) < 12:
+            return False
+        interface: Interface = self._interface(self._u32(body, 0))
+        for code, value in read_options(order, body[12:]):
+            if code == END_TIME and len(value) == 8:
+                self.until = max(self.until, interface.nanoseconds(self._u32(value, 0), self._u32(value, 4)))
+        return True
 
     @cython.cfunc
     def _secrets(self, here: cython.Py_ssize_t, block: cython.longlong) -> cython.bint:
@@ -244,3 +304,8 @@ class Pcapng(FileReader):
         window.start = window.end
         self.ended = True
         return False
+
+
+def is_extract(order: str, options: bytes) -> bool:
+    """Return whether the options of a section header name `tlsdissect extract`."""
+    return any(code == APPLICATION and value == EXTRACT for code, value in read_options(order, options))

@@ -110,6 +110,11 @@ class PacketReader:
         return self._frames.frames
 
     @property
+    def packet_frames(self) -> tuple[int, ...]:
+        """The frames of the latest packet: its own, or those of all its fragments."""
+        return self._headers.joined_frames or (self._frames.frames,)
+
+    @property
     def damage(self) -> list[Damage]:
         """What of the capture could not be read."""
         return self._frames.damage
@@ -118,6 +123,11 @@ class PacketReader:
     def secrets(self) -> list[bytes]:
         """The key logs in the decryption secrets blocks read so far."""
         return self._frames.secrets
+
+    @property
+    def until(self) -> int:
+        """At the end of an extract, the time until which it has all packets of its flows; UNTIMED otherwise."""
+        return self._frames.until
 
     @property
     def position(self) -> int:
@@ -149,7 +159,9 @@ class PacketReader:
         if frames.link == NO_LINK_TYPE:
             self.skipped["packets of an interface that is not described"] += 1
             return True
-        headers.begin(frames.data, frames.start, frames.captured, frames.carried, frames.link + LINK_TYPE)
+        headers.begin(
+            frames.frames, frames.data, frames.start, frames.captured, frames.carried, frames.link + LINK_TYPE
+        )
         return True
 
     @cython.cfunc
@@ -227,9 +239,19 @@ def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
 
     Raises CaptureError if it is not a capture.
     """
+    frames = open_frames(source)
+    try:
+        return PacketReader(frames)
+    except BaseException:
+        frames.close()
+        raise
+
+
+def open_frames(source: str | os.PathLike[str] | BinaryIO) -> FrameReader:
+    """Open a file to read its frames without decoding them; raises CaptureError if it is not a capture."""
     window = open_window(source)
     try:
-        return PacketReader(_frame_reader(window))
+        return _frame_reader(window)
     except BaseException:
         window.close()
         raise

@@ -9,21 +9,18 @@ import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.capture import blocks
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from tlsdissect.capture.ring import Drops
 
-_SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
-"""Types of blocks (draft-ietf-opsawg-pcapng, section 4)."""
-_COMMENT, _APPLICATION = 1, 4
 _NAME, _RESOLUTION, _FILTER = 2, 9, 11
 _ACCEPTED, _DROPPED, _DELIVERED = 6, 7, 8
 _NANOSECONDS = b"\x09"
 _LIBPCAP_TEXT = b"\x00"
 """The first byte of a filter in the syntax of pcap-filter(7)."""
-_HEADER = 28
-"""Bytes of an Enhanced Packet Block before the packet."""
 _SOON = 0.5
 """Seconds for which packets are gathered before they are compressed."""
 _ENOUGH = 1 << 20
@@ -92,7 +89,7 @@ class Saver:
         """Save a packet, given its length on the wire and its time."""
         if self._file < 0:
             return
-        block = _packet(frame, carried, time)
+        block = blocks.packet(frame, carried, time)
         if self._size + self._gathered + len(block) > self._limits.size and self._size:
             self._next()
         self._put(block, 1)
@@ -176,17 +173,17 @@ class Saver:
 
 def _beginning(saved: Saved) -> bytes:
     """Return the blocks that begin a section, which name this program and the interface."""
-    section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options(
-        [(_COMMENT, f"tlsdissect live -i {saved.interface}".encode()), (_APPLICATION, b"tlsdissect")]
+    section = blocks.section(
+        [(blocks.COMMENT, f"tlsdissect live -i {saved.interface}".encode()), (blocks.APPLICATION, b"tlsdissect")]
     )
-    interface = struct.pack("<HHI", saved.link, 0, 0) + _options(
+    interface = struct.pack("<HHI", saved.link, 0, 0) + blocks.encoded(
         [
             (_NAME, saved.interface.encode()),
             (_RESOLUTION, _NANOSECONDS),
             (_FILTER, _LIBPCAP_TEXT + saved.expression.encode()),
         ]
     )
-    return _block(_SECTION, section) + _block(_INTERFACE, interface)
+    return section + blocks.block(blocks.INTERFACE, interface)
 
 
 def _statistics(drops: Drops) -> bytes:
@@ -195,24 +192,4 @@ def _statistics(drops: Drops) -> bytes:
     counts = ((_ACCEPTED, received + dropped), (_DROPPED, dropped), (_DELIVERED, received))
     high, low = divmod(time.time_ns(), 1 << 32)
     options = [(code, struct.pack("<Q", count)) for code, count in counts]
-    return _block(_STATISTICS, struct.pack("<3I", 0, high, low) + _options(options))
-
-
-def _packet(frame: bytes, carried: int, time: int) -> bytes:
-    """Return an Enhanced Packet Block."""
-    high, low = divmod(time, 1 << 32)
-    padding = -len(frame) % 4
-    length = _HEADER + len(frame) + padding + 4
-    head = struct.pack("<7I", _PACKET, length, 0, high, low, len(frame), carried)
-    return b"".join((head, frame, bytes(padding), length.to_bytes(4, "little")))
-
-
-def _block(kind: int, body: bytes) -> bytes:
-    length = struct.pack("<I", len(body) + 12)
-    return struct.pack("<I", kind) + length + body + length
-
-
-def _options(options: Iterable[tuple[int, bytes]]) -> bytes:
-    """Return options, each padded to 32 bits, and the end-of-options option."""
-    written = [struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in options]
-    return b"".join(written) + bytes(4)
+    return blocks.block(blocks.STATISTICS, struct.pack("<3I", 0, high, low) + blocks.encoded(options))

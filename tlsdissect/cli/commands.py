@@ -25,6 +25,7 @@ _COMMANDS = {
     "explain": "Explain handshakes in sentences: who chose what, and what took time.",
     "compare": "Compare TLS 1.2 and TLS 1.3: round trips, times, suites, exposure.",
     "certs": "List the certificates in captures, and their problems.",
+    "extract": "Write the packets of connections to a capture of their own.",
     "export": "Export tables of connections, certificates, messages and more.",
     "query": "Run an SQL query over the tables of captures.",
     "plot": "Plot times, round trips, suites, groups, certificates.",

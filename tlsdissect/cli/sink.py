@@ -69,9 +69,9 @@ class Sink:
         self._pending = _Pending(bytearray(), [])
 
 
-def destination(file: str | None) -> contextlib.AbstractContextManager[Sink]:
-    """Open the destination of a result: a file, or standard output for None."""
-    return standard_output() if file is None else whole_file(file)
+def destination(file: str | None, *, empty: bool = True) -> contextlib.AbstractContextManager[Sink]:
+    """Open the destination of a result: a file, or standard output for None; for `empty`, see `whole_file`."""
+    return standard_output() if file is None else whole_file(file, empty=empty)
 
 
 @contextlib.contextmanager
@@ -85,8 +85,11 @@ def standard_output() -> Iterator[Sink]:
 
 
 @contextlib.contextmanager
-def whole_file(path: str) -> Iterator[Sink]:
-    """Yield a temporary file beside `path` that replaces it at the end, or is removed on failure."""
+def whole_file(path: str, *, empty: bool = True) -> Iterator[Sink]:
+    """Yield a temporary file beside `path` that replaces it at the end, or is removed on failure.
+
+    Unless it may be `empty`, it is also removed if nothing was written.
+    """
     # A symbolic link stays a link: its target is replaced.
     target = os.path.realpath(path)
     try:
@@ -100,8 +103,10 @@ def whole_file(path: str) -> Iterator[Sink]:
         with file:
             yield sink
             sink.flush()
-        if temporary is not None:
+        if temporary is not None and (empty or os.path.getsize(temporary)):  # noqa: PTH202 (paths are text here)
             _move(temporary, target, path)
+        elif temporary is not None:
+            _remove(temporary)
     except BaseException:
         if temporary is not None:
             _remove(temporary)

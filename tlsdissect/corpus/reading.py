@@ -167,6 +167,17 @@ class Settled:
         inventory.compare(lambda: False)
         return [one for one in inventory if self.selection.lists([(it.code, it.severity) for it in one.findings])]
 
+    def extract(self) -> Iterator[bytes]:
+        """Yield the packets of the selected connections as `tlsdissect extract` writes them."""
+        from tlsdissect.corpus.extraction import Extraction, check_readable_twice  # noqa: PLC0415
+
+        check_readable_twice([os.fspath(path) for path in self.captures])
+        reading, extraction = Reading(self.captures, self.options, judge=self.judge), Extraction(self.options)
+        for connection in self._selected(reading):
+            extraction.add(connection)
+        yield from extraction.pieces()
+        self._raise_refused(reading)
+
     def report(self, detailed: int) -> bytes:
         """Return the page that `tlsdissect report` writes."""
         from tlsdissect.corpus.left_out import report_notes  # noqa: PLC0415

@@ -201,6 +201,8 @@ class EapTable:
     def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS) -> None:
         self.packet: EapPacket | None = None
         """The EAP packet that `find` read; None if it repeats an earlier one."""
+        self.stream = UNKNOWN
+        """The number of the conversation of the latest packet given to `find`; UNKNOWN if that carries no EAP."""
         self.spans: tuple[tuple[int, int], ...] = ()
         """Where that is in the payload of the captured packet: an offset and a number of bytes for each piece."""
         self._streams = 0
@@ -224,6 +226,7 @@ class EapTable:
 
     def find(self, packet: Packet, clock: int) -> EapConversation | None:
         """Count a packet in its conversation and return that; None if the packet carries no EAP."""
+        self.stream = UNKNOWN
         if packet.protocol == UDP:
             return self._in_radius(packet, clock)
         eap = read_eap(packet.captured_payload(), packet.length)
@@ -380,6 +383,7 @@ class EapTable:
         if found.packets == 0:
             found.begin(packet)
         found.add(packet)
+        self.stream = found.stream
         self.packet = eap if eap is not None and not found.repeats(eap) else None
         if found.stream in self._closed:
             return found

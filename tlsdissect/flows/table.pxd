@@ -19,6 +19,7 @@ cdef class FlowTable:
     cdef readonly long long evicted
     cdef readonly long long known
     cdef readonly long long sender
+    cdef readonly long long stream
     cdef dict _flows
     cdef dict _replaced
     cdef list _heap

@@ -88,6 +88,8 @@ class FlowTable:
     """Flows in memory."""
     sender: cython.longlong
     """The side that sent the latest packet given to `find`."""
+    stream: cython.longlong
+    """The number of the flow of that packet, also if the packet is late, dropped or quoted."""
     _flows: dict[bytes, Flow]
     _replaced: dict[int, Flow]
     _heap: list[tuple[int, int, Flow]]
@@ -105,6 +107,7 @@ class FlowTable:
         self.clock = PAST
         self.begin = UNTIMED
         self.late = self.evicted = self.known = self.sender = 0
+        self.stream = UNKNOWN
         self._flows = {}
         self._replaced = {}
         self._heap = []
@@ -165,6 +168,7 @@ class FlowTable:
             flow = self._add(packet)
             sender = 0
         self.sender = sender
+        self.stream = flow.stream
         if clock > flow.due and not self._has_no_timeout(flow):
             if flow.stream % self._of == self._number:
                 self.late += 1

@@ -16,6 +16,7 @@ cdef class UdpFlow(Totals):
 
 cdef class UdpTable:
     cdef readonly long long sender
+    cdef readonly long long stream
     cdef readonly long long evicted
     cdef dict _flows
     cdef list _heap

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
-from tlsdissect.flows.flow import NEVER, opposite
+from tlsdissect.flows.flow import NEVER, UNKNOWN, opposite
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.table import DEFAULTS, WHOLE, Shard
 from tlsdissect.flows.totals import Totals
@@ -66,6 +66,8 @@ class UdpTable:
 
     sender: cython.longlong
     """The side that sent the latest datagram given to `find`."""
+    stream: cython.longlong
+    """The number of the flow of the latest datagram that was found or counted."""
     evicted: cython.longlong
     """Flows with a TLS connection that were evicted before their end."""
     _flows: dict[bytes, UdpFlow]
@@ -81,6 +83,7 @@ class UdpTable:
     def __init__(self, shard: Shard = WHOLE, limits: Limits = DEFAULTS, idle: cython.longlong = NEVER) -> None:
         """`idle` is the silence, in nanoseconds, after which a flow is over if that is shorter than the limit."""
         self.sender = self.evicted = 0
+        self.stream = UNKNOWN
         self._flows = {}
         self._heap = []
         self._expires = NEVER
@@ -102,6 +105,7 @@ class UdpTable:
                 self._known += 1
             self._flows[endpoints] = flow
         self.sender = 0 if endpoints == flow.endpoints else 1
+        self.stream = flow.stream
         flow.two_sided = flow.two_sided or self.sender == 1
         flow.latest = clock
         return flow
@@ -120,6 +124,7 @@ class UdpTable:
         totals = flow.totals
         totals.add(packet)
         flow.latest = clock
+        self.stream = flow.stream
         return True
 
     @cython.ccall

@@ -8,6 +8,7 @@ from tlsdissect.handshake.tracker cimport Tracker
 
 cdef long long _SIGNALS
 cdef long long _TCP
+cdef long long _UDP
 cdef long long _RECORDS
 cdef long long _HELLOS
 cdef long long _NOTHING
@@ -38,7 +39,9 @@ cdef class Connections:
     cdef object _waiting
     cdef list _due
     cdef Packet _packet
+    cdef object _observer
     cpdef bint advance(self, PacketReader reader, long long most)
+    cdef bint _observe(self, object observer, Packet packet, PacketReader reader)
     cdef bint _dispatch(self, Flow flow, Packet packet, long long sender)
     cdef bint _give_up_oldest(self)
     cdef bint _feed(self, Tracker tracker, Packet packet, long long sender)

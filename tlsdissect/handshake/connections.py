@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import TCP, Packet
+from tlsdissect.capture.packet import TCP, UDP, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.handshake import not_tls
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.reader import PacketReader
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.observing import PacketObserver
     from tlsdissect.flows.table import Ended, FlowTable
     from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.datagrams import DatagramConnections
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _RETURNED_EARLY = Problem("limit", "no room to wait for its end: its facts are as of then")
 _SIGNALS = SYN | FIN | RST
 _TCP = TCP
+_UDP = UDP
 _RECORDS = Interest.RECORDS
 _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
@@ -91,6 +93,7 @@ class Connections:
     _waiting: WaitingHandshakes
     _due: list[DueEvent]
     _packet: Packet
+    _observer: PacketObserver | None
 
     def __init__(
         self,
@@ -102,11 +105,12 @@ class Connections:
         damage: Sequence[Damage],
         evidence: Evidence | None = None,
         keys: CaptureKeys | None = None,
+        observer: PacketObserver | None = None,
     ) -> None:
         """`datagrams` follows what TCP does not carry; to the list `damage`, the reader adds what it cannot read.
 
         With `evidence`, OCSP and CRL lookups are decoded, and certificates are kept there for verdicts. With `keys`,
-        what these open is added to the facts.
+        what these open is added to the facts. The `observer` is told the flow of each packet.
         """
         decodes_lookups = evidence is not None
         self.waiting = False
@@ -132,6 +136,7 @@ class Connections:
         self._waiting = WaitingHandshakes()
         self._due = []
         self._packet = Packet()
+        self._observer = observer
 
     @property
     def undecided(self) -> int:
@@ -174,6 +179,8 @@ class Connections:
                 if self._datagrams.is_any_over():
                     self._collect()
                 self._eap_expires = self._datagrams.eap_expires
+            if self._observer is not None:
+                self._observe(self._observer, packet, reader)
             if (
                 self._flows.is_any_over()
                 or self._udp.is_any_over(self._flows.clock)
@@ -182,6 +189,20 @@ class Connections:
                 self._collect()
             if self._due:
                 return True
+        return True
+
+    @cython.cfunc
+    def _observe(self, observer: PacketObserver, packet: Packet, reader: PacketReader) -> cython.bint:
+        """Tell the observer to which flows a packet belongs."""
+        frames = reader.packet_frames
+        if packet.protocol == _TCP:
+            observer.saw("tcp", self._flows.stream, frames)
+            return True
+        if packet.protocol == _UDP:
+            observer.saw("udp", self._udp.stream, frames)
+        if self._datagrams.eap_stream != _UNKNOWN:
+            observer.saw("eap", self._datagrams.eap_stream, frames)
+            self._datagrams.eap_stream = _UNKNOWN
         return True
 
     def pass_time(self, time: cython.longlong) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from tlsdissect.capture.packet import UDP
 from tlsdissect.flows.datagrams import DTLS, QUIC, RADIUS, Datagrams, recognise
 from tlsdissect.flows.eap import METHODS
-from tlsdissect.flows.flow import NEVER
+from tlsdissect.flows.flow import NEVER, UNKNOWN
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.flows.udp import UdpFlow
 from tlsdissect.handshake.dtls import DtlsFollower
@@ -106,6 +106,8 @@ class DatagramConnections:
         self.eap_not_decoded: Counter[tuple[str, str]] = Counter()
         """EAP conversations without a hello whose method carries TLS, by method and carrier."""
         self.given_up = 0
+        self.eap_stream = UNKNOWN
+        """The number of the EAP conversation of the latest packet given to `feed` that carries EAP."""
         self.found: list[DueSession | DueConnection] = []
         """Sessions, and connections whose handshake is decided, until they are taken from here."""
         self._source = source
@@ -175,6 +177,7 @@ class DatagramConnections:
     def _feed_eap(self, packet: Packet) -> None:
         """Decode an EAP packet, if this is one; a conversation is followed from its first packet with TLS."""
         conversation, eap = self._eap.find(packet, self._flows.clock), self._eap.packet
+        self.eap_stream = self._eap.stream
         if conversation is None or eap is None or not self._eap.has(conversation):
             return
         begins_tls = eap.carries_tls and not eap.is_start

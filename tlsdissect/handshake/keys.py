@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -151,6 +151,12 @@ class KeyLog:
         """Return the secrets for a client random, or for the beginning of an encrypted premaster secret."""
         return self._secrets.get(key)
 
+    def lines(self, keys: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the lines of a key log with the secrets that are found by these keys."""
+        for key in sorted(keys):
+            for (label, _), secret in self._secrets.get(key, {}).items():
+                yield f"{label} {key.hex()} {secret.hex()}".encode()
+
     def add_block(self, block: bytes) -> None:
         """Add the lines of a decryption secrets block."""
         self._add(block.split(b"\n"), _Place(""))
@@ -181,15 +187,30 @@ class KeyLog:
         return True
 
 
+def key_of(line: bytes) -> bytes | None:
+    """Return what the secret in a line of a key log is found by; None if there is none."""
+    match = _LINE.fullmatch(line.strip())
+    return None if match is None else bytes.fromhex(match[2].decode())
+
+
+class KeyListener(Protocol):
+    """Hears which secrets opened something."""
+
+    def opened(self, transport: str, stream: int, keys: Iterable[bytes]) -> None:
+        """Hear that the secrets found by these keys opened something in a connection."""
+        ...
+
+
 class CaptureKeys:
     """The key logs of a reading, and the secrets blocks of the capture that is read."""
 
-    def __init__(self, keylog: KeyLog | None, blocks: Sequence[bytes]) -> None:
+    def __init__(self, keylog: KeyLog | None, blocks: Sequence[bytes], listener: KeyListener | None = None) -> None:
         """`blocks` is the list to which the reader of the capture adds the blocks that it comes to."""
         self._keylog = keylog
         self._blocks = blocks
         self._inside = KeyLog(origin="capture")
         self._taken = 0
+        self._listener = listener
         self.used: set[bytes] = set()
         """What those secrets of the key logs are found by that opened something."""
 
@@ -197,6 +218,13 @@ class CaptureKeys:
     def exist(self) -> bool:
         """Whether there are any keys so far."""
         return self._keylog is not None or bool(self._blocks)
+
+    def use(self, origin: Origin, keys: Iterable[bytes], transport: str, stream: int) -> None:
+        """Note that the secrets found by these keys opened something in a connection."""
+        if origin == "keylog":
+            self.used.update(keys)
+        if self._listener is not None:
+            self._listener.opened(transport, stream, keys)
 
     def may_open(self, client_random: bytes) -> bool:
         """Return whether there are secrets for a connection, or may be some by its end."""
