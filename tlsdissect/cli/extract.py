@@ -15,6 +15,7 @@ from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.extraction import Extraction, check_readable_twice
 from tlsdissect.corpus.left_out import count
+from tlsdissect.pipeline import files
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def command(captures: tuple[str, ...], output: str | None, filtering: bool, **gi
     if options.is_terminal(file):
         raise click.UsageError(f"-o {output}: packets are not written to a terminal")
     if file is not None:
-        options.refuse_to_overwrite(captures, file)
+        options.refuse_to_overwrite(tuple(path for path, _ in files(captures)), file)
     run = ExtractionRun(options.query(captures, given, Collector(_nowhere), judge=judge), given, output)
     return run.print_all(destination(file, empty=False))
 

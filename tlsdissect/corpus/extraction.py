@@ -126,7 +126,10 @@ class Extraction:
         Raises OSError if a capture cannot be read again. It ends early if it is `stopped`.
         """
         for path, selected in self._selected.items():
-            reading = selected.mark(path, self._options, stopped)
+            try:
+                reading = selected.mark(path, self._options, stopped)
+            except OverflowError as error:
+                raise OSError(errno.EFBIG, str(error), path) from error
             if reading.summary.refused:
                 raise OSError(errno.EIO, reading.summary.refused[0][1], path)
             copy = self._copy(path, selected, reading.end)
