@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LEFT_OUT = ("source", "stream", "resumes", "same_ticket_as", "retry_of")
-NUMBERED = re.compile(r"\b(frames? )([0-9,]+)")
+NUMBERED = re.compile(r"\b(frames? )([0-9]+(?:,[0-9]{3})*)")
 TROUBLE = re.compile(r"cut short|damaged|malformed|isn't a capture|not supported", re.IGNORECASE)
 SUFFIXES = (".pcap", ".pcapng", ".cap", ".gz", ".zst")
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import struct
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from damaging import damage
 from extracting import captures, compared, differences, streams, tshark
+from hypothesis import given
+from hypothesis import strategies as st
 from mangle import ETHERNET, WAYS, block, ethernet, ip4, pcap, segments
+from random_captures import captures as random_captures
 from recorded import ROOT, facts, need, packets, snapped
 
 import tlsdissect
@@ -65,6 +70,32 @@ def test_it_does_so_however_the_packets_are_stored(way: str, tmp_path: Path) -> 
         there = streams(capture)["tcp", one.stream]
         assert there < set(one.frames) if "fragments" in way else there == set(one.frames)
     assert seen == 2
+
+
+@given(data=random_captures())
+def test_it_does_so_for_any_course_of_conversations(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "capture.pcap").write_bytes(data)
+    for one in compared(folder / "capture.pcap", folder):
+        assert one.before == one.after, differences(one)
+
+
+@given(data=st.one_of(random_captures(), st.just(TWO.read_bytes())), seed=st.integers(0, 1 << 32))
+def test_no_damage_ends_in_an_error(data: bytes, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder, damaged = tmp_path_factory.mktemp("damaged"), bytearray(data)
+    if seed % 2:
+        (folder / "whole.pcap").write_bytes(data)
+        damaged = bytearray(extracted(folder / "whole.pcapng", folder / "whole.pcap").read_bytes() or data)
+    damage(Random(seed), damaged)  # noqa: S311 (a test is repeated with the same damage)
+    (folder / "damaged").write_bytes(damaged)
+    try:
+        extract = extracted(folder / "extract.pcapng", folder / "damaged")
+    except tlsdissect.CaptureError:
+        return
+    if extract.stat().st_size:
+        assert not [
+            one for one in facts(extract) for problem in one["problems"] if problem["code"] == "damaged_capture"
+        ]
 
 
 def test_packets_keep_their_bytes_times_and_lengths(tmp_path: Path) -> None:
@@ -155,6 +186,17 @@ def test_silence_is_as_long_as_in_the_capture(tmp_path: Path) -> None:
     other_program = extract.read_bytes().replace(b"tlsdissect extract", b"other program ....")
     (tmp_path / "other.pcapng").write_bytes(other_program)
     assert [one["outcome"] for one in facts(tmp_path / "other.pcapng")] == ["incomplete"]
+
+
+def test_a_capture_whose_times_go_back_reads_the_same(tmp_path: Path) -> None:
+    """Recordings that were joined: by the second, the clock has passed the end of the flow only because of others."""
+    one = [(time.time, ethernet(0x0800, ip4(time))) for time in segments(TWO)]
+    other = (one[-1][0] + 10**9, one[0][1].replace(segments(TWO)[0].ports, b"\x11\x11\x22\x22"))
+    capture = tmp_path / "capture.pcap"
+    capture.write_bytes(pcap([*one, other, *one], ETHERNET))
+    for found in compared(capture, tmp_path):
+        assert found.before == found.after, differences(found)
+        assert 2 * found.after[0]["packets"] == len(found.frames)
 
 
 def test_what_tcp_drops_and_what_quotes_the_flow_belongs_to_it(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class PacketSource(Protocol):
 
     @property
     def until(self) -> int:
-        """At the end of an extract, the time until which it has all packets of its flows; UNTIMED otherwise."""
+        """At the end of an extract, the time at which the whole capture ended; UNTIMED otherwise."""
         ...
 
     def __iter__(self) -> Iterator[PacketReader | None]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 SECRETS_BLOCK_BYTES = 1 << 20
 """Bytes of secrets in one block."""
+BEHIND_NS = 1_000_000_000
+"""Nanoseconds by which packets may be behind the clock of the capture before a block tells it: flows end by timeouts of
+many seconds."""
 _SHORTEST_INTERFACE = 8
 _PACKET_HEADER = 20
 """Bytes of an Enhanced Packet Block, or an obsolete one, between its length and the packet."""
@@ -52,6 +55,8 @@ class Copy:
         self._fits = fits
         self._secrets = secrets
         self._until = until
+        self._clock = self._latest = UNTIMED
+        """The latest times of the capture, and of the packets that were copied."""
         self._order = "<"
         self._first: Interface | None = None
         """The first interface of the section."""
@@ -65,7 +70,7 @@ class Copy:
             if not isinstance(frames, FileReader):
                 raise CaptureError("has no frames that can be copied")
             yield from self._of_pcapng(frames) if isinstance(frames, Pcapng) else self._of_pcap(frames)
-            yield from self._end()
+            yield from self._statistics(self._until)
         finally:
             frames.close()
 
@@ -85,8 +90,10 @@ class Copy:
         while self._next():
             if self._is_chosen(frames.frames):
                 self.packets += 1
+                yield from self._before(frames.time)
                 frame = frames.data[frames.start : frames.start + frames.captured]
                 yield blocks.packet(frame, frames.carried, frames.time // 10 ** (9 - digits))
+            self._clock = max(self._clock, frames.time)
 
     def _of_pcapng(self, frames: Pcapng) -> Iterator[bytes]:
         frames.returns_blocks = True
@@ -102,8 +109,10 @@ class Copy:
                 yield from self._fitting(block)
             elif self._is_chosen(frames.frames):
                 self.packets += 1
+                yield from self._before(frames.time)
                 frame = frames.data[frames.start : frames.start + frames.captured]
                 yield self._packet(frames.kind, block, frame)
+            self._clock = max(self._clock, frames.time)
 
     def _next(self) -> bool:
         """Find the next frame or block; a file does not pause."""
@@ -156,15 +165,26 @@ class Copy:
         if log:
             yield blocks.block(blocks.SECRETS, _key_log(order, log), order)
 
-    def _end(self) -> Iterator[bytes]:
-        """Yield a statistics block that says when the capture ended."""
-        if self._until == UNTIMED or self._first is None:
+    def _before(self, time: int) -> Iterator[bytes]:
+        """Yield what comes before a packet of this time: nothing, unless the clock of the capture is ahead of it.
+
+        The clock never goes back. Where times do, as in files that were joined, packets may come after the end of their
+        flow only because of the packets of others.
+        """
+        mine = max(self._latest, time)
+        if self._clock - mine >= BEHIND_NS:
+            yield from self._statistics(self._clock)
+            mine = self._clock
+        self._latest = mine
+
+    def _statistics(self, clock: int) -> Iterator[bytes]:
+        """Yield a statistics block that tells the time that the capture has reached."""
+        if clock == UNTIMED or self._first is None:
             return
-        order, ticks = self._order, self._first.ticks(self._until)
+        order, ticks = self._order, self._first.ticks(clock)
         if 0 <= ticks < 1 << 64:
-            high, low = divmod(ticks, 1 << 32)
-            # Some writers of pcapng have the halves of a time in the order of the file's bytes: the high one is first.
-            time = struct.pack(order + "II", high, low)
+            # The high half comes first in both byte orders.
+            time = struct.pack(order + "II", *divmod(ticks, 1 << 32))
             body = struct.pack(order + "I", 0) + time + blocks.encoded([(blocks.END_TIME, time)], order)
             yield blocks.block(blocks.STATISTICS, body, order)
 

@@ -56,10 +56,7 @@ class FrameReader:
     links: set[int]
     """Link types of all interfaces so far."""
     until: cython.longlong
-    """The time until which an extract has all packets of its flows, in nanoseconds since 1970-01-01T00:00:00Z.
-
-    UNTIMED in other captures.
-    """
+    """In an extract, the time that the clock of the whole capture had reached here, as far as it says; else UNTIMED."""
 
     def __init__(self) -> None:
         self.data = b""

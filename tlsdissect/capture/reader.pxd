@@ -24,6 +24,7 @@ cdef long long VLAN
 
 cdef class PacketReader:
     cdef readonly bint ended
+    cdef readonly long long until
     cdef readonly object skipped
     cdef FrameReader _frames
     cdef Headers _headers

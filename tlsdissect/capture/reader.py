@@ -19,6 +19,7 @@ from tlsdissect.capture.headers import MAX_DEPTH, MAX_PACKETS_OF_FRAME, Headers
 from tlsdissect.capture.interfaces import NO_LINK_TYPE
 from tlsdissect.capture.ip import ipv4, ipv6
 from tlsdissect.capture.link import ethernet, vlan
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.protocols import (
     EAPOL,
     ETHERNET,
@@ -63,6 +64,8 @@ class PacketReader:
 
     ended: cython.bint
     """Whether there are no more packets; False while a live source or a slow pipe only pauses."""
+    until: cython.longlong
+    """In an extract, the time that the clock of the whole capture had reached here, as far as it says; else UNTIMED."""
     skipped: Counter[str]
     """Counts of packets that could not be read, by description."""
     _frames: FrameReader
@@ -72,6 +75,7 @@ class PacketReader:
 
     def __init__(self, frames: FrameReader) -> None:
         self.ended = False
+        self.until = UNTIMED
         self.skipped = Counter()
         self._frames = frames
         self._headers = Headers(self.skipped)
@@ -125,11 +129,6 @@ class PacketReader:
         return self._frames.secrets
 
     @property
-    def until(self) -> int:
-        """At the end of an extract, the time until which it has all packets of its flows; UNTIMED otherwise."""
-        return self._frames.until
-
-    @property
     def position(self) -> int:
         """Bytes of the source read so far, counted before decompression."""
         return self._frames.position
@@ -149,7 +148,9 @@ class PacketReader:
         frames: FrameReader = self._frames
         if self.ended:
             return False
-        if not frames.next_frame():
+        found: cython.bint = frames.next_frame()
+        self.until = frames.until
+        if not found:
             if frames.ended:
                 self.ended = True
                 headers.fragments.finish()

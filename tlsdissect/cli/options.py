@@ -55,8 +55,8 @@ _GROUPS = {
     "Selection": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
     "Keys": ("keylogs",),
     "Output": (
-        "columns", "order", "top", "form", "output", "folder", "vocabulary", "by", "emit", "idle", "raw_fingerprints",
-        "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
+        "columns", "order", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "emit", "idle",
+        "raw_fingerprints", "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
     "Limits": (*Limits.__struct_fields__, "sql_bytes"),

@@ -9,6 +9,7 @@ from tlsdissect.handshake.tracker cimport Tracker
 cdef long long _SIGNALS
 cdef long long _TCP
 cdef long long _UDP
+cdef long long _UNTIMED
 cdef long long _RECORDS
 cdef long long _HELLOS
 cdef long long _NOTHING

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec.structs import replace
 
-from tlsdissect.capture.packet import TCP, UDP, Packet
+from tlsdissect.capture.packet import TCP, UDP, UNTIMED, Packet
 from tlsdissect.flows.flow import FIN, NEVER, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.limits import nanoseconds
 from tlsdissect.handshake import not_tls
@@ -52,6 +52,7 @@ _RETURNED_EARLY = Problem("limit", "no room to wait for its end: its facts are a
 _SIGNALS = SYN | FIN | RST
 _TCP = TCP
 _UDP = UDP
+_UNTIMED = UNTIMED
 _RECORDS = Interest.RECORDS
 _HELLOS = Interest.HELLOS
 _NOTHING = Interest.NOTHING
@@ -162,6 +163,8 @@ class Connections:
                 packet.data = b""
                 return False
             self._flows.tick(packet.time)
+            if reader.until != _UNTIMED:
+                self._flows.pass_time(reader.until)
             if self._early is not None:
                 self._decide_silent(self._early)
             if packet.protocol == _TCP:
