@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Self
 
 from tlsdissect.capture.live import LiveCapture
+from tlsdissect.capture.names import CaptureNames
 from tlsdissect.flows.limits import Limits, seconds, whole
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
@@ -65,7 +66,7 @@ class Listening(Reading):
 
     def placed(self) -> Iterator[tuple[Place, ReadingEvent]]:
         """Yield each connection with its place."""
-        yield from self._events(0, self._capture_live.interface, self._capture_live)
+        yield from self._events(0, CaptureNames(self._capture_live.interface), self._capture_live)
 
     def __iter__(self) -> Iterator[Connection]:
         """Yield each connection when its handshake is decided, and the remaining ones at the end."""

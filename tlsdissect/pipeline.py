@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -12,6 +11,9 @@ from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.inputs import Input, Inputs, find_inputs, total_size
+from tlsdissect.capture.joined import JoinedCaptures
+from tlsdissect.capture.names import CaptureNames
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.eap import EapTable
 from tlsdissect.flows.flow import NEVER
@@ -30,10 +32,11 @@ from tlsdissect.handshake.sessions import Session
 from tlsdissect.model.connection import TRANSPORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from tlsdissect.capture import Damage, PacketReader
+    from tlsdissect.capture.joined import Overlap
     from tlsdissect.handshake.connections import DueEvent, ReadingEvent
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
@@ -130,6 +133,8 @@ class Summary:
         """Packets that are not supported, by kind."""
         self.damage: list[tuple[str, Damage]] = []
         """Parts of captures that could not be read, with the capture's name."""
+        self.overlaps: list[Overlap] = []
+        """Captures read as one of which the second begins before the first ends."""
         self.refused: list[tuple[str, str]] = []
         """Inputs that could not be read at all, and why."""
         self.late = 0
@@ -154,12 +159,12 @@ class Summary:
         self.connections += 1
         self.versions[connection.version] += 1
 
-    def add(self, source: str, capture: PacketSource, flows: FlowTable, datagrams: DatagramConnections) -> None:
-        """Add a capture that was read."""
-        self.captures += 1
+    def add(self, names: CaptureNames, capture: PacketSource, flows: FlowTable, datagrams: DatagramConnections) -> None:
+        """Add a capture that was read, or several that were read as one."""
+        self.captures += len(names)
         self.frames += capture.frames
         self.skipped += capture.skipped
-        self.damage += [(source, hurt) for hurt in capture.damage]
+        self.damage += [(hurt.capture or names.of(hurt.frame), hurt) for hurt in capture.damage]
         self.quic += datagrams.counted.quic
         self.dtls += datagrams.counted.dtls
         self.eap += datagrams.eap_not_decoded
@@ -169,7 +174,7 @@ class Summary:
 
 
 class Reading:
-    """The connections of captures, one capture after the other.
+    """The connections of captures, one capture after the other, or all read as one.
 
     Folders are searched for captures by content, not by name; "-" is standard input. An input that cannot be read is
     added to `summary.refused`, and the others are still read.
@@ -185,12 +190,15 @@ class Reading:
         shard: Shard = WHOLE,
         opener: Opener = open_capture,
         observer: Observer | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         """With a judge, connections have findings; `evidence` keeps the certificates and lookups that it checks.
 
-        The `observer` is told the flow of each packet, and which keys opened something.
+        The `observer` is told the flow of each packet, and which keys opened something. `inputs` are the files of the
+        captures, if they were found before.
         """
         self._captures = [os.fspath(path) for path in captures]
+        self._inputs = inputs
         self._options = options
         self._judge = judge
         self._evidence = Evidence() if judge is not None and evidence is None else evidence
@@ -198,7 +206,7 @@ class Reading:
         self._opener = opener
         self._observer = observer
         self._budget = Budget(options.limits)
-        self._open: PacketReader | None = None
+        self._open: PacketReader | JoinedCaptures | None = None
         self._bytes_before = 0
         self._size: int | None = None
         self._stopped = False
@@ -223,28 +231,38 @@ class Reading:
 
         The shards of a reading, merged by place, yield the same as a reading without shards.
         """
-        for number, (path, named) in enumerate(files(self._captures, self._refuse)):
-            if self._stopped:
-                return
-            try:
-                yield from self._capture(number, path)
-            except CaptureError as error:
-                if named or not isinstance(error, NoCaptureError):
-                    self.summary.refused.append((path, str(error)))
+        self.summary.refused += self.inputs.refused
+        if self._options.joined:
+            yield from self._joined()
+        else:
+            yield from self._one_by_one()
         if not (self.summary.captures or self.summary.refused or self._stopped):
             self.summary.refused += [(path, "has no capture in it") for path in self._captures]
 
-    def _refuse(self, error: OSError) -> None:
-        self.summary.refused.append((str(error.filename), error.strerror or str(error)))
+    def _one_by_one(self) -> Iterator[tuple[Place, ReadingEvent]]:
+        for number, one in enumerate(self.inputs.files):
+            if self._stopped:
+                return
+            try:
+                with self._opener(one.path) as capture:
+                    self._open = capture
+                    yield from self._events(number, CaptureNames(one.path), capture)
+                self._bytes_before, self._open = self.position, None
+            except CaptureError as error:
+                self._refuse(one, error)
 
-    def _capture(self, number: int, path: str) -> Iterator[tuple[Place, ReadingEvent]]:
-        with self._opener(path) as capture:
-            self._open = capture
-            yield from self._events(number, path, capture)
-        self._bytes_before, self._open = self.position, None
+    def _joined(self) -> Iterator[tuple[Place, ReadingEvent]]:
+        self._open = joined = JoinedCaptures(self.inputs.files, self._opener, self._refuse)
+        yield from self._events(0, joined.names, joined)
+        self.summary.overlaps += joined.overlaps
 
-    def _events(self, number: int, path: str, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
-        for due, frame, event in self._read(path, capture):
+    def _refuse(self, one: Input, error: CaptureError) -> None:
+        """Note that a file cannot be read, unless it is in a folder and no capture."""
+        if one.named or not isinstance(error, NoCaptureError):
+            self.summary.refused.append((one.path, str(error)))
+
+    def _events(self, number: int, names: CaptureNames, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
+        for due, frame, event in self._read(names, capture):
             place = Place(number, due, frame, TRANSPORTS.index(event.transport), event.stream)
             if isinstance(event, CapturedLookup) and self._evidence is not None:
                 self._evidence.add_lookup(event)
@@ -282,21 +300,28 @@ class Reading:
         """Return whether the key logs, or the capture that is read, have secrets of a connection."""
         return self._keys.find(client_random) is not None
 
+    @property
+    def inputs(self) -> Inputs:
+        """The files to read, in their order."""
+        if self._inputs is None:
+            self._inputs = find_inputs(self._captures, by_time=self._options.joined)
+        return self._inputs
+
     def progress(self) -> tuple[int, int | None]:
         """Return the bytes read, and the bytes of all captures if known."""
         if self._size is None:
-            self._size = sum(map(_size, (path for path, _ in files(self._captures))))
+            self._size = total_size(self._captures)
         return self.position, self._size or None
 
-    def _read(self, source: str, capture: PacketSource) -> Iterator[DueEvent]:
+    def _read(self, names: CaptureNames, capture: PacketSource) -> Iterator[DueEvent]:
         options, evidence = self._options, self._evidence
         self._keys = keys = CaptureKeys(options.keylog, capture.secrets, self._observer)
         self._flows = flows = FlowTable(self._shard, options.limits)
         idle = NEVER if options.idle is None else nanoseconds(options.idle)
         udp, eap = UdpTable(self._shard, options.limits, idle), EapTable(self._shard, options.limits)
-        datagrams = DatagramConnections(source, flows, udp, eap, self._budget, options, capture.damage, evidence, keys)
+        datagrams = DatagramConnections(names, flows, udp, eap, self._budget, options, capture.damage, evidence, keys)
         connections = Connections(
-            source, flows, datagrams, self._budget, options, capture.damage, evidence, keys, self._observer
+            names, flows, datagrams, self._budget, options, capture.damage, evidence, keys, self._observer
         )
         self._connections = connections
         try:
@@ -314,7 +339,7 @@ class Reading:
             yield from connections.finish()
         finally:
             self._connections = None
-            self.summary.add(source, capture, flows, datagrams)
+            self.summary.add(names, capture, flows, datagrams)
             self.summary.given_up += connections.given_up
             self.summary.returned_early += connections.returned_early
             self.summary.not_tls += connections.not_tls
@@ -349,31 +374,3 @@ class Reading:
     def waiting(self) -> bool:
         """Whether the reading waits for packets, so that a signal handler may raise StopReading."""
         return self._waiting or (self._connections is not None and self._connections.waiting)
-
-
-def files(paths: Iterable[str], on_error: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, bool]]:
-    """Yield the files to read, each with whether the user named it; `on_error` is called for an unreadable folder."""
-    for path in paths:
-        # Unlike pathlib's, this returns False on an error, so that opening the path reports the reason.
-        if path == "-" or not os.path.isdir(path):  # noqa: PTH112
-            yield path, True
-            continue
-        for folder, folders, names in os.walk(path, onerror=on_error):
-            folders.sort()
-            yield from ((str(Path(folder, name)), False) for name in sorted(names) if _is_file(folder, name))
-
-
-def _size(path: str) -> int:
-    """Return the size of a regular file; 0 if it is not one, or no longer exists."""
-    try:
-        return Path(path).stat().st_size if Path(path).is_file() else 0
-    except OSError:
-        return 0
-
-
-def _is_file(folder: str, name: str) -> bool:
-    """Return whether this is a regular file: reading anything else in a folder, such as a FIFO, may never end."""
-    try:
-        return Path(folder, name).is_file()
-    except OSError:
-        return False

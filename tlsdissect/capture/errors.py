@@ -23,3 +23,7 @@ class Damage(msgspec.Struct, frozen=True):
     detail: str
     frame: int
     offset: int
+    capture: str = ""
+    """Of several captures that are read as one, the name of this one."""
+    frames_before: int = 0
+    """Their frames before those of this one."""

@@ -15,8 +15,12 @@ cdef class FrameReader:
     cdef public bint ended
     cdef public list damage
     cdef public list secrets
+    cdef public long long secret_bytes
     cdef public set links
     cdef public long long until
+    cdef public long long damaged
+    cdef public str name
+    cdef public long long before
 
     cpdef bint next_frame(self)
 

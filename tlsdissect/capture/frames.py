@@ -53,10 +53,18 @@ class FrameReader:
     """What could not be read."""
     secrets: list[bytes]
     """The key logs in the decryption secrets blocks so far."""
+    secret_bytes: cython.longlong
+    """Size of all decryption secrets so far, with an estimated overhead for each."""
     links: set[int]
     """Link types of all interfaces so far."""
     until: cython.longlong
     """In an extract, the time that the clock of the whole capture had reached here, as far as it says; else UNTIMED."""
+    damaged: cython.longlong
+    """Damaged places of this capture."""
+    name: str
+    """The name of this capture if it is read as one with others, otherwise empty."""
+    before: cython.longlong
+    """Frames of the captures before this one that are read as one with it."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -71,13 +79,25 @@ class FrameReader:
         self.ended = False
         self.damage = []
         self.secrets = []
+        self.secret_bytes = 0
         self.links = set()
         self.until = UNTIMED
+        self.damaged = 0
+        self.name = ""
+        self.before = 0
 
     @cython.ccall
     def next_frame(self) -> cython.bint:
         """Find the next frame; False if none is available now."""
         raise NotImplementedError
+
+    def resume(self, earlier: FrameReader, name: str) -> None:
+        """Continue after an earlier capture as if its frames were of this one, which has a name."""
+        self.frames = self.before = earlier.frames
+        self.damage = earlier.damage
+        self.secrets = earlier.secrets
+        self.secret_bytes = earlier.secret_bytes
+        self.name = name
 
     @property
     def position(self) -> int:
@@ -132,5 +152,6 @@ class FileReader(FrameReader):
     @cython.cfunc
     def _report(self, detail: str, place: cython.Py_ssize_t) -> cython.bint:
         """Report damage that begins at `place` in the window."""
-        self.damage.append(Damage(detail, self.frames + 1, self.window.offset + place))
+        self.damaged += 1
+        self.damage.append(Damage(detail, self.frames + 1, self.window.offset + place, self.name, self.before))
         return True

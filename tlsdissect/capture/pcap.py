@@ -128,7 +128,7 @@ class Pcap(FileReader):
         """Give up a record of impossible length; continue where several plausible record headers follow one another."""
         window: Window = self.window
         self._report(f"a packet of {captured} captured bytes is longer than any may be", window.start)
-        if len(self.damage) > MAX_DAMAGED:
+        if self.damaged > MAX_DAMAGED:
             self.ended = True
             return False
         # Read enough bytes that the result does not depend on how many come at a time.

@@ -28,7 +28,6 @@ cdef class Pcapng(FileReader):
     cdef readonly Py_ssize_t block
     cdef readonly long long size
     cdef bint extracted
-    cdef long long secret_bytes
 
     cdef bint _at(self, long long kind, Py_ssize_t here, long long size)
     cdef bint _packet(self, bytes data, Py_ssize_t here, long long size, bint old)

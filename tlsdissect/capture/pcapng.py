@@ -72,8 +72,6 @@ class Pcapng(FileReader):
     """Its length, of which a section header may have fewer bytes in `data`."""
     extracted: cython.bint
     """Whether this section was written by `tlsdissect extract`."""
-    secret_bytes: cython.longlong
-    """Size of all decryption secrets so far, SECRET_BYTES included; counted towards MAX_SECRETS."""
 
     def __init__(self, window: Window) -> None:
         super().__init__(window)
@@ -84,7 +82,6 @@ class Pcapng(FileReader):
         self.block = 0
         self.size = 0
         self.extracted = False
-        self.secret_bytes = 0
         if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
             raise CaptureError(window.problem or "is cut short or damaged in the first section header of pcapng")
 
@@ -280,7 +277,7 @@ class Pcapng(FileReader):
         """Give up a damaged block; continue at the next enhanced packet block whose two length fields agree."""
         window: Window = self.window
         self._report(detail, window.start)
-        if len(self.damage) > MAX_DAMAGED:
+        if self.damaged > MAX_DAMAGED:
             self.ended = True
             return False
         # Read enough bytes that the result does not depend on how many come at a time.

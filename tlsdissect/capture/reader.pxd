@@ -26,6 +26,7 @@ cdef class PacketReader:
     cdef readonly bint ended
     cdef readonly long long until
     cdef readonly object skipped
+    cdef bint _joined
     cdef FrameReader _frames
     cdef Headers _headers
     cdef long long _found
@@ -35,4 +36,3 @@ cdef class PacketReader:
     cdef bint _read_header(self, Headers headers, Packet packet)
     cdef long long _read_other_header(self, Headers headers, long long kind)
     cdef bint _complete(self, Headers headers, Packet packet)
-    cdef bint _check_links(self)

@@ -35,7 +35,7 @@ from tlsdissect.capture.protocols import (
 )
 from tlsdissect.capture.transport import eapol, tcp, udp
 from tlsdissect.capture.tunnels import over_udp
-from tlsdissect.capture.window import open_window
+from tlsdissect.capture.window import FIRST_PIECE, open_window
 
 if TYPE_CHECKING:
     import os
@@ -72,6 +72,8 @@ class PacketReader:
     _headers: Headers
     _found: cython.longlong
     """Packets found in this frame so far."""
+    _joined: cython.bint
+    """Whether this is one of several captures that are read as one."""
 
     def __init__(self, frames: FrameReader) -> None:
         self.ended = False
@@ -80,7 +82,8 @@ class PacketReader:
         self._frames = frames
         self._headers = Headers(self.skipped)
         self._found = 0
-        self._check_links()
+        self._joined = False
+        self.check_links()
 
     def __enter__(self) -> Self:
         return self
@@ -93,12 +96,26 @@ class PacketReader:
         while not self.ended:
             yield self
 
+    def resume(self, earlier: PacketReader, name: str) -> None:
+        """Continue after an earlier capture, as one with it; `finish` comes after the last one.
+
+        Frames are numbered on, IP fragments may be in both, and counts, damage and secrets are of both.
+        """
+        self.skipped = earlier.skipped
+        self._headers = earlier._headers
+        self._frames.resume(earlier._frames, name)
+        self._joined = True
+
+    def finish(self) -> None:
+        """Count the fragments without the rest of their packet, after the last packet."""
+        self._headers.fragments.finish()
+
     @cython.ccall
     def next(self, packet: Packet) -> cython.bint:
         """Fill `packet` with the next TCP, UDP or EAPOL header; False if none is available now.
 
         Then `ended` is True at the end of the capture; after a pause it is False, and another call waits for more.
-        Raises CaptureError at the end of a capture without a supported link type.
+        Raises CaptureError at the end of a capture without a supported link type, unless it is one of several.
         """
         headers: Headers = self._headers
         while True:
@@ -117,6 +134,11 @@ class PacketReader:
     def packet_frames(self) -> tuple[int, ...]:
         """The frames of the latest packet: its own, or those of all its fragments."""
         return self._headers.joined_frames or (self._frames.frames,)
+
+    @property
+    def time(self) -> int:
+        """The time of the last frame in nanoseconds since 1970-01-01T00:00:00Z; UNTIMED if it has none."""
+        return self._frames.time
 
     @property
     def damage(self) -> list[Damage]:
@@ -153,8 +175,9 @@ class PacketReader:
         if not found:
             if frames.ended:
                 self.ended = True
-                headers.fragments.finish()
-                self._check_links()
+                if not self._joined:
+                    self.finish()
+                    self.check_links()
             return False
         self._found = 0
         if frames.link == NO_LINK_TYPE:
@@ -221,9 +244,8 @@ class PacketReader:
         packet.interface = frames.interface
         return True
 
-    @cython.cfunc
-    def _check_links(self) -> cython.bint:
-        """Refuse a capture if no interface has a supported link type."""
+    def check_links(self) -> None:
+        """Raise CaptureError if no interface so far has a supported link type."""
         links = self._frames.links
         if links and not links & READABLE:
             numbers = ", ".join(map(str, sorted(links)))
@@ -232,7 +254,6 @@ class PacketReader:
                 if len(links) == 1
                 else f"link types {numbers} are not supported"
             )
-        return True
 
 
 def open_capture(source: str | os.PathLike[str] | BinaryIO) -> PacketReader:
@@ -256,6 +277,21 @@ def open_frames(source: str | os.PathLike[str] | BinaryIO) -> FrameReader:
     except BaseException:
         window.close()
         raise
+
+
+def first_time(path: str) -> int:
+    """Return the time of the first frame of a file; UNTIMED if it has none, or the file is no capture."""
+    try:
+        window = open_window(path, FIRST_PIECE)
+    except CaptureError:
+        return UNTIMED
+    try:
+        frames = _frame_reader(window)
+        return frames.time if frames.next_frame() else UNTIMED
+    except CaptureError:
+        return UNTIMED
+    finally:
+        window.close()
 
 
 def _frame_reader(window: Window) -> FrameReader:

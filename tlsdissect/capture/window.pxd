@@ -6,6 +6,7 @@ cdef class Window:
     cdef public bint ended
     cdef public bint unreported
     cdef public object source
+    cdef long long piece
 
     cpdef bint need(self, long long size)
     cpdef bint skip(self, long long size)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 """Bytes requested at a time: few enough to stay in the processor's cache while their headers are read."""
+FIRST_PIECE = 1 << 16
+"""Bytes requested at a time where only the first frame is read."""
 
 HEAD = 24
 """Bytes needed to recognize the format: the length of a pcap file header."""
@@ -36,7 +38,7 @@ MAGICS_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in 
 class Window:
     """`data[start:end]` are the bytes that were read and not used yet; their user advances `start`."""
 
-    __slots__ = ("data", "end", "ended", "offset", "source", "start", "unreported")
+    __slots__ = ("data", "end", "ended", "offset", "piece", "source", "start", "unreported")
 
     data: bytes
     start: cython.Py_ssize_t
@@ -49,8 +51,11 @@ class Window:
     unreported: cython.bint
     """Whether bytes were read since `pauses` last returned True."""
     source: Source
+    piece: cython.longlong
+    """Bytes requested at a time."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, piece: cython.longlong = PIECE) -> None:
+        self.piece = piece
         self.data = b""
         self.start = 0
         self.end = 0
@@ -103,7 +108,7 @@ class Window:
         rest: bytes = self.data[self.start : self.end]
         data: bytes
         if rest and self.source.unread(len(rest)):
-            data = self.source.read(max(size, PIECE))
+            data = self.source.read(max(size, self.piece))
             if len(data) <= len(rest):
                 # The file was truncated meanwhile; it ends where it ended before.
                 self.ended = True
@@ -113,7 +118,7 @@ class Window:
             pieces: list[bytes] = [rest]
             have: cython.longlong = len(rest)
             while have < size and not self.ended:
-                data = self.source.read(max(size - have, PIECE))
+                data = self.source.read(max(size - have, self.piece))
                 self.ended = not data
                 pieces.append(data)
                 have += len(data)
@@ -140,16 +145,16 @@ class Window:
         return self.need(HEAD)
 
 
-def open_window(source: str | os.PathLike[str] | BinaryIO) -> Window:
+def open_window(source: str | os.PathLike[str] | BinaryIO, piece: cython.longlong = PIECE) -> Window:
     """Open a path, standard input ("-") or a binary file object."""
     if not isinstance(source, str | os.PathLike):
-        return Window(FileObject(source))
+        return Window(FileObject(source), piece)
     if source == "-":
         if sys.stdin is None:
             raise CaptureError("is closed")
-        return Window(Descriptor(sys.stdin.fileno(), owned=False))
+        return Window(Descriptor(sys.stdin.fileno(), owned=False), piece)
     try:
         number = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise CaptureError(getattr(error, "strerror", None) or str(error)) from error
-    return Window(Descriptor(number, owned=True))
+    return Window(Descriptor(number, owned=True), piece)

@@ -51,7 +51,7 @@ MOST_COLUMNS = 100_000
 _HELP_ALL = "tlsdissect.help_all"
 """Key of the context's `meta` that is set while --help-all prints."""
 _GROUPS = {
-    "Capture": ("interface", "expression", "listing", "duration", "count", "save", "rotation", "user"),
+    "Capture": ("joined", "interface", "expression", "listing", "duration", "count", "save", "rotation", "user"),
     "Selection": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
     "Keys": ("keylogs",),
     "Output": (
@@ -225,9 +225,12 @@ def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[
     `query` reads the options of the selection.
     """
     captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+    joined = click.option(
+        "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."
+    )
     make = click.command(cls=GroupedCommand, epilog=examples)
     return lambda command: make(
-        _added(command, (*arguments, captures, *_NUMBERS, *_CRITERIA, _EXIT_STATUS, _KEYLOG, *_FINDINGS))
+        _added(command, (*arguments, captures, joined, *_NUMBERS, *_CRITERIA, _EXIT_STATUS, _KEYLOG, *_FINDINGS))
     )
 
 
@@ -448,7 +451,7 @@ def query(
     **asked: Any,
 ) -> Query:
     """Make the query of a `capture_command`; `asked` are fields of Options."""
-    reading = Options(limits=limits(options), keylog=keylog(options["keylogs"]), **asked)
+    reading = Options(limits=limits(options), keylog=keylog(options["keylogs"]), joined=options["joined"], **asked)
     return Query(captures, reading, selection(options), view, judge, evidence, reports_findings)
 
 
@@ -483,12 +486,9 @@ class GroupedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the groups; click calls this for --help."""
-        is_live = any(one.name == "interface" for one in self.params)
         left = {one.name or "": one for one in self.get_params(ctx) if isinstance(one, click.Option)}
         sections: dict[str, list[tuple[str, str]]] = {}
         for group, names in _GROUPS.items():
-            if group == "Capture" and not is_live:
-                continue
             options = [left.pop(name) for name in names if name in left]
             if group != "Limits" or ctx.meta.get(_HELP_ALL):
                 sections[group] = _records(ctx, options)

@@ -60,10 +60,14 @@ def complain(summary: Summary) -> None:
     """Print a line on standard error for each input, file or place that could not be read or written."""
     for line in refusals(summary):
         warn(line)
+    for overlap in summary.overlaps[:_WARNINGS]:
+        warn(f"{overlap.later}: begins before the end of {overlap.earlier}: their packets are not in the order of time")
+    if len(summary.overlaps) > _WARNINGS:
+        warn(f"{len(summary.overlaps) - _WARNINGS:,} more captures begin before the end of an earlier one")
     if summary.spill_error:
         warn(f"{summary.spill_error}: connections were printed before their end")
     for source, damage in summary.damage[:_WARNINGS]:
-        warn(f"{source}: frame {damage.frame}, byte {damage.offset}: {damage.detail}")
+        warn(f"{source}: frame {damage.frame - damage.frames_before}, byte {damage.offset}: {damage.detail}")
     if len(summary.damage) > _WARNINGS:
         warn(f"{len(summary.damage) - _WARNINGS:,} more places of damage")
 

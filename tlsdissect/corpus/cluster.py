@@ -12,11 +12,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
+from tlsdissect.capture.inputs import find_inputs
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.handshake.links import Linker
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
-from tlsdissect.pipeline import Reading, files
+from tlsdissect.pipeline import Reading
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _expanded(captures: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[str,
     """Expand folders and URL patterns into files; the flag is true for a file that the caller named."""
     for capture in map(str, captures):
         if not _is_url(capture):
-            yield from files([capture])
+            yield from ((one.path, one.named) for one in find_inputs([capture]).files)
             continue
         import fsspec  # noqa: PLC0415  # an extra
 

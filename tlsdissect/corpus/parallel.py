@@ -7,6 +7,7 @@ it has a link. Few connections do, so that nearly all formatting runs in paralle
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec.structs import replace
@@ -137,7 +138,9 @@ class ParallelOutputRows:
     def __init__(self, query: Query, jobs: int, transport: RowTransport | None = None) -> None:
         self._transport = transport or LinkingTransport(query)
         self._all = query.reading()
-        self._workers = Workers(jobs, query.reading, self._transport.pack, _summary)
+        # Found once: files that come or go meanwhile must not be read by some processes only.
+        reading = partial(query.reading, inputs=self._all.inputs)
+        self._workers = Workers(jobs, reading, self._transport.pack, _summary)
         self._received = 0
         self._received_before = 0
 

@@ -10,6 +10,7 @@ from tlsdissect.pipeline import Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tlsdissect.capture.inputs import Inputs
     from tlsdissect.corpus.selection import Selection
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.options import Options
@@ -70,9 +71,11 @@ class Query(NamedTuple):
     key: Callable[[Connection], str | float | bool | None] | None = None
     """Returns the value by which rows are sorted."""
 
-    def reading(self, shard: Shard = WHOLE) -> Reading:
-        """Start reading all connections, or those of one shard."""
-        return Reading(self.captures, self.options, judge=self.judge, evidence=self.evidence, shard=shard)
+    def reading(self, shard: Shard = WHOLE, inputs: Inputs | None = None) -> Reading:
+        """Start reading all connections, or those of one shard; `inputs` are the files, if they were found before."""
+        return Reading(
+            self.captures, self.options, judge=self.judge, evidence=self.evidence, shard=shard, inputs=inputs
+        )
 
     def row(self, connection: Connection) -> OutputRow:
         """Format a connection."""

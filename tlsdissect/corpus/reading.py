@@ -84,6 +84,8 @@ class ReadOptions(Criteria, total=False):
     """Files of CRLs to check certificates against."""
     at: str | datetime | None
     """Time to check as of, instead of the capture's time."""
+    joined: bool
+    """Whether all captures are read as one, in the order of their first packets."""
     raw_fingerprints: bool
     """Whether JA3 and JA4 are also given unhashed."""
     keep: bool
@@ -115,6 +117,8 @@ class Settled:
         self.judge = _judge(given) if _wants_findings(given, self.selection) else None
         if self.judge is not None and self.cluster is not None:
             raise ValueError("a cluster reports no findings: what one worker saw is not known to the others")
+        if self.options.joined and self.cluster is not None:
+            raise ValueError("a cluster does not join captures: each is read by one worker")
 
     def read(self) -> Iterator[Connection]:
         """Yield the selected connections; CaptureError at the end names the inputs that could not be read."""
@@ -209,10 +213,10 @@ def _options(given: ReadOptions) -> Options:
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
     batch = given.get("batch", Options().batch)
     whole("batch", batch, 1)
-    raw, keep = given.get("raw_fingerprints", False), given.get("keep", False)
+    raw, keep, joined = given.get("raw_fingerprints", False), given.get("keep", False), given.get("joined", False)
     paths = _paths(given.get("keylog", ()))
     secrets = KeyLog(paths) if paths else None
-    return Options(batch=batch, raw_fingerprints=raw, keep=keep, limits=limits, keylog=secrets)
+    return Options(batch=batch, raw_fingerprints=raw, keep=keep, limits=limits, keylog=secrets, joined=joined)
 
 
 _FINDINGS = ("findings", "ca_file", "ca_path", "system_ca", "crl", "at")

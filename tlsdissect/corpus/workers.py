@@ -20,8 +20,9 @@ from io import BytesIO
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from tlsdissect.capture.inputs import total_size
 from tlsdissect.flows.table import Shard
-from tlsdissect.pipeline import Place, Reading
+from tlsdissect.pipeline import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
 
     from tlsdissect.handshake.connections import ReadingEvent
+    from tlsdissect.pipeline import Reading
 
 BYTES_A_JOB = 16 << 20
 """Bytes of captures for each process that is started by default."""
@@ -74,8 +76,7 @@ def job_count(captures: list[str], jobs: int | None = None) -> int:
         return 1
     if jobs is not None:
         return jobs
-    size = Reading(captures).progress()[1] or 0
-    return max(1, min(len(os.sched_getaffinity(0)), size // BYTES_A_JOB))
+    return max(1, min(len(os.sched_getaffinity(0)), total_size(captures) // BYTES_A_JOB))
 
 
 class Workers(Generic[Result]):

@@ -21,7 +21,7 @@ cdef class Connections:
     cdef readonly long long given_up
     cdef readonly long long returned_early
     cdef readonly object not_tls
-    cdef str _source
+    cdef object _names
     cdef FlowTable _flows
     cdef object _datagrams
     cdef long long _eap_expires

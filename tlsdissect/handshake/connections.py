@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.names import CaptureNames
     from tlsdissect.capture.reader import PacketReader
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import Flow
@@ -71,7 +72,7 @@ class Connections:
     """Connections that were returned before their flow was over, for lack of room to wait."""
     not_tls: Counter[str]
     """Flows that are over and were not TLS, by `not_tls.kind`."""
-    _source: str
+    _names: CaptureNames
     _flows: FlowTable
     _datagrams: DatagramConnections
     _udp: UdpTable
@@ -98,7 +99,7 @@ class Connections:
 
     def __init__(
         self,
-        source: str,
+        names: CaptureNames,
         flows: FlowTable,
         datagrams: DatagramConnections,
         budget: Budget,
@@ -118,7 +119,7 @@ class Connections:
         self.given_up = 0
         self.returned_early = 0
         self.not_tls = Counter()
-        self._source = source
+        self._names = names
         self._flows = flows
         self._datagrams = datagrams
         self._udp = datagrams.udp
@@ -339,13 +340,15 @@ class Connections:
     def _add_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
         """Add the session keys in a frame to the results."""
         if keys:
-            self._due.append((self._flows.clock, frame, Session(self._source, "tcp", flow.stream, frame, keys)))
+            self._due.append(
+                (self._flows.clock, frame, Session(self._names.of(flow.first_frame), "tcp", flow.stream, frame, keys))
+            )
 
     def _add_lookups(self, flow: Flow, lookups: LookupListener) -> None:
         """Add the OCSP and CRL lookups of a flow to the results."""
-        ends = endpoints(flow.endpoints)
+        ends, source = endpoints(flow.endpoints), self._names.of(flow.first_frame)
         for exchange, body in lookups.found:
-            captured = CapturedLookup(RevocationLookup(self._source, flow.stream, *ends, exchange), body)
+            captured = CapturedLookup(RevocationLookup(source, flow.stream, *ends, exchange), body)
             self._due.append((self._flows.clock, captured.frame, captured))
         lookups.found.clear()
 
@@ -373,7 +376,8 @@ class Connections:
 
     def _connection(self, flow: Flow, log: LoggedHandshake) -> Connection:
         """Return the connection of a flow with its current totals."""
-        return connection(self._source, flow, log, raw=self._raw, evidence=self._evidence, keys=self._keys)
+        source = self._names.of(flow.first_frame)
+        return connection(source, flow, log, raw=self._raw, evidence=self._evidence, keys=self._keys)
 
     def _results(self, due: cython.longlong, frame: cython.longlong, found: Connection) -> Iterator[DueEvent]:
         """Yield a connection after the tickets that keys opened in it, so that later ones can be linked to it."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.names import CaptureNames
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.eap import EapConversation, EapTable
@@ -91,7 +92,7 @@ class DatagramConnections:
 
     def __init__(
         self,
-        source: str,
+        names: CaptureNames,
         flows: FlowTable,
         udp: UdpTable,
         eap: EapTable,
@@ -110,7 +111,7 @@ class DatagramConnections:
         """The number of the EAP conversation of the latest packet given to `feed` that carries EAP."""
         self.found: list[DueSession | DueConnection] = []
         """Sessions, and connections whose handshake is decided, until they are taken from here."""
-        self._source = source
+        self._names = names
         self._flows = flows
         self.udp = udp
         self._eap = eap
@@ -153,10 +154,11 @@ class DatagramConnections:
 
     def _add_sessions(self, flow: UdpFlow, follower: Follower) -> None:
         """Add the sessions that a datagram showed: those that a ClientHello offers, or that a handshake set up."""
+        source = self._names.of(flow.first_frame)
         for frame, log in follower.changed:
             keys = established(log, frame) if all(log.sealed) else identities(log)
             if self._options.linked and keys:
-                session = Session(self._source, TRANSPORT[follower.protocol], flow.stream, frame, keys)
+                session = Session(source, TRANSPORT[follower.protocol], flow.stream, frame, keys)
                 self.found.append((self._flows.clock, frame, session))
         follower.changed.clear()
 
@@ -190,7 +192,8 @@ class DatagramConnections:
             conversation.follower.feed(eap, packet, self._eap.spans)
             if conversation.follower.sessions and self._options.linked:
                 keys = conversation.follower.sessions
-                session = Session(self._source, "eap", conversation.stream, packet.frame, keys)
+                source = self._names.of(conversation.first_frame)
+                session = Session(source, "eap", conversation.stream, packet.frame, keys)
                 self.found.append((self._flows.clock, packet.frame, session))
             if self._idle is not None:
                 self._decide(conversation, packet.frame)
@@ -285,7 +288,8 @@ class DatagramConnections:
         """Yield the connections of logged handshakes."""
         raw, evidence, keys = self._options.raw_fingerprints, self._evidence, self._keys
         for totals, log in logged:
-            yield connection(self._source, totals, log, raw=raw, evidence=evidence, keys=keys)
+            source = self._names.of(totals.first_frame)
+            yield connection(source, totals, log, raw=raw, evidence=evidence, keys=keys)
 
     def _count_eap(self, conversation: EapConversation) -> None:
         """Count an EAP conversation that is over if it has a method that carries TLS, but no connection."""

@@ -20,6 +20,8 @@ class Options(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     idle: float | None = None
     """Seconds of silence that decide a handshake; connections are returned once decided. None: once they are over."""
+    joined: bool = False
+    """Whether all captures are read as one, in the order of their first packets."""
     linked: bool = True
     """Whether connections are linked to earlier ones."""
     keylog: KeyLog | None = None

@@ -47,6 +47,7 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, H
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tlsdissect.capture.errors import Damage
     from tlsdissect.flows.totals import Totals
     from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
@@ -181,8 +182,13 @@ def connection(
         result = with_transcript(result, handshake, log.recording, opened)
     if log.frames:
         result = renumbered(result, log.frames)
-    damages = [Problem("damaged_capture", hurt.detail, hurt.frame, hurt.offset) for hurt in log.damage]
+    damages = [Problem("damaged_capture", _detail(hurt), hurt.frame, hurt.offset) for hurt in log.damage]
     return replace(result, problems=(*result.problems, *damages)) if damages else result
+
+
+def _detail(damage: Damage) -> str:
+    """Describe damage; of one of several captures that are read as one, name this one."""
+    return f"{damage.capture}: {damage.detail}" if damage.capture else damage.detail
 
 
 def with_transcript(

@@ -1,0 +1,99 @@
+"""Several captures that are read as one: the files of a ring buffer, or of a capture that was cut into pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tlsdissect.capture.errors import CaptureError
+from tlsdissect.capture.frames import FrameReader
+from tlsdissect.capture.names import CaptureNames
+from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.capture.reader import PacketReader
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tlsdissect.capture.errors import Damage
+    from tlsdissect.capture.inputs import Input
+
+OVERLAP_NS = 1_000_000_000
+"""Nanoseconds by which a capture has to begin before the end of an earlier one to be reported: packets of several
+interfaces may be out of order by less."""
+
+
+class Overlap(NamedTuple):
+    """Two captures of which the second begins before the first ends."""
+
+    earlier: str
+    later: str
+
+
+class JoinedCaptures:
+    """Captures in the order given, with frames numbered on from each to the next.
+
+    Each file has its own reader, which resumes the one before: IP fragments, damage and secrets are those of all files.
+    A file that cannot be read is refused, and the others are read without it.
+    """
+
+    def __init__(
+        self,
+        inputs: Iterable[Input],
+        opener: Callable[[str], AbstractContextManager[PacketReader]],
+        refuse: Callable[[Input, CaptureError], None],
+    ) -> None:
+        """`refuse` is called for each file that cannot be read."""
+        self._inputs = inputs
+        self._opener = opener
+        self._refuse = refuse
+        self._reader = PacketReader(FrameReader())
+        self._latest = (UNTIMED, "")
+        """The latest time at which a capture ended, and its name."""
+        self.names = CaptureNames()
+        self.position = 0
+        """Bytes read of the files that were read to their end."""
+        self.overlaps: list[Overlap] = []
+
+    def __iter__(self) -> Iterator[PacketReader]:
+        """Yield the reader of each file until it has ended."""
+        for one in self._inputs:
+            try:
+                with self._opener(one.path) as reader:
+                    self._compare(one)
+                    reader.resume(self._reader, one.path)
+                    self._reader = reader
+                    self.names.add(one.path, reader.frames)
+                    yield from reader
+                    self.position += reader.position
+                    self._latest = max(self._latest, (reader.time, one.path))
+                    reader.check_links()
+            except CaptureError as error:
+                self._refuse(one, error)
+        self._reader.finish()
+
+    @property
+    def frames(self) -> int:
+        """Frames read so far, of all files."""
+        return self._reader.frames
+
+    @property
+    def damage(self) -> list[Damage]:
+        """What could not be read, of all files; always the same list."""
+        return self._reader.damage
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """The key logs read so far, of all files; always the same list."""
+        return self._reader.secrets
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Counts of packets that could not be read, of all files."""
+        return self._reader.skipped
+
+    def _compare(self, one: Input) -> None:
+        """Note whether a file begins before the end of an earlier one."""
+        ended, name = self._latest
+        if UNTIMED not in (one.begin, ended) and one.begin < ended - OVERLAP_NS:
+            self.overlaps.append(Overlap(name, one.path))
