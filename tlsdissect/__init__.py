@@ -61,7 +61,7 @@ _HOMES = {
 def read(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Iterator[Connection]:
     """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
 
-    A capture is the path of a pcap or pcapng file (.gz and .zst too), of a directory of them, or "-" for standard
+    A capture is the path of a pcap or pcapng file (compressed ones too), of a directory of them, or "-" for standard
     input. Damage inside a capture ends nothing: what could be read is yielded, with a problem on what it touches.
     An input that is missing or no capture raises CaptureError, after the connections of the others were yielded;
     arguments of a wrong kind raise TypeError or ValueError at once.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import struct
 import subprocess
@@ -26,6 +28,7 @@ from tlsdissect.capture.source import FileObject
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from rows import Read
 
@@ -75,6 +78,10 @@ SKIPPABLE = b"\x50\x2a\x4d\x18\x05\0\0\0other"
 PACKED = {
     "gz": gzip.compress(PLAIN),
     "gz, members": gzip.compress(PLAIN[:100]) + gzip.compress(PLAIN[100:]) + bytes(512),
+    "xz": lzma.compress(PLAIN),
+    "xz, streams": lzma.compress(PLAIN[:100]) + bytes(8) + lzma.compress(PLAIN[100:], preset=9) + bytes(4),
+    "bz2": bz2.compress(PLAIN),
+    "bz2, streams": bz2.compress(PLAIN[:100]) + bz2.compress(PLAIN[100:], 1),
     "zst": zstandard.compress(PLAIN),
     "zst, blocks": zst(100),
     "zst, frames": zstandard.compress(PLAIN[:100]) + SKIPPABLE + zstandard.compress(PLAIN[100:]) + SKIPPABLE,
@@ -90,6 +97,12 @@ def unpacked(kind: str, data: bytes) -> bytes:
     if kind.startswith("zst"):
         return zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress(data)
     plain = b""
+    if kind.startswith(("xz", "bz2")):
+        while data := data.lstrip(b"\0"):
+            stream = lzma.LZMADecompressor() if kind.startswith("xz") else bz2.BZ2Decompressor()
+            plain += stream.decompress(data)
+            data = stream.unused_data
+        return plain
     while data := data.lstrip(b"\0"):
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         plain += member.decompress(data)
@@ -155,6 +168,54 @@ def test_cut_gzip_says_so() -> None:
     with open_capture(io.BytesIO(packed[:70_000])) as capture:
         rows_of(capture)
         assert [damage.detail for damage in capture.damage] == ["the gzip data are cut short"]
+
+
+@pytest.mark.parametrize("module", [bz2, lzma])
+def test_cut_xz_and_bzip2_say_so(module: ModuleType) -> None:
+    name = "xz" if module is lzma else "bzip2"
+    packed = module.compress(b.pcap([b.ether(b.ip4(b.tcp(os.urandom(50_000)))) for _ in range(30)]))
+    with open_capture(io.BytesIO(packed[:-40])) as capture:
+        rows_of(capture)
+        assert [damage.detail for damage in capture.damage] == [f"the {name} data are cut short"]
+    damaged = packed[:-100_000] + bytes(40) + packed[-99_960:]
+    with open_capture(io.BytesIO(damaged)) as capture:
+        rows_of(capture)
+        (damage,) = capture.damage
+        assert damage.detail.startswith(f"the {name} data are damaged (")
+        assert damage.offset > 0
+
+
+@pytest.mark.parametrize("kind", [compressed.Xz, compressed.Bzip2])
+def test_xz_and_bzip2_that_grow_beyond_measure_are_read_in_bounded_memory(kind: type) -> None:
+    size = 200 << 20
+    packed = (lzma.compress if kind is compressed.Xz else bz2.compress)(bytes(size))
+    assert len(packed) < size // 5000
+    tracemalloc.start()
+    source = kind(FileObject(io.BytesIO(packed)), b"")
+    total = 0
+    while part := source.read(1 << 20):
+        total += len(part)
+        assert len(part) <= compressed.MAX_PIECE
+    assert (total, source.problem) == (size, None)
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+def test_xz_that_needs_too_much_memory_is_refused() -> None:
+    """The dictionary of a stream may have 1.5 GiB, whatever its data."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 << 20}]
+    packed = lzma.compress(PLAIN, filters=filters)
+    with pytest.raises(CaptureError, match=r"the xz data are damaged .*[Mm]emory"):
+        open_capture(io.BytesIO(packed))
+
+
+@pytest.mark.parametrize("module", [bz2, lzma])
+def test_many_short_streams_are_read(module: ModuleType) -> None:
+    packed = module.compress(PLAIN) + module.compress(b"") * 5000
+    with open_capture(io.BytesIO(packed)) as capture:
+        assert len(rows_of(capture)) == len(PACKETS)
+        assert not capture.damage
+        assert capture.position == len(packed)
 
 
 def test_zlib_that_runs_out_of_memory_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,28 +1,37 @@
-"""Decompress captures in gzip (RFC 1952) or Zstandard (RFC 8878), with one or many members or frames."""
+"""Decompress captures in gzip (RFC 1952), Zstandard (RFC 8878), xz or bzip2, of one or many members or frames."""
 
 from __future__ import annotations
 
 import re
 import zlib
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tlsdissect.capture.window import MAGIC_GZIP, MAGIC_XZ, MAGICS_BZIP2
+
 if TYPE_CHECKING:
+    from bz2 import BZ2Decompressor
+    from collections.abc import Callable
+    from lzma import LZMADecompressor
+
     from tlsdissect.capture.source import Source
 
 CHUNK = 1 << 17
-"""Compressed bytes read at a time."""
+"""_Compressed bytes read at a time."""
 MAX_PIECE = 1 << 18
 """Maximum number of bytes that one read decompresses. Larger buffers are slower: each needs a new memory mapping."""
 MAX_SLICE = 1 << 10
-"""Bytes of Zstandard input that are decompressed at a time. A block of four bytes expands to at most 128 KiB (RFC 8878
-section 3.1.1.2), so this much input expands to at most 32 MiB."""
+"""Bytes of Zstandard, xz or bzip2 that are given to a decompressor at a time. Zstandard expands four bytes to at most
+128 KiB (RFC 8878 section 3.1.1.2), so this much to at most 32 MiB."""
+MAX_XZ_MEMORY = 128 << 20
+"""Bytes of memory to decompress xz data, twice what those of `xz -9` need. Data that need more count as damaged."""
 _OUT_OF_MEMORY = re.compile(r"Error -4 |Allocation error", re.IGNORECASE)
 """What zlib (Z_MEM_ERROR) and Zstandard say when an allocation failed; neither raises MemoryError."""
 
 
 class _Compressed(ABC):
-    """Common part of both formats: compressed bytes are read in chunks, after `head`, which was read already."""
+    """Common part of all formats: compressed bytes are read in chunks, after `head`, which was read already."""
 
     def __init__(self, source: Source, head: bytes) -> None:
         self._source = source
@@ -156,3 +165,86 @@ class Zstandard(_Compressed):
             return False
         self._left = self._left[len(part) - len(self._frame.unused_data) :]
         return True
+
+
+class _Streams(_Compressed):
+    """Decompressed bytes of one or many streams, by the decompressors of xz and bzip2 in Python's standard library."""
+
+    def __init__(
+        self,
+        source: Source,
+        head: bytes,
+        name: str,
+        begin: Callable[[], BZ2Decompressor | LZMADecompressor],
+        error: type[Exception],
+    ) -> None:
+        """`begin` makes a decompressor, which raises `error` if the data are damaged."""
+        super().__init__(source, head)
+        self._name = name
+        self._begin = begin
+        self._error = error
+        self._stream = begin()
+        self._data = memoryview(b"")
+        self._next = 0
+        """The place in `_data` of the first byte that no decompressor has."""
+
+    def _has_input(self) -> bool:
+        return bool(self._head) or self._next < len(self._data) or not (self._stream.eof or self._stream.needs_input)
+
+    def _inflate(self, limit: int) -> bytes | None:
+        part = memoryview(b"")
+        if self._stream.eof or self._stream.needs_input:
+            if self._next == len(self._data):
+                self._data, self._next = memoryview(self._chunk()), 0
+            # What follows a stream is copied when the stream ends: a whole chunk would be copied for each short one.
+            part = self._data[self._next : self._next + MAX_SLICE]
+            if not part:
+                self.problem = self.problem or (None if self._stream.eof else f"the {self._name} data are cut short")
+                return None
+            if self._stream.eof and not self._next_stream(bytes(part)):
+                return b""
+            part = self._data[self._next : self._next + MAX_SLICE]
+            self._next += len(part)
+        try:
+            found = self._stream.decompress(part, limit)
+        except self._error as error:
+            self._damaged(self._name, error)
+            return None
+        self._next -= len(self._stream.unused_data)
+        return found
+
+    def _next_stream(self, part: bytes) -> bool:
+        """Begin the next stream after padding of zeros, which xz allows; False if only padding is left of `part`."""
+        rest = part.lstrip(b"\0")
+        self._next += len(part) - len(rest)
+        if rest:
+            self._stream = self._begin()
+        return bool(rest)
+
+
+class Xz(_Streams):
+    """Decompressed bytes of an xz file."""
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        import lzma  # noqa: PLC0415  # start-up time: most captures do not need it
+
+        begin = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, MAX_XZ_MEMORY)
+        super().__init__(source, head, "xz", begin, lzma.LZMAError)
+
+
+class Bzip2(_Streams):
+    """Decompressed bytes of a bzip2 file."""
+
+    def __init__(self, source: Source, head: bytes) -> None:
+        import bz2  # noqa: PLC0415  # start-up time: most captures do not need it
+
+        super().__init__(source, head, "bzip2", bz2.BZ2Decompressor, OSError)
+
+
+def decompressed(source: Source, head: bytes) -> Source:
+    """Return the decompressed bytes of a source whose first bytes, `head`, were read already; they show the format."""
+    if head.startswith(MAGIC_GZIP):
+        return Gzip(source, head)
+    if head.startswith(MAGIC_XZ):
+        return Xz(source, head)
+    return Bzip2(source, head) if head.startswith(MAGICS_BZIP2) else Zstandard(source, head)

@@ -15,6 +15,7 @@ import cython
 
 from tlsdissect.capture import ip, link, pcap, pcapng, sflow, tunnels, wireless
 from tlsdissect.capture.errors import CaptureError, NoCaptureError
+from tlsdissect.capture.foreign import LONGEST, foreign_format
 from tlsdissect.capture.headers import MAX_DEPTH, MAX_PACKETS_OF_FRAME, Headers
 from tlsdissect.capture.interfaces import NO_LINK_TYPE
 from tlsdissect.capture.ip import ipv4, ipv6
@@ -303,4 +304,10 @@ def _frame_reader(window: Window) -> FrameReader:
         return pcapng.Pcapng(window)
     if window.problem:
         raise CaptureError(window.problem)
-    raise NoCaptureError("is not a capture: its first bytes are not those of pcap or pcapng" if magic else "is empty")
+    if window.start == window.end:
+        raise NoCaptureError("is empty")
+    window.need(LONGEST)
+    foreign = foreign_format(window.data)
+    if foreign is not None:
+        raise CaptureError(foreign)
+    raise NoCaptureError("is not a capture: its first bytes are not those of pcap or pcapng")

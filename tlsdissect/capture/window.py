@@ -30,6 +30,8 @@ HEAD = 24
 
 MAGIC_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
 MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
+MAGIC_XZ = b"\xfd7zXZ\0"  # section 2.1.1.1 of the .xz file format
+MAGICS_BZIP2 = tuple(f"BZh{level}".encode() for level in range(1, 10))
 MAGICS_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
 """Magic numbers of skippable Zstandard frames (section 3.1.2), with which files of pzstd begin."""
 
@@ -64,7 +66,7 @@ class Window:
         self.unreported = False
         self.source = source
         self.need(HEAD)
-        if self.data.startswith((MAGIC_GZIP, MAGIC_ZSTD, *MAGICS_SKIPPABLE)):
+        if self.data.startswith((MAGIC_GZIP, MAGIC_ZSTD, *MAGICS_SKIPPABLE, MAGIC_XZ, *MAGICS_BZIP2)):
             self._decompress()
 
     @property
@@ -133,10 +135,9 @@ class Window:
     @cython.cfunc
     def _decompress(self) -> cython.bint:
         """Insert the decompressor that the first bytes require; file names do not matter."""
-        from tlsdissect.capture import compressed  # noqa: PLC0415  # start-up time: most captures need none
+        from tlsdissect.capture.compressed import decompressed  # noqa: PLC0415  # start-up time: most captures need none
 
-        kind = compressed.Gzip if self.data.startswith(MAGIC_GZIP) else compressed.Zstandard
-        self.source = kind(self.source, self.data)
+        self.source = decompressed(self.source, self.data)
         self.data = b""
         self.start = 0
         self.end = 0
