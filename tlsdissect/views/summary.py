@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, to_builtins
@@ -13,7 +12,8 @@ from tlsdissect.model.connection import OLD_VERSIONS
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
-from tlsdissect.views.printable import encoded, printable, shortened, styled
+from tlsdissect.views.labelled import Section, labelled
+from tlsdissect.views.printable import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -299,28 +299,14 @@ def weaknesses(c: Connection) -> Iterator[str]:
 # ---------------------------------------------------------------- text
 
 
-_LABEL = 14
-"""Columns of the labels on the left."""
 _LISTED = 5
 """Groups or certificates that the text lists; the rest are counted."""
-_RED, _BOLD = "31", "1"
+_RED = "31"
 
 
 def lines(found: CaptureSummary, *, width: int | None = 80, coloured: bool = False) -> Iterator[str]:
-    """Yield the lines of the text."""
-    width = width or 80
-    for label, style, texts in _sections(found):
-        for number, (indent, text) in enumerate(texts):
-            head = label.ljust(_LABEL) if number == 0 else " " * _LABEL
-            rows = wrap(
-                printable(text), max(20, width - _LABEL), subsequent_indent=" " * indent, break_on_hyphens=False
-            )
-            for place, row in enumerate(rows or [""]):
-                start = head if place == 0 else " " * _LABEL
-                shown = shortened(row, max(20, width - _LABEL))
-                if coloured:
-                    start, shown = styled(start, _BOLD) if start.strip() else start, styled(shown, style)
-                yield f"{start}{shown}".rstrip()
+    """Return the lines of the text."""
+    return labelled(_sections(found), width, coloured=coloured)
 
 
 def text(found: CaptureSummary, *, width: int | None, coloured: bool, encoding: str) -> Iterator[bytes]:
@@ -332,37 +318,36 @@ def text(found: CaptureSummary, *, width: int | None, coloured: bool, encoding: 
 _Texts = list[tuple[int, str]]
 
 
-def _sections(found: CaptureSummary) -> Iterator[tuple[str, str, _Texts]]:
-    """Yield each section: its label, its style, and its texts with the indent of their further lines."""
+def _sections(found: CaptureSummary) -> Iterator[Section]:
     if found.connections:
-        yield "Connections", "", [(0, _seen(found))]
+        yield Section("Connections", "", [(0, _seen(found))])
         failed = sum(group.connections for group in found.failures)
         if failed:
             worst = f"{failed:,} of {found.connections:,}, by client: {_named(found.failing_clients, failed)}"
-            yield "Failed", _RED, [(2, worst), *_groups(found.failures)]
+            yield Section("Failed", _RED, [(2, worst), *_groups(found.failures)])
         else:
-            yield "Failed", "", [(0, "none")]
+            yield Section("Failed", "", [(0, "none")])
         unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
         if unclear:
-            yield "Not all seen", "", [(0, ", ".join(unclear))]
-        yield "Versions", "", [(0, _counted(found.versions))]
+            yield Section("Not all seen", "", [(0, ", ".join(unclear))])
+        yield Section("Versions", "", [(0, _counted(found.versions))])
         if found.weak:
-            yield "Old or weak", _RED, _groups(found.weak)
+            yield Section("Old or weak", _RED, _groups(found.weak))
         if found.ending:
-            yield "Certificates", _RED, _ending(found.ending)
-        yield "Resumption", "", [(0, _resumption(found))]
+            yield Section("Certificates", _RED, _ending(found.ending))
+        yield Section("Resumption", "", [(0, _resumption(found))])
         if found.times is not None:
-            yield "Handshakes", "", list(_times(found.times, found))
+            yield Section("Handshakes", "", list(_times(found.times, found)))
     else:
         read = found.connections_read
-        yield "Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")]
+        yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")])
     if found.not_tls:
         total = sum(found.not_tls.values())
-        yield "Not TLS", "", [(0, f"{total:,} TCP flow{'s' * (total != 1)}: {_counted(found.not_tls)}")]
+        yield Section("Not TLS", "", [(0, f"{total:,} TCP flow{'s' * (total != 1)}: {_counted(found.not_tls)}")])
     if found.notes:
-        yield "Not all read", "", [(2, note) for note in found.notes]
+        yield Section("Not all read", "", [(2, note) for note in found.notes])
     if found.problems:
-        yield "Problems", "", [(0, _counted(found.problems))]
+        yield Section("Problems", "", [(0, _counted(found.problems))])
 
 
 def _seen(found: CaptureSummary) -> str:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from tlsdissect.model.connection import is_offer
 from tlsdissect.trust.certificate import emails
 from tlsdissect.views.comparison import client_times
-from tlsdissect.views.comparison.model import QUIC, VERSIONS, Exposure, Group, Keyed, PostQuantum, Side, version_group
+from tlsdissect.views.comparison.model import (
+    PAIRED,
+    QUIC,
+    VERSIONS,
+    Exposure,
+    Group,
+    Keyed,
+    PostQuantum,
+    Side,
+    version_group,
+)
 from tlsdissect.views.comparison.pairs import Pairs
 from tlsdissect.views.comparison.sampling import Budget, Names, Sample
 
@@ -364,7 +374,10 @@ class _GroupTallies:
         if version not in self.tallies:
             self.tallies[version] = Tally(version, self.budget)
         self.tallies[version].add(c)
-        self.pairs.add(c)
+        if version in PAIRED:
+            # The address without the port: a server may offer the versions on two ports.
+            ends = f"{c.client.host}\0{c.server.host}\0{c.sni or ''}"
+            self.pairs.add(c, ends, PAIRED.index(version))
 
     def group(self, key: str | None) -> Group:
         sides = tuple(self.tallies[version].side() for version in VERSIONS if version in self.tallies)

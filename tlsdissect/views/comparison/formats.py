@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import to_builtins
 
 from tlsdissect.views.comparison.client_times import LOCAL, NOT_SEEN
+from tlsdissect.views.comparison.pairs import LEAST
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
 from tlsdissect.views.printable import columns, encoded, printable, shortened, styled, without_surrogates
@@ -290,19 +291,24 @@ def _fitting(cell: str, width: int) -> str:
     return shortened(cell, width)
 
 
-def conclusions(differences: Sequence[Difference] | None) -> Iterator[str]:
-    """Yield a sentence for each measure; a difference whose interval includes zero is not significant."""
+def conclusions(
+    differences: Sequence[Difference] | None, what: str = "TLS 1.3", each: str = "of each version"
+) -> Iterator[str]:
+    """Yield a sentence for each measure of `what`, the second side; if the interval includes zero, none is significant.
+
+    `each` names both sides where there are too few connections.
+    """
     if differences is None:
-        yield "too few connections to compare: 10 of each version are needed"
+        yield f"too few connections to compare: {LEAST} {each} are needed"
     for one in differences or ():
-        what = f"{one.kind}, {_UNITS[one.measure]}:"
+        measure = f"{one.kind}, {_UNITS[one.measure]}:"
         pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
         interval = f"(95 %: {one.low:.2f} to {one.high:.2f}; {one.connections:,} connections, {pairs})"
         if one.differs:
             more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
-            yield f"{what} TLS 1.3 takes {abs(one.difference):.2f} {more} {interval}"
+            yield f"{measure} {what} takes {abs(one.difference):.2f} {more} {interval}"
         else:
-            yield f"{what} no significant difference {interval}"
+            yield f"{measure} no significant difference {interval}"
 
 
 def caveats(group: Group) -> Iterator[str]:

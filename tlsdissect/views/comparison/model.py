@@ -18,6 +18,10 @@ VERSIONS = ("older", "TLS 1.2", "TLS 1.3", QUIC, "unknown")
 captured."""
 
 
+PAIRED = ("TLS 1.2", "TLS 1.3")
+"""Version groups between which differences are computed."""
+
+
 def version_group(c: Connection) -> str:
     """Return the version group of a connection (`VERSIONS`)."""
     if c.version is None:
@@ -173,7 +177,10 @@ class Side(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """TLS 1.2 minus TLS 1.3: the mean over pairs of client and server, with a 95 % bootstrap interval."""
+    """One side minus the other, TLS 1.2 minus TLS 1.3 or before minus after.
+
+    It is the mean over pairs of client and server, with a 95 % bootstrap interval.
+    """
 
     kind: str
     """`full` or `resumed`. A HelloRetryRequest is part of the cost of a full handshake."""
@@ -181,7 +188,7 @@ class Difference(Struct, frozen=True):
     """Of the handshake: `round_trips`, `milliseconds` or `in_round_trips`."""
     pairs: int
     connections: int
-    """Of both versions, in these pairs."""
+    """Of both sides, in these pairs."""
     difference: float
     low: float
     high: float

@@ -1,7 +1,7 @@
-"""Compares the versions over connections of the same client to the same server.
+"""Compares two sides, such as TLS 1.2 and TLS 1.3, over connections of the same client to the same server.
 
-Comparing all connections of TLS 1.2 with all of TLS 1.3 would compare the paths and servers that happen to use each.
-Within a pair of client and server, only the version differs. The interval is a bootstrap over pairs and connections,
+Comparing all connections of one side with all of the other would compare the paths and servers that happen to be on
+each. Within a pair of client and server, only the side differs. The interval is a bootstrap over pairs and connections,
 which assumes nothing about how times are distributed.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tlsdissect.views.comparison import client_times
-from tlsdissect.views.comparison.model import Difference, version_group
+from tlsdissect.views.comparison.model import Difference, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,32 +28,28 @@ if TYPE_CHECKING:
     Values = NDArray[np.float64]
 
 LEAST = 10
-"""Connections of each version, in pairs, that a comparison needs at least."""
+"""Connections of each side, in pairs, that a comparison needs at least."""
 THICK = 5
-"""Connections of each version that a pair needs to show the variance of its times by itself."""
+"""Connections of each side that a pair needs to show the variance of its times by itself."""
 RESAMPLED = 2000
 """Bootstrap samples for an interval."""
 _SEED = 20180810
 _CONFIDENCE = (2.5, 97.5)
 _KINDS = ("full", "resumed")
 _MEASURES = ("round_trips", "milliseconds", "in_round_trips")
-_VERSIONS = ("TLS 1.2", "TLS 1.3")
 _WIDTH = 1 + len(_MEASURES)
-"""Numbers kept for a connection: a code for its kind and version, and its measures."""
+"""Numbers kept for a connection: a code for its kind and side, and its measures."""
 
 
 class _Pair(NamedTuple):
-    """One measure of a pair, for both versions."""
+    """One measure of a pair, on both sides."""
 
     old: Values
     new: Values
 
 
 class Pairs:
-    """Collects established handshakes by client and server, full and resumed ones separately.
-
-    A server is its address and the server name, not its port: it may offer the versions on two ports.
-    """
+    """Collects established handshakes of two sides by client and server, full and resumed ones separately."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -61,22 +57,19 @@ class Pairs:
         self.left_out = 0
         """Connections beyond the budget."""
 
-    def add(self, c: Connection) -> None:
-        """Add a connection, if its handshake was finished."""
-        version = version_group(c)
-        if c.outcome != "established" or c.resumption is None or version not in _VERSIONS:
+    def add(self, c: Connection, ends: str, side: int) -> None:
+        """Add a connection to side 0 or 1, if its handshake was finished; `ends` names its client and server."""
+        if c.outcome != "established" or c.resumption is None:
             return
-        kept = self._row(c)
+        kept = self._row(ends)
         if kept is None:
             self.left_out += 1
             return
-        code = 2 * _VERSIONS.index(version) + (c.resumption != "none")
-        kept.extend((code, *_values(c)))
+        kept.extend((2 * side + (c.resumption != "none"), *_values(c)))
 
-    def _row(self, c: Connection) -> array[float] | None:
-        """Return the values of the connection's client and server; None if the budget is used up."""
-        named = f"{c.client.host}\0{c.server.host}\0{c.sni or ''}".encode("utf-8", "surrogateescape")
-        key = blake2b(named, digest_size=16).digest()
+    def _row(self, ends: str) -> array[float] | None:
+        """Return the values of a client and server; None if the budget is used up."""
+        key = blake2b(ends.encode("utf-8", "surrogateescape"), digest_size=16).digest()
         if self._budget.paired <= 0 or (key not in self._kept and self._budget.pairs <= 0):
             return None
         self._budget.paired -= 1
@@ -86,10 +79,22 @@ class Pairs:
         return self._kept[key]
 
     def differences(self) -> tuple[Difference, ...] | None:
-        """Return the differences between the versions; None if there are too few connections."""
+        """Return side 0 minus side 1 of each measure; None if there are too few connections."""
         both = [rows for rows in map(_rows, self._kept.values()) if len({int(code) // 2 for code in rows[:, 0]}) > 1]
         found = [_difference(both, kind, measure) for kind, measure in product(range(2), range(3))]
         return tuple([one for one in found if one is not None]) or None
+
+    def milliseconds(self, side: int) -> dict[str, Spread]:
+        """Return, by kind, how long the handshakes of a side took in pairs that have the kind on both sides."""
+        both = [_rows(kept) for kept in self._kept.values()]
+        found: dict[str, Spread] = {}
+        for kind, name in enumerate(_KINDS):
+            pairs = [_pair(rows, kind, _MEASURES.index("milliseconds")) for rows in both]
+            values = [pair[side] for pair in pairs if len(pair.old) and len(pair.new)]
+            spread = Spread.of(np.concatenate(values).tolist()) if values else None
+            if spread is not None:
+                found[name] = spread
+        return found
 
 
 def _rows(kept: array[float]) -> Values:
@@ -113,12 +118,12 @@ def _difference(both: Iterable[Values], kind: int, measure: int) -> Difference |
 
 
 def _pair(rows: Values, kind: int, measure: int) -> _Pair:
-    old, new = (rows[rows[:, 0] == 2 * version + kind, 1 + measure] for version in range(2))
+    old, new = (rows[rows[:, 0] == 2 * side + kind, 1 + measure] for side in range(2))
     return _Pair(old[~np.isnan(old)], new[~np.isnan(new)])
 
 
 def _usable(pairs: list[_Pair]) -> list[_Pair]:
-    """Leave out pairs with one version only, and thin pairs if there are too few of them to be resampled."""
+    """Leave out pairs with one side only, and thin pairs if there are too few of them to be resampled."""
     both = [pair for pair in pairs if len(pair.old) and len(pair.new)]
     thick = [pair for pair in both if not _is_thin(pair)]
     return both if len(both) - len(thick) >= LEAST else thick
@@ -131,7 +136,7 @@ def _is_thin(pair: _Pair) -> bool:
 def _drawn(pairs: list[_Pair]) -> Values:
     """Return bootstrap samples of the mean difference: connections are drawn with replacement within each pair.
 
-    Thin pairs are themselves drawn with replacement, too. Resampling a pair with a single connection of each version
+    Thin pairs are themselves drawn with replacement, too. Resampling a pair with a single connection of each side
     always gives the same value, so that ten such pairs would otherwise seem to have no variance at all.
     """
     draw = np.random.default_rng(_SEED)
