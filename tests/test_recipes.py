@@ -19,6 +19,8 @@ BLOCKS = CONSOLE.findall(RECIPES.read_text())
 CAPTURES = {
     "failures.pcap": "samples/network/network-failures.pcap",
     "old.pcap": "samples/network/network-old-clients.pcap",
+    "before.pcap": "samples/network/network-upgrade-before.pcap",
+    "after.pcap": "samples/network/network-upgrade-after.pcap",
     "paths.pcap": "samples/paths-client.pcap.gz",
     "pq.pcap": "samples/tomcat-firefox-resumed.pcap",
 }

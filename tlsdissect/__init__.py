@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tlsdissect.capture import CaptureError
-    from tlsdissect.corpus.reading import ReadOptions
+    from tlsdissect.corpus.reading import Paths, ReadOptions
     from tlsdissect.flows.limits import Limits
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tlsdissect.views.comparison.notebook import Comparison
     from tlsdissect.views.csv import load_csv
     from tlsdissect.views.dataframes import Tables
+    from tlsdissect.views.diff.model import By as DiffBy
+    from tlsdissect.views.diff.model import CaptureDiff
     from tlsdissect.views.explain import explain
     from tlsdissect.views.ladder import ladder
     from tlsdissect.views.summary import CaptureSummary
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "certs", "compare", "explain", "extract", "ladder", "live", "load_csv", "plot", "query", "read", "report",
-    "summary", "tables", "tree",
+    "certs", "compare", "diff", "explain", "extract", "ladder", "live", "load_csv", "plot", "query", "read",
+    "report", "summary", "tables", "tree",
 ]  # fmt: skip
 
 _HOMES = {
@@ -147,6 +149,33 @@ def summary(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
     if options.get("cluster") is not None:
         raise ValueError("a cluster does not summarize")
     return Settled(captures, options).summarize()
+
+
+def diff(before: Paths, after: Paths, *, by: DiffBy = "name", **options: Unpack[ReadOptions]) -> CaptureDiff:
+    """Return what changed between two captures, folders, or lists of them: who fails now and why, and what else.
+
+    `by` says how a server is recognized: by "name" and port, or by "address" and port. The result is text when it is
+    printed; its attributes are the keys of `tlsdissect diff --format json`. `options` are those of `read`, without
+    `cluster`; `read` also says what is raised.
+
+        >>> upgrade = "samples/network/network-upgrade"
+        >>> for one in tlsdissect.diff(f"{upgrade}-before.pcap", f"{upgrade}-after.pcap").broke:
+        ...     print(one.client, one.after.failures[0].what)
+        192.0.2.12 alert protocol_version by server
+        192.0.2.11 alert unknown_ca by client
+        192.0.2.13 alert handshake_failure by server
+    """
+    from tlsdissect.corpus.reading import Settled, paths  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.views.diff.builder import DiffBuilder  # noqa: PLC0415
+
+    if options.get("cluster") is not None:
+        raise ValueError("a cluster does not diff")
+    builder = DiffBuilder(by)
+    sides = [Settled(tuple(paths(one)), options) for one in (before, after)]
+    first, second = (
+        side.pass_to(add) for side, add in zip(sides, (builder.add_before, builder.add_after), strict=True)
+    )
+    return builder.result(first, second)
 
 
 def certs(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> list[CertificateSummary]:

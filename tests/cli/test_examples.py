@@ -19,6 +19,7 @@ COMMANDS = (
     "ladder",
     "explain",
     "compare",
+    "diff",
     "certs",
     "export",
     "query",
@@ -39,6 +40,8 @@ GIVEN = {
     "capture.pcapng.gz": "paths-client.pcap.gz",
     "captures/a.pcap": "tls12-client-cert.pcap",
     "captures/b.pcap": "tls13-full.pcap",
+    "before.pcap": "network/network-upgrade-before.pcap",
+    "after.pcap": "network/network-upgrade-after.pcap",
     "old.pcap": "tls12-full.pcap",
     "new.pcap": "tls13-full.pcap",
 }

@@ -34,6 +34,7 @@ TEXT = [
     ("compare", "--by", "sni"),
     ("compare", "--by", "capture"),
     ("compare", "--by", "capture", "--format", "csv"),
+    ("diff", "samples/tls12-full.pcap"),
     ("certs",),
     ("certs", "--format", "csv"),
     ("certs", "--format", "pem"),
@@ -50,6 +51,7 @@ JSON = [
     ("explain",),
     ("compare", "--by", "sni"),
     ("compare", "--by", "capture"),
+    ("diff", "samples/tls12-full.pcap"),
     ("certs",),
 ]
 CSV = [("read",), ("certs",), ("compare", "--by", "capture")]

@@ -260,7 +260,7 @@ def test_help_lists_options_in_groups_and_limits_only_on_demand() -> None:
     assert "--total-bytes" in full
 
 
-@pytest.mark.parametrize("command", ["read", "live", "show", "ladder", "explain", "compare", "certs", "export"])
+@pytest.mark.parametrize("command", ["read", "live", "show", "ladder", "explain", "compare", "diff", "certs", "export"])
 def test_help_all_lists_every_option(command: str) -> None:
     shown = run(command, "--help-all").stdout.decode()
     options = [

@@ -32,6 +32,8 @@ COMMANDS = [
     "certs --system-ca --format json",
     "compare",
     "compare --format json",
+    "diff samples/tls12-full.pcap",
+    "diff --format json samples/tls12-full.pcap",
 ]
 
 

@@ -21,6 +21,7 @@ WRITING = [
     ("explain", "-o", "result.json"),
     ("ladder", "-o", "result.txt"),
     ("compare", "-o", "result.csv"),
+    ("diff", "samples/tls12-full.pcap", "-o", "result.json"),
     ("certs", "-o", "result.pem"),
     ("plot", "groups", "-o", "result.svg"),
     ("report", "-o", "result.html"),

@@ -24,6 +24,7 @@ _COMMANDS = {
     "ladder": "Draw handshakes as ladder diagrams.",
     "explain": "Explain handshakes in sentences: who chose what, and what took time.",
     "compare": "Compare TLS 1.2 and TLS 1.3: round trips, times, suites, exposure.",
+    "diff": "Show what changed between two captures: who fails now, versions, certificates, times.",
     "certs": "List the certificates in captures, and their problems.",
     "extract": "Write the packets of connections to a capture of their own.",
     "export": "Export tables of connections, certificates, messages and more.",

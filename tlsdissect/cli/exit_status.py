@@ -14,7 +14,7 @@ from tlsdissect.corpus.suggestion import suggestion
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 NOTHING_SELECTED = 1
 """With --exit-status, no connection was selected."""
@@ -32,8 +32,17 @@ _SCARCE = frozenset((errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE))
 """Error numbers of the system for a resource that is used up."""
 
 
+_ORDER = (INTERNAL_ERROR, OUT_OF_RESOURCES, NOT_WRITTEN, BAD_INPUT, FINDINGS, NOTHING_SELECTED, 0)
+"""The statuses without those of signals, the gravest first."""
+
+
 class NotWrittenError(Exception):
     """The result could not be written to its destination."""
+
+
+def gravest(statuses: Iterable[int]) -> int:
+    """Return the status of several runs in one: that of a signal before all others."""
+    return min(statuses, key=lambda status: _ORDER.index(status) if status in _ORDER else -1)
 
 
 def print_stderr(line: str) -> None:

@@ -219,18 +219,25 @@ _EXIT_STATUS: Decorator = click.option(
 )
 
 
-def capture_command(examples: str, *arguments: Decorator) -> Callable[[Callable[..., Any]], click.Command]:
+_CAPTURES: Decorator = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+
+
+def capture_command(
+    examples: str,
+    *arguments: Decorator,
+    captures: tuple[Decorator, ...] = (_CAPTURES,),
+    exit_status: Decorator = _EXIT_STATUS,
+) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command that reads selected connections of captures; `arguments` come before the captures.
 
-    `query` reads the options of the selection.
+    `query` reads the options of the selection. `exit_status` is the option --exit-status.
     """
-    captures = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
     joined = click.option(
         "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."
     )
     make = click.command(cls=GroupedCommand, epilog=examples)
     return lambda command: make(
-        _added(command, (*arguments, captures, joined, *_NUMBERS, *_CRITERIA, _EXIT_STATUS, _KEYLOG, *_FINDINGS))
+        _added(command, (*arguments, *captures, joined, *_NUMBERS, *_CRITERIA, exit_status, _KEYLOG, *_FINDINGS))
     )
 
 

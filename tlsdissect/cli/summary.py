@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
-from tlsdissect.corpus.left_out import left_out, refusals
+from tlsdissect.corpus.left_out import notes
 
 if TYPE_CHECKING:
     from tlsdissect.cli.options import TextStyle
@@ -62,8 +62,7 @@ class SummaryRun(Run):
 
         super()._print(sink, interrupts)
         totals = self._rows.summary
-        notes = [*left_out(totals, flows=False), *refusals(totals)]
-        found = self._builder.summary(totals.connections, totals.not_tls, notes)
+        found = self._builder.summary(totals.connections, totals.not_tls, notes(totals))
         with self._status_line.hidden():
             for piece in [json_line(found)] if self._style is None else text(found, **self._style):
                 sink.write(piece)

@@ -54,10 +54,15 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
         yield f"{count(len(summary.refused), 'input')} refused"
 
 
+def notes(summary: Summary) -> list[str]:
+    """Return what a result says of its inputs where it counts TCP flows without TLS by itself, or not at all."""
+    return [*left_out(summary, flows=False), *refusals(summary)]
+
+
 def report_notes(summary: Summary) -> list[str]:
     """Return what the page of a report says of it."""
-    notes = [f"{note[0].upper()}{note[1:]}." for note in left_out(summary)]
-    return notes + [f"{refusal}." for refusal in refusals(summary)]
+    seen = [f"{note[0].upper()}{note[1:]}." for note in left_out(summary)]
+    return seen + [f"{refusal}." for refusal in refusals(summary)]
 
 
 def _not_tls(summary: Summary) -> Iterator[str]:

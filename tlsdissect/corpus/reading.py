@@ -18,7 +18,7 @@ from tlsdissect.pipeline import Reading
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime, timedelta
 
     import pandas as pd
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.diff.builder import Given
     from tlsdissect.views.summary import CaptureSummary
 
 Path = str | os.PathLike[str]
@@ -133,15 +134,26 @@ class Settled:
 
     def summarize(self) -> CaptureSummary:
         """Return the summary of the selected connections; inputs that could not be read are among its notes."""
-        from tlsdissect.corpus.left_out import left_out, refusals  # noqa: PLC0415
+        from tlsdissect.corpus.left_out import notes  # noqa: PLC0415
         from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415
 
         reading, builder = Reading(self.captures, self.options, judge=self.judge), SummaryBuilder()
         for connection in self._selected(reading):
             builder.add(connection)
         totals = reading.summary
-        notes = [*left_out(totals, flows=False), *refusals(totals)]
-        return builder.summary(totals.connections, totals.not_tls, notes)
+        return builder.summary(totals.connections, totals.not_tls, notes(totals))
+
+    def pass_to(self, add: Callable[[Connection], object]) -> Given:
+        """Call a function with each selected connection; return what a diff says of this side besides."""
+        from tlsdissect.corpus.left_out import notes  # noqa: PLC0415
+        from tlsdissect.views.diff.builder import Given  # noqa: PLC0415
+
+        captures = [os.fspath(path) for path in self.captures]
+        reading = Reading(captures, self.options, judge=self.judge)
+        for connection in self._selected(reading):
+            add(connection)
+        self._raise_refused(reading)
+        return Given(captures, reading.summary.connections, notes(reading.summary))
 
     def query(self, statement: Statement, memory: int) -> pd.DataFrame:
         """Return the answer to an SQL statement about the selected connections."""
@@ -214,8 +226,8 @@ def _options(given: ReadOptions) -> Options:
     batch = given.get("batch", Options().batch)
     whole("batch", batch, 1)
     raw, keep, joined = given.get("raw_fingerprints", False), given.get("keep", False), given.get("joined", False)
-    paths = _paths(given.get("keylog", ()))
-    secrets = KeyLog(paths) if paths else None
+    logs = paths(given.get("keylog", ()))
+    secrets = KeyLog(logs) if logs else None
     return Options(batch=batch, raw_fingerprints=raw, keep=keep, limits=limits, keylog=secrets, joined=joined)
 
 
@@ -229,16 +241,17 @@ def _wants_findings(given: ReadOptions, selection: Selection) -> bool:
 def _judge(given: ReadOptions) -> Judge:
     at = given.get("at")
     return make_judge(
-        ca_files=_paths(given.get("ca_file", ())),
-        ca_paths=_paths(given.get("ca_path", ())),
+        ca_files=paths(given.get("ca_file", ())),
+        ca_paths=paths(given.get("ca_path", ())),
         system_ca=given.get("system_ca", False),
-        crl_files=_paths(given.get("crl", ())),
+        crl_files=paths(given.get("crl", ())),
         at=None if at is None else check_time(at),
         min_severity=given.get("min_severity"),
     )
 
 
-def _paths(given: Any) -> list[str]:
+def paths(given: Any) -> list[str]:
+    """Return one path or several as a list."""
     several = not isinstance(given, str | os.PathLike) and isinstance(given, Iterable)
     return [os.fspath(path) for path in (given if several else (given,))]
 

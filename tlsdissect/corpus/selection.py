@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.corpus.suggestion import suggestion
-from tlsdissect.model.connection import OLD_VERSIONS, SEVERITIES, at_least
+from tlsdissect.model.connection import FAILURES, OLD_VERSIONS, SEVERITIES, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 Network = IPv4Network | IPv6Network
 
 OUTCOMES = ("established", "one_sided", "alert", "no_answer", "reset", "closed", "incomplete")
-FAILURES = frozenset({"alert", "no_answer", "reset", "closed"})
-"""The outcomes of a handshake that was seen to fail."""
 VERSIONS = ("1.3", "1.2", "1.1", "1.0", "ssl3", "older")
 """How versions are selected; `older` is whatever RFC 8996 and its predecessors forbid."""
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}

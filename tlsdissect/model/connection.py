@@ -21,6 +21,8 @@ TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 """In the order of the output."""
 OLD_VERSIONS = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"})
 """What RFC 8996 and its predecessors forbid."""
+FAILURES = frozenset({"alert", "no_answer", "reset", "closed"})
+"""The outcomes of a handshake that was seen to fail."""
 Severity = Literal["info", "low", "medium", "high"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """In ascending order."""
