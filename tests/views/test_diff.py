@@ -149,12 +149,19 @@ def test_other_clients_are_no_change() -> None:
     assert found.only_before.clients == ("192.0.2.2",)
 
 
-def test_a_server_without_a_client_in_both_is_compared_over_all() -> None:
-    found = diffed([of("192.0.2.1"), of("192.0.2.2")], [failed("192.0.2.3"), failed("192.0.2.4")])
+def test_where_no_client_is_in_both_the_same_ja4_takes_its_place() -> None:
+    """Clients whose addresses change, as those of a public server: what is compared is what the same offer got."""
+    other = "t13d000000_000000000000_000000000000"
+    before = [of("192.0.2.1"), of("192.0.2.2"), of("192.0.2.5", ja4=other, version="TLS 1.3")]
+    after = [failed("192.0.2.3"), failed("192.0.2.4"), of("192.0.2.6", ja4=other, version="TLS 1.2")]
+    found = diffed(before, after)
     (broke,) = found.broke
-    assert (broke.client, broke.before.established, broke.after.failed) == (None, 2, 2)
+    assert (broke.client, broke.ja4, broke.before.established, broke.after.failed) == (None, of().ja4, 2, 2)
     assert broke.after.failures[0].connections == 2
-    assert "all clients, none of them in both" in str(found)
+    assert f"clients with JA4 {of().ja4} to www.example: 2 of 2 worked before, 0 of 2 now" in unwrapped(str(found))
+    (server,) = found.servers
+    assert [(one.fact, one.clients, one.ja4) for one in server.facts] == [("version", (), (other,))]
+    assert not diffed([of("192.0.2.1")], [failed("192.0.2.3", ja4=other)]).broke
 
 
 def test_clients_of_a_server_with_the_same_reason_are_told_together() -> None:

@@ -2,8 +2,9 @@
 
 What a client gets depends on the client: a server that accepts TLS 1.3 still speaks TLS 1.2 with an old one. So
 outcomes and negotiated values are compared for the same client and the same server only, and nothing is called a change
-because other clients came. A server without a client in both captures is compared over all of its clients. Certificates
-are the server's own, and compared over all of its connections.
+because other clients came. For a server without a client in both captures, clients with the same JA4, which make the
+same offer, take the place of the same client. Certificates are the server's own, and compared over all of its
+connections.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ class _Side:
         self.connections = self.failed = self.left_out = 0
         self.pairs: dict[tuple[str, str], _Handshakes] = {}
         """By client and server."""
+        self.programs: dict[tuple[str, str], _Handshakes] = {}
+        """By JA4 and server."""
         self.leaves: dict[str, dict[str, Leaf]] = {}
         """By server and SHA-256."""
         self.ja4: dict[str, Counter[str]] = {}
@@ -127,19 +130,31 @@ class _Side:
         if c.end is not None:
             self._end = max(self._end or c.end, c.end)
         ends = c.client.host, _server(c, self._by)
-        kept = self.pairs.get(ends)
+        kept = self._handshakes(self.pairs, ends)
         if kept is None:
-            if not self._room.takes(*ends, more=_PAIR_BYTES):
-                self.left_out += 1
-                return None
-            kept = self.pairs[ends] = _Handshakes()
+            self.left_out += 1
+            return None
         self._count(c, kept)
+        if c.ja4 is not None:
+            program = self._handshakes(self.programs, (c.ja4, ends[1]))
+            if program is None:
+                self.fingerprints_cut = True
+            else:
+                self._count(c, program)
         leaf = c.leaf("server")
         if leaf is not None:
             self._add_leaf(ends[1], leaf)
         if c.ja4 is not None:
             self._add_fingerprint(c.ja4, ends[0])
         return ends
+
+    def _handshakes(self, kept: dict[tuple[str, str], _Handshakes], ends: tuple[str, str]) -> _Handshakes | None:
+        """Return the handshakes of a pair; None if there is no room for a new one."""
+        if ends not in kept:
+            if not self._room.takes(*ends, more=_PAIR_BYTES):
+                return None
+            kept[ends] = _Handshakes()
+        return kept[ends]
 
     def _count(self, c: Connection, kept: _Handshakes) -> None:
         if c.outcome == "established":
@@ -238,7 +253,7 @@ class DiffBuilder:
         """Return what changed."""
         old, new = self._sides
         pairs = list(_paired(old, new))
-        moved = [PairChange(one.client, one.server, one.old.outcomes(), one.new.outcomes()) for one in pairs]
+        moved = [PairChange(one.client, one.ja4, one.server, one.old.outcomes(), one.new.outcomes()) for one in pairs]
         kinds = [_kind(change) for change in moved]
         facts = [list(_facts(one)) for one in pairs]
         # A pair of which a capture does not show the end has no state there.
@@ -272,19 +287,19 @@ class DiffBuilder:
 
 
 class _Paired(NamedTuple):
-    """The handshakes of a client with a server on both sides."""
+    """The handshakes of a client, or of clients with a JA4, with a server on both sides."""
 
     client: str | None
+    ja4: str | None
     server: str
     old: _Handshakes
     new: _Handshakes
 
 
 class _PairFact(NamedTuple):
-    """A fact that changed for a client with a server."""
+    """A fact that changed for a pair."""
 
-    client: str | None
-    server: str
+    pair: _Paired
     fact: Fact
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -319,34 +334,13 @@ def _shows_alpn(c: Connection) -> bool:
 
 
 def _paired(old: _Side, new: _Side) -> Iterator[_Paired]:
-    """Yield what is compared: clients with servers on both sides, then servers without a client on both."""
-    both = sorted(old.pairs.keys() & new.pairs.keys(), key=lambda ends: ends[::-1])
-    yield from (_Paired(*ends, old.pairs[ends], new.pairs[ends]) for ends in both)
-    before, after = _by_server(old), _by_server(new)
-    for server in sorted((before.keys() & after.keys()) - {server for _, server in both}):
-        yield _Paired(None, server, _together(before[server]), _together(after[server]))
-
-
-def _by_server(side: _Side) -> dict[str, list[_Handshakes]]:
-    found: defaultdict[str, list[_Handshakes]] = defaultdict(list)
-    for (_, server), kept in side.pairs.items():
-        found[server].append(kept)
-    return found
-
-
-def _together(several: Iterable[_Handshakes]) -> _Handshakes:
-    """Return the handshakes of several clients as those of one."""
-    total = _Handshakes()
-    for one in several:
-        total.established += one.established
-        total.failed += one.failed
-        total.undecided += one.undecided
-        total.values += one.values
-        total.cut |= one.cut
-        for what, failure in one.failures.items():
-            first = total.failures.get(what, replace(failure, connections=0))
-            total.failures[what] = replace(first, connections=first.connections + failure.connections)
-    return total
+    """Yield what is compared: clients with servers on both sides; JA4 where a server has no client on both."""
+    for client, server in sorted(old.pairs.keys() & new.pairs.keys()):
+        yield _Paired(client, None, server, old.pairs[client, server], new.pairs[client, server])
+    served = {server for _, server in old.pairs.keys() & new.pairs.keys()}
+    for ja4, server in sorted(old.programs.keys() & new.programs.keys()):
+        if server not in served:
+            yield _Paired(None, ja4, server, old.programs[ja4, server], new.programs[ja4, server])
 
 
 def _kind(change: PairChange) -> Kind | None:
@@ -362,7 +356,7 @@ def _kind(change: PairChange) -> Kind | None:
 
 def _of_kind(kind: Kind, changes: Iterable[PairChange], kinds: Iterable[Kind | None]) -> tuple[PairChange, ...]:
     found = [change for change, its in zip(changes, kinds, strict=True) if its == kind]
-    return tuple(sorted(found, key=lambda one: (one.server, -one.before.established, one.client or "")))
+    return tuple(sorted(found, key=lambda one: (one.server, -one.before.established, one.client or "", one.ja4 or "")))
 
 
 def _facts(pair: _Paired) -> Iterator[_PairFact]:
@@ -371,23 +365,29 @@ def _facts(pair: _Paired) -> Iterator[_PairFact]:
     for fact in _FACTS:
         before, after = pair.old.of(fact), pair.new.of(fact)
         if before and after and set(before) != set(after):
-            yield _PairFact(pair.client, pair.server, fact, before, after)
+            yield _PairFact(pair, fact, before, after)
 
 
 def _servers(old: _Side, new: _Side, changed: Iterable[_PairFact]) -> Iterator[ServerChange]:
     """Yield what changed at each server, the same change for several clients once."""
-    of_server: defaultdict[str, defaultdict[tuple[Fact, tuple[str, ...], tuple[str, ...]], list[str | None]]]
+    of_server: defaultdict[str, defaultdict[tuple[Fact, tuple[str, ...], tuple[str, ...]], list[_Paired]]]
     of_server = defaultdict(lambda: defaultdict(list))
     for one in changed:
-        of_server[one.server][one.fact, one.before, one.after].append(one.client)
+        of_server[one.pair.server][one.fact, one.before, one.after].append(one.pair)
     certificates = {server: _certificates(server, old, new) for server in old.leaves.keys() & new.leaves.keys()}
     shown = {server: change for server, change in certificates.items() if change is not None}
     for server in sorted(of_server.keys() | shown.keys()):
         facts = [
-            FactChange(fact, before, after, None if None in clients else tuple(filter(None, clients)))
-            for (fact, before, after), clients in of_server[server].items()
+            FactChange(
+                fact,
+                before,
+                after,
+                tuple([pair.client for pair in pairs if pair.client is not None]),
+                tuple([pair.ja4 for pair in pairs if pair.ja4 is not None]),
+            )
+            for (fact, before, after), pairs in of_server[server].items()
         ]
-        facts.sort(key=lambda one: (_FACTS.index(one.fact), -len(one.clients or ()), one.before, one.after))
+        facts.sort(key=lambda one: (_FACTS.index(one.fact), -len(one.clients) - len(one.ja4), one.before, one.after))
         yield ServerChange(server, tuple(facts), shown.get(server))
 
 

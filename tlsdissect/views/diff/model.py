@@ -59,7 +59,9 @@ class PairChange(Struct, frozen=True):
     """A client and a server whose handshakes end in another way than before."""
 
     client: str | None
-    """None for all clients of a server that has no client in both captures."""
+    """Its address; None if the pair is by JA4."""
+    ja4: str | None
+    """For a server without a client in both captures: what is compared are clients with this fingerprint."""
     server: str
     before: Outcomes
     after: Outcomes
@@ -72,8 +74,9 @@ class FactChange(Struct, frozen=True):
     before: tuple[str, ...]
     """The values seen, most frequent first; "none" if nothing was negotiated."""
     after: tuple[str, ...]
-    clients: tuple[str, ...] | None
-    """None for all clients of a server that has no client in both captures."""
+    clients: tuple[str, ...]
+    ja4: tuple[str, ...]
+    """For a server without a client in both captures: the fingerprints of its clients instead."""
 
 
 class Leaf(Struct, frozen=True):

@@ -97,7 +97,7 @@ def _read(side: Read) -> _Paragraphs:
         return [(2, f"{names}: none{read} selected" if read else f"{names}: no TLS connections"), *_notes(side)]
     least = "at least " if side.left_out else ""
     ends = f"{least}{counted(side.clients, 'client')}, {least}{counted(side.servers, 'server')}"
-    total = f"{side.connections:,}{read} connection{'s' * (side.connections != 1)}"
+    total = f"{side.connections:,}{read} connection{'s' * (side.connections_read != 1)}"
     when = "" if side.start is None else f", from {_moment(side.start)} to {_moment(side.end or side.start)} UTC"
     return [(2, f"{names}: {total}, {side.failed:,} failed; {ends}{when}"), *_notes(side)]
 
@@ -114,7 +114,7 @@ def _moved(changes: Sequence[PairChange]) -> _Paragraphs:
         together[change.server, change.before.state, change.after.state, reasons].append(change)
     paragraphs: _Paragraphs = []
     for group in list(together.values())[:_LISTED]:
-        clients = _clients(tuple(one.client for one in group if one.client is not None) or None)
+        clients = _clients([one.client for one in group if one.client], [one.ja4 for one in group if one.ja4])
         before, after = _ratio([one.before for one in group]), _ratio([one.after for one in group])
         paragraphs.append((2, f"{clients} to {group[0].server}: {before} worked before, {after} now"))
         if group[0].before.established:
@@ -148,7 +148,7 @@ def _server(
     if certificates is not None:
         yield from _certificates(certificates)
     for one in facts:
-        clients = _clients(one.clients)
+        clients = _clients(one.clients, one.ja4)
         yield 4, f"  {_FACTS[one.fact]}: {' and '.join(one.before)}, now {' and '.join(one.after)} ({clients})"
 
 
@@ -224,8 +224,8 @@ def _stayed(found: CaptureDiff) -> str:
     return f"{total:,} of {counted(found.paired, 'pair')}{': ' * bool(kinds)}{', '.join(kinds)}{unclear}"
 
 
-def _clients(clients: Sequence[str] | None) -> str:
-    return "all clients, none of them in both" if clients is None else _some(clients)
+def _clients(clients: Sequence[str], ja4: Sequence[str]) -> str:
+    return _some(clients) if clients else f"clients with JA4 {_some(ja4)}"
 
 
 def _some(names: Sequence[str]) -> str:
