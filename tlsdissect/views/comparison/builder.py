@@ -8,8 +8,11 @@ from functools import lru_cache
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec.structs import replace
+
 from tlsdissect.model.connection import is_offer
 from tlsdissect.trust.certificate import emails
+from tlsdissect.views.both_ends.recognition import Recognizer
 from tlsdissect.views.comparison import client_times
 from tlsdissect.views.comparison.model import (
     PAIRED,
@@ -389,6 +392,9 @@ class ComparisonBuilder:
 
     def __init__(self, by: By | None = None) -> None:
         self._key = None if by is None else _KEYS[by]
+        self._by = by
+        self._views = Recognizer()
+        self._other_views = 0
         self._total = _GroupTallies(Budget())
         self._budget = Budget()
         self._groups: dict[str, _GroupTallies] = {}
@@ -397,9 +403,13 @@ class ComparisonBuilder:
         """Connections that have no group, because there were too many groups."""
 
     def add(self, c: Connection) -> None:
-        """Add a connection."""
-        self._total.add(c)
-        if self._key is None:
+        """Add a connection; one that another capture showed before counts once, except where captures are compared."""
+        counted = self._views.add(c)
+        if counted:
+            self._other_views += 1
+        else:
+            self._total.add(c)
+        if self._key is None or (counted and self._by != "capture"):
             return
         key = self._key(c)
         group = self._groups.get(key)
@@ -413,7 +423,8 @@ class ComparisonBuilder:
 
     def groups(self) -> tuple[Group, ...]:
         """Return the comparison of all connections, then that of each group in order of first appearance."""
-        return self._total.group(None), *(tallies.group(key) for key, tallies in self._groups.items())
+        total = replace(self._total.group(None), other_views=self._other_views, unrecognized=self._views.left_out)
+        return total, *(tallies.group(key) for key, tallies in self._groups.items())
 
 
 def compared(connections: Iterable[Connection], by: By | None = None) -> tuple[Group, ...]:

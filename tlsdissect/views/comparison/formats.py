@@ -320,6 +320,11 @@ def caveats(group: Group) -> Iterator[str]:
         yield "with a TCP round trip below 1 ms, the programs take more time than the path: compare the milliseconds"
     if any(side.capture_points.get(NOT_SEEN) for side in group.sides):
         yield "without a captured TCP handshake, times are those of the capture point, not of the client"
+    if group.other_views:
+        views = "1 connection was" if group.other_views == 1 else f"{group.other_views:,} connections were"
+        yield f"{views} seen in several captures; what counts is the first view of each"
+    if group.unrecognized:
+        yield f"{group.unrecognized:,} connections may count for each capture that shows them: there were too many"
     if group.unpaired:
         yield f"{group.unpaired:,} connections were left out of the pairs, because there were too many"
 

@@ -208,3 +208,7 @@ class Group(Struct, frozen=True):
     """None if there are too few connections."""
     unpaired: int = 0
     """Connections left out of the pairs, because there were too many."""
+    other_views: int = 0
+    """Connections that are not counted, because an earlier capture shows the same one; 0 but for the whole."""
+    unrecognized: int = 0
+    """Connections of which other views were not looked for, because there were too many; 0 but for the whole."""
