@@ -44,6 +44,7 @@ HOMES = {
     "click": ("cli/*",),
     "cel": (),
     "dask": ("corpus/cluster.py", "corpus/reading.py"),
+    "cyclonedx": ("views/cbom/document.py",),
     "fsspec": ("corpus/cluster.py",),
 }
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CaptureError", "Connection", "Limits", "__version__",
-    "certs", "compare", "diff", "explain", "extract", "ladder", "live", "load_csv", "plot", "query", "read",
+    "cbom", "certs", "compare", "diff", "explain", "extract", "ladder", "live", "load_csv", "plot", "query", "read",
     "report", "summary", "tables", "tree",
 ]  # fmt: skip
 
@@ -215,6 +215,13 @@ def query(
     if statement.needs_findings:
         options["findings"] = True
     return Settled(captures, options).query(statement, sql_bytes)
+def cbom(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> bytes:
+    """Return the inventory of `tlsdissect cbom`, a CBOM in CycloneDX, as JSON; it needs the extra `cbom`.
+    `options` are those of `read`, which also says what is raised.
+        >>> services = json.loads(tlsdissect.cbom("samples/tls12-full.pcap"))["services"]
+        >>> [service["name"] for service in services]
+        ['[::1]:8443']
+    return Settled(captures, options).cbom()
 
 
 def report(*captures: str | os.PathLike[str], detailed: int = 20_000, **options: Unpack[ReadOptions]) -> bytes:

@@ -29,6 +29,8 @@ COMMANDS = (
     "schema",
     "summary",
 )
+    "read", "show", "ladder", "explain", "compare", "certs", "cbom", "export", "plot", "report", "schema", "summary",
+)  # fmt: skip
 EXAMPLES = [
     line.strip()
     for command in COMMANDS

@@ -54,6 +54,7 @@ def test_certificates(size: int, tmp_path: Path) -> None:
         ("read", "-o", "a.csv"),
         ("show", "-o", "a.html"),
         ("certs", "-o", "a.pem"),
+        ("cbom", "-o", "a.json"),
         ("report", "-o", "a.html"),
         ("plot", "versions", "-o", "a.svg"),
         ("ladder", "-o", "a.svg"),

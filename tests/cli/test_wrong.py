@@ -23,6 +23,7 @@ WRITING = [
     ("compare", "-o", "result.csv"),
     ("diff", "samples/tls12-full.pcap", "-o", "result.json"),
     ("certs", "-o", "result.pem"),
+    ("cbom", "-o", "result.json"),
     ("plot", "groups", "-o", "result.svg"),
     ("report", "-o", "result.html"),
 ]

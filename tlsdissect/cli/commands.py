@@ -27,6 +27,7 @@ _COMMANDS = {
     "diff": "Show what changed between two captures: who fails now, versions, certificates, times.",
     "certs": "List the certificates in captures, and their problems.",
     "extract": "Write the packets of connections to a capture of their own.",
+    "cbom": "Write an inventory of the cryptography in use, a CycloneDX CBOM.",
     "export": "Export tables of connections, certificates, messages and more.",
     "query": "Run an SQL query over the tables of captures.",
     "plot": "Plot times, round trips, suites, groups, certificates.",

@@ -207,6 +207,16 @@ class Settled:
             page.add(connection)
         return b"".join(page.pieces(report_notes(reading.summary)))
 
+    def cbom(self) -> bytes:
+        """Return the file that `tlsdissect cbom` writes."""
+        from tlsdissect.views.cbom.document import Document  # noqa: PLC0415 (an extra)
+        from tlsdissect.views.cbom.use import CryptographicUse  # noqa: PLC0415
+
+        document, use = Document(), CryptographicUse()
+        for connection in self.read():
+            use.add(connection)
+        return b"".join(document.pieces(use))
+
     def _selected(self, reading: Reading) -> Iterator[Connection]:
         for connection in reading:
             if self.selection.matches(connection, reading.begin):

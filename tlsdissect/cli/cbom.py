@@ -1,0 +1,50 @@
+"""`tlsdissect cbom`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tlsdissect.cli import options
+from tlsdissect.cli.run import Collector, Run
+from tlsdissect.cli.sink import destination
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect cbom capture.pcap -o cbom.json
+  tlsdissect cbom --server 192.0.2.0/24 captures/ -o cbom.json
+  tlsdissect cbom capture.pcap | jq '.services[] | {name, properties}'
+"""
+_SUFFIXES = {".json": "json", ".cdx": "json"}
+
+
+@options.capture_command(EXAMPLES)
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+@options.run_options
+def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
+    """Write an inventory of the cryptography in use, a CBOM in CycloneDX 1.7.
+
+    Each server is a service with its protocol versions; suites, groups, signature schemes and certificates are
+    components. Each has its evidence: capture, stream and frame of the first connection to a server that shows it. What
+    clients offer and no server chose is marked so, and so is what only the keys of --keylog show.
+
+    The properties tlsdissect:post-quantum-key-agreement and tlsdissect:post-quantum-signatures of a service say what is
+    ready for quantum computers, as far as its connections show. The same captures give the same file: it has no
+    timestamp, and its serial number is derived from its content.
+    """
+    file = options.result(output, "json", _SUFFIXES, "json", captures).file
+    from tlsdissect.views.cbom.use import CryptographicUse  # noqa: PLC0415 (not needed for --help)
+
+    try:
+        from tlsdissect.views.cbom.document import Document  # noqa: PLC0415 (an extra)
+
+        document = Document()
+    except ImportError:
+        raise click.UsageError("cbom needs cyclonedx-python-lib: pip install 'tlsdissect[cbom]'") from None
+    use = CryptographicUse()
+    query = options.query(captures, given, Collector(use.add), judge=options.judge(given))
+    run = Run(query, given, end=lambda: document.pieces(use))
+    status = run.print_to(destination(file))
+    run.print_summary(on_terminal=False)
+    return status

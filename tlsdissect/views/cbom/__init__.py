@@ -1,0 +1,1 @@
+"""An inventory of the cryptography that servers were seen to use: a Cryptography Bill of Materials (CBOM)."""
