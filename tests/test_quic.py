@@ -269,6 +269,19 @@ def test_any_frames_in_an_initial_packet_end_in_a_result(path: Path, frames: byt
     assert one["sni"] == "example.com"
 
 
+def test_other_bytes_at_the_same_offset_are_a_problem(path: Path) -> None:
+    """RFC 9000 section 2.2; the same bytes again are none."""
+    first, *rest = course()
+    again, other = (Sent(initial(crypto(150, data), ORIGINAL, CLIENT, number=5)) for data in (HELLO[150:], b"other"))
+    [one] = read(path, [first, again, *rest])
+    assert [problem["code"] for problem in one["problems"]] == ["inferred"]
+    [one] = read(path, [first, *rest, other])
+    assert [problem["code"] for problem in one["problems"]] == ["inferred"]  # the handshake is over
+    [one] = read(path, [first, *rest[:2], other, *rest[2:]])
+    assert [(problem["code"], problem["frame"]) for problem in one["problems"]][:1] == [("conflicting_data", 4)]
+    assert (one["outcome"], one["sni"]) == ("established", "example.com")
+
+
 # ---------------------------------------------------------------- limits
 
 

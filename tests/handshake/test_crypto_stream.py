@@ -26,7 +26,8 @@ def test_any_order_gives_the_stream(pieces: list[tuple[int, int]]) -> None:
     got = [stream.add(start, SENT[start:end]) for start, end in pieces]
     assert None not in got
     assert b"".join(part or b"" for part in got) == SENT
-    assert (stream.position, stream.held_bytes, stream.has_gap) == (len(SENT), 0, False)
+    assert (stream.position, stream.held_bytes, stream.has_gap) == (len(SENT), len(SENT), False)
+    assert not stream.conflicts
 
 
 def test_a_gap_stays() -> None:
@@ -35,8 +36,15 @@ def test_a_gap_stays() -> None:
     assert stream.has_gap
     assert stream.add(0, b"ab") == b"ab"
     assert stream.has_gap
-    assert stream.add(2, b"cD") == b"cDefg"
+    assert stream.add(2, b"cd") == b"cdefg"
     assert not stream.has_gap
+
+
+@given(st.permutations([(0, b"ab"), (2, b"cd"), (1, b"bX")]))
+def test_other_bytes_at_the_same_offset_are_noticed(frames: list[tuple[int, bytes]]) -> None:
+    stream = CryptoStream()
+    got = b"".join(stream.add(offset, data) or b"" for offset, data in frames)
+    assert (len(got), stream.conflicts) == (4, True)
 
 
 def test_frames_too_far_ahead_and_too_many_are_refused() -> None:

@@ -21,14 +21,26 @@ FRAME_BYTES = 160
 class CryptoStream:
     """One side's CRYPTO frames at one level of encryption."""
 
-    __slots__ = ("_arrivals", "_waiting", "held_bytes", "position")
+    __slots__ = ("_arrivals", "_read", "_waiting", "_waiting_bytes", "conflicts")
 
     def __init__(self) -> None:
-        self.position = 0
-        """Offset after the bytes that were returned."""
-        self.held_bytes = 0
+        self.conflicts = False
+        """Whether other bytes were sent at an offset for which bytes were known."""
+        self._read = bytearray()
+        """The bytes that were returned, to be compared with those that are sent again."""
         self._waiting: list[tuple[int, int, bytes]] = []
+        self._waiting_bytes = 0
         self._arrivals = 0
+
+    @property
+    def position(self) -> int:
+        """Offset after the bytes that were returned."""
+        return len(self._read)
+
+    @property
+    def held_bytes(self) -> int:
+        """Estimated bytes of all that is held."""
+        return len(self._read) + self._waiting_bytes
 
     @property
     def has_gap(self) -> bool:
@@ -37,24 +49,25 @@ class CryptoStream:
 
     def add(self, offset: int, data: bytes) -> bytes | None:
         """Add a frame; return the bytes that it makes available, or None if there is no room for it."""
-        end = offset + len(data)
-        if end <= self.position:
-            return b""
-        if end > MAX_CRYPTO_BYTES:
+        if offset + len(data) > MAX_CRYPTO_BYTES:
             return None
         if offset > self.position:
-            if self.held_bytes + len(data) + FRAME_BYTES > MAX_CRYPTO_HELD:
+            if self._waiting_bytes + len(data) + FRAME_BYTES > MAX_CRYPTO_HELD:
                 return None
             self._arrivals += 1
-            self.held_bytes += len(data) + FRAME_BYTES
+            self._waiting_bytes += len(data) + FRAME_BYTES
             heappush(self._waiting, (offset, self._arrivals, data))
             return b""
-        parts = [data[self.position - offset :]]
-        self.position = end
+        before = self.position
+        self._join(offset, data)
         while self._waiting and self._waiting[0][0] <= self.position:
             start, _, later = heappop(self._waiting)
-            self.held_bytes -= len(later) + FRAME_BYTES
-            if start + len(later) > self.position:
-                parts.append(later[self.position - start :])
-                self.position = start + len(later)
-        return b"".join(parts)
+            self._waiting_bytes -= len(later) + FRAME_BYTES
+            self._join(start, later)
+        return bytes(self._read[before:])
+
+    def _join(self, offset: int, data: bytes) -> None:
+        """Append what is new in a frame that begins in the bytes that are known, or right behind them."""
+        known = self._read[offset : offset + len(data)]
+        self.conflicts = self.conflicts or known != data[: len(known)]
+        self._read += data[len(known) :]

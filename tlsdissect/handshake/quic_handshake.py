@@ -118,6 +118,10 @@ class QuicHandshake:
         if data is None:
             self.report(place.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", place.frame)
             return
+        if side.crypto.conflicts:
+            # A sender must not change them (RFC 9000 section 2.2).
+            detail = "CRYPTO frames have different bytes at the same offset: those that were joined first count"
+            self.report(place.sender, "conflicting_data", detail, place.frame)
         for message in side.joiner.feed(data, 0) if data else ():
             self._add_message(message.handshake_type, message.body, len(message.body), place)
         if side.joiner.malformed is not None:
