@@ -101,6 +101,22 @@ def test_a_retry(path: Path, client: bytes) -> None:
         assert (unseen["quic"]["retry"], unseen["round_trips"]) == (True, 2)
 
 
+def test_another_hello_after_a_retry_counts(path: Path) -> None:
+    """What aioquic sends, though RFC 9000 section 17.2.5.3 forbids it."""
+    other = HELLO.replace(b"example.com", b"example.net")
+    first = Sent(initial(crypto(0, other), ORIGINAL, CLIENT))
+    answer = Sent(retry(CLIENT, RETRIED, ORIGINAL), by_client=False)
+    again = course(keyed=RETRIED, token=b"token", number=1)
+    for begin in ([first, answer], [first, answer, first], [first]):
+        [one] = read(path, [*begin, *again])
+        hello = len(begin) + 2
+        assert (one["sni"], one["client_hello"]["frame"], one["round_trips"]) == ("example.com", hello, 2)
+        assert [problem["code"] for problem in one["problems"]] == ["conflicting_data", "inferred"]
+        assert "after the Retry" in one["problems"][0]["detail"]
+    [late] = read(path, [first, answer, *again[:2], first, *again[2:]])
+    assert (late["sni"], late["client_hello"]["frame"]) == ("example.com", 4)
+
+
 def test_a_retry_with_a_wrong_tag_is_dropped(path: Path) -> None:
     first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
     [one] = read(path, [first, Sent(retry(CLIENT, RETRIED, SERVER), by_client=False), *course()])

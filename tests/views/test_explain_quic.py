@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +34,7 @@ def written(path: Path, sent: Sequence[Sent]) -> dict[str, tuple[int, ...]]:
     ("sample", "expected"),
     [
         ("quic-full", {"quic": (1,), "quic_end": ()}),
-        ("quic-retry", {"retry": (2,), "trip_address": (2,), "trip_hello": (1, 4)}),
+        ("quic-retry", {"retry": (2,), "trip_address": (2,), "trip_hello": (3, 4)}),
         ("quic-version-negotiation", {"version_negotiation": (2,), "trip_version": (2,), "trip_hello": (3, 4)}),
         ("quic-compatible-version", {"compatible_version": ()}),
         ("quic-large-hello", {"large_client_hello": (2,)}),
@@ -85,3 +86,20 @@ def test_a_close_that_can_be_read(tmp_path: Path) -> None:
     [connection] = tlsdissect.read(path)
     [said] = tlsdissect.explain(connection).about("end")
     assert said.text == r"The server closed the connection with CONNECTION_REFUSED, because of: too \x1b[31mbusy."
+
+
+@pytest.mark.parametrize(
+    ("sample", "text"),
+    [
+        ("quic-full", r"The client waited 1 round trip, [0-9.]+ ms from the ClientHello on\."),
+        (
+            "quic-retry",
+            r"The client waited 2 round trips: 1 before this ClientHello, and 1 within the 25\.3 ms from .*",
+        ),
+        ("quic-version-negotiation", r"The client waited 2 round trips: 1 before this ClientHello, and 1 within .*"),
+    ],
+)
+def test_round_trips_before_the_hello_are_not_in_its_time(sample: str, text: str) -> None:
+    connection = next(iter(tlsdissect.read(ROOT / "samples" / "quic" / f"{sample}.pcap", keep=True)))
+    [said] = [one.text for one in tlsdissect.explain(connection).sentences if one.code == "round_trips"]
+    assert re.fullmatch(text, said)

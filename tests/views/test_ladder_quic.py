@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from quicwriting import Sent, close, crypto, initial, pcap
 from recorded import ROOT
-from test_quic import CLIENT, HELLO, ORIGINAL, SERVER, course
+from test_quic import CLIENT, HELLO, ORIGINAL, RETRIED, SERVER, course, retry
 
 import tlsdissect
 from tlsdissect.views.ladder.model import drawn
@@ -26,7 +26,7 @@ def told(path: Path, number: int = 0) -> list[tuple[str, str, int]]:
     ("sample", "begin"),
     [
         ("quic-full", [("c", "client_hello 474", 1), ("s", "server_hello 119, encrypted 998", 2)]),
-        ("quic-retry", [("c", "client_hello 474", 1), ("s", "Retry", 2), ("c", "the hello again", 3)]),
+        ("quic-retry", [("c", "hello before the Retry", 1), ("s", "Retry", 2), ("c", "client_hello 474", 3)]),
         (
             "quic-version-negotiation",
             [("c", "hello of a refused version", 1), ("s", "Version Negotiation", 2), ("c", "client_hello 474", 3)],
@@ -63,3 +63,12 @@ def test_bytes_are_those_of_the_datagrams(tmp_path: Path) -> None:
     [connection] = tlsdissect.read(path, keep=True)
     flight = next(arrow for arrow in drawn(connection).arrows if arrow.sender == "server")
     assert flight.bytes == len(sent[2].data) + len(sent[3].data)
+
+
+def test_the_same_hello_after_a_retry(tmp_path: Path) -> None:
+    path = tmp_path / "written.pcap"
+    first = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT))
+    again = course(keyed=RETRIED, token=b"token", number=1)
+    path.write_bytes(pcap([first, Sent(retry(CLIENT, RETRIED, ORIGINAL), by_client=False), *again]))
+    begin = [("c", "client_hello 237", 1), ("s", "Retry", 2), ("c", "the hello again", 4)]
+    assert told(path)[:3] == begin

@@ -88,6 +88,7 @@ class QuicConnection:
         "_keys",
         "_logged",
         "_original_id",
+        "_second",
         "_sent",
         "answered",
         "client",
@@ -142,6 +143,8 @@ class QuicConnection:
         self._keys = keys
         self._handshake: QuicHandshake | None = QuicHandshake(budget, keys)
         """None once the handshake is over."""
+        self._second: QuicHandshake | None = None
+        """What a client sends after a Retry, until the server answers: it may be another ClientHello."""
         self._logged: tuple[LoggedHandshake | None, int] = (None, 0)
         """A handshake that is over, and the bytes that it holds."""
 
@@ -173,22 +176,53 @@ class QuicConnection:
 
     def open(self, packet: LongPacket, data: bytes, sender: int) -> OpenedPacket | None:
         """Open an Initial packet of a side; None if it has other keys or missing bytes."""
-        # A client may have sent an Initial before it received the Retry.
-        late = sender == self.client and packet.header.destination_connection_id == self._original_id
-        connection_id = self._original_id if late else self._key_id
+        connection_id = self._original_id if self._precedes_retry(packet, sender) else self._key_id
         return open_initial(packet, data, connection_id, sender != self.client, self._expected[sender])
+
+    def _precedes_retry(self, packet: LongPacket, sender: int) -> bool:
+        """Return whether a client sent an Initial packet before it received the Retry that the capture has."""
+        original = sender == self.client and packet.header.destination_connection_id == self._original_id
+        return original and self._original_id != self._key_id
 
     def begin_again(self, packet: LongPacket) -> None:
         """Continue with the Initial that a client sends after a Version Negotiation: it has a new handshake."""
-        if self._handshake is not None:
-            self._handshake.finish(self.client)
-        self._handshake = QuicHandshake(self._budget, self._keys)
+        self._go_on_with(QuicHandshake(self._budget, self._keys))
         self._expected = [0, 0]
-        self._has_identities = False
         self.offered = ()
         self.version = packet.header.version
         self.ids[self.client] = packet.header.source_connection_id
         self._original_id = self._key_id = packet.header.destination_connection_id
+
+    def _go_on_with(self, handshake: QuicHandshake) -> None:
+        """Continue with another handshake, whose ClientHello counts."""
+        if self._handshake is not None:
+            self._handshake.finish(self.client)
+        self._handshake = handshake
+        self._has_identities = False
+
+    def _drop_second(self) -> None:
+        if self._second is not None:
+            self._second.finish(self.client)
+            self._second = None
+
+    def _add_crypto(self, frame: Crypto, place: Place, *, after_retry: bool) -> None:
+        """Add a CRYPTO frame, which may show that the ClientHello after a Retry is another one.
+
+        RFC 9000 section 17.2.5.3 forbids that, but aioquic does it, and servers answer.
+        """
+        if self._handshake is None:
+            return
+        conflicted = self._handshake.conflicts(place.sender)
+        self._handshake.add_crypto(frame, place)
+        second = self._second
+        if second is None or not after_retry:
+            return
+        second.add_crypto(frame, place)
+        if self._handshake.conflicts(place.sender) and not conflicted:
+            detail = "the ClientHello after the Retry is not the one before it: the one after it counts"
+            second.report(place.sender, "conflicting_data", detail, place.frame)
+            self._second = None
+            self._go_on_with(second)
 
     def read_initial(self, packet: LongPacket, opened: OpenedPacket, place: Place) -> None:
         """Read an opened Initial packet."""
@@ -203,12 +237,14 @@ class QuicConnection:
             self.offered = ()
             self.version = packet.header.version
             self.ids[sender] = packet.header.source_connection_id
+            self._drop_second()
         if self._handshake is None:
             return
+        after_retry = sender == self.client and not self._precedes_retry(packet, sender)
         frames, error = read_frames(opened.payload)
         for frame in frames:
             if isinstance(frame, Crypto):
-                self._handshake.add_crypto(frame, place)
+                self._add_crypto(frame, place, after_retry=after_retry)
             elif isinstance(frame, ConnectionClose) and self.close is None:
                 self.close = (sender, frame, place.frame)
                 if frame.alert is not None:
@@ -249,6 +285,7 @@ class QuicConnection:
 
     def _settle(self) -> None:
         """Keep no more of a handshake that is over than its log."""
+        self._drop_second()
         if self._handshake is not None:
             held_bytes = self._handshake.held_bytes
             self._logged = self._handshake.finish(self.client), held_bytes
@@ -273,6 +310,8 @@ class QuicConnection:
         """Continue with the keys of the connection ID that the server chose in a Retry (RFC 9001 section 5.2)."""
         self.retry = True
         self._key_id = connection_id
+        if self._handshake is not None:
+            self._second = QuicHandshake(self._budget, self._keys)
 
     def read_negotiation(self, packet: LongPacket, data: bytes) -> None:
         """Note a Version Negotiation that a client accepts (RFC 9000 section 6.2)."""

@@ -100,6 +100,10 @@ class QuicHandshake:
         """Whether the hellos of both sides are known."""
         return self.log.client_hello is not None and self.log.server_hello is not None
 
+    def conflicts(self, sender: int) -> bool:
+        """Return whether a side sent different bytes at the same offset."""
+        return self._sides[sender].crypto.conflicts
+
     def report(self, sender: int, code: str, detail: str, frame: int) -> None:
         """Report a problem of a side, unless it was reported before."""
         side = self._sides[sender]

@@ -91,7 +91,10 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
 def _total(c: Connection) -> Iterator[Sentence]:
     if c.round_trips is None:
         return
+    before = 0 if c.quic is None else quic.trips_before_hello(c, c.quic)
     took = "" if c.timing.handshake_ms is None else f", {_ms(c.timing.handshake_ms)} from the ClientHello on"
+    if took and before:
+        took = f": {before} before this ClientHello, and {c.round_trips - before} within the {took[2:]}"
     guess = any(problem.code == "inferred" for problem in c.problems) and c.early_data != "none"
     waited = counted(c.round_trips, "round trip") if c.round_trips else "no round trip"
     frames = (c.client_hello.frame,) if c.client_hello else ()

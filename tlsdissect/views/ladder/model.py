@@ -317,18 +317,18 @@ class _Drawing:
     def _quic(self) -> Iterator[Arrow]:
         """QUIC's own packets and frames, and the ClientHellos that belong to no message."""
         listed = {message.frame for message in self._connection.messages}
-        early = retried = False
+        early = False
         for one in self._connection.transcript.quic:
             packet = self._packets[one.datagram]
             kind, label = PacketType(one.kind), None
             if kind is PacketType.RETRY:
-                retried, label = True, "Retry"
+                label = "Retry"
             elif kind is PacketType.VERSION_NEGOTIATION:
                 label = "Version Negotiation"
             elif kind is PacketType.ZERO_RTT and not early:
                 early, label = True, "0-RTT packets"
             elif packet.frame not in listed and _begins_crypto(one):
-                label = self._hello_label(one, retried=retried)
+                label = self._hello_label(one, packet.frame)
             if label is not None:
                 yield self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, packet.length)
         close = None if self._connection.quic is None else self._connection.quic.close
@@ -336,12 +336,17 @@ class _Drawing:
             time = next((packet.time for packet in self._packets if packet.frame == close.frame), None)
             yield self._arrow(close.sender, "tcp", [f"CONNECTION_CLOSE {close.code}"], (close.frame,), time, None)
 
-    def _hello_label(self, one: QuicPacket, *, retried: bool) -> str:
+    def _hello_label(self, one: QuicPacket, frame: int) -> str:
         """Say what an Initial packet has that belongs to a hello but does not complete it."""
         quic, version = self._connection.quic, int.from_bytes(one.header[1:5], "big")
         if quic is not None and quic.version_negotiation and Registry.QUIC_VERSIONS.names[version] != quic.version:
             return "hello of a refused version"
-        return "the hello again" if retried else "part of a hello"
+        retries = (each for each in self._connection.transcript.quic if each.kind == PacketType.RETRY)
+        retry = next((self._packets[each.datagram].frame for each in retries), inf)
+        if retry < frame:
+            return "the hello again"
+        hello = self._connection.client_hello
+        return "part of a hello" if hello is None or hello.frame < retry else "hello before the Retry"
 
     def _refusal(self) -> Iterator[Arrow]:
         """Yield the encrypted alert by which a server refused, inferred from its length."""
