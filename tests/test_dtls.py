@@ -431,3 +431,14 @@ def test_no_bytes_are_held_once_a_capture_is_read(tmp_path: Path, monkeypatch: p
 def test_a_flow_ends_after_a_silence(tmp_path: Path) -> None:
     first, second = facts(write(tmp_path / "silence.pcap", [FULL[0], FULL[0]], apart=601))
     assert (first["packets"], second["packets"]) == (1, 1)
+
+
+def test_what_is_sent_again_before_the_keys_has_no_mac(tmp_path: Path) -> None:
+    """Of a suite without encryption, whose ChangeCipherSpec came before."""
+    flow = sent("dtls12-no-encryption")
+    at = max(n for n, (side, data) in enumerate(flow) if side == SERVER and data[0] == HANDSHAKE and data[4] == 0)
+    again = flow[at][1][:10] + b"\x63" + flow[at][1][11:]
+    [connection] = tlsdissect.read(write(tmp_path / "dtls.pcap", [*flow[: at + 2], (SERVER, again)]), keep=True)
+    assert connection.dtls is not None
+    assert connection.dtls.retransmitted_messages.server == 1
+    assert str(tlsdissect.tree(connection)).count("    MAC ") == 2

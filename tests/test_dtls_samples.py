@@ -54,6 +54,11 @@ STORIES: dict[str, list[dict[str, object]]] = {
         | {"client_certificate_requested": None},
     ],
     "dtls12-psk": [FULL | {"cipher_suite": "TLS_PSK_WITH_AES_128_CCM_8", "group": None}],
+    "dtls12-no-encryption": [
+        FULL
+        | {"cipher_suite": "TLS_RSA_WITH_NULL_SHA256", "group": None, "fragments": (0, 12)}
+        | {"closure": ("close_notify", "close_notify")}
+    ],
     "dtls12-resumed-ticket": [FULL | {"fragments": (0, 14)}, RESUMED | {"resumption": "ticket"}],
     "dtls12-resumed-id": [FULL | {"fragments": (0, 15)}, RESUMED | {"resumption": "session_id"}],
     "dtls12-srtp": [FULL | {"fragments": (0, 14)}],
@@ -162,6 +167,7 @@ TYPES = {
     "14": "server_hello_done",
     "15": "certificate_verify",
     "16": "client_key_exchange",
+    "20": "finished",
 }
 FIELDS = (
     "udp.stream",
@@ -237,3 +243,17 @@ def test_certificates_are_those_of_tshark(name: str) -> None:
         sent = {hashlib.sha256(bytes.fromhex(der)).hexdigest() for der in values(rows, "dtls.handshake.certificate")}
         shown = [*(connection["certificates"] or []), *(connection["client_certificates"] or [])]
         assert {one["sha256"] for one in shown} == sent
+
+
+def test_a_suite_without_encryption_needs_no_keys() -> None:
+    path = SAMPLES / "dtls12-no-encryption.pcap"
+    assert b"hello\n" in path.read_bytes()
+    [connection] = tlsdissect.read(path, keep=True)
+    types = [message.type for message in connection.messages]
+    assert (types.count("finished"), types.count("encrypted")) == (2, 0)
+    assert {(alert.level, alert.description) for alert in connection.alerts} == {("warning", "close_notify")}
+    shown = str(tlsdissect.tree(connection))
+    assert (shown.count("verify_data"), shown.count("    MAC ")) == (2, 4)
+    assert "hello\\n" not in shown
+    assert b"hello\n".hex() not in shown
+    assert list(tlsdissect.read(path, keylog=path.with_suffix(".keys"), keep=True)) == [connection]

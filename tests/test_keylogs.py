@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 FOR_KEYS = sorted((ROOT / "samples" / "keys").glob("*.pcap"))
 OVER_TCP = [path for path in (*SAMPLES, *FOR_KEYS) if path.with_suffix(".keys").exists()]
 OVER_QUIC = sorted((ROOT / "samples" / "quic").glob("*.pcap"))
-OVER_DTLS = sorted((ROOT / "samples" / "dtls").glob("*.pcap"))
+UNENCRYPTED = ROOT / "samples" / "dtls" / "dtls12-no-encryption.pcap"
+OVER_DTLS = sorted(path for path in (ROOT / "samples" / "dtls").glob("*.pcap") if path != UNENCRYPTED)
 KEYED = [*OVER_TCP, *OVER_QUIC, *OVER_DTLS]
 SHOWN = ["encrypted_extensions", "certificate", "certificate_verify", "finished"]
 BOTH = ["CLIENT_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"]

@@ -106,6 +106,8 @@ class _Direction:
         """The latest record of DTLS 1.3 that is encrypted."""
         self.sealed: list[tuple[int, HandshakeEvent]] = []
         """The epoch and the event of each encrypted handshake record."""
+        self.has_finished = False
+        """Whether it sent its Finished."""
         self._epoch = 0
         """The latest epoch."""
         self._received = 0
@@ -191,7 +193,7 @@ class _Direction:
 
     def _missing_end(self) -> Iterator[int]:
         """Report that a ChangeCipherSpec or Finished is missing before encrypted records; yield the offset of these."""
-        if self.encrypted is not None and not (self.changed and self.sealed):
+        if self.encrypted is not None and not (self.changed and self.has_finished):
             start, frame = self.encrypted
             missing = "Finished" if self.changed else "ChangeCipherSpec"
             self.problems.report("gap", f"the {missing} is not in the capture", frame, start)
@@ -258,15 +260,26 @@ class DtlsTracker:
             data_like = record.content_type == APPLICATION_DATA
             if data_like or not direction.is_copy(data[record.start : record.end]):
                 matters = self._matters(record)
-                repeated = self._add(packet, sender, record, at)
+                content = self._in_plaintext(record, data)
+                repeated = self._add(packet, sender, content, at)
                 self._seal(packet, sender, record, data, at)
                 if self._recorder is not None and matters:
-                    self._recorder.add_record(packet, sender, record, data, at, repeated=repeated)
+                    # Its tree has the MAC, too.
+                    kept = record if content is record else replace(record, fragment=data[record.body : record.end])
+                    self._recorder.add_record(packet, sender, kept, data, at, repeated=repeated)
         read = records[-1].end if records else start
         if read < end and (records or has_header(data, start)):
             detail = "no record header here"
             direction.problems.report("malformed_record", detail, packet.frame, direction.position + read - start)
         direction.position += (end if records else read) - start
+
+    def _in_plaintext(self, record: DtlsRecord, data: bytes) -> DtlsRecord:
+        """Return a record of a suite without encryption without its MAC, if it has messages or an alert."""
+        size = self.log.mac_size
+        kinds = (HANDSHAKE, ALERT)
+        if size == UNKNOWN or record.epoch == 0 or record.content_type not in kinds or not record.whole:
+            return record
+        return replace(record, fragment=data[record.body : max(record.body, record.end - size)])
 
     def _matters(self, record: DtlsRecord) -> bool:
         """Return whether a record is of the handshake, or shows how the connection ended."""
@@ -292,9 +305,11 @@ class DtlsTracker:
                 return True
             direction.changed += 1
             self._add_event(packet, sender, record, start, encrypted=False)
-        elif record.epoch == 0 and record.content_type == HANDSHAKE:
+        elif record.fragment is not None and record.content_type == HANDSHAKE:
+            if record.epoch:
+                self.log.sealed[sender] = direction.has_finished = True
             return self._handshake(packet, sender, record, start)
-        elif record.epoch == 0 and record.content_type == ALERT:
+        elif record.fragment is not None and record.content_type == ALERT:
             self._alert(packet, sender, record, start)
         elif record.content_type == HANDSHAKE or (record.content_type == TLS12_CID and record.sequence == 0):
             # The Finished is the first record of its epoch (RFC 5246 section 7.4.9).
@@ -487,7 +502,7 @@ class DtlsTracker:
 
     def _sealed(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted handshake record."""
-        self.log.sealed[sender] = True
+        self.log.sealed[sender] = self.directions[sender].has_finished = True
         event = self._add_event(packet, sender, record, start, kind=HANDSHAKE, encrypted=True)
         if len(self.directions[sender].sealed) < MAX_SEALED:
             self.directions[sender].sealed.append((record.epoch, event))

@@ -124,7 +124,9 @@ class _Sender:
     def protects(self, record: WireRecord) -> bool:
         """Whether the content of a record is protected by the negotiated keys."""
         kind = record.content_type
-        if record.encrypted or kind == APPLICATION_DATA or (self.mac is not None and kind in (ALERT, HANDSHAKE)):
+        # A flight of DTLS that is sent again is not protected: its epoch is 0.
+        is_protected = self.mac is not None and kind in (ALERT, HANDSHAKE) and record.header[3:5] != b"\0\0"
+        if record.encrypted or kind == APPLICATION_DATA or is_protected:
             return True
         # After a side's first, a ChangeCipherSpec is protected and longer than one byte: RFC 5246 section 7.1.
         return self.changed and (kind == HEARTBEAT or (kind == CHANGE_CIPHER_SPEC and record.length != 1))
@@ -202,7 +204,7 @@ class Builder:
         elif kind == ALERT:
             self._alerts(number, _without(mac, record), speaker)
         elif kind == HANDSHAKE and record.header:
-            self._fragments(number, record, speaker)
+            self._fragments(number, _without(mac, record), speaker)
         elif kind == HANDSHAKE:
             self._handshake(number, _without(mac, record), speaker)
         else:
