@@ -260,3 +260,10 @@ def test_every_byte_has_its_place_in_the_frames(name: str) -> None:
             assert found[:5] == struct.pack(">BHH", record.content_type, record.version, record.length)
             assert record.fragment in (None, found[5:])
             assert len(found) == 5 + record.length
+
+
+def test_a_ticket_that_keys_open_is_tied_to_the_login_that_resumes_with_it() -> None:
+    path = FOLDER / "radius-tls-resumed-tls13.pcap"
+    first, second = facts(path, keylog=path.with_suffix(".keys"))
+    assert first["hidden"]["session_tickets"]
+    assert (first["hidden"]["resumes"], second["hidden"]["resumes"]) == (None, {"source": str(path), "stream": 0})

@@ -22,7 +22,7 @@ from tlsdissect.handshake.eap import EapTracker
 from tlsdissect.handshake.facts.connection import connection
 from tlsdissect.handshake.quic import QuicFollower
 from tlsdissect.handshake.recording import Recorder
-from tlsdissect.handshake.sessions import Session, established, identities
+from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.model.connection import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -43,10 +43,8 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection, Transport
 
-    DueSession = tuple[int, int, Session]
-    """The clock and the frame at which a session was found, and the session."""
-    DueConnection = tuple[int, int, Connection]
-    """The clock at which a connection is due, the frame that caused it (NEVER if none did), and the connection."""
+    DueResult = tuple[int, int, Session | Connection]
+    """The clock at which a session or a connection is due, the frame that caused it (NEVER if none did), and it."""
 
 
 class Follower(Protocol):
@@ -109,7 +107,7 @@ class DatagramConnections:
         self.given_up = 0
         self.eap_stream = UNKNOWN
         """The number of the EAP conversation of the latest packet given to `feed` that carries EAP."""
-        self.found: list[DueSession | DueConnection] = []
+        self.found: list[DueResult] = []
         """Sessions, and connections whose handshake is decided, until they are taken from here."""
         self._names = names
         self._flows = flows
@@ -147,9 +145,10 @@ class DatagramConnections:
                 self._add_sessions(flow, follower)
             if follower.ready:
                 until = self._flows.time(self._flows.clock)
-                for found in self._connections(follower.decided(until, self._damage)):
+                decided = follower.decided(until, self._damage)
+                for found in self._connections(decided, self._flows.clock, packet.frame, is_open=True):
                     self._returned.add(flow.stream)
-                    self.found.append((self._flows.clock, packet.frame, replace(found, open=True)))
+                    self.found.append(found)
         flow.add(packet)
 
     def _add_sessions(self, flow: UdpFlow, follower: Follower) -> None:
@@ -207,14 +206,13 @@ class DatagramConnections:
         for clock, _, found in self._end(conversation, self._flows.clock):
             self.found.append((clock, frame, found))
 
-    def _decide_silent(self, idle: int) -> Iterator[DueConnection]:
+    def _decide_silent(self, idle: int) -> Iterator[DueResult]:
         """Yield the connections of EAP conversations that silence decided."""
         while self._undecided:
             conversation = next(iter(self._undecided))
             if conversation.latest + idle >= self._flows.clock:
                 return
-            for clock, frame, found in self._end(conversation, conversation.latest + idle):
-                yield clock, frame, replace(found, open=True)
+            yield from self._end(conversation, conversation.latest + idle, is_open=True)
 
     @property
     def eap_expires(self) -> int:
@@ -233,14 +231,13 @@ class DatagramConnections:
             or (bool(self._followed) and self._budget.is_spent())
         )
 
-    def over(self) -> Iterator[DueConnection]:
+    def over(self) -> Iterator[DueResult]:
         """Yield the connections of the flows that are over, and of those for which there is no room."""
         if self._idle is not None:
             yield from self._decide_silent(self._idle)
         for clock, udp_flow in self.udp.over(self._flows.clock):
-            for due, frame, found in self._end(udp_flow, clock):
-                # Without a limit on silence, the flow would go on.
-                yield due, frame, found if self._idle is None else replace(found, open=True)
+            # Without a limit on silence, the flow would go on.
+            yield from self._end(udp_flow, clock, is_open=self._idle is not None)
         for clock, conversation in self._eap.over(self._flows.clock):
             yield from self._end(conversation, clock)
             self._count_eap(conversation)
@@ -250,7 +247,7 @@ class DatagramConnections:
             self.given_up += 1
             yield from self._end(flow, self._flows.clock)
 
-    def finish(self) -> Iterator[DueConnection]:
+    def finish(self) -> Iterator[DueResult]:
         """Yield the connections of all remaining flows, at the end of the input."""
         conversations = self._eap.finish()
         flows: list[UdpFlow | EapConversation] = [*self.udp.finish(), *conversations]
@@ -259,37 +256,41 @@ class DatagramConnections:
             self._count_eap(conversation)
         yield from sorted(ended, key=_transport)
 
-    def _end(self, flow: UdpFlow | EapConversation, clock: int) -> Iterator[DueConnection]:
+    def _end(self, flow: UdpFlow | EapConversation, clock: int, *, is_open: bool = False) -> Iterator[DueResult]:
         """Yield the connections of a flow that is over at this clock."""
         self._followed.pop(flow, None)
         if isinstance(flow, UdpFlow):
-            yield from self._end_udp(flow, clock)
+            yield from self._end_udp(flow, clock, is_open=is_open)
             return
         self._undecided.pop(flow, None)
         follower, flow.follower = flow.follower, None
         if follower is not None:
             until = self._flows.time(min(clock, self._flows.clock))
-            for found in self._connections(follower.finish(until, self._damage)):
-                yield clock, NEVER, found
+            yield from self._connections(follower.finish(until, self._damage), clock, NEVER, is_open=is_open)
 
-    def _end_udp(self, flow: UdpFlow, clock: int) -> Iterator[DueConnection]:
+    def _end_udp(self, flow: UdpFlow, clock: int, *, is_open: bool) -> Iterator[DueResult]:
         follower = flow.follower
         flow.conclude()
         until = self._flows.time(min(clock, self._flows.clock))
         decoded = flow.stream in self._returned
         self._returned.discard(flow.stream)
-        for found in self._connections(follower.finish(until, self._damage)):
+        for found in self._connections(follower.finish(until, self._damage), clock, NEVER, is_open=is_open):
             decoded = True
-            yield clock, NEVER, found
+            yield found
         if not decoded:
             self.counted.add(follower.protocol, flow.endpoints)
 
-    def _connections(self, logged: Iterator[tuple[Totals, LoggedHandshake]]) -> Iterator[Connection]:
-        """Yield the connections of logged handshakes."""
+    def _connections(
+        self, logged: Iterator[tuple[Totals, LoggedHandshake]], clock: int, frame: int, *, is_open: bool
+    ) -> Iterator[DueResult]:
+        """Yield the connections of logged handshakes, each after the tickets that keys opened in it."""
         raw, evidence, keys = self._options.raw_fingerprints, self._evidence, self._keys
         for totals, log in logged:
             source = self._names.of(totals.first_frame)
-            yield connection(source, totals, log, raw=raw, evidence=evidence, keys=keys)
+            found = connection(source, totals, log, raw=raw, evidence=evidence, keys=keys)
+            for session in opened_tickets(found) if self._options.linked else ():
+                yield clock, frame, session
+            yield clock, frame, replace(found, open=True) if is_open else found
 
     def _count_eap(self, conversation: EapConversation) -> None:
         """Count an EAP conversation that is over if it has a method that carries TLS, but no connection."""
@@ -297,5 +298,5 @@ class DatagramConnections:
             self.eap_not_decoded[METHODS[conversation.method], CARRIERS[conversation.carrier]] += 1
 
 
-def _transport(due: DueConnection) -> int:
+def _transport(due: DueResult) -> int:
     return TRANSPORTS.index(due[2].transport)
