@@ -451,3 +451,19 @@ def codes(path: Path, *keylogs: Path) -> list[list[str]]:
     judge, keylog = Judge(min_severity="info"), KeyLog(keylogs) if keylogs else None
     reading = Reading([str(path)], Options(keylog=keylog), judge=judge)
     return [sorted(one.code for one in c.findings or () if one.code not in ONLY_IN) for c in reading]
+
+
+def test_what_the_keys_do_not_reach_is_not_said_to_be_absent(tmp_path: Path) -> None:
+    """Tickets and alerts after the handshake, where only the secrets of the handshake are known, or over QUIC."""
+    path, some = sample("tls13-full"), tmp_path / "handshake.keys"
+    lines = path.with_suffix(".keys").read_text().splitlines()
+    some.write_text("".join(f"{line}\n" for line in lines if "HANDSHAKE" in line))
+    (one,) = with_keys(path, some)
+    for hidden in (one["hidden"], *hidden_of("quic-full"), *hidden_of("quic-early-data")):
+        assert (hidden["session_tickets"], hidden["alerts"]) == (None, None)
+    (older,) = hidden_of("tls12-resumed-id")[:1]
+    assert older["session_tickets"] is None
+    updates = tmp_path / "without.keys"
+    updates.write_text("".join(f"{line}\n" for line in lines if "CLIENT_TRAFFIC" not in line))
+    (one,) = with_keys(path, updates)
+    assert [ticket["lifetime_s"] for ticket in one["hidden"]["session_tickets"]] == [7200, 7200]

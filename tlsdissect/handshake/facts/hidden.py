@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.opening import Opened
-    from tlsdissect.model.connection import Certificate, Connection, OcspStaple
+    from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple
 
 _SERVER_EXTENSIONS = ExtensionDecoder(FROM_SERVER)
 _CLIENT, _SERVER = 0, 1
@@ -94,7 +94,7 @@ class _HiddenMessages(MessageDecoder):
             client_certificates=self._client_certificates(),
             ocsp_staple=staple,
             alpn=self._alpn(),
-            alerts=endings.named_alerts(self._handshake, self._opened.events),
+            alerts=self._alerts(),
             session_tickets=self._tickets(),
             messages=self._messages(),
             encrypted_extensions=None
@@ -223,11 +223,26 @@ class _HiddenMessages(MessageDecoder):
         names = self._extensions.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
         return text(names[0]) if names else None
 
-    def _tickets(self) -> tuple[HiddenTicket, ...]:
-        """Return the tickets of TLS 1.3."""
+    def _reads_data_of(self, *sides: str) -> bool:
+        """Return whether the keys of application data opened something of these sides of TLS 1.3."""
+        return all(any(label.startswith(f"{side}_TRAFFIC_SECRET_") for label in self._opened.labels) for side in sides)
+
+    def _alerts(self) -> tuple[Alert, ...] | None:
+        """Return the alerts that were sent encrypted; None if there may be some, but not where the keys open."""
+        found = endings.named_alerts(self._handshake, self._opened.events)
+        if self._handshake.log.tls13:
+            whole = self._reads_data_of("CLIENT", "SERVER")
+        else:
+            whole = not self._opened.failed and not self._handshake.log.unkept
+        return found if found or whole else None
+
+    def _tickets(self) -> tuple[HiddenTicket, ...] | None:
+        """Return the tickets of TLS 1.3; None if the keys do not open what the server sent after the handshake."""
+        if not (self._handshake.log.tls13 and self._reads_data_of("SERVER")):
+            return None
         tickets = []
         layout = message_decoder(HandshakeType.NEW_SESSION_TICKET, self._handshake.log.version)
-        for event in self._opened.events if self._handshake.log.tls13 else ():
+        for event in self._opened.events:
             if event.handshake_type == HandshakeType.NEW_SESSION_TICKET:
                 message = None if layout is None else self.read(event, layout.read)
                 if isinstance(message, NewSessionTicket13 | NewSessionTicketDraft):
