@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 from msgspec.json import Decoder, Encoder
 
-from tlsdissect.model.connection import ClientHello, Connection, Origin, ServerHello
+from tlsdissect.model.connection import ClientHello, Connection, Endpoint, Hidden, Origin, ServerHello
 from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
@@ -79,24 +79,51 @@ class JsonRows:
         """Nothing comes after the last row."""
 
 
+class _Extension(dict[str, Any]):
+    """An extension that was read back, with its keys as attributes: its class was made while hellos were decoded."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
 class _ClientHello(ClientHello, frozen=True):
-    extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
+    extensions: tuple[_Extension, ...] | None  # type: ignore[assignment]
 
 
 class _ServerHello(ServerHello, frozen=True):
-    extensions: tuple[dict[str, Any], ...] | None  # type: ignore[assignment]
+    extensions: tuple[_Extension, ...] | None  # type: ignore[assignment]
 
 
-class _Connection(Connection, frozen=True):
-    """A connection whose extensions are dicts: their classes are made while hellos are decoded."""
+class _Hidden(Hidden, frozen=True, kw_only=True):
+    encrypted_extensions: tuple[_Extension, ...] | None = None  # type: ignore[assignment]
 
+
+class _Endpoint(Endpoint, frozen=True):
+    """An Endpoint or a Station."""
+
+    mac: str | UnsetType = UNSET
+
+    @property
+    def host(self) -> str:
+        return self.mac or super().host
+
+
+class Parsed(Connection, frozen=True):
+    """A connection that was read back."""
+
+    client: _Endpoint
+    server: _Endpoint
     client_hello: _ClientHello | None
     server_hello: _ServerHello | None
+    hidden: _Hidden | None = None
 
 
-_DECODER = Decoder(_Connection)
+_DECODER = Decoder(Parsed, dec_hook=lambda of, value: _Extension(value) if of is _Extension else value)
 
 
-def parse(line: bytes) -> Connection:
+def parse(line: bytes) -> Parsed:
     """Read a line back; the connection is written as the same line again."""
     return _DECODER.decode(line)
