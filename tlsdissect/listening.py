@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from tlsdissect.capture.live import LiveCapture
 from tlsdissect.capture.names import CaptureNames
+from tlsdissect.corpus.reading import LiveOptions, judge, refuse_unknown, selection
+from tlsdissect.corpus.selection import Selection
 from tlsdissect.flows.limits import Limits, seconds, whole
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
@@ -38,18 +40,17 @@ class Listening(Reading):
     def __init__(
         self,
         capture: LiveCapture,
+        options: Options,
         *,
-        idle: float | None = IDLE,
         count: int | None = None,
-        limits: Limits | None = None,
         judge: Judge | None = None,
-        keep: bool = False,
-        keylog: KeyLog | None = None,
+        selection: Selection | None = None,
     ) -> None:
-        options = Options(idle=idle, limits=limits or Limits(), keep=keep, keylog=keylog)
+        """`count` includes connections that are not selected."""
         super().__init__([capture.interface], options, judge=judge)
         self._capture_live = capture
         self._left = count
+        self._selection = selection or Selection()
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +70,7 @@ class Listening(Reading):
         yield from self._events(0, CaptureNames(self._capture_live.interface), self._capture_live)
 
     def __iter__(self) -> Iterator[Connection]:
-        """Yield each connection when its handshake is decided, and the remaining ones at the end."""
+        """Yield each selected connection when its handshake is decided, and the remaining ones at the end."""
         for connection in super().__iter__():
             if self._left is not None:
                 if not self._left:
@@ -77,7 +78,8 @@ class Listening(Reading):
                 self._left -= 1
                 if not self._left:
                     self.stop()
-            yield connection
+            if self._selection.matches(connection, self.begin):
+                yield connection
 
     async def __aiter__(self) -> AsyncIterator[Connection]:
         """Yield the same; other tasks run while this waits for packets."""
@@ -144,6 +146,7 @@ def live(
     limits: Limits | None = None,
     keep: bool = False,
     keylog: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    **given: Unpack[LiveOptions],
 ) -> Listening:
     """Capture from an interface and yield its TLS connections, each as soon as its handshake is decided.
 
@@ -152,7 +155,9 @@ def live(
     default is TCP port 8443. The capture ends after `duration` seconds, after `count` connections, or by `stop()`. The
     interface "any" means all interfaces. `save` is the path of a pcapng file for all packets. If the interface
     goes down or disappears, a RuntimeWarning is issued. `limits`, `keep` and `keylog` are as for `read`; the files of
-    `keylog` may grow while the capture goes on. In a notebook, `watch()` shows the connections.
+    `keylog` may grow while the capture goes on. What selects connections and asks for findings is as for `read` too,
+    except `stream` and `port`; `count` includes connections that are not selected. In a notebook, `watch()` shows the
+    connections.
 
         with tlsdissect.live("lo", port=8443) as listening:
             for connection in listening:        # or: async for
@@ -168,16 +173,25 @@ def live(
         seconds("duration", duration)
     if count is not None:
         whole("count", count, 1)
+    refuse_unknown(given, LiveOptions)
+    chosen = selection(given)
+    checker = judge(given, chosen)
     ports = (port,) if isinstance(port, int) else tuple(port)
     paths = [keylog] if isinstance(keylog, str | os.PathLike) else [*keylog]
-    secrets = KeyLog(paths, follows=True) if paths else None
+    options = Options(
+        idle=idle,
+        limits=limits or Limits(),
+        keep=keep,
+        keylog=KeyLog(paths, follows=True) if paths else None,
+        raw_fingerprints=chosen.needs_raw_fingerprints,
+    )
     capture = LiveCapture(interface, expression(ports, filter), duration=duration, save=save, notify=_warn)
     try:
         capture.start()
     except BaseException:
         capture.close()
         raise
-    return Listening(capture, idle=idle, count=count, limits=limits, keep=keep, keylog=secrets)
+    return Listening(capture, options, count=count, judge=checker, selection=chosen)
 
 
 def _warn(what: str) -> None:

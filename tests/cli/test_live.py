@@ -397,6 +397,24 @@ def test_in_python(server: int, tmp_path: Path) -> None:
 
 
 @rooted
+def test_in_python_with_a_selection(server: int) -> None:
+    chosen = {"where": "ja4_r != null", "tls": "1.3", "findings": True}
+    with tlsdissect.live("lo", port=server, count=2, **chosen) as listening_to, ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: [ask(server, f"--tlsv{one}", "--tls-max", one) for one in ("1.2", "1.3")])
+        (told,) = list(listening_to)
+    assert (told.version, told.findings) == ("TLS 1.3", ())
+    assert isinstance(told.ja4_r, str)
+    assert listening_to.summary.connections == 2
+
+
+def test_in_python_a_wrong_selection_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"tls: '1.4' is not one of"):
+        tlsdissect.live("lo", tls="1.4")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stream'"):
+        tlsdissect.live("lo", stream=3)  # type: ignore[call-arg]
+
+
+@rooted
 def test_in_a_notebook(server: int) -> None:
     """A table that is updated in place: the only output has all connections in the end."""
     cells = [

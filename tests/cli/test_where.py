@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -212,6 +213,21 @@ def test_links_can_be_asked_for_in_several_processes(source: str) -> None:
 def test_findings_are_looked_for_where_an_expression_names_them() -> None:
     done = run("read", "-q", "--format", "json", "--where", "findings.exists(f, f.code == 'static_rsa')", "samples")
     assert done.stdout.count(b"\n") == done.stdout.count(b'"code":"static_rsa"') > 0
+
+
+def test_unhashed_fingerprints_are_computed_where_something_names_them() -> None:
+    command = ("read", "-q", "--format", "json", TLS12, TLS13)
+    (line,) = run(*command, "--where", "ja4_r.startsWith('t13')").stdout.splitlines()
+    assert json.loads(line)["source"] == TLS13
+    assert len(list(tlsdissect.read(ROOT / TLS13, where="ja3_string != null"))) == 1
+    keys = "ja3_string,ja3n,ja4_r,findings.code"
+    head, row = run("read", "-q", "--format", "csv", "--columns", keys, TLS12).stdout.splitlines()
+    assert head.decode() == keys
+    assert row.count(b"t12") == 1
+    assert b"root_in_chain" in row
+    assert b"t13" in run("read", "-q", "--columns", "ja4_r", TLS13).stdout
+    order = ("--sort", "ja4_r:desc", "--columns", "stream,version", "--format", "csv")
+    assert run("read", "-q", *order, TLS12, TLS13).stdout.split(b"\r\n")[1:3] == [b"0,TLS 1.3", b"0,TLS 1.2"]
 
 
 def test_certificates_cannot_be_listed_by_what_is_not_known_yet() -> None:

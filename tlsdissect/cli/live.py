@@ -133,13 +133,18 @@ def _print(capture: LiveCapture, result: options.Result, given: dict[str, Any]) 
     else:
         view = read.view(result) or (shown := read.table(result, given["color"], judged=judge is not None))
         arrange = iter if result.form != "table" else partial(as_they_come, table=shown, several=False)
-    # The files may grow while the capture goes on.
-    keylog = options.keylog(given["keylogs"], follows=True)
-    idle, count = options.idle(given), given["count"]
-    listening = Listening(capture, idle=idle, count=count, limits=limits, keep=verbose, keylog=keylog, judge=judge)
     # Ports are part of the filter already.
     chosen = options.selection({**given, "port": ()})
-    query = Query((capture.interface,), Options(limits=limits), chosen, view)
+    reading = Options(
+        idle=options.idle(given),
+        limits=limits,
+        keep=verbose,
+        # The files may grow while the capture goes on.
+        keylog=options.keylog(given["keylogs"], follows=True),
+        raw_fingerprints=chosen.needs_raw_fingerprints,
+    )
+    listening = Listening(capture, reading, count=given["count"], judge=judge)
+    query = Query((capture.interface,), reading, chosen, view)
     live_status = LiveStatus(capture, listening, printed=given["stats"])
     status = Run(query, given, live=(listening, live_status), arrange=arrange).print_all(
         destination(result.file), on_terminal=result.seen

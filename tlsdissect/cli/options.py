@@ -455,11 +455,15 @@ def query(
     judge: Judge | None = None,
     evidence: Evidence | None = None,
     reports_findings: bool = True,
+    raw_fingerprints: bool = False,
     **asked: Any,
 ) -> Query:
     """Make the query of a `capture_command`; `asked` are fields of Options."""
-    reading = Options(limits=limits(options), keylog=keylog(options["keylogs"]), joined=options["joined"], **asked)
-    return Query(captures, reading, selection(options), view, judge, evidence, reports_findings)
+    chosen = selection(options)
+    raw = raw_fingerprints or chosen.needs_raw_fingerprints
+    logs, joined = keylog(options["keylogs"]), options["joined"]
+    reading = Options(limits=limits(options), keylog=logs, joined=joined, raw_fingerprints=raw, **asked)
+    return Query(captures, reading, chosen, view, judge, evidence, reports_findings)
 
 
 def keylog(paths: tuple[str, ...], *, follows: bool = False) -> KeyLog | None:

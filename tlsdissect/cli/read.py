@@ -12,6 +12,7 @@ from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
+from tlsdissect.model.connection import RAW_FINGERPRINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,8 +108,10 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
     if given["columns"] and result.form == "json":
         raise click.UsageError("--columns requires a table or --format csv")
-    judge = options.judge(given)
-    raw, idle, asked = given["raw_fingerprints"], options.idle(given), given["columns"] or ()
+    asked, order, idle = given["columns"] or (), given["order"], options.idle(given)
+    named = {column.name.partition(".")[0] for column in (*asked, *([order.column] if order else ()))}
+    judge = options.judge({**given, "findings": given["findings"] or "findings" in named})
+    raw = given["raw_fingerprints"] or bool(named & RAW_FINGERPRINTS) or options.selection(given).needs_raw_fingerprints
     query = options.query(
         captures,
         given,
@@ -120,7 +123,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
         idle=idle,
     )
     at_once = idle is not None or "-" in captures
-    query, arrange = _arranged(query, given["order"], given["top"], at_once=at_once)
+    query, arrange = _arranged(query, order, given["top"], at_once=at_once)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
     run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange, partial=given["top"] is not None)

@@ -39,13 +39,9 @@ Streams = int | str | Sequence[int | str]
 Networks = str | Network | Sequence[str | Network]
 
 
-class Criteria(TypedDict, total=False):
-    """What selects connections; of values that may be several, one must match. The command line has the same names."""
+class LiveCriteria(TypedDict, total=False):
+    """What selects connections of any packets; of values that may be several, one must match."""
 
-    stream: Streams
-    """`stream` of a connection, or text such as "capture.pcap:udp:3"."""
-    port: Number
-    """Of the client or the server."""
     ip: Networks
     """Address or network of the client or the server."""
     client: Networks
@@ -70,8 +66,17 @@ class Criteria(TypedDict, total=False):
     """Expression in CEL over the keys of the JSON output."""
 
 
-class ReadOptions(Criteria, total=False):
-    """What selects connections, and how they are read."""
+class Criteria(LiveCriteria, total=False):
+    """What selects connections of captures. The command line has the same names."""
+
+    stream: Streams
+    """`stream` of a connection, or text such as "capture.pcap:udp:3"."""
+    port: Number
+    """Of the client or the server."""
+
+
+class JudgeOptions(TypedDict, total=False):
+    """What findings connections have."""
 
     findings: bool
     """Whether connections have findings; whatever else is about findings implies it."""
@@ -85,6 +90,15 @@ class ReadOptions(Criteria, total=False):
     """Files of CRLs to check certificates against."""
     at: str | datetime | None
     """Time to check as of, instead of the capture's time."""
+
+
+class LiveOptions(LiveCriteria, JudgeOptions, total=False):
+    """What selects connections of an interface, and what findings they have."""
+
+
+class ReadOptions(Criteria, JudgeOptions, total=False):
+    """What selects connections, and how they are read."""
+
     joined: bool
     """Whether all captures are read as one, in the order of their first packets."""
     raw_fingerprints: bool
@@ -103,9 +117,7 @@ class Settled:
     """The options of a function, checked and with their defaults: TypeError or ValueError says what is wrong."""
 
     def __init__(self, captures: tuple[Path, ...], given: ReadOptions) -> None:
-        unknown = given.keys() - ReadOptions.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+        refuse_unknown(given, ReadOptions)
         for capture in captures:
             if not isinstance(capture, str | os.PathLike):
                 raise TypeError(
@@ -113,9 +125,9 @@ class Settled:
                 )
         self.captures = captures
         self.cluster = given.get("cluster")
-        self.selection = Selection.of(**{name: given[name] for name in Criteria.__annotations__ if name in given})  # type: ignore[literal-required]
-        self.options = _options(given)
-        self.judge = _judge(given) if _wants_findings(given, self.selection) else None
+        self.selection = selection(given)
+        self.options = _options(given, raw=self.selection.needs_raw_fingerprints)
+        self.judge = judge(given, self.selection)
         if self.judge is not None and self.cluster is not None:
             raise ValueError("a cluster reports no findings: what one worker saw is not known to the others")
         if self.options.joined and self.cluster is not None:
@@ -228,27 +240,35 @@ class Settled:
             raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in refused))
 
 
-def _options(given: ReadOptions) -> Options:
+def _options(given: ReadOptions, *, raw: bool) -> Options:
     limits = given.get("limits")
     limits = Limits() if limits is None else limits
     if not isinstance(limits, Limits):
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
     batch = given.get("batch", Options().batch)
     whole("batch", batch, 1)
-    raw, keep, joined = given.get("raw_fingerprints", False), given.get("keep", False), given.get("joined", False)
+    raw, keep, joined = raw or given.get("raw_fingerprints", False), given.get("keep", False), given.get("joined", False)
     logs = paths(given.get("keylog", ()))
     secrets = KeyLog(logs) if logs else None
     return Options(batch=batch, raw_fingerprints=raw, keep=keep, limits=limits, keylog=secrets, joined=joined)
 
 
-_FINDINGS = ("findings", "ca_file", "ca_path", "system_ca", "crl", "at")
+def refuse_unknown(given: ReadOptions | LiveOptions, known: type[ReadOptions | LiveOptions]) -> None:
+    """Raise TypeError if there is an option that a function does not have."""
+    unknown = given.keys() - known.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
 
 
-def _wants_findings(given: ReadOptions, selection: Selection) -> bool:
-    return selection.needs_findings or any(given.get(name) for name in _FINDINGS)
+def selection(given: ReadOptions | LiveOptions) -> Selection:
+    """Return the selection of a function's options; ValueError says what is wrong."""
+    return Selection.of(**{name: value for name, value in given.items() if name in Criteria.__annotations__})
 
 
-def _judge(given: ReadOptions) -> Judge:
+def judge(given: ReadOptions | LiveOptions, chosen: Selection) -> Judge | None:
+    """Make a Judge of a function's options; None if nothing asks for findings."""
+    if not (chosen.needs_findings or any(given.get(name) for name in JudgeOptions.__annotations__)):
+        return None
     at = given.get("at")
     return make_judge(
         ca_files=paths(given.get("ca_file", ())),

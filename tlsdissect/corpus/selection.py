@@ -172,6 +172,11 @@ class Selection(Struct, frozen=True, kw_only=True):
         """Whether connections are selected by their links to others."""
         return self.where is not None and self.where.needs_links
 
+    @property
+    def needs_raw_fingerprints(self) -> bool:
+        """Whether connections are selected by unhashed fingerprints."""
+        return self.where is not None and self.where.needs_raw_fingerprints
+
     def missing_streams(self) -> tuple[Stream, ...]:
         """Return the selected streams if no connection matched and nothing else was selected by; else nothing.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, UnsetType, to_builtins
 
 from tlsdissect.corpus.expression import ITEMS, ExpressionError, check, keys, kind_of
-from tlsdissect.model.connection import Connection
+from tlsdissect.model.connection import RAW_FINGERPRINTS, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,6 +49,7 @@ class Where:
         self.needs_links = not names.isdisjoint(_LINKS)
         """Whether it can only be evaluated once connections are linked."""
         self.needs_findings = "findings" in names
+        self.needs_raw_fingerprints = not names.isdisjoint(RAW_FINGERPRINTS)
 
     def __reduce__(self) -> tuple[type[Where], tuple[str]]:
         return Where, (self.source,)

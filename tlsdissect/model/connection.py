@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from msgspec import UNSET, Struct, UnsetType, field, to_builtins
+from msgspec import UNSET, Struct, UnsetType, field, structs, to_builtins
 
 from tlsdissect.x509.facts import Certificate as Certificate  # noqa: PLC0414, TC001  # a part of a connection
 from tlsdissect.x509.facts import OcspStaple as OcspStaple  # noqa: PLC0414, TC001  # a part of a connection
@@ -558,3 +558,7 @@ class Connection(Struct, frozen=True, gc=False):
         """
         hello = self.client_hello
         return hello is not None and (self.ja4 is not None or hello.extensions == ())
+
+
+RAW_FINGERPRINTS = frozenset(one.encode_name for one in structs.fields(Connection) if one.default is UNSET)
+"""The keys that exist on request only."""
