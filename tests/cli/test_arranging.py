@@ -54,13 +54,22 @@ def test_sort_and_top_of_a_capture(jobs: str) -> None:
     every = [json.loads(line) for line in run("read", "--format", "json", PATHS).stdout.splitlines()]
     slowest = sorted([one["timing"]["handshake_ms"] or 0 for one in every], reverse=True)[:5]
     assert [json.loads(line)["timing"]["handshake_ms"] for line in done.stdout.splitlines()] == slowest
-    assert done.stderr.startswith(b"5 of 200 connections: ")
+    assert done.stderr.startswith(b"200 connections, first 5 printed: ")
 
 
 def test_top_without_an_order_reads_on_and_counts() -> None:
     done = run("read", "--format", "csv", "--top", "1", TLS12, RESUMED)
     assert len(done.stdout.splitlines()) == 2
-    assert done.stderr == b"1 of 3 connections: 1 TLS 1.2\n"
+    assert done.stderr == b"3 connections, first 1 printed: 2 TLS 1.3, 1 TLS 1.2\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--sort", "start"), ("--format", "json")])
+def test_what_top_leaves_out_still_counts(options: tuple[str, ...]) -> None:
+    weak = "samples/tls12-static-rsa.pcap"
+    command = ("read", "--top", "1", "--fail-on", "medium", "--server", "::1", *options, TLS12, weak)
+    done = run(*command)
+    assert done.returncode == 3
+    assert b"2 of 2 connections, first 1 printed: 2 TLS 1.2; medium: " in done.stderr
 
 
 def late_first(path: Path) -> Path:

@@ -126,7 +126,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     query, arrange = _arranged(query, order, given["top"], at_once=at_once)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
-    run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange, partial=given["top"] is not None)
+    run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange)
     return run.print_all(destination(result.file), on_terminal=result.seen)
 
 

@@ -134,13 +134,12 @@ class Run:
         prompt: bool = False,
         transport: RowTransport | None = None,
         arrange: Callable[[Iterable[OutputRow]], Iterable[OutputRow]] = iter,
-        partial: bool = False,
     ) -> None:
         """`given` are the command's options: those of every run, and --fail-on if the command has it.
 
         `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
         capture, and its status line. With `live` or `prompt`, each row is flushed. `arrange` orders the rows and
-        returns those to print, with their final text; `partial`: not all of them.
+        returns those to print, with their final text; all count.
         """
         self._view = query.view
         self._selection = query.selection
@@ -155,7 +154,7 @@ class Run:
         self._tells_matches = bool(given.get("tells_matches"))
         self._tally = Tally()
         self._arrange = arrange
-        self._selects = partial or bool(query.selection)
+        self._selects = bool(query.selection)
         self._aborted = False
 
     def print_all(self, place: AbstractContextManager[Sink], *, on_terminal: bool = False) -> int:
@@ -213,9 +212,9 @@ class Run:
         lines = sentences(self._tally, summary, selected=self._selects)
         if self._aborted:
             # Before the first row, the counts say nothing about the captures.
-            lines = ["aborted", *lines] if self._tally.connections else ["aborted"]
+            lines = ["aborted", *lines] if self._tally.printed else ["aborted"]
         if on_terminal:
-            gap = [""] if self._tally.connections else []
+            gap = [""] if self._tally.printed else []
             print(*gap, *fitted(lines, sys.stdout), sep="\n", flush=True)  # noqa: T201 (this is a command)
         elif sys.stderr is not None and sys.stderr.isatty():
             for line in fitted(lines, sys.stderr):
@@ -229,10 +228,10 @@ class Run:
             sink.write(head)
             sink.flush()
             head = b""
-        for row in self._arrange(self._rows):
+        for row in self._arrange(self._counted()):
             with interrupts.held(), self._status_line.hidden():
                 sink.write(head + self._view.section(row.source) + row.text)
-                self._tally.add(row)
+                self._tally.printed += 1
                 if self._prompt:
                     sink.flush()
             head = b""
@@ -246,6 +245,12 @@ class Run:
     def _stop(self) -> None:
         """Stop reading, after the first signal."""
         self._rows.stop()
+
+    def _counted(self) -> Iterator[OutputRow]:
+        """Count the selected connections, also those that are not printed."""
+        for row in self._rows:
+            self._tally.add(row)
+            yield row
 
     @property
     def _where(self) -> str:

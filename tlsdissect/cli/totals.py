@@ -26,10 +26,11 @@ _TOGETHER = "\xa0"
 
 
 class Tally:
-    """Counts of the connections that were printed."""
+    """Counts of the connections that were selected."""
 
     def __init__(self) -> None:
         self.connections = 0
+        self.printed = 0
         self.troubled = 0
         self.versions: Counter[str | None] = Counter()
         self.problems: Counter[str] = Counter()
@@ -73,11 +74,11 @@ def complain(summary: Summary) -> None:
 
 
 def sentences(tally: Tally, summary: Summary, *, selected: bool) -> list[str]:
-    """Return the summary of a run: what was printed, and what was seen but not printed."""
+    """Return the summary of a run: what was selected, and what was seen but not decoded."""
     looked = tally.findings is not None and (tally.connections or tally.findings)
     found = _found(tally.findings or Counter()) if looked else ()
     troubled = [f"{tally.troubled:,} with problems: {listed_counts(tally.problems)}"] if tally.troubled else []
-    return [*tally.lines, _printed(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
+    return [*tally.lines, _selected(tally, summary, selected=selected), *found, *troubled, *left_out(summary)]
 
 
 def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
@@ -89,14 +90,15 @@ def fitted(lines: list[str], terminal: TextIO) -> Iterator[str]:
             yield line.replace(_TOGETHER, " ")
 
 
-def _printed(tally: Tally, summary: Summary, *, selected: bool) -> str:
+def _selected(tally: Tally, summary: Summary, *, selected: bool) -> str:
     selected = selected and summary.connections > 0
     total = count(summary.connections, "connection")
-    printed = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
+    found = f"{tally.connections:,} of {total}" if selected else count(tally.connections, "connection")
     if not tally.connections:
         return f"none of {total} selected" if selected else "no TLS connections"
     versions = [f"{many:,} {version or 'of no visible version'}" for version, many in tally.versions.most_common()]
-    return f"{printed}: {', '.join(versions)}"
+    cut = f", first {tally.printed:,} printed" if tally.printed < tally.connections else ""
+    return f"{found}{cut}: {', '.join(versions)}"
 
 
 def _found(findings: Counter[str]) -> Iterator[str]:
