@@ -128,7 +128,9 @@ def test_what_is_null_makes_what_needs_it_false(source: str, *, expected: bool) 
         ('sni == "x', "cannot stand here"),
         ("certificates.exists(1, true)", "'1' cannot stand here"),
         ("certificates.exists(c)", "')' cannot stand here"),
-        ("!" * 5000 + "complete", "too deep"),
+        ("!" * 1500 + "complete", "too deep"),
+        ("+".join("1" * 30_000) + " == 1", "…: the expression has more than 2,000 words"),
+        ("sni" + ".a" * 30_000, "more than 2,000 words"),
         ("true || " * 20 + "x" + " || true" * 20, "…"),
     ],
 )
@@ -137,6 +139,13 @@ def test_mistakes_are_found_before_anything_is_read(source: str, complaint: str)
         Where(source)
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "source", ["+".join("1" * 999) + " == 999", "false || " * 998 + "true", "true" + " && true" * 999]
+)
+def test_expressions_may_be_long(source: str) -> None:
+    assert Where(source).matches(recorded())
 
 
 def test_expressions_load_the_library_without_its_command_line() -> None:

@@ -19,6 +19,8 @@ from tlsdissect.model.connection import Extension
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MAX_WORDS = 2000
+"""Names, constants and signs of an expression: the library that evaluates it recurses for each of a chain."""
 _SHOWN = 40
 """Characters of the expression that an error shows on each side of the place."""
 _TOKEN = re.compile(
@@ -159,6 +161,8 @@ class _Checker:
                 meant = f": did you mean {_MEANT[sign]!r}?" if sign in _MEANT else ""
                 raise at(self._source, place, f"{sign!r} cannot stand here{meant}")
             if match.lastgroup != "blank":
+                if len(words) == MAX_WORDS:
+                    raise at(self._source, place, f"the expression has more than {MAX_WORDS:,} words")
                 words.append(Token(str(match.lastgroup), match[0], place))
             place = match.end()
         return [*words, Token("end", "", len(self._source))]
