@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
     from tlsdissect.capture import CaptureError
     from tlsdissect.corpus.reading import Paths, ReadOptions
+    from tlsdissect.corpus.load_csv import load_csv
+    from tlsdissect.corpus.reading import ReadOptions
     from tlsdissect.flows.limits import Limits
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.views.comparison.builder import By
     from tlsdissect.views.comparison.notebook import Comparison
-    from tlsdissect.views.csv import load_csv
     from tlsdissect.views.dataframes import Tables
     from tlsdissect.views.diff.model import By as DiffBy
     from tlsdissect.views.diff.model import CaptureDiff
@@ -54,7 +55,7 @@ _HOMES = {
     "explain": "tlsdissect.views.explain",
     "ladder": "tlsdissect.views.ladder",
     "live": "tlsdissect.listening",
-    "load_csv": "tlsdissect.views.csv",
+    "load_csv": "tlsdissect.corpus.load_csv",
     "tree": "tlsdissect.views.tree",
 }
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""

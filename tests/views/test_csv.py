@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made import made
 from msgspec.structs import replace
-from recorded import SAMPLES
+from recorded import ROOT, SAMPLES
 
 import tlsdissect
+from tlsdissect.corpus import keys
+from tlsdissect.corpus.load_csv import load_csv
 from tlsdissect.model.connection import Alert, Connection, Endpoint, Origin, Timing
 from tlsdissect.views.columns import COLUMNS
-from tlsdissect.views.csv import Csv, cell, load_csv
+from tlsdissect.views.csv import Csv, cell
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",
@@ -47,12 +49,12 @@ HOSTILE = [
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1)
 
 
-def written(*connections: Connection, **options: bool) -> str:
+def written(*connections: Connection, **options: Any) -> str:
     view = Csv(**options)
     return (view.head + b"".join(view.row(one) for one in connections)).decode()
 
 
-def read_back(*connections: Connection, **options: bool) -> list[dict[str, Any]]:
+def read_back(*connections: Connection, **options: Any) -> list[dict[str, Any]]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.csv"
         path.write_bytes(written(*connections, **options).encode())
@@ -124,6 +126,21 @@ def test_the_columns_are_those_of_every_capture() -> None:
     raw = written(raw_fingerprints=True).strip("\r\n").split(",")
     assert set(raw) - set(names) == {"ja3_string", "ja3n", "ja4_r"}
     assert raw == [column.name for column in COLUMNS]
+
+
+def test_columns_that_were_asked_for_read_back() -> None:
+    told = {
+        "client.port": 39_898,
+        "timing.tcp_ms": 0.036,
+        "client": "[::1]:39898",
+        "open": False,
+        "certificates.0.dns_names": ["localhost"],
+        "certificates.key_bits": [2048, 2048],
+        "certificates.7.subject": None,
+    }
+    (connection,) = tlsdissect.read(ROOT / "samples" / "tls12-full.pcap")
+    (row,) = read_back(connection, asked=[keys.column(name) for name in told])
+    assert row == told
 
 
 def test_raw_fingerprints_read_back() -> None:

@@ -1,8 +1,7 @@
-"""CSV (RFC 4180), safe in a spreadsheet: connections, rows of tables, and both read back."""
+"""CSV (RFC 4180), safe in a spreadsheet: connections, and rows of tables."""
 
 from __future__ import annotations
 
-import csv
 import re
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -13,20 +12,14 @@ from tlsdissect.views.columns import COLUMNS
 from tlsdissect.views.printable import printable, printable_json
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.columns import Column
     from tlsdissect.views.tables import Table, Write
 
-Value = str | int | float | bool | list[Any] | None
-"""The value of a cell; a list has the form that it has in `read --format json`."""
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """Characters that start a formula in a spreadsheet, and the quote that prevents this."""
-_LIMIT = 2**31 - 1
-"""Maximum size of a cell that is read back, in bytes: lists of messages exceed the default of the csv module."""
 _SPECIAL = re.compile(r'[",\r\n]').search
 
 
@@ -89,20 +82,6 @@ _WRITTEN: dict[type, Callable[[Any], str]] = {
 }
 
 
-def unguarded(text: str) -> str:
-    """Remove the quote that prevents a spreadsheet from evaluating a cell."""
-    return text.removeprefix("'")
-
-
-_RESTORED: dict[type, Callable[[str], Value]] = {
-    str: unguarded,
-    int: int,
-    float: float,
-    bool: {"true": True, "false": False}.__getitem__,
-    list: json.decode,
-}
-
-
 class CsvRows:
     """RFC 4180, safe in a spreadsheet."""
 
@@ -116,41 +95,3 @@ class CsvRows:
 
     def end(self) -> None:
         """Nothing comes after the last row."""
-
-
-def load_csv(path: str | os.PathLike[str]) -> list[dict[str, Value]]:
-    """Read a CSV file of `read --format csv` or `export` into a dict per row, with the original values.
-
-    Numbers, booleans and lists are restored, an empty cell becomes None, and the quote that prevents a spreadsheet
-    from running a cell is taken off. A column of another origin is text.
-
-        >>> rows = tlsdissect.load_csv("connections.csv")
-        >>> rows[0]["version"], rows[0]["round_trips"], rows[0]["certificates"][0]["dns_names"]
-        ('TLS 1.2', 2, ['localhost'])
-    """
-    before = csv.field_size_limit(_LIMIT)
-    try:
-        # Excel writes a byte order mark before UTF-8.
-        with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a str is welcome)
-            return list(_restored(csv.reader(file)))
-    finally:
-        csv.field_size_limit(before)
-
-
-def _restored(rows: Iterator[list[str]]) -> Iterator[dict[str, Value]]:
-    names = next(rows, [])
-    kinds = {column.name: _RESTORED[column.kind] for column in _columns(names)}
-    for cells in rows:
-        named = zip(names, cells, strict=False)
-        yield {name: kinds.get(name, unguarded)(text) if text else None for name, text in named}
-
-
-def _columns(names: list[str]) -> tuple[Column, ...]:
-    """Return the columns of the table with exactly these names: types of the same name differ between tables."""
-    from tlsdissect.views.names import VOCABULARIES  # noqa: PLC0415 (not needed to write)
-    from tlsdissect.views.tables import TABLES  # noqa: PLC0415 (not needed to write)
-
-    for table in (*TABLES, *(table for made in VOCABULARIES.values() for table in made())):
-        if names == [column.name for column in table.columns]:
-            return table.columns
-    return COLUMNS
