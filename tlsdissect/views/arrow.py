@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from msgspec import Struct, UnsetType, json, structs, to_builtins
+from msgspec import Struct, UnsetType, structs
 
 from tlsdissect.model.connection import Extension
-from tlsdissect.views.printable import printable_json, without_surrogates
+from tlsdissect.views.columns import flat_extension
+from tlsdissect.views.printable import json_text, without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -146,8 +147,8 @@ _EXTENSION = pa.struct([("type", pa.string()), ("code", pa.int64()), ("bytes", p
 
 
 def _extension(value: Any) -> Any:
-    fields = to_builtins(value)
-    return {**{name: fields.pop(name) for name in ("type", "code", "bytes")}, "fields": _as_json(fields or None)}
+    flat = flat_extension(value)
+    return {**flat, "fields": _as_json(flat["fields"])}
 
 
 def _same(value: Any) -> Any:
@@ -162,7 +163,7 @@ _TEXTS: dict[type, Convert] = {str: _text}
 
 
 def _as_json(value: Any) -> Any:
-    return None if value is None else printable_json(json.encode(value)).decode()
+    return None if value is None else json_text(value)
 
 
 def _seconds(text: str | None) -> int | None:

@@ -6,9 +6,9 @@ from collections.abc import Callable  # noqa: TC003 (msgspec reads the annotatio
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, UnsetType, structs, to_builtins
 
-from tlsdissect.model.connection import Connection
+from tlsdissect.model.connection import Connection, Extension
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,8 +53,9 @@ def _plain(annotation: Any) -> list[Any]:
     """Return the alternatives of a field's type without None and Unset; a Literal yields its values."""
     if isinstance(annotation, type) or not hasattr(annotation, "__args__"):
         return [annotation]
-    if getattr(annotation, "__origin__", None) is tuple:
-        return [tuple]
+    origin = getattr(annotation, "__origin__", None)
+    if origin in (tuple, dict):
+        return [origin]
     return [one for one in _flat(annotation.__args__) if one not in (type(None), UnsetType)]
 
 
@@ -74,6 +75,13 @@ def _reach(path: tuple[str, ...]) -> Callable[[Any], Any]:
         return None if within is None else inner(within)
 
     return value
+
+
+def flat_extension(extension: Any) -> dict[str, Any]:
+    """Return the keys that every extension has, and as `fields` those of its type; None without any."""
+    fields = to_builtins(extension)
+    common = {name: fields.pop(name) for name in Extension.__struct_fields__}
+    return {**common, "fields": fields or None}
 
 
 COLUMNS: tuple[Column, ...] = tuple(columns(Connection))

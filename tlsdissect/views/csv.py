@@ -6,10 +6,10 @@ import re
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UnsetType, json
+from msgspec import UnsetType
 
 from tlsdissect.views.columns import COLUMNS
-from tlsdissect.views.printable import printable, printable_json
+from tlsdissect.views.printable import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ class Csv:
 
 def cell(value: object) -> str:
     """Format a value as a cell; text that a spreadsheet would evaluate as a formula is prefixed with a quote."""
-    return _WRITTEN.get(type(value), _list)(value)
+    return _WRITTEN.get(type(value), json_text)(value)
 
 
 def line(cells: list[str], *, seen: bool = False) -> bytes:
@@ -66,10 +66,6 @@ def _quoted(text: str) -> str:
 
 def _guarded(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _list(value: object) -> str:
-    return printable_json(json.encode(value)).decode()
 
 
 _WRITTEN: dict[type, Callable[[Any], str]] = {

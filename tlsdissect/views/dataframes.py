@@ -6,11 +6,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pandas as pd
+from msgspec import json
 
+from tlsdissect.model.connection import Extension
+from tlsdissect.views.columns import flat_extension
 from tlsdissect.views.comparison.builder import compared
 from tlsdissect.views.comparison.formats import HEAD, numbers
-from tlsdissect.views.printable import without_surrogates
-from tlsdissect.views.tables import TABLES
+from tlsdissect.views.printable import json_text, without_surrogates
+from tlsdissect.views.tables import COMPARISON, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,7 +43,7 @@ _CATEGORIES = frozenset(
     )
 )  # fmt: skip
 """Columns with few distinct values, stored as categories."""
-_DTYPES = {int: "Int64", float: "float64", bool: "boolean", list: "object"}
+_DTYPES = {int: "Int64", float: "float64", bool: "boolean"}
 
 
 class Tables:
@@ -70,7 +73,7 @@ class Tables:
 
     @cached_property
     def extensions(self) -> pd.DataFrame:
-        """One row per extension of a ClientHello or ServerHello, its decoded `fields` as a dict."""
+        """One row per extension of a ClientHello or ServerHello, its decoded `fields` as JSON."""
         return self._frame("extensions")
 
     @cached_property
@@ -86,16 +89,18 @@ class Tables:
     @cached_property
     def comparison(self) -> pd.DataFrame:
         """One row per number of the comparison of versions; differences between versions have no version."""
-        (whole,) = compared(self.read())
-        return pd.DataFrame([(whole.key, *row) for row in numbers(whole)], columns=list(HEAD))
+        return pd.DataFrame(self._compared(), columns=list(HEAD))
 
     def arrow(self, name: str) -> Any:
         """Return a table as a `pyarrow.Table` (the extra `parquet`), which polars, DuckDB and others take as it is.
 
-        Times are timestamps in UTC, lists and structs are such. `name` is that of a DataFrame except `comparison`.
+        Times are timestamps in UTC, lists and structs are such. `name` is that of a DataFrame.
         """
-        from tlsdissect.views.arrow import arrow_table  # noqa: PLC0415 (an extra)
+        from tlsdissect.views.arrow import Fields, arrow_table  # noqa: PLC0415 (an extra)
 
+        if name == COMPARISON.name:
+            texts = [(*row[:-1], None if row[-1] is None else str(row[-1])) for row in self._compared()]
+            return Fields(COMPARISON).table(texts)
         return arrow_table(_named(name), self.read())
 
     def __repr__(self) -> str:
@@ -114,6 +119,10 @@ class Tables:
     def _connections(self) -> list[Connection]:
         return list(self._source())
 
+    def _compared(self) -> list[tuple[Any, ...]]:
+        (whole,) = compared(self.read())
+        return [(whole.key, *row) for row in numbers(whole)]
+
     def _frame(self, name: str) -> pd.DataFrame:
         return frame(_named(name), self.read())
 
@@ -122,7 +131,7 @@ def _named(name: str) -> Table:
     for table in TABLES:
         if table.name == name:
             return table
-    raise ValueError(f"a table is one of {', '.join(table.name for table in TABLES)}, not {name!r}")
+    raise ValueError(f"a table is one of {', '.join(table.name for table in (*TABLES, COMPARISON))}, not {name!r}")
 
 
 def frame(table: Table, connections: Iterable[Connection]) -> pd.DataFrame:
@@ -141,4 +150,18 @@ def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
     if column.kind is str:
         texts = [None if value is None else without_surrogates(value) for value in values]
         return pd.Series(texts, dtype="category" if column.name in _CATEGORIES else "string")
+    if column.kind is list:
+        return pd.Series([None if value is None else _plain(value) for value in values], dtype="object")
     return pd.Series(values, dtype=_DTYPES[column.kind])
+
+
+def _plain(value: Any) -> Any:
+    """Return lists and dicts for tuples and structs, which pandas and what takes its frames do not know.
+
+    What depends on the connection, as the fields of an extension do, is JSON text, as in Arrow.
+    """
+    if isinstance(value, dict):
+        return json_text(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], Extension):
+        return [{name: _plain(part) for name, part in flat_extension(one).items()} for one in value]
+    return json.decode(json.encode(value))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unicodedata import category, east_asian_width
+
+from msgspec import json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,6 +44,11 @@ def printable_json(encoded: bytes) -> bytes:
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
     return _BEYOND_ASCII.sub(lambda found: _in_json(found[0]), encoded.decode()).encode()
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON."""
+    return printable_json(json.encode(value)).decode()
 
 
 def without_surrogates(text: str) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from msgspec import to_builtins
-
 from tlsdissect.model.connection import Alert, Certificate, Connection, Finding, Message
-from tlsdissect.views.columns import COLUMNS, Column, columns
+from tlsdissect.views.columns import COLUMNS, Column, columns, flat_extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -93,9 +91,7 @@ def _extensions(c: Connection) -> Iterator[list[Any]]:
         ("server", "server_hello", c.server_hello),
     ):
         for position, one in enumerate((hello.extensions if hello else None) or ()):
-            fields = to_builtins(one)
-            common = [fields.pop(name) for name in ("type", "code", "bytes")]
-            yield [c.source, c.transport, c.stream, sender, message, position, *common, fields or None]
+            yield [c.source, c.transport, c.stream, sender, message, position, *flat_extension(one).values()]
 
 
 def _with_hidden(name: str, kind: tuple[Column, ...]) -> Rows:
