@@ -98,7 +98,7 @@ class Copy:
     def _of_pcapng(self, frames: Pcapng) -> Iterator[bytes]:
         frames.returns_blocks = True
         while self._next():
-            block = frames.data[frames.block : frames.block + frames.size]
+            block = frames.data[frames.block : frames.block + frames.block_size]
             if frames.kind == blocks.SECTION:
                 yield self._section(block, ">" if frames.big else "<")
                 yield from self._secrets_blocks()

@@ -26,7 +26,7 @@ cdef class Pcapng(FileReader):
     cdef public bint returns_blocks
     cdef readonly long long kind
     cdef readonly Py_ssize_t block
-    cdef readonly long long size
+    cdef readonly long long block_size
     cdef bint extracted
 
     cdef bint _at(self, long long kind, Py_ssize_t here, long long size)

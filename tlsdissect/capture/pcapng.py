@@ -68,7 +68,7 @@ class Pcapng(FileReader):
     """Type of the block that was found last."""
     block: cython.Py_ssize_t
     """Where this block begins in `data`."""
-    size: cython.longlong
+    block_size: cython.longlong
     """Its length, of which a section header may have fewer bytes in `data`."""
     extracted: cython.bint
     """Whether this section was written by `tlsdissect extract`."""
@@ -80,7 +80,7 @@ class Pcapng(FileReader):
         self.returns_blocks = False
         self.kind = 0
         self.block = 0
-        self.size = 0
+        self.block_size = 0
         self.extracted = False
         if not window.need(SHORTEST_SECTION) or window.data[8:12] not in _ORDERS:
             raise CaptureError(window.problem or "is cut short or damaged in the first section header of pcapng")
@@ -148,7 +148,7 @@ class Pcapng(FileReader):
     def _at(self, kind: cython.longlong, here: cython.Py_ssize_t, size: cython.longlong) -> cython.bint:
         self.kind = kind
         self.block = here
-        self.size = size
+        self.block_size = size
         return True
 
     @cython.cfunc
