@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tlsdissect.capture import CaptureError
-    from tlsdissect.corpus.reading import Paths, ReadOptions
     from tlsdissect.corpus.load_csv import load_csv
-    from tlsdissect.corpus.reading import ReadOptions
+    from tlsdissect.corpus.reading import Paths, ReadOptions
     from tlsdissect.flows.limits import Limits
     from tlsdissect.listening import live
     from tlsdissect.model.connection import Connection
@@ -216,12 +215,19 @@ def query(
     if statement.needs_findings:
         options["findings"] = True
     return Settled(captures, options).query(statement, sql_bytes)
+
+
 def cbom(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> bytes:
     """Return the inventory of `tlsdissect cbom`, a CBOM in CycloneDX, as JSON; it needs the extra `cbom`.
+
     `options` are those of `read`, which also says what is raised.
+
         >>> services = json.loads(tlsdissect.cbom("samples/tls12-full.pcap"))["services"]
         >>> [service["name"] for service in services]
         ['[::1]:8443']
+    """
+    from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+
     return Settled(captures, options).cbom()
 
 
@@ -251,6 +257,8 @@ def extract(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
 
     if options.get("cluster") is not None:
         raise ValueError("a cluster does not extract")
+    if options.get("joined"):
+        raise ValueError("extract reads each capture by itself: a packet is extracted from the capture that has it")
     return Settled(captures, options).extract()
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
-from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.inputs import Input, Inputs, find_inputs, total_size
 from tlsdissect.capture.joined import JoinedCaptures
 from tlsdissect.capture.names import CaptureNames
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.eap import EapTable
 from tlsdissect.flows.flow import NEVER

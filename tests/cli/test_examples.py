@@ -21,6 +21,7 @@ COMMANDS = (
     "compare",
     "diff",
     "certs",
+    "cbom",
     "export",
     "query",
     "extract",
@@ -29,8 +30,6 @@ COMMANDS = (
     "schema",
     "summary",
 )
-    "read", "show", "ladder", "explain", "compare", "certs", "cbom", "export", "plot", "report", "schema", "summary",
-)  # fmt: skip
 EXAMPLES = [
     line.strip()
     for command in COMMANDS

@@ -78,6 +78,11 @@ class JoinedCaptures:
         return self._reader.frames
 
     @property
+    def until(self) -> int:
+        """In an extract, the time that the clock of the whole capture had reached here; else UNTIMED."""
+        return self._reader.until
+
+    @property
     def damage(self) -> list[Damage]:
         """What could not be read, of all files; always the same list."""
         return self._reader.damage

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tlsdissect.capture.inputs import find_inputs
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Collector, Run, Stopped
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.extraction import Extraction, check_readable_twice
 from tlsdissect.corpus.left_out import count
-from tlsdissect.pipeline import files
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def command(captures: tuple[str, ...], output: str | None, filtering: bool, **gi
         check_readable_twice(captures)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if given["joined"]:
+        raise click.UsageError("--joined is not for extract: a packet is extracted from the capture that has it")
     judge = options.judge(given)
     if filtering:
         return _print_filters(captures, output, given, judge)
@@ -76,7 +78,7 @@ def command(captures: tuple[str, ...], output: str | None, filtering: bool, **gi
     if options.is_terminal(file):
         raise click.UsageError(f"-o {output}: packets are not written to a terminal")
     if file is not None:
-        options.refuse_to_overwrite(tuple(path for path, _ in files(captures)), file)
+        options.refuse_to_overwrite(tuple(one.path for one in find_inputs(captures).files), file)
     run = ExtractionRun(options.query(captures, given, Collector(_nowhere), judge=judge), given, output)
     return run.print_all(destination(file, empty=False))
 

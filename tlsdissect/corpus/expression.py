@@ -153,7 +153,8 @@ class _Checker:
         self.constants: list[tuple[str, ExpressionError]] = []
 
     def _words(self) -> list[Token]:
-        words, place = [], 0
+        words: list[Token] = []
+        place = 0
         while place < len(self._source):
             match = _TOKEN.match(self._source, place)
             if match is None:

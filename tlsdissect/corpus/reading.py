@@ -247,7 +247,11 @@ def _options(given: ReadOptions, *, raw: bool) -> Options:
         raise TypeError(f"limits is a tlsdissect.Limits, not {type(limits).__name__}")
     batch = given.get("batch", Options().batch)
     whole("batch", batch, 1)
-    raw, keep, joined = raw or given.get("raw_fingerprints", False), given.get("keep", False), given.get("joined", False)
+    raw, keep, joined = (
+        raw or given.get("raw_fingerprints", False),
+        given.get("keep", False),
+        given.get("joined", False),
+    )
     logs = paths(given.get("keylog", ()))
     secrets = KeyLog(logs) if logs else None
     return Options(batch=batch, raw_fingerprints=raw, keep=keep, limits=limits, keylog=secrets, joined=joined)
