@@ -216,3 +216,35 @@ def test_a_folder_without_captures(tmp_path: Path) -> None:
 def test_a_cluster_does_not_join() -> None:
     with pytest.raises(ValueError, match="does not join"):
         tlsdissect.read(TLS12, joined=True, cluster=object())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_joined_is_suggested_where_connections_are_open_at_a_border(jobs: str, tmp_path: Path) -> None:
+    cut(WHOLE, tmp_path, 12)
+    separate, joined = (run("read", "-q", "--jobs", jobs, *more, tmp_path) for more in ((), ("--joined",)))
+    assert b" open where one capture ends and the next begins: try --joined" in separate.stderr
+    assert joined.stderr == b""
+
+
+def test_joined_is_not_suggested_for_other_captures(tmp_path: Path) -> None:
+    """Whole connections; a file that begins hours later; and files that are not read in the order of time."""
+    assert run("read", "-q", *sorted(ROOT.glob("samples/tls12-*.pcap"))).stderr == b""
+    first, second = cut(TLS12, tmp_path, 2)
+    assert b"--joined" in run("read", "-q", first, second).stderr
+    assert run("read", "-q", second, first).stderr == b""
+    data = second.read_bytes()
+    late = [struct.pack("<I", HEADER.unpack_from(one)[0] + 7200) + one[4:] for one in packets(data)]
+    second.write_bytes(data[:24] + b"".join(late))
+    assert run("read", "-q", first, second).stderr == b""
+
+
+def test_a_handshake_that_the_end_of_the_capture_cuts_has_a_problem(tmp_path: Path) -> None:
+    data = TLS12.read_bytes()
+    records = packets(data)
+    for many in range(4, len(records) + 1):
+        path = tmp_path / "cut.pcap"
+        path.write_bytes(data[:24] + b"".join(records[:many]))
+        for one in read(path):
+            codes = [problem["code"] for problem in one["problems"]]
+            assert ("capture_end" in codes) == (one["outcome"] == "incomplete")
+            assert one["outcome"] in ("incomplete", "one_sided", "established")

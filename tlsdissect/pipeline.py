@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from itertools import pairwise
 from time import time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,10 +27,11 @@ from tlsdissect.handshake.datagrams import DatagramConnections
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.keys import CaptureKeys, KeyListener
 from tlsdissect.handshake.links import Linker
+from tlsdissect.handshake.not_tls import BEGUN, RECORDS_BEGUN
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
-from tlsdissect.model.connection import TRANSPORTS
+from tlsdissect.model.connection import TRANSPORTS, Connection, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,14 +40,19 @@ if TYPE_CHECKING:
     from tlsdissect.capture import Damage, PacketReader
     from tlsdissect.capture.joined import Overlap
     from tlsdissect.handshake.connections import DueEvent, ReadingEvent
-    from tlsdissect.model.connection import Connection
     from tlsdissect.trust.judge import Judge
 
 
 DELIVERY_NS = 25_000_000
 """Nanoseconds after the time of a packet by which the kernel has delivered it."""
+CONTINUED_NS = 3600 * 10**9
+"""Nanoseconds after the end of a capture within which the next may continue it: a connection that is silent for longer
+is over (`Limits.silent_after`)."""
 _END: Any = object()
 """Marks the end of the readers."""
+
+
+_CAPTURE_END = Problem("capture_end", "the capture ends before the handshake does")
 
 
 class Place(NamedTuple):
@@ -110,6 +117,23 @@ class Observer(PacketObserver, KeyListener, Protocol):
     """Sees to which flows packets belong, and hears which keys opened something."""
 
 
+class Span(NamedTuple):
+    """When a capture began and ended, and the connections that were open then."""
+
+    begin: int
+    """In nanoseconds since 1970-01-01T00:00:00Z, as `end`; UNTIMED without times."""
+    end: int
+    begun: int
+    """Connections that began before it."""
+    left_open: int
+    """TLS connections that were open when it ended."""
+
+    def continues(self, earlier: Span) -> bool:
+        """Whether this capture continues an earlier one, as a file of a ring buffer continues that before it."""
+        is_timed = UNTIMED not in (self.begin, earlier.end)
+        return bool(is_timed and 0 <= self.begin - earlier.end <= CONTINUED_NS and self.begun and earlier.left_open)
+
+
 class Summary:
     """Totals of a reading: what was read, skipped, left out and counted without decoding."""
 
@@ -133,6 +157,8 @@ class Summary:
         """Packets that are not supported, by kind."""
         self.damage: list[tuple[str, Damage]] = []
         """Parts of captures that could not be read, with the capture's name."""
+        self.spans: list[Span] = []
+        """Of each capture that was not joined with others, when it began and ended."""
         self.overlaps: list[Overlap] = []
         """Captures read as one of which the second begins before the first ends."""
         self.refused: list[tuple[str, str]] = []
@@ -153,6 +179,11 @@ class Summary:
         """What those of them are found by that opened something."""
         self.evicted_sessions = 0
         """Sessions and failed handshakes evicted, so that later connections could not be linked to them."""
+
+    @property
+    def open_between(self) -> int:
+        """TLS connections that were open when a capture ended and the next one continued it."""
+        return sum(earlier.left_open for earlier, later in pairwise(self.spans) if later.continues(earlier))
 
     def count(self, connection: Connection) -> None:
         """Add a connection."""
@@ -209,6 +240,8 @@ class Reading:
         self._open: PacketReader | JoinedCaptures | None = None
         self._bytes_before = 0
         self._size: int | None = None
+        self._midstream = 0
+        """Connections of this capture whose ClientHello was before it."""
         self._stopped = False
         self._waiting = False
         self._connections: Connections | None = None
@@ -270,6 +303,7 @@ class Reading:
                 yield place, event
                 continue
             self.summary.count(event)
+            self._midstream += any(problem.code == "midstream" for problem in event.problems)
             yield place, self._with_findings(event)
 
     def _with_findings(self, connection: Connection) -> Connection:
@@ -324,6 +358,7 @@ class Reading:
             names, flows, datagrams, self._budget, options, capture.damage, evidence, keys, self._observer
         )
         self._connections = connections
+        self._midstream = left_open = 0
         try:
             for reader in self._readers(capture):
                 if reader is None:
@@ -336,9 +371,17 @@ class Reading:
             if capture.until != UNTIMED:
                 connections.pass_time(capture.until)
                 yield from connections.results()
-            yield from connections.finish()
+            for due, frame, event in connections.finish():
+                if isinstance(event, Connection):
+                    left_open += not _is_closed(event)
+                    yield due, frame, event if self._stopped else _cut(event)
+                else:
+                    yield due, frame, event
         finally:
             self._connections = None
+            begun = self._midstream + connections.not_tls[BEGUN] + connections.not_tls[RECORDS_BEGUN]
+            end = flows.time(flows.clock) if flows.begin != UNTIMED else UNTIMED
+            self.summary.spans.append(Span(flows.begin, end, begun, left_open))
             self.summary.add(names, capture, flows, datagrams)
             self.summary.given_up += connections.given_up
             self.summary.returned_early += connections.returned_early
@@ -374,3 +417,17 @@ class Reading:
     def waiting(self) -> bool:
         """Whether the reading waits for packets, so that a signal handler may raise StopReading."""
         return self._waiting or (self._connections is not None and self._connections.waiting)
+
+
+def _cut(connection: Connection) -> Connection:
+    """Add the problem of a connection whose handshake neither side had ended when the capture ended."""
+    ends = connection.closure
+    if connection.outcome != "incomplete" or connection.complete or ends.client is not None or ends.server is not None:
+        return connection
+    return replace(connection, problems=(*connection.problems, _CAPTURE_END))
+
+
+def _is_closed(connection: Connection) -> bool:
+    """Return whether no packet of the connection is to be expected."""
+    ends = connection.closure
+    return "rst" in (ends.client, ends.server) or None not in (ends.client, ends.server)

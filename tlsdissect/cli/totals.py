@@ -65,6 +65,10 @@ def complain(summary: Summary) -> None:
         warn(f"{overlap.later}: begins before the end of {overlap.earlier}: their packets are not in the order of time")
     if len(summary.overlaps) > _WARNINGS:
         warn(f"{len(summary.overlaps) - _WARNINGS:,} more captures begin before the end of an earlier one")
+    if summary.open_between:
+        warn(
+            f"{count(summary.open_between, 'connection')} open where one capture ends and the next begins: try --joined"
+        )
     if summary.spill_error:
         warn(f"{summary.spill_error}: connections were printed before their end")
     for source, damage in summary.damage[:_WARNINGS]:

@@ -188,6 +188,10 @@ def _merged(summaries: list[Summary]) -> Summary:
         whole.connections += other.connections
         whole.versions += other.versions
         whole.not_tls += other.not_tls
+        whole.spans = [
+            one._replace(begun=one.begun + more.begun, left_open=one.left_open + more.left_open)
+            for one, more in zip(whole.spans, other.spans, strict=False)
+        ]
         whole.used_keys |= other.used_keys
         whole.given_up += other.given_up
         whole.late += other.late
