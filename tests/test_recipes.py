@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import test_readme
 from recorded import ROOT
+from test_joined import cut
 from test_readme import CONSOLE, commands
 
 RECIPES = ROOT / "docs" / "recipes.md"
@@ -31,6 +32,7 @@ def linked(folder: Path) -> Path:
     """A folder with the captures under the names of the recipes."""
     for name, capture in CAPTURES.items():
         (folder / name).symlink_to(ROOT / capture)
+    cut(ROOT / CAPTURES["paths.pcap"], folder / "ring", 12)
     return folder
 
 
