@@ -258,6 +258,9 @@ def test_files_follow_one_another(server: int, tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in files]
     counted = subprocess.run(["capinfos", "-M", *paths], check=True, capture_output=True, text=True).stdout
     assert counted.count("Number of stat entries = 1") == len(files)
+    read = list(tlsdissect.read(tmp_path, joined=True))
+    assert [one.outcome for one in read] == ["established"] * 4
+    assert [one.first_frame for one in read] == [one["first_frame"] for one in connections(told)]
 
 
 @rooted
