@@ -56,6 +56,8 @@ _SETTINGS: dict[str, Any] = {
     "autoload_known_extensions": False,
     "allow_community_extensions": False,
 }
+_FILLED = "filled"
+"""The schema of the tables; what a statement names are views of them."""
 _RESERVED = ("end", "group")
 """Columns whose names SQL reserves."""
 _PLACE = re.compile(r"\n\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
@@ -78,7 +80,7 @@ class Statement:
         self.text = text
         with _connected(_CHECKED, "") as database:
             for table in TABLES:
-                _create(database, table)
+                _create(database, table, table)
             # With the other optimizers, a plan for empty tables would scan less.
             names = [name for (name,) in database.execute("SELECT name FROM duckdb_optimizers()").fetchall()]
             others = ",".join(name for name in names if name != "unused_columns")
@@ -115,8 +117,9 @@ class Database:
         self._thread = ThreadPoolExecutor(1, "duckdb")
         try:
             self._database = _connected(self._memory, os.path.join(self._folder.name, "spilled"))  # noqa: PTH118
+            filled = {table.name: table for table in self._statement.tables}
             for table in TABLES:
-                _create(self._database, table)
+                _create(self._database, table, filled.get(table.name, _narrowed(table, ())))
             self._tables = [(table, RowBatches(table, self._inserter(table))) for table in self._statement.tables]
             _lock(self._database)
         except BaseException:
@@ -182,7 +185,8 @@ class Database:
         kind = str(error).partition(" Error: ")[0]
         if kind == "INTERRUPT":
             return SqlInterruptedError()
-        if kind == "Out of Memory":
+        # DuckDB calls it fatal if there is no memory to commit rows.
+        if kind == "Out of Memory" or (kind == "FATAL" and "could not allocate" in str(error)):
             most = f"{self._memory >> 20} MiB of memory, or {SPILLED_BYTES >> 20} MiB of disk"
             return OSError(errno.ENOMEM, f"the query needs more than {most}: --sql-bytes allows more memory")
         if kind == "IO":
@@ -197,7 +201,7 @@ def described(width: int) -> Iterator[str]:
     meanings = dict(descriptions())
     with _connected(_CHECKED, "") as database:
         for table in TABLES:
-            _create(database, table)
+            _create(database, table, table)
             yield table.name
             for column, kind in zip(table.columns, database.table(table.name).types, strict=True):
                 name = f'"{column.name}"' if column.name in _RESERVED else column.name
@@ -244,15 +248,24 @@ def _types(database: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
     return {name: kind.replace("TIMESTAMPTZ_NS", "TIMESTAMP WITH TIME ZONE") for name, kind in described}
 
 
-def _create(database: duckdb.DuckDBPyConnection, table: Table) -> None:
-    types = ", ".join(f'"{name}" {kind}' for name, kind in _types(database, table).items())
-    database.execute(f"CREATE TABLE {table.name} ({types})")
+def _create(database: duckdb.DuckDBPyConnection, table: Table, filled: Table) -> None:
+    """Create a table of the columns that are `filled`, and a view of that name in which the others are NULL.
+
+    DuckDB needs memory for each column of a table, also for one without values.
+    """
+    types = _types(database, table)
+    names = {column.name for column in filled.columns}
+    made = ", ".join(f'"{name}" {kind}' for name, kind in types.items() if name in names)
+    seen = ", ".join(f'"{name}"' if name in names else f'NULL::{kind} AS "{name}"' for name, kind in types.items())
+    database.execute(f"CREATE SCHEMA IF NOT EXISTS {_FILLED}")
+    database.execute(f"CREATE TABLE {_FILLED}.{table.name} ({made})")
+    database.execute(f"CREATE VIEW {table.name} AS SELECT {seen} FROM {_FILLED}.{table.name}")  # noqa: S608  # our own
 
 
 def _insert(database: duckdb.DuckDBPyConnection, table: Table, rows: Any) -> None:
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     database.register("rows", rows)
-    database.execute(f"INSERT INTO {table.name} ({names}) SELECT * FROM rows")  # noqa: S608  # our own names
+    database.execute(f"INSERT INTO {_FILLED}.{table.name} ({names}) SELECT * FROM rows")  # noqa: S608  # our own names
     database.unregister("rows")
 
 
@@ -303,7 +316,8 @@ def _kind(database: duckdb.DuckDBPyConnection, text: str) -> str:
 
 def _names_findings(database: duckdb.DuckDBPyConnection, text: str) -> bool:
     """Return whether a statement names the column of findings, rather than all columns: without it, it is wrong."""
-    database.execute("ALTER TABLE connections DROP COLUMN findings")
+    without = f"SELECT * EXCLUDE (findings) FROM {_FILLED}.connections"  # noqa: S608  # our own
+    database.execute(f"CREATE OR REPLACE VIEW connections AS {without}")
     try:
         database.execute(_EXPLAIN + text)
     except duckdb.Error:
