@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Integers of two and four octets at any offset in bytes."""
+"""Parts of bytes, and integers of two and four octets at any offset in them."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def u32_little(data: bytes, at: cython.Py_ssize_t) -> cython.longlong:
     """Read four octets, the least significant one first."""
     last: cython.longlong = data[at + 3]
     return last << 24 | data[at + 2] << 16 | data[at + 1] << 8 | data[at]
+
+
+@cython.ccall
+def cut(data: bytes, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> bytes:
+    """Return `data[start:end]`, or the part of it that exists.
+
+    Compiled, a slice of bytes makes three other objects first; a slice of a pointer makes none, and checks nothing.
+    """
+    size: cython.Py_ssize_t = len(data)
+    octets: cython.p_char = data  # type: ignore[assignment]  # uncompiled, it is the same object
+    end = min(end, size)
+    if start < 0 or start >= end:
+        return b""
+    return octets[start:end]  # type: ignore[return-value, index]

@@ -1,4 +1,4 @@
-from tlsdissect.capture.octets cimport u16
+from tlsdissect.capture.octets cimport cut, u16
 
 
 cdef class Packet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import cython
 
-from tlsdissect.capture.octets import u16
+from tlsdissect.capture.octets import cut, u16
 
 TCP, UDP = 6, 17
 """IP's protocol numbers: values of `Packet.protocol`."""
@@ -115,7 +115,7 @@ class Packet:
     @cython.ccall
     def captured_payload(self) -> bytes:
         """Return the captured payload bytes."""
-        return self.data[self.payload : self.payload + self.captured]
+        return cut(self.data, self.payload, self.payload + self.captured)
 
     @cython.ccall
     def checksum_is_right(self) -> cython.bint:

@@ -1,5 +1,5 @@
 from tlsdissect.capture.headers cimport Headers
-from tlsdissect.capture.octets cimport u16, u32
+from tlsdissect.capture.octets cimport cut, u16, u32
 from tlsdissect.capture.packet cimport Packet
 
 cdef long long EAPOL

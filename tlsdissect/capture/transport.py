@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import cython
 
-from tlsdissect.capture.octets import u16, u32
+from tlsdissect.capture.octets import cut, u16, u32
 from tlsdissect.capture.packet import TCP, UDP
 from tlsdissect.capture.protocols import EAPOL
 
@@ -127,7 +127,7 @@ def _from_ip(h: Headers, packet: Packet) -> cython.bint:
     older: cython.bint = data[ip] >> 4 == 4
     if last_hop < 0 and at - ip == (20 if older else 40):
         # Without options, the ports follow the addresses: a single slice halves the time per packet.
-        packet.endpoints = data[ip + 12 if older else ip + 8 : at + 4]
+        packet.endpoints = cut(data, ip + 12 if older else ip + 8, at + 4)
     elif older:
         if last_hop < 0:
             packet.endpoints = data[ip + 12 : ip + 20] + data[at : at + 4]

@@ -1,3 +1,4 @@
+from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.capture.transport cimport window_shift
 from tlsdissect.flows.sequence cimport add, difference

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cython
 from msgspec import Struct
 
+from tlsdissect.capture.octets import cut
 from tlsdissect.capture.transport import window_shift
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.flows.totals import Totals
@@ -155,7 +156,8 @@ def opposite(endpoints: bytes) -> bytes:
     """Return the endpoints of packets in the other direction: source and destination are swapped."""
     size: cython.Py_ssize_t = (len(endpoints) - 4) // 2
     ports: cython.Py_ssize_t = 2 * size
-    return endpoints[size:ports] + endpoints[:size] + endpoints[ports + 2 :] + endpoints[ports : ports + 2]
+    target, source = cut(endpoints, size, ports), cut(endpoints, 0, size)
+    return target + source + cut(endpoints, ports + 2, ports + 4) + cut(endpoints, ports, ports + 2)
 
 
 @cython.cfunc

@@ -1,3 +1,4 @@
+from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.sequence cimport add, difference

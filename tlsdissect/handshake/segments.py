@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cython
 
+from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
 from tlsdissect.flows.sequence import add, difference
@@ -193,7 +194,7 @@ class Segments:
             sequence,
             packet.acknowledgement,
             packet.length,
-            packet.data[packet.transport : packet.payload],
+            cut(packet.data, packet.transport, packet.payload),
             payload,
             packet.place,
         )

@@ -1,3 +1,5 @@
+from tlsdissect.capture.octets cimport cut
+
 cdef long long _FIRST_TYPE
 cdef long long _LAST_TYPE
 cdef long long _DATA

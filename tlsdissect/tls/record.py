@@ -11,6 +11,8 @@ from typing import Any
 
 import cython
 
+from tlsdissect.capture.octets import cut
+
 CHANGE_CIPHER_SPEC = 20
 ALERT = 21
 HANDSHAKE = 22
@@ -299,13 +301,13 @@ class RecordReader:
                     self.skip = max(0, after - end)
                     self._keep(data[body : min(after, end)])
             else:
-                records.append(Record(content_type, self._version, length, origin + at, data[body:after]))
+                records.append(Record(content_type, self._version, length, origin + at, cut(data, body, after)))
             at = after
             body = at + _RECORD_HEADER
         if at > end:
             self.skip = at - end
             at = end
-        self._buffer = b"" if at == end else data[at:]
+        self._buffer = b"" if at == end else cut(data, at, end)
         self._buffer_start = origin + at
         return records
 
@@ -354,7 +356,7 @@ class MessageJoiner:
         if not self._buffer:
             self._start = start
             if size >= _HEADER and size == _message_size(fragment, 0) and size <= _MAX_MESSAGE:
-                return [Message(fragment[0], fragment[_HEADER:], start)]
+                return [Message(fragment[0], cut(fragment, _HEADER, size), start)]
             return self._split(fragment, start)
         self._buffer += fragment
         if len(self._buffer) < self._need:
@@ -377,7 +379,7 @@ class MessageJoiner:
                 return messages
             if after > end:
                 break
-            messages.append(Message(data[at], data[at + _HEADER : after], self._start))
+            messages.append(Message(data[at], cut(data, at + _HEADER, after), self._start))
             at = after
             self._start = start
         if at < end:

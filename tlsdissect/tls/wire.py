@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import cython
 
+from tlsdissect.capture.octets import cut
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+_SHORT = 7
+"""Bytes of the longest number that is certain to be a C integer."""
 
 
 class WireError(Exception):
@@ -98,6 +103,8 @@ class Reader:
     def uint(self, size: cython.Py_ssize_t) -> int:
         """Read an unsigned number of `size` bytes."""
         start: cython.Py_ssize_t = self._claim(size)
+        if size <= _SHORT:
+            return self._number(start, self._next)
         return int.from_bytes(self._data[start : self._next], "big")
 
     def varint(self) -> int:
@@ -114,7 +121,7 @@ class Reader:
         if end > self._end:
             raise self._short(size)
         self._next = end
-        return self._data[start:end]
+        return cut(self._data, start, end)
 
     def rest(self) -> bytes:
         """Read all remaining bytes."""
@@ -125,12 +132,12 @@ class Reader:
         start: cython.Py_ssize_t = self._next + prefix
         if start > self._end:
             raise self._short(prefix)
-        end: cython.Py_ssize_t = start + int.from_bytes(self._data[self._next : start], "big")
+        end: cython.Py_ssize_t = start + self._number(self._next, start)
         self._next = start
         if end > self._end:
             raise self._short(end - start)
         self._next = end
-        return self._data[start:end]
+        return cut(self._data, start, end)
 
     def peek(self, size: cython.Py_ssize_t) -> bytes:
         """Return the next `size` bytes, or fewer at the end, without consuming them."""
@@ -143,7 +150,8 @@ class Reader:
 
     def block(self, prefix: cython.Py_ssize_t) -> Reader:
         """Return a reader for a block with a length prefix of `prefix` bytes."""
-        start: cython.Py_ssize_t = self._claim(self.uint(prefix))
+        start: cython.Py_ssize_t = self._claim(prefix)
+        start = self._claim(self._number(start, self._next))
         return self._child(start, self._next)
 
     def items(self, item: Callable[[Reader], T]) -> tuple[T, ...]:
@@ -193,8 +201,11 @@ class Reader:
         body: cython.Py_ssize_t
         number: cython.longlong
         size: cython.Py_ssize_t
-        end: cython.Py_ssize_t = at + int.from_bytes(data[self._next : at], "big")
-        if at > self._end or end > self._end:
+        end: cython.Py_ssize_t
+        if at > self._end:
+            return None
+        end = at + self._number(self._next, at)
+        if end > self._end:
             return None
         items = []
         while at < end - 3:
@@ -202,7 +213,7 @@ class Reader:
             size = data[at + 2] << 8 | data[at + 3]
             body = at + 4
             at = body + size
-            items.append(item(number, data[body:at]))
+            items.append(item(number, cut(data, body, at)))
         if at != end:
             return None
         self._next = end
@@ -237,14 +248,26 @@ class Reader:
             raise error
         return value
 
+    @cython.ccall
     def _left_over(self) -> WireError | None:
-        size = self._end - self._next
+        size: cython.Py_ssize_t = self._end - self._next
         return WireError(f"{size} bytes left over", self._next) if size else None
 
+    @cython.cfunc
     def _short(self, size: cython.Py_ssize_t) -> WireError:
         return WireError(f"{size} bytes wanted, {self._end - self._next} left", self._next)
 
-    def _claim(self, size: cython.Py_ssize_t) -> int:
+    @cython.cfunc
+    def _number(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> cython.longlong:
+        """Return the number in a few bytes that were claimed."""
+        data: bytes = self._data
+        number: cython.longlong = 0
+        for at in range(start, end):
+            number = number << 8 | data[at]
+        return number
+
+    @cython.cfunc
+    def _claim(self, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Skip `size` bytes and return their offset."""
         start: cython.Py_ssize_t = self._next
         if size > self._end - start:
@@ -259,6 +282,7 @@ class Reader:
             raise TooManyItemsError(f"more than {self.most_items:,} items", self._next)
         return True
 
+    @cython.cfunc
     def _child(self, start: cython.Py_ssize_t, end: cython.Py_ssize_t) -> Reader:
         child: Reader = Reader(self._data, start, end)
         child.most_items = self.most_items
