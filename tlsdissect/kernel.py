@@ -45,6 +45,7 @@ MODULES = (
     "tlsdissect.handshake.facts.negotiation",
     "tlsdissect.handshake.facts.timing",
     "tlsdissect.handshake.log",
+    "tlsdissect.handshake.logged",
     "tlsdissect.handshake.plaintext",
     "tlsdissect.handshake.record_cursor",
     "tlsdissect.handshake.segments",

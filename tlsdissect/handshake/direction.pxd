@@ -3,8 +3,9 @@ from tlsdissect.flows.flow cimport TcpSide
 from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
 from tlsdissect.handshake.plaintext cimport PlaintextPhase
+from tlsdissect.handshake.logged cimport DirectionSummary
 from tlsdissect.handshake.record_cursor cimport RecordCursor
-from tlsdissect.tls.record cimport MessageJoiner, RecordReader
+from tlsdissect.tls.record cimport MessageJoiner, Record, RecordReader
 
 cdef long long _TLS
 cdef long long _UNKNOWN
@@ -70,9 +71,11 @@ cdef class Direction:
     cdef list[Piece] _compare(self, SegmentPayload segment)
     cdef list[Piece] _accept_doubtful(self)
     cdef list[Piece] _reassemble(self, SegmentPayload segment)
+    cdef object _numbered(self, object signal)
     cpdef bint has_passed(self, long long sequence)
     cpdef bint expect(self, bint decided, long long alert_size)
     cpdef bint catch_up(self)
+    cpdef DirectionSummary summary(self)
     cdef long long _first(self, long long sequence)
     cdef list[Piece] _skip_missing(self, long long start, long long size, long long time)
     cdef list[Piece] _read_arrival(self, Arrival arrival)

@@ -27,7 +27,7 @@ from tlsdissect.flows.flow import UNKNOWN, Signal
 from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.handshake.logged import DirectionSummary
-from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, PLAIN, TLS, FirstBytes, PlaintextPhase, classify
+from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, OTHER, PLAIN, TLS, PlaintextPhase, classify
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
 from tlsdissect.tls.record import (
@@ -455,9 +455,10 @@ class Direction:
         """The first RST that took effect."""
         return self._numbered(self.tcp.reset)
 
+    @cython.cfunc
     def _numbered(self, signal: Signal | None) -> Signal | None:
         """Return a FIN or RST with the frame number that is used for its frame."""
-        if signal is None or signal.frame not in self.frames:
+        if signal is None or not self.frames or signal.frame not in self.frames:
             return signal
         return Signal(self.frames[signal.frame], signal.end)
 
@@ -511,18 +512,20 @@ class Direction:
         self.reader.jump(assembler.position, self.cursor.ahead)
         return True
 
+    @cython.ccall
     def summary(self) -> DirectionSummary:
         """Return a summary of what this side sent so far."""
-        assembler, plaintext, last = self.assembler, self.plaintext, self.last
-        # In the order of the fields: msgspec takes ten times as long to assign them by name.
+        assembler: Assembler = self.assembler
+        plaintext: PlaintextPhase = self.plaintext
+        last: Record | None = self.last
         return DirectionSummary(
             assembler.sequence(0) if assembler.started else UNKNOWN,
             assembler.position,
             self.tcp.first,
             self.tcp.isn,
-            self.acked,
-            self.fin,
-            self.rst,
+            None if self.tcp.acknowledged == _UNKNOWN else self.tcp.acknowledged,
+            self._numbered(self.tcp.fin),
+            self._numbered(self.tcp.reset),
             self.payload,
             self.first_frame,
             self.first_hole,
@@ -620,10 +623,10 @@ class Direction:
             if self.mode == PLAIN:
                 del self.arrivals[: max(0, len(self.arrivals) - HELLO_SIZE)]
             self.arrivals.append(SegmentSpan(arrival.offset, arrival.size))
-            # After a hole, bytes may be the middle of a record, and not an answer.
-            if self.plaintext.seeking and data and self.first_hole == _UNKNOWN:
-                self._keep_reply(data, arrival.offset, arrival.frame)
             records = self._begin(data, arrival.offset)
+            # After a hole, bytes may be the middle of a record, and not an answer.
+            if self.plaintext.seeking and self.mode != _TLS and data and self.first_hole == _UNKNOWN:
+                self._keep_reply(data, arrival.offset, arrival.frame)
             if self.reader.bodies:
                 self._keep_bodies(arrival.frame, arrival.time)
             pieces = [Piece(records, arrival.frame, arrival.time)] if records else []
@@ -711,4 +714,4 @@ def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> cyth
     """
     if first.size > 1 or (second is not None and second.sequence == first.sequence):
         return False
-    return classify(first.data + (b"" if second is None else second.data)) is FirstBytes.OTHER
+    return classify(first.data + (b"" if second is None else second.data)) == OTHER

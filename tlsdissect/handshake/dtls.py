@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.datagrams import DTLS
 from tlsdissect.flows.flow import UNKNOWN
@@ -360,9 +358,11 @@ class DtlsTracker:
             damage=tuple(damage),
             recording=None if self._recorder is None else self._recorder.recording(log.client, again),
         )
-        first_data = tuple([direction.first_data for direction in self.directions])
-        asked = self._asked_for_cookie
-        return replace(logged, first_data=first_data, acknowledged={}, hello_verify=asked, dtls=self._dtls())
+        logged.first_data = tuple([direction.first_data for direction in self.directions])
+        logged.acknowledged = {}
+        logged.hello_verify = self._asked_for_cookie
+        logged.dtls = self._dtls()
+        return logged
 
     def _inferred_holes(self) -> Iterator[tuple[int, int]]:
         """Report messages that are missing because later ones presuppose them; yield the side and the offset of each.

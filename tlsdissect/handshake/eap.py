@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from msgspec.structs import replace
-
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.eap import FAILURE, METHODS, REQUEST, RESPONSE, START, SUCCESS, EapPacket
 from tlsdissect.flows.flow import UNKNOWN, Signal, TcpSide
@@ -398,20 +396,16 @@ class EapTracker:
             damage=tuple(hurt for hurt in damage if hurt.frame > conversation.first_frame),
             recording=None if self._recorder is None else self._recorder.recording(log),
         )
-        return replace(logged, eap=facts(conversation))
+        logged.eap = facts(conversation)
+        return logged
 
     def _summaries(self) -> tuple[DirectionSummary, DirectionSummary]:
         """Return the state of both directions: each packet is an acknowledgement, and EAP-Failure ends the server's."""
         supplicant, server = [reader.direction.summary() for reader in self.readers]
         failed = self._conversation.result == FAILURE
-        return (
-            replace(supplicant, acked=supplicant.position),
-            replace(
-                server,
-                acked=server.position,
-                fin=Signal(self._conversation.result_frame, server.position) if failed else None,
-            ),
-        )
+        supplicant.acked, server.acked = supplicant.position, server.position
+        server.fin = Signal(self._conversation.result_frame, server.position) if failed else None
+        return supplicant, server
 
 
 def facts(conversation: EapConversation) -> Eap:

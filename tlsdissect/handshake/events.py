@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cython
 from msgspec import Struct
@@ -28,8 +28,6 @@ _PRE_SHARED_KEY = ExtensionType.PRE_SHARED_KEY
 _SUPPORTED_VERSIONS = ExtensionType.SUPPORTED_VERSIONS
 _HELLO_RETRY_REQUEST = HandshakeType.HELLO_RETRY_REQUEST
 _SERVER_HELLO = HandshakeType.SERVER_HELLO
-
-AnyHello_co = TypeVar("AnyHello_co", covariant=True)
 
 
 @cython.no_gc
@@ -112,36 +110,91 @@ class HandshakeEvent:
         return bool(self.handshake_type == _HELLO_RETRY_REQUEST)
 
 
-class SeenClientHello(Struct, frozen=True, gc=False):
+@cython.no_gc
+@cython.cclass
+class SeenClientHello:
     """A ClientHello of a handshake.
 
     It is decoded again for its facts: to keep it decoded takes more than 1 KB and saves no measurable time.
     """
 
     event: HandshakeEvent
-    segments: int
+    segments: cython.longlong
     """The number of its TCP segments."""
-    offers_tls13: bool
-    offers_early_data: bool
-    pre_shared_keys: bytes | None = None
+    offers_tls13: cython.bint
+    offers_early_data: cython.bint
+    pre_shared_keys: bytes | None
     """The body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11); None without it."""
 
+    def __init__(
+        self,
+        event: HandshakeEvent,
+        segments: cython.longlong,
+        offers_tls13: cython.bint,
+        offers_early_data: cython.bint,
+        pre_shared_keys: bytes | None = None,
+    ) -> None:
+        self.event = event
+        self.segments = segments
+        self.offers_tls13 = offers_tls13
+        self.offers_early_data = offers_early_data
+        self.pre_shared_keys = pre_shared_keys
 
-class SeenServerHello(Struct, frozen=True, gc=False):
+
+@cython.no_gc
+@cython.cclass
+class SeenServerHello:
     """A ServerHello of a handshake."""
 
     event: HandshakeEvent
-    cipher_suite: int | None
+    cipher_suite: Any
     """None in SSL 2.0, where the client selects it."""
     session_id: bytes
 
+    def __init__(self, event: HandshakeEvent, cipher_suite: Any, session_id: bytes) -> None:
+        self.event = event
+        self.cipher_suite = cipher_suite
+        self.session_id = session_id
 
-class DecodedHello(NamedTuple, Generic[AnyHello_co]):
-    """A decoded hello, its template if it has one, and the error that ended its decoding."""
 
-    hello: AnyHello_co
-    template: HelloTemplate | None = None
-    error: WireError | None = None
+@cython.cclass
+class DecodedHello:
+    """A decoded hello; one that matches a template is not copied out of it until `hello` is asked for."""
+
+    shared: Any
+    """The hello, or another one of its template: its random, session ID and extensions that vary are not to be used."""
+    template: HelloTemplate | None
+    """Its template if it has one."""
+    error: WireError | None
+    """What ended its decoding."""
+    body: bytes
+
+    def __init__(self, shared: Any, template: HelloTemplate | None, error: WireError | None, body: bytes) -> None:
+        self.shared = shared
+        self.template = template
+        self.error = error
+        self.body = body
+
+    @property
+    def hello(self) -> Any:
+        """The whole hello."""
+        template: HelloTemplate | None = self.template
+        return self.shared if template is None else template.fill(self.body)
+
+    @property
+    def is_ssl2(self) -> bool:
+        """Whether it is a hello of SSL 2.0."""
+        return self.template is None and isinstance(self.shared, Ssl2ClientHello | Ssl2ServerHello)
+
+    @property
+    def session_id(self) -> bytes:
+        """The session ID of a hello of SSL 3.0 or newer; empty if there is none."""
+        template: HelloTemplate | None = self.template
+        if template is not None:
+            return template.session_id(self.body)
+        if isinstance(self.shared, ClientHello):
+            return self.shared.legacy_session_id or b""
+        return getattr(self.shared, "legacy_session_id_echo", None) or b""
 
 
 def client_random(event: HandshakeEvent) -> bytes:
@@ -152,32 +205,31 @@ def client_random(event: HandshakeEvent) -> bytes:
     return hello.challenge.rjust(32, b"\0")
 
 
-def decode_client_hello(
-    event: HandshakeEvent, *, datagram: cython.bint = False
-) -> DecodedHello[ClientHello | Ssl2ClientHello]:
+def decode_client_hello(event: HandshakeEvent, *, datagram: cython.bint = False) -> DecodedHello:
     """Decode a ClientHello, or the part of it before an error; raise WireError if nothing can be decoded.
 
     That of DTLS (`datagram`) is decoded without its cookie, which makes it one of TLS.
     """
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ClientHello.read, event.body)
-        return DecodedHello(hello, None, error)
+        return DecodedHello(hello, None, error, event.body)
     if datagram:
         start, end = _cookie(event.body)
         decoded = _decode_client_hello(event.body[:start] + event.body[end:])
         error = decoded.error
         if error is not None and error.offset >= start:
-            return decoded._replace(error=WireError(error.problem, error.offset + end - start))
+            error = WireError(error.problem, error.offset + end - start)
+            return DecodedHello(decoded.shared, decoded.template, error, decoded.body)
         return decoded
     return _decode_client_hello(event.body)
 
 
-def _decode_client_hello(body: bytes) -> DecodedHello[ClientHello | Ssl2ClientHello]:
+def _decode_client_hello(body: bytes) -> DecodedHello:
     try:
         return _decode_with_template(CLIENT_HELLOS, ClientHello.read, body)
     except WireError:
         beginning, error = decode_partially(ClientHello.read_beginning, body)
-        return DecodedHello(beginning, None, error)
+        return DecodedHello(beginning, None, error, body)
 
 
 def cookie(body: bytes) -> bytes:
@@ -195,30 +247,28 @@ def _cookie(body: bytes) -> tuple[int, int]:
     return start, start + 1 + int.from_bytes(body[start : start + 1], "big")
 
 
-def decode_server_hello(event: HandshakeEvent) -> DecodedHello[ServerHello | Ssl2ServerHello]:
+def decode_server_hello(event: HandshakeEvent) -> DecodedHello:
     """Decode a ServerHello; raise WireError if it is malformed before its extensions."""
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ServerHello.read, event.body)
-        return DecodedHello(hello, None, error)
+        return DecodedHello(hello, None, error, event.body)
     return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
 
 
-def decode_retry_request(event: HandshakeEvent) -> DecodedHello[ServerHello | HelloRetryRequest]:
+def decode_retry_request(event: HandshakeEvent) -> DecodedHello:
     """Decode a HelloRetryRequest, which was a message type of its own until draft 21 of TLS 1.3."""
     if event.handshake_type == _HELLO_RETRY_REQUEST:
         hello, error = decode_partially(HelloRetryRequest.read, event.body)
-        return DecodedHello(hello, None, error)
+        return DecodedHello(hello, None, error, event.body)
     return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
 
 
-def _decode_with_template(
-    cache: HelloCache[Hello], read: Callable[[Reader], Hello], body: bytes
-) -> DecodedHello[Hello]:
-    template = cache.find(body)
+def _decode_with_template(cache: HelloCache[Hello], read: Callable[[Reader], Hello], body: bytes) -> DecodedHello:
+    template: HelloTemplate | None = cache.find(body)
     if template is not None:
-        return DecodedHello(template.fill(body), template)
+        return DecodedHello(template.hello, template, None, body)
     hello, error = decode_partially(read, body)
-    return DecodedHello(hello, cache.learn(body, hello) if error is None else None, error)
+    return DecodedHello(hello, cache.learn(body, hello) if error is None else None, error, body)
 
 
 class HeartbeatRecord(Struct, frozen=True, gc=False):
@@ -304,8 +354,18 @@ def offers_early_data(hello: ClientHello | Ssl2ClientHello) -> bool:
     return isinstance(hello, ClientHello) and extension_data(hello.extensions, _EARLY_DATA) is not None
 
 
-def pre_shared_keys(hello: ClientHello | Ssl2ClientHello) -> bytes | None:
+def pre_shared_keys(decoded: DecodedHello) -> bytes | None:
     """Return the body of the pre_shared_key extension, which is the last one (RFC 8446 section 4.2.11)."""
-    extensions = hello.extensions or () if isinstance(hello, ClientHello) else ()
-    last = extensions[len(extensions) - 1] if extensions else None
-    return last.extension_data if last is not None and last.extension_type == _PRE_SHARED_KEY else None
+    if not (isinstance(decoded.shared, ClientHello) and decoded.shared.extensions):
+        return None
+    extensions = decoded.shared.extensions
+    last = len(extensions) - 1
+    if extensions[last].extension_type != _PRE_SHARED_KEY:
+        return None
+    template: HelloTemplate | None = decoded.template
+    if template is None:
+        data: bytes = extensions[last].extension_data
+        return data
+    # It varies, so it is in the last of the places.
+    _, _, start, end = template.places[len(template.places) - 1]
+    return decoded.body[start:end]

@@ -1,6 +1,6 @@
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.handshake.direction cimport Direction, Piece
-from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SeenClientHello, SeenServerHello
 from tlsdissect.tls.record cimport Message, MessageJoiner, Record
 
 cdef long long _HANDSHAKE
@@ -16,9 +16,9 @@ cdef long long _UNKNOWN
 
 cdef class HandshakeLog:
     cdef public list events
-    cdef public object client_hello
-    cdef public object server_hello
-    cdef public object hello_retry
+    cdef public SeenClientHello client_hello
+    cdef public SeenServerHello server_hello
+    cdef public HandshakeEvent hello_retry
     cdef readonly long long hello_retries
     cdef readonly long long client
     cdef public long long version

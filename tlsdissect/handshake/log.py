@@ -23,6 +23,7 @@ from tlsdissect.handshake.direction import KeptBody
 from tlsdissect.handshake.encrypted_flight import sizes
 from tlsdissect.handshake.events import (
     BegunAlert,
+    DecodedHello,
     HandshakeEvent,
     HeartbeatRecord,
     SealedRecord,
@@ -682,27 +683,28 @@ class HandshakeLog:
             problems.report("malformed_message", detail, event.frame, event.start)
 
     def _client_hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
-        hello, template, error = decode_client_hello(event, datagram=self._datagrams)
-        _report_malformed(error, problems, event)
+        decoded: DecodedHello = decode_client_hello(event, datagram=self._datagrams)
+        _report_malformed(decoded.error, problems, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))
-        if self._keys is not None and not self._keys.may_open(client_random(event)):
+        if self.opens and self._keys is not None and not self._keys.may_open(client_random(event)):
             self.keeps = -1
             self.opens = False
         self.client_hello = SeenClientHello(
             event,
             segments,
-            derive_once(template, offers_tls13, hello),
-            derive_once(template, offers_early_data, hello),
-            pre_shared_keys(hello),
+            derive_once(decoded.template, offers_tls13, decoded.shared),
+            derive_once(decoded.template, offers_early_data, decoded.shared),
+            pre_shared_keys(decoded),
         )
 
     def _server_hello(self, event: HandshakeEvent, problems: ProblemList) -> None:
-        hello, _, error = decode_server_hello(event)
-        _report_malformed(error, problems, event)
+        decoded: DecodedHello = decode_server_hello(event)
+        _report_malformed(decoded.error, problems, event)
+        hello = decoded.shared
         self.account(len(event.body))
         if isinstance(hello, ServerHello):
-            self.server_hello = SeenServerHello(event, hello.cipher_suite, hello.legacy_session_id_echo or b"")
+            self.server_hello = SeenServerHello(event, hello.cipher_suite, decoded.session_id)
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
             self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
@@ -719,12 +721,12 @@ class HandshakeLog:
             self.version = hello.server_version
 
     def _retry_request(self, event: HandshakeEvent, problems: ProblemList) -> None:
-        hello, _, error = decode_retry_request(event)
-        _report_malformed(error, problems, event)
+        decoded: DecodedHello = decode_retry_request(event)
+        _report_malformed(decoded.error, problems, event)
         if self.hello_retry is None:
             self.hello_retry = event
             self.tls13 = True
-            self.version = self._selected(event, hello)
+            self.version = self._selected(event, decoded.shared)
 
     def _selected(self, event: HandshakeEvent, hello: ServerHello | HelloRetryRequest) -> cython.longlong:
         """Return the version that a server selected; UNKNOWN if bytes are missing that may select TLS 1.3."""

@@ -1,3 +1,4 @@
+# cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
 """A handshake that is no longer followed: its log, and the final state of both directions and of TCP.
 
 This is what facts are derived from. It is plain data without the objects that follow a connection, so it takes little
@@ -6,8 +7,9 @@ memory while its connection waits for its last packet, and can wait in a file.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import cython
 from msgspec import Struct
 
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
@@ -32,43 +34,46 @@ if TYPE_CHECKING:
     from tlsdissect.model.transcript import PacketRef, Recording
     from tlsdissect.tls.quic import ConnectionClose
 
+_UNKNOWN = UNKNOWN
 
-class DirectionSummary(Struct, frozen=True, gc=False):
+
+@cython.cclass
+class DirectionSummary:
     """The state of one direction."""
 
-    begin: int
+    begin: cython.longlong
     """Sequence number of stream offset 0; UNKNOWN if the side sent no payload."""
-    position: int
+    position: cython.longlong
     """Stream offset after the bytes that were read."""
-    first: int
+    first: cython.longlong
     """Sequence number of the first byte, by the SYN; UNKNOWN if that was not captured."""
-    isn: int
+    isn: cython.longlong
     """As `TcpSide.isn`."""
-    acked: int | None
+    acked: Any
     """The other side's last acknowledgement number; None if there was none."""
     fin: Signal | None
     """The first FIN."""
     rst: Signal | None
     """The first RST that took effect."""
-    payload: int
+    payload: cython.longlong
     """Payload bytes, retransmitted ones included."""
-    first_frame: int
+    first_frame: cython.longlong
     """The frame of the first payload; 0 if there was none."""
-    first_hole: int
+    first_hole: cython.longlong
     """Stream offset of the first missing byte; UNKNOWN if none is missing."""
-    strayed: bool
+    strayed: cython.bint
     """As `Direction.strayed`."""
-    changed: int
+    changed: cython.longlong
     """Number of ChangeCipherSpec messages."""
     last_data: tuple[int, int] | None
     """Stream offset and length of the last record if it is application data."""
-    mode: int
+    mode: cython.longlong
     """As `PlaintextPhase.mode`."""
     before: bytes
     """As `PlaintextPhase.before`."""
-    embedded: bool
+    embedded: cython.bint
     """As `PlaintextPhase.embedded`."""
-    headless: bool
+    headless: cython.bint
     """As `PlaintextPhase.headless`."""
     carrier: str | None
     """The protocol whose packets carry TLS; stream offsets are then those of the carried stream."""
@@ -77,16 +82,62 @@ class DirectionSummary(Struct, frozen=True, gc=False):
     """The frame and the text of the first RST with payload."""
     problems: tuple[Problem, ...]
 
+    def __init__(
+        self,
+        begin: cython.longlong,
+        position: cython.longlong,
+        first: cython.longlong,
+        isn: cython.longlong,
+        acked: Any,
+        fin: Signal | None,
+        rst: Signal | None,
+        payload: cython.longlong,
+        first_frame: cython.longlong,
+        first_hole: cython.longlong,
+        strayed: cython.bint,
+        changed: cython.longlong,
+        last_data: tuple[int, int] | None,
+        mode: cython.longlong,
+        before: bytes,
+        embedded: cython.bint,
+        headless: cython.bint,
+        carrier: str | None,
+        reply: Reply | None,
+        reset_text: tuple[int, bytes] | None,
+        problems: tuple[Problem, ...],
+    ) -> None:
+        self.begin = begin
+        self.position = position
+        self.first = first
+        self.isn = isn
+        self.acked = acked
+        self.fin = fin
+        self.rst = rst
+        self.payload = payload
+        self.first_frame = first_frame
+        self.first_hole = first_hole
+        self.strayed = strayed
+        self.changed = changed
+        self.last_data = last_data
+        self.mode = mode
+        self.before = before
+        self.embedded = embedded
+        self.headless = headless
+        self.carrier = carrier
+        self.reply = reply
+        self.reset_text = reset_text
+        self.problems = problems
+
     @classmethod
     def of_datagrams(
         cls,
         *,
-        position: int,
-        payload: int,
-        first_frame: int,
-        changed: int,
+        position: cython.longlong,
+        payload: cython.longlong,
+        first_frame: cython.longlong,
+        changed: cython.longlong,
         problems: Sequence[Problem],
-        first_hole: int = UNKNOWN,
+        first_hole: cython.longlong = UNKNOWN,
         last_data: tuple[int, int] | None = None,
     ) -> DirectionSummary:
         """Return the summary of a direction without TCP."""
@@ -114,14 +165,16 @@ class DirectionSummary(Struct, frozen=True, gc=False):
             problems=tuple(problems),
         )
 
-    def offset(self, sequence: int) -> int:
+    @cython.ccall
+    def offset(self, sequence: cython.longlong) -> cython.longlong:
         """Return the stream offset of a sequence number that is nearest to `position`."""
-        begin = sequence if self.begin == UNKNOWN else self.begin + self.position
+        begin: cython.longlong = sequence if self.begin == _UNKNOWN else self.begin + self.position
         return self.position + difference(sequence, begin)
 
-    def is_whole(self, end: int) -> bool:
+    @cython.ccall
+    def is_whole(self, end: cython.longlong) -> cython.bint:
         """Return whether no byte before this stream offset is missing."""
-        return self.first_hole == UNKNOWN or self.first_hole >= end
+        return self.first_hole == _UNKNOWN or self.first_hole >= end
 
     @property
     def ended(self) -> Signal | None:
@@ -152,24 +205,28 @@ class LoggedQuic(Struct, frozen=True, gc=False):
     """The side that sent the first readable CONNECTION_CLOSE, the frame of QUIC, and the frame of the capture."""
 
 
-class LoggedHandshake(Struct, frozen=True, gc=False):
-    """The log of a handshake, with sides 0 and 1 as in its flow: side 0 sent the first packet."""
+@cython.cclass
+class LoggedHandshake:
+    """The log of a handshake, with sides 0 and 1 as in its flow: side 0 sent the first packet.
+
+    What carries messages without TCP sets the fields that it knows otherwise or later, before facts are derived.
+    """
 
     transport: Transport
-    client: int
+    client: cython.longlong
     """The side that is the client."""
     events: list[HandshakeEvent]
     """In the order of the frames that completed them."""
     client_hello: SeenClientHello | None
     server_hello: SeenServerHello | None
     hello_retry: HandshakeEvent | None
-    hello_retries: int
+    hello_retries: cython.longlong
     """Number of HelloRetryRequests before the ServerHello."""
-    version: int
+    version: cython.longlong
     """The version that the server selected; UNKNOWN if it is not known."""
-    tls13: bool
+    tls13: cython.bint
     """Whether that is TLS 1.3, one of its drafts or experiments."""
-    decided: bool
+    decided: cython.bint
     """Whether the handshake has succeeded or failed."""
     first_data: tuple[PacketRef | None, ...]
     """The packets in which each side's first record of application data begins."""
@@ -179,39 +236,109 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
     limited: frozenset[int]
     """The sides that sent more than is kept."""
     directions: tuple[DirectionSummary, DirectionSummary]
-    opener: int
+    opener: cython.longlong
     """As `TcpHandshake.opener`."""
     tcp_times: tuple[int, int, int]
     """Times of the SYN, the SYN-ACK and its acknowledgement; NO_TIME for a packet that was not captured."""
-    two_sided: bool
+    two_sided: cython.bint
     """Whether both sides sent packets."""
-    dropped: int
+    dropped: cython.longlong
     """Number of segments that TCP drops."""
-    first_dropped: int
+    first_dropped: cython.longlong
     """The frame of the first of them."""
     before: tuple[bytes, bytes] | None
     """The first bytes of both sides when the flow was first given up as not TLS."""
-    given_up: bool
+    given_up: cython.bint
     """Whether the flow was given up before its end."""
-    unordered: bool
+    unordered: cython.bint
     """Whether the capture is not in the order of time."""
     frames: dict[int, int]
     """The frame of the capture for each frame number used, if the handshake was read again in another order."""
-    until: int
+    until: cython.longlong
     """The time up to which the capture would contain further packets of the flow, or UNTIMED."""
     damage: tuple[Damage, ...]
     """Damage of the capture while the flow lasted."""
     recording: Recording | None
     """The packets and records of the handshake if they were to be kept."""
-    hello_verify: bool | None = False
+    hello_verify: Any
     """Whether a DTLS server sent a HelloVerifyRequest; None if what it sent before its ServerHello is missing."""
-    quic: LoggedQuic | None = None
-    dtls: Dtls | None = None
-    eap: Eap | None = None
-    sealed_records: tuple[SealedRecord, ...] = ()
+    quic: LoggedQuic | None
+    dtls: Dtls | None
+    eap: Eap | None
+    sealed_records: tuple[SealedRecord, ...]
     """Protected records that were kept to be opened with keys."""
-    unkept: bool = False
+    unkept: cython.bint
     """Whether more of them were sent than are kept."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        client: cython.longlong,
+        events: list[HandshakeEvent],
+        client_hello: SeenClientHello | None,
+        server_hello: SeenServerHello | None,
+        hello_retry: HandshakeEvent | None,
+        hello_retries: cython.longlong,
+        version: cython.longlong,
+        tls13: cython.bint,
+        decided: cython.bint,
+        first_data: tuple[PacketRef | None, ...],
+        heartbeats: tuple[HeartbeatRecord, ...],
+        acknowledged: dict[tuple[int, int], int | None],
+        limited: frozenset[int],
+        directions: tuple[DirectionSummary, DirectionSummary],
+        opener: cython.longlong,
+        tcp_times: tuple[int, int, int],
+        two_sided: cython.bint,
+        dropped: cython.longlong,
+        first_dropped: cython.longlong,
+        before: tuple[bytes, bytes] | None,
+        given_up: cython.bint,
+        unordered: cython.bint,
+        frames: dict[int, int],
+        until: cython.longlong,
+        damage: tuple[Damage, ...],
+        recording: Recording | None,
+        hello_verify: Any = False,
+        quic: LoggedQuic | None = None,
+        dtls: Dtls | None = None,
+        eap: Eap | None = None,
+        sealed_records: tuple[SealedRecord, ...] = (),
+        unkept: cython.bint = False,
+    ) -> None:
+        self.transport = transport
+        self.client = client
+        self.events = events
+        self.client_hello = client_hello
+        self.server_hello = server_hello
+        self.hello_retry = hello_retry
+        self.hello_retries = hello_retries
+        self.version = version
+        self.tls13 = tls13
+        self.decided = decided
+        self.first_data = first_data
+        self.heartbeats = heartbeats
+        self.acknowledged = acknowledged
+        self.limited = limited
+        self.directions = directions
+        self.opener = opener
+        self.tcp_times = tcp_times
+        self.two_sided = two_sided
+        self.dropped = dropped
+        self.first_dropped = first_dropped
+        self.before = before
+        self.given_up = given_up
+        self.unordered = unordered
+        self.frames = frames
+        self.until = until
+        self.damage = damage
+        self.recording = recording
+        self.hello_verify = hello_verify
+        self.quic = quic
+        self.dtls = dtls
+        self.eap = eap
+        self.sealed_records = sealed_records
+        self.unkept = unkept
 
     @classmethod
     def without_tcp(
@@ -220,9 +347,9 @@ class LoggedHandshake(Struct, frozen=True, gc=False):
         log: HandshakeLog,
         directions: tuple[DirectionSummary, DirectionSummary],
         *,
-        two_sided: bool,
-        given_up: bool,
-        until: int,
+        two_sided: cython.bint,
+        given_up: cython.bint,
+        until: cython.longlong,
         damage: tuple[Damage, ...],
         recording: Recording | None,
     ) -> LoggedHandshake:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from typing import NamedTuple
 
 import cython
@@ -26,40 +25,41 @@ _SSL2_SIZE = 11
 _SSL2_VERSIONS = frozenset((0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303))
 
 
-class FirstBytes(Enum):
-    """The kind of the first bytes of a stream."""
+UNDECIDED, RECORDS, SSL2_HELLO, OTHER = range(4)
+"""Kinds of the first bytes of a stream: more are needed, TLS records, a hello of SSL 2.0, anything else."""
 
-    UNDECIDED = auto()
-    RECORDS = auto()
-    SSL2 = auto()
-    OTHER = auto()
+# C integers, by the .pxd.
+_UNDECIDED, _RECORDS, _SSL2_HELLO, _OTHER = UNDECIDED, RECORDS, SSL2_HELLO, OTHER
+_FIRST_TYPE, _LAST_TYPE = CHANGE_CIPHER_SPEC, HEARTBEAT
 
 
-def classify(data: bytes) -> FirstBytes:
+@cython.ccall
+def classify(data: bytes) -> cython.longlong:
     """Classify the first bytes of a stream; UNDECIDED if more are needed."""
     if not data:
-        return FirstBytes.UNDECIDED
+        return _UNDECIDED
     if data[0] & 0x80:
         return _classify_ssl2(data)
-    if not CHANGE_CIPHER_SPEC <= data[0] <= HEARTBEAT or (len(data) > 1 and data[1] != 3):
-        return FirstBytes.OTHER
+    if not _FIRST_TYPE <= data[0] <= _LAST_TYPE or (len(data) > 1 and data[1] != 3):
+        return _OTHER
     if len(data) < 6:
-        return FirstBytes.UNDECIDED
+        return _UNDECIDED
     if not is_header(data):
-        return FirstBytes.OTHER
+        return _OTHER
     wrong = (data[0] == HANDSHAKE and data[5] not in HANDSHAKE_TYPES) or (data[0] == ALERT and data[3:5] > b"\x01\x00")
-    return FirstBytes.OTHER if wrong else FirstBytes.RECORDS
+    return _OTHER if wrong else _RECORDS
 
 
-def _classify_ssl2(data: bytes) -> FirstBytes:
+@cython.cfunc
+def _classify_ssl2(data: bytes) -> cython.longlong:
     """Recognise an SSL 2.0 hello by its length fields.
 
     CLIENT-HELLO: RFC 5246 appendix E.2. SERVER-HELLO: draft-hickman-netscape-ssl-00 section 5.5.
     """
     if len(data) > 2 and data[2] not in (1, 4):
-        return FirstBytes.OTHER
+        return _OTHER
     if len(data) < _SSL2_SIZE:
-        return FirstBytes.UNDECIDED
+        return _UNDECIDED
     size = int.from_bytes(data[:2], "big") & 0x7FFF
     numbers = [int.from_bytes(data[at : at + 2], "big") for at in range(3, _SSL2_SIZE, 2)]
     if data[2] == 1:
@@ -69,8 +69,8 @@ def _classify_ssl2(data: bytes) -> FirstBytes:
         version, certificate, specs = numbers[1:]
         fits = 11 + certificate + specs <= size and specs % 3 == 0 and data[3] in (0, 1)
     if version not in _SSL2_VERSIONS or not fits:
-        return FirstBytes.OTHER
-    return FirstBytes.SSL2 if len(data) >= 2 + size else FirstBytes.UNDECIDED
+        return _OTHER
+    return _SSL2_HELLO if len(data) >= 2 + size else _UNDECIDED
 
 
 OPENING, PLAIN, TLS = range(3)
@@ -163,15 +163,15 @@ class PlaintextPhase:
     def _open(self, offset: cython.longlong, data: bytes) -> Start | None:
         """Classify the first bytes."""
         start, first = offset - len(self._opening), self._opening + data if self._opening else data
-        kind = classify(first)
-        if kind is FirstBytes.RECORDS:
+        kind: cython.longlong = classify(first)
+        if kind == _RECORDS:
             return self._start(Start(start, first))
-        if kind is FirstBytes.SSL2:
+        if kind == _SSL2_HELLO:
             size = int.from_bytes(first[:2], "big") & 0x7FFF
             hello = Record(SSL2, 2, size, start, first[2 : 2 + size])
             return self._start(Start(start + 2 + size, first[2 + size :], hello))
         self._opening = first
-        return None if kind is FirstBytes.UNDECIDED else self._other(start, first, offset)
+        return None if kind == _UNDECIDED else self._other(start, first, offset)
 
     def _other(self, start: cython.longlong, first: bytes, latest: cython.longlong) -> Start | None:
         """Classify the first bytes as not TLS, and search them for the beginning of TLS.

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.datagrams import QUIC
 from tlsdissect.flows.totals import Totals
@@ -332,26 +330,24 @@ class QuicConnection:
             return None
         first_frame = self.counts.totals.first_frame
         client, server = self.client, 1 - self.client
-        return replace(
-            logged,
-            two_sided=self.counts.seen == 3,
-            given_up=limited,
-            until=until,
-            recording=recording,
-            limited=logged.limited | ({self.client} if recorder is not None and recorder.full else set()),
-            damage=tuple([hurt for hurt in damage if hurt.frame > first_frame]),
-            quic=LoggedQuic(
-                version=self.version,
-                version_negotiation=self.version_negotiation,
-                refused=bool(self.offered),
-                retry=self.retry,
-                original_id=self._original_id,
-                ids=(self.ids[client], self.ids[server]),
-                initial_packets=(self._initial_packets[client], self._initial_packets[server]),
-                first_one_rtt=(self._first_one_rtt[client], self._first_one_rtt[server]),
-                close=self.close,
-            ),
+        logged.two_sided = self.counts.seen == 3
+        logged.given_up = limited
+        logged.until = until
+        logged.recording = recording
+        logged.limited |= {self.client} if recorder is not None and recorder.full else set()
+        logged.damage = tuple([hurt for hurt in damage if hurt.frame > first_frame])
+        logged.quic = LoggedQuic(
+            version=self.version,
+            version_negotiation=self.version_negotiation,
+            refused=bool(self.offered),
+            retry=self.retry,
+            original_id=self._original_id,
+            ids=(self.ids[client], self.ids[server]),
+            initial_packets=(self._initial_packets[client], self._initial_packets[server]),
+            first_one_rtt=(self._first_one_rtt[client], self._first_one_rtt[server]),
+            close=self.close,
         )
+        return logged
 
 
 def open_initial(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec.structs import replace
-
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.crypto_stream import CryptoStream
@@ -186,7 +184,8 @@ class QuicHandshake:
         logged = LoggedHandshake.without_tcp(
             "quic", log, summaries, two_sided=True, given_up=False, until=UNTIMED, damage=(), recording=None
         )
-        return replace(logged, client=client)
+        logged.client = client
+        return logged
 
     def _break_off(self, sender: int) -> None:
         """Add the beginning of a hello whose rest is missing."""

@@ -3,6 +3,7 @@ from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
 from tlsdissect.handshake.direction cimport Direction, Piece, SegmentPayload
 from tlsdissect.handshake.log cimport HandshakeLog
+from tlsdissect.handshake.logged cimport LoggedHandshake
 from tlsdissect.handshake.segments cimport Segments
 
 cdef long long _PACKETS

@@ -1,8 +1,13 @@
+from tlsdissect.capture.octets cimport cut
+
+
 cdef class HelloTemplate:
-    cdef readonly tuple fresh
+    cdef readonly object hello
+    cdef readonly list places
     cdef readonly long long footprint
     cdef readonly dict derived
-    cdef object _hello
-    cdef list _fields
     cdef Py_ssize_t _session_id_end
-    cdef list _places
+    cpdef bytes session_id(self, bytes body)
+
+
+cdef bytes _masked(bytes body, tuple mask)

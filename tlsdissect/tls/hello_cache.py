@@ -5,18 +5,19 @@ A client sends the same ClientHello a thousand times, each time with a new rando
 name. A template masks those places out. A hello whose other bytes, lengths and types included, equal a known template
 is not decoded again: the masked fields are copied out of it, and facts that follow from the other bytes are reused.
 
-Finding the template takes one big-integer AND and one lookup in a dict for each mask known for that length. Comparing
-field by field would cost as much as decoding does.
+Finding the template takes joining the bytes that it fixes and one lookup in a dict for each mask known for that length.
+Comparing field by field would cost as much as decoding does.
 """
 
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import cython
 from msgspec.structs import astuple
 
+from tlsdissect.capture.octets import cut
 from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.codepoints import GREASE, ExtensionType
 from tlsdissect.tls.extensions import NEVER_REPEATED, offsets
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Hello = TypeVar("Hello", ClientHello, ServerHello)
 P = ParamSpec("P")
 T = TypeVar("T")
+Mask: TypeAlias = tuple[int, ...]
+"""Start and end of each range of bytes in which hellos of a template are equal."""
 
 MAX_TEMPLATES = 512
 """Templates in one cache; when there are more, the cache starts again from empty."""
@@ -54,52 +57,64 @@ _OPAQUE = NEVER_REPEATED | {ExtensionType.PADDING}
 class HelloTemplate:
     """What many hellos have in common; templates are compared by identity."""
 
-    fresh: tuple[int, ...]
-    """Indices of the extensions whose bodies vary."""
+    hello: Any
+    """The hello from which it was made; others have its fields but for the masked ones."""
+    places: list[tuple[int, int, int, int]]
+    """Index, type, start and end of each extension body that varies."""
     footprint: cython.longlong
     """Estimated bytes of the template with all that is derived from it."""
     derived: dict[object, Any]
     """Results of `derive_once`, by the function that computed them."""
-    _hello: Any
-    _fields: list[Any]
-    """The fields of the hello, in their order."""
     _session_id_end: cython.Py_ssize_t
-    _places: list[tuple[int, int, int, int]]
-    """Index, type, start and end of each body that varies."""
 
     def __init__(self, hello: ClientHello | ServerHello, size: cython.Py_ssize_t) -> None:
         """Make the template of a well-formed hello of `size` bytes."""
         extensions = hello.extensions or ()
-        self._hello = hello
-        self._fields = list(astuple(hello))
-        self._session_id_end = _SESSION_ID + len(self._fields[_SESSION_ID_FIELD])
-        self._places = [
+        self.hello = hello
+        self._session_id_end = _SESSION_ID + len(astuple(hello)[_SESSION_ID_FIELD])
+        self.places = [
             (index, extension.extension_type, start, start + len(extension.extension_data))
             for index, (start, extension) in enumerate(zip(offsets(extensions, size), extensions, strict=True))
             if extension.extension_type in NEVER_REPEATED
         ]
-        self.fresh = tuple([place[0] for place in self._places])
         self.footprint = _estimate_bytes(hello, size)
         self.derived = {}
 
     def fill(self, body: bytes) -> Any:
         """Build the hello that `body` encodes; `body` must match this template."""
-        fields = self._fields.copy()
-        extensions: list[Extension] = list(self._hello.extensions or ())
-        for index, number, start, end in self._places:
+        fields = list(astuple(self.hello))
+        extensions: list[Extension] = list(self.hello.extensions or ())
+        for index, number, start, end in self.places:
             extensions[index] = Extension(number, body[start:end])
         fields[_RANDOM_FIELD] = body[_RANDOM : _RANDOM + _RANDOM_SIZE]
-        fields[_SESSION_ID_FIELD] = body[_SESSION_ID : self._session_id_end]
+        fields[_SESSION_ID_FIELD] = self.session_id(body)
         fields[len(fields) - 1] = tuple(extensions)
-        return type(self._hello)(*fields)
+        return type(self.hello)(*fields)
 
-    def mask(self, size: cython.Py_ssize_t) -> Any:
-        """Return the mask of a hello of `size` bytes: 1 bits where matching hellos are equal, little-endian."""
-        mask = bytearray(b"\xff" * size)
+    @cython.ccall
+    def session_id(self, body: bytes) -> bytes:
+        """Return the session ID of a hello that matches this template."""
+        return cut(body, _SESSION_ID, self._session_id_end)
+
+    def mask(self, size: cython.Py_ssize_t) -> Mask:
+        """Return the mask of hellos of `size` bytes."""
+        fixed = []
+        begin = 0
         varying = [(_RANDOM, _RANDOM + _RANDOM_SIZE), (_SESSION_ID, self._session_id_end)]
-        for start, end in varying + [place[2:] for place in self._places]:
-            mask[start:end] = bytes(end - start)
-        return int.from_bytes(mask, "little")
+        for start, end in varying + [place[2:] for place in self.places]:
+            fixed += [begin, start]
+            begin = end
+        return (*fixed, begin, size)
+
+
+@cython.cfunc
+def _masked(body: bytes, mask: tuple) -> bytes:  # type: ignore[type-arg]  # Cython takes another for a struct
+    """Return the bytes in which all hellos of a template are equal."""
+    n: cython.Py_ssize_t
+    parts: list[bytes] = []
+    for n in range(0, len(mask), 2):
+        parts.append(cut(body, mask[n], mask[n + 1]))  # noqa: PERF401  # a comprehension would be a closure
+    return b"".join(parts)
 
 
 class HelloCache(Generic[Hello]):
@@ -108,7 +123,7 @@ class HelloCache(Generic[Hello]):
     def __init__(self, limit: cython.longlong = CLIENT_BYTES) -> None:
         self.limit = limit
         """Estimated bytes of all templates; when they exceed it, the cache starts again from empty."""
-        self._templates: dict[int, dict[int, dict[int, HelloTemplate]]] = {}
+        self._templates: dict[int, dict[Mask, dict[bytes, HelloTemplate]]] = {}
         """By length, by mask, and by the masked bytes of the hello."""
         self._count = 0
         self._used = 0
@@ -119,10 +134,9 @@ class HelloCache(Generic[Hello]):
         masks = self._templates.get(len(body))
         if masks is None:
             return None
-        number = int.from_bytes(body, "little")
         # Iterate over a copy: another thread may add a mask meanwhile.
         for mask, templates in tuple(masks.items()):
-            template = templates.get(number & mask)
+            template = templates.get(_masked(body, mask))
             if template is not None:
                 return template
         return None
@@ -137,10 +151,10 @@ class HelloCache(Generic[Hello]):
             return None
         mask = template.mask(size)
         with self._learning:
-            self._add(template, size, mask, int.from_bytes(body, "little") & mask)
+            self._add(template, size, mask, _masked(body, mask))
         return template
 
-    def _add(self, template: HelloTemplate, size: cython.Py_ssize_t, mask: Any, masked: Any) -> None:
+    def _add(self, template: HelloTemplate, size: cython.Py_ssize_t, mask: Mask, masked: bytes) -> None:
         if self._count >= MAX_TEMPLATES or self._used + template.footprint > self.limit:
             self._templates, self._count, self._used = {}, 0, 0
         masks = self._templates.setdefault(size, {})

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
 import cython
@@ -63,7 +63,7 @@ _SERVER_KEY_EXCHANGE = HandshakeType.SERVER_KEY_EXCHANGE
 
 _NS = 1_000_000_000
 ADDRESS_CACHE_BYTES = 1 << 20
-"""Bytes of cached addresses."""
+"""Bytes of cached IPv6 addresses."""
 _ADDRESS_BYTES = 256
 """Estimated bytes of a cached address."""
 MAX_SHOWN = 80
@@ -72,12 +72,12 @@ MAX_SHOWN_TEXT = 120
 """Maximum number of bytes quoted of the text in a RST."""
 _VERSION_NAMES, _SUITE_NAMES = Registry.VERSIONS.names, Registry.CIPHER_SUITES.names
 _HANDSHAKE_NAMES = Registry.HANDSHAKE_TYPES.names
-_SERVER_HELLO, _HELLO_RETRY_REQUEST = HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST
 _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 """Names of ChangeCipherSpec and alerts; any other event without a handshake type is encrypted."""
 
 # C integers, by the .pxd.
 _APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED
+_SERVER_HELLO, _HELLO_RETRY_REQUEST = HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST
 
 
 def connection(
@@ -154,7 +154,7 @@ def connection(
         shown.session_ticket,
         endings.alerts(handshake),
         _messages(handshake),
-        0 if handshake.tls13 else max(0, min(log.directions[0].changed, log.directions[1].changed) - 1),
+        0 if handshake.tls13 else max(0, min(handshake.direction(0).changed, handshake.direction(1).changed) - 1),
         tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
         hello_fingerprints.ja3(handshake),
         hello_fingerprints.ja3s(handshake),
@@ -242,11 +242,11 @@ def _heartbeat(handshake: Handshake, beat: HeartbeatRecord) -> Heartbeat:
 
 def endpoints(packed: bytes) -> tuple[Endpoint, Endpoint]:
     """Decode `Totals.endpoints` to the source and destination of the first packet."""
-    size = (len(packed) - 4) // 2
-    ports = 2 * size
+    size: cython.Py_ssize_t = (len(packed) - 4) // 2
+    ports: cython.Py_ssize_t = 2 * size
     return (
-        Endpoint(_address(packed[:size]), int.from_bytes(packed[ports : ports + 2], "big")),
-        Endpoint(_address(packed[size:ports]), int.from_bytes(packed[ports + 2 :], "big")),
+        Endpoint(_address(packed[:size]), packed[ports] << 8 | packed[ports + 1]),
+        Endpoint(_address(packed[size:ports]), packed[ports + 2] << 8 | packed[ports + 3]),
     )
 
 
@@ -258,9 +258,16 @@ def _stations(eap: Eap) -> tuple[Endpoint, Endpoint]:
     )
 
 
-@cached(ADDRESS_CACHE_BYTES, lambda *_: _ADDRESS_BYTES)
+@cython.cfunc
 def _address(packed: bytes) -> str:
-    return str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed))
+    if len(packed) != 4:
+        return _ipv6(packed)
+    return f"{packed[0]}.{packed[1]}.{packed[2]}.{packed[3]}"
+
+
+@cached(ADDRESS_CACHE_BYTES, lambda *_: _ADDRESS_BYTES)
+def _ipv6(packed: bytes) -> str:
+    return str(IPv6Address(packed))
 
 
 def _rfc3339(time: cython.longlong, digits: cython.longlong) -> str | None:
@@ -268,8 +275,10 @@ def _rfc3339(time: cython.longlong, digits: cython.longlong) -> str | None:
     if time == _UNTIMED:
         return None
     seconds, nanoseconds = divmod(time, _NS)
-    fraction = f".{nanoseconds:09d}"[: digits + 1] if digits else ""
-    return f"{_second(seconds)}{fraction}Z"
+    if digits == 0:
+        return f"{_second(seconds)}Z"
+    # The first digit of this number is no part of it, and keeps the zeros.
+    return f"{_second(seconds)}.{str(_NS + nanoseconds)[1 : digits + 1]}Z"
 
 
 @lru_cache(maxsize=4096)
@@ -279,16 +288,16 @@ def _second(seconds: cython.longlong) -> str:
 
 def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
     """Return the protocol before TLS, and the target of a proxy."""
-    carrier = handshake.directions[0].carrier or handshake.directions[1].carrier
+    mine, theirs, log = handshake.direction(0), handshake.direction(1), handshake.log
+    carrier = mine.carrier or theirs.carrier
     if carrier is not None:
         return carrier, None
-    client_hello, first = handshake.log.client_hello, handshake.directions[1].first_frame
-    log = handshake.log
-    before = log.before or (log.directions[0].before, log.directions[1].before)
+    client_hello, first = log.client_hello, theirs.first_frame
+    client, server = mine.before, theirs.before
+    if log.before is not None:
+        client, server = log.before[handshake.client], log.before[1 - handshake.client]
     # Bytes after a hole are not the first ones of a side.
-    client, server = (
-        b"" if log.directions[side].headless else before[side] for side in (handshake.client, 1 - handshake.client)
-    )
+    client, server = b"" if mine.headless else client, b"" if theirs.headless else server
     # A server may answer a ClientHello in another protocol: those bytes do not precede TLS.
     late = client_hello is not None and first > client_hello.event.frame
     answered = late and not client and log.before is None
@@ -323,10 +332,10 @@ def _is_message(handshake: Handshake, event: HandshakeEvent, protected: cython.b
 
 @cython.cfunc
 def _message_type(event: HandshakeEvent) -> str:
-    kind = event.handshake_type
-    if kind is None:
+    if event.handshake_type is None:
         return _MESSAGE_TYPES.get(event.content_type, "encrypted")
-    if (kind in (_SERVER_HELLO, _HELLO_RETRY_REQUEST)) and event.is_retry_request:  # faster
+    kind: cython.longlong = event.handshake_type
+    if kind in (_SERVER_HELLO, _HELLO_RETRY_REQUEST) and event.is_retry_request:  # faster
         return "hello_retry_request"
     return _HANDSHAKE_NAMES[kind]
 
@@ -417,7 +426,7 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
 
     The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
     """
-    client_hello, server = handshake.log.client_hello, handshake.directions[1]
+    client_hello, server = handshake.log.client_hello, handshake.direction(1)
     reply = server.reply
     if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
         return

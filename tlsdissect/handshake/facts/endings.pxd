@@ -2,6 +2,7 @@ from tlsdissect.flows.sequence cimport add, difference
 from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
 from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.facts.handshake cimport Handshake
+from tlsdissect.handshake.logged cimport DirectionSummary
 
 cdef long long _ALERT
 

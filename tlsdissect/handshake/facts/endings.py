@@ -114,7 +114,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
         if _sent_after_end(handshake, flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
-    client, server = handshake.directions
+    client, server = handshake.direction(0), handshake.direction(1)
     reply: HandshakeEvent | None = flight.reply
     if (
         flight.flight
@@ -147,7 +147,7 @@ def _sent_alert_before(flight: EncryptedFlight, frame: cython.longlong) -> cytho
 
 
 def _failure(handshake: Handshake, until: cython.longlong) -> Ending:
-    client, server = handshake.directions
+    client, server = handshake.direction(0), handshake.direction(1)
     if not handshake.log.two_sided:
         return Ending(False, "one_sided", None, None)
     fatal = _fatal(handshake)
@@ -185,7 +185,7 @@ def _is_unreceived(direction: DirectionSummary, offset: cython.longlong) -> bool
 
 def _unanswered(handshake: Handshake) -> bool:
     """Return whether the server acknowledged the whole ClientHello, which UDP cannot, and sent no payload."""
-    client, server = handshake.directions
+    client, server = handshake.direction(0), handshake.direction(1)
     client_hello = handshake.log.client_hello
     if handshake.log.transport == "udp":
         return client_hello is not None and not server.payload
@@ -193,7 +193,7 @@ def _unanswered(handshake: Handshake) -> bool:
         return False
     # A FIN is acknowledged as if it were a byte.
     acknowledged = [client.acked] if client.fin is None else [client.acked, client.fin.end]
-    return min(map(client.offset, acknowledged)) >= client_hello.event.end
+    return min([client.offset(one) for one in acknowledged]) >= client_hello.event.end
 
 
 def _sent_uncaptured_payload(direction: DirectionSummary) -> bool:
@@ -242,7 +242,7 @@ def _fatal(handshake: Handshake) -> HandshakeEvent | None:
             continue
         if event.encrypted:
             # If a side could not be read to the end, the handshake may have been completed before.
-            if _has_holes(handshake) or handshake.directions[0].strayed or handshake.directions[1].strayed:
+            if _has_holes(handshake) or handshake.direction(0).strayed or handshake.direction(1).strayed:
                 continue
             return event
         level, description = event.body
@@ -294,7 +294,7 @@ def closure(handshake: Handshake) -> Closure:
 
 def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
     event: HandshakeEvent
-    direction, sent = handshake.directions[side], handshake.alerts[side]
+    direction, sent = handshake.direction(side), handshake.alerts[side]
     for event in sent:
         if not event.encrypted and event.body[1] == _CLOSE_NOTIFY:
             return "close_notify"
@@ -329,4 +329,4 @@ def _ends_in_alert(
         return False
     if ended is not None:
         return end == direction.offset(ended.end)
-    return end == direction.position and (datagrams or handshake.directions[1 - side].ended is not None)
+    return end == direction.position and (datagrams or handshake.direction(1 - side).ended is not None)

@@ -95,8 +95,8 @@ class MessageDecoder:
     def server_certificates(self) -> tuple[Certificate, ...] | None:
         """Return the server's chain; empty if it sent none."""
         handshake, seen, decoded = self._handshake, self._handshake.log.server_hello, self._handshake.server_hello
-        if seen is not None and decoded is not None and isinstance(decoded.hello, Ssl2ServerHello):
-            return self.facts([decoded.hello.certificate] if decoded.hello.certificate else [], seen.event)
+        if seen is not None and decoded is not None and isinstance(decoded.shared, Ssl2ServerHello):
+            return self.facts([decoded.shared.certificate] if decoded.shared.certificate else [], seen.event)
         if handshake.message(1, _CERTIFICATE) is None:
             return () if handshake.server_is_whole else None
         return self.chain(1)

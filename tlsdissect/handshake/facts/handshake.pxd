@@ -1,6 +1,7 @@
 from tlsdissect.handshake.encrypted_flight cimport EncryptedFlight
-from tlsdissect.handshake.events cimport HandshakeEvent
+from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent
 from tlsdissect.handshake.facts.hello_extensions cimport Extensions
+from tlsdissect.handshake.logged cimport DirectionSummary, LoggedHandshake
 
 cdef long long _ALERT
 cdef long long _CHANGE_CIPHER_SPEC
@@ -8,7 +9,7 @@ cdef long long _HANDSHAKE
 
 
 cdef class Handshake:
-    cdef readonly object log
+    cdef readonly LoggedHandshake log
     cdef readonly long long client
     cdef readonly bint tls13
     cdef readonly tuple directions
@@ -17,8 +18,8 @@ cdef class Handshake:
     cdef readonly tuple messages
     cdef readonly list changes
     cdef readonly list sealed
-    cdef readonly object client_hello
-    cdef readonly object server_hello
+    cdef readonly DecodedHello client_hello
+    cdef readonly DecodedHello server_hello
     cdef readonly Extensions client_extensions
     cdef readonly Extensions server_extensions
     cdef readonly object cipher_suite
@@ -27,6 +28,7 @@ cdef class Handshake:
     cdef readonly object is_full
     cdef readonly EncryptedFlight encrypted_flight
     cpdef object side(self, long long sender)
+    cpdef DirectionSummary direction(self, long long side)
     cpdef HandshakeEvent message(self, long long side, object kind)
     cpdef HandshakeEvent change(self, long long side)
     cpdef HandshakeEvent finished(self, long long side)

@@ -9,19 +9,24 @@ import cython
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, datagram_flight, encrypted_flight
-from tlsdissect.handshake.events import HandshakeEvent, cookie, decode_client_hello, decode_server_hello
+from tlsdissect.handshake.events import (
+    DecodedHello,
+    HandshakeEvent,
+    cookie,
+    decode_client_hello,
+    decode_server_hello,
+)
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, client_extensions, server_extensions
 from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.record import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.events import DecodedHello
     from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
     from tlsdissect.model.connection import Side
-    from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
-    from tlsdissect.tls.server_hello import ServerHello, Ssl2ServerHello
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
+_FINISHED = HandshakeType.FINISHED
+_HELLO_VERIFY_REQUEST = HandshakeType.HELLO_VERIFY_REQUEST
 _SERVER_HELLO_DONE = HandshakeType.SERVER_HELLO_DONE
 
 _WHOLE_FLIGHT = frozenset(
@@ -53,8 +58,8 @@ class Handshake:
     """The first ChangeCipherSpec."""
     sealed: list[HandshakeEvent | None]
     """In TLS 1.2 and older the Finished: the first encrypted handshake record, or one that a suite does not encrypt."""
-    client_hello: DecodedHello[ClientHello | Ssl2ClientHello] | None
-    server_hello: DecodedHello[ServerHello | Ssl2ServerHello] | None
+    client_hello: DecodedHello | None
+    server_hello: DecodedHello | None
     client_extensions: Extensions
     """Extensions of the ClientHello."""
     server_extensions: Extensions
@@ -89,12 +94,14 @@ class Handshake:
             self.events[side].append(event)
             if event.handshake_type is not None:
                 self.messages[side].setdefault(event.handshake_type, event)
-                if event.handshake_type == HandshakeType.FINISHED and self.changes[side] is not None:
-                    self.sealed[side] = self.sealed[side] or event
+                if event.handshake_type == _FINISHED and self.changes[side] is not None and self.sealed[side] is None:
+                    self.sealed[side] = event
             elif event.content_type == _CHANGE_CIPHER_SPEC:
-                self.changes[side] = self.changes[side] or event
+                if self.changes[side] is None:
+                    self.changes[side] = event
             elif event.content_type == _HANDSHAKE:
-                self.sealed[side] = self.sealed[side] or event
+                if self.sealed[side] is None:
+                    self.sealed[side] = event
             elif event.content_type == _ALERT:
                 self.alerts[side].append(event)
         datagrams = log.transport == "udp"
@@ -105,7 +112,7 @@ class Handshake:
         self.client_extensions = NOTHING if self.client_hello is None else client_extensions(self.client_hello)
         self.server_extensions = NOTHING if self.server_hello is None else server_extensions(self.server_hello)
         self.cipher_suite = None if log.server_hello is None else log.server_hello.cipher_suite
-        self.hello_retry = log.hello_retry or self.message(1, HandshakeType.HELLO_VERIFY_REQUEST)
+        self.hello_retry = log.hello_retry or self.message(1, _HELLO_VERIFY_REQUEST)
         self.start = _start(log, self.hello_retry)
         self.is_full = self._is_full()
         self.encrypted_flight = _encrypted_flight(log)
@@ -114,6 +121,11 @@ class Handshake:
     def side(self, sender: cython.longlong) -> Side:
         """Return the name of a side."""
         return "client" if sender == self.client else "server"
+
+    @cython.ccall
+    def direction(self, side: cython.longlong) -> DirectionSummary:
+        """Return the state of one direction (0: the client's, 1: the server's)."""
+        return self.directions[side]
 
     @cython.ccall
     def message(self, side: cython.longlong, kind: Any) -> HandshakeEvent | None:
@@ -134,7 +146,7 @@ class Handshake:
         if not _WHOLE_FLIGHT.isdisjoint(self.messages[1]):
             return True
         change = self.change(1)
-        shown = change is not None and self.log.server_hello is not None and self.directions[1].is_whole(change.start)
+        shown = change is not None and self.log.server_hello is not None and self.direction(1).is_whole(change.start)
         return False if shown else None
 
     @property
@@ -143,7 +155,7 @@ class Handshake:
         seen = self.message(1, _SERVER_HELLO_DONE) or self.change(1)
         if seen is None or self.log.server_hello is None or 1 - self.client in self.log.limited:
             return False
-        return self.directions[1].is_whole(seen.end)
+        return self.direction(1).is_whole(seen.end)
 
 
 def _encrypted_flight(log: LoggedHandshake) -> EncryptedFlight | None:

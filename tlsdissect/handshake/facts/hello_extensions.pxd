@@ -1,3 +1,5 @@
+from tlsdissect.capture.octets cimport cut
+from tlsdissect.handshake.events cimport DecodedHello
 from tlsdissect.tls.hello_cache cimport HelloTemplate
 
 

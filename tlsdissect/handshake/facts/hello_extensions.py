@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import cython
 
+from tlsdissect.capture.octets import cut
 from tlsdissect.handshake.facts.extensions import MALFORMED, ExtensionDecoder
-from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
-from tlsdissect.tls.server_hello import ServerHello
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import DecodedHello
     from tlsdissect.model.connection import Extension
     from tlsdissect.tls.client_hello import Extension as WireExtension
-    from tlsdissect.tls.client_hello import Ssl2ClientHello
-    from tlsdissect.tls.server_hello import Ssl2ServerHello
 
 MAX_REPORTED = 1024
 """Extensions of a hello that are decoded and reported; a hello with more has a problem `limit`."""
@@ -65,16 +62,14 @@ class Extensions:
 NOTHING = Extensions((), (), {}, ())
 
 
-def client_extensions(decoded: DecodedHello[ClientHello | Ssl2ClientHello]) -> Extensions:
+def client_extensions(decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a ClientHello."""
-    hello = decoded.hello
-    return _by_template(_FROM_CLIENT, decoded.template, hello.extensions if isinstance(hello, ClientHello) else None)
+    return _by_template(_FROM_CLIENT, decoded)
 
 
-def server_extensions(decoded: DecodedHello[ServerHello | Ssl2ServerHello]) -> Extensions:
+def server_extensions(decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a ServerHello."""
-    hello = decoded.hello
-    return _by_template(_FROM_SERVER, decoded.template, hello.extensions if isinstance(hello, ServerHello) else None)
+    return _by_template(_FROM_SERVER, decoded)
 
 
 def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions:
@@ -82,24 +77,22 @@ def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions
     return decode_extensions(_FROM_RETRY, extensions)
 
 
-def _by_template(
-    decoder: ExtensionDecoder, template: HelloTemplate | None, sent: tuple[WireExtension, ...] | None
-) -> Extensions:
-    """Decode extensions; of a hello with a known template, only those that vary."""
+def _by_template(decoder: ExtensionDecoder, decoded: DecodedHello) -> Extensions:
+    """Decode the extensions of a hello; of one with a known template, only those that vary."""
+    template: HelloTemplate | None = decoded.template
     known: Extensions | None = None if template is None else template.derived.get(decoder)
-    if template is None or known is None or sent is None:
-        extensions = decode_extensions(decoder, sent)
+    if template is None or known is None:
+        extensions = decode_extensions(decoder, None if decoded.is_ssl2 else decoded.hello.extensions)
         if template is not None and not extensions.problems:
             template.derived[decoder] = extensions
         return extensions
-    if not template.fresh:
+    if not template.places:
         return known
     facts, bodies, problems = list(known.facts), known.bodies.copy(), []
-    for index in template.fresh:
-        varying = sent[index]
-        one = decoder.decode(varying.extension_type, varying.extension_data)
+    for index, number, start, end in template.places:
+        one = decoder.decode(number, cut(decoded.body, start, end))
         facts[index] = one.fact
-        bodies[varying.extension_type] = one.body
+        bodies[number] = one.body
         if one.problem is not None:
             problems.append(one.problem)
     return Extensions(known.codes, tuple(facts), bodies, tuple(problems))

@@ -10,7 +10,6 @@ from tlsdissect.handshake.facts import fingerprints
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.hello_cache import derive_once
-from tlsdissect.tls.server_hello import ServerHello
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.facts.hello_extensions import Extensions
     from tlsdissect.model.connection import Transport
+    from tlsdissect.tls.server_hello import ServerHello
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _APPLICATION_LAYER_PROTOCOL_NEGOTIATION = Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION
@@ -30,11 +30,11 @@ _SUPPORTED_VERSIONS = Type.SUPPORTED_VERSIONS
 
 
 def _hello(handshake: Handshake) -> ClientHello | None:
-    """Return the first ClientHello, unless bytes of it are missing."""
+    """Return the first ClientHello as its template has it, unless bytes of it are missing."""
     decoded, seen = handshake.client_hello, handshake.log.client_hello
-    if decoded is None or not isinstance(decoded.hello, ClientHello) or seen is None or not seen.event.whole:
+    if decoded is None or not isinstance(decoded.shared, ClientHello) or seen is None or not seen.event.whole:
         return None
-    return None if decoded.hello.cipher_suites is None else decoded.hello
+    return None if decoded.shared.cipher_suites is None else decoded.shared
 
 
 def _per_template(handshake: Handshake, write: Callable[[Handshake], str | None]) -> str | None:
@@ -75,9 +75,9 @@ def ja3n(handshake: Handshake) -> str | None:
 def ja3s(handshake: Handshake) -> str | None:
     """Return the JA3S of the final ServerHello."""
     decoded, seen = handshake.server_hello, handshake.log.server_hello
-    if decoded is None or not isinstance(decoded.hello, ServerHello) or seen is None or not seen.event.whole:
+    if decoded is None or decoded.is_ssl2 or seen is None or not seen.event.whole:
         return None
-    return derive_once(decoded.template, _ja3s, decoded.hello, handshake.server_extensions)
+    return derive_once(decoded.template, _ja3s, decoded.shared, handshake.server_extensions)
 
 
 def _ja3s(hello: ServerHello, extensions: Extensions) -> str:

@@ -11,12 +11,10 @@ from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.hello_extensions import Extensions, retry_extensions
 from tlsdissect.model.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
-from tlsdissect.tls.client_hello import ClientHello as WireClientHello
 from tlsdissect.tls.codepoints import LONG_LIST, HandshakeType, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.hello_cache import derive_once
 from tlsdissect.tls.server_hello import HelloVerifyRequest
-from tlsdissect.tls.server_hello import ServerHello as WireServerHello
 from tlsdissect.tls.wire import Reader
 
 if TYPE_CHECKING:
@@ -26,7 +24,10 @@ if TYPE_CHECKING:
 
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
+    from tlsdissect.tls.client_hello import ClientHello as WireClientHello
     from tlsdissect.tls.client_hello import Ssl2ClientHello
+    from tlsdissect.tls.server_hello import ServerHello as WireServerHello
+    from tlsdissect.tls.server_hello import Ssl2ServerHello
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _APPLICATION_LAYER_PROTOCOL_NEGOTIATION = Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION
@@ -72,21 +73,21 @@ def client_hello(handshake: Handshake) -> ClientHello | None:
     seen, decoded, extensions = handshake.log.client_hello, handshake.client_hello, handshake.client_extensions
     if seen is None or decoded is None:
         return None
-    event, hello = seen.event, decoded.hello
-    if not isinstance(hello, WireClientHello):
-        return _ssl2_client_hello(event, hello, seen.segments)
-    shared: ClientHello = derive_once(decoded.template, _client_template_facts, hello, extensions)
-    session_id = hello.legacy_session_id
+    event = seen.event
+    if decoded.is_ssl2:
+        return _ssl2_client_hello(event, decoded.shared, seen.segments)
+    shared: ClientHello = derive_once(decoded.template, _client_template_facts, decoded.shared, extensions)
+    session_id = decoded.session_id
     return ClientHello(
         event.frame,
         event.size,
         seen.segments,
         shared.version,
-        hello.random.hex(),
+        decoded.body[2:34].hex(),
         session_id.hex() if session_id else None,
         shared.cipher_suites,
         shared.compression_methods,
-        _listed(extensions, seen=event.whole and hello.legacy_compression_methods is not None),
+        _listed(extensions, seen=event.whole and decoded.shared.legacy_compression_methods is not None),
         shared.supported_versions,
         shared.groups,
         _key_shares(extensions),
@@ -152,8 +153,9 @@ def server_hello(handshake: Handshake) -> ServerHello | None:
     seen, decoded, extensions = handshake.log.server_hello, handshake.server_hello, handshake.server_extensions
     if seen is None or decoded is None:
         return None
-    event, hello = seen.event, decoded.hello
-    if not isinstance(hello, WireServerHello):
+    event = seen.event
+    if decoded.is_ssl2:
+        hello: Ssl2ServerHello = decoded.shared
         return ServerHello(
             frame=event.frame,
             bytes=event.size,
@@ -164,13 +166,13 @@ def server_hello(handshake: Handshake) -> ServerHello | None:
             compression_method=None,
             extensions=(),
         )
-    shared: ServerHello = derive_once(decoded.template, _server_template_facts, hello)
-    session_id = hello.legacy_session_id_echo
+    shared: ServerHello = derive_once(decoded.template, _server_template_facts, decoded.shared)
+    session_id = decoded.session_id
     return ServerHello(
         event.frame,
         event.size,
         shared.version,
-        hello.random.hex(),
+        decoded.body[2:34].hex(),
         session_id.hex() if session_id else None,
         shared.cipher_suite,
         shared.compression_method,

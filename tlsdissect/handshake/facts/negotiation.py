@@ -61,7 +61,7 @@ def resumption(handshake: Handshake) -> str | None:
         # The missing bytes may contain a ticket; with one, the session ID is the client's choice (RFC 5077 section
         # 3.4).
         return None
-    offered = getattr(handshake.client_hello and handshake.client_hello.hello, "legacy_session_id", b"")
+    offered = b"" if handshake.client_hello is None else handshake.client_hello.session_id
     return "session_id" if offered and server_hello.session_id == offered else None
 
 
@@ -73,7 +73,7 @@ def hello_retry(handshake: Handshake) -> bool | None:
     if (
         server_hello is None
         or handshake.log.hello_verify is None
-        or (handshake.tls13 and not handshake.directions[1].is_whole(server_hello.event.start))
+        or (handshake.tls13 and not handshake.direction(1).is_whole(server_hello.event.start))
     ):
         return None
     return False

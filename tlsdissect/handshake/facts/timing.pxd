@@ -3,6 +3,8 @@ from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.facts.handshake cimport Handshake
 
 cdef long long _APPLICATION_DATA
+cdef long long _EXACT
+cdef long long _NS_PER_MS
 cdef long long _UNTIMED
 
 

@@ -27,8 +27,10 @@ _CLIENT_KEY_EXCHANGE = HandshakeType.CLIENT_KEY_EXCHANGE
 
 
 _SPLIT_FACTOR, _SPLIT_MS = 5, 10
-_NS_PER_MS = 1_000_000
-_APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED  # C integers, by the .pxd
+_EXACT = 1 << 53
+"""From here on, a float cannot hold every integer."""
+# C integers, by the .pxd.
+_APPLICATION_DATA, _UNTIMED, _NS_PER_MS = APPLICATION_DATA, UNTIMED, 1_000_000
 
 
 def round_trips(handshake: Handshake, early_data: str | None, *, complete: cython.bint) -> int | None:
@@ -61,7 +63,7 @@ def _round_trips12(handshake: Handshake) -> int | None:
     data = handshake.log.first_data[handshake.client]
     if data is None or data.acknowledgement is None:
         return 2
-    return 1 if handshake.directions[1].offset(data.acknowledgement) < theirs.end else 2
+    return 1 if handshake.direction(1).offset(data.acknowledgement) < theirs.end else 2
 
 
 def timing(handshake: Handshake) -> Timing:
@@ -129,6 +131,8 @@ def milliseconds(begin: cython.longlong, start: cython.longlong, frame: cython.l
     if start == _UNTIMED or time == _UNTIMED:
         return None
     if frame >= begin:
+        if 0 <= start <= time and time - start < _EXACT:
+            return (time - start) / _NS_PER_MS
         return elapsed(start, time)
     before = elapsed(time, start)
     return None if before is None else 0.0 - before
@@ -218,7 +222,7 @@ def handshake_bytes(handshake: Handshake, *, complete: cython.bint) -> Handshake
     if not complete:
         return HandshakeBytes(None, None)
     if handshake.log.quic is not None:
-        return HandshakeBytes(handshake.directions[0].position, handshake.directions[1].position)
+        return HandshakeBytes(handshake.direction(0).position, handshake.direction(1).position)
     if not handshake.tls13:
         return HandshakeBytes(_bytes(handshake, 0, handshake.finished(0)), _bytes(handshake, 1, handshake.finished(1)))
     flight: EncryptedFlight | None = handshake.encrypted_flight
@@ -229,7 +233,7 @@ def handshake_bytes(handshake: Handshake, *, complete: cython.bint) -> Handshake
 
 @cython.cfunc
 def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | None) -> Any:
-    if last is None or not handshake.directions[side].is_whole(last.end):
+    if last is None or not handshake.direction(side).is_whole(last.end):
         return None
     event: HandshakeEvent
     # Protected records before the flight are early data.

@@ -1,0 +1,66 @@
+from tlsdissect.flows.sequence cimport difference
+from tlsdissect.handshake.events cimport HandshakeEvent, SeenClientHello, SeenServerHello
+
+cdef long long _UNKNOWN
+
+
+cdef class DirectionSummary:
+    cdef readonly long long begin
+    cdef readonly long long position
+    cdef readonly long long first
+    cdef readonly long long isn
+    cdef public object acked
+    cdef public object fin
+    cdef readonly object rst
+    cdef readonly long long payload
+    cdef readonly long long first_frame
+    cdef readonly long long first_hole
+    cdef readonly bint strayed
+    cdef readonly long long changed
+    cdef readonly object last_data
+    cdef readonly long long mode
+    cdef readonly bytes before
+    cdef readonly bint embedded
+    cdef readonly bint headless
+    cdef readonly object carrier
+    cdef readonly object reply
+    cdef readonly object reset_text
+    cdef readonly tuple problems
+    cpdef long long offset(self, long long sequence)
+    cpdef bint is_whole(self, long long end)
+
+
+cdef class LoggedHandshake:
+    cdef readonly object transport
+    cdef public long long client
+    cdef readonly list events
+    cdef readonly SeenClientHello client_hello
+    cdef readonly SeenServerHello server_hello
+    cdef readonly HandshakeEvent hello_retry
+    cdef readonly long long hello_retries
+    cdef readonly long long version
+    cdef readonly bint tls13
+    cdef readonly bint decided
+    cdef public tuple first_data
+    cdef readonly tuple heartbeats
+    cdef public dict acknowledged
+    cdef public object limited
+    cdef readonly tuple directions
+    cdef readonly long long opener
+    cdef readonly tuple tcp_times
+    cdef public bint two_sided
+    cdef readonly long long dropped
+    cdef readonly long long first_dropped
+    cdef readonly object before
+    cdef public bint given_up
+    cdef readonly bint unordered
+    cdef readonly dict frames
+    cdef public long long until
+    cdef public tuple damage
+    cdef public object recording
+    cdef public object hello_verify
+    cdef public object quic
+    cdef public object dtls
+    cdef public object eap
+    cdef readonly tuple sealed_records
+    cdef readonly bint unkept
