@@ -182,6 +182,8 @@ def derive_once(template: HelloTemplate | None, compute: Callable[P, T], *args: 
 
 _TEMPLATE_BYTES, _MASKED, _SUITE_BYTES, _EXTENSION_BYTES, _DECODED = 2048, 4, 144, 512, 80
 """Memory cost of a template, and of each byte of its hello, cipher suite, extension, and byte of an extension body."""
+_VARYING_BYTES = 3072
+"""Memory cost of what decodes an extension that varies."""
 
 
 def _estimate_bytes(hello: ClientHello | ServerHello, size: cython.Py_ssize_t) -> int:
@@ -193,7 +195,8 @@ def _estimate_bytes(hello: ClientHello | ServerHello, size: cython.Py_ssize_t) -
     suites = hello.cipher_suites or () if isinstance(hello, ClientHello) else ()
     extensions = hello.extensions or ()
     decoded = sum([len(one.extension_data) for one in extensions if one.extension_type not in _OPAQUE])
-    in_extensions = _EXTENSION_BYTES * len(extensions) + _DECODED * decoded
+    varying = sum([one.extension_type in NEVER_REPEATED for one in extensions])
+    in_extensions = _EXTENSION_BYTES * len(extensions) + _VARYING_BYTES * varying + _DECODED * decoded
     return _TEMPLATE_BYTES + _MASKED * size + _SUITE_BYTES * len(suites) + in_extensions
 
 

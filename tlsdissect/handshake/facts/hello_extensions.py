@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.handshake.facts.extensions import MALFORMED, ExtensionDecoder
+from tlsdissect.handshake.facts.extensions import MALFORMED, REFILLED, Decoded, ExtensionDecoder, Refill
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
 
@@ -80,22 +80,34 @@ def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions
 def _by_template(decoder: ExtensionDecoder, decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a hello; of one with a known template, only those that vary."""
     template: HelloTemplate | None = decoded.template
-    known: Extensions | None = None if template is None else template.derived.get(decoder)
-    if template is None or known is None:
+    learned = None if template is None else template.derived.get(decoder)
+    if template is None or learned is None:
         extensions = decode_extensions(decoder, None if decoded.is_ssl2 else decoded.hello.extensions)
         if template is not None and not extensions.problems:
-            template.derived[decoder] = extensions
+            template.derived[decoder] = extensions, _refills(template.places, decoded.body, extensions)
         return extensions
+    known: Extensions = learned[0]
     if not template.places:
         return known
     facts, bodies, problems = list(known.facts), known.bodies.copy(), []
-    for index, number, start, end in template.places:
-        one = decoder.decode(number, cut(decoded.body, start, end))
+    for (index, number, start, end), refill in zip(template.places, learned[1], strict=True):
+        data = cut(decoded.body, start, end)
+        one = None if refill is None else refill.fill(data)
+        if one is None:
+            one = decoder.decode(number, data)
         facts[index] = one.fact
         bodies[number] = one.body
         if one.problem is not None:
             problems.append(one.problem)
     return Extensions(known.codes, tuple(facts), bodies, tuple(problems))
+
+
+def _refills(places: list[tuple[int, int, int, int]], body: bytes, known: Extensions) -> list[Refill | None]:
+    """Return how to decode the extensions of a template that vary."""
+    return [
+        Refill(body[start:end], Decoded(known.facts[index], known.bodies[number], None)) if number in REFILLED else None
+        for index, number, start, end in places
+    ]
 
 
 def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
