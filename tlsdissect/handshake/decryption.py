@@ -53,14 +53,33 @@ _FIRST_FINAL_LABELS, _FIRST_AUTHENTICATED_HEADER = 0x7F14, 0x7F19
 """Drafts 20 and 25 of TLS 1.3: the first with the labels of RFC 8446, and with the header as additional data."""
 
 
-class RecordReader:
-    """Splits what is opened into messages and alerts."""
+class KeyedReader:
+    """What readers of records and of packets have in common; see `opening.Reader`."""
 
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
         self.used: list[tuple[str, bytes, Origin]] = []
         self.malformed: list[tuple[str, SealedRecord]] = []
         self.numbers: dict[HandshakeEvent, int] = {}
+
+    def use(self, label: str, key: bytes, origin: Origin) -> None:
+        """Note that a secret opened something."""
+        if (label, key, origin) not in self.used:
+            self.used.append((label, key, origin))
+
+
+def suite13(log: LoggedHandshake) -> Suite | None:
+    """Return the suite that a server of TLS 1.3 selected; None if there is none, or it is one of older versions."""
+    hello = log.server_hello
+    chosen = None if hello is None else suite(Registry.CIPHER_SUITES.names[hello.cipher_suite or 0])
+    return chosen if chosen is not None and chosen.is_aead else None
+
+
+class RecordReader(KeyedReader):
+    """Splits what is opened into messages and alerts."""
+
+    def __init__(self, log: LoggedHandshake) -> None:
+        super().__init__(log)
         self._joiners = (MessageJoiner(), MessageJoiner())
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
@@ -85,11 +104,6 @@ class RecordReader:
                 yield HandshakeEvent(
                     record.sender, ALERT, None, ALERT_SIZE, alert, record.frame, record.time, record.start, end, False
                 )
-
-    def use(self, label: str, key: bytes, origin: Origin) -> None:
-        """Note that a secret opened something."""
-        if (label, key, origin) not in self.used:
-            self.used.append((label, key, origin))
 
     def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
         """Yield the messages that the content of a record completes."""
@@ -176,9 +190,8 @@ class Reader13(RecordReader):
 
     def _begin(self, side: str) -> list[_Epoch]:
         """Return the epochs of a side for which there are secrets."""
-        hello = self.log.server_hello
-        chosen = None if hello is None else suite(Registry.CIPHER_SUITES.names[hello.cipher_suite or 0])
-        if self._secrets is None or chosen is None or not chosen.is_aead:
+        chosen = suite13(self.log)
+        if self._secrets is None or chosen is None:
             return []
         present, secrets = self._secrets.labels, self._secrets
         # OpenSSL gives all updates one label that ends with N; they follow from the first secret.
@@ -203,12 +216,11 @@ class Reader13(RecordReader):
         epochs = self._epochs[side]
         for at in range(self._at[side], len(epochs)):
             epoch = epochs[at]
-            new = not epoch.opens
             found = epoch.open(record)
             if found is not None:
                 self._at[side] = at
-                if new and epoch.opens and self._secrets is not None:
-                    self.used.append((epoch.label, self._key, self._secrets.origin))
+                if epoch.opens and self._secrets is not None:
+                    self.use(epoch.label, self._key, self._secrets.origin)
                 return found
         return None
 

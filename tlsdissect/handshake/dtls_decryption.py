@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.handshake import key_schedule as schedule
-from tlsdissect.handshake.decryption import Reader12, RecordReader
+from tlsdissect.handshake.decryption import Reader12, RecordReader, suite13
 from tlsdissect.handshake.dtls_messages import MessageJoiner
 from tlsdissect.handshake.events import HandshakeEvent, client_random
-from tlsdissect.handshake.protection import Aead, HeaderMask, nonce_of, suite
+from tlsdissect.handshake.protection import Aead, HeaderMask, nonce_of
 from tlsdissect.handshake.quic_keys import SAMPLE, packet_number
-from tlsdissect.tls.codepoints import HandshakeType, Registry
+from tlsdissect.tls.codepoints import HandshakeType
 from tlsdissect.tls.dtls import (
     ACK,
     APPLICATION_EPOCH,
@@ -139,9 +139,8 @@ class DtlsReader13(RecordReader):
 
     def _begin(self, side: str) -> list[_Epoch]:
         """Return the epochs of a side for which there are secrets."""
-        hello, secrets = self.log.server_hello, self._secrets
-        chosen = None if hello is None else suite(Registry.CIPHER_SUITES.names[hello.cipher_suite or 0])
-        if secrets is None or chosen is None or not chosen.is_aead:
+        secrets, chosen = self._secrets, suite13(self.log)
+        if secrets is None or chosen is None:
             return []
         return [
             _Epoch(number, label.format(side), secret, chosen)

@@ -9,17 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tlsdissect.handshake.crypto_stream import CryptoStream
+from tlsdissect.handshake.decryption import KeyedReader, suite13
 from tlsdissect.handshake.events import HandshakeEvent, client_random
-from tlsdissect.handshake.protection import suite
 from tlsdissect.handshake.quic_handshake import FATAL
 from tlsdissect.handshake.quic_keys import PacketKey, version_keys
-from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames, read_long_packet
 from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.tls.quic import Frame
 
@@ -38,16 +37,12 @@ class _Side:
         """Whether it sent a CONNECTION_CLOSE, which may be sent again."""
 
 
-class QuicReader:
+class QuicReader(KeyedReader):
     """Opens the Handshake packets of both sides."""
 
     def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
-        self.used: list[tuple[str, bytes, Origin]] = []
-        self.malformed: list[tuple[str, SealedRecord]] = []
-        self.numbers: dict[HandshakeEvent, int] = {}
-        hello = log.server_hello
-        self._client = log.client
-        self._suite = suite(Registry.CIPHER_SUITES.names[(hello.cipher_suite if hello else None) or 0])
+        super().__init__(log)
+        self._suite = suite13(log)
         self._random = b"" if log.client_hello is None else client_random(log.client_hello.event)
         self._secrets = keys.find(self._random)
         self._sides = (_Side(), _Side())
@@ -56,7 +51,7 @@ class QuicReader:
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
         """Return the messages that a packet completes, and its alert; None if no secret opens it."""
-        packet, side = read_long_packet(record.body), record.sender ^ self._client
+        packet, side = read_long_packet(record.body), record.sender ^ self.log.client
         which = side, packet.header.version
         if which not in self._keys:
             self._keys[which] = self._key(*which)
@@ -64,9 +59,7 @@ class QuicReader:
         opened = None if key is None else key.open(record.body, 0, packet.protected, packet.end, sent.expected)
         if opened is None or self._secrets is None:
             return None
-        used = (_LABELS[side], self._random, self._secrets.origin)
-        if used not in self.used:
-            self.used.append(used)
+        self.use(_LABELS[side], self._random, self._secrets.origin)
         sent.expected = max(sent.expected, opened.number + 1)
         frames, error = read_frames(opened.payload)
         if error is not None:
@@ -75,7 +68,7 @@ class QuicReader:
 
     def _key(self, side: int, version: int) -> PacketKey | None:
         chosen, found = self._suite, version_keys(version)
-        if chosen is None or not chosen.is_aead or self._secrets is None or not found:
+        if chosen is None or self._secrets is None or not found:
             return None
         secret = self._secrets.get(_LABELS[side], chosen.hash_bytes)
         return None if secret is None else PacketKey(secret, found[0].label, chosen)
