@@ -105,7 +105,7 @@ def test_a_file_that_grows_or_is_replaced(path: Path) -> None:
         file.write("\n")
     found = keys.find(random)
     assert found is not None
-    assert found.get("CLIENT_RANDOM", 48) == bytes([0xCD] * 48)
+    assert found.get("CLIENT_RANDOM", 48) == (bytes([0xCD] * 48), "keylog")
     path.unlink()
     assert keys.find(random) == found
     path.write_text("# new\n" + LINE.replace("ab", "ef"))
@@ -126,8 +126,12 @@ def test_secrets_of_a_capture_come_after_those_of_files(path: Path) -> None:
     assert alone.exist
     found = alone.find(random)
     assert found is not None
-    assert (found.origin, found.get("CLIENT_RANDOM", 48)) == ("capture", bytes([0xEE] * 48))
+    assert found.get("CLIENT_RANDOM", 48) == (bytes([0xEE] * 48), "capture")
     both = CaptureKeys(keylog(path, LINE), inside).find(random)
     assert both is not None
-    assert (both.origin, both.get("CLIENT_RANDOM", 48)) == ("keylog", bytes([0xCD] * 48))
+    assert both.get("CLIENT_RANDOM", 48) == (bytes([0xCD] * 48), "keylog")
+    other = CaptureKeys(keylog(path, LINE.replace("CLIENT_RANDOM", "SERVER_RANDOM")), inside).find(random)
+    assert other is not None
+    assert other.get("CLIENT_RANDOM", 48) == (bytes([0xEE] * 48), "capture")
+    assert other.get("SERVER_RANDOM", 48) == (bytes([0xCD] * 48), "keylog")
     assert not CaptureKeys(None, []).exist

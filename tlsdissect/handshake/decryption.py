@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys, Origin
+    from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret
     from tlsdissect.handshake.logged import LoggedHandshake
 
 RC4_BYTES = 16 << 20
@@ -136,9 +136,10 @@ class _Form(NamedTuple):
 class _Epoch:
     """The keys of one direction in one epoch of TLS 1.3."""
 
-    def __init__(self, label: str, secret: bytes, chosen: Suite, form: _Form, first: int | None) -> None:
-        keys = schedule.traffic_keys(secret, chosen.key_bytes, chosen.hash, prefix=form.prefix)
+    def __init__(self, label: str, secret: Secret, chosen: Suite, form: _Form, first: int | None) -> None:
+        keys = schedule.traffic_keys(secret.value, chosen.key_bytes, chosen.hash, prefix=form.prefix)
         self.label = label
+        self.origin = secret.origin
         self.first = first
         """The number of the first record of the epoch; None if that is not known."""
         self.is_handshake = "HANDSHAKE" in label
@@ -173,8 +174,8 @@ class _Epoch:
 
     def updated(self, first: int) -> _Epoch:
         """Return the epoch after a KeyUpdate."""
-        secret = schedule.next_secret(self._secret, self._suite.hash, prefix=self._form.prefix)
-        return _Epoch(self.label, secret, self._suite, self._form, first)
+        value = schedule.next_secret(self._secret.value, self._suite.hash, prefix=self._form.prefix)
+        return _Epoch(self.label, self._secret._replace(value=value), self._suite, self._form, first)
 
 
 class Reader13(RecordReader):
@@ -219,8 +220,8 @@ class Reader13(RecordReader):
             found = epoch.open(record)
             if found is not None:
                 self._at[side] = at
-                if epoch.opens and self._secrets is not None:
-                    self.use(epoch.label, self._key, self._secrets.origin)
+                if epoch.opens:
+                    self.use(epoch.label, self._key, epoch.origin)
                 return found
         return None
 
@@ -304,7 +305,7 @@ class _Negotiated:
         return hashlib.md5(self.transcript).digest() + hashlib.sha1(self.transcript).digest()
 
 
-class _Secret(NamedTuple):
+class _Source(NamedTuple):
     """A master secret, and where it is from."""
 
     master: bytes
@@ -316,7 +317,7 @@ class _Secret(NamedTuple):
 class _Keys12:
     """The keys of one direction in one epoch of TLS 1.2 and older."""
 
-    def __init__(self, negotiated: _Negotiated, chosen: Suite, keys: schedule.DirectionKeys, source: _Secret) -> None:
+    def __init__(self, negotiated: _Negotiated, chosen: Suite, keys: schedule.DirectionKeys, source: _Source) -> None:
         self.source = source
         self._version = negotiated.version
         self._suite = chosen
@@ -410,7 +411,7 @@ class Reader12(RecordReader):
     def _derived(self, side: int) -> _Keys12 | None:
         """Return the keys of a side by what was negotiated last."""
         agreed = self._negotiated
-        chosen, source = agreed.suite, self._secret()
+        chosen, source = agreed.suite, self._source()
         if chosen is None or source is None or agreed.compresses or agreed.version < _TLS10:
             return None
         # Since TLS 1.1, the initialization vector of CBC is in the record (RFC 4346 section 6.2.3.2).
@@ -423,16 +424,16 @@ class Reader12(RecordReader):
         )
         return _Keys12(agreed, chosen, both[side], source)
 
-    def _secret(self) -> _Secret | None:
+    def _source(self) -> _Source | None:
         """Return the master secret, as logged or by a logged premaster secret."""
         agreed = self._negotiated
         found = self._all.find(agreed.client_random)
         master = None if found is None else found.get(_MASTER_SECRET, schedule.SECRET_SIZE)
-        if found is not None and master is not None:
-            return _Secret(master, _MASTER_SECRET, agreed.client_random, found.origin)
+        if master is not None:
+            return _Source(master.value, _MASTER_SECRET, agreed.client_random, master.origin)
         found = self._all.find(agreed.rsa_key)
         premaster = None if found is None else found.get(RSA, schedule.SECRET_SIZE)
-        if found is None or premaster is None or (agreed.extended and self.log.transport == "udp"):
+        if premaster is None or (agreed.extended and self.log.transport == "udp"):
             # The transcript of DTLS has numbers of messages that are not kept (RFC 6347 section 4.2.6).
             return None
-        return _Secret(agreed.master_secret(premaster), RSA, agreed.rsa_key, found.origin)
+        return _Source(agreed.master_secret(premaster.value), RSA, agreed.rsa_key, premaster.origin)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.keys import CaptureKeys, Secret
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.protection import Suite
 
@@ -77,11 +77,12 @@ class DtlsReader12(Reader12):
 class _Epoch:
     """The keys of one side in one epoch of DTLS 1.3."""
 
-    def __init__(self, number: int, label: str, secret: bytes, chosen: Suite) -> None:
-        keys = schedule.traffic_keys(secret, chosen.key_bytes, chosen.hash, prefix=schedule.DTLS13)
-        hidden = schedule.hkdf_expand_label(secret, b"sn", chosen.key_bytes, chosen.hash, prefix=schedule.DTLS13)
+    def __init__(self, number: int, label: str, secret: Secret, chosen: Suite) -> None:
+        keys = schedule.traffic_keys(secret.value, chosen.key_bytes, chosen.hash, prefix=schedule.DTLS13)
+        hidden = schedule.hkdf_expand_label(secret.value, b"sn", chosen.key_bytes, chosen.hash, prefix=schedule.DTLS13)
         self.number = number
         self.label = label
+        self.origin = secret.origin
         self._secret = secret
         self._suite = chosen
         self._aead = Aead(chosen, keys.key)
@@ -119,8 +120,8 @@ class _Epoch:
 
     def updated(self) -> _Epoch:
         """Return the epoch after a KeyUpdate (RFC 9147 section 8)."""
-        secret = schedule.next_secret(self._secret, self._suite.hash, prefix=schedule.DTLS13)
-        return _Epoch(self.number + 1, self.label, secret, self._suite)
+        value = schedule.next_secret(self._secret.value, self._suite.hash, prefix=schedule.DTLS13)
+        return _Epoch(self.number + 1, self.label, self._secret._replace(value=value), self._suite)
 
 
 class DtlsReader13(RecordReader):
@@ -154,8 +155,8 @@ class DtlsReader13(RecordReader):
             found = epoch.open(record) if epoch.number & EPOCH_BITS == record.epoch else None
             if found is not None:
                 self._latest = epoch
-                if found[1] and self._secrets is not None:
-                    self.use(epoch.label, self._key, self._secrets.origin)
+                if found[1]:
+                    self.use(epoch.label, self._key, epoch.origin)
                 return found
         return None
 

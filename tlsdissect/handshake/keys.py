@@ -38,14 +38,20 @@ _LINE = re.compile(rb"([A-Z][A-Z0-9_]*) ((?:[0-9A-Fa-f]{2})+) ((?:[0-9A-Fa-f]{2}
 Origin = Literal["keylog", "capture"]
 
 
-class Secrets(NamedTuple):
-    """The secrets of a connection, and where they come from."""
+class Secret(NamedTuple):
+    """A secret, and where it comes from."""
 
+    value: bytes
     origin: Origin
-    found: dict[tuple[str, int], bytes]
+
+
+class Secrets(NamedTuple):
+    """The secrets of a connection; of those with the same label, that of a key log."""
+
+    found: dict[tuple[str, int], Secret]
     """By label and number of bytes: test vectors repeat a random, with the secrets of another hash."""
 
-    def get(self, label: str, size: int) -> bytes | None:
+    def get(self, label: str, size: int) -> Secret | None:
         """Return the secret with a label and a number of bytes."""
         return self.found.get((label, size))
 
@@ -219,10 +225,9 @@ class CaptureKeys:
         """Whether there are any keys so far."""
         return self._keylog is not None or bool(self._blocks)
 
-    def use(self, origin: Origin, keys: Iterable[bytes], transport: str, stream: int) -> None:
-        """Note that the secrets found by these keys opened something in a connection."""
-        if origin == "keylog":
-            self.used.update(keys)
+    def use(self, keys: Iterable[bytes], from_keylog: Iterable[bytes], transport: str, stream: int) -> None:
+        """Note by which keys the secrets were found that opened something in a connection, and which a key log has."""
+        self.used.update(from_keylog)
         if self._listener is not None:
             self._listener.opened(transport, stream, keys)
 
@@ -232,20 +237,18 @@ class CaptureKeys:
         logs = [log for log in (self._keylog, self._inside) if log is not None]
         return any(log.follows or log.has_rsa or log.find(client_random) is not None for log in logs)
 
-    def find(self, *keys: bytes) -> Secrets | None:
-        """Return the secrets for the first of these keys that has any."""
+    def find(self, key: bytes) -> Secrets | None:
+        """Return the secrets for a client random, or for the beginning of an encrypted premaster secret."""
         self._take_blocks()
-        for log in (self._keylog, self._inside):
-            found = None if log is None else self._found(log, keys)
-            if found is not None and log is not None:
-                return Secrets(log.origin, found)
-        return None
-
-    def _found(self, log: KeyLog, keys: tuple[bytes, ...]) -> dict[tuple[str, int], bytes] | None:
-        if log.follows:
-            with suppress(OSError):
-                log.refresh()
-        return next((one for key in keys if (one := log.find(key)) is not None), None)
+        found: dict[tuple[str, int], Secret] = {}
+        for log in (self._inside, self._keylog):
+            if log is None:
+                continue
+            if log.follows:
+                with suppress(OSError):
+                    log.refresh()
+            found |= {name: Secret(value, log.origin) for name, value in (log.find(key) or {}).items()}
+        return Secrets(found) if found else None
 
     def _take_blocks(self) -> None:
         while self._taken < len(self._blocks):

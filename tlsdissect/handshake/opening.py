@@ -44,6 +44,8 @@ class Opened(NamedTuple):
     """Those of the secrets that opened something."""
     keys: tuple[bytes, ...]
     """What these secrets are found by."""
+    keylog_keys: tuple[bytes, ...]
+    """What those of them are found by that are from a key log."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
     malformed: tuple[tuple[str, SealedRecord], ...]
@@ -71,8 +73,9 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
         return None
     labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
     found_by = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
+    in_keylog = tuple(dict.fromkeys([key for _, key, origin in reader.used if origin == "keylog"]))
     origin = reader.used[0][2]
-    return Opened(tuple(events), origin, labels, found_by, tuple(failed), tuple(reader.malformed), reader.numbers)
+    return Opened(tuple(events), origin, labels, found_by, in_keylog, tuple(failed), tuple(reader.malformed), reader.numbers)
 
 
 def _reader(log: LoggedHandshake, keys: CaptureKeys) -> Reader:

@@ -18,7 +18,7 @@ from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 
 if TYPE_CHECKING:
     from tlsdissect.handshake.events import SealedRecord
-    from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.keys import CaptureKeys, Origin
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.tls.quic import Frame
 
@@ -46,7 +46,7 @@ class QuicReader(KeyedReader):
         self._random = b"" if log.client_hello is None else client_random(log.client_hello.event)
         self._secrets = keys.find(self._random)
         self._sides = (_Side(), _Side())
-        self._keys: dict[tuple[int, int], PacketKey | None] = {}
+        self._keys: dict[tuple[int, int], tuple[PacketKey, Origin] | None] = {}
         """By side and version, which may change during the handshake (RFC 9368)."""
 
     def read(self, record: SealedRecord) -> list[HandshakeEvent] | None:
@@ -55,23 +55,26 @@ class QuicReader(KeyedReader):
         which = side, packet.header.version
         if which not in self._keys:
             self._keys[which] = self._key(*which)
-        key, sent = self._keys[which], self._sides[side]
-        opened = None if key is None else key.open(record.body, 0, packet.protected, packet.end, sent.expected)
-        if opened is None or self._secrets is None:
+        found, sent = self._keys[which], self._sides[side]
+        if found is None:
             return None
-        self.use(_LABELS[side], self._random, self._secrets.origin)
+        key, origin = found
+        opened = key.open(record.body, 0, packet.protected, packet.end, sent.expected)
+        if opened is None:
+            return None
+        self.use(_LABELS[side], self._random, origin)
         sent.expected = max(sent.expected, opened.number + 1)
         frames, error = read_frames(opened.payload)
         if error is not None:
             self.malformed.append((f"a Handshake packet: {error}", record))
         return [event for frame in frames for event in self._events(frame, record, sent)]
 
-    def _key(self, side: int, version: int) -> PacketKey | None:
+    def _key(self, side: int, version: int) -> tuple[PacketKey, Origin] | None:
         chosen, found = self._suite, version_keys(version)
         if chosen is None or self._secrets is None or not found:
             return None
         secret = self._secrets.get(_LABELS[side], chosen.hash_bytes)
-        return None if secret is None else PacketKey(secret, found[0].label, chosen)
+        return None if secret is None else (PacketKey(secret.value, found[0].label, chosen), secret.origin)
 
     def _events(self, frame: Frame, record: SealedRecord, sent: _Side) -> list[HandshakeEvent]:
         """Return the messages that a frame completes, or the alert that it stands for."""

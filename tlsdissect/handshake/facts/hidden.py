@@ -51,7 +51,7 @@ def with_hidden(
     found = opened(handshake.log, keys)
     if found is None:
         return result, ()
-    keys.use(found.origin, found.keys, result.transport, result.stream)
+    keys.use(found.keys, found.keylog_keys, result.transport, result.stream)
     decoder = _HiddenMessages(handshake, found, result, evidence)
     kept = handshake.log.recording is not None
     messages = tuple([_message(handshake, event, found.numbers.get(event)) for event in found.events]) if kept else ()
