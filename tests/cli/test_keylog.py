@@ -44,3 +44,12 @@ def test_damage_is_one_warning(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["keys"]["from"] == "keylog"
     (warning,) = [line for line in done.stderr.decode().splitlines() if "damaged.keys" in line]
     assert warning == f"tlsdissect: {damaged}: line 7 is no label with two hexadecimal numbers, nor are 4 further"
+
+
+def test_both_secrets_that_openssl_logs_of_a_connection_are_its_own() -> None:
+    capture = ROOT / "samples" / "tls12-static-rsa.pcap"
+    keys = capture.with_suffix(".keys")
+    assert {line.partition(" ")[0] for line in keys.read_text().splitlines()[1:]} == {"RSA", "CLIENT_RANDOM"}
+    done = run("read", "--format", "json", "--keylog", keys, capture)
+    assert json.loads(done.stdout)["keys"]["labels"] == ["CLIENT_RANDOM"]
+    assert b"opened nothing" not in done.stderr

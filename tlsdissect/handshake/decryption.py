@@ -59,6 +59,7 @@ class KeyedReader:
     def __init__(self, log: LoggedHandshake) -> None:
         self.log = log
         self.used: list[tuple[str, bytes, Origin]] = []
+        self.others: set[bytes] = set()
         self.malformed: list[tuple[str, SealedRecord]] = []
         self.numbers: dict[HandshakeEvent, int] = {}
 
@@ -430,6 +431,9 @@ class Reader12(RecordReader):
         found = self._all.find(agreed.client_random)
         master = None if found is None else found.get(_MASTER_SECRET, schedule.SECRET_SIZE)
         if master is not None:
+            if self._all.find(agreed.rsa_key) is not None:
+                # OpenSSL writes both, which are one connection's.
+                self.others.add(agreed.rsa_key)
             return _Source(master.value, _MASTER_SECRET, agreed.client_random, master.origin)
         found = self._all.find(agreed.rsa_key)
         premaster = None if found is None else found.get(RSA, schedule.SECRET_SIZE)

@@ -24,6 +24,8 @@ class Reader(Protocol):
 
     used: list[tuple[str, bytes, Origin]]
     """Label, key and origin of each secret that opened something."""
+    others: set[bytes]
+    """What the secrets of this connection are found by that were not needed."""
     malformed: list[tuple[str, SealedRecord]]
     """What is wrong in something that was opened, and where."""
     numbers: dict[HandshakeEvent, int]
@@ -45,7 +47,7 @@ class Opened(NamedTuple):
     keys: tuple[bytes, ...]
     """What these secrets are found by."""
     keylog_keys: tuple[bytes, ...]
-    """What those of them are found by that are from a key log."""
+    """What those of them are found by that are from a key log, and those that were not needed."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
     malformed: tuple[tuple[str, SealedRecord], ...]
@@ -73,9 +75,11 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
         return None
     labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
     found_by = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
-    in_keylog = tuple(dict.fromkeys([key for _, key, origin in reader.used if origin == "keylog"]))
+    needed = [key for _, key, origin in reader.used if origin == "keylog"]
+    in_keylog = tuple(dict.fromkeys([*needed, *reader.others]))
     origin = reader.used[0][2]
-    return Opened(tuple(events), origin, labels, found_by, in_keylog, tuple(failed), tuple(reader.malformed), reader.numbers)
+    wrong = tuple(failed), tuple(reader.malformed)
+    return Opened(tuple(events), origin, labels, found_by, in_keylog, *wrong, reader.numbers)
 
 
 def _reader(log: LoggedHandshake, keys: CaptureKeys) -> Reader:
