@@ -347,3 +347,11 @@ def test_a_conversation_is_decided_by_its_result_or_by_silence() -> None:
     for idle, order in ((10.0, [(1, False), (0, True)]), (None, [(0, False), (1, False)])):
         connections, _ = read_capture(pcap(sent, times=times), Options(idle=idle))
         assert [(one["stream"], one["open"]) for one in connections] == order
+
+
+@pytest.mark.parametrize(("name", "end"), [("radius-tls-supplicant-refused-tls13", 1), ("radius-tls-tls13", 3)])
+def test_without_the_servers_result_a_login_is_not_said_to_have_succeeded(name: str, end: int) -> None:
+    """The end of its handshake alone does not tell (RFC 9190 section 2.1.1)."""
+    [found], _ = read(frames(name)[:-end])
+    assert (found["complete"], found["outcome"], found["failed_by"]) == (False, "incomplete", None)
+    assert [code for code, _ in problems(found)] == ["inferred"]

@@ -62,6 +62,9 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
         if rejection is not None:
             return rejection
         if _complete13(handshake):
+            if _lacks_result(handshake):
+                guess = "neither EAP's result nor an answer to the client's flight is in the capture"
+                return Ending(False, "incomplete", None, guess)
             return Ending(True, "established", None, _guessed_end(handshake))
     elif handshake.finished(0) and handshake.finished(1) and handshake.change(0) and handshake.change(1):
         return Ending(True, "established", None, None)
@@ -92,6 +95,18 @@ def _complete13(handshake: Handshake) -> bool:
         # Over UDP the client's flight may be lost: only what the server sends then shows that it came.
         return False
     return _fatal(handshake) is None
+
+
+def _lacks_result(handshake: Handshake) -> bool:
+    """Return whether a server of EAP may still refuse the client, which the end of its handshake alone does not tell.
+
+    It answers with Success, or with what protects that (RFC 9190 section 2.1.1).
+    """
+    flight: EncryptedFlight | None = handshake.encrypted_flight
+    eap = handshake.log.eap
+    if eap is None or flight is None:
+        return False
+    return eap.result != "success" and flight.reply is None and not flight.after
 
 
 def _guessed_end(handshake: Handshake) -> str | None:
