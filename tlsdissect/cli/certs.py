@@ -42,11 +42,13 @@ Examples:
 """
 _LISTED = 20
 """Name conflicts that are reported one by one; the rest are counted."""
-_SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"}
+_SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", ".txt": "table"} | {
+    ".sarif": "sarif", ".xml": "junit",
+}  # fmt: skip
 
 
 @options.capture_command(EXAMPLES)
-@options.result_options("table", "json", "csv", "pem")
+@options.result_options("table", "json", "csv", "pem", *options.FINDING_FORMS)
 @click.option(
     "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
 )
@@ -63,7 +65,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
 
     Paths are verified up to the authorities given with --ca-file, --ca-path or --system-ca, as of the time of the
-    capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates.
+    capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates. SARIF and JUnit have the
+    findings about each certificate, for a pipeline.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "table", captures)
     if folder is not None:
@@ -78,7 +81,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     if chosen.where is not None and (chosen.where.needs_findings or chosen.needs_links):
         raise click.UsageError("--where: here connections have neither findings, nor problems, nor links to others")
     query = query._replace(selection=replace(chosen, finding=(), min_severity=None))
-    write = _writer(form, file, inventory, given["color"], seen=seen)
+    write = _writer(form, file, inventory, given, seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given, chosen)
     status = run.print_to(destination(file))
     try:
@@ -145,6 +148,10 @@ class CertificateRun(Run):
         if left_out:
             self._tally.lines.append(f"{left_out:,} occurrences of certificates not kept: memory limit reached")
 
+    def _selected_nothing(self) -> bool:
+        chooses = self._chosen.names_findings or self._ends_within is not None
+        return not self.listed if chooses else super()._selected_nothing()
+
     def _is_listed(self, one: CertificateSummary) -> bool:
         chosen = self._chosen
         if self._ends_within is not None and (one.days_left is None or one.days_left > self._ends_within):
@@ -153,8 +160,13 @@ class CertificateRun(Run):
 
 
 def _writer(
-    form: str, file: str | None, inventory: CertificateInventory, color: str, *, seen: bool
+    form: str, file: str | None, inventory: CertificateInventory, given: dict[str, Any], *, seen: bool
 ) -> Callable[[Iterable[CertificateSummary]], Iterator[bytes]]:
+    if form in options.FINDING_FORMS:
+        from tlsdissect.views.findings.results import of_certificates  # noqa: PLC0415 (not needed for other forms)
+
+        document = options.finding_writer(form, given["fail_on"])
+        return lambda listed: document(of_certificates(listed))
     from tlsdissect.views import certificates as views  # noqa: PLC0415 (not needed for --help)
 
     if form == "json":
@@ -165,7 +177,7 @@ def _writer(
         return lambda listed: (
             views.pem(one, der) for one in listed if (der := inventory.encoding(one.sha256)) is not None
         )
-    return views.CertificateTable(**options.text_style(color, seen=seen)).table
+    return views.CertificateTable(**options.text_style(given["color"], seen=seen)).table
 
 
 def _write_files(folder: str, inventory: CertificateInventory, listed: list[CertificateSummary]) -> int:

@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import click
@@ -34,11 +35,12 @@ from tlsdissect.handshake.options import Options
 from tlsdissect.model.connection import SEVERITIES, at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tlsdissect.corpus.query import View
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.findings.results import Result as Found
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -215,7 +217,7 @@ _LIMITS = {
 
 
 _EXIT_STATUS: Decorator = click.option(
-    "--exit-status", "tells_matches", is_flag=True, help="Exit with status 1 if no connection is selected."
+    "--exit-status", "tells_matches", is_flag=True, help="Exit with status 1 if nothing is selected."
 )
 
 
@@ -303,6 +305,21 @@ def result_options(*forms: str) -> Decorator:
         ),
     )
     return lambda command: _added(command, options)
+
+
+FINDING_FORMS = ("sarif", "junit")
+"""Formats of findings."""
+
+
+def finding_writer(form: str, fail_on: str | None) -> Callable[[Iterable[tuple[str, list[Found]]]], Iterator[bytes]]:
+    """Return the function that writes findings in one of FINDING_FORMS."""
+    if form == "sarif":
+        from tlsdissect.views.findings import sarif  # noqa: PLC0415 (not needed for other forms)
+
+        return sarif.document
+    from tlsdissect.views.findings import junit  # noqa: PLC0415 (not needed for other forms)
+
+    return partial(junit.document, failing=gate(fail_on or "low"))
 
 
 class Result(NamedTuple):

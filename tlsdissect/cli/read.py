@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tlsdissect.cli import options
-from tlsdissect.cli.run import Run
+from tlsdissect.cli import exit_status, options
+from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
@@ -31,12 +31,13 @@ Examples:
   tlsdissect read --sort timing.handshake_ms:desc --top 10 capture.pcap
   tlsdissect read --columns sni,certificates.dns_names capture.pcap
   tlsdissect read --sni '*.example.com' --format json capture.pcapng.gz
+  tlsdissect read --system-ca --fail-on high captures/ -o findings.sarif
   tcpdump -i eth0 -w - port 443 | tlsdissect read -
 
 \b
 Exit status:
   0    success, or the reader of the output closed the pipe
-  1    with --exit-status, no connection is selected
+  1    with --exit-status, nothing is selected
   2    invalid command line, or an input is not a capture; the others were read
   3    a finding of the --fail-on severity or higher
   70   internal error
@@ -44,7 +45,9 @@ Exit status:
   74   the result or a temporary file could not be written
   130  interrupted, after printing what was read; 143 on SIGTERM, 129 on SIGHUP
 """
-_SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table"}
+_SUFFIXES = {
+    ".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "table", ".sarif": "sarif", ".xml": "junit",
+}  # fmt: skip
 
 
 class Order(NamedTuple):
@@ -72,7 +75,7 @@ def _columns(given: str) -> tuple[Column, ...]:
 
 
 @options.capture_command(EXAMPLES)
-@options.result_options("table", "json", "csv")
+@options.result_options("table", "json", "csv", "sarif", "junit")
 @options.emit_options("over")
 @click.option(
     "--columns",
@@ -102,8 +105,13 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, - is
     something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show. The
     rows are in the order of time, or if there are more than 10,000, in the order in which connections are over.
+
+    SARIF and JUnit have the findings instead, for a pipeline: each once for a server, and not for each connection. In
+    JUnit those of the --fail-on severity or higher fail, by default all but info.
     """
     result = options.result(output, form, _SUFFIXES, "table", captures)
+    if result.form in options.FINDING_FORMS:
+        return _findings(captures, result, given)
     if given["raw_fingerprints"] and result.form == "table":
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
     if given["columns"] and result.form == "json":
@@ -128,6 +136,23 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
     run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange)
     return run.print_all(destination(result.file), on_terminal=result.seen)
+
+
+def _findings(captures: tuple[str, ...], result: options.Result, given: dict[str, Any]) -> int:
+    """Print the findings."""
+    for name in ("columns", "order", "top", "raw_fingerprints"):
+        if given[name]:
+            option = {"order": "--sort"}.get(name, f"--{name.replace('_', '-')}")
+            raise click.UsageError(f"{option} requires --format table, json or csv")
+    from tlsdissect.views.findings.results import Results  # noqa: PLC0415 (not needed for other forms)
+
+    found, write = Results(), options.finding_writer(result.form, given["fail_on"])
+    judge, idle = options.required_judge(given), options.idle(given)
+    query = options.query(captures, given, Collector(found.add), judge=judge, batch=given["batch"], idle=idle)
+    status = Run(query, given, end=lambda: write(found.groups())).print_all(destination(result.file))
+    if found.left_out:
+        exit_status.warn(f"{found.left_out:,} findings are not in the result: memory limit reached")
+    return status
 
 
 def view(result: options.Result, *, raw_fingerprints: bool = False, asked: Sequence[Column] = ()) -> View | None:

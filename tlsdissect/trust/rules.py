@@ -85,6 +85,8 @@ RULES = (
 """In the order of the table in docs/findings.md."""
 
 _BY_CODE = {rule.code: rule for rule in RULES}
+MEANINGS = {rule.code: rule.meaning for rule in RULES}
+"""What each code means."""
 
 
 class CertificateFinding(NamedTuple):
