@@ -216,6 +216,24 @@ def test_a_script_can_ask_whether_anything_is_selected() -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "some", "none"),
+    [
+        ("read", "--stream 0", "--stream 99"),
+        ("explain", "--where round_trips==2", "--where round_trips==9"),
+        ("cbom", "--server ::1", "--server 192.0.2.1"),
+        ("read --format sarif", "--sni localhost", "--sni nobody.example"),
+        ("certs --format junit", "--finding long_lifetime", "--finding expired"),
+        ("certs", "--ends-within 99999", "--ends-within 3"),
+        ("show", "--message client_hello", "--message hello_request"),
+        ("show --format json", "--message client_hello", "--message hello_request"),
+    ],
+)
+def test_each_way_to_select_sets_the_status(command: str, some: str, none: str) -> None:
+    done = [run(*command.split(), "-q", "--exit-status", *chosen.split(), TLS12) for chosen in (some, none)]
+    assert [one.returncode for one in done] == [0, 1]
+
+
+@pytest.mark.parametrize(
     "options",
     [
         ("--failed",),

@@ -197,8 +197,11 @@ class Run:
         unwritten = exit_status.NOT_WRITTEN if summary.spill_error else 0
         refused = exit_status.BAD_INPUT if summary.refused else 0
         found = exit_status.FINDINGS if self._tally.reaches(self._gate) else 0
-        nothing = exit_status.NOTHING_SELECTED if self._tells_matches and not self._tally.connections else 0
+        nothing = exit_status.NOTHING_SELECTED if self._tells_matches and self._selected_nothing() else 0
         return interrupts.status or unwritten or refused or found or nothing
+
+    def _selected_nothing(self) -> bool:
+        return not self._tally.connections
 
     def print_summary(self, *, on_terminal: bool) -> None:
         """Print warnings about the inputs, and the summary: below the result on a terminal, or on standard error."""

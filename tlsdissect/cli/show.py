@@ -12,7 +12,9 @@ from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.suggestion import suggestion
 
 if TYPE_CHECKING:
-    from tlsdissect.corpus.query import View
+    from collections.abc import Iterable, Iterator
+
+    from tlsdissect.corpus.query import OutputRow, View
 
 EXAMPLES = """\b
 Examples:
@@ -41,7 +43,12 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     _check(given["message"])
     view = _view(form, given["message"], given["color"], seen=seen, dumped=given["dumped"])
     query = options.query(captures, given, view, judge=options.judge(given), keep=True)
-    return Run(query, given).print_all(destination(file))
+    # A connection without such a message is not selected.
+    return Run(query, given, arrange=_shown, partial=given["message"] is not None).print_all(destination(file))
+
+
+def _shown(rows: Iterable[OutputRow]) -> Iterator[OutputRow]:
+    return (row for row in rows if row.text)
 
 
 def _check(message: str | None) -> None:
