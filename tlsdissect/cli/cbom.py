@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 
@@ -20,7 +20,7 @@ _SUFFIXES = {".json": "json", ".cdx": "json"}
 
 
 @options.capture_command(EXAMPLES)
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
+@click.option("-o", "--output", type=completion.FILE, metavar="FILE", help="Write to FILE instead of standard output.")
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
     """Write an inventory of the cryptography in use, a CBOM in CycloneDX 1.7.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.exit_status import NOT_WRITTEN, NotWrittenError, warn
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination, make_folder, place_new
@@ -50,7 +50,11 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".pem": "pem", "
 @options.capture_command(EXAMPLES)
 @options.result_options("table", "json", "csv", "pem", *options.FINDING_FORMS)
 @click.option(
-    "--to", "folder", metavar="DIR", help="Write each certificate and each chain to DIR as PEM; never overwrites files."
+    "--to",
+    "folder",
+    type=completion.FOLDER,
+    metavar="DIR",
+    help="Write each certificate and each chain to DIR as PEM; never overwrites files.",
 )
 @click.option(
     "--ends-within",

@@ -6,6 +6,7 @@ import os
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from tlsdissect.corpus.suggestion import suggestion
 
@@ -45,11 +46,19 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command of the first argument, for a file `summary`; suggest one for a misspelt name."""
         name = args[0]
+        if name not in _COMMANDS and ctx.resilient_parsing:
+            # A shell asks what could follow.
+            return super().resolve_command(ctx, ["summary", *args] if os.path.exists(name) else args)  # noqa: PTH110
         if name not in _COMMANDS and not name.startswith("-"):
             if os.path.exists(name):  # noqa: PTH110 (paths are text here)
                 return super().resolve_command(ctx, ["summary", *args])
             raise click.UsageError(f"No such command or file {name!r}{suggestion(name, _COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Suggest commands, without importing them, options and files."""
+        named = [CompletionItem(name, help=text) for name, text in _COMMANDS.items() if name.startswith(incomplete)]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         """Return the names of the commands."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import make_folder, standard_output, whole_file
 
@@ -88,7 +88,14 @@ class Exporter:
 
 
 @options.capture_command(EXAMPLES)
-@click.option("--to", "folder", required=True, metavar="DIR", help="Folder for the tables; never overwrites one.")
+@click.option(
+    "--to",
+    "folder",
+    type=completion.FOLDER,
+    required=True,
+    metavar="DIR",
+    help="Folder for the tables; never overwrites one.",
+)
 @click.option(
     "--format", "form", type=click.Choice(list(_SUFFIXES)), default="csv", show_default=True, help="File format."
 )

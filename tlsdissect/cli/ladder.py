@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 
@@ -44,7 +44,13 @@ class _Pair:
 
 
 @options.capture_command(EXAMPLES)
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).")
+@click.option(
+    "-o",
+    "--output",
+    type=completion.FILE,
+    metavar="FILE",
+    help="Write to FILE: a picture (.svg, .png, .pdf) or text (.txt).",
+)
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: Any) -> int:

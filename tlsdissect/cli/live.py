@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import exit_status, options, privileges, read
+from tlsdissect.cli import completion, exit_status, options, privileges, read
 from tlsdissect.cli.arranging import as_they_come
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
@@ -78,7 +78,13 @@ class RotationType(click.ParamType["Rotation"]):
 @options.keylog_option
 @options.live_selection
 @options.emit_options("decided")
-@click.option("-w", "save", metavar="FILE", help="Save the packets as pcapng, compressed if FILE ends with .gz.")
+@click.option(
+    "-w",
+    "save",
+    type=completion.FILE,
+    metavar="FILE",
+    help="Save the packets as pcapng, compressed if FILE ends with .gz.",
+)
 @click.option(
     "--rotate",
     "rotation",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 import click
 from click.core import ParameterSource
 
+from tlsdissect.cli import completion
 from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.reading import check_time, make_judge
@@ -36,6 +37,8 @@ from tlsdissect.model.connection import SEVERITIES, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from click.shell_completion import CompletionItem
 
     from tlsdissect.corpus.query import View
     from tlsdissect.handshake.facts.evidence import Evidence
@@ -69,9 +72,14 @@ _GROUPS = {
 class Parsed(click.ParamType[Any]):
     """A value that a function reads, or refuses with a ValueError that says why."""
 
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], Any], suggest: completion.Suggest | None = None) -> None:
         self.name = name
         self._parse = parse
+        self._suggest = suggest
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 (click's signature)
+        """Suggest values."""
+        return [] if self._suggest is None else completion.items(self._suggest, ctx, incomplete)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the value."""
@@ -97,7 +105,7 @@ class Seconds(click.FloatRange):
 _NUMBERS: tuple[Decorator, ...] = (
     click.option(
         "--stream",
-        type=Parsed("stream", Stream.parse),
+        type=Parsed("stream", Stream.parse, completion.streams),
         multiple=True,
         metavar="[SOURCE:]N",
         help="Only this connection: Wireshark's tcp.stream, or udp.stream for QUIC and DTLS; in SOURCE, or in every "
@@ -148,7 +156,7 @@ _CRITERIA: tuple[Decorator, ...] = (
     click.option("--until", type=Parsed("time", Moment.parse), metavar="TIME", help="Begun before TIME, as above."),
     click.option(
         "--finding",
-        type=Parsed("code", finding_code),
+        type=Parsed("code", finding_code, completion.findings),
         multiple=True,
         metavar="CODE",
         help="With this finding, for example expired or name_mismatch.",
@@ -167,6 +175,7 @@ _CRITERIA: tuple[Decorator, ...] = (
 _KEYLOG: Decorator = click.option(
     "--keylog",
     "keylogs",
+    type=completion.FILE,
     multiple=True,
     metavar="FILE",
     help="Open what is encrypted with the secrets in FILE, which SSLKEYLOGFILE names in many programs.",
@@ -190,12 +199,29 @@ _FINDINGS: tuple[Decorator, ...] = (
         help="Exit with status 3 if there is a finding of this severity or higher.",
     ),
     click.option(
-        "--ca-file", "ca_files", multiple=True, metavar="FILE", help="Trust the certificates in FILE, PEM or DER."
+        "--ca-file",
+        "ca_files",
+        type=completion.FILE,
+        multiple=True,
+        metavar="FILE",
+        help="Trust the certificates in FILE, PEM or DER.",
     ),
-    click.option("--ca-path", "ca_paths", multiple=True, metavar="DIR", help="Trust the certificates in DIR."),
+    click.option(
+        "--ca-path",
+        "ca_paths",
+        type=completion.FOLDER,
+        multiple=True,
+        metavar="DIR",
+        help="Trust the certificates in DIR.",
+    ),
     click.option("--system-ca", is_flag=True, help="Trust OpenSSL's default authorities on this system."),
     click.option(
-        "--crl", "crl_files", multiple=True, metavar="FILE", help="Check certificates against the CRLs in FILE."
+        "--crl",
+        "crl_files",
+        type=completion.FILE,
+        multiple=True,
+        metavar="FILE",
+        help="Check certificates against the CRLs in FILE.",
     ),
     click.option(
         "--at", type=Parsed("time", check_time), metavar="TIME", help="Check as of TIME instead of the capture's time."
@@ -237,6 +263,7 @@ def capture_command(
     joined = click.option(
         "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."
     )
+    captures = click.argument("captures", type=completion.FILE, nargs=-1, required=True, metavar="CAPTURE...")
     make = click.command(cls=GroupedCommand, epilog=examples)
     return lambda command: make(
         _added(command, (*arguments, *captures, joined, *_NUMBERS, *_CRITERIA, exit_status, _KEYLOG, *_FINDINGS))
@@ -300,6 +327,7 @@ def result_options(*forms: str) -> Decorator:
         click.option(
             "-o",
             "--output",
+            type=completion.FILE,
             metavar="FILE",
             help="Write to FILE; its suffix selects the format, unless --format is given.",
         ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import whole_file
 
@@ -43,7 +43,14 @@ _SINGLE = "timeline"
 
 
 @options.capture_command(EXAMPLES, click.argument("kind", type=click.Choice(_KINDS), metavar="KIND"))
-@click.option("-o", "--output", required=True, metavar="FILE", help="Write the picture to FILE: .png, .svg or .pdf.")
+@click.option(
+    "-o",
+    "--output",
+    type=completion.FILE,
+    required=True,
+    metavar="FILE",
+    help="Write the picture to FILE: .png, .svg or .pdf.",
+)
 @click.option("--dark", is_flag=True, help="Draw for a dark background.")
 @options.run_options
 def command(kind: str, captures: tuple[str, ...], output: str, dark: bool, **given: Any) -> int:

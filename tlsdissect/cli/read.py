@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tlsdissect.cli import exit_status, options
+from tlsdissect.cli import completion, exit_status, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.workers import job_count
@@ -79,14 +79,14 @@ def _columns(given: str) -> tuple[Column, ...]:
 @options.emit_options("over")
 @click.option(
     "--columns",
-    type=options.Parsed("keys", _columns),
+    type=options.Parsed("keys", _columns, completion.columns),
     metavar="KEYS",
     help="Columns of the table or CSV: keys of the JSON output, for example sni,certificates.dns_names,timing.tcp_ms.",
 )
 @click.option(
     "--sort",
     "order",
-    type=options.Parsed("key", _order),
+    type=options.Parsed("key", _order, completion.orders),
     metavar="KEY[:desc]",
     help="Sort by a key of the JSON output; null comes last.",
 )

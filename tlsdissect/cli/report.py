@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.left_out import report_notes
@@ -29,7 +29,14 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
 @options.capture_command(EXAMPLES)
-@click.option("-o", "--output", metavar="FILE", required=True, help="Write the page to FILE; - is standard output.")
+@click.option(
+    "-o",
+    "--output",
+    type=completion.FILE,
+    metavar="FILE",
+    required=True,
+    help="Write the page to FILE; - is standard output.",
+)
 @click.option(
     "--detailed",
     type=click.IntRange(0, MOST),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tlsdissect.cli import options
+from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.suggestion import suggestion
@@ -27,7 +27,12 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
 
 
 @options.capture_command(EXAMPLES)
-@click.option("--message", metavar="TYPE", help="Only messages of this type, such as client_hello or alert.")
+@click.option(
+    "--message",
+    type=completion.Word(completion.messages),
+    metavar="TYPE",
+    help="Only messages of this type, such as client_hello or alert.",
+)
 @click.option("--bytes", "dumped", is_flag=True, help="Add a hex dump in which the bytes of each field are marked.")
 @options.result_options("tree", "json", "html")
 @options.run_options

@@ -10,7 +10,9 @@ from tlsdissect.model.connection import Connection, Endpoint
 from tlsdissect.views.columns import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from msgspec import Struct
 
 _TYPES = {"text": str, "an integer": int, "a number": float, "true or false": bool}
 
@@ -47,6 +49,21 @@ def order(key: str) -> Column:
     if found.kind is list:
         raise ValueError(f"{key!r} has no order: its values are lists or objects")
     return found
+
+
+def every_key() -> Iterator[str]:
+    """Yield the keys that `column` knows, without those of single items of lists."""
+    return _keys_of(Connection, "")
+
+
+def _keys_of(of: type[Struct], before: str, *, several: bool = False) -> Iterator[str]:
+    for name, field in keys(of).items():
+        yield f"{before}{name}"
+        kind = kind_of(field.type)
+        if kind.of is not None:
+            yield from _keys_of(kind.of, f"{before}{name}.", several=several)
+        elif kind.item is not None and kind.item.of is not None and not several:
+            yield from _keys_of(kind.item.of, f"{before}{name}.", several=True)
 
 
 def _itself(connection: Any) -> Any:
