@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from mangle import cut, in_ethernet, in_ip4_fragments, in_vxlan, pcap, reordered, segments
-from recorded import SAMPLES, packets
+from recorded import ROOT, SAMPLES, packets
 
 import tlsdissect
 from tlsdissect.flows.limits import Limits
@@ -86,3 +86,9 @@ def test_fragments_have_no_place(tmp_path: Path) -> None:
 def test_what_is_kept_is_limited(tmp_path: Path) -> None:
     [connection, *_] = tlsdissect.read(SAMPLES[0], keep=True, limits=Limits(message_bytes=2000))
     assert "limit" in {problem.code for problem in connection.problems}
+
+
+def test_what_is_sent_of_a_handshake_again_is_kept_after_it() -> None:
+    """The server's last flight was lost twice: for the server, the handshake was over when it had sent it."""
+    (one,) = [one for one in kept(ROOT / "samples/paths-server.pcap.gz") if one.stream == 164]
+    assert [packet.frame for packet in one.transcript.packets if packet.length == 242] == [2899, 2906, 2910]

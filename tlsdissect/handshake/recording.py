@@ -99,6 +99,8 @@ class TcpRecorder(Recorder):
         super().__init__()
         self._events = 0
         """Number of events in the log before the packet."""
+        self._reached = [0, 0]
+        """Stream offset up to which each side had sent while the handshake was in progress."""
         self._again: set[int] = set()
         """Frames of the packets to keep while the handshake is read again."""
 
@@ -108,12 +110,16 @@ class TcpRecorder(Recorder):
         self._events = len(tracker.log.events)
 
     def after_packet(self, tracker: Tracker, follows: bool, packet: CapturedPacket, sender: int) -> None:
-        """Keep a packet of the handshake, and later ones that completed a message or ended a direction.
+        """Keep a packet of the handshake, and later ones that completed a message, ended a direction, or sent it again.
 
         `follows` is whether the handshake was in progress before the packet.
         """
+        start = _start(tracker, packet, sender)
+        if follows and start is not None:
+            self._reached[sender] = max(self._reached[sender], start + packet.length)
         brings = (
-            len(tracker.log.events) > self._events
+            (packet.length and start is not None and start < self._reached[sender])
+            or len(tracker.log.events) > self._events
             or (packet.length and _is_in_record(tracker.directions[sender]))
             or _ends(tracker.directions[sender], packet.frame)
         )
@@ -153,14 +159,13 @@ class TcpRecorder(Recorder):
 
     def _keep(self, tracker: Tracker, packet: CapturedPacket, sender: int) -> bool:
         """Keep a packet if the limits allow; return whether they do."""
-        mine, other = tracker.directions[sender].assembler, tracker.directions[1 - sender].assembler
-        start = packet.sequence + (1 if packet.flags & SYN else 0)
+        other = tracker.directions[1 - sender].assembler
         kept = Packet(
             packet.frame,
             time_or_none(packet.time),
             "client",
             packet.flags,
-            mine.offset(start) if mine.started else None,
+            _start(tracker, packet, sender),
             other.offset(packet.acknowledgement) if packet.flags & ACK and other.started else None,
             packet.length,
             packet.captured_payload(),
@@ -168,6 +173,12 @@ class TcpRecorder(Recorder):
             _sacked(packet.data[packet.transport + _TCP_HEADER : packet.payload], other) if other.started else (),
         )
         return self.keep(tracker.log, sender, kept)
+
+
+def _start(tracker: Tracker, packet: CapturedPacket, sender: int) -> int | None:
+    """Return the stream offset of a packet's payload; None if unknown."""
+    mine = tracker.directions[sender].assembler
+    return mine.offset(packet.sequence + (1 if packet.flags & SYN else 0)) if mine.started else None
 
 
 def has_room(log: HandshakeLog, sender: int, room: bool, size: int) -> bool:
