@@ -22,6 +22,8 @@ CAPTURES = {
     "old.pcap": "samples/network/network-old-clients.pcap",
     "before.pcap": "samples/network/network-upgrade-before.pcap",
     "after.pcap": "samples/network/network-upgrade-after.pcap",
+    "client.pcap": "samples/ends-client.pcap.gz",
+    "server.pcap": "samples/ends-server.pcap.gz",
     "paths.pcap": "samples/paths-client.pcap.gz",
     "pq.pcap": "samples/tomcat-firefox-resumed.pcap",
 }

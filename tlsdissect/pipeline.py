@@ -177,6 +177,8 @@ class Summary:
         """What the secrets of the key logs are found by."""
         self.used_keys: set[bytes] = set()
         """What those of them are found by that opened something."""
+        self.views_not_joined = 0
+        """Connections whose other view in another capture was not looked for, or could not wait for them."""
         self.evicted_sessions = 0
         """Sessions and failed handshakes evicted, so that later connections could not be linked to them."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect explain capture.pcap --stream 4
+  tlsdissect explain --stream old.pcap:0 old.pcap new.pcap
   tlsdissect explain --sni '*.example.com' capture.pcap
   tlsdissect explain --format json capture.pcap | jq '.sentences[] | select(.topic == "end") | .text'
 """
@@ -28,13 +29,14 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
 
     The sentences say what the client offered and what the server chose, what each round trip was spent on, what anyone
     on the path could read, and who ended a failed handshake and why. Conclusions that were not read from the packets
-    are marked as guesses.
+    are marked as guesses. A connection that two of the captures show, recorded at both ends of a path, is explained
+    once, with what was lost and where time went between them.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     view = _view(form, given["color"], seen=seen)
     # The judge also matches revocation lookups to the handshakes that waited for them.
     judge, asked = options.required_judge(given), options.wants_findings(given)
-    query = options.query(captures, given, view, judge=judge, reports_findings=asked, keep=True)
+    query = options.query(captures, given, view, judge=judge, reports_findings=asked, joins_views=True, keep=True)
     return Run(query, given).print_all(destination(file))
 
 

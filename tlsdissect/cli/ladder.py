@@ -58,7 +58,8 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
 
     Each arrow is a flight: the messages, with their sizes, that one side sent before the other answered. Encrypted
     messages and application data are drawn with distinct arrows. Two connections selected by --stream are drawn side by
-    side, on a common time axis that starts at each ClientHello.
+    side, on a common time axis that starts at each ClientHello; so are both views of a connection that two of the
+    captures show, with what was lost between them.
     """
     file = None if output in (None, "-") else output
     form = "text" if file is None else options.format_of(file, _SUFFIXES, otherwise="")
@@ -69,7 +70,7 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
         options.check_source_date_epoch()
     seen = file is None and options.is_terminal(None)
     view, end = _view(form, pair=len(given["stream"]) == _PAIR, seen=seen, dark=dark, color=given["color"])
-    query = options.query(captures, given, view, judge=options.judge(given), keep=True)
+    query = options.query(captures, given, view, judge=options.judge(given), joins_views=True, keep=True)
     return Run(query, given, end=end).print_all(destination(file))
 
 
@@ -95,10 +96,12 @@ def _view(form: str, *, pair: bool, seen: bool, dark: bool, color: str) -> tuple
 
 
 def _picture(collected: _Pair, form: str, *, dark: bool) -> bytes:
-    from tlsdissect.views.ladder.model import drawn  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.ladder.model import drawn, views  # noqa: PLC0415 (not needed for --help)
     from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415 (matplotlib is slow to load)
 
     if collected.more or not collected.connections:
         count = len(collected.connections) + collected.more or "no"
         raise click.UsageError(f"{count} connections: a picture shows one or two; select them with --stream")
-    return picture([drawn(one) for one in collected.connections], form, dark=dark)
+    chosen = collected.connections
+    ladders = views(chosen[0]) if len(chosen) == 1 else [drawn(one) for one in chosen]
+    return picture(ladders, form, dark=dark)

@@ -501,6 +501,7 @@ def query(
     evidence: Evidence | None = None,
     reports_findings: bool = True,
     raw_fingerprints: bool = False,
+    joins_views: bool = False,
     **asked: Any,
 ) -> Query:
     """Make the query of a `capture_command`; `asked` are fields of Options."""
@@ -508,7 +509,7 @@ def query(
     raw = raw_fingerprints or chosen.needs_raw_fingerprints
     logs, joined = keylog(options["keylogs"]), options["joined"]
     reading = Options(limits=limits(options), keylog=logs, joined=joined, raw_fingerprints=raw, **asked)
-    return Query(captures, reading, chosen, view, judge, evidence, reports_findings)
+    return Query(captures, reading, chosen, view, judge, evidence, reports_findings, joins_views=joins_views)
 
 
 def keylog(paths: tuple[str, ...], *, follows: bool = False) -> KeyLog | None:

@@ -273,6 +273,10 @@ class Run:
 
 
 def _rows(query: Query, jobs: int, transport: RowTransport | None) -> OutputRows | ParallelOutputRows:
+    if query.joins_views:
+        from tlsdissect.corpus.both_ends import BothEndsRows, can_join  # noqa: PLC0415 (start-up time)
+
+        return BothEndsRows(query) if can_join(query) else OutputRows(query)
     if jobs == 1:
         return OutputRows(query)
     from tlsdissect.corpus.parallel import ParallelOutputRows  # noqa: PLC0415 (start-up time)

@@ -46,6 +46,8 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
         yield f"{count(summary.evicted_connections, 'flow')} evicted before their end"
     if summary.evicted_sessions:
         yield f"{count(summary.evicted_sessions, 'session')} evicted: later connections were not linked to them"
+    if summary.views_not_joined:
+        yield f"{count(summary.views_not_joined, 'connection')} not joined with another capture's, for lack of room"
     if summary.late:
         yield f"{count(summary.late, 'packet')} after the end of their connection"
     if summary.damage:

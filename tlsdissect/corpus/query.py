@@ -70,6 +70,8 @@ class Query(NamedTuple):
     """False where the judge is needed for something else."""
     key: Callable[[Connection], str | float | bool | None] | None = None
     """Returns the value by which rows are sorted."""
+    joins_views: bool = False
+    """Whether a connection that two captures show is one row."""
 
     def reading(self, shard: Shard = WHOLE, inputs: Inputs | None = None) -> Reading:
         """Start reading all connections, or those of one shard; `inputs` are the files, if they were found before."""

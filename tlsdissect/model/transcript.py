@@ -173,6 +173,8 @@ class KeptConnection(Connection, frozen=True, kw_only=True):
     """A connection with its transcript."""
 
     transcript: Transcript
+    other_view: KeptConnection | None = None
+    """The same connection as another capture shows it, if both were joined."""
 
 
 def kept(connection: Connection) -> KeptConnection:

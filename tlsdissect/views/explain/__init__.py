@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tlsdissect.model.connection import Connection
+from tlsdissect.model.connection import Connection, Origin
+from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.explain import eap
+from tlsdissect.views.explain.both_ends import between
 from tlsdissect.views.explain.ending import ending
 from tlsdissect.views.explain.keys import opened
 from tlsdissect.views.explain.model import Explanation, Sentence
@@ -41,7 +43,8 @@ def explain(connection: Connection) -> Explanation:
         before = (Sentence("offer", "upgrade", text, (connection.first_frame,)),)
     # Whoever has no keys reads the same sentences.
     seen = replace(connection, hidden=None)
-    parts = (eap.access, offer, choice, trips, eap.fragments, eap.identity, observer, ending, eap.result)
+    other = connection.other_view if isinstance(connection, KeptConnection) else None
+    parts = (eap.access, offer, choice, trips, between, eap.fragments, eap.identity, observer, ending, eap.result)
     return Explanation(
         connection.source,
         connection.transport,
@@ -49,4 +52,5 @@ def explain(connection: Connection) -> Explanation:
         connection.client,
         connection.server,
         (*before, *(sentence for part in parts for sentence in part(seen)), *opened(connection)),
+        None if other is None else Origin(other.source, other.stream),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from markupsafe import Markup
 from msgspec import Struct, field
 
-from tlsdissect.model.connection import stream_name
+from tlsdissect.model.connection import Origin, stream_name
 from tlsdissect.views.printable import printable, styled, titled
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side, Transport
 
-Topic = Literal["offer", "choice", "time", "observer", "end", "keys"]
+Topic = Literal["offer", "choice", "time", "path", "observer", "end", "keys"]
 TOPICS: dict[Topic, str] = {
     "offer": "What the client offered",
     "choice": "What the server chose",
     "time": "Timing",
+    "path": "Seen at both ends",
     "observer": "What anyone on the path could read",
     "end": "How it ended",
     "keys": "What only keys show",
@@ -41,12 +42,14 @@ class Sentence(Struct, frozen=True):
     """The frames that show it."""
     guess: bool = False
     """It is concluded, not read: something else may look the same."""
+    other_frames: tuple[int, ...] = ()
+    """Frames of the capture that has the other view of the connection."""
 
     @property
     def evidence(self) -> str:
         """Its frames, and that it is a guess, in brackets."""
-        frames = sorted(set(self.frames))
-        parts = [f"frame{'s' * (len(frames) > 1)} {', '.join(map(str, frames))}"] if frames else []
+        parts = [_frames(self.frames)] if self.frames else []
+        parts += [f"{_frames(self.other_frames)} there"] if self.other_frames else []
         parts += ["a guess"] if self.guess else []
         return f"[{'; '.join(parts)}]" if parts else ""
 
@@ -54,6 +57,11 @@ class Sentence(Struct, frozen=True):
     def with_evidence(self) -> str:
         """Its printable text, followed by the evidence."""
         return f"{printable(self.text)} {self.evidence}".rstrip()
+
+
+def _frames(numbers: tuple[int, ...]) -> str:
+    frames = sorted(set(numbers))
+    return f"frame{'s' * (len(frames) > 1)} {', '.join(map(str, frames))}"
 
 
 class Explanation(Struct, frozen=True):
@@ -65,6 +73,8 @@ class Explanation(Struct, frozen=True):
     client: Endpoint
     server: Endpoint
     sentences: tuple[Sentence, ...] = field(default=())
+    other_view: Origin | None = None
+    """Capture and stream of the same connection in another capture, whose frames are `other_frames`."""
 
     def about(self, topic: Topic) -> tuple[Sentence, ...]:
         """The sentences of one topic."""
@@ -129,6 +139,15 @@ def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple
     """The frame of the first message of a type, of one side or of either; empty if there is none."""
     message = c.first_message(kind, sender)
     return () if message is None else (message.frame,)
+
+
+def in_ms(value: float) -> str:
+    """Milliseconds as text, with three significant digits.
+
+    >>> in_ms(0.2504), in_ms(1250.4)
+    ('0.25 ms', '1,250 ms')
+    """
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 def ordinal(number: int) -> str:

@@ -9,7 +9,7 @@ from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, ordinal
+from tlsdissect.views.explain.model import Sentence, counted, in_ms, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,9 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from quic.before(c, c.quic)
     yield from _total(c)
     yield from _spent(c)
-    yield from _server(c)
+    # What another capture shows at the server's end is better than an inference from this one.
+    if not isinstance(c, KeptConnection) or c.other_view is None:
+        yield from _server(c)
     yield from _lookups(c)
     if isinstance(c, KeptConnection) and c.eap is None:
         yield from _hello_segments(c)
@@ -84,7 +86,7 @@ def _tcp(c: Connection, packets: list[Packet]) -> Iterator[Sentence]:
         near = (
             ", captured near the client" if share > _NEAR else ", captured near the server" if share < 1 - _NEAR else ""
         )
-    text = f"TCP's own handshake took {_ms(t.tcp_ms)}: that is one round trip{near}."
+    text = f"TCP's own handshake took {in_ms(t.tcp_ms)}: that is one round trip{near}."
     yield Sentence("time", "tcp", text, (c.first_frame,))
 
 
@@ -92,7 +94,7 @@ def _total(c: Connection) -> Iterator[Sentence]:
     if c.round_trips is None:
         return
     before = 0 if c.quic is None else quic.trips_before_hello(c, c.quic)
-    took = "" if c.timing.handshake_ms is None else f", {_ms(c.timing.handshake_ms)} from the ClientHello on"
+    took = "" if c.timing.handshake_ms is None else f", {in_ms(c.timing.handshake_ms)} from the ClientHello on"
     if took and before:
         took = f": {before} before this ClientHello, and {c.round_trips - before} within the {took[2:]}"
     guess = any(problem.code == "inferred" for problem in c.problems) and c.early_data != "none"
@@ -153,11 +155,11 @@ def _server(c: Connection) -> Iterator[Sentence]:
     frames = (c.client_hello.frame, c.server_hello.frame)
     if t.split_path:
         times = f", {t.server_hello_ms / t.tcp_ms:,.0f} round trips of TCP" if t.tcp_ms else ""
-        text = f"The ServerHello took {_ms(t.server_hello_ms)}{times}: "
+        text = f"The ServerHello took {in_ms(t.server_hello_ms)}{times}: "
         text += "TCP may end at a proxy near the client, or the server was slow."
         yield Sentence("time", "split_path", text, frames, guess=True)
     elif not c.hello_retry and t.server_hello_ms - t.tcp_ms > _SLOW:
-        late = _ms(t.server_hello_ms - t.tcp_ms)
+        late = in_ms(t.server_hello_ms - t.tcp_ms)
         text = f"The server took about {late} to answer the ClientHello, beyond the round trip."
         yield Sentence("time", "slow_server", text, frames)
 
@@ -190,7 +192,7 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
         took = elapsed(sent[0].time, sent[-1].time)
-        over = "" if took is None else f", over {_ms(took)}"
+        over = "" if took is None else f", over {in_ms(took)}"
         text = f"The server's flight came in {len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
         yield Sentence("time", "flight_segments", text, frames)
 
@@ -223,14 +225,14 @@ def _waits(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
 
 def _window(pause: Pause) -> Sentence:
     sent = f"{pause.sent:,} bytes in {counted(pause.segments, 'segment')}"
-    text = f"The {pause.sender}'s flight stopped after {sent} and went on {_ms(pause.ms)} later, once these were "
+    text = f"The {pause.sender}'s flight stopped after {sent} and went on {in_ms(pause.ms)} later, once these were "
     text += "acknowledged: it is larger than the initial window of ten segments (RFC 6928)."
     return Sentence("time", "initial_window", text, pause.frames, guess=True)
 
 
 def _delayed(pause: Pause) -> Sentence:
     other = "client" if pause.sender == "server" else "server"
-    text = f"The {pause.sender} waited {_ms(pause.ms)} within its flight for an acknowledgement that the {other} "
+    text = f"The {pause.sender} waited {in_ms(pause.ms)} within its flight for an acknowledgement that the {other} "
     text += "held back (a delayed ACK, RFC 9293 section 3.8.6.3)."
     return Sentence("time", "delayed_ack", text, pause.frames, guess=True)
 
@@ -247,7 +249,7 @@ def _copied(c: KeptConnection) -> Iterator[Sentence]:
 def _repeated(packets: list[Packet]) -> Iterator[Sentence]:
     found = list(repeats(packets))
     for repeat in found[:_MANY]:
-        after = "after" if repeat.ms is None else f"{_ms(repeat.ms)} after"
+        after = "after" if repeat.ms is None else f"{in_ms(repeat.ms)} after"
         if repeat.late:
             text = f"A segment of the {repeat.sender} came {after} a later part of the stream: it was "
             text += "lost before it came here and sent again, or overtaken."
@@ -289,16 +291,12 @@ def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentenc
 
 def _flight_again(run: list[Packet], before: Packet | None) -> Sentence:
     ms = None if before is None else elapsed(before.time, run[0].time)
-    after = "" if ms is None else f", {_ms(ms)} after its latest datagram"
+    after = "" if ms is None else f", {in_ms(ms)} after its latest datagram"
     text = (
         f"The {run[0].sender} sent {counted(len(run), 'datagram')} again{after}: its flight or the answer was lost or "
     )
     text += "late, so that its timer expired or the other side repeated its own flight (RFC 6347 section 4.2.4)."
     return Sentence("time", "flight_again", text, (run[0].frame, run[-1].frame) if len(run) > 1 else (run[0].frame,))
-
-
-def _ms(value: float) -> str:
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
 
 
 class Pause(NamedTuple):

@@ -16,12 +16,14 @@ from tlsdissect.model.connection import Message
 from tlsdissect.model.transcript import kept, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
+from tlsdissect.views.both_ends.path import ends, losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tlsdissect.model.connection import Alert, Connection, Endpoint, Side, Transport
     from tlsdissect.model.transcript import KeptConnection, Packet, QuicPacket, WireRecord
+    from tlsdissect.views.both_ends.path import Lost
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 NO_BREAK = "\xa0"
@@ -32,8 +34,9 @@ _MANY = 4
 """Maximum number of adjacent encrypted records whose sizes are listed one by one."""
 
 
-Kind = Literal["tcp", "clear", "encrypted", "data", "again"]
-"""The transport's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again."""
+Kind = Literal["tcp", "clear", "encrypted", "data", "again", "lost"]
+"""The transport's own; messages in the clear; nothing but encrypted ones; application data; a segment sent again; a
+packet that the capture at the other end lacks."""
 
 
 class Arrow(Struct, frozen=True):
@@ -98,9 +101,22 @@ class Ladder(Struct, frozen=True):
         return self.outcome if trips is None else f"{self.outcome}, {trips} round trip{'s' * (trips != 1)}"
 
 
-def drawn(connection: Connection) -> Ladder:
-    """Draw the ladder of a connection that was read with `keep=True`; ValueError for another."""
-    arrows = _Drawing(kept(connection)).arrows()
+def views(connection: Connection) -> tuple[Ladder, ...]:
+    """Draw a connection that was read with `keep=True` as each capture shows it: one ladder, or two."""
+    other = kept(connection).other_view
+    if other is None:
+        return (drawn(connection),)
+    found = ends(kept(connection), other)
+    lost = losses(found) or ()
+    return drawn(found.client, lost), drawn(found.server, lost)
+
+
+def drawn(connection: Connection, lost: Iterable[Lost] = ()) -> Ladder:
+    """Draw the ladder of a connection that was read with `keep=True`; ValueError for another.
+
+    `lost` is what the capture at the other end lacks; what this one sent of it has arrows of its own.
+    """
+    arrows = _Drawing(kept(connection), lost).arrows()
     return Ladder(
         connection.source,
         connection.transport,
@@ -120,9 +136,11 @@ def drawn(connection: Connection) -> Ladder:
 class _Drawing:
     """Draws the arrows of one connection."""
 
-    def __init__(self, connection: KeptConnection) -> None:
+    def __init__(self, connection: KeptConnection, lost: Iterable[Lost]) -> None:
         self._connection = connection
         self._packets = connection.transcript.packets
+        self._lost = {id(one.packet): one for one in lost}
+        """By the packet, which is in one of the two captures."""
         self._rtt = connection.timing.tcp_ms
         self._alerts = _alerts(connection)
         hidden = connection.hidden
@@ -288,14 +306,17 @@ class _Drawing:
         return frame
 
     def _repeated(self) -> Iterator[Arrow]:
-        """Yield the segments and datagrams without new bytes."""
+        """Yield the segments and datagrams without new bytes, and those that were lost on the way."""
         reached = {"client": 0, "server": 0}
         repeated = self._connection.transcript.repeated_frames()
         for packet in self._packets:
-            if not packet.length or packet.offset is None:
+            if not packet.length or (packet.offset is None and id(packet) not in self._lost):
                 continue
-            end = packet.offset + packet.length
-            if end <= reached[packet.sender] or packet.frame in repeated:
+            end = (packet.offset or 0) + packet.length
+            lost = self._lost.get(id(packet))
+            if lost is not None:
+                yield self._arrow(packet.sender, "lost", [_lost_label(lost)], (packet.frame,), packet.time, lost.size)
+            elif end <= reached[packet.sender] or packet.frame in repeated:
                 labels = [f"{packet.length} bytes sent again"]
                 yield self._arrow(packet.sender, "again", labels, (packet.frame,), packet.time, packet.length)
             reached[packet.sender] = max(reached[packet.sender], end)
@@ -445,6 +466,11 @@ def _alerts(connection: Connection) -> dict[int, Alert]:
     """Return the alert of each message that is one, by the message's id: both are listed in the same order."""
     messages = (message for message in connection.messages if message.type == "alert")
     return {id(message): alert for message, alert in zip(messages, connection.alerts, strict=True)}
+
+
+def _lost_label(lost: Lost) -> str:
+    what = "not captured at the other end" if lost.missed else "not seen at the other end"
+    return f"{lost.size} bytes {what}"
 
 
 def _size(record: WireRecord) -> int:

@@ -53,16 +53,30 @@ _LIGHT = _Ink(
     "#ffffff",
     "#1a1a1a",
     "#5c6470",
-    {"tcp": "#5c6470", "clear": "#0072b2", "encrypted": "#8b3f6d", "data": "#00694d", "again": "#a64500"},
+    {
+        "tcp": "#5c6470",
+        "clear": "#0072b2",
+        "encrypted": "#8b3f6d",
+        "data": "#00694d",
+        "again": "#a64500",
+        "lost": "#b3001b",
+    },
 )
 _DARK = _Ink(
     "#14181d",
     "#e8eaed",
     "#a7b0bb",
-    {"tcp": "#a7b0bb", "clear": "#56b4e9", "encrypted": "#e29bc4", "data": "#3ecf9e", "again": "#f0a060"},
+    {
+        "tcp": "#a7b0bb",
+        "clear": "#56b4e9",
+        "encrypted": "#e29bc4",
+        "data": "#3ecf9e",
+        "again": "#f0a060",
+        "lost": "#ff7b7b",
+    },
 )
-_STYLES = {"tcp": "-", "clear": "-", "encrypted": (0, (5, 2)), "data": "-", "again": (0, (1, 2))}
-_WIDTHS = {"tcp": 0.9, "clear": 1.6, "encrypted": 1.6, "data": 3.0, "again": 1.2}
+_STYLES = {"tcp": "-", "clear": "-", "encrypted": (0, (5, 2)), "data": "-", "again": (0, (1, 2)), "lost": (0, (1, 4))}
+_WIDTHS = {"tcp": 0.9, "clear": 1.6, "encrypted": 1.6, "data": 3.0, "again": 1.2, "lost": 1.6}
 
 
 class _Placed(NamedTuple):
@@ -127,7 +141,7 @@ def _wait(earlier: Arrow, later: Arrow) -> float:
 
 def _behind(arrow: Arrow, *, alone: bool) -> str:
     """Return the text after the messages: bytes, and round trips if the axis shows those of several ladders."""
-    parts = [] if arrow.bytes is None or arrow.kind == "again" else [f"{arrow.bytes:,} bytes"]
+    parts = [] if arrow.bytes is None or arrow.kind in ("again", "lost") else [f"{arrow.bytes:,} bytes"]
     parts += [] if alone or arrow.round_trips is None else [f"{tenths(arrow.round_trips)} RT"]
     return f"({', '.join(parts)})" if parts else ""
 

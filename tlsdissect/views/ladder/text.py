@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.ladder.model import drawn, in_turn, tenths, wrapped
+from tlsdissect.views.ladder.model import drawn, in_turn, tenths, views, wrapped
 from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ROOMY = 120
 _LEAST = 14
 """Minimum columns between two lifelines."""
 _BOLD, _FAINT = "1", "2"
-_STYLES = {"tcp": _FAINT, "clear": "", "encrypted": "35", "data": "32", "again": "33"}
+_STYLES = {"tcp": _FAINT, "clear": "", "encrypted": "35", "data": "32", "again": "33", "lost": "31"}
 
 
 class _Signs(NamedTuple):
@@ -36,15 +36,15 @@ class _Signs(NamedTuple):
     shafts: dict[str, str]
 
 
-_UNICODE = _Signs("│", "◀", "▶", {"tcp": "─", "clear": "─", "encrypted": "╌", "data": "═", "again": "·"})
-_ASCII = _Signs("|", "<", ">", {"tcp": "-", "clear": "-", "encrypted": "~", "data": "=", "again": "."})
+_UNICODE = _Signs("│", "◀", "▶", {"tcp": "─", "clear": "─", "encrypted": "╌", "data": "═", "again": "·", "lost": "x"})
+_ASCII = _Signs("|", "<", ">", {"tcp": "-", "clear": "-", "encrypted": "~", "data": "=", "again": ".", "lost": "x"})
 
 
 class Text(TextBlocks):
     """Formats the ladders of a run as text."""
 
     def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
-        super().__init__(lambda connection: self.lines(drawn(connection)), encoding)
+        super().__init__(lambda connection: self.lines(*views(connection)), encoding)
         self._width = width or USUAL
         self._coloured = coloured
         self._signs = _UNICODE if _knows(encoding, _UNICODE) else _ASCII

@@ -1,0 +1,108 @@
+"""Rows of connections whose other view, in another capture of the same run, is joined to them.
+
+Which connections have one is known only when all captures were read, since a random may occur again. So the captures
+are read twice: at first, only the randoms are kept. The record of a connection, as `read` prints it, could not name its
+other view without that; it names none.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tlsdissect.corpus.query import OutputRows
+from tlsdissect.model.transcript import kept
+from tlsdissect.pipeline import Reading, files
+from tlsdissect.views.both_ends.path import joined
+from tlsdissect.views.both_ends.recognition import Recognizer, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tlsdissect.corpus.query import OutputRow, Query
+    from tlsdissect.model.transcript import KeptConnection
+
+HELD_BYTES = 256 << 20
+"""Estimated memory of connections that wait for their other view; further ones are shown by themselves."""
+_PACKET_BYTES = 512
+"""Estimated overhead of a packet or record."""
+
+
+def can_join(query: Query) -> bool:
+    """Return whether a query reads several captures, each of which can be read twice: regular files."""
+    paths = [path for path, _ in files(query.captures)]
+    return len(paths) > 1 and all(path != "-" and os.path.isfile(path) for path in paths)  # noqa: PTH113
+
+
+class BothEndsRows(OutputRows):
+    """The rows of a query that keeps transcripts: two views of a connection are one row."""
+
+    def __init__(self, query: Query) -> None:
+        super().__init__(query)
+        options = replace(query.options, keep=False, linked=False, keylog=None)
+        self._first = Reading(query.captures, options)
+        self._recognizing = True
+        self.progress = self._both
+
+    def __iter__(self) -> Iterator[OutputRow]:
+        """Yield each row; that of two views when the second was read."""
+        others = self._others()
+        held: dict[View, tuple[KeptConnection, bool, int]] = {}
+        room = HELD_BYTES
+        for connection in self._reading:
+            matches = self._query.selection.matches(connection, self._reading.begin)
+            view = View.of(connection)
+            other = others.get(view)
+            if other in held:
+                first, matched, size = held.pop(other)
+                room += size
+                if matches or matched:
+                    yield self._query.row(joined(first, kept(connection)))
+                continue
+            size = _size(kept(connection)) if other is not None else 0
+            if other is not None and size <= room:
+                room -= size
+                held[view] = kept(connection), matches, size
+                continue
+            self._reading.summary.views_not_joined += other is not None
+            if matches:
+                yield self._query.row(connection)
+        # What one reading saw may be given up by the other, which keeps more of each connection.
+        for alone, matched, _ in held.values():
+            if matched:
+                yield self._query.row(alone)
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._first.stop()
+        super().stop()
+
+    def is_waiting(self) -> bool:
+        """Whether the reading is blocked waiting for packets; those of regular files never are."""
+        return False
+
+    def _others(self) -> dict[View, View]:
+        recognizer = Recognizer()
+        for connection in self._first:
+            recognizer.add(connection)
+        self._recognizing = False
+        self._reading.summary.views_not_joined += recognizer.left_out
+        pairs = list(recognizer.pairs())
+        return {**dict(pairs), **{other: one for one, other in pairs}}
+
+    def _both(self) -> tuple[int, int | None]:
+        """Return the bytes read in both readings, and those to read."""
+        done, size = self._first.progress() if self._recognizing else self._reading.progress()
+        if size is None:
+            return done, None
+        return (done, 2 * size) if self._recognizing else (size + done, 2 * size)
+
+
+def _size(connection: KeptConnection) -> int:
+    transcript = connection.transcript
+    parts = len(transcript.packets) + len(transcript.records) + len(transcript.quic)
+    payload = sum(len(packet.payload) for packet in transcript.packets)
+    fragments = sum(len(record.fragment or b"") for record in transcript.records)
+    return payload + fragments + _PACKET_BYTES * parts
