@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Certificate, Connection
 
 KEPT_BYTES = 128 << 20
-"""Estimated memory of what both sides of a diff keep of clients, servers, values, certificates and fingerprints."""
+"""Estimated memory of what each side of a diff keeps of clients, servers, values, certificates and fingerprints."""
 MAX_VALUES = 64
 """Distinct values, and reasons of failure, of one client with one server; of certificates and fingerprints likewise."""
-_PAIR_BYTES = 1024
-_ENTRY_BYTES = 128
+_PAIR_BYTES = 512
+_ENTRY_BYTES = 96
 """Estimated memory of a pair, and of an entry of its dictionaries, without strings."""
 _FACTS: tuple[Fact, ...] = get_args(Fact)
 _ORDER = ("works", "mixed", "fails")
@@ -232,8 +232,8 @@ class DiffBuilder:
         if by not in get_args(By):
             raise ValueError(f"by is one of {', '.join(get_args(By))}, not {by!r}")
         self._by = by
-        room = _Room()
-        self._sides = _Side(by, room), _Side(by, room)
+        # Each side has room of its own: a first that took all would leave nothing to compare it with.
+        self._sides = _Side(by, _Room()), _Side(by, _Room())
         self._times = Pairs(Budget())
 
     def add_before(self, c: Connection) -> None:
