@@ -130,6 +130,10 @@ def test_times_and_durations(minutes: Path) -> None:
     assert ports(minutes, "--until", "90s") == [0]
     assert ports(minutes, "--since", "2023-11-14", "--until", "2023-11-15") == [0, 1, 2, 3]
     assert ports(minutes, "--since", "1h") == []
+    assert ports(minutes, "--until", "999999999d") == [0, 1, 2, 3]
+    assert ports(minutes, "--since", "999999999d") == []
+    assert matches(recorded(), since=timedelta.min)
+    assert not matches(recorded(), until=timedelta.min)
 
 
 def test_times_of_any_number_of_digits_compare() -> None:
@@ -164,6 +168,8 @@ def test_no_server_name() -> None:
     assert matches(replace(one, sni=None), sni="")
     assert matches(replace(one, sni=None), sni=["", "x"])
     assert not matches(replace(one, sni=None), sni="*")
+    assert not matches(replace(one, sni=None, client_hello=None), sni=""), "it was not seen"
+    assert not matches(replace(one, sni=None, ja4=None), sni=""), "it may stand in the bytes that are missing"
 
 
 def test_findings_select_and_are_reported() -> None:

@@ -129,7 +129,8 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--sni",
         multiple=True,
         metavar="GLOB",
-        help="With a server name that matches this pattern, for example '*.example.com'; '' for those without one.",
+        help="With a server name that matches this pattern, for example '*.example.com'; '' for a ClientHello without "
+        "one.",
     ),
     click.option(
         "--tls",

@@ -47,7 +47,7 @@ class LiveCriteria(TypedDict, total=False):
     client: Networks
     server: Networks
     sni: Text
-    """Patterns such as "*.example.com"; "" for connections without SNI."""
+    """Patterns such as "*.example.com"; "" for a ClientHello without SNI."""
     tls: Text
     """Negotiated version: "1.3", "1.2", "1.1", "1.0", "ssl3" or "older"."""
     offers: Text

@@ -34,6 +34,9 @@ VERSIONS = ("1.3", "1.2", "1.1", "1.0", "ssl3", "older")
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
 """Nanoseconds of each unit of a duration."""
 _NS = 10**9
+_EPOCH = datetime.fromtimestamp(0, UTC).replace(tzinfo=None)
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+"""The first second of the year 1 and the last of 9999: the calendar's ends, where durations of any length end too."""
 
 
 class Stream(Struct, frozen=True):
@@ -96,13 +99,10 @@ class Moment(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)
-def _text(time: int) -> str | None:
+def _text(time: int) -> str:
     seconds, nanoseconds = divmod(time, _NS)
-    try:
-        second = (datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    except OverflowError:
-        return None
-    return f"{second}.{nanoseconds:09d}".rstrip("0").removesuffix(".")
+    second = _EPOCH + timedelta(seconds=min(max(seconds, _FIRST), _LAST))
+    return f"{second.isoformat()}.{nanoseconds:09d}".rstrip("0").removesuffix(".")
 
 
 def utc(given: str | datetime) -> datetime:
@@ -134,7 +134,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     client: tuple[Network, ...] = ()
     server: tuple[Network, ...] = ()
     sni: tuple[str, ...] = ()
-    """Patterns; an empty one stands for connections without SNI."""
+    """Patterns; an empty one stands for a ClientHello without SNI."""
     tls: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
     """The highest version that the client offered."""
@@ -199,7 +199,7 @@ class Selection(Struct, frozen=True, kw_only=True):
             return False
         if self.stream and not any(stream.matches(c) for stream in self.stream):
             return False
-        if self.sni and not _is_named(c.sni, self.sni):
+        if self.sni and not _is_named(c, self.sni):
             return False
         if (self.since or self.until) and not self._is_in_time(c.start, begin):
             return False
@@ -238,11 +238,11 @@ class Selection(Struct, frozen=True, kw_only=True):
 _EVERYTHING = Selection()
 
 
-def _is_named(sni: str | None, globs: tuple[str, ...]) -> bool:
-    if sni is None:
-        return "" in globs
+def _is_named(c: Connection, globs: tuple[str, ...]) -> bool:
+    if c.sni is None:
+        return "" in globs and c.has_whole_client_hello
     # Host names are case-insensitive (RFC 4343).
-    return any(fnmatchcase(sni.lower(), glob.lower()) for glob in globs)
+    return any(fnmatchcase(c.sni.lower(), glob.lower()) for glob in globs)
 
 
 @lru_cache(maxsize=256)
