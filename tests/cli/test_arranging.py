@@ -99,6 +99,18 @@ def test_captures_stay_in_the_order_in_which_they_were_given(tmp_path: Path) -> 
     assert [line.split()[-1].rpartition("/")[2] for line in lines] == ["b.pcap", "b.pcap", "a.pcap", "a.pcap"]
 
 
+def test_top_prints_the_first_rows_of_the_table(tmp_path: Path) -> None:
+    later, earlier = tmp_path / "later.pcap", tmp_path / "earlier.pcap"
+    hello = said("tls13-full")[:2]
+    write(later, Talk(hello, 60, 61, 50_000), Talk(hello, 70, 71, 50_001))
+    write(earlier, Talk(hello, 0, 1, 50_002))
+    every = run("read", "-q", "--columns", "client.port", later, earlier).stdout.splitlines()
+    assert every == [b"client.port", b"50000", b"50001", b"50002"]
+    for top in (1, 2, 3):
+        few = run("read", "-q", "--columns", "client.port", "--top", str(top), later, earlier).stdout.splitlines()
+        assert few == every[: 1 + top]
+
+
 def test_a_pipe_is_as_wide_as_columns_says() -> None:
     wide, narrow = (run("read", TLS12, COLUMNS=columns).stdout.splitlines() for columns in ("300", "40"))
     assert max(map(len, narrow)) <= 40 < max(map(len, wide))
@@ -141,4 +153,4 @@ def test_columns_have_the_types_of_their_values() -> None:
 
 def test_a_table_without_rows_has_no_heading() -> None:
     table = Table(80)
-    assert list(arranging.laid_out([], table, several=False, by_time=True)) == []
+    assert list(arranging.laid_out([], table, several=False)) == []

@@ -99,6 +99,21 @@ def test_wider_shows_more_and_never_less() -> None:
     assert set(before) == {column.title for column in COLUMNS} == set(dict(GROWTH))
 
 
+def test_times_of_several_days_have_a_date() -> None:
+    one, later = (made(start=f"2018-02-2{day}T22:30:01.123456Z", sni="a.example", client=LONG) for day in (3, 4))
+
+    def starts(*connections: Connection, width: int) -> list[str]:
+        found = (re.search(r"(\S+-\S+ )?22:30\S*", line) for line in printed(*connections, width=width)[1:])
+        return [one[0] for one in found if one]
+
+    assert starts(one, one, width=80) == ["22:30:01"] * 2
+    assert starts(one, later, width=80) == ["2018-02-23 22:30", "2018-02-24 22:30"]
+    for width in range(80, 400):
+        for text in starts(one, width=width) + starts(one, later, width=width):
+            assert "." not in text or text == "2018-02-23 22:30:01.123456" or "-24" in text
+    assert starts(one, width=300) == ["2018-02-23 22:30:01.123456"]
+
+
 def titles(*connections: Connection, **options: Any) -> list[str]:
     return printed(*connections, **options)[0].split()
 

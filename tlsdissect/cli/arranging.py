@@ -52,12 +52,18 @@ def _sorted(rows: list[OutputRow], *, descending: bool) -> list[OutputRow]:
     return with_key + [row for row in rows if row.key is None]
 
 
-def laid_out(rows: Iterable[OutputRow], table: Table, *, several: bool, by_time: bool) -> Iterator[OutputRow]:
-    """Yield the rows of a table as lines; the first of them decide its columns, and with `by_time` are sorted."""
+def by_time(rows: Iterable[OutputRow]) -> Iterator[OutputRow]:
+    """Yield up to MAX_ORDERED rows by capture, in the order given, and then by time; more as they come."""
     rows = iter(rows)
     first = list(islice(rows, MAX_ORDERED + 1))
-    if by_time and len(first) <= MAX_ORDERED:
-        first = _by_time(first)
+    yield from _by_time(first) if len(first) <= MAX_ORDERED else first
+    yield from rows
+
+
+def laid_out(rows: Iterable[OutputRow], table: Table, *, several: bool) -> Iterator[OutputRow]:
+    """Yield the rows of a table as lines; the first of them decide its columns."""
+    rows = iter(rows)
+    first = list(islice(rows, MAX_ORDERED))
     heading = table.lay_out([(row.source, row.text) for row in first], several=several)
     for row in chain(first, rows):
         yield row._replace(text=heading + table.line(row.source, row.text))
@@ -65,7 +71,6 @@ def laid_out(rows: Iterable[OutputRow], table: Table, *, several: bool, by_time:
 
 
 def _by_time(rows: list[OutputRow]) -> list[OutputRow]:
-    """Sort rows by capture, in the order given, and then by time."""
     captures = {source: number for number, source in enumerate(dict.fromkeys(row.source for row in rows))}
     timed = [row for row in rows if row.key is not None]
     timed.sort(key=lambda row: (captures[row.source], row.key))

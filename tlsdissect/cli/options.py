@@ -248,7 +248,7 @@ _EXIT_STATUS: Decorator = click.option(
 )
 
 
-_CAPTURES: Decorator = click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+_CAPTURES: Decorator = click.argument("captures", type=completion.FILE, nargs=-1, required=True, metavar="CAPTURE...")
 
 
 def capture_command(
@@ -264,7 +264,6 @@ def capture_command(
     joined = click.option(
         "--joined", is_flag=True, help="Read all captures as one, in the order of their first packets."
     )
-    captures = click.argument("captures", type=completion.FILE, nargs=-1, required=True, metavar="CAPTURE...")
     make = click.command(cls=GroupedCommand, epilog=examples)
     return lambda command: make(
         _added(command, (*arguments, *captures, joined, *_NUMBERS, *_CRITERIA, exit_status, _KEYLOG, *_FINDINGS))

@@ -104,7 +104,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
 
     In the table, RT is the number of round trips the client waited for, ms is the duration of the handshake, - is
     something that did not occur or that the capture does not show, and * marks what only the keys of --keylog show. The
-    rows are in the order of time, or if there are more than 10,000, in the order in which connections are over.
+    rows are in the order of the captures and of time in each, or if there are more than 10,000, in the order in which
+    connections are over; --top N prints the first N of them.
 
     SARIF and JUnit have the findings instead, for a pipeline: each once for a server, and not for each connection. In
     JUnit those of the --fail-on severity or higher fail, by default all but info.
@@ -191,19 +192,20 @@ def _arranged(query: Query, order: Order | None, top: int | None, *, at_once: bo
 
     several = len(query.captures) > 1 or os.path.isdir(query.captures[0])  # noqa: PTH112 (paths are text here)
     shown = query.view if isinstance(query.view, Table) else None
-    by_time = order is None and shown is not None and not at_once
     key = _start if order is None else order.column.value
 
     def arrange(rows: Iterable[OutputRow]) -> Iterable[OutputRow]:
-        if order is not None or (top is not None and by_time):
-            rows = arranging.in_order(rows, descending=order is not None and order.descending, top=top)
-        elif top is not None:
+        if order is not None:
+            rows = arranging.in_order(rows, descending=order.descending, top=top)
+        elif shown is not None and not at_once:
+            rows = arranging.by_time(rows)
+        if order is None and top is not None:
             rows = arranging.first(rows, top)
         if shown is None:
             return rows
         if at_once and order is None:
             return arranging.as_they_come(rows, shown, several=several)
-        return arranging.laid_out(rows, shown, several=several, by_time=by_time)
+        return arranging.laid_out(rows, shown, several=several)
 
     return query._replace(key=None if order is None and shown is None else key), arrange
 

@@ -47,7 +47,7 @@ GROWTH = (
     ("source", 12),
     ("client", 15),
     ("ms", 7),
-    ("start", 8),
+    ("start", 16),
     ("suite", 10),
     ("ms", 7),
     ("RT", 2),
@@ -57,7 +57,7 @@ GROWTH = (
     ("resumed", 10),
     ("problems", 8),
     ("group", 14),
-    ("start", 15),
+    ("start", 19),
     ("suite", 20),
     ("certificate", 12),
     ("server", 30),
@@ -89,11 +89,11 @@ def stream(c: Connection) -> Texts:
 
 
 def start(c: Connection) -> Texts:
-    """The time of day; its fraction and the date where there is room."""
+    """The time of day, with its date and fraction where there is room; the third text is for rows of several days."""
     if c.start is None:
         return ()
     day, _, time = c.start.rstrip("Z").partition("T")
-    return f"{day} {time[:15]}", time[:15], time[:8]
+    return f"{day} {time[:15]}", f"{day} {time[:8]}", f"{day} {time[:5]}", time[:8]
 
 
 def client(c: Connection) -> Texts:
@@ -346,6 +346,9 @@ class Table:
         self._columns = asked or tuple(column for column in COLUMNS if judged or column.title != "findings")
         self._shown: list[tuple[int, int]] = []
         """Indexes of the columns that are shown, each with its width."""
+        self._start = next((at for at, one in enumerate(self._columns) if one.texts is start), None)
+        self._dated = False
+        """Whether the first rows are of several days, so that times need a date."""
         self._sections = sections
         self._source: str | None = None
 
@@ -364,14 +367,18 @@ class Table:
         """
         single = len(rows) > 1 and len({source for source, _ in rows}) == len(rows)
         self._sections = self._sections and several and not single
-        needs = self._widths([texts for _, texts in rows], 0)
+        cells = [_DECODER.decode(texts) for _, texts in rows]
+        if self._start is not None:
+            days = {texts[0][: len("2026-01-31")] for _, texts in (row[self._start] for row in cells) if texts}
+            self._dated = len(days) > 1
+        needs = self._widths(cells, 0)
         if not self._asked and (self._sections or not several):
             needs.pop("source", None)
         room = self._width + len(self._gap)
         if self._asked:
             chosen = _cut(needs, room - len(self._gap) * len(needs))
         else:
-            chosen = layout(needs, self._widths([texts for _, texts in rows], -1), room, len(self._gap))
+            chosen = layout(needs, self._widths(cells, -1), room, len(self._gap))
         self._shown = [(at, chosen[one.title]) for at, one in enumerate(self._columns) if one.title in chosen]
         titles = [(self._columns[at], width) for at, width in self._shown]
         return self._line(
@@ -386,26 +393,32 @@ class Table:
             heading = self._line([(shortened(name, self._width, tail=columns(name)), SECTION)])
         self._source = source
         row = _DECODER.decode(texts)
-        return heading + self._line([self._fitted(row[at], self._columns[at], width) for at, width in self._shown])
+        return heading + self._line([self._fitted(row[at], at, width) for at, width in self._shown])
 
-    def _widths(self, rows: list[bytes], which: int) -> dict[str, int]:
+    def _texts(self, at: int, texts: list[str]) -> list[str]:
+        """Return the texts of a cell that may be used."""
+        if at != self._start or not texts:
+            return texts
+        return texts[:-1] if self._dated else [*texts[:-2], texts[-1]]
+
+    def _widths(self, rows: list[list[tuple[str, list[str]]]], which: int) -> dict[str, int]:
         """Return how wide each column has to be for the best or the last text of its cells; empty ones are left out."""
         if not rows:
             return {column.title: _USUAL.get(column.title, self._width) for column in self._columns}
         widest = [0] * len(self._columns)
         for row in rows:
-            for at, (_, texts) in enumerate(_DECODER.decode(row)):
+            for at, (_, texts) in enumerate(row):
                 if texts:
-                    widest[at] = max(widest[at], columns(texts[which]))
+                    widest[at] = max(widest[at], columns(self._texts(at, texts)[which]))
         return {
             one.title: max(wide, len(one.title))
             for one, wide in zip(self._columns, widest, strict=True)
             if wide or self._asked or one.title in _KEPT
         }
 
-    def _fitted(self, cell: tuple[str, list[str]], column: Column, width: int) -> tuple[str, str]:
+    def _fitted(self, cell: tuple[str, list[str]], at: int, width: int) -> tuple[str, str]:
         """Return the first text of a cell that fits, or the last one, shortened; padded, and its style."""
-        style, texts = cell
+        column, style, texts = self._columns[at], cell[0], self._texts(at, cell[1])
         text = next((one for one in texts if columns(one) <= width), texts[-1] if texts else _ABSENT)
         shown = shortened(text, width, tail=width * column.tail // 100)
         return _padded(shown, column, width), style if texts else FAINT
