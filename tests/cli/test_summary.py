@@ -54,7 +54,7 @@ def test_failures_are_grouped_by_reason_with_the_worst_clients_and_servers() -> 
     assert found.failing_clients[:2] == (Peer("192.0.2.1", 3), Peer("192.0.2.2", 2))
     text = " ".join(str(found).split())
     assert "8 of 9, by client: 192.0.2.1 (3), 192.0.2.2 (2), 192.0.2.3 (1)," in text
-    assert "7 alert unknown_ca by client: from 192.0.2.1 (3), 192.0.2.2 (2), 192.0.2.3" in text
+    assert "7 alert unknown_ca by client: from 192.0.2.1 (3), 192.0.2.2 (2) to 198.51.100.1" in text
 
 
 def test_old_and_weak() -> None:
@@ -146,7 +146,30 @@ def test_inputs_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 def test_nothing_selected() -> None:
     assert run("summary", "--tls", "1.0", TLS12, RESUMED).stdout == b"Connections   none of 3 selected\n"
-    assert b"Connections   1 of 2; 1 client" in run("summary", "--tls", "1.2", TLS12, TLS13).stdout
+    assert b"Connections   1 of 2, 1 established; 1 client" in run("summary", "--tls", "1.2", TLS12, TLS13).stdout
+
+
+def test_flows_that_are_not_tls_are_those_of_all_that_was_read() -> None:
+    capture = "samples/network/network-failures.pcap"
+    assert b"Not TLS       2 TCP flows: 1 plain HTTP" in run("summary", capture).stdout
+    assert b"Not TLS       2 TCP flows, selected or not: 1" in run("summary", "--client", "192.0.2.13", capture).stdout
+    assert tlsdissect.summary(ROOT / capture, failed=True).selected
+
+
+def test_many_kinds_take_one_screen() -> None:
+    some = [failing(f"192.0.2.{n}", f"198.51.100.{n}", by) for n in range(40) for by in ("client", "server")]
+    some += [made(version=f"0x7e{n:02x}", outcome=f"kind {n}") for n in range(40)]
+    flows = {f"kind {n}": n for n in range(1, 41)}
+    shown = str(summarized(*some, **flows))
+    assert len(shown.splitlines()) < 50
+    assert "820 TCP flows: 40 kind 40, 39 kind 39" in " ".join(shown.split())
+    assert "528 of 32 more kinds" in shown.replace("\n" + " " * 14, " ")
+    assert repr(summarized(*some)) == "<CaptureSummary: 120 connections, 120 failed>"
+
+
+def test_a_pipe_is_as_wide_as_columns_says() -> None:
+    long, short = (run("summary", "samples", COLUMNS=width).stdout.decode().splitlines() for width in ("160", "60"))
+    assert max(map(len, short)) <= 60 < max(map(len, long)) <= 160
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -33,8 +33,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     """Summarize captures on one screen.
 
     It counts the connections that failed by reason, with the clients and servers that had most of them; versions; what
-    is old or weak; certificates that end within 30 days; resumption; the slowest handshakes; and what was not TLS or
-    not decoded. `tlsdissect FILE` does the same.
+    is old or weak; servers' own certificates that end within 30 days; resumption; the slowest handshakes; and what was
+    not TLS or not decoded, which no selection limits. `tlsdissect FILE` does the same.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415 (not needed for --help)
@@ -42,6 +42,8 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     builder = SummaryBuilder()
     query = options.query(captures, given, Collector(builder.add), judge=options.judge(given))
     style = None if form == "json" else options.text_style(given["color"], seen=seen)
+    if style is not None and style["width"] is None:
+        style["width"] = options.columns_of_surroundings()
     # The text has what the summary of a run says.
     quiet = given["quiet"] or form == "text"
     return SummaryRun(query, builder, style, {**given, "quiet": quiet}).print_all(destination(file))
@@ -62,7 +64,9 @@ class SummaryRun(Run):
 
         super()._print(sink, interrupts)
         totals = self._rows.summary
-        found = self._builder.summary(totals.connections, totals.not_tls, notes(totals))
+        found = self._builder.summary(
+            totals.connections, totals.not_tls, notes(totals), selected=self._selects
+        )
         with self._status_line.hidden():
             for piece in [json_line(found)] if self._style is None else text(found, **self._style):
                 sink.write(piece)

@@ -84,6 +84,8 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
     connections: int
     connections_read: int
     """With those that were not selected."""
+    selected: bool
+    """Whether connections were selected; `not_tls` and `notes` are about all that was read."""
     captures: int
     """Captures with selected connections."""
     start: str | None
@@ -121,6 +123,10 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
         """Return the summary as `--format json` prints it."""
         found: dict[str, Any] = to_builtins(self)
         return found
+
+    def __repr__(self) -> str:
+        failed = sum(group.connections for group in self.failures)
+        return f"<CaptureSummary: {_many(self.connections, 'connection')}, {failed:,} failed>"
 
     def __str__(self) -> str:
         return "\n".join(lines(self))
@@ -233,11 +239,14 @@ class SummaryBuilder:
         slow = Slow(c.source, c.stream_name, table.server(c)[-1] or str(c.server), took)
         self._slowest = sorted([*self._slowest, slow], key=_slowest_first)[:_WORST]
 
-    def summary(self, read: int, not_tls: Counter[str], notes: Sequence[str]) -> CaptureSummary:
+    def summary(
+        self, read: int, not_tls: Counter[str], notes: Sequence[str], *, selected: bool = False
+    ) -> CaptureSummary:
         """Return the summary; the number of connections read, flows and notes come from the reading."""
         return CaptureSummary(
             connections=self._connections,
             connections_read=read,
+            selected=selected,
             captures=self._captures,
             start=self._start,
             end=self._end,
@@ -299,8 +308,12 @@ def weaknesses(c: Connection) -> Iterator[str]:
 # ---------------------------------------------------------------- text
 
 
-_LISTED = 5
+_LISTED = 4
 """Groups or certificates that the text lists; the rest are counted."""
+_NAMED = 2
+"""Clients and servers that the text names of each group."""
+_KINDS = 8
+"""Kinds of a count that the text names."""
 _RED = "31"
 
 
@@ -343,7 +356,8 @@ def _sections(found: CaptureSummary) -> Iterator[Section]:
         yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")])
     if found.not_tls:
         total = sum(found.not_tls.values())
-        yield Section("Not TLS", "", [(0, f"{total:,} TCP flow{'s' * (total != 1)}: {_counted(found.not_tls)}")])
+        every = ", selected or not" if found.selected else ""
+        yield Section("Not TLS", "", [(0, f"{_many(total, 'TCP flow')}{every}: {_counted(found.not_tls)}")])
     if found.notes:
         yield Section("Not all read", "", [(2, note) for note in found.notes])
     if found.problems:
@@ -356,7 +370,8 @@ def _seen(found: CaptureSummary) -> str:
     begin, end = _moment(found.start or ""), _moment(found.end or found.start or "")
     when = "" if not begin else f", at {begin} UTC" if begin == end else f", from {begin} to {end} UTC"
     read = "" if found.connections == found.connections_read else f" of {found.connections_read:,}"
-    return f"{found.connections:,}{read}; {ends}{when}"
+    established = f"{found.outcomes.get('established', 0):,} established"
+    return f"{found.connections:,}{read}, {established}; {ends}{when}"
 
 
 def _groups(groups: Sequence[Group]) -> _Texts:
@@ -366,7 +381,8 @@ def _groups(groups: Sequence[Group]) -> _Texts:
 
 
 def _peers(group: Group) -> str:
-    return f"from {_named(group.clients, group.connections)} to {_named(group.servers, group.connections)}"
+    clients, servers = group.clients[:_NAMED], group.servers[:_NAMED]
+    return f"from {_named(clients, group.connections)} to {_named(servers, group.connections)}"
 
 
 def _named(peers: Iterable[Peer], total: int) -> str:
@@ -379,7 +395,8 @@ def _ending(ending: Sequence[Ending]) -> _Texts:
         return f"ended {days} before" if one.days_left < 0 else f"ends in {days}"
 
     texts = [(2, f"{one.subject} {when(one)}, {one.not_after[:10]}: {one.server}") for one in ending[:_LISTED]]
-    return texts + [(0, f"and {len(ending) - _LISTED:,} more")] * (len(ending) > _LISTED)
+    rest = f"and {len(ending) - _LISTED:,} more of servers; tlsdissect certs --ends-within 30 lists their issuers' too"
+    return texts + [(2, rest)] * (len(ending) > _LISTED)
 
 
 def _resumption(found: CaptureSummary) -> str:
@@ -401,7 +418,9 @@ def _stream(slow: Slow, found: CaptureSummary) -> str:
 
 
 def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{many:,} {name}" for name, many in counts.items())
+    named = [f"{many:,} {name}" for name, many in list(counts.items())[:_KINDS]]
+    rest = list(counts.values())[_KINDS:]
+    return ", ".join(named + [f"{sum(rest):,} of {_many(len(rest), 'more kind')}"] * bool(rest))
 
 
 def _many(many: int, noun: str) -> str:
