@@ -45,8 +45,15 @@ def test_certificates(options: tlsdissect.corpus.reading.ReadOptions, monkeypatc
 def test_certificates_of_inputs_that_cannot_be_read() -> None:
     with pytest.raises(tlsdissect.CaptureError, match="missing"):
         tlsdissect.certs("missing")
-    with pytest.raises(ValueError, match="where: here connections have neither findings"):
-        tlsdissect.certs(ROOT / CLIENT_CERT, where="resumes != null")
+
+
+def test_certificates_that_end_soon() -> None:
+    capture = ROOT / "samples" / "network" / "network-failures.pcap"
+    (one,) = tlsdissect.certs(capture, ends_within=30)
+    assert repr(one).endswith(": 'CN=shop.example', until 2026-12-13T01:40:48Z>"), repr(one)
+    assert tlsdissect.certs(capture, ends_within=13) == []
+    with pytest.raises(ValueError, match="ends_within"):
+        tlsdissect.certs(capture, ends_within=-1)
 
 
 def test_the_report_is_the_page_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,18 +178,24 @@ def diff(before: Paths, after: Paths, *, by: DiffBy = "name", **options: Unpack[
     return builder.result(first, second)
 
 
-def certs(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> list[CertificateSummary]:
+def certs(
+    *captures: str | os.PathLike[str], ends_within: int | None = None, **options: Unpack[ReadOptions]
+) -> list[CertificateSummary]:
     """Return each certificate of captures once, with who sent it, its validity and its findings.
 
-    `options` are those of `read`, which also says what is raised; `finding` and `min_severity` select certificates.
+    `options` are those of `read`, which also says what is raised; `finding` and `min_severity` select certificates, and
+    so does `ends_within`: those that end within so many days of when they were last seen, or had ended.
 
         >>> for one in tlsdissect.certs("samples/tls12-client-cert.pcap", finding="root_in_chain"):
         ...     print(one.not_after, one.days_left, [found.code for found in one.findings])
         2045-01-01T00:00:00Z 6613 ['email_address', 'root_in_chain']
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
+    from tlsdissect.flows.limits import whole  # noqa: PLC0415
 
-    return Settled(captures, options).certificates()
+    if ends_within is not None:
+        whole("ends_within", ends_within, 0)
+    return Settled(captures, options).certificates(ends_within)
 
 
 def query(

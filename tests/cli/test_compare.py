@@ -41,4 +41,4 @@ def test_a_selection_is_compared(tmp_path: Path) -> None:
 
 def test_nothing_to_compare() -> None:
     done = run("compare", "--stream", "99", TLS12)
-    assert done.stdout == b"no TLS connections\n"
+    assert done.stdout == b"no TLS connections to compare\n"

@@ -239,11 +239,28 @@ def test_unhashed_fingerprints_are_computed_where_something_names_them() -> None
     assert run("read", "-q", *order, TLS12, TLS13).stdout.split(b"\r\n")[1:3] == [b"0,TLS 1.3", b"0,TLS 1.2"]
 
 
-def test_certificates_cannot_be_listed_by_what_is_not_known_yet() -> None:
-    done = run("certs", "--where", "findings.size() > 0", TLS12)
-    assert done.returncode == 2
-    assert b"--where: here connections have neither findings" in done.stderr
-    assert b"2 certificates" in run("certs", "--where", "round_trips == 2", TLS12).stderr
+@pytest.mark.parametrize(
+    ("source", "number"),
+    [
+        ("findings.exists(f, f.code == 'static_rsa')", 2),
+        ("findings.size() == 0", 0),
+        ("resumes == null && problems.size() == 0", 2),
+        ("problems.size() > 0", 0),
+        ("round_trips == 2", 2),
+    ],
+)
+def test_certificates_of_connections_with_findings_and_links(source: str, number: int) -> None:
+    captures = ("samples/tls12-static-rsa.pcap", "samples/tls12-resumed-id.pcap")
+    done = run("certs", "-q", "--format", "json", "--where", source, *captures)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, number), done.stderr
+    assert len(tlsdissect.certs(*(ROOT / path for path in captures), where=source)) == number
+    assert run("certs", "-q", "--format", "json", "--where", source, "--jobs", "2", *captures).stdout == done.stdout
+
+
+def test_nothing_selected_is_not_nothing_seen() -> None:
+    nothing = ("--sni", "nothing.example", TLS12)
+    assert run("certs", *nothing).stderr == b"none of 1 connection selected\n"
+    assert run("compare", *nothing).stdout == b"no TLS connections to compare\n"
 
 
 def test_a_selection_with_an_expression_can_be_sent_to_another_process() -> None:

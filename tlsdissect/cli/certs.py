@@ -79,12 +79,18 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
 
     evidence, judge = Evidence(), options.required_judge(given)
     inventory = CertificateInventory(judge, evidence)
-    query = options.query(captures, given, Collector(inventory.add), evidence=evidence, linked=False)
+    chosen = options.selection(given)
     # Findings select certificates here, and everything else connections.
-    chosen = query.selection
-    if chosen.where is not None and (chosen.where.needs_findings or chosen.needs_links):
-        raise click.UsageError("--where: here connections have neither findings, nor problems, nor links to others")
-    query = query._replace(selection=replace(chosen, finding=(), min_severity=None))
+    of_connections = replace(chosen, finding=(), min_severity=None)
+    query = options.query(
+        captures,
+        given,
+        Collector(inventory.add),
+        judge=judge if of_connections.needs_findings else None,
+        evidence=evidence,
+        reports_findings=False,
+        linked=of_connections.needs_links,
+    )._replace(selection=of_connections)
     write = _writer(form, file, inventory, given, seen=seen)
     run = CertificateRun(query, inventory, judge, evidence, write, given, chosen)
     status = run.print_to(destination(file))
@@ -108,7 +114,9 @@ class CertificateRun(Run):
         given: dict[str, Any],
         chosen: Selection,
     ) -> None:
-        jobs = job_count(list(query.captures), given["jobs"])
+        # Workers know neither the findings of connections nor their links.
+        alone = query.judge is not None or query.options.linked
+        jobs = 1 if alone else job_count(list(query.captures), given["jobs"])
         transport = CertificateTransport(query.selection, inventory, evidence)
         super().__init__(query, given, jobs=jobs, transport=transport)
         self._inventory = inventory
@@ -139,7 +147,8 @@ class CertificateRun(Run):
         shown = f"{count(len(every), 'certificate')} in {least}{count(chains, 'chain')}"
         if self._chosen.names_findings or self._ends_within is not None:
             shown = f"{len(self.listed):,} of {shown}"
-        self._tally.lines.append(shown if every else "no certificates in the clear")
+        if self._tally.connections or not self._selects:
+            self._tally.lines.append(shown if every else "no certificates in the clear")
         if every and not self._judge.checks_paths:
             self._tally.lines.append("trust not checked: no authorities given")
         if self._evidence.lookups:
@@ -158,7 +167,7 @@ class CertificateRun(Run):
 
     def _is_listed(self, one: CertificateSummary) -> bool:
         chosen = self._chosen
-        if self._ends_within is not None and (one.days_left is None or one.days_left > self._ends_within):
+        if self._ends_within is not None and not one.ends_within(self._ends_within):
             return False
         return chosen.lists([(it.code, it.severity) for it in one.findings])
 

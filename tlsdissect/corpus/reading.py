@@ -177,23 +177,27 @@ class Settled:
                 database.add(connection)
             return frame(database.answer())
 
-    def certificates(self) -> list[CertificateSummary]:
+    def certificates(self, ends_within: int | None = None) -> list[CertificateSummary]:
         """Return the certificates of the selected connections, as `tlsdissect certs` lists them."""
         from tlsdissect.trust.inventory import CertificateInventory  # noqa: PLC0415
 
         # Findings select certificates here, and everything else connections.
         chosen = replace(self.selection, finding=(), min_severity=None)
-        if chosen.needs_findings or chosen.needs_links:
-            raise ValueError("where: here connections have neither findings, nor problems, nor links to others")
-        evidence = Evidence()
-        inventory = CertificateInventory(self.judge or make_judge(), evidence)
-        reading = Reading(self.captures, replace(self.options, linked=False), evidence=evidence)
+        evidence, judge = Evidence(), self.judge or make_judge()
+        inventory = CertificateInventory(judge, evidence)
+        options = replace(self.options, linked=chosen.needs_links)
+        reading = Reading(self.captures, options, judge=judge if chosen.needs_findings else None, evidence=evidence)
         for connection in reading:
             if chosen.matches(connection, reading.begin):
                 inventory.add(connection)
         self._raise_refused(reading)
         inventory.compare(lambda: False)
-        return [one for one in inventory if self.selection.lists([(it.code, it.severity) for it in one.findings])]
+        return [
+            one
+            for one in inventory
+            if self.selection.lists([(it.code, it.severity) for it in one.findings])
+            and (ends_within is None or one.ends_within(ends_within))
+        ]
 
     def extract(self) -> Iterator[bytes]:
         """Yield the packets of the selected connections as `tlsdissect extract` writes them."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.datagrams import DTLS
 from tlsdissect.flows.flow import UNKNOWN

@@ -91,6 +91,13 @@ class CertificateSummary(Certificate, frozen=True, kw_only=True):
     with_keys: bool = False
     """Whether only keys show it, wherever it was sent."""
 
+    def __repr__(self) -> str:
+        return f"<CertificateSummary {self.sha256[:16]}: {self.subject!r}, until {self.not_after}>"
+
+    def ends_within(self, days: int) -> bool:
+        """Return whether it ends within so many days of when it was last seen, or had ended."""
+        return self.days_left is not None and self.days_left <= days
+
 
 class _Entry:
     """One certificate while the run is in progress."""

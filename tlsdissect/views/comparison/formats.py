@@ -254,7 +254,7 @@ class Text:
         if group.key is not None:
             yield self._styled(shortened(printable(group.key), self._width, tail=self._width // 2), _BOLD)
         if not group.sides:
-            yield "no TLS connections"
+            yield "no TLS connections to compare"
             return
         versions = [side.version for side in group.sides]
         filled = list(filled_sections(group.sides))
