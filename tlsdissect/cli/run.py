@@ -134,12 +134,13 @@ class Run:
         prompt: bool = False,
         transport: RowTransport | None = None,
         arrange: Callable[[Iterable[OutputRow]], Iterable[OutputRow]] = iter,
+        keeps: Callable[[OutputRow], bool] | None = None,
     ) -> None:
         """`given` are the command's options: those of every run, and --fail-on if the command has it.
 
         `transport` carries rows from worker processes, by default as they are printed. `live` is the reading of a live
         capture, and its status line. With `live` or `prompt`, each row is flushed. `arrange` orders the rows and
-        returns those to print, with their final text; all count.
+        returns those to print, with their final text; all count. A row that `keeps` refuses is not selected.
         """
         self._view = query.view
         self._selection = query.selection
@@ -154,7 +155,8 @@ class Run:
         self._tells_matches = bool(given.get("tells_matches"))
         self._tally = Tally()
         self._arrange = arrange
-        self._selects = bool(query.selection)
+        self._keeps = keeps
+        self._selects = keeps is not None or bool(query.selection)
         self._aborted = False
 
     def print_all(self, place: AbstractContextManager[Sink], *, on_terminal: bool = False) -> int:
@@ -252,8 +254,9 @@ class Run:
     def _counted(self) -> Iterator[OutputRow]:
         """Count the selected connections, also those that are not printed."""
         for row in self._rows:
-            self._tally.add(row)
-            yield row
+            if self._keeps is None or self._keeps(row):
+                self._tally.add(row)
+                yield row
 
     @property
     def _where(self) -> str:

@@ -12,8 +12,6 @@ from tlsdissect.cli.sink import destination
 from tlsdissect.corpus.suggestion import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from tlsdissect.corpus.query import OutputRow, View
 
 EXAMPLES = """\b
@@ -49,11 +47,12 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     view = _view(form, given["message"], given["color"], seen=seen, dumped=given["dumped"])
     query = options.query(captures, given, view, judge=options.judge(given), keep=True)
     # A connection without such a message is not selected.
-    return Run(query, given, arrange=_shown, partial=given["message"] is not None).print_all(destination(file))
+    has_it = None if given["message"] is None else _has_text
+    return Run(query, given, keeps=has_it).print_all(destination(file))
 
 
-def _shown(rows: Iterable[OutputRow]) -> Iterator[OutputRow]:
-    return (row for row in rows if row.text)
+def _has_text(row: OutputRow) -> bool:
+    return bool(row.text)
 
 
 def _check(message: str | None) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from tlsdissect.capture.inputs import find_inputs
 from tlsdissect.corpus.query import OutputRows
 from tlsdissect.model.transcript import kept
-from tlsdissect.pipeline import Reading, files
+from tlsdissect.pipeline import Reading
 from tlsdissect.views.both_ends.path import joined
 from tlsdissect.views.both_ends.recognition import Recognizer, View
 
@@ -32,7 +33,7 @@ _PACKET_BYTES = 512
 
 def can_join(query: Query) -> bool:
     """Return whether a query reads several captures, each of which can be read twice: regular files."""
-    paths = [path for path, _ in files(query.captures)]
+    paths = [one.path for one in find_inputs(query.captures).files]
     return len(paths) > 1 and all(path != "-" and os.path.isfile(path) for path in paths)  # noqa: PTH113
 
 
