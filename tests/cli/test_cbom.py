@@ -171,8 +171,10 @@ def test_a_selection_without_a_match_is_an_empty_inventory() -> None:
 def test_certificates_that_only_keys_show_are_marked() -> None:
     capture, keys = f"samples/{KEYED}.pcap", f"samples/{KEYED}.keys"
     assert listed(valid(run("cbom", capture).stdout.decode()), "certificate") == {}
-    found = listed(valid(run("cbom", capture, "--keylog", keys).stdout.decode()), "certificate")
+    shown = valid(run("cbom", capture, "--keylog", keys).stdout.decode())
+    found = listed(shown, "certificate")
     assert found
+    assert {name for name, one in listed(shown, "key").items() if "only-with-keys" in properties(one)} == found.keys()
     for one in found.values():
         assert properties(one)["only-with-keys"] == "true"
         assert one["evidence"]["occurrences"][0]["additionalContext"].endswith(", only with keys")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from tlsdissect.cli import completion, options
+from tlsdissect.cli import completion, exit_status, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 
@@ -16,7 +16,6 @@ Examples:
   tlsdissect cbom --server 192.0.2.0/24 captures/ -o cbom.json
   tlsdissect cbom capture.pcap | jq '.services[] | {name, properties}'
 """
-_SUFFIXES = {".json": "json", ".cdx": "json"}
 
 
 @options.capture_command(EXAMPLES)
@@ -33,7 +32,7 @@ def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
     ready for quantum computers, as far as its connections show. The same captures give the same file: it has no
     timestamp, and its serial number is derived from its content.
     """
-    file = options.result(output, "json", _SUFFIXES, "json", captures).file
+    file = options.result(output, "json", {}, "json", captures).file
     from tlsdissect.views.cbom.use import CryptographicUse  # noqa: PLC0415 (not needed for --help)
 
     try:
@@ -44,7 +43,7 @@ def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
         raise click.UsageError("cbom needs cyclonedx-python-lib: pip install 'tlsdissect[cbom]'") from None
     use = CryptographicUse()
     query = options.query(captures, given, Collector(use.add), judge=options.judge(given))
-    run = Run(query, given, end=lambda: document.pieces(use))
-    status = run.print_to(destination(file))
-    run.print_summary(on_terminal=False)
+    status = Run(query, given, end=lambda: document.pieces(use)).print_all(destination(file))
+    if use.left_out:
+        exit_status.warn(f"{use.left_out:,} values are not in the inventory: memory limit reached")
     return status

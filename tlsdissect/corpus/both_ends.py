@@ -34,7 +34,7 @@ _PACKET_BYTES = 512
 def can_join(query: Query) -> bool:
     """Return whether a query reads several captures, each of which can be read twice: regular files."""
     paths = [one.path for one in find_inputs(query.captures).files]
-    return len(paths) > 1 and all(path != "-" and os.path.isfile(path) for path in paths)  # noqa: PTH113
+    return not query.options.joined and len(paths) > 1 and all(path != "-" and os.path.isfile(path) for path in paths)  # noqa: PTH113
 
 
 class BothEndsRows(OutputRows):

@@ -36,7 +36,7 @@ Item = dict[str, Any]
 SPECIFICATION = SchemaVersion.V1_7
 _SCHEMA = f"http://cyclonedx.org/schema/bom-{SPECIFICATION.to_version()}.schema.json"
 _HEAD: Item = {"bomFormat": "CycloneDX", "specVersion": SPECIFICATION.to_version()}
-_PART = 100
+_PART = 30
 """Components, services or dependencies that are validated together."""
 _KINDS: dict[str, Callable[[str], Algorithm]] = {
     "cipher_suites": algorithms.cipher_suite,
@@ -158,9 +158,7 @@ class _Assets:
         for digest in sorted(self._use.certificates):
             yield self._certificate(self._use.certificates[digest])
         for digest in sorted(self._use.certificates):
-            key = _public_key(self._use.certificates[digest])
-            if key is not None:
-                yield key
+            yield from self._public_key(self._use.certificates[digest])
         for server in self._servers:
             for name in sorted(server.versions):
                 yield _protocol(server, name, server.versions[name])
@@ -195,7 +193,7 @@ class _Assets:
         }
         facts = {
             "connections": self._chosen.get(ref),
-            "only-with-keys": "true" if self._only_with_keys.get(ref) else None,
+            "only-with-keys": self._with_keys(ref),
             # A date outside the calendar is no date-time.
             "not-before": None if begin else one.not_before,
             "not-after": None if end else one.not_after,
@@ -209,6 +207,25 @@ class _Assets:
         crypto = {"assetType": "certificate", "certificateProperties": _known(stated)}
         hashes = [{"alg": "SHA-256", "content": one.sha256}]
         return {**self._asset(ref, one.subject or one.sha256, crypto, listed), "hashes": hashes}
+
+    def _public_key(self, one: Certificate) -> Iterator[Item]:
+        algorithm = algorithms.key_of(one)
+        if algorithm is None:
+            return
+        stated = {
+            "type": "public-key",
+            "size": one.key_bits,
+            "relatedCryptographicAssets": [{"type": "algorithm", "ref": algorithm.ref}],
+        }
+        crypto = {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": _known(stated)}
+        facts = {"only-with-keys": self._with_keys(_certificate_ref(one.sha256))}
+        yield self._asset(
+            _key_ref(one.sha256), f"public key of {one.subject or one.sha256}", crypto, _properties(facts)
+        )
+
+    def _with_keys(self, ref: str) -> str | None:
+        """Say whether only keys show a certificate."""
+        return "true" if self._only_with_keys.get(ref) else None
 
     def _asset(self, ref: str, name: str, crypto: Item, properties: list[Item]) -> Item:
         asset: Item = {"type": "cryptographic-asset", "bom-ref": ref, "name": name, "cryptoProperties": crypto}
@@ -300,20 +317,6 @@ def _protocol(server: ServerUse, name: str, protocol: ProtocolUse) -> Item:
         "properties": _properties({"connections": protocol.seen.connections, "server": str(server.address)}),
         "evidence": {"occurrences": [_occurrence(protocol.seen, str(server.address))]},
     }
-
-
-def _public_key(one: Certificate) -> Item | None:
-    algorithm = algorithms.key_of(one)
-    if algorithm is None:
-        return None
-    stated = {
-        "type": "public-key",
-        "size": one.key_bits,
-        "relatedCryptographicAssets": [{"type": "algorithm", "ref": algorithm.ref}],
-    }
-    crypto = {"assetType": "related-crypto-material", "relatedCryptoMaterialProperties": _known(stated)}
-    name = f"public key of {one.subject or one.sha256}"
-    return {"type": "cryptographic-asset", "bom-ref": _key_ref(one.sha256), "name": name, "cryptoProperties": crypto}
 
 
 def _used_refs(protocol: ProtocolUse) -> list[str]:
