@@ -293,13 +293,14 @@ def test_values_beyond_the_limit_are_counted(recorded: Connection, monkeypatch: 
     assert 0 < len(found["services"]) < 40
 
 
+def without_library(script: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"import sys; sys.modules['cyclonedx'] = None\n{script}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def test_the_library_is_an_extra() -> None:
-    script = (
-        "import sys; sys.modules['cyclonedx'] = None\n"
-        "from tlsdissect.cli import main; sys.exit(main(['cbom', 'samples/tls12-full.pcap']))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr == (
-        "tlsdissect: cbom needs cyclonedx-python-lib: pip install 'tlsdissect[cbom]' (see tlsdissect cbom --help)\n"
-    )
+    wanted = "cbom needs cyclonedx-python-lib: pip install 'tlsdissect[cbom]'"
+    done = without_library(f"from tlsdissect.cli import main; sys.exit(main(['cbom', '{TLS12}']))")
+    assert (done.returncode, done.stderr) == (2, f"tlsdissect: {wanted} (see tlsdissect cbom --help)\n")
+    done = without_library(f"import tlsdissect; tlsdissect.cbom('{TLS12}')")
+    assert done.stderr.endswith(f"\nImportError: {wanted}\n")

@@ -33,14 +33,13 @@ def command(captures: tuple[str, ...], output: str | None, **given: Any) -> int:
     timestamp, and its serial number is derived from its content.
     """
     file = options.result(output, "json", {}, "json", captures).file
-    from tlsdissect.views.cbom.use import CryptographicUse  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.cbom import new_document  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.cbom.use import CryptographicUse  # noqa: PLC0415
 
     try:
-        from tlsdissect.views.cbom.document import Document  # noqa: PLC0415 (an extra)
-
-        document = Document()
-    except ImportError:
-        raise click.UsageError("cbom needs cyclonedx-python-lib: pip install 'tlsdissect[cbom]'") from None
+        document = new_document()
+    except ImportError as error:
+        raise click.UsageError(str(error)) from None
     use = CryptographicUse()
     query = options.query(captures, given, Collector(use.add), judge=options.judge(given))
     status = Run(query, given, end=lambda: document.pieces(use)).print_all(destination(file))

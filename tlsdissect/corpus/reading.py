@@ -225,10 +225,10 @@ class Settled:
 
     def cbom(self) -> bytes:
         """Return the file that `tlsdissect cbom` writes."""
-        from tlsdissect.views.cbom.document import Document  # noqa: PLC0415 (an extra)
+        from tlsdissect.views.cbom import new_document  # noqa: PLC0415
         from tlsdissect.views.cbom.use import CryptographicUse  # noqa: PLC0415
 
-        document, use = Document(), CryptographicUse()
+        document, use = new_document(), CryptographicUse()
         for connection in self.read():
             use.add(connection)
         return b"".join(document.pieces(use))
