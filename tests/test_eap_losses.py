@@ -355,3 +355,14 @@ def test_without_the_servers_result_a_login_is_not_said_to_have_succeeded(name: 
     [found], _ = read(frames(name)[:-end])
     assert (found["complete"], found["outcome"], found["failed_by"]) == (False, "incomplete", None)
     assert [code for code, _ in problems(found)] == ["inferred"]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_packets_that_are_missing_behind_the_start_are_noticed(*, keep: bool) -> None:
+    """The hello of the supplicant, fragments of the server, and acknowledgements of these."""
+    sent = frames("eapol-peap-wrong-password-tls12")
+    for lost in ({4}, {5, 6}, {5, 6, 7}):
+        kept = [packet for n, packet in enumerate(sent) if n not in lost]
+        [found], _ = read_capture(pcap(kept), Options(keep=keep))
+        assert ("gap", "packets of EAP are not in the capture") in problems(found)
+        assert (found["outcome"] in {"established", "incomplete"}, found["failed_by"]) == (True, None)

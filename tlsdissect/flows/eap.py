@@ -134,6 +134,10 @@ class EapConversation(Totals):
         """The latest keys by which the table finds it."""
         self.station = b""
         """The Calling-Station-Id or else the User-Name of its RADIUS requests."""
+        self.method_start: EapPacket | None = None
+        """The latest Start of a method."""
+        self.counts_up = False
+        """Whether the identifier of a Request was that of the one before it plus 1."""
         self._identifier = UNKNOWN
         """That of the latest Request."""
         self._answered = False
@@ -184,6 +188,8 @@ class EapConversation(Totals):
         self._latest.append(hash(eap))
         self._answered = eap.code == RESPONSE
         if eap.code == REQUEST:
+            self.counts_up = self.counts_up or eap.identifier == (self._identifier + 1) % 256
+            self.method_start = eap if eap.is_start else self.method_start
             self._identifier = eap.identifier
             self._has_method = self._has_method or eap.method != _IDENTITY
         if eap.code == RESPONSE and eap.method == _IDENTITY and len(eap.body) == eap.size:

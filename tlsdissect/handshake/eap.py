@@ -254,13 +254,11 @@ class EapTracker:
         self._budget = budget
         self._seen = [False, False]
         """Whether each side sent packets."""
-        self._latest: EapPacket | None = None
+        self._latest = conversation.method_start
         self._more = False
         """Whether more fragments follow the latest packet, so that the other side only acknowledges it."""
         self._requests: deque[int] = deque(maxlen=_LATE)
         """Identifiers of the latest Requests."""
-        self._counts_up = False
-        """Whether the identifier of a Request was that of the one before it plus 1."""
 
     def feed(self, eap: EapPacket, packet: Packet, spans: tuple[tuple[int, int], ...]) -> None:
         """Read a packet that is no repetition; see `read_fragment` for `spans`."""
@@ -336,17 +334,16 @@ class EapTracker:
                 self._lose(_SUPPLICANT, frame, unless=self._more)
             return True
         step = (eap.identifier - latest.identifier) % 256
-        if step == 0 or (self._counts_up and step > _LATE_STEP):
+        counts_up = self._conversation.counts_up
+        if step == 0 or (counts_up and step > _LATE_STEP):
             # It came late: its bytes count as missing.
             return False
-        if again:
-            self._lose(_SUPPLICANT, frame, unless=self._more)
-        elif step == 1:
-            self._counts_up = True
-        elif self._counts_up:
+        if counts_up and step > 1:
             # While one side sends fragments, the other one only acknowledges them.
             for side in (_SERVER, _SUPPLICANT):
                 self._lose(side, frame, unless=bool(self.readers[1 - side].held))
+        elif again:
+            self._lose(_SUPPLICANT, frame, unless=self._more)
         return True
 
     def _lose(self, side: int, frame: int, *, unless: bool = False) -> None:
