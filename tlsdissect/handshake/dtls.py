@@ -527,13 +527,14 @@ class DtlsTracker:
         self.log.add_sealed(sealed)
 
     def _protected(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
-        """Log an encrypted record of DTLS 1.3; of application data, the first after anything else."""
+        """Log an encrypted record of DTLS 1.3; of application data, the first in a row and what may be an alert."""
         direction = self.directions[sender]
         direction.last = Record(record.content_type, record.version, record.length, start, None)
         is_data = record.content_type == APPLICATION_DATA
         if is_data and direction.first_data is None:
             direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
-        if direction.protected < MAX_PROTECTED and not (is_data and self._latest_protected == sender):
+        adds_nothing = is_data and self._latest_protected == sender and record.length != self.log.alert_size
+        if direction.protected < MAX_PROTECTED and not adds_nothing:
             direction.protected += 1
             self._add_event(packet, sender, record, start, encrypted=True)
         self._latest_protected = sender if is_data else UNKNOWN
