@@ -173,7 +173,7 @@ def test_certificates_that_only_keys_show_are_marked() -> None:
     assert listed(valid(run("cbom", capture).stdout.decode()), "certificate") == {}
     shown = valid(run("cbom", capture, "--keylog", keys).stdout.decode())
     found = listed(shown, "certificate")
-    assert found
+    assert found.keys() == {one.sha256 for one in tlsdissect.certs(ROOT / capture, keylog=ROOT / keys)} != set()
     assert {name for name, one in listed(shown, "key").items() if "only-with-keys" in properties(one)} == found.keys()
     for one in found.values():
         assert properties(one)["only-with-keys"] == "true"
