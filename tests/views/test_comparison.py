@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import statistics
 from functools import cache
 
 import pytest
@@ -16,7 +17,7 @@ import tlsdissect
 from tlsdissect.model.connection import Connection, Endpoint, HelloRetryRequest, Timing
 from tlsdissect.views.comparison import builder, formats, sampling
 from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.comparison.client_times import layers
+from tlsdissect.views.comparison.client_times import layers, since_client_hello
 from tlsdissect.views.comparison.formats import Text
 from tlsdissect.views.comparison.model import Group, Side, Spread
 from tlsdissect.views.comparison.pairs import LEAST
@@ -102,7 +103,8 @@ def test_too_few_to_say_anything(old: int, new: int) -> None:
     (whole,) = compared([at_cost("TLS 1.2", 2, 20)] * old + [at_cost("TLS 1.3", 1, 10)] * new)
     assert whole.differences is None
     if whole.sides:
-        assert "too few connections to compare" in "\n".join(Text().lines(whole))
+        assert ("too few" if old else "nothing to compare") in "\n".join(Text().lines(whole))
+        assert "too few connections to compare" in "\n".join(Text(whole=True).lines(whole))
 
 
 def test_no_difference_where_the_interval_holds_zero() -> None:
@@ -110,14 +112,44 @@ def test_no_difference_where_the_interval_holds_zero() -> None:
     (whole,) = compared([at_cost(v, 1, took) for v in ("TLS 1.2", "TLS 1.3") for took in times])
     assert whole.differences is not None
     assert not any(one.differs for one in whole.differences)
-    text = "\n".join(Text().lines(whole))
+    text = "\n".join(Text(whole=True).lines(whole))
     assert "no significant difference" in text
     assert "TLS 1.3 takes" not in text
 
 
 def test_slower_is_told_as_such() -> None:
     (whole,) = compared([at_cost("TLS 1.2", 1, 10)] * LEAST + [at_cost("TLS 1.3", 2, 25)] * LEAST)
-    assert "full, ms: TLS 1.3 takes 15.00 more" in "\n".join(Text().lines(whole))
+    assert "full, ms: TLS 1.3 takes 15.00 more (95 %: 15.00 to 15.00;" in "\n".join(Text(whole=True).lines(whole))
+    assert "full handshakes take 15.0 ms more with TLS 1.3 (95 %: 15.0 to 15.0)" in "\n".join(Text().lines(whole))
+
+
+def test_the_interval_is_that_of_the_difference_that_is_told() -> None:
+    """TLS 1.3 that takes more is told with positive bounds, the smaller first."""
+    slower = [at_cost("TLS 1.3", 1, 20 + n) for n in range(LEAST)]
+    (whole,) = compared([at_cost("TLS 1.2", 1, 10 + n) for n in range(LEAST)] + slower)
+    (one,) = [found for found in whole.differences or () if found.measure == "milliseconds"]
+    assert one.low <= one.difference == -10 <= one.high < 0
+    told = f"10.0 ms more with TLS 1.3 (95 %: {-one.high:.2f} to {-one.low:.1f})"
+    assert told in " ".join("\n".join(Text(110).lines(whole)).split())
+    assert f"+10.0 (+{-one.high:.2f} to +{-one.low:.1f})" in "\n".join(Text(110).lines(whole))
+
+
+def test_kinds_of_handshakes_are_not_mixed() -> None:
+    (whole,) = compared(tlsdissect.read(ROOT / "samples/paths-client.pcap.gz"))
+    newer = next(side for side in whole.sides if side.version == "TLS 1.3")
+    took: dict[str, list[float]] = {"full": [], "resumed": []}
+    for c in tlsdissect.read(ROOT / "samples/paths-client.pcap.gz", tls="1.3"):
+        took["full" if c.resumption == "none" else "resumed"].append(dict(since_client_hello(c))["handshake"])
+    assert {kind: spread.n for kind, spread in newer.handshakes.items()} == {k: len(v) for k, v in took.items()}
+    assert newer.handshakes["full"].median == pytest.approx(statistics.median(took["full"]))
+
+
+def test_groups_are_rows() -> None:
+    groups = compared(tlsdissect.read(ROOT / "samples/paths-client.pcap.gz"), "sni")
+    text = b"".join(Text(100).written(groups)).decode()
+    (row,) = [line for line in text.splitlines() if line.startswith("server.test")]
+    assert row.split()[1:3] == ["80", "120"]
+    assert "+" in row or "-" in row.split(maxsplit=8)[-1]
 
 
 def side(version: str, *names: str) -> Side:
@@ -288,8 +320,10 @@ def test_limits_sample_or_say_what_they_leave_out(monkeypatch: pytest.MonkeyPatc
         assert told.exposure.cut
     assert sum(told.exposure.sni_names for told in whole.sides) <= 30
     assert whole.unpaired == 5000 - 5
-    assert "30 or more" in "\n".join(Text().lines(whole)) or "or more" in "\n".join(Text().lines(whole))
-    assert "4,995 connections were left out of the pairs" in "\n".join(Text().lines(whole))
+    assert "30 or more" in "\n".join(Text(whole=True).lines(whole)) or "or more" in "\n".join(
+        Text(whole=True).lines(whole)
+    )
+    assert "4,995 connections were left out of the pairs" in "\n".join(Text(whole=True).lines(whole))
 
 
 def test_names_take_no_more_bytes_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,15 +372,16 @@ def test_a_spread() -> None:
     assert Spread.of(range(101)) == Spread(101, 50, 90, 99)
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("width", [60, 80, 110, 200])
-def test_text_fits(width: int) -> None:
+def test_text_fits(width: int, whole: bool) -> None:
     connections = [
         *recorded("client"),
         sample("tls12-no-common-suite"),
         replace(sample("tls12-full"), version="SSL 3.0"),
     ]
     for group in compared(connections, "sni"):
-        assert max(map(len, Text(width).lines(group))) <= width
+        assert max(map(len, Text(width, whole=whole).lines(group))) <= width
 
 
 def test_what_is_cut_misleads_nobody() -> None:
@@ -363,7 +398,7 @@ def test_what_is_cut_misleads_nobody() -> None:
         replace(sample("tls12-full"), version="TLS 1.0"),
     ]
     [group] = compared([*some, *others])
-    lines = list(Text(80).lines(group))
+    lines = list(Text(80, whole=True).lines(group))
     first = lines.index("cipher suite chosen") + 1
     assert len({line[:28] for line in lines[first : first + 4]}) == 4
     [took] = [line for line in lines[lines.index("in TCP round trips") :] if line.startswith("  handshake  ")][:1]
@@ -374,7 +409,7 @@ def test_what_is_cut_misleads_nobody() -> None:
 @pytest.mark.parametrize("name", ["=cmd()", "<script>", "\x1b[2J", "\u202eabc", "a" * 255, 'x,"y\r\nz'])
 def test_names_from_the_wire_do_no_harm(name: str) -> None:
     groups = compared([replace(sample("tls12-full"), sni=name)], "sni")
-    text = b"".join(Text(80).written(groups)).decode()
+    text = b"".join(Text(80, whole=True).written(groups)).decode()
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert max(map(len, text.splitlines())) <= 80

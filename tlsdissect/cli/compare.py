@@ -20,6 +20,7 @@ EXAMPLES = """\b
 Examples:
   tlsdissect compare capture.pcap
   tlsdissect compare --by server captures/
+  tlsdissect compare --all capture.pcap
   tlsdissect compare --format json capture.pcap | jq '.sides[] | {version, mean_round_trips}'
   tlsdissect compare --by sni capture.pcap -o comparison.csv
 """
@@ -32,9 +33,10 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".txt": "text"}
     type=click.Choice(["server", "sni", "client", "capture"]),
     help="Also compare the connections of each server, server name, client or capture.",
 )
+@click.option("--all", "whole", is_flag=True, help="Print all sections, and of --by all of each group.")
 @options.result_options("text", "json", "csv")
 @options.run_options
-def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, **given: Any) -> int:
+def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | None, whole: bool, **given: Any) -> int:
     """Compare TLS 1.2 and TLS 1.3: round trips, times, cipher suites, and what anyone on the path could read.
 
     Times are those of the client, wherever the packets were captured: if a message of the server ends an interval, the
@@ -45,7 +47,7 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     from tlsdissect.views.comparison.builder import ComparisonBuilder  # noqa: PLC0415 (not needed for --help)
 
-    comparison, write = ComparisonBuilder(by), _writer(form, file, given["color"], seen=seen)
+    comparison, write = ComparisonBuilder(by), _writer(form, file, given["color"], seen=seen, whole=whole)
     query = options.query(captures, given, Collector(comparison.add), judge=options.judge(given))
     status = Run(query, given, end=lambda: write(comparison.groups())).print_all(destination(file), on_terminal=seen)
     if comparison.left_out:
@@ -53,7 +55,9 @@ def command(captures: tuple[str, ...], by: Any, form: str | None, output: str | 
     return status
 
 
-def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[[Sequence[Group]], Iterator[bytes]]:
+def _writer(
+    form: str, file: str | None, color: str, *, seen: bool, whole: bool
+) -> Callable[[Sequence[Group]], Iterator[bytes]]:
     """Return the function that formats the groups."""
     from tlsdissect.views.comparison import formats  # noqa: PLC0415 (not needed for --help)
 
@@ -61,4 +65,4 @@ def _writer(form: str, file: str | None, color: str, *, seen: bool) -> Callable[
         return formats.json_lines
     if form == "csv":
         return partial(formats.csv_rows, seen=options.is_terminal(file))
-    return formats.Text(**options.text_style(color, seen=seen)).written
+    return formats.Text(**options.text_style(color, seen=seen), whole=whole).written

@@ -284,6 +284,8 @@ class Tally:
             self._values["ms", name].add(took)
             if unit and name != "tcp":
                 self._values["rt", name].add(took / unit)
+            if name == "handshake" and c.outcome == "established" and c.resumption is not None:
+                self._values["kind", "full" if c.resumption == "none" else "resumed"].add(took)
         for name, took in client_times.layers(c):
             self._values["layer", name].add(took)
 
@@ -336,6 +338,7 @@ class Tally:
             expected_round_trips=n["expected"] / n["with_expected"] if n["with_expected"] else None,
             split_paths=n["split_paths"],
             milliseconds=self._spreads("ms"),
+            handshakes=self._spreads("kind"),
             in_round_trips=self._spreads("rt"),
             layers=self._spreads("layer"),
             aead=n["aead"],

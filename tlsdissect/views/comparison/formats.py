@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import to_builtins
 
 from tlsdissect.views.comparison.client_times import LOCAL, NOT_SEEN
+from tlsdissect.views.comparison.model import PAIRED
 from tlsdissect.views.comparison.pairs import LEAST
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
@@ -25,10 +26,11 @@ LISTED = 6
 """Values listed of each kind, most frequent first."""
 _LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
 _MEASURES = {
-    "tcp": "TCP handshake", "server_hello": "to the ServerHello", "handshake": "handshake",
-    "client_data": "to the client's data", "first_byte": "to the first byte back",
-    "first_record": "first server record after the handshake", "tcp_to_tls": "gap before TLS", "tls": "TLS handshake",
-    "tls_to_data": "gap before data", "data_to_first_byte": "first byte back",
+    "tcp": "TCP handshake", "server_hello": "ServerHello", "handshake": "handshake",
+    "client_data": "client's application data", "first_byte": "server's first byte of data",
+    "first_record": "first server record after the handshake", "tcp_to_tls": "TCP handshake to ClientHello",
+    "tls": "TLS handshake", "tls_to_data": "handshake to client's data",
+    "data_to_first_byte": "client's data to first byte",
 }  # fmt: skip
 WIDEST = 110
 """Maximum width in columns."""
@@ -68,7 +70,8 @@ def sections(sides: Sequence[Side]) -> Iterator[Section]:
     yield from _ends(sides)
     yield from _times(sides)
     yield from _choices(sides)
-    yield _POST_QUANTUM
+    if any(side.post_quantum.offered for side in sides):
+        yield _POST_QUANTUM
     yield from _EXPOSURE
     yield from _sizes(sides)
 
@@ -194,8 +197,8 @@ _POST_QUANTUM = Section("post-quantum key exchange", [
     ("ClientHello bytes without", lambda s: _median(s.post_quantum.hello_bytes_without)),
     ("  of these, key shares", lambda s: _median(s.post_quantum.share_bytes)),
     ("  of these, key shares", lambda s: _median(s.post_quantum.share_bytes_without)),
-    ("its segments with", lambda s: _median(s.post_quantum.hello_segments)),
-    ("its segments without", lambda s: _median(s.post_quantum.hello_segments_without)),
+    ("ClientHello segments with", lambda s: _median(s.post_quantum.hello_segments)),
+    ("ClientHello segments without", lambda s: _median(s.post_quantum.hello_segments_without)),
     ("ServerHello bytes with", lambda s: _median(s.post_quantum.server_hello_bytes)),
     ("ServerHello bytes without", lambda s: _median(s.post_quantum.server_hello_bytes_without)),
 ])  # fmt: skip
@@ -236,18 +239,24 @@ _EXPOSURE = (
 
 
 class Text:
-    """Formats comparisons as text, at least 60 columns wide."""
+    """Formats comparisons as text, at least 60 columns wide: what matters, or with `whole` all of it."""
 
-    def __init__(self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> None:
+    def __init__(
+        self, width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8", whole: bool = False
+    ) -> None:
         self._width = max(min(width or WIDEST, WIDEST), 60)
+        self._whole = whole
         self._coloured = coloured
         self._encoding = encoding
 
     def written(self, groups: Sequence[Group]) -> Iterator[bytes]:
         """Format groups, one below the other."""
-        for number, group in enumerate(groups):
+        listed = groups if self._whole else groups[:1]
+        for number, group in enumerate(listed):
             gap = "\n" if number else ""
             yield encoded(gap + "".join(f"{line}\n" for line in self.lines(group)), self._encoding)
+        if len(groups) > len(listed):
+            yield encoded("\n" + "".join(f"{line}\n" for line in self._by_group(groups[1:])), self._encoding)
 
     def lines(self, group: Group) -> Iterator[str]:
         """Format a group, line by line."""
@@ -256,16 +265,37 @@ class Text:
         if not group.sides:
             yield "no TLS connections to compare"
             return
+        for sentence in verdict(group):
+            for number, part in enumerate(wrap(sentence, self._width, subsequent_indent="  ")):
+                yield self._styled(part, _BOLD) if number == 0 else part
+        yield ""
         versions = [side.version for side in group.sides]
-        filled = list(filled_sections(group.sides))
-        width = self._column_width([versions, *(cells for _, rows in filled for _, cells in rows)])
-        yield self._styled(self._line("", versions, width), _BOLD)
+        filled = list(filled_sections(group.sides) if self._whole else _brief(group))
+        heads = versions if self._whole else [*versions, "difference (95 %)"]
+        width = self._column_width([heads, *(cells for _, rows in filled for _, cells in rows)])
+        yield self._styled(self._line("", heads, width), _BOLD)
         for heading, rows in filled:
             yield self._styled(heading, _FAINT)
             yield from (self._line(f"  {label}", cells, width) for label, cells in rows)
-        yield self._styled("TLS 1.2 and TLS 1.3 between the same client and server", _FAINT)
-        for sentence in (*conclusions(group.differences), *caveats(group)):
+        notes = [*(conclusions(group.differences) if self._whole else ()), *caveats(group)]
+        if notes:
+            yield self._styled(
+                "TLS 1.2 and TLS 1.3 between the same client and server" if self._whole else "notes", _FAINT
+            )
+        for sentence in notes:
             yield from wrap(sentence, self._width, initial_indent="  ", subsequent_indent="    ")
+
+    def _by_group(self, groups: Sequence[Group]) -> Iterator[str]:
+        """Format groups as a table with a row for each."""
+        rows = [_row(group) for group in groups]
+        widths = [max(len(row[at]) for row in (_HEADS, *rows)) for at in range(1, len(_HEADS))]
+        room = self._width - sum(width + 2 for width in widths)
+        first = max(8, min(room, max(columns(printable(group.key or "")) for group in groups)))
+        for row in (_HEADS, *rows):
+            name = shortened(printable(row[0]), first, tail=first // 2)
+            cells = "".join(f"  {cell.rjust(width)}" for cell, width in zip(row[1:], widths, strict=True))
+            line = f"{name}{' ' * (first - columns(name))}{cells}".rstrip()
+            yield self._styled(line, _BOLD) if row is _HEADS else line
 
     def _column_width(self, rows: Sequence[Sequence[str]]) -> int:
         """Return the width of a version's column: no wider than its cells need if labels would be cut for it."""
@@ -291,6 +321,118 @@ def _fitting(cell: str, width: int) -> str:
     return shortened(cell, width)
 
 
+_HEADS = ("", "1.2", "1.3", "failed", "RT 1.2", "RT 1.3", "ms 1.2", "ms 1.3", "full, ms (95 %)")
+"""Columns of the table of groups: connections and mean round trips of each version, and median times."""
+_OLD, _NEW = PAIRED
+
+
+def _row(group: Group) -> tuple[str, ...]:
+    sides = {side.version: side for side in group.sides}
+    old, new = sides.get(_OLD), sides.get(_NEW)
+    failed = sum(side.failed for side in group.sides)
+    trips = [_number("mean_round_trips")(side) if side else None for side in (old, new)]
+    times = [_spread("milliseconds", "handshake", "median")(side) if side else None for side in (old, new)]
+    counts = [f"{side.connections:,}" if side else None for side in (old, new)]
+    change = _change(group, "full", "milliseconds")
+    cells = (*counts, f"{failed:,}" if failed else None, *trips, *times, change)
+    return (group.key or "", *(cell or "-" for cell in cells))
+
+
+def _brief(group: Group) -> Iterator[FilledSection]:
+    """Yield the sections that most readers need, with the difference between the versions as the last column."""
+    sides = group.sides
+    counts = [("seen", lambda s: f"{s.connections:,}"), ("failed", _share("failed")),
+              ("HelloRetryRequest", _share("hello_retries")), ("resumed", _resumed)]  # fmt: skip
+    wanted: list[tuple[str, list[tuple[str, Cell, str | None]]]] = [
+        ("connections", [(label, cell, None) for label, cell in counts]),
+        ("round trips", [
+            ("mean", _number("mean_round_trips"), None),
+            ("full handshakes", lambda _: None, _change(group, "full", "round_trips")),
+            ("resumed handshakes", lambda _: None, _change(group, "resumed", "round_trips")),
+        ]),
+        ("ms: p50 / p90 / p99", [
+            ("full handshake", _spread("handshakes", "full", *_PERCENTILES), _change(group, "full", "milliseconds")),
+            ("resumed handshake", _spread("handshakes", "resumed", *_PERCENTILES),
+             _change(group, "resumed", "milliseconds")),
+            ("server's first byte of data", _spread("milliseconds", "first_byte", *_PERCENTILES), None),
+            ("TCP handshake", _spread("milliseconds", "tcp", *_PERCENTILES), None),
+        ]),
+        ("in the clear", [
+            ("certificates", lambda s: _part(s.exposure.connections, s), None),
+            ("certificate bytes", lambda s: _number_of(s.exposure.bytes), None),
+            ("server name", lambda s: _part(s.exposure.sni, s), None),
+        ]),
+    ]  # fmt: skip
+    for heading, rows in wanted:
+        filled = [(label, [cell(side) for side in sides], change) for label, cell, change in rows]
+        kept = [(label, [*(cell or ("-" if any(cells) else "") for cell in cells), change or ""])
+                for label, cells, change in filled if any(cells) or change]  # fmt: skip
+        if kept:
+            yield FilledSection(heading, kept)
+
+
+_PERCENTILES = ("median", "p90", "p99")
+
+
+def _resumed(side: Side) -> str | None:
+    return _part(sum(many for kind, many in side.resumption.items() if kind not in ("none", "others")), side)
+
+
+def _change(group: Group, kind: str, measure: str) -> str | None:
+    """Format TLS 1.3 minus TLS 1.2 with its interval; None if it was not computed."""
+    for one in group.differences or ():
+        if (one.kind, one.measure) == (kind, measure):
+            low, high = -one.high, -one.low
+            return f"{_signed(-one.difference)} ({_signed(low)} to {_signed(high)})"
+    return None
+
+
+def _signed(value: float) -> str:
+    """Format a difference; what rounds to zero has no sign."""
+    text = _short(abs(value))
+    if not float(text.replace(",", "")):
+        return text
+    return f"{'-' if value < 0 else '+'}{text}"
+
+
+def verdict(group: Group) -> Iterator[str]:
+    """Yield what the comparison comes to, in at most five sentences."""
+    sides = {side.version: side for side in group.sides}
+    old, new = sides.get(_OLD), sides.get(_NEW)
+    if old is None or new is None:
+        names = " and ".join(f"{side.version}: {side.connections:,}" for side in group.sides)
+        yield f"nothing to compare: TLS 1.2 and TLS 1.3 are not both there ({names})"
+    for measure, unit in (("round_trips", "round trips"), ("milliseconds", "ms")):
+        told = [one for one in group.differences or () if one.measure == measure]
+        if told:
+            yield f"{_SUBJECTS[measure]}: {'; '.join(_told(one, unit) for one in told)}"
+    if old is not None and new is not None and not group.differences:
+        yield next(iter(conclusions(None)))
+    failed = [f"{side.failed:,} of {side.connections:,} with {side.version}" for side in group.sides if side.failed]
+    yield f"failed: {', '.join(failed) or 'none'}"
+    if old is not None and new is not None:
+        shown = [f"{side.exposure.connections:,} of {side.connections:,} with {side.version}" for side in (old, new)]
+        yield f"certificates in the clear: {', '.join(shown)}"
+    offered = sum(side.post_quantum.offered for side in group.sides)
+    if offered:
+        used = sum(side.post_quantum.negotiated for side in group.sides)
+        yield f"post-quantum key exchange: negotiated by {used:,} of the {offered:,} that offered it"
+
+
+_SUBJECTS = {"round_trips": "round trips", "milliseconds": "time"}
+
+
+def _told(one: Difference, unit: str) -> str:
+    """Say in words how TLS 1.3 differs from TLS 1.2."""
+    if not one.differs:
+        return f"{one.kind} handshakes: no significant difference"
+    less = one.difference > 0
+    low, high = sorted((abs(one.low), abs(one.high)))
+    word = ("fewer" if one.measure == "round_trips" else "less") if less else "more"
+    interval = f"(95 %: {_short(low)} to {_short(high)})"
+    return f"{one.kind} handshakes take {_short(abs(one.difference))} {unit} {word} with TLS 1.3 {interval}"
+
+
 def conclusions(
     differences: Sequence[Difference] | None, what: str = "TLS 1.3", each: str = "of each version"
 ) -> Iterator[str]:
@@ -303,7 +445,9 @@ def conclusions(
     for one in differences or ():
         measure = f"{one.kind}, {_UNITS[one.measure]}:"
         pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
-        interval = f"(95 %: {one.low:.2f} to {one.high:.2f}; {one.connections:,} connections, {pairs})"
+        # The interval is that of the difference in the direction in which it is told.
+        low, high = (one.low, one.high) if one.difference > 0 or not one.differs else (-one.high, -one.low)
+        interval = f"(95 %: {low:.2f} to {high:.2f}; {one.connections:,} connections, {pairs})"
         if one.differs:
             more = _LESS.get(one.measure, "less") if one.difference > 0 else "more"
             yield f"{measure} {what} takes {abs(one.difference):.2f} {more} {interval}"

@@ -156,6 +156,8 @@ class Side(Struct, frozen=True):
     milliseconds: dict[str, Spread]
     """Since the ClientHello, as the client saw it: `server_hello`, `handshake`, `client_data`, `first_byte`,
     `first_record` (in TLS 1.3 application data or a ticket, which look alike); `tcp` is the TCP handshake."""
+    handshakes: dict[str, Spread]
+    """Milliseconds of established handshakes by kind, `full` and `resumed`, as the client saw them."""
     in_round_trips: dict[str, Spread]
     """The same in units of the connection's own TCP round trip."""
     layers: dict[str, Spread]
