@@ -10,8 +10,10 @@ from commands import RESUMED, TLS12, TLS13, run
 from conversing import Talk, said, write
 
 from tlsdissect.cli import arranging
+from tlsdissect.corpus.expression import HEADINGS
 from tlsdissect.corpus.keys import column, order
 from tlsdissect.corpus.query import OutputRow
+from tlsdissect.views import table
 from tlsdissect.views.table import Table
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ PATHS = "samples/paths-client.pcap.gz"
 
 
 def rows(*keys: float | None, size: int = 1) -> list[OutputRow]:
-    return [OutputRow("a", None, (), None, bytes([at]) * size, key) for at, key in enumerate(keys)]
+    return [OutputRow("a", None, (), None, bytes([at]) * size, (key,)) for at, key in enumerate(keys)]
 
 
 def texts(found: Iterable[OutputRow]) -> list[int]:
@@ -31,20 +33,20 @@ def texts(found: Iterable[OutputRow]) -> list[int]:
 
 def test_rows_are_sorted_and_those_without_a_value_come_last() -> None:
     some = rows(3.0, None, 1.0, 3.0, 2.0)
-    assert texts(arranging.in_order(some, descending=False, top=None)) == [2, 4, 0, 3, 1]
-    assert texts(arranging.in_order(some, descending=True, top=None)) == [0, 3, 4, 2, 1]
+    assert texts(arranging.in_order(some, [False], top=None)) == [2, 4, 0, 3, 1]
+    assert texts(arranging.in_order(some, [True], top=None)) == [0, 3, 4, 2, 1]
     for top in (1, 2, 3, 9):
         for descending in (False, True):
-            every = texts(arranging.in_order(some, descending=descending, top=None))
-            assert texts(arranging.in_order(some, descending=descending, top=top)) == every[:top]
+            every = texts(arranging.in_order(some, [descending], top=None))
+            assert texts(arranging.in_order(some, [descending], top=top)) == every[:top]
 
 
 def test_sorting_keeps_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arranging, "SORTED_BYTES", 5000)
     some = rows(*[float(number % 7) for number in range(100)], size=500)
     with pytest.raises(arranging.click.UsageError, match="--top needs less"):
-        list(arranging.in_order(some, descending=False, top=None))
-    assert texts(arranging.in_order(some, descending=False, top=3)) == [0, 7, 14]
+        list(arranging.in_order(some, [False], top=None))
+    assert texts(arranging.in_order(some, [False], top=3)) == [0, 7, 14]
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
@@ -70,6 +72,15 @@ def test_what_top_leaves_out_still_counts(options: tuple[str, ...]) -> None:
     done = run(*command)
     assert done.returncode == 3
     assert b"2 of 2 connections, first 1 printed: 2 TLS 1.2; medium: " in done.stderr
+
+
+def test_several_orders_and_columns_are_joined() -> None:
+    command = ("read", "-q", "--format", "csv", "--columns", "version,outcome", "--columns", "stream", PATHS)
+    found = [line.decode().split(",") for line in run(*command).stdout.splitlines()[1:]]
+    found.sort(key=lambda row: int(row[2]), reverse=True)
+    found.sort(key=lambda row: row[0], reverse=True)
+    done = run(*command, "--sort", "version:desc", "--sort", "stream:desc").stdout.decode().splitlines()
+    assert done == ["version,outcome,stream", *(",".join(row) for row in found)]
 
 
 def late_first(path: Path) -> Path:
@@ -132,6 +143,10 @@ def test_columns_are_keys_of_the_output() -> None:
     [
         (("--columns", "sni,versoin"), "there is no key 'versoin': did you mean 'version'?"),
         (("--columns", "handshake_ms"), "did you mean 'timing.handshake_ms'?"),
+        (("--columns", "client_ip"), "did you mean 'client.ip'?"),
+        (("--sort", "timing_handshake_ms"), "did you mean 'timing.handshake_ms'?"),
+        (("--sort", "ms:desc"), "did you mean 'timing.handshake_ms'?"),
+        (("--where", "RT > 2"), "did you mean 'round_trips'?"),
         (("--columns", "certificates.subjct"), "did you mean 'subject'?"),
         (("--columns", "sni.length"), "'sni.length': text has no keys"),
         (("--columns", "sni", "--format", "json"), "--columns requires a table or --format csv"),
@@ -145,6 +160,12 @@ def test_wrong_keys_are_refused(options: tuple[str, ...], complaint: str) -> Non
     assert complaint in done.stderr.decode()
 
 
+def test_every_heading_leads_to_a_key() -> None:
+    """People type what they read above a column."""
+    named = {one.title: HEADINGS.get(one.title, one.title) for one in table.COLUMNS}
+    assert [column(key).name for key in named.values()] == list(named.values())
+
+
 def test_columns_have_the_types_of_their_values() -> None:
     kinds = {"sni": str, "packets": int, "timing.tcp_ms": float, "open": bool, "client": str, "alerts.from": list}
     assert {key: column(key).kind for key in kinds} == kinds
@@ -152,5 +173,5 @@ def test_columns_have_the_types_of_their_values() -> None:
 
 
 def test_a_table_without_rows_has_no_heading() -> None:
-    table = Table(80)
-    assert list(arranging.laid_out([], table, several=False)) == []
+    empty = Table(80)
+    assert list(arranging.laid_out([], empty, several=False)) == []

@@ -119,6 +119,12 @@ def test_a_file_without_a_command_is_summarized() -> None:
     assert run(TLS12).stdout == run("summary", TLS12).stdout != b""
     assert run(*UNKNOWN, "--failed").stdout == run("summary", "--failed", *UNKNOWN).stdout
     assert b"No such command or file 'sumary': did you mean 'summary'?" in run("sumary").stderr
+    assert (
+        run("--failed", "--tls", "1.2", *UNKNOWN).stdout == run("summary", "--failed", "--tls", "1.2", *UNKNOWN).stdout
+    )
+    assert run("-", given=(ROOT / TLS12).read_bytes()).stdout == run(TLS12).stdout
+    assert b"No such option '--fialed'" in (wrong := run("--fialed", TLS12)).stderr
+    assert b"--failed" in wrong.stderr
     done = run()
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == run("--help").stdout

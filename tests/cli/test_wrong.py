@@ -108,6 +108,7 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
         (f"read --bogus {TLS12}", "No such option '--bogus'"),
         (f"read --strem 0 {TLS12}", "No such option '--strem': did you mean '--stream'?"),
         (f"certs --out x {TLS12}", "No such option '--out': did you mean '--output'?"),
+        (f"certs --top 3 {TLS12}", "No such option '--top': it is one of tlsdissect read"),
         ("raed", "No such command or file 'raed': did you mean 'read'?"),
         (f"plot groups -o x.html {TLS12}", "-o x.html: unknown suffix (known: .png, .svg, .pdf)"),
         (f"report -o x.pdf {TLS12}", "-o x.pdf: unknown suffix (known: .html, .htm)"),
@@ -123,7 +124,8 @@ def test_a_file_is_no_folder_to_write_to(command: str, tmp_path: Path) -> None:
 def test_a_wrong_command_line_is_told_in_a_line(arguments: str, said: str) -> None:
     done = run(*arguments.split())
     first, *others = arguments.split()
-    program = f"tlsdissect {first}" if others else "tlsdissect"
+    command = first if others else "summary" if first.startswith("-") else ""
+    program = f"tlsdissect {command}".strip()
     told = f"tlsdissect: {said} (see {program} --help)\n"
     assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", told)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tlsdissect.corpus.query import OutputRow
     from tlsdissect.views.table import Table
@@ -23,19 +24,22 @@ _ROW_BYTES = 512
 """Estimated bytes of a row besides its text."""
 
 
-def in_order(rows: Iterable[OutputRow], *, descending: bool, top: int | None) -> Iterator[OutputRow]:
-    """Yield the rows by their keys, those without one last, and at most `top` of them; equal ones keep their order."""
+def in_order(rows: Iterable[OutputRow], descending: Sequence[bool], *, top: int | None) -> Iterator[OutputRow]:
+    """Yield at most `top` rows by their keys, of which the first counts most and null comes last.
+
+    Each key has its direction. Equal rows keep their order.
+    """
     kept: list[OutputRow] = []
     held = 0
     for row in rows:
         kept.append(row)
         held += len(row.text) + _ROW_BYTES
         if top is not None and (len(kept) >= 2 * top or held > SORTED_BYTES):
-            kept = _sorted(kept, descending=descending)[:top]
+            kept = _sorted(kept, descending)[:top]
             held = sum(len(one.text) + _ROW_BYTES for one in kept)
         if held > SORTED_BYTES:
             raise click.UsageError(f"--sort: the rows have more than {SORTED_BYTES >> 20} MiB; --top needs less")
-    yield from _sorted(kept, descending=descending)[:top]
+    yield from _sorted(kept, descending)[:top]
 
 
 def first(rows: Iterable[OutputRow], top: int) -> Iterator[OutputRow]:
@@ -46,10 +50,12 @@ def first(rows: Iterable[OutputRow], top: int) -> Iterator[OutputRow]:
         pass
 
 
-def _sorted(rows: list[OutputRow], *, descending: bool) -> list[OutputRow]:
-    with_key = [row for row in rows if row.key is not None]
-    with_key.sort(key=lambda row: row.key, reverse=descending)  # type: ignore[arg-type, return-value]
-    return with_key + [row for row in rows if row.key is None]
+def _sorted(rows: list[OutputRow], descending: Sequence[bool]) -> list[OutputRow]:
+    for at, down in reversed([*enumerate(descending)]):
+        keyed = [(row.key[at] if row.key else None, row) for row in rows]
+        known = sorted([one for one in keyed if one[0] is not None], key=itemgetter(0), reverse=down)
+        rows = [row for _, row in known] + [row for key, row in keyed if key is None]
+    return rows
 
 
 def by_time(rows: Iterable[OutputRow]) -> Iterator[OutputRow]:

@@ -44,16 +44,16 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command of the first argument, for a file `summary`; suggest one for a misspelt name."""
+        """Return the command of the first argument, for a file or option `summary`; suggest one for a misspelt name."""
         name = args[0]
         if name not in _COMMANDS and ctx.resilient_parsing:
             # A shell asks what could follow.
             return super().resolve_command(ctx, ["summary", *args] if os.path.exists(name) else args)  # noqa: PTH110
-        if name not in _COMMANDS and not name.startswith("-"):
-            if os.path.exists(name):  # noqa: PTH110 (paths are text here)
-                return super().resolve_command(ctx, ["summary", *args])
-            raise click.UsageError(f"No such command or file {name!r}{suggestion(name, _COMMANDS)}", ctx)
-        return super().resolve_command(ctx, args)
+        if name in _COMMANDS:
+            return super().resolve_command(ctx, args)
+        if name.startswith("-") or os.path.exists(name):  # noqa: PTH110 (paths are text here)
+            return super().resolve_command(ctx, ["summary", *args])
+        raise click.UsageError(f"No such command or file {name!r}{suggestion(name, _COMMANDS)}", ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Suggest commands, without importing them, options and files."""
@@ -86,7 +86,10 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.group(
-    cls=Commands, epilog=EXAMPLES, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Commands,
+    epilog=EXAMPLES,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "ignore_unknown_options": True},
 )
 @click.option(
     "--version",

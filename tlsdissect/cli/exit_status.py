@@ -138,5 +138,16 @@ def _usage_message(error: click.ClickException) -> str:
     message = error.format_message().rstrip(".")
     if isinstance(error, click.NoSuchOption) and context:
         options = [name for one in context.command.get_params(context) for name in one.opts]
-        message = f"No such option {error.option_name!r}{suggestion(error.option_name, options)}"
+        near = suggestion(error.option_name, options)
+        message = f"No such option {error.option_name!r}{_commands_with(error.option_name, context) or near}"
     return f"{message} (see {context.command_path} --help)" if context else message
+
+
+def _commands_with(option: str, context: click.Context) -> str:
+    """Say which other commands have an option; nothing if none has it."""
+    group = None if context.parent is None else context.parent.command
+    if not isinstance(group, click.Group):
+        return ""
+    commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    found = [name for name, one in commands.items() if one and any(option in it.opts for it in one.params)]
+    return f": it is one of tlsdissect {', '.join(found)}" if found else ""

@@ -60,7 +60,7 @@ _GROUPS = {
     "Selection": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
     "Keys": ("keylogs",),
     "Output": (
-        "columns", "order", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "whole", "emit", "idle",
+        "columns", "orders", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "whole", "emit", "idle",
         "raw_fingerprints", "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
@@ -142,7 +142,7 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--offers",
         type=click.Choice(VERSIONS),
         multiple=True,
-        help="From a client that offered this version at most.",
+        help="From a client whose highest offered version is this; older: before TLS 1.2.",
     ),
     click.option("--failed", is_flag=True, help="With a handshake that failed: alert, reset, closed or no_answer."),
     click.option(
@@ -169,8 +169,8 @@ _CRITERIA: tuple[Decorator, ...] = (
         "--where",
         type=Parsed("expression", expression),
         metavar="EXPR",
-        help="For which this expression (CEL) over the keys of the JSON output is true, for example "
-        "'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
+        help="For which this expression (CEL) over the keys of the JSON output (`tlsdissect schema` lists them) is "
+        "true: 'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
     ),
 )
 _KEYLOG: Decorator = click.option(
@@ -189,7 +189,7 @@ _DISPLAY: tuple[Decorator, ...] = (
         show_default=True,
         help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Print no summary, only errors and warnings."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only errors and warnings besides the result."),
     click.option("--debug", is_flag=True, help="Show the traceback of an internal error."),
 )
 _FINDINGS: tuple[Decorator, ...] = (

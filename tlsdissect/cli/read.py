@@ -51,7 +51,7 @@ _SUFFIXES = {
 
 
 class Order(NamedTuple):
-    """What to sort by."""
+    """A key to sort by."""
 
     column: Column
     descending: bool
@@ -80,15 +80,19 @@ def _columns(given: str) -> tuple[Column, ...]:
 @click.option(
     "--columns",
     type=options.Parsed("keys", _columns, completion.columns),
+    multiple=True,
     metavar="KEYS",
-    help="Columns of the table or CSV: keys of the JSON output, for example sni,certificates.dns_names,timing.tcp_ms.",
+    help="Columns of the table or CSV: keys of the JSON output (`tlsdissect schema` lists them), for example "
+    "sni,certificates.dns_names,timing.tcp_ms.",
 )
 @click.option(
     "--sort",
-    "order",
+    "orders",
     type=options.Parsed("key", _order, completion.orders),
+    multiple=True,
     metavar="KEY[:desc]",
-    help="Sort by a key of the JSON output; null comes last.",
+    help="Sort by a key of the JSON output (`tlsdissect schema` lists them); null comes last. Of several, the first "
+    "counts most.",
 )
 @click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="Print the first N only.")
 @click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
@@ -117,8 +121,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
         raise click.UsageError("--raw-fingerprints requires --format json or csv")
     if given["columns"] and result.form == "json":
         raise click.UsageError("--columns requires a table or --format csv")
-    asked, order, idle = given["columns"] or (), given["order"], options.idle(given)
-    named = {column.name.partition(".")[0] for column in (*asked, *([order.column] if order else ()))}
+    asked = tuple(column for columns in given["columns"] for column in columns)
+    orders, idle = given["orders"], options.idle(given)
+    named = {column.name.partition(".")[0] for column in (*asked, *(order.column for order in orders))}
     judge = options.judge({**given, "findings": given["findings"] or "findings" in named})
     raw = given["raw_fingerprints"] or bool(named & RAW_FINGERPRINTS) or options.selection(given).needs_raw_fingerprints
     query = options.query(
@@ -132,7 +137,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
         idle=idle,
     )
     at_once = idle is not None or "-" in captures
-    query, arrange = _arranged(query, order, given["top"], at_once=at_once)
+    query, arrange = _arranged(query, orders, given["top"], at_once=at_once)
     # A judge needs a single process: chains and revocation lookups that one worker saw are unknown to the others.
     jobs = job_count(list(captures), given["jobs"]) if judge is None else 1
     run = Run(query, given, jobs=jobs, prompt=idle is not None, arrange=arrange)
@@ -185,29 +190,32 @@ def table(result: options.Result, color: str, *, judged: bool = False, asked: Se
     )
 
 
-def _arranged(query: Query, order: Order | None, top: int | None, *, at_once: bool) -> tuple[Query, Arrange]:
-    """Return the query with the key to sort by, and the function that arranges its rows."""
+def _arranged(query: Query, orders: tuple[Order, ...], top: int | None, *, at_once: bool) -> tuple[Query, Arrange]:
+    """Return the query with the keys to sort by, and the function that arranges its rows."""
     from tlsdissect.cli import arranging  # noqa: PLC0415 (start-up time of --help)
     from tlsdissect.views.table import Table  # noqa: PLC0415
 
     several = len(query.captures) > 1 or os.path.isdir(query.captures[0])  # noqa: PTH112 (paths are text here)
     shown = query.view if isinstance(query.view, Table) else None
-    key = _start if order is None else order.column.value
+    values = [order.column.value for order in orders]
+
+    def key(connection: Connection) -> tuple[Any, ...]:
+        return tuple([value(connection) for value in values])
 
     def arrange(rows: Iterable[OutputRow]) -> Iterable[OutputRow]:
-        if order is not None:
-            rows = arranging.in_order(rows, descending=order.descending, top=top)
+        if orders:
+            rows = arranging.in_order(rows, [order.descending for order in orders], top=top)
         elif shown is not None and not at_once:
             rows = arranging.by_time(rows)
-        if order is None and top is not None:
+        if not orders and top is not None:
             rows = arranging.first(rows, top)
         if shown is None:
             return rows
-        if at_once and order is None:
+        if at_once and not orders:
             return arranging.as_they_come(rows, shown, several=several)
         return arranging.laid_out(rows, shown, several=several)
 
-    return query._replace(key=None if order is None and shown is None else key), arrange
+    return query._replace(key=key if orders else None if shown is None else _start), arrange
 
 
 def _start(connection: Connection) -> str | None:

@@ -34,6 +34,11 @@ _TOKEN = re.compile(
 )
 _MEANT = {"=": "==", "&": "&&", "|": "||", "and": "&&", "or": "||", "not": "!", "True": "true", "False": "false"}
 """Signs and names of other languages."""
+HEADINGS = {
+    "ALPN": "alpn", "JA4": "ja4", "RT": "round_trips", "TLS": "version", "certificate": "certificates.0.subject",
+    "ms": "timing.handshake_ms", "resumed": "resumption", "suite": "cipher_suite",
+}  # fmt: skip
+"""Keys of the columns of the table that have other headings."""
 ITEMS, SIZE = "[]", "#"
 """What follows the key of a list of which not all is used: keys of its items, or that its size is."""
 
@@ -117,8 +122,9 @@ def missing_key(name: str, of: type[Struct], root: type[Struct]) -> str:
     """Say that an object has no such key, and what may have been meant: for the root, also a key inside."""
     near = suggestion(name, keys(of))
     if of is root:
-        inside = [path for path in _inside(root) if path.endswith(f".{name}")]
-        near = f": did you mean {inside[0]!r}?" if inside else near
+        inside = [path for path in _inside(root) if path.endswith(f".{name}") or path.replace(".", "_") == name]
+        meant = HEADINGS.get(name) or (inside[0] if inside else None)
+        near = f": did you mean {meant!r}?" if meant else near
     return f"there is no key {name!r}{near}"
 
 

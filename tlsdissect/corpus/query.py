@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
@@ -45,11 +45,11 @@ class OutputRow(NamedTuple):
     findings: tuple[str, ...] | None
     """Severity and code of each; None if findings were not requested."""
     text: bytes
-    key: str | float | bool | None = None
-    """The value by which rows are sorted."""
+    key: tuple[Any, ...] | str | None = None
+    """The values by which rows are sorted, or the time."""
 
     @classmethod
-    def of(cls, connection: Connection, text: bytes, key: str | float | bool | None = None) -> OutputRow:
+    def of(cls, connection: Connection, text: bytes, key: tuple[Any, ...] | str | None = None) -> OutputRow:
         """Make the row of a connection from its formatted text."""
         problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
         found = connection.findings
@@ -68,8 +68,8 @@ class Query(NamedTuple):
     evidence: Evidence | None = None
     reports_findings: bool = True
     """False where the judge is needed for something else."""
-    key: Callable[[Connection], str | float | bool | None] | None = None
-    """Returns the value by which rows are sorted."""
+    key: Callable[[Connection], tuple[Any, ...] | str | None] | None = None
+    """Returns that of a row."""
     joins_views: bool = False
     """Whether a connection that two captures show is one row."""
 
