@@ -21,7 +21,20 @@ UNKNOWN_CA = "samples/tls12-unknown-ca.pcap"
 def test_a_connection_is_a_dict_of_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (one,) = tlsdissect.read(CLIENT_CERT)
-    assert json.loads(run("read", "--format", "json", CLIENT_CERT).stdout) == json.loads(json.dumps(one.to_dict()))
+    assert json.loads(run("read", "--format", "json", CLIENT_CERT).stdout) == one.to_dict()
+    assert json.loads(run("summary", "-q", "--format", "json", CLIENT_CERT).stdout) == (
+        tlsdissect.summary(CLIENT_CERT).to_dict()
+    )
+    assert repr(one.client_hello) == "<ClientHello in frame 4: 2 cipher suites, 7 extensions>"
+    assert repr(tlsdissect.compare(CLIENT_CERT, by="sni")) == "<Comparison by sni>"
+    (kept,) = tlsdissect.read(CLIENT_CERT, keep=True)
+    found = tlsdissect.explain(kept)
+    assert repr(found) == f"<Explanation of stream 0 of {CLIENT_CERT!r}: {len(found.sentences)} sentences>"
+
+
+def test_an_expression_is_text() -> None:
+    with pytest.raises(ValueError, match="where: an expression is text, not list"):
+        tlsdissect.read(CLIENT_CERT, where=["true"])  # type: ignore[arg-type]
 
 
 def test_a_connection_is_shown_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,6 +275,8 @@ def expression(given: Any) -> Where:
     """Check and compile an expression."""
     from tlsdissect.corpus.where import Where  # noqa: PLC0415 (start-up time)
 
+    if not isinstance(given, str):
+        raise TypeError(f"an expression is text, not {type(given).__name__}")
     return Where(given)
 
 

@@ -28,6 +28,17 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 """In ascending order."""
 
 
+def as_json(value: Any) -> Any:
+    """Return dicts for structs and lists for tuples, which is what JSON knows."""
+    return _with_lists(to_builtins(value))
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_lists(one) for name, one in value.items()}
+    return [_with_lists(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 class Endpoint(Struct, frozen=True, gc=False):
     """One end of a connection; EAP over a LAN has neither IP addresses nor ports."""
 
@@ -149,6 +160,11 @@ class ClientHello(Struct, frozen=True, gc=False):
     alpn: tuple[str, ...] | None = None
     psk_modes: tuple[str, ...] | None = None
     ec_point_formats: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        suites = "-" if self.cipher_suites is None else len(self.cipher_suites)
+        extensions = "-" if self.extensions is None else len(self.extensions)
+        return f"<ClientHello in frame {self.frame}: {suites} cipher suites, {extensions} extensions>"
 
     @property
     def offered_suites(self) -> tuple[str, ...]:
@@ -496,7 +512,7 @@ class Connection(Struct, frozen=True, gc=False):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as `read --format json` prints them."""
-        found: dict[str, Any] = to_builtins(self)
+        found: dict[str, Any] = as_json(self)
         return found
 
     @property

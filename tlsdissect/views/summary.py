@@ -6,9 +6,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
-from tlsdissect.model.connection import OLD_VERSIONS
+from tlsdissect.model.connection import OLD_VERSIONS, as_json
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
@@ -121,7 +121,7 @@ class CaptureSummary(Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the summary as `--format json` prints it."""
-        found: dict[str, Any] = to_builtins(self)
+        found: dict[str, Any] = as_json(self)
         return found
 
     def __repr__(self) -> str:

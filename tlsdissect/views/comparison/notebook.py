@@ -34,6 +34,9 @@ class Comparison:
         """The compared connections, as DataFrames."""
         self._by = by
 
+    def __repr__(self) -> str:
+        return "<Comparison>" if self._by is None else f"<Comparison by {self._by}>"
+
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The comparison of all connections, then those of the groups of `by`."""

@@ -76,6 +76,10 @@ class Explanation(Struct, frozen=True):
     other_view: Origin | None = None
     """Capture and stream of the same connection in another capture, whose frames are `other_frames`."""
 
+    def __repr__(self) -> str:
+        name = stream_name(self.transport, self.stream)
+        return f"<Explanation of stream {name} of {self.source!r}: {len(self.sentences)} sentences>"
+
     def about(self, topic: Topic) -> tuple[Sentence, ...]:
         """The sentences of one topic."""
         return tuple(sentence for sentence in self.sentences if sentence.topic == topic)
