@@ -62,6 +62,18 @@ def test_expressions(source: str, *, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    "source",
+    [
+        'version == "TLS 1.2" && version != "0x7e01" && version != "TLS 1.3 (draft 23)"',
+        'outcome in ["established", "alert"] && outcome != "est" + "x" && sni != "anything"',
+        '"TLS 1.2" in [version] && resumption == "none" && transport != "quic"',
+    ],
+)
+def test_constants_that_are_values(source: str) -> None:
+    assert Where(source).matches(recorded())
+
+
+@pytest.mark.parametrize(
     ("source", "expected"),
     [
         ("timing.handshake_ms > 200.0", False),
@@ -116,6 +128,15 @@ def test_what_is_null_makes_what_needs_it_false(source: str, *, expected: bool) 
         ("timestamp('2026') == null", "this is not a time such as"),
         ("duration('soon') == null", "this is not a duration such as 5m"),
         ("sni.matches('[')", "at ^ in sni.matches(^'['): this is not a regular expression"),
+        ('version == "1.2"', "at ^ in version ^== \"1.2\": the value is never '1.2', but for example TLS 1.3, TLS 1.2"),
+        ('"failed" != outcome', "the value is never 'failed', but for example established, one_sided"),
+        ('failed_by in ["client", "sever"]', "never 'sever', but for example client, server"),
+        ('"1.3" in client_hello.supported_versions', "never '1.3'"),
+        ('findings.exists(f, f.severity == "grave")', "never 'grave', but for example info, low"),
+        ('client_hello.extensions.exists(e, e.tpye == "x")', "no extension has a key 'tpye': did you mean 'type'?"),
+        ("client_hello.extensions.exists(e, e.nope == 1)", "no extension has a key 'nope'"),
+        ("client_hello.extensions.exists(e, e.type == 1)", "text and an integer cannot be compared"),
+        ('matches(sni, "x")', "'matches' follows a value and a dot, as in sni.matches("),
         ('version = "x"', "'=' cannot stand here: did you mean '=='?"),
         ('sni == "a" and alpn == "b"', "did you mean '&&'?"),
         ("not complete", "did you mean '!'?"),
@@ -152,6 +173,15 @@ def test_expressions_load_the_library_without_its_command_line() -> None:
     script = "import sys, tlsdissect.corpus.where as w; w.Where('true'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert {"typer", "rich", "prompt_toolkit", "pydantic"}.isdisjoint(done.stdout.split())
+
+
+def test_every_key_of_every_extension_can_be_named() -> None:
+    found = [one for path in (ROOT / "samples").rglob("*.pcap") for one in tlsdissect.read(path)]
+    hellos = [hello for c in found for hello in (c.client_hello, c.server_hello) if hello is not None]
+    names = {name for hello in hellos for one in hello.extensions or () for name in one.__struct_fields__}
+    assert len(names) > 30
+    for name in names:
+        Where(f"client_hello.extensions.exists(e, e.{name} != null)")
 
 
 def test_a_mistake_is_one_line_and_nothing_is_read() -> None:

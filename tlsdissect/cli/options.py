@@ -21,7 +21,6 @@ from tlsdissect.cli.exit_status import warn
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.reading import check_time, make_judge
 from tlsdissect.corpus.selection import (
-    OUTCOMES,
     VERSIONS,
     Moment,
     Selection,
@@ -33,7 +32,7 @@ from tlsdissect.corpus.selection import (
 from tlsdissect.flows.limits import LEAST, MOST, Limits
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
-from tlsdissect.model.connection import SEVERITIES, at_least
+from tlsdissect.model.connection import OUTCOMES, SEVERITIES, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -8,7 +8,9 @@ of which returns the kind of what it read. Nothing here evaluates.
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, UnsetType, structs
@@ -32,6 +34,8 @@ _TOKEN = re.compile(
     |(?P<sign>&&|\|\||[=!<>]=|[-+*/%<>!?:.,()\[\]])""",
     re.VERBOSE | re.DOTALL,
 )
+_CONSTANT = re.compile(r"""(["'])([^"'\\]*)\1""")
+"""A text without escapes."""
 _MEANT = {"=": "==", "&": "&&", "|": "||", "and": "&&", "or": "||", "not": "!", "True": "true", "False": "false"}
 """Signs and names of other languages."""
 HEADINGS = {
@@ -43,7 +47,8 @@ ITEMS, SIZE = "[]", "#"
 """What follows the key of a list of which not all is used: keys of its items, or that its size is."""
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True)
+class Kind:
     """The kind of a value; every value may also be null."""
 
     name: str
@@ -51,6 +56,10 @@ class Kind(NamedTuple):
     """That of the items of a list."""
     of: type[Struct] | None = None
     """The struct whose keys an object has."""
+    known: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
+    """What the schema says of a text: its values in an enum, or examples and a pattern."""
+    texts: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """The constant, or the constants of a list."""
 
     def __str__(self) -> str:
         return "a list" if self.item is not None else self.name
@@ -97,7 +106,9 @@ def keys(of: type[Struct]) -> dict[str, structs.FieldInfo]:
 def kind_of(annotation: Any) -> Kind:
     """Return the kind of a field by its type."""
     if isinstance(annotation, str):
-        return TEXT  # a value of a Literal
+        return Kind(TEXT.name, known={"enum": [annotation]})  # a value of a Literal
+    for one in getattr(annotation, "__metadata__", ()):
+        return replace(kind_of(annotation.__origin__), known=one.extra_json_schema or {})
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Struct):
@@ -105,6 +116,8 @@ def kind_of(annotation: Any) -> Kind:
     arguments = [one for one in getattr(annotation, "__args__", ()) if one not in (type(None), UnsetType, ...)]
     if getattr(annotation, "__origin__", None) is tuple:
         return Kind("a list", item=kind_of(arguments[0]))
+    if arguments and all(isinstance(one, str) for one in arguments):
+        return Kind(TEXT.name, known={"enum": arguments})
     kinds = {kind_of(one) for one in arguments} if getattr(annotation, "__origin__", None) is not dict else ()
     return kinds.pop() if len(kinds) == 1 else ANY
 
@@ -222,7 +235,7 @@ class _Checker:
         one = self._logical("||", "&&")
         self._expect(":")
         other = self._expression()
-        return one if one == other else ANY
+        return _variable(one) if one == other else ANY
 
     def _logical(self, operator: str, *tighter: str) -> Kind:
         start = self._token
@@ -240,12 +253,25 @@ class _Checker:
             other = self._sum()
             if sign.text == "in":
                 self._membership(sign, kind, other)
+                self._known(sign, kind, other)
+                self._known(sign, other.item or ANY, kind)
             elif not _are_comparable(kind, other):
                 raise self._wrong(sign, f"{kind} and {other} cannot be compared")
             elif sign.text not in ("==", "!="):
                 self._ordered(sign, kind, other)
+            else:
+                self._known(sign, kind, other)
+                self._known(sign, other, kind)
             kind = TRUTH
         return kind
+
+    def _known(self, sign: Token, kind: Kind, constant: Kind) -> None:
+        """Refuse a comparison with a constant that is never the value."""
+        values = kind.known.get("enum", ()) or kind.known.get("examples", ())
+        pattern = kind.known.get("pattern")
+        for text in constant.texts:
+            if values and text not in values and not (pattern and re.search(pattern, text)):
+                raise self._wrong(sign, f"the value is never {text!r}, but for example {', '.join(values)}")
 
     def _ordered(self, sign: Token, *kinds: Kind) -> None:
         for kind in kinds:
@@ -276,7 +302,7 @@ class _Checker:
         if ANY in (one, other):
             return ANY
         if one == other and (one in _NUMERIC or (sign.text == "+" and (one == TEXT or one.item is not None))):
-            return one
+            return _variable(one)
         if sign.text in "+-" and other == DURATION and one in (TIME, DURATION):
             return one
         if sign.text == "-" and (one, other) == (TIME, TIME):
@@ -325,6 +351,9 @@ class _Checker:
         token = self._token
         if token.kind in ("text", "number", "integer"):
             self._next += 1
+            constant = _CONSTANT.fullmatch(token.text)
+            if constant is not None:
+                return (), Kind(TEXT.name, texts=(constant[2],))
             return (), {"text": TEXT, "number": NUMBER, "integer": INTEGER}[token.kind]
         if self._take("("):
             kind = self._expression()
@@ -345,13 +374,15 @@ class _Checker:
         return (token.text,), self._key(token, Kind("", of=self._root))
 
     def _list(self) -> Kind:
-        kinds = set()
+        items = []
         while not self._take("]"):
-            kinds.add(self._expression())
+            items.append(self._expression())
             if not self._take(","):
                 self._expect("]")
                 break
-        return Kind("a list", item=kinds.pop() if len(kinds) == 1 else ANY)
+        kinds = set(items)
+        item = _variable(items[0]) if len(kinds) == 1 else ANY
+        return Kind("a list", item=item, texts=tuple(text for one in items for text in one.texts))
 
     # ---------------------------------------------------------------- names
 
@@ -364,7 +395,9 @@ class _Checker:
 
     def _key(self, name: Token, kind: Kind) -> Kind:
         """Return the kind of a key's value."""
-        if kind == ANY or (kind.of is not None and not _is_closed(kind)):
+        if kind.of is not None and not _is_closed(kind):
+            return self._extension_key(name)
+        if kind == ANY:
             return ANY
         if kind.of is None:
             what = "a list has no keys: .exists(x, x == ...) looks at its items" if kind.item else f"{kind} has no keys"
@@ -373,6 +406,18 @@ class _Checker:
         if name.text in fields:
             return kind_of(fields[name.text].type)
         raise self._wrong(name, missing_key(name.text, kind.of, self._root))
+
+    def _extension_key(self, name: Token) -> Kind:
+        """Return the kind of a key that extensions of some type have."""
+        from tlsdissect.handshake.facts.extensions import fact_names  # noqa: PLC0415 (for few expressions)
+
+        fields = keys(Extension)
+        if name.text in fields:
+            return kind_of(fields[name.text].type)
+        if name.text in fact_names():
+            return ANY
+        near = suggestion(name.text, (*fields, *fact_names()))
+        raise self._wrong(name, f"no extension has a key {name.text!r}{near}")
 
     def _item(self, kind: Kind) -> Kind:
         start, index = self._token, self._expression()
@@ -384,6 +429,8 @@ class _Checker:
 
     def _function(self, name: Token) -> Kind:
         if name.text not in _FUNCTIONS:
+            if name.text in _METHODS:
+                raise self._wrong(name, f'{name.text!r} follows a value and a dot, as in sni.matches("x")')
             every = (*_FUNCTIONS, *_METHODS)
             raise self._wrong(name, f"there is no function {name.text!r}{suggestion(name.text, every)}")
         start = self._token
@@ -438,6 +485,11 @@ class _Checker:
         if kind not in (wanted, ANY):
             raise self._wrong(start, f"this is {kind}, but should be {wanted}")
         return wanted
+
+
+def _variable(kind: Kind) -> Kind:
+    """Return the kind of a value that is computed: nothing is known of it."""
+    return replace(kind, known={}, texts=())
 
 
 def _is_closed(kind: Kind) -> bool:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.corpus.suggestion import suggestion
-from tlsdissect.model.connection import FAILURES, OLD_VERSIONS, SEVERITIES, at_least
+from tlsdissect.model.connection import FAILURES, OLD_VERSIONS, OUTCOMES, SEVERITIES, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 Network = IPv4Network | IPv6Network
 
-OUTCOMES = ("established", "one_sided", "alert", "no_answer", "reset", "closed", "incomplete")
 VERSIONS = ("1.3", "1.2", "1.1", "1.0", "ssl3", "older")
 """How versions are selected; `older` is whatever RFC 8996 and its predecessors forbid."""
 _UNITS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}

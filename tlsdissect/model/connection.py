@@ -7,9 +7,9 @@ hexadecimal. Frames are numbered from 1 as in Wireshark.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from msgspec import UNSET, Struct, UnsetType, field, structs, to_builtins
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs, to_builtins
 
 from tlsdissect.x509.facts import Certificate as Certificate  # noqa: PLC0414, TC001  # a part of a connection
 from tlsdissect.x509.facts import OcspStaple as OcspStaple  # noqa: PLC0414, TC001  # a part of a connection
@@ -19,6 +19,20 @@ Transport = Literal["tcp", "quic", "udp", "eap"]
 """What carries TLS: "udp" is DTLS."""
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 """In the order of the output."""
+OUTCOMES = ("established", "one_sided", "alert", "no_answer", "reset", "closed", "incomplete")
+Outcome = Annotated[str, Meta(extra_json_schema={"enum": [*OUTCOMES]})]
+Resumption = Annotated[str, Meta(extra_json_schema={"enum": ["none", "session_id", "ticket", "psk"]})]
+EarlyData = Annotated[str, Meta(extra_json_schema={"enum": ["none", "offered", "accepted", "rejected"]})]
+Ech = Annotated[str, Meta(extra_json_schema={"enum": ["none", "grease_or_offered"]})]
+Version = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "pattern": r"^(GREASE|0x[0-9a-f]{4}|(SSL|TLS|DTLS) [0-9]\.[0-9].*)$",
+            "examples": ["TLS 1.3", "TLS 1.2", "TLS 1.1", "TLS 1.0", "SSL 3.0", "DTLS 1.2", "TLS 1.3 (draft 23)"],
+        }
+    ),
+]
 OLD_VERSIONS = frozenset({"SSL 2.0", "SSL 3.0", "TLS 1.0", "TLS 1.1", "DTLS 1.0"})
 """What RFC 8996 and its predecessors forbid."""
 FAILURES = frozenset({"alert", "no_answer", "reset", "closed"})
@@ -153,7 +167,7 @@ class ClientHello(Struct, frozen=True, gc=False):
     compression_methods: tuple[str, ...] | None
     extensions: tuple[Extension, ...] | None
     """None if bytes before them are missing or malformed."""
-    supported_versions: tuple[str, ...] | None = None
+    supported_versions: tuple[Version, ...] | None = None
     groups: tuple[str, ...] | None = None
     key_shares: tuple[str, ...] | None = None
     signature_schemes: tuple[str, ...] | None = None
@@ -425,12 +439,12 @@ class Connection(Struct, frozen=True, gc=False):
     """The target that a proxy was asked for."""
     complete: bool
     """Whether both sides were seen to finish the handshake."""
-    outcome: str
+    outcome: Outcome
     """How the handshake ended: established, one_sided, alert, no_answer, reset, closed or incomplete."""
     failed_by: Side | None
     """The side that sent the alert or ended TCP."""
     closure: Closure
-    version: str | None
+    version: Version | None
     """The negotiated version, such as TLS 1.3."""
     cipher_suite: str | None
     """The server's choice."""
@@ -448,7 +462,7 @@ class Connection(Struct, frozen=True, gc=False):
     """The host name that the client requested."""
     alpn: str | None
     """The protocol that the server selected, if it is not encrypted."""
-    resumption: str | None
+    resumption: Resumption | None
     """What the server accepted to resume a session: none, session_id, ticket or psk."""
     resumes: Origin | None
     """The earlier connection whose session this one resumes: it set up the session, or sent the ticket."""
@@ -458,12 +472,12 @@ class Connection(Struct, frozen=True, gc=False):
     """The failed connection that this one retries with a lower version, TLS_FALLBACK_SCSV (RFC 7507) or a smaller
     offer. Both have the same client address and server (address and port, or SNI), and this one began at most 10 s
     after the last packet of the failed one. With a problem "inferred" unless the client sent TLS_FALLBACK_SCSV."""
-    early_data: str | None
+    early_data: EarlyData | None
     """none, offered, accepted or rejected."""
     hello_retry: bool | None
     """Whether the server asked for another ClientHello."""
     hello_retry_request: HelloRetryRequest | None
-    ech: str | None
+    ech: Ech | None
     """none or grease_or_offered."""
     round_trips: int | None
     """Server flights that the client waited for until it could send data."""

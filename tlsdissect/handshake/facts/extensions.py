@@ -15,7 +15,16 @@ from tlsdissect.model.connection import Extension
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.extension_names import ServerNameList
-from tlsdissect.tls.extensions import NEVER_REPEATED, Table, decode
+from tlsdissect.tls.extensions import (
+    FROM_CERTIFICATE_ENTRY,
+    FROM_CERTIFICATE_REQUEST,
+    FROM_CLIENT,
+    FROM_RETRY,
+    FROM_SERVER,
+    NEVER_REPEATED,
+    Table,
+    decode,
+)
 from tlsdissect.tls.layout import annotated
 from tlsdissect.tls.survey import Field, survey
 from tlsdissect.tls.wire import TooManyItemsError, WireError
@@ -218,6 +227,14 @@ def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, C
     name, bases = kind.__name__, (Extension,)
     fact_class = defstruct(name, shown, bases=bases, module=__name__, namespace=rebuilt, frozen=True, gc=False)
     return cast("type[Extension]", fact_class), fields
+
+
+@cache
+def fact_names() -> frozenset[str]:
+    """Return the names of the fields that extensions of some type have."""
+    decoders = (FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY)
+    bodies = {body for table in decoders for body in table.values()}
+    return frozenset(_RENAMED.get(name, name) for body in bodies for name, _ in _formatters(body))
 
 
 def _rebuild(kind: type[Struct], *values: Any) -> Extension:
