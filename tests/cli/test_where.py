@@ -54,7 +54,9 @@ def recorded(name: str = TLS12, **changes: Any) -> Connection:
         ("packets * 2 > 10 && -packets < 0 && packets % 2 == packets % 2", True),
         ("double(round_trips) + 0.5 == 2.5", True),
         ('(sni == "x" ? false : true) // a comment', True),
-        ("has(timing.tcp_ms)", True),
+        ("client_hello.extensions.exists(e, has(e.server_name_list))", True),
+        ("timestamp(start).getDayOfYear() > 300 && timestamp(start).getMilliseconds() < 1000", True),
+        ("duration('90m').getHours() == 1 && duration('5m').getSeconds() == 300", True),
     ],
 )
 def test_expressions(source: str, *, expected: bool) -> None:
@@ -137,6 +139,12 @@ def test_what_is_null_makes_what_needs_it_false(source: str, *, expected: bool) 
         ("client_hello.extensions.exists(e, e.nope == 1)", "no extension has a key 'nope'"),
         ("client_hello.extensions.exists(e, e.type == 1)", "text and an integer cannot be compared"),
         ('matches(sni, "x")', "'matches' follows a value and a dot, as in sni.matches("),
+        ("has(timing.tcp_ms)", "compare it with null, as in sni != null"),
+        ("has(sni)", "at ^ in ^has(sni): a key is there even if it is null"),
+        ("99999999999999999999 > 1", "at ^ in ^99999999999999999999 > 1: the largest integer is 9223372036854775807"),
+        ('"\\ud800" == sni', 'at ^ in ^"\\ud800" == sni: invalid string literal'),
+        ("packets > 1 &&\n '\\q' == sni", "'\\q' == sni: Syntax error"),
+        ("duration('5m').getDate() == 1", "getDate needs a time, not a duration"),
         ('version = "x"', "'=' cannot stand here: did you mean '=='?"),
         ('sni == "a" and alpn == "b"', "did you mean '&&'?"),
         ("not complete", "did you mean '!'?"),
@@ -233,7 +241,12 @@ def test_only_the_keys_that_are_named_are_handed_over() -> None:
     assert given("certificates.exists(c, c.is_ca)")["certificates"] == [{"is_ca": False}, {"is_ca": True}]
     assert given("certificates.filter(c, c.is_ca)[0].serial == ''")["certificates"][0].keys() == {"is_ca", "serial"}
     assert given("certificates.size() > 1")["certificates"] == [{}, {}]
-    assert given("client.ip == 'x' && client == null")["client"] == {"ip": "::1", "port": 39_898}
+    assert given("client.ip == 'x' && client == null")["client"] == {"ip": "::1"}
+    assert given("client.ip == 'x' && null == client")["client"] == {"ip": "::1", "port": 39_898}
+    assert given("client_hello != null && certificates != null") == {"client_hello": {}, "certificates": [{}, {}]}
+    extensions = given("client_hello.extensions.exists(e, e.type == 'x' || has(e.server_name_list))")["client_hello"]
+    keys = [tuple(sorted(one)) for one in extensions["extensions"]]
+    assert sorted(set(keys)) == [("server_name_list", "type"), ("type",)]
 
 
 def test_a_where_is_combined_with_the_other_criteria() -> None:

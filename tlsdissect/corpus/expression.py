@@ -25,6 +25,8 @@ MAX_WORDS = 2000
 """Names, constants and signs of an expression: the library that evaluates it recurses for each of a chain."""
 _SHOWN = 40
 """Characters of the expression that an error shows on each side of the place."""
+_WHAT = 80
+"""Characters of what the library says."""
 _TOKEN = re.compile(
     r"""(?P<blank>\s+|//[^\n]*)
     |(?P<text>[bBrR]{0,2}(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))
@@ -43,8 +45,11 @@ HEADINGS = {
     "ms": "timing.handshake_ms", "resumed": "resumption", "suite": "cipher_suite",
 }  # fmt: skip
 """Keys of the columns of the table that have other headings."""
+_MOST = 2**63 - 1
+_PLACED = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^|]*)")
+"""An error of the library that evaluates expressions, with its line and column."""
 ITEMS, SIZE = "[]", "#"
-"""What follows the key of a list of which not all is used: keys of its items, or that its size is."""
+"""What follows a key of which not all is used: keys of a list's items, or only its size, or whether it is null."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ _ORDERED = frozenset({TEXT, INTEGER, NUMBER, TIME, DURATION, TRUTH})
 _MACROS = ("all", "exists", "exists_one", "filter", "map")
 """Methods of lists that take a name for the items, and an expression."""
 _OF_TEXT = ("contains", "endsWith", "matches", "startsWith")
-_OF_TIME = ("getDate", "getDayOfWeek", "getFullYear", "getHours", "getMinutes", "getMonth", "getSeconds")
+_OF_DURATION = ("getHours", "getMilliseconds", "getMinutes", "getSeconds")
+_OF_TIME = (*_OF_DURATION, "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth")
 _FUNCTIONS = {
     "double": NUMBER, "duration": DURATION, "has": TRUTH, "int": INTEGER, "size": INTEGER, "string": TEXT,
     "timestamp": TIME,
@@ -155,7 +161,18 @@ def at(source: str, place: int, what: str) -> ExpressionError:
     """Make an error that shows the place."""
     before, after = source[max(0, place - _SHOWN) : place], source[place : place + _SHOWN]
     cut = ("…" if place > _SHOWN else "", "…" if place + _SHOWN < len(source) else "")
-    return ExpressionError(f"at ^ in {cut[0]}{before}^{after}{cut[1]}: {what}")
+    shown = f"{cut[0]}{before}^{after}{cut[1]}".translate({ord("\n"): " ", ord("\r"): " "})
+    return ExpressionError(f"at ^ in {shown}: {what}")
+
+
+def placed(source: str, error: str) -> ExpressionError:
+    """Make the error of what the library alone refuses, such as an escape in a text."""
+    found = _PLACED.search(error)
+    if found is None:
+        return ExpressionError("this is no expression of CEL")
+    before = source.split("\n")[: int(found[1]) - 1]
+    what = " ".join(found[3].split())[:_WHAT]
+    return at(source, sum(len(line) + 1 for line in before) + int(found[2]) - 1, what)
 
 
 class _Checker:
@@ -333,12 +350,17 @@ class _Checker:
                     path, kind = self._method(name, path, kind)
                 else:
                     inner = self._key(name, kind)
-                    # An extension has keys of its own: it is used as a whole.
-                    path = path and (*path, name.text) if _is_closed(kind) else self._use(path)
+                    path = path and (*path, name.text) if kind.of is not None else self._use(path)
                     kind = inner
             else:
-                self._use(path)
+                self._use((*path, SIZE) if path and self._compares_with_null(kind) else path)
                 return kind
+
+    def _compares_with_null(self, kind: Kind) -> bool:
+        """Return whether only this is asked of an object or a list next, so that its contents are not used."""
+        if kind.of is None and kind.item is None:
+            return False
+        return [one.text for one in self._tokens[self._next : self._next + 2]] in (["==", "null"], ["!=", "null"])
 
     def _use(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """Note that the value of a key is used; what follows belongs to no key any more."""
@@ -351,6 +373,8 @@ class _Checker:
         token = self._token
         if token.kind in ("text", "number", "integer"):
             self._next += 1
+            if token.kind == "integer" and int(token.text, 0 if token.text.startswith("0x") else 10) > _MOST:
+                raise self._wrong(token, f"the largest integer is {_MOST}")
             constant = _CONSTANT.fullmatch(token.text)
             if constant is not None:
                 return (), Kind(TEXT.name, texts=(constant[2],))
@@ -436,6 +460,8 @@ class _Checker:
         start = self._token
         kind = self._expression()
         self._expect(")")
+        if name.text == "has" and kind != ANY:
+            raise self._wrong(name, "a key is there even if it is null: compare it with null, as in sni != null")
         if name.text == "size" and not (kind in (TEXT, ANY) or kind.item is not None):
             raise self._wrong(start, f"{kind} has no size")
         if name.text in ("timestamp", "duration"):
@@ -453,7 +479,8 @@ class _Checker:
         if name.text not in _METHODS:
             raise self._wrong(name, f"there is no function {name.text!r}{suggestion(name.text, _METHODS)}")
         needs = "text" if name.text in _OF_TEXT else "a time" if name.text in _OF_TIME else "a list"
-        suits = {"text": kind == TEXT, "a time": kind == TIME, "a list": kind.item is not None}[needs]
+        timed = kind == TIME or (kind == DURATION and name.text in _OF_DURATION)
+        suits = {"text": kind == TEXT, "a time": timed, "a list": kind.item is not None}[needs]
         if not (suits or kind == ANY or (name.text == "size" and kind == TEXT)):
             raise self._wrong(name, f"{name.text} needs {needs}, not {kind}")
         if name.text in _MACROS:

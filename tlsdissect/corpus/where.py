@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, UnsetType, to_builtins
 
-from tlsdissect.corpus.expression import ITEMS, ExpressionError, check, keys, kind_of
-from tlsdissect.model.connection import RAW_FINGERPRINTS, Connection
+from tlsdissect.corpus.expression import ITEMS, SIZE, ExpressionError, check, keys, kind_of, placed
+from tlsdissect.model.connection import RAW_FINGERPRINTS, Connection, Extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ class Where:
         try:
             self._program = cel.compile(source)
         except ValueError as error:
-            raise ExpressionError(" ".join(str(error).split())) from None
+            raise placed(source, str(error)) from None
         self._values = _projection(Connection, used)
         names = {path[0] for path in used}
         self.needs_links = not names.isdisjoint(_LINKS)
@@ -92,6 +92,8 @@ def _projection(of: type[Struct], used: Iterable[tuple[str, ...]]) -> list[tuple
     """Return the keys of a struct that are used, and a function for the value of each: an object has used keys only."""
     inside: dict[str, set[tuple[str, ...]]] = {}
     for name, *rest in used:
+        if name == SIZE:
+            continue
         inside.setdefault(name, set()).add(tuple(rest))
     fields, found = keys(of), []
     for name, paths in inside.items():
@@ -107,6 +109,8 @@ def _value(attribute: str, kind: Kind, paths: set[tuple[str, ...]]) -> Callable[
     items = {path[1:] for path in paths if path[:1] == (ITEMS,)}
     if () in paths or () in items or kind.item is None or kind.item.of is None:
         return _plain(attribute)
+    if kind.item.of is Extension:
+        return _extensions(attribute, {path[0] for path in items})
     return _list(attribute, _projection(kind.item.of, items))
 
 
@@ -116,6 +120,19 @@ def _plain(attribute: str) -> Callable[[Any], Any]:
         if found is None or isinstance(found, str | int | float):
             return found
         return None if isinstance(found, UnsetType) else to_builtins(found)
+
+    return value
+
+
+def _extensions(attribute: str, names: set[str]) -> Callable[[Any], Any]:
+    """Return the function for a list of extensions, which have the used keys that their types have."""
+    values = [(name, _plain(name)) for name in names if name != SIZE]
+
+    def value(of: Any) -> Any:
+        found = getattr(of, attribute)
+        if found is None:
+            return None
+        return [{name: inner(item) for name, inner in values if hasattr(item, name)} for item in found]
 
     return value
 
