@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -68,8 +68,8 @@ def failures(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame({"category": [_reason(*row) for row in rows], "version": "failed", "weight": 1})
 
 
-def _reason(outcome: str, by: str | None, alerts: tuple[object, ...]) -> str:
-    fatal = [getattr(one, "description", None) for one in alerts if getattr(one, "level", None) == "fatal"]
+def _reason(outcome: str, by: str | None, alerts: list[dict[str, Any]]) -> str:
+    fatal = [one["description"] for one in alerts if one["level"] == "fatal"]
     what = outcome.replace("_", " ")
     if outcome == "alert":
         what = f"alert {fatal[0]}" if fatal and fatal[0] else "encrypted alert"
