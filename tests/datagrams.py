@@ -55,16 +55,17 @@ def packet(side: int, payload: bytes, port: int = 40_000) -> bytes:
 
 def write(path: Path, datagrams: Iterable[tuple[int, bytes]], *, apart: float = 0.001, snap: int = 65_535) -> Path:
     """Write a capture of datagrams, so many seconds apart; `snap` is the snap length."""
-    return _write(path, [packet(side, payload) for side, payload in datagrams], apart, snap)
+    return write_packets(path, [packet(side, payload) for side, payload in datagrams], apart, snap)
 
 
 def write_flows(path: Path, flows: Iterable[Iterable[tuple[int, bytes]]]) -> Path:
     """Write a capture of flows, one after the other, each with a port of its own."""
     packets = [packet(*one, port) for port, flow in enumerate(flows, 10_000) for one in flow]
-    return _write(path, packets, 0.001, 65_535)
+    return write_packets(path, packets, 0.001, 65_535)
 
 
-def _write(path: Path, packets: Iterable[bytes], apart: float, snap: int) -> Path:
+def write_packets(path: Path, packets: Iterable[bytes], apart: float = 0.001, snap: int = 65_535) -> Path:
+    """Write a capture of IP packets."""
     out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, snap, _RAW_IP)]
     out += [_record(number * apart, data, snap) for number, data in enumerate(packets)]
     path.write_bytes(b"".join(out))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from datagrams import CLIENT, SERVER, Sent, facts, sent, write, write_flows
+from datagrams import CLIENT, SERVER, Sent, facts, packet, sent, write, write_flows, write_packets
 from dtlswriting import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, cid_record, fragment, record, unified
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +13,11 @@ from tlswriting import extension, sized
 
 import tlsdissect
 from tlsdissect.flows.budget import Budget
+from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.dtls import MAX_HANDSHAKES
 from tlsdissect.handshake.dtls_messages import MAX_BEGUN
+from tlsdissect.handshake.options import Options
+from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -449,3 +452,20 @@ def test_a_lost_acknowledgement_makes_no_failure_of_a_closed_connection(tmp_path
     flow = sent("dtls13-full")
     found = one(tmp_path, [*flow[:6], *flow[8:]])
     assert (found["outcome"], found["failed_by"]) == ("established", None)
+
+
+def test_flows_of_which_only_data_was_captured_are_counted(tmp_path: Path) -> None:
+    flow, data = sent("dtls12-full"), [one for one in FULL if one[1][0] == APPLICATION_DATA]
+    assert data
+    for datagrams, decoded, counted in ((data, 0, 1), (flow, 1, 0), ([*data, *flow], 1, 0), ([(0, b"x" * 20)], 0, 0)):
+        reading = Reading([write(tmp_path / "some.pcap", datagrams)])
+        assert (len(list(reading)), reading.summary.dtls) == (decoded, counted)
+    # Data that comes after a silence belongs to a connection that was decoded.
+    first, silence, later = (
+        [packet(*one) for one in flow],
+        [packet(CLIENT, b"x", 9)] * 2000,
+        [packet(*one) for one in data],
+    )
+    path = write_packets(tmp_path / "some.pcap", [*first, *silence, *later])
+    reading = Reading([path], Options(limits=Limits(udp_silent_after=1.0)))
+    assert (len(list(reading)), reading.summary.dtls) == (1, 0)

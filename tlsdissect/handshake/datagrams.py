@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import UDP
-from tlsdissect.flows.datagrams import DTLS, QUIC, RADIUS, Datagrams, recognise
+from tlsdissect.flows.datagrams import DTLS, DTLS_DATA, QUIC, RADIUS, Datagrams, recognise
 from tlsdissect.flows.eap import METHODS
 from tlsdissect.flows.flow import NEVER, UNKNOWN
 from tlsdissect.flows.limits import nanoseconds
@@ -171,6 +171,9 @@ class DatagramConnections:
             return False
         if not self.udp.has(flow):
             return False
+        if protocol == DTLS_DATA:
+            self.counted.add_data(flow.endpoints)
+            return False
         self.udp.follow(flow, FOLLOWERS[protocol](flow, self._budget, self._options, self._keys))
         self._followed[flow] = None
         return True
@@ -279,6 +282,8 @@ class DatagramConnections:
             yield found
         if not decoded:
             self.counted.add(follower.protocol, flow.endpoints)
+        elif follower.protocol == DTLS:
+            self.counted.decode(flow.endpoints)
 
     def _connections(
         self, logged: Iterator[tuple[Totals, LoggedHandshake]], clock: int, frame: int, *, is_open: bool
