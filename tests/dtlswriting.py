@@ -19,10 +19,18 @@ def cid_record(cid: bytes, body: bytes, *, epoch: int = 1, sequence: int = 0) ->
     return struct.pack(">BHH", TLS12_CID, 0xFEFD, epoch) + sequence.to_bytes(6, "big") + cid + sized(body)
 
 
-def unified(epoch: int, body: bytes, *, two_bytes: bool = True, cid: bytes = b"", length: bool = True) -> bytes:
+def unified(
+    epoch: int,
+    body: bytes,
+    *,
+    two_bytes: bool = True,
+    cid: bytes = b"",
+    length: bool = True,
+    number: bytes = b"\x5a\xa5",
+) -> bytes:
     """A record with a unified header (RFC 9147 section 4)."""
     first = 0x20 | (0x10 if cid else 0) | (0x08 if two_bytes else 0) | (0x04 if length else 0) | epoch & 3
-    return bytes([first]) + cid + b"\x5a\xa5"[: 1 + two_bytes] + (sized(body) if length else body)
+    return bytes([first]) + cid + number[: 1 + two_bytes] + (sized(body) if length else body)
 
 
 def fragment(kind: int, message_seq: int, data: bytes, *, length: int | None = None, offset: int = 0) -> bytes:

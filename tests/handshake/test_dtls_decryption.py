@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
-from datagrams import CLIENT, SERVER, facts, write
-from dtlswriting import HANDSHAKE, fragment, record
+from datagrams import CLIENT, SERVER, facts, sent, write
+from dtlswriting import HANDSHAKE, fragment, record, unified
+from recorded import ROOT
 from tlswriting import extension, sized
 
 if TYPE_CHECKING:
@@ -77,3 +79,17 @@ def test_every_form_of_the_unified_header_opens(tmp_path: Path, form: int, cid: 
     assert hidden["alerts"][0]["description"] == "close_notify"
     assert hidden["problems"] == []
     assert opened | {"hidden": None, "keys": None} == seen
+
+
+def test_forged_records_do_not_hide_those_that_follow(tmp_path: Path) -> None:
+    """Nobody checks their tag: each with any number, some with the content type of application data by chance."""
+    flow, keys = sent("dtls13-full"), ROOT / "samples" / "dtls" / "dtls13-full.keys"
+    forged = [
+        (SERVER, unified(3, body, number=body[:2])) for body in (sha256(bytes([n, 0])).digest() for n in range(256))
+    ]
+    for datagrams in (flow, [*flow[:7], *forged, *flow[7:]]):
+        [one] = facts(write(tmp_path / "forged.pcap", datagrams), keylog=keys)
+        assert [(alert["from"], alert["description"]) for alert in one["hidden"]["alerts"]] == [
+            ("client", "close_notify"),
+            ("server", "close_notify"),
+        ]

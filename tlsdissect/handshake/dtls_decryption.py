@@ -88,8 +88,8 @@ class _Epoch:
         self._aead = Aead(chosen, keys.key)
         self._iv = keys.iv
         self._mask = HeaderMask(chosen, hidden)
-        self._expected = 0
-        """One more than the highest sequence number."""
+        self._proven = self._seen = 0
+        """One more than the highest sequence number of records that were authenticated, and of all."""
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record; content is left out unless it is a message or an alert."""
@@ -100,23 +100,23 @@ class _Epoch:
         at, size = number_place(header)
         mask = self._mask.of(record.body[:SAMPLE])
         low = int.from_bytes(header[at : at + size], "big") ^ int.from_bytes(mask[:size], "big")
-        number = packet_number(low, 8 * size, self._expected)
-        nonce = nonce_of(self._iv, number)
-        if self.number != HANDSHAKE_EPOCH:
-            kind = self._aead.last_nonzero(nonce, record.body)
-            if kind in (APPLICATION_DATA, ACK):
-                self._expected = max(self._expected, number + 1)
-                return kind, b""
-            if kind not in (ALERT, HANDSHAKE):
-                return None
         # What is authenticated is the header before its number was encrypted (RFC 9147 section 4).
         additional = header[:at] + low.to_bytes(size, "big") + header[at + size :]
-        content = self._aead.open(nonce, record.body, additional)
-        content = None if content is None else content.rstrip(b"\0")
-        if not content:
-            return None
-        self._expected = max(self._expected, number + 1)
-        return content[-1], content[:-1]
+        data: tuple[int, bytes] | None = None
+        # Application data is not authenticated, so that anyone may have sent it with any number.
+        for number in {packet_number(low, 8 * size, expected): None for expected in (self._proven, self._seen)}:
+            nonce = nonce_of(self._iv, number)
+            kind = HANDSHAKE if self.number == HANDSHAKE_EPOCH else self._aead.last_nonzero(nonce, record.body)
+            if kind in (APPLICATION_DATA, ACK):
+                self._seen = max(self._seen, number + 1)
+                data = kind, b""
+            content = self._aead.open(nonce, record.body, additional) if kind in (ALERT, HANDSHAKE) else None
+            content = None if content is None else content.rstrip(b"\0")
+            if content:
+                self._proven = max(self._proven, number + 1)
+                self._seen = max(self._seen, number + 1)
+                return content[-1], content[:-1]
+        return data
 
     def updated(self) -> _Epoch:
         """Return the epoch after a KeyUpdate (RFC 9147 section 8)."""
