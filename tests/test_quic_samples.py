@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections import defaultdict
 from functools import cache
 from typing import Any
 
 import pytest
-from recorded import ROOT, facts, need
+from capture.building import pcap
+from recorded import ROOT, facts, need, packets
+
+from tlsdissect.capture import open_capture
+from tlsdissect.pipeline import Reading
 
 FOLDER = ROOT / "samples" / "quic"
 
@@ -200,3 +205,13 @@ def test_connections_are_those_of_tshark(name: str) -> None:
         if not (connection["quic"]["version_negotiation"] or connection["quic"]["retry"]):
             # tshark 4.0 shows no other ClientHello after a Version Negotiation or a Retry.
             assert connection["client_hello"]["random"] == first["tls.handshake.random"]
+
+
+def test_without_the_servers_initial_packets_its_answer_is_not_known() -> None:
+    sent = [packet for _, packet in packets(FOLDER / "quic-early-data.pcap")]
+    capture = pcap([packet for number, packet in enumerate(sent, 1) if number != 16])
+    reading = Reading(["lost"], opener=lambda _: open_capture(io.BytesIO(capture)))
+    found = list(reading)[1]
+    assert (found.outcome, found.server_hello, found.early_data) == ("established", None, None)
+    detail = "the capture lacks the Initial packets of this side"
+    assert [(one.code, one.detail, one.frame) for one in found.problems if one.sender] == [("gap", detail, 17)]

@@ -286,7 +286,7 @@ class QuicConnection:
         self._drop_second()
         if self._handshake is not None:
             held_bytes = self._handshake.held_bytes
-            self._logged = self._handshake.finish(self.client), held_bytes
+            self._logged = self._handshake.finish(self.client, self._first_one_rtt), held_bytes
             self._budget.used += held_bytes
             self._handshake = None
 

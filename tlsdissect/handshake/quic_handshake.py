@@ -16,9 +16,12 @@ from tlsdissect.tls.quic import LongPacket, long_packets
 from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
     from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.model.transcript import PacketRef
     from tlsdissect.tls.quic import Crypto
 
 MAX_ENCRYPTED = 256
@@ -168,14 +171,16 @@ class QuicHandshake:
         body, start = datagram.data[packet.start : packet.end], position + packet.start
         self.log.add_sealed(SealedRecord(sender, 0, 0, HANDSHAKE, packet.header.version, body, frame, time, start))
 
-    def finish(self, client: int) -> LoggedHandshake | None:
+    def finish(self, client: int, one_rtt: Sequence[PacketRef | None] = (None, None)) -> LoggedHandshake | None:
         """Return the handshake, and its bytes to the budget; None if there was no hello.
 
-        What is known only at the end of the connection is left open.
+        `one_rtt` are the first 1-RTT packets of each side. What is known only at the end of the connection is
+        left open.
         """
         log = self.log
         for sender in (client, 1 - client):
-            self._break_off(sender)
+            later = one_rtt[sender]
+            self._break_off(sender, self._sides[sender].first_encrypted or (0 if later is None else later.frame))
         log.sort()
         log.account(-log.held_bytes)
         if log.client == UNKNOWN:
@@ -187,13 +192,13 @@ class QuicHandshake:
         logged.client = client
         return logged
 
-    def _break_off(self, sender: int) -> None:
-        """Add the beginning of a hello whose rest is missing."""
+    def _break_off(self, sender: int, later: int) -> None:
+        """Add the beginning of a hello whose rest is missing; `later` is the frame of packets behind it, or 0."""
         side = self._sides[sender]
         begun, _ = side.joiner.drop()
         if side.latest is None:
-            if side.encrypted:
-                self.report(sender, "gap", "the capture lacks the Initial packets of this side", side.first_encrypted)
+            if later:
+                self.report(sender, "gap", "the capture lacks the Initial packets of this side", later)
             return
         if not (side.crypto.has_gap or begun):
             return

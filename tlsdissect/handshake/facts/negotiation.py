@@ -89,7 +89,9 @@ def early_data(handshake: Handshake) -> str | None:
     if handshake.log.hello_retry is not None:
         return "rejected"
     if handshake.log.server_hello is None:
-        return "offered"
+        # A server of QUIC that went on had answered: the capture lacks its hello.
+        quic = handshake.log.quic
+        return "offered" if quic is None or quic.first_one_rtt[1] is None else None
     if _has(handshake.log.server_hello, handshake.server_extensions, _PRE_SHARED_KEY) is None:
         return None
     if handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") != 0:
