@@ -192,6 +192,24 @@ def test_several_connections_of_the_same_endpoints(path: Path) -> None:
     assert [one["complete"] for one in told] == [True, False]
 
 
+def test_connections_without_client_ids_are_told_apart_by_their_keys(path: Path) -> None:
+    """Their packets may take turns: the keys follow from the ID that the client chose (RFC 9001 section 5.2)."""
+    other = HELLO.replace(b"example.com", b"example.net")
+    first, second = (Sent(initial(crypto(0, hello), to, b"")) for hello, to in ((HELLO, ORIGINAL), (other, RETRIED)))
+    answers = [
+        Sent(
+            initial(crypto(0, ANSWER), b"", by, side="server", keyed=keyed) + handshake(b"", by, size),
+            by_client=False,
+        )
+        for keyed, by, size in ((ORIGINAL, SERVER, 900), (RETRIED, b"\x09" * 8, 800))
+    ]
+    for order in (answers, answers[::-1]):
+        told = read(path, [first, second, *order])
+        assert [one["sni"] for one in told] == ["example.com", "example.net"]
+        assert [one["messages"][-1]["bytes"] for one in told] == [900, 800]
+        assert [one["problems"] for one in told] == [[], []]
+
+
 def test_without_the_clients_initials_nothing_is_a_connection(path: Path) -> None:
     assert read(path, course()[2:]) == []
 

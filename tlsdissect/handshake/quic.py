@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 256
 """Maximum QUIC connections followed of one UDP flow; the datagrams of further ones count for the last."""
+MAX_UNANSWERED = 8
+"""Latest unanswered QUIC connections of one UDP flow with whose keys a server's Initial packet is tried."""
 MAX_HELD_DATAGRAMS = 8
 """Maximum datagrams held of one UDP flow because the Initial that explains them may come; the oldest is dropped."""
 CONNECTION_BYTES = 4096
@@ -527,17 +529,31 @@ class QuicFollower:
         What is opened is added to `openings`, by where it begins.
         """
         sender = datagram.place.sender
-        # A client without a connection ID of its own is known by the keys alone.
-        one = found or self._latest()
-        if one is not None and sender == one.client and packet.header.version in one.offered:
-            return self._begin(packet, datagram, one, openings)
-        opened = None if one is None else one.open(packet, datagram.data, sender)
-        if one is None or opened is None:
-            return self._begin(packet, datagram, found, openings)
-        openings[packet.start] = opened
-        one.read_initial(packet, opened, datagram.place)
-        self._learn(one, packet, sender)
-        return one
+        for one in self._candidates(packet, sender, found):
+            if sender == one.client and packet.header.version in one.offered:
+                return self._begin(packet, datagram, one, openings)
+            opened = one.open(packet, datagram.data, sender)
+            if opened is not None:
+                openings[packet.start] = opened
+                one.read_initial(packet, opened, datagram.place)
+                self._learn(one, packet, sender)
+                return one
+        return self._begin(packet, datagram, found, openings)
+
+    def _candidates(self, packet: LongPacket, sender: int, found: QuicConnection | None) -> Iterator[QuicConnection]:
+        """Yield the connections to which an Initial packet may belong.
+
+        A client without a connection ID of its own is known by the keys alone, which follow from the ID that it chose
+        for the server (RFC 9001 section 5.2).
+        """
+        first = found or self._latest()
+        if first is None:
+            return
+        yield first
+        if sender != first.client and not packet.header.destination_connection_id:
+            for one in reversed(self._connections[-MAX_UNANSWERED:]):
+                if one is not first and one.client != sender and not one.answered and not one.ids[one.client]:
+                    yield one
 
     def _may_open_later(self, packet: LongPacket, datagram: Datagram, found: QuicConnection) -> bool:
         """Return whether an Initial packet may have keys that only a later datagram reveals; report it if not."""
