@@ -145,6 +145,18 @@ def test_version_negotiation(path: Path, version: int) -> None:
         assert [one["quic"]["version_negotiation"] for one in told] in ([False], [False, False])
 
 
+def test_a_version_negotiation_whose_first_initial_is_missing(path: Path) -> None:
+    """It belongs to the connection if that has the client's ID; if not, that is not known."""
+    answer = Sent(negotiation(CLIENT, ORIGINAL, [V1]), by_client=False)
+    [one] = read(path, [answer, *course(keyed=RETRIED)])
+    assert (one["quic"]["version_negotiation"], one["round_trips"]) == (True, 2)
+    for client, versions in ((b"\7" * 8, [V1]), (CLIENT, [V2])):
+        other = Sent(negotiation(CLIENT, ORIGINAL, versions), by_client=False)
+        [one] = read(path, [other, *course(client, keyed=RETRIED)])
+        assert (one["quic"]["version_negotiation"], one["round_trips"]) == (None, None)
+        assert [problem["code"] for problem in one["problems"]] == ["gap", "inferred"]
+
+
 def test_a_version_negotiation_that_the_client_drops(path: Path) -> None:
     begin = course()
     [one] = read(path, [*begin[:2], Sent(negotiation(CLIENT, ORIGINAL, [V2]), by_client=False), *begin[2:]])

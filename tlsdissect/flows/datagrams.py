@@ -23,14 +23,18 @@ _DTLS = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x42.
 indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
 _DTLS_DATA = rb"\x17\xfe[\xfd\xff]\x00[\x01-\x0f]"
 """A record of application data in one of the first epochs of DTLS 1.0 or 1.2."""
-_QUIC = (
-    rb"[\xc0-\xff](?:"
+_VERSIONS = (
+    rb"(?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
     rb"|Q0[0-i].|T05[0-?]|[\x0a\x1a\x2a\x3a\x4a\x5a\x6a\x7a\x8a\x9a\xaa\xba\xca\xda\xea\xfa]{4})"
 )
-"""A long header with the fixed bit (RFC 8999 section 5.1, RFC 9000 section 17.2) and a version in use: RFC 9000,
-RFC 9369 and its draft, drafts of RFC 9000, mvfst (quicwg's list of versions), Google QUIC, and versions that every
-server refuses (RFC 9000 section 15)."""
+"""The versions of QUIC in use: RFC 9000, RFC 9369 and its draft, drafts of RFC 9000, mvfst (quicwg's list of versions),
+Google QUIC, and versions that every server refuses (RFC 9000 section 15)."""
+_ID = b"(?:%b)" % b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(21))
+"""A connection ID with its length (RFC 9000 section 17.2)."""
+_QUIC = rb"[\xc0-\xff]%b|[\x80-\xff]\x00{4}%b%b%b" % (_VERSIONS, _ID, _ID, _VERSIONS)
+"""A long header with the fixed bit and such a version (RFC 8999 section 5.1, RFC 9000 section 17.2), or a Version
+Negotiation that lists such a version first (RFC 8999 section 6)."""
 _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(

@@ -188,7 +188,8 @@ class LoggedQuic(Struct, frozen=True, gc=False):
 
     version: int
     """Of the server's first Initial, or else of the client's latest."""
-    version_negotiation: bool
+    version_negotiation: bool | None
+    """Whether there was one; None if the capture may lack what it answers."""
     refused: bool
     """Whether the client sent nothing more after the Version Negotiation."""
     retry: bool | None

@@ -118,7 +118,8 @@ class QuicConnection:
         """Whether an Initial of the server was opened."""
         self.offered: tuple[int, ...] = ()
         """The versions in a Version Negotiation packet that the client did not follow yet."""
-        self.version_negotiation = False
+        self.version_negotiation: bool | None = False
+        """Whether the client began again after one; None if that is not known."""
         self.retry: bool | None = False
         """Whether a server sent a Retry; None if the capture may lack it."""
         self.close: tuple[int, ConnectionClose, int] | None = None
@@ -602,7 +603,10 @@ class QuicFollower:
                 # The token is of a Retry, after which numbers go on (RFC 9000 section 17.2.5.3), or of a client that
                 # was here before and does not begin with 0.
                 found.retry = None
-            found.version_negotiation = self._refused == sender
+            found.version_negotiation = self._refused == sender or self._may_follow_negotiation(packet, sender)
+            if found.version_negotiation is None:
+                detail = "the capture lacks the Initial packet that a Version Negotiation answers"
+                found.report(1 - sender, "gap", detail, datagram.place.frame)
             self._refused = None
         self._add_id(found, sender, header.destination_connection_id)
         self._add_id(found, 1 - sender, header.source_connection_id)
@@ -654,6 +658,21 @@ class QuicFollower:
                     ):
                         return held.place.sender
         return None
+
+    def _may_follow_negotiation(self, packet: LongPacket, sender: int) -> bool | None:
+        """Return whether a Version Negotiation came before a client's first Initial packet; None if that is not known.
+
+        A client may choose other IDs when it begins again (RFC 9000 section 6.2).
+        """
+        for held in self._held:
+            if held.place.sender == sender:
+                break
+            for one in held.packets:
+                if one.kind is PacketType.VERSION_NEGOTIATION:
+                    client_id = packet.header.source_connection_id
+                    same = client_id != b"" and one.header.destination_connection_id == client_id
+                    return True if same and packet.header.version in versions_offered(one, held.data) else None
+        return False
 
     def _hold(self, datagram: Datagram) -> None:
         """Hold a datagram of no known connection."""

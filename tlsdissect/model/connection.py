@@ -343,7 +343,7 @@ class Quic(Struct, frozen=True, gc=False):
 
     version: str
     """That of the server's first Initial packet (RFC 9368), else that of the client's."""
-    version_negotiation: bool
+    version_negotiation: bool | None
     retry: bool | None
     """None if the first Initial that was captured may have followed a Retry."""
     original_destination_connection_id: str

@@ -48,7 +48,7 @@ def round_trips(handshake: Handshake, early_data: str | None, *, complete: cytho
         return None
     quic, waits = handshake.log.quic, 0
     if quic is not None:
-        if quic.retry is None:
+        if quic.retry is None or quic.version_negotiation is None:
             return None
         waits = quic.retry + quic.version_negotiation
     return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries + waits

@@ -44,7 +44,7 @@ def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
 def trips_before_hello(c: Connection, quic: Quic) -> int:
     """Return the round trips before the ClientHello: that after a Version Negotiation, or another one after a Retry."""
     retry, hello = frames(c, PacketType.RETRY), c.client_hello
-    return (quic.version_negotiation and _went_on(c)) + bool(retry and hello and hello.frame > retry[0])
+    return bool(quic.version_negotiation and _went_on(c)) + bool(retry and hello and hello.frame > retry[0])
 
 
 def _went_on(c: Connection) -> bool:
