@@ -103,3 +103,13 @@ def test_round_trips_before_the_hello_are_not_in_its_time(sample: str, text: str
     connection = next(iter(tlsdissect.read(ROOT / "samples" / "quic" / f"{sample}.pcap", keep=True)))
     [said] = [one.text for one in tlsdissect.explain(connection).sentences if one.code == "round_trips"]
     assert re.fullmatch(text, said)
+
+
+def test_initial_packets_that_are_sent_again_end_the_flight(tmp_path: Path) -> None:
+    begin = course()
+    repeated = Sent(
+        initial(crypto(0, ANSWER), CLIENT, SERVER, side="server", keyed=ORIGINAL, number=1, size=200), by_client=False
+    )
+    told = written(tmp_path / "written.pcap", [HELLO_SENT, HELLO_SENT, *begin[2:4], repeated, begin[3]])
+    assert told["flight_segments"] == (3, 4)
+    assert told["flight_again"] == (5, 6)

@@ -72,3 +72,19 @@ def test_the_same_hello_after_a_retry(tmp_path: Path) -> None:
     path.write_bytes(pcap([first, Sent(retry(CLIENT, RETRIED, ORIGINAL), by_client=False), *again]))
     begin = [("c", "client_hello 237", 1), ("s", "Retry", 2), ("c", "the hello again", 4)]
     assert told(path)[:3] == begin
+
+
+def test_initial_packets_that_are_sent_again(tmp_path: Path) -> None:
+    """With another packet number, in other frames; what comes with them came again as well."""
+    path = tmp_path / "written.pcap"
+    first, second, answer, flight, *rest = course()
+    whole = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT, number=7))
+    path.write_bytes(pcap([first, first, second, whole, answer, flight, *rest[:1], whole]))
+    arrows = told(path)
+    again = [arrow for arrow in arrows if "sent again" in arrow[1]]
+    assert again == [
+        ("c", "1200 bytes sent again", 2),
+        ("c", "1200 bytes sent again", 4),
+        ("c", "1200 bytes sent again", 8),
+    ]
+    assert [arrow[1] for arrow in arrows if "hello" in arrow[1] and arrow[0] == "c"] == ["client_hello 237"]

@@ -21,11 +21,15 @@ FRAME_BYTES = 160
 class CryptoStream:
     """One side's CRYPTO frames at one level of encryption."""
 
-    __slots__ = ("_arrivals", "_read", "_waiting", "_waiting_bytes", "conflicts")
+    __slots__ = ("_arrivals", "_read", "_spans", "_waiting", "_waiting_bytes", "conflicts", "news")
 
     def __init__(self) -> None:
         self.conflicts = False
         """Whether other bytes were sent at an offset for which bytes were known."""
+        self.news = 0
+        """Number of frames with bytes that were not known before."""
+        self._spans: dict[tuple[int, int], bytes] = {}
+        """The waiting frames by offset and length: one that is sent again does not wait twice."""
         self._read = bytearray()
         """The bytes that were returned, to be compared with those that are sent again."""
         self._waiting: list[tuple[int, int, bytes]] = []
@@ -51,17 +55,25 @@ class CryptoStream:
         """Add a frame; return the bytes that it makes available, or None if there is no room for it."""
         if offset + len(data) > MAX_CRYPTO_BYTES:
             return None
+        span = offset, len(data)
+        if span in self._spans:
+            self.conflicts = self.conflicts or self._spans[span] != data
+            return b""
         if offset > self.position:
             if self._waiting_bytes + len(data) + FRAME_BYTES > MAX_CRYPTO_HELD:
                 return None
             self._arrivals += 1
             self._waiting_bytes += len(data) + FRAME_BYTES
             heappush(self._waiting, (offset, self._arrivals, data))
+            self._spans[span] = data
+            self.news += 1
             return b""
         before = self.position
         self._join(offset, data)
+        self.news += self.position > before
         while self._waiting and self._waiting[0][0] <= self.position:
             start, _, later = heappop(self._waiting)
+            del self._spans[start, len(later)]
             self._waiting_bytes -= len(later) + FRAME_BYTES
             self._join(start, later)
         return bytes(self._read[before:])

@@ -206,27 +206,32 @@ class QuicConnection:
             self._second.finish(self.client)
             self._second = None
 
-    def _add_crypto(self, frame: Crypto, place: Place, *, after_retry: bool) -> None:
+    def _add_crypto(self, frame: Crypto, place: Place, *, after_retry: bool) -> bool:
         """Add a CRYPTO frame, which may show that the ClientHello after a Retry is another one.
+
+        Return whether all of its bytes were known, after a Retry from frames after it.
 
         RFC 9000 section 17.2.5.3 forbids that, but aioquic does it, and servers answer.
         """
         if self._handshake is None:
-            return
+            return True
         conflicted = self._handshake.conflicts(place.sender)
-        self._handshake.add_crypto(frame, place)
+        known = self._handshake.add_crypto(frame, place)
         second = self._second
         if second is None or not after_retry:
-            return
-        second.add_crypto(frame, place)
+            return known
+        # The hello that a Retry demands is not one that was lost.
+        known = second.add_crypto(frame, place)
         if self._handshake.conflicts(place.sender) and not conflicted:
             detail = "the ClientHello after the Retry is not the one before it: the one after it counts"
             second.report(place.sender, "conflicting_data", detail, place.frame)
             self._second = None
             self._go_on_with(second)
+            return False
+        return known
 
-    def read_initial(self, packet: LongPacket, opened: OpenedPacket, place: Place) -> None:
-        """Read an opened Initial packet."""
+    def read_initial(self, packet: LongPacket, opened: OpenedPacket, place: Place) -> OpenedPacket:
+        """Read an opened Initial packet; return it with whether it was sent again."""
         sender = place.sender
         self._initial_packets[sender] += 1
         self._expected[sender] = max(self._expected[sender], opened.number + 1)
@@ -240,12 +245,13 @@ class QuicConnection:
             self.ids[sender] = packet.header.source_connection_id
             self._drop_second()
         if self._handshake is None:
-            return
+            return opened
+        known = list[bool]()
         after_retry = sender == self.client and not self._precedes_retry(packet, sender)
         frames, error = read_frames(opened.payload)
         for frame in frames:
             if isinstance(frame, Crypto):
-                self._add_crypto(frame, place, after_retry=after_retry)
+                known.append(self._add_crypto(frame, place, after_retry=after_retry))
             elif isinstance(frame, ConnectionClose) and self.close is None:
                 self.close = (sender, frame, place.frame)
                 if frame.alert is not None:
@@ -253,6 +259,7 @@ class QuicConnection:
         if error is not None:
             self.report(sender, "malformed_message", f"an Initial packet: {error}", place.frame)
         self._settle_if_over()
+        return opened._replace(repeated=all(known)) if known else opened
 
     def read_handshake(self, packets: Sequence[LongPacket], datagram: Datagram) -> None:
         """Measure the Handshake packets of a datagram, and keep them if keys may open them."""
@@ -535,8 +542,7 @@ class QuicFollower:
                 return self._begin(packet, datagram, one, openings)
             opened = one.open(packet, datagram.data, sender)
             if opened is not None:
-                openings[packet.start] = opened
-                one.read_initial(packet, opened, datagram.place)
+                openings[packet.start] = one.read_initial(packet, opened, datagram.place)
                 self._learn(one, packet, sender)
                 return one
         return self._begin(packet, datagram, found, openings)
@@ -610,8 +616,7 @@ class QuicFollower:
             self._refused = None
         self._add_id(found, sender, header.destination_connection_id)
         self._add_id(found, 1 - sender, header.source_connection_id)
-        openings[packet.start] = opened
-        found.read_initial(packet, opened, datagram.place)
+        openings[packet.start] = found.read_initial(packet, opened, datagram.place)
         if begins:
             self._connections.append(found)
             # Counted after its first message, for which there was room: so it is returned, even if given up at once.

@@ -112,9 +112,10 @@ class QuicHandshake:
             side.reported.add(detail)
             side.problems.report(code, detail, frame, None)
 
-    def add_crypto(self, frame: Crypto, place: Place) -> None:
-        """Add a CRYPTO frame, and the messages that it completes."""
+    def add_crypto(self, frame: Crypto, place: Place) -> bool:
+        """Add a CRYPTO frame, and the messages that it completes; return whether all of its bytes were known."""
         side = self._sides[place.sender]
+        known = side.crypto.news
         before = side.crypto.held_bytes + side.joiner.waiting
         if frame.offset + len(frame.crypto_data) > side.crypto.position:
             side.frames.add(place.frame)
@@ -122,7 +123,7 @@ class QuicHandshake:
         data = None if self._budget.is_spent() else side.crypto.add(frame.offset, frame.crypto_data)
         if data is None:
             self.report(place.sender, "limit", "more bytes of CRYPTO frames were sent than are kept", place.frame)
-            return
+            return False
         if side.crypto.conflicts:
             # A sender must not change them (RFC 9000 section 2.2).
             detail = "CRYPTO frames have different bytes at the same offset: those that were joined first count"
@@ -134,6 +135,7 @@ class QuicHandshake:
             self.report(place.sender, "malformed_message", detail, place.frame)
             side.joiner.malformed = None
         self.log.account(side.crypto.held_bytes + side.joiner.waiting - before)
+        return side.crypto.news == known
 
     def _add_message(self, kind: int, body: bytes, size: int, place: Place) -> None:
         side = self._sides[place.sender]

@@ -119,6 +119,8 @@ class OpenedPacket(NamedTuple):
     header: bytes
     """With the packet number."""
     payload: bytes
+    repeated: bool | None = None
+    """Whether all bytes in its CRYPTO frames were known before; None if it has no such frames."""
 
 
 class PacketKey:

@@ -83,4 +83,5 @@ def _packet(number: int, packet: LongPacket, datagram: Datagram, opened: OpenedP
         end=min(packet.end, len(datagram.data)),
         header=b"" if opened is None else opened.header,
         payload=None if opened is None else opened.payload,
+        repeated=None if opened is None else opened.repeated,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tlsdissect.model.connection import Connection, Side
+from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.record import HEADER_SIZE, SSL2
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class QuicPacket(Struct, frozen=True, gc=False):
     """Of an opened packet, the header without protection, with the packet number."""
     payload: bytes | None
     """Of an opened packet, the payload without protection."""
+    repeated: bool | None = None
+    """Whether all bytes in its CRYPTO frames were sent before; None if it has none, or is not opened."""
 
 
 class Span(Struct, frozen=True, gc=False):
@@ -164,9 +167,16 @@ class Transcript(Struct, frozen=True):
     """What keys opened."""
 
     def repeated_frames(self) -> set[int]:
-        """Return the frames of DTLS that contain nothing but what was sent before."""
+        """Return the frames of DTLS, or of QUIC's Initial packets, that contain nothing but what was sent before."""
         frames = {record.frame for record in self.records if record.repeated}
-        return frames - {record.frame for record in self.records if not record.repeated}
+        new = {record.frame for record in self.records if not record.repeated}
+        frames |= {self.packets[one.datagram].frame for one in self.quic if one.repeated}
+        new |= {
+            self.packets[one.datagram].frame
+            for one in self.quic
+            if one.repeated is False or one.kind != PacketType.INITIAL
+        }
+        return frames - new
 
 
 class KeptConnection(Connection, frozen=True, kw_only=True):

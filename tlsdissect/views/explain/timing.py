@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise, takewhile
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.timing import elapsed
@@ -58,10 +59,11 @@ def trips(c: Connection) -> Iterator[Sentence]:
         yield from _flight_segments(c, packets)
         yield from _waits(c, packets)
         yield from _copied(c)
-        if c.dtls is None:
+        if c.dtls is not None:
+            yield from _fragments(c.dtls)
+        if c.dtls is None and c.quic is None:
             yield from _repeated(packets)
         else:
-            yield from _fragments(c.dtls)
             yield from _flights_again(c, packets)
 
 
@@ -188,13 +190,15 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
     segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
     again = {repeat.frames[1] for repeat in repeats(packets) if not repeat.late} | c.transcript.repeated_frames()
-    sent = [packet for packet in segments if packet.frame not in again]
+    # What comes after an Initial packet of QUIC that was sent again was sent again with it.
+    until = min((frame for frame in again if frame > hello.frame), default=inf) if c.quic is not None else inf
+    sent = [packet for packet in segments if packet.frame not in again and packet.frame < until]
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
         took = elapsed(sent[0].time, sent[-1].time)
         over = "" if took is None else f", over {in_ms(took)}"
         text = f"The server's flight came in {len(sent)} {_pieces(c)}s with {size:,} bytes{over}."
-        yield Sentence("time", "flight_segments", text, frames)
+        yield Sentence("time", "flight_segments", text, (sent[0].frame, sent[-1].frame))
 
 
 def _pieces(c: Connection) -> str:
@@ -275,7 +279,7 @@ def _fragments(dtls: Dtls) -> Iterator[Sentence]:
 
 
 def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentence]:
-    """Flights of DTLS that were sent again: each from a repeated datagram on, up to a datagram of the other side."""
+    """Flights of DTLS or QUIC that were sent again: from a repeated datagram on, up to one of the other side."""
     repeated = c.transcript.repeated_frames()
     latest: dict[Side, Packet] = {}
     run: list[Packet] = []
@@ -283,19 +287,21 @@ def _flights_again(c: KeptConnection, packets: list[Packet]) -> Iterator[Sentenc
         if packet.frame in repeated or run:
             run.append(packet)
         if run and (following is None or following.sender != packet.sender):
-            yield _flight_again(run, latest.get(packet.sender))
+            yield _flight_again(
+                run, latest.get(packet.sender), "6347 section 4.2.4" if c.quic is None else "9002 section 6.2"
+            )
             run = []
         if not run:
             latest[packet.sender] = packet
 
 
-def _flight_again(run: list[Packet], before: Packet | None) -> Sentence:
+def _flight_again(run: list[Packet], before: Packet | None, rfc: str) -> Sentence:
     ms = None if before is None else elapsed(before.time, run[0].time)
     after = "" if ms is None else f", {in_ms(ms)} after its latest datagram"
     text = (
         f"The {run[0].sender} sent {counted(len(run), 'datagram')} again{after}: its flight or the answer was lost or "
     )
-    text += "late, so that its timer expired or the other side repeated its own flight (RFC 6347 section 4.2.4)."
+    text += f"late, so that its timer expired or the other side repeated its own flight (RFC {rfc})."
     return Sentence("time", "flight_again", text, (run[0].frame, run[-1].frame) if len(run) > 1 else (run[0].frame,))
 
 

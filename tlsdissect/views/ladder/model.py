@@ -348,7 +348,7 @@ class _Drawing:
                 label = "Version Negotiation"
             elif kind is PacketType.ZERO_RTT and not early:
                 early, label = True, "0-RTT packets"
-            elif packet.frame not in listed and _begins_crypto(one):
+            elif packet.frame not in listed and not one.repeated and _begins_crypto(one):
                 label = self._hello_label(one, packet.frame)
             if label is not None:
                 yield self._arrow(packet.sender, "tcp", [label], (packet.frame,), packet.time, packet.length)
