@@ -113,3 +113,10 @@ def test_initial_packets_that_are_sent_again_end_the_flight(tmp_path: Path) -> N
     told = written(tmp_path / "written.pcap", [HELLO_SENT, HELLO_SENT, *begin[2:4], repeated, begin[3]])
     assert told["flight_segments"] == (3, 4)
     assert told["flight_again"] == (5, 6)
+
+
+def test_the_hello_is_not_always_in_the_first_packet() -> None:
+    for sample, said in (("quic-full", True), ("quic-large-hello", False), ("quic-version-negotiation", False)):
+        [connection] = tlsdissect.read(ROOT / "samples" / "quic" / f"{sample}.pcap", keep=True)
+        text = next(one.text for one in tlsdissect.explain(connection).sentences if one.code == "quic")
+        assert ("in the client's first packet" in text) is said

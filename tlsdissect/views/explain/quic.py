@@ -21,7 +21,9 @@ section 8.1)."""
 
 def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
     """What happened before the handshake, and what each of it cost."""
-    text = "QUIC needs no handshake of TCP: the ClientHello is in the client's first packet."
+    alone = c.client_hello is not None and c.client_hello.frame == c.first_frame
+    begin = "the ClientHello is in the client's first packet" if alone else "a client begins with its ClientHello"
+    text = f"QUIC needs no handshake of TCP: {begin}."
     yield Sentence("time", "quic", text, (c.first_frame,))
     if quic.version_negotiation:
         text = "The server does not support the client's first version of QUIC, and listed those that it supports"
