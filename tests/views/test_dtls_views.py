@@ -6,9 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from datagrams import sent, write
+from datagrams import SERVER, sent, write
+from dtlswriting import HANDSHAKE, fragment, record
 from recorded import ROOT
 from test_tree import bytes_of, leaves, uneven
+from tlswriting import extension, sized
 
 import tlsdissect
 from tlsdissect import tree
@@ -145,3 +147,17 @@ def test_every_view_shows_every_sample(sample: Path) -> None:
         assert str(tlsdissect.ladder(connection))
         assert str(tlsdissect.explain(connection))
         assert str(tree(connection))
+
+
+def test_a_cookie_of_dtls_13_is_the_reason_of_a_second_hello(tmp_path: Path) -> None:
+    """A HelloRetryRequest without a group (RFC 9147 section 5.1)."""
+    flow = sent("dtls13-full")
+    random = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+    extensions = extension(43, b"\xfe\xfc") + extension(44, sized(b"cookie"))
+    body = b"\xfe\xfd" + random + b"\0" + b"\x13\x01\0" + sized(extensions)
+    retry = record(HANDSHAKE, fragment(2, 0, body))
+    path = write(tmp_path / "cookie.pcap", [flow[0], (SERVER, retry)])
+    [connection] = tlsdissect.read(path, keep=True)
+    said = " ".join(sentence.text for sentence in tlsdissect.explain(connection).about("choice"))
+    assert "asked for its cookie of 6 bytes first (HelloRetryRequest)" in said
+    assert "another ClientHello" not in said

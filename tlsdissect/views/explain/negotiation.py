@@ -133,6 +133,11 @@ def _retry(c: Connection) -> str:
         cookie = f" of {retry.cookie_bytes} bytes" if retry.cookie_bytes else ""
         text = f"The server asked for its cookie{cookie} first (HelloVerifyRequest): by sending it back, the client "
         return f"{text}shows that it receives at its address (RFC 6347 section 4.2.1)."
+    if c.dtls is not None and retry and retry.cookie_bytes and not retry.group:
+        text = (
+            f"The server asked for its cookie of {retry.cookie_bytes} bytes first (HelloRetryRequest): by sending it "
+        )
+        return f"{text}back, the client shows that it receives at its address (RFC 9147 section 5.1)."
     wish = f"a share of {retry.group}" if retry and retry.group else "another ClientHello"
     sent = listed(_offered(hello.key_shares)) if hello and hello.key_shares else ""
     because = f", for the client had sent one of {sent} alone" if sent and retry and retry.group else ""
