@@ -161,3 +161,18 @@ def test_a_cookie_of_dtls_13_is_the_reason_of_a_second_hello(tmp_path: Path) -> 
     said = " ".join(sentence.text for sentence in tlsdissect.explain(connection).about("choice"))
     assert "asked for its cookie of 6 bytes first (HelloRetryRequest)" in said
     assert "another ClientHello" not in said
+
+
+@pytest.mark.parametrize(
+    ("sample", "code", "text"),
+    [
+        ("dtls12-psk", "psk_identity_visible", "The client's PSK identity"),
+        ("dtls12-srtp", "use_srtp", "with SRTP_AES128_CM_HMAC_SHA1_80 "),
+        ("dtls12-full", None, ""),
+    ],
+)
+def test_pre_shared_keys_and_media(sample: str, code: str | None, text: str) -> None:
+    [connection] = kept(ROOT / "samples" / "dtls" / f"{sample}.pcap")
+    said = [one for one in tlsdissect.explain(connection).sentences if one.code in {"psk_identity_visible", "use_srtp"}]
+    assert [one.code for one in said] == ([code] if code else [])
+    assert all(text in one.text for one in said)

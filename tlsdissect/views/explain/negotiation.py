@@ -114,6 +114,10 @@ def choice(c: Connection) -> Iterator[Sentence]:
         yield Sentence("choice", "group", f"The keys come from Diffie-Hellman with a prime of {c.dh_bits} bits.", at)
     if c.alpn:
         yield Sentence("choice", "alpn_chosen", f"It chose {c.alpn} to be spoken.", at)
+    profiles = [p for one in hello.extensions or () for p in getattr(one, "srtp_protection_profiles", None) or ()]
+    if profiles:
+        text = f"The handshake gives the keys of media in SRTP, with {listed(profiles)} (RFC 5764)."
+        yield Sentence("choice", "use_srtp", text, at)
     yield from _resumed(c)
     yield from _renegotiated(c)
 
@@ -241,6 +245,10 @@ def observer(c: Connection) -> Iterator[Sentence]:
     yield from _chain(c, "server")
     yield from _chain(c, "client")
     yield from _session(c)
+    keys = c.first_message("client_key_exchange")
+    if keys is not None and "_PSK_" in (c.cipher_suite or ""):
+        text = "The client's PSK identity, which names the pre-shared key (RFC 4279 section 2)."
+        yield Sentence("observer", "psk_identity_visible", text, (keys.frame,))
     if c.is_tls13:
         certificates = "" if c.resumption == "psk" else "certificates, "
         hidden = f"{certificates}the protocol that was chosen, and whether a client certificate was asked for"
