@@ -430,6 +430,12 @@ def test_csv_has_each_number_of_the_json() -> None:
     assert float(cells["", "full.round_trips.difference"]) == 0.5
 
 
+def test_only_tcp_has_a_round_trip_of_its_own() -> None:
+    [group] = compared([sample("dtls/dtls12-full")])
+    [side] = [side for side in group.sides if side.connections]
+    assert (side.mean_round_trips, side.mean_with_tcp) == (3, 3)
+
+
 def test_quic_stands_beside_tcp() -> None:
     """QUIC is a column of its own, and has no round trip of TCP."""
     names = ("quic/quic-full", "quic/quic-retry", "quic/quic-version-negotiation", "tls13-full")

@@ -16,7 +16,6 @@ from tlsdissect.views.both_ends.recognition import Recognizer
 from tlsdissect.views.comparison import client_times
 from tlsdissect.views.comparison.model import (
     PAIRED,
-    QUIC,
     VERSIONS,
     Exposure,
     Group,
@@ -270,6 +269,7 @@ class Tally:
         if c.round_trips is None:
             return
         self._by["count", "round_trips"][str(c.round_trips)] += 1
+        self._n["over_tcp"] += c.transport == "tcp"
         expected = client_times.expected_round_trips(c)
         if expected is not None:
             self._n["expected"] += expected
@@ -333,8 +333,8 @@ class Tally:
             hello_retries=n["hello_retries"],
             round_trips=dict(sorted(trips.items())),
             mean_round_trips=mean,
-            # QUIC needs no round trip of TCP.
-            mean_with_tcp=None if mean is None else mean + (self._version != QUIC),
+            # QUIC, DTLS and EAP need no round trip of TCP.
+            mean_with_tcp=None if mean is None else mean + n["over_tcp"] / trips.total(),
             expected_round_trips=n["expected"] / n["with_expected"] if n["with_expected"] else None,
             split_paths=n["split_paths"],
             milliseconds=self._spreads("ms"),
