@@ -76,6 +76,8 @@ def test_a_refused_version_and_nothing_more(tmp_path: Path) -> None:
     path.write_bytes(pcap([first, Sent(negotiation(CLIENT, ORIGINAL, [V1]), by_client=False)]))
     [connection] = tlsdissect.read(path, keep=True)
     assert "but the client sent nothing more" in str(tlsdissect.explain(connection)).replace("\n   ", "")
+    [said] = tlsdissect.explain(connection).about("end")
+    assert (said.code, said.frames, said.guess) == ("version_refused", (2,), True)
 
 
 def test_a_close_that_can_be_read(tmp_path: Path) -> None:

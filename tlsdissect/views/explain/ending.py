@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import is_offer
 from tlsdissect.model.transcript import KeptConnection, final_alert, refusal
+from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
+from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, described, listed, message_frame
-from tlsdissect.views.explain.quic import closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +42,7 @@ _SHOWN = 8
 def ending(c: Connection) -> Iterator[Sentence]:
     """Yield sentences about how the connection ended."""
     if c.quic is not None and (c.outcome in ("established", "closed")):
-        yield from closed(c, c.quic)
+        yield from quic.closed(c, c.quic)
         return
     if c.eap is not None and c.outcome in ("established", "closed"):
         # EAP has no other end than its result.
@@ -264,6 +265,11 @@ def _one_sided(c: Connection) -> Iterator[Sentence]:
 
 
 def _incomplete(c: Connection) -> Iterator[Sentence]:
+    if c.quic is not None and c.quic.version_negotiation and not quic.went_on(c):
+        text = "The attempt ended with the server's Version Negotiation: a client gives up if it supports none of the "
+        text += "versions listed there (RFC 9000 section 6.2)."
+        yield Sentence("end", "version_refused", text, quic.frames(c, PacketType.VERSION_NEGOTIATION), guess=True)
+        return
     after = f"; the last thing seen is {_named(c.messages[-1])}" if c.messages else ""
     text = f"The capture does not show the end of the handshake{after}."
     yield Sentence("end", "incomplete", text, _last_frames(c))

@@ -28,7 +28,7 @@ def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
     if quic.version_negotiation:
         text = "The server does not support the client's first version of QUIC, and listed those that it supports"
         text += (
-            ": the client began again, one round trip later." if _went_on(c) else ", but the client sent nothing more."
+            ": the client began again, one round trip later." if went_on(c) else ", but the client sent nothing more."
         )
         yield Sentence("time", "version_negotiation", text, frames(c, PacketType.VERSION_NEGOTIATION))
     first = _first_version(quic)
@@ -46,10 +46,10 @@ def before(c: Connection, quic: Quic) -> Iterator[Sentence]:
 def trips_before_hello(c: Connection, quic: Quic) -> int:
     """Return the round trips before the ClientHello: that after a Version Negotiation, or another one after a Retry."""
     retry, hello = frames(c, PacketType.RETRY), c.client_hello
-    return bool(quic.version_negotiation and _went_on(c)) + bool(retry and hello and hello.frame > retry[0])
+    return bool(quic.version_negotiation and went_on(c)) + bool(retry and hello and hello.frame > retry[0])
 
 
-def _went_on(c: Connection) -> bool:
+def went_on(c: Connection) -> bool:
     """Return whether the ClientHello came after the Version Negotiation."""
     refused = frames(c, PacketType.VERSION_NEGOTIATION)
     return c.client_hello is not None and (not refused or c.client_hello.frame > refused[0])
