@@ -122,3 +122,10 @@ def test_details_of_a_report_name_the_secrets() -> None:
     assert facts["keys"].startswith("from key logs: ")
     (seen,) = read("tls13-client-cert", keys=False)
     assert "keys" not in dict(connection_details(seen, [])["facts"])
+
+
+def test_accepted_early_data_of_quic_waits_for_no_round_trip() -> None:
+    path = ROOT / "samples" / "quic" / "quic-early-data.pcap"
+    _, resumed = tlsdissect.read(path, keylog=path.with_suffix(".keys"))
+    said = [one.text for one in tlsdissect.explain(resumed).sentences if one.code == "keys_early_data"]
+    assert said == ["The server accepted the client's early data, which waited for no round trip."]
