@@ -59,8 +59,8 @@ _GROUPS = {
     "Selection": (*Selection.__struct_fields__, "ends_within", "message", "tells_matches"),
     "Keys": ("keylogs",),
     "Output": (
-        "columns", "orders", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "whole", "emit", "idle",
-        "raw_fingerprints", "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
+        "columns", "orders", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "whole", "emit",
+        "idle", "raw_fingerprints", "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
     "Limits": (*Limits.__struct_fields__, "sql_bytes"),
