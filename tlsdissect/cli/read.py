@@ -146,9 +146,9 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
 
 def _findings(captures: tuple[str, ...], result: options.Result, given: dict[str, Any]) -> int:
     """Print the findings."""
-    for name in ("columns", "order", "top", "raw_fingerprints"):
+    for name in ("columns", "orders", "top", "raw_fingerprints"):
         if given[name]:
-            option = {"order": "--sort"}.get(name, f"--{name.replace('_', '-')}")
+            option = {"orders": "--sort"}.get(name, f"--{name.replace('_', '-')}")
             raise click.UsageError(f"{option} requires --format table, json or csv")
     from tlsdissect.views.findings.results import Results  # noqa: PLC0415 (not needed for other forms)
 
