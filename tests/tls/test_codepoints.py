@@ -66,6 +66,10 @@ def test_every_registry_has_a_file_and_every_file_a_registry() -> None:
         (Registry.VERSIONS, 0xFEFC, "DTLS 1.3"),
         (Registry.VERSIONS, 0xFB1A, "0xfb1a"),
         (Registry.VERSIONS, 0x5A5A, "GREASE"),
+        (Registry.QUIC_VERSIONS, 0x1A2A3A4A, "GREASE"),
+        (Registry.QUIC_VERSIONS, 0x1A2A3A4B, "0x1a2a3a4b"),
+        (Registry.QUIC_TRANSPORT_PARAMETERS, 27 + 31 * 1000, "GREASE"),
+        (Registry.QUIC_TRANSPORT_PARAMETERS, 0x20, "max_datagram_frame_size"),
     ],
 )
 def test_unregistered_numbers(registry: Registry, number: int, expected: str) -> None:

@@ -23,6 +23,13 @@ LONG_LIST: Final = 256
 """Length from which lists of numbers are named through a table of all 65,536 names."""
 
 
+def _is_quic_grease(file: str, number: int) -> bool:
+    """Return whether QUIC reserves a version or a transport parameter as GREASE (RFC 9000 sections 15 and 18.1)."""
+    if file == "quic_versions":
+        return number & 0x0F0F0F0F == 0x0A0A0A0A
+    return file == "quic_transport_parameters" and number % 31 == 27
+
+
 @cache
 def _hexadecimals() -> tuple[str, ...]:
     """Return the hexadecimal form of every two-byte number: 4 MB, once per process."""
@@ -34,16 +41,19 @@ class _Names(dict[int, str]):
 
     def __init__(self, file: str, digits: int) -> None:
         super().__init__()
-        self._file: str | None = file
+        self._name = file
+        self._is_read = False
         self._digits = digits
         self._table: list[str] | None = None
         """The names of all two-byte numbers, built on first use."""
 
     def __missing__(self, number: int) -> str:
-        if self._file is not None:
-            self._read(_FOLDER / f"{self._file}.csv")
-            self._file = None
+        if not self._is_read:
+            self._read(_FOLDER / f"{self._name}.csv")
+            self._is_read = True
             return self[number]
+        if _is_quic_grease(self._name, number):
+            return "GREASE"
         return f"0x{number:0{self._digits}x}"
 
     def of(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
