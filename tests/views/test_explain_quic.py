@@ -117,6 +117,12 @@ def test_initial_packets_that_are_sent_again_end_the_flight(tmp_path: Path) -> N
     assert told["flight_again"] == (5, 6)
 
 
+def test_what_quic_encrypts_is_packets() -> None:
+    [connection] = tlsdissect.read(ROOT / "samples" / "quic" / "quic-unknown-ca.pcap")
+    [said] = [one.text for one in tlsdissect.explain(connection).about("end") if one.code == "incomplete"]
+    assert "the last thing seen is a Handshake packet of the " in said
+
+
 def test_the_hello_is_not_always_in_the_first_packet() -> None:
     for sample, said in (("quic-full", True), ("quic-large-hello", False), ("quic-version-negotiation", False)):
         [connection] = tlsdissect.read(ROOT / "samples" / "quic" / f"{sample}.pcap", keep=True)

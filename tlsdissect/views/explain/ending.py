@@ -84,7 +84,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
             yield from _shape_of_nothing(c)
         return
     after = _before(c, fatal)
-    answered = f", after {_named(after)}" if after else ""
+    answered = f", after {_named(c, after)}" if after else ""
     reasons = tuple(_REASONS[fatal.description](c, fatal)) if fatal.description in _REASONS else ()
     # What the sender of an alert says by it: RFC 8446 section 6.
     meaning = None if reasons else alert_meanings().get(fatal.description)
@@ -108,8 +108,9 @@ def _before(c: Connection, alert: Alert) -> Message | None:
     return said[-1] if said else None
 
 
-def _named(message: Message) -> str:
-    kind = "an encrypted record" if message.type == "encrypted" else f"the {message.type}"
+def _named(c: Connection, message: Message) -> str:
+    sealed = "an encrypted record" if c.quic is None else "a Handshake packet"
+    kind = sealed if message.type == "encrypted" else f"the {message.type}"
     return f"{kind} of the {message.sender}"
 
 
@@ -226,7 +227,7 @@ def _ended_early(c: Connection) -> Iterator[Sentence]:
     how = "a reset" if c.outcome == "reset" else "TCP's end"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
     said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
-    after, frames = (f", after {_named(said[-1])}", (said[-1].frame,)) if said else ("", ())
+    after, frames = (f", after {_named(c, said[-1])}", (said[-1].frame,)) if said else ("", ())
     yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", frames)
     yield from _reported(c)
     if c.failed_by == "client" and said and said[-1].sender == "server":
@@ -270,7 +271,7 @@ def _incomplete(c: Connection) -> Iterator[Sentence]:
         text += "versions listed there (RFC 9000 section 6.2)."
         yield Sentence("end", "version_refused", text, quic.frames(c, PacketType.VERSION_NEGOTIATION), guess=True)
         return
-    after = f"; the last thing seen is {_named(c.messages[-1])}" if c.messages else ""
+    after = f"; the last thing seen is {_named(c, c.messages[-1])}" if c.messages else ""
     text = f"The capture does not show the end of the handshake{after}."
     yield Sentence("end", "incomplete", text, _last_frames(c))
     yield from _answered_otherwise(c)
