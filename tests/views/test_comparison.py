@@ -434,6 +434,7 @@ def test_only_tcp_has_a_round_trip_of_its_own() -> None:
     [group] = compared([sample("dtls/dtls12-full")])
     [side] = [side for side in group.sides if side.connections]
     assert (side.mean_round_trips, side.mean_with_tcp) == (3, 3)
+    assert side.against_expected == {"HelloVerifyRequest": 1}
 
 
 def test_quic_stands_beside_tcp() -> None:

@@ -84,7 +84,7 @@ def against_expected(c: Connection) -> str | None:
     if c.round_trips > expected:
         if c.quic is not None and not c.hello_retry:
             return "Retry" if c.quic.retry else "Version Negotiation"
-        return "HelloRetryRequest"
+        return "HelloRetryRequest" if c.first_message("hello_verify_request") is None else "HelloVerifyRequest"
     return "early data" if c.early_data == "accepted" else "false start"
 
 
