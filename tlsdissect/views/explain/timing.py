@@ -190,8 +190,9 @@ def _flight_segments(c: KeptConnection, packets: list[Packet]) -> Iterator[Sente
     frames = (hello.frame, flight[-1].frame) if flight else (hello.frame,)
     segments = [p for p in packets if p.sender == "server" and p.length and frames[0] <= p.frame <= frames[-1]]
     again = {repeat.frames[1] for repeat in repeats(packets) if not repeat.late} | c.transcript.repeated_frames()
-    # What comes after an Initial packet of QUIC that was sent again was sent again with it.
-    until = min((frame for frame in again if frame > hello.frame), default=inf) if c.quic is not None else inf
+    # Over UDP, what comes after a datagram that was sent again was sent again with it.
+    over_tcp = c.quic is None and c.dtls is None
+    until = inf if over_tcp else min((frame for frame in again if frame > hello.frame), default=inf)
     sent = [packet for packet in segments if packet.frame not in again and packet.frame < until]
     if len(sent) > 1:
         size = sum(packet.length for packet in sent)
