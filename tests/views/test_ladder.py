@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -253,7 +254,9 @@ def test_hostile_names_stay_words(tmp_path: Path) -> None:
 def test_python_prints_draws_and_saves(tmp_path: Path) -> None:
     drawing = tlsdissect.ladder(one("tls12-full"), one("tls13-full"))
     assert "client_hello 137" in str(drawing)
-    assert drawing._repr_svg_().startswith("<?xml")
+    said, _, data = drawing._repr_html_().partition("base64,")
+    assert said.startswith('<img style="max-width: 100%; height: auto" alt="Ladder of [::1]:')
+    assert b64decode(data.rstrip('">')).startswith(b"<?xml")
     drawing.save(tmp_path / "both.png")
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="the suffix is none of"):

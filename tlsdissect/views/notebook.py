@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from markupsafe import Markup
 
+from tlsdissect.model.connection import FAILURES, SEVERITIES
 from tlsdissect.views import table
+from tlsdissect.views.certificates import shown_name
 from tlsdissect.views.printable import printable
 from tlsdissect.views.table import COLUMNS, Column
 
@@ -19,21 +21,32 @@ if TYPE_CHECKING:
 
 _HOME = "tlsdissect.model.connection"
 _CARD_STYLE = Markup("""<style>
-.tlsdissect-card { max-width: 46em; border: 1px solid; border-radius: 6px; padding: .6em 1em; overflow-wrap: anywhere }
-.tlsdissect-card .head { font-weight: bold }
-.tlsdissect-card .head span { font-weight: normal; border: 1px solid; border-radius: 1em; padding: 0 .6em;
-  margin-left: .5em }
-.tlsdissect-card dl { display: grid; grid-template-columns: max-content 1fr; gap: .1em 1em; margin: .5em 0 0 }
-.tlsdissect-card dt { opacity: .7; font-weight: normal }
-.tlsdissect-card dd { margin: 0; text-align: left }
+.tlsdissect-card.tlsdissect-card { box-sizing: border-box; max-width: 52em; margin: .2em 0; padding: .7em 1em;
+  border: 1px solid color-mix(in srgb, currentColor 30%, transparent); border-radius: 6px; line-height: 1.5 }
+.tlsdissect-card.tlsdissect-card :is(dl, dt, dd) { all: unset }
+.tlsdissect-card.tlsdissect-card .head { display: flex; flex-wrap: wrap; gap: .2em .6em; font-weight: bold }
+.tlsdissect-card.tlsdissect-card .head > * { min-width: 0; overflow-wrap: anywhere }
+.tlsdissect-card.tlsdissect-card .badge { padding: 0 .6em; border: 1px solid; border-radius: 1em; font-weight: normal }
+.tlsdissect-card.tlsdissect-card .good { color: color-mix(in srgb, currentColor 45%, #12a150) }
+.tlsdissect-card.tlsdissect-card .bad { color: color-mix(in srgb, currentColor 30%, #e5383b); font-weight: bold }
+.tlsdissect-card.tlsdissect-card dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .1em 1.2em;
+  margin-top: .5em }
+.tlsdissect-card.tlsdissect-card dt { white-space: nowrap; opacity: .75 }
+.tlsdissect-card.tlsdissect-card dd { overflow-wrap: anywhere }
 </style>""")
+"""The rules of JupyterLab, nbconvert and others for `dl` in outputs are as specific as one class and an element: ours,
+with two classes, come before them, and start from nothing. Colours are mixed with that of the text, in light and dark.
+"""
 SHOWN = 40
 """Maximum connections in the table: the latest."""
 _PERIOD = 0.2
 """Seconds between updates: a browser need not draw each of a thousand a second."""
 _TITLES = ("start", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "RT", "ms", "outcome", "problems")
 _SHOWN = [column for column in COLUMNS if column.title in _TITLES]
-_WATCH_STYLE = Markup("<style>.tlsdissect-watch td { white-space: nowrap; text-align: left }</style>")
+_WATCH_STYLE = Markup("""<style>
+.tlsdissect-watch.tlsdissect-watch { overflow-x: auto }
+.tlsdissect-watch.tlsdissect-watch :is(th, td) { max-width: none; white-space: nowrap; text-align: left }
+</style>""")
 
 
 def register() -> None:
@@ -48,9 +61,14 @@ def card(c: Connection) -> str:
     """Write the card of a connection as a part of a page; all text is escaped, and colours are the page's own."""
     (server, *_) = table.server(c)
     title = printable(server or "")
-    badges = [Markup("<span>{}</span>").format(printable(text)) for text in (c.version, table.outcome(c)[0]) if text]
+    tones = ("", " good" if c.outcome == "established" else " bad" if c.outcome in FAILURES else "")
+    badges = [
+        Markup('<span class="badge{}">{}</span>').format(tone, printable(text))
+        for tone, text in zip(tones, (c.version, table.outcome(c)[0]), strict=True)
+        if text
+    ]
     rows = [Markup("<dt>{}</dt><dd>{}</dd>").format(label, printable(text)) for label, text in _rows(c) if text]
-    inside = Markup('<div class="head">{}{}</div><dl>{}</dl>').format(
+    inside = Markup('<div class="head"><span>{}</span>{}</div><dl>{}</dl>').format(
         title, Markup("").join(badges), Markup("").join(rows)
     )
     label = f"TLS connection to {title}"
@@ -69,7 +87,7 @@ def _rows(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "handshake", ", ".join(_took(c)) or None
     yield ("certificate, with keys" if c.needs_keys("certificates") else "certificate"), _certificate(c)
     yield "alerts", ", ".join(f"{one.description or 'encrypted'} by {one.sender}" for one in c.alerts) or None
-    yield "findings", ", ".join(dict.fromkeys(f"{one.severity}: {one.code}" for one in c.findings or ())) or None
+    yield "findings", "; ".join(_findings(c)) or None
     yield "problems", "; ".join(dict.fromkeys(f"{one.code}: {one.detail}" for one in c.problems)) or None
     yield "begun", f"{'' if c.start is None else f'{c.start}, '}stream {c.stream_name} of {c.source}"
 
@@ -87,7 +105,16 @@ def _certificate(c: Connection) -> str | None:
     leaf = c.leaf("server")
     if leaf is None:
         return "encrypted" if c.is_tls13 and c.outcome == "established" else None
-    return f"{leaf.subject}, issued by {leaf.issuer}, until {leaf.not_after}"
+    issuer = "itself" if leaf.self_signed else shown_name(leaf.issuer)
+    return f"{shown_name(leaf.subject, leaf.dns_names)}, issued by {issuer}, until {leaf.not_after}"
+
+
+def _findings(c: Connection) -> Iterator[str]:
+    """Yield the codes of each severity, the most severe first."""
+    for severity in reversed(SEVERITIES):
+        codes = dict.fromkeys(one.code for one in c.findings or () if one.severity == severity)
+        if codes:
+            yield f"{severity}: {', '.join(codes)}"
 
 
 class Watch:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
 from msgspec import Struct
 
 from tlsdissect.views.ladder.model import Ladder, drawn
@@ -35,10 +37,15 @@ class Drawing(Struct, frozen=True):
             raise ValueError(f"{path}: the suffix is none of {', '.join(_FORMS)}")
         Path(path).write_bytes(picture(self.ladders, form, dark=dark))
 
-    def _repr_svg_(self) -> str:
+    def _repr_html_(self) -> str:
         from tlsdissect.views.ladder.plot import picture  # noqa: PLC0415  # matplotlib is slow to load
 
-        return picture(self.ladders, "svg").decode()
+        # An image, whose width can be limited to the cell's: notebooks cut a wider one of type SVG.
+        data = b64encode(picture(self.ladders, "svg")).decode()
+        who = " and ".join(f"{one.client} > {one.server}" for one in self.ladders)
+        return Markup(
+            '<img style="max-width: 100%; height: auto" alt="Ladder of {}" src="data:image/svg+xml;base64,{}">'
+        ).format(who, data)
 
 
 def ladder(connection: Connection, beside: Connection | None = None) -> Drawing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlsdissect.model.transcript import kept
@@ -85,7 +86,7 @@ class Page:
     def __init__(self, *, message: str | None = None, dumped: bool = False) -> None:
         self._message = message
         self._dumped = dumped
-        sheet = style()
+        sheet = (Path(__file__).parent / "page.css").read_text(encoding="utf-8") + style()
         allowed = b64encode(sha256(sheet.encode()).digest()).decode()
         # The policy makes a browser run and load nothing, whatever text the captures contain.
         policy = f"default-src 'none'; style-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"

@@ -31,6 +31,8 @@ _LEAST = 12
 """Minimum width of a value; names and byte ranges are left out before it gets narrower."""
 _ROW = 16
 """Bytes per line of a hex dump."""
+_OPEN = 2
+"""Levels of a tree that are open in a notebook: the records and their messages."""
 
 
 class Node(Struct, frozen=True, omit_defaults=True):
@@ -164,7 +166,7 @@ class Tree(Struct, frozen=True):
         return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
-        return Markup("<style>{}</style>{}").format(Markup(style()), Markup(self.html()))  # noqa: S704  # escaped by the template
+        return Markup("<style>{}</style>{}").format(Markup(style()), Markup(self.html(levels=_OPEN)))  # noqa: S704  # escaped by the template
 
     def lines(
         self, width: int | None = None, *, coloured: bool = False, packets: Packets | None = None
@@ -172,8 +174,8 @@ class Tree(Struct, frozen=True):
         """Yield the lines of a text; without a width they are not cut. With packets, it includes a hex dump."""
         return _TextLines(width, packets, coloured=coloured).tree(self)
 
-    def html(self, packets: Packets | None = None) -> str:
-        """Return a fragment of a page, with a hex dump if packets are given."""
+    def html(self, packets: Packets | None = None, levels: int | None = None) -> str:
+        """Return a fragment of a page, with a hex dump if packets are given; `levels` are open, by default all."""
         from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  # not needed for text
 
         environment = Environment(
@@ -185,7 +187,7 @@ class Tree(Struct, frozen=True):
         environment.filters.update(
             printable=printable, hex_dump=lambda node: list(hex_dump(node, packets)) if packets else ()
         )
-        return environment.get_template("page.html").render(tree=self)
+        return environment.get_template("page.html").render(tree=self, levels=levels)
 
     def only(self, message: str | None) -> Tree:
         """Return the tree with messages of this type only; the whole tree for None."""
@@ -309,5 +311,5 @@ def _line(row: int, span: Span, place: int, payload: bytes) -> str:
 
 
 def style() -> str:
-    """Return the style sheet of trees."""
-    return (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    """Return the style sheet of trees, for any page: it changes nothing outside of them."""
+    return (Path(__file__).parent / "tree.css").read_text(encoding="utf-8")
