@@ -21,6 +21,8 @@ for keep in (False, True):
     (one,) = tlsdissect.read("samples/tls12-full.pcap", keep=keep)
     data, _ = shell.display_formatter.format(one)
     print(data["text/html"])
+data, size = shell.display_formatter.format(tlsdissect.plot("versions", "samples/tls12-full.pcap"))
+print(data["image/png"][:4], size["image/png"]["width"] > 400)
 """
 
 
@@ -37,6 +39,7 @@ def shown(connection: tlsdissect.Connection) -> dict[str, str]:
 def test_a_notebook_shows_the_card() -> None:
     done = subprocess.run([sys.executable, "-c", NOTEBOOK], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.count('<section class="tlsdissect-card"') == 2
+    assert done.stdout.endswith("b'\\x89PNG' True\n")
 
 
 def test_python_without_a_notebook_does_not_load_the_card() -> None:

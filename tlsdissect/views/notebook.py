@@ -17,6 +17,8 @@ from tlsdissect.views.table import COLUMNS, Column
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from matplotlib.figure import Figure
+
     from tlsdissect.model.connection import Connection
 
 _HOME = "tlsdissect.model.connection"
@@ -50,11 +52,24 @@ _WATCH_STYLE = Markup("""<style>
 
 
 def register() -> None:
-    """Let the notebook that runs, if one does, show connections as cards; IPython itself is not imported."""
+    """Let the notebook that runs, if one does, show connections as cards and figures as pictures.
+
+    IPython itself is not imported. Without this, figures are pictures only once matplotlib.pyplot was imported, whose
+    settings come before ours.
+    """
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     if shell is not None:
-        shell.display_formatter.formatters["text/html"].for_type_by_name(_HOME, "Connection", card)
+        formatters = shell.display_formatter.formatters
+        formatters["text/html"].for_type_by_name(_HOME, "Connection", card)
+        formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", _picture)
+
+
+def _picture(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    from IPython.core.pylabtools import retina_figure  # noqa: PLC0415 (there is none outside of notebooks)
+
+    data, size = retina_figure(figure)  # type: ignore[no-untyped-call]
+    return data, size
 
 
 def card(c: Connection) -> str:
