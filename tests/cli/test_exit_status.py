@@ -22,6 +22,10 @@ from tlsdissect.corpus.workers import WorkerLostError, Workers
 from tlsdissect.pipeline import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.synchronize import Event
+    from typing import Never
+
     from tlsdissect.flows.table import Shard
 
 KILLED = """
@@ -315,6 +319,31 @@ def test_a_worker_asked_to_finish_before_it_has_begun_tells_what_it_read() -> No
     workers.finish()
     assert list(workers) == []
     assert len(workers.results) == 2
+
+
+class HalfRead:
+    """A reading that has nothing to yield and goes on until its position was seen."""
+
+    def __init__(self, position: int, seen: Event) -> None:
+        self.position, self._seen = position, seen
+
+    def placed(self) -> Iterator[Never]:
+        """Wait, then be at the end."""
+        assert self._seen.wait(60)
+        self.position = 900
+        yield from ()
+
+
+def test_positions_come_without_output_and_the_slowest_counts() -> None:
+    seen = multiprocessing.get_context("fork").Event()
+    workers = Workers(2, lambda shard: HalfRead(500 - 200 * shard.number, seen), lambda *_: b"", lambda _: None)  # type: ignore[arg-type, return-value]
+    deadline = time.monotonic() + 60
+    while workers.position != 300:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    seen.set()
+    assert list(workers) == []
+    assert workers.position == 900
 
 
 def test_a_worker_waits_until_its_output_is_taken(tmp_path: Path) -> None:

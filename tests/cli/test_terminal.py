@@ -11,6 +11,8 @@ import pytest
 from commands import RESUMED, TLS12, TLS13, on_terminal, run
 from recorded import ROOT
 
+from tlsdissect.cli.status_line import ProgressBar
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -103,6 +105,31 @@ def test_a_bar_stands_aside_for_what_comes_at_the_end() -> None:
     assert status == 0
     assert len(BAR.findall(shown)) >= 1
     assert COLOUR.sub("", BAR.sub("", shown)).splitlines()[0].split() == ["TLS", "1.3"]
+
+
+def test_a_bar_stays_while_the_result_goes_to_a_file_and_names_the_phases(tmp_path: Path) -> None:
+    script = f"import os\nos.dup2(os.open({str(tmp_path / 'rows')!r}, os.O_CREAT | os.O_WRONLY), 1)\n{BARRED}"
+    status, shown = on_terminal(120, "-c", script, "read", "-q", "samples")
+    assert status == 0
+    assert shown.count("\x1b[?25l") == 1
+    assert "reading" in shown
+    script = BARRED.replace("ProgressBar.delay", "_Bar.delay")
+    status, shown = on_terminal(120, "-c", script, "report", "-q", RESUMED, "-o", str(tmp_path / "report.html"))
+    assert status == 0
+    assert "writing the report" in shown
+
+
+def test_the_remaining_time_is_what_the_rate_so_far_says() -> None:
+    clock, total = [0.0], 60e9
+    bar = ProgressBar(lambda: (int(clock[0] * 1e9), int(total)))
+    progress = bar.create()
+    progress.get_time = lambda: clock[0]
+    told = []
+    for tick in range(10, 600):
+        clock[0] = tick / 10
+        bar.update()
+        told.append((progress.tasks[0].time_remaining, total / 1e9 - clock[0]))
+    assert all(said is not None and abs(said - true) <= 1 for said, true in told[2:])
 
 
 def test_no_bar_where_nobody_looks() -> None:

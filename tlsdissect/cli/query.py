@@ -148,5 +148,5 @@ class QueryRun(Run):
             width = style["width"] or options.columns_of_surroundings() or options.PIPED
             lines = query_result.table_lines(answer, width, coloured=style["coloured"], encoding=style["encoding"])
         for line in lines:
-            with self._status_line.hidden():
+            with self._aside(sink):
                 sink.write(line)

@@ -9,6 +9,7 @@ import click
 from tlsdissect.cli import completion, options
 from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
+from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.left_out import report_notes
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
@@ -75,7 +76,7 @@ class ReportRun(Run):
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         super()._print(sink, interrupts)
-        with self._status_line.hidden():
+        with self._status_line.hidden(), FractionBar("writing the report", self._report.written):
             for piece in self._report.pieces(report_notes(self._rows.summary)):
                 sink.write(piece)
         # Findings about several certificates, such as shared primes, belong to no connection.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -234,7 +234,7 @@ class Run:
             sink.flush()
             head = b""
         for row in self._arrange(self._counted()):
-            with interrupts.held(), self._status_line.hidden():
+            with interrupts.held(), self._aside(sink):
                 sink.write(head + self._view.section(row.source) + row.text)
                 self._tally.printed += 1
                 if self._prompt:
@@ -244,8 +244,12 @@ class Run:
             raise _NothingReadError
         sink.write(head)
         for piece in self._end():
-            with self._status_line.hidden():
+            with self._aside(sink):
                 sink.write(piece)
+
+    def _aside(self, sink: Sink) -> AbstractContextManager[None]:
+        """Return a context in which the status line is hidden, unless the result goes to a file."""
+        return nullcontext() if sink.is_file else self._status_line.hidden()
 
     def _stop(self) -> None:
         """Stop reading, after the first signal."""

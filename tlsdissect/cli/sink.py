@@ -46,6 +46,8 @@ class Sink:
         self._pending = _Pending(bytearray(), [])
         self._written = monotonic()
         self._at_once = file.isatty()
+        self.is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        """Whether nobody sees what is written: neither a terminal nor a pipe to a pager."""
 
     def write(self, data: bytes) -> None:
         """Write; raises BrokenPipeError if the reader has closed the pipe."""

@@ -1,4 +1,4 @@
-"""A progress bar or a live status below the result on a terminal, hidden while the result is written.
+"""A progress bar or a live status on a terminal, hidden while rows of the result are written there.
 
 A thread redraws it, because a capture without TLS may print nothing for a long time.
 """
@@ -133,13 +133,14 @@ class ProgressBar(_Bar):
     """Bytes read, of the bytes of all captures."""
 
     def __init__(self, position: Callable[[], tuple[int, int | None]]) -> None:
-        super().__init__("", position)
+        super().__init__("reading", position)
 
     def columns(self) -> tuple[ProgressColumn, ...]:
-        """Return the bar, the bytes and the speed."""
+        """Return the description, the bar, the bytes and the speed."""
         from rich import progress  # noqa: PLC0415 (as above)
 
         return (
+            progress.TextColumn("{task.description}", table_column=_cell()),
             progress.BarColumn(bar_width=30, table_column=_cell()),
             progress.DownloadColumn(binary_units=False, table_column=_cell()),
             progress.TransferSpeedColumn(table_column=_cell()),

@@ -153,7 +153,7 @@ class ParallelOutputRows:
                 yield row
 
     def progress(self) -> tuple[int, int | None]:
-        """Return the bytes read by the process that is furthest, and the total."""
+        """Return the bytes that all processes have read, and the total."""
         return self._workers.position, self._all.progress()[1]
 
     @property

@@ -16,7 +16,10 @@ import heapq
 import os
 import pickle
 import signal
+import threading
+import time
 from io import BytesIO
+from mmap import mmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -36,6 +39,9 @@ BYTES_A_JOB = 16 << 20
 """Bytes of captures for each process that is started by default."""
 
 _BATCH_BYTES = 1 << 18
+_POSITION_PERIOD = 0.1
+"""Seconds after which a worker writes its position again."""
+_POSITION_BYTES = 8
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 _ONE_JOB = "--jobs 1 uses a single process and less memory"
 
@@ -46,8 +52,6 @@ class WorkerOutput(NamedTuple):
     """What a worker sends of a connection, a session or a lookup."""
 
     place: Place
-    position: int
-    """Bytes of the captures that the worker has read."""
     content: Any
 
 
@@ -95,17 +99,21 @@ class Workers(Generic[Result]):
     ) -> None:
         self._reading, self._pack, self._result = reading, pack, result
         self.results: list[Result] = []
-        self.position = 0
+        # Shared with the workers, each of which writes its own: a shard may have no output for a long time.
+        self._positions = memoryview(mmap(-1, _POSITION_BYTES * jobs)).cast("Q")
         self._workers = [self._start(Shard(number, jobs)) for number in range(jobs)]
 
     def __iter__(self) -> Iterator[WorkerOutput]:
         """Yield the output of all workers, merged by place."""
         try:
-            for output in heapq.merge(*map(self._outputs, self._workers), key=attrgetter("place")):
-                self.position = max(self.position, output.position)
-                yield output
+            yield from heapq.merge(*map(self._outputs, self._workers), key=attrgetter("place"))
         finally:
             self.stop()
+
+    @property
+    def position(self) -> int:
+        """Bytes of the captures that all workers have read: the slowest decides how much is left."""
+        return min(self._positions)
 
     def finish(self) -> None:
         """Ask the workers to stop reading and to send what they have read."""
@@ -152,13 +160,16 @@ class Workers(Generic[Result]):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         reading = self._reading(shard)
         signal.signal(signal.SIGTERM, lambda *_: reading.stop())
+        threading.Thread(target=self._report_position, args=(shard, reading), daemon=True).start()
+        # Only then, so that this thread handles both.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
         try:
             for place, event in reading.placed():
                 content = self._pack(event, reading)
                 if content is not None:
                     # Plain tuples are pickled much faster than named ones.
-                    sender.add((*place, reading.position, content))
+                    sender.add((*place, content))
+            self._positions[shard.number] = reading.position
             end = _WorkerEnd(self._result(reading))
         except (MemoryError, BrokenPipeError):
             raise
@@ -168,6 +179,12 @@ class Workers(Generic[Result]):
             end = _WorkerEnd(None, WorkerError(f"{type(error).__name__}: {error}"))
         sender.add(end)
         sender.flush()
+
+    def _report_position(self, shard: Shard, reading: Reading) -> None:
+        """Write the position of this process to shared memory, again and again."""
+        while True:
+            self._positions[shard.number] = reading.position
+            time.sleep(_POSITION_PERIOD)
 
     def _outputs(self, worker: _Worker) -> Iterator[WorkerOutput]:
         """Yield what a worker sends, until its end."""
@@ -180,8 +197,8 @@ class Workers(Generic[Result]):
             while batch.tell() < size:
                 received = load()
                 if not isinstance(received, _WorkerEnd):
-                    *place, position, content = received
-                    yield WorkerOutput(Place(*place), position, content)
+                    *place, content = received
+                    yield WorkerOutput(Place(*place), content)
                 elif received.error is not None:
                     raise received.error
                 else:

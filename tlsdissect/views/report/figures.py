@@ -58,6 +58,8 @@ class Figures:
 
     def __init__(self) -> None:
         self._kept = {table.name: _Kept(table) for table in TABLES if table.name in _KEPT}
+        self.done = 0
+        """Figures that were drawn, or have no data."""
 
     def add(self, connection: Connection) -> None:
         """Add a connection."""
@@ -67,12 +69,13 @@ class Figures:
     def drawn(self) -> Iterator[Drawn]:
         """Yield every figure that has data."""
         tables = _Few(self._kept)
-        for kind, plot in PLOTS.items():
+        for self.done, (kind, plot) in enumerate(PLOTS.items()):
             if not len(plot.data(tables)):
                 continue
             with rc_context({"svg.fonttype": "none"}):
                 svg = picture(tables, kind, "svg")
             yield Drawn(plot.title, inline(svg, kind, plot.title))
+        self.done = len(PLOTS)
 
 
 class _Kept:

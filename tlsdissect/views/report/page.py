@@ -22,6 +22,7 @@ from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
+from tlsdissect.views.plots import PLOTS
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report.details import (
     CERTIFICATE_PAPER,
@@ -222,6 +223,10 @@ class Report:
         self._block.add(tree(connection), connection_details(connection, shown))
         if len(self._block) == TOGETHER:
             self._finish_block()
+
+    def written(self) -> float:
+        """Return the fraction of the page that is written: nearly all of the time is spent on its figures."""
+        return self._figures.done / len(PLOTS)
 
     def pieces(self, notes: Sequence[str] = ()) -> Iterator[bytes]:
         """Yield the page in pieces; `notes` are added to its summary."""
