@@ -99,14 +99,38 @@ def test_python_says_what_is_shown(block: str, monkeypatch: pytest.MonkeyPatch) 
     assert _doctest(block).failed == 0
 
 
-def test_the_picture_is_what_its_command_draws(tmp_path: Path) -> None:
-    (command,) = re.findall(r"^`(tlsdissect ladder [^`]*)` drew this", README.read_text(), re.MULTILINE)
+PICTURES = re.findall(r"^    (tlsdissect ladder .* -o .*)$", (ROOT / "samples" / "README.md").read_text(), re.MULTILINE)
+"""The commands that draw the picture at the top of the README, for a light page and for a dark one."""
+
+
+@pytest.mark.parametrize("command", PICTURES)
+def test_a_picture_is_what_its_command_draws(command: str, tmp_path: Path) -> None:
     *arguments, kept = shlex.split(command)[1:]
     drawn = tmp_path / "drawn.svg"
     subprocess.run(
         [Path(sys.executable).with_name("tlsdissect"), *arguments, drawn], cwd=ROOT, check=True, capture_output=True
     )
     assert _texts(drawn) == _texts(ROOT / kept)
+    assert _background(drawn) == _background(ROOT / kept)
+
+
+def test_the_pictures_are_those_shown() -> None:
+    shown = re.findall(r'(?:srcset|src)="([^"]+)"', README.read_text())
+    assert re.findall(r"^`(tlsdissect ladder [^`]*)` drew this", README.read_text(), re.MULTILINE) == PICTURES[:1]
+    assert sorted(shown) == sorted(shlex.split(command)[-1] for command in PICTURES)
+    assert len({_background(ROOT / path) for path in shown}) == len(shown) == 2
+
+
+def test_the_picture_says_what_its_description_does() -> None:
+    (told,) = re.findall(r'alt="([^"]+)"', README.read_text())
+    times = re.findall(r"takes ([0-9]+ ms)", told)
+    assert times == ["327 ms", "164 ms"]
+    assert set(times) <= set(_texts(ROOT / "samples/paths-ladder.svg"))
+
+
+def _background(picture: Path) -> str:
+    (found,) = re.findall(r'id="patch_1">\s*<path [^>]*style="fill: (#[0-9a-f]{6})', picture.read_text())
+    return found
 
 
 def _texts(picture: Path) -> list[str]:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import RESUMED, TLS12, TLS13, on_terminal, run
+from recorded import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,14 @@ def test_two_streams_stand_side_by_side() -> None:
     assert sum(line.count("SYN ") for line in lines) == 2
     assert lines[0].startswith("stream 0")
     assert lines[2].startswith("stream 1")
+
+
+@pytest.mark.parametrize(("first", "second"), [("0", "1"), ("1", "0")])
+def test_two_streams_stand_in_the_order_in_which_they_were_asked_for(first: str, second: str) -> None:
+    """In the capture, stream 1 is over before stream 0."""
+    done = run("ladder", "-q", ROOT / "samples/paths-client.pcap.gz", "--stream", first, "--stream", second)
+    titles = [line.split()[1] for line in done.stdout.decode().splitlines() if line.startswith("stream ")]
+    assert titles == [first, second]
 
 
 def test_streams_of_which_one_is_not_there() -> None:

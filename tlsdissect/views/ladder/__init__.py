@@ -52,6 +52,7 @@ def ladder(connection: Connection, beside: Connection | None = None) -> Drawing:
     """Draw a connection that was read with `keep=True` as a ladder, another one beside it if there is one.
 
     Printed it is text, in a notebook a picture, and `save` writes that. Times are milliseconds since the ClientHello at
-    the capture point, and round trips of TCP. Raises ValueError for a connection without a transcript.
+    the capture point, and round trips of TCP where they take at least 1 ms. Raises ValueError for a connection without
+    a transcript.
     """
     return Drawing(tuple(drawn(one) for one in (connection, beside) if one is not None))

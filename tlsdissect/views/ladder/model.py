@@ -12,14 +12,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.handshake.facts.timing import since
-from tlsdissect.model.connection import Message
-from tlsdissect.model.transcript import kept, refusal
+from tlsdissect.model.connection import Message, Timing
+from tlsdissect.model.transcript import final_alert, kept, refusal
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
+from tlsdissect.views import table
 from tlsdissect.views.both_ends.path import ends, losses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tlsdissect.model.connection import Alert, Connection, Endpoint, Side, Transport
     from tlsdissect.model.transcript import KeptConnection, Packet, QuicPacket, WireRecord
@@ -30,6 +31,8 @@ NO_BREAK = "\xa0"
 """Between a name and its size, which stay on one line."""
 _CHANGE = "change_cipher_spec"
 _OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
+_LEAST_RTT_MS = 1.0
+"""TCP's round trip from which times are told in round trips."""
 _MANY = 4
 """Maximum number of adjacent encrypted records whose sizes are listed one by one."""
 
@@ -56,6 +59,8 @@ class Arrow(Struct, frozen=True):
     """Bytes of its records with their headers, or of a retransmitted segment; None for other kinds."""
     sealed: tuple[bool, ...] = ()
     """For each label, whether the message is encrypted; empty if the labels are not messages."""
+    failed: bool = False
+    """Whether the handshake failed by it."""
 
     @property
     def frame_range(self) -> str:
@@ -84,10 +89,23 @@ class Ladder(Struct, frozen=True):
     version: str | None
     cipher_suite: str | None
     outcome: str
+    """With the alert, and with the side that a failure is due to."""
+    failed: bool
     round_trips: int | None
-    rtt_ms: float | None
-    """The round trip of TCP's handshake in milliseconds."""
+    timing: Timing
     arrows: tuple[Arrow, ...]
+
+    @property
+    def rtt_ms(self) -> float | None:
+        """The round trip of TCP's handshake in milliseconds; None if it is not known, or too short to be a unit."""
+        return unit(self.timing)
+
+    @property
+    def ways(self) -> dict[Side, float]:
+        """Milliseconds from either end to the capture point: half of the round trip that TCP's handshake measured."""
+        there, back = self.timing.syn_synack_ms, self.timing.synack_ack_ms
+        known = there is not None and back is not None
+        return {"client": (back or 0.0) / 2, "server": (there or 0.0) / 2} if known else {"client": 0.0, "server": 0.0}
 
     @property
     def negotiated(self) -> str:
@@ -116,7 +134,16 @@ def drawn(connection: Connection, lost: Iterable[Lost] = ()) -> Ladder:
 
     `lost` is what the capture at the other end lacks; what this one sent of it has arrows of its own.
     """
-    arrows = _Drawing(kept(connection), lost).arrows()
+    return _ladder(connection, _Drawing(kept(connection), lost).arrows())
+
+
+def outlined(connection: Connection) -> Ladder:
+    """Draw the ladder of a connection without a transcript: its messages, and the times that are known without one."""
+    return _ladder(connection, _timed_arrows(connection))
+
+
+def _ladder(connection: Connection, arrows: Sequence[Arrow]) -> Ladder:
+    culprit = _culprit(connection, arrows)
     return Ladder(
         connection.source,
         connection.transport,
@@ -126,11 +153,37 @@ def drawn(connection: Connection, lost: Iterable[Lost] = ()) -> Ladder:
         connection.sni,
         connection.version,
         connection.cipher_suite,
-        connection.outcome,
+        table.outcome(connection)[0] or connection.outcome,
+        connection.failed_by is not None or connection.outcome == "no_answer",
         connection.round_trips,
-        connection.timing.tcp_ms,
-        tuple(arrows),
+        connection.timing,
+        tuple(replace(arrow, failed=True) if arrow is culprit else arrow for arrow in arrows),
     )
+
+
+def _culprit(c: Connection, arrows: Sequence[Arrow]) -> Arrow | None:
+    """Return the arrow by which the handshake failed: an alert, or the end of TCP or of QUIC."""
+    alert = final_alert(c)
+    mine = [arrow for arrow in arrows if arrow.sender == c.failed_by]
+    said = [arrow for arrow in mine if arrow.kind in ("clear", "encrypted")]
+    if alert is not None:
+        said = [arrow for arrow in said if arrow.frames[0] <= alert.frame <= arrow.frames[-1]]
+    if c.outcome == "alert":
+        return said[-1] if said else None
+    label = {"reset": "RST", "closed": "CONNECTION_CLOSE" if c.transport == "quic" else "FIN"}.get(c.outcome)
+    return next((arrow for arrow in mine if label is not None and arrow.labels[0].startswith(label)), None)
+
+
+def path(ladders: Iterable[Ladder]) -> float | None:
+    """Return the longest of TCP's round trips in milliseconds; None if one is not known."""
+    times = [one.timing.tcp_ms for one in ladders]
+    known = [time for time in times if time is not None]
+    return max(known) if known and len(known) == len(times) else None
+
+
+def unit(timing: Timing) -> float | None:
+    """Return TCP's round trip in milliseconds as a unit; None on a path so short that it measures computers."""
+    return timing.tcp_ms if timing.tcp_ms is not None and timing.tcp_ms >= _LEAST_RTT_MS else None
 
 
 class _Drawing:
@@ -141,7 +194,7 @@ class _Drawing:
         self._packets = connection.transcript.packets
         self._lost = {id(one.packet): one for one in lost}
         """By the packet, which is in one of the two captures."""
-        self._rtt = connection.timing.tcp_ms
+        self._rtt = unit(connection.timing)
         self._alerts = _alerts(connection)
         hidden = connection.hidden
         self._keyed = () if hidden is None else hidden.messages or ()
@@ -157,7 +210,8 @@ class _Drawing:
         flights = list(self._flights())
         transport = [*self._opening(), *self._carrier(), *self._repeated(), *self._ends(), *self._quic()]
         found = [*transport, *flights, *self._refusal(), *self._opened(flights)]
-        return sorted(found, key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
+        found.sort(key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
+        return found
 
     def _begin(self) -> Packet | None:
         hello, first = self._connection.client_hello, self._packets[0] if self._packets else None
@@ -267,28 +321,19 @@ class _Drawing:
 
     def _labels(self, messages: list[Message]) -> Iterator[tuple[str, bool]]:
         """Yield the labels of a flight, each with whether it is encrypted; adjacent encrypted records share a label."""
-        for (kind, sealed), group in groupby(messages, key=lambda message: (message.type, self._is_sealed(message))):
+        for (kind, sealed), group in groupby(
+            messages, key=lambda message: (message.type, _is_sealed(message, self._alerts))
+        ):
             same = list(group)
             sizes = [message.bytes for message in same]
             if kind == "alert":
-                yield from ((self._alert(message), sealed) for message in same)
+                yield from ((_alert_label(message, self._alerts), sealed) for message in same)
             elif kind != "encrypted":
                 yield from ((f"{'encrypted ' if sealed else ''}{kind} {size}", sealed) for size in sizes)
             elif len(sizes) > _MANY:
                 yield f"{len(sizes)} encrypted {sum(sizes)}", sealed
             else:
                 yield f"encrypted {' + '.join(map(str, sizes))}", sealed
-
-    def _alert(self, message: Message) -> str:
-        """Return the name of an alert, or its size if it is encrypted."""
-        name = self._alerts[id(message)].description
-        return f"alert {name}" if name else f"encrypted alert {message.bytes}"
-
-    def _is_sealed(self, message: Message) -> bool:
-        encrypted_alert = message.type == "alert" and self._alerts[id(message)].level is None
-        # After the first of its side it is encrypted, and longer than a byte (RFC 5246 section 7.1).
-        encrypted_change = message.type == _CHANGE and message.bytes != 1
-        return message.type == "encrypted" or encrypted_alert or encrypted_change
 
     def _records(self, sender: Side, first: int, last: int) -> list[WireRecord]:
         records = self._connection.transcript.records
@@ -393,12 +438,12 @@ def _begins_crypto(one: QuicPacket) -> bool:
     return any(struct is Crypto and data[start + 1] == 0 for start, _, struct in places)
 
 
-def timed_arrows(connection: Connection) -> list[tuple[float, Arrow]]:
-    """Return the arrows of a connection without a transcript, each with its time, in the order of time.
+def _timed_arrows(connection: Connection) -> list[Arrow]:
+    """Return the arrows of a connection without a transcript, in the order of time.
 
     Messages of one side with the same time are one arrow.
     """
-    timing = connection.timing
+    timing, alerts = connection.timing, _alerts(connection)
     found: list[tuple[float, Arrow]] = []
     gap, back, there = timing.ack_client_hello_ms, timing.synack_ack_ms, timing.syn_synack_ms
     if gap is not None and back is not None and there is not None:
@@ -416,12 +461,15 @@ def timed_arrows(connection: Connection) -> list[tuple[float, Arrow]]:
     messages = (message for message in connection.messages if message.ms is not None)
     for (sender, ms), group in groupby(messages, key=lambda message: (message.sender, message.ms or 0.0)):
         flight = list(group)
-        sealed = tuple(message.type == "encrypted" for message in flight)
+        sealed = tuple(_is_sealed(message, alerts) for message in flight)
         kind: Kind = "encrypted" if all(sealed) else "clear"
-        labels = tuple(f"{message.type} {message.bytes:,}" for message in flight)
+        labels = tuple(
+            _alert_label(message, alerts) if message.type == "alert" else f"{message.type} {message.bytes}"
+            for message in flight
+        )
         frames = (flight[0].frame, flight[-1].frame)
         found.append((ms, Arrow(sender, kind, labels, frames, ms, None, None, sealed)))
-    return sorted(found, key=itemgetter(0))
+    return [arrow for _, arrow in sorted(found, key=itemgetter(0))]
 
 
 def _timed(sender: Side, kind: Kind, label: str, ms: float) -> tuple[float, Arrow]:
@@ -466,6 +514,19 @@ def _alerts(connection: Connection) -> dict[int, Alert]:
     """Return the alert of each message that is one, by the message's id: both are listed in the same order."""
     messages = (message for message in connection.messages if message.type == "alert")
     return {id(message): alert for message, alert in zip(messages, connection.alerts, strict=True)}
+
+
+def _alert_label(message: Message, alerts: Mapping[int, Alert]) -> str:
+    """Return the name of an alert, or its size if it is encrypted."""
+    name = alerts[id(message)].description
+    return f"alert {name}" if name else f"encrypted alert {message.bytes}"
+
+
+def _is_sealed(message: Message, alerts: Mapping[int, Alert]) -> bool:
+    encrypted_alert = message.type == "alert" and alerts[id(message)].level is None
+    # After the first of its side it is encrypted, and longer than a byte (RFC 5246 section 7.1).
+    encrypted_change = message.type == _CHANGE and message.bytes != 1
+    return message.type == "encrypted" or encrypted_alert or encrypted_change
 
 
 def _lost_label(lost: Lost) -> str:

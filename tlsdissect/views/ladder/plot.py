@@ -1,43 +1,55 @@
-"""Ladders as pictures: one, or two on one axis of time.
+"""Ladders as pictures: one, or two side by side on one axis of time, to scale.
 
-Time goes down. It is not to scale, for most of a handshake happens within a hundredth of it: the later of two moments
-is drawn lower, at a distance that grows with the time between them; no arrow covers the text of another.
+Time goes down. An arrow is slanted by the time that it took, as far as TCP's handshake tells that: a time is written
+where it was measured, at the end next to the capture point, and the other end of an arrow is half a round trip away.
+Words keep their distance from each other, and thin lines lead from them to their moments.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from io import BytesIO
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.ladder.model import in_turn, tenths, wrapped
+from tlsdissect.views.explain.model import counted, ordinal
+from tlsdissect.views.ladder.model import path, wrapped
+from tlsdissect.views.ladder.scale import Scale, in_ms
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
 
-    from tlsdissect.views.ladder.model import Arrow, Kind, Ladder
+    from tlsdissect.model.connection import Side
+    from tlsdissect.views.ladder.model import Arrow, Ladder
 
-_LINE = 0.20
-"""Height of a line of text, in inches."""
-_GAP = 0.20
-"""Minimum distance between two arrows, in inches."""
-_STRETCH = 0.55
-"""Distance that the longest wait adds, in inches."""
-_LANE, _MARGIN, _TIMES = 5.2, 0.45, 1.35
-"""Inches between lifelines, beside them, and for the times at the left."""
-_CHARACTERS = 50
-"""Characters of a label in a line."""
-_HEAD = 1.25
-"""Inches above the first arrow."""
+MAX_ARROWS = 60
+"""Arrows of a ladder that a picture shows; later ones are counted."""
+WIDTH = 9.0
+"""Inches of a picture."""
+_AXIS = 0.5
+"""Inches for the times at the left."""
+_HEAD, _FOOT = 1.62, 0.42
+"""Inches above the first moment, and below the last one."""
+_TALL = 4.6
+"""Minimum inches between the first and the last moment."""
+_LINE = 0.142
+"""Height of a line of words, in inches."""
+_AWAY = 0.12
+"""Inches between a lifeline and the words beside it."""
+_LETTER = 0.0635
+"""Inches of a letter, on average."""
+_TICKS = 9
+"""Maximum number of times on the axis."""
+_SMALL = 8.0
+_SIDES: tuple[Side, Side] = ("client", "server")
+_OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 
 
 class _Ink(NamedTuple):
@@ -46,6 +58,9 @@ class _Ink(NamedTuple):
     sheet: str
     words: str
     quiet: str
+    failed: str
+    bands: tuple[str, str, str]
+    """Behind TCP's handshake, and behind odd and even round trips."""
     kinds: dict[str, str]
 
 
@@ -53,19 +68,23 @@ _LIGHT = _Ink(
     "#ffffff",
     "#1a1a1a",
     "#5c6470",
+    "#c0001d",
+    ("#eceef0", "#cfe3f5", "#e6f0fa"),
     {
         "tcp": "#5c6470",
-        "clear": "#0072b2",
+        "clear": "#005f9a",
         "encrypted": "#8b3f6d",
         "data": "#00694d",
         "again": "#a64500",
-        "lost": "#b3001b",
+        "lost": "#c0001d",
     },
 )
 _DARK = _Ink(
-    "#14181d",
+    "#0d1117",
     "#e8eaed",
     "#a7b0bb",
+    "#ff7b7b",
+    ("#1d232b", "#143350", "#102438"),
     {
         "tcp": "#a7b0bb",
         "clear": "#56b4e9",
@@ -75,21 +94,22 @@ _DARK = _Ink(
         "lost": "#ff7b7b",
     },
 )
-_STYLES = {"tcp": "-", "clear": "-", "encrypted": (0, (5, 2)), "data": "-", "again": (0, (1, 2)), "lost": (0, (1, 4))}
-_WIDTHS = {"tcp": 0.9, "clear": 1.6, "encrypted": 1.6, "data": 3.0, "again": 1.2, "lost": 1.6}
+_STYLES = {"tcp": "-", "clear": "-", "encrypted": (0, (5, 2)), "data": "-", "again": (0, (1, 2)), "lost": (0, (1, 2))}
+_WIDTHS = {"tcp": 0.9, "clear": 1.6, "encrypted": 1.6, "data": 2.6, "again": 1.4, "lost": 1.6}
 
 
-class _Placed(NamedTuple):
-    """An arrow with its text, the number of its ladder, and its vertical position."""
+class _Words(NamedTuple):
+    """What is written beside a lifeline, and the moment that it belongs to."""
 
-    arrow: Arrow
-    lines: list[tuple[str, Kind]]
-    lane: int
-    y: float
+    ms: float
+    lines: list[tuple[str, str, bool]]
+    """Text, colour, and whether it is bold."""
+    sent: bool
+    """Whether they are messages that left here, not only the time of an arrival."""
 
 
 def picture(ladders: Sequence[Ladder], form: str, *, dark: bool = False) -> bytes:
-    """Draw one ladder, or more side by side, as "svg", "png" or "pdf"."""
+    """Draw one ladder, or two side by side, as "svg", "png" or "pdf"."""
     made = figure(ladders, dark=dark)
     out = BytesIO()
     # The same connection gives the same bytes: no date, no random names.
@@ -101,110 +121,286 @@ def picture(ladders: Sequence[Ladder], form: str, *, dark: bool = False) -> byte
 
 def figure(ladders: Sequence[Ladder], *, dark: bool = False) -> Figure:
     """Draw ladders side by side, on one axis of time that begins at the ClientHello of each."""
-    ink = _DARK if dark else _LIGHT
-    placed = _place(ladders)
-    depth = max((one.y for one in placed), default=0) + 0.4
-    width = _TIMES + len(ladders) * (_LANE + 2 * _MARGIN)
-    made = Figure(figsize=(width, _HEAD + depth), facecolor=ink.sheet)
-    axes = made.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(_HEAD + depth, 0))
-    axes.set_axis_off()
-    for lane, ladder in enumerate(ladders):
-        _lifelines(axes, ladder, _left(lane), _HEAD + depth, ink)
-    for one in placed:
-        _arrow(axes, one, ink)
-    _times(axes, placed, width, ink)
+    drawing = _Drawing(ladders, _DARK if dark else _LIGHT)
+    made = Figure(figsize=(WIDTH, drawing.height), facecolor=drawing.ink.sheet)
+    drawing.draw(made.add_axes((0, 0, 1, 1)))
     return made
 
 
-def _left(lane: int) -> float:
-    return _TIMES + _MARGIN + lane * (_LANE + 2 * _MARGIN)
+def draw(ladders: Sequence[Ladder], ax: Axes, *, dark: bool) -> None:
+    """Draw ladders side by side on an Axes, whose height `height` tells."""
+    _Drawing(ladders, _DARK if dark else _LIGHT).draw(ax)
 
 
-def _place(ladders: Sequence[Ladder]) -> list[_Placed]:
-    """Place each arrow below the previous ones, at a distance that grows with the time between them."""
-    arrows = in_turn(ladders)
-    waits = [0.0, *(_wait(earlier, later) for (earlier, _), (later, _) in itertools.pairwise(arrows))]
-    longest = max(waits) or 1
-    placed: list[_Placed] = []
-    y = 0.0
-    for (arrow, lane), wait in zip(arrows, waits, strict=False):
-        lines = wrapped(arrow, _CHARACTERS, _behind(arrow, alone=len(ladders) == 1))
-        y += _LINE * len(lines) + _GAP + _STRETCH * math.sqrt(wait / longest)
-        placed.append(_Placed(arrow, lines, lane, y))
-    return placed
+def height(ladders: Sequence[Ladder]) -> float:
+    """Return the height of a drawing, in inches."""
+    return _Drawing(ladders, _LIGHT).height
 
 
-def _wait(earlier: Arrow, later: Arrow) -> float:
-    return 0.0 if earlier.ms is None or later.ms is None else max(later.ms - earlier.ms, 0.0)
+class _Lane:
+    """One ladder: its arrows with their moments, and the words on both sides of its lifelines."""
+
+    def __init__(self, ladder: Ladder, left: float, width: float, ink: _Ink) -> None:
+        self.ladder = ladder
+        between = 0.9 if width < WIDTH / 2 else width / 3
+        beside = (width - between) / 2
+        self.x: dict[Side, float] = {"client": left + beside, "server": left + beside + between}
+        self.left, self.right = left + 0.05, left + width - 0.25
+        self.letters = int((beside - _AWAY) / _LETTER)
+        self.ways = ladder.ways
+        self.near: Side = "client" if self.ways["client"] <= self.ways["server"] else "server"
+        self.more = max(len(ladder.arrows) - MAX_ARROWS, 0)
+        arrows = ladder.arrows[:MAX_ARROWS]
+        self.timed = any(arrow.ms is not None for arrow in arrows)
+        self.arrows = list(zip(arrows, self._passed(arrows), strict=True))
+        self.words: dict[Side, list[_Words]] = {side: list(self._words(side, ink)) for side in _SIDES}
+
+    def _passed(self, arrows: Sequence[Arrow]) -> Iterator[float]:
+        """Yield when each arrow passed the capture point; one without a time follows the previous one."""
+        reached = 0.0
+        for number, arrow in enumerate(arrows):
+            reached = arrow.ms if arrow.ms is not None else reached if self.timed else float(number)
+            yield reached
+
+    def ends(self, arrow: Arrow, ms: float) -> tuple[float, float]:
+        """Return when an arrow began, and when it arrived."""
+        return ms - self.ways[arrow.sender], ms + self.ways[_OTHER[arrow.sender]]
+
+    def moments(self) -> Iterator[float]:
+        """Yield all moments that have a place on the axis of time."""
+        for arrow, ms in self.arrows:
+            yield from self.ends(arrow, ms)
+
+    def _words(self, side: Side, ink: _Ink) -> Iterator[_Words]:
+        """Yield what is written on a side: the messages that it sent, and the times if they were measured there."""
+        done = self.ladder.timing.handshake_ms
+        for arrow, ms in self.arrows:
+            begin, end = self.ends(arrow, ms)
+            time = "" if arrow.ms is None or side != self.near else in_ms(arrow.ms)
+            lines = []
+            if arrow.sender == side:
+                lines = [
+                    (line, ink.failed if arrow.failed else ink.kinds[kind], arrow.failed)
+                    for line, kind in wrapped(arrow, self.letters)
+                ]
+            if time and len(lines) == 1 and len(lines[0][0]) + len(time) + 3 <= self.letters:
+                text, colour, bold = lines[0]
+                pair = (text, time) if side == "client" else (time, text)
+                lines = [(" · ".join(pair), colour, bold)]
+            elif time:
+                lines.insert(0, (time, ink.quiet, False))
+            if time and arrow.ms == done:
+                lines.append(("handshake complete", ink.words, True))
+            if lines:
+                sent = arrow.sender == side
+                yield _Words(begin if sent else end, lines, sent)
 
 
-def _behind(arrow: Arrow, *, alone: bool) -> str:
-    """Return the text after the messages: bytes, and round trips if the axis shows those of several ladders."""
-    parts = [] if arrow.bytes is None or arrow.kind in ("again", "lost") else [f"{arrow.bytes:,} bytes"]
-    parts += [] if alone or arrow.round_trips is None else [f"{tenths(arrow.round_trips)} RT"]
-    return f"({', '.join(parts)})" if parts else ""
+class _Drawing:
+    """Places lanes on one axis of time, and draws them; all coordinates are inches."""
+
+    def __init__(self, ladders: Sequence[Ladder], ink: _Ink) -> None:
+        self.ink = ink
+        width = (WIDTH - _AXIS) / len(ladders)
+        self.lanes = [_Lane(one, _AXIS + number * width, width, ink) for number, one in enumerate(ladders)]
+        self.scale = Scale((ms for lane in self.lanes for ms in lane.moments()), path(ladders))
+        sides = [words for lane in self.lanes for words in lane.words.values()]
+        tall = max([_TALL, *(sum(len(one.lines) + 0.4 for one in words) * _LINE for words in sides)])
+        self._inches = tall / (self.scale.length or 1.0)
+        self.placed = [
+            {side: list(self._apart(self._told(words))) for side, words in lane.words.items()} for lane in self.lanes
+        ]
+        lows = [y + len(one.lines) * _LINE / 2 for lane in self.placed for words in lane.values() for one, y in words]
+        self.bottom = max([_HEAD + tall, *lows]) + 0.12
+        self.height = self.bottom + _FOOT
+
+    def y(self, ms: float) -> float:
+        """Return how far down a moment is."""
+        return _HEAD + self.scale.at(ms) * self._inches
+
+    def _told(self, words: Sequence[_Words]) -> list[_Words]:
+        """Leave out the time of an arrival that an answer follows at once: its time is the same on this scale."""
+        return [
+            one
+            for one, after in zip_longest(words, words[1:])
+            if one.lines[1:] or one.sent or after is None or self.y(after.ms) - self.y(one.ms) > _LINE
+        ]
+
+    def _apart(self, words: Sequence[_Words]) -> Iterator[tuple[_Words, float]]:
+        """Yield the middle of each text: at its moment, or as close below it as is free."""
+        free = 0.0
+        for one in words:
+            half = _LINE * (len(one.lines) + 0.4) / 2
+            y = max(self.y(one.ms), free + half)
+            free = y + half
+            yield one, y
+
+    def draw(self, ax: Axes) -> None:
+        """Draw everything."""
+        ax.set(xlim=(0, WIDTH), ylim=(self.height, 0))
+        ax.set_axis_off()
+        self._axis(ax)
+        for lane, placed in zip(self.lanes, self.placed, strict=True):
+            self._bands(lane, ax)
+            self._head(lane, ax)
+            for arrow, ms in lane.arrows:
+                self._arrow(lane, arrow, ms, ax)
+            for side in _SIDES:
+                self._lifeline(lane, side, ax)
+                self._write(lane, side, placed[side], ax)
+        self._foot(ax)
+
+    def _text(self, ax: Axes, x: float, y: float, text: str, **look: Any) -> None:
+        ax.text(x, y, text, parse_math=False, **{"fontsize": _SMALL, "color": self.ink.quiet, "va": "center", **look})
+
+    def _axis(self, ax: Axes) -> None:
+        """Draw the times that are common to all lanes, and what was cut."""
+        if not any(lane.timed for lane in self.lanes):
+            return
+        self._text(ax, _AXIS - 0.1, _HEAD - 0.26, "ms", ha="right")
+        last = 0.0
+        for ms in self._ticks():
+            y = self.y(ms)
+            if y < last + 2 * _LINE:
+                continue
+            last = y
+            across = [(_AXIS - 0.06, _AXIS), *((lane.x["client"], lane.x["server"]) for lane in self.lanes)]
+            for ends in across:
+                ax.plot(ends, [y, y], color=self.ink.quiet, linewidth=0.5, alpha=0.4, zorder=0.4)
+            self._text(ax, _AXIS - 0.1, y, f"{ms:,g}", ha="right")
+
+    def _ticks(self) -> Iterator[float]:
+        """Yield round times, except where a pause is cut."""
+        moments = [ms for lane in self.lanes for ms in lane.moments()]
+        if not moments or not self.scale.length:
+            return
+        step = _round_step(self.scale.length / _TICKS)
+        steps = (moments, [pause.begin for pause in self.scale.pauses], [pause.end for pause in self.scale.pauses])
+        begins, ends = [min(moments), *steps[2]], [*steps[1], max(moments)]
+        for begin, end in zip(begins, ends, strict=True):
+            first = -int(-begin // step)
+            yield from (round(number * step, 9) for number in range(first, int(end // step) + 1))
+
+    def _bands(self, lane: _Lane, ax: Axes) -> None:
+        """Shade TCP's handshake and that of TLS, its round trips apart if it waited for nothing else."""
+        timing, rtt, done = lane.ladder.timing, lane.ladder.rtt_ms, lane.ladder.timing.handshake_ms
+        gap, tcp = timing.ack_client_hello_ms, timing.tcp_ms
+        if gap is not None and tcp is not None:
+            self._band(lane, (-gap - tcp, -gap), self.ink.bands[0], "TCP", ax)
+        if done is None:
+            return
+        count = lane.ladder.round_trips
+        if rtt is None or not count or round(done / rtt) != count:
+            # It waited for something else, too.
+            self._band(lane, (0.0, done), self.ink.bands[1], "", ax)
+            return
+        for number in range(count):
+            ends = number * rtt, done if number + 1 == count else (number + 1) * rtt
+            self._band(lane, ends, self.ink.bands[1 + number % 2], f"{ordinal(number + 1)} round trip", ax)
+
+    def _band(self, lane: _Lane, ends: tuple[float, float], colour: str, name: str, ax: Axes) -> None:
+        client, server = lane.x["client"], lane.x["server"]
+        top, bottom = (self.y(ms) for ms in ends)
+        ax.add_patch(Rectangle((client, top), server - client, bottom - top, color=colour, linewidth=0, zorder=0.5))
+        if bottom - top > 3 * _LINE:
+            side = lane.near
+            x, way = lane.x[side], 1 if side == "client" else -1
+            for number, word in enumerate(lines := name.split(" ", 1)):
+                y = (top + bottom) / 2 + (number - (len(lines) - 1) / 2) * _LINE
+                self._text(ax, x + way * 0.07, y, word, ha="left" if way > 0 else "right", fontsize=7.5)
+
+    def _head(self, lane: _Lane, ax: Axes) -> None:
+        """Write what took how long, or how it failed; then between whom."""
+        ladder, ink, left = lane.ladder, self.ink, lane.left
+        done, trips = ladder.timing.handshake_ms, ladder.round_trips
+        letters = int((lane.right - left) / _LETTER * 0.95)
+        self._text(ax, left, 0.22, ladder.version or "no version", fontsize=12, fontweight="bold", color=ink.words)
+        if ladder.failed or done is None:
+            colour = ink.failed if ladder.failed else ink.words
+            shown = shortened(ladder.outcome, int(letters * 0.5))
+            self._text(ax, left, 0.53, shown, fontsize=15, fontweight="bold", color=colour)
+        else:
+            self._text(ax, left, 0.53, in_ms(done), fontsize=21, fontweight="bold", color=ink.kinds["clear"])
+            for number, told in enumerate(("handshake", "" if trips is None else counted(trips, "round trip"))):
+                self._text(ax, left + 1.75, 0.45 + 0.18 * number, told, fontsize=11, color=ink.words)
+        self._text(ax, left, 0.84, shortened(ladder.cipher_suite or "no cipher suite", letters))
+        stream = stream_name(ladder.transport, ladder.stream)
+        source = printable(ladder.source)
+        self._text(ax, left, 1.03, shortened(f"stream {stream} of {source}", letters, tail=letters // 2))
+        for side, end, align, x in (
+            ("client", ladder.client, "left", left),
+            ("server", ladder.server, "right", lane.right),
+        ):
+            room = letters // 2 - 1
+            self._text(ax, x, 1.27, shortened(f"{side} {end}", room), ha=align, fontweight="bold", color=ink.words)
+
+    def _arrow(self, lane: _Lane, arrow: Arrow, ms: float, ax: Axes) -> None:
+        """Draw an arrow, in parts if it is encrypted in part; what was lost arrives nowhere."""
+        ends = lane.x[arrow.sender], lane.x[_OTHER[arrow.sender]]
+        begin, end = (self.y(one) for one in lane.ends(arrow, ms))
+        kinds = [kind for kind, _ in arrow.parts()]
+        reach = 0.55 if arrow.kind == "lost" else 1.0
+        for number, kind in enumerate(kinds):
+            shares = number / len(kinds) * reach, (number + 1) / len(kinds) * reach
+            places = [(ends[0] + (ends[1] - ends[0]) * one, begin + (end - begin) * one) for one in shares]
+            last = number + 1 == len(kinds)
+            colour = self.ink.failed if arrow.failed else self.ink.kinds[kind]
+            ax.add_patch(
+                FancyArrowPatch(
+                    *places,
+                    arrowstyle="-|>" if last and kind != "lost" else "-",
+                    mutation_scale=10,
+                    color=colour,
+                    linestyle=_STYLES[kind],
+                    linewidth=_WIDTHS[kind] + 0.6 * arrow.failed,
+                    shrinkA=0,
+                    shrinkB=0,
+                )
+            )
+            if kind == "lost":
+                ax.plot(*places[-1], marker="x", color=colour, markersize=7, markeredgewidth=2)
+
+    def _lifeline(self, lane: _Lane, side: Side, ax: Axes) -> None:
+        """Draw a lifeline, with a mark wherever a pause is cut."""
+        x = lane.x[side]
+        ax.plot([x, x], [_HEAD - 0.16, self.bottom], color=self.ink.quiet, linewidth=1.2)
+        for pause in self.scale.pauses:
+            y = (self.y(pause.begin) + self.y(pause.end)) / 2
+            ax.plot([x, x], [y - 0.05, y + 0.05], color=self.ink.sheet, linewidth=3, zorder=3)
+            for one in (y - 0.05, y + 0.05):
+                ax.plot([x - 0.08, x + 0.08], [one + 0.03, one - 0.03], color=self.ink.quiet, linewidth=1.2, zorder=4)
+            if side == "client":
+                middle = (lane.x["client"] + lane.x["server"]) / 2
+                self._text(ax, middle, y, pause.words, ha="center", style="italic", fontsize=7.5)
+
+    def _write(self, lane: _Lane, side: Side, placed: Sequence[tuple[_Words, float]], ax: Axes) -> None:
+        """Write the words of a side, each with a line to its moment."""
+        way, align = (-1, "right") if side == "client" else (1, "left")
+        x = lane.x[side]
+        for one, middle in placed:
+            ax.plot([x, x + way * (_AWAY - 0.04)], [self.y(one.ms), middle], color=self.ink.quiet, linewidth=0.6)
+            for number, (text, colour, bold) in enumerate(one.lines):
+                y = middle + (number - (len(one.lines) - 1) / 2) * _LINE
+                weight = "bold" if bold else "normal"
+                self._text(ax, x + way * _AWAY, y, text, ha=align, color=colour, fontweight=weight)
+
+    def _foot(self, ax: Axes) -> None:
+        """Say where times were measured, and what is not drawn."""
+        near = {lane.near for lane in self.lanes if any(lane.ways.values())}
+        said = "Times since the ClientHello, as captured"
+        if len(near) == 1:
+            (side,) = near
+            said += f" near the {side}; when arrows were at the {_OTHER[side]} is estimated from TCP's round trip"
+        elif near:
+            said += " near one side; when arrows were at the other is estimated from TCP's round trip"
+        more = sum(lane.more for lane in self.lanes)
+        said += f"; {more:,} more arrows are not drawn" if more else ""
+        self._text(ax, _AXIS + 0.05, self.height - 0.18, f"{said}.", fontsize=7.5)
 
 
-def _lifelines(axes: Axes, ladder: Ladder, left: float, bottom: float, ink: _Ink) -> None:
-    words: dict[str, Any] = {"color": ink.words, "fontsize": 9.5, "va": "bottom"}
-    axes.text(left, 0.34, ladder.negotiated, fontweight="bold", **{**words, "fontsize": 10.5})
-    stream = stream_name(ladder.transport, ladder.stream)
-    source = shortened(f"stream {stream} of {printable(ladder.source)}", 60, tail=30)
-    axes.text(left, 0.58, f"{ladder.result};  {source}", **{**words, "color": ink.quiet, "fontsize": 8.5})
-    for x, end, name, side in (
-        (left, ladder.client, "client", "left"),
-        (left + _LANE, ladder.server, "server", "right"),
-    ):
-        axes.text(x, 0.92, f"{name}  {end}", ha=side, **words)
-        axes.plot([x, x], [1.0, bottom - 0.15], color=ink.quiet, linewidth=1.2)
-
-
-def _arrow(axes: Axes, one: _Placed, ink: _Ink) -> None:
-    arrow, left, y = one.arrow, _left(one.lane), _HEAD + one.y
-    ends = (left, left + _LANE) if arrow.sender == "client" else (left + _LANE, left)
-    kinds = [kind for kind, _ in arrow.parts()]
-    steps = [ends[0] + (ends[1] - ends[0]) * n / len(kinds) for n in range(len(kinds) + 1)]
-    for kind, start, end in zip(kinds, steps, steps[1:], strict=False):
-        _shaft(axes, kind, (start, end), y, ink, headed=end == steps[-1])
-    for number, (line, kind) in enumerate(reversed(one.lines)):
-        axes.text(
-            left + 0.12 if arrow.sender == "client" else left + _LANE - 0.12,
-            y - 0.05 - number * _LINE,
-            line,
-            ha="left" if arrow.sender == "client" else "right",
-            va="bottom",
-            fontsize=8.5,
-            color=ink.kinds[kind],
-            parse_math=False,
-        )
-
-
-def _shaft(axes: Axes, kind: Kind, ends: tuple[float, float], y: float, ink: _Ink, *, headed: bool) -> None:
-    """Draw an arrow, or its part with messages of one kind."""
-    axes.add_patch(
-        FancyArrowPatch(
-            (ends[0], y),
-            (ends[1], y),
-            arrowstyle="-|>" if headed else "-",
-            mutation_scale=11,
-            color=ink.kinds[kind],
-            linestyle=_STYLES[kind],
-            linewidth=_WIDTHS[kind],
-            shrinkA=0,
-            shrinkB=0,
-        )
-    )
-
-
-def _times(axes: Axes, placed: Sequence[_Placed], width: float, ink: _Ink) -> None:
-    """Write the time of each arrow, for one ladder also in round trips of TCP."""
-    single = len({one.lane for one in placed}) == 1
-    for one in placed:
-        trips = one.arrow.round_trips
-        time = "" if one.arrow.ms is None else f"{one.arrow.ms:.3f} ms"
-        if single and trips is not None:
-            time += f"\n{tenths(trips)} RT"
-        y = _HEAD + one.y
-        axes.text(_TIMES - 0.1, y, time, ha="right", va="center", fontsize=8, color=ink.quiet, linespacing=1.1)
-        axes.plot([_TIMES, width - 0.1], [y, y], color=ink.quiet, linewidth=0.3, alpha=0.35, zorder=0)
+def _round_step(least: float) -> float:
+    """Return the smallest of 1, 2 and 5 times a power of ten that is not smaller."""
+    power = 1e-6
+    while power * 10 <= least:
+        power *= 10
+    return next((power * one for one in (1, 2, 5) if power * one >= least), power * 10)

@@ -1,11 +1,15 @@
-"""Ladders for a terminal: one below the other, or two side by side on one axis of time."""
+"""Ladders for a terminal: one below the other, or two side by side on one axis of time.
+
+A wait takes empty lines, about to scale; where a pause is cut, a line says how long it was.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.ladder.model import drawn, in_turn, tenths, views, wrapped
+from tlsdissect.views.ladder.model import drawn, in_turn, path, tenths, views, wrapped
+from tlsdissect.views.ladder.scale import Scale, in_ms, short_ms
 from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
@@ -23,7 +27,9 @@ _ROOMY = 120
 """Columns from which two ladders side by side show bytes, too."""
 _LEAST = 14
 """Minimum columns between two lifelines."""
-_BOLD, _FAINT = "1", "2"
+_EMPTY = 12
+"""Empty lines that all waits together take."""
+_BOLD, _FAINT, _RED = "1", "2", "1;31"
 _STYLES = {"tcp": _FAINT, "clear": "", "encrypted": "35", "data": "32", "again": "33", "lost": "31"}
 
 
@@ -60,11 +66,13 @@ class Text(TextBlocks):
     def _single(self, one: Ladder) -> Iterator[str]:
         width = min(self._width, WIDEST)
         rows = [(_clock(arrow), _trips(arrow), _size(arrow), arrow.frame_range) for arrow in one.arrows]
-        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-        inner = max(width - sum(widths) - 10, _LEAST)
+        headings = _headings([one])
+        widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+        inner = max(width - sum(widths) - 10 + 2 * (not widths[1]), _LEAST)
         yield from self._titles(one)
-        yield _row(_HEADINGS, self._heads(one, inner), widths)
-        for arrow, row in zip(one.arrows, rows, strict=True):
+        yield _row(headings, self._heads(one, inner), widths)
+        for arrow, row, wait in zip(one.arrows, rows, _waits([one], one.arrows), strict=True):
+            yield from (_row(_NOTHING, self._between(line.center(inner), inner), widths) for line in wait)
             *before, last = self._cells(arrow, inner)
             yield from (_row(_NOTHING, cell, widths) for cell in before)
             yield _row(row, last, widths)
@@ -77,15 +85,20 @@ class Text(TextBlocks):
         arrows = in_turn((left, right))
         time = max(map(len, [_HEADINGS[0], *(_clock(arrow) for arrow, _ in arrows)]))
         details = [_trips, _size] if self._width >= _ROOMY else [_trips]
-        beside = [[_HEADINGS[1 + number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(details)]
+        headings = _headings([left, right])[1:]
+        beside = [[headings[number], *(one(arrow) for arrow, _ in arrows)] for number, one in enumerate(details)]
         widths = [max(map(len, column)) for column in beside]
-        inner = max((self._width - time) // 2 - sum(widths) - 2 * len(widths) - 4, _LEAST)
+        inner = max((self._width - time) // 2 - sum(widths) - 2 * sum(map(bool, widths)) - 4, _LEAST)
         for one in (left, right):
             yield from self._titles(one)
-        heads = [_beside(_HEADINGS[1:], self._heads(one, inner), widths) for one in (left, right)]
+        heads = [_beside(headings, self._heads(one, inner), widths) for one in (left, right)]
         yield f"{_HEADINGS[0]:>{time}}  {heads[0]}  {heads[1]}"
         empty = _beside(_NOTHING, self._between("", inner), widths)
-        for arrow, side in arrows:
+        waits = _waits([left, right], [arrow for arrow, _ in arrows])
+        for (arrow, side), wait in zip(arrows, waits, strict=True):
+            for line in wait:
+                half = _beside(_NOTHING, self._between(line.center(inner), inner), widths)
+                yield f"{'':>{time}}  {half}  {half}"
             cells = self._cells(arrow, inner)
             for number, cell in enumerate(cells, 1):
                 last = number == len(cells)
@@ -96,9 +109,10 @@ class Text(TextBlocks):
     def _titles(self, one: Ladder) -> Iterator[str]:
         """The connection and its outcome."""
         name = f"stream {stream_name(one.transport, one.stream)}  {one.negotiated}"
-        tcp = "" if one.rtt_ms is None else f", TCP's took {one.rtt_ms:.3f} ms"
+        times = (("handshake", one.timing.handshake_ms), ("TCP's round trip", one.timing.tcp_ms))
+        told = "".join(f"; {name}: {in_ms(ms)}" for name, ms in times if ms is not None)
         yield self._styled(titled(name, printable(one.source), self._width), _BOLD)
-        yield shortened(f"{one.result}{tcp}", self._width)
+        yield self._styled(shortened(f"{one.result}{told}", self._width), _RED if one.failed else "")
 
     def _heads(self, one: Ladder, inner: int) -> str:
         """The endpoints above their lifelines."""
@@ -110,7 +124,7 @@ class Text(TextBlocks):
 
     def _cells(self, arrow: Arrow, inner: int) -> list[str]:
         """The lines of an arrow: its labels, and a shaft after the last one."""
-        signs = self._signs
+        signs, lost = self._signs, arrow.kind == "lost"
         lines = wrapped(arrow, inner - 2) or [("", arrow.kind)]
         if columns(lines[-1][0]) > inner - 6:
             lines.append(("", lines[-1][1]))
@@ -120,10 +134,10 @@ class Text(TextBlocks):
             if number < len(lines):
                 texts.append(text.ljust(inner) if arrow.sender == "client" else text.rjust(inner))
             elif arrow.sender == "client":
-                texts.append(f"{text}{shaft * (inner - columns(text) - 1)}{signs.right}")
+                texts.append(f"{text}{shaft * (inner - columns(text) - 1)}{shaft if lost else signs.right}")
             else:
-                texts.append(f"{signs.left}{shaft * (inner - columns(text) - 1)}{text}")
-        styles = [_STYLES[kind] for _, kind in lines]
+                texts.append(f"{shaft if lost else signs.left}{shaft * (inner - columns(text) - 1)}{text}")
+        styles = [_RED if arrow.failed else _STYLES[kind] for _, kind in lines]
         return [self._between(self._styled(text, style), inner) for text, style in zip(texts, styles, strict=True)]
 
     def _between(self, text: str, inner: int) -> str:
@@ -136,18 +150,40 @@ class Text(TextBlocks):
 
 def _beside(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
     """One of two ladders: round trips before the lifelines, and bytes after them if they are shown."""
-    before, after = f"{cells[0]:>{widths[0]}}", f"  {cells[1]:>{widths[1]}}" if len(widths) > 1 else ""
-    return f"{before}  {between}{after}"
+    before = f"{cells[0]:>{widths[0]}}  " if widths[0] else ""
+    return f"{before}{between}" + (f"  {cells[1]:>{widths[1]}}" if len(widths) > 1 else "")
 
 
 def _row(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
     """A line: the time, the arrow, its bytes and its frames."""
     (clock, trips, size, frames), (time, count, room, _) = cells, widths
-    return f"{clock:>{time}}  {trips:>{count}}  {between}  {size:>{room}}  {frames}"
+    before = f"{clock:>{time}}  " + (f"{trips:>{count}}  " if count else "")
+    return f"{before}{between}  {size:>{room}}  {frames}"
+
+
+def _headings(ladders: Sequence[Ladder]) -> Sequence[str]:
+    """The names of the columns; round trips have none where nothing is told in them."""
+    told = any(arrow.round_trips is not None for one in ladders for arrow in one.arrows)
+    return [name if told or name != "RT" else "" for name in _HEADINGS]
+
+
+def _waits(ladders: Sequence[Ladder], arrows: Sequence[Arrow]) -> Iterator[list[str]]:
+    """Yield the lines before each arrow: empty ones for a wait, or one that says how long a cut pause was."""
+    times = [arrow.ms for arrow in arrows if arrow.ms is not None]
+    scale = Scale(times, path(ladders))
+    reached: float | None = None
+    for arrow in arrows:
+        if arrow.ms is None or reached is None or arrow.ms <= reached:
+            yield []
+        else:
+            cut = [pause.words for pause in scale.pauses if reached <= pause.begin and pause.end <= arrow.ms]
+            step = (scale.at(arrow.ms) - scale.at(reached)) / scale.length
+            yield [f"~ {words} ~" for words in cut] or [""] * round(step * _EMPTY)
+        reached = arrow.ms if arrow.ms is not None else reached
 
 
 def _clock(arrow: Arrow) -> str:
-    return "" if arrow.ms is None else f"{arrow.ms:.3f}"
+    return "" if arrow.ms is None else short_ms(arrow.ms)
 
 
 def _size(arrow: Arrow) -> str:

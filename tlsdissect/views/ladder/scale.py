@@ -1,0 +1,83 @@
+"""The axis of time of a ladder: to scale, but for pauses so long that nothing else could be seen beside them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ROUND_TRIPS, _AT_LEAST_MS, _WITHOUT_PATH_MS = 4, 20.0, 1000.0
+"""What waits for the path, or for a computation, is no pause: it lasts this long at most."""
+_TIMES = 3
+"""A pause is cut if it is longer than so many times all that is shorter than it."""
+_SHARE = 0.08
+"""What is left of a cut pause, of the length of all the rest."""
+
+_LEAST_MS = (99.95, 9.995, 0.9995)
+"""The shortest times that are written with no decimal, one and two."""
+_NOTHING_MS, _LONG_MS = 0.0005, 10_000
+
+
+class Pause(NamedTuple):
+    """A time in which nothing happened, and which is drawn shorter than it was."""
+
+    begin: float
+    end: float
+
+    @property
+    def words(self) -> str:
+        """How long it was."""
+        return f"{in_ms(self.end - self.begin)} later"
+
+
+class Scale:
+    """Places moments, in milliseconds, on an axis from 0 to `length`, in milliseconds of what is not cut."""
+
+    def __init__(self, moments: Iterable[float], rtt_ms: float | None) -> None:
+        steps = list(pairwise(sorted({*moments, 0.0})))
+        waits = [later - earlier for earlier, later in steps]
+        cut = _shortest_cut(waits, rtt_ms)
+        kept = _SHARE * sum(wait for wait in waits if wait < cut)
+        self.pauses = [Pause(*step) for step, wait in zip(steps, waits, strict=True) if wait >= cut]
+        self._lengths = [min(wait, kept) if wait >= cut else wait for wait in waits]
+        self._steps = steps
+        self._begins = [begin for begin, _ in steps]
+        self._places = [0.0, *accumulate(self._lengths)]
+        self.length = self._places[-1]
+
+    def at(self, ms: float) -> float:
+        """Return the place of a moment."""
+        if not self._steps:
+            return 0.0
+        step = max(bisect_right(self._begins, ms) - 1, 0)
+        begin, end = self._steps[step]
+        return self._places[step] + (ms - begin) / (end - begin) * self._lengths[step]
+
+
+def _shortest_cut(waits: list[float], rtt_ms: float | None) -> float:
+    """Return the length of the shortest pause that is cut; infinity if none is."""
+    patience = _WITHOUT_PATH_MS if rtt_ms is None else max(_ROUND_TRIPS * rtt_ms, _AT_LEAST_MS)
+    ordered = sorted(waits)
+    shorter = accumulate(ordered, initial=0.0)
+    found = (one for one, rest in zip(ordered, shorter, strict=False) if rest and one > max(patience, _TIMES * rest))
+    return next(found, float("inf"))
+
+
+def short_ms(ms: float) -> str:
+    """Format milliseconds with three significant digits, no finer than microseconds.
+
+    >>> short_ms(163.727), short_ms(83.98), short_ms(2.598), short_ms(0.0352), short_ms(-0.0001)
+    ('164', '84.0', '2.60', '0.035', '0')
+    """
+    if abs(ms) < _NOTHING_MS:
+        return "0"
+    decimals = next((number for number, least in enumerate(_LEAST_MS) if abs(ms) >= least), len(_LEAST_MS))
+    return f"{ms:,.{decimals}f}"
+
+
+def in_ms(ms: float) -> str:
+    """Format a time with its unit: milliseconds, or seconds from ten on."""
+    return f"{short_ms(ms)} ms" if abs(ms) < _LONG_MS else f"{short_ms(ms / 1000)} s"
