@@ -19,6 +19,8 @@ from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.comparison.formats import sections
+from tlsdissect.views.ladder.model import tenths, waits
+from tlsdissect.views.ladder.scale import short_ms
 from tlsdissect.views.summary import weaknesses
 from tlsdissect.views.table import outcome
 
@@ -203,17 +205,35 @@ def test_the_ladder_is_that_of_the_program(visit: Visit) -> None:
     visit.search("tls13-early-data.pcap")
     visit.rows().nth(1).click()
     rows = visit.opened().locator(".ladder tbody tr")
+    cuts = [", ".join(cut) for _, cut in waits([ladder], ladder.arrows)]
     assert rows.evaluate_all("all => all.map((row) => [...row.cells].map((cell) => cell.textContent))") == [
         [
-            f"{arrow.ms:.3f}",
-            "" if arrow.round_trips is None else f"{arrow.round_trips:.1f}",
-            f"{arrow.sender} to {'server' if arrow.sender == 'client' else 'client'}, {KINDS[arrow.kind]}: "
+            short_ms(arrow.ms),
+            *([] if ladder.rtt_ms is None else [tenths(arrow.round_trips)]),
+            f"{cut}{arrow.sender} to {'server' if arrow.sender == 'client' else 'client'}, {KINDS[arrow.kind]}: "
             + ", ".join(arrow.labels),
             "" if arrow.bytes is None else f"{arrow.bytes:,}",
             "-".join(map(str, dict.fromkeys((arrow.frames[0], arrow.frames[-1])))),
         ]
-        for arrow in ladder.arrows
+        for arrow, cut in zip(ladder.arrows, cuts, strict=True)
     ]
+    assert [cut for cut in cuts if cut] == ["969 ms later"]
+
+
+def test_a_ladder_shows_round_trips_and_failures(browser: Browser, tmp_path: Path) -> None:
+    failing, slow = tmp_path / "failing.html", tmp_path / "slow.html"
+    failing.write_bytes(report(ROOT / "samples/tls12-unknown-ca.pcap"))
+    slow.write_bytes(report(ROOT / "samples/ends-client.pcap.gz"))
+    with Visit(browser, failing) as visit:
+        visit.rows().first.click()
+        failed = visit.opened().locator(".ladder tr.failed")
+        assert failed.count() == 1
+        assert "the handshake failed by this: alert unknown_ca" in failed.locator(".words").text_content()
+        assert visit.opened().locator(".ladder th").all_inner_texts()[:1] == ["ms"]
+        assert "round trips" not in visit.opened().locator(".ladder thead").inner_text()
+    with Visit(browser, slow) as visit:
+        visit.rows().first.click()
+        assert "round trips" in visit.opened().locator(".ladder thead").inner_text()
 
 
 KINDS = {"tcp": "TCP", "clear": "in the clear", "encrypted": "encrypted", "data": "application data"}

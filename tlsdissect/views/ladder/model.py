@@ -18,6 +18,7 @@ from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.quic import Crypto, PacketType, frame_places
 from tlsdissect.views import table
 from tlsdissect.views.both_ends.path import ends, losses
+from tlsdissect.views.ladder.scale import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -488,6 +489,19 @@ def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
             reached = reached if arrow.ms is None else arrow.ms
             placed.append((reached, arrow, number))
     return [(arrow, number) for _, arrow, number in sorted(placed, key=itemgetter(0))]
+
+
+def waits(ladders: Sequence[Ladder], arrows: Sequence[Arrow]) -> Iterator[tuple[float, list[str]]]:
+    """Yield, for each arrow, the share of the axis of time that it waited, and the length of pauses that were cut."""
+    scale = Scale([arrow.ms for arrow in arrows if arrow.ms is not None], path(ladders))
+    reached: float | None = None
+    for arrow in arrows:
+        if arrow.ms is None or reached is None or arrow.ms <= reached:
+            yield 0.0, []
+        else:
+            cut = [pause.words for pause in scale.pauses if reached <= pause.begin and pause.end <= arrow.ms]
+            yield (scale.at(arrow.ms) - scale.at(reached)) / scale.length, cut
+        reached = arrow.ms if arrow.ms is not None else reached
 
 
 def wrapped(arrow: Arrow, width: int, suffix: str = "") -> list[tuple[str, Kind]]:

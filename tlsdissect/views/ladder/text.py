@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.ladder.model import drawn, in_turn, path, tenths, views, wrapped
-from tlsdissect.views.ladder.scale import Scale, in_ms, short_ms
+from tlsdissect.views.ladder.model import drawn, in_turn, tenths, views, waits, wrapped
+from tlsdissect.views.ladder.scale import in_ms, short_ms
 from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class Text(TextBlocks):
         heads = [_beside(headings, self._heads(one, inner), widths) for one in (left, right)]
         yield f"{_HEADINGS[0]:>{time}}  {heads[0]}  {heads[1]}"
         empty = _beside(_NOTHING, self._between("", inner), widths)
-        waits = _waits([left, right], [arrow for arrow, _ in arrows])
-        for (arrow, side), wait in zip(arrows, waits, strict=True):
+        lines = _waits([left, right], [arrow for arrow, _ in arrows])
+        for (arrow, side), wait in zip(arrows, lines, strict=True):
             for line in wait:
                 half = _beside(_NOTHING, self._between(line.center(inner), inner), widths)
                 yield f"{'':>{time}}  {half}  {half}"
@@ -169,17 +169,8 @@ def _headings(ladders: Sequence[Ladder]) -> Sequence[str]:
 
 def _waits(ladders: Sequence[Ladder], arrows: Sequence[Arrow]) -> Iterator[list[str]]:
     """Yield the lines before each arrow: empty ones for a wait, or one that says how long a cut pause was."""
-    times = [arrow.ms for arrow in arrows if arrow.ms is not None]
-    scale = Scale(times, path(ladders))
-    reached: float | None = None
-    for arrow in arrows:
-        if arrow.ms is None or reached is None or arrow.ms <= reached:
-            yield []
-        else:
-            cut = [pause.words for pause in scale.pauses if reached <= pause.begin and pause.end <= arrow.ms]
-            step = (scale.at(arrow.ms) - scale.at(reached)) / scale.length
-            yield [f"~ {words} ~" for words in cut] or [""] * round(step * _EMPTY)
-        reached = arrow.ms if arrow.ms is not None else reached
+    for share, cut in waits(ladders, arrows):
+        yield [f"~ {words} ~" for words in cut] or [""] * round(share * _EMPTY)
 
 
 def _clock(arrow: Arrow) -> str:

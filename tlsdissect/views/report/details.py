@@ -13,7 +13,8 @@ from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of, shown_name, verdicts
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
-from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.ladder.model import drawn, tenths, waits
+from tlsdissect.views.ladder.scale import short_ms
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -116,8 +117,7 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
         ],
         "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explain(c).sentences],
         "ends": [str(c.client), str(c.server)],
-        "rtt": ladder.rtt_ms,
-        "arrows": [_arrow(one) for one in ladder.arrows],
+        "arrows": [_arrow(*one) for one in zip(ladder.arrows, waits([ladder], ladder.arrows), strict=True)],
     }
 
 
@@ -168,9 +168,14 @@ def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 
-def _arrow(one: Arrow) -> list[Any]:
+def _arrow(one: Arrow, wait: tuple[float, list[str]]) -> list[Any]:
+    """Return an arrow as the page draws it: its time as text, and before it the wait in thousandths of the ladder."""
     labels = [printable(label) for label in one.labels]
-    return [one.sender, one.kind, labels, one.frame_range, milliseconds(one.ms), one.bytes]
+    time = None if one.ms is None else short_ms(one.ms)
+    trips = None if one.round_trips is None else tenths(one.round_trips)
+    share, cut = wait
+    cells = [one.sender, one.kind, labels, one.frame_range, time, trips, one.bytes]
+    return _without_end([*cells, round(1000 * share), ", ".join(cut) or None, one.failed or None])
 
 
 def certificate_row(one: CertificateSummary) -> list[str]:
