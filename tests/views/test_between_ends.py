@@ -18,6 +18,7 @@ from tlsdissect.views.both_ends.path import ends, joined, losses
 from tlsdissect.views.both_ends.recognition import Recognizer, View
 from tlsdissect.views.explain import explain
 from tlsdissect.views.ladder.model import views
+from tlsdissect.views.ladder.plot import figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,6 +223,11 @@ def test_ladders_show_what_was_lost_at_the_end_that_sent_it(pairs: list[tuple[Ke
         ("131 bytes not seen at the other end",),
     ]
     assert [arrow for arrow in client.arrows if arrow.kind == "lost"] == []
+    # The flight as it was first sent did not arrive, and is drawn so.
+    assert [arrow.kind for arrow in server.arrows if not arrow.arrives] == ["lost", "lost", "clear"]
+    assert all(arrow.arrives for arrow in client.arrows)
+    crosses = [line for line in figure([server]).axes[0].lines if line.get_marker() == "x"]
+    assert len(crosses) == 3
     (client, server) = views(joined(*pairs[2]))
     assert [arrow.sender for arrow in client.arrows if arrow.kind == "lost"] == ["client"]
     assert [arrow for arrow in server.arrows if arrow.kind == "lost"] == []

@@ -62,6 +62,8 @@ class Arrow(Struct, frozen=True):
     """For each label, whether the message is encrypted; empty if the labels are not messages."""
     failed: bool = False
     """Whether the handshake failed by it."""
+    arrives: bool = True
+    """Whether its last packet is not known to be lost."""
 
     @property
     def frame_range(self) -> str:
@@ -212,7 +214,10 @@ class _Drawing:
         transport = [*self._opening(), *self._carrier(), *self._repeated(), *self._ends(), *self._quic()]
         found = [*transport, *flights, *self._refusal(), *self._opened(flights)]
         found.sort(key=lambda arrow: (arrow.frames[-1], arrow.kind == "tcp"))
-        return found
+        lost = {
+            packet.frame for packet in self._packets if id(packet) in self._lost and not self._lost[id(packet)].missed
+        }
+        return [replace(arrow, arrives=False) if arrow.frames[-1] in lost else arrow for arrow in found]
 
     def _begin(self) -> Packet | None:
         hello, first = self._connection.client_hello, self._packets[0] if self._packets else None

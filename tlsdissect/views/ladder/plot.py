@@ -339,7 +339,7 @@ class _Drawing:
         ends = lane.x[arrow.sender], lane.x[_OTHER[arrow.sender]]
         begin, end = (self.y(one) for one in lane.ends(arrow, ms))
         kinds = [kind for kind, _ in arrow.parts()]
-        reach = 0.55 if arrow.kind == "lost" else 1.0
+        reach = 1.0 if arrow.arrives else 0.55
         for number, kind in enumerate(kinds):
             shares = number / len(kinds) * reach, (number + 1) / len(kinds) * reach
             places = [(ends[0] + (ends[1] - ends[0]) * one, begin + (end - begin) * one) for one in shares]
@@ -348,7 +348,7 @@ class _Drawing:
             ax.add_patch(
                 FancyArrowPatch(
                     *places,
-                    arrowstyle="-|>" if last and kind != "lost" else "-",
+                    arrowstyle="-|>" if last and arrow.arrives else "-",
                     mutation_scale=10,
                     color=colour,
                     linestyle=_STYLES[kind],
@@ -357,8 +357,8 @@ class _Drawing:
                     shrinkB=0,
                 )
             )
-            if kind == "lost":
-                ax.plot(*places[-1], marker="x", color=colour, markersize=7, markeredgewidth=2)
+            if last and not arrow.arrives:
+                ax.plot(*places[-1], marker="x", color=self.ink.failed, markersize=7, markeredgewidth=2)
 
     def _lifeline(self, lane: _Lane, side: Side, ax: Axes) -> None:
         """Draw a lifeline, with a mark wherever a pause is cut."""

@@ -124,7 +124,7 @@ class Text(TextBlocks):
 
     def _cells(self, arrow: Arrow, inner: int) -> list[str]:
         """The lines of an arrow: its labels, and a shaft after the last one."""
-        signs, lost = self._signs, arrow.kind == "lost"
+        signs, lost = self._signs, not arrow.arrives
         lines = wrapped(arrow, inner - 2) or [("", arrow.kind)]
         if columns(lines[-1][0]) > inner - 6:
             lines.append(("", lines[-1][1]))
