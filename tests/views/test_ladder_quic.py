@@ -11,6 +11,7 @@ from test_quic import CLIENT, HELLO, ORIGINAL, RETRIED, SERVER, course, retry
 
 import tlsdissect
 from tlsdissect.views.ladder.model import drawn
+from tlsdissect.views.ladder.plot import figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,13 @@ def test_a_close_that_is_no_alert(tmp_path: Path) -> None:
     answer = Sent(initial(close(2), CLIENT, SERVER, side="server", keyed=ORIGINAL), by_client=False)
     path.write_bytes(pcap([first, answer]))
     assert told(path) == [("c", "client_hello 237", 1), ("s", "CONNECTION_CLOSE CONNECTION_REFUSED", 2)]
+
+
+def test_a_picture_says_once_when_the_handshake_was_complete() -> None:
+    """The first 1-RTT packet comes in the datagram of the last message."""
+    [connection] = tlsdissect.read(ROOT / "samples" / "quic" / "quic-retry.pcap", keep=True)
+    texts = [text.get_text() for text in figure([drawn(connection)]).axes[0].texts]
+    assert texts.count("handshake complete") == texts.count("TLS 1.3 in QUIC") == 1
 
 
 def test_bytes_are_those_of_the_datagrams(tmp_path: Path) -> None:

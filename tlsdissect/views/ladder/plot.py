@@ -174,6 +174,7 @@ class _Lane:
     def _words(self, side: Side, ink: _Ink) -> Iterator[_Words]:
         """Yield what is written on a side: the messages that it sent, and the times if they were measured there."""
         done = self.ladder.timing.handshake_ms
+        last = next((arrow for arrow, _ in self.arrows if done is not None and arrow.ms == done), None)
         for arrow, ms in self.arrows:
             begin, end = self.ends(arrow, ms)
             time = "" if arrow.ms is None or side != self.near else in_ms(arrow.ms)
@@ -189,7 +190,7 @@ class _Lane:
                 lines = [(" · ".join(pair), colour, bold)]
             elif time:
                 lines.insert(0, (time, ink.quiet, False))
-            if time and arrow.ms == done:
+            if time and arrow is last:
                 lines.append(("handshake complete", ink.words, True))
             if lines:
                 sent = arrow.sender == side
@@ -314,7 +315,8 @@ class _Drawing:
         ladder, ink, left = lane.ladder, self.ink, lane.left
         done, trips = ladder.timing.handshake_ms, ladder.round_trips
         letters = int((lane.right - left) / _LETTER * 0.95)
-        self._text(ax, left, 0.22, ladder.version or "no version", fontsize=12, fontweight="bold", color=ink.words)
+        version = (ladder.version or "no version") + " in QUIC" * (ladder.transport == "quic")
+        self._text(ax, left, 0.22, version, fontsize=12, fontweight="bold", color=ink.words)
         if ladder.failed or done is None:
             colour = ink.failed if ladder.failed else ink.words
             shown = shortened(ladder.outcome, int(letters * 0.5))
