@@ -146,7 +146,7 @@ def test_an_alert_that_answers_the_other_sides_end_reports_it(
     assert [one.sender for one in connection.alerts] == ["client"]
     text = " ".join(str(explain(connection)).split())
     assert "The server ended it" in text
-    assert "after the client_hello of the client" in text
+    assert "after the ClientHello of the client" in text
     assert "only reports the end" in text
     frames = [arrow.frames for arrow in drawn(connection).arrows if arrow.kind == "clear"]
     assert frames == [(4, 4), (7, 7)]

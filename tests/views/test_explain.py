@@ -129,7 +129,7 @@ def test_resumption() -> None:
         (
             "tls12-unknown-ca",
             "alert",
-            "The client ended it with unknown_ca, after the server_hello_done of the server.",
+            "The client ended it with unknown_ca, after the ServerHelloDone of the server.",
         ),
         (
             "tls12-client-cert-missing",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
-_ELLIPSIS, _PLAIN_ELLIPSIS = "…", "~"
+_ELLIPSIS = "…"
+_PLAIN = str.maketrans({_ELLIPSIS: "~", "✓": "+", "✗": "x"})
+"""What a terminal shows that does not know these characters."""
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
 _REMEMBERED = 4096
 """Characters of which is remembered how JSON writes them; any other is looked up anew."""
@@ -93,7 +95,7 @@ def titled(name: str, place: str, width: int) -> str:
 
 
 def encoded(text: str, encoding: str) -> bytes:
-    """Encode printable text for a terminal; an ellipsis that it does not know is a tilde, other characters are `?`.
+    """Encode printable text for a terminal; with other characters for ours that it does not know, and `?` for the rest.
 
     >>> encoded("www.…om é", "ascii")
     b'www.~om ?'
@@ -101,7 +103,7 @@ def encoded(text: str, encoding: str) -> bytes:
     try:
         return text.encode(encoding)
     except UnicodeEncodeError:
-        return text.replace(_ELLIPSIS, _PLAIN_ELLIPSIS).encode(encoding, "replace")
+        return text.translate(_PLAIN).encode(encoding, "replace")
 
 
 def styled(text: str, style: str) -> str:

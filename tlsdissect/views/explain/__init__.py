@@ -13,6 +13,7 @@ from tlsdissect.views.explain.keys import opened
 from tlsdissect.views.explain.model import Explanation, Sentence
 from tlsdissect.views.explain.negotiation import choice, observer, offer
 from tlsdissect.views.explain.timing import trips
+from tlsdissect.views.explain.verdict import verdict
 from tlsdissect.views.printable import TextBlocks
 
 
@@ -25,7 +26,8 @@ def explain(connection: Connection) -> Explanation:
     """Say in sentences what was offered and chosen, what took how long, who could read what, and how it ended.
 
     Each sentence has a code that stays the same and the frames that it rests on; `guess` marks what is concluded and
-    not read. A connection that was read with `keep=True` also has sentences about losses and delays of TCP.
+    not read. `verdict` says in one line how the handshake ended. A connection that was read with `keep=True` also has
+    sentences about losses and delays of TCP.
     """
     if not isinstance(connection, Connection):
         raise TypeError(f"this is no connection, but {type(connection).__name__}")
@@ -51,6 +53,7 @@ def explain(connection: Connection) -> Explanation:
         connection.stream,
         connection.client,
         connection.server,
+        verdict(connection),
         (*before, *(sentence for part in parts for sentence in part(seen)), *opened(connection)),
         None if other is None else Origin(other.source, other.stream),
     )

@@ -9,7 +9,7 @@ from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import stream_name
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.both_ends.path import Ends, ends, losses
-from tlsdissect.views.explain.model import Sentence, counted, in_ms
+from tlsdissect.views.explain.model import Sentence, counted, in_ms, named
 from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _answer(asked: tuple[_Flight, _Flight], answered: tuple[_Flight, _Flight]) -
     who = answered[0].sender
     own, whole = (took[0], took[1]) if who == "client" else (took[1], took[0])
     text = (
-        f"From {_named(asked[0].last)} to {_named(answered[0].first)} it took {in_ms(took[0])} at the client's end and "
+        f"From {named(asked[0].last)} to {named(answered[0].first)} it took {in_ms(took[0])} at the client's end and "
     )
     text += f"{in_ms(took[1])} at the server's"
     if whole >= own >= 0:
@@ -162,8 +162,3 @@ def _loss(lost: Lost) -> Sentence:
 
 def _between(one: Message, other: Message) -> float | None:
     return None if one.ms is None or other.ms is None else other.ms - one.ms
-
-
-def _named(message: Message) -> str:
-    kind = "an encrypted record" if message.type == "encrypted" else f"the {message.type}"
-    return f"{kind} of the {message.sender}"

@@ -12,7 +12,7 @@ from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, described, listed, message_frame
+from tlsdissect.views.explain.model import Sentence, described, listed, message_frame, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,15 +76,15 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     who = c.failed_by or "one side"
     if fatal is None or fatal.description is None:
         text = f"The {who} refused: a record of an alert's size, and then the end."
-        frames = (fatal.frame,) if fatal else _refused_in(c)
+        frames = (fatal.frame,) if fatal else refused_in(c)
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
             yield _nothing_sent(c)
         elif who == "server":
             yield from _shape_of_nothing(c)
         return
-    after = _before(c, fatal)
-    answered = f", after {_named(c, after)}" if after else ""
+    after = message_before(c, fatal)
+    answered = f", after {named(after, c.transport)}" if after else ""
     reasons = tuple(_REASONS[fatal.description](c, fatal)) if fatal.description in _REASONS else ()
     # What the sender of an alert says by it: RFC 8446 section 6.
     meaning = None if reasons else alert_meanings().get(fatal.description)
@@ -94,7 +94,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     yield from _answered_otherwise(c)
 
 
-def _refused_in(c: Connection) -> tuple[int, ...]:
+def refused_in(c: Connection) -> tuple[int, ...]:
     """Return the frame of the encrypted alert by which a side refused; a server's comes after the listed messages."""
     if c.failed_by == "client":
         return _last_frames(c)
@@ -102,16 +102,10 @@ def _refused_in(c: Connection) -> tuple[int, ...]:
     return (record.frame,) if record else ()
 
 
-def _before(c: Connection, alert: Alert) -> Message | None:
+def message_before(c: Connection, alert: Alert) -> Message | None:
     """Return the message that an alert answers: the other side's last one before it."""
     said = [m for m in c.messages if m.sender != alert.sender and m.frame <= alert.frame and m.type != "alert"]
     return said[-1] if said else None
-
-
-def _named(c: Connection, message: Message) -> str:
-    sealed = "an encrypted record" if c.quic is None else "a Handshake packet"
-    kind = sealed if message.type == "encrypted" else f"the {message.type}"
-    return f"{kind} of the {message.sender}"
 
 
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
@@ -227,7 +221,7 @@ def _ended_early(c: Connection) -> Iterator[Sentence]:
     how = "a reset" if c.outcome == "reset" else "TCP's end"
     who = f"The {c.failed_by}" if c.failed_by else "One side"
     said = [message for message in c.messages if message.type != "alert" or message.sender == c.failed_by]
-    after, frames = (f", after {_named(c, said[-1])}", (said[-1].frame,)) if said else ("", ())
+    after, frames = (f", after {named(said[-1], c.transport)}", (said[-1].frame,)) if said else ("", ())
     yield Sentence("end", "ended_early", f"{who} ended it by {how}, without an alert{after}.", frames)
     yield from _reported(c)
     if c.failed_by == "client" and said and said[-1].sender == "server":
@@ -271,7 +265,7 @@ def _incomplete(c: Connection) -> Iterator[Sentence]:
         text += "versions listed there (RFC 9000 section 6.2)."
         yield Sentence("end", "version_refused", text, quic.frames(c, PacketType.VERSION_NEGOTIATION), guess=True)
         return
-    after = f"; the last thing seen is {_named(c, c.messages[-1])}" if c.messages else ""
+    after = f"; the last thing seen is {named(c.messages[-1], c.transport)}" if c.messages else ""
     text = f"The capture does not show the end of the handshake{after}."
     yield Sentence("end", "incomplete", text, _last_frames(c))
     yield from _answered_otherwise(c)

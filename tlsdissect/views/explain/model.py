@@ -14,7 +14,7 @@ from tlsdissect.views.printable import printable, styled, titled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Side, Transport
+    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Message, Side, Transport
 
 Topic = Literal["offer", "choice", "time", "path", "observer", "end", "keys"]
 TOPICS: dict[Topic, str] = {
@@ -28,7 +28,10 @@ TOPICS: dict[Topic, str] = {
 }
 USUAL = 100
 """Columns where no terminal says how many there are; longer lines are hard to read."""
+Result = Literal["established", "failed", "unknown"]
+MARKS: dict[Result, str] = {"established": "✓", "failed": "✗", "unknown": "?"}
 _BOLD = "1"
+_COLOURS: dict[Result, str] = {"established": "32", "failed": "31", "unknown": "33"}
 
 
 class Sentence(Struct, frozen=True):
@@ -48,10 +51,8 @@ class Sentence(Struct, frozen=True):
     @property
     def evidence(self) -> str:
         """Its frames, and that it is a guess, in brackets."""
-        parts = [_frames(self.frames)] if self.frames else []
-        parts += [f"{_frames(self.other_frames)} there"] if self.other_frames else []
-        parts += ["a guess"] if self.guess else []
-        return f"[{'; '.join(parts)}]" if parts else ""
+        evidence = _evidence(self.frames, self.other_frames, guess=self.guess)
+        return f"[{evidence}]" if evidence else ""
 
     @property
     def with_evidence(self) -> str:
@@ -59,9 +60,33 @@ class Sentence(Struct, frozen=True):
         return f"{printable(self.text)} {self.evidence}".rstrip()
 
 
+def _evidence(frames: tuple[int, ...], other: tuple[int, ...], *, guess: bool) -> str:
+    parts = [_frames(frames)] if frames else []
+    parts += [f"{_frames(other)} there"] if other else []
+    parts += ["a guess"] if guess else []
+    return "; ".join(parts)
+
+
 def _frames(numbers: tuple[int, ...]) -> str:
     frames = sorted(set(numbers))
     return f"frame{'s' * (len(frames) > 1)} {', '.join(map(str, frames))}"
+
+
+class Verdict(Struct, frozen=True):
+    """How a handshake ended, in one line, and what that rests on."""
+
+    result: Result
+    text: str
+    frames: tuple[int, ...] = ()
+    """The frames that show it."""
+    guess: bool = False
+    """It is concluded, not read: something else may look the same."""
+
+    @property
+    def line(self) -> str:
+        """Its mark, its printable text and its evidence."""
+        evidence = _evidence(self.frames, (), guess=self.guess)
+        return f"{MARKS[self.result]} {printable(self.text)}{f' ({evidence})' if evidence else ''}"
 
 
 class Explanation(Struct, frozen=True):
@@ -72,6 +97,7 @@ class Explanation(Struct, frozen=True):
     stream: int
     client: Endpoint
     server: Endpoint
+    verdict: Verdict
     sentences: tuple[Sentence, ...] = field(default=())
     other_view: Origin | None = None
     """Capture and stream of the same connection in another capture, whose frames are `other_frames`."""
@@ -87,12 +113,13 @@ class Explanation(Struct, frozen=True):
     def lines(self, width: int | None = None, *, coloured: bool = False) -> Iterator[str]:
         """Yield the lines of a text of at most `width` columns."""
         width, bold = min(width or USUAL, USUAL), _BOLD if coloured else ""
+        colour = _COLOURS[self.verdict.result] if coloured else ""
         who = f"stream {stream_name(self.transport, self.stream)}  {self.client} > {self.server}"
         yield styled(titled(who, printable(self.source), width), bold)
-        for topic, heading in TOPICS.items():
-            sentences = self.about(topic)
-            if sentences:
-                yield styled(heading, bold)
+        for line in wrap(self.verdict.line, width, subsequent_indent="  ", break_on_hyphens=False):
+            yield styled(line, colour)
+        for heading, sentences in self._parts():
+            yield styled(heading, bold)
             for sentence in sentences:
                 first, *more = wrap(sentence.with_evidence, width - 4, break_on_hyphens=False)
                 yield f"  - {first}"
@@ -101,15 +128,24 @@ class Explanation(Struct, frozen=True):
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    def _parts(self) -> Iterator[tuple[str, tuple[Sentence, ...]]]:
+        """Yield the headings and their sentences; what explains another verdict than `established` comes first."""
+        topics: list[Topic] = list(TOPICS)
+        if self.verdict.result != "established":
+            topics.sort(key=lambda topic: topic != "end")
+        for topic in topics:
+            if sentences := self.about(topic):
+                yield TOPICS[topic], sentences
+
     def _repr_html_(self) -> str:
-        parts = []
-        for topic, heading in TOPICS.items():
+        colour = {"failed": "#b00020", "established": "#1b7f3b"}.get(self.verdict.result, "inherit")
+        parts = [Markup('<p><strong style="color: {}">{}</strong></p>').format(colour, self.verdict.line)]
+        for heading, sentences in self._parts():
             items = Markup("").join(
                 Markup("<li>{} <small>{}</small></li>").format(printable(sentence.text), sentence.evidence)
-                for sentence in self.about(topic)
+                for sentence in sentences
             )
-            if items:
-                parts.append(Markup("<h4>{}</h4><ul>{}</ul>").format(heading, items))
+            parts.append(Markup("<h4>{}</h4><ul>{}</ul>").format(heading, items))
         return str(Markup("").join(parts))
 
 
@@ -137,6 +173,13 @@ def counted(number: int, what: str, more: str | None = None) -> str:
     ('1 round trip', '2 round trips')
     """
     return f"{number:,} {what if number == 1 else more or what + 's'}"
+
+
+def named(message: Message, transport: str = "tcp") -> str:
+    """A message by its name in the RFCs, and its sender; what is encrypted by what carries it."""
+    sealed = "a Handshake packet" if transport == "quic" else "an encrypted record"
+    kind = sealed if message.type == "encrypted" else f"the {message.type.title().replace('_', '')}"
+    return f"{kind} of the {message.sender}"
 
 
 def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ function drawConnection(one, row, grids) {
     const links = shown.map((number) => element("li", null, link("certificate", number, grids.certificates.rows[number][0])));
     parts.push(element("h4", null, "Certificates"), element("ul", { class: "list" }, ...links));
   }
-  parts.push(element("h4", null, "What happened"), ...story(one.said));
+  parts.push(element("h4", null, "What happened"), element("p", null, element("strong", null, one.verdict)), ...story(one.said));
   parts.push(element("h4", null, "Ladder"), drawLadder(one));
   const tree = drawTree(one);
   const buttons = [button("Open all", () => setOpen(tree, true)), " ", button("Close all", () => setOpen(tree, false))];

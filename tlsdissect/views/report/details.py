@@ -106,7 +106,7 @@ def _without_end(values: list[Any]) -> list[Any]:
 
 def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
     """Return the details of a connection read with `keep=True`; `certificates` are the numbers of its certificates."""
-    ladder = drawn(c)
+    ladder, explained = drawn(c), explain(c)
     return {
         "facts": [[label, printable(text)] for label, text in _connection_facts(c) if text],
         "certificates": certificates,
@@ -115,7 +115,8 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
             [one.code, printable(one.detail) + ("" if one.frame is None else f" [frame {one.frame}]")]
             for one in c.problems
         ],
-        "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explain(c).sentences],
+        "verdict": explained.verdict.line,
+        "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explained.sentences],
         "ends": [str(c.client), str(c.server)],
         "arrows": [_arrow(*one) for one in zip(ladder.arrows, waits([ladder], ladder.arrows), strict=True)],
     }

@@ -38,7 +38,7 @@ class Failure(Struct, frozen=True):
     clients: str
     servers: str
     story: list[str]
-    """What `explain` says about the end of the first of these connections."""
+    """The verdict of `explain` on the first of these connections, and its sentences about the end."""
     first: int
     """The number of that connection in the page's table."""
 
@@ -55,8 +55,8 @@ class Failures:
         """Add a connection that was read with its transcript."""
         reason = table.outcome(c)[0] or c.outcome
         if c.outcome not in _UNFAILED and reason not in self._first:
-            told = [one.with_evidence for one in explain(c).sentences if one.topic == "end"]
-            self._first[reason] = self._rows, [printable(sentence) for sentence in told]
+            said = explain(c)
+            self._first[reason] = self._rows, [said.verdict.line, *(one.with_evidence for one in said.about("end"))]
         self._rows += 1
         self._weak += any(True for _ in weaknesses(c))
         self._versions += c.version is not None

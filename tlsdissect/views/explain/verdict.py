@@ -1,0 +1,94 @@
+"""The verdict on a handshake in one line: established, failed and by whom, or why that is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from tlsdissect.model.transcript import final_alert
+from tlsdissect.views.explain.ending import losses, message_before, refused_in
+from tlsdissect.views.explain.model import Verdict, counted, in_ms, message_frame, named
+
+if TYPE_CHECKING:
+    from tlsdissect.model.connection import Connection, Message
+
+_OPEN_ENDS = {
+    "one_sided": "not known: the capture has packets of one direction only",
+    "incomplete": "not known: the capture does not show the end of the handshake",
+}
+_INFERRED_END = "the end of the handshake is inferred"
+"""What a problem says if `established` is inferred."""
+_SIDES = ("client_", "server_")
+_VERBS = {"reset": "reset", "closed": "closed"}
+
+
+def verdict(c: Connection) -> Verdict:
+    """Return the verdict on a connection."""
+    if c.outcome == "established":
+        return _established(c)
+    if c.outcome == "alert":
+        return _refused(c)
+    if c.outcome == "no_answer":
+        return Verdict("failed", "the server never answered the ClientHello", message_frame(c, "client_hello"))
+    if c.outcome in _VERBS:
+        return _ended(c)
+    return _open(c)
+
+
+def _established(c: Connection) -> Verdict:
+    what = [c.version or "a version that is not known"]
+    what += [c.group] if c.group else []
+    what += ["resumed"] if c.resumption not in (None, "none") else []
+    took = [] if c.round_trips is None else [counted(c.round_trips, "round trip")]
+    took += [] if c.timing.handshake_ms is None else [in_ms(c.timing.handshake_ms)]
+    text = f"established: {', '.join([*what, *(['in ' + ' and '.join(took)] if took else [])])}"
+    guess = any(_INFERRED_END in problem.detail for problem in c.problems if problem.code == "inferred")
+    if c.eap is not None and c.eap.result == "failure" and c.eap.result_frame is not None:
+        text = "the server refused the supplicant after the handshake: EAP-Failure"
+        return Verdict("failed", text, (c.eap.result_frame,), guess=guess)
+    return Verdict("established", text, guess=guess)
+
+
+def _refused(c: Connection) -> Verdict:
+    text, alert = f"the {c.failed_by or 'other side'} refused the handshake", final_alert(c)
+    if alert is not None and alert.description is not None:
+        after = message_before(c, alert)
+        return Verdict("failed", f"{text}: {alert.description}{_after(after, c.transport)}", (alert.frame,))
+    opened = () if c.hidden is None else c.hidden.alerts or ()
+    for one in opened:
+        if one.sender == c.failed_by and one.description is not None:
+            return Verdict("failed", f"{text}: {one.description}, as keys show", (one.frame,))
+    return Verdict("failed", f"{text}: an encrypted alert", refused_in(c), guess=True)
+
+
+def _ended(c: Connection) -> Verdict:
+    close = None if c.quic is None else c.quic.close
+    if close is not None:
+        text = f"the {close.sender} closed the connection during the handshake: {close.code}"
+        return Verdict("failed", text, (close.frame,))
+    last = next((one for one in reversed(c.messages) if one.type != "alert" or one.sender == c.failed_by), None)
+    text = f"the {c.failed_by} {_VERBS[c.outcome]} the connection" if c.failed_by else "the connection ended"
+    text += f"{_after(last, c.transport) or ' during the handshake'}, without an alert"
+    return Verdict("failed", text, () if last is None else (last.frame,))
+
+
+def _open(c: Connection) -> Verdict:
+    text = _OPEN_ENDS.get(c.outcome, "not known")
+    last = c.messages[-1] if c.messages else None
+    if c.outcome == "incomplete" and last is not None:
+        text = f"{text}; last seen: {named(last, c.transport)}"
+    found = Verdict("unknown", text)
+    lost = next(losses(c), None) if c.transport == "tcp" else None
+    if lost is None:
+        return found if last is None else replace(found, frames=(last.frame,))
+    stopped = f"the handshake stopped: {lost.text[:1].lower()}{lost.text[1:].removesuffix('.')}"
+    return Verdict("unknown", stopped, lost.frames)
+
+
+def _after(message: Message | None, transport: str) -> str:
+    """Say after which message something happened; only one side sends those whose names begin with a side."""
+    if message is None:
+        return ""
+    name = named(message, transport)
+    return f" after {name.partition(' of ')[0] if message.type.startswith(_SIDES) else name}"
