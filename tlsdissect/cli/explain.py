@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from tlsdissect.cli import options
 from tlsdissect.cli.run import Run
 from tlsdissect.cli.sink import destination
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tlsdissect.corpus.query import View
 
 EXAMPLES = """\b
 Examples:
   tlsdissect explain capture.pcap --stream 4
   tlsdissect explain --stream old.pcap:0 old.pcap new.pcap
-  tlsdissect explain --sni '*.example.com' capture.pcap
+  tlsdissect explain --failed capture.pcap
+  tlsdissect explain --all --sni '*.example.com' capture.pcap
   tlsdissect explain --format json capture.pcap | jq '.sentences[] | select(.topic == "end") | .text'
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}
 
 
 @options.capture_command(EXAMPLES)
+@click.option("--all", "whole", is_flag=True, help="Explain each connection, in the order of the captures.")
 @options.result_options("text", "json")
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
@@ -31,18 +37,27 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     on the path could read, and who ended a failed handshake and why. Conclusions that were not read from the packets
     are marked as guesses. A connection that two of the captures show, recorded at both ends of a path, is explained
     once, with what was lost and where time went between them.
+
+    Text begins with the verdict. Of connections with the same story the first is told, failures before others, and the
+    rest are counted; stories are the same if their sentences are, apart from times, sizes, names, addresses and frames.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
-    view = _view(form, given["color"], seen=seen)
+    view, end = _view(form, given["color"], seen=seen, whole=given["whole"])
     # The judge also matches revocation lookups to the handshakes that waited for them.
     judge, asked = options.required_judge(given), options.wants_findings(given)
     query = options.query(captures, given, view, judge=judge, reports_findings=asked, joins_views=True, keep=True)
-    return Run(query, given).print_all(destination(file))
+    return Run(query, given, end=end).print_all(destination(file))
 
 
-def _view(form: str, color: str, *, seen: bool) -> View:
-    """Make the view of a format."""
+def _view(form: str, color: str, *, seen: bool, whole: bool) -> tuple[View, Callable[[], Iterable[bytes]]]:
+    """Make the view of a format, and what yields the output after the last connection."""
     from tlsdissect.views import explain  # noqa: PLC0415 (not needed for --help)
     from tlsdissect.views.ndjson import JsonLines  # noqa: PLC0415
 
-    return JsonLines(explain.explain) if form == "json" else explain.text(**options.text_style(color, seen=seen))
+    if form == "json":
+        return JsonLines(explain.explain), tuple
+    style = options.text_style(color, seen=seen)
+    if whole:
+        return explain.text(**style), tuple
+    stories = explain.grouped(**style)
+    return stories, stories.end

@@ -12,6 +12,7 @@ from tlsdissect.views.explain.ending import ending
 from tlsdissect.views.explain.keys import opened
 from tlsdissect.views.explain.model import Explanation, Sentence
 from tlsdissect.views.explain.negotiation import choice, observer, offer
+from tlsdissect.views.explain.stories import Stories
 from tlsdissect.views.explain.timing import trips
 from tlsdissect.views.explain.verdict import verdict
 from tlsdissect.views.printable import TextBlocks
@@ -20,6 +21,11 @@ from tlsdissect.views.printable import TextBlocks
 def text(width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> TextBlocks:
     """Return the view that explains each connection as text."""
     return TextBlocks(lambda connection: explain(connection).lines(width, coloured=coloured), encoding)
+
+
+def grouped(width: int | None = None, *, coloured: bool = False, encoding: str = "utf-8") -> Stories:
+    """Return the view that explains the first connection of each kind as text, and counts the others."""
+    return Stories(explain, width, coloured=coloured, encoding=encoding)
 
 
 def explain(connection: Connection) -> Explanation:

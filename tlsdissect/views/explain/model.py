@@ -110,14 +110,15 @@ class Explanation(Struct, frozen=True):
         """The sentences of one topic."""
         return tuple(sentence for sentence in self.sentences if sentence.topic == topic)
 
-    def lines(self, width: int | None = None, *, coloured: bool = False) -> Iterator[str]:
-        """Yield the lines of a text of at most `width` columns."""
+    def lines(self, width: int | None = None, *, coloured: bool = False, like: str = "") -> Iterator[str]:
+        """Yield the lines of a text of at most `width` columns; `like` says which connections are like this one."""
         width, bold = min(width or USUAL, USUAL), _BOLD if coloured else ""
         colour = _COLOURS[self.verdict.result] if coloured else ""
         who = f"stream {stream_name(self.transport, self.stream)}  {self.client} > {self.server}"
         yield styled(titled(who, printable(self.source), width), bold)
         for line in wrap(self.verdict.line, width, subsequent_indent="  ", break_on_hyphens=False):
             yield styled(line, colour)
+        yield from wrap(like, width, subsequent_indent="  ", break_on_hyphens=False)
         for heading, sentences in self._parts():
             yield styled(heading, bold)
             for sentence in sentences:
