@@ -42,3 +42,15 @@ def test_the_suffix_tells_the_form(tmp_path: Path) -> None:
 def test_help_has_examples() -> None:
     shown = run("show", "--help").stdout.decode()
     assert "tlsdissect show --message client_hello --bytes capture.pcap" in shown
+
+
+def test_depth() -> None:
+    whole, folded = run("show", "-q", TLS12).stdout, run("show", "-q", "--depth", "2", TLS12).stdout
+    assert b"--depth 0" in folded
+    assert b"--depth 0" not in whole
+    assert len(folded) < len(whole) / 3
+    assert run("show", "-q", "--depth", "0", TLS12).stdout == whole
+    _, shown = on_terminal(80, "show", "-q", TLS12)
+    assert "folded to 2 levels" in shown
+    assert "folded" not in on_terminal(80, "show", "-q", "--depth", "0", TLS12)[1]
+    assert b"--depth requires --format tree" in run("show", "--depth", "1", "--format", "json", TLS12).stderr

@@ -60,7 +60,8 @@ _GROUPS = {
     "Keys": ("keylogs",),
     "Output": (
         "columns", "orders", "top", "form", "output", "folder", "filtering", "vocabulary", "by", "whole", "emit",
-        "idle", "raw_fingerprints", "dumped", "listed", "verbose", "stats", "detailed", "dark", "color", "quiet",
+        "idle", "raw_fingerprints", "dumped", "listed", "verbose", "stats", "detailed", "depth", "dark", "color",
+        "quiet",
     ),
     "Findings": ("findings", "fail_on", "ca_files", "ca_paths", "system_ca", "crl_files", "at"),
     "Limits": (*Limits.__struct_fields__, "sql_bytes"),

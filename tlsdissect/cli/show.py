@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   tlsdissect show capture.pcap --stream 0
+  tlsdissect show --depth 3 capture.pcap
   tlsdissect show --message client_hello --bytes capture.pcap
   tlsdissect show --format html -o handshake.html capture.pcap
   tlsdissect show --format json capture.pcap | jq '.. | objects | select(.name == "cipher_suite") | .meaning'
 """
+_LEVELS = 2
+"""Levels of a tree that is longer than the terminal: records and messages, or packets and frames."""
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html", ".txt": "tree"}
 
 
@@ -32,6 +36,11 @@ _SUFFIXES = {".json": "json", ".ndjson": "json", ".html": "html", ".htm": "html"
     help="Only messages of this type, such as client_hello or alert.",
 )
 @click.option("--bytes", "dumped", is_flag=True, help="Add a hex dump in which the bytes of each field are marked.")
+@click.option(
+    "--depth",
+    type=click.IntRange(0),
+    help="Show this many levels of the tree, 0 for all. On a terminal, a tree that is longer than it shows 2.",
+)
 @options.result_options("tree", "json", "html")
 @options.run_options
 def command(captures: tuple[str, ...], output: str | None, form: str | None, **given: Any) -> int:
@@ -44,7 +53,9 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     if given["dumped"] and form == "json":
         raise click.UsageError("--bytes requires --format tree or html")
     _check(given["message"])
-    view = _view(form, given["message"], given["color"], seen=seen, dumped=given["dumped"])
+    if given["depth"] is not None and form != "tree":
+        raise click.UsageError("--depth requires --format tree")
+    view = _view(form, given, seen=seen)
     query = options.query(captures, given, view, judge=options.judge(given), keep=True)
     # A connection without such a message is not selected.
     has_it = None if given["message"] is None else _has_text
@@ -64,12 +75,18 @@ def _check(message: str | None) -> None:
         raise click.UsageError(f"--message {message}: unknown message type{near}")
 
 
-def _view(form: str, message: str | None, color: str, *, seen: bool, dumped: bool) -> View:
+def _view(form: str, given: dict[str, Any], *, seen: bool) -> View:
     """Make the view of a format."""
     from tlsdissect.views import tree  # noqa: PLC0415 (not needed for --help)
 
+    message, dumped = given["message"], given["dumped"]
     if form == "json":
         return tree.json(message)
     if form == "html":
         return tree.Page(message=message, dumped=dumped)
-    return tree.text(**options.text_style(color, seen=seen), message=message, dumped=dumped)
+    style = options.text_style(given["color"], seen=seen)
+    # Whoever asks for a message or its bytes wants its fields.
+    fold = tree.Fold(_LEVELS, get_terminal_size().lines) if seen and message is None and not dumped else None
+    if given["depth"] is not None:
+        fold = tree.Fold(given["depth"]) if given["depth"] else None
+    return tree.text(**style, message=message, dumped=dumped, fold=fold)

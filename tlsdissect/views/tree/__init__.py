@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tlsdissect.model.transcript import kept
 from tlsdissect.views.ndjson import JsonLines
 from tlsdissect.views.printable import TextBlocks
 from tlsdissect.views.tree.build import Builder
+from tlsdissect.views.tree.fields import second
+from tlsdissect.views.tree.model import Fold as Fold  # how the text is folded
 from tlsdissect.views.tree.model import Tree, style
 from tlsdissect.views.tree.quic import QuicBuilder
 
@@ -18,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.tree.model import Packets
+    from tlsdissect.views.tree.model import Node, Packets
+
+_DAY = 86_400
+"""Seconds."""
 
 
 def tree(connection: Connection) -> Tree:
@@ -40,8 +48,30 @@ def tree(connection: Connection) -> Tree:
         connection.stream,
         connection.client,
         connection.server,
-        tuple(records),
+        tuple([replace(record, node=_dated(record.node, connection)) for record in records]),
     )
+
+
+def _dated(record: Node, c: Connection) -> Node:
+    """Say with which time a random begins (RFC 5246 section 7.4.1.2).
+
+    In TLS 1.3 all of it is random, and so it is with many older implementations: a time that is more than a day off the
+    capture's is none.
+    """
+    if c.start is None or c.is_tls13 or any("1.3" in version for version in c.offered_versions):
+        return record
+    captured = datetime.fromisoformat(f"{c.start[:19]}+00:00").timestamp()
+
+    def field(node: Node) -> Node:
+        if node.name != "random" or node.meaning is not None or not isinstance(node.value, str):
+            return node
+        begin = int(node.value[:8] or "0", 16)
+        if abs(begin - captured) > _DAY:
+            return node
+        return replace(node, meaning=f"{node.value}: {second(begin)}, if it begins with the time")
+
+    messages = [replace(one, children=tuple(map(field, one.children))) for one in record.children]
+    return replace(record, children=tuple(messages))
 
 
 def text(
@@ -51,16 +81,19 @@ def text(
     encoding: str = "utf-8",
     message: str | None = None,
     dumped: bool = False,
+    fold: Fold | None = None,
 ) -> TextBlocks:
     """Return the view of trees as text: without a width, lines are not cut.
 
-    `message` limits the trees to one type of message; `dumped` adds a hex dump.
+    `message` limits the trees to one type of message; `dumped` adds a hex dump; `fold` leaves out what is deep.
     """
 
     def lines(connection: Connection) -> Iterator[str]:
         whole = _with_records(connection, message)
         if whole is not None:
-            yield from whole.lines(width, coloured=coloured, packets=_packets(connection) if dumped else None)
+            yield from whole.lines(
+                width, coloured=coloured, packets=_packets(connection) if dumped else None, fold=fold
+            )
 
     return TextBlocks(lines, encoding)
 

@@ -281,12 +281,10 @@ def code_point(registry: Registry, number: int) -> tuple[str, str | None]:
     return name, remark(registry, number)
 
 
-def _random(value: bytes) -> str:
-    """Return a random, and its possible meaning: a time (RFC 5246 7.4.1.2) or a downgrade mark (RFC 8446 4.1.3)."""
-    if value == RETRY_RANDOM:
-        return f"{value.hex()}: the mark of a HelloRetryRequest"
-    hint = _DOWNGRADES.get(value[-8:], f"{_second(int.from_bytes(value[:4], 'big'))}, if it begins with the time")
-    return f"{value.hex()}: {hint}"
+def _random(value: bytes) -> str | None:
+    """Return what marks a random: a HelloRetryRequest, or a downgrade (RFC 8446 section 4.1.3)."""
+    mark = "the mark of a HelloRetryRequest" if value == RETRY_RANDOM else _DOWNGRADES.get(value[-8:])
+    return None if mark is None else f"{value.hex()}: {mark}"
 
 
 def _bits(value: bytes) -> str:
@@ -321,7 +319,8 @@ def _hours(value: int) -> str:
     return str(timedelta(hours=value))
 
 
-def _second(value: int) -> str:
+def second(value: int) -> str:
+    """Return the time of a number of seconds since 1970."""
     # The number is a time modulo 2^32 and means the nearest such time, which is before 2106: RFC 4034 section 3.1.5.
     return (_EPOCH + timedelta(seconds=value)).isoformat().replace("+00:00", "Z")
 
@@ -384,8 +383,8 @@ _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (DnssecChain, "ext_support_lifetime"): _hours,
     (DnsAlias, "target"): _domain_name,
     (Rrsig, "signer_name"): _domain_name,
-    (Rrsig, "signature_expiration"): _second,
-    (Rrsig, "signature_inception"): _second,
+    (Rrsig, "signature_expiration"): second,
+    (Rrsig, "signature_inception"): second,
     (PreferredAddress, "ipv4_address"): _address,
     (PreferredAddress, "ipv6_address"): _address,
     (VersionInformation, "chosen_version"): _quic_version,

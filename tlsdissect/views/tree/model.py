@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
 from msgspec import Struct
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 OPENED = "opened with keys"
 """The meaning of the nodes of messages that keys opened."""
 _BOLD, _FAINT, _RED, _YELLOW, _CYAN = "1", "2", "31", "33", "36"
+_BLUE, _GREEN, _MAGENTA = "1;34", "1;32", "35"
+_MESSAGES = 2
+"""The level of messages, or of QUIC's frames."""
 _INDENT = "  "
 _NAME = 30
 """Maximum width to which the names of sibling fields are padded."""
@@ -152,6 +155,22 @@ def _append(spans: list[Span], span: Span) -> None:
         spans[-1] = replace(last, length=last.length + span.length)
 
 
+class Fold(NamedTuple):
+    """How a tree is folded: to how many levels, if it has more than so many lines."""
+
+    depth: int
+    longer_than: int = 0
+
+
+def _size(node: Node) -> int:
+    """Count a node and those in it."""
+    return 1 + sum(map(_size, node.children))
+
+
+def _has_problem(node: Node) -> bool:
+    return node.problem is not None or any(map(_has_problem, node.children))
+
+
 class Tree(Struct, frozen=True):
     """The records of a connection's handshake."""
 
@@ -169,10 +188,19 @@ class Tree(Struct, frozen=True):
         return Markup("<style>{}</style>{}").format(Markup(style()), Markup(self.html(levels=_OPEN)))  # noqa: S704  # escaped by the template
 
     def lines(
-        self, width: int | None = None, *, coloured: bool = False, packets: Packets | None = None
+        self,
+        width: int | None = None,
+        *,
+        coloured: bool = False,
+        packets: Packets | None = None,
+        fold: Fold | None = None,
     ) -> Iterator[str]:
-        """Yield the lines of a text; without a width they are not cut. With packets, it includes a hex dump."""
-        return _TextLines(width, packets, coloured=coloured).tree(self)
+        """Yield the lines of a text; without a width they are not cut. With packets, it includes a hex dump.
+
+        `fold` leaves out the levels below its depth, except around problems.
+        """
+        folds = fold is not None and sum(_size(record.node) + 1 for record in self.records) > fold.longer_than
+        return _TextLines(width, packets, coloured=coloured, depth=fold.depth if fold and folds else None).tree(self)
 
     def html(self, packets: Packets | None = None, levels: int | None = None) -> str:
         """Return a fragment of a page, with a hex dump if packets are given; `levels` are open, by default all."""
@@ -222,10 +250,11 @@ def _in_frame(node: Node) -> tuple[Node, ...]:
 class _TextLines:
     """Formats a tree as text: one line per field, indented by depth, with its byte range."""
 
-    def __init__(self, width: int | None, packets: Packets | None, *, coloured: bool) -> None:
+    def __init__(self, width: int | None, packets: Packets | None, *, coloured: bool, depth: int | None = None) -> None:
         self._width = width
         self._packets = packets
         self._coloured = coloured
+        self._depth = depth
 
     def tree(self, whole: Tree) -> Iterator[str]:
         """Yield the lines of a tree."""
@@ -241,10 +270,12 @@ class _TextLines:
                 yield self._cut([(f"frame {record.frame}  {record.sender}{when}", _BOLD)])
             before = place
             yield from self._node(record.node, 1, record.frame, None, 0)
+        if self._depth is not None:
+            yield self._cut([(f"folded to {self._depth} levels: --depth 0 shows all", _FAINT)])
 
     def _node(self, node: Node, depth: int, frame: int, cited: str | None, named: int) -> Iterator[str]:
         name = printable(node.name)
-        parts = [(_INDENT * depth + name, "")]
+        parts = [(_INDENT * depth + name, _colour(node, depth))]
         text = node.text
         if text or node.remark or node.problem:
             parts.append((" " * max(named - columns(name), 0), ""))
@@ -253,10 +284,15 @@ class _TextLines:
         parts += [(f"  {node.problem}", _RED)] if node.problem else []
         if node.children and node.reference and node.reference != cited:
             parts.append((f"  {node.reference}", _FAINT))
+        folded = self._depth is not None and depth >= self._depth and node.children and not _has_problem(node)
+        if folded:
+            parts.append((f"  +{_size(node) - 1:,} fields", _FAINT))
         yield self._cut(parts, node.place(frame))
         if self._packets and not node.children:
             for line in hex_dump(node, self._packets):
                 yield self._cut([(_INDENT * (depth + 1) + line, _FAINT)])
+        if folded:
+            return
         width = max((columns(child.name) for child in node.children if not child.children), default=0)
         for child in node.children:
             yield from self._node(child, depth + 1, frame, node.reference or cited, min(width, _NAME))
@@ -275,6 +311,18 @@ class _TextLines:
             gap = 2 if room is None else room - used + 2
             out.append(" " * gap + (styled(where, _FAINT) if self._coloured else where))
         return "".join(out).rstrip()
+
+
+def _colour(node: Node, depth: int) -> str:
+    """The style of a node's name by its kind: a record or packet, a message or frame, an extension, a field."""
+    if not node.children:
+        return ""
+    if depth == 1:
+        return _BLUE
+    first = node.children[0].name
+    if first == "extension_type":
+        return _MAGENTA
+    return _GREEN if depth == _MESSAGES or first == "msg_type" else ""
 
 
 def hex_dump(node: Node, packets: Packets) -> Iterator[str]:
