@@ -29,6 +29,8 @@ def line(sample: str, number: int = 0) -> str:
         ("tls13-client-cert-rejected", 0, "✗ the server refused the handshake: an encrypted alert (frame 9; a guess)"),
         ("eap/radius-peap-wrong-password-tls12", 0,
          "✗ the server refused the supplicant after the handshake: EAP-Failure (frame 16)"),
+        ("eap/radius-tls-supplicant-refused-tls12", 0,
+         "✗ the server refused the supplicant before the handshake was over: EAP-Failure (frame 10)"),
         ("quic/quic-full", 0, "✓ established: TLS 1.3, secp256r1, in 1 round trip and 52.5 ms (a guess)"),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ from tlsdissect.model.transcript import KeptConnection, final_alert, refusal
 from tlsdissect.tls.quic import PacketType
 from tlsdissect.tls.remarks import alert_meanings
 from tlsdissect.trust.names import is_for
+from tlsdissect.trust.rules import RULES
 from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.model import Sentence, described, listed, message_frame, named
 
@@ -79,7 +80,7 @@ def _alert(c: Connection) -> Iterator[Sentence]:
         frames = (fatal.frame,) if fatal else refused_in(c)
         yield Sentence("end", "refused", text, frames, guess=True)
         if who == "server" and _sent_no_certificate(c):
-            yield _nothing_sent(c)
+            yield from _nothing_sent(c)
         elif who == "server":
             yield from _shape_of_nothing(c)
         return
@@ -91,6 +92,9 @@ def _alert(c: Connection) -> Iterator[Sentence]:
     text = f"The {who} ended it with {fatal.description}{answered}{f': {meaning}' if meaning else ''}."
     yield Sentence("end", "alert", text, (after.frame, fatal.frame) if after else (fatal.frame,))
     yield from reasons
+    if fatal.sender == "server":
+        yield from _unmet(c)
+    yield from _found(c, fatal)
     yield from _answered_otherwise(c)
 
 
@@ -121,7 +125,7 @@ def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if alert.sender == "client":
         yield from _mismatch(c, (alert.frame,))
     elif _sent_no_certificate(c):
-        yield _nothing_sent(c)
+        yield from _nothing_sent(c)
     elif hello and c.has_whole_client_hello and c.server_hello is None:
         text = "Of what the client offered, something was not acceptable: most likely its cipher suites, "
         text += listed(hello.offered_suites)
@@ -136,10 +140,46 @@ def _sent_no_certificate(c: Connection) -> bool:
     return bool(c.client_certificate_requested) and c.client_certificates == ()
 
 
-def _nothing_sent(c: Connection) -> Sentence:
+def _nothing_sent(c: Connection) -> Iterator[Sentence]:
     frames = tuple(m.frame for m in c.messages if m.type in ("certificate_request", "certificate"))
     text = "The server had asked for a client certificate, and the client had sent none."
-    return Sentence("end", "no_client_certificate", text, frames)
+    yield Sentence("end", "no_client_certificate", text, frames)
+    yield from _requested(c)
+
+
+def _requested(c: Connection) -> Iterator[Sentence]:
+    """Say which certificates the server had asked for."""
+    request = c.certificate_request
+    if request is None or not (request.types or request.authorities):
+        return
+    types = f" of the types {listed(request.types)}" if request.types else ""
+    by = f", issued by {listed(request.authorities, most=4)}" if request.authorities else ", of any authority"
+    text = f"It had asked for one{types}{by}."
+    yield Sentence("end", "certificate_requested", text, message_frame(c, "certificate_request", "server"))
+
+
+def _unmet(c: Connection) -> Iterator[Sentence]:
+    """Report that no certificate of the client names an authority that the server had asked for."""
+    request, chain = c.certificate_request, c.chain("client")
+    if request is None or not request.authorities or not chain:
+        return
+    if not {one.issuer for one in chain} & set(request.authorities):
+        text = f"The client's certificate is {described(chain[0])}: not by one of the authorities that the server had "
+        text += f"asked for, {listed(request.authorities, most=4)}."
+        frames = (*message_frame(c, "certificate_request"), *message_frame(c, "certificate", "client"))
+        yield Sentence("end", "request_not_met", text, frames)
+
+
+def _found(c: Connection, alert: Alert) -> Iterator[Sentence]:
+    """Name the findings about the certificate that was refused which the alert may mean."""
+    whose: Side = "server" if alert.sender == "client" else "client"
+    shown = {one.sha256 for one in c.chain(whose) or ()}
+    fitting = _FITTING.get(alert.description or "", ())
+    for one in c.findings or ():
+        if one.code in fitting and one.certificate in shown:
+            text = f"That fits what was found about the {whose}'s certificates: {_MEANINGS[one.code]} ({one.detail})."
+            frames = (*(() if one.frame is None else (one.frame,)), alert.frame)
+            yield Sentence("end", f"found_{one.code}", text, frames, guess=True)
 
 
 def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
@@ -161,7 +201,7 @@ def _fallback(c: Connection, _: Alert) -> Iterator[Sentence]:
 
 def _wanted(c: Connection, alert: Alert) -> Iterator[Sentence]:
     if alert.sender == "server" and _sent_no_certificate(c):
-        yield _nothing_sent(c)
+        yield from _nothing_sent(c)
 
 
 def _authority(c: Connection, alert: Alert) -> Iterator[Sentence]:
@@ -226,6 +266,8 @@ def _ended_early(c: Connection) -> Iterator[Sentence]:
     yield from _reported(c)
     if c.failed_by == "client" and said and said[-1].sender == "server":
         yield from _mismatch(c, frames)
+    elif c.failed_by == "server":
+        yield from _unmet(c)
     yield from _answered_otherwise(c)
 
 
@@ -300,6 +342,25 @@ _REASONS: dict[str, Callable[[Connection, Alert], Iterator[Sentence]]] = {
     "unrecognized_name": _name,
     "no_application_protocol": _protocol,
 }
+
+
+_ANY = ("expired", "not_yet_valid", "revoked", "self_signed", "untrusted", "incomplete_chain", "bad_signature",
+        "weak_key", "weak_signature", "wrong_purpose", "wrong_key_usage")  # fmt: skip
+"""Findings that may be why a certificate was refused by an alert that does not say why."""
+_PATH = ("self_signed", "untrusted", "incomplete_chain", "misordered_chain", "issuer_not_ca")
+_FITTING = {
+    "certificate_expired": ("expired", "not_yet_valid"),
+    "certificate_revoked": ("revoked",),
+    "certificate_unknown": (*_ANY, "must_staple_unmet", "bad_staple", "stale_staple"),
+    "bad_certificate": (*_ANY, "must_staple_unmet", "bad_staple", "stale_staple"),
+    "bad_certificate_status_response": ("must_staple_unmet", "bad_staple", "stale_staple", "revoked"),
+    "unsupported_certificate": ("wrong_purpose", "wrong_key_usage", "weak_key", "weak_signature"),
+    "unknown_ca": _PATH,
+    "handshake_failure": ("must_staple_unmet", "weak_key", "weak_signature"),
+    "insufficient_security": ("weak_key", "weak_signature"),
+}
+"""Findings that an alert may mean (RFC 8446 section 6.2)."""
+_MEANINGS = {rule.code: rule.meaning for rule in RULES}
 
 
 class Unreceived(NamedTuple):

@@ -67,6 +67,10 @@ def _ended(c: Connection) -> Verdict:
     if close is not None:
         text = f"the {close.sender} closed the connection during the handshake: {close.code}"
         return Verdict("failed", text, (close.frame,))
+    if c.eap is not None and c.eap.result == "failure" and c.eap.result_frame is not None:
+        guess = any(problem.code == "inferred" for problem in c.problems)
+        text = "the server refused the supplicant before the handshake was over: EAP-Failure"
+        return Verdict("failed", text, (c.eap.result_frame,), guess)
     last = next((one for one in reversed(c.messages) if one.type != "alert" or one.sender == c.failed_by), None)
     text = f"the {c.failed_by} {_VERBS[c.outcome]} the connection" if c.failed_by else "the connection ended"
     text += f"{_after(last, c.transport) or ' during the handshake'}, without an alert"
