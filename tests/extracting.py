@@ -7,7 +7,8 @@ Left out of the comparison, because an extract cannot have it:
 - `source` and `stream`: the extract is another capture, and has fewer flows;
 - `resumes`, `same_ticket_as` and `retry_of`, and the problem that a retry is inferred: the connections that they name
   are not in the extract;
-- problems `damaged_capture`: the damage is not copied.
+- problems `damaged_capture`: the damage is not copied;
+- problems `capture_end`: the extract may end where the capture went on.
 
 Frame numbers are compared, each as the number that the frame has in the extract.
 """
@@ -104,8 +105,8 @@ def plain(value: Any, renumbered: dict[int, int] | None = None, key: str = "") -
 
 
 def is_left_out(problem: dict[str, Any]) -> bool:
-    """Return whether a problem is about other connections, or about damage."""
-    return problem["code"] == "damaged_capture" or problem["detail"].startswith("the retry is inferred")
+    """Return whether a problem is about other connections, about damage or about the end of the capture."""
+    return problem["code"] in ("damaged_capture", "capture_end") or problem["detail"].startswith("the retry is inferred")
 
 
 def tshark(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

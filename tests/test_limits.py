@@ -25,7 +25,7 @@ def test_conversations_beyond_the_limit_are_given_up_and_told(tmp_path: Path) ->
     reading = Reading([begun(tmp_path / "many.pcap", 5)], Options(limits=Limits(followed=2), batch=1))
     connections = list(reading)
     assert [c.stream for c in connections] == [0, 1, 2, 3, 4]
-    assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
+    assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [["capture_end"]] * 2
     assert {c.outcome for c in connections} == {"incomplete"}
     assert {c.packets for c in connections} == {6}
     assert reading.summary.given_up == 3
@@ -35,7 +35,7 @@ def test_conversations_that_nobody_has_room_for_are_told_as_they_are(tmp_path: P
     reading = Reading([begun(tmp_path / "many.pcap", 5)], Options(limits=Limits(known=2), batch=1))
     connections = list(reading)
     assert [c.stream for c in connections] == [0, 1, 2, 3, 4]
-    assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [[]] * 2
+    assert [[p.code for p in c.problems] for c in connections] == [["limit"]] * 3 + [["capture_end"]] * 2
     assert {c.outcome for c in connections} == {"incomplete"}
     assert [c.packets for c in connections] == [6, 6, 6, 6, 6]
     assert reading.summary.evicted_connections == 3

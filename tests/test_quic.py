@@ -219,7 +219,7 @@ def test_connections_without_client_ids_are_told_apart_by_their_keys(path: Path)
         told = read(path, [first, second, *order])
         assert [one["sni"] for one in told] == ["example.com", "example.net"]
         assert [one["messages"][-1]["bytes"] for one in told] == [900, 800]
-        assert [one["problems"] for one in told] == [[], []]
+        assert [[problem["code"] for problem in one["problems"]] for one in told] == [["capture_end"]] * 2
 
 
 def test_without_the_clients_initials_nothing_is_a_connection(path: Path) -> None:

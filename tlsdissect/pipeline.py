@@ -426,6 +426,9 @@ def _cut(connection: Connection) -> Connection:
     ends = connection.closure
     if connection.outcome != "incomplete" or connection.complete or ends.client is not None or ends.server is not None:
         return connection
+    # Of a handshake that was given up, nobody knows whether it ended later.
+    if any(problem.code == "limit" for problem in connection.problems):
+        return connection
     return replace(connection, problems=(*connection.problems, _CAPTURE_END))
 
 

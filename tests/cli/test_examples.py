@@ -55,6 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "captures").mkdir()
     for name, sample in GIVEN.items():
         shutil.copy(ROOT / "samples" / sample, folder / name)
+    shutil.copy(ROOT / "samples" / "tls13-client-cert-rejected.keys", folder / "keys.txt")
     key, root = folder / "root.key", folder / "root.pem"
     made = [
         "openssl",

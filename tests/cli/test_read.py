@@ -144,7 +144,10 @@ def test_a_file_name_that_is_no_text(form: str, tmp_path: Path) -> None:
             "Invalid value for '--stream': 'x' is not a stream number, which tcp:, udp:, eap: and SOURCE: may precede",
         ),
         (["read", "--tls", "1.4", TLS12], "Invalid value for '--tls'"),
-        (["read", "-o", "x.pcap", TLS12], "-o x.pcap: unknown suffix (known: .json, .ndjson, .csv, .txt)"),
+        (
+            ["read", "-o", "x.pcap", TLS12],
+            "-o x.pcap: unknown suffix (known: .json, .ndjson, .csv, .txt, .sarif, .xml)",
+        ),
         (["read", "--keylog", "keys", TLS12], "--keylog keys: No such file or directory"),
         (["read", "--keys", "keys", TLS12], "No such option"),
     ],

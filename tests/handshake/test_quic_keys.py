@@ -108,5 +108,6 @@ def test_a_packet_of_chacha20() -> None:
     data = bytes.fromhex("4cfe4189655e5cd55c41f69080575d7999c25a5bfb")
     number = 654360564
     opened = PacketKey(secret, "quic", chosen).open(data, 0, 1, len(data), number)
-    assert opened == (number, bytes.fromhex("4200bff4"), b"\x01")
+    assert opened is not None
+    assert opened[:3] == (number, bytes.fromhex("4200bff4"), b"\x01")
     assert PacketKey(secret, "quic", chosen).open(data, 0, 1, len(data), number + (1 << 24)) is None

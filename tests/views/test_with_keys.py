@@ -107,7 +107,7 @@ def test_trees_show_opened_messages_inside_their_records(name: str) -> None:
 def test_comparisons_count_what_keys_show_beside_what_anyone_sees() -> None:
     for keys in (False, True):
         groups = compared(read("tls13-client-cert", keys=keys))
-        text = b"".join(Text().written(groups)).decode()
+        text = b"".join(Text(whole=True).written(groups)).decode()
         assert "seen by anyone on the path" in text
         assert ("seen with keys besides" in text) is keys
         (side,) = groups[0].sides

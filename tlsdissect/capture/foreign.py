@@ -56,7 +56,7 @@ def foreign_format(data: bytes) -> str | None:
     if data[TAR_PLACE:LONGEST] == TAR_MAGIC:
         return "is a tar archive: `tar -xf FILE` unpacks it"
     if _is_erf(data):
-        return f"is an ERF capture: {_EDITCAP}"
+        return "is an ERF capture: `editcap -T ether -F pcapng FILE NEW.pcapng` converts one of Ethernet"
     return None
 
 

@@ -19,7 +19,7 @@ EXAMPLES = """\b
 Examples:
   tlsdissect explain capture.pcap --stream 4
   tlsdissect explain --stream old.pcap:0 old.pcap new.pcap
-  tlsdissect explain --failed capture.pcap
+  tlsdissect explain --all capture.pcap
   tlsdissect explain --all --sni '*.example.com' capture.pcap
   tlsdissect explain --format json capture.pcap | jq '.sentences[] | select(.topic == "end") | .text'
 """

@@ -31,7 +31,7 @@ Examples:
   tlsdissect extract --stream 12 --stream udp:3 capture.pcapng.gz -o two.pcapng
   tlsdissect extract --where 'timing.handshake_ms > 500' captures/ -o slow.pcapng.gz
   tlsdissect extract --keylog keys.txt --sni '*.example.com' capture.pcap -o - | wireshark -k -i -
-  tlsdissect extract --filter --failed capture.pcap
+  tlsdissect extract --filter --stream 12 capture.pcap
 """
 _NAME = "extract.pcapng"
 """The file in the commands of --filter, unless -o names one."""

@@ -12,6 +12,6 @@ class ProblemList(list[Problem]):
     """Problems in the order in which they were found; those beyond MAX_PROBLEMS are not kept."""
 
     def report(self, code: str, detail: str, frame: int, offset: int | None) -> None:
-        """Add a problem at a stream offset."""
+        """Add a problem at a stream offset; the frame is 0 if it is unknown."""
         if len(self) < MAX_PROBLEMS:
-            self.append(Problem(code, detail, frame, offset))
+            self.append(Problem(code, detail, frame or None, offset))

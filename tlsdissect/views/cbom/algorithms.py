@@ -8,7 +8,7 @@ Proposals for Post-Quantum Cryptography, section 4.A.5). Hybrid groups have none
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tlsdissect.tls.codepoints import Registry
@@ -75,7 +75,7 @@ _OIDS = {name: oid for oid, name in SIGNATURES.items()}
 _KEY_OIDS = {name: oid for oid, name in KEY_TYPES.items()}
 
 
-@cache
+@lru_cache(maxsize=512)
 def cipher_suite(name: str) -> Algorithm:
     """Describe a cipher suite by its registered name."""
     code = Registry.CIPHER_SUITES.number(name)
@@ -96,7 +96,7 @@ def cipher_suite(name: str) -> Algorithm:
     return Algorithm(f"cipher-suite/{name}", name, {"primitive": "other"}, code=_code(code, digits), parts=tuple(parts))
 
 
-@cache
+@lru_cache(maxsize=512)
 def group(name: str) -> Algorithm:
     """Describe a group of the key exchange; `DH 2048` is a prime of 2048 bits that no registry names."""
     code = _code(Registry.GROUPS.number(name))
@@ -118,7 +118,7 @@ def group(name: str) -> Algorithm:
     return Algorithm(ref, name, _agreement(name) if known else {"primitive": "unknown"}, "no" if known else None, code)
 
 
-@cache
+@lru_cache(maxsize=512)
 def signature_scheme(name: str) -> Algorithm:
     """Describe a signature scheme by its registered name."""
     code = _code(Registry.SIGNATURE_SCHEMES.number(name))
