@@ -106,7 +106,9 @@ def plain(value: Any, renumbered: dict[int, int] | None = None, key: str = "") -
 
 def is_left_out(problem: dict[str, Any]) -> bool:
     """Return whether a problem is about other connections, about damage or about the end of the capture."""
-    return problem["code"] in ("damaged_capture", "capture_end") or problem["detail"].startswith("the retry is inferred")
+    return problem["code"] in ("damaged_capture", "capture_end") or problem["detail"].startswith(
+        "the retry is inferred"
+    )
 
 
 def tshark(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
