@@ -351,7 +351,7 @@ def test_a_conversation_is_decided_by_its_result_or_by_silence() -> None:
 
 @pytest.mark.parametrize(("name", "end"), [("radius-tls-supplicant-refused-tls13", 1), ("radius-tls-tls13", 3)])
 def test_without_the_servers_result_a_login_is_not_said_to_have_succeeded(name: str, end: int) -> None:
-    """The end of its handshake alone does not tell (RFC 9190 section 2.1.1)."""
+    """The end of the handshake alone does not show success (RFC 9190 section 2.1.1)."""
     [found], _ = read(frames(name)[:-end])
     assert (found["complete"], found["outcome"], found["failed_by"]) == (False, "incomplete", None)
     assert [code for code, _ in problems(found)] == ["inferred"]

@@ -120,7 +120,7 @@ def test_integers_are_as_wide_as_python_needs(module: str) -> None:
         text = ast.unparse(annotation)
         assert text not in {"int", "float", "bool", "complex"}, f"line {annotation.lineno}: {text}"
     attributes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)]
-    # A pointer has no bounds: only the function that checks them may have one.
+    # A pointer has no bounds, so only the function that checks the bounds may use one.
     allowed = CYTHON | ({"p_char"} if module == "tlsdissect.capture.octets" else set())
     assert {node.attr for node in attributes if ast.unparse(node.value) == "cython"} <= allowed
     narrow = re.compile(r"\b(unsigned|char|short|int|long(?! long)|float|double|u?int\d+_t|size_t)\b")

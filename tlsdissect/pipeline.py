@@ -158,7 +158,7 @@ class Summary:
         self.damage: list[tuple[str, Damage]] = []
         """Parts of captures that could not be read, with the capture's name."""
         self.spans: list[Span] = []
-        """Of each capture that was not joined with others, when it began and ended."""
+        """When each capture that was not joined with others began and ended."""
         self.overlaps: list[Overlap] = []
         """Captures read as one of which the second begins before the first ends."""
         self.refused: list[tuple[str, str]] = []

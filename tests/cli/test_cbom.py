@@ -201,7 +201,7 @@ def test_each_registered_name_is_described_by_the_schema() -> None:
     for one in components.values():
         bom = {"bomFormat": "CycloneDX", "specVersion": "1.7", "components": [one]}
         assert validator.validate_str(json.dumps(bom)) is None
-    # A name that does not say what it is made of says so by having no parts.
+    # A name that does not list its algorithms has no parts.
     odd = [one.name for one in made if one.ref.startswith("cipher-suite/") and not one.parts]
     assert all(re.search("GREASE|SCSV|NULL|CCM", name) for name in odd)
 

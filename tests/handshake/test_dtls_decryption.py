@@ -25,7 +25,7 @@ CCM_8 = 0x1305
 
 
 def expanded(secret: bytes, label: bytes, size: int) -> bytes:
-    """HKDF-Expand-Label with SHA-256 for at most one block (RFC 8446 section 7.1, RFC 9147 section 5.9)."""
+    """HKDF-Expand-Label with SHA-256, for at most one block of output (RFC 8446 section 7.1, RFC 9147 section 5.9)."""
     info = size.to_bytes(2, "big") + sized(b"dtls13" + label, 1) + b"\0\1"
     return hmac.digest(secret, info, "sha256")[:size]
 

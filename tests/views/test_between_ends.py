@@ -1,4 +1,4 @@
-"""What two captures of a connection tell together, recorded at both ends of a path that loses packets."""
+"""Two captures of the same connections, recorded at both ends of a path that loses packets."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_slower_is_told_as_such() -> None:
 
 
 def test_the_interval_is_that_of_the_difference_that_is_told() -> None:
-    """TLS 1.3 that takes more is told with positive bounds, the smaller first."""
+    """Where TLS 1.3 takes longer, both bounds are positive, the smaller one first."""
     slower = [at_cost("TLS 1.3", 1, 20 + n) for n in range(LEAST)]
     (whole,) = compared([at_cost("TLS 1.2", 1, 10 + n) for n in range(LEAST)] + slower)
     (one,) = [found for found in whole.differences or () if found.measure == "milliseconds"]

@@ -1,4 +1,4 @@
-"""Connections grouped by their story: the first of each is told, failures first, and memory is bounded."""
+"""Explanations grouped by story: the first of each group in full, failures first, in bounded memory."""
 
 from __future__ import annotations
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 SECRETS_BLOCK_BYTES = 1 << 20
 """Bytes of secrets in one block."""
 BEHIND_NS = 1_000_000_000
-"""Nanoseconds by which packets may be behind the clock of the capture before a block tells it: flows end by timeouts of
-many seconds."""
+"""A block records the clock of the capture where packets are more nanoseconds than this behind it; timeouts that end
+flows are many seconds."""
 _SHORTEST_INTERFACE = 8
 _PACKET_HEADER = 20
 """Bytes of an Enhanced Packet Block, or an obsolete one, between its length and the packet."""
 _RESERVED = 147
-"""A link type that is nobody's (DLT_USER0), for an interface whose description is cut."""
+"""DLT_USER0, a link type for private use: written for an interface whose description is cut."""
 
 
 class Copy:

@@ -56,7 +56,7 @@ class JoinedCaptures:
         self.overlaps: list[Overlap] = []
 
     def __iter__(self) -> Iterator[PacketReader]:
-        """Yield the reader of each file until it has ended."""
+        """Yield the reader of each file as long as the file has packets."""
         for one in self._inputs:
             try:
                 with self._opener(one.path) as reader:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _VERDICTS = ("ca_files", "ca_paths", "system_ca", "crl_files", "at")
 PIPED = 120
-"""Columns of a table in a file or a pipe, if COLUMNS does not say otherwise."""
+"""Width of a table in a file or a pipe, unless COLUMNS sets it."""
 MOST_COLUMNS = 100_000
 """Columns that COLUMNS may ask for."""
 _HELP_ALL = "tlsdissect.help_all"

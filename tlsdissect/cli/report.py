@@ -48,7 +48,7 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 )
 @options.run_options
 def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
-    """Write an HTML report: summary, findings, comparison of versions, figures, certificates and connections.
+    """Write an HTML report: failures, findings, connections, certificates, comparison of versions, and figures.
 
     The tables of certificates and connections can be sorted and filtered. Clicking a connection opens its ladder and
     all of its records, messages and fields. The page is self-contained, so that it can be mailed or

@@ -94,7 +94,7 @@ class BothEndsRows(OutputRows):
         return {**dict(pairs), **{other: one for one, other in pairs}}
 
     def _both(self) -> tuple[int, int | None]:
-        """Return the bytes read in both readings, and those to read."""
+        """Return the bytes read so far in both passes, and the bytes that both passes read in all."""
         done, size = self._first.progress() if self._recognizing else self._reading.progress()
         if size is None:
             return done, None

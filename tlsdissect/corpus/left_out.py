@@ -35,25 +35,19 @@ def left_out(summary: Summary, *, flows: bool = True) -> Iterator[str]:
         yield f"{count(many, f'{method} conversation')} in {carrier} without a hello"
     if summary.skipped:
         yield f"not read: {listed_counts(summary.skipped)}"
-    unused = len(summary.known_keys - summary.used_keys)
-    if unused:
-        yield f"secrets of {count(unused, 'connection')} opened nothing"
-    if summary.given_up:
-        yield f"{count(summary.given_up, 'connection')} given up"
-    if summary.returned_early:
-        yield f"{count(summary.returned_early, 'connection')} printed before their end, for lack of room to wait"
-    if summary.evicted_connections:
-        yield f"{count(summary.evicted_connections, 'flow')} evicted before their end"
-    if summary.evicted_sessions:
-        yield f"{count(summary.evicted_sessions, 'session')} evicted: later connections were not linked to them"
-    if summary.views_not_joined:
-        yield f"{count(summary.views_not_joined, 'connection')} not joined with another capture's, for lack of room"
-    if summary.late:
-        yield f"{count(summary.late, 'packet')} after the end of their connection"
-    if summary.damage:
-        yield f"damage in {count(len(summary.damage), 'place')}"
-    if summary.refused:
-        yield f"{count(len(summary.refused), 'input')} refused"
+    for many, what, sentence in (
+        (len(summary.known_keys - summary.used_keys), "connection", "secrets of {} opened nothing"),
+        (summary.given_up, "connection", "{} given up"),
+        (summary.returned_early, "connection", "{} printed before their end, for lack of room to wait"),
+        (summary.evicted_connections, "flow", "{} evicted before their end"),
+        (summary.evicted_sessions, "session", "{} evicted: later connections were not linked to them"),
+        (summary.views_not_joined, "connection", "{} not joined with another capture's, for lack of room"),
+        (summary.late, "packet", "{} after the end of their connection"),
+        (len(summary.damage), "place", "damage in {}"),
+        (len(summary.refused), "input", "{} refused"),
+    ):
+        if many:
+            yield sentence.format(count(many, what))
 
 
 def notes(summary: Summary) -> list[str]:

@@ -141,7 +141,7 @@ class EapConversation(Totals):
         self._identifier = UNKNOWN
         """That of the latest Request."""
         self._answered = False
-        """Whether a Response came after the latest Request."""
+        """Whether the latest Request was answered."""
         self._has_method = False
         """Whether a method other than Identity was requested."""
         self._has_tls = False

@@ -1,4 +1,4 @@
-"""Connections grouped by their story: the first of each kind is told, and the others that are like it are counted.
+"""Connections grouped by story: the text explains the first of each group and counts the others.
 
 Two stories are the same if their verdicts and sentences are, in the same order, apart from times, dates, counts of
 bytes and packets, names and addresses of this connection, and frames. Only a digest of these texts is kept for the

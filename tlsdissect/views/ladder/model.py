@@ -483,7 +483,7 @@ def _timed(sender: Side, kind: Kind, label: str, ms: float) -> tuple[float, Arro
 
 
 def in_turn(ladders: Iterable[Ladder]) -> list[tuple[Arrow, int]]:
-    """Return the arrows of several ladders in the order of time, each with the number of its ladder.
+    """Return the arrows of several ladders, sorted by time, each with the number of its ladder.
 
     An arrow without a time follows the previous arrow of its ladder.
     """

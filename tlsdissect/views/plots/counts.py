@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tlsdissect.model.connection import is_offer
+from tlsdissect.model.connection import FAILURES, is_offer
 from tlsdissect.views.plots.style import (
     BAD,
     GOOD,
@@ -63,7 +63,7 @@ def certificate_bytes(tables: Tables) -> pd.DataFrame:
 def failures(tables: Tables) -> pd.DataFrame:
     """Return why each failed handshake failed: its fatal alert or its outcome, and the side that ended it."""
     known = tables.connections
-    failed = known[known["outcome"].isin(["alert", "reset", "closed", "no_answer"])]
+    failed = known[known["outcome"].isin(FAILURES)]
     rows = zip(failed["outcome"], failed["failed_by"], failed["alerts"], strict=True)
     return pd.DataFrame({"category": [_reason(*row) for row in rows], "version": "failed", "weight": 1})
 

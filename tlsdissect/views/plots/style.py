@@ -55,14 +55,9 @@ class Plot(NamedTuple):
         if len(data):
             self.draw(data, ax)
         else:
-            write_instead(ax, self.instead)
+            ax.text(0.5, 0.5, self.instead, ha="center", va="center", transform=ax.transAxes)
+            ax.set_axis_off()
         return ax
-
-
-def write_instead(ax: Axes, message: str) -> None:
-    """Write a message where a figure cannot be drawn."""
-    ax.text(0.5, 0.5, message, ha="center", va="center", transform=ax.transAxes)
-    ax.set_axis_off()
 
 
 def inked(*, dark: bool) -> AbstractContextManager[None]:

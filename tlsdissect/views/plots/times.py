@@ -31,7 +31,7 @@ _MANY = 2000
 
 
 def handshake_times(tables: Tables) -> pd.DataFrame:
-    """Return each handshake's milliseconds as its client saw them, with its version and kind."""
+    """Return how long each handshake took its client in milliseconds, with its version and kind."""
     known = tables.connections
     return _of_kinds(known.assign(value=_as_client_sees(known)))
 
