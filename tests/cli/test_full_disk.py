@@ -23,14 +23,20 @@ if TYPE_CHECKING:
 
 
 def limited(size: int, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Run the command where no file may have more bytes than that: writing fails as on a full disk (setrlimit(2))."""
+    """Run the command where no file may have more bytes than that: writing fails as on a full disk (setrlimit(2)).
+
+    Python before 3.13 keeps the cut bytecode of a module that it compiles there, and no later process could import it.
+    """
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     command = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False, preexec_fn=limit)
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False, preexec_fn=limit
+    )
 
 
 @pytest.mark.parametrize("size", [0, 100, 1500])
