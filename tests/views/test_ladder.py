@@ -14,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch
 from recorded import ROOT, SAMPLES, SHARED, kept
 
 import tlsdissect
-from tlsdissect.views.ladder import plot
+from tlsdissect.views.ladder import axis
 from tlsdissect.views.ladder.model import drawn, tenths
 from tlsdissect.views.ladder.plot import figure, picture
 from tlsdissect.views.ladder.scale import Scale, in_ms, short_ms
@@ -279,7 +279,7 @@ def test_times_have_three_digits() -> None:
 
 
 def test_a_picture_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "MAX_ARROWS", 4)
+    monkeypatch.setattr(axis, "MAX_ARROWS", 4)
     texts = [text.get_text() for text in figure([drawn(one("tls12-full"))]).axes[0].texts]
     assert any("more arrows are not drawn" in text for text in texts)
     assert "SYN, ACK" in " ".join(texts)

@@ -19,8 +19,9 @@ from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.comparison.formats import sections
-from tlsdissect.views.ladder.model import tenths, waits
-from tlsdissect.views.ladder.scale import short_ms
+from tlsdissect.views.ladder.axis import Axis, Course
+from tlsdissect.views.ladder.model import OTHER
+from tlsdissect.views.ladder.scale import in_ms
 from tlsdissect.views.summary import weaknesses
 from tlsdissect.views.table import outcome
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator
 
+    from tlsdissect.views.ladder.model import Arrow
     from tlsdissect.views.tree.model import Node
 
 
@@ -201,23 +203,46 @@ def test_the_tree_is_that_of_the_program(visit: Visit, name: str) -> None:
 
 def test_the_ladder_is_that_of_the_program(visit: Visit) -> None:
     _, connection = tlsdissect.read(sample("tls13-early-data"), keep=True)
-    (ladder,) = tlsdissect.ladder(connection).ladders
+    course = Course(tlsdissect.ladder(connection).ladders[0])
+    axis = Axis([course])
     visit.search("tls13-early-data.pcap")
-    visit.rows().nth(1).click()
-    rows = visit.opened().locator(".ladder tbody tr")
-    cuts = [", ".join(cut) for _, cut in waits([ladder], ladder.arrows)]
-    assert rows.evaluate_all("all => all.map((row) => [...row.cells].map((cell) => cell.textContent))") == [
-        [
-            short_ms(arrow.ms),
-            *([] if ladder.rtt_ms is None else [tenths(arrow.round_trips)]),
-            f"{cut}{arrow.sender} to {'server' if arrow.sender == 'client' else 'client'}, {KINDS[arrow.kind]}: "
-            + ", ".join(arrow.labels),
-            "" if arrow.bytes is None else f"{arrow.bytes:,}",
-            "-".join(map(str, dict.fromkeys((arrow.frames[0], arrow.frames[-1])))),
-        ]
-        for arrow, cut in zip(ladder.arrows, cuts, strict=True)
+    visit.rows().nth(1).locator("td").nth(1).click()
+    detail = visit.opened()
+    assert detail.locator("h4:text-is('Ladder') + div li").all_inner_texts() == [
+        f"{in_ms(arrow.ms)}, {arrow.sender} to {OTHER[arrow.sender]}, {said(arrow)}, frame {arrow.frame_range}"
+        for arrow, *_ in course.slants
     ]
-    assert [cut for cut in cuts if cut] == ["969 ms later"]
+    assert detail.locator(".ladder .pause").all_text_contents() == ["969 ms later"]
+    assert detail.locator(".ladder .complete").text_content() == "handshake complete"
+    ends = detail.locator(".ladder .arrow").evaluate_all(ENDS)
+    down = [y for pair in ends for y in pair]
+    places = [axis.scale.at(ms) for _, *moments in course.slants for ms in moments]
+    assert placed(down) == pytest.approx(placed(places), abs=0.002)
+
+
+def said(arrow: Arrow) -> str:
+    return "; ".join(f"{KINDS[kind]}: {', '.join(labels)}" for kind, labels in arrow.parts())
+
+
+def placed(moments: list[float]) -> list[float]:
+    return [(one - min(moments)) / (max(moments) - min(moments)) for one in moments]
+
+
+ENDS = """all => all.map((arrow) => [arrow.querySelector("path").getAttribute("d"),
+    arrow.querySelector(".tip").getAttribute("transform")].map((text) => Number(/[ ]([-.0-9e]+)/.exec(text)[1])))"""
+"""How far down each arrow begins and ends."""
+OUTSIDE = """all => all.filter((one) => { 
+    const { x, width } = one.getBBox(), all = one.ownerSVGElement.viewBox.baseVal;
+    return x < -1 || x + width > all.width + 1; }).map((one) => one.textContent)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_word_of_a_ladder_is_cut(browser: Browser, written: Path, width: int) -> None:
+    with Visit(browser, written, viewport={"width": width, "height": 900}) as visit:
+        for name in ("tls12-client-cert.pcap", "paths-client", "tls12-unknown-ca"):
+            texts = visit.open_first(name).locator(".ladder text")
+            assert texts.count() > 10
+            assert texts.evaluate_all(OUTSIDE) == []
 
 
 def test_a_ladder_shows_round_trips_and_failures(browser: Browser, tmp_path: Path) -> None:
@@ -226,14 +251,14 @@ def test_a_ladder_shows_round_trips_and_failures(browser: Browser, tmp_path: Pat
     slow.write_bytes(report(ROOT / "samples/ends-client.pcap.gz"))
     with Visit(browser, failing) as visit:
         visit.rows().first.click()
-        failed = visit.opened().locator(".ladder tr.failed")
+        failed = visit.opened().locator(".ladder .arrow.failed")
         assert failed.count() == 1
-        assert "the handshake failed by this: alert unknown_ca" in failed.locator(".words").text_content()
-        assert visit.opened().locator(".ladder th").all_inner_texts()[:1] == ["ms"]
-        assert "round trips" not in visit.opened().locator(".ladder thead").inner_text()
+        assert "the handshake failed by this, in the clear: alert unknown_ca" in failed.locator("title").text_content()
+        assert visit.opened().locator(".ladder text.failed").all_text_contents() == ["alert unknown_ca"]
+        assert visit.opened().locator(".ladder text:text-matches('^1st')").count() == 0
     with Visit(browser, slow) as visit:
         visit.rows().first.click()
-        assert "round trips" in visit.opened().locator(".ladder thead").inner_text()
+        assert visit.opened().locator(".ladder text:text-matches('^1st')").count() > 0
 
 
 KINDS = {"tcp": "TCP", "clear": "in the clear", "encrypted": "encrypted", "data": "application data"}
@@ -355,7 +380,7 @@ def test_many_connections_take_little_room_and_stay_usable(browser: Browser, tmp
         assert set(visit.cells("TLS")) == {"1.3"}
         visit.page.click("#connections-all")
         visit.rows().first.click()
-        assert visit.opened().locator(".ladder tbody tr").count() > 5
+        assert visit.opened().locator(".ladder .arrow").count() > 5
 
 
 def made(path: Path, connections: int) -> Path:

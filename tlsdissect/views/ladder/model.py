@@ -31,7 +31,8 @@ _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 NO_BREAK = "\xa0"
 """Between a name and its size, which stay on one line."""
 _CHANGE = "change_cipher_spec"
-_OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
+OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
+"""The side that an arrow of a side goes to."""
 _LEAST_RTT_MS = 1.0
 """TCP's round trip from which times are told in round trips."""
 _MANY = 4
@@ -270,7 +271,7 @@ class _Drawing:
         sent.sort(key=_frame)
         ends = self._first_ends()
         flights = groupby(
-            sent, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[_OTHER[one.sender]])
+            sent, key=lambda one: (one.sender, isinstance(one, Arrow), _frame(one) > ends[OTHER[one.sender]])
         )
         for (sender, is_data, _), group in flights:
             if is_data:
@@ -509,18 +510,22 @@ def waits(ladders: Sequence[Ladder], arrows: Sequence[Arrow]) -> Iterator[tuple[
         reached = arrow.ms if arrow.ms is not None else reached
 
 
-def wrapped(arrow: Arrow, width: int, suffix: str = "") -> list[tuple[str, Kind]]:
-    """Wrap an arrow's labels to lines of `width` columns, each with its kind; `suffix` follows the last label.
+def wrapped(arrow: Arrow, width: int) -> list[tuple[str, Kind]]:
+    """Wrap an arrow's labels to lines of `width` columns, each with its kind.
 
-    A name and its size stay on one line if they fit, and so does the suffix.
+    A name and its size stay on one line if they fit.
     """
     parts = list(arrow.parts())
     lines: list[tuple[str, Kind]] = []
     for number, (kind, labels) in enumerate(parts, 1):
-        joined = ", ".join(label.replace(" ", NO_BREAK, 1) for label in labels)
-        joined += "," if number < len(parts) else f"  {suffix.replace(' ', NO_BREAK)}" if suffix else ""
-        lines += [(line.replace(NO_BREAK, " "), kind) for line in wrap(joined, width, break_on_hyphens=False)]
+        text = joined(labels) + "," * (number < len(parts))
+        lines += [(line.replace(NO_BREAK, " "), kind) for line in wrap(text, width, break_on_hyphens=False)]
     return lines
+
+
+def joined(labels: Iterable[str]) -> str:
+    """Join labels, each with no break between a name and its size."""
+    return ", ".join(label.replace(" ", NO_BREAK, 1) for label in labels)
 
 
 def tenths(round_trips: float) -> str:

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.explain.model import counted, ordinal
-from tlsdissect.views.ladder.model import path, wrapped
-from tlsdissect.views.ladder.scale import Scale, in_ms
+from tlsdissect.views.explain.model import counted
+from tlsdissect.views.ladder.axis import Axis, Course
+from tlsdissect.views.ladder.model import OTHER, wrapped
+from tlsdissect.views.ladder.scale import in_ms
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from tlsdissect.model.connection import Side
-    from tlsdissect.views.ladder.model import Arrow, Ladder
+    from tlsdissect.views.ladder.axis import Band, Slant
+    from tlsdissect.views.ladder.model import Ladder
 
-MAX_ARROWS = 60
-"""Arrows of a ladder that a picture shows; later ones are counted."""
 WIDTH = 9.0
 """Inches of a picture."""
 _AXIS = 0.5
@@ -45,11 +45,8 @@ _AWAY = 0.12
 """Inches between a lifeline and the words beside it."""
 _LETTER = 0.0635
 """Inches of a letter, on average."""
-_TICKS = 9
-"""Maximum number of times on the axis."""
 _SMALL = 8.0
 _SIDES: tuple[Side, Side] = ("client", "server")
-_OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 
 
 class _Ink(NamedTuple):
@@ -140,44 +137,20 @@ def height(ladders: Sequence[Ladder]) -> float:
 class _Lane:
     """One ladder: its arrows with their moments, and the words on both sides of its lifelines."""
 
-    def __init__(self, ladder: Ladder, left: float, width: float, ink: _Ink) -> None:
-        self.ladder = ladder
+    def __init__(self, course: Course, left: float, width: float, ink: _Ink) -> None:
+        self.course, self.ladder = course, course.ladder
         between = 0.9 if width < WIDTH / 2 else width / 3
         beside = (width - between) / 2
         self.x: dict[Side, float] = {"client": left + beside, "server": left + beside + between}
         self.left, self.right = left + 0.05, left + width - 0.25
         self.letters = int((beside - _AWAY) / _LETTER)
-        self.ways = ladder.ways
-        self.near: Side = "client" if self.ways["client"] <= self.ways["server"] else "server"
-        self.more = max(len(ladder.arrows) - MAX_ARROWS, 0)
-        arrows = ladder.arrows[:MAX_ARROWS]
-        self.timed = any(arrow.ms is not None for arrow in arrows)
-        self.arrows = list(zip(arrows, self._passed(arrows), strict=True))
         self.words: dict[Side, list[_Words]] = {side: list(self._words(side, ink)) for side in _SIDES}
-
-    def _passed(self, arrows: Sequence[Arrow]) -> Iterator[float]:
-        """Yield when each arrow passed the capture point; one without a time follows the previous one."""
-        reached = 0.0
-        for number, arrow in enumerate(arrows):
-            reached = arrow.ms if arrow.ms is not None else reached if self.timed else float(number)
-            yield reached
-
-    def ends(self, arrow: Arrow, ms: float) -> tuple[float, float]:
-        """Return when an arrow began, and when it arrived."""
-        return ms - self.ways[arrow.sender], ms + self.ways[_OTHER[arrow.sender]]
-
-    def moments(self) -> Iterator[float]:
-        """Yield all moments that have a place on the axis of time."""
-        for arrow, ms in self.arrows:
-            yield from self.ends(arrow, ms)
 
     def _words(self, side: Side, ink: _Ink) -> Iterator[_Words]:
         """Yield what is written on a side: the messages that it sent, and the times if they were measured there."""
-        done = self.ladder.timing.handshake_ms
-        last = next((arrow for arrow, _ in self.arrows if done is not None and arrow.ms == done), None)
-        for arrow, ms in self.arrows:
-            begin, end = self.ends(arrow, ms)
-            time = "" if arrow.ms is None or side != self.near else in_ms(arrow.ms)
+        last = self.course.completing
+        for arrow, begin, end in self.course.slants:
+            time = "" if arrow.ms is None or side != self.course.near else in_ms(arrow.ms)
             lines = []
             if arrow.sender == side:
                 lines = [
@@ -203,8 +176,10 @@ class _Drawing:
     def __init__(self, ladders: Sequence[Ladder], ink: _Ink) -> None:
         self.ink = ink
         width = (WIDTH - _AXIS) / len(ladders)
-        self.lanes = [_Lane(one, _AXIS + number * width, width, ink) for number, one in enumerate(ladders)]
-        self.scale = Scale((ms for lane in self.lanes for ms in lane.moments()), path(ladders))
+        courses = [Course(one) for one in ladders]
+        self.axis = Axis(courses)
+        self.scale = self.axis.scale
+        self.lanes = [_Lane(one, _AXIS + number * width, width, ink) for number, one in enumerate(courses)]
         sides = [words for lane in self.lanes for words in lane.words.values()]
         tall = max([_TALL, *(sum(len(one.lines) + 0.4 for one in words) * _LINE for words in sides)])
         self._inches = tall / (self.scale.length or 1.0)
@@ -242,10 +217,11 @@ class _Drawing:
         ax.set_axis_off()
         self._axis(ax)
         for lane, placed in zip(self.lanes, self.placed, strict=True):
-            self._bands(lane, ax)
+            for band in lane.course.bands():
+                self._band(lane, band, ax)
             self._head(lane, ax)
-            for arrow, ms in lane.arrows:
-                self._arrow(lane, arrow, ms, ax)
+            for slant in lane.course.slants:
+                self._arrow(lane, slant, ax)
             for side in _SIDES:
                 self._lifeline(lane, side, ax)
                 self._write(lane, side, placed[side], ax)
@@ -256,11 +232,11 @@ class _Drawing:
 
     def _axis(self, ax: Axes) -> None:
         """Draw the times that are common to all lanes, and what was cut."""
-        if not any(lane.timed for lane in self.lanes):
+        if not any(lane.course.timed for lane in self.lanes):
             return
         self._text(ax, _AXIS - 0.1, _HEAD - 0.26, "ms", ha="right")
         last = 0.0
-        for ms in self._ticks():
+        for ms in self.axis.ticks():
             y = self.y(ms)
             if y < last + 2 * _LINE:
                 continue
@@ -270,43 +246,15 @@ class _Drawing:
                 ax.plot(ends, [y, y], color=self.ink.quiet, linewidth=0.5, alpha=0.4, zorder=0.4)
             self._text(ax, _AXIS - 0.1, y, f"{ms:,g}", ha="right")
 
-    def _ticks(self) -> Iterator[float]:
-        """Yield round times, except where a pause is cut."""
-        moments = [ms for lane in self.lanes for ms in lane.moments()]
-        if not moments or not self.scale.length:
-            return
-        step = _round_step(self.scale.length / _TICKS)
-        steps = (moments, [pause.begin for pause in self.scale.pauses], [pause.end for pause in self.scale.pauses])
-        begins, ends = [min(moments), *steps[2]], [*steps[1], max(moments)]
-        for begin, end in zip(begins, ends, strict=True):
-            first = -int(-begin // step)
-            yield from (round(number * step, 9) for number in range(first, int(end // step) + 1))
-
-    def _bands(self, lane: _Lane, ax: Axes) -> None:
-        """Shade TCP's handshake and that of TLS, its round trips apart if it waited for nothing else."""
-        timing, rtt, done = lane.ladder.timing, lane.ladder.rtt_ms, lane.ladder.timing.handshake_ms
-        gap, tcp = timing.ack_client_hello_ms, timing.tcp_ms
-        if gap is not None and tcp is not None:
-            self._band(lane, (-gap - tcp, -gap), self.ink.bands[0], "TCP", ax)
-        if done is None:
-            return
-        count = lane.ladder.round_trips
-        if rtt is None or not count or round(done / rtt) != count:
-            # It waited for something else, too.
-            self._band(lane, (0.0, done), self.ink.bands[1], "", ax)
-            return
-        for number in range(count):
-            ends = number * rtt, done if number + 1 == count else (number + 1) * rtt
-            self._band(lane, ends, self.ink.bands[1 + number % 2], f"{ordinal(number + 1)} round trip", ax)
-
-    def _band(self, lane: _Lane, ends: tuple[float, float], colour: str, name: str, ax: Axes) -> None:
+    def _band(self, lane: _Lane, band: Band, ax: Axes) -> None:
+        colour = self.ink.bands[band.number]
         client, server = lane.x["client"], lane.x["server"]
-        top, bottom = (self.y(ms) for ms in ends)
+        top, bottom = self.y(band.begin), self.y(band.end)
         ax.add_patch(Rectangle((client, top), server - client, bottom - top, color=colour, linewidth=0, zorder=0.5))
         if bottom - top > 3 * _LINE:
-            side = lane.near
+            side = lane.course.near
             x, way = lane.x[side], 1 if side == "client" else -1
-            for number, word in enumerate(lines := name.split(" ", 1)):
+            for number, word in enumerate(lines := band.name.split(" ", 1)):
                 y = (top + bottom) / 2 + (number - (len(lines) - 1) / 2) * _LINE
                 self._text(ax, x + way * 0.07, y, word, ha="left" if way > 0 else "right", fontsize=7.5)
 
@@ -336,10 +284,11 @@ class _Drawing:
             room = letters // 2 - 1
             self._text(ax, x, 1.27, shortened(f"{side} {end}", room), ha=align, fontweight="bold", color=ink.words)
 
-    def _arrow(self, lane: _Lane, arrow: Arrow, ms: float, ax: Axes) -> None:
+    def _arrow(self, lane: _Lane, slant: Slant, ax: Axes) -> None:
         """Draw an arrow, in parts if it is encrypted in part; what was lost arrives nowhere."""
-        ends = lane.x[arrow.sender], lane.x[_OTHER[arrow.sender]]
-        begin, end = (self.y(one) for one in lane.ends(arrow, ms))
+        arrow = slant.arrow
+        ends = lane.x[arrow.sender], lane.x[OTHER[arrow.sender]]
+        begin, end = self.y(slant.begin), self.y(slant.end)
         kinds = [kind for kind, _ in arrow.parts()]
         reach = 1.0 if arrow.arrives else 0.55
         for number, kind in enumerate(kinds):
@@ -387,22 +336,4 @@ class _Drawing:
                 self._text(ax, x + way * _AWAY, y, text, ha=align, color=colour, fontweight=weight)
 
     def _foot(self, ax: Axes) -> None:
-        """Say where times were measured, and what is not drawn."""
-        near = {lane.near for lane in self.lanes if any(lane.ways.values())}
-        said = "Times since the ClientHello, as captured"
-        if len(near) == 1:
-            (side,) = near
-            said += f" near the {side}; when arrows were at the {_OTHER[side]} is estimated from TCP's round trip"
-        elif near:
-            said += " near one side; when arrows were at the other is estimated from TCP's round trip"
-        more = sum(lane.more for lane in self.lanes)
-        said += f"; {more:,} more arrows are not drawn" if more else ""
-        self._text(ax, _AXIS + 0.05, self.height - 0.18, f"{said}.", fontsize=7.5)
-
-
-def _round_step(least: float) -> float:
-    """Return the smallest of 1, 2 and 5 times a power of ten that is not smaller."""
-    power = 1e-6
-    while power * 10 <= least:
-        power *= 10
-    return next((power * one for one in (1, 2, 5) if power * one >= least), power * 10)
+        self._text(ax, _AXIS + 0.05, self.height - 0.18, self.axis.origin, fontsize=7.5)

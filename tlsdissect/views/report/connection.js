@@ -14,7 +14,7 @@ function drawConnection(one, row, grids) {
     parts.push(element("h4", null, "Certificates"), element("ul", { class: "list" }, ...links));
   }
   parts.push(element("h4", null, "What happened"), element("p", null, element("strong", null, one.verdict)), ...story(one.said));
-  parts.push(element("h4", null, "Ladder"), drawLadder(one));
+  parts.push(element("h4", null, "Ladder"), drawLadder(one, document.querySelector("main").clientWidth - 34));
   const tree = drawTree(one);
   const buttons = [button("Open all", () => setOpen(tree, true)), " ", button("Close all", () => setOpen(tree, false))];
   return [...parts, element("h4", null, "Records and messages"), element("p", null, ...buttons), tree];

@@ -13,8 +13,9 @@ from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of, shown_name, verdicts
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
-from tlsdissect.views.ladder.model import drawn, tenths, waits
-from tlsdissect.views.ladder.scale import short_ms
+from tlsdissect.views.ladder.axis import Axis, Course
+from tlsdissect.views.ladder.model import drawn, joined
+from tlsdissect.views.ladder.scale import in_ms
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Finding
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.path import Verdict
-    from tlsdissect.views.ladder.model import Arrow
+    from tlsdissect.views.ladder.axis import Slant
+    from tlsdissect.views.ladder.model import Ladder
     from tlsdissect.views.tree.model import Node, Tree
 
 TOGETHER = 128
@@ -106,7 +108,7 @@ def _without_end(values: list[Any]) -> list[Any]:
 
 def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
     """Return the details of a connection read with `keep=True`; `certificates` are the numbers of its certificates."""
-    ladder, explained = drawn(c), explain(c)
+    explained = explain(c)
     return {
         "facts": [[label, printable(text)] for label, text in _connection_facts(c) if text],
         "certificates": certificates,
@@ -118,7 +120,7 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
         "verdict": explained.verdict.line,
         "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explained.sentences],
         "ends": [str(c.client), str(c.server)],
-        "arrows": [_arrow(*one) for one in zip(ladder.arrows, waits([ladder], ladder.arrows), strict=True)],
+        "ladder": _ladder(drawn(c)),
     }
 
 
@@ -169,14 +171,31 @@ def most_severe_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: -SEVERITIES.index(one.severity))
 
 
-def _arrow(one: Arrow, wait: tuple[float, list[str]]) -> list[Any]:
-    """Return an arrow as the page draws it: its time as text, and before it the wait in thousandths of the ladder."""
-    labels = [printable(label) for label in one.labels]
-    time = None if one.ms is None else short_ms(one.ms)
-    trips = None if one.round_trips is None else tenths(one.round_trips)
-    share, cut = wait
-    cells = [one.sender, one.kind, labels, one.frame_range, time, trips, one.bytes]
-    return _without_end([*cells, round(1000 * share), ", ".join(cut) or None, one.failed or None])
+def _ladder(one: Ladder) -> dict[str, Any]:
+    """Return a ladder as the page draws it, its moments in thousandths of the axis of time."""
+    course = Course(one)
+    axis = Axis([course])
+    length = axis.scale.length or 1.0
+
+    def place(ms: float) -> int:
+        return round(1000 * axis.scale.at(ms) / length)
+
+    def arrow(slant: Slant) -> list[Any]:
+        sent = slant.arrow
+        parts = [[kind, joined(map(printable, labels))] for kind, labels in sent.parts()]
+        flags = 1 * sent.failed | 2 * (not sent.arrives) | 4 * (sent is course.completing)
+        time = None if sent.ms is None else in_ms(sent.ms)
+        cells = [sent.sender, parts, sent.frame_range, time, place(slant.begin), place(slant.end)]
+        return [*cells, flags] if flags else cells
+
+    return {
+        "near": course.near,
+        "arrows": [arrow(slant) for slant in course.slants],
+        "bands": [[place(band.begin), place(band.end), band.number, band.name] for band in course.bands()],
+        "ticks": [[place(ms), f"{ms:,g}"] for ms in axis.ticks()],
+        "pauses": [[place((pause.begin + pause.end) / 2), pause.words] for pause in axis.scale.pauses],
+        "origin": axis.origin,
+    }
 
 
 def certificate_row(one: CertificateSummary) -> list[str]:
