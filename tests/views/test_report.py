@@ -68,19 +68,47 @@ def test_text_sorts_by_keyboard(visit: Visit) -> None:
     assert visit.cells("outcome")[0].startswith("alert")
 
 
-def test_words_and_choices_select(visit: Visit) -> None:
+def test_words_and_values_select(visit: Visit) -> None:
     visit.search("PSK  paths-client")
     assert set(visit.cells("resumed")) == {"psk"}
+    visit.search("static_rsa")
+    visit.cell("TLS", 0).locator(".value").click()
     visit.search("")
-    visit.page.select_option("#connections-TLS", "1.2")
     assert set(visit.cells("TLS")) == {"1.2"}
-    visit.page.select_option("#connections-findings", "static_rsa")
+    many = visit.count()
+    visit.search("static_rsa")
+    visit.cell("findings", 0).locator(".value", has_text="static_rsa").click()
+    visit.search("")
     assert visit.count().startswith("1 of ")
+    assert visit.filters() == ["TLS: 1.2", "findings: static_rsa"]
+    visit.page.get_by_role("button", name="Remove the filter findings: static_rsa").click()
+    assert (visit.filters(), visit.count()) == (["TLS: 1.2"], many)
     visit.search("nothing is like this")
     assert visit.page.get_by_text("No matching connection.").is_visible()
-    visit.page.click("#connections-all")
-    assert visit.page.input_value("#connections-words") == visit.page.input_value("#connections-TLS") == ""
+    visit.page.get_by_role("button", name="Show all").click()
+    assert visit.filters() == []
+    assert visit.page.input_value("#connections-words") == ""
     assert len(set(visit.cells("TLS"))) > 1
+
+
+def test_the_keyboard_filters_by_a_value_and_removes_it(visit: Visit) -> None:
+    visit.search("static_rsa")
+    visit.rows().first.focus()
+    reached = []
+    for _ in range(3):
+        visit.page.keyboard.press("ArrowRight")
+        reached.append(visit.page.evaluate("document.activeElement.textContent"))
+    assert reached == [visit.cell(title, 0).inner_text() for title in ("source", "client", "server")]
+    for _ in range(3):
+        visit.page.keyboard.press("ArrowLeft")
+    assert visit.page.evaluate("document.activeElement.tagName") == "TR"
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("Enter")
+    assert visit.filters() == [f"source: {reached[0]}"]
+    assert visit.page.locator("#connections-detail").is_hidden()
+    visit.page.keyboard.press("Enter")
+    assert visit.filters() == []
+    assert visit.page.evaluate("document.activeElement.id") == "connections-words"
 
 
 def test_a_finding_shows_where_it_was_found(visit: Visit) -> None:
@@ -142,8 +170,7 @@ def test_an_address_opens_a_connection(browser: Browser, written: Path) -> None:
 
 
 def test_a_certificate_leads_to_a_connection_and_back(visit: Visit) -> None:
-    visit.rows("certificates").nth(2).click()
-    detail = visit.opened("certificates")
+    detail = visit.open(2, "certificates")
     assert "Alice" in detail.locator("h3").inner_text()
     detail.get_by_role("link", name="First connection with this certificate").click()
     connection = visit.opened()
@@ -206,8 +233,7 @@ def test_the_ladder_is_that_of_the_program(visit: Visit) -> None:
     course = Course(tlsdissect.ladder(connection).ladders[0])
     axis = Axis([course])
     visit.search("tls13-early-data.pcap")
-    visit.rows().nth(1).locator("td").nth(1).click()
-    detail = visit.opened()
+    detail = visit.open(1)
     assert detail.locator("h4:text-is('Ladder') + div li").all_inner_texts() == [
         f"{in_ms(arrow.ms)}, {arrow.sender} to {OTHER[arrow.sender]}, {said(arrow)}, frame {arrow.frame_range}"
         for arrow, *_ in course.slants
@@ -231,7 +257,7 @@ def placed(moments: list[float]) -> list[float]:
 ENDS = """all => all.map((arrow) => [arrow.querySelector("path").getAttribute("d"),
     arrow.querySelector(".tip").getAttribute("transform")].map((text) => Number(/[ ]([-.0-9e]+)/.exec(text)[1])))"""
 """How far down each arrow begins and ends."""
-OUTSIDE = """all => all.filter((one) => { 
+OUTSIDE = """all => all.filter((one) => {
     const { x, width } = one.getBBox(), all = one.ownerSVGElement.viewBox.baseVal;
     return x < -1 || x + width > all.width + 1; }).map((one) => one.textContent)"""
 
@@ -250,15 +276,13 @@ def test_a_ladder_shows_round_trips_and_failures(browser: Browser, tmp_path: Pat
     failing.write_bytes(report(ROOT / "samples/tls12-unknown-ca.pcap"))
     slow.write_bytes(report(ROOT / "samples/ends-client.pcap.gz"))
     with Visit(browser, failing) as visit:
-        visit.rows().first.click()
-        failed = visit.opened().locator(".ladder .arrow.failed")
+        failed = visit.open(0).locator(".ladder .arrow.failed")
         assert failed.count() == 1
         assert "the handshake failed by this, in the clear: alert unknown_ca" in failed.locator("title").text_content()
         assert visit.opened().locator(".ladder text.failed").all_text_contents() == ["alert unknown_ca"]
         assert visit.opened().locator(".ladder text:text-matches('^1st')").count() == 0
     with Visit(browser, slow) as visit:
-        visit.rows().first.click()
-        assert visit.opened().locator(".ladder text:text-matches('^1st')").count() > 0
+        assert visit.open(0).locator(".ladder text:text-matches('^1st')").count() > 0
 
 
 KINDS = {"tcp": "TCP", "clear": "in the clear", "encrypted": "encrypted", "data": "application data"}
@@ -282,10 +306,16 @@ def test_failures_come_first_by_reason_and_lead_to_their_connections(visit: Visi
     reasons = Counter(outcome(one)[0] for one in connections)
     shown = visit.page.locator(".failure")
     assert (
-        Counter({one.locator("button").inner_text(): int(one.locator(".many").inner_text()) for one in shown.all()})
+        Counter({one.locator("h3 button").inner_text(): int(one.locator(".many").inner_text()) for one in shown.all()})
         == reasons
     )
     assert visit.page.locator(".tiles strong").nth(1).inner_text() == str(len(connections))
+    peer = visit.page.locator(".failure .who button").first
+    one = peer.inner_text()
+    peer.click()
+    reason = shown.first.locator("h3 button").inner_text()
+    assert set(visit.filters()) == {f"outcome: {reason}", f"client: {one}"}
+    assert set(visit.cells("client")) == {one}
     visit.page.get_by_role("button", name="Show the connections with alert unknown_ca by client").click()
     assert set(visit.cells("outcome")) == {"alert unknown_ca by client"}
     verdicts = [one.locator("strong").inner_text() for one in shown.all()]
@@ -345,8 +375,7 @@ def test_details_are_limited(browser: Browser, tmp_path: Path) -> None:
     path.write_bytes(report(*SAMPLES, detailed=1))
     with Visit(browser, path) as visit:
         assert visit.page.get_by_text("This page has ladders and trees for the first 1 connection only.").count() == 1
-        visit.rows().nth(3).click()
-        assert "This page has no further details of it" in visit.opened().inner_text()
+        assert "This page has no further details of it" in visit.open(3).inner_text()
 
 
 def test_a_page_about_nothing(browser: Browser, tmp_path: Path) -> None:
@@ -378,9 +407,8 @@ def test_many_connections_take_little_room_and_stay_usable(browser: Browser, tmp
         visit.search("w0123.lan 1.3")
         assert set(visit.cells("server")) == {"w0123.lan"}
         assert set(visit.cells("TLS")) == {"1.3"}
-        visit.page.click("#connections-all")
-        visit.rows().first.click()
-        assert visit.opened().locator(".ladder .arrow").count() > 5
+        visit.page.get_by_role("button", name="Show all").click()
+        assert visit.open(0).locator(".ladder .arrow").count() > 5
 
 
 def made(path: Path, connections: int) -> Path:

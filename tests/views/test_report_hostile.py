@@ -45,14 +45,12 @@ def test_names_are_text(browser: Browser, page: Path, scheme: str) -> None:
         assert visit.page.title().startswith("TLS in ")
         scripts = "document.querySelectorAll('script:not([type])').length"
         for number, name in enumerate(hostile.NAMES):
-            visit.rows().nth(number).click()
-            detail = visit.opened()
+            detail = visit.open(number)
             detail.get_by_role("button", name="Open all").click()
             # What ASCII does not have is told byte by byte.
             told, shown = detail.text_content(), (printable(name), text(name.encode()))
             assert any(one[:64] in told for one in shown)
-        visit.rows("certificates").nth(1).click()
-        assert hostile.MARKUP in visit.opened("certificates").text_content()
+        assert hostile.MARKUP in visit.open(1, "certificates").text_content()
         assert visit.page.evaluate(scripts) == 1
         assert visit.page.locator("img, iframe, object, embed, form, link, base").count() == 0
         assert visit.page.locator("a:not([href^='#'])").count() == 0

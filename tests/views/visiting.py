@@ -72,6 +72,18 @@ class Visit(AbstractContextManager["Visit"]):
     def count(self, grid: str = "connections") -> str:
         return self.page.locator(f"#{grid}-count").inner_text()
 
+    def cell(self, title: str, row: int, grid: str = "connections") -> Locator:
+        titles = self.page.locator(f"#{grid}-grid thead button").all_inner_texts()
+        return self.rows(grid).nth(row).locator("td").nth(titles.index(title))
+
+    def open(self, row: int, grid: str = "connections") -> Locator:
+        """Click where a row has no value to filter by."""
+        self.cell({"connections": "stream", "certificates": "days"}[grid], row, grid).click()
+        return self.opened(grid)
+
+    def filters(self, grid: str = "connections") -> list[str]:
+        return self.page.locator(f"#{grid}-chips .chip").all_inner_texts()
+
     def search(self, words: str) -> None:
         self.page.fill("#connections-words", words)
 
@@ -83,8 +95,7 @@ class Visit(AbstractContextManager["Visit"]):
 
     def open_first(self, words: str) -> Locator:
         self.search(words)
-        self.rows().first.click()
-        return self.opened()
+        return self.open(0)
 
     def violations(self) -> list[tuple[str, list[str]]]:
         """What axe finds; the page has to be visited without its policy, which would keep axe out."""

@@ -9,13 +9,13 @@ from msgspec import Struct
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.printable import printable
-from tlsdissect.views.summary import weaknesses
+from tlsdissect.views.summary import Peer, weaknesses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.views.summary import CaptureSummary, Peer
+    from tlsdissect.views.summary import CaptureSummary
 
 _UNFAILED = ("established", "one_sided", "incomplete")
 
@@ -35,8 +35,8 @@ class Failure(Struct, frozen=True):
 
     reason: str
     connections: int
-    clients: str
-    servers: str
+    clients: list[Peer]
+    servers: list[Peer]
     story: list[str]
     """The verdict of `explain` on the first of these connections, and its sentences about the end."""
     first: int
@@ -97,5 +97,5 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} % of them" if part and whole else "none"
 
 
-def _named(peers: Sequence[Peer]) -> str:
-    return ", ".join(f"{printable(one.name)} ({one.connections:,})" for one in peers)
+def _named(peers: Sequence[Peer]) -> list[Peer]:
+    return [Peer(printable(one.name), one.connections) for one in peers]

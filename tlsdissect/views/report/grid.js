@@ -11,14 +11,14 @@ class Grid {
     this.columns = settings.columns[name];
     this.titles = this.columns.map((column) => column.title);
     this.sorting = { at: -1, down: false };
+    this.filters = []; // pairs of a column's number and a value
     this.current = this.selected = null;
     this.height = 28;
     const part = (what) => document.getElementById(`${name}-${what}`);
     [this.table, this.body, this.scroll] = [part("grid"), part("body"), part("scroll")];
-    [this.words, this.count, this.paper, this.all] = [part("words"), part("count"), part("paper"), part("all")];
+    [this.words, this.count, this.paper, this.chips] = [part("words"), part("count"), part("paper"), part("chips")];
     this.heads = [...this.table.querySelectorAll("thead th")];
     this.boxes = [...this.table.closest("section").querySelectorAll(".columns input")];
-    this.choices = [...this.table.closest("section").querySelectorAll("select")];
     [this.above, this.below] = [new Space(), new Space()];
     this.none = element("tr", { class: "none" }, element("td", null, `No matching ${noun}.`));
     this.body.append(this.above.row, this.below.row, this.none);
@@ -28,11 +28,10 @@ class Grid {
     this.rows = await unpack(`${this.name}-rows`);
     this.arrange();
     this.heads.forEach((head, at) => head.firstElementChild.addEventListener("click", () => this.sort(at)));
-    for (const control of [this.words, ...this.choices]) control.addEventListener("input", () => this.select());
+    this.words.addEventListener("input", () => this.select());
     for (const box of this.boxes) box.addEventListener("change", () => this.chooseColumns());
-    this.all.addEventListener("click", () => this.show({}));
     this.scroll.addEventListener("scroll", () => this.draw());
-    this.body.addEventListener("click", (event) => this.clicked(event.target.closest("tr[tabindex]")));
+    this.body.addEventListener("click", (event) => this.clicked(event.target));
     this.body.addEventListener("keydown", (event) => this.pressed(event));
     window.addEventListener("resize", () => this.draw());
     window.addEventListener("beforeprint", () => this.drawRows(0, Math.min(PRINTED, this.shown.length)));
@@ -67,16 +66,41 @@ class Grid {
   // Filter by values of some columns, and remove all other filters.
   show(chosen) {
     this.words.value = "";
-    for (const one of this.choices) one.value = chosen[one.dataset.column] ?? "";
+    this.filters = Object.entries(chosen).map(([title, value]) => [this.titles.indexOf(title), value]);
     this.select();
+  }
+
+  // Filter by a value, too.
+  filter(at, value) {
+    if (!this.filters.some((one) => one[0] === at && one[1] === value)) this.filters.push([at, value]);
+    this.select();
+    [...this.chips.querySelectorAll(".chip")].at(-1).focus({ preventScroll: true });
+  }
+
+  drop(number) {
+    this.filters.splice(number, 1);
+    this.select();
+    (this.chips.querySelectorAll(".chip")[number] ?? this.words).focus({ preventScroll: true });
+  }
+
+  drawChips() {
+    const chips = this.filters.map(([at, value], number) => {
+      const chip = button(`${this.titles[at]}: ${value}`, () => this.drop(number), "chip");
+      chip.setAttribute("aria-label", `Remove the filter ${this.titles[at]}: ${value}`);
+      return chip;
+    });
+    if (chips.length || this.words.value) {
+      chips.push(button("Show all", () => { this.show({}); this.words.focus({ preventScroll: true }); }, "link"));
+    }
+    this.chips.replaceChildren(...chips.map((chip) => element("li", null, chip)));
+    this.chips.hidden = !chips.length;
   }
 
   select() {
     const words = this.words.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = this.choices.filter((one) => one.value).map((one) => [this.titles.indexOf(one.dataset.column), one.value]);
     this.shown = [];
     this.rows.forEach((row, number) => {
-      const fits = wanted.every(([at, value]) => row[at] === value || row[at].split(", ").includes(value));
+      const fits = this.filters.every(([at, value]) => row[at] === value || this.values(at, row[at]).includes(value));
       if (fits && words.every((word) => this.text(number).includes(word))) this.shown.push(number);
     });
     if (this.sorting.at >= 0) this.order();
@@ -86,8 +110,15 @@ class Grid {
     const more = this.shown.length > PRINTED ? `; the first ${PRINTED.toLocaleString("en")} are printed` : "";
     this.paper.textContent = `${this.count.textContent}${more}.`;
     this.table.setAttribute("aria-rowcount", this.shown.length + 1);
+    this.drawChips();
     this.scroll.scrollTop = 0;
     this.draw();
+  }
+
+  // The values of a cell that one can filter by.
+  values(at, text) {
+    const { filters } = this.columns[at];
+    return filters === "no" || !text ? [] : filters === "one" ? [text] : text.split(", ");
   }
 
   text(number) {
@@ -135,7 +166,7 @@ class Grid {
       above = row;
     }
     this.none.hidden = this.shown.length > 0;
-    if (focused !== undefined) this.drawn.get(Number(focused))?.focus({ preventScroll: true });
+    if (focused !== undefined && !this.body.contains(document.activeElement)) this.drawn.get(Number(focused))?.focus({ preventScroll: true });
   }
 
   row(number) {
@@ -144,7 +175,9 @@ class Grid {
     this.columns.forEach((column, at) => {
       const text = this.rows[number][at];
       const kinds = [column.right ? "right" : "", column.shown ? "" : "hidden", tone(column.title, text)];
-      const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, text || "-");
+      const parts = this.values(at, text).flatMap((value, place) => [place ? ", " : null,
+        element("span", { class: "value", role: "button", tabindex: -1, "data-at": at, "data-value": value }, value)]);
+      const cell = element("td", { class: kinds.filter(Boolean).join(" ") }, ...(parts.length ? parts : [text || "-"]));
       if (text) cell.title = text;
       row.append(cell);
     });
@@ -159,8 +192,11 @@ class Grid {
     return row;
   }
 
-  clicked(row) {
-    if (row && !window.getSelection().toString()) this.open(Number(row.dataset.number));
+  clicked(place) {
+    const [row, value] = [place.closest("tr[tabindex]"), place.closest(".value")];
+    if (!row || window.getSelection().toString()) return;
+    if (value) this.filter(Number(value.dataset.at), value.dataset.value);
+    else this.open(Number(row.dataset.number));
   }
 
   pressed(event) {
@@ -169,7 +205,11 @@ class Grid {
     const at = this.places.get(Number(row.dataset.number));
     const end = this.shown.length - 1;
     const steps = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + PAGE, PageUp: at - PAGE, Home: 0, End: end };
-    if (event.key in steps) this.go(Math.max(0, Math.min(end, steps[event.key])));
+    const value = event.target.closest(".value");
+    const side = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (side) this.goAside(row, value, side);
+    else if (event.key in steps) this.go(Math.max(0, Math.min(end, steps[event.key])));
+    else if (value && (event.key === "Enter" || event.key === " ")) this.filter(Number(value.dataset.at), value.dataset.value);
     else if (event.key === "Enter" || event.key === " ") this.open(Number(row.dataset.number));
     else return;
     event.preventDefault();
@@ -180,6 +220,13 @@ class Grid {
     this.reveal(at);
     this.draw();
     this.drawn.get(this.current)?.focus({ preventScroll: true });
+  }
+
+  // Go to the next value of a row that is in sight; before the first one is the row itself.
+  goAside(row, value, by) {
+    const values = [...row.querySelectorAll(".value")].filter((one) => one.offsetParent);
+    const at = Math.min(values.indexOf(value) + by, values.length - 1);
+    (values[at] ?? row).focus();
   }
 
   reveal(at) {

@@ -61,10 +61,10 @@ function chooseScheme() {
   root.style.colorScheme = dark ? "light" : "dark";
 }
 
-// Show the rows that have a value in a column.
+// Show the rows that have certain values in certain columns.
 function showRows(event) {
-  const { show, column, value } = event.currentTarget.dataset;
-  grids[show].show({ [column]: value });
+  const { show, filters } = event.currentTarget.dataset;
+  grids[show].show(JSON.parse(filters));
   document.getElementById(show).scrollIntoView();
   grids[show].words.focus({ preventScroll: true });
 }

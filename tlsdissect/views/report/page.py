@@ -68,6 +68,14 @@ MAX_LISTED = 100
 _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "outcome", "findings")
 """Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels."""
 _BRIEF = ("client", "server")
+_FILTERS = {
+    **dict.fromkeys(
+        ("source", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "outcome", "JA4"), "one"
+    ),
+    **dict.fromkeys(("issuer", "key", "role"), "one"),
+    **dict.fromkeys(("findings", "problems", "verdict"), "list"),
+}
+"""Columns whose values are filters on a click: a value each, or several with commas between them."""
 _COLUMNS = sorted(COLUMNS, key=lambda column: _SHOWN.index(column.title) if column.title in _SHOWN else len(_SHOWN))
 
 
@@ -82,6 +90,8 @@ class Column(Struct, frozen=True):
     """Whether it is never cut; the others share the rest of the width."""
     shown: bool
     """Whether it is shown, and printed on paper, until the reader chooses columns."""
+    filters: str
+    """Whether its cells are values to filter by: "no", "one" value, or a "list" of them."""
 
 
 class Grid(Struct, frozen=True):
@@ -89,8 +99,6 @@ class Grid(Struct, frozen=True):
 
     name: str
     columns: list[Column]
-    choices: dict[str, list[str]]
-    """Values of some columns, which the page offers as a filter."""
     rows: int
 
 
@@ -102,7 +110,8 @@ def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], f
     columns = []
     for at, (title, right) in enumerate(titles):
         width = min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND
-        columns.append(Column(title, right, width, width <= _NARROW or title == "outcome", title in first))
+        whole = width <= _NARROW or title == "outcome"
+        columns.append(Column(title, right, width, whole, title in first, _FILTERS.get(title, "no")))
     return columns
 
 
@@ -254,12 +263,6 @@ class Report:
         (whole,) = self._comparison.groups()
         self.found = found = self._findings.by_rule(summaries)
         captures = self._overview.captures
-        choices = {
-            "TLS": self._different("TLS"),
-            "outcome": self._different("outcome"),
-            "findings": [one.rule.code for one in found if one.connections],
-        }
-        codes = [one.rule.code for one in found if one.certificates]
         titles = [(column.title, column.right) for column in _COLUMNS]
         names, seen = self._captures, self._summarized.summary(len(self._rows), Counter(), ())
         return _head(
@@ -276,10 +279,8 @@ class Report:
             compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
             figures=list(self._figures.drawn()),
-            connections=Grid("connections", _widths(titles, self._rows, _SHOWN), choices, len(self._rows)),
-            certificates=Grid(
-                "certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), {"findings": codes}, len(shown)
-            ),
+            connections=Grid("connections", _widths(titles, self._rows, _SHOWN), len(self._rows)),
+            certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), len(shown)),
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
 
@@ -299,10 +300,6 @@ class Report:
                 if one.sha256 in self._shown:
                     numbers[self._shown[one.sha256][0]] = None
         return list(numbers)
-
-    def _different(self, title: str) -> list[str]:
-        at = [column.title for column in _COLUMNS].index(title)
-        return sorted({row[at] for row in self._rows if row[at]})
 
     def _left_out(self, certificates_seen: int) -> Iterator[str]:
         if len(self._rows) > self._detailed:
