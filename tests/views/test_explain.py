@@ -196,13 +196,13 @@ def split_flight(pieces: int, wait: int) -> list[Segment]:
 def test_a_flight_larger_than_the_initial_window(tmp_path: Path) -> None:
     sentences = written(tmp_path / "window.pcap", split_flight(11, 40_000))
     assert sentences["initial_window"].startswith("The server's flight stopped after 2,")
-    assert "in 10 segments and went on 40 ms later" in sentences["initial_window"]
+    assert "in 10 segments and went on 40.0 ms later" in sentences["initial_window"]
     assert "delayed_ack" not in sentences
 
 
 def test_an_acknowledgement_held_back(tmp_path: Path) -> None:
     sentences = written(tmp_path / "delayed.pcap", split_flight(3, 40_000))
-    assert sentences["delayed_ack"].startswith("The server waited 40 ms within its flight")
+    assert sentences["delayed_ack"].startswith("The server waited 40.0 ms within its flight")
     assert "initial_window" not in sentences
 
 

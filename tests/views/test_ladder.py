@@ -14,10 +14,11 @@ from matplotlib.patches import FancyArrowPatch
 from recorded import ROOT, SAMPLES, SHARED, kept
 
 import tlsdissect
+from tlsdissect.views.durations import in_ms, short_ms
 from tlsdissect.views.ladder import axis
 from tlsdissect.views.ladder.model import drawn, tenths
 from tlsdissect.views.ladder.plot import figure, picture
-from tlsdissect.views.ladder.scale import Scale, in_ms, short_ms
+from tlsdissect.views.ladder.scale import Scale
 from tlsdissect.views.ladder.text import Text
 from tlsdissect.views.printable import columns
 

@@ -19,9 +19,9 @@ from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
 from tlsdissect.trust.verdicts import Settings
 from tlsdissect.views.comparison.formats import sections
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import OTHER
-from tlsdissect.views.ladder.scale import in_ms
 from tlsdissect.views.summary import weaknesses
 from tlsdissect.views.table import outcome
 

@@ -11,6 +11,7 @@ from visiting import Visit
 
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.trust.judge import Judge
+from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.report.page import Report
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PHONE = {"width": 390, "height": 844}
-SHEET, NIGHT = "rgb(255, 255, 255)", "rgb(20, 24, 29)"
+SHEET, NIGHT = (f"rgb({', '.join(map(str, bytes.fromhex(SHEETS[dark][0][1:])))})" for dark in (False, True))
 
 
 def background(visit: Visit) -> str:

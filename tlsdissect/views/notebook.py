@@ -11,6 +11,7 @@ from markupsafe import Markup
 from tlsdissect.model.connection import FAILURES, SEVERITIES
 from tlsdissect.views import table
 from tlsdissect.views.certificates import shown_name
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.printable import printable
 from tlsdissect.views.table import COLUMNS, Column
 
@@ -111,9 +112,9 @@ def _took(c: Connection) -> Iterator[str]:
     if c.round_trips is not None:
         yield f"{c.round_trips} round trip{'' if c.round_trips == 1 else 's'}"
     if c.timing.handshake_ms is not None:
-        yield f"{c.timing.handshake_ms:.2f} ms"
+        yield in_ms(c.timing.handshake_ms)
     if c.timing.tcp_ms is not None:
-        yield f"TCP's took {c.timing.tcp_ms:.2f} ms"
+        yield f"TCP's took {in_ms(c.timing.tcp_ms)}"
 
 
 def _certificate(c: Connection) -> str | None:

@@ -12,6 +12,7 @@ from tlsdissect.model.connection import OLD_VERSIONS, as_json
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.labelled import Section, labelled
 from tlsdissect.views.printable import encoded
 
@@ -407,8 +408,8 @@ def _resumption(found: CaptureSummary) -> str:
 
 def _times(times: Times, found: CaptureSummary) -> Iterator[tuple[int, str]]:
     retried = f"; {_many(found.hello_retries, 'HelloRetryRequest')}" if found.hello_retries else ""
-    yield 0, f"median {times.median:g} ms, 90 % {times.p90:g} ms{retried}"
-    slow = ", ".join(f"{one.handshake_ms:g} ms (stream {_stream(one, found)}, {one.server})" for one in times.slowest)
+    yield 0, f"median {in_ms(times.median)}, 90 % {in_ms(times.p90)}{retried}"
+    slow = ", ".join(f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest)
     yield 2, f"slowest: {slow}"
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tlsdissect.views.comparison.formats import conclusions
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.model import counted
 from tlsdissect.views.labelled import Section, labelled
 from tlsdissect.views.printable import encoded
@@ -186,7 +187,7 @@ def _times(found: CaptureDiff) -> _Paragraphs:
 
 
 def _median(spread: Spread) -> str:
-    return f"median {spread.median:.2f} ms of {spread.n:,}"
+    return f"median {in_ms(spread.median)} of {spread.n:,}"
 
 
 def _only(when: str, only: Unpaired | None) -> _Paragraphs:

@@ -9,7 +9,8 @@ from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import stream_name
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.both_ends.path import Ends, ends, losses
-from tlsdissect.views.explain.model import Sentence, counted, in_ms, named
+from tlsdissect.views.durations import in_ms
+from tlsdissect.views.explain.model import Sentence, counted, named
 from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:

@@ -189,15 +189,6 @@ def message_frame(c: Connection, kind: str, sender: Side | None = None) -> tuple
     return () if message is None else (message.frame,)
 
 
-def in_ms(value: float) -> str:
-    """Milliseconds as text, with three significant digits.
-
-    >>> in_ms(0.2504), in_ms(1250.4)
-    ('0.25 ms', '1,250 ms')
-    """
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
-
-
 def ordinal(number: int) -> str:
     """A place in a list: 1st, 2nd, 3rd, 4th."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

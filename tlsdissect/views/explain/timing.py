@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.tls.quic import PacketType
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import quic
-from tlsdissect.views.explain.model import Sentence, counted, in_ms, ordinal
+from tlsdissect.views.explain.model import Sentence, counted, ordinal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tlsdissect.model.transcript import final_alert
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.ending import losses, message_before, refused_in
-from tlsdissect.views.explain.model import Verdict, counted, in_ms, message_frame, named
+from tlsdissect.views.explain.model import Verdict, counted, message_frame, named
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Message

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from tlsdissect.model.connection import stream_name
+from tlsdissect.views.colours import SHEETS
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.model import counted
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import OTHER, wrapped
-from tlsdissect.views.ladder.scale import in_ms
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class _Ink(NamedTuple):
 
 
 _LIGHT = _Ink(
-    "#ffffff",
-    "#1a1a1a",
+    *SHEETS[False],
     "#5c6470",
     "#c0001d",
     ("#eceef0", "#cfe3f5", "#e6f0fa"),
@@ -77,8 +77,7 @@ _LIGHT = _Ink(
     },
 )
 _DARK = _Ink(
-    "#0d1117",
-    "#e8eaed",
+    *SHEETS[True],
     "#a7b0bb",
     "#ff7b7b",
     ("#1d232b", "#143350", "#102438"),

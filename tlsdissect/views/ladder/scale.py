@@ -6,6 +6,8 @@ from bisect import bisect_right
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+from tlsdissect.views.durations import in_ms
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,10 +17,6 @@ _TIMES = 3
 """A pause is cut if it is longer than so many times all that is shorter than it."""
 _SHARE = 0.08
 """What is left of a cut pause, of the length of all the rest."""
-
-_LEAST_MS = (99.95, 9.995, 0.9995)
-"""The shortest times that are written with no decimal, one and two."""
-_NOTHING_MS, _LONG_MS = 0.0005, 10_000
 
 
 class Pause(NamedTuple):
@@ -64,20 +62,3 @@ def _shortest_cut(waits: list[float], rtt_ms: float | None) -> float:
     shorter = accumulate(ordered, initial=0.0)
     found = (one for one, rest in zip(ordered, shorter, strict=False) if rest and one > max(patience, _TIMES * rest))
     return next(found, float("inf"))
-
-
-def short_ms(ms: float) -> str:
-    """Format milliseconds with three significant digits, no finer than microseconds.
-
-    >>> short_ms(163.727), short_ms(83.98), short_ms(2.598), short_ms(0.0352), short_ms(-0.0001)
-    ('164', '84.0', '2.60', '0.035', '0')
-    """
-    if abs(ms) < _NOTHING_MS:
-        return "0"
-    decimals = next((number for number, least in enumerate(_LEAST_MS) if abs(ms) >= least), len(_LEAST_MS))
-    return f"{ms:,.{decimals}f}"
-
-
-def in_ms(ms: float) -> str:
-    """Format a time with its unit: milliseconds, or seconds from ten on."""
-    return f"{short_ms(ms)} ms" if abs(ms) < _LONG_MS else f"{short_ms(ms / 1000)} s"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.model.connection import stream_name
+from tlsdissect.views.durations import in_ms, short_ms
 from tlsdissect.views.ladder.model import drawn, in_turn, tenths, views, waits, wrapped
-from tlsdissect.views.ladder.scale import in_ms, short_ms
 from tlsdissect.views.printable import TextBlocks, columns, printable, shortened, styled, titled
 
 if TYPE_CHECKING:

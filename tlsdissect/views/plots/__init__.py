@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.ladder import timeline
 from tlsdissect.views.plots import counts, lifetimes, over_time, times
-from tlsdissect.views.plots.style import SHEETS, Plot, caption, inked
+from tlsdissect.views.plots.style import Plot, caption, inked
 
 if TYPE_CHECKING:
     from tlsdissect.views.dataframes import Tables

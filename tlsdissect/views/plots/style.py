@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.printable import printable, shortened
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ VERSIONS = {
 """Colours that colour-blind people can distinguish (Okabe and Ito; Tol), from the newest version to none."""
 LABEL = 44
 """Characters of a category's name."""
-SHEETS = {False: ("#ffffff", "#1a1a1a"), True: ("#14181d", "#e8eaed")}
-"""Background and ink, light and dark."""
 _TICKS = 7
 
 

@@ -11,11 +11,11 @@ from msgspec.json import encode
 from tlsdissect.model.connection import SEVERITIES, stream_name
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of, shown_name, verdicts
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain import explain
 from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import drawn, joined
-from tlsdissect.views.ladder.scale import in_ms
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:
@@ -155,9 +155,9 @@ def _resumption(c: Connection) -> str | None:
 
 
 def _took(c: Connection) -> str | None:
-    parts = [] if c.timing.handshake_ms is None else [f"{c.timing.handshake_ms:.2f} ms"]
+    parts = [] if c.timing.handshake_ms is None else [in_ms(c.timing.handshake_ms)]
     parts += [] if c.round_trips is None else [f"{c.round_trips} round trip{'' if c.round_trips == 1 else 's'}"]
-    parts += [] if c.timing.tcp_ms is None else [f"TCP's took {c.timing.tcp_ms:.2f} ms"]
+    parts += [] if c.timing.tcp_ms is None else [f"TCP's took {in_ms(c.timing.tcp_ms)}"]
     return ", ".join(parts) or None
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tlsdissect.model.connection import SEVERITIES
 from tlsdissect.trust.rules import RULES
 from tlsdissect.views import table
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.model import counted, listed
 from tlsdissect.views.printable import printable, shortened
 
@@ -140,7 +141,7 @@ def _took(sides: Sequence[Side]) -> Iterator[str]:
             continue
         yield (
             f"A handshake of {_version(side)} took {trips:.2f} round trips on average; the median time was "
-            f"{_figure(times.median)} ms, the 90th percentile {_figure(times.p90)} ms."
+            f"{in_ms(times.median)}, the 90th percentile {in_ms(times.p90)}."
         )
 
 
@@ -197,10 +198,6 @@ def _connections(many: int) -> str:
 
 def _version(side: Side) -> str:
     return "TLS 1.1 or older" if side.version == "older" else side.version
-
-
-def _figure(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
 def _moment(time: str) -> str:

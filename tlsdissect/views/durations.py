@@ -1,0 +1,26 @@
+"""How durations are written: with the digits that a reader can use."""
+
+_LEAST_MS = (99.95, 9.995, 0.9995)
+"""The shortest times that are written with no decimal, one and two."""
+_NOTHING_MS, _LONG_MS = 0.0005, 10_000
+
+
+def short_ms(ms: float) -> str:
+    """Format milliseconds with three significant digits, no finer than microseconds.
+
+    >>> short_ms(163.727), short_ms(83.98), short_ms(2.598), short_ms(0.0352), short_ms(-0.0001)
+    ('164', '84.0', '2.60', '0.035', '0')
+    """
+    if abs(ms) < _NOTHING_MS:
+        return "0"
+    decimals = next((number for number, least in enumerate(_LEAST_MS) if abs(ms) >= least), len(_LEAST_MS))
+    return f"{ms:,.{decimals}f}"
+
+
+def in_ms(ms: float) -> str:
+    """Format a time with its unit: milliseconds, or seconds from ten on.
+
+    >>> in_ms(0.2504), in_ms(1250.4), in_ms(12_345)
+    ('0.250 ms', '1,250 ms', '12.3 s')
+    """
+    return f"{short_ms(ms)} ms" if abs(ms) < _LONG_MS else f"{short_ms(ms / 1000)} s"
