@@ -369,6 +369,42 @@ def test_epochs_tell_the_handshake_of_dtls_1_3(tmp_path: Path, ids: tuple[bytes,
     assert not one(tmp_path, datagrams[:4])["complete"]
 
 
+def test_a_flight_is_no_acknowledgement_of_more_records_than_were_sent(tmp_path: Path) -> None:
+    """Certificate, CertificateVerify and Finished in a record whose length is that of an ACK of 27 records."""
+    datagrams = [
+        (CLIENT, hello(1, 0xFEFD, extension(43, b"\x02\xfe\xfc"), suite=0x1301)),
+        (SERVER, hello(2, 0xFEFD, extension(43, b"\xfe\xfc"), suite=0x1301) + unified(2, b"x" * 512)),
+        (CLIENT, unified(2, b"x" * (19 + 27 * 16))),
+        (SERVER, unified(3, b"x" * 35)),
+    ]
+    found = one(tmp_path, datagrams)
+    encrypted = [(message["from"], message["bytes"]) for message in found["messages"] if message["type"] == "encrypted"]
+    assert encrypted == [("server", 512), ("client", 451)]
+    assert found["complete"]
+
+
+def test_media_of_the_server_show_that_it_has_the_flight_of_the_client(tmp_path: Path) -> None:
+    """Without them, the close_notify would be all that the server sends: the shape of a refusal."""
+    offered = [extension(43, b"\x02\xfe\xfc"), extension(14, b"\x00\x02\x00\x01\x00")]
+    handshake = [
+        (SERVER, hello(2, 0xFEFD, extension(43, b"\xfe\xfc"), suite=0x1301) + unified(2, b"x" * 512)),
+        (CLIENT, unified(2, b"x" * 61)),
+    ]
+    end = [(SERVER, unified(3, b"x" * 19)), (CLIENT, unified(3, b"x" * 19))]
+    media = [(SERVER, MEDIA), (CLIENT, MEDIA), (SERVER, MEDIA)]
+    call = [(CLIENT, hello(1, 0xFEFD, *offered, suite=0x1301)), *handshake, *media, *end]
+    found = one(tmp_path, call)
+    assert (found["outcome"], found["closure"]["server"]) == ("established", "inferred_alert")
+    assert [problem["detail"] for problem in found["problems"]] == [
+        "the end of the handshake is inferred from the epochs of records and from media"
+    ]
+    assert one(tmp_path, [*call[:3], *end])["outcome"] == "alert"
+    no_offer = (CLIENT, hello(1, 0xFEFD, offered[0], suite=0x1301))
+    assert one(tmp_path, [no_offer, *call[1:]])["outcome"] == "alert"
+    early = [call[0], handshake[0], *media[:1], handshake[1], *end]
+    assert one(tmp_path, early)["outcome"] == "alert"
+
+
 @pytest.mark.parametrize(("last", "by"), [(3, "client"), (4, "server")])
 def test_a_record_of_an_alerts_length_refuses_in_dtls_1_3(tmp_path: Path, last: int, by: str) -> None:
     datagrams = [

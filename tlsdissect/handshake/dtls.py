@@ -19,7 +19,7 @@ from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.datagrams import DTLS
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.totals import Totals
-from tlsdissect.handshake.dtls_carriers import find_records
+from tlsdissect.handshake.dtls_carriers import find_records, is_media
 from tlsdissect.handshake.dtls_messages import MessageJoiner
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
 from tlsdissect.handshake.encrypted_flight import datagram_flight
@@ -40,7 +40,7 @@ from tlsdissect.model.connection import ConnectionIds, Counts, Dtls
 from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
-from tlsdissect.tls.dtls import EARLY_EPOCH, TLS12_CID, has_header, read_fragments, read_records
+from tlsdissect.tls.dtls import ACK, EARLY_EPOCH, MEDIA, TLS12_CID, has_header, read_fragments, read_records
 from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, Record
 from tlsdissect.tls.server_hello import HelloVerifyRequest, ServerHello
 from tlsdissect.tls.wire import Reader, WireError
@@ -74,6 +74,8 @@ HANDSHAKE_BYTES = 4096
 _RANDOM = slice(2, 34)
 _NO_EPOCH = _NO_SEQUENCE = -1
 _SEQUENCE_BITS = 48
+_RECORD_NUMBER = 16
+"""Bytes of a record number in an ACK."""
 _FULL = (HandshakeType.CERTIFICATE, HandshakeType.SERVER_KEY_EXCHANGE)
 _CLIENT_KEYS = HandshakeType.CLIENT_KEY_EXCHANGE
 
@@ -96,6 +98,8 @@ class _Direction:
         self.resealed = 0
         """Number of times that a Finished was sent again."""
         self.first_data: PacketRef | None = None
+        self.records = 0
+        """Number of records, repeated ones included."""
         self.protected = 0
         """Records of DTLS 1.3 that were logged."""
         self.numbers: list[tuple[int, int, int]] = []
@@ -225,6 +229,10 @@ class DtlsTracker:
         """The number of the first hello of each side: what comes before it is not missing."""
         self._latest_protected = UNKNOWN
         """The side whose record of DTLS 1.3 was logged last."""
+        self._agrees_on_media = False
+        """Whether the client offers SRTP; in DTLS 1.3, the server's answer is encrypted."""
+        self._awaits_media = [False, False]
+        """Whether the first datagram of media of a side since the last record of the handshake is still to come."""
         self.log.account(HANDSHAKE_BYTES)
 
     def begins_anew(self, fragment: Fragment, sender: int) -> bool:
@@ -273,6 +281,15 @@ class DtlsTracker:
             direction.problems.report("malformed_record", detail, packet.frame, direction.position + read - start)
         direction.position += (end if records else read) - start
 
+    def add_media(self, packet: Packet, sender: int) -> None:
+        """Log that a side of DTLS 1.3 sends media: it has the keys of the handshake, which give those of SRTP."""
+        if not self._awaits_media[sender]:
+            return
+        self._awaits_media[sender] = False
+        at = self.directions[sender].position
+        event = HandshakeEvent(sender, MEDIA, None, packet.length, b"", packet.frame, packet.time, at, at, True)
+        self.log.add_event(event)
+
     def _in_plaintext(self, record: DtlsRecord, data: bytes) -> DtlsRecord:
         """Return a record of a suite without encryption without its MAC, if it has messages or an alert."""
         size = self.log.mac_size
@@ -295,6 +312,7 @@ class DtlsTracker:
         `start` is its offset in the bytes of the side's records.
         """
         direction = self.directions[sender]
+        direction.records += 1
         if record.epoch and record.sequence is not None:
             direction.encrypted = direction.encrypted or (start, packet.frame)
             direction.count(record.epoch, record.sequence)
@@ -489,7 +507,10 @@ class DtlsTracker:
         self._first[event.sender] = message_seq
         server, client = event.sender, 1 - event.sender
         if log.client_hello is not None:
-            self._ids[client] = _connection_id(decode_client_hello(log.client_hello.event, datagram=True).hello)
+            offer = decode_client_hello(log.client_hello.event, datagram=True).hello
+            self._ids[client] = _connection_id(offer)
+            if isinstance(offer, ClientHello):
+                self._agrees_on_media = extension_data(offer.extensions, ExtensionType.USE_SRTP) is not None
         hello = decode_server_hello(event).hello
         self._ids[server] = _connection_id(hello)
         self._promised_ticket = (
@@ -536,8 +557,20 @@ class DtlsTracker:
         adds_nothing = is_data and self._latest_protected == sender and record.length != self.log.alert_size
         if direction.protected < MAX_PROTECTED and not adds_nothing:
             direction.protected += 1
-            self._add_event(packet, sender, record, start, encrypted=True)
+            if not is_data:
+                self._awaits_media = [self._agrees_on_media] * 2
+            kind = ACK if self._may_acknowledge(record, sender) else record.content_type
+            self._add_event(packet, sender, record, start, encrypted=True, kind=kind)
         self._latest_protected = sender if is_data else UNKNOWN
+
+    def _may_acknowledge(self, record: DtlsRecord, sender: int) -> bool:
+        """Return whether a record has the length of an ACK of records that the other side had sent before.
+
+        An ACK lists their numbers (RFC 9147 section 7). A message whose length is that of an ACK is longer than an ACK
+        of so few records in most cases: of a certificate's length, it would list dozens.
+        """
+        listed, rest = divmod(record.length - self.log.alert_size, _RECORD_NUMBER)
+        return self.log.tls13 and rest == 0 and 0 < listed <= self.directions[1 - sender].records
 
     def _add_event(
         self, packet: Packet, sender: int, record: DtlsRecord, start: int, *, encrypted: bool, kind: int | None = None
@@ -614,6 +647,8 @@ class DtlsFollower:
         place = find_records(data, packet.length)
         if place is None:
             current.totals.add(packet)
+            if is_media(data) and not (current.limited or current.returned):
+                current.add_media(packet, sender)
             return
         start, end = place
         records = read_records(data, start, end, current.directions[sender].cid_length)

@@ -10,6 +10,8 @@ from __future__ import annotations
 _FIRST, _LAST = 20, 63
 """First bytes of a DTLS record, those of unified headers included (RFC 7983 section 7, RFC 9147 section 4.1)."""
 _FIRST_CHANNEL, _LAST_CHANNEL = 64, 79
+_FIRST_MEDIA, _LAST_MEDIA = 128, 191
+"""First bytes of RTP and RTCP, encrypted or not (RFC 7983 section 7)."""
 _CAPWAP = b"\x01\x00\x00\x00"
 """Version 0 and type 1, a DTLS header, then three reserved bytes."""
 _INDICATIONS = frozenset((b"\x00\x16", b"\x00\x17"))
@@ -39,6 +41,11 @@ def find_records(data: bytes, end: int) -> tuple[int, int] | None:
     if data[:2] in _INDICATIONS and data.startswith(_COOKIE, 4):
         return _in_indication(data, end)
     return None
+
+
+def is_media(data: bytes) -> bool:
+    """Return whether a datagram begins like one of RTP or RTCP."""
+    return bool(data) and _FIRST_MEDIA <= data[0] <= _LAST_MEDIA
 
 
 def _within(data: bytes, start: int, inner_end: int, end: int) -> tuple[int, int] | None:

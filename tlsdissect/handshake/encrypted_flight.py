@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cython
 
 from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.dtls import ACK, MEDIA
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _HMAC_ONLY = 3
 """Words in the name of a cipher suite without encryption: TLS_SHA256_SHA256."""
 _APPLICATION_DATA = APPLICATION_DATA  # a C integer, by the .pxd
-_RECORD_NUMBER = 16
-"""Bytes of a record number in an ACK."""
 _LONGER = 8
 """Bytes by which the header of a handshake message is longer in DTLS (RFC 9147 section 5.2)."""
 _HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
@@ -44,10 +43,6 @@ class RecordLengths(NamedTuple):
     finished: int
     alert: int
     end_of_early_data: int
-
-    def is_acknowledgement(self, size: cython.longlong) -> bool:
-        """Return whether a record of DTLS 1.3 has the length of an ACK with record numbers (RFC 9147 section 7)."""
-        return size > self.alert and (size - self.alert) % _RECORD_NUMBER == 0
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +148,8 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
 def datagram_flight(log: LoggedHandshake | HandshakeLog) -> EncryptedFlight | None:
     """Find the client's flight in DTLS 1.3; None if the server did not select that.
 
-    The epoch of a record tells whether it is of the handshake or application data (RFC 9147 section 6.1).
+    The epoch of a record tells whether it is of the handshake or application data (RFC 9147 section 6.1). What may
+    be an acknowledgement is no message; but the server's shows that it has the client's flight, as do its media.
     """
     server_hello = log.server_hello
     if server_hello is None or not log.tls13 or server_hello.cipher_suite is None:
@@ -163,17 +159,16 @@ def datagram_flight(log: LoggedHandshake | HandshakeLog) -> EncryptedFlight | No
     server: cython.longlong = server_hello.event.sender
     client: cython.longlong = 1 - server
     records: list[HandshakeEvent] = [event for event in log.events if event.encrypted]
-    messages: list[HandshakeEvent] = [
-        one for one in records if one.content_type == HANDSHAKE and not lengths.is_acknowledgement(one.size)
-    ]
+    messages: list[HandshakeEvent] = [one for one in records if one.content_type == HANDSHAKE]
     end: cython.Py_ssize_t = _after(messages, 0, client, lengths.finished)
     exact: cython.bint = end > 0
     if not exact:
         end = _after_last(messages, len(messages), client)
     if end == 0:
         return EncryptedFlight(lengths, messages, server, len(messages), len(messages), False, False)
-    later = [one for one in records[records.index(messages[end - 1]) :] if one.content_type == APPLICATION_DATA]
-    data = [one for one in later if one.sender == server or not lengths.is_acknowledgement(one.size)]
+    later = records[records.index(messages[end - 1]) :]
+    kinds = {client: (APPLICATION_DATA, MEDIA), server: (APPLICATION_DATA, ACK, MEDIA)}
+    data = [one for one in later if one.content_type in kinds[one.sender]]
     return EncryptedFlight(lengths, messages[:end] + data, server, _first(messages, 0, client), end, exact, False)
 
 

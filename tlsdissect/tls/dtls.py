@@ -16,6 +16,8 @@ TLS12_CID: Final = 25
 """The content type of records with a connection ID, whose own content type is encrypted (RFC 9146 section 4)."""
 ACK: Final = 26
 """The content type of acknowledgements, which may be in plaintext (RFC 9147 section 7)."""
+MEDIA: Final = 129
+"""Pseudo content type of media, which are on the flow outside of records (RFC 5764 section 5.1.1)."""
 HEADER_SIZE: Final = 13
 """Bytes of a record header without a connection ID."""
 MESSAGE_HEADER: Final = 12

@@ -325,8 +325,7 @@ def _messages(handshake: Handshake) -> tuple[Message, ...]:
 def _is_message(handshake: Handshake, event: HandshakeEvent, protected: cython.bint) -> cython.bint:
     """Return whether an event is listed; protected TLS 1.3 records are until the client's flight has ended."""
     if event.encrypted and handshake.encrypted_flight is not None and handshake.log.transport == "udp":
-        acknowledgement: cython.bint = handshake.encrypted_flight.sizes.is_acknowledgement(event.size)
-        return protected and event.content_type == HANDSHAKE and not acknowledgement
+        return protected and event.content_type == HANDSHAKE
     return protected or event.content_type != _APPLICATION_DATA
 
 

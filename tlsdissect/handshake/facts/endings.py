@@ -13,6 +13,7 @@ from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.sequence import add, difference
 from tlsdissect.model.connection import Alert, Closure
 from tlsdissect.tls.codepoints import Registry
+from tlsdissect.tls.dtls import MEDIA
 from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ def _guessed_end(handshake: Handshake) -> str | None:
     """Return how the end of a TLS 1.3 handshake is known if not by the length of the client's Finished."""
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if handshake.log.transport == "udp":
-        return "the end of the handshake is inferred from the epochs of records"
+        reply: HandshakeEvent | None = None if flight is None else flight.reply
+        media = " and from media" if reply is not None and reply.content_type == MEDIA else ""
+        return f"the end of the handshake is inferred from the epochs of records{media}"
     if flight is not None and flight.exact:
         return None
     return "no record of the client has the length of a Finished: the end of the handshake is inferred from their order"
