@@ -103,7 +103,8 @@ class BothEndsRows(OutputRows):
 
 def _size(connection: KeptConnection) -> int:
     transcript = connection.transcript
-    parts = len(transcript.packets) + len(transcript.records) + len(transcript.quic)
-    payload = sum(len(packet.payload) for packet in transcript.packets)
+    packets = (*transcript.packets, *transcript.carriers)
+    parts = len(packets) + len(transcript.records) + len(transcript.quic)
+    payload = sum(len(packet.payload) for packet in packets)
     fragments = sum(len(record.fragment or b"") for record in transcript.records)
     return payload + fragments + _PACKET_BYTES * parts

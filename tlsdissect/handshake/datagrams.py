@@ -21,7 +21,7 @@ from tlsdissect.handshake.dtls import DtlsFollower
 from tlsdissect.handshake.eap import EapTracker
 from tlsdissect.handshake.facts.connection import connection
 from tlsdissect.handshake.quic import QuicFollower
-from tlsdissect.handshake.recording import Recorder
+from tlsdissect.handshake.recording import EapRecorder
 from tlsdissect.handshake.sessions import Session, established, identities, opened_tickets
 from tlsdissect.model.connection import TRANSPORTS
 
@@ -187,7 +187,7 @@ class DatagramConnections:
         begins_tls = eap.carries_tls and not eap.is_start
         if not conversation.is_followed and (begins_tls or self._options.keep):
             conversation.is_followed = True
-            recorder = Recorder() if self._options.keep else None
+            recorder = EapRecorder() if self._options.keep else None
             conversation.follower = EapTracker(conversation, self._budget, recorder, self._keys)
             self._followed[conversation] = None
         if conversation.follower is not None:

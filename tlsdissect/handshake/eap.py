@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.direction import Piece
     from tlsdissect.handshake.log import MayOpen
     from tlsdissect.handshake.logged import DirectionSummary
-    from tlsdissect.handshake.recording import Recorder
+    from tlsdissect.handshake.recording import EapRecorder, Recorder
 
 MAX_FRAGMENTED_BYTES = 1 << 18
 """Maximum bytes of one message in fragments that are held until its last fragment."""
@@ -240,7 +240,7 @@ class EapTracker:
     """The TLS connection of an EAP conversation: both directions, and the log of the handshake."""
 
     def __init__(
-        self, conversation: EapConversation, budget: Budget, recorder: Recorder | None, keys: MayOpen | None
+        self, conversation: EapConversation, budget: Budget, recorder: EapRecorder | None, keys: MayOpen | None
     ) -> None:
         self.log = HandshakeLog(budget, recorder, keys)
         self.readers = tuple([MessageReader(budget, side, self.log, recorder) for side in (_SUPPLICANT, _SERVER)])
@@ -272,8 +272,10 @@ class EapTracker:
         if log.decided and not decided:
             self.sessions += established(log, packet.frame)
 
-    def _record(self, eap: EapPacket, packet: Packet, recorder: Recorder) -> None:
-        """Keep a packet of EAP's own, which is neither a fragment nor the acknowledgement of one."""
+    def _record(self, eap: EapPacket, packet: Packet, recorder: EapRecorder) -> None:
+        """Keep what carries a packet, and the name of one that is neither a fragment nor its acknowledgement."""
+        side = _SUPPLICANT if eap.code == RESPONSE else _SERVER
+        recorder.add_carrier(self.log, side, packet)
         if eap.carries_tls and not eap.is_start:
             return
         if eap.code in _RESULTS:
@@ -285,7 +287,6 @@ class EapTracker:
             )
             what = " Start" if eap.is_start else f" for {wanted}" if wanted else ""
             name = f"EAP-{_CODES[eap.code]} {method}{what}"
-        side = _SUPPLICANT if eap.code == RESPONSE else _SERVER
         time = time_or_none(packet.time)
         recorder.keep(self.log, side, KeptPacket(packet.frame, time, "client", 0, None, None, 0, b"", None, (), name))
 

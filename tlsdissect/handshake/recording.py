@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tlsdissect.capture.packet import time_or_none
+from tlsdissect.capture.protocols import EAPOL
 from tlsdissect.flows.flow import ACK, SYN, Interest
 from tlsdissect.handshake.copies import Copies
 from tlsdissect.handshake.log import PART_BYTES
@@ -90,6 +91,41 @@ class Recorder:
                 encrypted=encrypted,
                 whole=record.whole,
             )
+
+
+class EapRecorder(Recorder):
+    """Keeps the packets of an EAP conversation, too: the EAPOL frames or RADIUS packets around EAP."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._carriers: list[tuple[int, Packet]] = []
+        self._positions = [0, 0]
+        """Bytes of each side's carriers so far."""
+
+    def add_carrier(self, log: HandshakeLog, sender: int, packet: CapturedPacket) -> None:
+        """Keep an EAPOL frame or a RADIUS packet if the limits allow."""
+        start = packet.transport if packet.protocol == EAPOL else packet.payload
+        data = packet.data[start : packet.payload + packet.captured]
+        if has_room(log, sender, len(self._carriers) < MAX_PACKETS, len(data)):
+            place = packet.place - (packet.payload - start)
+            kept = Packet(
+                frame=packet.frame,
+                time=time_or_none(packet.time),
+                sender="client",
+                flags=0,
+                offset=self._positions[sender],
+                acknowledged=None,
+                length=packet.length + packet.payload - start,
+                payload=data,
+                place=None if packet.place < 0 else place,
+            )
+            self._carriers.append((sender, kept))
+            self._positions[sender] += len(data)
+
+    def recording(self, log: HandshakeLog, last: int | None = None) -> Recording:
+        """Return the packets and records of the handshake, and what carried them, with the sides named."""
+        carriers = [replace(one, sender=_side(sender, log.client)) for sender, one in self._carriers]
+        return replace(super().recording(log, last), carriers=tuple(carriers))
 
 
 class TcpRecorder(Recorder):

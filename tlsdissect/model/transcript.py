@@ -129,6 +129,11 @@ class Recording(Struct, frozen=True):
     """The frames of the first packet that was captured twice."""
     quic: tuple[QuicPacket, ...] = ()
     """The packets of QUIC in the datagrams, in order."""
+    carriers: tuple[Packet, ...] = ()
+    """The EAPOL frames or RADIUS packets that carry EAP, in order, with their headers.
+
+    Their offsets are those in all that their sender sent in such packets, not in the stream of TLS.
+    """
 
 
 class OpenedMessage(Struct, frozen=True, gc=False):
@@ -163,6 +168,8 @@ class Transcript(Struct, frozen=True):
     """As `Recording.copied`."""
     quic: tuple[QuicPacket, ...] = ()
     """As `Recording.quic`."""
+    carriers: tuple[Packet, ...] = ()
+    """As `Recording.carriers`."""
     opened: tuple[OpenedMessage, ...] = ()
     """What keys opened."""
 

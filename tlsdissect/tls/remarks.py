@@ -11,7 +11,9 @@ from msgspec import Struct
 from tlsdissect.tls.codepoints import Registry
 
 _FOLDER: Final = Path(__file__).parent / "iana"
-_REFERENCE: Final = re.compile(r"(?:RFC [0-9]+|draft-[\w-]+)(?: (?:section|appendix) [0-9A-Z](?:[0-9.]*[0-9])?|)")
+_REFERENCE: Final = re.compile(
+    r"(?:RFC [0-9]+|IEEE [\w.-]+|draft-[\w-]+)(?: (?:section|appendix) [0-9A-Z](?:[0-9.]*[0-9])?|)"
+)
 
 
 def remark(registry: Registry, number: int) -> str | None:

@@ -210,6 +210,7 @@ def with_transcript(
             copied=recording.copied,
             opened=opened,
             quic=recording.quic,
+            carriers=recording.carriers,
         ),
     )
 

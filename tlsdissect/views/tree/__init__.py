@@ -14,15 +14,17 @@ from tlsdissect.model.transcript import kept
 from tlsdissect.views.ndjson import JsonLines
 from tlsdissect.views.printable import TextBlocks
 from tlsdissect.views.tree.build import Builder
+from tlsdissect.views.tree.eap import EapBuilder
 from tlsdissect.views.tree.fields import second
+from tlsdissect.views.tree.model import CONTAINERS, Tree, style
 from tlsdissect.views.tree.model import Fold as Fold  # how the text is folded
-from tlsdissect.views.tree.model import Tree, style
 from tlsdissect.views.tree.quic import QuicBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.model.connection import Connection
+    from tlsdissect.model.transcript import Transcript
     from tlsdissect.views.tree.model import Node, Packets
 
 _DAY = 86_400
@@ -32,7 +34,8 @@ _DAY = 86_400
 def tree(connection: Connection) -> Tree:
     """Return the handshake of a connection read with `keep=True` as a tree of records, messages and fields.
 
-    In QUIC, it is one of packets, frames, messages and fields.
+    In QUIC, it is one of packets, frames, messages and fields, and in EAP one of EAPOL frames or RADIUS packets, EAP
+    packets, records, messages and fields.
 
     Each node has a name, a value and its meaning, its byte ranges in the frames, and the RFC section that defines it.
     The leaves of a record that is not encrypted cover each of its bytes exactly once. Malformed data is a node with a
@@ -40,7 +43,7 @@ def tree(connection: Connection) -> Tree:
     without a transcript.
     """
     transcript, hello = kept(connection).transcript, connection.client_hello
-    builder = QuicBuilder(transcript) if connection.quic is not None else Builder(transcript)
+    builder = _builder(connection, transcript)
     records = builder.records(hello.frame if hello else None)
     return Tree(
         connection.source,
@@ -50,6 +53,15 @@ def tree(connection: Connection) -> Tree:
         connection.server,
         tuple([replace(record, node=_dated(record.node, connection)) for record in records]),
     )
+
+
+def _builder(connection: Connection, transcript: Transcript) -> Builder | EapBuilder | QuicBuilder:
+    """Return what builds the nodes of a connection's transport."""
+    if connection.quic is not None:
+        return QuicBuilder(transcript)
+    if connection.eap is not None:
+        return EapBuilder(transcript, connection.eap.carrier)
+    return Builder(transcript)
 
 
 def _dated(record: Node, c: Connection) -> Node:
@@ -70,8 +82,15 @@ def _dated(record: Node, c: Connection) -> Node:
             return node
         return replace(node, meaning=f"{node.value}: {second(begin)}, if it begins with the time")
 
-    messages = [replace(one, children=tuple(map(field, one.children))) for one in record.children]
-    return replace(record, children=tuple(messages))
+    def container(node: Node) -> Node:
+        return replace(node, children=tuple([message(one) for one in node.children]))
+
+    def message(node: Node) -> Node:
+        if node.name in CONTAINERS:
+            return container(node)
+        return replace(node, children=tuple(map(field, node.children)))
+
+    return container(record)
 
 
 def text(
@@ -110,7 +129,8 @@ def _with_records(connection: Connection, message: str | None) -> Tree | None:
 
 
 def _packets(connection: Connection) -> Packets:
-    return {packet.frame: packet for packet in kept(connection).transcript.packets}
+    transcript = kept(connection).transcript
+    return {packet.frame: packet for packet in (*transcript.packets, *transcript.carriers)}
 
 
 class Page:

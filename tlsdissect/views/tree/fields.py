@@ -22,6 +22,7 @@ from tlsdissect.tls import (
 from tlsdissect.tls.alert import Alert
 from tlsdissect.tls.client_hello import ClientHello, DtlsClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
+from tlsdissect.tls.eap import LENGTH, MORE, OUTER_TLVS, START, VERSION, Identity, Notification, TeapFlags, TlsFlags
 from tlsdissect.tls.extension_ech import EchConfigContents, PreferredAddress, VersionInformation
 from tlsdissect.tls.extension_keys import FlagExtensions, KeyShareEntry, PwdName, Srp
 from tlsdissect.tls.extension_names import NextProtocols, ProtocolNameList, ServerName
@@ -339,6 +340,15 @@ def _flags(value: bytes) -> str:
     return f"flags {', '.join(bits)}" if bits else "no flag"
 
 
+def _utf8(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
+
+
+def _eap_flags(value: int) -> str:
+    names = [(LENGTH, "length"), (MORE, "more fragments"), (START, "start"), (OUTER_TLVS, "outer TLVs")]
+    return ", ".join([*[name for flag, name in names if value & flag], f"version {value & VERSION}"])
+
+
 def _quic_version(value: int) -> str:
     return {1: "QUIC version 1", 0x6B3343CF: "QUIC version 2"}.get(value, f"0x{value:08x}")
 
@@ -359,6 +369,10 @@ _MEANINGS: dict[tuple[type[Struct], str], Callable[..., str | None]] = {
     (NextProtocol, "selected_protocol"): text,
     (EchConfigContents, "public_name"): text,
     (Srp, "srp_i"): text,
+    (Identity, "identity"): text,
+    (Notification, "message"): _utf8,
+    (TlsFlags, "flags"): _eap_flags,
+    (TeapFlags, "flags"): _eap_flags,
     (ServerKeyExchange, "psk_identity_hint"): text,
     (ClientKeyExchange, "psk_identity"): text,
     (Alert, "description"): _alert,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 OPENED = "opened with keys"
 """The meaning of the nodes of messages that keys opened."""
+CONTAINERS = frozenset(("CRYPTO", "EAP", "record", "SSL 2.0 record"))
+"""Names of the nodes below those of packets that contain messages: frames of QUIC, and what is in packets of EAP."""
 _BOLD, _FAINT, _RED, _YELLOW, _CYAN = "1", "2", "31", "33", "36"
 _BLUE, _GREEN, _MAGENTA = "1;34", "1;32", "35"
 _MESSAGES = 2
@@ -237,14 +239,16 @@ class TreeRecord(Struct, frozen=True):
 
     def only(self, message: str) -> TreeRecord:
         """Return the record with messages of this type only."""
-        inside = (part for child in self.node.children for part in (child, *_in_frame(child)))
-        children = tuple(part for part in inside if part.name == message)
+        children = tuple(part for part in _contents(self.node) if part.name == message)
         return replace(self, node=replace(self.node, children=children))
 
 
-def _in_frame(node: Node) -> tuple[Node, ...]:
-    """Return the nodes in a CRYPTO frame of QUIC, which contains messages; none of another node."""
-    return node.children if node.name == "CRYPTO" else ()
+def _contents(node: Node) -> Iterator[Node]:
+    """Yield the nodes in a record or packet, and those in what it contains that may contain messages."""
+    for child in node.children:
+        yield child
+        if child.name in CONTAINERS:
+            yield from _contents(child)
 
 
 class _TextLines:
