@@ -21,7 +21,7 @@ from tlsdissect.handshake.events import HandshakeEvent, cookie
 from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.extensions import quoted
-from tlsdissect.handshake.facts.handshake import Handshake
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
 from tlsdissect.handshake.facts.quic import quic
 from tlsdissect.handshake.facts.renumbering import renumbered
 from tlsdissect.handshake.facts.timing import (
@@ -77,6 +77,7 @@ _MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
 
 # C integers, by the .pxd.
 _APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED
+_CLIENT, _SERVER = CLIENT, SERVER
 _SERVER_HELLO, _HELLO_RETRY_REQUEST = HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST
 
 
@@ -154,7 +155,9 @@ def connection(
         shown.session_ticket,
         endings.alerts(handshake),
         _messages(handshake),
-        0 if handshake.tls13 else max(0, min(handshake.direction(0).changed, handshake.direction(1).changed) - 1),
+        0
+        if handshake.tls13
+        else max(0, min(handshake.direction(_CLIENT).changed, handshake.direction(_SERVER).changed) - 1),
         tuple([_heartbeat(handshake, beat) for beat in log.heartbeats]),
         hello_fingerprints.ja3(handshake),
         hello_fingerprints.ja3s(handshake),
@@ -289,7 +292,7 @@ def _second(seconds: cython.longlong) -> str:
 
 def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
     """Return the protocol before TLS, and the target of a proxy."""
-    mine, theirs, log = handshake.direction(0), handshake.direction(1), handshake.log
+    mine, theirs, log = handshake.direction(_CLIENT), handshake.direction(_SERVER), handshake.log
     carrier = mine.carrier or theirs.carrier
     if carrier is not None:
         return carrier, None
@@ -366,7 +369,7 @@ def _malformed(
     if log.server_hello is not None:
         problems += _in_message(handshake, log.server_hello.event, handshake.server_extensions.problems)
     if in_key_exchange is not None:
-        event = handshake.message(1, _SERVER_KEY_EXCHANGE)
+        event = handshake.message(_SERVER, _SERVER_KEY_EXCHANGE)
         problems += _in_message(handshake, event, (("malformed_message", in_key_exchange),))
     return problems + _in_message(handshake, handshake.hello_retry, in_retry)
 
@@ -426,7 +429,7 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
 
     The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
     """
-    client_hello, server = handshake.log.client_hello, handshake.direction(1)
+    client_hello, server = handshake.log.client_hello, handshake.direction(_SERVER)
     reply = server.reply
     if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
         return

@@ -5,6 +5,8 @@ from tlsdissect.handshake.facts.handshake cimport Handshake
 from tlsdissect.handshake.logged cimport DirectionSummary
 
 cdef long long _ALERT
+cdef long long _CLIENT
+cdef long long _SERVER
 
 
 cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)

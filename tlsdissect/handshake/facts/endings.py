@@ -11,6 +11,7 @@ import cython
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.flows.sequence import add, difference
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.model.connection import Alert, Closure
 from tlsdissect.tls.codepoints import Registry
 from tlsdissect.tls.dtls import MEDIA
@@ -38,7 +39,7 @@ _HANDSHAKE_RECORDS = frozenset((HANDSHAKE, APPLICATION_DATA))
 
 _frame = attrgetter("frame")
 _LEVEL_NAMES, _ALERT_NAMES = Registry.ALERT_LEVELS.names, Registry.ALERTS.names
-_ALERT = ALERT  # a C integer, by the .pxd
+_ALERT, _CLIENT, _SERVER = ALERT, CLIENT, SERVER  # C integers, by the .pxd
 
 
 class Ending(NamedTuple):
@@ -67,14 +68,19 @@ def ending(handshake: Handshake, until: cython.longlong) -> Ending:
                 guess = "neither EAP's result nor an answer to the client's flight is in the capture"
                 return Ending(False, "incomplete", None, guess)
             return Ending(True, "established", None, _guessed_end(handshake))
-    elif handshake.finished(0) and handshake.finished(1) and handshake.change(0) and handshake.change(1):
+    elif (
+        handshake.finished(_CLIENT)
+        and handshake.finished(_SERVER)
+        and handshake.change(_CLIENT)
+        and handshake.change(_SERVER)
+    ):
         return Ending(True, "established", None, None)
     return _failure(handshake, until)
 
 
 def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: cython.longlong) -> Ending:
     """Return the first outcome of a QUIC connection that applies."""
-    if quic.close is None and quic.first_one_rtt[1] is not None:
+    if quic.close is None and quic.first_one_rtt[_SERVER] is not None:
         return Ending(
             True, "established", None, "the end of the handshake is inferred from each side's first 1-RTT packet"
         )
@@ -83,7 +89,7 @@ def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: cython.longlong)
     if quic.close is not None:
         sender, frame, _ = quic.close
         return Ending(False, "closed" if frame.alert is None else "alert", handshake.side(sender), None)
-    if not (handshake.events[1] or quic.refused) and _is_long_enough(handshake, until):
+    if not (handshake.events[_SERVER] or quic.refused) and _is_long_enough(handshake, until):
         return Ending(False, "no_answer", None, None)
     return Ending(False, "incomplete", None, None)
 
@@ -132,7 +138,7 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
         if _sent_after_end(handshake, flight.flight[0]):
             return _failure(handshake, until)
         return Ending(False, "alert", "client", "the client's first protected record has an alert's length")
-    client, server = handshake.direction(0), handshake.direction(1)
+    client, server = handshake.direction(_CLIENT), handshake.direction(_SERVER)
     reply: HandshakeEvent | None = flight.reply
     if (
         flight.flight
@@ -165,7 +171,7 @@ def _sent_alert_before(flight: EncryptedFlight, frame: cython.longlong) -> cytho
 
 
 def _failure(handshake: Handshake, until: cython.longlong) -> Ending:
-    client, server = handshake.direction(0), handshake.direction(1)
+    client, server = handshake.direction(_CLIENT), handshake.direction(_SERVER)
     if not handshake.log.two_sided:
         return Ending(False, "one_sided", None, None)
     fatal = _fatal(handshake)
@@ -203,7 +209,7 @@ def _is_unreceived(direction: DirectionSummary, offset: cython.longlong) -> bool
 
 def _unanswered(handshake: Handshake) -> bool:
     """Return whether the server acknowledged the whole ClientHello, which UDP cannot, and sent no payload."""
-    client, server = handshake.direction(0), handshake.direction(1)
+    client, server = handshake.direction(_CLIENT), handshake.direction(_SERVER)
     client_hello = handshake.log.client_hello
     if handshake.log.transport == "udp":
         return client_hello is not None and not server.payload
@@ -240,7 +246,7 @@ def _fatal(handshake: Handshake) -> HandshakeEvent | None:
     instead of answering often sends decode_error, because bytes are missing. But if the other side sent the last
     message, the alert may be a response to that message.
     """
-    if not handshake.alerts[0] and not handshake.alerts[1]:
+    if not handshake.alerts[_CLIENT] and not handshake.alerts[_SERVER]:
         return None
     n: cython.Py_ssize_t
     event: HandshakeEvent
@@ -260,7 +266,7 @@ def _fatal(handshake: Handshake) -> HandshakeEvent | None:
             continue
         if event.encrypted:
             # If a side could not be read to the end, the handshake may have been completed before.
-            if _has_holes(handshake) or handshake.direction(0).strayed or handshake.direction(1).strayed:
+            if _has_holes(handshake) or handshake.direction(_CLIENT).strayed or handshake.direction(_SERVER).strayed:
                 continue
             return event
         level, description = event.body
@@ -307,7 +313,7 @@ def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tupl
 
 def closure(handshake: Handshake) -> Closure:
     """Return how each side ended: by a close_notify, by a record with the length of an alert, or by TCP alone."""
-    return Closure(_closed(handshake, 0), _closed(handshake, 1))
+    return Closure(_closed(handshake, _CLIENT), _closed(handshake, _SERVER))
 
 
 def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
@@ -347,4 +353,4 @@ def _ends_in_alert(
         return False
     if ended is not None:
         return end == direction.offset(ended.end)
-    return end == direction.position and (datagrams or handshake.direction(1 - side).ended is not None)
+    return end == direction.position and (datagrams or handshake.direction(_SERVER - side).ended is not None)

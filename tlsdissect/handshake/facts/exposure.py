@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import cython
 
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.model.connection import Certificate, CertificateRequest, OcspStaple, Problem, SessionTicket
 from tlsdissect.tls.certificate import Certificate as CertificateMessage
 from tlsdissect.tls.certificate import CertificateRequest as CertificateRequestMessage
@@ -29,6 +30,7 @@ _CERTIFICATE = HandshakeType.CERTIFICATE
 _CERTIFICATE_REQUEST = HandshakeType.CERTIFICATE_REQUEST
 _CERTIFICATE_STATUS = HandshakeType.CERTIFICATE_STATUS
 _NEW_SESSION_TICKET = HandshakeType.NEW_SESSION_TICKET
+_CLIENT, _SERVER = CLIENT, SERVER  # C integers, by the .pxd
 
 T = TypeVar("T")
 
@@ -59,12 +61,12 @@ def exposure(handshake: Handshake, resumption: str | None, evidence: Evidence | 
         # A server that authenticates by a pre-shared key sends no certificate: RFC 8446 section 2.2.
         return Exposure(() if resumption == "psk" else None, None, None, None, None, None)
     plaintext = MessageDecoder(handshake, evidence)
-    asked = handshake.message(1, _CERTIFICATE_REQUEST)
+    asked = handshake.message(_SERVER, _CERTIFICATE_REQUEST)
     return Exposure(
         plaintext.server_certificates(),
         True if asked else (False if handshake.server_is_whole else None),
         plaintext.request(asked),
-        plaintext.chain(0) if asked else None,
+        plaintext.chain(_CLIENT) if asked else None,
         plaintext.staple(),
         plaintext.ticket(),
         tuple(plaintext.problems),
@@ -97,9 +99,9 @@ class MessageDecoder:
         handshake, seen, decoded = self._handshake, self._handshake.log.server_hello, self._handshake.server_hello
         if seen is not None and decoded is not None and isinstance(decoded.shared, Ssl2ServerHello):
             return self.facts([decoded.shared.certificate] if decoded.shared.certificate else [], seen.event)
-        if handshake.message(1, _CERTIFICATE) is None:
+        if handshake.message(_SERVER, _CERTIFICATE) is None:
             return () if handshake.server_is_whole else None
-        return self.chain(1)
+        return self.chain(_SERVER)
 
     def chain(self, side: cython.longlong) -> tuple[Certificate, ...] | None:
         """Return the certificates of a side's Certificate message."""
@@ -132,7 +134,7 @@ class MessageDecoder:
 
     def staple(self) -> OcspStaple | None:
         """Return the OCSP response in the server's CertificateStatus."""
-        event = self._handshake.message(1, _CERTIFICATE_STATUS)
+        event = self._handshake.message(_SERVER, _CERTIFICATE_STATUS)
         message = self.read(event, CertificateStatus.read)
         if event is None or message is None:
             return None
@@ -153,7 +155,7 @@ class MessageDecoder:
 
     def ticket(self) -> SessionTicket | None:
         """Return the server's NewSessionTicket."""
-        event = self._handshake.message(1, _NEW_SESSION_TICKET)
+        event = self._handshake.message(_SERVER, _NEW_SESSION_TICKET)
         message = self.read(event, NewSessionTicket.read)
         return None if message is None else SessionTicket(message.ticket_lifetime_hint, len(message.ticket))
 

@@ -5,7 +5,9 @@ from tlsdissect.handshake.logged cimport DirectionSummary, LoggedHandshake
 
 cdef long long _ALERT
 cdef long long _CHANGE_CIPHER_SPEC
+cdef long long _CLIENT
 cdef long long _HANDSHAKE
+cdef long long _SERVER
 
 
 cdef class Handshake:

@@ -33,8 +33,13 @@ _WHOLE_FLIGHT = frozenset(
     (HandshakeType.SERVER_HELLO_DONE, HandshakeType.SERVER_KEY_EXCHANGE, HandshakeType.CERTIFICATE)
 )
 
+CLIENT, SERVER = 0, 1
+"""The sides of a handshake. A `sender` in a log is a side of the flow, of which either may be the client. These are
+integers because a member of an Enum would be converted in each call."""
+
 # C integers, by the .pxd.
 _ALERT, _CHANGE_CIPHER_SPEC, _HANDSHAKE = ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE
+_CLIENT, _SERVER = CLIENT, SERVER
 
 
 @cython.cclass
@@ -112,24 +117,24 @@ class Handshake:
         self.client_extensions = NOTHING if self.client_hello is None else client_extensions(self.client_hello)
         self.server_extensions = NOTHING if self.server_hello is None else server_extensions(self.server_hello)
         self.cipher_suite = None if log.server_hello is None else log.server_hello.cipher_suite
-        self.hello_retry = log.hello_retry or self.message(1, _HELLO_VERIFY_REQUEST)
+        self.hello_retry = log.hello_retry or self.message(_SERVER, _HELLO_VERIFY_REQUEST)
         self.start = _start(log, self.hello_retry)
         self.is_full = self._is_full()
         self.encrypted_flight = _encrypted_flight(log)
 
     @cython.ccall
     def side(self, sender: cython.longlong) -> Side:
-        """Return the name of a side."""
+        """Return the name of a side of the flow."""
         return "client" if sender == self.client else "server"
 
     @cython.ccall
     def direction(self, side: cython.longlong) -> DirectionSummary:
-        """Return the state of one direction (0: the client's, 1: the server's)."""
+        """Return the state of the direction of a side, CLIENT or SERVER."""
         return self.directions[side]
 
     @cython.ccall
     def message(self, side: cython.longlong, kind: Any) -> HandshakeEvent | None:
-        """Return the first plaintext handshake message of a type from a side (0: client, 1: server)."""
+        """Return the first plaintext handshake message of a type from a side, CLIENT or SERVER."""
         return self.messages[side].get(kind)
 
     @cython.ccall
@@ -143,19 +148,21 @@ class Handshake:
         return self.sealed[side]
 
     def _is_full(self) -> bool | None:
-        if not _WHOLE_FLIGHT.isdisjoint(self.messages[1]):
+        if not _WHOLE_FLIGHT.isdisjoint(self.messages[_SERVER]):
             return True
-        change = self.change(1)
-        shown = change is not None and self.log.server_hello is not None and self.direction(1).is_whole(change.start)
+        change = self.change(_SERVER)
+        shown = (
+            change is not None and self.log.server_hello is not None and self.direction(_SERVER).is_whole(change.start)
+        )
         return False if shown else None
 
     @property
     def server_is_whole(self) -> bool:
         """Whether no byte of the server's flight up to ServerHelloDone or ChangeCipherSpec is missing."""
-        seen = self.message(1, _SERVER_HELLO_DONE) or self.change(1)
+        seen = self.message(_SERVER, _SERVER_HELLO_DONE) or self.change(_SERVER)
         if seen is None or self.log.server_hello is None or 1 - self.client in self.log.limited:
             return False
-        return self.direction(1).is_whole(seen.end)
+        return self.direction(_SERVER).is_whole(seen.end)
 
 
 def _encrypted_flight(log: LoggedHandshake) -> EncryptedFlight | None:

@@ -14,6 +14,7 @@ from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts import endings, negotiation, timing
 from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
 from tlsdissect.handshake.opening import opened
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple
 
 _SERVER_EXTENSIONS = ExtensionDecoder(FROM_SERVER)
-_CLIENT, _SERVER = 0, 1
 
 
 def with_hidden(
@@ -84,7 +84,7 @@ class _HiddenMessages(MessageDecoder):
 
     def hidden(self) -> Hidden:
         """Return all facts."""
-        asked = self._event(_SERVER, HandshakeType.CERTIFICATE_REQUEST)
+        asked = self._event(SERVER, HandshakeType.CERTIFICATE_REQUEST)
         early_data = self._early_data()
         certificates, staple = self._server_certificates()
         facts = Hidden(
@@ -98,7 +98,7 @@ class _HiddenMessages(MessageDecoder):
             session_tickets=self._tickets(),
             messages=self._messages(),
             encrypted_extensions=None
-            if self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is None
+            if self._event(SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is None
             else self._extensions.facts,
             early_data=early_data,
             round_trips=self._round_trips(early_data),
@@ -109,7 +109,7 @@ class _HiddenMessages(MessageDecoder):
         return self._first[side].get(kind)
 
     def _encrypted_extensions(self) -> Extensions:
-        event = self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS)
+        event = self._event(SERVER, HandshakeType.ENCRYPTED_EXTENSIONS)
         message = self.read(event, EncryptedExtensions.read)
         if event is None or message is None:
             return NOTHING
@@ -120,7 +120,7 @@ class _HiddenMessages(MessageDecoder):
 
     def _server_certificates(self) -> tuple[tuple[Certificate, ...] | None, OcspStaple | None]:
         """Return the server's chain in TLS 1.3 and the OCSP response for its first certificate."""
-        chain = self._chain13(_SERVER) if self._handshake.log.tls13 else None
+        chain = self._chain13(SERVER) if self._handshake.log.tls13 else None
         if chain is None:
             # A server without a certificate authenticates by a pre-shared key, which is visible.
             return None, None
@@ -129,10 +129,10 @@ class _HiddenMessages(MessageDecoder):
 
     def _client_certificates(self) -> tuple[Certificate, ...] | None:
         if self._handshake.log.tls13:
-            chain = self._chain13(_CLIENT)
+            chain = self._chain13(CLIENT)
             return None if chain is None else chain.certificates
         # A client that shows a certificate in a renegotiation.
-        event = self._event(_CLIENT, HandshakeType.CERTIFICATE)
+        event = self._event(CLIENT, HandshakeType.CERTIFICATE)
         message = self.read(event, Certificate12.read)
         return None if event is None or message is None else self.facts(message.certificate_list, event)
 
@@ -191,7 +191,7 @@ class _HiddenMessages(MessageDecoder):
         """Return whether the server asked for a certificate, unless it did so in the clear."""
         if asked is not None:
             return True
-        whole = self._handshake.log.tls13 and self._event(_SERVER, HandshakeType.FINISHED) is not None
+        whole = self._handshake.log.tls13 and self._event(SERVER, HandshakeType.FINISHED) is not None
         return False if whole else None
 
     def _request(self, asked: HandshakeEvent | None) -> CertificateRequest | None:
@@ -268,14 +268,14 @@ class _HiddenMessages(MessageDecoder):
 
     def _early_data(self) -> str | None:
         """Return what the server said of early data (RFC 8446 section 4.2.10)."""
-        shown = self._event(_SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is not None
+        shown = self._event(SERVER, HandshakeType.ENCRYPTED_EXTENSIONS) is not None
         if not shown or not negotiation.infers_early_data(self._handshake):
             return None
         return "accepted" if Type.EARLY_DATA in self._extensions.bodies else "rejected"
 
     def _round_trips(self, early_data: str | None) -> int | None:
         """Return the round trips of a finished handshake, where they depend on early data."""
-        if early_data is None or self._event(_CLIENT, HandshakeType.FINISHED) is None:
+        if early_data is None or self._event(CLIENT, HandshakeType.FINISHED) is None:
             return None
         return timing.round_trips(self._handshake, early_data, complete=True)
 

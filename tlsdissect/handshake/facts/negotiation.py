@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.handshake.facts.handshake import SERVER
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.key_exchange import DhParams, EcdhParams, ServerKeyExchange, key_exchange
@@ -26,6 +27,7 @@ _KEY_SHARE_OLD = Type.KEY_SHARE_OLD
 _PRE_SHARED_KEY = Type.PRE_SHARED_KEY
 _SERVER_KEY_EXCHANGE = HandshakeType.SERVER_KEY_EXCHANGE
 _SESSION_TICKET = Type.SESSION_TICKET
+_SERVER = SERVER  # a C integer, by the .pxd
 
 _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0xFE0B, 0xFE0C))
 """encrypted_client_hello, and the code points of its drafts and of its predecessor ESNI."""
@@ -73,7 +75,7 @@ def hello_retry(handshake: Handshake) -> bool | None:
     if (
         server_hello is None
         or handshake.log.hello_verify is None
-        or (handshake.tls13 and not handshake.direction(1).is_whole(server_hello.event.start))
+        or (handshake.tls13 and not handshake.direction(_SERVER).is_whole(server_hello.event.start))
     ):
         return None
     return False
@@ -91,7 +93,7 @@ def early_data(handshake: Handshake) -> str | None:
     if handshake.log.server_hello is None:
         # A server of QUIC that went on had answered: the capture lacks its hello.
         quic = handshake.log.quic
-        return "offered" if quic is None or quic.first_one_rtt[1] is None else None
+        return "offered" if quic is None or quic.first_one_rtt[_SERVER] is None else None
     if _has(handshake.log.server_hello, handshake.server_extensions, _PRE_SHARED_KEY) is None:
         return None
     if handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") != 0:
@@ -123,7 +125,7 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
         group = handshake.server_extensions.get(_KEY_SHARE, "group")
         group = handshake.server_extensions.get(_KEY_SHARE_OLD, "group") if group is None else group
         return KeyExchange(group=None if group is None else _GROUP_NAMES[group])
-    event, suite = handshake.message(1, _SERVER_KEY_EXCHANGE), handshake.cipher_suite
+    event, suite = handshake.message(_SERVER, _SERVER_KEY_EXCHANGE), handshake.cipher_suite
     kind = None if suite is None else key_exchange(_SUITE_NAMES[suite])
     if event is None or kind is None:
         return KeyExchange()

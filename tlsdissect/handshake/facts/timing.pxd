@@ -3,8 +3,10 @@ from tlsdissect.handshake.events cimport HandshakeEvent
 from tlsdissect.handshake.facts.handshake cimport Handshake
 
 cdef long long _APPLICATION_DATA
+cdef long long _CLIENT
 cdef long long _EXACT
 cdef long long _NS_PER_MS
+cdef long long _SERVER
 cdef long long _UNTIMED
 
 

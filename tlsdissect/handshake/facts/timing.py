@@ -11,6 +11,7 @@ from msgspec import Struct
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.handshake.facts.negotiation import hello_retry
 from tlsdissect.model.connection import HandshakeBytes, Timing
 from tlsdissect.tls.codepoints import HandshakeType
@@ -31,6 +32,7 @@ _EXACT = 1 << 53
 """From here on, a float cannot hold every integer."""
 # C integers, by the .pxd.
 _APPLICATION_DATA, _UNTIMED, _NS_PER_MS = APPLICATION_DATA, UNTIMED, 1_000_000
+_CLIENT, _SERVER = CLIENT, SERVER
 
 
 def round_trips(handshake: Handshake, early_data: str | None, *, complete: cython.bint) -> int | None:
@@ -55,7 +57,7 @@ def round_trips(handshake: Handshake, early_data: str | None, *, complete: cytho
 
 
 def _round_trips12(handshake: Handshake) -> int | None:
-    mine, theirs = handshake.finished(0), handshake.finished(1)
+    mine, theirs = handshake.finished(_CLIENT), handshake.finished(_SERVER)
     if mine is None or theirs is None:
         return None
     if handshake.is_full is not True:
@@ -63,7 +65,7 @@ def _round_trips12(handshake: Handshake) -> int | None:
     data = handshake.log.first_data[handshake.client]
     if data is None or data.acknowledgement is None:
         return 2
-    return 1 if handshake.direction(1).offset(data.acknowledgement) < theirs.end else 2
+    return 1 if handshake.direction(_SERVER).offset(data.acknowledgement) < theirs.end else 2
 
 
 def timing(handshake: Handshake) -> Timing:
@@ -82,8 +84,8 @@ def timing(handshake: Handshake) -> Timing:
         ack_client_hello_ms=elapsed(ack, start),
         server_hello_ms=server_hello_ms,
         handshake_ms=elapsed(start, _data_time(_end(handshake))),
-        client_data_ms=elapsed(start, _data_time(_data(handshake, 0))),
-        server_data_ms=elapsed(start, _data_time(_data(handshake, 1))),
+        client_data_ms=elapsed(start, _data_time(_data(handshake, _CLIENT))),
+        server_data_ms=elapsed(start, _data_time(_data(handshake, _SERVER))),
         server_record_ms=elapsed(start, _data_time(_reply(handshake))),
         split_path=split,
     )
@@ -151,12 +153,12 @@ def _data_time(data: HandshakeEvent | PacketRef | None) -> Any:
 def _end(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
     """Return what ends the handshake for the client: the last Finished, or its first 1-RTT packet."""
     if handshake.log.quic is not None:
-        return handshake.log.quic.first_one_rtt[0]
+        return handshake.log.quic.first_one_rtt[_CLIENT]
     if handshake.tls13:
         flight: EncryptedFlight | None = handshake.encrypted_flight
         # If the first record has the length of an alert, the client refused.
         return None if flight is None or flight.before is None or flight.refused else flight.last()
-    mine, theirs = handshake.finished(0), handshake.finished(1)
+    mine, theirs = handshake.finished(_CLIENT), handshake.finished(_SERVER)
     if mine is None or theirs is None or handshake.is_full is None:
         return None
     return theirs if handshake.is_full else mine
@@ -166,7 +168,7 @@ def first_data(handshake: Handshake) -> tuple[HandshakeEvent | PacketRef | None,
     """Return the first application data of each side; in TLS 1.3 the server's may be a ticket."""
     if handshake.log.quic is not None:
         return handshake.log.quic.first_one_rtt
-    return _data(handshake, 0), _reply(handshake) if handshake.tls13 else _data(handshake, 1)
+    return _data(handshake, _CLIENT), _reply(handshake) if handshake.tls13 else _data(handshake, _SERVER)
 
 
 def _data(handshake: Handshake, side: cython.longlong) -> HandshakeEvent | PacketRef | None:
@@ -180,7 +182,7 @@ def _data(handshake: Handshake, side: cython.longlong) -> HandshakeEvent | Packe
     if not handshake.tls13:
         return None if _may_be_handshake(handshake, side) else data
     flight: EncryptedFlight | None = handshake.encrypted_flight
-    if flight is None or side == 1:
+    if flight is None or side == _SERVER:
         return None
     event: HandshakeEvent
     alert: cython.longlong = flight.sizes.alert
@@ -207,7 +209,7 @@ def _reply(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
     In QUIC it is the first 1-RTT packet after the client's.
     """
     if handshake.log.quic is not None:
-        return handshake.log.quic.first_one_rtt[1]
+        return handshake.log.quic.first_one_rtt[_SERVER]
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None or flight.reply is None or flight.reply.size == flight.sizes.alert:
         return None
@@ -222,13 +224,16 @@ def handshake_bytes(handshake: Handshake, *, complete: cython.bint) -> Handshake
     if not complete:
         return HandshakeBytes(None, None)
     if handshake.log.quic is not None:
-        return HandshakeBytes(handshake.direction(0).position, handshake.direction(1).position)
+        return HandshakeBytes(handshake.direction(_CLIENT).position, handshake.direction(_SERVER).position)
     if not handshake.tls13:
-        return HandshakeBytes(_bytes(handshake, 0, handshake.finished(0)), _bytes(handshake, 1, handshake.finished(1)))
+        return HandshakeBytes(
+            _bytes(handshake, _CLIENT, handshake.finished(_CLIENT)),
+            _bytes(handshake, _SERVER, handshake.finished(_SERVER)),
+        )
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None:
         return HandshakeBytes(None, None)
-    return HandshakeBytes(_bytes(handshake, 0, flight.last()), _bytes(handshake, 1, flight.before))
+    return HandshakeBytes(_bytes(handshake, _CLIENT, flight.last()), _bytes(handshake, _SERVER, flight.before))
 
 
 @cython.cfunc
@@ -237,9 +242,9 @@ def _bytes(handshake: Handshake, side: cython.longlong, last: HandshakeEvent | N
         return None
     event: HandshakeEvent
     # Protected records before the flight are early data.
-    first: cython.longlong = last.end if side == 0 else 0
+    first: cython.longlong = last.end if side == _CLIENT else 0
     flight: EncryptedFlight | None = handshake.encrypted_flight
-    if side == 0 and flight is not None and flight.flight:
+    if side == _CLIENT and flight is not None and flight.flight:
         event = flight.flight[0]
         first = event.start
     # One record may contain several messages.
@@ -277,19 +282,19 @@ def handshake_times(handshake: Handshake) -> HandshakeTimes:
             None if sealed is None else _time(sealed.last()),
             None if sealed is None else _time(sealed.reply),
         )
-    exchange = handshake.message(0, _CLIENT_KEY_EXCHANGE)
-    flight = handshake.message(0, _CERTIFICATE) or exchange
-    shown = handshake.message(1, _CERTIFICATE)
+    exchange = handshake.message(_CLIENT, _CLIENT_KEY_EXCHANGE)
+    flight = handshake.message(_CLIENT, _CERTIFICATE) or exchange
+    shown = handshake.message(_SERVER, _CERTIFICATE)
     return HandshakeTimes(hello, _time(shown), _time(flight), _time(_reply_to(handshake, flight)))
 
 
 def _reply_to(handshake: Handshake, flight: HandshakeEvent | None) -> HandshakeEvent | None:
     if flight is None:
         return None
-    change = handshake.change(1)
+    change = handshake.change(_SERVER)
     if change is not None and change.frame >= flight.frame:
         return change
-    for alert in handshake.alerts[1]:
+    for alert in handshake.alerts[_SERVER]:
         if alert.frame >= flight.frame:
             return alert
     return None
