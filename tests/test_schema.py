@@ -53,10 +53,20 @@ def test_what_is_not_a_connection_does_not() -> None:
     assert not validator.is_valid(printed)
 
 
-def test_keys_are_those_of_the_structs_with_their_descriptions() -> None:
+def test_keys_are_those_of_the_structs() -> None:
     (found,) = [part for name, part in schema.schema()["$defs"].items() if name == "Connection"]
     assert list(found["properties"]) == [field.encode_name for field in msgspec.structs.fields(Connection)]
     assert found["properties"]["end"]["description"] == "The time of the last packet."
+
+
+def test_every_key_has_a_description() -> None:
+    keys = {
+        (name, key): about
+        for name, part in schema.schema()["$defs"].items()
+        for key, about in part["properties"].items()
+    }
+    assert [place for place, about in keys.items() if "description" not in about] == []
+    assert keys["Alert", "from"]["description"] == "The side that sent it."
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class Station(Endpoint, frozen=True, gc=False):
     """One end of EAP over a LAN."""
 
     mac: str
+    """Its MAC address."""
 
     @property
     def host(self) -> str:
@@ -88,7 +89,9 @@ class Origin(Struct, frozen=True, gc=False):
     """Another connection of the same run and over the same transport."""
 
     source: str
+    """Its capture, as it was named."""
     stream: int
+    """Its number, as `stream` has it."""
 
 
 def stream_name(transport: Transport, stream: int) -> str:
@@ -100,7 +103,9 @@ class Closure(Struct, frozen=True, gc=False):
     """How each side ended: "close_notify", "inferred_alert", "fin", "rst", or None."""
 
     client: str | None
+    """How the client ended."""
     server: str | None
+    """How the server ended."""
 
 
 class Timing(Struct, frozen=True, gc=False):
@@ -132,15 +137,20 @@ class HandshakeBytes(Struct, frozen=True, gc=False):
     """Bytes of each side's records, headers included, to the end of its handshake."""
 
     client: int | None
+    """Those of the client; None if not visible."""
     server: int | None
+    """Those of the server; None if not visible."""
 
 
 class HelloRetryRequest(Struct, frozen=True, gc=False):
     """A server's request for another ClientHello (RFC 8446 section 4.1.4)."""
 
     frame: int
+    """The frame that completed it."""
     group: str | None
+    """The group for which it asks a key share; None if it asks for none."""
     cookie_bytes: int | None
+    """The length of its cookie; None without one."""
 
 
 class Extension(Struct, frozen=True, gc=False):
@@ -150,30 +160,48 @@ class Extension(Struct, frozen=True, gc=False):
     """
 
     type: str
+    """Its name, such as server_name."""
     code: int
+    """Its code point."""
     bytes: int
+    """The length of its data."""
 
 
 class ClientHello(Struct, frozen=True, gc=False):
     """The first ClientHello (RFC 8446 section 4.1.2; RFC 5246 section 7.4.1.2)."""
 
     frame: int
+    """The frame that completed it."""
     bytes: int
+    """Its length."""
     segments: int
+    """TCP segments, DTLS fragments or QUIC datagrams in which it arrived."""
     version: str
+    """Its legacy_version, which is not the offered version if it has supported_versions."""
     random: str | None
+    """32 bytes that the client chose."""
     session_id: str | None
+    """The session to resume, or what the client put in its place; empty if there is none."""
     cipher_suites: tuple[str, ...] | None
+    """The cipher suites offered, in the client's order, GREASE and signaling values included."""
     compression_methods: tuple[str, ...] | None
+    """The compression methods offered."""
     extensions: tuple[Extension, ...] | None
     """None if bytes before them are missing or malformed."""
     supported_versions: tuple[Version, ...] | None = None
+    """The versions in the extension of that name; None without it."""
     groups: tuple[str, ...] | None = None
+    """The groups offered in supported_groups; None without it."""
     key_shares: tuple[str, ...] | None = None
+    """The groups for which the client sent a key share; None without key_share."""
     signature_schemes: tuple[str, ...] | None = None
+    """The schemes offered in signature_algorithms; None without it."""
     alpn: tuple[str, ...] | None = None
+    """The protocols offered above TLS; None without that extension."""
     psk_modes: tuple[str, ...] | None = None
+    """The modes of psk_key_exchange_modes; None without it."""
     ec_point_formats: tuple[str, ...] | None = None
+    """The formats of points on elliptic curves; None without that extension."""
 
     def __repr__(self) -> str:
         suites = "-" if self.cipher_suites is None else len(self.cipher_suites)
@@ -203,12 +231,19 @@ class ServerHello(Struct, frozen=True, gc=False):
     """The final ServerHello (RFC 8446 section 4.1.3; RFC 5246 section 7.4.1.3)."""
 
     frame: int
+    """The frame that completed it."""
     bytes: int
+    """Its length."""
     version: str
+    """Its legacy_version, which is not the negotiated version if it has supported_versions."""
     random: str | None
+    """32 bytes that the server chose."""
     session_id: str | None
+    """The session's identifier; in TLS 1.3 that of the ClientHello."""
     cipher_suite: str | None
+    """The cipher suite selected."""
     compression_method: str | None
+    """The compression method selected."""
     extensions: tuple[Extension, ...] | None
     """None if bytes before them are missing or malformed."""
 
@@ -219,20 +254,25 @@ class CertificateRequest(Struct, frozen=True, gc=False):
     types: tuple[str, ...] | None
     """None in TLS 1.3, which has none."""
     signature_schemes: tuple[str, ...] | None
+    """The schemes that the server accepts; None before TLS 1.2."""
     authorities: tuple[str, ...]
+    """The names of the authorities that the server accepts."""
 
 
 class SessionTicket(Struct, frozen=True, gc=False):
     """The first NewSessionTicket in the clear (RFC 5077 section 3.3)."""
 
     lifetime_s: int
+    """Seconds for which the client may use it; 0 if the server does not say."""
     bytes: int
+    """Its length."""
 
 
 class Alert(Struct, frozen=True, gc=False):
     """An alert (RFC 5246 section 7.2); level and description are None if it is encrypted."""
 
     sender: Side = field(name="from")
+    """The side that sent it."""
     level: str | None
     """warning or fatal; None if it is encrypted."""
     description: str | None
@@ -248,6 +288,7 @@ class Message(Struct, frozen=True, gc=False):
     """
 
     sender: Side = field(name="from")
+    """The side that sent it."""
     type: str
     """Such as client_hello, change_cipher_spec, alert, or encrypted."""
     bytes: int
@@ -262,53 +303,76 @@ class Heartbeat(Struct, frozen=True, gc=False):
     """A heartbeat (RFC 6520 section 4); type and payload_bytes are None if it is encrypted."""
 
     sender: Side = field(name="from")
+    """The side that sent it."""
     type: str | None
+    """heartbeat_request or heartbeat_response."""
     bytes: int
     """The length of the record."""
     payload_bytes: int | None
     """Its payload_length field."""
     frame: int
+    """The frame that completed it."""
 
 
 class Problem(Struct, frozen=True, gc=False):
     """A reason why a fact may be missing, inferred or incomplete."""
 
     code: str
+    """Its stable code, such as gap."""
     detail: str
+    """What was found, in words."""
     frame: int | None = None
+    """The frame in which it was found."""
     offset: int | None = None
+    """The offset in the byte stream of the side, or in a damaged capture."""
     sender: Side | None = field(name="from", default=None)
+    """The side whose bytes it concerns; None if it is not one side's."""
 
 
 class HiddenTicket(Struct, frozen=True, gc=False):
     """A NewSessionTicket that was sent encrypted (RFC 8446 section 4.6.1)."""
 
     lifetime_s: int
+    """Seconds for which the client may use it."""
     bytes: int
+    """Its length."""
     identity: str
     """The ticket, which is the identity that a client offers to resume the session."""
     frame: int
+    """The frame that completed it."""
 
 
 class Hidden(Struct, frozen=True, kw_only=True, gc=False):
     """Facts that encryption hides, opened with keys; None if visible without keys, or not visible at all."""
 
     certificates: tuple[Certificate, ...] | None = None
+    """The server's certificates."""
     client_certificate_requested: bool | None = None
+    """Whether the server asked for a client certificate."""
     certificate_request: CertificateRequest | None = None
+    """The server's CertificateRequest."""
     client_certificates: tuple[Certificate, ...] | None = None
+    """The client's certificates."""
     ocsp_staple: OcspStaple | None = None
+    """The OCSP response for the server's certificate."""
     alpn: str | None = None
+    """The protocol that the server selected."""
     alerts: tuple[Alert, ...] | None = None
+    """Alerts that were sent encrypted."""
     session_tickets: tuple[HiddenTicket, ...] | None = None
+    """Tickets that were sent encrypted."""
     messages: tuple[Message, ...] | None = None
     """Handshake messages and alerts that were sent encrypted."""
     encrypted_extensions: tuple[Extension, ...] | None = None
+    """The extensions of EncryptedExtensions, in order."""
     early_data: str | None = None
     """What the server said of early data; None if that is visible without keys."""
     round_trips: int | None = None
+    """As `round_trips` of the connection."""
     ech: str | None = None
+    """Whether Encrypted Client Hello was accepted or rejected."""
     inner_sni: str | None = None
+    """The host name in the inner ClientHello."""
     resumes: Origin | None = None
     """The earlier connection that sent the ticket with which this one resumes."""
     problems: tuple[Problem, ...] = ()
@@ -319,23 +383,31 @@ class Keys(Struct, frozen=True, gc=False):
     """Where the secrets came from that opened something, and their labels."""
 
     origin: Literal["keylog", "capture"] = field(name="from")
+    """A key log, or secrets inside the capture."""
     labels: tuple[str, ...]
+    """Labels of a key log, such as CLIENT_HANDSHAKE_TRAFFIC_SECRET."""
 
 
 class QuicClose(Struct, frozen=True, gc=False):
     """A CONNECTION_CLOSE that can be read without keys (RFC 9000 section 19.19)."""
 
     sender: Side = field(name="from")
+    """The side that sent it."""
     code: str
+    """The name of its error code; CRYPTO_ERROR stands for an alert."""
     reason: str
+    """The text that the sender gave."""
     frame: int
+    """The frame of its packet."""
 
 
 class Counts(Struct, frozen=True, gc=False):
     """A number of each side."""
 
     client: int
+    """That of the client."""
     server: int
+    """That of the server."""
 
 
 class Quic(Struct, frozen=True, gc=False):
@@ -344,23 +416,30 @@ class Quic(Struct, frozen=True, gc=False):
     version: str
     """That of the server's first Initial packet (RFC 9368), else that of the client's."""
     version_negotiation: bool | None
+    """Whether the server sent a Version Negotiation packet; None if that is not visible."""
     retry: bool | None
     """None if the first Initial that was captured may have followed a Retry."""
     original_destination_connection_id: str
     """That of the client's first Initial, from which the keys of Initial packets are derived."""
     client_connection_id: str | None
+    """The connection ID that the client chose; None if it is not known."""
     server_connection_id: str | None
+    """The connection ID that the server chose; None if it is not known."""
     initial_packets: Counts
+    """Initial packets that could be opened."""
     transport_parameters: dict[str, object] | None
     """The client's, by name."""
     close: QuicClose | None
+    """The first CONNECTION_CLOSE in an Initial packet."""
 
 
 class ConnectionIds(Struct, frozen=True, gc=False):
     """The connection ID that each side chose, in hexadecimal (RFC 9146); None without one."""
 
     client: str | None
+    """The client's choice, in records sent to it."""
     server: str | None
+    """The server's choice, in records sent to it."""
 
 
 class Dtls(Struct, frozen=True, gc=False):
@@ -369,15 +448,20 @@ class Dtls(Struct, frozen=True, gc=False):
     cookie_bytes: int | None
     """Bytes of the cookie of a HelloVerifyRequest or HelloRetryRequest; None without one."""
     connection_ids: ConnectionIds
+    """The connection IDs that were negotiated."""
     fragments: Counts
+    """Fragments of messages that were sent in several, repeated ones not counted."""
     retransmitted_messages: Counts
+    """How often the beginning of a message or a Finished was sent again."""
 
 
 class Eap(Struct, frozen=True, gc=False):
     """What only TLS inside EAP has."""
 
     method: str
+    """The EAP method, such as EAP-TLS or PEAP."""
     carrier: Literal["eapol", "radius"]
+    """What carries EAP: EAP over a LAN, or RADIUS."""
     supplicant: str | None
     """Its MAC address, or the Calling-Station-Id."""
     authenticator: str | None
@@ -385,7 +469,9 @@ class Eap(Struct, frozen=True, gc=False):
     identity: str | None
     """The outer identity, which EAP sends unencrypted."""
     result: Literal["success", "failure"] | None
+    """The result that the authentication server sent at the end; None if that is not visible."""
     result_frame: int | None
+    """The frame of the result."""
 
 
 def at_least(severity: str) -> frozenset[str]:
@@ -420,7 +506,9 @@ class Connection(Struct, frozen=True, gc=False):
     transport: Transport
     """What carries TLS: tcp, quic, udp (DTLS) or eap."""
     client: Endpoint
+    """The sender of the ClientHello."""
     server: Endpoint
+    """The other end."""
     start: str | None
     """The time of the first packet; None if the capture has no times."""
     end: str | None
@@ -444,6 +532,7 @@ class Connection(Struct, frozen=True, gc=False):
     failed_by: Side | None
     """The side that sent the alert or ended TCP."""
     closure: Closure
+    """How each side ended the connection."""
     version: Version | None
     """The negotiated version, such as TLS 1.3."""
     cipher_suite: str | None
@@ -477,23 +566,31 @@ class Connection(Struct, frozen=True, gc=False):
     hello_retry: bool | None
     """Whether the server asked for another ClientHello."""
     hello_retry_request: HelloRetryRequest | None
+    """That request; None if there was none."""
     ech: Ech | None
     """none or grease_or_offered."""
     round_trips: int | None
     """Server flights that the client waited for until it could send data."""
     timing: Timing
+    """Durations at the capture point."""
     handshake_bytes: HandshakeBytes
+    """What the handshake took of each direction."""
     client_hello: ClientHello | None
+    """The first ClientHello; None if it is not visible."""
     server_hello: ServerHello | None
+    """The ServerHello; None if there was none, or it is not visible."""
     certificates: tuple[Certificate, ...] | None
     """The server's certificates, in the order in which they were sent."""
     client_certificate_requested: bool | None
     """Whether the server asked for a client certificate."""
     certificate_request: CertificateRequest | None
+    """The server's CertificateRequest, if it is not encrypted."""
     client_certificates: tuple[Certificate, ...] | None
     """The client's certificates."""
     ocsp_staple: OcspStaple | None
+    """The OCSP response that the server stapled, if it is not encrypted."""
     session_ticket: SessionTicket | None
+    """The first ticket, if it is not encrypted."""
     alerts: tuple[Alert, ...]
     """Alerts of both sides."""
     messages: tuple[Message, ...]
@@ -501,6 +598,7 @@ class Connection(Struct, frozen=True, gc=False):
     renegotiations: int
     """Handshakes after the first one."""
     heartbeats: tuple[Heartbeat, ...] = ()
+    """Heartbeats of both sides, in order."""
     ja3: str | None = None
     """The JA3 fingerprint of the client."""
     ja3s: str | None = None
@@ -508,16 +606,25 @@ class Connection(Struct, frozen=True, gc=False):
     ja4: str | None = None
     """The JA4 fingerprint of the client."""
     ja3_string: str | UnsetType | None = UNSET
-    """Unhashed fingerprints are included only on request."""
+    """JA3 before hashing. The unhashed fingerprints and JA3N are included only on request."""
     ja3n: str | UnsetType | None = UNSET
+    """JA3 with its extensions sorted, hashed; included only on request."""
     ja4_r: str | UnsetType | None = UNSET
+    """JA4 before hashing; included only on request."""
     hidden: Hidden | None = None
+    """What only keys show; None if no key opened anything."""
     keys: Keys | None = None
+    """The keys that opened something; None if none did."""
     quic: Quic | None = None
+    """What only QUIC has; None for other transports."""
     dtls: Dtls | None = None
+    """What only DTLS has; None for other transports."""
     eap: Eap | None = None
+    """What only EAP has; None for other transports."""
     findings: tuple[Finding, ...] | None = None
+    """What is wrong or weak; None unless findings were asked for."""
     problems: tuple[Problem, ...] = ()
+    """Why facts are missing, inferred or incomplete."""
 
     def __repr__(self) -> str:
         name = self.sni or str(self.server)

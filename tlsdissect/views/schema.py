@@ -14,6 +14,8 @@ from tlsdissect.x509 import facts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from msgspec import Struct
+
 SCHEMA_VERSION = 1
 """Changes when a key loses its name or its meaning, which is not planned; new keys do not change it."""
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -52,4 +54,10 @@ def descriptions() -> Iterator[tuple[str, str]]:
                 if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
                     continue
                 if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                    yield f"{defined.name}.{field.target.id}", " ".join(str(after.value.value).split())
+                    key = _keys(getattr(module, defined.name))[field.target.id]
+                    yield f"{defined.name}.{key}", " ".join(str(after.value.value).split())
+
+
+def _keys(struct: type[Struct]) -> dict[str, str]:
+    """Return the key of each field in JSON."""
+    return dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))

@@ -47,13 +47,17 @@ class Certificate(Struct, frozen=True, gc=False):
     ca_issuer_urls: tuple[str, ...] | None = None
     """Where its issuer's certificate is."""
     scts: int | None = None
+    """Number of its signed certificate timestamps (RFC 6962)."""
     acme_identifier: str | None = None
+    """The acmeIdentifier of a tls-alpn-01 challenge, in hexadecimal (RFC 8737 section 3)."""
     version: int | None = None
+    """The version of X.509, from 1."""
     exponent: int | None = None
     """The public exponent of an RSA key."""
     email_addresses: tuple[str, ...] | None = None
     """The addresses of subjectAltName, without those in the subject."""
     uris: tuple[str, ...] | None = None
+    """URIs for which it is valid."""
     path_length: int | None = None
     """Maximum number of authorities below this one; None if basicConstraints sets no limit."""
 
@@ -62,11 +66,18 @@ class OcspStaple(Struct, frozen=True, gc=False):
     """The OCSP response of a CertificateStatus (RFC 6960 section 4.2; RFC 6066 section 8)."""
 
     response_status: str | None = None
+    """Such as successful."""
     cert_status: str | None = None
+    """good, revoked or unknown."""
     serial: str | None = None
+    """The serial number of the certificate, in hexadecimal."""
     this_update: str | None = None
+    """When the status was known to be right."""
     next_update: str | None = None
+    """When newer information will be available."""
     produced_at: str | None = None
+    """When the response was signed."""
     revocation_time: str | None = None
+    """When the certificate was revoked."""
     sha256: str | None = None
     """The SHA-256 of the whole response."""
