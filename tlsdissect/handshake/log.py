@@ -6,6 +6,10 @@ depend on them: which side is the client, which version was selected, how long a
 are kept as bytes. Decoding them here was rejected: the tracker may read a handshake again in another order, and a
 message of a connection that is never returned would be decoded for nothing.
 
+Messages are taken in any order, and the first of a type counts. A table of which message may follow which (RFC 5246
+section 7.3, RFC 8446 section 4) was rejected: a capture may lack any message, so that each row would need an exception,
+and nothing here depends on the order but what a ChangeCipherSpec protects and when a HelloRetryRequest is allowed.
+
 Each record is processed once. Limits on bytes, events and protected records bound the log; a side that exceeds one is
 in `limited`.
 """
