@@ -6,13 +6,18 @@ import os
 import shutil
 import struct
 from functools import cache
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 import tlsdissect
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,6 +48,16 @@ def kept(path: Path) -> list[tlsdissect.Connection]:
         if "link type" not in str(error):
             raise
         return []
+
+
+def script(path: Path) -> ModuleType:
+    """Import a program of ours whose name has no suffix."""
+    loader = SourceFileLoader(path.name.replace("-", "_"), str(path))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
 
 
 def need(program: str) -> str:

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from recorded import ROOT, SAMPLES
+from recorded import ROOT, SAMPLES, script
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = str(ROOT / "tests" / "fuzz")
+PROGRAM = ROOT / "tests" / "fuzz"
 
 
 @pytest.fixture(scope="module")
 def fuzz() -> Any:
-    loader = SourceFileLoader("fuzz", PROGRAM)
-    spec = spec_from_loader("fuzz", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return script(PROGRAM)
 
 
 def test_it_finds_nothing_in_a_second(tmp_path: Path) -> None:

@@ -12,17 +12,21 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
 import termios
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
-from recorded import ROOT
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from recorded import ROOT, absent, script
 
 import tlsdissect
 from tlsdissect.flows.limits import Limits
@@ -117,12 +121,42 @@ def test_a_picture_is_what_its_command_draws(command: str, tmp_path: Path) -> No
 def test_the_pictures_are_those_shown() -> None:
     shown = re.findall(r'(?:srcset|src)="([^"]+)"', README.read_text())
     assert re.findall(r"^`(tlsdissect ladder [^`]*)` drew this", README.read_text(), re.MULTILINE) == PICTURES[:1]
-    assert sorted(shown) == sorted(shlex.split(command)[-1] for command in PICTURES)
-    assert len({_background(ROOT / path) for path in shown}) == len(shown) == 2
+    drawn = [shlex.split(command)[-1] for command in PICTURES]
+    assert sorted(shown) == sorted([*drawn, *(f"docs/pictures/{one}" for one in RECORDED)])
+    assert len({_background(ROOT / path) for path in drawn}) == len(drawn) == 2
+
+
+RECORDED = ["report-dark.png", "report.png", "terminal.svg"]
+RECORDER = script(ROOT / "samples" / "record-pictures")
+
+
+def test_the_terminal_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert RECORDER.terminal() == (ROOT / "docs/pictures/terminal.svg").read_text()
+
+
+def test_the_pictures_of_the_report_show_what_is_written_now(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        absent("chromium is not installed")
+    page = tmp_path / "report.html"
+    command = [sys.executable, "-m", "tlsdissect", "report", "-q", RECORDER.CAPTURE, "-o", page]
+    subprocess.run(command, cwd=ROOT, check=True)
+    arguments = ["--no-sandbox"]
+    with (
+        sync_playwright() as driver,
+        driver.chromium.launch(executable_path=chromium, args=arguments) as browser,
+    ):
+        now = Image.open(BytesIO(RECORDER.screen(browser, page, "light")))
+    for name in RECORDED[:2]:
+        kept = Image.open(ROOT / "docs/pictures" / name)
+        assert kept.text == now.text
+        assert kept.size == (1280, 800)
+        assert (ROOT / "docs/pictures" / name).stat().st_size < 80_000
 
 
 def test_the_picture_says_what_its_description_does() -> None:
-    (told,) = re.findall(r'alt="([^"]+)"', README.read_text())
+    (told,) = re.findall(r'alt="(Two handshakes[^"]+)"', README.read_text())
     times = re.findall(r"takes ([0-9]+ ms)", told)
     assert times == ["327 ms", "164 ms"]
     assert set(times) <= set(_texts(ROOT / "samples/paths-ladder.svg"))
