@@ -78,6 +78,8 @@ def test_a_refused_version_and_nothing_more(tmp_path: Path) -> None:
     assert "but the client sent nothing more" in str(tlsdissect.explain(connection)).replace("\n   ", "")
     [said] = tlsdissect.explain(connection).about("end")
     assert (said.code, said.frames, said.guess) == ("version_refused", (2,), True)
+    refused = "✗ the server refused the client's versions of QUIC: Version Negotiation (frame 2; a guess)"
+    assert tlsdissect.explain(connection).verdict.line == refused
 
 
 def test_a_close_that_can_be_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from made import made
 from recorded import ROOT, kept
 
 import tlsdissect
-from tlsdissect.model.connection import Alert, Message
+from tlsdissect.model.connection import OUTCOMES, Alert, Message
 from tlsdissect.views.explain.verdict import verdict
 from tlsdissect.views.printable import encoded
 
@@ -63,6 +63,14 @@ def test_keys_show_the_alert() -> None:
 )  # fmt: skip
 def test_other_ends(changes: dict[str, object], text: str) -> None:
     assert verdict(made(**{"messages": (HELLO,), "alerts": (), **changes})).line == text
+
+
+def test_every_outcome_has_a_verdict() -> None:
+    kinds = {"established": "established", "one_sided": "unknown", "incomplete": "unknown"}
+    for outcome in OUTCOMES:
+        found = verdict(made(messages=(HELLO,), alerts=(), outcome=outcome))
+        assert found.result == kinds.get(outcome, "failed"), outcome
+        assert len(found.text) > 20
 
 
 def test_a_terminal_without_our_marks() -> None:

@@ -302,7 +302,7 @@ def _one_sided(c: Connection) -> Iterator[Sentence]:
 
 
 def _incomplete(c: Connection) -> Iterator[Sentence]:
-    if c.quic is not None and c.quic.version_negotiation and not quic.went_on(c):
+    if quic.versions_refused(c):
         text = "The attempt ended with the server's Version Negotiation: a client gives up if it supports none of the "
         text += "versions listed there (RFC 9000 section 6.2)."
         yield Sentence("end", "version_refused", text, quic.frames(c, PacketType.VERSION_NEGOTIATION), guess=True)

@@ -55,6 +55,11 @@ def went_on(c: Connection) -> bool:
     return c.client_hello is not None and (not refused or c.client_hello.frame > refused[0])
 
 
+def versions_refused(c: Connection) -> bool:
+    """Return whether the attempt ended with the server's Version Negotiation."""
+    return c.quic is not None and bool(c.quic.version_negotiation) and not went_on(c)
+
+
 def _first_version(quic: Quic) -> str | None:
     """The version of the packet with the ClientHello, as its transport parameters say (RFC 9368 section 3)."""
     information = (quic.transport_parameters or {}).get("version_information")

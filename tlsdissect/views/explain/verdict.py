@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tlsdissect.model.transcript import final_alert
+from tlsdissect.tls.quic import PacketType
 from tlsdissect.views.durations import in_ms
+from tlsdissect.views.explain import quic
 from tlsdissect.views.explain.ending import losses, message_before, refused_in
 from tlsdissect.views.explain.model import Verdict, counted, message_frame, named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tlsdissect.model.connection import Connection, Message
 
 _OPEN_ENDS = {
@@ -26,15 +30,7 @@ _VERBS = {"reset": "reset", "closed": "closed"}
 
 def verdict(c: Connection) -> Verdict:
     """Return the verdict on a connection."""
-    if c.outcome == "established":
-        return _established(c)
-    if c.outcome == "alert":
-        return _refused(c)
-    if c.outcome == "no_answer":
-        return Verdict("failed", "the server never answered the ClientHello", message_frame(c, "client_hello"))
-    if c.outcome in _VERBS:
-        return _ended(c)
-    return _open(c)
+    return _VERDICTS[c.outcome](c)
 
 
 def _established(c: Connection) -> Verdict:
@@ -49,6 +45,10 @@ def _established(c: Connection) -> Verdict:
         text = "the server refused the supplicant after the handshake: EAP-Failure"
         return Verdict("failed", text, (c.eap.result_frame,), guess=guess)
     return Verdict("established", text, guess=guess)
+
+
+def _unanswered(c: Connection) -> Verdict:
+    return Verdict("failed", "the server never answered the ClientHello", message_frame(c, "client_hello"))
 
 
 def _refused(c: Connection) -> Verdict:
@@ -79,7 +79,10 @@ def _ended(c: Connection) -> Verdict:
 
 
 def _open(c: Connection) -> Verdict:
-    text = _OPEN_ENDS.get(c.outcome, "not known")
+    if quic.versions_refused(c):
+        text = "the server refused the client's versions of QUIC: Version Negotiation"
+        return Verdict("failed", text, quic.frames(c, PacketType.VERSION_NEGOTIATION), guess=True)
+    text = _OPEN_ENDS[c.outcome]
     last = c.messages[-1] if c.messages else None
     if c.outcome == "incomplete" and last is not None:
         text = f"{text}; last seen: {named(last, c.transport)}"
@@ -97,3 +100,14 @@ def _after(message: Message | None, transport: str) -> str:
         return ""
     name = named(message, transport)
     return f" after {name.partition(' of ')[0] if message.type.startswith(_SIDES) else name}"
+
+
+_VERDICTS: dict[str, Callable[[Connection], Verdict]] = {
+    "established": _established,
+    "alert": _refused,
+    "no_answer": _unanswered,
+    "reset": _ended,
+    "closed": _ended,
+    "one_sided": _open,
+    "incomplete": _open,
+}
