@@ -17,7 +17,7 @@ import tlsdissect
 from tlsdissect.model.connection import Connection, Endpoint, HelloRetryRequest, Timing
 from tlsdissect.views.comparison import builder, formats, sampling
 from tlsdissect.views.comparison.builder import ComparisonBuilder
-from tlsdissect.views.comparison.client_times import layers, since_client_hello
+from tlsdissect.views.comparison.client_times import layers, since_client_hello, to_first_data
 from tlsdissect.views.comparison.formats import Text
 from tlsdissect.views.comparison.model import Group, Side, Spread
 from tlsdissect.views.comparison.pairs import LEAST
@@ -168,6 +168,28 @@ def test_what_anyone_could_read() -> None:
     assert old.exposure.bytes == sum(one.bytes for one in certificates)
     assert old.exposure.emails > 0
     assert (new.exposure.connections, new.exposure.bytes, new.exposure.sni) == (0, 0, 1)
+
+
+def test_quic_is_compared_from_the_first_packet_on() -> None:
+    quic = side("QUIC", "quic/quic-full", "quic/quic-chromium", "quic/quic-retry", "quic/quic-version-negotiation")
+    (full, chromium, *_) = (sample(f"quic/{name}").timing for name in ("quic-full", "quic-chromium"))
+    spread = quic.milliseconds["to_first_data"]
+    assert spread.n == 2  # before the others' ClientHello something went that they do not say the time of
+    assert spread.median == pytest.approx((full.server_record_ms + chromium.server_record_ms) / 2)
+    tcp = sample("tls13-full")
+    t = tcp.timing
+    assert to_first_data(tcp) == pytest.approx(t.tcp_ms + t.ack_client_hello_ms + t.server_record_ms + t.synack_ack_ms)
+    assert to_first_data(replace(tcp, timing=replace(t, tcp_ms=None))) is None
+    shown = brief("quic/quic-full", "tls13-full", "tls12-no-common-suite")
+    assert re.search(r"first packet to first data +[0-9.]+ / [0-9.]+ / [0-9.]+ +57\.0 / 57\.0 / 57\.0\n", shown)
+    assert "failed: 1 of 1 without a visible version" in shown
+    assert "unknown" not in shown
+    assert "first packet" not in brief("tls13-full", "tls12-full")
+
+
+def brief(*samples: str) -> str:
+    (whole,) = compared([sample(name) for name in samples])
+    return "\n".join(Text(110).lines(whole))
 
 
 def test_failures_and_unknown_versions() -> None:

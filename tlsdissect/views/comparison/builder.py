@@ -286,6 +286,9 @@ class Tally:
                 self._values["rt", name].add(took / unit)
             if name == "handshake" and c.outcome == "established" and c.resumption is not None:
                 self._values["kind", "full" if c.resumption == "none" else "resumed"].add(took)
+        whole = client_times.to_first_data(c)
+        if whole is not None:
+            self._values["ms", "to_first_data"].add(whole)
         for name, took in client_times.layers(c):
             self._values["layer", name].add(took)
 

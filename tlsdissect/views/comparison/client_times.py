@@ -49,6 +49,22 @@ def since_client_hello(c: Connection) -> Iterator[tuple[str, float]]:
     yield from ((name, took + more) for name, took, more in events if took is not None)
 
 
+def to_first_data(c: Connection) -> float | None:
+    """Return the time from the client's first packet to the server's first data, as the client saw it.
+
+    The first packet is the SYN, or in QUIC the Initial that completes the ClientHello, if nothing went before it: the
+    round trips of TCP and of TLS count. The first data is the first record or 1-RTT packet after the handshake.
+    """
+    hello, data = c.client_hello, dict(since_client_hello(c)).get("first_record")
+    if data is None or hello is None:
+        return None
+    if c.transport == "quic":
+        return data if hello.frame - c.first_frame < hello.segments else None
+    if c.timing.tcp_ms is None or c.timing.ack_client_hello_ms is None:
+        return None
+    return c.timing.tcp_ms + c.timing.ack_client_hello_ms + data
+
+
 def layers(c: Connection) -> Iterator[tuple[str, float]]:
     """Split the time to the first byte of application data by layer, as the client saw it."""
     at = dict(since_client_hello(c))

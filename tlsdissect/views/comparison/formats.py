@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import to_builtins
 
 from tlsdissect.views.comparison.client_times import LOCAL, NOT_SEEN
-from tlsdissect.views.comparison.model import PAIRED
+from tlsdissect.views.comparison.model import PAIRED, QUIC, UNKNOWN
 from tlsdissect.views.comparison.pairs import LEAST
 from tlsdissect.views.csv import cell, line
 from tlsdissect.views.ndjson import json_line
@@ -28,7 +28,8 @@ _LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
 _MEASURES = {
     "tcp": "TCP handshake", "server_hello": "ServerHello", "handshake": "handshake",
     "client_data": "client's application data", "first_byte": "server's first byte of data",
-    "first_record": "first server record after the handshake", "tcp_to_tls": "TCP handshake to ClientHello",
+    "first_record": "first server record after the handshake",
+    "to_first_data": "first packet to first data", "tcp_to_tls": "TCP handshake to ClientHello",
     "tls": "TLS handshake", "tls_to_data": "handshake to client's data",
     "data_to_first_byte": "client's data to first byte",
 }  # fmt: skip
@@ -129,8 +130,13 @@ def _listed(heading: str, name: str, sides: Sequence[Side]) -> Section:
 
 
 def _timed(heading: str, name: str, sides: Sequence[Side]) -> Section:
-    keys = [key for key in _MEASURES if key in _keys(name, sides)]
+    keys = [key for key in _MEASURES if key in _keys(name, sides) and (key != "to_first_data" or _has_quic(sides))]
     return Section(heading, [(_MEASURES[key], _spread(name, key, "median", "p90", "p99")) for key in keys])
+
+
+def _has_quic(sides: Sequence[Side]) -> bool:
+    """Whether times from the client's first packet matter: QUIC does without the round trip of TCP."""
+    return any(side.version == QUIC for side in sides)
 
 
 def _keys(name: str, sides: Sequence[Side]) -> list[str]:
@@ -269,8 +275,9 @@ class Text:
             for number, part in enumerate(wrap(sentence, self._width, subsequent_indent="  ")):
                 yield self._styled(part, _BOLD) if number == 0 else part
         yield ""
-        versions = [side.version for side in group.sides]
-        filled = list(filled_sections(group.sides) if self._whole else _brief(group))
+        sides = group.sides if self._whole else _known(group.sides)
+        versions = [side.version for side in sides]
+        filled = list(filled_sections(sides) if self._whole else _brief(group, sides))
         heads = versions if self._whole else [*versions, "difference (95 %)"]
         width = self._column_width([heads, *(cells for _, rows in filled for _, cells in rows)])
         yield self._styled(self._line("", heads, width), _BOLD)
@@ -338,9 +345,13 @@ def _row(group: Group) -> tuple[str, ...]:
     return (group.key or "", *(cell or "-" for cell in cells))
 
 
-def _brief(group: Group) -> Iterator[FilledSection]:
+def _known(sides: Sequence[Side]) -> Sequence[Side]:
+    """Leave out connections without a visible version, if there are others: they have no times."""
+    return [side for side in sides if side.version != UNKNOWN] or sides
+
+
+def _brief(group: Group, sides: Sequence[Side]) -> Iterator[FilledSection]:
     """Yield the sections that most readers need, with the difference between the versions as the last column."""
-    sides = group.sides
     counts = [("seen", lambda s: f"{s.connections:,}"), ("failed", _share("failed")),
               ("HelloRetryRequest", _share("hello_retries")), ("resumed", _resumed)]  # fmt: skip
     wanted: list[tuple[str, list[tuple[str, Cell, str | None]]]] = [
@@ -356,6 +367,8 @@ def _brief(group: Group) -> Iterator[FilledSection]:
              _change(group, "resumed", "milliseconds")),
             ("server's first byte of data", _spread("milliseconds", "first_byte", *_PERCENTILES), None),
             ("TCP handshake", _spread("milliseconds", "tcp", *_PERCENTILES), None),
+            *([("first packet to first data", _spread("milliseconds", "to_first_data", *_PERCENTILES), None)]
+              if _has_quic(sides) else []),
         ]),
         ("in the clear", [
             ("certificates", lambda s: _part(s.exposure.connections, s), None),
@@ -400,7 +413,7 @@ def verdict(group: Group) -> Iterator[str]:
     sides = {side.version: side for side in group.sides}
     old, new = sides.get(_OLD), sides.get(_NEW)
     if old is None or new is None:
-        names = " and ".join(f"{side.version}: {side.connections:,}" for side in group.sides)
+        names = " and ".join(f"{side.connections:,} {_with(side.version)}" for side in group.sides)
         yield f"nothing to compare: TLS 1.2 and TLS 1.3 are not both there ({names})"
     for measure, unit in (("round_trips", "round trips"), ("milliseconds", "ms")):
         told = [one for one in group.differences or () if one.measure == measure]
@@ -408,7 +421,7 @@ def verdict(group: Group) -> Iterator[str]:
             yield f"{_SUBJECTS[measure]}: {'; '.join(_told(one, unit) for one in told)}"
     if old is not None and new is not None and not group.differences:
         yield next(iter(conclusions(None)))
-    failed = [f"{side.failed:,} of {side.connections:,} with {side.version}" for side in group.sides if side.failed]
+    failed = [f"{side.failed:,} of {side.connections:,} {_with(side.version)}" for side in group.sides if side.failed]
     yield f"failed: {', '.join(failed) or 'none'}"
     if old is not None and new is not None:
         shown = [f"{side.exposure.connections:,} of {side.connections:,} with {side.version}" for side in (old, new)]
@@ -417,6 +430,10 @@ def verdict(group: Group) -> Iterator[str]:
     if offered:
         used = sum(side.post_quantum.negotiated for side in group.sides)
         yield f"post-quantum key exchange: negotiated by {used:,} of the {offered:,} that offered it"
+
+
+def _with(version: str) -> str:
+    return "without a visible version" if version == UNKNOWN else f"with {version}"
 
 
 _SUBJECTS = {"round_trips": "round trips", "milliseconds": "time"}
@@ -460,6 +477,11 @@ def caveats(group: Group) -> Iterator[str]:
     newer = next((side for side in group.sides if side.version == "TLS 1.3"), None)
     if newer is not None and "first_record" in newer.milliseconds:
         yield "in TLS 1.3 the first server record may be a ticket: tickets and data are encrypted alike"
+    if any(side.version == QUIC and "to_first_data" in side.milliseconds for side in group.sides):
+        yield (
+            "the client's first packet is the SYN, or in QUIC the one that completes the ClientHello; the server's "
+            "first data is its first record or 1-RTT packet after the handshake"
+        )
     if any(side.capture_points.get(LOCAL) for side in group.sides):
         yield "with a TCP round trip below 1 ms, the programs take more time than the path: compare the milliseconds"
     if any(side.capture_points.get(NOT_SEEN) for side in group.sides):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Connection
 
-QUIC = "QUIC"
-VERSIONS = ("older", "TLS 1.2", "TLS 1.3", QUIC, "unknown")
+QUIC, UNKNOWN = "QUIC", "unknown"
+VERSIONS = ("older", "TLS 1.2", "TLS 1.3", QUIC, UNKNOWN)
 """Version groups: SSL 2.0 to TLS 1.1; TLS 1.2; TLS 1.3 and its drafts; TLS 1.3 in QUIC; no version negotiated, or none
 captured."""
 
@@ -25,7 +25,7 @@ PAIRED = ("TLS 1.2", "TLS 1.3")
 def version_group(c: Connection) -> str:
     """Return the version group of a connection (`VERSIONS`)."""
     if c.version is None:
-        return "unknown"
+        return UNKNOWN
     if c.is_tls13:
         return QUIC if c.transport == "quic" else "TLS 1.3"
     return "TLS 1.2" if c.version.endswith("TLS 1.2") else "older"
@@ -155,7 +155,8 @@ class Side(Struct, frozen=True):
     """Connections whose TCP may end at a proxy before the TLS server: the TCP round trip is then too short a unit."""
     milliseconds: dict[str, Spread]
     """Since the ClientHello, as the client saw it: `server_hello`, `handshake`, `client_data`, `first_byte`,
-    `first_record` (in TLS 1.3 application data or a ticket, which look alike); `tcp` is the TCP handshake."""
+    `first_record` (in TLS 1.3 application data or a ticket, which look alike); `tcp` is the TCP handshake.
+    `to_first_data`: from the client's SYN, or ClientHello in QUIC, to the server's first data."""
     handshakes: dict[str, Spread]
     """Milliseconds of established handshakes by kind, `full` and `resumed`, as the client saw them."""
     in_round_trips: dict[str, Spread]
