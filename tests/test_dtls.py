@@ -505,3 +505,44 @@ def test_flows_of_which_only_data_was_captured_are_counted(tmp_path: Path) -> No
     path = write_packets(tmp_path / "some.pcap", [*first, *silence, *later])
     reading = Reading([path], Options(limits=Limits(udp_silent_after=1.0)))
     assert (len(list(reading)), reading.summary.dtls) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "counted"),
+    [
+        (record(ALERT, b"\1\0" + bytes(20), epoch=1), 1),
+        (record(HANDSHAKE, bytes(40), epoch=2), 1),
+        (record(APPLICATION_DATA, bytes(40), epoch=1, version=0x0100), 1),
+        (cid_record(b"\7" * 8, bytes(40)), 1),
+        (b"\1\0\0\0" + record(APPLICATION_DATA, bytes(40), epoch=1), 1),
+        (b"\x40\1" + sized(record(APPLICATION_DATA, bytes(40), epoch=1)), 1),
+        (unified(3, bytes(40)), 1),
+        (unified(3, bytes(40), two_bytes=False) + unified(3, bytes(16)), 1),
+        # Lengths that do not end where the datagram does, or that are missing, show nothing.
+        (unified(3, bytes(40)) + b"\0", 0),
+        (unified(3, bytes(40))[:-1], 0),
+        (unified(3, bytes(15)), 0),
+        (unified(3, bytes(40), length=False), 0),
+        (unified(3, bytes(40), cid=b"\7" * 8), 0),
+        (record(APPLICATION_DATA, bytes(40), epoch=1, version=0x0303), 0),
+    ],
+)
+def test_records_after_the_handshake_are_counted(tmp_path: Path, datagram: bytes, counted: int) -> None:
+    reading = Reading([write(tmp_path / "some.pcap", [(0, datagram), (1, datagram)])])
+    assert (len(list(reading)), reading.summary.dtls) == (0, counted)
+
+
+@pytest.mark.parametrize("name", ["dtls12-full", "dtls12-psk", "dtls13-full"])
+def test_a_flow_that_was_captured_late_is_counted(tmp_path: Path, name: str) -> None:
+    flow = sent(name)
+    encrypted = [one for one in flow if not (one[1][0] in (20, 22) and one[1][3:5] == b"\0\0")]
+    assert encrypted
+    reading = Reading([write(tmp_path / "some.pcap", encrypted)])
+    assert (len(list(reading)), reading.summary.dtls) == (0, 1)
+
+
+def test_unified_headers_that_the_snap_length_cuts(tmp_path: Path) -> None:
+    datagram = unified(3, bytes(40)) + unified(3, bytes(60))
+    for snap, counted in ((28 + 46, 0), (28 + 50, 1), (28 + 60, 1)):
+        reading = Reading([write(tmp_path / "some.pcap", [(0, datagram)], snap=snap)])
+        assert (len(list(reading)), reading.summary.dtls) == (0, counted)

@@ -16,13 +16,21 @@ MAX_COUNTED = 1 << 20
 _LEAST = 13
 """Bytes of a DTLS record header; a QUIC packet with a long header is longer."""
 
-_DTLS_RECORD = rb"[\x15\x16](?:\xfe[\xfc-\xff]|\x01\x00)\x00\x00"
-"""A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1). Cisco's version is 0x0100."""
-_DTLS = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x42.{12,60}?\x00\x13..)?" + _DTLS_RECORD
-"""Such a record, alone, or after the header of CAPWAP (RFC 5415 section 4.2) or of TURN: ChannelData, or a Send or Data
-indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
-_DTLS_DATA = rb"\x17\xfe[\xfd\xff]\x00[\x01-\x0f]"
-"""A record of application data in one of the first epochs of DTLS 1.0 or 1.2."""
+_CARRIER = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x42.{12,60}?\x00\x13..)?"
+"""What may come before a record of DTLS: the header of CAPWAP (RFC 5415 section 4.2) or of TURN: ChannelData, or a Send
+or Data indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
+_DTLS_VERSION = rb"(?:\xfe[\xfc-\xff]|\x01\x00)"
+"""A record version of DTLS; Cisco's is 0x0100."""
+_DTLS = _CARRIER + rb"[\x15\x16]%b\x00\x00" % _DTLS_VERSION
+"""A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1)."""
+_DTLS_DATA = _CARRIER + rb"[\x14-\x1a]%b\x00[\x01-\x0f]" % _DTLS_VERSION
+"""A record of one of the first epochs after the handshake."""
+_UNIFIED_FIRST, _UNIFIED_BITS, _TWO_BYTES = 0x24, 0xF4, 0x08
+"""Bits of such a header: those that it has, those that tell, and that of a sequence number of two bytes."""
+_LEAST_CIPHERTEXT = 16
+"""Bytes of the shortest encrypted record body (RFC 9147 section 4.2.3)."""
+_UNIFIED = rb"[\x24-\x27\x2c-\x2f]"
+"""A record of DTLS 1.3 whose unified header has a length but no connection ID (RFC 9147 section 4)."""
 _VERSIONS = (
     rb"(?:"
     rb"\x00\x00\x00\x01|\x6b\x33\x43\xcf|\x70\x9a\x50\xc4|\xff\x00\x00[\x00-\x3f]|\xfa\xce\xb0[\x00-\x0f]"
@@ -38,7 +46,9 @@ Negotiation that lists such a version first (RFC 8999 section 6)."""
 _RADIUS = rb"[\x01-\x03\x0b].[\x00-\x10]"
 """Access-Request, -Accept, -Reject or -Challenge, an identifier, and a length of at most 4,096 (RFC 2865 section 3)."""
 _KNOWN = re.compile(
-    rb"(?P<dtls>%b)|(?P<dtls_data>%b)|(?P<quic>%b)|(?P<radius>%b)" % (_DTLS, _DTLS_DATA, _QUIC, _RADIUS), re.DOTALL
+    rb"(?P<dtls>%b)|(?P<dtls_data>%b)|(?P<unified>%b)|(?P<quic>%b)|(?P<radius>%b)"
+    % (_DTLS, _DTLS_DATA, _UNIFIED, _QUIC, _RADIUS),
+    re.DOTALL,
 )
 """One expression, so that a datagram of another protocol costs one match."""
 
@@ -46,7 +56,26 @@ _KNOWN = re.compile(
 def recognise(packet: Packet) -> str | None:
     """Return the protocol of a UDP datagram by its first bytes: one of those above, or None for any other."""
     found = _KNOWN.match(packet.data, packet.payload) if packet.captured >= _LEAST else None
-    return None if found is None else found.lastgroup
+    if found is None:
+        return None
+    if found.lastgroup == "unified":
+        return DTLS_DATA if _has_unified_records(packet.captured_payload(), packet.length) else None
+    return found.lastgroup
+
+
+def _has_unified_records(data: bytes, end: int) -> bool:
+    """Return whether a datagram of `end` bytes has records of DTLS 1.3, of which the last one ends where it does.
+
+    A unified header has three fixed bits, so only the lengths distinguish records from other protocols.
+    """
+    at = 0
+    while at < min(end, len(data)):
+        body = at + (5 if data[at] & _TWO_BYTES else 4)
+        size = int.from_bytes(data[body - 2 : body], "big")
+        if data[at] & _UNIFIED_BITS != _UNIFIED_FIRST or body > len(data) or size < _LEAST_CIPHERTEXT:
+            return False
+        at = body + size
+    return at == end
 
 
 class Datagrams:
