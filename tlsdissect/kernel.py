@@ -43,6 +43,7 @@ MODULES = (
     "tlsdissect.handshake.facts.hello_fingerprints",
     "tlsdissect.handshake.facts.hellos",
     "tlsdissect.handshake.facts.negotiation",
+    "tlsdissect.handshake.facts.refill",
     "tlsdissect.handshake.facts.timing",
     "tlsdissect.handshake.log",
     "tlsdissect.handshake.logged",

@@ -1,11 +1,14 @@
 from tlsdissect.capture.octets cimport cut
 from tlsdissect.handshake.events cimport DecodedHello
+from tlsdissect.handshake.facts.refill cimport Refill
 from tlsdissect.tls.hello_cache cimport HelloTemplate
 
 
 cdef class Extensions:
     cdef readonly tuple codes
-    cdef readonly tuple facts
-    cdef readonly dict bodies
     cdef readonly tuple problems
+    cdef readonly dict bodies
+    cdef tuple _facts
+    cdef dict _refilled
     cpdef object get(self, object number, str field)
+    cpdef Extensions like(self, bytes body, object decoder, list places, list refills)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.handshake.facts.extensions import MALFORMED, REFILLED, Decoded, ExtensionDecoder, Refill
+from tlsdissect.handshake.facts.extensions import MALFORMED, REFILLED, Decoded, ExtensionDecoder, refill
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from tlsdissect.handshake.events import DecodedHello
+    from tlsdissect.handshake.facts.refill import Refill
     from tlsdissect.model.connection import Extension
     from tlsdissect.tls.client_hello import Extension as WireExtension
 
@@ -35,10 +36,13 @@ class Extensions:
 
     codes: tuple[int, ...]
     """The types of all extensions."""
-    facts: tuple[Extension, ...]
-    bodies: dict[int, Struct | None]
     problems: tuple[tuple[str, str], ...]
     """Code and detail of each problem."""
+    bodies: dict[int, Struct | None]
+    """The body by type; of an extension in `_refilled`, that of another hello, and only `get` has its own."""
+    _facts: tuple[Extension, ...]
+    _refilled: dict[int, tuple[int, Refill, bytes]]
+    """By type, extensions that are as those of another hello but for some bytes: index, what makes them, and bytes."""
 
     def __init__(
         self,
@@ -46,17 +50,61 @@ class Extensions:
         facts: tuple[Extension, ...],
         bodies: dict[int, Struct | None],
         problems: tuple[tuple[str, str], ...],
+        refilled: dict[int, tuple[int, Refill, bytes]] | None = None,
     ) -> None:
         self.codes = codes
-        self.facts = facts
-        self.bodies = bodies
         self.problems = problems
+        self.bodies = bodies
+        self._facts = facts
+        self._refilled = refilled or {}
+
+    @property
+    def facts(self) -> tuple[Extension, ...]:
+        """The facts of all extensions, in order."""
+        if not self._refilled:
+            return self._facts
+        facts: list[Extension] = list(self._facts)
+        refill: Refill
+        for index, refill, data in self._refilled.values():
+            facts[index] = refill.fact(data)
+        return tuple(facts)
 
     @cython.ccall
     def get(self, number: Any, field: str) -> Any:
         """Return a field of an extension's body; None if the extension is absent or malformed."""
         body = self.bodies.get(number)
-        return None if body is None else getattr(body, field, None)
+        if body is None:
+            return None
+        found = self._refilled.get(number)
+        if found is not None:
+            refill: Refill = found[1]
+            body = refill.body(found[2])
+        return getattr(body, field, None)
+
+    @cython.ccall
+    def like(self, body: bytes, decoder: Any, places: list, refills: list) -> Extensions:  # type: ignore[type-arg]
+        """Return the extensions of another hello of the same template, whose extensions at `places` are its own."""
+        n: cython.Py_ssize_t
+        refilled: dict[int, tuple[int, Refill, bytes]] = {}
+        anew: list[tuple[int, int, bytes]] = []
+        for n in range(len(places)):
+            index, number, start, end = places[n]
+            data = cut(body, start, end)
+            refill: Refill | None = refills[n]
+            if refill is not None and refill.matches(data):
+                refilled[number] = index, refill, data
+            else:
+                anew.append((index, number, data))
+        if not anew:
+            return Extensions(self.codes, self._facts, self.bodies, (), refilled)
+        facts, bodies, problems = list(self._facts), self.bodies.copy(), []
+        for index, number, data in anew:
+            one = decoder.decode(number, data)
+            facts[index] = one.fact
+            bodies[number] = one.body
+            if one.problem is not None:
+                problems.append(one.problem)
+        return Extensions(self.codes, tuple(facts), bodies, tuple(problems), refilled)
 
 
 NOTHING = Extensions((), (), {}, ())
@@ -87,25 +135,14 @@ def _by_template(decoder: ExtensionDecoder, decoded: DecodedHello) -> Extensions
             template.derived[decoder] = extensions, _refills(template.places, decoded.body, extensions)
         return extensions
     known: Extensions = learned[0]
-    if not template.places:
-        return known
-    facts, bodies, problems = list(known.facts), known.bodies.copy(), []
-    for (index, number, start, end), refill in zip(template.places, learned[1], strict=True):
-        data = cut(decoded.body, start, end)
-        one = None if refill is None else refill.fill(data)
-        if one is None:
-            one = decoder.decode(number, data)
-        facts[index] = one.fact
-        bodies[number] = one.body
-        if one.problem is not None:
-            problems.append(one.problem)
-    return Extensions(known.codes, tuple(facts), bodies, tuple(problems))
+    return known.like(decoded.body, decoder, template.places, learned[1]) if template.places else known
 
 
 def _refills(places: list[tuple[int, int, int, int]], body: bytes, known: Extensions) -> list[Refill | None]:
     """Return how to decode the extensions of a template that vary."""
+    facts = known.facts
     return [
-        Refill(body[start:end], Decoded(known.facts[index], known.bodies[number], None)) if number in REFILLED else None
+        refill(body[start:end], Decoded(facts[index], known.bodies[number], None)) if number in REFILLED else None
         for index, number, start, end in places
     ]
 

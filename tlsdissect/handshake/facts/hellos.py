@@ -122,7 +122,8 @@ def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> Cl
 
 def _listed(extensions: Extensions, *, seen: cython.bint) -> tuple[Extension, ...] | None:
     """Return the facts of the extensions; None if there are none and the end of the hello was not `seen`."""
-    return extensions.facts if extensions.facts or seen else None
+    facts = extensions.facts
+    return facts if facts or seen else None
 
 
 def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:

@@ -1,0 +1,29 @@
+from tlsdissect.capture.octets cimport cut
+
+cdef long long _BYTES
+cdef long long _CONSTANT
+cdef long long _CONVERTED
+cdef long long _DICT
+cdef long long _NUMBER
+cdef long long _TUPLE
+
+
+cdef class Step:
+    cdef readonly long long kind
+    cdef readonly Py_ssize_t start
+    cdef readonly Py_ssize_t end
+    cdef readonly object what
+    cdef readonly Py_ssize_t count
+
+
+cdef class Refill:
+    cdef list _fixed
+    cdef Py_ssize_t _size
+    cdef list _fact
+    cdef list _body
+    cpdef bint matches(self, bytes data)
+    cpdef object fact(self, bytes data)
+    cpdef object body(self, bytes data)
+
+
+cdef object _made(list[Step] steps, bytes data)
