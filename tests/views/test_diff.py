@@ -62,7 +62,7 @@ def test_three_clients_stop_working_for_three_reasons(upgrade: CaptureDiff) -> N
     }
     assert all(before.failed == after.established == 0 for before, after in told.values())
     printer, scanner = told["192.0.2.12"], told["192.0.2.13"]
-    assert "had offered TLS 1.0: none that the server accepts" in printer[1].failures[0].why[1].text
+    assert "offered only TLS 1.0, which the server does not accept" in printer[1].failures[0].why[1].text
     assert printer[0].versions == ("TLS 1.0",)
     assert scanner[0].cipher_suites == ("TLS_RSA_WITH_AES_128_CBC_SHA",)
     assert "TLS_RSA_WITH_AES_128_CBC_SHA" in scanner[1].failures[0].why[1].text

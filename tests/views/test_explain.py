@@ -139,7 +139,7 @@ def test_resumption() -> None:
         (
             "tls13-no-common-version",
             "no_common_version",
-            "The client had offered TLS 1.3: none that the server accepts.",
+            "The client offered only TLS 1.3, which the server does not accept.",
         ),
         ("tls13-client-cert-rejected", "refused", "The server refused: a record of an alert's size, and then the end."),
     ],

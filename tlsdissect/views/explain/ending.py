@@ -115,8 +115,15 @@ def message_before(c: Connection, alert: Alert) -> Message | None:
 def _version(c: Connection, alert: Alert) -> Iterator[Sentence]:
     hello, versions = c.client_hello, c.offered_versions
     if hello and versions and alert.sender == "server":
-        text = f"The client had offered {listed(versions)}: none that the server accepts."
+        text = f"The client offered {none_of(versions, 'accept')}."
         yield Sentence("end", "no_common_version", text, (hello.frame,))
+
+
+def none_of(offered: Sequence[str], verb: str) -> str:
+    """Say what a client offered, and that the server accepts (or speaks) none of it."""
+    if len(offered) == 1:
+        return f"only {offered[0]}, which the server does not {verb}"
+    return f"{listed(offered)}, and the server {verb}s none of them"
 
 
 def _nothing_in_common(c: Connection, alert: Alert) -> Iterator[Sentence]:
@@ -253,7 +260,7 @@ def _name(c: Connection, _: Alert) -> Iterator[Sentence]:
 
 def _protocol(c: Connection, _: Alert) -> Iterator[Sentence]:
     if c.client_hello and c.client_hello.alpn:
-        text = f"The client had offered {listed(c.client_hello.alpn)}: none that the server speaks."
+        text = f"The client offered {none_of(c.client_hello.alpn, 'speak')}."
         yield Sentence("end", "no_common_protocol", text, (c.client_hello.frame,))
 
 
