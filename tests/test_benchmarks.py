@@ -74,7 +74,7 @@ def test_inference_judges_what_is_inferred(tmp_path: Path) -> None:
     assert rows["the handshake is complete"] == "5 | 0 | 0"
     assert rows["early data was accepted"] == "1 | 0 | 0"
     assert rows["the client had no certificate to show"] == "1 | 0 | 0"
-    # JSSE pads its alerts, so that their records do not have an alert's length.
+    # JSSE pads its alerts, and Tomcat's Finished, which would show that, is in a record with other messages.
     assert rows["the server closes with an alert"] == "4 | 1 | 0"
     assert "tomcat-tls13.pcap stream 0: the server closes with an alert: False" in done.stdout
     assert done.returncode == 1

@@ -85,6 +85,44 @@ def test_what_the_server_sends_while_the_flight_comes_is_not_before_it() -> None
     assert found.before.size == FINISHED
 
 
+def test_java_pads_its_flights_and_its_alerts() -> None:
+    flight = [*FLIGHT[:2], (SERVER, FINISHED + 16)]
+    found = seen([*flight, (CLIENT, FINISHED + 16), (CLIENT, 96), (SERVER, 1500), (SERVER, ALERT + 16)])
+    assert (sizes(found.flight), found.exact, found.alerts) == ([FINISHED + 16], True, [ALERT + 16, ALERT + 16])
+    found = seen([*FLIGHT, (CLIENT, FINISHED + 16), (SERVER, TICKET)])
+    assert found.alerts == [ALERT + 16, ALERT]
+    found = seen([*flight, (CLIENT, FINISHED), (SERVER, ALERT + 16)])
+    assert (found.exact, found.alerts) == (True, [ALERT, ALERT + 16])
+    assert seen([*FLIGHT, (CLIENT, ALERT + 16)]).refused
+
+
+def test_a_record_that_is_too_short_for_a_finished_is_not_of_the_flight() -> None:
+    """NSS puts its whole flight in one record."""
+    found = seen([*FLIGHT, (CLIENT, 1242), (CLIENT, FINISHED - 1), (SERVER, TICKET)])
+    assert (sizes(found.flight), found.exact, sizes(found.after)) == ([1242], False, [FINISHED - 1])
+    assert sizes(seen([*FLIGHT, (CLIENT, 25), (SERVER, ALERT)]).flight) == [25]
+
+
+def test_a_server_may_refuse_before_the_flight_ends() -> None:
+    """Java sends an empty Certificate, and is refused before its Finished comes."""
+    found = seen([*FLIGHT, (CLIENT, 41), (SERVER, ALERT), (CLIENT, FINISHED + 16), (CLIENT, 51)])
+    assert (sizes(found.flight), found.exact) == ([41], False)
+    assert found.reply is not None
+    assert found.only_alerts(found.reply.end, None)
+    # A server that goes on has refused nothing.
+    found = seen([*FLIGHT, (CLIENT, 41), (SERVER, ALERT), (CLIENT, FINISHED + 16), (SERVER, TICKET)])
+    assert (sizes(found.flight), found.exact) == ([41, FINISHED + 16], True)
+
+
+@pytest.mark.parametrize(("more", "refuses"), [([], True), ([ALERT], True), ([ALERT, ALERT], False), ([TICKET], False)])
+def test_a_server_may_refuse_with_two_alerts(more: list[int], refuses: bool) -> None:
+    found = seen([*FLIGHT, (CLIENT, FINISHED), (SERVER, ALERT), *((SERVER, size) for size in more)])
+    assert found.reply is not None
+    end = found.reply.end + sum(5 + size for size in more)
+    last = (end - 5 - more[-1], more[-1]) if more else None
+    assert found.only_alerts(end, last) is refuses
+
+
 def test_a_client_that_refuses() -> None:
     assert seen([*FLIGHT, (CLIENT, ALERT)]).refused
     assert not seen([*FLIGHT, (CLIENT, ALERT), (CLIENT, FINISHED)]).refused

@@ -554,7 +554,7 @@ class DtlsTracker:
         is_data = record.content_type == APPLICATION_DATA
         if is_data and direction.first_data is None:
             direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
-        adds_nothing = is_data and self._latest_protected == sender and record.length != self.log.alert_size
+        adds_nothing = is_data and self._latest_protected == sender and record.length != self.log.alert_sizes[sender]
         if direction.protected < MAX_PROTECTED and not adds_nothing:
             direction.protected += 1
             if not is_data:
@@ -569,7 +569,7 @@ class DtlsTracker:
         An ACK lists their numbers (RFC 9147 section 7). A message whose length is that of an ACK is longer than an ACK
         of so few records in most cases: of a certificate's length, it would list dozens.
         """
-        listed, rest = divmod(record.length - self.log.alert_size, _RECORD_NUMBER)
+        listed, rest = divmod(record.length - self.log.alert_sizes[sender], _RECORD_NUMBER)
         return self.log.tls13 and rest == 0 and 0 < listed <= self.directions[1 - sender].records
 
     def _add_event(

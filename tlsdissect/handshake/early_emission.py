@@ -144,9 +144,10 @@ def _is_cut_off(tracker: Tracker) -> bool:
 
 
 def _may_be_refused(tracker: Tracker) -> bool:
-    """Return whether the only reply to the client's flight so far is a record with the length of an alert."""
+    """Return whether the only reply to the client's flight so far is a record or two with the length of an alert."""
     seen = encrypted_flight(tracker.log)
-    if seen is None or seen.reply is None or seen.reply.size != seen.sizes.alert:
+    if seen is None or seen.reply is None:
         return False
     server = tracker.directions[seen.reply.sender]
-    return server.fin is None and server.assembler.position == seen.reply.end
+    last = None if server.last is None else (server.last.start, server.last.length)
+    return server.fin is None and seen.only_alerts(server.assembler.position, last)

@@ -11,11 +11,15 @@ cdef class EncryptedFlight:
     cdef readonly HandshakeEvent before
     cdef readonly HandshakeEvent reply
     cdef readonly list after
+    cdef readonly list alerts
     cpdef HandshakeEvent last(self)
 
 
 cdef list[HandshakeEvent] _protected(HandshakeEvent hello, list[HandshakeEvent] events)
 cdef Py_ssize_t _after(list[HandshakeEvent] events, Py_ssize_t start, long long sender, long long size)
 cdef Py_ssize_t _first(list[HandshakeEvent] events, Py_ssize_t start, long long sender)
+cdef Py_ssize_t _refusal(
+    list[HandshakeEvent] events, Py_ssize_t begin, Py_ssize_t end, long long server, long long alert
+)
 cdef Py_ssize_t _after_last(list[HandshakeEvent] events, Py_ssize_t end, long long sender)
-cdef Py_ssize_t _before_reply(list[HandshakeEvent] protected, long long server, Py_ssize_t start)
+cdef Py_ssize_t _before_reply(list[HandshakeEvent] protected, long long server, Py_ssize_t start, long long finished)

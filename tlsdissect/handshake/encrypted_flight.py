@@ -34,6 +34,8 @@ _HMAC_ONLY = 3
 _APPLICATION_DATA = APPLICATION_DATA  # a C integer, by the .pxd
 _LONGER = 8
 """Bytes by which the header of a handshake message is longer in DTLS (RFC 9147 section 5.2)."""
+_PADDING = 16
+"""Zeros by which Java (JSSE) pads its records of TLS 1.3, except application data."""
 _HASHES = {"SHA256": 32, "SHA384": 48, "SHA512": 64, "SM3": 32}
 
 
@@ -77,6 +79,8 @@ class EncryptedFlight:
     """The server's first protected record after it."""
     after: list[HandshakeEvent]
     """The client's protected records after it."""
+    alerts: list[int]
+    """The length of an alert of each side, by its number."""
 
     def __init__(
         self,
@@ -87,8 +91,12 @@ class EncryptedFlight:
         end: cython.Py_ssize_t,
         exact: cython.bint,
         ended_early_data: cython.bint,
+        padding: cython.longlong = 0,
     ) -> None:
-        """`begin` and `end` are the places of the flight in the protected records of both sides."""
+        """`begin` and `end` are the places of the flight in the protected records of both sides.
+
+        The client's records have so many bytes of `padding`.
+        """
         event: HandshakeEvent
         n: cython.Py_ssize_t
         self.sizes = lengths
@@ -98,6 +106,8 @@ class EncryptedFlight:
         self.before = None
         self.reply = None
         self.after = []
+        self.alerts = [lengths.alert, lengths.alert]
+        self.alerts[1 - server] += padding
         for n in range(len(protected)):
             event = protected[n]
             if event.sender != server and n >= begin:
@@ -106,6 +116,8 @@ class EncryptedFlight:
                 continue
             elif n < begin:
                 self.before = event
+                padded: cython.bint = event.size == lengths.finished + _PADDING
+                self.alerts[server] = lengths.alert + (_PADDING if padded else 0)
             elif n >= end and self.reply is None:
                 self.reply = event
 
@@ -114,10 +126,23 @@ class EncryptedFlight:
         """Return the last record of the flight; None if there is none."""
         return self.flight[len(self.flight) - 1] if self.flight else None
 
+    def only_alerts(self, position: cython.longlong, last_data: tuple[int, int] | None) -> bool:
+        """Return whether all that the server sent after the flight is a record or two of an alert's length.
+
+        `position` is the end of its stream, `last_data` the place and the length of its last record. A server of
+        GnuTLS may send two alerts.
+        """
+        alert: HandshakeEvent | None = self.reply
+        if alert is None or alert.size != self.alerts[alert.sender]:
+            return False
+        after: cython.longlong = position - alert.end
+        return after == 0 or (after == alert.end - alert.start and last_data == (alert.end, alert.size))
+
     @property
     def refused(self) -> bool:
         """Whether the client's flight begins with a record of an alert's length and has no Finished."""
-        return bool(self.flight) and not self.exact and self.flight[0].size == self.sizes.alert
+        alert = self.sizes.alert
+        return bool(self.flight) and not self.exact and self.flight[0].size in (alert, alert + _PADDING)
 
 
 def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | None:
@@ -134,15 +159,23 @@ def encrypted_flight(log: HandshakeLog | LoggedHandshake) -> EncryptedFlight | N
     start: cython.Py_ssize_t = _after(protected, 0, client, lengths.end_of_early_data) if early else 0
     ended: cython.bint = start > 0
     end: cython.Py_ssize_t = _after(protected, start, client, lengths.finished)
+    padding: cython.longlong = 0
+    if end == 0:
+        end = _after(protected, start, client, lengths.finished + _PADDING)
+        padding = _PADDING if end > 0 else 0
     exact: cython.bint = end > 0
     if not exact:
-        end = _before_reply(protected, server, start)
+        end = _before_reply(protected, server, start, lengths.finished)
     if end == 0:
         return EncryptedFlight(lengths, protected, server, len(protected), len(protected), False, ended)
     if early and not ended:
         # A client sends early data that is rejected until it receives the server's flight; its own flight follows.
         start = _after_last(protected, end, server)
-    return EncryptedFlight(lengths, protected, server, _first(protected, start, client), end, exact, ended)
+    begin: cython.Py_ssize_t = _first(protected, start, client)
+    refusal: cython.Py_ssize_t = _refusal(protected, begin, end, server, lengths.alert)
+    if refusal > 0:
+        end, exact = refusal, False
+    return EncryptedFlight(lengths, protected, server, begin, end, exact, ended, padding)
 
 
 def datagram_flight(log: LoggedHandshake | HandshakeLog) -> EncryptedFlight | None:
@@ -227,6 +260,31 @@ def _first(events: list[HandshakeEvent], start: cython.Py_ssize_t, sender: cytho
 
 
 @cython.cfunc
+def _refusal(
+    events: list[HandshakeEvent],
+    begin: cython.Py_ssize_t,
+    end: cython.Py_ssize_t,
+    server: cython.longlong,
+    alert: cython.longlong,
+) -> cython.Py_ssize_t:
+    """Return the index of an alert by which the server ends the client's flight, between these indexes; 0 if none does.
+
+    A server that refuses an empty Certificate may do so before the Finished comes. After it sends a record of an
+    alert's length, it sends no other.
+    """
+    event: HandshakeEvent
+    n: cython.Py_ssize_t
+    found: cython.Py_ssize_t = 0
+    for n in range(begin, len(events)):
+        event = events[n]
+        if event.sender == server and event.size not in (alert, alert + _PADDING):
+            return 0
+        if event.sender == server and found == 0:
+            found = n
+    return found if found < end else 0
+
+
+@cython.cfunc
 def _after_last(events: list[HandshakeEvent], end: cython.Py_ssize_t, sender: cython.longlong) -> cython.Py_ssize_t:
     """Return the index after a side's last record before `end`; 0 if there is none."""
     n: cython.Py_ssize_t
@@ -241,11 +299,19 @@ def _after_last(events: list[HandshakeEvent], end: cython.Py_ssize_t, sender: cy
 
 @cython.cfunc
 def _before_reply(
-    protected: list[HandshakeEvent], server: cython.longlong, start: cython.Py_ssize_t
+    protected: list[HandshakeEvent], server: cython.longlong, start: cython.Py_ssize_t, finished: cython.longlong
 ) -> cython.Py_ssize_t:
     """Return the index after the client's last record before the server's second group of records; 0 if there is none.
 
-    That is the end of the client's first group of records after the server's first record.
+    That is the end of the client's first group of records after the server's first record. Records at its end that are
+    too short for a Finished are application data, unless all are.
     """
+    event: HandshakeEvent
+    n: cython.Py_ssize_t
     begin: cython.Py_ssize_t = _first(protected, max(start, _first(protected, 0, server)), 1 - server)
-    return _first(protected, begin, server) if begin < len(protected) else 0
+    end: cython.Py_ssize_t = _first(protected, begin, server) if begin < len(protected) else 0
+    for n in range(end, begin, -1):
+        event = protected[n - 1]
+        if event.size >= finished:
+            return n
+    return end

@@ -24,7 +24,7 @@ cdef class HandshakeLog:
     cdef public long long version
     cdef public bint tls13
     cdef readonly bint decided
-    cdef readonly long long alert_size
+    cdef readonly list alert_sizes
     cdef readonly long long mac_size
     cdef readonly bint replied
     cdef readonly list first_data

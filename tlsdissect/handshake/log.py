@@ -24,7 +24,7 @@ import cython
 from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.direction import KeptBody
-from tlsdissect.handshake.encrypted_flight import sizes
+from tlsdissect.handshake.encrypted_flight import encrypted_flight, sizes
 from tlsdissect.handshake.events import (
     BegunAlert,
     DecodedHello,
@@ -149,8 +149,8 @@ class HandshakeLog:
     """Whether the server selected TLS 1.3, one of its drafts or experiments."""
     decided: cython.bint
     """Whether the handshake has succeeded or failed."""
-    alert_size: cython.longlong
-    """Length of a protected record of TLS 1.3 that may be an alert; UNKNOWN before the ServerHello."""
+    alert_sizes: list[int]
+    """Of each side, the length of a protected record of TLS 1.3 that may be an alert; UNKNOWN without a ServerHello."""
     mac_size: cython.longlong
     """Bytes of the MAC at the end of protected records of a suite without encryption; UNKNOWN for others."""
     replied: cython.bint
@@ -212,7 +212,7 @@ class HandshakeLog:
         self.version = UNKNOWN
         self.tls13 = False
         self.decided = False
-        self.alert_size = UNKNOWN
+        self.alert_sizes = [UNKNOWN, UNKNOWN]
         self.mac_size = UNKNOWN
         self.replied = False
         self.first_data = [None, None]
@@ -251,6 +251,8 @@ class HandshakeLog:
         """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""
         self.decided = True
         if self.tls13:
+            seen = encrypted_flight(self)
+            self.alert_sizes = self.alert_sizes if seen is None else seen.alerts
             self.keeps = min(self.keeps, MAX_LATE)
             self.first_data = [None, None]
 
@@ -410,7 +412,7 @@ class HandshakeLog:
             self.limited.add(event.sender)
             return False
         events.append(event)
-        if kind == _ALERT or (kind == _APPLICATION_DATA and event.size == self.alert_size):
+        if kind == _ALERT or (kind == _APPLICATION_DATA and event.size == self.alert_sizes[event.sender]):
             known = None if self._acknowledgement == _UNKNOWN else self._acknowledgement
             self.acknowledged[event.sender, event.start] = known
         self.kept_bytes += size
@@ -436,7 +438,7 @@ class HandshakeLog:
         self, sender: cython.longlong, record: Record, frame: cython.longlong, time: cython.longlong
     ) -> cython.bint:
         length: cython.longlong = record.length
-        if self.first_data[sender] is None and not (self.decided and length == self.alert_size):
+        if self.first_data[sender] is None and not (self.decided and length == self.alert_sizes[sender]):
             known = None if self._acknowledgement == _UNKNOWN else self._acknowledgement
             self.first_data[sender] = PacketRef(frame, time_or_none(time), known)
         if self.decided or (self.version != _UNKNOWN and not self.tls13):
@@ -445,7 +447,7 @@ class HandshakeLog:
         self.protected[sender] = number
         self.replied = self.replied or (sender != self.client and self.protected[1 - sender] > 0)
         # A record with the length of an alert may decide the handshake.
-        if number <= _MAX_PROTECTED or length == self.alert_size:
+        if number <= _MAX_PROTECTED or length == self.alert_sizes[sender]:
             self._add_record(sender, record, frame, time, True)
         return True
 
@@ -711,7 +713,7 @@ class HandshakeLog:
             self.server_hello = SeenServerHello(event, hello.cipher_suite, decoded.session_id)
             self.version = self._selected(event, hello)
             self.tls13 = self.version != UNKNOWN and is_tls13(self.version)
-            self.alert_size = sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN
+            self.alert_sizes = [sizes(hello.cipher_suite).alert if self.tls13 else UNKNOWN] * 2
             if self.version != UNKNOWN and not self.tls13:
                 self.mac_size = _mac_size(hello.cipher_suite)
             if self.mac_size != UNKNOWN:

@@ -434,7 +434,7 @@ class Tracker:
         for sender in range(2):
             direction = self.directions[sender]
             decided: cython.bint = log.first_data[sender] is not None and (log.decided or not log.tls13)
-            direction.expect(decided, log.alert_size)
+            direction.expect(decided, log.alert_sizes[sender])
         return True
 
     @cython.ccall

@@ -145,12 +145,13 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
         and reply is not None
         # If the client closed first, the alert is probably the close_notify that answers it, and refuses nothing.
         and (client.fin is None or client.fin.frame > reply.frame)
-        and reply.size == flight.sizes.alert
         and (server.fin is not None or server.rst is not None or handshake.log.transport == "udp")
-        and server.position == reply.end
+        and flight.only_alerts(server.position, server.last_data)
         and not _sent_alert_before(flight, reply.frame)
     ):
         guess = "all that the server sent after the client's flight is a record of an alert's length"
+        if server.position > reply.end:
+            guess = "all that the server sent after the client's flight are two records of an alert's length"
         return Ending(False, "alert", "server", guess)
     eap = handshake.log.eap
     silent = bool(flight.flight) and reply is None and not flight.after
@@ -163,9 +164,8 @@ def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
 def _sent_alert_before(flight: EncryptedFlight, frame: cython.longlong) -> cython.bint:
     """Return whether the client sent a record with the length of an alert after its flight, before this frame."""
     event: HandshakeEvent
-    alert: cython.longlong = flight.sizes.alert
     for event in flight.after:  # noqa: SIM110  # a generator would be a closure
-        if event.size == alert and event.frame < frame:
+        if event.size == flight.alerts[event.sender] and event.frame < frame:
             return True
     return False
 
@@ -342,7 +342,7 @@ def _ends_in_alert(
     datagrams: cython.bint = handshake.log.transport == "udp"
     if handshake.tls13:
         last, flight = direction.last_data, handshake.encrypted_flight
-        if last is None or flight is None or last[1] != flight.sizes.alert:
+        if last is None or flight is None or last[1] != flight.alerts[handshake.client ^ side]:
             return False
         if datagrams:
             return True

@@ -185,9 +185,8 @@ def _data(handshake: Handshake, side: cython.longlong) -> HandshakeEvent | Packe
     if flight is None or side == _SERVER:
         return None
     event: HandshakeEvent
-    alert: cython.longlong = flight.sizes.alert
     for event in flight.after:
-        if event.size != alert:
+        if event.size != flight.alerts[event.sender]:
             return event
     return data if handshake.log.decided else None
 
@@ -211,7 +210,7 @@ def _reply(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
     if handshake.log.quic is not None:
         return handshake.log.quic.first_one_rtt[_SERVER]
     flight: EncryptedFlight | None = handshake.encrypted_flight
-    if flight is None or flight.reply is None or flight.reply.size == flight.sizes.alert:
+    if flight is None or flight.reply is None or flight.reply.size == flight.alerts[flight.reply.sender]:
         return None
     return flight.reply
 

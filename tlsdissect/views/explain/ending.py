@@ -31,6 +31,10 @@ _EMPTY_CERTIFICATE = 8 + 1
 _OTHER_REASONS = {"bad_certificate", "certificate_unknown", "unsupported_certificate"}
 """Alerts about a certificate that do not name the reason."""
 _TAG, _SHORT_TAG = 16, 8
+_FINISHED = 4
+"""Bytes of a Finished besides a hash."""
+_PADDING = 16
+"""Bytes by which Java pads records of TLS 1.3."""
 LEAST = 3
 """Transmissions of the same bytes from which on a missing acknowledgement is reported."""
 _RETRANSMITTED = 1000.0
@@ -192,9 +196,17 @@ def _found(c: Connection, alert: Alert) -> Iterator[Sentence]:
 def _shape_of_nothing(c: Connection) -> Iterator[Sentence]:
     """An empty Certificate of TLS 1.3 by its record's length (RFC 8446 section 4.4.2): 8 bytes, a type, and the tag."""
     sent = [m for m in c.messages if m.sender == "client" and m.type == "encrypted"]
-    size = _EMPTY_CERTIFICATE + (_SHORT_TAG if (c.cipher_suite or "").endswith("CCM_8_SHA256") else _TAG)
-    if c.is_tls13 and len(sent) > 1 and sent[0].bytes == size:
-        text = "The client's flight begins with a record of the length of an empty Certificate: most likely the "
+    suite = c.cipher_suite or ""
+    size = _EMPTY_CERTIFICATE + (_SHORT_TAG if suite.endswith("CCM_8_SHA256") else _TAG)
+    with_finished = size + _FINISHED + (48 if suite.endswith("SHA384") else 32)
+    alone, together = (
+        len(sent) > 1 and sent[0].bytes in (size, size + _PADDING),
+        [one.bytes for one in sent] == [with_finished],
+    )
+    if c.is_tls13 and (alone or together):
+        what = "is a record of the length of an empty Certificate and a Finished"
+        what = "begins with a record of the length of an empty Certificate" if alone else what
+        text = f"The client's flight {what}: most likely the "
         text += "server had asked for a client certificate, and the client had sent none."
         yield Sentence("end", "no_client_certificate", text, (sent[0].frame,), guess=True)
 
