@@ -52,6 +52,10 @@ class Numbers:
             self._bits.extend(bytes(byte + 1 - len(self._bits) + (byte >> 3)))
         self._bits[byte] |= 1 << (number & 7)
 
+    def __bool__(self) -> bool:
+        """Return whether there is a number: also if it is 0."""
+        return bool(self._bits)
+
     def __contains__(self, number: int) -> bool:
         byte = number >> 3
         return byte < len(self._bits) and self._bits[byte] >> (number & 7) & 1 != 0
@@ -148,8 +152,8 @@ class Extraction:
         """
         for path, selected in self._selected.items():
             terms = [f"{kind}.stream in {{{_ranges(selected.streams[kind])}}}"
-                     for kind in ("tcp", "udp") if any(selected.streams[kind])]  # fmt: skip
-            if any(selected.streams["eap"]):
+                     for kind in ("tcp", "udp") if selected.streams[kind]]  # fmt: skip
+            if selected.streams["eap"]:
                 conversations = Selected()
                 conversations.streams["eap"] = selected.streams["eap"]
                 conversations.mark(path, self._options, lambda: False)
