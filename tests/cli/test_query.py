@@ -373,6 +373,10 @@ def test_large_results_move_to_a_private_folder(tmp_path: Path, monkeypatch: pyt
         ("SELECT list(a) FROM range(100000000) t(a)", 71),
         ("WITH RECURSIVE r AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM r, range(9)) SELECT max(x) FROM r", 71),
         (LARGE.replace("a FROM", "error(a::VARCHAR) FROM", 1), 2),
+        # Memory that DuckDB does not count: a value at once, one that grows, and one that is computed before rows are.
+        ("SELECT len(range(200000000))", 71),
+        ("SELECT len(string_agg(repeat('x', 10000000), '')) FROM range(100)", 71),
+        ("FROM range(length(repeat('x', 2000000000)))", 71),
     ],
 )
 def test_nothing_is_left_of_what_fails(sql: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,8 +384,7 @@ def test_nothing_is_left_of_what_fails(sql: str, status: int, tmp_path: Path, mo
     monkeypatch.setattr("tlsdissect.corpus.sql.SPILLED_BYTES", 64 << 20)
     done = run("query", sql, TLS12, "--sql-bytes", str(32 << 20), "-o", tmp_path / "x.csv")
     assert (done.returncode, done.stdout) == (status, b"")
-    said = b"the query needs more than 32 MiB of memory, or 64 MiB of disk: --sql-bytes allows more memory"
-    assert (said in done.stderr) is (status == 71)
+    assert (b"the query needs more than " in done.stderr) is (status == 71)
     assert temporary(tmp_path) == []
 
 

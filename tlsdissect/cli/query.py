@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +35,9 @@ Examples:
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
 _MEMORY = 512 << 20
 """Bytes of memory that a query may use by default."""
+UNCOUNTED_BYTES = 512 << 20
+"""Bytes that the process of a query may take beyond twice --sql-bytes: DuckDB counts the memory of rows and of what it
+sorts and groups, but not that of single values such as repeat('x', 1000000000), nor what its allocator wastes."""
 
 
 def _list_tables(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -75,13 +81,32 @@ def command(sql: str, captures: tuple[str, ...], form: str | None, output: str |
     if result.form == "parquet" and result.file is None:
         raise click.UsageError("--format parquet requires -o FILE")
     try:
-        statement = library.Statement(sql)
+        with _bounded(given["sql_bytes"]):
+            statement = library.Statement(sql)
     except library.SqlError as error:
         raise click.UsageError(f"SQL: {error}") from None
     given["findings"] = given["findings"] or statement.needs_findings
     database = library.Database(statement, given["sql_bytes"])
     query = options.query(captures, given, Collector(database.add), judge=options.judge(given))
     return QueryRun(query, database, result, given).run()
+
+
+@contextmanager
+def _bounded(counted: int) -> Iterator[None]:
+    """Bound the memory of the process while a statement runs that may use `counted` bytes; then allocation fails.
+
+    DuckDB reports that as its own limit, and goes on. Only what is written to counts, no address space that allocators
+    reserve (RLIMIT_DATA). The bound is on the process, so only the command sets it, and not `tlsdissect.query`.
+    """
+    soft, hard = limits = resource.getrlimit(resource.RLIMIT_DATA)
+    data = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    most = data + 2 * counted + UNCOUNTED_BYTES
+    if most < (sys.maxsize if soft == resource.RLIM_INFINITY else soft):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
 
 
 def _library() -> ModuleType:
@@ -101,6 +126,7 @@ class QueryRun(Run):
     def __init__(self, query: Query, database: Database, result: options.Result, given: dict[str, Any]) -> None:
         super().__init__(query, given)
         self._database = database
+        self._memory = given["sql_bytes"]
         self._result = result
         self._color = given["color"]
 
@@ -123,7 +149,8 @@ class QueryRun(Run):
 
         super()._print(sink, interrupts)
         try:
-            self._print_answer(sink)
+            with _bounded(self._memory):
+                self._print_answer(sink)
         except SqlError as error:
             raise click.UsageError(f"SQL: {error}") from None
         except SqlInterruptedError:

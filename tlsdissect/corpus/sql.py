@@ -89,6 +89,9 @@ class Statement:
             kind = _kind(database, text)
             try:
                 ((_, plan),) = database.execute(_EXPLAIN + text).fetchall()
+            except duckdb.OutOfMemoryException:  # an argument of a table function is computed now
+                most = f"{_CHECKED >> 20} MiB of memory before it reads a row"
+                raise OSError(errno.ENOMEM, f"the query needs more than {most}") from None
             except duckdb.Error as error:
                 raise _sql_error(error, text, _EXPLAIN + text) from None
             scanned = _scanned(json.decode(plan))
