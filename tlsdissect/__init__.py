@@ -205,8 +205,8 @@ def query(
 
     The tables are those of `tlsdissect query --tables`, with the rows of the connections that `options`, those of
     `read`, select. Findings are computed if the query names them. A query cannot access files or networks, and needs
-    at most `sql_bytes` of memory, as DuckDB counts it; beyond it, rows move to a temporary file. ValueError says what is wrong with a query;
-    `read` says what else is raised.
+    at most `sql_bytes` of memory, as DuckDB counts it; beyond it, rows move to a temporary file. ValueError says what
+    is wrong with a query; `read` says what else is raised.
 
         >>> tlsdissect.query("SELECT version, count(*) AS n FROM connections GROUP BY 1", "samples/tls12-full.pcap")
            version  n
