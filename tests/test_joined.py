@@ -78,6 +78,34 @@ def test_the_source_is_the_file_of_the_first_frame(tmp_path: Path) -> None:
     assert found["messages"][-1]["frame"] > len(packets(first.read_bytes()))
 
 
+def test_captures_say_where_each_frame_is(tmp_path: Path) -> None:
+    """A ClientHello in the first file, its answer in the second; what the files have is what their readings name."""
+    first, second = cut(TLS12, tmp_path, 2)
+    before = len(packets(first.read_bytes()))
+    (found,) = read(first, second, joined=True)
+    assert found["captures"] == [
+        {"source": str(first), "frames_before": 0}, {"source": str(second), "frames_before": before},
+    ]  # fmt: skip
+    hello, last = found["messages"][0]["frame"], found["messages"][-1]["frame"]
+    assert hello <= before < last
+    assert packets(second.read_bytes())[last - before - 1] == packets(TLS12.read_bytes())[last - 1]
+    # Of many files, only those with frames that are named.
+    (of_few,) = [
+        one["captures"] for one in read(*cut(WHOLE, tmp_path / "many", 101), joined=True) if one["stream"] == 7
+    ]
+    assert 1 <= len(of_few) < 10
+    assert read(TLS12)[0]["captures"] is None
+
+
+def test_text_says_where_frames_are(tmp_path: Path) -> None:
+    first, second = cut(TLS12, tmp_path, 2)
+    before = len(packets(first.read_bytes()))
+    for command in ("show", "explain"):
+        lines = run(command, "-q", "--joined", first, second).stdout.decode().splitlines()
+        assert lines[1:3] == [f"frame 1 is the first of {first}", f"frame {before + 1} is the first of {second}"]
+        assert "is the first of" not in run(command, "-q", first).stdout.decode()
+
+
 def test_processes_print_what_one_prints(tmp_path: Path) -> None:
     cut(WHOLE, tmp_path, 7)
     one, three = (run("read", "--format", "json", "--joined", "--jobs", jobs, tmp_path) for jobs in ("1", "3"))

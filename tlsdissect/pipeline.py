@@ -31,7 +31,7 @@ from tlsdissect.handshake.not_tls import BEGUN, RECORDS_BEGUN
 from tlsdissect.handshake.options import DEFAULTS, Options
 from tlsdissect.handshake.revocation_lookups import CapturedLookup
 from tlsdissect.handshake.sessions import Session
-from tlsdissect.model.connection import TRANSPORTS, Connection, Problem
+from tlsdissect.model.connection import TRANSPORTS, CapturePart, Connection, Problem, named_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -306,7 +306,8 @@ class Reading:
                 continue
             self.summary.count(event)
             self._midstream += any(problem.code == "midstream" for problem in event.problems)
-            yield place, self._with_findings(event)
+            found = self._with_findings(event)
+            yield place, _with_captures(found, names) if self._options.joined else found
 
     def _with_findings(self, connection: Connection) -> Connection:
         if self._judge is None or self._evidence is None:
@@ -430,6 +431,12 @@ def _cut(connection: Connection) -> Connection:
     if any(problem.code == "limit" for problem in connection.problems):
         return connection
     return replace(connection, problems=(*connection.problems, _CAPTURE_END))
+
+
+def _with_captures(connection: Connection, names: CaptureNames) -> Connection:
+    """Add the captures that have its frames, of those that are read as one."""
+    places = names.locate_all(named_frames(connection))
+    return replace(connection, captures=tuple([CapturePart(*place) for place in places]))
 
 
 def _is_closed(connection: Connection) -> bool:

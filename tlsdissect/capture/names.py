@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class CaptureNames:
@@ -34,3 +38,7 @@ class CaptureNames:
         # A capture without frames has as many before it as the next one.
         at = max(bisect_right(self._before, frame - 1) - 1, 0)
         return self._names[at], self._before[at]
+
+    def locate_all(self, frames: Iterable[int]) -> list[tuple[str, int]]:
+        """Locate frames; each capture is returned once, in the order of their frames."""
+        return sorted({self.locate(frame) for frame in frames}, key=lambda place: place[1])

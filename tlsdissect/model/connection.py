@@ -7,12 +7,15 @@ hexadecimal. Frames are numbered from 1 as in Wireshark.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs, to_builtins
 
 from tlsdissect.x509.facts import Certificate as Certificate  # noqa: PLC0414, TC001  # a part of a connection
 from tlsdissect.x509.facts import OcspStaple as OcspStaple  # noqa: PLC0414, TC001  # a part of a connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Side = Literal["client", "server"]
 Transport = Literal["tcp", "quic", "udp", "eap"]
@@ -496,6 +499,15 @@ class Finding(Struct, frozen=True, gc=False):
     """What it follows from, such as a section of an RFC."""
 
 
+class CapturePart(Struct, frozen=True, gc=False):
+    """One of several captures that were read as one."""
+
+    source: str
+    """The capture, as it was named."""
+    frames_before: int
+    """Frames of the captures before it: the number of a frame in this capture is less by as many."""
+
+
 class Connection(Struct, frozen=True, gc=False):
     """The facts of one TLS connection."""
 
@@ -625,6 +637,8 @@ class Connection(Struct, frozen=True, gc=False):
     """What is wrong or weak; None unless findings were asked for."""
     problems: tuple[Problem, ...] = ()
     """Why facts are missing, inferred or incomplete."""
+    captures: tuple[CapturePart, ...] | None = None
+    """Those that have the frames named here, if several captures were read as one."""
 
     def __repr__(self) -> str:
         name = self.sni or str(self.server)
@@ -695,6 +709,21 @@ class Connection(Struct, frozen=True, gc=False):
         """
         hello = self.client_hello
         return hello is not None and (self.ja4 is not None or hello.extensions == ())
+
+
+def named_frames(value: object) -> Iterator[int]:
+    """Yield the frames that facts name, of a connection or of a part of it."""
+    if isinstance(value, tuple):
+        for one in value:
+            if isinstance(one, (tuple, Struct)):
+                yield from named_frames(one)
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            fact = getattr(value, name)
+            if isinstance(fact, (tuple, Struct)):
+                yield from named_frames(fact)
+            elif fact is not None and (name == "frame" or name.endswith("_frame")):
+                yield fact
 
 
 RAW_FINGERPRINTS = frozenset(one.encode_name for one in structs.fields(Connection) if one.default is UNSET)

@@ -10,9 +10,9 @@ from unicodedata import category, east_asian_width
 from msgspec import json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from tlsdissect.model.connection import Connection
+    from tlsdissect.model.connection import CapturePart, Connection
 
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
@@ -92,6 +92,12 @@ def titled(name: str, place: str, width: int) -> str:
     room = max(width - columns(name) - 2, width // 4)
     end = shortened(place, room, tail=room - 1)
     return f"{shortened(name, width - columns(end) - 2)}  {end}"
+
+
+def first_frames(captures: tuple[CapturePart, ...] | None) -> Iterator[str]:
+    """Yield a line about each of the captures that were read as one, so that its own frame numbers can be computed."""
+    for one in captures or ():
+        yield f"frame {one.frames_before + 1:,} is the first of {printable(one.source)}"
 
 
 def encoded(text: str, encoding: str) -> bytes:

@@ -62,4 +62,5 @@ def explain(connection: Connection) -> Explanation:
         verdict(connection),
         (*before, *(sentence for part in parts for sentence in part(seen)), *opened(connection)),
         None if other is None else Origin(other.source, other.stream),
+        connection.captures,
     )

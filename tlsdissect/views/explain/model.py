@@ -9,12 +9,12 @@ from markupsafe import Markup
 from msgspec import Struct, field
 
 from tlsdissect.model.connection import Origin, stream_name
-from tlsdissect.views.printable import printable, styled, titled
+from tlsdissect.views.printable import first_frames, printable, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tlsdissect.model.connection import Certificate, Connection, Endpoint, Message, Side, Transport
+    from tlsdissect.model.connection import CapturePart, Certificate, Connection, Endpoint, Message, Side, Transport
 
 Topic = Literal["offer", "choice", "time", "path", "observer", "end", "keys"]
 TOPICS: dict[Topic, str] = {
@@ -101,6 +101,8 @@ class Explanation(Struct, frozen=True):
     sentences: tuple[Sentence, ...] = field(default=())
     other_view: Origin | None = None
     """Capture and stream of the same connection in another capture, whose frames are `other_frames`."""
+    captures: tuple[CapturePart, ...] | None = None
+    """Those that have the frames, if several captures were read as one."""
 
     def __repr__(self) -> str:
         name = stream_name(self.transport, self.stream)
@@ -116,6 +118,8 @@ class Explanation(Struct, frozen=True):
         colour = _COLOURS[self.verdict.result] if coloured else ""
         who = f"stream {stream_name(self.transport, self.stream)}  {self.client} > {self.server}"
         yield styled(titled(who, printable(self.source), width), bold)
+        for line in first_frames(self.captures):
+            yield from wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
         for line in wrap(self.verdict.line, width, subsequent_indent="  ", break_on_hyphens=False):
             yield styled(line, colour)
         yield from wrap(like, width, subsequent_indent="  ", break_on_hyphens=False)

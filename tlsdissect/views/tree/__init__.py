@@ -52,6 +52,7 @@ def tree(connection: Connection) -> Tree:
         connection.client,
         connection.server,
         tuple([replace(record, node=_dated(record.node, connection)) for record in records]),
+        connection.captures,
     )
 
 

@@ -10,12 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import stream_name
-from tlsdissect.views.printable import columns, printable, shortened, styled, titled
+from tlsdissect.views.printable import columns, first_frames, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tlsdissect.model.connection import Endpoint, Side, Transport
+    from tlsdissect.model.connection import CapturePart, Endpoint, Side, Transport
     from tlsdissect.model.transcript import OpenedMessage, Packet, Places, Span, Transcript
 
     Packets = Mapping[int, Packet]
@@ -182,6 +182,8 @@ class Tree(Struct, frozen=True):
     client: Endpoint
     server: Endpoint
     records: tuple[TreeRecord, ...]
+    captures: tuple[CapturePart, ...] | None = None
+    """Those that have the frames, if several captures were read as one."""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -266,6 +268,8 @@ class _TextLines:
         source = printable(whole.source)
         title = f"{who}  {source}" if self._width is None else titled(who, source, self._width)
         yield self._cut([(title, _BOLD)])
+        for line in first_frames(whole.captures):
+            yield self._cut([(line, "")])
         before = None
         for record in whole.records:
             place = (record.sender, record.frame)
