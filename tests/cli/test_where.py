@@ -19,7 +19,7 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.corpus.expression import ExpressionError
 from tlsdissect.corpus.selection import Selection
-from tlsdissect.corpus.where import Where
+from tlsdissect.corpus.where import Where, _library
 from tlsdissect.model.connection import Counts, Origin, Quic, QuicClose, Timing
 
 if TYPE_CHECKING:
@@ -238,7 +238,10 @@ def test_only_the_keys_that_are_named_are_handed_over() -> None:
     assert given("timing.handshake_ms > 1 || timing.tcp_ms > 1").keys() == {"timing"}
     assert given("timing.handshake_ms > 1")["timing"] == {"handshake_ms": 3.348}
     assert given("client_hello.version == 'x'") == {"client_hello": {"version": "TLS 1.2"}}
-    assert given("certificates.exists(c, c.is_ca)")["certificates"] == [{"is_ca": False}, {"is_ca": True}]
+    assert given("certificates.exists(c, c.is_ca || c.version == 3)")["certificates"][0] == {
+        "is_ca": False,
+        "version": 3,
+    }
     assert given("certificates.filter(c, c.is_ca)[0].serial == ''")["certificates"][0].keys() == {"is_ca", "serial"}
     assert given("certificates.size() > 1")["certificates"] == [{}, {}]
     assert given("client.ip == 'x' && client == null")["client"] == {"ip": "::1"}
@@ -247,6 +250,50 @@ def test_only_the_keys_that_are_named_are_handed_over() -> None:
     extensions = given("client_hello.extensions.exists(e, e.type == 'x' || has(e.server_name_list))")["client_hello"]
     keys = [tuple(sorted(one)) for one in extensions["extensions"]]
     assert sorted(set(keys)) == [("server_name_list", "type"), ("type",)]
+
+
+@pytest.mark.parametrize(
+    ("source", "given"),
+    [
+        ("certificates.exists(c, c.is_ca)", [False, True]),
+        ("certificates.exists(is_ca, is_ca . is_ca)", [False, True]),
+        ("certificates.size() == 2 && certificates[1].is_ca && !certificates[0] // two\n.is_ca", [False, True]),
+        ("certificates.filter(c, c.bytes > 1000)[0].bytes == 1135", [1135, 944]),
+        ("certificates.map(c, c.dns_names).exists(n, 'localhost' in n)", [("localhost",), ()]),
+        ("certificates.all(c, certificates.exists(d, c.serial == d.serial))", ["1001", "1000"]),
+        ("certificates.exists(c, c == null || c.is_ca)", [{"is_ca": False}, {"is_ca": True}]),
+        (
+            "certificates.exists(c, c.is_ca && c.version == 3)",
+            [{"is_ca": False, "version": 3}, {"is_ca": True, "version": 3}],
+        ),
+    ],
+)
+def test_of_items_with_one_key_only_its_values_are_handed_over(source: str, given: list[Any]) -> None:
+    where, one = Where(source), recorded()
+    (values,) = [value(one) for name, value in where._values if name == "certificates"]
+    assert values == given
+    assert where.matches(one) is _library().evaluate(source, one.to_dict()) is True
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "client_hello.extensions.exists(e, e.type == 'server_name')",
+        "client_hello.extensions.exists(e, e.type == 'x')",
+        "client_hello.extensions.exists(e, e.selected_version == 'x')",
+        "client_hello.extensions[0].bytes > 0 && server_hello.extensions.all(e, e.code >= 0)",
+        "messages.exists(m, m.from == 'server') && messages[0].from == 'client'",
+        "alerts.exists(a, a.level == 'fatal')",
+        "alerts.map(a, a.frame)[1] == 14",
+    ],
+)
+def test_an_expression_means_what_the_library_says_of_the_whole_output(source: str) -> None:
+    one = recorded()
+    try:
+        expected = _library().evaluate(source, one.to_dict())
+    except (LookupError, TypeError, ValueError, RuntimeError):
+        expected = False
+    assert Where(source).matches(one) is expected
 
 
 def test_a_where_is_combined_with_the_other_criteria() -> None:

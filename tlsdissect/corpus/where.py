@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, UnsetType, to_builtins
 
-from tlsdissect.corpus.expression import ITEMS, SIZE, ExpressionError, check, keys, kind_of, placed
+from tlsdissect.corpus.expression import COLUMN, ITEMS, SIZE, ExpressionError, check, keys, kind_of, placed
 from tlsdissect.model.connection import RAW_FINGERPRINTS, Connection, Extension
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Where:
     def __init__(self, source: str) -> None:
         """Check the expression; ExpressionError shows the place of a mistake."""
         self.source = source
-        used, constants = check(source, Connection)
+        used, evaluated, constants = check(source, Connection)
         cel = _library()
         for call, complaint in constants:
             try:
@@ -41,7 +41,8 @@ class Where:
             except _ERRORS:
                 raise complaint from None
         try:
-            self._program = cel.compile(source)
+            cel.compile(source)
+            self._program = cel.compile(evaluated)
         except ValueError as error:
             raise placed(source, str(error)) from None
         self._values = _projection(Connection, used)
@@ -106,6 +107,9 @@ def _value(attribute: str, kind: Kind, paths: set[tuple[str, ...]]) -> Callable[
     """Return the function for the value of a key of which the keys of `paths` are used."""
     if kind.of is not None and () not in paths:
         return _object(attribute, _projection(kind.of, paths))
+    for path in paths:
+        if path[:1] == (COLUMN,) and kind.item is not None and kind.item.of is not None:
+            return _column(attribute, keys(kind.item.of)[path[1]].name)
     items = {path[1:] for path in paths if path[:1] == (ITEMS,)}
     if () in paths or () in items or kind.item is None or kind.item.of is None:
         return _plain(attribute)
@@ -120,6 +124,16 @@ def _plain(attribute: str) -> Callable[[Any], Any]:
         if found is None or isinstance(found, str | int | float):
             return found
         return None if isinstance(found, UnsetType) else to_builtins(found)
+
+    return value
+
+
+def _column(attribute: str, inner: str) -> Callable[[Any], Any]:
+    """Return the function for the values of one attribute of the items of a list."""
+
+    def value(of: Any) -> Any:
+        found = getattr(of, attribute)
+        return None if found is None else to_builtins([getattr(item, inner) for item in found])
 
     return value
 
