@@ -30,7 +30,8 @@ def test_run_measures_every_comparison(tmp_path: Path) -> None:
     assert done.returncode in {0, 1}, done.stderr
     names = [line.partition(":")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert names == [
-        "handshakes", "handshakes-tshark", "bulk", "bulk-tshark", "bulk-pcapng", "bulk-gzip", "certs", "quic", "small",
+        "handshakes", "handshakes-tshark", "bulk", "bulk-tshark", "bulk-pcapng", "bulk-gzip", "certs",
+        "select-flags", "select-where", "select-extension", "quic", "small",
     ]  # fmt: skip
     assert done.stdout.count("ratio") == len(names)
 
