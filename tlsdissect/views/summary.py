@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.model.connection import OLD_VERSIONS, as_json
+from tlsdissect.model.connection import FAILURES, OLD_VERSIONS, as_json
 from tlsdissect.trust.protocol import protocol_findings
 from tlsdissect.trust.times import parse_time
 from tlsdissect.views import table
@@ -212,7 +212,7 @@ class SummaryBuilder:
         if c.early_data not in (None, "none"):
             self._early_data[c.early_data or ""] += 1
         self._problems.update({one.code for one in c.problems})
-        if c.outcome not in ("established", "one_sided", "incomplete"):
+        if c.outcome in FAILURES:
             self._failures.add(table.outcome(c)[0] or c.outcome, c)
             self.count(self._failing, c.client.host)
         for what in dict.fromkeys(weaknesses(c)):
@@ -309,18 +309,39 @@ def weaknesses(c: Connection) -> Iterator[str]:
 # ---------------------------------------------------------------- text
 
 
-_LISTED = 4
-"""Groups or certificates that the text lists; the rest are counted."""
-_NAMED = 2
-"""Clients and servers that the text names of each group."""
-_KINDS = 8
-"""Kinds of a count that the text names."""
+class _Detail(Struct, frozen=True):
+    """How much the text names of what the summary has; the rest is counted."""
+
+    groups: int
+    """Groups of failures and of weaknesses, and certificates."""
+    notes: int
+    peers: int
+    """Clients and servers of each group."""
+    kinds: int
+    """Kinds of each count."""
+    failing: int
+    """Clients with most failures."""
+    slowest: int
+
+
+_SCREEN = 40
+"""Lines of the text, if less detail makes it shorter."""
+_DETAILS = (
+    _Detail(groups=4, notes=8, peers=2, kinds=8, failing=_FAILING, slowest=_WORST),
+    _Detail(groups=3, notes=4, peers=1, kinds=5, failing=3, slowest=1),
+)
+"""From the most."""
 _RED = "31"
 
 
 def lines(found: CaptureSummary, *, width: int | None = 80, coloured: bool = False) -> Iterator[str]:
-    """Return the lines of the text."""
-    return labelled(_sections(found), width, coloured=coloured)
+    """Return the lines of the text, which fits a screen if less detail can make it fit."""
+    shown: list[str] = []
+    for detail in _DETAILS:
+        shown = list(labelled(_sections(found, detail), width, coloured=coloured))
+        if len(shown) <= _SCREEN:
+            break
+    return iter(shown)
 
 
 def text(found: CaptureSummary, *, width: int | None, coloured: bool, encoding: str) -> Iterator[bytes]:
@@ -332,37 +353,40 @@ def text(found: CaptureSummary, *, width: int | None, coloured: bool, encoding: 
 _Texts = list[tuple[int, str]]
 
 
-def _sections(found: CaptureSummary) -> Iterator[Section]:
+def _sections(found: CaptureSummary, detail: _Detail) -> Iterator[Section]:
     if found.connections:
         yield Section("Connections", "", [(0, _seen(found))])
         failed = sum(group.connections for group in found.failures)
         if failed:
-            worst = f"{failed:,} of {found.connections:,}, by client: {_named(found.failing_clients, failed)}"
-            yield Section("Failed", _RED, [(2, worst), *_groups(found.failures)])
+            clients = _named(found.failing_clients[: detail.failing], failed)
+            worst = f"{failed:,} of {found.connections:,}, by client: {clients}"
+            yield Section("Failed", _RED, [(2, worst), *_groups(found.failures, detail)])
         else:
             yield Section("Failed", "", [(0, "none")])
         unclear = [f"{found.outcomes[name]:,} {name}" for name in ("incomplete", "one_sided") if name in found.outcomes]
         if unclear:
             yield Section("Not all seen", "", [(0, ", ".join(unclear))])
-        yield Section("Versions", "", [(0, _counted(found.versions))])
+        yield Section("Versions", "", [(0, _counted(found.versions, detail))])
         if found.weak:
-            yield Section("Old or weak", _RED, _groups(found.weak))
+            yield Section("Old or weak", _RED, _groups(found.weak, detail))
         if found.ending:
-            yield Section("Certificates", _RED, _ending(found.ending))
-        yield Section("Resumption", "", [(0, _resumption(found))])
+            yield Section("Certificates", _RED, _ending(found.ending, detail))
+        yield Section("Resumption", "", [(0, _resumption(found, detail))])
         if found.times is not None:
-            yield Section("Handshakes", "", list(_times(found.times, found)))
+            yield Section("Handshakes", "", list(_times(found.times, found, detail)))
     else:
         read = found.connections_read
         yield Section("Connections", "", [(0, f"none of {read:,} selected" if read else "no TLS connections")])
     if found.not_tls:
         total = sum(found.not_tls.values())
         every = ", selected or not" if found.selected else ""
-        yield Section("Not TLS", "", [(0, f"{_many(total, 'TCP flow')}{every}: {_counted(found.not_tls)}")])
+        yield Section("Not TLS", "", [(0, f"{_many(total, 'TCP flow')}{every}: {_counted(found.not_tls, detail)}")])
     if found.notes:
-        yield Section("Not all read", "", [(2, note) for note in found.notes])
+        yield Section("Not all read", "", _cut(found.notes, detail.notes, "and {} more"))
     if found.problems:
-        yield Section("Problems", "", [(0, _counted(found.problems))])
+        yield Section("Problems", "", [(0, _counted(found.problems, detail))])
+    if detail != _DETAILS[0]:
+        yield Section("", "", [(0, "All of it: tlsdissect summary --format json")])
 
 
 def _seen(found: CaptureSummary) -> str:
@@ -375,14 +399,18 @@ def _seen(found: CaptureSummary) -> str:
     return f"{found.connections:,}{read}, {established}; {ends}{when}"
 
 
-def _groups(groups: Sequence[Group]) -> _Texts:
-    texts = [(2, f"{group.connections:,} {group.what}: {_peers(group)}") for group in groups[:_LISTED]]
-    rest = groups[_LISTED:]
-    return texts + [(0, f"and {_many(len(rest), 'more kind')}")] * bool(rest)
+def _groups(groups: Sequence[Group], detail: _Detail) -> _Texts:
+    texts = [f"{group.connections:,} {group.what}: {_peers(group, detail)}" for group in groups]
+    return _cut(texts, detail.groups, "and {} more")
 
 
-def _peers(group: Group) -> str:
-    clients, servers = group.clients[:_NAMED], group.servers[:_NAMED]
+def _cut(texts: Sequence[str], most: int, rest: str) -> _Texts:
+    """Return the first paragraphs, and a sentence about how many more there are."""
+    return [*((2, one) for one in texts[:most]), *[(2, rest.format(f"{len(texts) - most:,}"))] * (len(texts) > most)]
+
+
+def _peers(group: Group, detail: _Detail) -> str:
+    clients, servers = group.clients[: detail.peers], group.servers[: detail.peers]
     return f"from {_named(clients, group.connections)} to {_named(servers, group.connections)}"
 
 
@@ -390,27 +418,26 @@ def _named(peers: Iterable[Peer], total: int) -> str:
     return ", ".join(one.name if one.connections == total else f"{one.name} ({one.connections:,})" for one in peers)
 
 
-def _ending(ending: Sequence[Ending]) -> _Texts:
+def _ending(ending: Sequence[Ending], detail: _Detail) -> _Texts:
     def when(one: Ending) -> str:
         days = _many(abs(one.days_left), "day")
         return f"ended {days} before" if one.days_left < 0 else f"ends in {days}"
 
-    texts = [(2, f"{one.subject} {when(one)}, {one.not_after[:10]}: {one.server}") for one in ending[:_LISTED]]
-    rest = f"and {len(ending) - _LISTED:,} more of servers; tlsdissect certs --ends-within 30 lists their issuers' too"
-    return texts + [(2, rest)] * (len(ending) > _LISTED)
+    texts = [f"{one.subject} {when(one)}, {one.not_after[:10]}: {one.server}" for one in ending]
+    return _cut(texts, detail.groups, "and {} more; tlsdissect certs --ends-within 30 lists issuers' too")
 
 
-def _resumption(found: CaptureSummary) -> str:
+def _resumption(found: CaptureSummary, detail: _Detail) -> str:
     resumed = {name: many for name, many in found.resumption.items() if name not in ("none", "unknown")}
-    early = f"; early data: {_counted(found.early_data)}" if found.early_data else ""
-    return f"{_counted(resumed) or 'none'} of {found.connections:,}{early}"
+    early = f"; early data: {_counted(found.early_data, detail)}" if found.early_data else ""
+    return f"{_counted(resumed, detail) or 'none'} of {found.connections:,}{early}"
 
 
-def _times(times: Times, found: CaptureSummary) -> Iterator[tuple[int, str]]:
+def _times(times: Times, found: CaptureSummary, detail: _Detail) -> Iterator[tuple[int, str]]:
     retried = f"; {_many(found.hello_retries, 'HelloRetryRequest')}" if found.hello_retries else ""
     yield 0, f"median {in_ms(times.median)}, 90 % {in_ms(times.p90)}{retried}"
-    slow = ", ".join(f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest)
-    yield 2, f"slowest: {slow}"
+    slow = [f"{in_ms(one.handshake_ms)} (stream {_stream(one, found)}, {one.server})" for one in times.slowest]
+    yield 2, f"slowest: {', '.join(slow[: detail.slowest])}"
 
 
 def _stream(slow: Slow, found: CaptureSummary) -> str:
@@ -418,9 +445,9 @@ def _stream(slow: Slow, found: CaptureSummary) -> str:
     return slow.stream if found.captures == 1 else f"{slow.source.rpartition('/')[2]}:{slow.stream}"
 
 
-def _counted(counts: dict[str, int]) -> str:
-    named = [f"{many:,} {name}" for name, many in list(counts.items())[:_KINDS]]
-    rest = list(counts.values())[_KINDS:]
+def _counted(counts: dict[str, int], detail: _Detail) -> str:
+    named = [f"{many:,} {name}" for name, many in list(counts.items())[: detail.kinds]]
+    rest = list(counts.values())[detail.kinds :]
     return ", ".join(named + [f"{sum(rest):,} of {_many(len(rest), 'more kind')}"] * bool(rest))
 
 
