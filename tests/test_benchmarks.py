@@ -65,6 +65,15 @@ def test_live_measures_every_listener() -> None:
     assert "dumpcap" in done.stdout
 
 
+def test_soak_counts_what_is_told() -> None:
+    if os.geteuid() != 0:
+        absent("network namespaces need root")
+    # Memory grows in so short a time: that is not what this is about.
+    done = run("soak", "--connections", "40", "--syns", "2000", "--first", "500", "--growth", "9")
+    assert done.returncode in {0, 1}, done.stderr
+    assert "told: 40: 24 TLS 1.2 established, 16 TLS 1.3 established" in done.stdout
+
+
 def test_inference_judges_what_is_inferred(tmp_path: Path) -> None:
     for name in ("tls13-full", "tls13-early-data", "tls13-client-cert-missing", "tomcat-tls13"):
         for suffix in ("pcap", "keys"):
