@@ -116,7 +116,7 @@ def test_a_finding_shows_where_it_was_found(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Show the connections with client_certificate_in_clear").click()
     assert {"client_certificate_in_clear" in cell for cell in visit.cells("findings")} == {True}
     assert visit.page.evaluate("document.activeElement.id") == "connections-words"
-    visit.page.get_by_role("button", name="Show the certificates with self_signed").click()
+    visit.page.get_by_role("button", name="Show the certificates with self_signed").last.click()
     assert visit.cells("certificate", "certificates") == ["server.test"]
 
 
@@ -316,7 +316,7 @@ def test_failures_come_first_by_reason_and_lead_to_their_connections(visit: Visi
     reason = shown.first.locator("h3 button").inner_text()
     assert set(visit.filters()) == {f"outcome: {reason}", f"client: {one}"}
     assert set(visit.cells("client")) == {one}
-    visit.page.get_by_role("button", name="Show the connections with alert unknown_ca by client").click()
+    shown.get_by_role("button", name="Show the connections with alert unknown_ca by client").click()
     assert set(visit.cells("outcome")) == {"alert unknown_ca by client"}
     verdicts = [one.locator("strong").inner_text() for one in shown.all()]
     assert all(text.startswith("✗ the ") for text in verdicts)

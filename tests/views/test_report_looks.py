@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
 from made import made, recorded
 from msgspec.structs import replace
+from PIL import Image
+from recorded import ROOT, script
 from visiting import Visit
 
 from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.model.connection import Alert, Timing
 from tlsdissect.trust.judge import Judge
+from tlsdissect.trust.rules import finding
 from tlsdissect.views.colours import SHEETS
 from tlsdissect.views.report.page import Report
 
@@ -113,13 +120,84 @@ def test_landmarks_and_headings_guide(browser: Browser, written: Path) -> None:
         levels = visit.page.locator("h1, h2").evaluate_all("all => all.map((one) => one.tagName + one.textContent)")
         assert levels[0].startswith("H1TLS in")
         assert [one[2:] for one in levels[1:]] == [
-            "Failures", "Findings", "Connections", "Certificates", "Comparison of versions", "Figures", "Summary",
+            "What needs attention", "Failures", "Findings", "Connections", "Certificates", "Comparison of versions",
+            "Figures", "Summary",
         ]  # fmt: skip
         for name in ("header", "nav", "main"):
             assert visit.page.locator(name).count() == 1
         assert visit.page.get_by_role("search").count() == 2
         visit.search("psk")
         assert visit.page.get_by_role("status").filter(has_text="of").count() == 2
+
+
+def planted() -> Report:
+    """A report on many good connections and on a few with one of five troubles each."""
+    report = Report(("planted",), Judge(), Evidence(), 0)
+    timing = Timing(tcp_ms=40.0, handshake_ms=80.0)
+    for number in range(40):
+        report.add(made(stream=number, findings=(), timing=timing))
+    late = replace(timing, server_hello_ms=290.0, handshake_ms=330.0)
+    refused = (Alert("server", "fatal", "protocol_version", 6),)
+    for number, changes in enumerate(
+        (
+            {"findings": (finding("expired", "since 2026-11-20", 6),), "sni": "expired.example"},
+            {"findings": (finding("name_mismatch", "for other.example", 6),), "sni": "shop.example"},
+            {"outcome": "alert", "failed_by": "server", "alerts": refused, "sni": "new.example"},
+            {"findings": (finding("static_rsa", "TLS_RSA_WITH_AES_128_CBC_SHA", 6),), "sni": "weak.example"},
+            {"timing": late, "sni": "far.example"},
+        )
+    ):
+        report.add(made(stream=100 + number, **{"findings": (), "timing": timing, "messages": (), **changes}))
+    return report
+
+
+def test_five_troubles_stand_on_the_first_screen(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "planted.html"
+    path.write_bytes(b"".join(planted().pieces()))
+    with Visit(browser, path, viewport={"width": 1280, "height": 800}) as visit:
+        lines = visit.page.locator(".attention li")
+        texts = lines.all_inner_texts()
+        for line, words in zip(
+            texts,
+            (
+                ("failed", "1 alert protocol_version by server", "new.example"),
+                ("high", "expired: the certificate is no longer valid", "expired.example"),
+                ("high", "name_mismatch: the certificate does not cover the requested name", "shop.example"),
+                ("medium", "static_rsa: RSA key transport", "weak.example"),
+                (
+                    "slow",
+                    "1 handshake took 100 ms or more beyond its round trips, 250 ms: The server took about",
+                ),
+            ),
+            strict=True,
+        ):
+            assert all(word in " ".join(line.split()) for word in words), line
+        assert all(box["y"] + box["height"] < 800 for box in (one.bounding_box() for one in lines.all()))
+        lines.filter(has_text="slow").get_by_role("link").click()
+        assert "Stream 104" in visit.opened().inner_text()
+        visit.page.get_by_role("button", name="Show the connections with expired: 1").first.click()
+        assert visit.cells("server") == ["expired.example:8443"]
+
+
+def test_the_pictures_in_the_readme_show_the_page_as_it_is_now(browser: Browser, tmp_path: Path) -> None:
+    recorder, page = script(ROOT / "samples" / "record-pictures"), tmp_path / "report.html"
+    command = [sys.executable, "-m", "tlsdissect", "report", "-q", recorder.CAPTURE, "-o", page]
+    subprocess.run(command, cwd=ROOT, check=True)
+    now = Image.open(BytesIO(recorder.screen(browser, page, "light")))
+    for name in ("report.png", "report-dark.png"):
+        path = ROOT / "docs" / "pictures" / name
+        kept = Image.open(path)
+        assert (kept.text, kept.size) == (now.text, now.size)
+        assert path.stat().st_size < 80_000
+
+
+def test_a_good_capture_needs_no_attention(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "good.html"
+    report = Report(("good",), Judge(), Evidence(), 0)
+    report.add(made(findings=()))
+    path.write_bytes(b"".join(report.pieces()))
+    with Visit(browser, path) as visit:
+        assert visit.page.locator(".attention").inner_text().startswith("No handshake failed, none was slow")
 
 
 def many(categories: int) -> Report:

@@ -24,6 +24,7 @@ from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
 from tlsdissect.views.plots import PLOTS
 from tlsdissect.views.printable import printable
+from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import (
     CERTIFICATE_PAPER,
     CERTIFICATE_TITLES,
@@ -65,6 +66,8 @@ DETAILED = 20_000
 """Connections and certificates whose details are in the page; the rest have table rows only."""
 MAX_LISTED = 100
 """Captures that are listed by name; the rest are counted."""
+MAX_URGENT = 6
+"""Failures, and findings, that are named at the top of the page; the rest are counted."""
 _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "outcome", "findings")
 """Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels."""
 _BRIEF = ("client", "server")
@@ -211,6 +214,7 @@ class Report:
         self._block = Block()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
         self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
+        self._delays = Delays()
         self._shown: dict[str, tuple[int, int]] = {}
         """The number of each certificate, by first appearance, and the number of its first connection."""
         self._inventory = CertificateInventory(judge, evidence)
@@ -222,7 +226,7 @@ class Report:
         self._rows.append([printable(_text(column, connection)) for column in _COLUMNS])
         collectors = (
             self._overview, self._comparison, self._figures, self._findings, self._failures, self._summarized,
-            self._inventory,
+            self._inventory, self._delays,
         )  # fmt: skip
         for add in [one.add for one in collectors]:
             add(connection)
@@ -269,6 +273,8 @@ class Report:
             title=_title(names, seen.captures),
             tiles=self._failures.tiles(seen) if self._rows else [],
             failures=self._failures.by_reason(seen),
+            delay=self._delays.result(),
+            urgent=MAX_URGENT,
             captures=[(printable(name), many) for name, many in list(captures.items())[:MAX_LISTED]],
             more_captures=max(len(captures) - MAX_LISTED, 0),
             summary=[*self._overview.sentences(whole), *map(printable, notes), *self._left_out(len(summaries))],
