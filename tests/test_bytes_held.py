@@ -17,7 +17,7 @@ from tlsdissect.caches import SHARED
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake import retries
-from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.events import new_event
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.retries import Retries
@@ -100,7 +100,7 @@ def test_waiting_connections_and_caches_take_what_is_estimated(
 
 
 def test_templates_are_bounded_in_bytes() -> None:
-    cache: HelloCache[ClientHello] = HelloCache(100_000)
+    cache: HelloCache = HelloCache(100_000)
     learnt = []
     for number in range(40):
         body = client_hello(number, numbers(40, number))
@@ -111,7 +111,7 @@ def test_templates_are_bounded_in_bytes() -> None:
     assert cache.learn(bytes(4000), ClientHello(771, bytes(32), b"", tuple(range(1500)), (0,), ())) is None
 
 
-def templates_of(cache: HelloCache[ClientHello]) -> list[HelloTemplate]:
+def templates_of(cache: HelloCache) -> list[HelloTemplate]:
     return [
         template
         for masks in cache._templates.values()
@@ -124,7 +124,7 @@ def test_the_budget_counts_a_hello_that_the_log_does_not_keep() -> None:
     budget = Budget(Limits())
     log = HandshakeLog(budget)
     body = client_hello(1, numbers(5000, 1))
-    log._hello(HandshakeEvent(0, 22, 1, len(body), body, 1, 0, 0, len(body), encrypted=False), ProblemList(), 1)
+    log.add_beginning(new_event(0, 22, 1, len(body), body, 1, 0, 0, len(body), encrypted=False), ProblemList(), 1)
     assert budget.used >= len(body)
 
 

@@ -76,6 +76,21 @@ def assigned(function: ast.FunctionDef) -> set[str]:
     }
 
 
+def assigned_to_new(function: ast.FunctionDef, name: str) -> set[str]:
+    """The attributes that a function assigns to the object of this class that it makes without `__init__`."""
+    made = {
+        ast.unparse(node.target)
+        for node in ast.walk(function)
+        if isinstance(node, ast.AnnAssign) and node.value is not None
+        if ast.unparse(node.value) == f"{name}.__new__({name})"
+    }
+    return {
+        node.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) in made
+    }
+
+
 def types(module: str) -> list[ast.expr]:
     """The annotations that Cython takes for C types, each part of a union by itself; not those of Python classes."""
     found: list[ast.expr | None] = []
@@ -169,7 +184,10 @@ def test_c_functions_hold_no_closures_and_raise(module: str) -> None:
 
 @each_module
 def test_objects_have_the_fields_that_are_declared(module: str) -> None:
-    """An attribute that is not declared, or not assigned by `__init__`, exists in only one of both modes."""
+    """An attribute that is not declared, or not assigned when its object is made, exists in only one of both modes.
+
+    An object is made by `__init__` or, without the cost of its arguments as Python objects, by a function.
+    """
     bodies = dict(re.findall(r"^cdef class (\w+).*:\n((?:    .*\n|\n)+)", declarations(module) + "\n", re.MULTILINE))
     assert set(bodies) == {node.name for node in c_classes(module)}
     bases = {node.name: node for each in kernel.MODULES for node in c_classes(each)}
@@ -179,6 +197,8 @@ def test_objects_have_the_fields_that_are_declared(module: str) -> None:
         inherited = inherited_fields(node, bases)
         methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
         made = {name for each in methods if each.name == "__init__" for name in assigned(each)}
+        for each in functions(tree(module)):
+            made |= assigned_to_new(each, node.name)
         assert declared <= made, node.name
         assert {name for each in methods for name in assigned(each)} <= declared | inherited, node.name
 

@@ -15,7 +15,7 @@ from capture.building import block, section
 from recorded import ROOT, SAMPLES, facts, need, packets, without
 
 import tlsdissect
-from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.events import new_event
 from tlsdissect.handshake.facts import hidden as hidden_facts
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
@@ -207,7 +207,7 @@ def test_a_compressed_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
         (at,) = [n for n, event in enumerate(events) if event.handshake_type == 11]
         old, data = events[at], zlib.compress(events[at].body)
         body = b"\0\1" + old.size.to_bytes(3, "big") + len(data).to_bytes(3, "big") + data
-        events[at] = HandshakeEvent(
+        events[at] = new_event(
             old.sender, old.content_type, 25, len(body), body, old.frame, old.time, old.start, old.end, old.encrypted
         )
         return found._replace(events=tuple(events))

@@ -7,7 +7,7 @@ import pytest
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.limits import Limits
 from tlsdissect.handshake.encrypted_flight import EncryptedFlight, encrypted_flight
-from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenServerHello
+from tlsdissect.handshake.events import HandshakeEvent, SeenClientHello, SeenServerHello, new_event
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.tls.record import APPLICATION_DATA, HANDSHAKE
 
@@ -19,8 +19,8 @@ FINISHED, ALERT, END_OF_EARLY_DATA, EXTENSIONS, TICKET = 53, 19, 21, 23, 250
 def seen(records: list[tuple[int, int]], *, early: bool = False, hello_retry: bool = False) -> EncryptedFlight:
     """The shape of what follows a ServerHello; records are (sender, length)."""
     log = HandshakeLog(Budget(Limits()))
-    server_hello = HandshakeEvent(SERVER, HANDSHAKE, 2, 90, b"", 2, 2, 0, 95, encrypted=False)
-    client_hello = HandshakeEvent(CLIENT, HANDSHAKE, 1, 200, b"", 1, 1, 0, 205, encrypted=False)
+    server_hello = new_event(SERVER, HANDSHAKE, 2, 90, b"", 2, 2, 0, 95, encrypted=False)
+    client_hello = new_event(CLIENT, HANDSHAKE, 1, 200, b"", 1, 1, 0, 205, encrypted=False)
     log.client_hello = SeenClientHello(client_hello, 1, offers_tls13=True, offers_early_data=early)
     log.server_hello, log.version, log.tls13 = SeenServerHello(server_hello, 0x1301, b""), 0x0304, True
     log.hello_retry = server_hello if hello_retry else None
@@ -29,9 +29,7 @@ def seen(records: list[tuple[int, int]], *, early: bool = False, hello_retry: bo
     for number, (sender, size) in enumerate(records, 3):
         start, ends[sender] = ends[sender], ends[sender] + 5 + size
         log.events.append(
-            HandshakeEvent(
-                sender, APPLICATION_DATA, None, size, b"", number, number, start, ends[sender], encrypted=True
-            )
+            new_event(sender, APPLICATION_DATA, None, size, b"", number, number, start, ends[sender], encrypted=True)
         )
     found = encrypted_flight(log)
     assert found is not None

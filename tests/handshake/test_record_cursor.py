@@ -11,8 +11,9 @@ from tlsdissect.capture.packet import Packet
 from tlsdissect.flows.budget import Budget
 from tlsdissect.flows.flow import TcpSide
 from tlsdissect.flows.limits import Limits
-from tlsdissect.handshake.direction import Direction, SegmentPayload
+from tlsdissect.handshake.direction import Direction
 from tlsdissect.handshake.record_cursor import EVERY, NONE, PADDING, RecordCursor, starts_with_hello
+from tlsdissect.handshake.segments import new_segment
 from tlsdissect.tls.record import RecordReader
 
 ALERT = 19
@@ -91,7 +92,7 @@ def test_a_direction_does_not_go_back_to_its_cursor() -> None:
     direction = Direction(Budget(Limits()), TcpSide())
     direction.assembler.start(100)
     direction.cursor.set(100, 0, NONE)
-    direction.add(SegmentPayload(100, b"\x16\x03\x01" + bytes(20), 23, 1, 0))
+    direction.add(new_segment(0, 1, 0, 0, 100, 0, 23, b"", b"\x16\x03\x01" + bytes(20), -1))
     direction.catch_up()
     assert direction.assembler.position == direction.payload == 23
 

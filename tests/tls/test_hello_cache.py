@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from recorded import SAMPLES
 
 import tlsdissect
+from tlsdissect.handshake import events
 from tlsdissect.tls import hello_cache
 from tlsdissect.tls.client_hello import ClientHello, Extension
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
@@ -58,7 +59,7 @@ def test_fields_that_vary_do_not_change_the_template(kind: HandshakeType) -> Non
 
 
 def test_samples_have_templates() -> None:
-    cache: HelloCache[ClientHello] = HelloCache()
+    cache: HelloCache = HelloCache()
     learnt = [
         cache.learn(body, decode_partially(ClientHello.read, body)[0]) for body in bodies(HandshakeType.CLIENT_HELLO)
     ]
@@ -83,7 +84,7 @@ def test_a_template_matches_only_hellos_that_it_decodes_alike(kind: HandshakeTyp
 
 
 def test_hellos_that_never_recur_have_no_template() -> None:
-    cache: HelloCache[ClientHello] = HelloCache()
+    cache: HelloCache = HelloCache()
     body = next(
         b for b in bodies(HandshakeType.CLIENT_HELLO) if cache.learn(b, decode_partially(ClientHello.read, b)[0])
     )
@@ -98,7 +99,7 @@ def test_hellos_that_never_recur_have_no_template() -> None:
 
 def test_templates_are_limited_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hello_cache, "MAX_TEMPLATES", 4)
-    cache: HelloCache[ClientHello] = HelloCache()
+    cache: HelloCache = HelloCache()
     hello = ClientHello(0x0303, bytes(32), b"", (0x1301,), (0,), ())
     sizes = range(100, 200)
     for size in sizes:
@@ -107,7 +108,7 @@ def test_templates_are_limited_in_number(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_masks_per_length_are_limited() -> None:
-    cache: HelloCache[ClientHello] = HelloCache()
+    cache: HelloCache = HelloCache()
     for size in range(20):
         sent = (Extension(ExtensionType.COOKIE, bytes(size)),)
         cache.learn(bytes(100), ClientHello(0x0303, bytes(32), b"", (0x1301,), (0,), sent))
@@ -117,6 +118,6 @@ def test_masks_per_length_are_limited() -> None:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_facts_are_the_same_without_templates(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [msgspec.json.encode(one) for _ in range(2) for one in tlsdissect.read(sample)]
-    monkeypatch.setattr(HelloCache, "find", lambda *_: None)
-    monkeypatch.setattr(HelloCache, "learn", lambda *_: None)
+    for name in ("CLIENT_HELLOS", "SERVER_HELLOS"):
+        monkeypatch.setattr(events, name, HelloCache(0))
     assert known == 2 * [msgspec.json.encode(one) for one in tlsdissect.read(sample)]

@@ -70,6 +70,7 @@ cdef class Flow(Totals):
     cdef readonly bint replaced
     cdef public str protocol
     cdef public str counted
+    cdef public object follower
     cpdef TcpSide side(self, long long number)
     cpdef long long closed(self)
     cpdef bint count(self, Packet packet, long long clock, long long sender)

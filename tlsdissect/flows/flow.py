@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cython
 from msgspec import Struct
@@ -271,6 +271,8 @@ class Flow(Totals):
     """Its protocol by `handshake.not_tls`; None if unknown."""
     counted: str | None
     """The kind under which it was counted once it was over and not TLS; None before that."""
+    follower: Any
+    """What reads its handshake, else None."""
 
     def __init__(self, endpoints: bytes, stream: cython.longlong) -> None:
         Totals.__init__(self, endpoints, stream)
@@ -287,6 +289,7 @@ class Flow(Totals):
         self.replaced = False
         self.protocol = None
         self.counted = None
+        self.follower = None
 
     @cython.ccall
     def side(self, number: cython.longlong) -> TcpSide:

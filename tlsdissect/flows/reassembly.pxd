@@ -16,6 +16,7 @@ cdef class Assembler:
     cdef long long _base
     cdef list[Arrival] _held
 
+    cpdef bint is_holding(self)
     cpdef object start(self, long long sequence)
     cpdef long long offset(self, long long sequence)
     cpdef long long sequence(self, long long offset)

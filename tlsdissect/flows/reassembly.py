@@ -93,9 +93,9 @@ class Assembler:
         self._base = 0
         self._held = []
 
-    @property
-    def holds(self) -> bool:
-        """Whether bytes are held after a hole."""
+    @cython.ccall
+    def is_holding(self) -> cython.bint:
+        """Return whether bytes are held after a hole."""
         return len(self._held) > 0
 
     @property

@@ -4,6 +4,10 @@ from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport Flow
 from tlsdissect.flows.table cimport FlowTable
 from tlsdissect.flows.udp cimport UdpTable
+from tlsdissect.handshake.events cimport SeenClientHello
+from tlsdissect.handshake.log cimport HandshakeLog
+from tlsdissect.handshake.logged cimport LoggedHandshake
+from tlsdissect.handshake.record_cursor cimport starts_with_hello
 from tlsdissect.handshake.tracker cimport Tracker
 
 cdef long long _SIGNALS
@@ -46,3 +50,6 @@ cdef class Connections:
     cdef bint _dispatch(self, Flow flow, Packet packet, long long sender)
     cdef bint _give_up_oldest(self)
     cdef bint _feed(self, Tracker tracker, Packet packet, long long sender)
+    cdef bint _forget(self, Flow flow)
+    cdef LoggedHandshake _conclude(self, Tracker tracker, long long clock, object seen=*)
+    cdef list _results(self, long long due, long long frame, object found)

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from tlsdissect.flows.table import Ended, FlowTable
     from tlsdissect.flows.udp import UdpTable
     from tlsdissect.handshake.datagrams import DatagramConnections
+    from tlsdissect.handshake.events import SeenClientHello
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.keys import CaptureKeys
+    from tlsdissect.handshake.log import HandshakeLog
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.options import Options
     from tlsdissect.model.connection import Connection
@@ -241,22 +243,23 @@ class Connections:
         self._due += self._datagrams.over()
         self._eap_expires = self._datagrams.eap_expires
 
-    def _end_flow(self, ended: Ended) -> Iterator[DueEvent]:
-        """Yield the connection of a flow that is over, if it is TLS and was not returned before."""
-        flow = ended.flow
+    def _end_flow(self, ended: Ended) -> list[DueEvent]:
+        """Return the connection of a flow that is over, if it is TLS and was not returned before."""
+        flow: Flow = ended.flow
+        log: LoggedHandshake | None
         if self._early is not None:
             self._early.forget(flow.stream)
-        tracker = self._trackers.get(flow.stream)
-        log: LoggedHandshake | None = None
+        tracker: Tracker | None = flow.follower
         if tracker is not None:
             tracker.limited = tracker.limited or ended.evicted
             log = self._conclude(tracker, min(ended.due, self._flows.clock))
-        elif flow.stream in self._waiting:
-            log = self._waiting.pop(flow.stream)
+        else:
+            log = self._waiting.take(flow.stream)
         if log is not None:
-            yield from self._results(ended.due, NEVER, self._connection(flow, log))
-        elif self._flows.has(flow) and flow.packets:
+            return self._results(ended.due, NEVER, self._connection(flow, log))
+        if self._flows.has(flow) and flow.packets:
             self._count_other(flow)
+        return []
 
     def _count_other(self, flow: Flow) -> None:
         """Count a flow that is over and not TLS by its kind; one that continued after a timeout is counted again."""
@@ -274,7 +277,7 @@ class Connections:
         tracker: Tracker
         if flow.interest == _HELLOS and not starts_with_hello(packet.captured_payload()):
             return False
-        known = self._trackers.get(flow.stream)
+        known = flow.follower
         if known is None:
             # A packet without payload needs no tracker, unless both sides end without any.
             if packet.length == 0 and not self._keeps and (flow.one.fin is None or flow.other.fin is None):
@@ -313,10 +316,13 @@ class Connections:
         state: cython.longlong = tracker.feed(packet, sender)
         decision = None if self._early is None else self._early.decide(tracker, packet, self._flows.clock)
         if self._linked:
+            log: HandshakeLog = tracker.log
             if tracker.hello_frame != _UNKNOWN and tracker.hello_frame != hello_frame:
-                self._add_session(flow, tracker.hello_frame, identities(tracker.log))
-            if decided_frame == _UNKNOWN and tracker.decided_frame != _UNKNOWN:
-                self._add_session(flow, tracker.decided_frame, established(tracker.log, tracker.decided_frame))
+                hello: SeenClientHello | None = log.client_hello
+                if hello is not None and hello.pre_shared_keys is not None:
+                    self._add_session(flow, tracker.hello_frame, identities(log))
+            if decided_frame == _UNKNOWN and tracker.decided_frame != _UNKNOWN and not log.tls13:
+                self._add_session(flow, tracker.decided_frame, established(log, tracker.decided_frame))
         if tracker.lookups is not None and tracker.lookups.found:
             self._add_lookups(flow, tracker.lookups)
         if decision is not None:
@@ -328,13 +334,23 @@ class Connections:
         flow.interest = state
         if tracker.is_silent():
             tracker.release()
-            self._trackers.pop(flow.stream, None)
+            self._forget(flow)
             return False
-        self._trackers[flow.stream] = tracker
+        if flow.follower is None:
+            flow.follower = tracker
+            self._trackers[flow.stream] = tracker
         if state == _RECORDS:
             tracker.expect()
         elif state == _NOTHING:
             self._wait(tracker)
+        return True
+
+    @cython.cfunc
+    def _forget(self, flow: Flow) -> cython.bint:
+        """Remove a flow's tracker."""
+        if flow.follower is not None:
+            flow.follower = None
+            del self._trackers[flow.stream]
         return True
 
     def _add_session(self, flow: Flow, frame: cython.longlong, keys: tuple[bytes, ...]) -> None:
@@ -352,6 +368,7 @@ class Connections:
             self._due.append((self._flows.clock, captured.frame, captured))
         lookups.found.clear()
 
+    @cython.cfunc
     def _conclude(
         self, tracker: Tracker, clock: cython.longlong, seen: Sequence[Damage] | None = None
     ) -> LoggedHandshake | None:
@@ -360,11 +377,11 @@ class Connections:
         `clock` is the time up to which the capture would contain further packets of the flow. `seen` is the damage
         before the handshake was decided, all damage if None.
         """
-        flow = tracker.flow
-        self._trackers.pop(flow.stream, None)
+        flow: Flow = tracker.flow
+        log: LoggedHandshake | None = None
+        self._forget(flow)
         tracker.catch_up()
         tracker.finish()
-        log: LoggedHandshake | None = None
         if tracker.log.client != UNKNOWN:
             damage = self._damage if seen is None else seen
             log = tracker.logged(self._flows.time(clock), _touched(tracker, damage) if damage else ())
@@ -379,16 +396,20 @@ class Connections:
         source = self._names.of(flow.first_frame)
         return connection(source, flow, log, raw=self._raw, evidence=self._evidence, keys=self._keys)
 
-    def _results(self, due: cython.longlong, frame: cython.longlong, found: Connection) -> Iterator[DueEvent]:
-        """Yield a connection after the tickets that keys opened in it, so that later ones can be linked to it."""
-        for session in opened_tickets(found) if self._linked else ():
-            yield due, frame, session
-        yield due, frame, found
+    @cython.cfunc
+    def _results(self, due: cython.longlong, frame: cython.longlong, found: Connection) -> list[DueEvent]:
+        """Return a connection after the tickets that keys opened in it, so that later ones can be linked to it."""
+        results: list[DueEvent] = []
+        if self._linked and found.hidden is not None:
+            results += [(due, frame, session) for session in opened_tickets(found)]
+        results.append((due, frame, found))
+        return results
 
     def _wait(self, tracker: Tracker) -> None:
         """Keep a finished handshake until its flow has its final totals."""
-        flow, size = tracker.flow, tracker.log.held_bytes
-        log = self._conclude(tracker, self._flows.clock)
+        flow: Flow = tracker.flow
+        size: cython.longlong = tracker.log.held_bytes
+        log: LoggedHandshake | None = self._conclude(tracker, self._flows.clock)
         if log is None or self._waiting.put(flow.stream, log, size):
             return
         self.returned_early += 1
@@ -398,7 +419,7 @@ class Connections:
 
     def _emit(self, tracker: Tracker, decision: Decision) -> None:
         """Add the connection of a decided handshake to the results, and ignore all further packets of its flow."""
-        flow = tracker.flow
+        flow: Flow = tracker.flow
         flow.interest = Interest.NOTHING
         damage = [hurt for hurt in self._damage if hurt.frame <= decision.last_frame]
         log = self._conclude(tracker, decision.clock, damage)

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.handshake import key_schedule as schedule
-from tlsdissect.handshake.events import HandshakeEvent, client_random, extension_data, selected_version
+from tlsdissect.handshake.events import client_random, extension_data, new_event, selected_version
 from tlsdissect.handshake.keys import RSA, RSA_PREFIX
 from tlsdissect.handshake.protection import (
     CBC_MODE,
@@ -37,7 +37,7 @@ from tlsdissect.tls.wire import Reader, WireError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.handshake.events import SealedRecord
+    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin, Secret
     from tlsdissect.handshake.logged import LoggedHandshake
 
@@ -102,7 +102,7 @@ class RecordReader(KeyedReader):
         elif content_type == ALERT:
             for at in range(0, len(content) - ALERT_SIZE + 1, ALERT_SIZE):
                 alert = content[at : at + ALERT_SIZE]
-                yield HandshakeEvent(
+                yield new_event(
                     record.sender, ALERT, None, ALERT_SIZE, alert, record.frame, record.time, record.start, end, False
                 )
 
@@ -110,7 +110,7 @@ class RecordReader(KeyedReader):
         """Yield the messages that the content of a record completes."""
         end = record.start + HEADER_SIZE + len(record.body)
         for message in self._joiners[record.sender].feed(content, record.start):
-            yield HandshakeEvent(
+            yield new_event(
                 record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body, record.frame,
                 record.time, message.start, end, False,
             )  # fmt: skip

@@ -2,11 +2,14 @@ from tlsdissect.flows.budget cimport Budget
 from tlsdissect.flows.flow cimport TcpSide
 from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
-from tlsdissect.handshake.plaintext cimport PlaintextPhase
-from tlsdissect.handshake.logged cimport DirectionSummary
-from tlsdissect.handshake.record_cursor cimport RecordCursor
+from tlsdissect.handshake.logged cimport DirectionSummary, new_summary
+from tlsdissect.handshake.plaintext cimport PlaintextPhase, Start, classify
+from tlsdissect.handshake.record_cursor cimport RecordCursor, starts_with_hello
+from tlsdissect.handshake.segments cimport Segment
 from tlsdissect.tls.record cimport MessageJoiner, Record, RecordReader
 
+cdef long long _OPENING
+cdef long long _PLAIN
 cdef long long _TLS
 cdef long long _UNKNOWN
 cdef long long _PADDING
@@ -15,19 +18,14 @@ cdef long long _MAX_RECORD
 cdef long long _MASK
 
 
-cdef class SegmentPayload:
-    cdef readonly long long sequence
-    cdef readonly bytes data
-    cdef readonly long long size
-    cdef readonly long long frame
-    cdef readonly long long time
-
-
 cdef class Piece:
     cdef readonly list records
     cdef readonly long long frame
     cdef readonly long long time
     cdef readonly bint broken
+
+
+cdef Piece _piece(list[Record] records, long long frame, long long time, bint broken)
 
 
 cdef class Direction:
@@ -46,7 +44,7 @@ cdef class Direction:
     cdef readonly long long payload
     cdef readonly list unplaced
     cdef public object reset_text
-    cdef readonly SegmentPayload doubtful
+    cdef readonly Segment doubtful
     cdef readonly long long first_hole
     cdef public long long accounted
     cdef readonly bint strayed
@@ -59,30 +57,33 @@ cdef class Direction:
     cdef public dict frames
     cdef Budget _budget
     cdef object _carrier
-    cpdef list[Piece] add(self, SegmentPayload segment)
-    cpdef list[Piece] deliver(self, SegmentPayload segment)
+    cpdef list[Piece] add(self, Segment segment)
+    cpdef list[Piece] deliver(self, Segment segment)
     cpdef list[Piece] lose(self, long long size)
-    cdef list[Piece] _add(self, SegmentPayload segment)
+    cdef list[Piece] _add(self, Segment segment)
     cpdef list[Piece] acknowledge(self)
-    cdef list[Piece] _await_place(self, SegmentPayload segment)
+    cdef list[Piece] _await_place(self, Segment segment)
     cdef bint _awaits_more(self)
     cpdef list[Piece] place(self)
     cdef bint _release_unplaced(self)
-    cdef list[Piece] _compare(self, SegmentPayload segment)
+    cdef list[Piece] _compare(self, Segment segment)
     cdef list[Piece] _accept_doubtful(self)
-    cdef list[Piece] _reassemble(self, SegmentPayload segment)
+    cdef list[Piece] _reassemble(self, Segment segment)
+    cpdef list[Piece] finish(self)
     cdef object _numbered(self, object signal)
     cpdef bint has_passed(self, long long sequence)
     cpdef bint expect(self, bint decided, long long alert_size)
     cpdef bint catch_up(self)
     cpdef DirectionSummary summary(self)
     cdef long long _first(self, long long sequence)
+    cdef list[Piece] _skip_hole(self)
     cdef list[Piece] _skip_missing(self, long long start, long long size, long long time)
     cdef list[Piece] _read_arrival(self, Arrival arrival)
     cdef list[Piece] _read(self, bytes data, long long offset, long long frame, long long time)
+    cdef list[Record] _begin(self, bytes data, long long offset)
     cpdef bint mark_missing(self, long long start)
     cpdef bint is_whole(self, long long end)
     cpdef long long segments(self, long long start, long long end)
 
 
-cdef bint _is_keep_alive(SegmentPayload first, SegmentPayload second)
+cdef bint _is_keep_alive(Segment first, Segment second)

@@ -26,7 +26,7 @@ from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN, Signal
 from tlsdissect.flows.reassembly import OVERHEAD, Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
-from tlsdissect.handshake.logged import DirectionSummary
+from tlsdissect.handshake.logged import DirectionSummary, new_summary
 from tlsdissect.handshake.plaintext import HELLO_SIZE, OPENING, OTHER, PLAIN, TLS, PlaintextPhase, classify
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.handshake.record_cursor import EVERY, PADDING, RecordCursor, starts_with_hello
@@ -42,12 +42,12 @@ from tlsdissect.tls.record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import TcpSide
     from tlsdissect.handshake.carriers import Carrier
     from tlsdissect.handshake.events import BegunAlert
+    from tlsdissect.handshake.plaintext import Start
+    from tlsdissect.handshake.segments import Segment
 
 MAX_AHEAD = 1 << 24
 """Maximum size of a hole after the last acknowledged byte: more than is ever in flight."""
@@ -60,7 +60,8 @@ MAX_ARRIVALS = 65_536
 
 
 # C integers, by the .pxd.
-_TLS, _UNKNOWN, _PADDING, _EVERY = TLS, UNKNOWN, PADDING, EVERY
+_OPENING, _PLAIN, _TLS = OPENING, PLAIN, TLS
+_UNKNOWN, _PADDING, _EVERY = UNKNOWN, PADDING, EVERY
 _MAX_RECORD = HEADER_SIZE + MAX_FRAGMENT
 _MASK = 0xFFFFFFFF
 
@@ -70,33 +71,6 @@ class SegmentSpan(Struct, frozen=True, gc=False):
 
     offset: int
     size: int
-
-
-@cython.cclass
-class SegmentPayload:
-    """The payload of a TCP segment, before its place in the stream is known."""
-
-    sequence: cython.longlong
-    """Sequence number of the first byte."""
-    data: bytes
-    size: cython.longlong
-    """Bytes on the wire; more than `data` has if the snap length cut the segment."""
-    frame: cython.longlong
-    time: cython.longlong
-
-    def __init__(
-        self,
-        sequence: cython.longlong,
-        data: bytes,
-        size: cython.longlong,
-        frame: cython.longlong,
-        time: cython.longlong,
-    ) -> None:
-        self.sequence = sequence
-        self.data = data
-        self.size = size
-        self.frame = frame
-        self.time = time
 
 
 class KeptBody(Struct, frozen=True, gc=False):
@@ -121,13 +95,16 @@ class Piece:
     broken: cython.bint
     """Bytes after these records are missing, and other records may have begun in them."""
 
-    def __init__(
-        self, records: list[Record], frame: cython.longlong, time: cython.longlong, broken: cython.bint = False
-    ) -> None:
-        self.records = records
-        self.frame = frame
-        self.time = time
-        self.broken = broken
+
+@cython.cfunc
+def _piece(records: list[Record], frame: cython.longlong, time: cython.longlong, broken: cython.bint) -> Piece:
+    """Make a piece."""
+    piece: Piece = Piece.__new__(Piece)
+    piece.records = records
+    piece.frame = frame
+    piece.time = time
+    piece.broken = broken
+    return piece
 
 
 class Reply(NamedTuple):
@@ -166,11 +143,11 @@ class Direction:
     """The segments of the current record or message."""
     payload: cython.longlong
     """Payload bytes, retransmitted ones included."""
-    unplaced: list[SegmentPayload]
+    unplaced: list[Segment]
     """Segments held while the first byte of the stream is not known."""
     reset_text: tuple[int, bytes] | None
     """The frame and the text of the first RST with payload."""
-    doubtful: SegmentPayload | None
+    doubtful: Segment | None
     """A segment that may be padding of a frame: it is short, and nothing has confirmed it as stream data."""
     first_hole: cython.longlong
     """Stream offset of the first missing byte; UNKNOWN if none is missing."""
@@ -225,14 +202,14 @@ class Direction:
         self._carrier = None
 
     @cython.ccall
-    def add(self, segment: SegmentPayload) -> list[Piece]:
+    def add(self, segment: Segment) -> list[Piece]:
         """Add a segment's payload and return the records that it completes."""
         return self._add(segment) if self.assembler.started else self._await_place(segment)
 
     @cython.ccall
-    def deliver(self, segment: SegmentPayload) -> list[Piece]:
+    def deliver(self, segment: Segment) -> list[Piece]:
         """Add the next bytes of a stream that is not TCP's, so that none are padding; return the completed records."""
-        self.payload += segment.size
+        self.payload += segment.length
         return self._reassemble(segment)
 
     @cython.ccall
@@ -249,19 +226,19 @@ class Direction:
         return self._skip_missing(start, size, UNTIMED)
 
     @cython.cfunc
-    def _add(self, segment: SegmentPayload) -> list[Piece]:
+    def _add(self, segment: Segment) -> list[Piece]:
         """Add a segment of a stream whose first byte is known."""
         fin = self.tcp.fin
         if fin is not None and difference(segment.sequence, fin.end) >= 0:
             # The receiver ignores data after a FIN (RFC 9293 section 3.10.7.4).
             return []
-        self.payload += segment.size
+        self.payload += segment.length
         pieces: list[Piece] = [] if self.doubtful is None else self._compare(segment)
-        if segment.size <= _PADDING and self.assembler.expects(segment.sequence):
-            doubtful: SegmentPayload | None = self.doubtful
-            known: cython.longlong = 0 if doubtful is None else doubtful.size
-            self.payload -= min(segment.size, known)
-            if segment.size > known:
+        if segment.length <= _PADDING and self.assembler.expects(segment.sequence):
+            doubtful: Segment | None = self.doubtful
+            known: cython.longlong = 0 if doubtful is None else doubtful.length
+            self.payload -= min(segment.length, known)
+            if segment.length > known:
                 self.doubtful = segment
             return pieces
         taken: list[Piece] = self._reassemble(segment)
@@ -272,23 +249,23 @@ class Direction:
         """Read segments that were held for an acknowledgement; return the records that they complete."""
         if self.unplaced:
             return [] if self._awaits_more() else self.place()
-        doubtful: SegmentPayload | None = self.doubtful
+        doubtful: Segment | None = self.doubtful
         if doubtful is None or self.tcp.acknowledged == _UNKNOWN:
             return []
-        if difference(self.tcp.acknowledged, doubtful.sequence + doubtful.size) < 0:
+        if difference(self.tcp.acknowledged, doubtful.sequence + doubtful.length) < 0:
             return []
         return self._accept_doubtful()
 
     @cython.cfunc
-    def _await_place(self, segment: SegmentPayload) -> list[Piece]:
+    def _await_place(self, segment: Segment) -> list[Piece]:
         """Hold a segment until the first byte of a stream without SYN is known.
 
         Until one is acknowledged, the first segment in the capture need not be the first one sent.
         """
         self.unplaced.append(segment)
-        self.payload += segment.size
-        self._budget.used += len(segment.data) + OVERHEAD
-        origin: SegmentPayload = self.unplaced[0]
+        self.payload += segment.length
+        self._budget.used += len(segment.payload) + OVERHEAD
+        origin: Segment = self.unplaced[0]
         ahead: cython.longlong = difference(segment.sequence, origin.sequence)
         if (
             ahead > MAX_AHEAD
@@ -298,41 +275,43 @@ class Direction:
         ):
             return self.place()
         known: cython.bint = (
-            self.tcp.acknowledged != _UNKNOWN or starts_with_hello(segment.data) or len(self.unplaced) >= MAX_UNPLACED
+            self.tcp.acknowledged != _UNKNOWN
+            or starts_with_hello(segment.payload)
+            or len(self.unplaced) >= MAX_UNPLACED
         )
         return self.place() if known and not self._awaits_more() else []
 
     @cython.cfunc
     def _awaits_more(self) -> cython.bint:
         """Return whether only one byte is held, which may be that of a keep-alive."""
-        first: SegmentPayload = self.unplaced[0]
-        one: SegmentPayload
+        first: Segment = self.unplaced[0]
+        one: Segment
         if len(self.unplaced) >= MAX_UNPLACED:
             return False
         for one in self.unplaced:  # noqa: SIM110  # a generator would be a closure
-            if one.size != 1 or one.sequence != first.sequence:
+            if one.length != 1 or one.sequence != first.sequence:
                 return False
         return True
 
     def is_apart(self, sequence: cython.longlong) -> bool:
         """Return whether bytes are missing between the held segments and this sequence number."""
-        ahead = [difference(sequence, one.sequence + one.size) for one in self.unplaced]
+        ahead = [difference(sequence, one.sequence + one.length) for one in self.unplaced]
         return bool(ahead) and min(ahead) > 0
 
     @cython.ccall
     def place(self) -> list[Piece]:
         """Begin the stream with the first of the held segments; return the records that they complete."""
-        waiting: list[SegmentPayload] = self.unplaced
-        one: SegmentPayload = waiting[0]
+        waiting: list[Segment] = self.unplaced
+        one: Segment = waiting[0]
         origin: cython.longlong = one.sequence
-        first: SegmentPayload = one
-        second: SegmentPayload | None = None
+        first: Segment = one
+        second: Segment | None = None
         self._release_unplaced()
         for one in waiting:
-            self.payload -= one.size
+            self.payload -= one.length
             if difference(one.sequence, origin) < difference(first.sequence, origin):
                 first = one
-        others: list[SegmentPayload] = [one for one in waiting if one.size > 1 or one.sequence != first.sequence]
+        others: list[Segment] = [one for one in waiting if one.length > 1 or one.sequence != first.sequence]
         for one in others:
             if second is None or difference(one.sequence, origin) < difference(second.sequence, origin):
                 second = one
@@ -348,59 +327,59 @@ class Direction:
 
     @cython.cfunc
     def _release_unplaced(self) -> cython.bint:
-        one: SegmentPayload
+        one: Segment
         for one in self.unplaced:
-            self._budget.used -= len(one.data) + OVERHEAD
+            self._budget.used -= len(one.payload) + OVERHEAD
         self.unplaced = []
         return True
 
     @cython.cfunc
-    def _compare(self, segment: SegmentPayload) -> list[Piece]:
+    def _compare(self, segment: Segment) -> list[Piece]:
         """Compare the sender's next segment with the doubtful one; return the records that this one completes.
 
         Unacknowledged bytes that the sender sends again with other values were not stream data (RFC 9293 section 3.4):
         some stacks count a frame's padding as payload of a bare ACK.
         """
-        doubtful: SegmentPayload | None = self.doubtful
+        doubtful: Segment | None = self.doubtful
         if doubtful is None:
             return []
-        data: bytes = segment.data
+        data: bytes = segment.payload
         ahead: cython.longlong = difference(segment.sequence, doubtful.sequence)
-        if ahead + segment.size <= 0:
+        if ahead + segment.length <= 0:
             return []
-        if ahead >= doubtful.size:
+        if ahead >= doubtful.length:
             return self._accept_doubtful()
-        old: bytes = doubtful.data
+        old: bytes = doubtful.payload
         if ahead >= 0:
             old = old[min(ahead, len(old)) :]
         else:
             data = data[min(0 - ahead, len(data)) :]
         shared: cython.longlong = min(len(old), len(data))
         if old[:shared] != data[:shared]:
-            self.payload -= doubtful.size
+            self.payload -= doubtful.length
             self.doubtful = None
             return []
-        return [] if segment.size <= _PADDING else self._accept_doubtful()
+        return [] if segment.length <= _PADDING else self._accept_doubtful()
 
     @cython.cfunc
     def _accept_doubtful(self) -> list[Piece]:
         """Read the doubtful segment as stream data, unless a FIN has its sequence number."""
-        doubtful: SegmentPayload | None = self.doubtful
+        doubtful: Segment | None = self.doubtful
         self.doubtful = None
         if doubtful is None:
             return []
         fin = self.tcp.fin
         if fin is not None and difference(doubtful.sequence, fin.end) >= 0:
-            self.payload -= doubtful.size
+            self.payload -= doubtful.length
             return []
         return self._reassemble(doubtful)
 
     @cython.cfunc
-    def _reassemble(self, segment: SegmentPayload) -> list[Piece]:
+    def _reassemble(self, segment: Segment) -> list[Piece]:
         """Reassemble a segment's payload and return the records that it completes."""
         assembler: Assembler = self.assembler
-        data: bytes = segment.data
-        size: cython.longlong = segment.size
+        data: bytes = segment.payload
+        size: cython.longlong = segment.length
         held: cython.longlong
         arrival: Arrival
         if len(data) == size and assembler.advance(segment.sequence, size):
@@ -412,32 +391,34 @@ class Direction:
         for arrival in assembler.feed(segment.sequence, data, size, segment.frame, segment.time):
             pieces += self._read_arrival(arrival)
         self._budget.used += assembler.held_bytes - held
-        while assembler.holds and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
+        while assembler.is_holding() and (assembler.held_bytes > self._budget.held_bytes or self._budget.is_spent()):
             self.problems.report("limit", "too many bytes are buffered after a gap", segment.frame, assembler.position)
             pieces += self._skip_hole()
         return pieces
 
-    def finish(self) -> Iterator[Piece]:
-        """Yield the records after each hole, at the end of the flow."""
-        if self.unplaced:
-            yield from self.place()
+    @cython.ccall
+    def finish(self) -> list[Piece]:
+        """Return the records after each hole, at the end of the flow."""
+        doubtful: Segment | None
+        record: Record
+        pieces: list[Piece] = self.place() if self.unplaced else []
+        doubtful = self.doubtful
         # Unacknowledged zeros where a record should begin are padding.
-        between = self.mode == TLS and self.reader.is_between()
-        if self.doubtful is not None and not (between and not any(self.doubtful.data)):
-            yield from self._accept_doubtful()
-        while self.assembler.holds:
-            yield from self._skip_hole()
-        if self.mode == OPENING:
+        if doubtful is not None and not (
+            self.mode == _TLS and self.reader.is_between() and not doubtful.payload.strip(b"\0")
+        ):
+            pieces += self._accept_doubtful()
+        while self.assembler.is_holding():
+            pieces += self._skip_hole()
+        if self.mode == _OPENING:
             self.plaintext.settle()
-            self.mode = PLAIN
-        # Of an incomplete record, only the beginning of a hello is of use.
-        begun = [
-            record
-            for record in (self.reader.break_off() if self.mode == TLS else ())
-            if record.content_type == HANDSHAKE and is_hello(record.fragment or b"")
-        ]
-        if begun:
-            yield Piece(begun, self.latest, UNTIMED)
+            self.mode = _PLAIN
+        if self.mode == _TLS:
+            for record in self.reader.break_off():
+                # Of an incomplete record, only the beginning of a hello is of use.
+                if record.content_type == HANDSHAKE and is_hello(record.fragment or b""):
+                    pieces.append(_piece([record], self.latest, UNTIMED, False))
+        return pieces
 
     @property
     def acked(self) -> int | None:
@@ -463,9 +444,11 @@ class Direction:
         return Signal(self.frames[signal.frame], signal.end)
 
     @property
-    def held_bytes(self) -> int:
+    def held_bytes(self) -> cython.longlong:
         """Bytes that the held segments take."""
-        return self.assembler.held_bytes + sum([len(one.data) + OVERHEAD for one in self.unplaced])
+        unplaced: list[Segment] = self.unplaced
+        held: cython.longlong = self.assembler.held_bytes
+        return held + sum([len(one.payload) + OVERHEAD for one in unplaced]) if unplaced else held
 
     @property
     def carrier(self) -> str | None:
@@ -518,7 +501,7 @@ class Direction:
         assembler: Assembler = self.assembler
         plaintext: PlaintextPhase = self.plaintext
         last: Record | None = self.last
-        return DirectionSummary(
+        return new_summary(
             assembler.sequence(0) if assembler.started else UNKNOWN,
             assembler.position,
             self.tcp.first,
@@ -539,7 +522,7 @@ class Direction:
             self.carrier,
             self.reply,
             self.reset_text,
-            tuple(self.problems),
+            tuple(self.problems) if self.problems else (),
         )
 
     def renewed(self) -> Direction:
@@ -558,8 +541,9 @@ class Direction:
             return begin
         return sequence
 
-    def _skip_hole(self) -> Iterator[Piece]:
-        """Yield the records up to and after the first hole."""
+    @cython.cfunc
+    def _skip_hole(self) -> list[Piece]:
+        """Return the records up to and after the first hole."""
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
@@ -568,13 +552,14 @@ class Direction:
             )
             self.assembler.drop_held()
             self._budget.used -= held
-            return
+            return []
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
         self.problems.report("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
-        yield from self._skip_missing(start, hole, UNTIMED)
+        pieces: list[Piece] = self._skip_missing(start, hole, UNTIMED)
         for arrival in arrivals:
-            yield from self._read_arrival(arrival)
+            pieces += self._read_arrival(arrival)
+        return pieces
 
     def _waits_too_far(self) -> bool:
         """Return whether the held segments are too far after the last acknowledged byte to be of this stream.
@@ -600,7 +585,7 @@ class Direction:
             for record in records:
                 complete = complete and record.end <= start + size
                 reaches = reaches or record.end >= start + size
-            return [Piece(records, self.latest, time if complete else UNTIMED, size > skip and not reaches)]
+            return [_piece(records, self.latest, time if complete else UNTIMED, size > skip and not reaches)]
         self.plaintext.lose()
         self.mode = self.plaintext.mode
         return []
@@ -620,7 +605,7 @@ class Direction:
         if self.mode == _TLS:
             pieces = self._read(data, arrival.offset, arrival.frame, arrival.time)
         else:
-            if self.mode == PLAIN:
+            if self.mode == _PLAIN:
                 del self.arrivals[: max(0, len(self.arrivals) - HELLO_SIZE)]
             self.arrivals.append(SegmentSpan(arrival.offset, arrival.size))
             records = self._begin(data, arrival.offset)
@@ -629,7 +614,7 @@ class Direction:
                 self._keep_reply(data, arrival.offset, arrival.frame)
             if self.reader.bodies:
                 self._keep_bodies(arrival.frame, arrival.time)
-            pieces = [Piece(records, arrival.frame, arrival.time)] if records else []
+            pieces = [_piece(records, arrival.frame, arrival.time, False)] if records else []
         if cut > 0:
             where: cython.longlong = arrival.offset + len(data)
             self.problems.report("truncated_packet", f"the capture cut {cut} bytes off a segment", arrival.frame, where)
@@ -660,7 +645,7 @@ class Direction:
         if reader.astray is not None and reader.astray != lost:
             self.strayed = True
             self.problems.report("malformed_record", "no record header here", frame, reader.astray)
-        return [Piece(records, frame, time)] if records else []
+        return [_piece(records, frame, time, False)] if records else []
 
     def _keep_bodies(self, frame: cython.longlong, time: cython.longlong) -> None:
         """Keep the bodies of application data that a packet completed."""
@@ -672,18 +657,21 @@ class Direction:
         offset, data = carrier.position, carrier.unwrap(arrival.data)
         return Arrival(offset, data, len(data), arrival.frame, arrival.time)
 
+    @cython.cfunc
     def _begin(self, data: bytes, offset: cython.longlong) -> list[Record]:
         """Search for the beginning of TLS; return the records that are found."""
-        start = self.plaintext.add(offset, data, after_hole=self.first_hole != UNKNOWN)
-        self.mode = self.plaintext.mode
-        if self._carrier is not self.plaintext.framing:
-            self._carrier = self.plaintext.framing
+        plaintext: PlaintextPhase = self.plaintext
+        start: Start | None = plaintext.add(offset, data, self.first_hole != _UNKNOWN)
+        self.mode = plaintext.mode
+        if self._carrier is not plaintext.framing:
+            self._carrier = plaintext.framing
             # The offsets of earlier segments are those of the carrying stream.
             self.arrivals = []
         if start is None:
             return []
         self.reader.start(start.offset)
-        return [*([start.hello] if start.hello else []), *self.reader.feed(start.data)]
+        records: list[Record] = self.reader.feed(start.data)
+        return records if start.hello is None else [start.hello, *records]
 
     @cython.ccall
     def mark_missing(self, start: cython.longlong) -> cython.bint:
@@ -707,11 +695,11 @@ class Direction:
 
 
 @cython.cfunc
-def _is_keep_alive(first: SegmentPayload, second: SegmentPayload | None) -> cython.bint:
+def _is_keep_alive(first: Segment, second: Segment | None) -> cython.bint:
     """Return whether a first byte may be that of a keep-alive (RFC 9293 section 3.8.4), because it does not begin TLS.
 
     `second` is the next segment of the stream.
     """
-    if first.size > 1 or (second is not None and second.sequence == first.sequence):
+    if first.length > 1 or (second is not None and second.sequence == first.sequence):
         return False
-    return classify(first.data + (b"" if second is None else second.data)) == OTHER
+    return classify(first.payload + (b"" if second is None else second.payload)) == OTHER

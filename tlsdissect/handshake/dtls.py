@@ -24,7 +24,6 @@ from tlsdissect.handshake.dtls_messages import MessageJoiner
 from tlsdissect.handshake.dtls_recording import DtlsRecorder
 from tlsdissect.handshake.encrypted_flight import datagram_flight
 from tlsdissect.handshake.events import (
-    HandshakeEvent,
     HeartbeatRecord,
     SealedRecord,
     cookie,
@@ -32,6 +31,7 @@ from tlsdissect.handshake.events import (
     decode_retry_request,
     decode_server_hello,
     extension_data,
+    new_event,
 )
 from tlsdissect.handshake.log import HEARTBEAT_HEAD, MAX_HEARTBEATS, MAX_PROTECTED, HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
@@ -41,7 +41,15 @@ from tlsdissect.model.transcript import PacketRef
 from tlsdissect.tls.client_hello import ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType
 from tlsdissect.tls.dtls import ACK, EARLY_EPOCH, MEDIA, TLS12_CID, has_header, read_fragments, read_records
-from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, Record
+from tlsdissect.tls.record import (
+    ALERT,
+    ALERT_SIZE,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    HANDSHAKE,
+    HEARTBEAT,
+    new_record,
+)
 from tlsdissect.tls.server_hello import HelloVerifyRequest, ServerHello
 from tlsdissect.tls.wire import Reader, WireError
 
@@ -55,9 +63,11 @@ if TYPE_CHECKING:
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.udp import UdpFlow
     from tlsdissect.handshake.dtls_messages import JoinedMessage
+    from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.keys import CaptureKeys
     from tlsdissect.handshake.options import Options
     from tlsdissect.tls.dtls import DtlsRecord, Fragment
+    from tlsdissect.tls.record import Record
 
 MAX_HANDSHAKES = 256
 """Maximum handshakes of one UDP flow; further ones are not decoded."""
@@ -287,7 +297,7 @@ class DtlsTracker:
             return
         self._awaits_media[sender] = False
         at = self.directions[sender].position
-        event = HandshakeEvent(sender, MEDIA, None, packet.length, b"", packet.frame, packet.time, at, at, True)
+        event = new_event(sender, MEDIA, None, packet.length, b"", packet.frame, packet.time, at, at, True)
         self.log.add_event(event)
 
     def _in_plaintext(self, record: DtlsRecord, data: bytes) -> DtlsRecord:
@@ -434,7 +444,7 @@ class DtlsTracker:
         body, end = (record.fragment or b"")[:ALERT_SIZE], start + record.end - record.start
         if len(body) == ALERT_SIZE:
             self.log.add_event(
-                HandshakeEvent(sender, ALERT, None, ALERT_SIZE, body, packet.frame, packet.time, start, end, False)
+                new_event(sender, ALERT, None, ALERT_SIZE, body, packet.frame, packet.time, start, end, False)
             )
         elif record.whole:
             problems = self.directions[sender].problems
@@ -463,7 +473,7 @@ class DtlsTracker:
     def _message(self, packet: Packet, sender: int, joined: JoinedMessage, end: int) -> None:
         """Log a message that is complete."""
         direction, kind = self.directions[sender], joined.handshake_type
-        event = HandshakeEvent(
+        event = new_event(
             sender, HANDSHAKE, kind, joined.length, joined.body, packet.frame, packet.time, joined.start, end, False
         )
         self.log.add_message(event, direction.problems, joined.fragments)
@@ -550,7 +560,7 @@ class DtlsTracker:
     def _protected(self, packet: Packet, sender: int, record: DtlsRecord, start: int) -> None:
         """Log an encrypted record of DTLS 1.3; of application data, the first in a row and what may be an alert."""
         direction = self.directions[sender]
-        direction.last = Record(record.content_type, record.version, record.length, start, None)
+        direction.last = new_record(record.content_type, record.version, record.length, start, None, True)
         is_data = record.content_type == APPLICATION_DATA
         if is_data and direction.first_data is None:
             direction.first_data = PacketRef(packet.frame, time_or_none(packet.time), None)
@@ -578,7 +588,7 @@ class DtlsTracker:
         """Log a record that is not a message in plaintext."""
         content_type = record.content_type if kind is None else kind
         end = start + record.end - record.start
-        event = HandshakeEvent(
+        event = new_event(
             sender, content_type, None, record.length, b"", packet.frame, packet.time, start, end, encrypted
         )
         self.log.add_event(event)
@@ -593,7 +603,7 @@ class DtlsTracker:
         """Decode the beginning of a hello whose other fragments are missing."""
         if len(begun.body) < _RANDOM.stop:
             return
-        event = HandshakeEvent(
+        event = new_event(
             sender, HANDSHAKE, begun.handshake_type, begun.length, begun.body, begun.frame, UNTIMED,
             begun.start, direction.position, False,
         )  # fmt: skip

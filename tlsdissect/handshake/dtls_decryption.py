@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.handshake import key_schedule as schedule
 from tlsdissect.handshake.decryption import Reader12, RecordReader, suite13
 from tlsdissect.handshake.dtls_messages import MessageJoiner
-from tlsdissect.handshake.events import HandshakeEvent, client_random
+from tlsdissect.handshake.events import client_random, new_event
 from tlsdissect.handshake.protection import Aead, HeaderMask, nonce_of
 from tlsdissect.handshake.quic_keys import SAMPLE, packet_number
 from tlsdissect.tls.codepoints import HandshakeType
@@ -30,7 +30,7 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.handshake.events import SealedRecord
+    from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Secret
     from tlsdissect.handshake.logged import LoggedHandshake
     from tlsdissect.handshake.protection import Suite
@@ -53,7 +53,7 @@ class FragmentJoiner:
         for fragment in fragments:
             joined = self._joiners[record.sender].add(fragment, record.start, record.frame)
             if joined is not None:
-                event = HandshakeEvent(
+                event = new_event(
                     record.sender, HANDSHAKE, joined.handshake_type, joined.length, joined.body, record.frame,
                     record.time, joined.start, end, False,
                 )  # fmt: skip

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.eap import FAILURE, METHODS, REQUEST, RESPONSE, START, SUCCESS, EapPacket
 from tlsdissect.flows.flow import UNKNOWN, Signal, TcpSide
-from tlsdissect.handshake.direction import Direction, SegmentPayload
-from tlsdissect.handshake.encrypted_flight import is_decided
+from tlsdissect.handshake.direction import Direction
 from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
+from tlsdissect.handshake.segments import new_segment
 from tlsdissect.handshake.sessions import established, identities
 from tlsdissect.model.connection import Eap
 from tlsdissect.model.transcript import Packet as KeptPacket
@@ -182,7 +182,10 @@ class MessageReader:
             position = self.direction.assembler.position
             if self._recorder is not None:
                 self._record(part, position, self._recorder)
-            yield from self.direction.deliver(SegmentPayload(position, part.data, part.size, part.frame, part.time))
+            segment = new_segment(
+                self._side, part.frame, part.time, 0, position, UNKNOWN, part.size, b"", part.data, -1
+            )
+            yield from self.direction.deliver(segment)
         if missing and len(parts) in gaps:
             yield from self._skip(size, parts[-1].frame)
 
@@ -364,7 +367,7 @@ class EapTracker:
                 for reader in self.readers:
                     reader.direction.plaintext.seeking, reader.direction.counting = True, lacks_hello
                     reader.direction.reply = None
-                if not log.decided and is_decided(log):
+                if not log.decided and log.is_over():
                     log.decide()
 
     def finish(self, until: int, damage: Sequence[Damage]) -> Iterator[tuple[Totals, LoggedHandshake]]:

@@ -205,16 +205,6 @@ def datagram_flight(log: LoggedHandshake | HandshakeLog) -> EncryptedFlight | No
     return EncryptedFlight(lengths, messages[:end] + data, server, _first(messages, 0, client), end, exact, False)
 
 
-def is_decided(log: HandshakeLog) -> bool:
-    """Return whether the handshake has succeeded or failed, so that its packets need no longer be decoded."""
-    if not log.tls13:
-        return log.sealed[0] and log.sealed[1]
-    if not log.replied:
-        return False
-    seen = encrypted_flight(log)
-    return seen is not None and seen.exact and seen.reply is not None
-
-
 @cython.cfunc
 def _protected(hello: HandshakeEvent, events: list[HandshakeEvent]) -> list[HandshakeEvent]:
     """Return the protected records after the ServerHello.

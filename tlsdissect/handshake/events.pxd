@@ -1,4 +1,8 @@
-from tlsdissect.tls.hello_cache cimport HelloTemplate
+from tlsdissect.capture.octets cimport cut
+from tlsdissect.tls.hello_cache cimport HelloCache, HelloTemplate
+
+cdef Py_ssize_t _RANDOM
+cdef Py_ssize_t _SESSION_ID
 
 
 cdef class HandshakeEvent:
@@ -12,6 +16,9 @@ cdef class HandshakeEvent:
     cdef readonly long long start
     cdef readonly long long end
     cdef readonly bint encrypted
+
+
+cpdef HandshakeEvent new_event(long long sender, long long content_type, object handshake_type, long long size, bytes body, long long frame, long long time, long long start, long long end, bint encrypted)
 
 
 cdef class SeenClientHello:
@@ -33,3 +40,10 @@ cdef class DecodedHello:
     cdef readonly HelloTemplate template
     cdef readonly object error
     cdef readonly bytes body
+
+
+cdef DecodedHello _decoded(object shared, HelloTemplate template, object error, bytes body)
+cpdef DecodedHello decode_client_hello(HandshakeEvent event, bint datagram=*)
+cdef DecodedHello _decode_client_hello(bytes body)
+cpdef DecodedHello decode_server_hello(HandshakeEvent event)
+cdef DecodedHello _decode_with_template(HelloCache cache, object read, bytes body)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import cython
 from msgspec import Struct
 
+from tlsdissect.capture.octets import cut
 from tlsdissect.tls.client_hello import ClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, is_tls13
-from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, Hello, HelloCache, HelloTemplate
+from tlsdissect.tls.hello_cache import CLIENT_HELLOS, SERVER_HELLOS, HelloCache, HelloTemplate
 from tlsdissect.tls.record import SSL2
 from tlsdissect.tls.server_hello import RETRY_RANDOM, HelloRetryRequest, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.wire import Reader, WireError, decode_partially
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
     from tlsdissect.tls.client_hello import Extension
 
-_SESSION_ID = 34
-"""Bytes of a ClientHello before the session ID."""
+_RANDOM, _SESSION_ID = 2, 34
+"""Bytes of a hello before the random, and before the session ID."""
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
 _EARLY_DATA = ExtensionType.EARLY_DATA
 _PRE_SHARED_KEY = ExtensionType.PRE_SHARED_KEY
@@ -50,38 +51,11 @@ class HandshakeEvent:
     """Stream offset after the record in which it ends."""
     encrypted: cython.bint
 
-    def __init__(
-        self,
-        sender: cython.longlong,
-        content_type: cython.longlong,
-        handshake_type: Any,
-        size: cython.longlong,
-        body: bytes,
-        frame: cython.longlong,
-        time: cython.longlong,
-        start: cython.longlong,
-        end: cython.longlong,
-        encrypted: cython.bint,
-    ) -> None:
-        self.sender = sender
-        self.content_type = content_type
-        self.handshake_type = handshake_type
-        self.size = size
-        self.body = body
-        self.frame = frame
-        self.time = time
-        self.start = start
-        self.end = end
-        self.encrypted = encrypted
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HandshakeEvent) and self._fields() == other._fields()
 
     def __hash__(self) -> int:
         return hash(self._fields())
-
-    def __reduce__(self) -> tuple[type[HandshakeEvent], tuple[Any, ...]]:
-        return HandshakeEvent, self._fields()
 
     def _fields(self) -> tuple[Any, ...]:
         return (
@@ -106,8 +80,36 @@ class HandshakeEvent:
     def is_retry_request(self) -> bool:
         """Whether this is a HelloRetryRequest: a ServerHello with a special random (RFC 8446 section 4.1.3)."""
         if self.handshake_type == _SERVER_HELLO:
-            return self.body[2 : 2 + len(RETRY_RANDOM)] == RETRY_RANDOM
+            return cut(self.body, _RANDOM, _SESSION_ID) == RETRY_RANDOM
         return bool(self.handshake_type == _HELLO_RETRY_REQUEST)
+
+
+@cython.ccall
+def new_event(
+    sender: cython.longlong,
+    content_type: cython.longlong,
+    handshake_type: Any,
+    size: cython.longlong,
+    body: bytes,
+    frame: cython.longlong,
+    time: cython.longlong,
+    start: cython.longlong,
+    end: cython.longlong,
+    encrypted: cython.bint,
+) -> HandshakeEvent:
+    """Make an event."""
+    event: HandshakeEvent = HandshakeEvent.__new__(HandshakeEvent)
+    event.sender = sender
+    event.content_type = content_type
+    event.handshake_type = handshake_type
+    event.size = size
+    event.body = body
+    event.frame = frame
+    event.time = time
+    event.start = start
+    event.end = end
+    event.encrypted = encrypted
+    return event
 
 
 @cython.no_gc
@@ -169,12 +171,6 @@ class DecodedHello:
     """What ended its decoding."""
     body: bytes
 
-    def __init__(self, shared: Any, template: HelloTemplate | None, error: WireError | None, body: bytes) -> None:
-        self.shared = shared
-        self.template = template
-        self.error = error
-        self.body = body
-
     @property
     def hello(self) -> Any:
         """The whole hello."""
@@ -197,6 +193,17 @@ class DecodedHello:
         return getattr(self.shared, "legacy_session_id_echo", None) or b""
 
 
+@cython.cfunc
+def _decoded(shared: Any, template: HelloTemplate | None, error: WireError | None, body: bytes) -> DecodedHello:
+    """Make a decoded hello."""
+    decoded: DecodedHello = DecodedHello.__new__(DecodedHello)
+    decoded.shared = shared
+    decoded.template = template
+    decoded.error = error
+    decoded.body = body
+    return decoded
+
+
 def client_random(event: HandshakeEvent) -> bytes:
     """Return the random of a ClientHello; in SSL 2.0 the challenge, padded in front (RFC 5246 appendix E.2)."""
     if event.content_type != SSL2:
@@ -205,31 +212,33 @@ def client_random(event: HandshakeEvent) -> bytes:
     return hello.challenge.rjust(32, b"\0")
 
 
-def decode_client_hello(event: HandshakeEvent, *, datagram: cython.bint = False) -> DecodedHello:
+@cython.ccall
+def decode_client_hello(event: HandshakeEvent, datagram: cython.bint = False) -> DecodedHello:
     """Decode a ClientHello, or the part of it before an error; raise WireError if nothing can be decoded.
 
     That of DTLS (`datagram`) is decoded without its cookie, which makes it one of TLS.
     """
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ClientHello.read, event.body)
-        return DecodedHello(hello, None, error, event.body)
+        return _decoded(hello, None, error, event.body)
     if datagram:
         start, end = _cookie(event.body)
-        decoded = _decode_client_hello(event.body[:start] + event.body[end:])
+        decoded: DecodedHello = _decode_client_hello(event.body[:start] + event.body[end:])
         error = decoded.error
         if error is not None and error.offset >= start:
             error = WireError(error.problem, error.offset + end - start)
-            return DecodedHello(decoded.shared, decoded.template, error, decoded.body)
+            return _decoded(decoded.shared, decoded.template, error, decoded.body)
         return decoded
     return _decode_client_hello(event.body)
 
 
+@cython.cfunc
 def _decode_client_hello(body: bytes) -> DecodedHello:
     try:
         return _decode_with_template(CLIENT_HELLOS, ClientHello.read, body)
     except WireError:
         beginning, error = decode_partially(ClientHello.read_beginning, body)
-        return DecodedHello(beginning, None, error, body)
+        return _decoded(beginning, None, error, body)
 
 
 def cookie(body: bytes) -> bytes:
@@ -247,11 +256,12 @@ def _cookie(body: bytes) -> tuple[int, int]:
     return start, start + 1 + int.from_bytes(body[start : start + 1], "big")
 
 
+@cython.ccall
 def decode_server_hello(event: HandshakeEvent) -> DecodedHello:
     """Decode a ServerHello; raise WireError if it is malformed before its extensions."""
     if event.content_type == SSL2:
         hello, error = decode_partially(Ssl2ServerHello.read, event.body)
-        return DecodedHello(hello, None, error, event.body)
+        return _decoded(hello, None, error, event.body)
     return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
 
 
@@ -259,16 +269,17 @@ def decode_retry_request(event: HandshakeEvent) -> DecodedHello:
     """Decode a HelloRetryRequest, which was a message type of its own until draft 21 of TLS 1.3."""
     if event.handshake_type == _HELLO_RETRY_REQUEST:
         hello, error = decode_partially(HelloRetryRequest.read, event.body)
-        return DecodedHello(hello, None, error, event.body)
+        return _decoded(hello, None, error, event.body)
     return _decode_with_template(SERVER_HELLOS, ServerHello.read, event.body)
 
 
-def _decode_with_template(cache: HelloCache[Hello], read: Callable[[Reader], Hello], body: bytes) -> DecodedHello:
+@cython.cfunc
+def _decode_with_template(cache: HelloCache, read: Callable[[Reader], Any], body: bytes) -> DecodedHello:
     template: HelloTemplate | None = cache.find(body)
     if template is not None:
-        return DecodedHello(template.hello, template, None, body)
+        return _decoded(template.hello, template, None, body)
     hello, error = decode_partially(read, body)
-    return DecodedHello(hello, cache.learn(body, hello) if error is None else None, error, body)
+    return _decoded(hello, cache.learn(body, hello) if error is None else None, error, body)
 
 
 class HeartbeatRecord(Struct, frozen=True, gc=False):

@@ -1,7 +1,7 @@
 from tlsdissect.flows.budget cimport Budget
 from tlsdissect.handshake.direction cimport Direction, Piece
-from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SeenClientHello, SeenServerHello
-from tlsdissect.tls.record cimport Message, MessageJoiner, Record
+from tlsdissect.handshake.events cimport DecodedHello, HandshakeEvent, SeenClientHello, SeenServerHello, decode_client_hello, decode_server_hello, new_event
+from tlsdissect.tls.record cimport Message, MessageJoiner, Record, new_record
 
 cdef long long _HANDSHAKE
 cdef long long _APPLICATION_DATA
@@ -12,6 +12,8 @@ cdef long long _PART_BYTES
 cdef long long _MAX_EVENTS
 cdef long long _MAX_PROTECTED
 cdef long long _UNKNOWN
+cdef long long _UNTIMED
+cdef long long _CLIENT
 
 
 cdef class HandshakeLog:
@@ -48,7 +50,12 @@ cdef class HandshakeLog:
     cdef object _recorder
     cdef bint _datagrams
     cdef long long _acknowledgement
+    cpdef bint sort(self)
+    cpdef bint is_over(self)
+    cpdef bint is_long(self)
+    cpdef bint decide(self)
     cpdef bint add_records(self, long long sender, Direction direction, Piece piece, long long acknowledgement)
+    cpdef bint take_bodies(self, long long sender, Direction direction)
     cdef bint _add_record(self, long long sender, Record record, long long frame, long long time, bint encrypted)
     cdef bint _keep(self, HandshakeEvent event)
     cpdef bint count_passed(self, long long sender, long long records)
@@ -59,3 +66,8 @@ cdef class HandshakeLog:
     cdef bint _messages(self, long long sender, Direction direction, Record record, long long frame, long long time)
     cdef bint _account_incomplete_message(self, long long sender, Direction direction, Record record, long long frame, long long time)
     cdef bint _truncated_handshake(self, long long sender, Direction direction, Record record, long long frame, long long time)
+    cdef bint _is_clear(self, Direction direction, bytes fragment)
+    cdef bint _hello(self, HandshakeEvent event, object problems, long long segments)
+    cdef bint _client_hello(self, HandshakeEvent event, object problems, long long segments)
+    cdef bint _server_hello(self, HandshakeEvent event, object problems)
+    cdef long long _selected(self, HandshakeEvent event, object hello)

@@ -16,12 +16,13 @@ in `limited`.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 import cython
 
-from tlsdissect.capture.packet import UNTIMED, time_or_none
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.direction import KeptBody
 from tlsdissect.handshake.encrypted_flight import encrypted_flight, sizes
@@ -38,6 +39,7 @@ from tlsdissect.handshake.events import (
     decode_retry_request,
     decode_server_hello,
     lacks_version,
+    new_event,
     offers_early_data,
     offers_tls13,
     pre_shared_keys,
@@ -56,8 +58,8 @@ from tlsdissect.tls.record import (
     HEARTBEAT,
     MAX_FRAGMENT,
     SSL2,
-    Record,
     is_hello,
+    new_record,
 )
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import WireError
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.direction import Direction, Piece
     from tlsdissect.handshake.problems import ProblemList
     from tlsdissect.handshake.recording import Recorder
-    from tlsdissect.tls.record import Message, MessageJoiner
+    from tlsdissect.tls.record import Message, MessageJoiner, Record
     from tlsdissect.tls.server_hello import HelloRetryRequest
 
 # Looked up once: in Python 3.11, each access to a member of an Enum takes 0.2 µs.
@@ -112,7 +114,8 @@ _HELLOS = frozenset((_CLIENT_HELLO, _SERVER_HELLO, _HELLO_RETRY_REQUEST))
 # C integers, by the .pxd.
 _HANDSHAKE, _APPLICATION_DATA, _ALERT, _CHANGE_CIPHER_SPEC = HANDSHAKE, APPLICATION_DATA, ALERT, CHANGE_CIPHER_SPEC
 _RECORD_HEADER, _PART_BYTES, _MAX_EVENTS, _MAX_PROTECTED = HEADER_SIZE, PART_BYTES, MAX_EVENTS, MAX_PROTECTED
-_UNKNOWN = UNKNOWN
+_UNKNOWN, _UNTIMED = UNKNOWN, UNTIMED
+_CLIENT = int(_CLIENT_HELLO)
 
 
 class MayOpen(Protocol):
@@ -237,17 +240,37 @@ class HandshakeLog:
         self._datagrams = datagrams
         self._acknowledgement = UNKNOWN
 
-    def sort(self) -> None:
+    @cython.ccall
+    def sort(self) -> cython.bint:
         """Sort the messages by the frames that completed them; nearly always, they are in this order."""
         event: HandshakeEvent
         latest: cython.longlong = 0
         for event in self.events:
             if event.frame < latest:
                 self.events.sort(key=_frame)
-                return
+                return True
             latest = event.frame
+        return False
 
-    def decide(self) -> None:
+    @cython.ccall
+    def is_over(self) -> cython.bint:
+        """Return whether the handshake has succeeded or failed, so that its packets need no longer be decoded."""
+        if not self.tls13:
+            return self.sealed[0] and self.sealed[1]
+        if not self.replied:
+            return False
+        seen = encrypted_flight(self)
+        return seen is not None and seen.exact and seen.reply is not None
+
+    @cython.ccall
+    def is_long(self) -> cython.bint:
+        """Return whether a side sent more protected records than a handshake takes."""
+        mine: cython.longlong = self.protected[0]
+        other: cython.longlong = self.protected[1]
+        return mine > _MAX_PROTECTED or other > _MAX_PROTECTED
+
+    @cython.ccall
+    def decide(self) -> cython.bint:
         """Mark the handshake as decided: from now on, protected records of TLS 1.3 are application data."""
         self.decided = True
         if self.tls13:
@@ -255,6 +278,7 @@ class HandshakeLog:
             self.alert_sizes = self.alert_sizes if seen is None else seen.alerts
             self.keeps = min(self.keeps, MAX_LATE)
             self.first_data = [None, None]
+        return True
 
     @cython.ccall
     def add_records(
@@ -287,8 +311,7 @@ class HandshakeLog:
             direction.last = record
             if self.opens:
                 self._count_sealed(sender, direction, record, frame, time)
-        if self.opens or direction.bodies:
-            self.take_bodies(sender, direction)
+        self.take_bodies(sender, direction)
         if piece.broken:
             self.break_off(sender, direction)
         return True
@@ -339,8 +362,11 @@ class HandshakeLog:
         elif record.length <= self.keeps:
             self._begun[sender][record.start] = (direction.changed, number, record.version)
 
-    def take_bodies(self, sender: cython.longlong, direction: Direction) -> None:
+    @cython.ccall
+    def take_bodies(self, sender: cython.longlong, direction: Direction) -> cython.bint:
         """Keep the bodies of application data that are complete."""
+        if not self.opens and not direction.bodies:
+            return False
         waiting = self._begun[sender]
         for body in direction.bodies:
             begun = waiting.pop(body.start, None)
@@ -350,6 +376,7 @@ class HandshakeLog:
         # Of the records that began before the latest one, bytes are missing.
         while len(waiting) > 1:
             del waiting[next(iter(waiting))]
+        return True
 
     def _seal(
         self, sender: cython.longlong, begun: tuple[int, int, int], kind: cython.longlong, body: KeptBody
@@ -395,7 +422,7 @@ class HandshakeLog:
         start: cython.longlong = record.start
         end: cython.longlong = start + _RECORD_HEADER + size
         kind = record.content_type
-        return self._keep(HandshakeEvent(sender, kind, None, size, b"", frame, time, start, end, encrypted))
+        return self._keep(new_event(sender, kind, None, size, b"", frame, time, start, end, encrypted))
 
     @cython.cfunc
     def _keep(self, event: HandshakeEvent) -> cython.bint:
@@ -440,7 +467,7 @@ class HandshakeLog:
         length: cython.longlong = record.length
         if self.first_data[sender] is None and not (self.decided and length == self.alert_sizes[sender]):
             known = None if self._acknowledgement == _UNKNOWN else self._acknowledgement
-            self.first_data[sender] = PacketRef(frame, time_or_none(time), known)
+            self.first_data[sender] = PacketRef(frame, None if time == _UNTIMED else time, known)
         if self.decided or (self.version != _UNKNOWN and not self.tls13):
             return False
         number: cython.longlong = self.protected[sender] + 1
@@ -486,7 +513,7 @@ class HandshakeLog:
             return self._add_record(sender, record, frame, time, True)
         while at + ALERT_SIZE <= len(body):
             alert = body[at : at + ALERT_SIZE]
-            self._keep(HandshakeEvent(sender, ALERT, None, ALERT_SIZE, alert, frame, time, start, end, False))
+            self._keep(new_event(sender, ALERT, None, ALERT_SIZE, alert, frame, time, start, end, False))
             start = record.start
             at += ALERT_SIZE
         if at < len(body) and whole:
@@ -518,7 +545,7 @@ class HandshakeLog:
         """Return a record without the MAC at its end."""
         body = record.fragment or b""
         body = body[: max(0, len(body) - self.mac_size)]
-        return Record(record.content_type, record.version, record.length, record.start, body, record.whole)
+        return new_record(record.content_type, record.version, record.length, record.start, body, record.whole)
 
     @cython.cfunc
     def _messages(
@@ -537,7 +564,7 @@ class HandshakeLog:
         for message in joiner.feed(record.fragment or b"", start):
             kind = message.handshake_type
             body: bytes = message.body
-            event = HandshakeEvent(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
+            event = new_event(sender, HANDSHAKE, kind, len(body), body, frame, time, message.start, end, False)
             self._keep(event)
             if kind in _HELLOS:
                 self._hello(event, direction.problems, direction.segments(event.start, event.end))
@@ -633,12 +660,13 @@ class HandshakeLog:
         if least > end:
             # The rest is in other records, which were complete at a later time.
             end, time = least, UNTIMED
-        event = HandshakeEvent(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
+        event = new_event(sender, HANDSHAKE, kind, size, begun[MESSAGE_HEADER:], frame, time, start, end, False)
         if self.client == UNKNOWN:
             self.client = sender if kind == _CLIENT_HELLO else 1 - sender
         self._hello(event, direction.problems, direction.segments(event.start, event.end))
 
-    def _is_clear(self, direction: Direction, fragment: bytes) -> bool:
+    @cython.cfunc
+    def _is_clear(self, direction: Direction, fragment: bytes) -> cython.bint:
         """Return whether a handshake record after a ChangeCipherSpec is in the clear.
 
         In TLS 1.3 it is, since ChangeCipherSpec has no effect (RFC 8446 appendix D.4): a second ClientHello, or the
@@ -651,16 +679,18 @@ class HandshakeLog:
             return False
         return fragment[:2] == b"\x01\x00" and fragment[4:6] == b"\x03\x03"
 
-    def _hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
+    @cython.cfunc
+    def _hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> cython.bint:
         """Decode a hello, which arrived in so many segments or datagrams, if it is the first of its kind."""
-        retry_request = event.is_retry_request
+        kind: cython.longlong = event.handshake_type
+        retry_request: cython.bint = kind != _CLIENT and event.is_retry_request
         if retry_request:
             self._count_retry(event, problems)
         try:
-            if event.handshake_type == _CLIENT_HELLO:
+            if kind == _CLIENT:
                 if self.client_hello is None:
                     self._client_hello(event, problems, segments)
-            elif event.handshake_type == _HELLO_RETRY_REQUEST:
+            elif kind == _HELLO_RETRY_REQUEST:
                 if self.hello_retry is None:
                     self._retry_request(event, problems)
             elif self.server_hello is None:
@@ -676,6 +706,7 @@ class HandshakeLog:
             self.client = 1 - self.server_hello.event.sender
         elif self.hello_retry is not None:
             self.client = 1 - self.hello_retry.sender
+        return True
 
     def _count_retry(self, event: HandshakeEvent, problems: ProblemList) -> None:
         """Count a HelloRetryRequest; one is allowed, before the ServerHello (RFC 8446 section 4.1.4)."""
@@ -688,9 +719,11 @@ class HandshakeLog:
             detail = "another HelloRetryRequest, of which a handshake may have one"
             problems.report("malformed_message", detail, event.frame, event.start)
 
-    def _client_hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> None:
-        decoded: DecodedHello = decode_client_hello(event, datagram=self._datagrams)
-        _report_malformed(decoded.error, problems, event)
+    @cython.cfunc
+    def _client_hello(self, event: HandshakeEvent, problems: ProblemList, segments: cython.longlong) -> cython.bint:
+        decoded: DecodedHello = decode_client_hello(event, self._datagrams)
+        if decoded.error is not None:
+            _report_malformed(decoded.error, problems, event)
         # The hello keeps its own body, even if the log does not, and a copy of the extensions.
         self.account(2 * len(event.body))
         if self.opens and self._keys is not None and not self._keys.may_open(client_random(event)):
@@ -703,10 +736,13 @@ class HandshakeLog:
             derive_once(decoded.template, offers_early_data, decoded.shared),
             pre_shared_keys(decoded),
         )
+        return True
 
-    def _server_hello(self, event: HandshakeEvent, problems: ProblemList) -> None:
+    @cython.cfunc
+    def _server_hello(self, event: HandshakeEvent, problems: ProblemList) -> cython.bint:
         decoded: DecodedHello = decode_server_hello(event)
-        _report_malformed(decoded.error, problems, event)
+        if decoded.error is not None:
+            _report_malformed(decoded.error, problems, event)
         hello = decoded.shared
         self.account(len(event.body))
         if isinstance(hello, ServerHello):
@@ -725,6 +761,7 @@ class HandshakeLog:
         else:
             self.server_hello = SeenServerHello(event, None, b"")
             self.version = hello.server_version
+        return True
 
     def _retry_request(self, event: HandshakeEvent, problems: ProblemList) -> None:
         decoded: DecodedHello = decode_retry_request(event)
@@ -734,6 +771,7 @@ class HandshakeLog:
             self.tls13 = True
             self.version = self._selected(event, decoded.shared)
 
+    @cython.cfunc
     def _selected(self, event: HandshakeEvent, hello: ServerHello | HelloRetryRequest) -> cython.longlong:
         """Return the version that a server selected; UNKNOWN if bytes are missing that may select TLS 1.3."""
         if event.whole or not isinstance(hello, ServerHello) or not lacks_version(hello):
@@ -754,11 +792,12 @@ class HandshakeLog:
         body = record.fragment or b""
         kind = _CLIENT_HELLO if body[0] == 1 else _SERVER_HELLO
         end = record.start + 2 + record.length
-        event = HandshakeEvent(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
+        event = new_event(sender, SSL2, kind, record.length, body, frame, time, record.start, end, False)
         self._keep(event)
         self._hello(event, direction.problems, direction.segments(event.start, event.end))
 
 
+@lru_cache(maxsize=64)
 def _mac_size(cipher_suite: cython.longlong) -> cython.longlong:
     """Return the bytes of the MAC of a suite without encryption (RFC 5246 appendix C); UNKNOWN for another suite."""
     _, null, mac = Registry.CIPHER_SUITES.names[cipher_suite].partition("_WITH_NULL_")

@@ -30,6 +30,9 @@ cdef class DirectionSummary:
     cpdef bint is_whole(self, long long end)
 
 
+cpdef DirectionSummary new_summary(long long begin, long long position, long long first, long long isn, object acked, object fin, object rst, long long payload, long long first_frame, long long first_hole, bint strayed, long long changed, object last_data, long long mode, bytes before, bint embedded, bint headless, str carrier, object reply, object reset_text, tuple problems)
+
+
 cdef class LoggedHandshake:
     cdef readonly object transport
     cdef public long long client

@@ -82,55 +82,8 @@ class DirectionSummary:
     """The frame and the text of the first RST with payload."""
     problems: tuple[Problem, ...]
 
-    def __init__(
-        self,
-        begin: cython.longlong,
-        position: cython.longlong,
-        first: cython.longlong,
-        isn: cython.longlong,
-        acked: Any,
-        fin: Signal | None,
-        rst: Signal | None,
-        payload: cython.longlong,
-        first_frame: cython.longlong,
-        first_hole: cython.longlong,
-        strayed: cython.bint,
-        changed: cython.longlong,
-        last_data: tuple[int, int] | None,
-        mode: cython.longlong,
-        before: bytes,
-        embedded: cython.bint,
-        headless: cython.bint,
-        carrier: str | None,
-        reply: Reply | None,
-        reset_text: tuple[int, bytes] | None,
-        problems: tuple[Problem, ...],
-    ) -> None:
-        self.begin = begin
-        self.position = position
-        self.first = first
-        self.isn = isn
-        self.acked = acked
-        self.fin = fin
-        self.rst = rst
-        self.payload = payload
-        self.first_frame = first_frame
-        self.first_hole = first_hole
-        self.strayed = strayed
-        self.changed = changed
-        self.last_data = last_data
-        self.mode = mode
-        self.before = before
-        self.embedded = embedded
-        self.headless = headless
-        self.carrier = carrier
-        self.reply = reply
-        self.reset_text = reset_text
-        self.problems = problems
-
-    @classmethod
+    @staticmethod
     def of_datagrams(
-        cls,
         *,
         position: cython.longlong,
         payload: cython.longlong,
@@ -141,7 +94,7 @@ class DirectionSummary:
         last_data: tuple[int, int] | None = None,
     ) -> DirectionSummary:
         """Return the summary of a direction without TCP."""
-        return cls(
+        return new_summary(
             begin=UNKNOWN,
             position=position,
             first=UNKNOWN,
@@ -181,6 +134,56 @@ class DirectionSummary:
         """The first FIN or RST; a packet with both flags counts as RST."""
         fin, rst = self.fin, self.rst
         return rst if fin is None or (rst is not None and rst.frame <= fin.frame) else fin
+
+
+@cython.ccall
+def new_summary(
+    begin: cython.longlong,
+    position: cython.longlong,
+    first: cython.longlong,
+    isn: cython.longlong,
+    acked: Any,
+    fin: Signal | None,
+    rst: Signal | None,
+    payload: cython.longlong,
+    first_frame: cython.longlong,
+    first_hole: cython.longlong,
+    strayed: cython.bint,
+    changed: cython.longlong,
+    last_data: Any,
+    mode: cython.longlong,
+    before: bytes,
+    embedded: cython.bint,
+    headless: cython.bint,
+    carrier: str | None,
+    reply: Reply | None,
+    reset_text: Any,
+    problems: tuple[Problem, ...],
+) -> DirectionSummary:
+    """Make a summary."""
+    summary: DirectionSummary = DirectionSummary.__new__(DirectionSummary)
+    summary.begin = begin
+    summary.position = position
+    summary.first = first
+    summary.isn = isn
+    summary.acked = acked
+    summary.fin = fin
+    summary.rst = rst
+    summary.payload = payload
+    summary.first_frame = first_frame
+    summary.first_hole = first_hole
+    summary.strayed = strayed
+    summary.changed = changed
+    summary.last_data = last_data
+    summary.mode = mode
+    summary.before = before
+    summary.embedded = embedded
+    summary.headless = headless
+    summary.carrier = carrier
+    summary.reply = reply
+    summary.reset_text = reset_text
+    summary.problems = problems
+    return summary
 
 
 class LoggedQuic(Struct, frozen=True, gc=False):

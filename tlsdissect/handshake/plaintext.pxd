@@ -1,3 +1,7 @@
+from tlsdissect.capture.octets cimport u16
+from tlsdissect.tls.record cimport Record, has_header, new_record
+
+cdef long long _LONGEST_ALERT
 cdef long long _UNDECIDED
 cdef long long _RECORDS
 cdef long long _SSL2_HELLO
@@ -9,6 +13,15 @@ cpdef long long classify(bytes data)
 cdef long long _classify_ssl2(bytes data)
 
 
+cdef class Start:
+    cdef readonly long long offset
+    cdef readonly bytes data
+    cdef readonly Record hello
+
+
+cdef Start _start(long long offset, bytes data, Record hello)
+
+
 cdef class PlaintextPhase:
     cdef readonly long long mode
     cdef public bint seeking
@@ -18,3 +31,6 @@ cdef class PlaintextPhase:
     cdef readonly bytes before
     cdef bytes _opening
     cdef bytes _tail
+    cpdef Start add(self, long long offset, bytes data, bint after_hole)
+    cdef Start _open(self, long long offset, bytes data)
+    cdef Start _begin(self, Start start)

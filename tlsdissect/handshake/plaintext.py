@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 import cython
 
+from tlsdissect.capture.octets import u16
 from tlsdissect.handshake.carriers import Carrier, framing
 from tlsdissect.tls.record import (
     ALERT,
@@ -17,10 +17,13 @@ from tlsdissect.tls.record import (
     HEARTBEAT,
     SSL2,
     Record,
-    is_header,
+    has_header,
     is_likely_header,
+    new_record,
 )
 
+_LONGEST_ALERT = 256
+"""Bytes of the longest fragment of alerts that may come first."""
 _SSL2_SIZE = 11
 _SSL2_VERSIONS = frozenset((0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303))
 
@@ -44,10 +47,11 @@ def classify(data: bytes) -> cython.longlong:
         return _OTHER
     if len(data) < 6:
         return _UNDECIDED
-    if not is_header(data):
+    if not has_header(data, 0):
         return _OTHER
-    wrong = (data[0] == HANDSHAKE and data[5] not in HANDSHAKE_TYPES) or (data[0] == ALERT and data[3:5] > b"\x01\x00")
-    return _OTHER if wrong else _RECORDS
+    if data[0] == HANDSHAKE:
+        return _RECORDS if data[5] in HANDSHAKE_TYPES else _OTHER
+    return _OTHER if data[0] == ALERT and u16(data, 3) > _LONGEST_ALERT else _RECORDS
 
 
 @cython.cfunc
@@ -90,14 +94,26 @@ _HELLO = re.compile(
 _ALERT = re.compile(rb"\x15\x03.\x00\x02[\x01\x02][\x00-\xff]", re.DOTALL)
 
 
-class Start(NamedTuple):
+@cython.no_gc
+@cython.cclass
+class Start:
     """The place where TLS begins, and the bytes from there on."""
 
-    offset: int
+    offset: cython.longlong
     """Stream offset of the first record header."""
     data: bytes
-    hello: Record | None = None
+    hello: Record | None
     """An SSL 2.0 hello before the records."""
+
+
+@cython.cfunc
+def _start(offset: cython.longlong, data: bytes, hello: Record | None) -> Start:
+    """Make a start."""
+    start: Start = Start.__new__(Start)
+    start.offset = offset
+    start.data = data
+    start.hello = hello
+    return start
 
 
 @cython.cclass
@@ -136,7 +152,8 @@ class PlaintextPhase:
         """The payload so far that is not TLS; of a long one, the beginning and the end."""
         return self._opening if self.mode == OPENING else self.before
 
-    def add(self, offset: cython.longlong, data: bytes, *, after_hole: cython.bint) -> Start | None:
+    @cython.ccall
+    def add(self, offset: cython.longlong, data: bytes, after_hole: cython.bint) -> Start | None:
         """Add the next bytes, `after_hole` if bytes before them are missing; return the start of TLS if it is here."""
         if self.mode == OPENING:
             self.headless = self.headless or (after_hole and not self._opening)
@@ -160,16 +177,18 @@ class PlaintextPhase:
         self._tail = _end(self._opening)
         self._opening = b""
 
+    @cython.cfunc
     def _open(self, offset: cython.longlong, data: bytes) -> Start | None:
         """Classify the first bytes."""
-        start, first = offset - len(self._opening), self._opening + data if self._opening else data
+        start: cython.longlong = offset - len(self._opening)
+        first: bytes = self._opening + data if self._opening else data
         kind: cython.longlong = classify(first)
         if kind == _RECORDS:
-            return self._start(Start(start, first))
+            return self._begin(_start(start, first, None))
         if kind == _SSL2_HELLO:
             size = int.from_bytes(first[:2], "big") & 0x7FFF
-            hello = Record(SSL2, 2, size, start, first[2 : 2 + size])
-            return self._start(Start(start + 2 + size, first[2 + size :], hello))
+            hello = new_record(SSL2, 2, size, start, first[2 : 2 + size], True)
+            return self._begin(_start(start + 2 + size, first[2 + size :], hello))
         self._opening = first
         return None if kind == _UNDECIDED else self._other(start, first, offset)
 
@@ -210,9 +229,10 @@ class PlaintextPhase:
             if old > 0
             else _ends(self.before + data[len(self._tail) : begin])
         )
-        return self._start(Start(offset + begin, data[begin:]))
+        return self._begin(_start(offset + begin, data[begin:], None))
 
-    def _start(self, start: Start) -> Start:
+    @cython.cfunc
+    def _begin(self, start: Start) -> Start:
         self.mode = TLS
         self._opening = b""
         return start

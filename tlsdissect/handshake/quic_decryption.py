@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.decryption import KeyedReader, suite13
-from tlsdissect.handshake.events import HandshakeEvent, client_random
+from tlsdissect.handshake.events import HandshakeEvent, client_random, new_event
 from tlsdissect.handshake.quic_handshake import FATAL
 from tlsdissect.handshake.quic_keys import PacketKey, version_keys
 from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames, read_long_packet
@@ -85,7 +85,7 @@ class QuicReader(KeyedReader):
                 self.malformed.append(("more bytes of CRYPTO frames were sent than are kept", record))
             for message in sent.joiner.feed(data, record.start) if data else ():
                 events.append(
-                    HandshakeEvent(
+                    new_event(
                         record.sender, HANDSHAKE, message.handshake_type, len(message.body), message.body,
                         record.frame, record.time, message.start, end, False,
                     )
@@ -95,7 +95,7 @@ class QuicReader(KeyedReader):
             if frame.alert is not None:
                 body = bytes([FATAL, frame.alert])
                 events.append(
-                    HandshakeEvent(
+                    new_event(
                         record.sender, ALERT, None, len(body), body,
                         record.frame, record.time, record.start, end, False,
                     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.crypto_stream import CryptoStream
-from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
+from tlsdissect.handshake.events import SealedRecord, new_event
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.problems import ProblemList
@@ -141,16 +141,14 @@ class QuicHandshake:
         side = self._sides[place.sender]
         start = side.end
         side.end = start + _MESSAGE_HEADER + size
-        event = HandshakeEvent(
-            place.sender, HANDSHAKE, kind, size, body, place.frame, place.time, start, side.end, False
-        )
+        event = new_event(place.sender, HANDSHAKE, kind, size, body, place.frame, place.time, start, side.end, False)
         self.log.add_message(event, side.problems, len(side.frames))
         side.frames = {place.frame} if side.joiner.waiting else set()
 
     def add_alert(self, description: int, place: Place) -> None:
         """Add the alert that a CONNECTION_CLOSE stands for."""
         end, body = self._sides[place.sender].end, bytes([FATAL, description])
-        event = HandshakeEvent(place.sender, ALERT, None, len(body), body, place.frame, place.time, end, end, False)
+        event = new_event(place.sender, ALERT, None, len(body), body, place.frame, place.time, end, end, False)
         self.log.add_event(event)
 
     def add_encrypted(self, size: int, place: Place) -> None:
@@ -162,7 +160,7 @@ class QuicHandshake:
         side.first_encrypted = side.first_encrypted or place.frame
         start = side.end
         side.end += size
-        event = HandshakeEvent(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
+        event = new_event(place.sender, HANDSHAKE, None, size, b"", place.frame, place.time, start, side.end, True)
         self.log.add_event(event)
 
     def seal(self, packet: LongPacket, datagram: Datagram, position: int) -> None:

@@ -1,8 +1,12 @@
 from tlsdissect.capture.packet cimport Packet
 
 cdef long long _EVERY
+cdef Py_ssize_t _HELLO_HEAD
 cdef long long _MASK
 cdef long long _PADDING
+
+
+cpdef bint starts_with_hello(bytes payload)
 
 
 cdef class RecordCursor:

@@ -6,7 +6,6 @@ Most packets of bulk traffic contain nothing else. The cursor needs only the pos
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import cython
@@ -20,17 +19,19 @@ NONE, EVERY = -1, -2
 PADDING = 6
 """Octets that pad a bare ACK of IPv4 to the shortest payload of Ethernet (IEEE 802.3 section 3.2.7: 46 octets)."""
 
-_HELLO = re.compile(rb"\x16\x03...[\x01\x02]\x00..\x03.", re.DOTALL)
-"""The record and message header of a ClientHello or ServerHello, and the major version after them."""
-
+_HELLO_HEAD = 11
+"""Octets of the record and message header of a hello, and of the version after them."""
 _EVERY = EVERY
 _PADDING = PADDING
 _MASK = 0xFFFFFFFF
 
 
-def starts_with_hello(payload: bytes) -> bool:
+@cython.ccall
+def starts_with_hello(payload: bytes) -> cython.bint:
     """Return whether a payload begins with the record of a ClientHello or ServerHello."""
-    return _HELLO.match(payload) is not None
+    if len(payload) < _HELLO_HEAD or payload[0] != 22 or payload[1] != 3:
+        return False
+    return 1 <= payload[5] <= 2 and payload[6] == 0 and payload[9] == 3
 
 
 @cython.cclass

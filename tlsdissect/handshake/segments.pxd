@@ -14,7 +14,7 @@ cdef long long _KEPT_BYTES
 cdef long long _MAX_SEGMENTS
 
 
-cdef class KeptSegment:
+cdef class Segment:
     cdef readonly long long sender
     cdef readonly long long frame
     cdef readonly long long time
@@ -27,20 +27,32 @@ cdef class KeptSegment:
     cdef readonly long long place
 
 
+cpdef Segment new_segment(long long sender, long long frame, long long time, long long flags, long long sequence, long long acknowledgement, long long length, bytes header, bytes payload, long long place)
+cpdef Segment captured_segment(Packet packet, long long sender)
+
+
+cdef class SentSegments:
+    cdef readonly list compared
+    cdef readonly long long reached
+    cdef readonly long long acknowledged
+
+
 cdef class Segments:
     cdef readonly list kept
     cdef readonly long long held_bytes
     cdef readonly bint complete
-    cdef readonly list conflicts
+    cdef readonly tuple conflicts
     cdef readonly long long comparisons
     cdef Budget _budget
-    cdef set _wrong
-    cdef list _sides
-    cdef list _reached
-    cdef list _acknowledged
+    cdef tuple _wrong
+    cdef SentSegments _one
+    cdef SentSegments _other
     cdef bint _back
     cdef long long _last
     cdef long long _times
     cdef long long _surprises
-    cpdef bint add(self, Packet packet, long long sender)
-    cdef bint _compare(self, KeptSegment one, long long sender, long long sequence, long long length, long long acknowledged)
+    cpdef bint is_unordered(self)
+    cpdef bint add(self, Segment one)
+    cpdef bint drop(self)
+    cdef SentSegments _of(self, Segment one)
+    cdef bint _compare(self, Segment one, SentSegments sent)

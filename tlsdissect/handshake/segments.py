@@ -41,7 +41,7 @@ DOUBTFUL_BYTES = 64
 
 @cython.no_gc
 @cython.cclass
-class KeptSegment:
+class Segment:
     """A TCP segment as it was captured. It does not change."""
 
     sender: cython.longlong
@@ -52,39 +52,17 @@ class KeptSegment:
     """Of the first byte of payload."""
     acknowledgement: cython.longlong
     length: cython.longlong
+    """Bytes of payload on the wire; more than `payload` has if the snap length cut the segment."""
     header: bytes
     payload: bytes
     place: cython.longlong
+    """As `Packet.place`."""
 
-    def __init__(
-        self,
-        sender: cython.longlong,
-        frame: cython.longlong,
-        time: cython.longlong,
-        flags: cython.longlong,
-        sequence: cython.longlong,
-        acknowledgement: cython.longlong,
-        length: cython.longlong,
-        header: bytes,
-        payload: bytes,
-        place: cython.longlong,
-    ) -> None:
-        self.sender = sender
-        self.frame = frame
-        self.time = time
-        self.flags = flags
-        self.sequence = sequence
-        self.acknowledgement = acknowledgement
-        self.length = length
-        self.header = header
-        self.payload = payload
-        self.place = place
-
-    def packet(self, endpoints: bytes, frame: cython.longlong) -> Packet:
-        """Return the segment as a packet with this frame number; `endpoints` may be those of either direction."""
+    def packet(self, endpoints: bytes) -> Packet:
+        """Return the segment as a packet; `endpoints` may be those of either direction."""
         packet = Packet()
         packet.data = self.header + self.payload
-        packet.frame, packet.time, packet.protocol = frame, self.time, TCP
+        packet.frame, packet.time, packet.protocol = self.frame, self.time, TCP
         packet.endpoints = endpoints
         packet.sequence = add(self.sequence, -1) if self.flags & SYN else self.sequence
         packet.acknowledgement, packet.flags = self.acknowledgement, self.flags
@@ -99,7 +77,7 @@ class KeptSegment:
         """
         if len(self.payload) < self.length:
             return None
-        if self.packet(endpoints, self.frame).checksum_is_right():
+        if self.packet(endpoints).checksum_is_right():
             return True
         pseudo = int.from_bytes(endpoints[: len(endpoints) - 4], "big") + TCP
         begun = int.from_bytes(self.header[16:18], "big")
@@ -107,11 +85,56 @@ class KeptSegment:
         return None if any((begun - one) % 0xFFFF == 0 for one in sums) else False
 
 
+@cython.ccall
+def new_segment(
+    sender: cython.longlong,
+    frame: cython.longlong,
+    time: cython.longlong,
+    flags: cython.longlong,
+    sequence: cython.longlong,
+    acknowledgement: cython.longlong,
+    length: cython.longlong,
+    header: bytes,
+    payload: bytes,
+    place: cython.longlong,
+) -> Segment:
+    """Make a segment."""
+    segment: Segment = Segment.__new__(Segment)
+    segment.sender = sender
+    segment.frame = frame
+    segment.time = time
+    segment.flags = flags
+    segment.sequence = sequence
+    segment.acknowledgement = acknowledgement
+    segment.length = length
+    segment.header = header
+    segment.payload = payload
+    segment.place = place
+    return segment
+
+
+@cython.ccall
+def captured_segment(packet: Packet, sender: cython.longlong) -> Segment:
+    """Return the segment of a packet."""
+    return new_segment(
+        sender,
+        packet.frame,
+        packet.time,
+        packet.flags,
+        add(packet.sequence, 1) if packet.flags & _SYN else packet.sequence,
+        packet.acknowledgement,
+        packet.length,
+        cut(packet.data, packet.transport, packet.payload),
+        packet.captured_payload(),
+        packet.place,
+    )
+
+
 class Conflict(NamedTuple):
     """Two segments with different bytes at the same place."""
 
-    first: KeptSegment
-    second: KeptSegment
+    first: Segment
+    second: Segment
     sequence: int
     """Sequence number of the first byte that differs."""
 
@@ -122,24 +145,39 @@ _SEGMENT_BYTES, _KEPT_BYTES, _MAX_SEGMENTS = SEGMENT_BYTES, KEPT_BYTES, MAX_SEGM
 
 
 @cython.cclass
+class SentSegments:
+    """The segments of one side."""
+
+    compared: list[Segment]
+    """Those with which later ones are compared."""
+    reached: cython.longlong
+    """Sequence number after the last byte; UNKNOWN before the first."""
+    acknowledged: cython.longlong
+    """The other side's latest acknowledgement number; UNKNOWN before the first."""
+
+    def __init__(self) -> None:
+        self.compared = []
+        self.reached = UNKNOWN
+        self.acknowledged = UNKNOWN
+
+
+@cython.cclass
 class Segments:
     """The segments of an undecided handshake, in the order of the capture."""
 
-    kept: list[KeptSegment]
+    kept: list[Segment]
     held_bytes: cython.longlong
     complete: cython.bint
     """No segment since the first payload is missing here."""
-    conflicts: list[Conflict]
+    conflicts: tuple[Conflict, ...]
     comparisons: cython.longlong
     _budget: Budget
-    _wrong: set[int]
+    _wrong: tuple[int, ...]
     """Frames with a wrong checksum."""
-    _sides: list[list[KeptSegment]]
-    """The segments of each side with which later ones are compared."""
-    _reached: list[int]
-    """Sequence number after the last byte of each side; UNKNOWN before the first."""
-    _acknowledged: list[int]
-    """Latest acknowledgement number for each side; UNKNOWN before the first."""
+    _one: SentSegments
+    """Those of side 0."""
+    _other: SentSegments
+    """Those of side 1."""
     _back: cython.bint
     """The time decreased from one segment to the next."""
     _last: cython.longlong
@@ -153,83 +191,64 @@ class Segments:
         self.kept = []
         self.held_bytes = 0
         self.complete = True
-        self.conflicts = []
+        self.conflicts = ()
         self.comparisons = 0
         self._budget = budget
-        self._wrong = set()
-        self._sides = [[], []]
-        self._reached = [UNKNOWN, UNKNOWN]
-        self._acknowledged = [UNKNOWN, UNKNOWN]
+        self._wrong = ()
+        self._one = SentSegments()
+        self._other = SentSegments()
         self._back = False
         self._last = UNTIMED
         self._times = 0
         self._surprises = 0
 
-    @property
-    def unordered(self) -> bool:
-        """Whether segments were captured after their acknowledgement, and their times do not confirm this order."""
+    @cython.ccall
+    def is_unordered(self) -> cython.bint:
+        """Return whether segments were captured after they were acknowledged, and times do not confirm this order."""
         return self._surprises > 0 and (self._back or not self._times)
 
     @cython.ccall
-    def add(self, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Keep a packet of the handshake, and compare it with earlier ones; return whether it was kept."""
-        size: cython.longlong = packet.captured + _SEGMENT_BYTES
-        acknowledged: cython.longlong
-        known: cython.longlong
-        sequence: cython.longlong = packet.sequence
-        payload: bytes
-        if not self.complete or (packet.length == 0 and not self.kept):
+    def add(self, one: Segment) -> cython.bint:
+        """Keep a segment of the handshake, and compare it with earlier ones; return whether it was kept."""
+        size: cython.longlong = len(one.payload) + _SEGMENT_BYTES
+        mine: SentSegments = self._of(one)
+        theirs: SentSegments = self._one if one.sender else self._other
+        if not self.complete or (one.length == 0 and not self.kept):
             return False
         if self.held_bytes + size > _KEPT_BYTES or len(self.kept) >= _MAX_SEGMENTS or self._budget.is_spent():
             self.drop()
             return False
-        if packet.flags & _SYN:
-            sequence = add(sequence, 1)
-        payload = packet.captured_payload()
-        one = KeptSegment(
-            sender,
-            packet.frame,
-            packet.time,
-            packet.flags,
-            sequence,
-            packet.acknowledgement,
-            packet.length,
-            cut(packet.data, packet.transport, packet.payload),
-            payload,
-            packet.place,
-        )
-        acknowledged = self._acknowledged[sender]
         # The byte of a keep-alive (RFC 9293 section 3.8.4), padding, and the text in a RST (section 3.5.3) are no data.
-        if packet.length > 0 and not packet.flags & _RST:
+        if one.length > 0 and not one.flags & _RST:
             keep_alive: cython.bint = (
-                packet.length == 1 and acknowledged != _UNKNOWN and difference(sequence, acknowledged) < 0
+                one.length == 1 and mine.acknowledged != _UNKNOWN and difference(one.sequence, mine.acknowledged) < 0
             )
-            if not keep_alive and (packet.length > _PADDING or payload.strip(b"\0")):
-                self._compare(one, sender, sequence, packet.length, acknowledged)
-        if packet.time != self._last and self.kept:
-            self._times += packet.time != _UNTIMED
-            self._back = self._back or packet.time < self._last
-        self._last = packet.time
-        if packet.flags & _ACK:
-            known = self._acknowledged[1 - sender]
-            if known == _UNKNOWN or difference(packet.acknowledgement, known) > 0:
-                self._acknowledged[1 - sender] = packet.acknowledgement
+            if not keep_alive and (one.length > _PADDING or one.payload.strip(b"\0")):
+                self._compare(one, mine)
+        if one.time != self._last and self.kept:
+            self._times += one.time != _UNTIMED
+            self._back = self._back or one.time < self._last
+        self._last = one.time
+        if one.flags & _ACK and (
+            theirs.acknowledged == _UNKNOWN or difference(one.acknowledgement, theirs.acknowledged) > 0
+        ):
+            theirs.acknowledged = one.acknowledgement
         self.kept.append(one)
         self.held_bytes += size
         self._budget.used += size
         return True
 
-    def doubtful(self, endpoints: bytes) -> KeptSegment | None:
+    def doubtful(self, endpoints: bytes) -> Segment | None:
         """Return the beginning of the latest segment if its checksum is wrong and it was not acknowledged."""
         if not self.kept:
             return None
         one = self.kept[len(self.kept) - 1]
-        acknowledged = self._acknowledged[one.sender]
+        acknowledged = self._of(one).acknowledged
         if acknowledged != UNKNOWN and difference(acknowledged, one.sequence) > 0:
             return None
         if one.checksum(endpoints) is not False:
             return None
-        return KeptSegment(
+        return new_segment(
             one.sender,
             one.frame,
             one.time,
@@ -242,19 +261,28 @@ class Segments:
             one.place,
         )
 
-    def recall(self, one: KeptSegment) -> None:
+    def recall(self, one: Segment) -> None:
         """Compare later segments with the beginning of one that was left out because of a wrong checksum."""
-        self._wrong.add(one.frame)
-        self._sides[one.sender].append(one)
-        self._reached[one.sender] = add(one.sequence, len(one.payload))
+        self._wrong = (*self._wrong, one.frame)
+        sent = self._of(one)
+        sent.compared.append(one)
+        sent.reached = add(one.sequence, len(one.payload))
 
-    def drop(self) -> None:
+    @cython.ccall
+    def drop(self) -> cython.bint:
         """Discard all segments, and keep no more."""
         self._budget.used -= self.held_bytes
         self.held_bytes = 0
         self.kept = []
-        self._sides = [[], []]
+        self._one.compared = []
+        self._other.compared = []
         self.complete = False
+        return True
+
+    @cython.cfunc
+    def _of(self, one: Segment) -> SentSegments:
+        """Return those of the sender of a segment."""
+        return self._other if one.sender else self._one
 
     def false(self, endpoints: bytes) -> set[int]:
         """Return the frames of conflicting segments that the receiver dropped.
@@ -271,7 +299,7 @@ class Segments:
                 found.add(other.frame if right[0] else one.frame)
         return found
 
-    def in_order(self) -> list[KeptSegment]:
+    def in_order(self) -> list[Segment]:
         """Return the segments in the order in which they were sent, by time or by acknowledgement numbers.
 
         The bytes that a side has sent and received never decrease from one of its segments to the next.
@@ -289,36 +317,27 @@ class Segments:
         return any(one.checksum(endpoints) is True for one in others[:MAX_WITNESSES])
 
     @cython.cfunc
-    def _compare(
-        self,
-        one: KeptSegment,
-        sender: cython.longlong,
-        sequence: cython.longlong,
-        length: cython.longlong,
-        acknowledged: cython.longlong,
-    ) -> cython.bint:
-        """Compare a segment with earlier ones at the same place."""
-        end: cython.longlong = add(sequence, length)
-        reached: cython.longlong = self._reached[sender]
-        earlier: list[KeptSegment] = self._sides[sender]
-        if reached != _UNKNOWN and difference(sequence, reached) < 0:
-            other: KeptSegment
-            for other in earlier:
+    def _compare(self, one: Segment, sent: SentSegments) -> cython.bint:
+        """Compare a segment with earlier ones of its side at the same place."""
+        end: cython.longlong = add(one.sequence, one.length)
+        if sent.reached != _UNKNOWN and difference(one.sequence, sent.reached) < 0:
+            other: Segment
+            for other in sent.compared:
                 self.comparisons += 1
                 if self.comparisons > MAX_COMPARISONS or len(self.conflicts) >= MAX_CONFLICTS:
                     break
                 at = _conflict(other, one)
                 if at is not None:
-                    self.conflicts.append(Conflict(other, one, at))
-        elif acknowledged != _UNKNOWN and difference(acknowledged, end) >= 0:
+                    self.conflicts = (*self.conflicts, Conflict(other, one, at))
+        elif sent.acknowledged != _UNKNOWN and difference(sent.acknowledged, end) >= 0:
             self._surprises += 1
-        if reached == _UNKNOWN or difference(end, reached) > 0:
-            self._reached[sender] = end
-        earlier.append(one)
+        if sent.reached == _UNKNOWN or difference(end, sent.reached) > 0:
+            sent.reached = end
+        sent.compared.append(one)
         return True
 
 
-def _conflict(one: KeptSegment, other: KeptSegment) -> int | None:
+def _conflict(one: Segment, other: Segment) -> int | None:
     """Return the sequence number of the first byte in which two segments differ; None if they agree."""
     ahead = difference(other.sequence, one.sequence)
     mine, theirs = (one.payload[ahead:], other.payload) if ahead >= 0 else (one.payload, other.payload[0 - ahead :])
@@ -329,7 +348,7 @@ def _conflict(one: KeptSegment, other: KeptSegment) -> int | None:
     return add(one.sequence, at + max(ahead, 0))
 
 
-def _by_acknowledgement(kept: Sequence[KeptSegment]) -> list[KeptSegment]:
+def _by_acknowledgement(kept: Sequence[Segment]) -> list[Segment]:
     """Sort segments by the number of bytes that their sender had sent and received."""
     begin: list[int | None] = [None, None]
     for one in kept:
@@ -347,7 +366,7 @@ def _by_acknowledgement(kept: Sequence[KeptSegment]) -> list[KeptSegment]:
     return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def _surprises(order: Sequence[KeptSegment]) -> int:
+def _surprises(order: Sequence[Segment]) -> int:
     """Count new segments that come after an acknowledgement of them."""
     reached: list[int | None] = [None, None]
     acknowledged: list[int | None] = [None, None]

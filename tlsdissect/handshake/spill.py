@@ -63,9 +63,6 @@ class WaitingHandshakes:
         self.error: str | None = None
         """The reason why the file could last not be written; None if there was no error."""
 
-    def __contains__(self, stream: int) -> bool:
-        return stream in self._plain or stream in self._packed or stream in self._spilled
-
     def put(self, stream: int, log: LoggedHandshake, held_bytes: int) -> bool:
         """Let a handshake wait whose log held so many bytes; return False if there is no room for it."""
         size = held_bytes + OVERHEAD
@@ -83,17 +80,20 @@ class WaitingHandshakes:
             self._spilled[stream] = place
         return place is not None
 
-    def pop(self, stream: int) -> LoggedHandshake:
-        """Remove and return a handshake; KeyError if it does not wait."""
-        if stream in self._plain:
-            log, size = self._plain.pop(stream)
+    def take(self, stream: int) -> LoggedHandshake | None:
+        """Remove and return a handshake; None if it does not wait."""
+        waiting = self._plain.pop(stream, None)
+        if waiting is not None:
+            log, size = waiting
             self._plain_size -= size
             return log
-        data = self._packed.pop(stream, None)
+        data, place = self._packed.pop(stream, None), self._spilled.pop(stream, None)
         if data is not None:
             self._packed_size -= len(data)
+        elif place is not None:
+            data = self._unspill(place)
         else:
-            data = self._unspill(self._spilled.pop(stream))
+            return None
         restored: LoggedHandshake = pickle.loads(data)  # noqa: S301  # written by this process, in a file without a name
         return restored
 

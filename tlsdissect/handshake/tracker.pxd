@@ -1,10 +1,11 @@
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
-from tlsdissect.flows.flow cimport Flow
-from tlsdissect.handshake.direction cimport Direction, Piece, SegmentPayload
+from tlsdissect.flows.flow cimport Flow, TcpHandshake
+from tlsdissect.handshake.direction cimport Direction, Piece
 from tlsdissect.handshake.log cimport HandshakeLog
 from tlsdissect.handshake.logged cimport LoggedHandshake
-from tlsdissect.handshake.segments cimport Segments
+from tlsdissect.handshake.record_cursor cimport starts_with_hello
+from tlsdissect.handshake.segments cimport Segment, Segments, captured_segment, new_segment
 
 cdef long long _PACKETS
 cdef long long _RECORDS
@@ -14,7 +15,11 @@ cdef long long _SYN
 cdef long long _ACK
 cdef long long _RST
 cdef long long _UNKNOWN
-cdef long long _MASK
+cdef long long _PLAIN
+cdef long long _FOLLOWED_BYTES
+
+
+cdef Segment _numbered(Segment one, long long frame)
 
 
 cdef class Tracker:
@@ -36,8 +41,11 @@ cdef class Tracker:
     cdef Segments _segments
     cpdef bint is_silent(self)
     cpdef long long feed(self, Packet packet, long long sender)
-    cdef bint _read(self, Packet packet, long long sender)
-    cdef bint _process(self, Packet packet, long long sender)
+    cdef bint _read(self, Segment segment)
+    cdef bint _start(self)
+    cdef bint _process(self, Segment segment)
+    cdef bint _review(self)
+    cdef bint _search(self, Segment segment)
     cdef bint _add_records(self, long long sender, list[Piece] pieces, long long acknowledgement)
     cdef bint _keep_bodies(self)
     cpdef bint passes(self, Packet packet, long long sender)
@@ -45,3 +53,8 @@ cdef class Tracker:
     cpdef bint catch_up(self)
     cdef bint _decide(self, long long frame)
     cdef bint _is_too_long(self)
+    cdef bint _mark_as_tls(self, long long frame)
+    cdef bint _is_closed(self)
+    cpdef bint finish(self)
+    cpdef LoggedHandshake logged(self, long long until, object damage)
+    cpdef bint release(self)

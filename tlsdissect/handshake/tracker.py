@@ -24,13 +24,12 @@ import cython
 from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
 from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake import not_tls
-from tlsdissect.handshake.direction import Direction, SegmentPayload
-from tlsdissect.handshake.encrypted_flight import is_decided
-from tlsdissect.handshake.log import MAX_PROTECTED, HandshakeLog
+from tlsdissect.handshake.direction import Direction
+from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.plaintext import OPENING, PLAIN, TLS
 from tlsdissect.handshake.record_cursor import starts_with_hello
-from tlsdissect.handshake.segments import KeptSegment, Segments
+from tlsdissect.handshake.segments import Segment, Segments, captured_segment, new_segment
 from tlsdissect.handshake.starttls import may_upgrade
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from tlsdissect.capture.errors import Damage
     from tlsdissect.capture.packet import Packet
     from tlsdissect.flows.budget import Budget
-    from tlsdissect.flows.flow import Flow
+    from tlsdissect.flows.flow import Flow, TcpHandshake
     from tlsdissect.handshake.direction import Piece
     from tlsdissect.handshake.log import MayOpen
     from tlsdissect.handshake.recording import TcpRecorder
@@ -56,7 +55,8 @@ UPGRADE_BYTES = 1 << 16
 # C integers, by the .pxd.
 _PACKETS, _RECORDS, _HELLOS, _NOTHING = Interest.PACKETS, Interest.RECORDS, Interest.HELLOS, Interest.NOTHING
 _SYN, _ACK, _RST, _UNKNOWN = SYN, ACK, RST, UNKNOWN
-_MASK = 0xFFFFFFFF
+_PLAIN, _FOLLOWED_BYTES = PLAIN, FOLLOWED_BYTES
+_NOBODY: frozenset[int] = frozenset()
 
 
 @cython.cclass
@@ -137,7 +137,7 @@ class Tracker:
         follows: cython.bint = self.state == _PACKETS
         if self.recorder is not None:
             self.recorder.before_packet(self)
-        self._read(packet, sender)
+        self._read(captured_segment(packet, sender))
         if self.lookups is not None:
             self.lookups.feed(packet, sender)
         if self.recorder is not None and not self.reread:
@@ -147,65 +147,74 @@ class Tracker:
         return self.state
 
     @cython.cfunc
-    def _read(self, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Read a packet, and the whole handshake again if the packet shows that it was read wrongly."""
+    def _read(self, segment: Segment) -> cython.bint:
+        """Read a segment, and the whole handshake again if the segment shows that it was read wrongly."""
         segments: Segments = self._segments
         self.reread = False
         if self.state == _PACKETS:
-            segments.add(packet, sender)
-        self._process(packet, sender)
+            segments.add(segment)
+        self._process(segment)
         if self._segments is not segments:
             segments = self._segments
-            if isinstance(self.flow.doubtful, KeptSegment):
+            if isinstance(self.flow.doubtful, Segment):
                 segments.recall(self.flow.doubtful)
-            segments.add(packet, sender)
+            segments.add(segment)
         if self.state != _PACKETS and segments.kept:
             self._review()
         return True
 
-    def _start(self) -> None:
+    @cython.cfunc
+    def _start(self) -> cython.bint:
         """Begin each direction after its SYN, if that was captured."""
+        direction: Direction
         self._keep_bodies()
         for direction in self.directions:
-            if direction.tcp.first != UNKNOWN:
+            if direction.tcp.first != _UNKNOWN:
                 direction.assembler.start(direction.tcp.first)
+        return True
 
     @cython.cfunc
-    def _process(self, packet: Packet, sender: cython.longlong) -> cython.bint:
-        """Read a packet."""
+    def _process(self, segment: Segment) -> cython.bint:
+        """Read a segment."""
+        sender: cython.longlong = segment.sender
         direction: Direction = self.directions[sender]
         other: Direction = self.directions[1 - sender]
-        flags: cython.longlong = packet.flags
-        sequence: cython.longlong = packet.sequence
-        segment: SegmentPayload
+        flags: cython.longlong = segment.flags
+        sequence: cython.longlong = segment.sequence
         if flags & _SYN:
-            sequence = (sequence + 1) & _MASK
             unacknowledged: cython.bint = direction.tcp.acknowledged == _UNKNOWN
             if direction.tcp.first == sequence and (not direction.assembler.started or unacknowledged):
                 direction = self._begin(sender, sequence)
         if flags & _ACK and (other.unplaced or other.doubtful is not None):
             self._add_records(1 - sender, other.acknowledge(), _UNKNOWN)
         if flags & _RST:
-            if packet.length > 0 and direction.reset_text is None:
+            if segment.length > 0 and direction.reset_text is None:
                 # Text in a RST is no stream data (RFC 9293 section 3.5.3).
-                direction.reset_text = (packet.frame, packet.captured_payload())
-        elif packet.length > 0:
+                direction.reset_text = (segment.frame, segment.payload)
+        elif segment.length > 0:
             if flags & _ACK and other.awaited == _UNKNOWN:
-                other.awaited = packet.acknowledgement
-            segment = SegmentPayload(sequence, packet.captured_payload(), packet.length, packet.frame, packet.time)
+                other.awaited = segment.acknowledgement
             if self.log.client == _UNKNOWN:
-                self._search(sender, segment, packet.acknowledgement)
+                self._search(segment)
             else:
-                self._add_records(sender, direction.add(segment), packet.acknowledgement)
+                self._add_records(sender, direction.add(segment), segment.acknowledgement)
         if direction.tcp.fin is not None and other.tcp.fin is not None and self._is_closed():
             self.state = _NOTHING
         return True
 
-    def _review(self) -> None:
+    @cython.cfunc
+    def _review(self) -> cython.bint:
         """Read the finished handshake again if segments were out of order, or the receiver dropped one of them."""
-        segments = self._segments
+        segments: Segments = self._segments
+        self.unordered = segments.is_unordered()
+        if segments.conflicts or self.unordered:
+            self._correct(segments)
+        segments.drop()
+        return True
+
+    def _correct(self, segments: Segments) -> None:
+        """Read the handshake again without the segments that the receiver dropped, and in the order of their times."""
         false = segments.false(self.flow.endpoints) if segments.conflicts else set()
-        self.unordered = segments.unordered
         order = segments.kept
         if self.unordered and segments.complete:
             order = segments.in_order()
@@ -214,13 +223,12 @@ class Tracker:
             numbers = sorted(one.frame for one in order)
             if numbers != [one.frame for one in order]:
                 self.frames = {number: one.frame for number, one in zip(numbers, order, strict=True)}
-            if isinstance(self.flow.doubtful, KeptSegment) and self.flow.doubtful.frame in false:
+            if isinstance(self.flow.doubtful, Segment) and self.flow.doubtful.frame in false:
                 self.flow.passed = False
             self._read_again(order, numbers)
         self._report_conflicts(false)
-        segments.drop()
 
-    def _read_again(self, order: Sequence[KeptSegment], numbers: Sequence[int]) -> None:
+    def _read_again(self, order: Sequence[Segment], numbers: Sequence[int]) -> None:
         """Read these segments in this order, with these frame numbers."""
         self.reread = True
         if self.recorder is not None:
@@ -235,12 +243,12 @@ class Tracker:
             direction.frames = given
         self._start()
         for one, number in zip(order, numbers, strict=True):
-            packet = one.packet(self.flow.endpoints, number)
+            segment: Segment = _numbered(one, number)
             if self.recorder is not None:
                 self.recorder.before_packet(self)
-            self._process(packet, one.sender)
+            self._process(segment)
             if self.recorder is not None:
-                self.recorder.after_reading_again(self, packet, one.sender)
+                self.recorder.after_reading_again(self, segment.packet(self.flow.endpoints), one.sender)
 
     def _report_conflicts(self, false: set[int]) -> None:
         """Report segments with different bytes at the same place, once for each segment that is left out."""
@@ -265,22 +273,28 @@ class Tracker:
                 "conflicting_data", detail, given.get(frame, frame), direction.assembler.offset(sequence)
             )
 
-    def _search(self, sender: cython.longlong, segment: SegmentPayload, acknowledgement: cython.longlong) -> None:
+    @cython.cfunc
+    def _search(self, segment: Segment) -> cython.bint:
         """Search a segment's payload for TLS."""
-        direction, sequence, begins = self.directions[sender], segment.sequence, starts_with_hello(segment.data)
+        sender: cython.longlong = segment.sender
+        sequence: cython.longlong = segment.sequence
+        direction: Direction = self.directions[sender]
+        begins: cython.bint = starts_with_hello(segment.payload)
         if begins and direction.is_apart(sequence):
             self._add_records(sender, direction.place(), UNKNOWN)
             self._give_up_if_hopeless()
             direction = self.directions[sender]
         # A hello in place of bytes that were delivered before begins a new stream.
-        if self.state == Interest.HELLOS or (direction.mode == PLAIN and direction.has_passed(sequence)):
+        if self.state == _HELLOS or (direction.mode == _PLAIN and direction.has_passed(sequence)):
             if begins:
                 self._resume(sender, sequence)
-            elif self.state == Interest.HELLOS:
-                return
-        self._add_records(sender, self.directions[sender].add(segment), acknowledgement)
-        if self.log.client == UNKNOWN:
+                direction = self.directions[sender]
+            elif self.state == _HELLOS:
+                return False
+        self._add_records(sender, direction.add(segment), segment.acknowledgement)
+        if self.log.client == _UNKNOWN:
             self._give_up_if_hopeless()
+        return True
 
     @cython.cfunc
     def _add_records(
@@ -331,36 +345,52 @@ class Tracker:
         resets = [direction.rst.frame for direction in self.directions if direction.rst is not None]
         return min([*resets, *([max(fins)] if len(fins) == 2 else [])], default=None)
 
-    def _is_closed(self) -> bool:
+    @cython.cfunc
+    def _is_closed(self) -> cython.bint:
         """Return whether no bytes before a FIN are missing."""
+        direction: Direction
         for direction in self.directions:
+            fin = direction.tcp.fin
             if (
-                direction.fin is not None
+                fin is not None
                 and direction.assembler.started
-                and direction.assembler.position < direction.assembler.offset(direction.fin.end)
+                and direction.assembler.position < direction.assembler.offset(fin.end)
             ):
                 return False
         return True
 
-    def finish(self) -> None:
+    @cython.ccall
+    def finish(self) -> cython.bint:
         """Read the segments held after holes, at the end of the flow."""
         if self.recorder is not None:
             self.recorder.before_end(self)
         if self._segments.kept:
             self._review()
-        for sender, direction in enumerate(self.directions):
+        # Reading again replaces the log.
+        log: HandshakeLog = self.log
+        sender: cython.longlong
+        direction: Direction
+        piece: Piece
+        for sender in range(2):
+            direction = self.directions[sender]
             for piece in direction.finish():
-                self.log.add_records(sender, direction, piece, UNKNOWN)
-            self.log.take_bodies(sender, direction)
-            if direction.joiner.waiting:
-                self.log.break_off(sender, direction)
-            self.log.break_off_alert(direction)
-        self.log.sort()
+                log.add_records(sender, direction, piece, _UNKNOWN)
+            log.take_bodies(sender, direction)
+            if direction.joiner.waiting > 0:
+                log.break_off(sender, direction)
+            if direction.alert is not None:
+                log.break_off_alert(direction)
+        log.sort()
+        return True
 
+    @cython.ccall
     def logged(self, until: cython.longlong, damage: Sequence[Damage]) -> LoggedHandshake:
         """Return the handshake as logged so far; see `LoggedHandshake` for the arguments."""
-        log, flow = self.log, self.flow
-        times = flow.handshake
+        log: HandshakeLog = self.log
+        flow: Flow = self.flow
+        times: TcpHandshake = flow.handshake
+        mine: Direction = self.directions[0]
+        other: Direction = self.directions[1]
         # In the order of the fields: msgspec takes ten times as long to assign them by name.
         return LoggedHandshake(
             "tcp",
@@ -376,8 +406,8 @@ class Tracker:
             tuple(log.first_data),
             tuple(log.heartbeats),
             log.acknowledged,
-            frozenset(log.limited),
-            (self.directions[0].summary(), self.directions[1].summary()),
+            frozenset(log.limited) if log.limited else _NOBODY,
+            (mine.summary(), other.summary()),
             times.opener,
             (times.syn, times.synack, times.ack),
             flow.one.seen and flow.other.seen,
@@ -412,12 +442,17 @@ class Tracker:
             return not_tls.HIDDEN
         return None
 
-    def release(self) -> None:
+    @cython.ccall
+    def release(self) -> cython.bint:
         """Return the bytes that are held and kept to the budget."""
+        direction: Direction
         self._segments.drop()
         if self.lookups is not None:
             self.lookups.release()
-        self._budget.used -= self.log.held_bytes + sum(direction.held_bytes for direction in self.directions)
+        self._budget.used -= self.log.held_bytes
+        for direction in self.directions:
+            self._budget.used -= direction.held_bytes
+        return True
 
     @cython.ccall
     def passes(self, packet: Packet, sender: cython.longlong) -> cython.bint:
@@ -470,10 +505,10 @@ class Tracker:
         segments: Segments = self._segments
         if self.hello_frame == _UNKNOWN:
             self._mark_as_tls(frame)
-        if segments.complete and segments.unordered:
+        if segments.complete and segments.is_unordered():
             # Later packets of the capture may have been sent first.
             return False
-        if is_decided(log):
+        if log.is_over():
             log.decide()
         elif not self._is_too_long():
             return False
@@ -481,19 +516,24 @@ class Tracker:
         self.decided_frame = frame
         return True
 
-    def _mark_as_tls(self, frame: cython.longlong) -> None:
+    @cython.cfunc
+    def _mark_as_tls(self, frame: cython.longlong) -> cython.bint:
         """Mark the flow as TLS; once there is a ClientHello, segments per message are no longer counted."""
-        lacks_client_hello = self.log.client_hello is None
+        direction: Direction
+        lacks_client_hello: cython.bint = self.log.client_hello is None
         for direction in self.directions:
-            direction.plaintext.seeking, direction.counting, direction.reply = True, lacks_client_hello, None
-        self.hello_frame = UNKNOWN if lacks_client_hello else frame
+            direction.plaintext.seeking = True
+            direction.counting = lacks_client_hello
+            direction.reply = None
+        self.hello_frame = _UNKNOWN if lacks_client_hello else frame
+        return True
 
     @cython.cfunc
     def _is_too_long(self) -> cython.bint:
         """Return whether both sides sent more than a handshake takes."""
         mine: Direction = self.directions[0]
         other: Direction = self.directions[1]
-        return mine.payload + other.payload > FOLLOWED_BYTES or max(self.log.protected) > MAX_PROTECTED
+        return mine.payload + other.payload > _FOLLOWED_BYTES or self.log.is_long()
 
     def _give_up_if_hopeless(self) -> None:
         """Give up the flow unless it may still become TLS."""
@@ -517,3 +557,20 @@ class Tracker:
             self.flow.passed = True
             # A hello may follow after this tracker is deleted, and its first bytes with it.
             self.before = _NOT_KEPT
+
+
+@cython.cfunc
+def _numbered(one: Segment, frame: cython.longlong) -> Segment:
+    """Return a segment with another frame number."""
+    return new_segment(
+        one.sender,
+        frame,
+        one.time,
+        one.flags,
+        one.sequence,
+        one.acknowledgement,
+        one.length,
+        one.header,
+        one.payload,
+        one.place,
+    )

@@ -10,4 +10,13 @@ cdef class HelloTemplate:
     cpdef bytes session_id(self, bytes body)
 
 
+cdef class HelloCache:
+    cdef public long long limit
+    cdef readonly dict _templates
+    cdef long long _count
+    cdef long long _used
+    cdef object _learning
+    cpdef HelloTemplate find(self, bytes body)
+
+
 cdef bytes _masked(bytes body, tuple mask)

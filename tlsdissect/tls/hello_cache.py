@@ -12,7 +12,7 @@ Comparing field by field would cost as much as decoding does.
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 import cython
 from msgspec.structs import astuple
@@ -26,7 +26,6 @@ from tlsdissect.tls.server_hello import ServerHello
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Hello = TypeVar("Hello", ClientHello, ServerHello)
 P = ParamSpec("P")
 T = TypeVar("T")
 Mask: TypeAlias = tuple[int, ...]
@@ -117,31 +116,43 @@ def _masked(body: bytes, mask: tuple) -> bytes:  # type: ignore[type-arg]  # Cyt
     return b"".join(parts)
 
 
-class HelloCache(Generic[Hello]):
+@cython.cclass
+class HelloCache:
     """The templates of all ClientHellos, or of all ServerHellos."""
+
+    limit: cython.longlong
+    """Estimated bytes of all templates; when they exceed it, the cache starts again from empty."""
+    _templates: dict[int, dict[Mask, dict[bytes, HelloTemplate]]]
+    """By length, by mask, and by the masked bytes of the hello.
+
+    The masks of a length are replaced, not changed: another thread may search them meanwhile.
+    """
+    _count: cython.longlong
+    _used: cython.longlong
+    _learning: Any
 
     def __init__(self, limit: cython.longlong = CLIENT_BYTES) -> None:
         self.limit = limit
-        """Estimated bytes of all templates; when they exceed it, the cache starts again from empty."""
-        self._templates: dict[int, dict[Mask, dict[bytes, HelloTemplate]]] = {}
-        """By length, by mask, and by the masked bytes of the hello."""
+        self._templates = {}
         self._count = 0
         self._used = 0
         self._learning = Lock()
 
+    @cython.ccall
     def find(self, body: bytes) -> HelloTemplate | None:
         """Return the template that these bytes match, or None."""
-        masks = self._templates.get(len(body))
+        masks: dict[Mask, dict[bytes, HelloTemplate]] | None = self._templates.get(len(body))
+        templates: dict[bytes, HelloTemplate]
+        template: HelloTemplate | None
         if masks is None:
             return None
-        # Iterate over a copy: another thread may add a mask meanwhile.
-        for mask, templates in tuple(masks.items()):
+        for mask, templates in masks.items():
             template = templates.get(_masked(body, mask))
             if template is not None:
                 return template
         return None
 
-    def learn(self, body: bytes, hello: Hello) -> HelloTemplate | None:
+    def learn(self, body: bytes, hello: ClientHello | ServerHello) -> HelloTemplate | None:
         """Add the template of a hello that was decoded from `body` without error; None if it is not worth keeping."""
         size = len(body)
         if size > MAX_HELLO_SIZE or not _may_recur(hello):
@@ -157,12 +168,13 @@ class HelloCache(Generic[Hello]):
     def _add(self, template: HelloTemplate, size: cython.Py_ssize_t, mask: Mask, masked: bytes) -> None:
         if self._count >= MAX_TEMPLATES or self._used + template.footprint > self.limit:
             self._templates, self._count, self._used = {}, 0, 0
-        masks = self._templates.setdefault(size, {})
+        masks = dict(self._templates.get(size, {}))
         if mask not in masks and len(masks) >= MAX_MASKS:
             evicted = masks.pop(next(iter(masks)))
             self._count -= len(evicted)
             self._used -= sum([old.footprint for old in evicted.values()])
         masks.setdefault(mask, {})[masked] = template
+        self._templates[size] = masks
         self._count += 1
         self._used += template.footprint
 
@@ -214,5 +226,5 @@ def _may_recur(hello: ClientHello | ServerHello) -> bool:
     return GREASE.isdisjoint(types) and GREASE.isdisjoint(hello.cipher_suites or ())
 
 
-CLIENT_HELLOS: HelloCache[ClientHello] = HelloCache()
-SERVER_HELLOS: HelloCache[ServerHello] = HelloCache(SERVER_BYTES)
+CLIENT_HELLOS = HelloCache()
+SERVER_HELLOS = HelloCache(SERVER_BYTES)

@@ -29,6 +29,10 @@ cdef class Message:
     cdef readonly long long start
 
 
+cpdef Record new_record(long long content_type, long long version, long long length, long long start, bytes fragment, bint whole)
+cpdef Message new_message(long long handshake_type, bytes body, long long start)
+
+
 cdef class RecordReader:
     cdef readonly long long position
     cdef readonly long long skip
@@ -54,10 +58,13 @@ cdef class RecordReader:
 
 cdef class MessageJoiner:
     cdef public object malformed
+    cdef readonly long long waiting
     cdef bint _aligned
     cdef bytearray _buffer
     cdef long long _need
     cdef long long _skip
     cdef long long _start
     cpdef list[Message] feed(self, bytes fragment, long long start)
+    cdef bint _wait(self, bytes data)
+    cdef bytes _take(self)
     cdef list[Message] _split(self, bytes data, long long start)

@@ -58,26 +58,30 @@ class Record:
     whole: cython.bint
     """False if `fragment` is truncated because the capture lacks bytes."""
 
-    def __init__(
-        self,
-        content_type: cython.longlong,
-        version: cython.longlong,
-        length: cython.longlong,
-        start: cython.longlong,
-        fragment: bytes | None,
-        whole: cython.bint = True,
-    ) -> None:
-        self.content_type = content_type
-        self.version = version
-        self.length = length
-        self.start = start
-        self.fragment = fragment
-        self.whole = whole
-
     @property
     def end(self) -> int:
         """Stream offset after it; not valid for SSL 2.0, whose record header is shorter."""
         return self.start + HEADER_SIZE + self.length
+
+
+@cython.ccall
+def new_record(
+    content_type: cython.longlong,
+    version: cython.longlong,
+    length: cython.longlong,
+    start: cython.longlong,
+    fragment: bytes | None,
+    whole: cython.bint,
+) -> Record:
+    """Make a record. Arguments of a constructor would be Python objects, those of a C function are not."""
+    record: Record = Record.__new__(Record)
+    record.content_type = content_type
+    record.version = version
+    record.length = length
+    record.start = start
+    record.fragment = fragment
+    record.whole = whole
+    return record
 
 
 @cython.no_gc
@@ -90,10 +94,15 @@ class Message:
     start: cython.longlong
     """Stream offset of the record that contains the beginning of the message header."""
 
-    def __init__(self, handshake_type: cython.longlong, body: bytes, start: cython.longlong) -> None:
-        self.handshake_type = handshake_type
-        self.body = body
-        self.start = start
+
+@cython.ccall
+def new_message(handshake_type: cython.longlong, body: bytes, start: cython.longlong) -> Message:
+    """Make a message."""
+    message: Message = Message.__new__(Message)
+    message.handshake_type = handshake_type
+    message.body = body
+    message.start = start
+    return message
 
 
 @cython.ccall
@@ -147,7 +156,7 @@ class RecordReader:
     """The length of the longest body of application data that is kept in `bodies`; -1 if none is."""
     bodies: list[tuple[int, bytes]]
     """The stream offset of the record and the body, of application data that was kept, until the caller takes it."""
-    _kept: bytearray
+    _kept: bytearray | None
     """The beginning of the body that is being skipped, if it is kept."""
     _kept_start: cython.longlong
     """Stream offset of its record; _NOTHING_KEPT if the body that is being skipped is not kept."""
@@ -164,7 +173,7 @@ class RecordReader:
         self.astray = None
         self.keeps = -1
         self.bodies = []
-        self._kept = bytearray()
+        self._kept = None
         self._kept_start = _NOTHING_KEPT
         self._buffer = b""
         self._buffer_start = 0
@@ -183,10 +192,12 @@ class RecordReader:
     @cython.cfunc
     def _keep(self, data: bytes) -> cython.bint:
         """Keep further bytes of the body that is being skipped."""
-        self._kept += data
+        kept: bytearray = bytearray() if self._kept is None else self._kept
+        kept += data
+        self._kept = kept
         if self.skip == 0:
-            self.bodies.append((self._kept_start, bytes(self._kept)))
-            self._kept = bytearray()
+            self.bodies.append((self._kept_start, bytes(kept)))
+            self._kept = None
             self._kept_start = _NOTHING_KEPT
         return True
 
@@ -259,7 +270,7 @@ class RecordReader:
             content_type = data[0]
             version = data[1] << 8 | data[2]
             length = data[3] << 8 | data[4]
-            begun.append(Record(content_type, version, length, self._buffer_start, data[_RECORD_HEADER:], False))
+            begun.append(new_record(content_type, version, length, self._buffer_start, data[_RECORD_HEADER:], False))
             self.skip = _RECORD_HEADER + length - len(data)
         self._buffer = b""
         return begun
@@ -294,14 +305,16 @@ class RecordReader:
                 break
             self._version = data[at + 1] << 8 | data[at + 2]
             if content_type == _DATA:
-                records.append(Record(content_type, self._version, length, origin + at, None))
+                records.append(new_record(content_type, self._version, length, origin + at, None, True))
                 if length <= self.keeps:
-                    self._kept = bytearray()
+                    self._kept = None
                     self._kept_start = origin + at
                     self.skip = max(0, after - end)
                     self._keep(data[body : min(after, end)])
             else:
-                records.append(Record(content_type, self._version, length, origin + at, cut(data, body, after)))
+                records.append(
+                    new_record(content_type, self._version, length, origin + at, cut(data, body, after), True)
+                )
             at = after
             body = at + _RECORD_HEADER
         if at > end:
@@ -318,9 +331,12 @@ class MessageJoiner:
 
     malformed: Any
     """Stream offset of a record whose message header has an impossible length; None if there was none."""
+    waiting: cython.longlong
+    """Buffered bytes of an incomplete message."""
     _aligned: cython.bint
     """Whether the next fragment, after `_skip` bytes, is known to begin with a message header."""
-    _buffer: bytearray
+    _buffer: bytearray | None
+    """Those bytes; None before the first."""
     _need: cython.longlong
     """Bytes that the buffer needs before it can be split: a header, or a whole message."""
     _skip: cython.longlong
@@ -330,16 +346,12 @@ class MessageJoiner:
 
     def __init__(self) -> None:
         self.malformed = None
+        self.waiting = 0
         self._aligned = True
-        self._buffer = bytearray()
+        self._buffer = None
         self._need = _MESSAGE_HEADER
         self._skip = 0
         self._start = 0
-
-    @property
-    def waiting(self) -> int:
-        """Buffered bytes of an incomplete message."""
-        return len(self._buffer)
 
     @cython.ccall
     def feed(self, fragment: bytes, start: cython.longlong) -> list[Message]:
@@ -353,17 +365,32 @@ class MessageJoiner:
             if not _begins_with_messages(fragment):
                 return []
             self._aligned = True
-        if not self._buffer:
+        if self.waiting == 0:
             self._start = start
             if size >= _HEADER and size == _message_size(fragment, 0) and size <= _MAX_MESSAGE:
-                return [Message(fragment[0], cut(fragment, _HEADER, size), start)]
+                return [new_message(fragment[0], cut(fragment, _HEADER, size), start)]
             return self._split(fragment, start)
-        self._buffer += fragment
-        if len(self._buffer) < self._need:
+        self._wait(fragment)
+        if self.waiting < self._need:
             return []
-        data: bytes = bytes(self._buffer)
-        self._buffer.clear()
-        return self._split(data, start)
+        return self._split(self._take(), start)
+
+    @cython.cfunc
+    def _wait(self, data: bytes) -> cython.bint:
+        """Buffer bytes of an incomplete message."""
+        buffer: bytearray = bytearray() if self._buffer is None else self._buffer
+        buffer += data
+        self._buffer = buffer
+        self.waiting = len(buffer)
+        return True
+
+    @cython.cfunc
+    def _take(self) -> bytes:
+        """Empty the buffer and return its bytes."""
+        data: bytes = b"" if self._buffer is None else bytes(self._buffer)
+        self._buffer = None
+        self.waiting = 0
+        return data
 
     @cython.cfunc
     def _split(self, data: bytes, start: cython.longlong) -> list[Message]:
@@ -379,11 +406,11 @@ class MessageJoiner:
                 return messages
             if after > end:
                 break
-            messages.append(Message(data[at], cut(data, at + _HEADER, after), self._start))
+            messages.append(new_message(data[at], cut(data, at + _HEADER, after), self._start))
             at = after
             self._start = start
         if at < end:
-            self._buffer += data[at:]
+            self._wait(cut(data, at, end))
             self._need = _message_size(data, at) if end - at >= _HEADER else _HEADER
         return messages
 
@@ -394,11 +421,10 @@ class MessageJoiner:
         they may contain the header of another message, the next fragment may begin inside a message. It is then parsed
         only if `_begins_with_messages`.
         """
-        begun: bytes = bytes(self._buffer)
+        begun: bytes = self._take()
         rest: cython.longlong = self._need - len(begun) if len(begun) >= _HEADER else self._skip
         self._aligned = 0 <= missing <= rest
         self._skip = rest - missing if self._aligned else 0
-        self._buffer.clear()
         return begun, self._start
 
     def give_up(self) -> tuple[bytes, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tlsdissect.handshake.decompression import DecompressionError, decompressed
-from tlsdissect.handshake.events import HandshakeEvent
+from tlsdissect.handshake.events import new_event
 from tlsdissect.handshake.facts import endings, negotiation, timing
 from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
@@ -32,6 +32,7 @@ from tlsdissect.tls.wire import WireError
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.keys import CaptureKeys
@@ -165,7 +166,7 @@ class _HiddenMessages(MessageDecoder):
             except DecompressionError as error:
                 self.report("malformed_message", f"compressed_certificate: {error}", event)
                 return None
-            event = HandshakeEvent(
+            event = new_event(
                 event.sender, event.content_type, HandshakeType.CERTIFICATE, len(body), body, event.frame, event.time,
                 event.start, event.end, event.encrypted,
             )  # fmt: skip
