@@ -182,6 +182,31 @@ def test_c_functions_hold_no_closures_and_raise(module: str) -> None:
     assert "noexcept" not in declarations(module) + source(module).read_text()
 
 
+def members(node: ast.ClassDef) -> tuple[set[str], set[str]]:
+    """The C methods of a class, and its other members."""
+    methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+    compiled = {each.name for each in methods if is_c_function(each)}
+    return compiled, fields(node) | {each.name for each in methods} - compiled
+
+
+@each_module
+def test_c_methods_are_only_called(module: str) -> None:
+    """A method that is passed as a value is converted wrongly, with no more than a warning of the C compiler."""
+    classes = [node for each in kernel.MODULES for node in ast.walk(tree(each)) if isinstance(node, ast.ClassDef)]
+    c_methods = set().union(*(members(node)[0] for node in classes))
+    known = c_methods - set().union(*(members(node)[1] for node in classes))
+    for node in [tree(module), *c_classes(module)]:
+        own = members(node)[0] if isinstance(node, ast.ClassDef) else set()
+        called = {id(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
+        passed = [
+            ast.unparse(each)
+            for each in ast.walk(node)
+            if isinstance(each, ast.Attribute) and id(each) not in called
+            if (each.attr in own and ast.unparse(each.value) == "self") or each.attr in known
+        ]
+        assert passed == []
+
+
 @each_module
 def test_objects_have_the_fields_that_are_declared(module: str) -> None:
     """An attribute that is not declared, or not assigned when its object is made, exists in only one of both modes.
