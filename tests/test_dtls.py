@@ -311,6 +311,27 @@ def hello(kind: int, version: int, *extensions: bytes, message_seq: int = 0, sui
     return record(HANDSHAKE, fragment(kind, message_seq, body), sequence=message_seq)
 
 
+@pytest.mark.parametrize(
+    ("identity", "shown"),
+    [(b"sensor-7", "sensor-7"), ("Z\u00fcrich\n".encode(), r"Z\xc3\xbcrich\x0a"), (b"", None)],
+)
+def test_what_is_said_of_a_pre_shared_key(tmp_path: Path, identity: bytes, shown: str | None) -> None:
+    flow = [
+        (CLIENT, hello(1, 0xFEFD, suite=0xC0A8)),
+        (SERVER, hello(2, 0xFEFD, suite=0xC0A8)),
+        (SERVER, record(HANDSHAKE, fragment(12, 1, sized(b"plant 4")))),
+        (CLIENT, record(HANDSHAKE, fragment(16, 1, sized(identity)))),
+    ]
+    found = one(tmp_path, flow)
+    assert (found["psk_identity"], found["psk_identity_hint"]) == (shown, "plant 4".replace(" ", r"\x20"))
+    # A part of it is not all of it.
+    found = one(tmp_path, [*flow[:3], (CLIENT, record(HANDSHAKE, fragment(16, 1, sized(b"sensor-7")[:5])))])
+    assert found["psk_identity"] is None
+    # With another suite the same bytes are a public value.
+    found = one(tmp_path, [(CLIENT, hello(1, 0xFEFD)), (SERVER, hello(2, 0xFEFD)), *flow[2:]])
+    assert (found["psk_identity"], found["psk_identity_hint"]) == (None, None)
+
+
 def cid(value: bytes) -> bytes:
     return extension(54, sized(value, 1))
 

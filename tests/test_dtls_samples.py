@@ -54,7 +54,7 @@ STORIES: dict[str, list[dict[str, object]]] = {
         | {"failed_by": "server", "version": None, "cipher_suite": None, "group": None, "resumption": None}
         | {"client_certificate_requested": None},
     ],
-    "dtls12-psk": [FULL | {"cipher_suite": "TLS_PSK_WITH_AES_128_CCM_8", "group": None}],
+    "dtls12-psk": [FULL | {"cipher_suite": "TLS_PSK_WITH_AES_128_CCM_8", "group": None, "psk_identity": "sensor-7"}],
     "dtls12-no-encryption": [
         FULL
         | {"cipher_suite": "TLS_RSA_WITH_NULL_SHA256", "group": None, "fragments": (0, 12)}

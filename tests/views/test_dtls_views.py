@@ -166,7 +166,11 @@ def test_a_cookie_of_dtls_13_is_the_reason_of_a_second_hello(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("sample", "code", "text"),
     [
-        ("dtls12-psk", "psk_identity_visible", "The client's PSK identity"),
+        (
+            "dtls12-psk",
+            "psk_identity_visible",
+            "The client's PSK identity, which names the pre-shared key (RFC 4279 section 2): sensor-7.",
+        ),
         ("dtls12-srtp", "use_srtp", "with SRTP_AES128_CM_HMAC_SHA1_80 "),
         ("dtls12-full", None, ""),
     ],

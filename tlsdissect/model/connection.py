@@ -633,6 +633,10 @@ class Connection(Struct, frozen=True, gc=False):
     """What only DTLS has; None for other transports."""
     eap: Eap | None = None
     """What only EAP has; None for other transports."""
+    psk_identity: str | None = None
+    """The identity of the pre-shared key that the client uses, before TLS 1.3 (RFC 4279 section 2)."""
+    psk_identity_hint: str | None = None
+    """The hint by which the server helps the client to choose one (RFC 4279 section 2)."""
     findings: tuple[Finding, ...] | None = None
     """What is wrong or weak; None unless findings were asked for."""
     problems: tuple[Problem, ...] = ()

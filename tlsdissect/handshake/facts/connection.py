@@ -170,6 +170,8 @@ def connection(
         quic(handshake),
         log.dtls,
         log.eap,
+        negotiation.psk_identity(handshake),
+        agreed.psk_identity_hint,
         None,  # findings
         _problems(handshake, malformed, guesses),
     )

@@ -22,6 +22,7 @@ _GROUP_NAMES, _SUITE_NAMES = Registry.GROUPS.names, Registry.CIPHER_SUITES.names
 _SCHEME_NAMES = Registry.SIGNATURE_SCHEMES.names
 _APPLICATION_LAYER_PROTOCOL_NEGOTIATION = Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION
 _EARLY_DATA = Type.EARLY_DATA
+_CLIENT_KEY_EXCHANGE = HandshakeType.CLIENT_KEY_EXCHANGE
 _KEY_SHARE = Type.KEY_SHARE
 _KEY_SHARE_OLD = Type.KEY_SHARE_OLD
 _PRE_SHARED_KEY = Type.PRE_SHARED_KEY
@@ -41,6 +42,8 @@ class KeyExchange(NamedTuple):
     signature_scheme: str | None = None
     problem: str | None = None
     """The error in the ServerKeyExchange."""
+    psk_identity_hint: str | None = None
+    """The server's hint for the choice of a PSK identity."""
 
 
 def resumption(handshake: Handshake) -> str | None:
@@ -140,7 +143,20 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
         group=None if curve is None else _GROUP_NAMES[curve],
         dh_bits=int.from_bytes(params.dh_p, "big").bit_length() if isinstance(params, DhParams) else None,
         signature_scheme=None if scheme is None else _SCHEME_NAMES[scheme],
+        psk_identity_hint=text(message.psk_identity_hint or b"") or None,
     )
+
+
+def psk_identity(handshake: Handshake) -> str | None:
+    """Return the identity of the pre-shared key that the client uses, which comes first in its ClientKeyExchange."""
+    event, suite = handshake.message(0, _CLIENT_KEY_EXCHANGE), handshake.cipher_suite
+    kind = None if suite is None else key_exchange(_SUITE_NAMES[suite])
+    if event is None or kind is None or not kind.psk:
+        return None
+    try:
+        return text(Reader(event.body).sized(2)) or None
+    except WireError:
+        return None
 
 
 def negotiated(handshake: Handshake, extension: Type) -> bool | None:

@@ -247,7 +247,8 @@ def observer(c: Connection) -> Iterator[Sentence]:
     yield from _session(c)
     keys = c.first_message("client_key_exchange")
     if keys is not None and "_PSK_" in (c.cipher_suite or ""):
-        text = "The client's PSK identity, which names the pre-shared key (RFC 4279 section 2)."
+        named = f": {c.psk_identity}" if c.psk_identity else ""
+        text = f"The client's PSK identity, which names the pre-shared key (RFC 4279 section 2){named}."
         yield Sentence("observer", "psk_identity_visible", text, (keys.frame,))
     if c.is_tls13:
         certificates = "" if c.resumption == "psk" else "certificates, "

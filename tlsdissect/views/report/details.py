@@ -132,6 +132,7 @@ def _connection_facts(c: Connection) -> Iterator[tuple[str, str | None]]:
     yield "cipher suite", c.cipher_suite
     yield "key exchange", table.group(c)[0]
     yield "signature", c.signature_scheme
+    yield "PSK identity", c.psk_identity
     yield ("ALPN, with keys" if c.needs_keys("alpn") else "ALPN"), c.known("alpn")
     yield "resumption", _resumption(c)
     yield "handshake", _took(c)
