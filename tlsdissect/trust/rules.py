@@ -22,6 +22,8 @@ class Rule(Struct, frozen=True, gc=False):
     """The RFC, or the section of the CA/Browser Forum's Baseline Requirements (BR), that is violated."""
 
 
+_CHAIN = "RFC 5246 section 7.4.2, RFC 8446 section 4.4.2"
+"""What a chain must be, before TLS 1.3 and in it."""
 RULES = (
     Rule("ssl_version", "high", "SSL 2.0 or SSL 3.0 was negotiated", "RFC 6176, RFC 7568"),
     Rule("old_tls_version", "medium", "TLS 1.0 or TLS 1.1 was negotiated", "RFC 8996"),
@@ -49,11 +51,11 @@ RULES = (
     Rule("untrusted", "high", "no path leads to a trusted authority", "RFC 5280 section 6"),
     Rule("not_web_pki", "info", "the chain is not valid by the rules of the Web PKI", "BR section 7.1"),
     Rule("name_mismatch", "high", "the certificate does not cover the requested name", "RFC 9525 section 6"),
-    Rule("incomplete_chain", "medium", "an intermediate certificate is missing", "RFC 5246 section 7.4.2"),
-    Rule("misordered_chain", "low", "the chain is not in order", "RFC 5246 section 7.4.2"),
-    Rule("duplicate_in_chain", "info", "a certificate is repeated in the chain", "RFC 5246 section 7.4.2"),
-    Rule("unrelated_certificate", "low", "a certificate does not belong to the chain", "RFC 5246 section 7.4.2"),
-    Rule("root_in_chain", "info", "the root was sent, which the client must have anyway", "RFC 5246 section 7.4.2"),
+    Rule("incomplete_chain", "medium", "an intermediate certificate is missing", _CHAIN),
+    Rule("misordered_chain", "low", "the chain is not in order", _CHAIN),
+    Rule("duplicate_in_chain", "info", "a certificate is repeated in the chain", _CHAIN),
+    Rule("unrelated_certificate", "low", "a certificate does not belong to the chain", _CHAIN),
+    Rule("root_in_chain", "info", "the root was sent, which the client must have anyway", _CHAIN),
     Rule("bad_signature", "high", "the issuer's key did not make the signature", "RFC 5280 section 6.1.3"),
     Rule("issuer_not_ca", "high", "the issuer is not a CA", "RFC 5280 section 4.2.1.9"),
     Rule("path_too_long", "high", "more CAs below an issuer than its path length allows", "RFC 5280 section 4.2.1.9"),
