@@ -31,18 +31,23 @@ class Keys(NamedTuple):
     header: AES
 
 
-def expand(secret: bytes, label: str, size: int) -> bytes:
-    """HKDF-Expand-Label, of at most 32 bytes (RFC 8446 section 7.1)."""
+def expand(secret: bytes, label: str, size: int, hash_name: str = "sha256") -> bytes:
+    """HKDF-Expand-Label, of at most a hash (RFC 8446 section 7.1)."""
     name = f"tls13 {label}".encode()
     info = struct.pack(">HB", size, len(name)) + name + b"\0\1"
-    return hmac.digest(secret, info, "sha256")[:size]
+    return hmac.digest(secret, info, hash_name)[:size]
 
 
 @cache
 def keys(version: int, connection_id: bytes, side: str) -> Keys:
     label, salt = SALTS[version]
-    secret = expand(hmac.digest(salt, connection_id, "sha256"), f"{side} in", 32)
-    key, iv, header = (expand(secret, f"{label} {part}", size) for part, size in (("key", 16), ("iv", 12), ("hp", 16)))
+    return packet_keys(expand(hmac.digest(salt, connection_id, "sha256"), f"{side} in", 32), label)
+
+
+def packet_keys(secret: bytes, label: str = "quic", size: int = 16, hash_name: str = "sha256") -> Keys:
+    """The keys that follow from a secret (RFC 9001 section 5.1)."""
+    parts = ("key", size), ("iv", 12), ("hp", size)
+    key, iv, header = (expand(secret, f"{label} {part}", one, hash_name) for part, one in parts)
     return Keys(AESGCM(key), int.from_bytes(iv, "big"), AES(header))
 
 
@@ -79,14 +84,19 @@ def initial(
     size: int = 1200,
 ) -> bytes:
     """An Initial packet; `keyed` is the connection ID of its keys, if that is not the destination."""
-    aead, iv, hp = keys(version, to if keyed is None else keyed, side)
     head = header(INITIAL, version, to, by) + varint(len(token)) + token
     frames += bytes(max(4, size - len(head) - 2 - 4 - len(frames) - 16))
+    return sealed(keys(version, to if keyed is None else keyed, side), head, number, frames)
+
+
+def sealed(with_: Keys, head: bytes, number: int, frames: bytes) -> bytes:
+    """A packet whose long header begins with `head`, up to its Length."""
+    aead, iv, hp = with_
     head += struct.pack(">H", 0x4000 | 4 + len(frames) + 16) + number.to_bytes(4, "big")
-    sealed = aead.encrypt((iv ^ number).to_bytes(12, "big"), frames, head)
-    mask = Cipher(hp, ECB()).encryptor().update(sealed[:16])  # noqa: S305  # RFC 9001 section 5.4.3
+    body = aead.encrypt((iv ^ number).to_bytes(12, "big"), frames, head)
+    mask = Cipher(hp, ECB()).encryptor().update(body[:16])  # noqa: S305  # RFC 9001 section 5.4.3
     tail = bytes(a ^ b for a, b in zip(head[-4:], mask[1:], strict=False))
-    return bytes([head[0] ^ mask[0] & 15]) + head[1:-4] + tail + sealed
+    return bytes([head[0] ^ mask[0] & 15]) + head[1:-4] + tail + body
 
 
 def handshake(to: bytes, by: bytes, size: int = 100, version: int = V1) -> bytes:

@@ -9,9 +9,11 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import dpkt
 import msgspec
 import pytest
 from capture.building import block, section
+from quicwriting import crypto, header, packet_keys, sealed
 from recorded import ROOT, SAMPLES, facts, need, packets, without
 
 import tlsdissect
@@ -20,6 +22,7 @@ from tlsdissect.handshake.facts import hidden as hidden_facts
 from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.handshake.options import Options
 from tlsdissect.pipeline import Reading
+from tlsdissect.tls.quic import PacketType, long_packets
 from tlsdissect.trust.judge import Judge
 
 if TYPE_CHECKING:
@@ -423,6 +426,38 @@ def test_what_handshake_packets_of_quic_show() -> None:
     assert [one["hidden"]["early_data"] for one in with_keys(sample("quic-early-data"))] == [None, "accepted"]
     (refused,) = hidden_of("quic-unknown-ca")
     assert [(one["from"], one["description"]) for one in refused["alerts"]] == [("client", "bad_certificate")]
+
+
+def test_other_bytes_in_a_later_handshake_packet_are_reported(tmp_path: Path) -> None:
+    path = sample("quic-full")
+    secrets = dict(line.split()[::2] for line in path.with_suffix(".keys").read_text().splitlines())
+    keys = packet_keys(bytes.fromhex(secrets["SERVER_HANDSHAKE_TRAFFIC_SECRET"]), "quic", 32, "sha384")
+    written: list[tuple[float, bytes]] = []
+    with path.open("rb") as file:
+        for time, data in dpkt.pcap.Reader(file):
+            written.append((time, data))
+            frame = dpkt.ethernet.Ethernet(data)
+            sent = [one for one in long_packets(frame.data.data.data) if one.kind is PacketType.HANDSHAKE]
+            if sent and frame.data.data.sport == 8443:
+                to, by = sent[0].header.destination_connection_id, sent[0].header.source_connection_id
+                for number in (200, 201):
+                    # The first message of the server, EncryptedExtensions, begins with its type.
+                    frame.data.data.data = sealed(
+                        keys, header(2, 1, to, by), number, crypto(0, b"\x09\0\0\0") + bytes(20)
+                    )
+                    frame.data.data.ulen, frame.data.len = 8 + len(frame.data.data.data), 28 + len(frame.data.data.data)
+                    written.append((time, bytes(frame)))
+    again = tmp_path / "again.pcap"
+    with again.open("wb") as file:
+        writer = dpkt.pcap.Writer(file)
+        for time, data in written:
+            writer.writepkt(data, time)
+    [whole], [found] = with_keys(path), with_keys(again, path.with_suffix(".keys"))
+    [problem] = [one for one in found["hidden"]["problems"] if one["code"] == "conflicting_data"]
+    assert problem["from"] == "server"
+    assert "different bytes at the same offset" in problem["detail"]
+    assert found["hidden"]["certificates"] == whole["hidden"]["certificates"] != []
+    assert not [one for one in whole["hidden"]["problems"] if one["code"] == "conflicting_data"]
 
 
 def alerts_of(messages: list[dict[str, Any]]) -> set[tuple[int, str]]:

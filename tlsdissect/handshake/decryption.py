@@ -60,7 +60,7 @@ class KeyedReader:
         self.log = log
         self.used: list[tuple[str, bytes, Origin]] = []
         self.others: set[bytes] = set()
-        self.malformed: list[tuple[str, SealedRecord]] = []
+        self.wrong: list[tuple[str, str, SealedRecord]] = []
         self.numbers: dict[HandshakeEvent, int] = {}
 
     def use(self, label: str, key: bytes, origin: Origin) -> None:

@@ -26,7 +26,7 @@ class Reader(Protocol):
     """Label, key and origin of each secret that opened something."""
     others: set[bytes]
     """What the secrets of this connection are found by that were not needed."""
-    malformed: list[tuple[str, SealedRecord]]
+    wrong: list[tuple[str, str, SealedRecord]]
     """What is wrong in something that was opened, and where."""
     numbers: dict[HandshakeEvent, int]
     """The `message_seq` of each message of DTLS."""
@@ -50,8 +50,8 @@ class Opened(NamedTuple):
     """What those of them are found by that are from a key log, and those that were not needed."""
     failed: tuple[SealedRecord, ...]
     """Records that no secret opens."""
-    malformed: tuple[tuple[str, SealedRecord], ...]
-    """As `Reader.malformed`."""
+    wrong: tuple[tuple[str, str, SealedRecord], ...]
+    """As `Reader.wrong`."""
     numbers: dict[HandshakeEvent, int]
     """As `Reader.numbers`."""
 
@@ -78,7 +78,7 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     needed = [key for _, key, origin in reader.used if origin == "keylog"]
     in_keylog = tuple(dict.fromkeys([*needed, *reader.others]))
     origin = reader.used[0][2]
-    wrong = tuple(failed), tuple(reader.malformed)
+    wrong = tuple(failed), tuple(reader.wrong)
     return Opened(tuple(events), origin, labels, found_by, in_keylog, *wrong, reader.numbers)
 
 

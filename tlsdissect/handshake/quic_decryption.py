@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.decryption import KeyedReader, suite13
 from tlsdissect.handshake.events import HandshakeEvent, client_random, new_event
-from tlsdissect.handshake.quic_handshake import FATAL
+from tlsdissect.handshake.quic_handshake import CONFLICT, FATAL
 from tlsdissect.handshake.quic_keys import PacketKey, version_keys
 from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames, read_long_packet
 from tlsdissect.tls.record import ALERT, HANDSHAKE, MessageJoiner
@@ -66,7 +66,7 @@ class QuicReader(KeyedReader):
         sent.expected = max(sent.expected, opened.number + 1)
         frames, error = read_frames(opened.payload)
         if error is not None:
-            self.malformed.append((f"a Handshake packet: {error}", record))
+            self.wrong.append(("malformed_message", f"a Handshake packet: {error}", record))
         return [event for frame in frames for event in self._events(frame, record, sent)]
 
     def _key(self, side: int, version: int) -> tuple[PacketKey, Origin] | None:
@@ -80,9 +80,12 @@ class QuicReader(KeyedReader):
         """Return the messages that a frame completes, or the alert that it stands for."""
         end, events = record.start + len(record.body), list[HandshakeEvent]()
         if isinstance(frame, Crypto):
+            conflicted = sent.crypto.conflicts
             data = sent.crypto.add(frame.offset, frame.crypto_data)
             if data is None:
-                self.malformed.append(("more bytes of CRYPTO frames were sent than are kept", record))
+                self.wrong.append(("limit", "more bytes of CRYPTO frames were sent than are kept", record))
+            if sent.crypto.conflicts and not conflicted:
+                self.wrong.append(("conflicting_data", CONFLICT, record))
             for message in sent.joiner.feed(data, record.start) if data else ():
                 events.append(
                     new_event(

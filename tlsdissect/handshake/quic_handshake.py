@@ -28,6 +28,8 @@ MAX_ENCRYPTED = 256
 """Maximum datagrams with Handshake packets kept of each side of a QUIC connection."""
 FATAL = 2
 """The level of the alert that a CONNECTION_CLOSE stands for (RFC 9001 section 4.8)."""
+CONFLICT = "CRYPTO frames have different bytes at the same offset: those that were joined first count"
+"""The detail of a problem."""
 _MESSAGE_HEADER = 4
 
 
@@ -126,8 +128,7 @@ class QuicHandshake:
             return False
         if side.crypto.conflicts:
             # A sender must not change them (RFC 9000 section 2.2).
-            detail = "CRYPTO frames have different bytes at the same offset: those that were joined first count"
-            self.report(place.sender, "conflicting_data", detail, place.frame)
+            self.report(place.sender, "conflicting_data", CONFLICT, place.frame)
         for message in side.joiner.feed(data, 0) if data else ():
             self._add_message(message.handshake_type, message.body, len(message.body), place)
         if side.joiner.malformed is not None:

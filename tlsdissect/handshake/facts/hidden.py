@@ -289,9 +289,8 @@ class _HiddenMessages(MessageDecoder):
             first = failed[0]
             detail = f"{what} that the keys do not open: {len(failed)}, the first in this frame"
             found.append(Problem("not_opened", detail, first.frame, first.start, self._handshake.side(first.sender)))
-        for detail, record in self._opened.malformed:
-            side = self._handshake.side(record.sender)
-            found.append(Problem("malformed_message", detail, record.frame, record.start, side))
+        for code, detail, record in self._opened.wrong:
+            found.append(Problem(code, detail, record.frame, record.start, self._handshake.side(record.sender)))
         if log.unkept:
             found.append(Problem("limit", f"more protected {what} were sent than are kept to be opened"))
         return tuple(found)
