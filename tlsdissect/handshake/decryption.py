@@ -182,10 +182,11 @@ class _Epoch:
 class Reader13(RecordReader):
     """Opens the records of TLS 1.3."""
 
-    def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
+    def __init__(self, log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> None:
+        """The secrets are found by the `random` of the ClientHello that the server answered."""
         super().__init__(log)
-        self._key = b"" if log.client_hello is None else client_random(log.client_hello.event)
-        self._secrets = keys.find(self._key)
+        self._key = random
+        self._secrets = keys.find(random)
         self._epochs: tuple[list[_Epoch], list[_Epoch]] = (self._begin("CLIENT"), self._begin("SERVER"))
         self._at = [0, 0]
         """The present epoch of client and server."""

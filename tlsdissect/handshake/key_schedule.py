@@ -1,7 +1,7 @@
 """The key schedules: from the secrets that key logs hold to the keys of each direction.
 
 TLS 1.3, QUIC and DTLS 1.3 expand traffic secrets by HKDF (RFC 8446 section 7). Before, a pseudorandom function expands
-a master secret and both randoms to a block of keys (RFC 5246 sections 5 and 6.3).
+a master secret and both randoms to a block of keys (RFC 5246 sections 5 and 6.3). HPKE has a schedule of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, NamedTuple
 
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ TLS13, TLS13_DRAFT, DTLS13 = b"tls13 ", b"TLS 1.3, ", b"dtls13"
 """What labels begin with: RFC 8446 section 7.1, draft-ietf-tls-tls13-19 section 7.1, RFC 9147 section 5.9."""
 
 _HASHES = {"sha256": SHA256, "sha384": SHA384}
+HPKE_HASHES: dict[int, HashAlgorithm] = {1: SHA256(), 2: SHA384(), 3: SHA512()}
+"""The hashes of HPKE's key derivation functions (RFC 9180 section 7.2)."""
 
 
 def hkdf_expand_label(
@@ -49,6 +51,23 @@ def next_secret(secret: bytes, hash_name: str, *, prefix: bytes = TLS13) -> byte
     """Return the traffic secret after a KeyUpdate (RFC 8446 section 7.2)."""
     label = b"application traffic secret" if prefix == TLS13_DRAFT else b"traffic upd"
     return hkdf_expand_label(secret, label, len(secret), hash_name, prefix=prefix)
+
+
+class HpkeLabels:
+    """The derivations with labels of a suite of HPKE (RFC 9180 section 4)."""
+
+    def __init__(self, kem: int, kdf: int, aead: int) -> None:
+        self._hash = HPKE_HASHES[kdf]
+        self._before = b"HPKE-v1HPKE" + b"".join(number.to_bytes(2, "big") for number in (kem, kdf, aead))
+
+    def extract(self, salt: bytes, label: bytes, material: bytes) -> bytes:
+        """Extract a pseudorandom key."""
+        return hmac.digest(salt or bytes(self._hash.digest_size), self._before + label + material, self._hash.name)
+
+    def expand(self, secret: bytes, label: bytes, context: bytes, size: int) -> bytes:
+        """Expand a pseudorandom key."""
+        info = size.to_bytes(2, "big") + self._before + label + context
+        return HKDFExpand(self._hash, size, info).derive(secret)
 
 
 def prf(secret: bytes, label: bytes, seed: bytes, length: int, *, hash_name: str, tls12: bool) -> bytes:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tlsdissect.handshake.decryption import Reader12, Reader13
 from tlsdissect.handshake.dtls_decryption import DtlsReader12, DtlsReader13
+from tlsdissect.handshake.encrypted_hello import SECRET, open_inner_hello
+from tlsdissect.handshake.events import client_random
 from tlsdissect.handshake.quic_decryption import QuicReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tlsdissect.handshake.encrypted_hello import InnerHello
     from tlsdissect.handshake.events import HandshakeEvent, SealedRecord
     from tlsdissect.handshake.keys import CaptureKeys, Origin
     from tlsdissect.handshake.logged import LoggedHandshake
@@ -54,37 +57,51 @@ class Opened(NamedTuple):
     """As `Reader.wrong`."""
     numbers: dict[HandshakeEvent, int]
     """As `Reader.numbers`."""
+    inner: InnerHello | None
+    """The inner hello of an Encrypted Client Hello."""
+
+    @property
+    def only_inner(self) -> bool:
+        """Whether nothing opened but the inner hello."""
+        return set(self.labels) == {SECRET}
 
 
 def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     """Open what was kept of a handshake; None if nothing opens."""
-    if not log.sealed_records or log.client_hello is None or log.server_hello is None:
+    if log.client_hello is None:
         return None
-    if log.server_hello.cipher_suite is None:
-        return None
-    reader = _reader(log, keys)
+    inner = open_inner_hello(log, keys)
+    used = [] if inner is None else [(SECRET, inner.outer_random, inner.secret.origin)]
+    reader = _reader(log, keys, client_random(log.client_hello.event) if inner is None else inner.random)
     events: list[HandshakeEvent] = []
     failed = []
-    for record in sorted(log.sealed_records, key=_frame):
-        found = reader.read(record)
-        if found is None:
-            failed.append(record)
-        else:
-            events += found
-    if not reader.used:
+    others: set[bytes] = set()
+    if reader is not None:
+        for record in sorted(log.sealed_records, key=_frame):
+            found = reader.read(record)
+            if found is None:
+                failed.append(record)
+            else:
+                events += found
+        used, others = used + reader.used, reader.others
+    if not used:
         return None
-    labels = tuple(dict.fromkeys([label for label, _, _ in reader.used]))
-    found_by = tuple(dict.fromkeys([key for _, key, _ in reader.used]))
-    needed = [key for _, key, origin in reader.used if origin == "keylog"]
-    in_keylog = tuple(dict.fromkeys([*needed, *reader.others]))
-    origin = reader.used[0][2]
-    wrong = tuple(failed), tuple(reader.wrong)
-    return Opened(tuple(events), origin, labels, found_by, in_keylog, *wrong, reader.numbers)
+    labels = tuple(dict.fromkeys([label for label, _, _ in used]))
+    found_by = tuple(dict.fromkeys([key for _, key, _ in used]))
+    needed = [key for _, key, origin in used if origin == "keylog"]
+    in_keylog = tuple(dict.fromkeys([*needed, *others]))
+    wrong, numbers = ((), {}) if reader is None else (tuple(reader.wrong), reader.numbers)
+    return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, inner)
 
 
-def _reader(log: LoggedHandshake, keys: CaptureKeys) -> Reader:
+
+
+def _reader(log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> Reader | None:
+    """Return the reader of a handshake's records; None if these are not to be opened."""
+    if log.server_hello is None or log.server_hello.cipher_suite is None:
+        return None
     if log.transport == "quic":
-        return QuicReader(log, keys)
+        return QuicReader(log, keys, random)
     if log.transport == "udp":
         return DtlsReader13(log, keys) if log.tls13 else DtlsReader12(log, keys)
-    return Reader13(log, keys) if log.tls13 else Reader12(log, keys)
+    return Reader13(log, keys, random) if log.tls13 else Reader12(log, keys)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tlsdissect.handshake.crypto_stream import CryptoStream
 from tlsdissect.handshake.decryption import KeyedReader, suite13
-from tlsdissect.handshake.events import HandshakeEvent, client_random, new_event
+from tlsdissect.handshake.events import HandshakeEvent, new_event
 from tlsdissect.handshake.quic_handshake import CONFLICT, FATAL
 from tlsdissect.handshake.quic_keys import PacketKey, version_keys
 from tlsdissect.tls.quic import ConnectionClose, Crypto, read_frames, read_long_packet
@@ -40,11 +40,12 @@ class _Side:
 class QuicReader(KeyedReader):
     """Opens the Handshake packets of both sides."""
 
-    def __init__(self, log: LoggedHandshake, keys: CaptureKeys) -> None:
+    def __init__(self, log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> None:
+        """The secrets are found by the `random` of the ClientHello that the server answered."""
         super().__init__(log)
         self._suite = suite13(log)
-        self._random = b"" if log.client_hello is None else client_random(log.client_hello.event)
-        self._secrets = keys.find(self._random)
+        self._random = random
+        self._secrets = keys.find(random)
         self._sides = (_Side(), _Side())
         self._keys: dict[tuple[int, int], tuple[PacketKey, Origin] | None] = {}
         """By side and version, which may change during the handshake (RFC 9368)."""

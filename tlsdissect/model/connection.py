@@ -376,6 +376,8 @@ class Hidden(Struct, frozen=True, kw_only=True, gc=False):
     """Whether Encrypted Client Hello was accepted or rejected."""
     inner_sni: str | None = None
     """The host name in the inner ClientHello."""
+    inner_alpn: tuple[str, ...] | None = None
+    """The protocols that the inner ClientHello offers."""
     resumes: Origin | None = None
     """The earlier connection that sent the ticket with which this one resumes."""
     problems: tuple[Problem, ...] = ()

@@ -16,6 +16,7 @@ from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecode
 from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
+from tlsdissect.handshake.facts.hellos import sni
 from tlsdissect.handshake.opening import opened
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
 from tlsdissect.model.transcript import OpenedMessage
@@ -23,7 +24,13 @@ from tlsdissect.tls.certificate import Certificate as Certificate12
 from tlsdissect.tls.certificate import Certificate13, CertificateRequest13, CompressedCertificate
 from tlsdissect.tls.codepoints import RAW_PUBLIC_KEY, HandshakeType, Registry
 from tlsdissect.tls.codepoints import ExtensionType as Type
-from tlsdissect.tls.extensions import FROM_CERTIFICATE_ENTRY, FROM_CERTIFICATE_REQUEST, FROM_SERVER, decode
+from tlsdissect.tls.extensions import (
+    FROM_CERTIFICATE_ENTRY,
+    FROM_CERTIFICATE_REQUEST,
+    FROM_CLIENT,
+    FROM_SERVER,
+    decode,
+)
 from tlsdissect.tls.handshake import decoder as message_decoder
 from tlsdissect.tls.messages import NewSessionTicket13, NewSessionTicketDraft
 from tlsdissect.tls.server_hello import EncryptedExtensions
@@ -32,6 +39,7 @@ from tlsdissect.tls.wire import WireError
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from tlsdissect.handshake.encrypted_hello import InnerHello
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.facts.handshake import Handshake
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.opening import Opened
     from tlsdissect.model.connection import Alert, Certificate, Connection, OcspStaple
 
-_SERVER_EXTENSIONS = ExtensionDecoder(FROM_SERVER)
+_CLIENT_EXTENSIONS, _SERVER_EXTENSIONS = ExtensionDecoder(FROM_CLIENT), ExtensionDecoder(FROM_SERVER)
 
 
 def with_hidden(
@@ -104,7 +112,21 @@ class _HiddenMessages(MessageDecoder):
             early_data=early_data,
             round_trips=self._round_trips(early_data),
         )
+        if self._opened.inner is not None:
+            facts = self._with_inner(facts, self._opened.inner)
         return replace(facts, problems=(*self.problems, *self._failures()))
+
+    def _with_inner(self, facts: Hidden, inner: InnerHello) -> Hidden:
+        """Return the facts with those of the inner ClientHello."""
+        found = decode_extensions(_CLIENT_EXTENSIONS, inner.hello.extensions)
+        names = found.get(Type.APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
+        return replace(
+            facts,
+            ech=None if inner.accepted is None else "accepted" if inner.accepted else "rejected",
+            inner_sni=sni(found),
+            inner_alpn=None if names is None else tuple(map(text, names)),
+            messages=None if self._opened.only_inner else facts.messages,
+        )
 
     def _event(self, side: int, kind: HandshakeType) -> HandshakeEvent | None:
         return self._first[side].get(kind)
@@ -282,7 +304,7 @@ class _HiddenMessages(MessageDecoder):
 
     def _failures(self) -> tuple[Problem, ...]:
         """Report the records that did not open, and those that were not kept."""
-        log, failed = self._handshake.log, self._opened.failed
+        log, failed = self._handshake.log, () if self._opened.only_inner else self._opened.failed
         what = "packets" if log.transport == "quic" else "records"
         found = []
         if failed:

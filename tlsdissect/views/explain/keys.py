@@ -77,8 +77,11 @@ def _ech(c: Connection, hidden: Hidden) -> Iterator[Sentence]:
     frames = (c.server_hello.frame,) if c.server_hello else ()
     if hidden.ech:
         yield Sentence("keys", "keys_ech", f"Its Encrypted Client Hello was {hidden.ech}.", frames)
+    frames = (c.client_hello.frame,) if c.client_hello else ()
+    if hidden.inner_alpn:
+        text = f"The client offered {listed(hidden.inner_alpn)} under encryption."
+        yield Sentence("keys", "keys_inner_alpn", text, frames)
     if hidden.inner_sni:
-        frames = (c.client_hello.frame,) if c.client_hello else ()
         yield Sentence("keys", "keys_inner_sni", f"The client asked for {hidden.inner_sni} under encryption.", frames)
 
 
