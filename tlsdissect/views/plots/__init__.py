@@ -15,13 +15,14 @@ from tlsdissect.views.plots.style import Plot, caption, inked
 if TYPE_CHECKING:
     from tlsdissect.views.dataframes import Tables
 
-_INCHES = {"width": 8.0, "least": 3.6, "row": 0.27, "around": 1.7}
+_INCHES = {"width": 8.0, "usual": 3.6, "row": 0.27, "around": 1.7}
 
 PLOTS: dict[str, Plot] = {
-    "handshake-times": Plot("How long handshakes take", "handshakes", times.handshake_times, times.draw_times),
+    "handshake-times": Plot("How long handshakes take", "handshakes", times.handshake_times, times.draw_times,
+        times.curve_rows),
     "handshake-round-trips": Plot(
         "How long handshakes take, in round trips", "handshakes", times.handshake_round_trips, times.draw_round_trips,
-        instead=times.NO_PATH,
+        times.curve_rows, instead=times.NO_PATH,
     ),
     "server-bytes": Plot(
         "Time and size of the server's flight", "handshakes", times.server_bytes, times.draw_server_bytes,
@@ -79,7 +80,7 @@ def figure(tables: Tables, kind: str) -> Figure:
     plot = KINDS[kind]
     data = plot.data(tables)
     rows = plot.rows(data) if len(data) else 0
-    height = max(_INCHES["least"], rows * _INCHES["row"] + _INCHES["around"])
+    height = rows * _INCHES["row"] + _INCHES["around"] if rows else _INCHES["usual"]
     made = Figure(figsize=(_INCHES["width"], height), layout="constrained")
     plot.draw_on(tables, made.add_subplot())
     made.suptitle(plot.title, x=0.012, ha="left", fontsize=14, fontweight="bold")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from calendar import month_abbr
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from tlsdissect.views.certificates import shown_name
-from tlsdissect.views.plots.style import BAD, GOOD, PALE, count_along, mark_keys, name_categories, write_behind
+from tlsdissect.views.plots.style import BAD, GOOD, PALE, mark_keys, name_categories, write_behind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MAX_LIFETIMES = 40
 """Certificates whose lifetimes are drawn, those that expire first."""
 _KEYS = ["source", "transport", "stream"]
+_TICKS, _MONTHS = 7, (1, 2, 3, 6)
+"""Dates below the axis, and months between two of them where it is short."""
 _BEFORE, _AFTER = 4.0, 6.0
 """Years before the first use and after the last that are drawn; what lies beyond is written as a year."""
 
@@ -42,8 +45,8 @@ def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
     wrong = [_verdict(*one) for one in zip(begin, end, first, last, strict=True)]
     seen = pd.concat([first, last]).dropna()
     around = seen if len(seen) else pd.concat([begin, end])
-    low = max(begin.min(), around.min() - _BEFORE)
-    high = max(min(end.max(), around.max() + _AFTER), low + 0.1)
+    low = min(max(begin.min(), around.min() - _BEFORE), around.min())
+    high = max(min(end.max(), around.max() + _AFTER), around.max(), low + 0.1)
     least = (high - low) / 250
     for row, (since, until, start, stop, verdict) in enumerate(zip(begin, end, first, last, wrong, strict=True)):
         left, right = (min(max(year, low), high) for year in (since, until))
@@ -53,10 +56,10 @@ def draw_lifetimes(data: pd.DataFrame, ax: Axes) -> None:
             ax.barh(row, middle, left=(start + stop - middle) / 2, height=0.8, color=GOOD)
         beyond = f"to {until:.0f}" if until > high else ""
         write_behind(ax, max(right, stop if pd.notna(stop) else right), row, "  ".join(filter(None, (verdict, beyond))))
-    count_along(ax, "year", 1)
     ax.set_xlim(low, high + (high - low) * 0.22)
-    ax.xaxis.set_major_locator(MaxNLocator(7, integer=high - low > 3))
-    ax.xaxis.set_major_formatter(lambda year, _: f"{year:.0f}" if high - low > 3 else f"{year:.2f}")
+    months = next((step for step in _MONTHS if (high - low) * 12 / step <= _TICKS), None)
+    ax.xaxis.set_major_locator(MultipleLocator(months / 12) if months else MaxNLocator(_TICKS, integer=True))
+    ax.xaxis.set_major_formatter(lambda year, _: _month(year) if months else f"{year:.0f}")
     subjects = shown["subject"].astype(object).where(shown["subject"].notna(), None)
     name_categories(ax, [shown_name(one, names) for one, names in zip(subjects, shown["dns_names"], strict=True)])
     keys = {"valid": PALE, "seen in use": GOOD, "not valid when seen": BAD}
@@ -70,6 +73,11 @@ def _years(times: pd.Series[Any]) -> pd.Series[float]:
     fraction = (times.dt.day_of_year - 1 + times.dt.hour / 24) / 366
     years: pd.Series[float] = (times.dt.year + fraction).astype(float)
     return years
+
+
+def _month(year: float) -> str:
+    whole, month = divmod(round(year * 12), 12)
+    return f"{month_abbr[month + 1]} {whole}"
 
 
 def _verdict(since: float, until: float, first: float, last: float) -> str:

@@ -75,9 +75,12 @@ def _stack(data: pd.DataFrame, ax: Axes, colours: Mapping[str, str], *, shares: 
         values = counts[name].to_numpy()
         ax.bar(edges[:-1], values, edges[1:] - edges[:-1], bottom, align="edge", color=colour, linewidth=0)
         bottom = bottom + values
-    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    if starts.max() - starts.min() < pd.Timedelta("1s"):
+        ax.set_xticks([edges[0]], [f"{edges[0]:%Y-%m-%d %H:%M:%S}"], ha="left")
+    else:
+        locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     ax.set_xlim(edges[0], edges[-1])
     ax.set_xlabel("time (UTC)")
     mark_keys(ax, shown)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.ticker import NullFormatter, PercentFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
 from tlsdissect.views.comparison.client_times import LOOPBACK_MS
+from tlsdissect.views.durations import in_ms
 from tlsdissect.views.plots.style import GREY, VERSIONS, version_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from tlsdissect.views.dataframes import Tables
 
@@ -26,6 +29,22 @@ _FEW = 5
 """Values that a curve needs to be seen without dots."""
 NO_PATH = "no TCP round trip of 1 ms or more: here programs take more time than the path"
 """What stands instead of a figure in round trips."""
+_ROWS_PER_CURVE = 1.8
+"""Rows of categories that are as high as the name of a curve."""
+_LEAST_ROWS = 7
+"""Height of a figure with few curves, in rows of categories."""
+_USUAL, _FAR, _BEYOND = 0.99, 20, 2
+"""An axis ends at so many times the 99th percentile, if the largest value is far beyond that."""
+_LABELLED = 6
+"""Values on an axis that have room beside each other."""
+_MOMENTS = (
+    *(number * 10**power for power in range(-3, 4) for number in (1, 2, 5)),
+    10_000, 20_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 36_000_000,
+)  # fmt: skip
+"""Milliseconds that are labelled."""
+_COUNTS = tuple(number * 10**power for power in range(-3, 7) for number in (1, 2, 3, 5))
+_WHOLE = frozenset((*(10**power for power in range(-3, 7)), 60_000, 600_000, 3_600_000, 36_000_000))
+"""Of these, the powers of ten and the whole units, which are labelled on any axis."""
 _MANY = 2000
 """Points beyond which a scatter plot has transparent ones, as pixels."""
 
@@ -72,7 +91,7 @@ def _of_kinds(connections: pd.DataFrame) -> pd.DataFrame:
 
 def draw_times(data: pd.DataFrame, ax: Axes) -> None:
     """Draw the cumulative distribution of the handshake times of each version and kind."""
-    _curves(data, ax, _duration)
+    _curves(data, ax, _duration, _MOMENTS)
     ax.set_xlabel("time of the handshake, as the client saw it")
 
 
@@ -80,11 +99,16 @@ def draw_round_trips(data: pd.DataFrame, ax: Axes) -> None:
     """Draw the same in round trips, with those that the protocols need marked."""
     for trips in (1, 2, 3):
         ax.axvline(trips, color=GREY, linewidth=0.8)
-    _curves(data, ax, _number)
+    _curves(data, ax, _number, _COUNTS)
     ax.set_xlabel("time of the handshake, in round trips of TCP")
 
 
-def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str]) -> None:
+def curve_rows(data: pd.DataFrame) -> int:
+    """Return how high a figure is for the names of its curves, in rows of categories."""
+    return max(_LEAST_ROWS, ceil(data.groupby(["version", "kind"]).ngroups * _ROWS_PER_CURVE))
+
+
+def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str], marks: Sequence[float]) -> None:
     """Draw a curve for each version and kind, named beside the Axes with its median, the fastest first."""
     groups = sorted(data.groupby(["version", "kind"]), key=lambda one: float(one[1]["value"].median()))
     for (version, kind), rows in groups:
@@ -93,18 +117,43 @@ def _curves(data: pd.DataFrame, ax: Axes, written: Callable[[float], str]) -> No
         ax.step(
             values, shares, where="post", color=VERSIONS[str(version)], linestyle=_STYLES[str(kind)], linewidth=1.8,
             marker="o" if len(values) < _FEW else "", markersize=4,
-            label=f"{version}, {kind}\nmedian {written(values.median())}, n = {len(values):,}",
+            label=f"{version}, {kind}\nmedian {_median(values, written)}, n = {len(values):,}",
         )  # fmt: skip
     if data["value"].min() > 0:
         ax.set_xscale("log")
     else:
         ax.set_xscale("symlog", linthresh=0.1)
-    ax.xaxis.set_major_formatter(lambda value, _: written(value))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    high = _without_far(data["value"], ax, written)
+    ax.set_xlim(right=high)
+    _mark(ax.xaxis, ax.get_xlim()[0], high, marks, written)
     ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("handshakes done by then")
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), labelspacing=0.9, handlelength=2.2)
+
+
+def _median(values: pd.Series[float], written: Callable[[float], str]) -> str:
+    median = float(values.median())
+    return in_ms(median) if written is _duration else written(median)
+
+
+def _without_far(values: pd.Series[float], ax: Axes, written: Callable[[float], str]) -> float:
+    """Return where the axis of these values ends, and say above the Axes what lies beyond: a few very long ones."""
+    high, most = float(values.quantile(_USUAL)), float(values.max())
+    if most <= _FAR * high:
+        return most * 1.1
+    beyond = int((values > _BEYOND * high).sum())
+    ax.set_title(f"{beyond:,} longer than shown, up to {written(most)}", loc="right", fontsize=10)
+    return _BEYOND * high
+
+
+def _mark(axis: Axis, low: float, high: float, marks: Sequence[float], written: Callable[[float], str]) -> None:
+    """Label values of a logarithmic axis: powers of ten and whole units, and some between where there is room."""
+    shown = [one for one in marks if low <= one <= high]
+    main = [one for one in shown if one in _WHOLE]
+    axis.set_major_locator(FixedLocator(shown if len(shown) <= _LABELLED else main))
+    axis.set_major_formatter(lambda value, _: written(value))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _duration(ms: float) -> str:
@@ -131,10 +180,15 @@ def draw_server_bytes(data: pd.DataFrame, ax: Axes) -> None:
         xycoords=("data", "axes fraction"), va="top",
     )  # fmt: skip
     ax.set_xlim(0, max(data["bytes"].max(), INITIAL_WINDOW * 1.25) * 1.05)
-    ax.set_yscale("log" if data["value"].min() > 0 else "linear")
-    ax.yaxis.set_major_formatter(lambda value, _: _number(value))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    if data["value"].min() > 0:
+        ax.set_yscale("log")
+        high = _without_far(data["value"], ax, _number)
+        ax.set_ylim(top=high)
+        _mark(ax.yaxis, ax.get_ylim()[0], high, _COUNTS, _number)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel("bytes of the server's handshake records")
     ax.set_ylabel("time, in round trips of TCP")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handletextpad=0.1)
+    keys = ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2, handletextpad=0.1)
+    for handle in keys.legend_handles:
+        if handle is not None:
+            handle.set_alpha(1)
