@@ -192,6 +192,15 @@ def brief(*samples: str) -> str:
     return "\n".join(Text(110).lines(whole))
 
 
+def test_no_interval_is_cut_at_80_columns() -> None:
+    (whole,) = compared(recorded("client"))
+    lines = list(Text(80).lines(whole))
+    assert not any("…" in line for line in lines)
+    (shown,) = [line for line in lines if line.startswith("  full handshake ")]
+    assert re.fullmatch(r"  full handshake( +[0-9.]+ / [0-9.]+ / [0-9.]+){2} +-[0-9.]+ \(-[0-9.]+ to -[0-9.]+\)", shown)
+    assert max(map(len, lines)) <= 80
+
+
 def test_failures_and_unknown_versions() -> None:
     told = side("unknown", "tls12-no-common-suite", "tls13-no-common-version")
     assert (told.connections, told.failed, told.established) == (2, 2, 0)
@@ -407,7 +416,7 @@ def test_text_fits(width: int, whole: bool) -> None:
 
 
 def test_what_is_cut_misleads_nobody() -> None:
-    """Of three versions on 80 columns: suites differ in what is left of their names, and no number is cut."""
+    """Of two versions on 60 columns: suites differ in what is left of their names, and no number is cut."""
     suites = [
         f"TLS_ECDHE_{key}_WITH_AES_{bits}_GCM_SHA{digest}"
         for key in ("RSA", "ECDSA")
@@ -420,7 +429,7 @@ def test_what_is_cut_misleads_nobody() -> None:
         replace(sample("tls12-full"), version="TLS 1.0"),
     ]
     [group] = compared([*some, *others])
-    lines = list(Text(80, whole=True).lines(group))
+    lines = list(Text(60, whole=True).lines(group))
     first = lines.index("cipher suite chosen") + 1
     assert len({line[:28] for line in lines[first : first + 4]}) == 4
     [took] = [line for line in lines[lines.index("in TCP round trips") :] if line.startswith("  handshake  ")][:1]

@@ -73,6 +73,15 @@ def test_every_outcome_has_a_verdict() -> None:
         assert len(found.text) > 20
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_frames_stay_on_one_line(width: int) -> None:
+    [connection] = kept(ROOT / "samples/tls12-unknown-ca.pcap")
+    lines = list(tlsdissect.explain(connection).lines(width))
+    assert not any(line.count("[") != line.count("]") or line.endswith("(frame") for line in lines)
+    assert any(line.endswith("[frames 6, 8]") for line in lines)
+    assert max(map(len, lines)) <= width
+
+
 def test_a_terminal_without_our_marks() -> None:
     assert encoded("✓ ✗ …", "ascii") == b"+ x ~"
 

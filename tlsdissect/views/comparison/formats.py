@@ -27,7 +27,7 @@ LISTED = 6
 _LAYERS = ("tcp", "tcp_to_tls", "tls", "tls_to_data", "data_to_first_byte")
 _MEASURES = {
     "tcp": "TCP handshake", "server_hello": "ServerHello", "handshake": "handshake",
-    "client_data": "client's application data", "first_byte": "server's first byte of data",
+    "client_data": "client's application data", "first_byte": "server's first data",
     "first_record": "first server record after the handshake",
     "to_first_data": "first packet to first data", "tcp_to_tls": "TCP handshake to ClientHello",
     "tls": "TLS handshake", "tls_to_data": "handshake to client's data",
@@ -35,7 +35,7 @@ _MEASURES = {
 }  # fmt: skip
 WIDEST = 110
 """Maximum width in columns."""
-_LABEL, _LONGEST, _MAX_COLUMN = 28, 48, 26
+_LABEL, _LONGEST = 26, 48
 _BETWEEN = " / "
 _BOLD, _FAINT = "1", "2"
 _UNITS = {"round_trips": "round trips", "milliseconds": "ms", "in_round_trips": "TCP round trips"}
@@ -272,18 +272,21 @@ class Text:
             yield "no TLS connections to compare"
             return
         for sentence in verdict(group):
-            for number, part in enumerate(wrap(sentence, self._width, subsequent_indent="  ")):
-                yield self._styled(part, _BOLD) if number == 0 else part
+            first, *more = wrap(sentence, self._width, subsequent_indent="  ")
+            subject, colon, rest = first.partition(":")
+            yield f"{self._styled(subject + colon, _BOLD)}{rest}"
+            yield from more
         yield ""
         sides = group.sides if self._whole else _known(group.sides)
         versions = [side.version for side in sides]
         filled = list(filled_sections(sides) if self._whole else _brief(group, sides))
         heads = versions if self._whole else [*versions, "difference (95 %)"]
-        width = self._column_width([heads, *(cells for _, rows in filled for _, cells in rows)])
-        yield self._styled(self._line("", heads, width), _BOLD)
+        table = [("", heads), *((f"  {label}", cells) for _, rows in filled for label, cells in rows)]
+        widths = self._column_widths(table)
+        yield self._styled(self._line("", heads, widths), _BOLD)
         for heading, rows in filled:
             yield self._styled(heading, _FAINT)
-            yield from (self._line(f"  {label}", cells, width) for label, cells in rows)
+            yield from (self._line(f"  {label}", cells, widths) for label, cells in rows)
         notes = [*(conclusions(group.differences) if self._whole else ()), *caveats(group)]
         if notes:
             yield self._styled(
@@ -304,15 +307,20 @@ class Text:
             line = f"{name}{' ' * (first - columns(name))}{cells}".rstrip()
             yield self._styled(line, _BOLD) if row is _HEADS else line
 
-    def _column_width(self, rows: Sequence[Sequence[str]]) -> int:
-        """Return the width of a version's column: no wider than its cells need if labels would be cut for it."""
-        count, needed = len(rows[0]), max(len(cell) for row in rows for cell in row) + 2
-        return min((self._width - _LABEL) // count, _MAX_COLUMN, max(needed, (self._width - _LONGEST) // count))
+    def _column_widths(self, rows: Sequence[tuple[str, Sequence[str]]]) -> list[int]:
+        """Return the widths of the labels and of each version: what they need; the widest are cut if not all fit."""
+        labels, *versions = [
+            max(map(columns, texts)) + 2 for texts in zip(*((label, *cells) for label, cells in rows), strict=True)
+        ]
+        labels = min(labels, _LONGEST)
+        while sum(versions) > self._width - min(labels, _LABEL):
+            versions[versions.index(max(versions))] -= 1
+        return [min(labels, self._width - sum(versions)), *versions]
 
-    def _line(self, label: str, cells: Sequence[str], width: int) -> str:
-        before = min(self._width - width * len(cells), _LONGEST)
+    def _line(self, label: str, cells: Sequence[str], widths: Sequence[int]) -> str:
+        before, *versions = widths
         shown = shortened(printable(label), before - 1, tail=before * 2 // 5)
-        padded = [_fitting(cell, width - 1).rjust(width) for cell in cells]
+        padded = [_fitting(cell, width - 1).rjust(width) for cell, width in zip(cells, versions, strict=True)]
         return f"{shown}{' ' * (before - columns(shown))}{''.join(padded)}".rstrip()
 
     def _styled(self, text: str, style: str) -> str:
@@ -365,7 +373,7 @@ def _brief(group: Group, sides: Sequence[Side]) -> Iterator[FilledSection]:
             ("full handshake", _spread("handshakes", "full", *_PERCENTILES), _change(group, "full", "milliseconds")),
             ("resumed handshake", _spread("handshakes", "resumed", *_PERCENTILES),
              _change(group, "resumed", "milliseconds")),
-            ("server's first byte of data", _spread("milliseconds", "first_byte", *_PERCENTILES), None),
+            ("server's first data", _spread("milliseconds", "first_byte", *_PERCENTILES), None),
             ("TCP handshake", _spread("milliseconds", "tcp", *_PERCENTILES), None),
             *([("first packet to first data", _spread("milliseconds", "to_first_data", *_PERCENTILES), None)]
               if _has_quic(sides) else []),

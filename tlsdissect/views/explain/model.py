@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -26,6 +27,9 @@ TOPICS: dict[Topic, str] = {
     "end": "How it ended",
     "keys": "What only keys show",
 }
+_NO_BREAK = "\xa0"
+_CITED = re.compile(r"[\[(]frames? [0-9][^\])]{0,40}[\])]$")
+"""The evidence at the end of a sentence."""
 USUAL = 100
 """Columns where no terminal says how many there are; longer lines are hard to read."""
 Result = Literal["established", "failed", "unknown"]
@@ -120,13 +124,13 @@ class Explanation(Struct, frozen=True):
         yield styled(titled(who, printable(self.source), width), bold)
         for line in first_frames(self.captures):
             yield from wrap(line, width, subsequent_indent="  ", break_on_hyphens=False)
-        for line in wrap(self.verdict.line, width, subsequent_indent="  ", break_on_hyphens=False):
+        for line in _wrapped(self.verdict.line, width, "  "):
             yield styled(line, colour)
         yield from wrap(like, width, subsequent_indent="  ", break_on_hyphens=False)
         for heading, sentences in self._parts():
             yield styled(heading, bold)
             for sentence in sentences:
-                first, *more = wrap(sentence.with_evidence, width - 4, break_on_hyphens=False)
+                first, *more = _wrapped(sentence.with_evidence, width - 4)
                 yield f"  - {first}"
                 yield from (f"    {line}" for line in more)
 
@@ -152,6 +156,14 @@ class Explanation(Struct, frozen=True):
             )
             parts.append(Markup("<h4>{}</h4><ul>{}</ul>").format(heading, items))
         return str(Markup("").join(parts))
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Wrap a sentence, and keep the frames that it rests on together on one line."""
+    kept = _CITED.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
+    return [
+        line.replace(_NO_BREAK, " ") for line in wrap(kept, width, subsequent_indent=indent, break_on_hyphens=False)
+    ]
 
 
 def listed(words: Sequence[str], most: int = 6) -> str:

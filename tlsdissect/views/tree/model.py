@@ -294,7 +294,8 @@ class _TextLines:
             parts.append((f"  {node.reference}", _FAINT))
         folded = self._depth is not None and depth >= self._depth and node.children and not _has_problem(node)
         if folded:
-            parts.append((f"  +{_size(node) - 1:,} fields", _FAINT))
+            inside = _size(node) - 1
+            parts.append((f"  +{inside:,} field{'s' * (inside != 1)}", _FAINT))
         yield self._cut(parts, node.place(frame))
         if self._packets and not node.children:
             for line in hex_dump(node, self._packets):
