@@ -90,6 +90,17 @@ def test_a_phone_scrolls_down_only(browser: Browser, written: Path) -> None:
         assert visit.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+def test_a_phone_shows_the_outcome_at_once(browser: Browser, written: Path) -> None:
+    with Visit(browser, written, viewport=PHONE) as visit:
+        visit.page.locator("#connections-scroll").scroll_into_view_if_needed()
+        titles = "all => all.filter((one) => one.offsetParent).map((one) => one.textContent)"
+        heads = visit.page.locator("#connections-grid thead button")
+        assert heads.evaluate_all(titles) == ["stream", "server", "TLS", "outcome", "findings"]
+        assert visit.cell("outcome", 0).bounding_box()["x"] < PHONE["width"] - 100
+        ticked = visit.page.locator("#connections-grid").locator("xpath=ancestor::section").locator(".columns :checked")
+        assert ticked.count() == 5
+
+
 def test_without_a_script_the_rest_is_there(browser: Browser, written: Path) -> None:
     with Visit(browser, written, java_script_enabled=False) as visit:
         assert visit.page.get_by_text("appear after the script of this page has run").is_visible()

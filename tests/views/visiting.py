@@ -78,7 +78,7 @@ class Visit(AbstractContextManager["Visit"]):
 
     def open(self, row: int, grid: str = "connections") -> Locator:
         """Click where a row has no value to filter by."""
-        self.cell({"connections": "stream", "certificates": "days"}[grid], row, grid).click()
+        self.cell({"connections": "stream", "certificates": "certificate"}[grid], row, grid).click()
         return self.opened(grid)
 
     def filters(self, grid: str = "connections") -> list[str]:

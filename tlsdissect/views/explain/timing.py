@@ -157,7 +157,7 @@ def _server(c: Connection) -> Iterator[Sentence]:
         return
     frames = (c.client_hello.frame, c.server_hello.frame)
     if t.split_path:
-        times = f", {t.server_hello_ms / t.tcp_ms:,.0f} round trips of TCP" if t.tcp_ms else ""
+        times = f", {t.server_hello_ms / t.tcp_ms:,.0f} round trips of TCP" if t.tcp_ms >= 1 else ""
         text = f"The ServerHello took {in_ms(t.server_hello_ms)}{times}: "
         text += "TCP may end at a proxy near the client, or the server was slow."
         yield Sentence("time", "split_path", text, frames, guess=True)

@@ -3,6 +3,8 @@
 const SPARE = 12;
 const PAGE = 15;
 const PRINTED = 1000; // maximum number of printed rows
+const PHONE = matchMedia("(max-width: 40rem)");
+const CUT = 16; // width in characters to which a phone cuts columns
 const LEAST = 120; // width in characters below which a table scrolls sideways
 
 class Grid {
@@ -26,6 +28,10 @@ class Grid {
 
   async start() {
     this.rows = await unpack(`${this.name}-rows`);
+    if (PHONE.matches) {
+      for (const column of this.columns) column.shown &&= column.narrow;
+      for (const box of this.boxes) box.checked = this.columns[box.dataset.at].shown;
+    }
     this.arrange();
     this.heads.forEach((head, at) => head.firstElementChild.addEventListener("click", () => this.sort(at)));
     this.words.addEventListener("input", () => this.select());
@@ -44,7 +50,8 @@ class Grid {
 
   arrange() {
     const around = this.table.querySelectorAll("col");
-    const all = this.columns.reduce((sum, column) => sum + (column.shown ? column.width : 0), 0) || 1;
+    const least = (column) => (column.whole || !PHONE.matches ? column.width : CUT);
+    const all = this.columns.reduce((sum, column) => sum + (column.shown ? least(column) : 0), 0) || 1;
     this.columns.forEach((column, at) => {
       around[at].style.width = column.whole ? `${column.width}ch` : "auto";
       for (const one of [around[at], this.heads[at]]) one.classList.toggle("hidden", !column.shown);
@@ -280,6 +287,7 @@ function compare(a, b, sign) {
 
 function tone(title, text) {
   if (!text) return "quiet";
+  if (title === "stream" || title === "certificate") return "opens";
   if (title === "outcome") return text.startsWith("established") ? "good" : "bad";
   if (title === "verdict") return /^not|revoked|on a CRL$/.test(text) && text !== "not on a CRL" ? "bad" : "good";
   return title === "problems" || title === "findings" ? "odd" : "";

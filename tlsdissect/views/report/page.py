@@ -71,6 +71,8 @@ MAX_URGENT = 6
 _SHOWN = ("source", "stream", "client", "server", "TLS", "suite", "RT", "ms", "outcome", "findings")
 """Columns of the terminal's table that the page shows first, side by side in a window of 1280 pixels."""
 _BRIEF = ("client", "server")
+_NARROW_SCREEN = ("stream", "server", "TLS", "outcome", "certificate", "until", "findings")
+"""Columns that a phone shows at first, of those that the page shows elsewhere."""
 _FILTERS = {
     **dict.fromkeys(
         ("source", "client", "server", "TLS", "suite", "group", "ALPN", "resumed", "outcome", "JA4"), "one"
@@ -93,6 +95,8 @@ class Column(Struct, frozen=True):
     """Whether it is never cut; the others share the rest of the width."""
     shown: bool
     """Whether it is shown, and printed on paper, until the reader chooses columns."""
+    narrow: bool
+    """Whether it is shown on a screen as narrow as a phone's, too."""
     filters: str
     """Whether its cells are values to filter by: "no", "one" value, or a "list" of them."""
 
@@ -114,7 +118,9 @@ def _widths(titles: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], f
     for at, (title, right) in enumerate(titles):
         width = min(max([len(title) + 1, *(len(row[at]) for row in rows)]), _WIDEST) + _AROUND
         whole = width <= _NARROW or title == "outcome"
-        columns.append(Column(title, right, width, whole, title in first, _FILTERS.get(title, "no")))
+        columns.append(
+            Column(title, right, width, whole, title in first, title in _NARROW_SCREEN, _FILTERS.get(title, "no"))
+        )
     return columns
 
 
