@@ -62,5 +62,5 @@ def test_stories_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "STORY_BYTES", 20_000)
     blocks = told(connections)
     assert len(blocks) < len(everything)
-    assert "2 more connections (failed) with other stories: --all tells each." in blocks
+    assert "2 more connections (failed) with other stories: --all shows each." in blocks
     assert blocks[0] == everything[0]

@@ -1,7 +1,7 @@
 """Copy chosen frames of a capture into sections of a pcapng file.
 
 Blocks of a pcapng file are copied as they are, in the byte order of their section: with their interface, time, lengths
-and options, comments among them. Interfaces keep their numbers, because all of them are copied. What tells of other
+and options, comments among them. Interfaces keep their numbers, because all of them are copied. What describes other
 packets is left out: statistics, names of hosts, custom blocks, and secrets that open other connections.
 """
 
@@ -178,7 +178,7 @@ class Copy:
         self._latest = mine
 
     def _statistics(self, clock: int) -> Iterator[bytes]:
-        """Yield a statistics block that tells the time that the capture has reached."""
+        """Yield a statistics block with the time that the capture has reached."""
         if clock == UNTIMED or self._first is None:
             return
         order, ticks = self._order, self._first.ticks(clock)

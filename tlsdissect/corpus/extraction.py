@@ -1,7 +1,7 @@
 """Extraction: the packets of selected connections, as a pcapng file.
 
 What is selected is known at the end of a connection, when its packets have passed. So each capture is read again with
-the same options, and the flow tables, which number flows as they did the first time, tell to which flow each packet
+the same options, and the flow tables, which number flows as they did the first time, show to which flow each packet
 belongs; the frames of the selected ones are marked. Then they are copied, in their order. Marking before copying finds
 the fragments too, whose flow is known only once the last of them has come. The alternative, a temporary file with the
 flow of every packet, would spare the second decoding; it was rejected because it grows with the capture.
@@ -148,7 +148,7 @@ class Extraction:
     def filters(self) -> Iterator[tuple[str, str]]:
         """Yield each capture and Wireshark's display filter for what is selected of it.
 
-        No filter tells the packets of an EAP conversation: they are listed by number, and the capture is read again.
+        No filter selects the packets of an EAP conversation: they are listed by number, and the capture is read again.
         """
         for path, selected in self._selected.items():
             terms = [f"{kind}.stream in {{{_ranges(selected.streams[kind])}}}"

@@ -1,4 +1,4 @@
-"""What is told about each packet of a capture to whoever asks: to which flows it belongs."""
+"""What an observer learns of each packet of a capture: to which flows it belongs."""
 
 from __future__ import annotations
 

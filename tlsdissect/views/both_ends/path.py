@@ -6,7 +6,7 @@ stream, which counts from the SYN: a proxy or NAT may rewrite sequence numbers, 
 and join segments, so what was sent and what arrived need not have the same borders: both are cut into parts at all of
 them. Datagrams are compared as a whole.
 
-How often a part was sent and how often it arrived tells what was lost. If it was sent again, the transmission that
+How often a part was sent and how often it arrived shows what was lost. If it was sent again, the transmission that
 arrived is the one whose time since the SYN differs least: the path's delay varies less than a retransmission waits.
 """
 
@@ -77,7 +77,7 @@ class Lost(NamedTuple):
 
 
 def losses(found: Ends) -> list[Lost] | None:
-    """Return what was sent at one end and not seen at the other, by sender; None if that cannot be told."""
+    """Return what was sent at one end and not seen at the other, by sender; None if that is not known."""
     if not found.known or found.client.transport == "eap":
         return None
     lost: list[Lost] = []

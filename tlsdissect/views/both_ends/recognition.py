@@ -42,7 +42,7 @@ class _Sighting(NamedTuple):
 
 
 class Recognizer:
-    """Collects connections, and tells which are views of the same one."""
+    """Collects connections, and finds which are views of the same one."""
 
     def __init__(self) -> None:
         self._seen: dict[bytes, list[_Sighting]] = {}

@@ -470,7 +470,7 @@ def conclusions(
     for one in differences or ():
         measure = f"{one.kind}, {_UNITS[one.measure]}:"
         pairs = f"{one.pairs:,} pair{'' if one.pairs == 1 else 's'}"
-        # The interval is that of the difference in the direction in which it is told.
+        # The interval is that of the difference in the direction in which it is stated.
         low, high = (one.low, one.high) if one.difference > 0 or not one.differs else (-one.high, -one.low)
         interval = f"(95 %: {low:.2f} to {high:.2f}; {one.connections:,} connections, {pairs})"
         if one.differs:

@@ -108,7 +108,7 @@ def _notes(side: Read) -> _Paragraphs:
 
 
 def _moved(changes: Sequence[PairChange]) -> _Paragraphs:
-    """Return what became of clients; those of a server that share states and reasons are told together."""
+    """Return what became of clients; those of a server that share states and reasons are reported together."""
     together: defaultdict[tuple[object, ...], list[PairChange]] = defaultdict(list)
     for change in changes:
         reasons = tuple(failure.what for failure in change.after.failures)

@@ -124,7 +124,7 @@ def _spread(mine: _Flight, theirs: _Flight) -> Iterator[Sentence]:
 def _losses(found: Ends) -> Iterator[Sentence]:
     lost = losses(found)
     if lost is None:
-        yield Sentence("path", "losses_unknown", "What was lost between the two cannot be told.")
+        yield Sentence("path", "losses_unknown", "What was lost between the two is not known.")
         return
     if not lost:
         yield Sentence("path", "nothing_lost", "Of the handshake, nothing was lost between the two.")

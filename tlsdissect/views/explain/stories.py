@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tlsdissect.views.explain.model import Explanation
 
 STORY_BYTES = 16 << 20
-"""Bytes of the stories of each result (established, failed, unknown) that are kept to be told; the connections of
+"""Bytes of the stories of each result (established, failed, unknown) that are kept; the connections of
 further ones are counted."""
 ENTRY_BYTES = 500
 """Bytes that a story takes besides its sentences, and each of these besides its text."""
@@ -64,7 +64,7 @@ class _Group:
 
 
 class Stories:
-    """The view that tells each story once, when all connections are read: failures first, then the most frequent."""
+    """The view that shows each story once, when all connections are read: failures first, then the most frequent."""
 
     head = b""
 
@@ -110,7 +110,7 @@ class Stories:
                 lines = group.first.lines(self._width, coloured=self._coloured, like=group.like)
                 yield self._blocks.block(lines)
             if left := self._left_out[result]:
-                text = f"{counted(left, 'more connection')} ({result}) with other stories: --all tells each."
+                text = f"{counted(left, 'more connection')} ({result}) with other stories: --all shows each."
                 yield self._blocks.block([text])
 
 

@@ -34,7 +34,7 @@ _CHANGE = "change_cipher_spec"
 OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 """The side that an arrow of a side goes to."""
 _LEAST_RTT_MS = 1.0
-"""TCP's round trip from which times are told in round trips."""
+"""TCP's round trip from which times are given in round trips."""
 _MANY = 4
 """Maximum number of adjacent encrypted records whose sizes are listed one by one."""
 

@@ -1,6 +1,6 @@
 """Ladders as pictures: one, or two side by side on one axis of time, to scale.
 
-Time goes down. An arrow is slanted by the time that it took, as far as TCP's handshake tells that: a time is written
+Time goes down. An arrow is slanted by the time that it took, as far as TCP's handshake shows that: a time is written
 where it was measured, at the end next to the capture point, and the other end of an arrow is half a round trip away.
 Words keep their distance from each other, and thin lines lead from them to their moments.
 """
@@ -124,7 +124,7 @@ def figure(ladders: Sequence[Ladder], *, dark: bool = False) -> Figure:
 
 
 def draw(ladders: Sequence[Ladder], ax: Axes, *, dark: bool) -> None:
-    """Draw ladders side by side on an Axes, whose height `height` tells."""
+    """Draw ladders side by side on an Axes, whose height `height` returns."""
     _Drawing(ladders, _DARK if dark else _LIGHT).draw(ax)
 
 

@@ -162,7 +162,7 @@ def _row(cells: Sequence[str], between: str, widths: Sequence[int]) -> str:
 
 
 def _headings(ladders: Sequence[Ladder]) -> Sequence[str]:
-    """The names of the columns; round trips have none where nothing is told in them."""
+    """The names of the columns; round trips have none where nothing is given in them."""
     told = any(arrow.round_trips is not None for one in ladders for arrow in one.arrows)
     return [name if told or name != "RT" else "" for name in _HEADINGS]
 
