@@ -80,7 +80,7 @@ def marked(capture: Path, what: Any, number: int) -> list[int]:
     """Return the frames of a stream."""
     selected = Selected()
     selected.streams[what].add(number)
-    selected.mark(str(capture), Options(), lambda: False)
+    selected.mark([str(capture)], Options(), lambda: False)
     return list(selected.frames)
 
 

@@ -276,7 +276,7 @@ def test_a_filter_finds_what_an_extract_has(sample: str, number: int, tmp_path: 
 
     capture = ROOT / "samples" / sample
     one = list(tlsdissect.read(capture))[number]
-    extraction = Extraction(Options())
+    extraction = Extraction([str(capture)], Options())
     extraction.add(one)
     ((path, text),) = extraction.filters()
     assert path == str(capture)

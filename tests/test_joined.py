@@ -276,3 +276,29 @@ def test_a_handshake_that_the_end_of_the_capture_cuts_has_a_problem(tmp_path: Pa
             codes = [problem["code"] for problem in one["problems"]]
             assert ("capture_end" in codes) == (one["outcome"] == "incomplete")
             assert one["outcome"] in ("incomplete", "one_sided", "established")
+
+
+@pytest.mark.parametrize("files", [2, 12, 101])
+def test_an_extract_of_files_reads_as_one_of_the_whole(files: int, tmp_path: Path) -> None:
+    """A connection over file borders: a section for each file that has packets of it, and keys only once."""
+    cut(WHOLE, tmp_path / "files", files)
+    for number in (0, 77, 199):
+        extracts = []
+        for name, given, joined in (("whole", WHOLE, False), ("joined", tmp_path / "files", True)):
+            extracts.append(tmp_path / f"{name}-{number}.pcapng")
+            extracts[-1].write_bytes(b"".join(tlsdissect.extract(given, stream=number, joined=joined)))
+        of_whole, of_files = (read(one) for one in extracts)
+        assert without_names(of_files) == without_names(of_whole)
+        assert len(of_files) == 1
+
+
+def test_an_extract_of_files_has_no_section_of_others(tmp_path: Path) -> None:
+    files = cut(WHOLE, tmp_path / "files", 12)
+    (tmp_path / "files" / "notes.snoop").write_bytes(b"snoop\0\0\0\0\0\0\2\0\0\0\4")
+    done = run("extract", "--joined", "--stream", "77", tmp_path / "files", "-o", tmp_path / "one.pcapng")
+    assert (done.returncode, b"snoop" in done.stderr) == (2, True)
+    (one,) = [one for one in read(*files, joined=True) if one["stream"] == 77]
+    sections = (tmp_path / "one.pcapng").read_bytes().count(b"\x0a\x0d\x0d\x0a")
+    assert 1 <= sections <= len(one["captures"]) + 1 < 12
+    refused = run("extract", "--joined", "--filter", *files)
+    assert (refused.returncode, b"Wireshark reads one file" in refused.stderr) == (2, True)

@@ -263,8 +263,6 @@ def extract(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -
 
     if options.get("cluster") is not None:
         raise ValueError("a cluster does not extract")
-    if options.get("joined"):
-        raise ValueError("extract reads each capture by itself: a packet is extracted from the capture that has it")
     return Settled(captures, options).extract()
 
 

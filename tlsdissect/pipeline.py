@@ -247,6 +247,8 @@ class Reading:
         self._stopped = False
         self._waiting = False
         self._connections: Connections | None = None
+        self.names = CaptureNames()
+        """The capture that is read, or was read last; with `joined`, all of them."""
         self._flows = FlowTable(shard, options.limits)
         self._keys = CaptureKeys(options.keylog, ())
         self.summary = Summary()
@@ -297,6 +299,7 @@ class Reading:
             self.summary.refused.append((one.path, str(error)))
 
     def _events(self, number: int, names: CaptureNames, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
+        self.names = names
         for due, frame, event in self._read(names, capture):
             place = Place(number, due, frame, TRANSPORTS.index(event.transport), event.stream)
             if isinstance(event, CapturedLookup) and self._evidence is not None:

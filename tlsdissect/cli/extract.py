@@ -42,7 +42,8 @@ _NAME = "extract.pcapng"
     "-o",
     "--output",
     metavar="FILE",
-    help="Write to FILE, compressed if it ends with .gz; - for standard output. Nothing selected: no file.",
+    help="Write to FILE, pcapng whatever its name, compressed if it ends with .gz; - for standard output. Nothing "
+    "selected: no file.",
 )
 @click.option(
     "--filter",
@@ -57,8 +58,8 @@ def command(captures: tuple[str, ...], output: str | None, filtering: bool, **gi
     All packets of their flows are written, in both directions and from the first to the last, also IP fragments,
     packets in tunnels, packets sent again, RSTs that TCP drops, and ICMP errors about the flow: with their original
     bytes, lengths, times, interfaces and comments. So is every secret of the capture or of --keylog that opens them;
-    think of that before you share the file. Each capture becomes a section of the file. The captures are read twice, so
-    they must be files.
+    think of that before you share the file. Each capture becomes a section of the file; with --joined, each that has
+    such packets. The captures are read twice, so they must be files.
 
     A UDP flow is written whole if one of its connections is selected, and of EAP the packets of the conversation, no
     EAPOL-Key frames.
@@ -67,8 +68,8 @@ def command(captures: tuple[str, ...], output: str | None, filtering: bool, **gi
         check_readable_twice(captures)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if given["joined"]:
-        raise click.UsageError("--joined is not for extract: a packet is extracted from the capture that has it")
+    if filtering and given["joined"]:
+        raise click.UsageError("--filter is for one capture after the other, not --joined: Wireshark reads one file")
     judge = options.judge(given)
     if filtering:
         return _print_filters(captures, output, given, judge)
@@ -87,7 +88,7 @@ class ExtractionRun(Run):
     """A run that writes the packets after all captures were read."""
 
     def __init__(self, query: Query, given: dict[str, Any], output: str) -> None:
-        self._extraction = Extraction(query.options)
+        self._extraction = Extraction(query.captures, query.options)
         super().__init__(query._replace(view=Collector(self._extraction.add)), given)
         self._output = output
 
@@ -107,7 +108,7 @@ class ExtractionRun(Run):
 
 def _print_filters(captures: tuple[str, ...], output: str | None, given: dict[str, Any], judge: Any) -> int:
     query = options.query(captures, given, Collector(_nowhere), judge=judge)
-    extraction = Extraction(query.options)
+    extraction = Extraction(captures, query.options)
     run = Run(query._replace(view=Collector(extraction.add)), given, end=lambda: _filters(extraction, output or _NAME))
     return run.print_all(destination(None), on_terminal=options.is_terminal(None))
 

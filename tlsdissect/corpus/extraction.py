@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
 from tlsdissect.capture.copying import Copy
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.observing import Kind
 from tlsdissect.handshake.keys import key_of
 from tlsdissect.model.connection import Connection
@@ -67,7 +69,7 @@ class Numbers:
 
 
 class Selected:
-    """What is selected of one capture: an observer of the packets of its flows."""
+    """What is selected of one capture, or of several that are read as one: an observer of the packets of its flows."""
 
     def __init__(self) -> None:
         self.streams: dict[Kind, Numbers] = {kind: Numbers() for kind in get_args(Kind)}
@@ -85,14 +87,18 @@ class Selected:
             for frame in frames:
                 self.frames.add(frame)
 
+    def has_frame(self, before: int, frame: int) -> bool:
+        """Return whether a frame of a capture is marked, which has so many frames before it."""
+        return before + frame in self.frames
+
     def opened(self, transport: str, stream: int, keys: Iterable[bytes]) -> None:
         """Note the keys that opened something in a selected connection."""
         if stream in self.streams[_kind(transport)]:
             self.keys.update(keys)
 
-    def mark(self, path: str, options: Options, stopped: Callable[[], bool]) -> Reading:
-        """Read a capture again and mark its frames."""
-        reading = Reading([path], options, observer=self)
+    def mark(self, captures: Iterable[str], options: Options, stopped: Callable[[], bool]) -> Reading:
+        """Read a capture again, or those that are read as one, and mark the frames."""
+        reading = Reading(captures, options, observer=self)
         for _, event in reading.placed():
             if stopped():
                 reading.stop()
@@ -106,18 +112,19 @@ class Selected:
 class Extraction:
     """The selected connections of captures, and their packets."""
 
-    def __init__(self, options: Options) -> None:
-        """`options` are those of the reading that selects."""
+    def __init__(self, captures: Iterable[str], options: Options) -> None:
+        """`captures` and `options` are those of the reading that selects."""
         self._options = replace(options, linked=False, raw_fingerprints=False, keep=False)
-        self._selected: dict[str, Selected] = {}
-        """By capture, in the order of reading."""
+        self._joined = tuple(captures) if options.joined else None
+        self._selected: dict[tuple[str, ...], Selected] = {}
+        """By capture, in the order of reading; by all captures that are read as one."""
         self.packets = 0
         """Packets of the extract so far."""
         self._done = 0.0
 
     def add(self, connection: Connection) -> None:
         """Select a connection."""
-        selected = self._selected.setdefault(connection.source, Selected())
+        selected = self._selected.setdefault(self._joined or (connection.source,), Selected())
         selected.streams[_kind(connection.transport)].add(connection.stream)
 
     def progress(self) -> float:
@@ -129,20 +136,22 @@ class Extraction:
 
         Raises OSError if a capture cannot be read again. It ends early if it is `stopped`.
         """
-        for path, selected in self._selected.items():
+        for captures, selected in self._selected.items():
             try:
-                reading = selected.mark(path, self._options, stopped)
+                reading = selected.mark(captures, self._options, stopped)
             except OverflowError as error:
-                raise OSError(errno.EFBIG, str(error), path) from error
-            if reading.summary.refused:
-                raise OSError(errno.EIO, reading.summary.refused[0][1], path)
-            copy = self._copy(path, selected, reading.end)
-            before = self.packets
-            for piece in copy:
-                if stopped():
-                    return
-                self.packets = before + copy.packets
-                yield piece
+                raise OSError(errno.EFBIG, str(error), captures[0]) from error
+            # Of those that are read as one, the first reading has named what it went on without.
+            if reading.summary.refused and self._joined is None:
+                raise OSError(errno.EIO, reading.summary.refused[0][1], captures[0])
+            copies = self._copies(selected, reading)
+            for copy in copies:
+                before = self.packets
+                for piece in copy:
+                    if stopped():
+                        return
+                    self.packets = before + copy.packets
+                    yield piece
             self._done += 1
 
     def filters(self) -> Iterator[tuple[str, str]]:
@@ -150,24 +159,28 @@ class Extraction:
 
         No filter selects the packets of an EAP conversation: they are listed by number, and the capture is read again.
         """
-        for path, selected in self._selected.items():
+        for (path, *_), selected in self._selected.items():
             terms = [f"{kind}.stream in {{{_ranges(selected.streams[kind])}}}"
                      for kind in ("tcp", "udp") if selected.streams[kind]]  # fmt: skip
             if selected.streams["eap"]:
                 conversations = Selected()
                 conversations.streams["eap"] = selected.streams["eap"]
-                conversations.mark(path, self._options, lambda: False)
+                conversations.mark([path], self._options, lambda: False)
                 terms.append(f"frame.number in {{{_ranges(conversations.frames)}}}")
             yield path, " or ".join(terms)
 
-    def _copy(self, path: str, selected: Selected, until: int) -> Copy:
+    def _copies(self, selected: Selected, reading: Reading) -> Iterator[Copy]:
+        """Yield a copy of each capture that has frames of what is selected; the last tells when the reading ended."""
         keylog, keys = self._options.keylog, selected.keys
         lines = iter(()) if keylog is None else keylog.lines(keys)
-        chosen = selected.frames.__contains__
-        try:
-            return Copy(path, chosen, fits=lambda line: key_of(line) in keys, secrets=lines, until=until)
-        except CaptureError as error:
-            raise OSError(errno.EIO, str(error), path) from error
+        places = reading.names.locate_all(selected.frames)
+        for number, (path, before) in enumerate(places, 1):
+            until = reading.end if number == len(places) else UNTIMED
+            chosen = partial(selected.has_frame, before)
+            try:
+                yield Copy(path, chosen, fits=lambda line: key_of(line) in keys, secrets=lines, until=until)
+            except CaptureError as error:
+                raise OSError(errno.EIO, str(error), path) from error
 
 
 def check_readable_twice(captures: Iterable[str]) -> None:

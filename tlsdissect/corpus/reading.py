@@ -203,8 +203,9 @@ class Settled:
         """Yield the packets of the selected connections as `tlsdissect extract` writes them."""
         from tlsdissect.corpus.extraction import Extraction, check_readable_twice  # noqa: PLC0415
 
-        check_readable_twice([os.fspath(path) for path in self.captures])
-        reading, extraction = Reading(self.captures, self.options, judge=self.judge), Extraction(self.options)
+        captures = [os.fspath(path) for path in self.captures]
+        check_readable_twice(captures)
+        reading, extraction = Reading(self.captures, self.options, judge=self.judge), Extraction(captures, self.options)
         for connection in self._selected(reading):
             extraction.add(connection)
         yield from extraction.pieces()
