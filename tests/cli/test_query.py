@@ -22,6 +22,7 @@ from recorded import ROOT
 import tlsdissect
 from tlsdissect.cli.query import command
 from tlsdissect.corpus.sql import Database, Statement
+from tlsdissect.views.schema import descriptions
 from tlsdissect.views.tables import TABLES
 
 if TYPE_CHECKING:
@@ -329,7 +330,18 @@ def test_the_tables_are_listed() -> None:
     assert [name.strip('"') for name in named] == [column.name for table in TABLES for column in table.columns]
     assert {name for name in named if name[0] == '"'} == {'"end"', '"group"'}
     assert "  failed_by                 VARCHAR      The side that sent the alert or ended TCP." in lines
+    assert not re.search(r"\bNone\b", done.stdout.decode())
     assert any(line.split()[:5] == ["alerts", "STRUCT(from,", "level,", "description,", "frame)[]"] for line in lines)
+
+
+def test_every_column_has_a_meaning() -> None:
+    meanings = dict(descriptions())
+    for table in TABLES:
+        assert [column.name for column in table.columns if not (column.meaning or meanings.get(column.key))] == []
+
+
+def test_captures_before_the_query_are_named() -> None:
+    assert refused(TLS12, "SELECT 1") == f"SQL comes before the captures, and {TLS12} is a file"
 
 
 def test_names_in_quotes_are_those_that_need_them() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from contextlib import contextmanager
@@ -80,6 +81,8 @@ def command(sql: str, captures: tuple[str, ...], form: str | None, output: str |
     result = options.result(output, form, _SUFFIXES, "table", captures)
     if result.form == "parquet" and result.file is None:
         raise click.UsageError("--format parquet requires -o FILE")
+    if os.path.isfile(sql):  # noqa: PTH113 (text that is no path is none)
+        raise click.UsageError(f"SQL comes before the captures, and {sql} is a file")
     try:
         with _bounded(given["sql_bytes"]):
             statement = library.Statement(sql)

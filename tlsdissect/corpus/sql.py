@@ -208,7 +208,8 @@ def described(width: int) -> Iterator[str]:
             yield table.name
             for column, kind in zip(table.columns, database.table(table.name).types, strict=True):
                 name = f'"{column.name}"' if column.name in _RESERVED else column.name
-                text = f"{name:<25} {_type_name(kind):<12} {column.meaning or meanings.get(column.key, '')}"
+                meaning = (column.meaning or meanings[column.key]).replace("None", "NULL")
+                text = f"{name:<25} {_type_name(kind):<12} {meaning}"
                 yield from wrap(text, width, initial_indent="  ", subsequent_indent=" " * 6, break_long_words=False)
             yield ""
 
