@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import runpy
 import shutil
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+
+KERNEL = runpy.run_path("tlsdissect/kernel.py")
 
 
 class CleanBuild(build):
@@ -22,14 +26,32 @@ class CleanBuild(build):
         super().run()
 
 
+class BuildKernel(build_ext):
+    """Compile the kernel, and note from which sources: an installation that has others refuses to run."""
+
+    def run(self) -> None:
+        """Compile, and write the digests of the sources of what was compiled."""
+        self._digests: dict[str, str] = {}
+        super().run()
+        path = Path(self.get_ext_fullpath("tlsdissect.kernel")).with_name(KERNEL["SOURCES"])
+        digests = KERNEL["read_digests"](str(path)) | self._digests
+        if digests:
+            path.write_text("".join(f"{module} {digest}\n" for module, digest in sorted(digests.items())))
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile a module; if that fails, its digest stays that of an earlier one."""
+        super().build_extension(ext)
+        self._digests[ext.name] = KERNEL["digest"](ext.name.replace(".", "/"))
+
+
 def extension(module: str) -> Extension:
     """Describe the extension of one kernel module; if it cannot be compiled (`optional`), it runs as Python."""
     return Extension(module, [module.replace(".", "/") + ".py"], optional=True)
 
 
 setup(
-    ext_modules=[extension(module) for module in runpy.run_path("tlsdissect/kernel.py")["MODULES"]],
-    cmdclass={"build": CleanBuild},
+    ext_modules=[extension(module) for module in KERNEL["MODULES"]],
+    cmdclass={"build": CleanBuild, "build_ext": BuildKernel},
     # The C sources go into build/, not beside the Python sources.
     options={"build_ext": {"cython_c_in_temp": True}},
 )

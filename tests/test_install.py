@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from recorded import ROOT
 
+from tlsdissect import kernel
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 NEEDED = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
-NOT_SOURCES = shutil.ignore_patterns("*.so", "__pycache__")
+NOT_SOURCES = shutil.ignore_patterns("*.so", kernel.SOURCES, "__pycache__")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def files(folder: Path) -> set[str]:
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".so" and path.parent.name != "__pycache__"
+        if path.is_file() and path.suffix != ".so" and path.name != kernel.SOURCES and path.parent.name != "__pycache__"
     }
 
 
@@ -67,3 +69,28 @@ def test_nothing_is_compiled_where_the_compiler_fails(installed: Path) -> None:
 def test_pure_python_reads_the_same_facts(installed: Path) -> None:
     read = ("read", "--format", "json", str(ROOT / "samples"))
     assert run(*read, package=installed) == run(*read, package=ROOT)
+
+
+def test_a_kernel_of_other_sources_is_refused_in_one_line(tmp_path: Path) -> None:
+    if kernel.describe() != "compiled":
+        pytest.skip("the kernel is not compiled")
+    shutil.copytree(ROOT / "tlsdissect", tmp_path / "tlsdissect")
+    source = tmp_path / "tlsdissect" / "flows" / "sequence.py"
+    # A later time alone, as in an installed wheel, is no change.
+    os.utime(source, (2e9, 2e9))
+    assert run("--version", package=tmp_path).endswith(" (compiled)\n")
+    source.write_text(source.read_text() + "# changed\n")
+    os.utime(source, (2e9, 2e9))
+    for arguments in (["--version"], ["read", str(ROOT / "samples" / "tls12-full.pcap")]):
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            run(*arguments, package=tmp_path)
+        (line,) = failed.value.stderr.splitlines()
+        assert line.startswith(
+            "tlsdissect: tlsdissect.flows.sequence has changed since the kernel was compiled: run pip "
+        )
+        assert failed.value.returncode == 71
+    imported = subprocess.run(
+        [sys.executable, "-c", "import tlsdissect; tlsdissect.read('x')"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert imported.stderr.splitlines()[-1].startswith("ImportError: tlsdissect.flows.sequence has changed since")

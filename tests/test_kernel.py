@@ -272,3 +272,30 @@ def test_a_module_is_stale_once_what_it_depends_on_has_changed(changed: str, sta
         (tmp_path / name).write_text(text)
         os.utime(tmp_path / name, (1000, 1000 + (name == changed)))
     assert is_stale(tmp_path / "one.py", tmp_path / "one.so") == stale
+
+
+@pytest.mark.parametrize(
+    ("changed", "later", "noted", "expected"),
+    [
+        ("one.py", 9, True, ["tlsdissect.one"]),
+        ("one.pxd", 9, True, ["tlsdissect.one"]),
+        ("one.py", 9, False, []),  # compiled by other means: nothing is known of its sources
+        ("one.py", 1, True, []),  # installed together
+        ("", 9, True, []),  # a wheel, whose files have any time
+    ],
+)
+def test_a_kernel_is_stale_if_newer_sources_differ(
+    changed: str, later: int, noted: bool, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one.py", "one.pxd", f"one{kernel.EXTENSION_SUFFIXES[0]}", "two.py", "two.pxd"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (100, 100))
+    if noted:
+        (tmp_path / kernel.SOURCES).write_text(f"tlsdissect.one {kernel.digest(str(tmp_path / 'one'))}\n")
+    if changed:
+        (tmp_path / changed).write_text("changed")
+    for name in ("one.py", "one.pxd"):
+        os.utime(tmp_path / name, (100 + later, 100 + later))
+    monkeypatch.setattr(kernel, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(kernel, "MODULES", ("tlsdissect.one", "tlsdissect.two"))
+    assert kernel.stale() == expected

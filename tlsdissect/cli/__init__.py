@@ -30,11 +30,17 @@ def main(args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> 
     # Until a run begins, Ctrl-C ends the process: an exception could be lost in the callbacks of Python's imports.
     if standalone_mode and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from tlsdissect.cli.commands import invoke  # noqa: PLC0415
     from tlsdissect.cli.exit_status import replace_closed_standard_output, run_command  # noqa: PLC0415
 
     given = sys.argv[1:] if args is None else list(args)
     if not standalone_mode:
-        return invoke(given)
+        return _invoke(given)
     replace_closed_standard_output()
-    return run_command(lambda: invoke(given), debug="--debug" in given)
+    return run_command(lambda: _invoke(given), debug="--debug" in given)
+
+
+def _invoke(given: list[str]) -> int:
+    """Run a command line; what cannot be imported fails here."""
+    from tlsdissect.cli.commands import invoke  # noqa: PLC0415
+
+    return invoke(given)
