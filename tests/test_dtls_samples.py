@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from functools import cache
 from typing import Any
 
 import msgspec
 import pytest
 from datagrams import sent
-from recorded import ROOT, need
+from recorded import ROOT
+from tshark_rows import HANDSHAKE_TYPES, Row, by_stream, values
 
 import tlsdissect
 
@@ -192,21 +192,9 @@ def test_the_resumed_connection_is_linked(name: str) -> None:
 
 # ---------------------------------------------------------------- beside tshark
 
-TYPES = {
-    "1": "client_hello",
-    "2": "server_hello",
-    "3": "hello_verify_request",
-    "4": "new_session_ticket",
-    "11": "certificate",
-    "12": "server_key_exchange",
-    "13": "certificate_request",
-    "14": "server_hello_done",
-    "15": "certificate_verify",
-    "16": "client_key_exchange",
-    "20": "finished",
-}
 FIELDS = (
     "udp.stream",
+    "frame.number",
     "udp.length",
     "dtls.handshake.type",
     "dtls.handshake.message_seq",
@@ -218,21 +206,9 @@ FIELDS = (
 
 
 @cache
-def told_by_tshark(name: str) -> dict[int, list[dict[str, str]]]:
-    """Rows of every UDP stream: what tshark prints of each packet."""
-    columns = [part for key in FIELDS for part in ("-e", key)]
-    options = ["-d", "udp.port==8443,dtls", "-d", "udp.port==8444,dtls", "-T", "fields", *columns]
-    command = [need("tshark"), "-n", "-r", str(SAMPLES / f"{name}.pcap"), *options]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    streams: dict[int, list[dict[str, str]]] = {}
-    for line in printed.splitlines():
-        row = dict(zip(FIELDS, line.split("\t"), strict=True))
-        streams.setdefault(int(row["udp.stream"]), []).append(row)
-    return streams
-
-
-def values(rows: list[dict[str, str]], key: str) -> list[str]:
-    return [value for row in rows for value in row[key].split(",") if value]
+def told_by_tshark(name: str) -> dict[int, list[Row]]:
+    """Rows of every UDP stream."""
+    return by_stream(SAMPLES / f"{name}.pcap", FIELDS, "-d", "udp.port==8443,dtls", "-d", "udp.port==8444,dtls")
 
 
 each_sample = pytest.mark.parametrize("name", STORIES)
@@ -255,7 +231,7 @@ def test_messages_are_those_of_tshark(name: str) -> None:
     for connection in read(name):
         rows = told_by_tshark(name)[connection["stream"]]
         for side in ("client", "server"):
-            theirs = {TYPES[kind] for kind in values(rows, "dtls.handshake.type")}
+            theirs = {HANDSHAKE_TYPES[kind] for _, kind in values(rows, "dtls.handshake.type")}
             ours = {
                 one["type"]
                 for one in connection["messages"]
@@ -268,9 +244,9 @@ def test_messages_are_those_of_tshark(name: str) -> None:
 def test_hellos_are_those_of_tshark(name: str) -> None:
     for connection in read(name):
         rows = told_by_tshark(name)[connection["stream"]]
-        assert connection["ja3"] == values(rows, "dtls.handshake.ja3")[0]
-        assert connection["client_hello"]["random"] == values(rows, "dtls.handshake.random")[0]
-        assert connection["ja3s"] == next(reversed(values(rows, "dtls.handshake.ja3s")), None)
+        assert connection["ja3"] == values(rows, "dtls.handshake.ja3")[0][1]
+        assert connection["client_hello"]["random"] == values(rows, "dtls.handshake.random")[0][1]
+        assert connection["ja3s"] == next((value for _, value in reversed(values(rows, "dtls.handshake.ja3s"))), None)
 
 
 @pytest.mark.parametrize("name", [name for name in STORIES if name != "dtls12-loss"])
@@ -278,7 +254,7 @@ def test_certificates_are_those_of_tshark(name: str) -> None:
     """Tshark does not join the Certificate that was retransmitted in other fragments."""
     for connection in read(name):
         rows = told_by_tshark(name)[connection["stream"]]
-        sent = {hashlib.sha256(bytes.fromhex(der)).hexdigest() for der in values(rows, "dtls.handshake.certificate")}
+        sent = {hashlib.sha256(bytes.fromhex(der)).hexdigest() for _, der in values(rows, "dtls.handshake.certificate")}
         shown = [*(connection["certificates"] or []), *(connection["client_certificates"] or [])]
         assert {one["sha256"] for one in shown} == sent
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import subprocess
 from functools import cache
 from typing import Any
 
 import pytest
-from recorded import ROOT, facts, need, packets
+from recorded import ROOT, facts, packets
+from tshark_rows import HANDSHAKE_TYPES, Row, packet_rows, values
 
 import tlsdissect
 from tlsdissect.model.transcript import Places, kept
@@ -152,41 +152,21 @@ FIELDS = (
     "tls.handshake.random",
     "tls.handshake.certificate",
 )
-TYPES = {
-    "1": "client_hello",
-    "2": "server_hello",
-    "4": "new_session_ticket",
-    "11": "certificate",
-    "12": "server_key_exchange",
-    "13": "certificate_request",
-    "14": "server_hello_done",
-    "15": "certificate_verify",
-    "16": "client_key_exchange",
-}
 HIDDEN = {"encrypted", "change_cipher_spec", "alert"}
 ALERTS = {"48": "unknown_ca"}
 
 
 @cache
-def told_by_tshark(name: str) -> list[list[dict[str, str]]]:
-    """Rows of every conversation: what tshark prints of each packet. An EAP-Response/Identity begins one in RADIUS."""
-    columns = [part for key in FIELDS for part in ("-e", key)]
-    command = [need("tshark"), "-n", "-r", str(FOLDER / f"{name}.pcap"), "-T", "fields", *columns]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    conversations: list[list[dict[str, str]]] = []
+def told_by_tshark(name: str) -> list[list[Row]]:
+    """Rows of every conversation. An EAP-Response/Identity begins one in RADIUS."""
+    conversations: list[list[Row]] = []
     begins = ("2", "1") if name.startswith("radius") else ("1", "1")
-    for line in printed.splitlines():
-        row = dict(zip(FIELDS, line.split("\t"), strict=True))
+    for row in packet_rows(FOLDER / f"{name}.pcap", FIELDS):
         if (row["eap.code"], row["eap.type"].partition(",")[0]) == begins:
             conversations.append([])
         if row["eap.code"]:
             conversations[-1].append(row)
     return conversations
-
-
-def values(rows: list[dict[str, str]], key: str) -> list[tuple[int, str]]:
-    """Pairs of frame and value."""
-    return [(int(row["frame.number"]), value) for row in rows for value in row[key].split(",") if value]
 
 
 each_sample = pytest.mark.parametrize("name", STORIES)
@@ -209,7 +189,7 @@ def test_messages_are_those_of_tshark(name: str) -> None:
     for connection, rows in read_by_both(name):
         theirs = values(rows, "tls.handshake.type")
         ours = [one for one in connection["messages"] if one["type"] not in HIDDEN]
-        assert [one["type"] for one in ours] == [TYPES[value] for _, value in theirs]
+        assert [one["type"] for one in ours] == [HANDSHAKE_TYPES[value] for _, value in theirs]
         frames = [(one["frame"], frame) for one, (frame, _) in zip(ours, theirs, strict=True)]
         assert all(mine <= frame for mine, frame in frames)
         alerts = [(frame, ALERTS[value]) for frame, value in values(rows, "tls.alert_message.desc")]

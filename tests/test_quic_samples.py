@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import subprocess
-from collections import defaultdict
 from functools import cache
 from typing import Any
 
 import pytest
 from capture.building import pcap
-from recorded import ROOT, facts, need, packets
+from recorded import ROOT, facts, packets
+from tshark_rows import Row, by_stream
 
 from tlsdissect.capture import open_capture
 from tlsdissect.pipeline import Reading
@@ -174,17 +173,9 @@ def test_batches_do_not_matter(size: int) -> None:
 
 
 @cache
-def told_by_tshark(name: str) -> dict[int, list[dict[str, str]]]:
-    """Rows of every UDP stream: what tshark prints of each packet."""
-    columns = [part for key in FIELDS for part in ("-e", key)]
-    options = ["-d", "udp.port==8443,quic", "-T", "fields", *columns]
-    command = [need("tshark"), "-n", "-r", str(FOLDER / f"{name}.pcap"), *options]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    streams = defaultdict(list)
-    for line in printed.splitlines():
-        row = dict(zip(FIELDS, line.split("\t"), strict=True))
-        streams[int(row["udp.stream"])].append(row)
-    return streams
+def told_by_tshark(name: str) -> dict[int, list[Row]]:
+    """Rows of every UDP stream."""
+    return by_stream(FOLDER / f"{name}.pcap", FIELDS, "-d", "udp.port==8443,quic")
 
 
 @each_sample

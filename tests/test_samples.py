@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-from collections import defaultdict
 from functools import cache
 
 import pytest
-from recorded import ROOT, SAMPLES, facts, need
+from recorded import ROOT, SAMPLES, facts
+from tshark_rows import HANDSHAKE_TYPES, Row, by_stream, values
 
 FULL12 = {
     "version": "TLS 1.2",
@@ -194,17 +193,6 @@ def test_frames_tell_the_way_of_firefox() -> None:
 
 # ---------------------------------------------------------------- beside tshark
 
-TYPES = {
-    "1": "client_hello",
-    "2": "server_hello",
-    "4": "new_session_ticket",
-    "11": "certificate",
-    "12": "server_key_exchange",
-    "13": "certificate_request",
-    "14": "server_hello_done",
-    "15": "certificate_verify",
-    "16": "client_key_exchange",
-}
 ALERTS = {"0": "close_notify", "40": "handshake_failure", "48": "unknown_ca", "70": "protocol_version"}
 FIELDS = (
     "tcp.stream",
@@ -222,22 +210,9 @@ FIELDS = (
 
 
 @cache
-def told_by_tshark(name: str) -> dict[int, list[dict[str, str]]]:
-    """Rows of every TCP stream: what tshark prints of each packet."""
-    columns = [part for key in FIELDS for part in ("-e", key)]
-    options = ["-d", "tcp.port==8443,tls", "-T", "fields", *columns]
-    command = [need("tshark"), "-n", "-r", str(ROOT / "samples" / f"{name}.pcap"), *options]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    streams = defaultdict(list)
-    for line in printed.splitlines():
-        row = dict(zip(FIELDS, line.split("\t"), strict=True))
-        streams[int(row["tcp.stream"])].append(row)
-    return streams
-
-
-def values(rows: list[dict[str, str]], key: str) -> list[tuple[int, str]]:
-    """Pairs of frame and value."""
-    return [(int(row["frame.number"]), value) for row in rows for value in row[key].split(",") if value]
+def told_by_tshark(name: str) -> dict[int, list[Row]]:
+    """Rows of every TCP stream."""
+    return by_stream(ROOT / "samples" / f"{name}.pcap", FIELDS, "-d", "tcp.port==8443,tls")
 
 
 each_sample = pytest.mark.parametrize("name", STORIES)
@@ -258,7 +233,7 @@ def test_conversations_are_those_of_tshark(name: str) -> None:
 def test_messages_are_those_of_tshark(name: str) -> None:
     for connection in read(name):
         rows = told_by_tshark(name)[connection["stream"]]
-        theirs = [(frame, TYPES[value]) for frame, value in values(rows, "tls.handshake.type")]
+        theirs = [(frame, HANDSHAKE_TYPES[value]) for frame, value in values(rows, "tls.handshake.type")]
         ours = [
             (one["frame"], one["type"].replace("hello_retry_request", "server_hello"))
             for one in connection["messages"]
