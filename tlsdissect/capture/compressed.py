@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tlsdissect.capture.window import MAGIC_GZIP, MAGIC_XZ, MAGICS_BZIP2
+from tlsdissect.capture.source import MAGIC_GZIP, MAGIC_XZ, MAGICS_BZIP2
 
 if TYPE_CHECKING:
     from bz2 import BZ2Decompressor

@@ -12,6 +12,14 @@ from tlsdissect.capture.errors import CaptureError
 PAUSE = 50
 """Milliseconds to wait for more bytes of a pipe before processing those that have come."""
 
+MAGIC_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
+MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
+MAGIC_XZ = b"\xfd7zXZ\0"  # section 2.1.1.1 of the .xz file format
+MAGICS_BZIP2 = tuple(f"BZh{level}".encode() for level in range(1, 10))
+MAGICS_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
+"""Magic numbers of skippable Zstandard frames (section 3.1.2), with which files of pzstd begin."""
+COMPRESSED = (MAGIC_GZIP, MAGIC_ZSTD, *MAGICS_SKIPPABLE, MAGIC_XZ, *MAGICS_BZIP2)
+
 
 class Source(Protocol):
     """A stream of bytes, compressed or not."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import cython
 
 from tlsdissect.capture.errors import CaptureError
-from tlsdissect.capture.source import Descriptor, FileObject
+from tlsdissect.capture.source import COMPRESSED, Descriptor, FileObject
 
 if TYPE_CHECKING:
     from tlsdissect.capture.source import Source
@@ -27,13 +27,6 @@ FIRST_PIECE = 1 << 16
 
 HEAD = 24
 """Bytes needed to recognize the format: the length of a pcap file header."""
-
-MAGIC_GZIP = b"\x1f\x8b"  # RFC 1952 section 2.3.1
-MAGIC_ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878 section 3.1.1
-MAGIC_XZ = b"\xfd7zXZ\0"  # section 2.1.1.1 of the .xz file format
-MAGICS_BZIP2 = tuple(f"BZh{level}".encode() for level in range(1, 10))
-MAGICS_SKIPPABLE = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
-"""Magic numbers of skippable Zstandard frames (section 3.1.2), with which files of pzstd begin."""
 
 
 @cython.cclass
@@ -66,7 +59,7 @@ class Window:
         self.unreported = False
         self.source = source
         self.need(HEAD)
-        if self.data.startswith((MAGIC_GZIP, MAGIC_ZSTD, *MAGICS_SKIPPABLE, MAGIC_XZ, *MAGICS_BZIP2)):
+        if self.data.startswith(COMPRESSED):
             self._decompress()
 
     @property
