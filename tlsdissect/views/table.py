@@ -158,10 +158,16 @@ def outcome(c: Connection) -> Texts:
         refused = c.outcome == "established" and c.eap is not None and c.eap.result == "failure"
         return (f"{c.outcome}, EAP-Failure" if refused else c.outcome,)
     alert = final_alert(c)
-    what = f"{c.outcome} {alert.description}" if alert and alert.description else c.outcome
-    if what == "alert" and (said := _opened_alert(c)) is not None:
-        what = f"{what} {said}{KEYED}"
-    return (f"{what} by {c.failed_by}",)
+    if alert is not None and alert.description:
+        return (reason(c.outcome, c.failed_by, alert.description),)
+    said = _opened_alert(c) if c.outcome == "alert" else None
+    return (reason(c.outcome, c.failed_by, None if said is None else f"{said}{KEYED}"),)
+
+
+def reason(outcome: str, by: str | None, alert: str | None) -> str:
+    """Why a handshake failed: how it ended, with the alert, and who ended it."""
+    what = outcome if alert is None else f"{outcome} {alert}"
+    return what if by is None else f"{what} by {by}"
 
 
 def problems(c: Connection) -> Texts:

@@ -18,6 +18,7 @@ from tlsdissect.views.plots.style import (
     version_names,
     write_behind,
 )
+from tlsdissect.views.table import reason
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,10 +71,7 @@ def failures(tables: Tables) -> pd.DataFrame:
 
 def _reason(outcome: str, by: str | None, alerts: list[dict[str, Any]]) -> str:
     fatal = [one["description"] for one in alerts if one["level"] == "fatal"]
-    what = outcome.replace("_", " ")
-    if outcome == "alert":
-        what = f"alert {fatal[0]}" if fatal and fatal[0] else "encrypted alert"
-    return what if by is None or pd.isna(by) else f"{what} by {by}"
+    return reason(outcome, None if pd.isna(by) else by, fatal[0] if outcome == "alert" and fatal else None)
 
 
 def offers(tables: Tables) -> pd.DataFrame:

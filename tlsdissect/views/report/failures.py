@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from tlsdissect.model.connection import FAILURES
 from tlsdissect.views import table
 from tlsdissect.views.explain import explain
 from tlsdissect.views.printable import printable
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from tlsdissect.model.connection import Connection
     from tlsdissect.views.summary import CaptureSummary
-
-_UNFAILED = ("established", "one_sided", "incomplete")
 
 
 class Tile(Struct, frozen=True):
@@ -54,7 +53,7 @@ class Failures:
     def add(self, c: Connection) -> None:
         """Add a connection that was read with its transcript."""
         reason = table.outcome(c)[0] or c.outcome
-        if c.outcome not in _UNFAILED and reason not in self._first:
+        if c.outcome in FAILURES and reason not in self._first:
             said = explain(c)
             self._first[reason] = self._rows, [said.verdict.line, *(one.with_evidence for one in said.about("end"))]
         self._rows += 1
