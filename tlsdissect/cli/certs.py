@@ -69,8 +69,8 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, fol
     """List the distinct certificates sent in the clear: who sent them, their validity, and findings about them.
 
     Paths are verified up to the authorities given with --ca-file, --ca-path or --system-ca, as of the time of the
-    capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates. SARIF and JUnit have the
-    findings about each certificate, for a pipeline.
+    capture; without any of these, trust is not checked. TLS 1.3 encrypts certificates. SARIF and JUnit list the
+    findings about each certificate, for use in a pipeline.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "table", captures)
     if folder is not None:
@@ -209,7 +209,7 @@ def _write_files(folder: str, inventory: CertificateInventory, listed: list[Cert
         if not has_content:
             conflicts += 1
             if conflicts <= _LISTED:
-                warn(f"{path}: not written, because a file with this name and other content exists")
+                warn(f"{path}: not written, because a file with this name but different content exists")
     if conflicts > _LISTED:
         warn(f"{conflicts - _LISTED:,} more files not written, because files with their names and other content exist")
     return conflicts

@@ -55,7 +55,7 @@ def command(before: str, after: str, by: Any, form: str | None, output: str | No
     """Show what changed between two captures or folders.
 
     First, which clients worked with a server before and fail now, and why; then what changed in versions, suites,
-    groups, ALPN and certificates, new and vanished JA4, and times; then what was in one of the captures only, and how
+    groups, ALPN and certificates, new and vanished JA4, and times; then what only one of the captures has, and how
     much stayed the same. What a client got is compared with what the same client got from the same server before.
     Options that select connections apply to both captures.
     """

@@ -38,8 +38,9 @@ def command(captures: tuple[str, ...], output: str | None, form: str | None, **g
     are marked as guesses. A connection that two of the captures show, recorded at both ends of a path, is explained
     once, with what was lost and where time went between them.
 
-    Text begins with the verdict. Of connections with the same story the first is shown, failures before others, and the
-    rest are counted; stories are the same if their sentences are, apart from times, sizes, names, addresses and frames.
+    Text begins with the verdict. Of connections with the same story only the first is explained, failures before
+    others, and the rest are counted. Stories are the same if their sentences are, apart from times, sizes, names,
+    addresses and frames.
     """
     file, form, seen = options.result(output, form, _SUFFIXES, "text", captures)
     view, end = _view(form, given["color"], seen=seen, whole=given["whole"])

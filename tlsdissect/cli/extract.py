@@ -55,14 +55,14 @@ _NAME = "extract.pcapng"
 def command(captures: tuple[str, ...], output: str | None, filtering: bool, **given: Any) -> int:
     """Write the packets of the selected connections to a pcapng file, and nothing else.
 
-    All packets of their flows are written, in both directions and from the first to the last, also IP fragments,
-    packets in tunnels, packets sent again, RSTs that TCP drops, and ICMP errors about the flow: with their original
-    bytes, lengths, times, interfaces and comments. So is every secret of the capture or of --keylog that opens them;
-    think of that before you share the file. Each capture becomes a section of the file; with --joined, each that has
-    such packets. The captures are read twice, so they must be files.
+    All packets of their flows are written, in both directions and from the first to the last, including IP
+    fragments, packets in tunnels, retransmissions, RSTs that TCP drops, and ICMP errors about the flow: with their
+    original bytes, lengths, times, interfaces and comments. So is every secret of the capture or of --keylog that opens
+    them; think of that before you share the file. Each capture becomes a section of the file; with --joined, each that
+    has such packets. The captures are read twice, so they must be files.
 
-    A UDP flow is written whole if one of its connections is selected, and of EAP the packets of the conversation, no
-    EAPOL-Key frames.
+    A UDP flow is written whole if one of its connections is selected; of EAP, the packets of the conversation are,
+    without EAPOL-Key frames.
     """
     try:
         check_readable_twice(captures)

@@ -67,8 +67,8 @@ def command(captures: tuple[str, ...], output: str | None, dark: bool, **given: 
     """Draw handshakes as ladder diagrams, to scale, in milliseconds and in round trips.
 
     Each arrow is a flight: the messages, with their sizes, that one side sent before the other answered. Encrypted
-    messages and application data are drawn with distinct arrows, and what a handshake failed by in red. A long pause is
-    cut, and its length given. Round trips are those of TCP, where they take at least 1 ms. Two connections selected by
+    messages and application data are drawn with distinct arrows, and the cause of a failure in red. A long pause is
+    cut, and its length shown. Round trips are those of TCP, where they take at least 1 ms. Two connections selected by
     --stream are drawn side by side, in the order of the options, on a common time axis that starts at each ClientHello;
     so are both views of a connection that two of the captures show, with what was lost between them.
     """

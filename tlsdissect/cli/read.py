@@ -111,7 +111,7 @@ def command(captures: tuple[str, ...], form: str | None, output: str | None, **g
     rows are in the order of the captures and of time in each, or if there are more than 10,000, in the order in which
     connections are over; --top N prints the first N of them.
 
-    SARIF and JUnit have the findings instead, for a pipeline: each once for a server, and not for each connection. In
+    SARIF and JUnit list findings instead, for use in a pipeline: each once per server, not once per connection. In
     JUnit those of the --fail-on severity or higher fail, by default all but info.
     """
     result = options.result(output, form, _SUFFIXES, "table", captures)

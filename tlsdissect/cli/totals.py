@@ -62,7 +62,9 @@ def complain(summary: Summary) -> None:
     for line in refusals(summary):
         warn(line)
     for overlap in summary.overlaps[:_WARNINGS]:
-        warn(f"{overlap.later}: begins before the end of {overlap.earlier}: their packets are not in the order of time")
+        warn(
+            f"{overlap.later}: begins before the end of {overlap.earlier}: their packets are not in chronological order"
+        )
     if len(summary.overlaps) > _WARNINGS:
         warn(f"{len(summary.overlaps) - _WARNINGS:,} more captures begin before the end of an earlier one")
     if summary.open_between:

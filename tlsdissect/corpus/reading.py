@@ -67,7 +67,7 @@ class LiveCriteria(TypedDict, total=False):
 
 
 class Criteria(LiveCriteria, total=False):
-    """What selects connections of captures. The command line has the same names."""
+    """Criteria by which connections are selected; the options of the command line have the same names."""
 
     stream: Streams
     """`stream` of a connection, or text such as "capture.pcap:udp:3"."""

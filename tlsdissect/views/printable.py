@@ -113,7 +113,7 @@ def encoded(text: str, encoding: str) -> bytes:
 
 
 def styled(text: str, style: str) -> str:
-    """Wrap text in the sequence that sets a style (ECMA-48 section 8.3.117); in none where there is no style."""
+    """Wrap text in the sequence that sets a style (ECMA-48 section 8.3.117); without a style, return it unchanged."""
     return f"\x1b[{style}m{text}\x1b[0m" if style else text
 
 

@@ -105,7 +105,7 @@ def _complete13(handshake: Handshake) -> bool:
 
 
 def _lacks_result(handshake: Handshake) -> bool:
-    """Return whether a server of EAP may still refuse the client, which the end of its handshake alone does not tell.
+    """Return whether an EAP server may still refuse the client: the end of its handshake alone does not show that.
 
     It answers with Success, or with what protects that (RFC 9190 section 2.1.1).
     """

@@ -182,7 +182,7 @@ def _names_error(names: ServerNameList) -> str | None:
 
 @cache
 def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, Callable[[Any], Any]], ...]]:
-    """Return the class of facts for a body; and the name of each field in the body, and its formatter."""
+    """Return the class of a body's facts, and of each fact the name of its field in the body and its formatter."""
     fields = _formatters(kind)
     shown = [(_RENAMED.get(name, name), Any) for name, _ in fields]
     # Another process may not have created this class yet.

@@ -116,7 +116,7 @@ class MappedBytes:
         return bytes(self._data)
 
     def beginning(self, size: int) -> bytes:
-        """Return the first `size` bytes, or fewer if there are not as many."""
+        """Return the first `size` bytes, or all of them if there are fewer."""
         return bytes(self._data[:size])
 
     def add(self, data: bytes, start: int) -> None:
