@@ -14,6 +14,7 @@ from visiting import Visit, report
 
 import tlsdissect
 from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.keys import KeyLog
 from tlsdissect.pipeline import Reading
 from tlsdissect.trust.anchors import certificates
 from tlsdissect.trust.judge import Judge
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator
 
+    from tlsdissect.model.connection import Connection
     from tlsdissect.views.ladder.model import Arrow
     from tlsdissect.views.tree.model import Node
 
@@ -215,14 +217,31 @@ def drawn(tree: Locator) -> list[list[str]]:
 @pytest.mark.parametrize("name", ["tls12-client-cert", "tls13-hello-retry", "tomcat-firefox-resumed"])
 def test_the_tree_is_that_of_the_program(visit: Visit, name: str) -> None:
     """The page works out where a field stands; the program knows it."""
-    connection = next(iter(tlsdissect.read(sample(name), keep=True)))
+    visit.search(f"{name}.pcap")
+    compare_tree(visit, next(iter(tlsdissect.read(sample(name), keep=True))))
+
+
+@pytest.mark.parametrize(
+    "name", ["quic/quic-large-hello", "quic/quic-chromium", "tls13-client-cert", "dtls/dtls12-fragments"]
+)
+def test_the_tree_has_what_keys_opened(browser: Browser, tmp_path: Path, name: str) -> None:
+    capture, path = sample(name), tmp_path / "opened.html"
+    keys = str(capture.with_suffix(".keys"))
+    path.write_bytes(report(capture, keylog=KeyLog([keys])))
+    with Visit(browser, path) as visit:
+        compare_tree(visit, next(iter(tlsdissect.read(capture, keep=True, keylog=keys))))
+
+
+def compare_tree(visit: Visit, connection: Connection) -> None:
+    """Compare the tree of the first connection that the page shows with the program's."""
     wanted = [
         list(line)
         for record in tlsdissect.tree(connection).records
         for part in record.node.children
         for line in lines(part, record.frame)
     ]
-    detail = visit.open_first(f"{name}.pcap")
+    visit.rows().first.click()
+    detail = visit.opened()
     detail.get_by_role("button", name="Open all").click()
     detail.locator(".tree li").nth(len(wanted) - 1).wait_for(state="attached")
     assert drawn(detail.locator(".tree")) == wanted

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
+    from tlsdissect.handshake.keys import KeyLog
     from tlsdissect.trust.verdicts import Settings
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 
 
-def report(*captures: Path, detailed: int = 20_000, settings: Settings | None = None) -> bytes:
+def report(
+    *captures: Path, detailed: int = 20_000, settings: Settings | None = None, keylog: KeyLog | None = None
+) -> bytes:
     """Write the page about captures, as the command does."""
     judge, evidence = Judge(settings), Evidence()
     made = Report(tuple(map(str, captures)), judge, evidence, detailed)
-    for connection in Reading(captures, Options(keep=True), judge=judge, evidence=evidence):
+    for connection in Reading(captures, Options(keep=True, keylog=keylog), judge=judge, evidence=evidence):
         made.add(connection)
     return b"".join(made.pieces())
 

@@ -19,7 +19,7 @@ async function details(name, number) {
   }
   const block = blocks.get(id);
   const one = block?.entries[number % settings.together];
-  return one ? { ...one, nodes: block.nodes } : null;
+  return one ? { ...one, layouts: block.layouts } : null;
 }
 
 function element(tag, attributes, ...children) {

@@ -6,6 +6,7 @@ import zlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Raw
 from msgspec.json import encode
 
 from tlsdissect.model.connection import SEVERITIES, stream_name
@@ -17,6 +18,7 @@ from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import drawn, joined
 from tlsdissect.views.printable import printable
+from tlsdissect.views.tree.layouts import parted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from tlsdissect.trust.path import Verdict
     from tlsdissect.views.ladder.axis import Slant
     from tlsdissect.views.ladder.model import Ladder
-    from tlsdissect.views.tree.model import Node, Tree
+    from tlsdissect.views.tree.model import Node, TreeRecord
 
 TOGETHER = 128
 """Connections per block; a click unpacks one block."""
@@ -42,50 +44,42 @@ CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by"
 
 
 class Block:
-    """Details of some connections, in which each distinct node is stored once.
+    """Details of some connections, in which each distinct layout of a message is stored once.
 
-    Unpacked it is `{"nodes": [...], "entries": [...]}`. A node is `[name, size, value, meaning, remark, reference,
-    problem, children]`, where children are the numbers of earlier nodes, and missing values at the end are left out.
-    Offsets are not stored, so that equal nodes are shared: leaves cover the bytes of their message without gaps.
+    Unpacked it is `{"layouts": [...], "entries": [...]}`. Layouts are as in `LaidNode`. A record of an entry has parts:
+    each has the number of its layout, its byte ranges in the frames, the texts of this message, and the parts in it.
     """
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[Any, ...], int] = {}
-        self._nodes: list[list[Any]] = []
+        self._numbers: dict[bytes, int] = {}
         self._entries: list[dict[str, Any]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, whole: Tree, details: dict[str, Any]) -> None:
-        """Add a connection: its tree and its details."""
-        records = [
-            [record.sender, record.frame, milliseconds(record.ms), record.node.meaning, self._parts(record.node)]
-            for record in whole.records
-        ]
-        self._entries.append({"records": records, **details})
+    def add(self, records: Iterable[TreeRecord], details: dict[str, Any]) -> None:
+        """Add a connection: the records of its tree, and its details."""
+        shown = []
+        for record in records:
+            parts = [self._part(one) for one in record.node.children]
+            shown.append([record.sender, record.frame, milliseconds(record.ms), record.node.meaning, parts])
+        self._entries.append({"records": shown, **details})
 
     def packed(self) -> str:
         """Return the block as text for a page."""
-        return packed({"nodes": self._nodes, "entries": self._entries})
+        return packed({"layouts": [Raw(one) for one in self._numbers], "entries": self._entries})
 
-    def _parts(self, record: Node) -> list[list[Any]]:
-        """Return the children of a record, each with its byte ranges in the frames."""
-        return [
-            [self._number(part), [[span.frame, span.offset, span.length] for span in part.bytes]]
-            for part in record.children
-        ]
-
-    def _number(self, node: Node) -> int:
-        """Return the number of a node, which is new only if no equal node is in the block."""
-        children = tuple([self._number(child) for child in node.children])
-        size = sum(span.length for span in node.bytes)
-        key = (node.name, size, node.value, node.meaning, node.remark, node.reference, node.problem, children)
-        number = self._numbers.get(key)
-        if number is None:
-            number = self._numbers[key] = len(self._nodes)
-            self._nodes.append(_without_end([printable(one) if isinstance(one, str) else one for one in key]))
-        return number
+    def _part(self, node: Node) -> list[Any]:
+        """Return a part of a record, without missing values at the end."""
+        layout, texts, inner = parted(node)
+        return _without_end(
+            [
+                self._numbers.setdefault(layout, len(self._numbers)),
+                [[span.frame, span.offset, span.length] for span in node.bytes],
+                texts,
+                [self._part(one) for one in inner],
+            ]
+        )
 
 
 def milliseconds(value: float | None) -> float | None:
@@ -101,7 +95,7 @@ def packed(value: object) -> str:
 
 def _without_end(values: list[Any]) -> list[Any]:
     """Remove missing values at the end."""
-    while values and values[-1] in (None, ()):
+    while values and values[-1] in (None, (), []):
         values.pop()
     return values
 

@@ -41,7 +41,8 @@ from tlsdissect.views.report.summary import Findings, Overview, verdict_sentence
 from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
 from tlsdissect.views.table import Column as TableColumn
-from tlsdissect.views.tree import tree
+from tlsdissect.views.tree import laid_records
+from tlsdissect.views.tree.layouts import Layouts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -217,7 +218,7 @@ class Report:
         self._detailed = detailed
         self._rows: list[list[str]] = []
         self._blocks: list[str] = []
-        self._block = Block()
+        self._block, self._layouts = Block(), Layouts()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
         self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
         self._delays = Delays()
@@ -239,7 +240,7 @@ class Report:
         shown = self._certificates(connection)
         if len(self._rows) > self._detailed:
             return
-        self._block.add(tree(connection), connection_details(connection, shown))
+        self._block.add(laid_records(connection, self._layouts), connection_details(connection, shown))
         if len(self._block) == TOGETHER:
             self._finish_block()
 

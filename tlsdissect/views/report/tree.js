@@ -1,14 +1,14 @@
 // The tree of a connection: the content of a record is added to the document when it is opened.
 
-function drawTree({ records, nodes }) {
+function drawTree({ records, layouts }) {
   const tree = element("div", { class: "tree" });
   for (const [sender, frame, ms, meaning, parts] of records) {
     const when = ms === null ? "" : `, ${ms.toFixed(3)} ms`;
     const title = `frame ${frame}, ${sender}${when}: ${meaning ?? "record"}`;
-    const names = parts.map(([number]) => nodes[number][0]).filter((name) => !HEADS.has(name) && name !== meaning);
+    const names = parts.flatMap(([number]) => layouts[number].map(([name]) => name)).filter((name) => !HEADS.has(name) && name !== meaning);
     const more = names.length ? element("span", { class: "value" }, ` ${names.join(", ")}`) : null;
     const record = element("details", null, element("summary", null, title, more));
-    record.addEventListener("toggle", () => fill(record, nodes, parts, frame), { once: true });
+    record.addEventListener("toggle", () => fill(record, layouts, parts, frame), { once: true });
     tree.append(record);
   }
   return tree;
@@ -16,8 +16,8 @@ function drawTree({ records, nodes }) {
 
 const HEADS = new Set(["type", "version", "legacy_record_version", "length"]); // header fields of a record
 
-function fill(record, nodes, parts, frame) {
-  const items = parts.map(([number, spans]) => drawNode(nodes, number, { spans, at: 0, frame }, null));
+function fill(record, layouts, parts, frame) {
+  const items = parts.flatMap((part) => drawPart(layouts, part, frame, null));
   record.append(element("ul", null, ...items));
 }
 
@@ -25,45 +25,52 @@ function setOpen(tree, open) {
   for (const one of tree.querySelectorAll("details")) one.open = open;
 }
 
-function drawNode(nodes, number, place, cited) {
-  const [name, size, value, meaning, remark, reference, problem, children] = nodes[number];
+function drawPart(layouts, [number, spans = [], texts = [], inner = []], frame, cited) {
+  const place = { spans, texts, at: 0, frame };
+  const drawInner = (reference) => inner.flatMap((part) => drawPart(layouts, part, frame, reference));
+  return layouts[number].map((node) => drawNode(node, place, cited, drawInner));
+}
+
+// A text is a number if it differs between messages of the same layout. The parts in a node follow its own fields.
+function drawNode([name, size = 0, text, remark, reference, problem, children = []], place, cited, drawInner) {
   const start = place.at;
   const line = [element("span", { class: "place" }), element("span", null, name)];
-  const said = describe(value, meaning);
+  const said = typeof text === "number" ? place.texts[text] : text;
   if (said) line.push(" ", element("span", { class: "value" }, said));
   if (remark) line.push(" ", element("span", { class: "odd" }, remark));
   if (problem) line.push(" ", element("strong", { class: "bad" }, problem));
-  if (children && reference && reference !== cited) line.push(" ", element("cite", null, reference));
+  if (reference && reference !== cited) line.push(" ", element("cite", null, reference));
+  const inside = children.map((child) => drawNode(child, place, reference ?? cited));
+  if (drawInner) inside.push(...drawInner(reference ?? cited));
   let item;
-  if (children) {
-    const inside = children.map((child) => drawNode(nodes, child, place, reference ?? cited));
+  if (inside.length) {
     item = element("li", null,
       element("details", { open: "" }, element("summary", null, ...line), element("ul", null, ...inside)));
   } else {
-    place.at += size ?? 0;
+    place.at += size;
     item = element("li", null, ...line);
   }
-  line[0].textContent = stretch(place.spans, start, start + (size ?? 0), place.frame);
+  line[0].textContent = stretch(place.spans, start, start + size, place.frame);
   return item;
 }
 
-function describe(value, meaning) {
-  if (value === null || value === undefined) return meaning ?? "";
-  if (typeof value === "number") return meaning ? `${value} (${meaning})` : String(value);
-  if (value.startsWith("0x") && meaning && meaning !== value) return `${meaning} (${value})`;
-  return (meaning ?? value) || "(empty)";
-}
-
+// A frame is named where it is not the one before it.
 function stretch(spans, start, end, frame) {
-  if (start === end) return "";
-  const [first, last] = [byteAt(spans, start, frame), byteAt(spans, end - 1, frame)];
-  return first === last ? first : `${first}-${last}`;
+  const [first, last] = [byteAt(spans, start), byteAt(spans, end - 1)];
+  if (start === end || !first || !last) return "";
+  const from = named(first, frame);
+  if (start === end - 1 || first.byte === null || last.byte === null) return from;
+  return `${from}-${named(last, first.frame)}`;
 }
 
-function byteAt(spans, at, frame) {
-  for (const [where, offset, length] of spans) {
-    if (at < length) return `${where === frame ? "" : `${where}:`}${offset === null ? "?" : offset + at}`;
+function named({ frame, byte }, before) {
+  return `${frame === before ? "" : `${frame}:`}${byte ?? "?"}`;
+}
+
+function byteAt(spans, at) {
+  for (const [frame, offset, length] of spans) {
+    if (at < length) return { frame, byte: offset === null ? null : offset + at };
     at -= length;
   }
-  return "?";
+  return null;
 }

@@ -16,16 +16,17 @@ from tlsdissect.views.printable import TextBlocks
 from tlsdissect.views.tree.build import Builder
 from tlsdissect.views.tree.eap import EapBuilder
 from tlsdissect.views.tree.fields import second
+from tlsdissect.views.tree.layouts import built
 from tlsdissect.views.tree.model import CONTAINERS, Tree, style
 from tlsdissect.views.tree.model import Fold as Fold  # how the text is folded
 from tlsdissect.views.tree.quic import QuicBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from tlsdissect.model.connection import Connection
-    from tlsdissect.model.transcript import Transcript
-    from tlsdissect.views.tree.model import Node, Packets
+    from tlsdissect.views.tree.layouts import Build, Lay, Layouts
+    from tlsdissect.views.tree.model import MappedBytes, Node, Packets, TreeRecord
 
 _DAY = 86_400
 """Seconds."""
@@ -42,46 +43,50 @@ def tree(connection: Connection) -> Tree:
     problem that says what was expected; everything around it is decoded as usual. Raises ValueError for a connection
     without a transcript.
     """
-    transcript, hello = kept(connection).transcript, connection.client_hello
-    builder = _builder(connection, transcript)
-    records = builder.records(hello.frame if hello else None)
     return Tree(
         connection.source,
         connection.transport,
         connection.stream,
         connection.client,
         connection.server,
-        tuple([replace(record, node=_dated(record.node, connection)) for record in records]),
+        tuple([replace(record, node=_dated(record.node, connection)) for record in _records(connection, built)]),
         connection.captures,
     )
 
 
-def _builder(connection: Connection, transcript: Transcript) -> Builder | EapBuilder | QuicBuilder:
-    """Return what builds the nodes of a connection's transport."""
+def laid_records(connection: Connection, layouts: Layouts) -> list[TreeRecord]:
+    """Return the records of a connection's tree, in which messages are nodes of layouts."""
+    captured = _captured(connection)
+
+    def lay(ground: MappedBytes, key: Hashable, build: Build) -> tuple[Node, ...]:
+        return layouts.lay(ground, key, build, lambda random: _begin(random, captured))
+
+    return _records(connection, lay)
+
+
+def _records(connection: Connection, lay: Lay) -> list[TreeRecord]:
+    transcript, hello = kept(connection).transcript, connection.client_hello
+    builder: Builder | EapBuilder | QuicBuilder
     if connection.quic is not None:
-        return QuicBuilder(transcript)
-    if connection.eap is not None:
-        return EapBuilder(transcript, connection.eap.carrier)
-    return Builder(transcript)
+        builder = QuicBuilder(transcript, lay)
+    elif connection.eap is not None:
+        builder = EapBuilder(transcript, connection.eap.carrier, lay)
+    else:
+        builder = Builder(transcript, lay)
+    return builder.records(hello.frame if hello else None)
 
 
 def _dated(record: Node, c: Connection) -> Node:
-    """Say with which time a random begins (RFC 5246 section 7.4.1.2).
-
-    In TLS 1.3 all of it is random, and so it is with many older implementations: a time that is more than a day off the
-    capture's is none.
-    """
-    if c.start is None or c.is_tls13 or any("1.3" in version for version in c.offered_versions):
+    """Say with which time a random begins."""
+    captured = _captured(c)
+    if captured is None:
         return record
-    captured = datetime.fromisoformat(f"{c.start[:19]}+00:00").timestamp()
 
     def field(node: Node) -> Node:
         if node.name != "random" or node.meaning is not None or not isinstance(node.value, str):
             return node
-        begin = int(node.value[:8] or "0", 16)
-        if abs(begin - captured) > _DAY:
-            return node
-        return replace(node, meaning=f"{node.value}: {second(begin)}, if it begins with the time")
+        begin = _begin(node.value, captured)
+        return node if begin is None else replace(node, meaning=begin)
 
     def container(node: Node) -> Node:
         return replace(node, children=tuple([message(one) for one in node.children]))
@@ -92,6 +97,25 @@ def _dated(record: Node, c: Connection) -> Node:
         return replace(node, children=tuple(map(field, node.children)))
 
     return container(record)
+
+
+def _captured(c: Connection) -> float | None:
+    """Return the time near which a random may begin with one (RFC 5246 section 7.4.1.2); None if none does.
+
+    In TLS 1.3 all of it is random, and so it is with many older implementations: a time that is more than a day off the
+    capture's is none.
+    """
+    if c.start is None or c.is_tls13 or any("1.3" in version for version in c.offered_versions):
+        return None
+    return datetime.fromisoformat(f"{c.start[:19]}+00:00").timestamp()
+
+
+def _begin(random: str, captured: float | None) -> str | None:
+    """Return the meaning of a random in hexadecimal that begins with a time near that of the capture."""
+    begin = int(random[:8] or "0", 16)
+    if captured is None or abs(begin - captured) > _DAY:
+        return None
+    return f"{random}: {second(begin)}, if it begins with the time"
 
 
 def text(

@@ -43,12 +43,14 @@ from tlsdissect.tls.record import (
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
 from tlsdissect.views.tree.fields import Fields
+from tlsdissect.views.tree.layouts import built
 from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord, opened_by_start
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
     from tlsdissect.model.transcript import OpenedMessage, Transcript, WireRecord
     from tlsdissect.tls.layout import WireStruct
+    from tlsdissect.views.tree.layouts import Lay
 
 MESSAGE_HEADER = 4
 _UNENCRYPTED = re.compile("_WITH_NULL_([A-Z0-9]+)$")
@@ -135,8 +137,9 @@ class _Sender:
 class Builder:
     """Builds the nodes of the records, one after the other."""
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(self, transcript: Transcript, lay: Lay = built) -> None:
         self._transcript = transcript
+        self._lay = lay
         self._senders = {side: _Sender(Places(transcript, side)) for side in ("client", "server")}
         self._raw_keys: set[Side] = set()
         """The sides that send a raw public key instead of certificates."""
@@ -182,15 +185,15 @@ class Builder:
         ground = MappedBytes(self._senders[record.sender].places, record.frame)
         if record.content_type == SSL2:
             ground.add(struct.pack(">H", record.length | 0x8000), record.start)
-            return Fields(ground).message(Ssl2RecordHeader, 0, len(ground))
+            return self._lay(ground, Ssl2RecordHeader, lambda fields: fields.message(Ssl2RecordHeader, 0, len(ground)))
         if record.header:
             ground.add(record.header, record.start)
-            kind, cid_length = _datagram_header(record)
-            if cid_length < 0:
+            kind, size = _datagram_header(record)
+            if size < 0:
                 return (Fields(ground).leaf("unread", 0, len(ground)),)
-            return Fields(ground).message(kind, 0, len(ground), cid_length=cid_length)
+            return self._lay(ground, (kind, size), lambda fields: fields.message(kind, 0, len(ground), cid_length=size))
         ground.add(struct.pack(">BHH", record.content_type, record.version, record.length), record.start)
-        return Fields(ground).message(RecordHeader, 0, HEADER_SIZE)
+        return self._lay(ground, RecordHeader, lambda fields: fields.message(RecordHeader, 0, HEADER_SIZE))
 
     def _fill(self, number: int, record: WireRecord) -> None:
         """Build the nodes of a record's content."""
@@ -239,20 +242,21 @@ class Builder:
         """Build the node of a message that keys opened in a record; its bytes are in no frame."""
         ground = OpenedBytes(speaker.places, message.data)
         if message.content_type == ALERT:
-            node = self._struct(ground, "alert", Alert, 0, len(ground))
-        else:
-            header = FRAGMENT_HEADER if record.header else MESSAGE_HEADER
-            node = self._message_node(record.sender, ground, header, len(ground), None)
-        return replace(node, meaning=OPENED)
+            return self._struct(ground, "alert", Alert, OPENED)
+        header = FRAGMENT_HEADER if record.header else MESSAGE_HEADER
+        return self._message_node(record.sender, ground, header, len(ground), None, OPENED)
 
     def _plain(self, record: WireRecord, speaker: _Sender) -> list[Node]:
         """Build the nodes of a ChangeCipherSpec or a heartbeat."""
-        ground, data = self._ground(record, speaker)
+        data = record.fragment or b""
         name, content, size = _PLAIN.get(record.content_type, ("unread", None, None))
         if content is None:
-            return [Fields(ground).leaf(name, 0, len(data))]
+            return [Fields(self._ground(record, speaker)).leaf(name, 0, len(data))]
         step = size or len(data)
-        return [self._struct(ground, name, content, at, min(at + step, len(data))) for at in range(0, len(data), step)]
+        return [
+            self._struct(self._ground(record, speaker, at, at + step), name, content)
+            for at in range(0, len(data), step)
+        ]
 
     def _alerts(self, number: int, record: WireRecord, speaker: _Sender) -> None:
         """Build the nodes of alerts: a record may contain several, or a part of one (RFC 5246 section 6.2.1)."""
@@ -275,23 +279,29 @@ class Builder:
         """Build the node of an alert, complete or as far as it was captured, as a child of the record it began in."""
         begun, speaker.alert = speaker.alert, None
         if begun is not None:
-            node = self._struct(begun.ground, "alert", Alert, 0, len(begun.ground))
+            node = self._struct(begun.ground, "alert", Alert)
             self._inside[begun.record].append(node)
 
     def _ssl2(self, record: WireRecord, speaker: _Sender) -> Node:
-        ground, data = self._ground(record, speaker)
-        name, content = _SSL2.get(data[0] if data else -1, ("message", None))
-        return self._struct(ground, name, content, 0, len(data)) if content else Fields(ground).leaf(name, 0, len(data))
+        ground = self._ground(record, speaker)
+        name, content = _SSL2.get(ground.data[0] if len(ground) else -1, ("message", None))
+        return self._struct(ground, name, content) if content else Fields(ground).leaf(name, 0, len(ground))
 
-    def _ground(self, record: WireRecord, speaker: _Sender) -> tuple[MappedBytes, bytes]:
-        ground, data = MappedBytes(speaker.places, record.frame), record.fragment or b""
-        ground.add(data, record.body)
-        return ground, data
+    def _ground(self, record: WireRecord, speaker: _Sender, start: int = 0, end: int | None = None) -> MappedBytes:
+        """Return the content of a record, or a part of it."""
+        ground = MappedBytes(speaker.places, record.frame)
+        ground.add((record.fragment or b"")[start:end], record.body + start)
+        return ground
 
-    def _struct(self, ground: MappedBytes, name: str, content: type[WireStruct], start: int, end: int) -> Node:
-        children = Fields(ground).message(content, start, end)
-        cited = children[0].reference if children else None
-        return Node(name, reference=cited, bytes=ground.spans(start, end), children=children)
+    def _struct(self, ground: MappedBytes, name: str, content: type[WireStruct], meaning: str | None = None) -> Node:
+        def build(fields: Fields) -> tuple[Node]:
+            size = len(ground)
+            children = fields.message(content, 0, size)
+            cited = children[0].reference if children else None
+            return (Node(name, None, meaning, None, cited, fields.spans(0, size), None, children),)
+
+        (node,) = self._lay(ground, (name, content, meaning), build)
+        return node
 
     def _handshake(self, number: int, record: WireRecord, speaker: _Sender) -> None:
         """Build the messages that a record completes, as children of the record in which they began."""
@@ -313,8 +323,8 @@ class Builder:
 
     def _fragments(self, number: int, record: WireRecord, speaker: _Sender) -> None:
         """Build the nodes of a handshake record of DTLS: the messages that it begins, and fragments of others."""
-        ground, data = self._ground(record, speaker)
-        fields, at = Fields(ground), 0
+        ground = self._ground(record, speaker)
+        fields, data, at = Fields(ground), ground.data, 0
         while at + FRAGMENT_HEADER <= len(data):
             body = at + FRAGMENT_HEADER
             offset, size = int.from_bytes(data[at + 6 : at + 9], "big"), int.from_bytes(data[at + 9 : body], "big")
@@ -386,27 +396,34 @@ class Builder:
         side: Side = self._transcript.records[record].sender
         self._inside[record].append(self._message_node(side, ground, start, end, problem))
 
-    def _message_node(self, side: Side, ground: MappedBytes, start: int, end: int, problem: str | None) -> Node:
+    def _message_node(
+        self, side: Side, ground: MappedBytes, start: int, end: int, problem: str | None, meaning: str | None = None
+    ) -> Node:
         """Build the node of a message whose body begins at `start`; what comes after `end` follows missing bytes."""
-        data, fields = ground.data, Fields(ground)
-        datagram = start == FRAGMENT_HEADER
-        header = fields.message(FragmentHeader if datagram else HandshakeHeader, 0, min(start, len(data)))
-        kind = data[0]
-        decoded = self._decoder(side, kind, datagram=datagram)
-        body: tuple[Node, ...] = ()
-        if decoded is not None:
-            body = fields.message(decoded.struct, start, end, **decoded.given) if end >= start else ()
-        elif end > start:
-            body = (fields.leaf("body", start, end),)
-        if end < len(data):
-            body = (*body, fields.leaf("unread", end, len(data)))
-        retry = kind == HandshakeType.SERVER_HELLO and data[start + 2 : start + 34] == server_hello.RETRY_RANDOM
-        name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
+        data = ground.data
+        datagram, kind = start == FRAGMENT_HEADER, data[0]
+
+        def build(fields: Fields) -> tuple[Node]:
+            header = fields.message(FragmentHeader if datagram else HandshakeHeader, 0, min(start, len(data)))
+            decoded = self._decoder(side, kind, datagram=datagram)
+            body: tuple[Node, ...] = ()
+            if decoded is not None:
+                body = fields.message(decoded.struct, start, end, **decoded.given) if end >= start else ()
+            elif end > start:
+                body = (fields.leaf("body", start, end),)
+            if end < len(data):
+                body = (*body, fields.leaf("unread", end, len(data)))
+            retry = kind == HandshakeType.SERVER_HELLO and data[start + 2 : start + 34] == server_hello.RETRY_RANDOM
+            name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
+            cited = body[0].reference if body else _FRAGMENT if datagram else _MESSAGE
+            spans = fields.spans(0, len(data))
+            return (Node(name, None, meaning, None, cited, spans, problem, (*header, *body)),)
+
+        agreed = self._transcript.version, self._exchange, side in self._raw_keys
+        (node,) = self._lay(ground, (agreed, start, end, problem, meaning), build)
         if kind == HandshakeType.SERVER_HELLO:
             self._note_choice(data[start:end])
-        cited = body[0].reference if body else _FRAGMENT if datagram else _MESSAGE
-        spans = ground.spans(0, len(data))
-        return Node(name, reference=cited, bytes=spans, problem=problem, children=(*header, *body))
+        return node
 
     def _decoder(self, side: Side, kind: int, *, datagram: bool) -> Decoder | None:
         version = self._transcript.version

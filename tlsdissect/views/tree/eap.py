@@ -35,6 +35,7 @@ from tlsdissect.tls.eap import (
 from tlsdissect.tls.remarks import reference
 from tlsdissect.views.tree.build import Builder
 from tlsdissect.views.tree.fields import Fields
+from tlsdissect.views.tree.layouts import built
 from tlsdissect.views.tree.model import MappedBytes, Node, TreeRecord
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
     from tlsdissect.model.transcript import Packet, Transcript
     from tlsdissect.tls.layout import WireStruct
+    from tlsdissect.views.tree.layouts import Lay
 
 _HEADER, _EXPANDED_END = 4, 12
 """The end of an EAP packet's header, and that of an expanded type."""
@@ -59,8 +61,9 @@ _LACKS = "the capture lacks bytes of it"
 class EapBuilder:
     """Builds the nodes of the packets of a conversation."""
 
-    def __init__(self, transcript: Transcript, carrier: Literal["eapol", "radius"]) -> None:
+    def __init__(self, transcript: Transcript, carrier: Literal["eapol", "radius"], lay: Lay = built) -> None:
         self._transcript = transcript
+        self._lay = lay
         self._carrier = carrier
         carried = replace(transcript, packets=transcript.carriers, carrier=None)
         self._places: dict[Side, Places] = {side: Places(carried, side) for side in ("client", "server")}
@@ -73,7 +76,7 @@ class EapBuilder:
 
     def records(self, hello: int | None) -> list[TreeRecord]:
         """Build all packets; `hello` is the frame of the ClientHello, at which time starts."""
-        self._place_records(Builder(self._transcript).records(hello))
+        self._place_records(Builder(self._transcript, self._lay).records(hello))
         packets = self._transcript.carriers
         zero = next((packet for packet in packets if packet.frame == hello), packets[0] if packets else None)
         return [

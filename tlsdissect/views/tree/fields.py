@@ -23,8 +23,18 @@ from tlsdissect.tls.alert import Alert
 from tlsdissect.tls.client_hello import ClientHello, DtlsClientHello, Ssl2ClientHello
 from tlsdissect.tls.codepoints import Registry, cipher_spec_name
 from tlsdissect.tls.eap import LENGTH, MORE, OUTER_TLVS, START, VERSION, Identity, Notification, TeapFlags, TlsFlags
-from tlsdissect.tls.extension_ech import EchConfigContents, PreferredAddress, VersionInformation
-from tlsdissect.tls.extension_keys import FlagExtensions, KeyShareEntry, PwdName, Srp
+from tlsdissect.tls.extension_ech import EchClientHello, EchConfigContents, PreferredAddress, VersionInformation
+from tlsdissect.tls.extension_keys import (
+    ConnectionId,
+    Cookie,
+    FlagExtensions,
+    KeyShareEntry,
+    OfferedPsks,
+    Opaque,
+    PskIdentity,
+    PwdName,
+    Srp,
+)
 from tlsdissect.tls.extension_names import NextProtocols, ProtocolNameList, ServerName
 from tlsdissect.tls.extension_proofs import (
     DnsAlias,
@@ -35,17 +45,24 @@ from tlsdissect.tls.extension_proofs import (
     SignedTreeHeadV2,
     TimestampedEntryV2,
 )
-from tlsdissect.tls.headers import RecordHeader
+from tlsdissect.tls.headers import CidRecordHeader, DtlsRecordHeader, FragmentHeader, RecordHeader
 from tlsdissect.tls.key_exchange import (
     ClientKeyExchange,
     DhClientPublic,
     DhParams,
     EcdhClientPublic,
     EcdhParams,
+    EncryptedPreMasterSecret,
     RsaParams,
     ServerKeyExchange,
 )
-from tlsdissect.tls.messages import NewSessionTicket, NewSessionTicket13, NextProtocol
+from tlsdissect.tls.messages import (
+    Finished,
+    NewSessionTicket,
+    NewSessionTicket13,
+    NewSessionTicketDraft,
+    NextProtocol,
+)
 from tlsdissect.tls.remarks import alert_meaning, extension_reference, reference, remark
 from tlsdissect.tls.server_hello import RETRY_RANDOM, ServerHello, Ssl2ServerHello
 from tlsdissect.tls.survey import survey
@@ -85,7 +102,30 @@ _DOWNGRADES = {
     b"DOWNGRD\x00": "ends with the mark of a server that chose TLS 1.1 or older",
 }
 """RFC 8446 section 4.1.3."""
+_TLS13 = 0x0304
 _POINTS = {2: "compressed", 3: "compressed", 4: "uncompressed"}
+
+
+class Varying(Struct, frozen=True):
+    """Bytes of a message on which nothing depends but the text of their own node."""
+
+    node: int
+    """Where the node begins."""
+    start: int
+    end: int
+    owner: type[Struct] | None
+    """The struct of the field; None for bytes that are shown as they are."""
+    name: str
+    is_number: bool
+    has_meaning: bool
+
+    def describe(self, data: bytes) -> tuple[int | str, str | None]:
+        """Return the value that a message has here, and its meaning."""
+        value = data[self.start : self.end]
+        shown = int.from_bytes(value, "big") if self.is_number else value.hex()
+        if self.owner is None:
+            return shown, None
+        return shown, meaning(self.owner, self.name, shown if self.is_number else value)
 
 
 class Fields:
@@ -94,6 +134,18 @@ class Fields:
     def __init__(self, ground: MappedBytes) -> None:
         self._ground = ground
         self._data = ground.data
+        self.varying: list[Varying] = []
+        """The bytes of the nodes built so far that differ between messages of the same layout."""
+
+    def spans(self, start: int, end: int) -> tuple[Span, ...]:
+        """Return where a range of the data lies in the frames."""
+        return self._ground.spans(start, end)
+
+    def note(self, owner: type[Struct] | None, name: str, place: tuple[int, int, int], shown: Node) -> None:
+        """Note that bytes vary; `place` is where their node begins, and where they begin and end."""
+        if place[1] < place[2]:
+            number = isinstance(shown.value, int)
+            self.varying.append(Varying(*place, owner, name, number, shown.meaning is not None))
 
     def message(self, struct: type[WireStruct], start: int, end: int, **given: object) -> tuple[Node, ...]:
         """Build the nodes of a struct between two offsets of the data; `given` is what it depends on."""
@@ -101,8 +153,12 @@ class Fields:
 
     def leaf(self, name: str, start: int, end: int, value: int | None = None, meaning: str | None = None) -> Node:
         """Build a node for bytes that are not a field of a struct, with their hexadecimal digits or a value."""
-        shown = self._data[start:end].hex() if value is None else value
-        return Node(name, shown, meaning, bytes=self._ground.spans(start, end))
+        if value is not None:
+            return Node(name, value, meaning, bytes=self._ground.spans(start, end))
+        node = Node(name, self._data[start:end].hex(), meaning, bytes=self._ground.spans(start, end))
+        if meaning is None:
+            self.note(None, name, (start, start, end), node)
+        return node
 
     def der(self, name: str, start: int, end: int, cited: str | None) -> tuple[Node, ...]:
         """Return the node of a DER value in a list, which is empty if there are no bytes."""
@@ -110,7 +166,8 @@ class Fields:
 
     def _timestamps(self, start: int, end: int) -> tuple[Node, ...]:
         """Build the nodes of the timestamps in a certificate or an OCSP response."""
-        return self.inside(extension_proofs.SignedCertificateTimestampList, start, end, None)
+        # Certificates are compared as they are: what varies in them is not noted.
+        return Fields(self._ground).inside(extension_proofs.SignedCertificateTimestampList, start, end, None)
 
     def inside(
         self, struct: type[WireStruct], start: int, end: int, cited: str | None, **given: object
@@ -131,11 +188,15 @@ class _StructNodes:
         self._ground = ground
         self._data = data
         self._errors = errors
+        self._varying = VARYING
 
     def struct(self, value: Struct, fields: Sequence[Field], cited: str | None, table: Table) -> tuple[Node, ...]:
         """Build the nodes of a struct's fields."""
         cited = reference(type(value)) or cited
         table = _table(value, table)
+        if isinstance(value, ServerHello) and value.legacy_version == _TLS13:
+            # What follows the random decides whether it is a session id.
+            self._varying = frozenset()
         return tuple(
             self._field(type(value), field, field.name, cited, table) for field in fields if field.end > field.start
         )
@@ -175,11 +236,17 @@ class _StructNodes:
             if children:
                 length = self._length(field.start, start, cited)
                 return Node(field.name, reference=cited, bytes=spans, children=(*length, *children))
-            return Node(field.name, value.hex(), meaning(owner, called, value), reference=cited, bytes=spans)
+            node = Node(field.name, value.hex(), meaning(owner, called, value), reference=cited, bytes=spans)
+            if (owner, called) in self._varying:
+                self._fields.note(owner, called, (field.start, start, field.end), node)
+            return node
         number = int(value)  # type: ignore[call-overload]
         described = meaning(owner, called, number)
         if field.registry is None:
-            return Node(field.name, number, described, reference=cited, bytes=spans)
+            node = Node(field.name, number, described, reference=cited, bytes=spans)
+            if (owner, called) in self._varying:
+                self._fields.note(owner, called, (field.start, field.start, field.end), node)
+            return node
         name, odd = code_point(field.registry, number)
         if field.registry is Registry.ALERTS:
             _, cited = alert_meaning(number) or ("", cited)
@@ -262,6 +329,40 @@ _INSIDE: dict[tuple[type[Struct], str], Inside] = {
     (extension_proofs.TransItemList, "trans_item_list"): _struct(extension_proofs.TransItem),
 }
 """Fields of bytes that contain a struct."""
+
+
+VARYING: frozenset[tuple[type[Struct], str]] = frozenset({
+    *((struct, "random") for struct in (ClientHello, DtlsClientHello, ServerHello)),
+    *((struct, "legacy_session_id") for struct in (ClientHello, DtlsClientHello)),
+    *((struct, "length") for struct in (RecordHeader, DtlsRecordHeader, CidRecordHeader)),
+    *((struct, "epoch") for struct in (DtlsRecordHeader, CidRecordHeader)),
+    *((struct, "sequence_number") for struct in (DtlsRecordHeader, CidRecordHeader)),
+    *((struct, "ticket_age_add") for struct in (NewSessionTicket13, NewSessionTicketDraft)),
+    *((struct, "ticket") for struct in (NewSessionTicket, NewSessionTicket13, NewSessionTicketDraft)),
+    *((struct, "signature") for struct in (ServerKeyExchange, certificate.CertificateVerify)),
+    (FragmentHeader, "message_seq"),
+    (DtlsClientHello, "legacy_cookie"),
+    (server_hello.HelloVerifyRequest, "cookie"),
+    (ServerHello, "legacy_session_id_echo"),
+    (Opaque, "data"),
+    (Cookie, "cookie"),
+    (ConnectionId, "cid"),
+    (ServerName, "host_name"),
+    (PskIdentity, "identity"),
+    (PskIdentity, "obfuscated_ticket_age"),
+    (OfferedPsks, "binders"),
+    (KeyShareEntry, "key_exchange"),
+    (EchClientHello, "enc"),
+    (EchClientHello, "payload"),
+    (DhParams, "dh_ys"),
+    (DhClientPublic, "dh_yc"),
+    (EcdhParams, "public"),
+    (EcdhClientPublic, "ecdh_yc"),
+    (EncryptedPreMasterSecret, "encrypted_pre_master_secret"),
+    (NewSessionTicket13, "ticket_nonce"),
+    (Finished, "verify_data"),
+})  # fmt: skip
+"""Fields that differ from connection to connection, and on which the decoding of no other field depends."""
 
 
 def meaning(owner: type[Struct], name: str, value: object) -> str | None:

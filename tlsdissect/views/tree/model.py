@@ -10,13 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tlsdissect.model.connection import stream_name
+from tlsdissect.model.transcript import Span
 from tlsdissect.views.printable import columns, first_frames, printable, shortened, styled, titled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tlsdissect.model.connection import CapturePart, Endpoint, Side, Transport
-    from tlsdissect.model.transcript import OpenedMessage, Packet, Places, Span, Transcript
+    from tlsdissect.model.transcript import OpenedMessage, Packet, Places, Transcript
 
     Packets = Mapping[int, Packet]
     """The packets whose bytes were kept, by frame."""
@@ -146,6 +147,17 @@ class OpenedBytes(MappedBytes):
     def spans(self, start: int, end: int) -> tuple[Span, ...]:  # noqa: ARG002
         """Return none."""
         return ()
+
+
+class RelativeBytes(MappedBytes):
+    """Bytes whose positions are those in the bytes themselves."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = bytearray(data)
+
+    def spans(self, start: int, end: int) -> tuple[Span, ...]:
+        """Return the range itself."""
+        return (Span(0, start, end - start),) if start < end else ()
 
 
 def _append(spans: list[Span], span: Span) -> None:

@@ -32,17 +32,19 @@ from tlsdissect.tls.quic import (
     RetryFields,
     frame_places,
 )
-from tlsdissect.tls.record import ALERT
+from tlsdissect.tls.record import ALERT, ALERT_SIZE
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.server_hello import RETRY_RANDOM
 from tlsdissect.tls.wire import Reader
 from tlsdissect.views.tree.fields import Fields
+from tlsdissect.views.tree.layouts import built
 from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord, opened_by_start
 
 if TYPE_CHECKING:
     from tlsdissect.model.connection import Side
     from tlsdissect.model.transcript import OpenedMessage, Packet, QuicPacket, Transcript
     from tlsdissect.tls.layout import WireStruct
+    from tlsdissect.views.tree.layouts import Lay
 
 _MESSAGE_HEADER = 4
 _TLS13 = 0x0304
@@ -91,8 +93,9 @@ class _Run(NamedTuple):
 class QuicBuilder:
     """Builds the nodes of the packets of a connection."""
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(self, transcript: Transcript, lay: Lay = built) -> None:
         self._transcript = transcript
+        self._lay = lay
         self._places: dict[Side, Places] = {side: Places(transcript, side) for side in ("client", "server")}
         self._inside: dict[tuple[int, int], list[tuple[int, Node]]] = {}
         """By packet and CRYPTO frame, the nodes of its data, each with its offset in the stream."""
@@ -150,10 +153,9 @@ class QuicBuilder:
         """Build the node of a message or an alert that keys opened; its bytes are in no frame."""
         ground = OpenedBytes(self._places[side], message.data)
         if message.content_type == ALERT:
-            children = Fields(ground).message(Alert, 0, len(ground))
-            return Node("alert", meaning=OPENED, reference=_CLOSE, children=children)
-        node = _message_node(ground, None)
-        return replace(node, meaning=OPENED)
+            (node,) = self._lay(ground, Alert, _alert)
+            return node
+        return self._message_node(ground, None, OPENED)
 
     def _rest(self, packet: Packet, start: int) -> Node:
         """Build the node of what follows the long headers of a datagram: a 1-RTT packet, or nothing of QUIC."""
@@ -251,27 +253,37 @@ class QuicBuilder:
         ground = MappedBytes(self._places[side], frame)
         for part in parts:
             ground.add(part.data, part.start)
-        node = _message_node(ground, problem)
+        node = self._message_node(ground, problem)
         self._inside.setdefault((first.packet, first.frame), []).append((first.offset, node))
         continued = Node("continued", meaning=f"a message that began in frame {frame}")
         for place in {(part.packet, part.frame): part.offset for part in parts[1:]}.items():
             if place[0] != (first.packet, first.frame):
                 self._inside.setdefault(place[0], []).append((place[1], continued))
 
+    def _message_node(self, ground: MappedBytes, problem: str | None, meaning: str | None = None) -> Node:
+        """Build the node of a message."""
+        data = ground.data
+        kind, end = data[0], len(data)
 
-def _message_node(ground: MappedBytes, problem: str | None) -> Node:
-    """Build the node of a message."""
-    data, fields = ground.data, Fields(ground)
-    kind, end = data[0], len(data)
-    children = fields.message(HandshakeHeader, 0, min(_MESSAGE_HEADER, end))
-    decoded = decoder(kind, _TLS13)
-    if decoded is not None and end >= _MESSAGE_HEADER:
-        children += fields.message(decoded.struct, _MESSAGE_HEADER, end, **decoded.given)
-    elif end > _MESSAGE_HEADER:
-        children += (fields.leaf("body", _MESSAGE_HEADER, end),)
-    retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == RETRY_RANDOM
-    name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
-    return Node(name, None, None, None, children[-1].reference, ground.spans(0, end), problem, children)
+        def build(fields: Fields) -> tuple[Node]:
+            children = fields.message(HandshakeHeader, 0, min(_MESSAGE_HEADER, end))
+            decoded = decoder(kind, _TLS13)
+            if decoded is not None and end >= _MESSAGE_HEADER:
+                children += fields.message(decoded.struct, _MESSAGE_HEADER, end, **decoded.given)
+            elif end > _MESSAGE_HEADER:
+                children += (fields.leaf("body", _MESSAGE_HEADER, end),)
+            retry = kind == HandshakeType.SERVER_HELLO and data[6:38] == RETRY_RANDOM
+            name = "hello_retry_request" if retry else Registry.HANDSHAKE_TYPES.names[kind]
+            return (Node(name, None, meaning, None, children[-1].reference, fields.spans(0, end), problem, children),)
+
+        (node,) = self._lay(ground, (problem, meaning), build)
+        return node
+
+
+def _alert(fields: Fields) -> tuple[Node]:
+    """Build the node of an alert that keys opened."""
+    children = fields.message(Alert, 0, ALERT_SIZE)
+    return (Node("alert", meaning=OPENED, reference=_CLOSE, children=children),)
 
 
 def _encrypted(ground: MappedBytes, start: int, cited: str) -> Node:
