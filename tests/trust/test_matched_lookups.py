@@ -92,6 +92,13 @@ def test_a_lookup_matches_by_the_name_of_the_issuer_if_its_hash_is_sha1(presente
     assert [one.lookup.exchange.asked_frame for one in judge.lookups(unkept, evidence)] == [0, 1, 2]
 
 
+def test_a_peer_of_eap_has_a_hardware_address(presented: PresentedChains) -> None:
+    evidence = Evidence()
+    note(evidence, presented.source, 0, CertId(NAME_HASH, "", "abcd"))
+    hidden = replace(presented, chains=(), hidden=("server", "client"), client=Endpoint("02:00:00:00:00:02", 0))
+    assert [one.about for one in Judge().lookups(hidden, evidence)] == []
+
+
 @pytest.mark.parametrize("kind", ["ocsp", "crl"])
 def test_the_lookups_of_one_connection_are_bounded(presented: PresentedChains, kind: str) -> None:
     evidence, judge = Evidence(), Judge()

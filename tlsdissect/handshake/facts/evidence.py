@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
+from contextlib import suppress
 from ipaddress import ip_address
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -45,9 +46,11 @@ def serial_key(serial: str, issuer_name_hash: str | None) -> Key:
     return ("serial", serial) if issuer_name_hash is None else ("serial", serial, issuer_name_hash)
 
 
-def client_key(ip: str) -> Key:
-    """Return the key of OCSP lookups by a host; all loopback addresses are one host."""
-    return ("client", "loopback" if ip_address(ip).is_loopback else ip)
+def client_key(host: str) -> Key:
+    """Return the key of OCSP lookups by a host, in EAP a hardware address; all loopback addresses are one host."""
+    with suppress(ValueError):
+        return ("client", "loopback" if ip_address(host).is_loopback else host)
+    return ("client", host)
 
 
 def url_key(url: str) -> Key:
