@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
 from commands import RESUMED, TLS12, run
-from recorded import ROOT
+from recorded import ROOT, kept
+
+from tlsdissect.corpus.report_blocks import ParallelBlocks
+from tlsdissect.corpus.workers import WorkerError, WorkerLostError
+from tlsdissect.views.report.details import TOGETHER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +74,33 @@ def test_what_was_not_read_is_in_the_page(tmp_path: Path) -> None:
     capture.write_bytes((ROOT / TLS12).read_bytes()[:-10])
     assert run("report", capture, "-o", page).returncode == 0
     assert "Damage in 1 place." in page.read_text()
+
+
+def test_several_processes_write_the_same_page(tmp_path: Path) -> None:
+    pages = []
+    for jobs in ("1", "3"):
+        path = tmp_path / f"{jobs}.html"
+        done = run("report", "samples/paths-client.pcap.gz", "-o", path, "--jobs", jobs)
+        assert done.returncode == 0
+        pages.append(path.read_bytes())
+    assert b'id="connections-details-1"' in pages[0]
+    assert pages[0] == pages[1]
+
+
+def test_a_process_that_was_killed_ends_the_report() -> None:
+    (connection,) = kept(ROOT / TLS12)
+    with closing(ParallelBlocks(2)) as blocks:
+        for worker in blocks._workers:
+            os.kill(worker.process.pid or 0, signal.SIGKILL)
+        for _ in range(TOGETHER):
+            blocks.add(connection, [])
+        with pytest.raises(WorkerLostError, match="SIGKILL"):
+            blocks.finish()
+
+
+def test_an_error_in_a_process_is_told() -> None:
+    (connection,) = kept(ROOT / TLS12)
+    with closing(ParallelBlocks(1)) as blocks:
+        blocks.add(connection, [NotImplemented])
+        with pytest.raises(WorkerError, match="TypeError"):
+            blocks.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from tlsdissect.cli.run import Collector, Run
 from tlsdissect.cli.sink import destination
 from tlsdissect.cli.status_line import FractionBar
 from tlsdissect.corpus.left_out import report_notes
+from tlsdissect.corpus.workers import job_count
 from tlsdissect.flows.limits import MOST
 from tlsdissect.handshake.facts.evidence import Evidence
 
@@ -26,6 +28,8 @@ Examples:
   tlsdissect report --tls 1.2 captures/ -o old.html
   tlsdissect report --system-ca --fail-on high captures/ -o report.html
 """
+BYTES_A_JOB = 1 << 20
+"""Bytes of captures for each process that is started by default: more is done about a byte than in other commands."""
 _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
 
 
@@ -46,8 +50,9 @@ _SUFFIXES = {".html": "page", ".htm": "page", "": "page"}
     metavar="N",
     help="Connections and certificates with details in the page; the rest appear only in the tables.",
 )
+@options.jobs_option
 @options.run_options
-def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any) -> int:
+def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | None, **given: Any) -> int:
     """Write an HTML report: failures, findings, connections, certificates, comparison of versions, and figures.
 
     The tables of certificates and connections can be sorted and filtered. Clicking a connection opens its ladder and
@@ -55,16 +60,19 @@ def command(captures: tuple[str, ...], output: str, detailed: int, **given: Any)
     archived. Trust is checked against the authorities given with --ca-file, --ca-path or --system-ca, as of the time of
     the capture; without any of these, it is not checked.
     """
-    from tlsdissect.views.report.page import Report  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.corpus.report_blocks import ParallelBlocks  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.views.report.page import Report  # noqa: PLC0415
 
     options.check_source_date_epoch()
     if output != "-":
         options.refuse_to_overwrite(captures, output)
         options.format_of(output, _SUFFIXES, otherwise="")
     judge, evidence = options.required_judge(given), Evidence()
-    report = Report(captures, judge, evidence, detailed)
-    query = options.query(captures, given, Collector(report.add), judge=judge, evidence=evidence, keep=True)
-    return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
+    many = job_count(list(captures), jobs, BYTES_A_JOB)
+    with nullcontext() if many == 1 else closing(ParallelBlocks(many)) as packer:
+        report = Report(captures, judge, evidence, detailed, packer)
+        query = options.query(captures, given, Collector(report.add), judge=judge, evidence=evidence, keep=True)
+        return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
 
 
 class ReportRun(Run):

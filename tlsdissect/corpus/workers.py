@@ -69,8 +69,8 @@ class WorkerLostError(Exception):
     """A worker was killed or ran out of memory; the text says which."""
 
 
-def job_count(captures: list[str], jobs: int | None = None) -> int:
-    """Return how many processes to use: `jobs`, or one per core, but one per BYTES_A_JOB at most.
+def job_count(captures: list[str], jobs: int | None = None, bytes_a_job: int = BYTES_A_JOB) -> int:
+    """Return how many processes to use: `jobs`, or one per core, but one per `bytes_a_job` of the captures at most.
 
     A pipe can be read only once, and so by one process only.
     """
@@ -79,7 +79,27 @@ def job_count(captures: list[str], jobs: int | None = None) -> int:
         return 1
     if jobs is not None:
         return jobs
-    return max(1, min(len(os.sched_getaffinity(0)), total_size(captures) // BYTES_A_JOB))
+    return max(1, min(len(os.sched_getaffinity(0)), total_size(captures) // bytes_a_job))
+
+
+def forked(run: Callable[[Pipe, Pipe], None], *, duplex: bool) -> Worker:
+    """Start a worker process that calls `run` with this process's end of a pipe, which it must close, and its own.
+
+    The signals that end a run are blocked in it: only this process handles them.
+    """
+    # The default of Python 3.14, forkserver, would pickle the query and import everything again.
+    from multiprocessing import get_context  # noqa: PLC0415 (start-up time of a single process)
+
+    context = get_context("fork")
+    ours, theirs = context.Pipe(duplex)
+    process = context.Process(target=run, args=(ours, theirs), daemon=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return Worker(process, ours)
 
 
 class Workers(Generic[Result]):
@@ -122,26 +142,11 @@ class Workers(Generic[Result]):
     def stop(self) -> None:
         """Kill the workers that still run."""
         for worker in self._workers:
-            worker.pipe.close()
-            worker.process.kill()
-            worker.process.join()
+            worker.stop()
         self._workers = []
 
-    def _start(self, shard: Shard) -> _Worker:
-        # The default of Python 3.14, forkserver, would pickle the query and import everything again.
-        from multiprocessing import get_context  # noqa: PLC0415 (start-up time of a single process)
-
-        context = get_context("fork")
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=self._run, args=(shard, receiver, sender), daemon=True)
-        # Both signals stay blocked until the worker has installed its handlers.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        sender.close()
-        return _Worker(process, receiver)
+    def _start(self, shard: Shard) -> Worker:
+        return forked(lambda receiver, sender: self._run(shard, receiver, sender), duplex=False)
 
     def _run(self, shard: Shard, receiver: Pipe, sender: Pipe) -> None:
         """Read a shard in a worker process; without memory or without a parent, the exit status is all that is left."""
@@ -185,7 +190,7 @@ class Workers(Generic[Result]):
             self._positions[shard.number] = reading.position
             time.sleep(_POSITION_PERIOD)
 
-    def _outputs(self, worker: _Worker) -> Iterator[WorkerOutput]:
+    def _outputs(self, worker: Worker) -> Iterator[WorkerOutput]:
         """Yield what a worker sends, until its end."""
         while True:
             try:
@@ -226,11 +231,17 @@ class _Sender:
         self._batch, self._size = [], 0
 
 
-class _Worker(NamedTuple):
-    """A worker process, and the pipe to receive from it."""
+class Worker(NamedTuple):
+    """A worker process, and the pipe to it."""
 
     process: ForkProcess
     pipe: Pipe
+
+    def stop(self) -> None:
+        """Kill the process, if it still runs."""
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
 
     def cause_of_death(self) -> str:
         """Describe how the process ended."""

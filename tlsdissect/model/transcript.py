@@ -243,8 +243,10 @@ class Places:
 
     def spans(self, start: int, end: int, frame: int) -> tuple[Span, ...]:
         """Return the places of bytes between two stream offsets; `frame` is used for bytes without a place."""
-        spans: list[Span] = []
         index = max(bisect_right(self._first, start) - 1, 0)
+        if index < len(self._runs) and not self._carried and self._first[index] <= start < end <= self._runs[index][1]:
+            return (_span(self._runs[index][2], start, end),)
+        spans: list[Span] = []
         while start < end:
             run = self._runs[index] if index < len(self._runs) and not self._carried else None
             if run is None or run[0] > start:

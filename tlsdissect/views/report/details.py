@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Raw
 from msgspec.json import encode
@@ -18,7 +18,8 @@ from tlsdissect.views.explain.model import TOPICS
 from tlsdissect.views.ladder.axis import Axis, Course
 from tlsdissect.views.ladder.model import drawn, joined
 from tlsdissect.views.printable import printable
-from tlsdissect.views.tree.layouts import parted
+from tlsdissect.views.tree import laid_records
+from tlsdissect.views.tree.layouts import Layouts, parted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +44,45 @@ CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by"
 """Columns that are shown until others are chosen, and on paper."""
 
 
-class Block:
+class Packer(Protocol):
+    """Makes the details of connections in blocks for the page."""
+
+    def add(self, connection: Connection, certificates: list[int]) -> None:
+        """Add a connection, and the numbers of its certificates."""
+        ...
+
+    def finish(self) -> list[str]:
+        """Return the blocks of TOGETHER connections each, as text for the page."""
+        ...
+
+
+class Blocks:
+    """Makes the details in this process."""
+
+    def __init__(self) -> None:
+        self._layouts = Layouts()
+        self._block = _Block()
+        self._packed: list[str] = []
+
+    def add(self, connection: Connection, certificates: list[int]) -> None:
+        """Add a connection, and the numbers of its certificates."""
+        self._block.add(laid_records(connection, self._layouts), connection_details(connection, certificates))
+        if len(self._block) == TOGETHER:
+            self._finish_block()
+
+    def finish(self) -> list[str]:
+        """Return the blocks since the last call."""
+        if len(self._block):
+            self._finish_block()
+        packed, self._packed = self._packed, []
+        return packed
+
+    def _finish_block(self) -> None:
+        self._packed.append(self._block.packed())
+        self._block = _Block()
+
+
+class _Block:
     """Details of some connections, in which each distinct layout of a message is stored once.
 
     Unpacked it is `{"layouts": [...], "entries": [...]}`. Layouts are as in `LaidNode`. A record of an entry has parts:

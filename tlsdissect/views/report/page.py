@@ -29,10 +29,9 @@ from tlsdissect.views.report.details import (
     CERTIFICATE_PAPER,
     CERTIFICATE_TITLES,
     TOGETHER,
-    Block,
+    Blocks,
     certificate_details,
     certificate_row,
-    connection_details,
     packed,
 )
 from tlsdissect.views.report.failures import Failures
@@ -41,8 +40,6 @@ from tlsdissect.views.report.summary import Findings, Overview, verdict_sentence
 from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
 from tlsdissect.views.table import Column as TableColumn
-from tlsdissect.views.tree import laid_records
-from tlsdissect.views.tree.layouts import Layouts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
     from tlsdissect.model.connection import Connection, Side
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
+    from tlsdissect.views.report.details import Packer
     from tlsdissect.views.report.summary import Found
 
 _WIDEST = 44
@@ -211,14 +209,20 @@ def _text(column: TableColumn, connection: Connection) -> str:
 class Report:
     """Collects connections and writes the page. Memory is bounded, except for the content of the page itself."""
 
-    def __init__(self, captures: Sequence[str], judge: Judge, evidence: Evidence, detailed: int = DETAILED) -> None:
-        """`judge` and `evidence` belong to the reading that yields the connections."""
+    def __init__(
+        self,
+        captures: Sequence[str],
+        judge: Judge,
+        evidence: Evidence,
+        detailed: int = DETAILED,
+        packer: Packer | None = None,
+    ) -> None:
+        """`judge` and `evidence` belong to the reading that yields the connections; `packer` makes their details."""
         self._captures = captures
         self._judge = judge
         self._detailed = detailed
         self._rows: list[list[str]] = []
-        self._blocks: list[str] = []
-        self._block, self._layouts = Block(), Layouts()
+        self._packer = packer or Blocks()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
         self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
         self._delays = Delays()
@@ -238,11 +242,8 @@ class Report:
         for add in [one.add for one in collectors]:
             add(connection)
         shown = self._certificates(connection)
-        if len(self._rows) > self._detailed:
-            return
-        self._block.add(laid_records(connection, self._layouts), connection_details(connection, shown))
-        if len(self._block) == TOGETHER:
-            self._finish_block()
+        if len(self._rows) <= self._detailed:
+            self._packer.add(connection, shown)
 
     def written(self) -> float:
         """Return the fraction of the page that is written: nearly all of the time is spent on its figures."""
@@ -254,13 +255,12 @@ class Report:
             yield piece.encode("utf-8", "backslashreplace")
 
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
-        self._finish_block()
         _without_folders(self._rows, [column.title for column in _COLUMNS].index("source"))
         summaries = list(self._inventory)
         shown = [certificate_row(one) for one in summaries[: self._detailed]]
         yield self._summary(notes, summaries, shown)
         yield _data("connections-rows", packed(self._rows))
-        for number, block in enumerate(self._blocks):
+        for number, block in enumerate(self._packer.finish()):
             yield _data(f"connections-details-{number}", block)
         yield _data("certificates-rows", packed(shown))
         for at in range(0, len(shown), TOGETHER):
@@ -296,11 +296,6 @@ class Report:
             certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), len(shown)),
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
-
-    def _finish_block(self) -> None:
-        if len(self._block):
-            self._blocks.append(self._block.packed())
-            self._block = Block()
 
     def _certificates(self, connection: Connection) -> list[int]:
         """Return the numbers of a connection's certificates."""

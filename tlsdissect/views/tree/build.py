@@ -42,6 +42,7 @@ from tlsdissect.tls.record import (
 )
 from tlsdissect.tls.remarks import reference
 from tlsdissect.tls.survey import survey
+from tlsdissect.tls.wire import Reader, WireError
 from tlsdissect.views.tree.fields import Fields
 from tlsdissect.views.tree.layouts import built
 from tlsdissect.views.tree.model import OPENED, MappedBytes, Node, OpenedBytes, TreeRecord, opened_by_start
@@ -440,7 +441,10 @@ class Builder:
 
     def _note_choice(self, body: bytes) -> None:
         """Remember the server's cipher suite, which a renegotiation may change."""
-        hello = survey(server_hello.ServerHello, body).value
+        try:
+            hello: server_hello.ServerHello | None = Reader(body).whole(server_hello.ServerHello.read)
+        except WireError:
+            hello = survey(server_hello.ServerHello, body).value
         if hello is not None and not hello.is_hello_retry_request:
             self._agree(hello.cipher_suite)
             self._note_raw_keys(hello)

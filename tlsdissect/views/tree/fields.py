@@ -119,13 +119,19 @@ class Varying(Struct, frozen=True):
     is_number: bool
     has_meaning: bool
 
-    def describe(self, data: bytes) -> tuple[int | str, str | None]:
-        """Return the value that a message has here, and its meaning."""
-        value = data[self.start : self.end]
-        shown = int.from_bytes(value, "big") if self.is_number else value.hex()
-        if self.owner is None:
-            return shown, None
-        return shown, meaning(self.owner, self.name, shown if self.is_number else value)
+    def describer(self) -> Callable[[bytes], tuple[int | str, str | None]]:
+        """Return the function that returns the value that a message has here, and its meaning."""
+        start, end = self.start, self.end
+        told = None if self.owner is None else _MEANINGS.get((self.owner, self.name))
+        if self.is_number:
+            return lambda data: _with_meaning(int.from_bytes(data[start:end], "big"), told)
+        if told is None:
+            return lambda data: (data[start:end].hex(), None)
+        return lambda data: (data[start:end].hex(), told(data[start:end]))
+
+
+def _with_meaning(value: int, told: Callable[..., str | None] | None) -> tuple[int, str | None]:
+    return value, None if told is None else told(value)
 
 
 class Fields:

@@ -56,12 +56,25 @@ class _Shape:
         self.varying = varying
         ends = [0, *[one.end for one in varying]]
         starts = [*[one.start for one in varying], size]
+        self._described = [(one.describer(), one.has_meaning, one.name == "random") for one in varying]
         self._fixed = [slice(*pair) for pair in zip(ends, starts, strict=True) if pair[0] < pair[1]]
         self.layouts: dict[bytes, bytes] = {}
 
     def fixed(self, data: bytes) -> bytes:
         """Return the bytes that do not vary."""
         return b"".join([data[one] for one in self._fixed]) if self.varying else data
+
+    def texts(self, data: bytes, dated: Callable[[str], str | None]) -> tuple[str, ...] | None:
+        """Return the texts of the varying fields; None if one has a meaning and had none before, or the reverse."""
+        texts = []
+        for describe, has_meaning, is_random in self._described:
+            value, meaning = describe(data)
+            if (meaning is not None) != has_meaning:
+                return None
+            if is_random and meaning is None:
+                meaning = dated(str(value))
+            texts.append(str(value) if meaning is None else Node("", value, meaning).text)
+        return tuple(texts)
 
 
 class Layouts:
@@ -80,11 +93,11 @@ class Layouts:
         shapes = self._shapes.setdefault((key, len(data)), [])
         for shape in shapes:
             layout = shape.layouts.get(shape.fixed(data))
-            texts = None if layout is None else _texts(data, shape.varying, dated)
+            texts = None if layout is None else shape.texts(data, dated)
             if layout is not None and texts is not None:
                 return (LaidNode("", bytes=spans, layout=layout, texts=texts),)
         shape, layout = self._new(shapes, data, build)
-        return (LaidNode("", bytes=spans, layout=layout, texts=_texts(data, shape.varying, dated) or ()),)
+        return (LaidNode("", bytes=spans, layout=layout, texts=shape.texts(data, dated) or ()),)
 
     def _new(self, shapes: list[_Shape], data: bytes, build: Build) -> tuple[_Shape, bytes]:
         fields = Fields(RelativeBytes(data))
@@ -139,16 +152,3 @@ def _row(node: Node, places: dict[int, Varying], found: list[Varying], many: int
     while cells[-1] in (None, "", []):
         cells.pop()
     return cells
-
-
-def _texts(data: bytes, varying: tuple[Varying, ...], dated: Callable[[str], str | None]) -> tuple[str, ...] | None:
-    """Return the texts of varying fields; None if one has a meaning that it did not have in the first message."""
-    texts = []
-    for one in varying:
-        value, meaning = one.describe(data)
-        if (meaning is not None) != one.has_meaning:
-            return None
-        if one.name == "random" and meaning is None:
-            meaning = dated(str(value))
-        texts.append(Node("", value, meaning).text)
-    return tuple(texts)

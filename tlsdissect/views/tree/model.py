@@ -127,6 +127,11 @@ class MappedBytes:
 
     def spans(self, start: int, end: int) -> tuple[Span, ...]:
         """Return where a range of the bytes lies in the frames."""
+        if len(self._runs) == 1 and start < end <= len(self._data):
+            stream = self._runs[0][1]
+            spans = self._places.spans(stream + start, stream + end, self._frame)
+            if len(spans) == 1:
+                return spans
         found: list[Span] = []
         ends = [at for at, _ in self._runs[1:]] + [len(self._data)]
         for (at, stream), upto in zip(self._runs, ends, strict=True):
