@@ -94,8 +94,6 @@ def opened(log: LoggedHandshake, keys: CaptureKeys) -> Opened | None:
     return Opened(tuple(events), used[0][2], labels, found_by, in_keylog, tuple(failed), wrong, numbers, inner)
 
 
-
-
 def _reader(log: LoggedHandshake, keys: CaptureKeys, random: bytes) -> Reader | None:
     """Return the reader of a handshake's records; None if these are not to be opened."""
     if log.server_hello is None or log.server_hello.cipher_suite is None:
