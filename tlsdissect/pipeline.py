@@ -48,6 +48,7 @@ DELIVERY_NS = 25_000_000
 CONTINUED_NS = 3600 * 10**9
 """Nanoseconds after the end of a capture within which the next may continue it: a connection that is silent for longer
 is over (`Limits.silent_after`)."""
+_TRANSPORTS: dict[str, int] = {transport: number for number, transport in enumerate(TRANSPORTS)}
 _END: Any = object()
 """Marks the end of the readers."""
 
@@ -256,11 +257,13 @@ class Reading:
     def __iter__(self) -> Iterator[Connection]:
         """Yield each connection when no packet can change it."""
         linker = Linker(self._options.limits.max_sessions)
-        for place, event in self.placed():
-            if isinstance(event, Session):
-                linker.learn(place.capture, event)
-            elif not isinstance(event, CapturedLookup):
-                yield linker.link(place.capture, event) if self._options.linked else event
+        try:
+            for place, event in self.placed():
+                if isinstance(event, Connection):
+                    yield linker.link(place.capture, event) if self._options.linked else event
+                elif isinstance(event, Session):
+                    linker.learn(place.capture, event)
+        finally:
             self.summary.evicted_sessions = linker.evicted
 
     def placed(self) -> Iterator[tuple[Place, ReadingEvent]]:
@@ -301,14 +304,15 @@ class Reading:
     def _events(self, number: int, names: CaptureNames, capture: PacketSource) -> Iterator[tuple[Place, ReadingEvent]]:
         self.names = names
         for due, frame, event in self._read(names, capture):
-            place = Place(number, due, frame, TRANSPORTS.index(event.transport), event.stream)
-            if isinstance(event, CapturedLookup) and self._evidence is not None:
-                self._evidence.add_lookup(event)
-            if isinstance(event, (Session, CapturedLookup)):
+            place = Place(number, due, frame, _TRANSPORTS[event.transport], event.stream)
+            if not isinstance(event, Connection):
+                if isinstance(event, CapturedLookup) and self._evidence is not None:
+                    self._evidence.add_lookup(event)
                 yield place, event
                 continue
             self.summary.count(event)
-            self._midstream += any(problem.code == "midstream" for problem in event.problems)
+            if event.problems:
+                self._midstream += any(problem.code == "midstream" for problem in event.problems)
             found = self._with_findings(event)
             yield place, _with_captures(found, names) if self._options.joined else found
 

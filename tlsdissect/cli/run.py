@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -43,16 +43,32 @@ class Stopped(KeyboardInterrupt):
     """The second signal: end the run at once."""
 
 
-class Interrupts:
-    """In this context the first signal calls `stop`, and the second raises Stopped.
+class Hold:
+    """In this context, Stopped is deferred to the end of the block. It is entered for each row, so it is made once."""
 
-    A reading that still waits for packets after PATIENCE seconds is interrupted. Inside a `held` block, Stopped is
-    deferred to the end of the block.
+    def __init__(self) -> None:
+        self.is_on = False
+        self.stopped = False
+        """Whether Stopped is due."""
+
+    def __enter__(self) -> None:
+        self.is_on = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.is_on = False
+        if self.stopped and kind is None:
+            raise Stopped
+
+
+class Interrupts:
+    """In this context the first signal calls `stop`, and the second raises Stopped, inside `held` at its end.
+
+    A reading that still waits for packets after PATIENCE seconds is interrupted.
     """
 
     def __init__(self, stop: Callable[[], None], is_waiting: Callable[[], bool]) -> None:
         self._stop, self._is_waiting = stop, is_waiting
-        self._holding = self._again = False
+        self.held = Hold()
         self._before: dict[int, object] = {}
         self.status = 0
         """Exit status of the process: 0, or 128 plus the number of the first signal."""
@@ -72,24 +88,13 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Defer Stopped to the end of this block."""
-        self._holding = True
-        try:
-            yield
-        finally:
-            self._holding = False
-        if self._again:
-            raise Stopped
-
     def _arrived(self, number: int, _: FrameType | None) -> None:
         if not self.status:
             self.status = 128 + number
             self._stop()
             signal.setitimer(signal.ITIMER_REAL, PATIENCE, PATIENCE)
-        elif self._holding and not self._again:
-            self._again = True
+        elif self.held.is_on and not self.held.stopped:
+            self.held.stopped = True
         else:
             raise Stopped
 
@@ -229,12 +234,13 @@ class Run:
 
     def _print(self, sink: Sink, interrupts: Interrupts) -> None:
         head = self._view.head
+        aside = self._aside(sink)
         if self._live:
             sink.write(head)
             sink.flush()
             head = b""
         for row in self._arrange(self._counted()):
-            with interrupts.held(), self._aside(sink):
+            with interrupts.held, aside:
                 sink.write(head + self._view.section(row.source) + row.text)
                 self._tally.printed += 1
                 if self._prompt:
@@ -244,7 +250,7 @@ class Run:
             raise _NothingReadError
         sink.write(head)
         for piece in self._end():
-            with self._aside(sink):
+            with aside:
                 sink.write(piece)
 
     def _aside(self, sink: Sink) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +17,7 @@ from tlsdissect.cli.exit_status import print_stderr
 from tlsdissect.corpus.left_out import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rich.live import Live
     from rich.progress import Progress, ProgressColumn, TaskID
@@ -29,6 +29,25 @@ if TYPE_CHECKING:
 _PERIOD = 0.1
 _PRINT_PERIOD = 1.0
 _PAGE_BYTES = 4096
+
+
+class Hidden:
+    """A context in which a status line is hidden."""
+
+    def __init__(self, lock: threading.Lock, hide: Callable[[], None]) -> None:
+        self._lock = lock
+        self._hide = hide
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self._hide()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class StatusLine(ABC):
@@ -63,12 +82,9 @@ class StatusLine(ABC):
             self._thread.join()
         self._hide()
 
-    @contextmanager
-    def hidden(self) -> Iterator[None]:
-        """Hide it during this context."""
-        with self._lock:
-            self._hide()
-            yield
+    def hidden(self) -> Hidden:
+        """Return a context, to be entered any number of times, in which it is hidden."""
+        return Hidden(self._lock, self._hide)
 
     def _redraw(self) -> None:
         if self._stopped.wait(self.delay):

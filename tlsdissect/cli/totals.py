@@ -46,8 +46,9 @@ class Tally:
         self.source = row.source
         self.connections += 1
         self.versions[row.version] += 1
-        self.troubled += bool(row.problems)
-        self.problems.update(row.problems)
+        if row.problems:
+            self.troubled += 1
+            self.problems.update(row.problems)
         if row.findings is not None:
             self.findings = self.findings or Counter()
             self.findings.update(row.findings)

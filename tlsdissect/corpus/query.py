@@ -51,7 +51,8 @@ class OutputRow(NamedTuple):
     @classmethod
     def of(cls, connection: Connection, text: bytes, key: tuple[Any, ...] | str | None = None) -> OutputRow:
         """Make the row of a connection from its formatted text."""
-        problems = tuple(dict.fromkeys([problem.code for problem in connection.problems]))
+        codes = [problem.code for problem in connection.problems]
+        problems = tuple(dict.fromkeys(codes)) if codes else ()
         found = connection.findings
         findings = None if found is None else tuple([f"{finding.severity} {finding.code}" for finding in found])
         return cls(connection.source, connection.version, problems, findings, text, key)
