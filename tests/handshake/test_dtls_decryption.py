@@ -1,19 +1,20 @@
-"""Records of DTLS 1.3 in every form of the unified header, as NSS does not write them all."""
+"""Records that no program at hand writes: DTLS 1.3 in every form of its header, and DTLS 1.2 with a connection ID."""
 
 from __future__ import annotations
 
 import hmac
+import subprocess
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from datagrams import CLIENT, SERVER, facts, sent, write
-from dtlswriting import HANDSHAKE, fragment, record, unified
-from recorded import ROOT
+from dtlswriting import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, cid_record, fragment, record, unified
+from recorded import ROOT, need
 from tlswriting import extension, sized
 
 if TYPE_CHECKING:
@@ -93,3 +94,109 @@ def test_forged_records_do_not_hide_those_that_follow(tmp_path: Path) -> None:
             ("client", "close_notify"),
             ("server", "close_notify"),
         ]
+
+
+# ---------------------------------------------------------------- DTLS 1.2 with a connection ID (RFC 9146)
+
+MASTER = b"m" * 48
+TO_CLIENT, TO_SERVER = b"c-1", b"server-7"
+GCM, CCM8, POLY, CBC = 0xC02F, 0xC0AE, 0xCCA8, 0xC027
+FINISHED = fragment(20, 4, b"v" * 12)
+SECRET_DATA = b"application data"
+
+
+def key_block(size: int) -> bytes:
+    """The pseudorandom function of TLS 1.2 with SHA-256 (RFC 5246 sections 5 and 6.3)."""
+    seed = b"key expansion" + b"s" * 32 + b"r" * 32
+    block, data = seed, b""
+    while len(data) < size:
+        block = hmac.digest(MASTER, block, "sha256")
+        data += hmac.digest(MASTER, block + seed, "sha256")
+    return data
+
+
+def with_cid(suite: int, side: int, sequence: int, kind: int, content: bytes, padding: int = 0) -> bytes:
+    """A record with a connection ID (RFC 9146 sections 4 and 5.3)."""
+    key_bytes, iv_bytes = (32, 12) if suite == POLY else (16, 4)
+    block = key_block(2 * (key_bytes + iv_bytes))
+    key = block[side * key_bytes :][:key_bytes]
+    iv = block[2 * key_bytes + side * iv_bytes :][:iv_bytes]
+    cid = (TO_SERVER, TO_CLIENT)[side]
+    number = b"\x00\x01" + sequence.to_bytes(6, "big")
+    inner = content + bytes([kind]) + bytes(padding)
+    additional = b"\xff" * 8 + bytes([25, len(cid), 25]) + b"\xfe\xfd" + number + cid + len(inner).to_bytes(2, "big")
+    if suite == POLY:
+        nonce = (int.from_bytes(iv, "big") ^ int.from_bytes(number, "big")).to_bytes(12, "big")
+        body = ChaCha20Poly1305(key).encrypt(nonce, inner, additional)
+    else:
+        aead = AESGCM(key) if suite == GCM else AESCCM(key, tag_length=8)
+        body = number + aead.encrypt(iv + number, inner, additional)
+    return cid_record(cid, body, sequence=sequence)
+
+
+def handshake_with_ids(tmp_path: Path, suite: int, later: list[tuple[int, bytes]]) -> dict[str, Any]:
+    """Read a handshake of DTLS 1.2 with connection IDs, with its key log."""
+
+    def hello(kind: int, random: bytes, cid: bytes) -> bytes:
+        number = suite.to_bytes(2, "big")
+        chosen = sized(number) + b"\x01\0" if kind == 1 else number + b"\0"
+        cookie = b"\0" if kind == 1 else b""
+        body = b"\xfe\xfd" + random + b"\0" + cookie + chosen + sized(extension(54, sized(cid, 1)))
+        return record(HANDSHAKE, fragment(kind, 0, body))
+
+    change = record(CHANGE_CIPHER_SPEC, b"\x01", sequence=5)
+    done = record(HANDSHAKE, fragment(14, 1, b""), sequence=1)
+    datagrams = [(CLIENT, hello(1, b"r" * 32, TO_CLIENT)), (SERVER, hello(2, b"s" * 32, TO_SERVER) + done)]
+    datagrams += [(CLIENT, record(HANDSHAKE, fragment(16, 1, sized(b"key", 1)), sequence=1) + change)]
+    path = write(tmp_path / "ids.pcap", [*datagrams, (SERVER, change), *later])
+    path.with_suffix(".keys").write_text(f"CLIENT_RANDOM {RANDOM.hex()} {MASTER.hex()}")
+    [found] = facts(path, keylog=path.with_suffix(".keys"))
+    return found
+
+
+@pytest.mark.parametrize("suite", [GCM, CCM8, POLY])
+def test_records_with_a_connection_id_open(tmp_path: Path, suite: int) -> None:
+    later = [
+        (CLIENT, with_cid(suite, CLIENT, 0, HANDSHAKE, FINISHED)),
+        (SERVER, with_cid(suite, SERVER, 0, HANDSHAKE, FINISHED, padding=7)),
+        (CLIENT, with_cid(suite, CLIENT, 1, APPLICATION_DATA, SECRET_DATA)),
+        (SERVER, with_cid(suite, SERVER, 1, APPLICATION_DATA, SECRET_DATA * 20)),
+        (CLIENT, with_cid(suite, CLIENT, 2, ALERT, b"\x01\x00")),
+    ]
+    found = handshake_with_ids(tmp_path, suite, later)
+    assert found["keys"] == {"from": "keylog", "labels": ["CLIENT_RANDOM"]}
+    shown = [(one["from"], one["type"], one["frame"]) for one in found["hidden"]["messages"]]
+    assert shown == [("client", "finished", 5), ("server", "finished", 6), ("client", "alert", 9)]
+    assert found["hidden"]["alerts"][0]["description"] == "close_notify"
+    assert found["hidden"]["problems"] == []
+    assert SECRET_DATA.decode() not in str(found)
+    assert SECRET_DATA.hex() not in str(found)
+    if suite != POLY:  # tshark 4.0 does not open such records of ChaCha20-Poly1305
+        assert told_by_tshark(tmp_path / "ids.pcap") == {"5": "20", "6": "20", "9": "0"}
+
+
+def told_by_tshark(path: Path) -> dict[str, str]:
+    """What tshark reads of encrypted records with the same key log: by frame, a handshake type or an alert."""
+    fields = ["-e", "frame.number", "-e", "dtls.handshake.type", "-e", "dtls.alert_message.desc"]
+    options = ["-o", f"tls.keylog_file:{path.with_suffix('.keys')}", "-d", "udp.port==0-65535,dtls", "-T", "fields"]
+    command = [need("tshark"), "-n", "-r", str(path), *options, *fields]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    rows = [line.split("\t") for line in printed.splitlines()]
+    return {frame: kind + alert for frame, kind, alert in rows if int(frame) > 4 and kind + alert}
+
+
+def test_a_connection_id_is_authenticated(tmp_path: Path) -> None:
+    good = with_cid(GCM, CLIENT, 0, HANDSHAKE, FINISHED)
+    wrong = good.replace(TO_SERVER, b"server-8")
+    found = handshake_with_ids(
+        tmp_path, GCM, [(CLIENT, wrong), (SERVER, with_cid(GCM, SERVER, 0, HANDSHAKE, FINISHED))]
+    )
+    assert [one["from"] for one in found["hidden"]["messages"]] == ["server"]
+    assert [problem["code"] for problem in found["hidden"]["problems"]] == ["not_opened"]
+
+
+def test_without_an_aead_the_content_type_is_not_looked_for(tmp_path: Path) -> None:
+    """It could only be found by decrypting what may be application data."""
+    body = b"b" * 16 + b"x" * 64
+    found = handshake_with_ids(tmp_path, CBC, [(CLIENT, cid_record(TO_SERVER, body))])
+    assert found["hidden"] is None

@@ -30,6 +30,7 @@ from tlsdissect.handshake.protection import (
     without_mac,
 )
 from tlsdissect.tls.codepoints import ExtensionType, HandshakeType, Registry
+from tlsdissect.tls.dtls import CID_AT, TLS12_CID
 from tlsdissect.tls.record import ALERT, ALERT_SIZE, APPLICATION_DATA, HANDSHAKE, HEADER_SIZE, SSL2, MessageJoiner
 from tlsdissect.tls.server_hello import ServerHello
 from tlsdissect.tls.wire import Reader, WireError
@@ -336,20 +337,32 @@ class _Keys12:
         """Return the content of a record."""
         if record.number == 0:
             self._begin = record.start
-        header = record.number.to_bytes(8, "big") + bytes([record.content_type]) + record.version.to_bytes(2, "big")
+        header = _header12(record)
         if self._aead is not None:
             return self._open_aead(self._aead, header, record)
         if self._stream is not None:
             return self._open_stream(self._stream, header, record)
         return self._open_blocks(header, record)
 
-    def _open_aead(self, aead: Aead, header: bytes, record: SealedRecord) -> bytes | None:
-        explicit = 0 if self._suite.mode == POLY1305 else _EXPLICIT_NONCE
-        size = len(record.body) - explicit - self._suite.tag
-        if size < 0:
+    def last_nonzero(self, record: SealedRecord) -> int | None:
+        """Return the last byte of a record that is not zero, without decrypting another one; None without an AEAD."""
+        if self._aead is None:
             return None
-        nonce = self._keys.iv + record.body[:explicit] if explicit else nonce_of(self._keys.iv, record.number)
-        return aead.open(nonce, record.body[explicit:], header + size.to_bytes(2, "big"))
+        nonce, sealed = self._nonce(record)
+        return self._aead.last_nonzero(nonce, sealed)
+
+    def _nonce(self, record: SealedRecord) -> tuple[bytes, bytes]:
+        """Return the nonce of a record, and what is encrypted with it."""
+        if self._suite.mode == POLY1305:
+            return nonce_of(self._keys.iv, record.number), record.body
+        return self._keys.iv + record.body[:_EXPLICIT_NONCE].ljust(_EXPLICIT_NONCE, b"\0"), record.body[
+            _EXPLICIT_NONCE:
+        ]
+
+    def _open_aead(self, aead: Aead, header: bytes, record: SealedRecord) -> bytes | None:
+        nonce, sealed = self._nonce(record)
+        size = len(sealed) - self._suite.tag
+        return None if size < 0 else aead.open(nonce, sealed, header + size.to_bytes(2, "big"))
 
     def _open_stream(self, stream: Rc4, header: bytes, record: SealedRecord) -> bytes | None:
         if self._begin is None:
@@ -380,6 +393,15 @@ class _Keys12:
         return without_mac(self._suite, self._keys.mac_key, header, data) if len(data) >= size else None
 
 
+def _header12(record: SealedRecord) -> bytes:
+    """Return what precedes the length in the additional data of a record (RFC 5246 section 6.2.3, RFC 9146)."""
+    number, version = record.number.to_bytes(8, "big"), record.version.to_bytes(2, "big")
+    if record.content_type != TLS12_CID:
+        return number + bytes([record.content_type]) + version
+    cid = record.header[CID_AT:-2]
+    return b"\xff" * 8 + bytes([TLS12_CID, len(cid), TLS12_CID]) + version + number + cid
+
+
 class Reader12(RecordReader):
     """Opens the records of TLS 1.0 to 1.2."""
 
@@ -396,15 +418,19 @@ class Reader12(RecordReader):
 
     def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
         """Return content type and content of a record."""
-        if record.epoch != self._epochs[record.sender]:
-            self._epochs[record.sender] = record.epoch
-            self._keys[record.sender] = self._derived(record.sender ^ self.log.client)
-        keys = self._keys[record.sender]
+        keys = self.keys_of(record)
         content = None if keys is None else keys.open(record)
         if keys is None or content is None:
             return None
         self.use(keys.source.label, keys.source.key, keys.source.origin)
         return record.content_type, content
+
+    def keys_of(self, record: SealedRecord) -> _Keys12 | None:
+        """Return the keys of a record; None if there are none."""
+        if record.epoch != self._epochs[record.sender]:
+            self._epochs[record.sender] = record.epoch
+            self._keys[record.sender] = self._derived(record.sender ^ self.log.client)
+        return self._keys[record.sender]
 
     def follow(self, _: SealedRecord, event: HandshakeEvent) -> None:
         """Take what a message of a renegotiation says."""

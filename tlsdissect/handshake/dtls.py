@@ -33,7 +33,7 @@ from tlsdissect.handshake.events import (
     extension_data,
     new_event,
 )
-from tlsdissect.handshake.log import HEARTBEAT_HEAD, MAX_HEARTBEATS, MAX_PROTECTED, HandshakeLog
+from tlsdissect.handshake.log import HEARTBEAT_HEAD, MAX_HEARTBEATS, MAX_PROTECTED, MAX_SHORT, HandshakeLog
 from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
 from tlsdissect.handshake.problems import ProblemList
 from tlsdissect.model.connection import ConnectionIds, Counts, Dtls
@@ -544,12 +544,16 @@ class DtlsTracker:
         """Keep an encrypted record if keys may open it; application data only where its content type is encrypted."""
         if not self.log.opens or not record.whole or record.epoch == 0:
             return
-        body, number = data[record.body : record.end], 0
-        if record.sequence is not None:
-            if record.content_type not in (HANDSHAKE, ALERT):
-                return
-            number = record.epoch << _SEQUENCE_BITS | record.sequence
-        elif record.length > self.log.keeps or record.epoch == EARLY_EPOCH:
+        body = data[record.body : record.end]
+        number = 0 if record.sequence is None else record.epoch << _SEQUENCE_BITS | record.sequence
+        if record.is_unified:
+            kept = record.length <= self.log.keeps and record.epoch != EARLY_EPOCH
+        elif record.content_type == TLS12_CID:
+            # After the handshake, long records are application data.
+            kept = record.length <= MAX_SHORT or not all(self.log.sealed)
+        else:
+            kept = record.content_type in (HANDSHAKE, ALERT)
+        if not kept:
             return
         sealed = SealedRecord(
             sender, record.epoch, number, record.content_type, record.version, body, packet.frame, packet.time, start,

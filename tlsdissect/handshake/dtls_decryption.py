@@ -21,6 +21,7 @@ from tlsdissect.tls.dtls import (
     APPLICATION_EPOCH,
     EPOCH_BITS,
     HANDSHAKE_EPOCH,
+    TLS12_CID,
     DtlsRecord,
     number_place,
     read_fragments,
@@ -68,6 +69,24 @@ class DtlsReader12(Reader12):
         super().__init__(log, keys)
         self._fragments = FragmentJoiner()
         self.numbers = self._fragments.numbers
+
+    def open(self, record: SealedRecord) -> tuple[int, bytes] | None:
+        """Return content type and content of a record; with a connection ID, content only of a message or an alert.
+
+        The content type of such a record is encrypted, too, at the end (RFC 9146 section 4). Only with an AEAD can it
+        be read without decrypting the content, which may be application data.
+        """
+        keys = self.keys_of(record) if record.content_type == TLS12_CID else None
+        kind = None if keys is None else keys.last_nonzero(record)
+        if kind == APPLICATION_DATA:
+            return kind, b""
+        if record.content_type == TLS12_CID and kind not in (ALERT, HANDSHAKE):
+            return None
+        opened = super().open(record)
+        if opened is None or record.content_type != TLS12_CID:
+            return opened
+        content = opened[1].rstrip(b"\0")
+        return content[-1], content[:-1]
 
     def messages(self, record: SealedRecord, content: bytes) -> Iterator[HandshakeEvent]:
         """Yield the messages that the content of a record completes."""

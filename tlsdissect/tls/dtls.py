@@ -18,6 +18,8 @@ ACK: Final = 26
 """The content type of acknowledgements, which may be in plaintext (RFC 9147 section 7)."""
 MEDIA: Final = 129
 """Pseudo content type of media, which are on the flow outside of records (RFC 5764 section 5.1.1)."""
+CID_AT: Final = 11
+"""Bytes of a record header before a connection ID (RFC 9146 section 4)."""
 HEADER_SIZE: Final = 13
 """Bytes of a record header without a connection ID."""
 MESSAGE_HEADER: Final = 12
@@ -147,11 +149,11 @@ def _read_record(data: bytes, start: int, end: int, cid_length: int | None) -> D
     cid = b""
     if first == TLS12_CID:
         if cid_length is None:
-            return DtlsRecord(first, version, epoch, sequence, end - start - 11, start, start + 11, None)
+            return DtlsRecord(first, version, epoch, sequence, end - start - CID_AT, start, start + CID_AT, None)
         body += cid_length
         if body > len(data):
             return None
-        cid = data[start + 11 : body - 2]
+        cid = data[start + CID_AT : body - 2]
     length = data[body - 2] << 8 | data[body - 1]
     after = body + length
     if length > MAX_FRAGMENT or after > end:
