@@ -25,6 +25,8 @@ FORMATS = {
     "netmon1": "Network Monitor 1",
     "netmon2": "Network Monitor 2",
     "nettl": "nettl",
+    "k12text": "K12",
+    "lanalyzer": "LANalyzer",
     "ngsniffer": "Sniffer for DOS",
     "ngwsniffer_1_1": "Sniffer for Windows",
     "ngwsniffer_2_0": "Sniffer for Windows",
@@ -108,6 +110,7 @@ def test_a_tar_archive(form: int, packed: str, tmp_path: Path) -> None:
         (b"VL\0\0", "NetXray"),
         (b"iptrace 2.0", "iptrace"),
         (b"\x7fver", "OmniPeek"),
+        (bytes(72) + b"\2\0\2\xc0", "ETL"),
     ],
 )
 def test_magic_numbers(head: bytes, name: str, tmp_path: Path) -> None:

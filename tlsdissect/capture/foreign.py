@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 _EDITCAP = "`editcap -F pcapng FILE NEW.pcapng` converts it"
+_EDITCAP_ETHERNET = "`editcap -T ether -F pcapng FILE NEW.pcapng` converts one of Ethernet"
 _CAPTURES = {
     b"snoop\0\0\0": "a snoop capture (RFC 1761)",
     b"RTSS": "a capture of Network Monitor 1",
@@ -18,6 +19,7 @@ _CAPTURES = {
     b"ObserverPktBuffe": "a capture of Observer",
     b"\x05VNF": "a capture of Visual Networks",
     b"\xaa\xaa\xaa\xaa": "a capture of InfoVista 5View",
+    b"\x01\x10\x4c\0\x01\x05": "a capture of LANalyzer",
 }
 """By magic number, as Wireshark's wiretap library has them; `editcap` converts all of them."""
 _PACKED = {
@@ -28,6 +30,9 @@ _PACKED = {
     b"\x1f\x9d": ("compressed with compress", "`gzip -dc FILE | tlsdissect read -` reads it"),
     b"\x5d\0\0": ("compressed with lzma", "`xz -dc FILE | tlsdissect read -` reads it"),
 }
+_K12_TEXT = b"+---------+---------------+----------+"
+_ETL_MAGICS, _ETL_PLACE = (b"\2\0\1\xc0", b"\2\0\2\xc0"), 72
+"""The marker of the first event, of a 32-bit or a 64-bit Windows, behind the header of the first buffer."""
 TAR_MAGIC, TAR_PLACE = b"ustar", 257
 """Of POSIX and GNU tar."""
 LONGEST = TAR_PLACE + len(TAR_MAGIC)
@@ -56,7 +61,11 @@ def foreign_format(data: bytes) -> str | None:
     if data[TAR_PLACE:LONGEST] == TAR_MAGIC:
         return "is a tar archive: `tar -xf FILE` unpacks it"
     if _is_erf(data):
-        return "is an ERF capture: `editcap -T ether -F pcapng FILE NEW.pcapng` converts one of Ethernet"
+        return f"is an ERF capture: {_EDITCAP_ETHERNET}"
+    if data.startswith(_K12_TEXT):
+        return f"is a text file of a K12 analyzer: {_EDITCAP_ETHERNET}"
+    if data.startswith(_ETL_MAGICS, _ETL_PLACE):
+        return "is an event trace log of Windows (ETL): `etl2pcapng FILE NEW.pcapng` converts one of packets"
     return None
 
 
