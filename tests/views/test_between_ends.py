@@ -102,6 +102,41 @@ def test_no_time_of_one_clock_is_compared_with_one_of_another(
         assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_lost_syns_are_counted(side: Side, pairs: list[tuple[KeptConnection, KeptConnection]], tmp_path: Path) -> None:
+    """A SYN was sent before the one that arrived: what else was lost is found as without it."""
+    paths = dict(zip(SIDES, both("ends"), strict=True))
+    rewritten = tmp_path / "rewritten.pcap"
+    rewritten.write_bytes(_with_earlier_syns(gzip.decompress(paths[side].read_bytes()), of_client=side == "client"))
+    paths[side] = rewritten
+    found = recognized(*paths.values())
+    assert [lost(pair) for pair in found] == [lost(pair) for pair in pairs]
+    again = [[one.again and one.again.payload for one in losses(ends(*pair)) or ()] for pair in found]
+    assert again == [[one.again and one.again.payload for one in losses(ends(*pair)) or ()] for pair in pairs]
+    assert len(found) == 4
+    name = "SYNs" if side == "client" else "SYN-ACKs"
+    for pair in found:
+        told_first, *others = [one for one in told(*pair) if one.code in ("lost_on_the_way", "nothing_lost")]
+        assert told_first.text.startswith(f"1 of 2 {name} of the {side} did not arrive")
+        assert "nothing_lost" not in [one.code for one in others]
+
+
+def _with_earlier_syns(capture: bytes, *, of_client: bool) -> bytes:
+    """The capture with a copy of each SYN, a second before it, or of each SYN-ACK, shortly before it."""
+    packets, at = [], 24
+    while at < len(capture):
+        second, fraction, size, whole = HEADER.unpack_from(capture, at)
+        packet = capture[at + 16 : at + 16 + size]
+        at += 16 + size
+        packets.append((second, fraction, whole, packet))
+        if packet[33] & 2 and (packet[12:16] == bytes((10, 77, 0, 1))) is of_client:
+            early = (second - 1, fraction) if of_client else (second, fraction - 1)
+            # Another identification: what is the same to the byte was captured twice.
+            packets.append((*early, whole, packet[:4] + b"\xab\xcd" + packet[6:10] + b"\0\0" + packet[12:]))
+    packets.sort(key=lambda one: one[:2])
+    return capture[:24] + b"".join(HEADER.pack(s, f, len(p), whole) + p for s, f, whole, p in packets)
+
+
 def _translated(capture: bytes) -> bytes:
     """The capture with other addresses, ports, clock and initial sequence numbers of the client."""
     out, at = [capture[:24]], 24

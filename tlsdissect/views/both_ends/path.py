@@ -29,6 +29,7 @@ MAX_PARTS = 262_144
 """Parts into which the segments of a side are cut; with more, losses are not looked for."""
 _SYN = 2
 _SIDES: tuple[Side, Side] = ("client", "server")
+_OTHER: dict[Side, Side] = {"client": "server", "server": "client"}
 
 
 class Ends(NamedTuple):
@@ -82,7 +83,7 @@ def losses(found: Ends) -> list[Lost] | None:
         return None
     lost: list[Lost] = []
     for sender in _SIDES:
-        other: Side = "server" if sender == "client" else "client"
+        other = _OTHER[sender]
         sent, seen = _Flow(found.at(sender), sender), _Flow(found.at(other), sender)
         if sent.is_stream:
             sent.cut(_handshake_end(found.at(sender), sender))
@@ -91,6 +92,26 @@ def losses(found: Ends) -> list[Lost] | None:
             return None
         lost += _lost(sent, seen, parts, _acknowledged(found.at(other), other))
     return lost
+
+
+class LostSyns(NamedTuple):
+    """The SYNs of a side, or its SYN-ACKs, of which fewer were seen at the other end."""
+
+    sender: Side
+    sent: list[Packet]
+    seen: list[Packet]
+
+
+def lost_syns(found: Ends) -> list[LostSyns]:
+    """Return of which side SYNs were lost; nothing if that cannot be told, as where a capture began after them."""
+    if not found.known or found.client.transport != "tcp":
+        return []
+    sides = ((side, _syns(found.at(side), side), _syns(found.at(_OTHER[side]), side)) for side in _SIDES)
+    return [LostSyns(side, sent, seen) for side, sent, seen in sides if 0 < len(seen) < len(sent)]
+
+
+def _syns(c: KeptConnection, sender: Side) -> list[Packet]:
+    return [one for one in c.transcript.packets if one.sender == sender and one.flags & _SYN]
 
 
 class _Part:
@@ -112,7 +133,8 @@ class _Flow:
         self.is_stream = c.transport == "tcp"
         mine = [packet for packet in c.transcript.packets if packet.sender == sender]
         self.packets = [one for one in mine if one.length and (one.offset is not None or not self.is_stream)]
-        opening = [one for one in mine if one.flags & _SYN] if self.is_stream else self.packets
+        # Of several SYNs, the last is most likely the one that arrived.
+        opening = _syns(c, sender)[-1:] if self.is_stream else self.packets
         self.begin = opening[0] if opening else None
         """The packet since which times are counted; None if there is none."""
 

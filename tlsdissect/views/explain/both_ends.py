@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tlsdissect.handshake.facts.timing import elapsed
 from tlsdissect.model.connection import stream_name
 from tlsdissect.model.transcript import KeptConnection
-from tlsdissect.views.both_ends.path import Ends, ends, losses
+from tlsdissect.views.both_ends.path import Ends, ends, losses, lost_syns
 from tlsdissect.views.durations import in_ms
 from tlsdissect.views.explain.model import Sentence, counted, named
 from tlsdissect.views.printable import without_surrogates
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tlsdissect.model.connection import Connection, Message, Side
-    from tlsdissect.views.both_ends.path import Lost
+    from tlsdissect.views.both_ends.path import Lost, LostSyns
 
 _LATE = 10.0
 """Milliseconds from which on it is reported that a flight took longer to arrive than to be sent."""
@@ -126,13 +126,25 @@ def _losses(found: Ends) -> Iterator[Sentence]:
     if lost is None:
         yield Sentence("path", "losses_unknown", "What was lost between the two is not known.")
         return
-    if not lost:
+    syns = lost_syns(found)
+    yield from map(_lost_syns, syns)
+    if not lost and not syns:
         yield Sentence("path", "nothing_lost", "Of the handshake, nothing was lost between the two.")
     for one in lost[:_TOLD]:
         yield _loss(one)
     if len(lost) > _TOLD:
         text = f"{counted(len(lost) - _TOLD, 'more packet')} did not arrive."
         yield Sentence("path", "more_lost", text)
+
+
+def _lost_syns(lost: LostSyns) -> Sentence:
+    client = lost.sender == "client"
+    what, other = ("SYN", "server") if client else ("SYN-ACK", "client")
+    text = f"{len(lost.sent) - len(lost.seen)} of {counted(len(lost.sent), what)} of the {lost.sender} did not arrive "
+    text += f"at the {other}'s end: lost on the way, unless the capture there lacks what is missing."
+    sent, seen = (tuple([one.frame for one in several]) for several in (lost.sent, lost.seen))
+    mine, theirs = (sent, seen) if client else (seen, sent)
+    return Sentence("path", "lost_on_the_way", text, mine, guess=True, other_frames=theirs)
 
 
 def _loss(lost: Lost) -> Sentence:
