@@ -60,7 +60,9 @@ _HOMES = {
 """Where the public names are defined: loaded when they are first asked for, so that `import tlsdissect` is light."""
 
 
-def read(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Iterator[Connection]:
+def read(
+    *captures: str | os.PathLike[str], both_ends: bool = False, **options: Unpack[ReadOptions]
+) -> Iterator[Connection]:
     """Read captures one after the other and yield their TLS connections, each when nothing about it can change.
 
     A capture is the path of a pcap or pcapng file (compressed ones too), of a directory of them, or "-" for standard
@@ -94,10 +96,20 @@ def read(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> I
 
     With `cluster`, the client of a Dask cluster (the extra `cluster`), its workers read, each a capture at a time:
     files and folders that they see too, or URLs of any kind that fsspec knows, such as "s3://bucket/day-*.pcap.gz".
+
+    With `both_ends=True` captures are those of several places on a path, and a connection that two of them show is
+    yielded once: as a `KeptConnection`, the view that was captured nearer to the client, with the other as its
+    `other_view`. `explain` and `ladder` use both. Captures are read twice: standard input and pipes raise ValueError.
+
+        >>> for connection in tlsdissect.read("client.pcap", "server.pcap", both_ends=True):
+        ...     print(tlsdissect.explain(connection).about("path"))
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
-    return Settled(captures, options).read()
+    settled = Settled(captures, options)
+    if both_ends and (options.get("joined") or options.get("cluster") is not None):
+        raise ValueError("both_ends compares captures in this process, one by one: no joined and no cluster")
+    return settled.both_ends() if both_ends else settled.read()
 
 
 def tables(*captures: str | os.PathLike[str], **options: Unpack[ReadOptions]) -> Tables:

@@ -10,7 +10,9 @@ import pytest
 from commands import run
 from recorded import ROOT
 
+import tlsdissect
 from tlsdissect.corpus import both_ends
+from tlsdissect.model.transcript import KeptConnection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,26 @@ def test_two_chosen_views_of_one_connection_are_one() -> None:
 def test_others_are_shown_by_themselves() -> None:
     found = explained(CLIENT, "samples/tls12-full.pcap", SERVER)
     assert [one["other_view"] is None for one in found] == [True, *[False] * 4]
+
+
+def test_python_yields_each_once_with_both_views() -> None:
+    found = list(tlsdissect.read(ROOT / CLIENT, ROOT / SERVER, both_ends=True))
+    assert [one.other_view.source for one in found if isinstance(one, KeptConnection) and one.other_view] == [
+        str(ROOT / SERVER)
+    ] * 4
+    (lossy,) = tlsdissect.read(ROOT / SERVER, ROOT / CLIENT, stream="ends-client.pcap.gz:1", both_ends=True)
+    codes = [sentence.code for sentence in tlsdissect.explain(lossy).about("path")]
+    assert codes.count("lost_on_the_way") == 2
+    assert str(tlsdissect.ladder(lossy)).count("stream 1 ") == 2
+    (alone, *_) = tlsdissect.read(ROOT / CLIENT, both_ends=True)
+    assert isinstance(alone, KeptConnection)
+    assert alone.other_view is None
+    with pytest.raises(ValueError, match="standard input"):
+        next(tlsdissect.read("-", CLIENT, both_ends=True))
+    with pytest.raises(ValueError, match="no joined"):
+        tlsdissect.read(CLIENT, SERVER, joined=True, both_ends=True)
+    with pytest.raises(tlsdissect.CaptureError, match=r"missing\.pcap"):
+        list(tlsdissect.read(ROOT / CLIENT, "missing.pcap", both_ends=True))
 
 
 def test_folders_are_joined_and_pipes_are_not(tmp_path: Path) -> None:

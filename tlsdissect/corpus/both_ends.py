@@ -1,4 +1,4 @@
-"""Rows of connections whose other view, in another capture of the same run, is joined to them.
+"""Connections whose other view, in another capture of the same run, is joined to them.
 
 Which connections have one is known only when all captures were read, since a random may occur again. So the captures
 are read twice: at first, only the randoms are kept. The record of a connection, as `read` prints it, could not name its
@@ -20,9 +20,12 @@ from tlsdissect.views.both_ends.path import joined
 from tlsdissect.views.both_ends.recognition import Recognizer, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tlsdissect.corpus.query import OutputRow, Query
+    from tlsdissect.corpus.selection import Selection
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
     from tlsdissect.model.transcript import KeptConnection
 
 HELD_BYTES = 256 << 20
@@ -37,30 +40,31 @@ def can_join(query: Query) -> bool:
     return not query.options.joined and len(paths) > 1 and all(path != "-" and os.path.isfile(path) for path in paths)  # noqa: PTH113
 
 
-class BothEndsRows(OutputRows):
-    """The rows of a query that keeps transcripts: two views of a connection are one row."""
+class BothEnds:
+    """The selected connections of a reading that keeps transcripts: two views of a connection are one."""
 
-    def __init__(self, query: Query) -> None:
-        super().__init__(query)
-        options = replace(query.options, keep=False, linked=False, keylog=None)
-        self._first = Reading(query.captures, options)
-        self._recognizing = True
-        self.progress = self._both
+    def __init__(self, reading: Reading, recognizing: Reading, selection: Selection) -> None:
+        """`recognizing` reads the same captures, before `reading` does."""
+        self._reading = reading
+        self._recognizing = recognizing
+        self._selection = selection
+        self.is_recognizing = True
+        """Whether the first reading goes on."""
 
-    def __iter__(self) -> Iterator[OutputRow]:
-        """Yield each row; that of two views when the second was read."""
+    def __iter__(self) -> Iterator[Connection]:
+        """Yield each connection; one with two views when the second was read."""
         others = self._others()
         held: dict[View, tuple[KeptConnection, bool, int]] = {}
         room = HELD_BYTES
         for connection in self._reading:
-            matches = self._query.selection.matches(connection, self._reading.begin)
+            matches = self._selection.matches(connection, self._reading.begin)
             view = View.of(connection)
             other = others.get(view)
             if other in held:
                 first, matched, size = held.pop(other)
                 room += size
                 if matches or matched:
-                    yield self._query.row(joined(first, kept(connection)))
+                    yield joined(first, kept(connection))
                 continue
             size = _size(kept(connection)) if other is not None else 0
             if other is not None and size <= room:
@@ -69,11 +73,39 @@ class BothEndsRows(OutputRows):
                 continue
             self._reading.summary.views_not_joined += other is not None
             if matches:
-                yield self._query.row(connection)
+                yield connection
         # What one reading saw may be given up by the other, which keeps more of each connection.
         for alone, matched, _ in held.values():
             if matched:
-                yield self._query.row(alone)
+                yield alone
+
+    def _others(self) -> dict[View, View]:
+        recognizer = Recognizer()
+        for connection in self._recognizing:
+            recognizer.add(connection)
+        self.is_recognizing = False
+        self._reading.summary.views_not_joined += recognizer.left_out
+        pairs = list(recognizer.pairs())
+        return {**dict(pairs), **{other: one for one, other in pairs}}
+
+
+def recognizing(captures: Iterable[str], options: Options) -> Reading:
+    """Return a reading that shows which connections two captures have, and no more."""
+    return Reading(captures, replace(options, keep=False, linked=False, keylog=None))
+
+
+class BothEndsRows(OutputRows):
+    """The rows of a query that keeps transcripts: two views of a connection are one row."""
+
+    def __init__(self, query: Query) -> None:
+        super().__init__(query)
+        self._first = recognizing(query.captures, query.options)
+        self._connections = BothEnds(self._reading, self._first, query.selection)
+        self.progress = self._both
+
+    def __iter__(self) -> Iterator[OutputRow]:
+        """Yield each row; that of two views when the second was read."""
+        yield from map(self._query.row, self._connections)
 
     def stop(self) -> None:
         """Stop reading."""
@@ -84,21 +116,12 @@ class BothEndsRows(OutputRows):
         """Whether the reading is blocked waiting for packets; those of regular files never are."""
         return False
 
-    def _others(self) -> dict[View, View]:
-        recognizer = Recognizer()
-        for connection in self._first:
-            recognizer.add(connection)
-        self._recognizing = False
-        self._reading.summary.views_not_joined += recognizer.left_out
-        pairs = list(recognizer.pairs())
-        return {**dict(pairs), **{other: one for one, other in pairs}}
-
     def _both(self) -> tuple[int, int | None]:
         """Return the bytes read so far in both passes, and the bytes that both passes read in all."""
-        done, size = self._first.progress() if self._recognizing else self._reading.progress()
+        done, size = self._first.progress() if self._connections.is_recognizing else self._reading.progress()
         if size is None:
             return done, None
-        return (done, 2 * size) if self._recognizing else (size + done, 2 * size)
+        return (done, 2 * size) if self._connections.is_recognizing else (size + done, 2 * size)
 
 
 def _size(connection: KeptConnection) -> int:

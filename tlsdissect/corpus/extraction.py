@@ -188,9 +188,7 @@ def check_readable_twice(captures: Iterable[str]) -> None:
     for path in captures:
         if path == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):  # noqa: PTH110, PTH112, PTH113
             name = "standard input" if path == "-" else path
-            raise ValueError(
-                f"{name} is no file: packets are extracted in a second reading, so save it to a file first"
-            )
+            raise ValueError(f"{name} is no file, which could be read twice: save it to a file first")
 
 
 def _kind(transport: str) -> Kind:

@@ -234,6 +234,17 @@ class Settled:
             use.add(connection)
         return b"".join(document.pieces(use))
 
+    def both_ends(self) -> Iterator[Connection]:
+        """Yield the selected connections with their transcripts, those that two captures show once."""
+        from tlsdissect.corpus.both_ends import BothEnds, recognizing  # noqa: PLC0415
+        from tlsdissect.corpus.extraction import check_readable_twice  # noqa: PLC0415
+
+        captures = [os.fspath(path) for path in self.captures]
+        check_readable_twice(captures)
+        reading = Reading(captures, replace(self.options, keep=True), judge=self.judge)
+        yield from BothEnds(reading, recognizing(captures, self.options), self.selection)
+        self._raise_refused(reading)
+
     def _selected(self, reading: Reading) -> Iterator[Connection]:
         for connection in reading:
             if self.selection.matches(connection, reading.begin):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 from msgspec import Struct
 
-from tlsdissect.views.ladder.model import Ladder, drawn
+from tlsdissect.views.ladder.model import Ladder, drawn, views
 from tlsdissect.views.ladder.text import Text
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class Drawing(Struct, frozen=True):
 
 
 def ladder(connection: Connection, beside: Connection | None = None) -> Drawing:
-    """Draw a connection that was read with `keep=True` as a ladder, another one beside it if there is one.
+    """Draw a connection that was read with `keep=True` as a ladder, beside it another one or its other view, if any.
 
     Printed it is text, in a notebook a picture, and `save` writes that. Times are milliseconds since the ClientHello at
     the capture point, and round trips of TCP where they take at least 1 ms. Raises ValueError for a connection without
     a transcript.
     """
-    return Drawing(tuple(drawn(one) for one in (connection, beside) if one is not None))
+    return Drawing(views(connection) if beside is None else (drawn(connection), drawn(beside)))
