@@ -101,8 +101,10 @@ def read(
     yielded once: as a `KeptConnection`, the view that was captured nearer to the client, with the other as its
     `other_view`. `explain` and `ladder` use both. Captures are read twice: standard input and pipes raise ValueError.
 
-        >>> for connection in tlsdissect.read("client.pcap", "server.pcap", both_ends=True):
-        ...     print(tlsdissect.explain(connection).about("path"))
+        >>> ends = ("samples/ends-client.pcap.gz", "samples/ends-server.pcap.gz")
+        >>> (connection,) = tlsdissect.read(*ends, both_ends=True, stream="ends-client.pcap.gz:2")
+        >>> [sentence.text for sentence in tlsdissect.explain(connection).about("path")][1][:42]
+        '241 bytes of the client were lost on the w'
     """
     from tlsdissect.corpus.reading import Settled  # noqa: PLC0415 (`import tlsdissect` is light)
 
