@@ -12,7 +12,18 @@ from msgspec import Struct, defstruct
 from msgspec.structs import astuple
 
 from tlsdissect.caches import cached, footprint
-from tlsdissect.handshake.facts.refill import BYTES, CALL, CONSTANT, CONVERTED, DICT, NUMBER, TUPLE, Refill, Step
+from tlsdissect.handshake.facts.refill import (
+    BYTES,
+    CALL,
+    CONSTANT,
+    CONVERTED,
+    DICT,
+    NUMBER,
+    TUPLE,
+    Refill,
+    Refills,
+    Step,
+)
 from tlsdissect.model.connection import Extension
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
@@ -44,7 +55,16 @@ MAX_CACHED = 256
 """Bytes of the longest extension body that is cached."""
 
 REFILLED = frozenset(
-    (Type.COOKIE, Type.KEY_SHARE, Type.KEY_SHARE_OLD, Type.PRE_SHARED_KEY, Type.SERVER_NAME, Type.SESSION_TICKET)
+    (
+        Type.COOKIE,
+        Type.ENCRYPTED_CLIENT_HELLO,
+        Type.ENCRYPTED_SERVER_NAME,
+        Type.KEY_SHARE,
+        Type.KEY_SHARE_OLD,
+        Type.PRE_SHARED_KEY,
+        Type.SERVER_NAME,
+        Type.SESSION_TICKET,
+    )
 )
 """Extensions that vary, but mostly in bytes without inner structure and in numbers that nothing else depends on."""
 
@@ -97,13 +117,18 @@ class ExtensionDecoder:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self.refills = Refills()
+        """What makes the facts of extensions whose structure was decoded before."""
         self._decode_cached = cached(FACT_CACHE_BYTES, _size)(self.decode_anew)
 
     def decode(self, number: int, data: bytes, *, keep: bool = True) -> Decoded:
         """Decode an extension; with `keep`, cache the result."""
-        if not keep or len(data) > MAX_CACHED or (data and number in NEVER_REPEATED):
-            return self.decode_anew(number, data)
-        return self._decode_cached(number, data)
+        if keep and not (data and number in NEVER_REPEATED) and number not in REFILLED and len(data) <= MAX_CACHED:
+            return self._decode_cached(number, data)
+        decoded = self.decode_anew(number, data)
+        if keep and number in REFILLED and decoded.problem is None and self.refills.wants(number, data):
+            self.refills.add(number, data, refill(data, decoded))
+        return decoded
 
     def decode_anew(self, number: int, data: bytes) -> Decoded:
         """Decode an extension without the cache."""
@@ -126,14 +151,26 @@ def refill(data: bytes, decoded: Decoded) -> Refill:
     """Return what makes the facts and bodies of other extensions with the structure of one without an error."""
     fact, body = decoded.fact, decoded.body
     places: list[tuple[int, int]] = []
-    if body is None:
-        return Refill(data, places, [Step(CONSTANT, fact)], [Step(CONSTANT, None)])
-    fields = survey(cast("type[WireStruct]", type(body)), data).fields
+    fields = () if body is None else survey(cast("type[WireStruct]", type(body)), data).fields
+    bodies = _steps(body, Field("", body, None, 0, len(data), fields), None, places)
+    if not places:
+        return Refill(data, places, [Step(CONSTANT, fact)], [Step(CONSTANT, body)])
     shown = [Step(CONSTANT, one) for one in (fact.type, fact.code, fact.bytes)]
     for one in fields:
         shown += _steps(getattr(fact, _RENAMED.get(one.name, one.name)), one, one.name, [])
     shown.append(Step(CALL, type(fact), count=3 + len(fields)))
-    return Refill(data, places, shown, _steps(body, Field("", body, None, 0, len(data), fields), None, places))
+    return Refill(data, places, shown, bodies)
+
+
+def unchanged(value: object, struct: type[WireStruct], data: bytes, **given: Any) -> Refill:
+    """Return what makes `value` of any message that differs from a well-formed one in nothing but strings of bytes."""
+    ahead, places = list(survey(struct, data, **given).fields), []
+    while ahead:
+        one = ahead.pop(0)
+        ahead[:0] = one.parts
+        if not one.parts and isinstance(one.value, bytes):
+            places.append((one.end - len(one.value), one.end))
+    return Refill(data, places, [Step(CONSTANT, value)], [])
 
 
 def _steps(value: Any, field: Field, shown_as: str | None, places: list[tuple[int, int]]) -> list[Step]:

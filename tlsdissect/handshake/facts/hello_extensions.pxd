@@ -1,6 +1,6 @@
 from tlsdissect.capture.octets cimport cut
 from tlsdissect.handshake.events cimport DecodedHello
-from tlsdissect.handshake.facts.refill cimport Refill
+from tlsdissect.handshake.facts.refill cimport Refill, Refills
 from tlsdissect.tls.hello_cache cimport HelloTemplate
 
 
@@ -11,4 +11,4 @@ cdef class Extensions:
     cdef tuple _facts
     cdef dict _refilled
     cpdef object get(self, object number, str field)
-    cpdef Extensions like(self, bytes body, object decoder, list places, list refills)
+    cpdef Extensions like(self, bytes body, object decoder, list places)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.handshake.facts.extensions import MALFORMED, REFILLED, Decoded, ExtensionDecoder, refill
+from tlsdissect.handshake.facts.extensions import MALFORMED, ExtensionDecoder
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
 
 if TYPE_CHECKING:
-    from msgspec import Struct
-
     from tlsdissect.handshake.events import DecodedHello
-    from tlsdissect.handshake.facts.refill import Refill
+    from tlsdissect.handshake.facts.refill import Refill, Refills
     from tlsdissect.model.connection import Extension
     from tlsdissect.tls.client_hello import Extension as WireExtension
 
@@ -38,17 +36,17 @@ class Extensions:
     """The types of all extensions."""
     problems: tuple[tuple[str, str], ...]
     """Code and detail of each problem."""
-    bodies: dict[int, Struct | None]
-    """The body by type; of an extension in `_refilled`, that of another hello, and only `get` has its own."""
-    _facts: tuple[Extension, ...]
+    bodies: dict[int, Any]
+    """The body by type; None if it was not decoded. Of an extension in `_refilled`, only `get` has it."""
+    _facts: tuple[Extension | None, ...]
     _refilled: dict[int, tuple[int, Refill, bytes]]
-    """By type, extensions that are as those of another hello but for some bytes: index, what makes them, and bytes."""
+    """By type, index and bytes of extensions whose structure is known, and what makes their facts and bodies."""
 
     def __init__(
         self,
         codes: tuple[int, ...],
-        facts: tuple[Extension, ...],
-        bodies: dict[int, Struct | None],
+        facts: tuple[Extension | None, ...],
+        bodies: dict[int, Any],
         problems: tuple[tuple[str, str], ...],
         refilled: dict[int, tuple[int, Refill, bytes]] | None = None,
     ) -> None:
@@ -61,9 +59,7 @@ class Extensions:
     @property
     def facts(self) -> tuple[Extension, ...]:
         """The facts of all extensions, in order."""
-        if not self._refilled:
-            return self._facts
-        facts: list[Extension] = list(self._facts)
+        facts: list[Any] = list(self._facts)
         refill: Refill
         for index, refill, data in self._refilled.values():
             facts[index] = refill.fact(data)
@@ -82,16 +78,15 @@ class Extensions:
         return getattr(body, field, None)
 
     @cython.ccall
-    def like(self, body: bytes, decoder: Any, places: list, refills: list) -> Extensions:  # type: ignore[type-arg]
+    def like(self, body: bytes, decoder: Any, places: list) -> Extensions:  # type: ignore[type-arg]
         """Return the extensions of another hello of the same template, whose extensions at `places` are its own."""
-        n: cython.Py_ssize_t
+        known: Refills = decoder.refills
         refilled: dict[int, tuple[int, Refill, bytes]] = {}
         anew: list[tuple[int, int, bytes]] = []
-        for n in range(len(places)):
-            index, number, start, end = places[n]
+        for index, number, start, end in places:
             data = cut(body, start, end)
-            refill: Refill | None = refills[n]
-            if refill is not None and refill.matches(data):
+            refill: Refill | None = known.find(number, data)
+            if refill is not None:
                 refilled[number] = index, refill, data
             else:
                 anew.append((index, number, data))
@@ -128,23 +123,13 @@ def retry_extensions(extensions: tuple[WireExtension, ...] | None) -> Extensions
 def _by_template(decoder: ExtensionDecoder, decoded: DecodedHello) -> Extensions:
     """Decode the extensions of a hello; of one with a known template, only those that vary."""
     template: HelloTemplate | None = decoded.template
-    learned = None if template is None else template.derived.get(decoder)
-    if template is None or learned is None:
+    known: Extensions | None = None if template is None else template.derived.get(decoder)
+    if template is None or known is None:
         extensions = decode_extensions(decoder, None if decoded.is_ssl2 else decoded.hello.extensions)
         if template is not None and not extensions.problems:
-            template.derived[decoder] = extensions, _refills(template.places, decoded.body, extensions)
+            template.derived[decoder] = extensions
         return extensions
-    known: Extensions = learned[0]
-    return known.like(decoded.body, decoder, template.places, learned[1]) if template.places else known
-
-
-def _refills(places: list[tuple[int, int, int, int]], body: bytes, known: Extensions) -> list[Refill | None]:
-    """Return how to decode the extensions of a template that vary."""
-    facts = known.facts
-    return [
-        refill(body[start:end], Decoded(facts[index], known.bodies[number], None)) if number in REFILLED else None
-        for index, number, start, end in places
-    ]
+    return known.like(decoded.body, decoder, template.places) if template.places else known
 
 
 def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension, ...] | None) -> Extensions:
@@ -152,17 +137,28 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
     sent = extensions or ()
     # A hello with very many extensions is unlikely to be repeated.
     keep = len(sent) <= MAX_EXTENSIONS
-    decoded = [decoder.decode(one.extension_type, one.extension_data, keep=keep) for one in sent[:MAX_REPORTED]]
-    bodies: dict[int, Struct | None] = {}
+    known: Refills = decoder.refills
+    facts: list[Extension | None] = []
+    bodies: dict[int, Any] = {}
+    refilled: dict[int, tuple[int, Refill, bytes]] = {}
     problems: list[tuple[str, str]] = []
     if len(sent) > MAX_REPORTED:
         problems.append(("limit", f"of {len(sent):,} extensions, the first {MAX_REPORTED:,} are reported"))
-    for one in decoded:
-        if one.problem is not None:
-            problems.append(one.problem)
-        if one.fact.code in bodies:
+    for one in sent[:MAX_REPORTED]:
+        number, data = one.extension_type, one.extension_data
+        refill: Refill | None = known.find(number, data) if keep and number not in bodies else None
+        if refill is not None:
+            refilled[number] = len(facts), refill, data
+            facts.append(None)
+            bodies[number] = refill
+            continue
+        decoded = decoder.decode(number, data, keep=keep)
+        facts.append(decoded.fact)
+        if decoded.problem is not None:
+            problems.append(decoded.problem)
+        if number in bodies:
             # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
-            problems.append((MALFORMED, f"extension {one.fact.type}: repeated"))
-        bodies.setdefault(one.fact.code, one.body)
+            problems.append((MALFORMED, f"extension {decoded.fact.type}: repeated"))
+        bodies.setdefault(number, decoded.body)
     codes = tuple([one.extension_type for one in sent])
-    return Extensions(codes, tuple([one.fact for one in decoded]), bodies, tuple(problems))
+    return Extensions(codes, tuple(facts), bodies, tuple(problems), refilled)

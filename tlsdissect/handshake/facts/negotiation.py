@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from tlsdissect.handshake.facts.extensions import text
+import cython
+from msgspec import Struct
+
+from tlsdissect.handshake.facts.extensions import text, unchanged
 from tlsdissect.handshake.facts.handshake import SERVER
+from tlsdissect.handshake.facts.refill import Refill, Refills
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.key_exchange import DhParams, EcdhParams, ServerKeyExchange, key_exchange
 from tlsdissect.tls.wire import Reader, WireError
 
 if TYPE_CHECKING:
-    from tlsdissect.handshake.events import SeenClientHello, SeenServerHello
+    from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
     from tlsdissect.handshake.facts.hello_extensions import Extensions
 
@@ -34,7 +38,11 @@ _ECH = frozenset((Type.ENCRYPTED_CLIENT_HELLO, 0xFFCE, 0xFE08, 0xFE09, 0xFE0A, 0
 """encrypted_client_hello, and the code points of its drafts and of its predecessor ESNI."""
 
 
-class KeyExchange(NamedTuple):
+_KEY_EXCHANGES = Refills()
+"""What follows from each ServerKeyExchange, by key exchange and version."""
+
+
+class KeyExchange(Struct, frozen=True, gc=False):
     """The parameters of the key exchange, from ServerKeyExchange or key_share."""
 
     group: str | None = None
@@ -46,7 +54,8 @@ class KeyExchange(NamedTuple):
     """The server's hint for the choice of a PSK identity."""
 
 
-def resumption(handshake: Handshake) -> str | None:
+@cython.ccall
+def resumption(handshake: Handshake) -> Any:
     """Return what the server resumed: "none", "ticket", "session_id" or "psk"; None if that is not visible.
 
     TLS 1.2 and older: in a resumption, ChangeCipherSpec follows directly on ServerHello or NewSessionTicket (RFC 5246
@@ -56,7 +65,7 @@ def resumption(handshake: Handshake) -> str | None:
     if server_hello is None or handshake.cipher_suite is None:
         return None
     if handshake.tls13:
-        accepted = _has(server_hello, handshake.server_extensions, _PRE_SHARED_KEY)
+        accepted = _has(server_hello.event, handshake.server_extensions, _PRE_SHARED_KEY)
         return None if accepted is None else "psk" if accepted else "none"
     if handshake.is_full is not False or handshake.log.client_hello is None:
         return "none" if handshake.is_full else None
@@ -70,7 +79,8 @@ def resumption(handshake: Handshake) -> str | None:
     return "session_id" if offered and server_hello.session_id == offered else None
 
 
-def hello_retry(handshake: Handshake) -> bool | None:
+@cython.ccall
+def hello_retry(handshake: Handshake) -> Any:
     """Return whether the server sent a HelloRetryRequest; None if the missing bytes may contain one."""
     if handshake.log.hello_retry is not None or handshake.log.hello_verify:
         return True
@@ -84,11 +94,12 @@ def hello_retry(handshake: Handshake) -> bool | None:
     return False
 
 
-def early_data(handshake: Handshake) -> str | None:
+@cython.ccall
+def early_data(handshake: Handshake) -> Any:
     """Return what happened to early data (RFC 8446 section 4.2.10); its acceptance is inferred from record lengths."""
     if handshake.log.client_hello is None:
         return None
-    offered = _has(handshake.log.client_hello, handshake.client_extensions, _EARLY_DATA)
+    offered = _has(handshake.log.client_hello.event, handshake.client_extensions, _EARLY_DATA)
     if not offered:
         return "none" if offered is False else None
     if handshake.log.hello_retry is not None:
@@ -97,7 +108,7 @@ def early_data(handshake: Handshake) -> str | None:
         # A server of QUIC that went on had answered: the capture lacks its hello.
         quic = handshake.log.quic
         return "offered" if quic is None or quic.first_one_rtt[_SERVER] is None else None
-    if _has(handshake.log.server_hello, handshake.server_extensions, _PRE_SHARED_KEY) is None:
+    if _has(handshake.log.server_hello.event, handshake.server_extensions, _PRE_SHARED_KEY) is None:
         return None
     if handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") != 0:
         return "rejected"
@@ -107,22 +118,28 @@ def early_data(handshake: Handshake) -> str | None:
     return "accepted" if handshake.encrypted_flight.ended_early_data else "rejected"
 
 
-def infers_early_data(handshake: Handshake) -> bool:
+@cython.ccall
+def infers_early_data(handshake: Handshake) -> cython.bint:
     """Return whether the acceptance of early data is inferred from record lengths."""
-    selected = handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") == 0
-    return _EARLY_DATA in handshake.client_extensions.bodies and handshake.log.hello_retry is None and selected
+    if _EARLY_DATA not in handshake.client_extensions.bodies or handshake.log.hello_retry is not None:
+        return False
+    return bool(handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") == 0)
 
 
-def ech(handshake: Handshake) -> str | None:
+@cython.ccall
+def ech(handshake: Handshake) -> Any:
     """Return whether an Encrypted Client Hello, or GREASE that looks like one, was offered (RFC 9849)."""
     if handshake.log.client_hello is None:
         return None
-    if not _ECH.isdisjoint(handshake.client_extensions.bodies):
-        return "grease_or_offered"
+    bodies = handshake.client_extensions.bodies
+    for number in _ECH:
+        if number in bodies:
+            return "grease_or_offered"
     return "none" if handshake.log.client_hello.event.whole else None
 
 
-def key_agreement(handshake: Handshake) -> KeyExchange:
+@cython.ccall
+def key_agreement(handshake: Handshake) -> Any:
     """Return the group, prime size and signature scheme of the key exchange."""
     if handshake.tls13:
         group = handshake.server_extensions.get(_KEY_SHARE, "group")
@@ -132,19 +149,29 @@ def key_agreement(handshake: Handshake) -> KeyExchange:
     kind = None if suite is None else key_exchange(_SUITE_NAMES[suite])
     if event is None or kind is None:
         return KeyExchange()
+    version = max(0, handshake.log.version)
+    form = kind.name, version
+    known: Refill | None = _KEY_EXCHANGES.find(form, event.body)
+    if known is not None:
+        return known.fact(event.body)
     reader = Reader(event.body)
     try:
-        message = ServerKeyExchange.read(reader, exchange=kind, version=max(0, handshake.log.version))
+        message = ServerKeyExchange.read(reader, exchange=kind, version=version)
     except WireError as error:
         return KeyExchange(problem=f"ServerKeyExchange: {error}")
     params, scheme = message.params, message.signature_scheme
     curve = getattr(params.curve_params, "named_curve", None) if isinstance(params, EcdhParams) else None
-    return KeyExchange(
+    found = KeyExchange(
         group=None if curve is None else _GROUP_NAMES[curve],
         dh_bits=int.from_bytes(params.dh_p, "big").bit_length() if isinstance(params, DhParams) else None,
         signature_scheme=None if scheme is None else _SCHEME_NAMES[scheme],
         psk_identity_hint=text(message.psk_identity_hint or b"") or None,
     )
+    if isinstance(params, EcdhParams) and not kind.psk and _KEY_EXCHANGES.wants(form, event.body):
+        # Nothing follows from the bytes of a point and a signature, while a hint is shown.
+        refill = unchanged(found, ServerKeyExchange, event.body, exchange=kind, version=version)
+        _KEY_EXCHANGES.add(form, event.body, refill)
+    return found
 
 
 def psk_identity(handshake: Handshake) -> str | None:
@@ -159,26 +186,30 @@ def psk_identity(handshake: Handshake) -> str | None:
         return None
 
 
-def negotiated(handshake: Handshake, extension: Type) -> bool | None:
+@cython.ccall
+def negotiated(handshake: Handshake, extension: Any) -> Any:
     """Return whether the server accepted an extension that TLS 1.3 removed; None there, and without a ServerHello."""
     server_hello = handshake.log.server_hello
     if handshake.tls13 or handshake.cipher_suite is None or server_hello is None:
         return None
-    return _has(server_hello, handshake.server_extensions, extension)
+    return _has(server_hello.event, handshake.server_extensions, extension)
 
 
-def _has(hello: SeenClientHello | SeenServerHello, extensions: Extensions, extension: Type) -> bool | None:
+@cython.cfunc
+def _has(hello: HandshakeEvent, extensions: Extensions, extension: Any) -> Any:
     """Return whether a hello has an extension; None if the missing bytes of the hello may contain it."""
-    return extension in extensions.bodies or (None if not hello.event.whole else False)
+    return extension in extensions.bodies or (None if not hello.whole else False)
 
 
-def alpn(handshake: Handshake) -> str | None:
+@cython.ccall
+def alpn(handshake: Handshake) -> Any:
     """Return the protocol that the server selected in plaintext (RFC 7301 section 3.2)."""
     names = handshake.server_extensions.get(_APPLICATION_LAYER_PROTOCOL_NEGOTIATION, "protocol_name_list")
     return text(names[0]) if names and not handshake.tls13 else None
 
 
-def external_psk(handshake: Handshake) -> bool:
+@cython.ccall
+def external_psk(handshake: Handshake) -> cython.bint:
     """Return whether the accepted pre-shared key may be external: its ticket age is 0 (RFC 8446 section 4.2.11)."""
     if not handshake.tls13:
         return False

@@ -26,4 +26,10 @@ cdef class Refill:
     cpdef object body(self, bytes data)
 
 
+cdef class Refills:
+    cdef dict _known
+    cdef Py_ssize_t _count
+    cpdef Refill find(self, object kind, bytes data)
+
+
 cdef object _made(list[Step] steps, bytes data)

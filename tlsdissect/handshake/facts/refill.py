@@ -1,8 +1,8 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Facts and bodies of extensions that differ from a decoded one only in places without inner structure.
+"""Facts and bodies of messages and extensions that differ from a decoded one only where there is no inner structure.
 
-A connection's key shares, tickets and names differ from those of the last one, and the structure around them hardly
-ever does. Copying the bytes of these places into what was decoded takes a tenth of the time of decoding.
+A connection's key shares, tickets, names and signatures differ from those of the last one, and the structure around
+them hardly ever does. Copying the bytes of these places into what was decoded takes a tenth of the time of decoding.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from typing import Any
 import cython
 
 from tlsdissect.capture.octets import cut
+
+MAX_REFILLED = 2048
+"""Bytes of the longest message or extension of which the structure is remembered."""
+MAX_STRUCTURES = 16
+"""Structures of one kind and length: a group of GREASE (RFC 8701) alone has 16 numbers."""
+MAX_REFILLS = 256
+"""Structures of all kinds that are remembered together; when there are more, all are forgotten."""
 
 CONSTANT, BYTES, CONVERTED, NUMBER, TUPLE, DICT, CALL = range(7)
 """Kinds of steps: what they put on the stack; the last three take as many values from it as their `count`."""
@@ -91,12 +98,49 @@ class Refill:
         return _made(self._body, data)
 
 
+@cython.cclass
+class Refills:
+    """The refills of messages, or of the extensions of one type of message."""
+
+    _known: dict[tuple[Any, int], list[Refill]]
+    """By kind and length."""
+    _count: cython.Py_ssize_t
+
+    def __init__(self) -> None:
+        self._known = {}
+        self._count = 0
+
+    @cython.ccall
+    def find(self, kind: Any, data: bytes) -> Refill | None:
+        """Return what makes the facts of a message; None if none of this kind and structure is known."""
+        refill: Refill
+        known: list[Refill] | None = self._known.get((kind, len(data)))
+        if known is not None:
+            for refill in known:
+                if refill.matches(data):
+                    return refill
+        return None
+
+    def wants(self, kind: Any, data: bytes) -> bool:
+        """Return whether what `find` did not find is to be added."""
+        return len(data) <= MAX_REFILLED and len(self._known.get((kind, len(data)), ())) < MAX_STRUCTURES
+
+    def add(self, kind: Any, data: bytes, refill: Refill) -> None:
+        """Add the refill of a message."""
+        if self._count >= MAX_REFILLS:
+            self._known, self._count = {}, 0
+        self._known[kind, len(data)] = [*self._known.get((kind, len(data)), ()), refill]
+        self._count += 1
+
+
 @cython.cfunc
 def _made(steps: list[Step], data: bytes) -> Any:
     """Take the steps; return the value that is left on the stack."""
     step: Step
     stack: list[Any] = []
-    rest: cython.Py_ssize_t
+    values: list[Any]
+    made: dict[str, Any]
+    n: cython.Py_ssize_t
     for step in steps:
         if step.kind == _CONSTANT:
             stack.append(step.what)
@@ -107,13 +151,17 @@ def _made(steps: list[Step], data: bytes) -> Any:
         elif step.kind == _NUMBER:
             stack.append(int.from_bytes(cut(data, step.start, step.end), "big"))
         else:
-            rest = len(stack) - step.count
-            values = stack[rest:]
-            del stack[rest:]
+            values = []
+            for n in range(step.count):  # noqa: B007  # counted in C
+                values.append(stack.pop())
+            values.reverse()
             if step.kind == _TUPLE:
                 stack.append(tuple(values))
             elif step.kind == _DICT:
-                stack.append(dict(zip(step.what, values, strict=True)))
+                made = {}
+                for n in range(step.count):
+                    made[step.what[n]] = values[n]
+                stack.append(made)
             else:
                 stack.append(step.what(*values))
     return stack[0]
