@@ -18,10 +18,24 @@ from tlsdissect.capture.packet import UNTIMED, time_or_none
 from tlsdissect.flows.flow import UNKNOWN
 from tlsdissect.handshake.encrypted_flight import is_guessed
 from tlsdissect.handshake.events import HandshakeEvent, cookie
-from tlsdissect.handshake.facts import endings, hello_fingerprints, hellos, negotiation
+from tlsdissect.handshake.facts import hello_fingerprints
+from tlsdissect.handshake.facts.endings import alerts, closure, ending
 from tlsdissect.handshake.facts.exposure import exposure
 from tlsdissect.handshake.facts.extensions import quoted
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
+from tlsdissect.handshake.facts.hellos import client_hello, hello_retry_request, server_hello, sni
+from tlsdissect.handshake.facts.negotiation import (
+    alpn,
+    early_data,
+    ech,
+    external_psk,
+    hello_retry,
+    infers_early_data,
+    key_agreement,
+    negotiated,
+    psk_identity,
+    resumption,
+)
 from tlsdissect.handshake.facts.quic import quic
 from tlsdissect.handshake.facts.renumbering import renumbered
 from tlsdissect.handshake.facts.timing import (
@@ -52,7 +66,7 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.events import HeartbeatRecord
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.handshake.keys import CaptureKeys
-    from tlsdissect.handshake.logged import LoggedHandshake
+    from tlsdissect.handshake.logged import DirectionSummary, LoggedHandshake
     from tlsdissect.model.connection import Eap
     from tlsdissect.model.transcript import OpenedMessage, Recording
 
@@ -72,13 +86,10 @@ MAX_SHOWN_TEXT = 120
 """Maximum number of bytes quoted of the text in a RST."""
 _VERSION_NAMES, _SUITE_NAMES = Registry.VERSIONS.names, Registry.CIPHER_SUITES.names
 _HANDSHAKE_NAMES = Registry.HANDSHAKE_TYPES.names
-_MESSAGE_TYPES = {CHANGE_CIPHER_SPEC: "change_cipher_spec", ALERT: "alert"}
-"""Names of ChangeCipherSpec and alerts; any other event without a handshake type is encrypted."""
 
 # C integers, by the .pxd.
-_APPLICATION_DATA, _UNTIMED = APPLICATION_DATA, UNTIMED
+_ALERT, _APPLICATION_DATA, _CHANGE_CIPHER_SPEC, _UNTIMED = ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, UNTIMED
 _CLIENT, _SERVER = CLIENT, SERVER
-_SERVER_HELLO, _HELLO_RETRY_REQUEST = HandshakeType.SERVER_HELLO, HandshakeType.HELLO_RETRY_REQUEST
 
 
 def connection(
@@ -98,13 +109,13 @@ def connection(
     handshake: Handshake = Handshake(log)
     ends = _stations(log.eap) if log.eap is not None and log.eap.carrier == "eapol" else endpoints(totals.endpoints)
     upgrade, upgrade_target = _upgrade(handshake)
-    ending, resumption = endings.ending(handshake, log.until), negotiation.resumption(handshake)
-    early_data, times = negotiation.early_data(handshake), timing(handshake)
-    agreed, shown = negotiation.key_agreement(handshake), exposure(handshake, resumption, evidence)
+    end, resumed = ending(handshake, log.until), resumption(handshake)
+    early, times = early_data(handshake), timing(handshake)
+    agreed, shown = key_agreement(handshake), exposure(handshake, resumed, evidence)
     asked = handshake.hello_retry
-    retry, in_retry = (None, ()) if asked is None else hellos.hello_retry_request(asked)
+    retry, in_retry = (None, ()) if asked is None else hello_retry_request(asked)
     malformed = (*_malformed(handshake, agreed.problem, in_retry), *shown.problems)
-    guesses = _guesses(handshake, ending.inferred, early_data, split_path=times.split_path)
+    guesses = _guesses(handshake, end.inferred, early, times.split_path)
     suite = handshake.cipher_suite
     # All fields in their order: msgspec takes twenty times as long to assign them by name.
     result = Connection(
@@ -121,39 +132,39 @@ def connection(
         False,  # open
         upgrade,
         upgrade_target,
-        ending.complete,
-        ending.outcome,
-        ending.failed_by,
-        endings.closure(handshake),
+        end.complete,
+        end.outcome,
+        end.failed_by,
+        closure(handshake),
         None if log.version == UNKNOWN else _VERSION_NAMES[log.version],
         None if suite is None else _SUITE_NAMES[suite],
         agreed.group,
         agreed.dh_bits,
         agreed.signature_scheme,
-        negotiation.negotiated(handshake, _EXTENDED_MASTER_SECRET),
-        negotiation.negotiated(handshake, _RENEGOTIATION_INFO),
-        hellos.sni(handshake.client_extensions),
-        negotiation.alpn(handshake),
-        resumption,
+        negotiated(handshake, _EXTENDED_MASTER_SECRET),
+        negotiated(handshake, _RENEGOTIATION_INFO),
+        sni(handshake.client_extensions),
+        alpn(handshake),
+        resumed,
         None,  # resumes
         None,  # same_ticket_as
         None,  # retry_of
-        early_data,
-        negotiation.hello_retry(handshake),
+        early,
+        hello_retry(handshake),
         retry,
-        negotiation.ech(handshake),
-        round_trips(handshake, early_data, complete=ending.complete),
+        ech(handshake),
+        round_trips(handshake, early, end.complete),
         times,
-        handshake_bytes(handshake, complete=ending.complete),
-        hellos.client_hello(handshake),
-        hellos.server_hello(handshake),
+        handshake_bytes(handshake, end.complete),
+        client_hello(handshake),
+        server_hello(handshake),
         shown.certificates,
         shown.client_certificate_requested,
         shown.certificate_request,
         shown.client_certificates,
         shown.ocsp_staple,
         shown.session_ticket,
-        endings.alerts(handshake),
+        alerts(handshake),
         _messages(handshake),
         0
         if handshake.tls13
@@ -170,7 +181,7 @@ def connection(
         quic(handshake),
         log.dtls,
         log.eap,
-        negotiation.psk_identity(handshake),
+        psk_identity(handshake),
         agreed.psk_identity_hint,
         None,  # findings
         _problems(handshake, malformed, guesses),
@@ -276,15 +287,16 @@ def _ipv6(packed: bytes) -> str:
     return str(IPv6Address(packed))
 
 
-def _rfc3339(time: cython.longlong, digits: cython.longlong) -> str | None:
+@cython.cfunc
+def _rfc3339(time: cython.longlong, digits: cython.longlong) -> Any:
     """Format a time in UTC with the digits of the capture's clock (RFC 3339 section 5.6)."""
     if time == _UNTIMED:
         return None
-    seconds, nanoseconds = divmod(time, _NS)
+    seconds: cython.longlong = time // _NS
     if digits == 0:
         return f"{_second(seconds)}Z"
     # The first digit of this number is no part of it, and keeps the zeros.
-    return f"{_second(seconds)}.{str(_NS + nanoseconds)[1 : digits + 1]}Z"
+    return f"{_second(seconds)}.{str(_NS + time - seconds * _NS)[1 : digits + 1]}Z"
 
 
 @lru_cache(maxsize=4096)
@@ -298,27 +310,30 @@ def _upgrade(handshake: Handshake) -> tuple[str | None, str | None]:
     carrier = mine.carrier or theirs.carrier
     if carrier is not None:
         return carrier, None
-    client_hello, first = log.client_hello, theirs.first_frame
+    hello, first = log.client_hello, theirs.first_frame
     client, server = mine.before, theirs.before
     if log.before is not None:
         client, server = log.before[handshake.client], log.before[1 - handshake.client]
     # Bytes after a hole are not the first ones of a side.
     client, server = b"" if mine.headless else client, b"" if theirs.headless else server
     # A server may answer a ClientHello in another protocol: those bytes do not precede TLS.
-    late = client_hello is not None and first > client_hello.event.frame
+    late = hello is not None and first > hello.event.frame
     answered = late and not client and log.before is None
     return recognise(client, server) if client or (server and not answered) else (None, None)
 
 
-def _messages(handshake: Handshake) -> tuple[Message, ...]:
+@cython.cfunc
+def _messages(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return all messages in order, with the protected TLS 1.3 records up to the end of the client's flight."""
     event: HandshakeEvent
     log, flight = handshake.log, handshake.encrypted_flight
     last: HandshakeEvent | None = None if flight is None else flight.last()
     protected: cython.bint = flight is not None
+    begin: cython.longlong
+    start: cython.longlong
     begin, start = begin_of(handshake)
     sides = (handshake.side(0), handshake.side(1))
-    messages = []
+    messages: list[Message] = []
     for event in log.events:
         if _is_message(handshake, event, protected):
             ms = milliseconds(begin, start, event.frame, event.time)
@@ -338,19 +353,20 @@ def _is_message(handshake: Handshake, event: HandshakeEvent, protected: cython.b
 @cython.cfunc
 def _message_type(event: HandshakeEvent) -> str:
     if event.handshake_type is None:
-        return _MESSAGE_TYPES.get(event.content_type, "encrypted")
-    kind: cython.longlong = event.handshake_type
-    if kind in (_SERVER_HELLO, _HELLO_RETRY_REQUEST) and event.is_retry_request:  # faster
-        return "hello_retry_request"
-    return _HANDSHAKE_NAMES[kind]
+        if event.content_type == _CHANGE_CIPHER_SPEC:
+            return "change_cipher_spec"
+        return "alert" if event.content_type == _ALERT else "encrypted"
+    name: str = _HANDSHAKE_NAMES[event.handshake_type]
+    return "hello_retry_request" if name == "server_hello" and event.is_retry_request else name
 
 
-def _guesses(handshake: Handshake, ending: str | None, early_data: str | None, *, split_path: Any) -> list[str]:
+@cython.cfunc
+def _guesses(handshake: Handshake, of_end: Any, early: Any, split_path: Any) -> list[str]:
     """Return a sentence for each fact that is inferred and not decoded."""
-    guesses = [] if ending is None else [ending]
-    if early_data is not None and negotiation.infers_early_data(handshake):
+    guesses: list[str] = [] if of_end is None else [of_end]
+    if early is not None and infers_early_data(handshake):
         guesses.append("whether early data was accepted is inferred from the lengths of records")
-    if negotiation.external_psk(handshake):
+    if external_psk(handshake):
         guesses.append("the pre-shared key may be external: obfuscated_ticket_age is 0")
     if handshake.encrypted_flight is not None and is_guessed(handshake.cipher_suite or 0):
         guesses.append(
@@ -361,11 +377,11 @@ def _guesses(handshake: Handshake, ending: str | None, early_data: str | None, *
     return guesses
 
 
-def _malformed(
-    handshake: Handshake, in_key_exchange: str | None, in_retry: tuple[tuple[str, str], ...]
-) -> list[Problem]:
+@cython.cfunc
+def _malformed(handshake: Handshake, in_key_exchange: Any, in_retry: tuple) -> list[Problem]:  # type: ignore[type-arg]
     """Return the errors in messages whose beginning could be decoded."""
-    log, problems = handshake.log, list[Problem]()
+    log = handshake.log
+    problems: list[Problem] = []
     if log.client_hello is not None:
         problems += _in_message(handshake, log.client_hello.event, handshake.client_extensions.problems)
     if log.server_hello is not None:
@@ -376,9 +392,8 @@ def _malformed(
     return problems + _in_message(handshake, handshake.hello_retry, in_retry)
 
 
-def _in_message(
-    handshake: Handshake, event: HandshakeEvent | None, problems: tuple[tuple[str, str], ...]
-) -> list[Problem]:
+@cython.cfunc
+def _in_message(handshake: Handshake, event: HandshakeEvent | None, problems: tuple) -> list[Problem]:  # type: ignore[type-arg]
     """Return problems, each a code and a detail, as those of a message."""
     if event is None or not problems:
         return []
@@ -386,10 +401,14 @@ def _in_message(
     return [Problem(code, detail, event.frame, event.start, side) for code, detail in problems]
 
 
-def _problems(handshake: Handshake, malformed: tuple[Problem, ...], guesses: list[str]) -> tuple[Problem, ...]:
+@cython.cfunc
+def _problems(handshake: Handshake, malformed: tuple, guesses: list[str]) -> tuple:  # type: ignore[type-arg]
     log = handshake.log
     found: list[Problem] = []
-    for sender, direction in enumerate(log.directions):
+    sender: cython.Py_ssize_t
+    direction: DirectionSummary
+    for sender in range(2):
+        direction = log.directions[sender]
         if not malformed and not direction.problems:
             continue
         side = handshake.side(sender)
@@ -431,9 +450,9 @@ def _other_protocol(handshake: Handshake) -> Iterator[Problem]:
 
     The answer is what the server sent after the ClientHello: in some protocols it sends a greeting before.
     """
-    client_hello, server = handshake.log.client_hello, handshake.direction(_SERVER)
+    hello, server = handshake.log.client_hello, handshake.direction(_SERVER)
     reply = server.reply
-    if client_hello is None or server.mode != PLAIN or reply is None or reply.frame < client_hello.event.frame:
+    if hello is None or server.mode != PLAIN or reply is None or reply.frame < hello.event.frame:
         return
     line = re.split(rb"[\r\n]", reply.data.lstrip(b"\r\n"), maxsplit=1)[0][:MAX_SHOWN]
     detail = f'the ClientHello was answered with something that is no TLS: "{quoted(line)}"'

@@ -10,3 +10,13 @@ cdef long long _SERVER
 
 
 cdef bint _sent_alert_before(EncryptedFlight flight, long long frame)
+cdef bint _complete13(Handshake handshake)
+cdef bint _lacks_result(Handshake handshake)
+cdef object _guessed_end(Handshake handshake)
+cdef object _rejection(Handshake handshake, long long until)
+cdef HandshakeEvent _fatal(Handshake handshake)
+cdef object _closed(Handshake handshake, long long side)
+cdef bint _ends_in_alert(Handshake handshake, long long side, DirectionSummary direction, object ended)
+cpdef object ending(Handshake handshake, long long until)
+cpdef object closure(Handshake handshake)
+cpdef tuple alerts(Handshake handshake)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cython
+from msgspec import Struct
 
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import UNKNOWN
@@ -20,7 +21,6 @@ from tlsdissect.tls.record import ALERT, APPLICATION_DATA, HANDSHAKE, HEADER_SIZ
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tlsdissect.flows.flow import Signal
     from tlsdissect.handshake.encrypted_flight import EncryptedFlight
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
@@ -42,7 +42,7 @@ _LEVEL_NAMES, _ALERT_NAMES = Registry.ALERT_LEVELS.names, Registry.ALERTS.names
 _ALERT, _CLIENT, _SERVER = ALERT, CLIENT, SERVER  # C integers, by the .pxd
 
 
-class Ending(NamedTuple):
+class Ending(Struct, frozen=True, gc=False):
     """How a handshake ended; `inferred` is the reason if this is inferred from the lengths of records."""
 
     complete: bool
@@ -51,7 +51,8 @@ class Ending(NamedTuple):
     inferred: str | None
 
 
-def ending(handshake: Handshake, until: cython.longlong) -> Ending:
+@cython.ccall
+def ending(handshake: Handshake, until: cython.longlong) -> Any:
     """Return the first outcome that applies.
 
     `until` is the time up to which the capture would contain further packets, in nanoseconds since
@@ -94,7 +95,8 @@ def _quic_ending(handshake: Handshake, quic: LoggedQuic, until: cython.longlong)
     return Ending(False, "incomplete", None, None)
 
 
-def _complete13(handshake: Handshake) -> bool:
+@cython.cfunc
+def _complete13(handshake: Handshake) -> cython.bint:
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None or not flight.flight or flight.before is None:
         return False
@@ -104,7 +106,8 @@ def _complete13(handshake: Handshake) -> bool:
     return _fatal(handshake) is None
 
 
-def _lacks_result(handshake: Handshake) -> bool:
+@cython.cfunc
+def _lacks_result(handshake: Handshake) -> cython.bint:
     """Return whether an EAP server may still refuse the client: the end of its handshake alone does not show that.
 
     It answers with Success, or with what protects that (RFC 9190 section 2.1.1).
@@ -116,7 +119,8 @@ def _lacks_result(handshake: Handshake) -> bool:
     return eap.result != "success" and flight.reply is None and not flight.after
 
 
-def _guessed_end(handshake: Handshake) -> str | None:
+@cython.cfunc
+def _guessed_end(handshake: Handshake) -> Any:
     """Return how the end of a TLS 1.3 handshake is known if not by the length of the client's Finished."""
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if handshake.log.transport == "udp":
@@ -128,7 +132,8 @@ def _guessed_end(handshake: Handshake) -> str | None:
     return "no record of the client has the length of a Finished: the end of the handshake is inferred from their order"
 
 
-def _rejection(handshake: Handshake, until: cython.longlong) -> Ending | None:
+@cython.cfunc
+def _rejection(handshake: Handshake, until: cython.longlong) -> Any:
     """Return the outcome of a TLS 1.3 handshake that an encrypted alert ended, inferred from record lengths."""
     flight: EncryptedFlight | None = handshake.encrypted_flight
     if flight is None:
@@ -239,6 +244,7 @@ def _is_long_enough(handshake: Handshake, until: cython.longlong) -> bool:
     )
 
 
+@cython.cfunc
 def _fatal(handshake: Handshake) -> HandshakeEvent | None:
     """Return the first alert that ends a handshake (RFC 8446 section 6, RFC 5246 section 7.2).
 
@@ -292,8 +298,11 @@ def _sent_after_end(handshake: Handshake, alert: HandshakeEvent) -> bool:
     return difference(acknowledged, peer.fin.end) > 0
 
 
-def alerts(handshake: Handshake) -> tuple[Alert, ...]:
+@cython.ccall
+def alerts(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return all alerts, with level and description unless they are encrypted."""
+    if not handshake.alerts[0] and not handshake.alerts[1]:
+        return ()
     return named_alerts(handshake, handshake.log.events)
 
 
@@ -311,12 +320,14 @@ def named_alerts(handshake: Handshake, events: Iterable[HandshakeEvent]) -> tupl
     ])  # fmt: skip
 
 
-def closure(handshake: Handshake) -> Closure:
+@cython.ccall
+def closure(handshake: Handshake) -> Any:
     """Return how each side ended: by a close_notify, by a record with the length of an alert, or by TCP alone."""
     return Closure(_closed(handshake, _CLIENT), _closed(handshake, _SERVER))
 
 
-def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
+@cython.cfunc
+def _closed(handshake: Handshake, side: cython.longlong) -> Any:
     event: HandshakeEvent
     direction, sent = handshake.direction(side), handshake.alerts[side]
     for event in sent:
@@ -330,9 +341,8 @@ def _closed(handshake: Handshake, side: cython.longlong) -> str | None:
     return "rst" if ended == direction.rst else "fin"
 
 
-def _ends_in_alert(
-    handshake: Handshake, side: cython.longlong, direction: DirectionSummary, ended: Signal | None
-) -> bool:
+@cython.cfunc
+def _ends_in_alert(handshake: Handshake, side: cython.longlong, direction: DirectionSummary, ended: Any) -> cython.bint:
     """Return whether the connection ended, and a side's last record is an encrypted alert or has the length of one.
 
     Over UDP the alert is the end.

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import cython
+from msgspec import Struct
 
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.model.connection import Certificate, CertificateRequest, OcspStaple, Problem, SessionTicket
@@ -42,7 +43,7 @@ CERTIFICATE_TYPES = (ExtensionType.CLIENT_CERTIFICATE_TYPE, ExtensionType.SERVER
 """The extensions that select the type of the client's and of the server's certificate."""
 
 
-class Exposure(NamedTuple):
+class Exposure(Struct, frozen=True, gc=False):
     """Facts of plaintext messages; None if not sent or not visible."""
 
     certificates: tuple[Certificate, ...] | None

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import cython
 
 from tlsdissect.caches import cached
 from tlsdissect.handshake.events import decode_retry_request
 from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.hello_extensions import Extensions, retry_extensions
-from tlsdissect.model.connection import ClientHello, Extension, HelloRetryRequest, ServerHello
+from tlsdissect.model.connection import ClientHello, HelloRetryRequest, ServerHello
 from tlsdissect.tls.codepoints import LONG_LIST, HandshakeType, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.hello_cache import derive_once
@@ -19,8 +21,6 @@ from tlsdissect.tls.wire import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import cython
 
     from tlsdissect.handshake.events import HandshakeEvent
     from tlsdissect.handshake.facts.handshake import Handshake
@@ -68,7 +68,8 @@ _methods, _schemes = _name_cache(Registry.COMPRESSION_METHODS), _name_cache(Regi
 _psk_modes, _formats = _name_cache(Registry.PSK_MODES), _name_cache(Registry.EC_POINT_FORMATS)
 
 
-def client_hello(handshake: Handshake) -> ClientHello | None:
+@cython.ccall
+def client_hello(handshake: Handshake) -> Any:
     """Return the facts of the ClientHello; None if it was not captured."""
     seen, decoded, extensions = handshake.log.client_hello, handshake.client_hello, handshake.client_extensions
     if seen is None or decoded is None:
@@ -87,7 +88,7 @@ def client_hello(handshake: Handshake) -> ClientHello | None:
         session_id.hex() if session_id else None,
         shared.cipher_suites,
         shared.compression_methods,
-        _listed(extensions, seen=event.whole and decoded.shared.legacy_compression_methods is not None),
+        _listed(extensions, event.whole and decoded.shared.legacy_compression_methods is not None),
         shared.supported_versions,
         shared.groups,
         _key_shares(extensions),
@@ -120,7 +121,8 @@ def _client_template_facts(hello: WireClientHello, extensions: Extensions) -> Cl
     )
 
 
-def _listed(extensions: Extensions, *, seen: cython.bint) -> tuple[Extension, ...] | None:
+@cython.cfunc
+def _listed(extensions: Extensions, seen: cython.bint) -> tuple | None:  # type: ignore[type-arg]
     """Return the facts of the extensions; None if there are none and the end of the hello was not `seen`."""
     facts = extensions.facts
     return facts if facts or seen else None
@@ -149,7 +151,8 @@ def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: 
     )
 
 
-def server_hello(handshake: Handshake) -> ServerHello | None:
+@cython.ccall
+def server_hello(handshake: Handshake) -> Any:
     """Return the facts of the ServerHello; None if it was not captured."""
     seen, decoded, extensions = handshake.log.server_hello, handshake.server_hello, handshake.server_extensions
     if seen is None or decoded is None:
@@ -177,7 +180,7 @@ def server_hello(handshake: Handshake) -> ServerHello | None:
         session_id.hex() if session_id else None,
         shared.cipher_suite,
         shared.compression_method,
-        _listed(extensions, seen=event.whole),
+        _listed(extensions, event.whole),
     )
 
 
@@ -214,7 +217,8 @@ def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple
     return fact, extensions.problems
 
 
-def sni(extensions: Extensions) -> str | None:
+@cython.ccall
+def sni(extensions: Extensions) -> Any:
     """Return the requested host name (RFC 6066 section 3)."""
     for entry in extensions.get(_SERVER_NAME, "server_name_list") or ():
         if entry.name_type == HOST_NAME:

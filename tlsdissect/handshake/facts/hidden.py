@@ -300,7 +300,8 @@ class _HiddenMessages(MessageDecoder):
         """Return the round trips of a finished handshake, where they depend on early data."""
         if early_data is None or self._event(CLIENT, HandshakeType.FINISHED) is None:
             return None
-        return timing.round_trips(self._handshake, early_data, complete=True)
+        count: int | None = timing.round_trips(self._handshake, early_data, True)
+        return count
 
     def _failures(self) -> tuple[Problem, ...]:
         """Report the records that did not open, and those that were not kept."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 from msgspec import Struct
 
-from tlsdissect.capture.packet import UNTIMED, time_or_none
+from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.flows.flow import NO_TIME, UNKNOWN
 from tlsdissect.handshake.events import HandshakeEvent
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
@@ -31,11 +31,12 @@ _SPLIT_FACTOR, _SPLIT_MS = 5, 10
 _EXACT = 1 << 53
 """From here on, a float cannot hold every integer."""
 # C integers, by the .pxd.
-_APPLICATION_DATA, _UNTIMED, _NS_PER_MS = APPLICATION_DATA, UNTIMED, 1_000_000
+_APPLICATION_DATA, _NO_TIME, _UNTIMED, _NS_PER_MS = APPLICATION_DATA, NO_TIME, UNTIMED, 1_000_000
 _CLIENT, _SERVER = CLIENT, SERVER
 
 
-def round_trips(handshake: Handshake, early_data: str | None, *, complete: cython.bint) -> int | None:
+@cython.ccall
+def round_trips(handshake: Handshake, early_data: Any, complete: cython.bint) -> Any:
     """Return the number of server flights for which the client waited during its handshake; None if not visible.
 
     TLS 1.2: RFC 5246 section 7.3, RFC 7918 for a false start. TLS 1.3: RFC 8446 section 2. A Retry and a Version
@@ -56,7 +57,8 @@ def round_trips(handshake: Handshake, early_data: str | None, *, complete: cytho
     return 0 if early_data == "accepted" else 1 + handshake.log.hello_retries + waits
 
 
-def _round_trips12(handshake: Handshake) -> int | None:
+@cython.cfunc
+def _round_trips12(handshake: Handshake) -> Any:
     mine, theirs = handshake.finished(_CLIENT), handshake.finished(_SERVER)
     if mine is None or theirs is None:
         return None
@@ -68,7 +70,8 @@ def _round_trips12(handshake: Handshake) -> int | None:
     return 1 if handshake.direction(_SERVER).offset(data.acknowledgement) < theirs.end else 2
 
 
-def timing(handshake: Handshake) -> Timing:
+@cython.ccall
+def timing(handshake: Handshake) -> Any:
     """Return the durations between packets at the capture point, in milliseconds."""
     server_hello, start = handshake.log.server_hello, handshake.start
     syn, synack, ack = _tcp_times(handshake)
@@ -78,20 +81,21 @@ def timing(handshake: Handshake) -> Timing:
     if tcp_ms is not None and server_hello_ms is not None:
         split = server_hello_ms >= _SPLIT_FACTOR * tcp_ms and server_hello_ms >= tcp_ms + _SPLIT_MS
     return Timing(
-        tcp_ms=tcp_ms,
-        syn_synack_ms=elapsed(syn, synack),
-        synack_ack_ms=elapsed(synack, ack),
-        ack_client_hello_ms=elapsed(ack, start),
-        server_hello_ms=server_hello_ms,
-        handshake_ms=elapsed(start, _data_time(_end(handshake))),
-        client_data_ms=elapsed(start, _data_time(_data(handshake, _CLIENT))),
-        server_data_ms=elapsed(start, _data_time(_data(handshake, _SERVER))),
-        server_record_ms=elapsed(start, _data_time(_reply(handshake))),
-        split_path=split,
+        tcp_ms,
+        elapsed(syn, synack),
+        elapsed(synack, ack),
+        elapsed(ack, start),
+        server_hello_ms,
+        elapsed(start, _data_time(_end(handshake))),
+        elapsed(start, _data_time(_data(handshake, _CLIENT))),
+        elapsed(start, _data_time(_data(handshake, _SERVER))),
+        elapsed(start, _data_time(_reply(handshake))),
+        split,
     )
 
 
-def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None]:
+@cython.cfunc
+def _tcp_times(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return the times of the client's SYN, the SYN-ACK and its acknowledgement."""
     if handshake.log.opener != handshake.client:
         return None, None, None
@@ -99,8 +103,9 @@ def _tcp_times(handshake: Handshake) -> tuple[int | None, int | None, int | None
     return _known(syn), _known(synack), _known(ack)
 
 
-def _known(time: cython.longlong) -> int | None:
-    return None if time == NO_TIME else time_or_none(time)
+@cython.cfunc
+def _known(time: cython.longlong) -> Any:
+    return None if time in (_NO_TIME, _UNTIMED) else time
 
 
 @cython.ccall
@@ -116,7 +121,8 @@ def since(begin: Packet | WireRecord | None, frame: Any, time: Any) -> Any:
     return milliseconds(begin.frame, begin.time, frame, time)
 
 
-def begin_of(handshake: Handshake) -> tuple[int, int]:
+@cython.ccall
+def begin_of(handshake: Handshake) -> tuple:  # type: ignore[type-arg]  # Cython takes another for a struct
     """Return the frame that completed the first ClientHello, and its time; UNTIMED if that is not visible."""
     client_hello = handshake.log.client_hello
     if client_hello is None or handshake.start is None:
@@ -146,11 +152,14 @@ def _time(event: HandshakeEvent | None) -> Any:
     return None if event is None or event.time == _UNTIMED else event.time
 
 
-def _data_time(data: HandshakeEvent | PacketRef | None) -> Any:
+@cython.cfunc
+def _data_time(data: Any) -> Any:
+    """Return the time of an event or a packet; None if it has none."""
     return _time(data) if data is None or isinstance(data, HandshakeEvent) else data.time
 
 
-def _end(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
+@cython.cfunc
+def _end(handshake: Handshake) -> Any:
     """Return what ends the handshake for the client: the last Finished, or its first 1-RTT packet."""
     if handshake.log.quic is not None:
         return handshake.log.quic.first_one_rtt[_CLIENT]
@@ -171,7 +180,8 @@ def first_data(handshake: Handshake) -> tuple[HandshakeEvent | PacketRef | None,
     return _data(handshake, _CLIENT), _reply(handshake) if handshake.tls13 else _data(handshake, _SERVER)
 
 
-def _data(handshake: Handshake, side: cython.longlong) -> HandshakeEvent | PacketRef | None:
+@cython.cfunc
+def _data(handshake: Handshake, side: cython.longlong) -> Any:
     """Return the first application data of a side.
 
     In TLS 1.3, this is a client's first protected record after its flight that does not have the length of an alert;
@@ -191,7 +201,8 @@ def _data(handshake: Handshake, side: cython.longlong) -> HandshakeEvent | Packe
     return data if handshake.log.decided else None
 
 
-def _may_be_handshake(handshake: Handshake, side: cython.longlong) -> bool:
+@cython.cfunc
+def _may_be_handshake(handshake: Handshake, side: cython.longlong) -> cython.bint:
     """Return whether a side's first record of application data may contain TLS 1.3 handshake messages.
 
     In older versions an encrypted handshake record, the Finished, comes before data.
@@ -202,7 +213,8 @@ def _may_be_handshake(handshake: Handshake, side: cython.longlong) -> bool:
     return client_hello is None or not client_hello.event.whole or client_hello.offers_tls13
 
 
-def _reply(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
+@cython.cfunc
+def _reply(handshake: Handshake) -> Any:
     """Return the server's first record after the client's flight, unless it has the length of an alert.
 
     In QUIC it is the first 1-RTT packet after the client's.
@@ -215,7 +227,8 @@ def _reply(handshake: Handshake) -> HandshakeEvent | PacketRef | None:
     return flight.reply
 
 
-def handshake_bytes(handshake: Handshake, *, complete: cython.bint) -> HandshakeBytes:
+@cython.ccall
+def handshake_bytes(handshake: Handshake, complete: cython.bint) -> Any:
     """Return the bytes of each side's records up to the end of its handshake; None if not visible.
 
     In QUIC: of the messages in Initial packets and of Handshake packets.
