@@ -11,7 +11,6 @@ from recorded import ROOT, kept
 
 from tlsdissect.corpus.report_blocks import ParallelBlocks
 from tlsdissect.corpus.workers import WorkerError, WorkerLostError
-from tlsdissect.views.report.details import TOGETHER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,8 +91,7 @@ def test_a_process_that_was_killed_ends_the_report() -> None:
     with closing(ParallelBlocks(2)) as blocks:
         for worker in blocks._workers:
             os.kill(worker.process.pid or 0, signal.SIGKILL)
-        for _ in range(TOGETHER):
-            blocks.add(connection, [])
+        blocks.add([(connection, [])])
         with pytest.raises(WorkerLostError, match="SIGKILL"):
             blocks.finish()
 
@@ -101,6 +99,6 @@ def test_a_process_that_was_killed_ends_the_report() -> None:
 def test_an_error_in_a_process_is_told() -> None:
     (connection,) = kept(ROOT / TLS12)
     with closing(ParallelBlocks(1)) as blocks:
-        blocks.add(connection, [NotImplemented])
+        blocks.add([(connection, [NotImplemented])])
         with pytest.raises(WorkerError, match="TypeError"):
             blocks.finish()

@@ -240,8 +240,7 @@ def compare_tree(visit: Visit, connection: Connection) -> None:
         for part in record.node.children
         for line in lines(part, record.frame)
     ]
-    visit.rows().first.click()
-    detail = visit.opened()
+    detail = visit.open(0)
     detail.get_by_role("button", name="Open all").click()
     detail.locator(".tree li").nth(len(wanted) - 1).wait_for(state="attached")
     assert drawn(detail.locator(".tree")) == wanted

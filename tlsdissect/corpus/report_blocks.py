@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from tlsdissect.corpus.workers import Worker, WorkerError, WorkerLostError, forked
-from tlsdissect.views.report.details import TOGETHER, Blocks
+from tlsdissect.views.report.details import Blocks
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection as Pipe
@@ -42,23 +42,24 @@ class ParallelBlocks:
         self._batches: SimpleQueue[_Batch | None] = SimpleQueue()
         self._room = threading.Semaphore(2 * jobs)
         """Of batches that wait or are being packed, so that reading does not run ahead."""
-        self._waiting: list[tuple[Connection, list[int]]] = []
         self._packed: list[str] = []
         self._error: Exception | None = None
         self._threads = [threading.Thread(target=self._serve, args=(one,), daemon=True) for one in self._workers]
         for thread in self._threads:
             thread.start()
 
-    def add(self, connection: Connection, certificates: list[int]) -> None:
-        """Add a connection, and the numbers of its certificates."""
-        self._waiting.append((connection, certificates))
-        if len(self._waiting) == TOGETHER:
-            self._hand_over()
+    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
+        """Add a block: connections, each with the numbers of its certificates."""
+        if not connections:
+            return
+        self._room.acquire()
+        self._raise()
+        # In one pickle, what connections share is written once.
+        self._batches.put(_Batch(len(self._packed), pickle.dumps(connections, pickle.HIGHEST_PROTOCOL)))
+        self._packed.append("")
 
     def finish(self) -> list[str]:
-        """Return all blocks."""
-        if self._waiting:
-            self._hand_over()
+        """Return all blocks as text for the page."""
         for _ in self._threads:
             self._batches.put(None)
         for thread in self._threads:
@@ -72,15 +73,6 @@ class ParallelBlocks:
             worker.stop()
         for _ in self._threads:
             self._batches.put(None)
-
-    def _hand_over(self) -> None:
-        self._room.acquire()
-        self._raise()
-        # In one pickle, what connections share is written once.
-        connections = pickle.dumps(self._waiting, pickle.HIGHEST_PROTOCOL)
-        self._waiting = []
-        self._batches.put(_Batch(len(self._packed), connections))
-        self._packed.append("")
 
     def _raise(self) -> None:
         if self._error is not None:
@@ -97,7 +89,8 @@ class ParallelBlocks:
                     self._error = WorkerLostError(f"a process of this command {worker.cause_of_death()}")
                 else:
                     self._packed[batch.number] = packed.text
-                    self._error = None if packed.error is None else WorkerError(packed.error)
+                    if packed.error is not None:
+                        self._error = WorkerError(packed.error)
             self._room.release()
 
 
@@ -117,9 +110,7 @@ def _pack(theirs: Pipe, pipe: Pipe) -> None:
 
 def _packed(blocks: Blocks, connections: bytes) -> _Packed:
     try:
-        for connection, certificates in pickle.loads(connections):  # noqa: S301  # from our own process
-            blocks.add(connection, certificates)
-        return _Packed("".join(blocks.finish()))
+        return _Packed(blocks.pack(pickle.loads(connections)))  # noqa: S301  # from our own process
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  # the parent raises it

@@ -239,9 +239,9 @@ class Worker(NamedTuple):
 
     def stop(self) -> None:
         """Kill the process, if it still runs."""
-        self.pipe.close()
         self.process.kill()
         self.process.join()
+        self.pipe.close()
 
     def cause_of_death(self) -> str:
         """Describe how the process ended."""

@@ -47,14 +47,14 @@ CERTIFICATE_PAPER = ("certificate", "issuer", "key", "until", "days", "shown by"
 
 
 class Packer(Protocol):
-    """Makes the details of connections in blocks for the page."""
+    """Makes the details of connections for the page."""
 
-    def add(self, connection: Connection, certificates: list[int]) -> None:
-        """Add a connection, and the numbers of its certificates."""
+    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
+        """Add a block: connections, each with the numbers of its certificates."""
         ...
 
     def finish(self) -> list[str]:
-        """Return the blocks of TOGETHER connections each, as text for the page."""
+        """Return all blocks as text for the page."""
         ...
 
 
@@ -63,25 +63,25 @@ class Blocks:
 
     def __init__(self) -> None:
         self._layouts = Layouts()
-        self._block = _Block()
         self._packed: list[str] = []
 
-    def add(self, connection: Connection, certificates: list[int]) -> None:
-        """Add a connection, and the numbers of its certificates."""
-        self._block.add(laid_records(connection, self._layouts), connection_details(connection, certificates))
-        if len(self._block) == TOGETHER:
-            self._finish_block()
+    def add(self, connections: list[tuple[Connection, list[int]]]) -> None:
+        """Add a block: connections, each with the numbers of its certificates."""
+        if connections:
+            self._packed.append(self.pack(connections))
 
     def finish(self) -> list[str]:
-        """Return the blocks since the last call."""
-        if len(self._block):
-            self._finish_block()
-        packed, self._packed = self._packed, []
-        return packed
+        """Return all blocks as text for the page."""
+        return self._packed
 
-    def _finish_block(self) -> None:
-        self._packed.append(self._block.packed())
-        self._block = _Block()
+    def pack(self, connections: list[tuple[Connection, list[int]]]) -> str:
+        """Return a block as text for the page."""
+        trees = [laid_records(connection, self._layouts) for connection, _ in connections]
+        details = [connection_details(*one) for one in connections]
+        block = _Block()
+        for records, one in zip(trees, details, strict=True):
+            block.add(records, one)
+        return block.packed()
 
 
 class _Block:
@@ -94,9 +94,6 @@ class _Block:
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
         self._entries: list[dict[str, Any]] = []
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def add(self, records: Iterable[TreeRecord], details: dict[str, Any]) -> None:
         """Add a connection: the records of its tree, and its details."""

@@ -221,6 +221,7 @@ class Report:
         self._captures = captures
         self._judge = judge
         self._detailed = detailed
+        self._waiting: list[Connection] = []
         self._rows: list[list[str]] = []
         self._packer = packer or Blocks()
         self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
@@ -234,16 +235,25 @@ class Report:
 
     def add(self, connection: Connection) -> None:
         """Add a connection that was read with its transcript."""
-        self._rows.append([printable(_text(column, connection)) for column in _COLUMNS])
+        # One step after the other is done for many connections: changing between them takes as long as they do.
+        self._waiting.append(connection)
+        if len(self._waiting) == TOGETHER:
+            self._collect()
+
+    def _collect(self) -> None:
+        """Collect what the page says about the connections that wait."""
+        many, self._waiting = self._waiting, []
         collectors = (
             self._overview, self._comparison, self._figures, self._findings, self._failures, self._summarized,
             self._inventory, self._delays,
         )  # fmt: skip
         for add in [one.add for one in collectors]:
-            add(connection)
-        shown = self._certificates(connection)
-        if len(self._rows) <= self._detailed:
-            self._packer.add(connection, shown)
+            for connection in many:
+                add(connection)
+        before = len(self._rows)
+        self._rows += [[printable(_text(column, one)) for column in _COLUMNS] for one in many]
+        shown = [self._certificates(one, number) for number, one in enumerate(many, before)]
+        self._packer.add(list(zip(many, shown, strict=True))[: max(self._detailed - before, 0)])
 
     def written(self) -> float:
         """Return the fraction of the page that is written: nearly all of the time is spent on its figures."""
@@ -255,6 +265,7 @@ class Report:
             yield piece.encode("utf-8", "backslashreplace")
 
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
+        self._collect()
         _without_folders(self._rows, [column.title for column in _COLUMNS].index("source"))
         summaries = list(self._inventory)
         shown = [certificate_row(one) for one in summaries[: self._detailed]]
@@ -297,14 +308,14 @@ class Report:
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},
         )
 
-    def _certificates(self, connection: Connection) -> list[int]:
-        """Return the numbers of a connection's certificates."""
+    def _certificates(self, connection: Connection, number: int) -> list[int]:
+        """Return the numbers of the certificates of a connection, which has this number itself."""
         numbers: dict[int, None] = {}
         sides: tuple[Side, Side] = ("server", "client")
         for side in sides:
             for one in connection.chain(side) or ():
                 if one.sha256 in self._inventory:
-                    self._shown.setdefault(one.sha256, (len(self._shown), len(self._rows) - 1))
+                    self._shown.setdefault(one.sha256, (len(self._shown), number))
                 if one.sha256 in self._shown:
                     numbers[self._shown[one.sha256][0]] = None
         return list(numbers)
