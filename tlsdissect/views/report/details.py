@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tlsdissect.views.ladder.model import Ladder
     from tlsdissect.views.tree.model import Node, TreeRecord
 
-TOGETHER = 128
+TOGETHER = 64
 """Connections per block; a click unpacks one block."""
 _LEVEL = 6
 """Of compression: the highest one takes half as long again, and saves a sixtieth."""
