@@ -62,7 +62,7 @@ class Extensions:
         facts: list[Any] = list(self._facts)
         refill: Refill
         for index, refill, data in self._refilled.values():
-            facts[index] = refill.fact(data)
+            facts[index] = refill.fact_of(data)
         return tuple(facts)
 
     @cython.ccall
@@ -74,7 +74,7 @@ class Extensions:
         found = self._refilled.get(number)
         if found is not None:
             refill: Refill = found[1]
-            body = refill.body(found[2])
+            body = refill.body_of(found[2])
         return getattr(body, field, None)
 
     @cython.ccall

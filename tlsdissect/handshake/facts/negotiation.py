@@ -153,7 +153,7 @@ def key_agreement(handshake: Handshake) -> Any:
     form = kind.name, version
     known: Refill | None = _KEY_EXCHANGES.find(form, event.body)
     if known is not None:
-        return known.fact(event.body)
+        return known.fact_of(event.body)
     reader = Reader(event.body)
     try:
         message = ServerKeyExchange.read(reader, exchange=kind, version=version)

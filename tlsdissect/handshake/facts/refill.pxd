@@ -22,8 +22,8 @@ cdef class Refill:
     cdef list _fact
     cdef list _body
     cpdef bint matches(self, bytes data)
-    cpdef object fact(self, bytes data)
-    cpdef object body(self, bytes data)
+    cpdef object fact_of(self, bytes data)
+    cpdef object body_of(self, bytes data)
 
 
 cdef class Refills:

@@ -88,12 +88,12 @@ class Refill:
         return True
 
     @cython.ccall
-    def fact(self, data: bytes) -> Any:
+    def fact_of(self, data: bytes) -> Any:
         """Return the fact of an extension that matches."""
         return _made(self._fact, data)
 
     @cython.ccall
-    def body(self, data: bytes) -> Any:
+    def body_of(self, data: bytes) -> Any:
         """Return the body of an extension that matches."""
         return _made(self._body, data)
 
