@@ -68,6 +68,8 @@ SIZED_BY_US = {
     "views/table.py _version": "256 names of versions",
     "views/report/page.py _script": "no argument: files of ours",
     "views/tree/asn1.py _oids": "no argument: a file of ours",
+    "handshake/log.py _mac_size": "64 numbers of cipher suites",
+    "kernel.py refuse_stale": "no argument: nothing",
 }
 """The caches of functools, each with the reason why a sender cannot make their entries large."""
 

@@ -20,7 +20,7 @@ INITIAL_SUITE: Final = AES_128_GCM
 """That of Initial packets (RFC 9001 section 5.2)."""
 SAMPLE: Final = 16
 """Bytes of the sample from which the mask of a header is computed (RFC 9001 section 5.4.2)."""
-KEY_CACHE_BYTES = 8 << 20
+KEY_CACHE_BYTES = 2 << 20
 """Bytes of cached keys of Initial packets."""
 KEY_BYTES = 4096
 """Estimated bytes of the keys of one side."""
