@@ -201,6 +201,14 @@ def test_hidden_certificates_are_no_change_and_shown_ones_are() -> None:
     assert server.certificates.differs == ("not_after",)
 
 
+def test_certificates_that_look_the_same_are_one_line() -> None:
+    """Servers behind one name may each have a certificate of their own with the same subject, key and end."""
+    leaf = of().certificates[0]  # type: ignore[index]
+    others = [of(certificates=(replace(leaf, sha256=f"{number:064x}"),)) for number in range(4)]
+    text = unwrapped(str(diffed([of()], others)))
+    assert text.count("new certificate") == text.count("4 new certificates, alike: ") == 1
+
+
 def test_limits_leave_out_and_claim_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [of(f"192.0.2.{number}") for number in range(100)]
     monkeypatch.setattr(builder, "KEPT_BYTES", 64 << 10)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from tlsdissect.views.comparison.formats import conclusions
@@ -155,10 +155,12 @@ def _server(
 
 def _certificates(change: CertificateChange) -> Iterator[tuple[int, str]]:
     for kind, leaves in (("new", change.new), ("gone", change.gone)):
-        for leaf in leaves[:_NAMED]:
-            yield 4, f"  {kind} certificate: {_leaf(leaf)}"
-        if len(leaves) > _NAMED:
-            yield 4, f"  and {counted(len(leaves) - _NAMED, f'more {kind} certificate')}"
+        # Those that differ in nothing named here, such as the certificates of servers that share a name, are one line.
+        alike = Counter(map(_leaf, leaves)).most_common()
+        for leaf, many in alike[:_NAMED]:
+            yield 4, f"  {kind} certificate: {leaf}" if many == 1 else f"  {many:,} {kind} certificates, alike: {leaf}"
+        if rest := sum(many for _, many in alike[_NAMED:]):
+            yield 4, f"  and {counted(rest, f'more {kind} certificate')}"
 
 
 def _leaf(leaf: Leaf) -> str:
