@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NEEDED = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
-NOT_SOURCES = shutil.ignore_patterns("*.so", kernel.SOURCES, "__pycache__")
+NOT_SOURCES = shutil.ignore_patterns("*.so", "*.c", kernel.SOURCES, "__pycache__")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,10 @@ def files(folder: Path) -> set[str]:
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".so" and path.name != kernel.SOURCES and path.parent.name != "__pycache__"
+        if path.is_file()
+        and path.suffix not in {".so", ".c"}
+        and path.name != kernel.SOURCES
+        and path.parent.name != "__pycache__"
     }
 
 

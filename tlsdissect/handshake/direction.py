@@ -42,6 +42,8 @@ from tlsdissect.tls.record import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tlsdissect.flows.budget import Budget
     from tlsdissect.flows.flow import TcpSide
     from tlsdissect.handshake.carriers import Carrier
@@ -396,20 +398,23 @@ class Direction:
             pieces += self._skip_hole()
         return pieces
 
-    @cython.ccall
-    def finish(self) -> list[Piece]:
-        """Return the records after each hole, at the end of the flow."""
+    def finish(self) -> Iterator[Piece]:
+        """Yield the records after each hole, at the end of the flow.
+
+        What a message took is counted when its piece is logged, so that nothing after it may have been read by then.
+        """
         doubtful: Segment | None
         record: Record
-        pieces: list[Piece] = self.place() if self.unplaced else []
+        if self.unplaced:
+            yield from self.place()
         doubtful = self.doubtful
         # Unacknowledged zeros where a record should begin are padding.
         if doubtful is not None and not (
             self.mode == _TLS and self.reader.is_between() and not doubtful.payload.strip(b"\0")
         ):
-            pieces += self._accept_doubtful()
+            yield from self._accept_doubtful()
         while self.assembler.is_holding():
-            pieces += self._skip_hole()
+            yield from self._skip_hole()
         if self.mode == _OPENING:
             self.plaintext.settle()
             self.mode = _PLAIN
@@ -417,8 +422,7 @@ class Direction:
             for record in self.reader.break_off():
                 # Of an incomplete record, only the beginning of a hello is of use.
                 if record.content_type == HANDSHAKE and is_hello(record.fragment or b""):
-                    pieces.append(_piece([record], self.latest, UNTIMED, False))
-        return pieces
+                    yield _piece([record], self.latest, UNTIMED, False)
 
     @property
     def acked(self) -> int | None:
@@ -541,9 +545,8 @@ class Direction:
             return begin
         return sequence
 
-    @cython.cfunc
-    def _skip_hole(self) -> list[Piece]:
-        """Return the records up to and after the first hole."""
+    def _skip_hole(self) -> Iterator[Piece]:
+        """Yield the records up to and after the first hole."""
         start = self.assembler.position
         held = self.assembler.held_bytes
         if self._waits_too_far():
@@ -552,14 +555,13 @@ class Direction:
             )
             self.assembler.drop_held()
             self._budget.used -= held
-            return []
+            return
         hole, arrivals = self.assembler.give_up()
         self._budget.used += self.assembler.held_bytes - held
         self.problems.report("gap", f"{hole} bytes are not in the capture", arrivals[0].frame, start)
-        pieces: list[Piece] = self._skip_missing(start, hole, UNTIMED)
+        yield from self._skip_missing(start, hole, UNTIMED)
         for arrival in arrivals:
-            pieces += self._read_arrival(arrival)
-        return pieces
+            yield from self._read_arrival(arrival)
 
     def _waits_too_far(self) -> bool:
         """Return whether the held segments are too far after the last acknowledged byte to be of this stream.

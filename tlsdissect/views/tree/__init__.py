@@ -43,13 +43,14 @@ def tree(connection: Connection) -> Tree:
     problem that says what was expected; everything around it is decoded as usual. Raises ValueError for a connection
     without a transcript.
     """
+    records = [replace(record, node=_dated(record.node, connection)) for record in _records(connection, built)]
     return Tree(
         connection.source,
         connection.transport,
         connection.stream,
         connection.client,
         connection.server,
-        tuple([replace(record, node=_dated(record.node, connection)) for record in _records(connection, built)]),
+        tuple(records),
         connection.captures,
     )
 
