@@ -146,7 +146,7 @@ def test_the_cookie_is_asked_for_by_the_hello_verify_request() -> None:
 
 @pytest.mark.parametrize("name", ["webrtc-chromium", "webrtc-firefox"])
 def test_webrtc_has_stun_and_media_before_and_after_the_handshake(name: str) -> None:
-    """RFC 7983: the first byte of a datagram tells STUN (0 to 3), DTLS (20 to 63) and media (128 to 191)."""
+    """RFC 7983: the first byte of a datagram distinguishes STUN (0 to 3), DTLS (20 to 63) and media (128 to 191)."""
     [connection] = read(name)
     kinds = ["stun" if data[0] < 4 else "dtls" if data[0] < 64 else "media" for _, data in sent(name)]
     first = kinds.index("dtls") + 1

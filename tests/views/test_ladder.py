@@ -79,7 +79,7 @@ def test_arrows_are_in_the_order_of_time(sample: Path) -> None:
             ("ACK",),
         ]
         for arrow in whole.arrows:
-            # On a loopback, TCP's round trip measures the computer: it is no unit.
+            # On a loopback TCP's round trip depends on the computer alone: no time is given in round trips.
             assert (arrow.round_trips, whole.rtt_ms) == (None, None)
 
 

@@ -83,7 +83,7 @@ def test_the_same_hello_after_a_retry(tmp_path: Path) -> None:
 
 
 def test_initial_packets_that_are_sent_again(tmp_path: Path) -> None:
-    """With another packet number, in other frames; what comes with them came again as well."""
+    """A hello that is sent again may have another packet number and be cut into other frames."""
     path = tmp_path / "written.pcap"
     first, second, answer, flight, *rest = course()
     whole = Sent(initial(crypto(0, HELLO), ORIGINAL, CLIENT, number=7))

@@ -25,7 +25,7 @@ _ROW_BYTES = 512
 
 
 def in_order(rows: Iterable[OutputRow], descending: Sequence[bool], *, top: int | None) -> Iterator[OutputRow]:
-    """Yield at most `top` rows by their keys, of which the first counts most and null comes last.
+    """Yield at most `top` rows, sorted by their keys, the first key before the others; null comes last.
 
     Each key has its direction. Equal rows keep their order.
     """

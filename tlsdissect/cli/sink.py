@@ -47,7 +47,7 @@ class Sink:
         self._written = monotonic()
         self._at_once = file.isatty()
         self.is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        """Whether nobody sees what is written: neither a terminal nor a pipe to a pager."""
+        """Whether output goes to a file, and not to a terminal or a pipe, where somebody may read along."""
 
     def write(self, data: bytes) -> None:
         """Write; raises BrokenPipeError if the reader has closed the pipe."""

@@ -104,7 +104,7 @@ class BothEndsRows(OutputRows):
         self.progress = self._both
 
     def __iter__(self) -> Iterator[OutputRow]:
-        """Yield each row; that of two views when the second was read."""
+        """Yield each row; a connection with two views comes when its second view was read."""
         yield from map(self._query.row, self._connections)
 
     def stop(self) -> None:

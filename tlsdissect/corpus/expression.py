@@ -49,8 +49,8 @@ _MOST = 2**63 - 1
 _PLACED = re.compile(r"ERROR: <input>:(\d+):(\d+): ([^|]*)")
 """An error of the library that evaluates expressions, with its line and column."""
 ITEMS, COLUMN, SIZE = "[]", "[*]", "#"
-"""What follows a key of which not all is used: keys of a list's items, a key of them that stands for the item, or only
-its size, or whether it is null."""
+"""Marks of paths where an expression does not use a whole value. ITEMS: the path goes on inside the items of a list.
+COLUMN: the value of one key replaces each item. SIZE: only the size is used, or whether the value is null."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Checked(NamedTuple):
     used: frozenset[tuple[str, ...]]
     """The keys whose values it uses, each with those that lead to it; ITEMS or COLUMN stands for a list's items."""
     source: str
-    """The expression as it is evaluated: of items of which one key is used, over the values of that key."""
+    """The expression that is evaluated: where it uses one key of a list's items, over the values of that key."""
     constants: tuple[tuple[str, ExpressionError], ...]
     """Calls of constants, such as `timestamp("2026-01-01T00:00:00Z")`, each with the error if it fails."""
 
@@ -196,7 +196,7 @@ class _Checker:
         """Where a key of a list's items is: the path to these, and the places of the dot before it and of its end."""
 
     def columns(self) -> frozenset[tuple[str, ...]]:
-        """Return the paths to the items of lists of which only one key is used.
+        """Return the paths of lists whose items are used by one key only.
 
         The library takes three times as long to convert an object as a text.
         """

@@ -170,7 +170,7 @@ class Extraction:
             yield path, " or ".join(terms)
 
     def _copies(self, selected: Selected, reading: Reading) -> Iterator[Copy]:
-        """Yield a copy of each capture that has frames of what is selected; the last tells when the reading ended."""
+        """Yield a copy of each capture that has frames of what is selected; the last says when the reading ended."""
         keylog, keys = self._options.keylog, selected.keys
         lines = iter(()) if keylog is None else keylog.lines(keys)
         places = reading.names.locate_all(selected.frames)

@@ -20,13 +20,13 @@ _CARRIER = rb"(?:\x01\x00\x00\x00|[\x40-\x4f].{3}|\x00[\x16\x17]..\x21\x12\xa4\x
 """What may come before a record of DTLS: the header of CAPWAP (RFC 5415 section 4.2) or of TURN: ChannelData, or a Send
 or Data indication with a DATA attribute (RFC 8656 sections 12.4 and 18)."""
 _DTLS_VERSION = rb"(?:\xfe[\xfc-\xff]|\x01\x00)"
-"""A record version of DTLS; Cisco's is 0x0100."""
+"""The record versions of DTLS, among them 0x0100, which Cisco used before the standard."""
 _DTLS = _CARRIER + rb"[\x15\x16]%b\x00\x00" % _DTLS_VERSION
 """A plaintext handshake or alert record: epoch 0 (RFC 6347 section 4.1)."""
 _DTLS_DATA = _CARRIER + rb"[\x14-\x1a]%b\x00[\x01-\x0f]" % _DTLS_VERSION
 """A record of one of the first epochs after the handshake."""
 _UNIFIED_FIRST, _UNIFIED_BITS, _TWO_BYTES = 0x24, 0xF4, 0x08
-"""Bits of such a header: those that it has, those that tell, and that of a sequence number of two bytes."""
+"""The bits that a unified header has, the mask that selects them, and the bit for a sequence number of two bytes."""
 _LEAST_CIPHERTEXT = 16
 """Bytes of the shortest encrypted record body (RFC 9147 section 4.2.3)."""
 _UNIFIED = rb"[\x24-\x27\x2c-\x2f]"

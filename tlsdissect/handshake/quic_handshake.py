@@ -194,7 +194,7 @@ class QuicHandshake:
         return logged
 
     def _break_off(self, sender: int, later: int) -> None:
-        """Add the beginning of a hello whose rest is missing; `later` is the frame of packets behind it, or 0."""
+        """Add the beginning of a hello whose end is missing; `later` is the frame of a packet sent after it, or 0."""
         side = self._sides[sender]
         begun, _ = side.joiner.drop()
         if side.latest is None:

@@ -149,7 +149,7 @@ class HelloRetryRequest(Struct, frozen=True, gc=False):
     """A server's request for another ClientHello (RFC 8446 section 4.1.4)."""
 
     frame: int
-    """The frame that completed it."""
+    """The frame that completed the message."""
     group: str | None
     """The group for which it asks a key share; None if it asks for none."""
     cookie_bytes: int | None
@@ -642,9 +642,9 @@ class Connection(Struct, frozen=True, gc=False):
     findings: tuple[Finding, ...] | None = None
     """What is wrong or weak; None unless findings were asked for."""
     problems: tuple[Problem, ...] = ()
-    """Why facts are missing, inferred or incomplete."""
+    """Each reason why a fact is missing, inferred or incomplete."""
     captures: tuple[CapturePart, ...] | None = None
-    """Those that have the frames named here, if several captures were read as one."""
+    """The captures that the frames named here are in, if several were read as one."""
 
     def __repr__(self) -> str:
         name = self.sni or str(self.server)

@@ -18,7 +18,7 @@ _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 """Hangul fillers: letters by their category, and blank."""
 _ELLIPSIS = "…"
 _PLAIN = str.maketrans({_ELLIPSIS: "~", "✓": "+", "✗": "x"})
-"""What a terminal shows that does not know these characters."""
+"""Replacements for a terminal that cannot show these characters."""
 _BEYOND_ASCII = re.compile("[^\x00-\x7e]")
 _REMEMBERED = 4096
 """Characters of which is remembered how JSON writes them; any other is looked up anew."""

@@ -45,7 +45,7 @@ def _anything(_: type) -> dict[str, Any]:
 
 
 def descriptions() -> Iterator[tuple[str, str]]:
-    """Yield `struct.key` and the docstring, which Python does not keep, of each field that has one."""
+    """Yield `struct.key` and the docstring of each field that has one, from the source: Python does not keep them."""
     for module in (connection, facts):
         for defined in ast.parse(Path(str(module.__file__)).with_suffix(".py").read_text(encoding="utf-8")).body:
             if not isinstance(defined, ast.ClassDef):

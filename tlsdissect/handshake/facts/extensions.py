@@ -54,18 +54,7 @@ FACT_CACHE_BYTES = 1 << 20
 MAX_CACHED = 256
 """Bytes of the longest extension body that is cached."""
 
-REFILLED = frozenset(
-    (
-        Type.COOKIE,
-        Type.ENCRYPTED_CLIENT_HELLO,
-        Type.ENCRYPTED_SERVER_NAME,
-        Type.KEY_SHARE,
-        Type.KEY_SHARE_OLD,
-        Type.PRE_SHARED_KEY,
-        Type.SERVER_NAME,
-        Type.SESSION_TICKET,
-    )
-)
+REFILLED = NEVER_REPEATED - {Type.QUIC_TRANSPORT_PARAMETERS}
 """Extensions that vary, but mostly in bytes without inner structure and in numbers that nothing else depends on."""
 
 MALFORMED = "malformed_message"
@@ -231,7 +220,7 @@ def _fact_class(kind: type[Struct]) -> tuple[type[Extension], tuple[tuple[str, C
 
 @cache
 def fact_names() -> frozenset[str]:
-    """Return the names of the fields that extensions of some type have."""
+    """Return the names of all fields in which facts of extensions have what was decoded, whatever the type."""
     decoders = (FROM_CLIENT, FROM_SERVER, FROM_RETRY, FROM_CERTIFICATE_REQUEST, FROM_CERTIFICATE_ENTRY)
     bodies = {body for table in decoders for body in table.values()}
     return frozenset(_RENAMED.get(name, name) for body in bodies for name, _ in _formatters(body))

@@ -103,7 +103,7 @@ class LostSyns(NamedTuple):
 
 
 def lost_syns(found: Ends) -> list[LostSyns]:
-    """Return of which side SYNs were lost; nothing if that cannot be told, as where a capture began after them."""
+    """Return the sides whose SYNs were lost; none where that is not known, as when a capture began after them."""
     if not found.known or found.client.transport != "tcp":
         return []
     sides = ((side, _syns(found.at(side), side), _syns(found.at(_OTHER[side]), side)) for side in _SIDES)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tlsdissect.views.explain.model import Explanation
 
 STORY_BYTES = 16 << 20
-"""Bytes of the stories of each result (established, failed, unknown) that are kept; the connections of
-further ones are counted."""
+"""Maximum bytes of stories kept for each result (established, failed, unknown); connections with further stories are
+only counted."""
 ENTRY_BYTES = 500
 """Bytes that a story takes besides its sentences, and each of these besides its text."""
 _NAMED = 8

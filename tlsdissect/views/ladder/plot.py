@@ -146,7 +146,7 @@ class _Lane:
         self.words: dict[Side, list[_Words]] = {side: list(self._words(side, ink)) for side in _SIDES}
 
     def _words(self, side: Side, ink: _Ink) -> Iterator[_Words]:
-        """Yield what is written on a side: the messages that it sent, and the times if they were measured there."""
+        """Yield the labels of a side: the messages that it sent, and the times if they were measured at that side."""
         last = self.course.completing
         for arrow, begin, end in self.course.slants:
             time = "" if arrow.ms is None or side != self.course.near else in_ms(arrow.ms)

@@ -1,4 +1,4 @@
-"""The axis of time of a ladder: to scale, but for pauses so long that nothing else could be seen beside them."""
+"""The time axis of a ladder: to scale, except that pauses which would hide all else are cut."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tlsdissect.views.tree.model import MappedBytes
 
     Build = Callable[[Fields], tuple[Node, ...]]
-    """Builds nodes from bytes."""
+    """A function that builds the nodes of a message from its fields."""
     Lay = Callable[[MappedBytes, Hashable, Build], tuple[Node, ...]]
-    """Builds the nodes of bytes; all that they depend on besides is in the key."""
+    """A function that returns the nodes of some bytes; the key has everything else that the nodes depend on."""
 
 LAYOUT_BYTES: Final = 32 << 20
 """Bytes of layouts that are kept for later messages of the report: beyond it, all are computed again."""

@@ -216,7 +216,7 @@ class Tree(Struct, frozen=True):
         packets: Packets | None = None,
         fold: Fold | None = None,
     ) -> Iterator[str]:
-        """Yield the lines of a text; without a width they are not cut. With packets, it includes a hex dump.
+        """Yield the tree as lines of text, cut to the width if there is one. With packets, a hex dump follows.
 
         `fold` leaves out the levels below its depth, except around problems.
         """
