@@ -1,0 +1,226 @@
+"""The documents of a capture in a dataset: its connections as they are read again, as Parquet (the extra `parquet`).
+
+A row is a connection, or a revocation lookup that the capture has in this place between connections. It contains the
+certificates and OCSP responses that no row before it has, so that findings can be made without the capture.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from msgspec import Struct, ValidationError, convert, json, to_builtins
+from msgspec.structs import replace
+from pyarrow import parquet
+
+from tlsdissect.capture import CaptureError, Damage
+from tlsdissect.handshake.facts.evidence import KEPT_BYTES
+from tlsdissect.handshake.facts.timing import HandshakeTimes
+from tlsdissect.handshake.revocation_lookups import CapturedLookup, RevocationLookup
+from tlsdissect.pipeline import Span, Summary
+from tlsdissect.views.ndjson import Ndjson, parse
+from tlsdissect.views.parquet import ParquetFile
+from tlsdissect.views.printable import without_surrogates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from tlsdissect.handshake.facts.evidence import Evidence
+    from tlsdissect.model.connection import Connection
+
+SCHEMA = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("source", pa.string()),
+        ("transport", pa.string()),
+        ("stream", pa.int64()),
+        ("json", pa.binary()),
+        ("times", pa.binary()),
+        ("encodings", pa.list_(pa.binary())),
+    ]
+)
+"""`kind` is "connection" or "lookup", `json` the connection as `read --format json` prints it, or the lookup; `times`
+its HandshakeTimes as JSON, if lookups may need them; `encodings` certificates in DER and OCSP responses."""
+ROWS = 1024
+"""Rows of a group, and kept until it is written."""
+GROUP_BYTES = 4 << 20
+"""Bytes of JSON and encodings after which a group of rows is written."""
+
+REPEATED_BYTES = KEPT_BYTES // 2
+"""Bytes of encodings after which each is written once more when it is next seen: who reads the rows keeps the latest
+`KEPT_BYTES`."""
+
+_encode = json.Encoder().encode
+_lookups: json.Decoder[RevocationLookup] = json.Decoder(RevocationLookup)
+_times: json.Decoder[HandshakeTimes] = json.Decoder(HandshakeTimes)
+
+
+class DocumentWriter:
+    """Writes the connections and lookups of one capture in the order of a reading, in bounded memory."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._file = ParquetFile(SCHEMA, write)
+        self._line = Ndjson().row
+        self._rows: list[dict[str, Any]] = []
+        self._held = 0
+        self._written: set[str] = set()
+        """Digests of the encodings that need not be written again."""
+        self._written_bytes = 0
+
+    def connection(self, connection: Connection, evidence: Evidence) -> None:
+        """Write a connection, without findings; `evidence` comes from its reading."""
+        times = evidence.times(connection)
+        self._add(
+            kind="connection",
+            source=without_surrogates(connection.source),
+            transport=connection.transport,
+            stream=connection.stream,
+            json=self._line(replace(connection, findings=None)).rstrip(b"\n"),
+            times=None if times is None else _encode(times),
+            encodings=list(self._new_encodings(connection, evidence)),
+        )
+
+    def lookup(self, captured: CapturedLookup) -> None:
+        """Write a lookup."""
+        self._add(
+            kind="lookup",
+            source=without_surrogates(captured.lookup.source),
+            transport=captured.transport,
+            stream=captured.stream,
+            json=_encode(replace(captured.lookup, source=without_surrogates(captured.lookup.source))),
+            times=None,
+            encodings=[captured.body],
+        )
+
+    def end(self) -> None:
+        """Write what is left, and what a Parquet file ends with."""
+        self._flush()
+        self._file.end()
+
+    def _new_encodings(self, connection: Connection, evidence: Evidence) -> Iterator[bytes]:
+        for digest in _digests(connection):
+            encoding = None if digest in self._written else evidence.encoding(digest)
+            if encoding is not None:
+                if self._written_bytes > REPEATED_BYTES:
+                    self._written.clear()
+                    self._written_bytes = 0
+                self._written.add(digest)
+                self._written_bytes += len(encoding)
+                yield encoding
+
+    def _add(self, **row: Any) -> None:
+        self._rows.append(row)
+        self._held += len(row["json"]) + sum(len(one) for one in row["encodings"])
+        if len(self._rows) >= ROWS or self._held >= GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._file.add(pa.Table.from_pylist(self._rows, SCHEMA))
+            self._rows, self._held = [], 0
+
+
+def read_documents(path: Path, evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
+    """Yield the connections and lookups of a file of documents; the certificates that they need are kept as `evidence`.
+
+    Raises CaptureError if the file cannot be read to its end.
+    """
+    columns = [name for name in SCHEMA.names if evidence is not None or name in ("kind", "json")]
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=ROWS, columns=columns):
+                yield from _events(batch.to_pylist(), evidence)
+    except OSError as error:
+        raise CaptureError(f"cannot be read: {error.strerror or _first_line(error)}") from error
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise CaptureError(f"damaged: {_first_line(error)}") from error
+
+
+def _events(rows: Iterable[dict[str, Any]], evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
+    for row in rows:
+        if row["kind"] == "connection":
+            connection = parse(row["json"])
+            if evidence is not None:
+                for encoding in row["encodings"]:
+                    evidence.keep(sha256(encoding).hexdigest(), encoding)
+                if row["times"] is not None:
+                    evidence.set_times(connection, _times.decode(row["times"]))
+            yield connection
+        elif evidence is not None:
+            yield CapturedLookup(_lookups.decode(row["json"]), row["encodings"][0])
+
+
+def _digests(connection: Connection) -> Iterator[str]:
+    """Yield the SHA-256 of each certificate and OCSP response that a judge may ask for."""
+    hidden = connection.hidden
+    for facts in (connection, hidden) if hidden is not None else (connection,):
+        for one in (*(facts.certificates or ()), *(facts.client_certificates or ())):
+            yield one.sha256
+        if facts.ocsp_staple is not None and facts.ocsp_staple.sha256 is not None:
+            yield facts.ocsp_staple.sha256
+
+
+class _SavedSummary(Struct, frozen=True):
+    """The totals of the reading of one capture, as JSON has them."""
+
+    captures: int
+    frames: int
+    connections: int
+    versions: list[tuple[str | None, int]]
+    quic: int
+    dtls: int
+    eap: list[tuple[str, str, int]]
+    not_tls: dict[str, int]
+    skipped: dict[str, int]
+    damage: list[tuple[str, Damage]]
+    spans: list[Span]
+    refused: list[tuple[str, str]]
+    late: int
+    given_up: int
+    returned_early: int
+    evicted_connections: int
+    evicted_sessions: int
+
+
+_PLAIN = ("captures", "frames", "connections", "quic", "dtls", "late", "given_up", "returned_early",
+          "evicted_connections", "evicted_sessions", "spans")  # fmt: skip
+"""Fields that are the same in both."""
+
+
+def summary_to_json(summary: Summary) -> dict[str, Any]:
+    """Return the totals of a reading as values that JSON has; those of keys are left out."""
+    found: dict[str, Any] = to_builtins(
+        _SavedSummary(
+            **{name: getattr(summary, name) for name in _PLAIN},
+            versions=list(summary.versions.items()),
+            eap=[(*kind, many) for kind, many in summary.eap.items()],
+            not_tls=dict(summary.not_tls),
+            skipped=dict(summary.skipped),
+            damage=[(without_surrogates(source), one) for source, one in summary.damage],
+            refused=[(without_surrogates(source), why) for source, why in summary.refused],
+        )
+    )
+    return found
+
+
+def summary_from_json(given: object) -> Summary:
+    """Return the totals that `summary_to_json` returned; CaptureError if these are not."""
+    try:
+        saved, summary = convert(given, _SavedSummary), Summary()
+    except ValidationError as error:
+        raise CaptureError(f"damaged: the manifest has other totals: {error}") from error
+    for name in _PLAIN:
+        setattr(summary, name, getattr(saved, name))
+    summary.versions.update(dict(saved.versions))
+    summary.eap.update({(method, carrier): many for method, carrier, many in saved.eap})
+    summary.not_tls.update(saved.not_tls)
+    summary.skipped.update(saved.skipped)
+    summary.damage += saved.damage
+    summary.refused += saved.refused
+    return summary
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
