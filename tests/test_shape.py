@@ -38,15 +38,21 @@ HOMES = {
     "OpenSSL": ("x509/libraries.py", "trust/*"),
     "pandas": ("views/*",),
     "matplotlib": ("views/*",),
-    "pyarrow": ("views/arrow.py", "views/parquet.py", "views/query_result.py"),
+    "pyarrow": (
+        "corpus/documents.py",
+        "corpus/traces.py",
+        "views/arrow.py",
+        "views/parquet.py",
+        "views/query_result.py",
+    ),
     "duckdb": ("corpus/sql.py",),
     "jinja2": ("views/*",),
     "rich": ("cli/*",),
     "click": ("cli/*",),
     "cel": (),
-    "dask": (),
+    "dask": ("corpus/scan.py", "corpus/store.py"),
     "cyclonedx": ("views/cbom/document.py",),
-    "fsspec": ("corpus/cluster.py",),
+    "fsspec": ("corpus/cluster.py", "corpus/sources.py"),
 }
 
 

@@ -44,7 +44,7 @@ def find_inputs(captures: Iterable[str], *, by_time: bool = False) -> Inputs:
     refused: list[OSError] = []
     for path in captures:
         if _is_folder(path):
-            inside = [Input(one, False, first_time(one)) for one in _files(path, refused)]
+            inside = [Input(one, False, first_time(one)) for one in files_in(path, refused)]
             files += sorted(inside, key=_time)
         else:
             files.append(Input(path, True, first_time(path) if by_time and _is_file(path) else UNTIMED))
@@ -55,14 +55,14 @@ def find_inputs(captures: Iterable[str], *, by_time: bool = False) -> Inputs:
 
 def total_size(captures: Iterable[str]) -> int:
     """Return the bytes of all regular files that would be read."""
-    return sum(_size(file) for path in captures for file in (_files(path, []) if _is_folder(path) else (path,)))
+    return sum(_size(file) for path in captures for file in (files_in(path, []) if _is_folder(path) else (path,)))
 
 
 def _time(one: Input) -> tuple[bool, int]:
     return one.begin == UNTIMED, one.begin
 
 
-def _files(folder: str, refused: list[OSError]) -> Iterator[str]:
+def files_in(folder: str, refused: list[OSError]) -> Iterator[str]:
     """Yield the regular files of a folder and then of those in it, each in the natural order of names."""
     for path, folders, names in os.walk(folder, onerror=refused.append):
         folders.sort(key=natural)
@@ -72,6 +72,12 @@ def _files(folder: str, refused: list[OSError]) -> Iterator[str]:
 def natural(name: str) -> list[str | int]:
     """Return the key that sorts names with their numbers as numbers."""
     return [int(part) if at % 2 else part for at, part in enumerate(_NUMBER.split(name))]
+
+
+def walked(path: str) -> list[tuple[bool, list[str | int]]]:
+    """Return the key that sorts paths as `files_in` yields them: those of a folder before those of folders in it."""
+    *folders, name = path.split("/")
+    return [*((True, natural(folder)) for folder in folders), (False, natural(name))]
 
 
 # Unlike pathlib's, these functions of os.path return False on an error, so that opening the path reports the reason.

@@ -30,6 +30,7 @@ _COMMANDS = {
     "extract": "Write the packets of connections to a capture of their own.",
     "cbom": "Write an inventory of the cryptography in use, a CycloneDX CBOM.",
     "export": "Export tables of connections, certificates, messages and more.",
+    "scan": "Read many captures into a dataset, on one machine or many.",
     "query": "Run an SQL query over the tables of captures.",
     "plot": "Plot times, round trips, suites, groups, certificates.",
     "report": "Write an HTML report about captures.",

@@ -156,6 +156,15 @@ _CRITERIA: tuple[Decorator, ...] = (
     ),
     click.option("--until", type=Parsed("time", Moment.parse), metavar="TIME", help="Begun before TIME, as above."),
     click.option(
+        "--where",
+        type=Parsed("expression", expression),
+        metavar="EXPR",
+        help="For which this expression (CEL) over the keys of the JSON output (`tlsdissect schema` lists them) is "
+        "true: 'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
+    ),
+)
+_BY_FINDING: tuple[Decorator, ...] = (
+    click.option(
         "--finding",
         type=Parsed("code", finding_code, completion.findings),
         multiple=True,
@@ -164,13 +173,6 @@ _CRITERIA: tuple[Decorator, ...] = (
     ),
     click.option(
         "--min-severity", type=click.Choice(SEVERITIES), help="With a finding of this severity or higher; omit others."
-    ),
-    click.option(
-        "--where",
-        type=Parsed("expression", expression),
-        metavar="EXPR",
-        help="For which this expression (CEL) over the keys of the JSON output (`tlsdissect schema` lists them) is "
-        "true: 'timing.handshake_ms > 200 && sni.endsWith(\".example\")'.",
     ),
 )
 _KEYLOG: Decorator = click.option(
@@ -266,13 +268,21 @@ def capture_command(
     )
     make = click.command(cls=GroupedCommand, epilog=examples)
     return lambda command: make(
-        _added(command, (*arguments, *captures, joined, *_NUMBERS, *_CRITERIA, exit_status, _KEYLOG, *_FINDINGS))
+        _added(
+            command,
+            (*arguments, *captures, joined, *_NUMBERS, *_CRITERIA, *_BY_FINDING, exit_status, _KEYLOG, *_FINDINGS),
+        )
     )
 
 
 def live_selection(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that select connections of a live capture, and those of findings."""
-    return _added(command, (*_CRITERIA, *_FINDINGS))
+    return _added(command, (*_CRITERIA, *_BY_FINDING, *_FINDINGS))
+
+
+def facts_selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select connections by their facts, and that for key logs."""
+    return _added(command, (*_NUMBERS, *_CRITERIA, _KEYLOG))
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:

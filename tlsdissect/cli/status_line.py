@@ -163,6 +163,20 @@ class ProgressBar(_Bar):
         )
 
 
+class ScanBar(ProgressBar):
+    """The same of a scan, with the captures that are done."""
+
+    def __init__(self, position: Callable[[], tuple[int, int | None]], captures: Callable[[], str]) -> None:
+        """`captures` describes how many are done."""
+        super().__init__(position)
+        self._captures = captures
+
+    def update(self) -> None:
+        """Update the bar and its description."""
+        self._bar.update(self._task, description=self._captures())
+        super().update()
+
+
 class FractionBar(_Bar):
     """Completed fraction of a slow step, from 0 to 1."""
 

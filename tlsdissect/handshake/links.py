@@ -48,6 +48,7 @@ class Links(NamedTuple):
 
 
 NONE = Links()
+_GUESSED = Problem("inferred", "the retry is inferred from its time and its smaller offer")
 
 
 class _FirstSeen(NamedTuple):
@@ -114,10 +115,19 @@ def linked(connection: Connection, links: Links) -> Connection:
     if retry is not None:
         retry_of = Origin(retry.source, retry.stream)
         if retry.guessed:
-            problems = (*problems, Problem("inferred", "the retry is inferred from its time and its smaller offer"))
+            problems = (*problems, _GUESSED)
     hidden = connection.hidden
     if hidden is not None and ticket is not None:
         hidden = replace(hidden, resumes=ticket)
     return replace(
         connection, resumes=resumes, same_ticket_as=same, retry_of=retry_of, hidden=hidden, problems=problems
     )
+
+
+def unlinked(connection: Connection) -> Connection:
+    """Return the connection without the links that `linked` gave it."""
+    hidden = connection.hidden
+    if hidden is not None and hidden.resumes is not None:
+        hidden = replace(hidden, resumes=None)
+    problems = tuple([one for one in connection.problems if one != _GUESSED])
+    return replace(connection, resumes=None, same_ticket_as=None, retry_of=None, hidden=hidden, problems=problems)

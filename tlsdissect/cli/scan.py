@@ -1,0 +1,166 @@
+"""`tlsdissect scan`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tlsdissect.cli import completion, exit_status, options
+from tlsdissect.cli.run import Interrupts, Stopped
+from tlsdissect.cli.status_line import FractionBar, ScanBar
+from tlsdissect.corpus.left_out import count
+from tlsdissect.handshake.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dask.distributed import Client
+
+    from tlsdissect.corpus.scan import Scan
+    from tlsdissect.corpus.selection import Selection
+
+EXAMPLES = """\b
+Examples:
+  tlsdissect scan captures/ --to dataset
+  tlsdissect scan 's3://bucket/2026-11-*/*.pcap.gz' --to s3://results/tls --scheduler tcp://10.0.0.1:8786
+  tlsdissect scan captures/ --to dataset --where 'version != "TLS 1.3"' --jobs 4 --memory 2G
+"""
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def _bytes(given: str) -> int:
+    """Read a number of bytes; ValueError says what is wrong."""
+    match = re.fullmatch(r"([0-9]{1,12})([KMG]?)", given, re.IGNORECASE)
+    if match is None or not int(match[1]):
+        raise ValueError(f"{given!r} is not a number of bytes such as 500M or 2G")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+@click.command(cls=options.GroupedCommand, epilog=EXAMPLES)
+@click.argument("captures", type=completion.FILE, nargs=-1, required=True, metavar="CAPTURE...")
+@click.option(
+    "--to",
+    "folder",
+    type=completion.FOLDER,
+    required=True,
+    metavar="DEST",
+    help="Folder of the dataset, or a URL such as s3://bucket/folder.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Read with the workers of this Dask scheduler, for example tcp://10.0.0.1:8786; by default with workers on "
+    "this machine. Whoever can reach a scheduler can run code on its workers.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), metavar="N", help="Workers on this machine; by default one per core."
+)
+@click.option(
+    "--memory",
+    type=options.Parsed("bytes", _bytes),
+    metavar="BYTES",
+    help="Kill a worker on this machine that takes more memory than this (500M, 2G); by default its share of all.",
+)
+@options.facts_selection
+@click.option("--raw-fingerprints", is_flag=True, help="Add the strings that JA3 and JA4 are computed from.")
+@options.run_options
+def command(captures: tuple[str, ...], folder: str, **given: Any) -> int:
+    """Read many captures into a dataset, on one machine or many.
+
+    CAPTURE is a file, a directory, a pattern such as 'captures/*.pcap', or a URL that fsspec supports: s3://, gs://,
+    https://. This is the only command that opens network connections: to read and write what URLs name, and to the
+    workers of a Dask cluster.
+
+    Of each capture, the dataset has a Parquet file with the rows of each table that `tlsdissect export` writes, by day,
+    and its connections. Captures that it already has are not read again, unless they have changed: so a scan that was
+    ended goes on where it was. The links between connections are made over the whole dataset.
+    """
+    try:
+        from tlsdissect.corpus.scan import Scan, described  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise click.UsageError(f"scan needs {error.name}: pip install 'tlsdissect[cluster,parquet]'") from None
+    from tlsdissect.corpus.scanning import Plan  # noqa: PLC0415
+    from tlsdissect.corpus.sources import find_sources  # noqa: PLC0415
+    from tlsdissect.corpus.store import Store, StoreError  # noqa: PLC0415
+
+    for name in ("jobs", "memory"):
+        if given["scheduler"] and given[name]:
+            raise click.UsageError(f"--{name} is about workers on this machine, and --scheduler has workers of its own")
+    selection = _selection(given)
+    raw = given["raw_fingerprints"] or selection.needs_raw_fingerprints
+    reading = Options(limits=options.limits(given), keylog=options.keylog(given["keylogs"]), raw_fingerprints=raw)
+    sources, refused = find_sources(captures)
+    for name, why in refused:
+        exit_status.warn(f"{name}: {why}")
+    if not sources:
+        return exit_status.BAD_INPUT
+    try:
+        store = Store(folder)
+        with store.locked():
+            store.claim(described(reading, selection, given["keylogs"]))
+            status = _scan(Scan(Plan(store, reading, selection), sources), given)
+    except StoreError as error:
+        raise click.UsageError(f"--to {folder}: {error}") from None
+    except OSError as error:
+        raise exit_status.NotWrittenError(f"--to {folder}: {error.strerror or error}") from error
+    return status or (exit_status.BAD_INPUT if refused else 0)
+
+
+def _selection(given: dict[str, Any]) -> Selection:
+    """Return the selection; refuse one by what is known only once the whole dataset is read."""
+    selection = options.selection(given)
+    for needed, what in ((selection.needs_findings, "findings"), (selection.needs_links, "links or problems")):
+        if needed:
+            raise click.UsageError(f"--where: a scan cannot select by {what}; select when the dataset is read")
+    return selection
+
+
+def _scan(scan: Scan, given: dict[str, Any]) -> int:
+    """Scan; return the exit status."""
+    from tlsdissect.corpus.scan import ClusterError, connected  # noqa: PLC0415 (an extra)
+
+    interrupts = Interrupts(_stop, lambda: False)
+    try:
+        with interrupts:
+            if scan.pending or not scan.is_linked:
+                with connected(given["scheduler"], given["jobs"], given["memory"]) as client:
+                    _run(scan, client)
+    except Stopped:
+        exit_status.warn("stopped: the same command goes on from here")
+    except ClusterError as error:
+        raise click.UsageError(f"--scheduler {error}") from None
+    lost = [*scan.refused, *scan.failures]
+    for failure in lost:
+        exit_status.warn(f"{failure.source}: {failure.why}")
+    if not given["quiet"]:
+        exit_status.print_stderr("; ".join(_sentences(scan)))
+    return interrupts.status or (exit_status.BAD_INPUT if lost else 0)
+
+
+def _stop() -> None:
+    raise Stopped
+
+
+def _run(scan: Scan, client: Client) -> None:
+    done = len(scan.pending)
+    with ScanBar(lambda: (scan.bytes_done, scan.bytes), lambda: f"{scan.captures_done:,} of {count(done, 'capture')}"):
+        scan.read(client)
+    scan.remove_leftovers()
+    with FractionBar("linking", lambda: scan.linked_part):
+        scan.link(client)
+
+
+def _sentences(scan: Scan) -> Iterator[str]:
+    """Say what was done."""
+    done = scan.captures_done - len(scan.failures) - scan.others
+    yield f"{count(done, 'capture')} read, {count(scan.connections, 'connection')}"
+    if scan.skipped:
+        yield f"{count(scan.skipped, 'file')} as an earlier scan left them"
+    if scan.others:
+        yield f"{count(scan.others, 'file')} without a capture"
+    if scan.refused:
+        yield f"{count(len(scan.refused), 'capture')} refused"
+    if scan.failures:
+        yield f"{count(len(scan.failures), 'capture')} failed"

@@ -1,0 +1,319 @@
+"""A scan: captures into a dataset by the workers of a Dask cluster, and the links over all of it.
+
+Scheduling, retries and memory limits of workers are Dask's. A capture is done if its manifest is of this version of it,
+so that a scan that was ended goes on where it was.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import dask
+from dask import distributed
+from msgspec import Struct, json
+from msgspec.structs import asdict
+
+from tlsdissect.capture.inputs import walked
+from tlsdissect.corpus.scanning import (
+    DOCUMENTS,
+    TRACES,
+    LinksDigest,
+    Plan,
+    relink_capture,
+    scan_capture,
+)
+from tlsdissect.corpus.store import FAILURES, MANIFESTS, OTHERS, Manifest
+from tlsdissect.corpus.traces import DocumentRows, read_traces
+from tlsdissect.handshake.links import NONE, Linker, Links, unlinked
+from tlsdissect.handshake.sessions import Session
+from tlsdissect.views.ndjson import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dask.distributed import Client
+
+    from tlsdissect.corpus.selection import Selection
+    from tlsdissect.corpus.sources import Source
+    from tlsdissect.corpus.store import Store
+    from tlsdissect.corpus.traces import TracedConnection
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
+
+_dask: Any = distributed  # most of its functions have no annotations
+RETRIES = 2
+"""How often Dask tries a capture again that could not be read or written for an error of the system."""
+MAX_SUBMITTED = 1000
+"""Captures that the scheduler knows of at a time."""
+LINKED = "linked.json"
+"""The file that says for which captures links were made."""
+_SECONDS_FOR_WORKERS = 60
+
+
+class Linked(Struct, frozen=True):
+    """The content of linked.json."""
+
+    captures: int
+    digest: str
+    """Of the captures, their versions and their links."""
+    evicted_sessions: int
+    """Sessions and failures that were evicted, so that later connections could not be linked to them."""
+
+
+class Failure(NamedTuple):
+    """A capture that is not in the dataset, or not wholly, and why."""
+
+    source: str
+    why: str
+
+
+class Scan:
+    """Brings captures into a dataset."""
+
+    def __init__(self, plan: Plan, sources: Iterable[Source]) -> None:
+        """Look up which captures are done; raises OSError."""
+        self._plan, self._store, self._named = plan, plan.store, list(sources)
+        self._done, others = self._store.manifests(MANIFESTS), self._store.manifests(OTHERS)
+        self.pending = [
+            one
+            for one in self._named
+            if not any(known is not None and known.is_of(one) for known in (self._done.get(one.id), others.get(one.id)))
+        ]
+        # The largest first: begun last, it would keep one worker busy when all others have finished.
+        self.pending.sort(key=lambda one: -(one.size or 0))
+        self.skipped = len(self._named) - len(self.pending)
+        """Files that are as an earlier scan left them."""
+        self.bytes = sum(one.size or 0 for one in self.pending)
+        self.bytes_done = 0
+        self.captures_done = 0
+        self.others = 0
+        """Files of folders that are no captures."""
+        self.connections = 0
+        """Those of the captures that were read."""
+        self.linked_part = 0.0
+        """The part of the captures whose links are made."""
+        self.failures: list[Failure] = []
+
+    def read(self, client: Client) -> None:
+        """Read the captures that are not done."""
+        plan = self._planned(client)
+        waiting = iter(self.pending)
+        running = {self._submit(client, plan, one): one for one in islice(waiting, MAX_SUBMITTED)}
+        finished = _dask.as_completed(list(running))
+        for future in finished:
+            self._finish(running.pop(future), future)
+            for source in islice(waiting, 1):
+                task = self._submit(client, plan, source)
+                running[task] = source
+                finished.add(task)
+
+    def _submit(self, client: Client, plan: Any, source: Source) -> Any:
+        old = self._done[source.id].files if source.id in self._done else ()
+        return client.submit(scan_capture, plan, source, old, key=f"scan-{source.id}", retries=RETRIES, pure=False)
+
+    def _planned(self, client: Client) -> Any:
+        """Return the plan as a task: what is only scattered is lost with its workers."""
+        return client.submit(_itself, self._plan, pure=False)
+
+    def _finish(self, source: Source, future: Any) -> None:
+        error = future.exception()
+        if error is not None:
+            why = _reason(error)
+            self._write(FAILURES, source, why)
+            self.failures.append(Failure(source.name, why))
+        else:
+            self._store.remove(f"{FAILURES}/{source.id}.json")
+            manifest = future.result()
+            if manifest is None:
+                self._write(OTHERS, source)
+                self.others += 1
+            else:
+                self._done[source.id] = manifest
+                self.connections += manifest.connections
+        self.captures_done += 1
+        self.bytes_done += source.size or 0
+
+    def _write(self, folder: str, source: Source, why: str | None = None) -> None:
+        manifest = Manifest(
+            source=source.name, size=source.size, etag=source.etag, modified=source.modified, refused=why
+        )
+        self._store.write(f"{folder}/{source.id}.json", manifest)
+
+    @property
+    def refused(self) -> list[Failure]:
+        """The captures that are broken, also those of which an earlier scan found that out."""
+        known = [(one.name, self._done[one.id]) for one in self._named if one.id in self._done]
+        return [Failure(name, found.refused) for name, found in known if found.refused is not None]
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed workers left in the dataset."""
+        self._store.remove_leftovers({file for one in self._done.values() for file in one.files})
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the links are made over all captures that are done."""
+        known = self._store.read(LINKED, Linked)
+        return known is not None and known.digest == self._digest()
+
+    def link(self, client: Client) -> None:
+        """Make the links over all captures of the dataset, in their order; write those again that have others now."""
+        if self.is_linked:
+            return
+        ordered = sorted(self._done.items(), key=in_order)
+        linker = Linker(self._plan.options.limits.max_sessions)
+        plan, tasks = self._planned(client), []
+        for number, (name, manifest) in enumerate(ordered):
+            links, digest = self._links(linker, number, manifest)
+            if digest != manifest.links:
+                task = client.submit(relink_capture, plan, name, manifest, links, digest, retries=RETRIES, pure=False)
+                tasks.append((name, task))
+            self.linked_part = (number + 1) / len(ordered)
+        for name, task in tasks:
+            self._done[name] = task.result()
+        self._store.write(LINKED, Linked(len(ordered), self._digest(), linker.evicted))
+
+    def _digest(self) -> str:
+        """Return the digest of all captures that are done, and of their links."""
+        content = [(name, one.size, one.etag, one.modified, one.links) for name, one in sorted(self._done.items())]
+        return sha256(json.encode(content)).hexdigest()
+
+    def _links(self, linker: Linker, number: int, manifest: Manifest) -> tuple[dict[int, Links], str | None]:
+        """Return the links of a capture's connections by their row, and their digest."""
+        files = {file.partition("/")[0]: file for file in manifest.files}
+        found: dict[int, Links] = {}
+        digest = LinksDigest()
+        with self._store.open(files[TRACES]) as file, _Documents(self._store, files[DOCUMENTS]) as documents:
+            for event in read_traces(file, manifest.source):
+                if isinstance(event, Session):
+                    linker.learn(number, event)
+                    continue
+                links = linker.links(number, event.trace, documents.facts(event))
+                if links is not NONE and event.row is not None:
+                    digest.add(event.row, links)
+                    found[event.row] = links
+        return found, digest.text
+
+
+class _Documents:
+    """The connections of a capture that its traces do not have, read only if they are asked for."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store, self._name = store, name
+        self._rows: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rows is not None:
+            self._rows.close()
+
+    def facts(self, event: TracedConnection) -> Callable[[], Connection]:
+        """Return the function that reads a connection."""
+
+        def read() -> Connection:
+            return unlinked(parse(event.json if event.row is None else self._line(event.row)))
+
+        return read
+
+    def _line(self, row: int) -> bytes:
+        if self._rows is None:
+            self._rows = DocumentRows(self._store.open(self._name))
+        line: bytes = self._rows.json(row)
+        return line
+
+
+def in_order(entry: tuple[str, Manifest]) -> tuple[bool, int, list[tuple[bool, list[str | int]]]]:
+    """Return the key of the order in which `read` would read the captures of a folder."""
+    manifest = entry[1]
+    return manifest.first is None, manifest.first or 0, walked(manifest.source)
+
+
+def _itself(plan: Plan) -> Plan:
+    return plan
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, _dask.KilledWorker):
+        return f"{error.allowed_failures + 1} workers were lost while they read it, possibly because memory ran out"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"internal error: {type(error).__name__}: {error}"
+
+
+def described(options: Options, selection: Selection, keylogs: Iterable[str]) -> dict[str, Any]:
+    """Return what the rows of a dataset depend on besides the captures, as JSON."""
+    chosen = {name: getattr(selection, name) for name in selection.__struct_fields__}
+    return {
+        "limits": asdict(options.limits),
+        "raw_fingerprints": options.raw_fingerprints,
+        "selection": {name: _text(value) for name, value in chosen.items() if value},
+        "keylogs": sorted(sha256(Path(path).read_bytes()).hexdigest() for path in keylogs),
+    }
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_text(one) for one in value]
+    return value if isinstance(value, bool) else str(value)
+
+
+class ClusterError(Exception):
+    """The cluster cannot be used; the text says why."""
+
+
+@contextmanager
+def connected(scheduler: str | None, jobs: int | None, memory: int | None) -> Iterator[Client]:
+    """Yield the client of a scheduler; without one, that of a cluster on this machine, with so many workers.
+
+    A worker of that cluster that takes more than `memory` bytes is killed. Its connections, on loopback, are encrypted
+    with keys of their own: whoever could speak to it could run code.
+    """
+    if scheduler is not None:
+        try:
+            client = _dask.Client(scheduler, timeout=_SECONDS_FOR_WORKERS)
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"{scheduler}: {error}") from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=_SECONDS_FOR_WORKERS)
+            except TimeoutError as error:
+                raise ClusterError(f"{scheduler}: has no workers") from error
+            yield client
+        return
+    with (
+        dask.config.set(_LOCAL),
+        _dask.LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            memory_limit="auto" if memory is None else memory,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            security=_dask.Security.temporary(),
+            silence_logs=50,
+        ) as cluster,
+        _dask.Client(cluster) as client,
+    ):
+        yield client
+
+
+_LOCAL = {
+    # A capture fails that two workers did not survive; one is not held against captures that it had not begun.
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.scheduler.worker-saturation": 1.0,
+    # No pages for others on this machine.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # Workers keep no results, so there is nothing to write to disk or to wait for.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+}
