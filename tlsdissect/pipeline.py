@@ -193,6 +193,26 @@ class Summary:
         self.connections += 1
         self.versions[connection.version] += 1
 
+    def include(self, other: Summary) -> None:
+        """Add the totals of other captures."""
+        self.captures += other.captures
+        self.frames += other.frames
+        self.connections += other.connections
+        self.versions += other.versions
+        self.quic += other.quic
+        self.dtls += other.dtls
+        self.eap += other.eap
+        self.not_tls += other.not_tls
+        self.skipped += other.skipped
+        self.damage += other.damage
+        self.spans += other.spans
+        self.refused += other.refused
+        self.late += other.late
+        self.given_up += other.given_up
+        self.returned_early += other.returned_early
+        self.evicted_connections += other.evicted_connections
+        self.evicted_sessions += other.evicted_sessions
+
     def add(self, names: CaptureNames, capture: PacketSource, flows: FlowTable, datagrams: DatagramConnections) -> None:
         """Add a capture that was read, or several that were read as one."""
         self.captures += len(names)

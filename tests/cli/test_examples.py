@@ -50,7 +50,7 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the examples name: captures, and an authority with its CRL."""
+    """A folder with all that the examples name: captures, their dataset, and an authority with its CRL."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "captures").mkdir()
     for name, sample in GIVEN.items():
@@ -74,7 +74,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "index").touch()
     (folder / "ca.cnf").write_text("[ca]\ndefault_ca=a\n[a]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=9\n")
     revoked = ["openssl", "ca", "-gencrl", "-config", "ca.cnf", "-keyfile", key, "-cert", root, "-out", "root.crl"]
-    for command in (made, revoked):
+    scanned = [sys.executable, "-m", "tlsdissect", "scan", "captures", "--to", "dataset", "--jobs", "1"]
+    for command in (made, revoked, scanned):
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
     return folder
 

@@ -12,9 +12,10 @@ from pyarrow import concat_tables, parquet
 from recorded import ROOT
 
 from tlsdissect.capture.inputs import find_inputs
+from tlsdissect.corpus.dataset import MANIFESTS
 from tlsdissect.corpus.scan import in_order
 from tlsdissect.corpus.scanning import SCANNED_TABLES
-from tlsdissect.corpus.store import MANIFESTS, Store
+from tlsdissect.corpus.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 
 from tlsdissect.cli import completion
 from tlsdissect.cli.exit_status import warn
+from tlsdissect.corpus.dataset import DatasetError, are_datasets, check_options
 from tlsdissect.corpus.query import Query
 from tlsdissect.corpus.reading import check_time, make_judge
 from tlsdissect.corpus.selection import (
@@ -519,7 +520,32 @@ def query(
     raw = raw_fingerprints or chosen.needs_raw_fingerprints
     logs, joined = keylog(options["keylogs"]), options["joined"]
     reading = Options(limits=limits(options), keylog=logs, joined=joined, raw_fingerprints=raw, **asked)
+    if reads_datasets(captures):
+        _check_for_dataset(reading)
     return Query(captures, reading, chosen, view, judge, evidence, reports_findings, joins_views=joins_views)
+
+
+def reads_datasets(captures: tuple[str, ...]) -> bool:
+    """Return whether datasets are read in the place of captures; refuse both together."""
+    try:
+        return are_datasets(captures)
+    except DatasetError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _check_for_dataset(reading: Options) -> None:
+    """Refuse what a dataset cannot be asked for."""
+    for name in _LIMITS:
+        if is_given(name):
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option}: the captures of a dataset were read before, with limits of their own")
+    try:
+        check_options(reading)
+        from tlsdissect.corpus import documents  # noqa: F401, PLC0415 (an extra)
+    except DatasetError as error:
+        raise click.UsageError(str(error)) from None
+    except ImportError:
+        raise click.UsageError("a dataset needs pyarrow: pip install 'tlsdissect[parquet]'") from None
 
 
 def keylog(paths: tuple[str, ...], *, follows: bool = False) -> KeyLog | None:

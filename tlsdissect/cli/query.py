@@ -32,6 +32,7 @@ Examples:
   tlsdissect query --failed 'SELECT sni, outcome, "start" FROM connections' captures/
   tlsdissect query 'FROM certificates WHERE key_bits < 2048' captures/ -o small.csv
   tlsdissect query 'SELECT code, count(*) FROM findings GROUP BY 1' --format json capture.pcap
+  tlsdissect query 'SELECT version, count(*) FROM connections GROUP BY 1' dataset/
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
 _MEMORY = 512 << 20

@@ -71,7 +71,14 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
     many = job_count(list(captures), jobs, BYTES_A_JOB)
     with nullcontext() if many == 1 else closing(ParallelBlocks(many)) as packer:
         report = Report(captures, judge, evidence, detailed, packer)
-        query = options.query(captures, given, Collector(report.add), judge=judge, evidence=evidence, keep=True)
+        query = options.query(
+            captures,
+            given,
+            Collector(report.add),
+            judge=judge,
+            evidence=evidence,
+            keep=not options.reads_datasets(captures),
+        )
         return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
 
 

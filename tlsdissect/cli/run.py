@@ -286,12 +286,14 @@ class Run:
 
 
 def _rows(query: Query, jobs: int, transport: RowTransport | None) -> OutputRows | ParallelOutputRows:
+    if query.reads_datasets:
+        return OutputRows(query, query.dataset_reading())
     if query.joins_views:
         from tlsdissect.corpus.both_ends import BothEndsRows, can_join  # noqa: PLC0415 (start-up time)
 
-        return BothEndsRows(query) if can_join(query) else OutputRows(query)
+        return BothEndsRows(query) if can_join(query) else OutputRows(query, query.reading())
     if jobs == 1:
-        return OutputRows(query)
+        return OutputRows(query, query.reading())
     from tlsdissect.corpus.parallel import ParallelOutputRows  # noqa: PLC0415 (start-up time)
 
     return ParallelOutputRows(query, jobs, transport)

@@ -21,6 +21,7 @@ Examples:
   tlsdissect summary capture.pcap
   tlsdissect capture.pcap
   tlsdissect summary --since 5m --server 192.0.2.0/24 captures/
+  tlsdissect summary --since 2026-11-01 dataset/
   tlsdissect summary --format json capture.pcap | jq '.failures[0]'
 """
 _SUFFIXES = {".json": "json", ".ndjson": "json", ".txt": "text"}

@@ -98,9 +98,10 @@ class BothEndsRows(OutputRows):
     """The rows of a query that keeps transcripts: two views of a connection are one row."""
 
     def __init__(self, query: Query) -> None:
-        super().__init__(query)
+        reading = query.reading()
+        super().__init__(query, reading)
         self._first = recognizing(query.captures, query.options)
-        self._connections = BothEnds(self._reading, self._first, query.selection)
+        self._connections = BothEnds(reading, self._first, query.selection)
         self.progress = self._both
 
     def __iter__(self) -> Iterator[OutputRow]:

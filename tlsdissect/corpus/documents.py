@@ -7,10 +7,10 @@ certificates and OCSP responses that no row before it has, so that findings can 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
-from msgspec import Struct, ValidationError, convert, json, to_builtins
+from msgspec import MsgspecError, Raw, Struct, json
 from msgspec.structs import replace
 from pyarrow import parquet
 
@@ -25,7 +25,6 @@ from tlsdissect.views.printable import without_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from tlsdissect.handshake.facts.evidence import Evidence
     from tlsdissect.model.connection import Connection
@@ -122,18 +121,16 @@ class DocumentWriter:
             self._rows, self._held = [], 0
 
 
-def read_documents(path: Path, evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
+def read_documents(file: BinaryIO, evidence: Evidence | None) -> Iterator[Connection | CapturedLookup]:
     """Yield the connections and lookups of a file of documents; the certificates that they need are kept as `evidence`.
 
-    Raises CaptureError if the file cannot be read to its end.
+    Without it, there are no lookups. Raises CaptureError if the file is damaged, and OSError if it cannot be read.
     """
     columns = [name for name in SCHEMA.names if evidence is not None or name in ("kind", "json")]
     try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=ROWS, columns=columns):
+        with parquet.ParquetFile(file) as rows:
+            for batch in rows.iter_batches(batch_size=ROWS, columns=columns):
                 yield from _events(batch.to_pylist(), evidence)
-    except OSError as error:
-        raise CaptureError(f"cannot be read: {error.strerror or _first_line(error)}") from error
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise CaptureError(f"damaged: {_first_line(error)}") from error
 
@@ -184,32 +181,31 @@ class _SavedSummary(Struct, frozen=True):
     evicted_sessions: int
 
 
+_summaries: json.Decoder[_SavedSummary] = json.Decoder(_SavedSummary)
 _PLAIN = ("captures", "frames", "connections", "quic", "dtls", "late", "given_up", "returned_early",
           "evicted_connections", "evicted_sessions", "spans")  # fmt: skip
 """Fields that are the same in both."""
 
 
-def summary_to_json(summary: Summary) -> dict[str, Any]:
-    """Return the totals of a reading as values that JSON has; those of keys are left out."""
-    found: dict[str, Any] = to_builtins(
-        _SavedSummary(
-            **{name: getattr(summary, name) for name in _PLAIN},
-            versions=list(summary.versions.items()),
-            eap=[(*kind, many) for kind, many in summary.eap.items()],
-            not_tls=dict(summary.not_tls),
-            skipped=dict(summary.skipped),
-            damage=[(without_surrogates(source), one) for source, one in summary.damage],
-            refused=[(without_surrogates(source), why) for source, why in summary.refused],
-        )
+def summary_to_json(summary: Summary) -> Raw:
+    """Return the totals of a reading as JSON; those of keys are left out."""
+    saved = _SavedSummary(
+        **{name: getattr(summary, name) for name in _PLAIN},
+        versions=list(summary.versions.items()),
+        eap=[(*kind, many) for kind, many in summary.eap.items()],
+        not_tls=dict(summary.not_tls),
+        skipped=dict(summary.skipped),
+        damage=[(without_surrogates(source), one) for source, one in summary.damage],
+        refused=[(without_surrogates(source), why) for source, why in summary.refused],
     )
-    return found
+    return Raw(_encode(saved))
 
 
-def summary_from_json(given: object) -> Summary:
+def summary_from_json(given: Raw) -> Summary:
     """Return the totals that `summary_to_json` returned; CaptureError if these are not."""
     try:
-        saved, summary = convert(given, _SavedSummary), Summary()
-    except ValidationError as error:
+        saved, summary = _summaries.decode(given), Summary()
+    except MsgspecError as error:
         raise CaptureError(f"damaged: the manifest has other totals: {error}") from error
     for name in _PLAIN:
         setattr(summary, name, getattr(saved, name))

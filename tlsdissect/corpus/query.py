@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from tlsdissect.corpus.dataset import DatasetReading, are_datasets
 from tlsdissect.flows.table import WHOLE, Shard
 from tlsdissect.pipeline import Reading
 
@@ -74,6 +75,15 @@ class Query(NamedTuple):
     joins_views: bool = False
     """Whether a connection that two captures show is one row."""
 
+    @property
+    def reads_datasets(self) -> bool:
+        """Whether datasets are read in the place of captures."""
+        return are_datasets(self.captures)
+
+    def dataset_reading(self) -> DatasetReading:
+        """Start reading datasets."""
+        return DatasetReading(self.captures, self.options, self.selection, judge=self.judge, evidence=self.evidence)
+
     def reading(self, shard: Shard = WHOLE, inputs: Inputs | None = None) -> Reading:
         """Start reading all connections, or those of one shard; `inputs` are the files, if they were found before."""
         return Reading(
@@ -88,11 +98,11 @@ class Query(NamedTuple):
 
 
 class OutputRows:
-    """The rows of a reading; without one, the query starts its own."""
+    """The rows of a reading."""
 
-    def __init__(self, query: Query, reading: Reading | None = None) -> None:
+    def __init__(self, query: Query, reading: Reading | DatasetReading) -> None:
         self._query = query
-        self._reading = reading or query.reading()
+        self._reading = reading
         self.progress = self._reading.progress
 
     def __iter__(self) -> Iterator[OutputRow]:

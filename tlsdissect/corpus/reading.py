@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from msgspec.structs import replace
 
 from tlsdissect.capture import CaptureError
+from tlsdissect.corpus.dataset import DatasetReading, are_datasets
 from tlsdissect.corpus.selection import Network, Selection, utc
 from tlsdissect.flows.limits import Limits, whole
 from tlsdissect.handshake.facts.evidence import Evidence
@@ -140,16 +141,25 @@ class Settled:
 
             yield from read_with_cluster(self.cluster, self.captures, self.options, self.selection)
             return
-        reading = Reading(self.captures, self.options, judge=self.judge)
+        reading = self._reading(self.options, self.judge)
         yield from self._selected(reading)
         self._raise_refused(reading)
+
+    def _reading(
+        self, options: Options, judge: Judge | None, evidence: Evidence | None = None
+    ) -> Reading | DatasetReading:
+        """Start reading the captures, or the datasets in their place."""
+        captures = [os.fspath(path) for path in self.captures]
+        if are_datasets(captures):
+            return DatasetReading(captures, options, self.selection, judge=judge, evidence=evidence)
+        return Reading(captures, options, judge=judge, evidence=evidence)
 
     def summarize(self) -> CaptureSummary:
         """Return the summary of the selected connections; inputs that could not be read are among its notes."""
         from tlsdissect.corpus.left_out import notes  # noqa: PLC0415
         from tlsdissect.views.summary import SummaryBuilder  # noqa: PLC0415
 
-        reading, builder = Reading(self.captures, self.options, judge=self.judge), SummaryBuilder()
+        reading, builder = self._reading(self.options, self.judge), SummaryBuilder()
         for connection in self._selected(reading):
             builder.add(connection)
         totals = reading.summary
@@ -160,11 +170,11 @@ class Settled:
         from tlsdissect.corpus.left_out import notes  # noqa: PLC0415
         from tlsdissect.views.diff.builder import Given  # noqa: PLC0415
 
-        captures = [os.fspath(path) for path in self.captures]
-        reading = Reading(captures, self.options, judge=self.judge)
+        reading = self._reading(self.options, self.judge)
         for connection in self._selected(reading):
             add(connection)
         self._raise_refused(reading)
+        captures = [os.fspath(path) for path in self.captures]
         return Given(captures, reading.summary.connections, notes(reading.summary))
 
     def query(self, statement: Statement, memory: int) -> pd.DataFrame:
@@ -186,7 +196,7 @@ class Settled:
         evidence, judge = Evidence(), self.judge or make_judge()
         inventory = CertificateInventory(judge, evidence)
         options = replace(self.options, linked=chosen.needs_links)
-        reading = Reading(self.captures, options, judge=judge if chosen.needs_findings else None, evidence=evidence)
+        reading = self._reading(options, judge if chosen.needs_findings else None, evidence)
         for connection in reading:
             if chosen.matches(connection, reading.begin):
                 inventory.add(connection)
@@ -219,7 +229,7 @@ class Settled:
         judge, evidence = self.judge or make_judge(), Evidence()
         captures = [os.fspath(path) for path in self.captures]
         page = Report(captures, judge, evidence, detailed)
-        reading = Reading(captures, replace(self.options, keep=True), judge=judge, evidence=evidence)
+        reading = self._reading(replace(self.options, keep=not are_datasets(captures)), judge, evidence)
         for connection in self._selected(reading):
             page.add(connection)
         return b"".join(page.pieces(report_notes(reading.summary)))
@@ -245,12 +255,12 @@ class Settled:
         yield from BothEnds(reading, recognizing(captures, self.options), self.selection)
         self._raise_refused(reading)
 
-    def _selected(self, reading: Reading) -> Iterator[Connection]:
+    def _selected(self, reading: Reading | DatasetReading) -> Iterator[Connection]:
         for connection in reading:
             if self.selection.matches(connection, reading.begin):
                 yield connection
 
-    def _raise_refused(self, reading: Reading) -> None:
+    def _raise_refused(self, reading: Reading | DatasetReading) -> None:
         refused = reading.summary.refused
         if refused:
             raise CaptureError("; ".join(f"{printable(source)}: {why}" for source, why in refused))

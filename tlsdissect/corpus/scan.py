@@ -18,15 +18,9 @@ from msgspec import Struct, json
 from msgspec.structs import asdict
 
 from tlsdissect.capture.inputs import walked
-from tlsdissect.corpus.scanning import (
-    DOCUMENTS,
-    TRACES,
-    LinksDigest,
-    Plan,
-    relink_capture,
-    scan_capture,
-)
-from tlsdissect.corpus.store import FAILURES, MANIFESTS, OTHERS, Manifest
+from tlsdissect.corpus.dataset import DOCUMENTS, MANIFESTS, Manifest
+from tlsdissect.corpus.scanning import TRACES, LinksDigest, Plan, relink_capture, scan_capture
+from tlsdissect.corpus.store import FAILURES, OTHERS
 from tlsdissect.corpus.traces import DocumentRows, read_traces
 from tlsdissect.handshake.links import NONE, Linker, Links, unlinked
 from tlsdissect.handshake.sessions import Session

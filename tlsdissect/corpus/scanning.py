@@ -20,9 +20,9 @@ from tlsdissect.capture import CaptureError, NoCaptureError, open_capture
 from tlsdissect.capture.inputs import Input, Inputs
 from tlsdissect.capture.packet import UNTIMED
 from tlsdissect.capture.reader import open_frames
+from tlsdissect.corpus.dataset import DOCUMENTS, MANIFESTS, Manifest
 from tlsdissect.corpus.documents import DocumentWriter, read_documents, summary_to_json
 from tlsdissect.corpus.sources import HEAD_BYTES, SourceFile
-from tlsdissect.corpus.store import MANIFESTS, Manifest
 from tlsdissect.corpus.traces import TraceWriter
 from tlsdissect.handshake.facts.evidence import Evidence
 from tlsdissect.handshake.links import NONE, Linker, Links, Trace, linked, unlinked
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from tlsdissect.handshake.options import Options
     from tlsdissect.views.tables import Table
 
-DOCUMENTS, TRACES = "documents", "traces"
-"""The folders of what is read again, and of what links are made from."""
+TRACES = "traces"
+"""The folder of what links are made from."""
 SCANNED_TABLES = tuple(table for table in TABLES if table.name != "findings")
 """The tables of a dataset. Findings depend on authorities and times that are given when it is read."""
 

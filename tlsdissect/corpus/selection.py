@@ -215,6 +215,11 @@ class Selection(Struct, frozen=True, kw_only=True):
         where = self.where
         return where is None or (where.needs_links and not linked) or where.matches(c)
 
+    def may_start_in(self, begin: int, end: int) -> bool:
+        """Return whether a connection that starts in a capture's time, in nanoseconds, may be selected."""
+        since, until = (None if one is None else one.time + begin * one.relative for one in (self.since, self.until))
+        return (since is None or since <= end) and (until is None or until > begin)
+
     def lists(self, found: Iterable[tuple[str, str]]) -> bool:
         """Return whether a certificate with these findings is selected by them."""
         return not self.names_findings or self.has_finding(found)

@@ -16,61 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import MsgspecError, Struct, json
 
+from tlsdissect.corpus.dataset import FORMAT, MARK, VERSION, Manifest, Mark
 from tlsdissect.corpus.sources import as_os_error, file_system, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tlsdissect.corpus.sources import Source
-
-MARK = "dataset.json"
-"""The file that makes a folder a dataset."""
-FORMAT = "tlsdissect-dataset"
-VERSION = 1
-MANIFESTS, FAILURES, OTHERS = "manifest", "failed", "others"
-"""The folders with a JSON file for each capture, for each that could not be scanned, and for each file of a folder that
-is no capture."""
+FAILURES, OTHERS = "failed", "others"
+"""The folders with a JSON file for each capture that could not be scanned, and for each file of a folder that is no
+capture."""
 PARTS = ".part"
 """The folder of files that are being written."""
 T = TypeVar("T")
-
-
-class Mark(Struct, frozen=True):
-    """The content of dataset.json."""
-
-    format: str
-    version: int
-    options: dict[str, Any] = {}
-    """What the rows depend on besides the captures."""
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What a dataset says of one capture."""
-
-    source: str
-    size: int | None
-    etag: str | None
-    modified: str | None
-    first: int | None = None
-    """The time of its first frame in nanoseconds since 1970-01-01T00:00:00Z."""
-    begin: int | None = None
-    """The time of its first TCP, UDP or EAP packet."""
-    day: str = ""
-    files: tuple[str, ...] = ()
-    """The names of its files in the dataset."""
-    connections: int = 0
-    """Those in the dataset: the selected ones."""
-    links: str | None = None
-    """A digest of the links between its connections and others; None if there are none."""
-    summary: dict[str, Any] = {}
-    refused: str | None = None
-    """Why it could not be read."""
-    program: str = ""
-    """The version of tlsdissect that read it."""
-
-    def is_of(self, source: Source) -> bool:
-        """Return whether the capture is still the one that was read."""
-        return (self.size, self.etag, self.modified) == (source.size, source.etag, source.modified)
 
 
 class StoreError(Exception):

@@ -14,6 +14,10 @@ function drawConnection(one, row, grids) {
     parts.push(element("h4", null, "Certificates"), element("ul", { class: "list" }, ...links));
   }
   parts.push(element("h4", null, "What happened"), element("p", null, element("strong", null, one.verdict)), ...story(one.said));
+  if (!one.ladder) {
+    const why = "This connection was read from a dataset, which has no packets: there is no ladder, and no tree of its records.";
+    return [...parts, element("p", null, why)];
+  }
   parts.push(element("h4", null, "Ladder"), drawLadder(one, document.querySelector("main").clientWidth - 34));
   const tree = drawTree(one);
   const buttons = [button("Open all", () => setOpen(tree, true)), " ", button("Close all", () => setOpen(tree, false))];

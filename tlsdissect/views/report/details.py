@@ -10,6 +10,7 @@ from msgspec import Raw
 from msgspec.json import encode
 
 from tlsdissect.model.connection import SEVERITIES, stream_name
+from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views import table
 from tlsdissect.views.certificates import key_of, shown_name, verdicts
 from tlsdissect.views.durations import in_ms
@@ -76,7 +77,10 @@ class Blocks:
 
     def pack(self, connections: list[tuple[Connection, list[int]]]) -> str:
         """Return a block as text for the page."""
-        trees = [laid_records(connection, self._layouts) for connection, _ in connections]
+        trees = [
+            laid_records(connection, self._layouts) if isinstance(connection, KeptConnection) else ()
+            for connection, _ in connections
+        ]
         details = [connection_details(*one) for one in connections]
         block = _Block()
         for records, one in zip(trees, details, strict=True):
@@ -139,7 +143,10 @@ def _without_end(values: list[Any]) -> list[Any]:
 
 
 def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]:
-    """Return the details of a connection read with `keep=True`; `certificates` are the numbers of its certificates."""
+    """Return the details of a connection; `certificates` are the numbers of its certificates.
+
+    One that was not read with `keep=True` has no ladder.
+    """
     explained = explain(c)
     return {
         "facts": [[label, printable(text)] for label, text in _connection_facts(c) if text],
@@ -152,7 +159,7 @@ def connection_details(c: Connection, certificates: list[int]) -> dict[str, Any]
         "verdict": explained.verdict.line,
         "said": [[_TOPICS.index(one.topic), one.with_evidence] for one in explained.sentences],
         "ends": [str(c.client), str(c.server)],
-        "ladder": _ladder(drawn(c)),
+        "ladder": _ladder(drawn(c)) if isinstance(c, KeptConnection) else None,
     }
 
 

@@ -234,7 +234,7 @@ class Report:
         """The findings, after the page was written."""
 
     def add(self, connection: Connection) -> None:
-        """Add a connection that was read with its transcript."""
+        """Add a connection; one without a transcript gets no ladder and no tree."""
         # One step after the other is done for many connections: changing between them takes as long as they do.
         self._waiting.append(connection)
         if len(self._waiting) == TOGETHER:

@@ -1,0 +1,256 @@
+"""Datasets that `tlsdissect scan` wrote, read in the place of captures: their connections, without the captures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+
+from msgspec import Meta, MsgspecError, Raw, Struct, json
+from msgspec.structs import replace
+
+from tlsdissect.capture import CaptureError
+from tlsdissect.capture.inputs import natural
+from tlsdissect.capture.packet import UNTIMED
+from tlsdissect.handshake.facts.evidence import Evidence
+from tlsdissect.handshake.revocation_lookups import CapturedLookup
+from tlsdissect.pipeline import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tlsdissect.corpus.selection import Selection
+    from tlsdissect.corpus.sources import Source
+    from tlsdissect.handshake.options import Options
+    from tlsdissect.model.connection import Connection
+    from tlsdissect.trust.judge import Judge
+
+T = TypeVar("T")
+
+MARK = "dataset.json"
+"""The file that makes a folder a dataset."""
+FORMAT = "tlsdissect-dataset"
+VERSION = 1
+"""The version of the layout that is written, and the highest that is read."""
+MANIFESTS, DOCUMENTS = "manifest", "documents"
+"""The folders of the manifest of each capture, and of its connections as they are read again."""
+_NOTHING = Raw(b"{}")
+
+
+class DatasetError(ValueError):
+    """What was asked for cannot be had of a dataset; the text says why."""
+
+
+class Mark(Struct, frozen=True):
+    """The content of dataset.json."""
+
+    format: str
+    version: int
+    options: dict[str, Any] = {}
+    """What the rows depend on besides the captures."""
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a dataset says of one capture; times are in nanoseconds since 1970-01-01T00:00:00Z."""
+
+    source: str
+    size: int | None
+    etag: str | None
+    modified: str | None
+    first: int | None = None
+    """The time of its first frame."""
+    begin: int | None = None
+    """The time of its first TCP, UDP or EAP packet."""
+    day: Annotated[str, Meta(pattern=r"^(\d{4}-\d\d-\d\d|unknown)$")] = "unknown"
+    """The day of its first frame in UTC."""
+    files: tuple[str, ...] = ()
+    """The names of its files in the dataset."""
+    connections: int = 0
+    """Those in the dataset: the selected ones."""
+    links: str | None = None
+    """A digest of the links between its connections and others; None if there are none."""
+    summary: Raw = _NOTHING
+    """The totals of its reading, as `documents.summary_to_json` returns them: decoded when they are needed, since there
+    may be many manifests."""
+    refused: str | None = None
+    """Why it could not be read."""
+    program: str = ""
+    """The version of tlsdissect that read it."""
+
+    def is_of(self, source: Source) -> bool:
+        """Return whether the capture is still the one that was read."""
+        return (self.size, self.etag, self.modified) == (source.size, source.etag, source.modified)
+
+
+class _Entry(NamedTuple):
+    """A capture of a dataset."""
+
+    manifest: Manifest
+    documents: Path
+    """The file of its connections."""
+
+
+def is_dataset(path: str) -> bool:
+    """Return whether this is the folder of a dataset."""
+    return os.path.isfile(os.path.join(path, MARK))  # noqa: PTH113, PTH118 (false for a path that cannot be examined)
+
+
+def are_datasets(inputs: Sequence[str]) -> bool:
+    """Return whether inputs are datasets; DatasetError if only some of them are."""
+    datasets = [path for path in inputs if is_dataset(path)]
+    if datasets and len(datasets) < len(inputs):
+        raise DatasetError(f"{datasets[0]} is a dataset, which cannot be read together with captures")
+    return bool(datasets)
+
+
+class DatasetReading:
+    """The connections of datasets, capture by capture in the order of their first frames.
+
+    A dataset or a part of it that cannot be read is added to `summary.refused`, and the others are still read.
+    """
+
+    def __init__(
+        self,
+        datasets: Iterable[str],
+        options: Options,
+        selection: Selection,
+        *,
+        judge: Judge | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        """With a judge, connections have findings.
+
+        Of a capture in which no connection can start in the times of the selection, only the totals are read. Raises
+        DatasetError for options that need packets.
+        """
+        check_options(options)
+        self._paths = tuple(datasets)
+        self._options = options
+        self._selection = selection
+        self._judge = judge
+        self._evidence = Evidence() if judge is not None and evidence is None else evidence
+        self._stopped = False
+        self._done = 0
+        self._size: int | None = None
+        self.begin = UNTIMED
+        """Time of the first TCP, UDP or EAP packet of the capture that is read; UNTIMED if none had one."""
+        self.summary = Summary()
+        self.waiting = False
+        """Whether it waits for packets: never."""
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Yield the connections, with the links that were made over the whole dataset."""
+        entries = [one for path in self._paths for one in self._entries(path)]
+        self._size = sum(_size(one.documents) for one in entries)
+        for one in entries:
+            if self._stopped:
+                return
+            yield from self._connections(one)
+            self._done += _size(one.documents)
+        if not (self.summary.captures or self.summary.refused or self._stopped):
+            self.summary.refused += [(path, "has no capture in it") for path in self._paths]
+
+    def _entries(self, path: str) -> list[_Entry]:
+        """Return the captures of a dataset in their order."""
+        found: list[_Entry] = []
+        mark = Path(path, MARK)
+        try:
+            _check_mark(_decoded(mark, Mark), self._options)
+        except CaptureError as error:
+            self.summary.refused.append((str(mark), str(error)))
+            return found
+        files = sorted(Path(path, MANIFESTS).glob("*.json"))
+        for file in files:
+            try:
+                manifest = _decoded(file, Manifest)
+            except CaptureError as error:
+                self.summary.refused.append((str(file), str(error)))
+            else:
+                found.append(_Entry(manifest, Path(path, DOCUMENTS, f"day={manifest.day}", f"{file.stem}.parquet")))
+        return sorted(found, key=_in_order)
+
+    def _connections(self, entry: _Entry) -> Iterator[Connection]:
+        from tlsdissect.corpus.documents import read_documents, summary_from_json  # noqa: PLC0415 (an extra)
+
+        manifest, file = entry
+        try:
+            totals = summary_from_json(manifest.summary)
+            self.summary.include(totals)
+            if not totals.connections or not self._may_be_selected(totals):
+                return
+            self.begin = UNTIMED if manifest.begin is None else manifest.begin
+            with file.open("rb") as opened:
+                for event in read_documents(opened, self._evidence):
+                    if self._stopped:
+                        return
+                    if not isinstance(event, CapturedLookup):
+                        yield self._with_findings(event)
+                    elif self._evidence is not None:
+                        self._evidence.add_lookup(event)
+        except (CaptureError, OSError) as error:
+            self.summary.refused.append((str(file), getattr(error, "strerror", None) or str(error)))
+
+    def _with_findings(self, connection: Connection) -> Connection:
+        if self._judge is None or self._evidence is None:
+            return connection
+        return replace(connection, findings=self._judge.findings(connection, self._evidence))
+
+    def _may_be_selected(self, totals: Summary) -> bool:
+        """Return whether a connection of a capture may start in the selected times."""
+        return any(
+            UNTIMED in (span.begin, span.end) or self._selection.may_start_in(span.begin, span.end)
+            for span in totals.spans
+        )
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._stopped = True
+
+    def progress(self) -> tuple[int, int | None]:
+        """Return the bytes of the files that were read, and of all files once they are known."""
+        return self._done, self._size
+
+
+def check_options(options: Options) -> None:
+    """Raise DatasetError if options need the packets, which a dataset has not."""
+    if options.joined:
+        raise DatasetError("--joined: a dataset has no packets; each capture in it was read alone")
+    if options.keylog is not None:
+        raise DatasetError("--keylog: a dataset has no packets that keys could open; give the captures")
+    if options.keep:
+        raise DatasetError("a dataset has no packets, which this needs; give the capture")
+    if options.idle is not None:
+        raise DatasetError("--emit decided: the connections of a dataset are over")
+
+
+def _check_mark(mark: Mark, options: Options) -> None:
+    """Raise CaptureError if a dataset cannot be read, or lacks what the options ask for."""
+    if mark.format != FORMAT:
+        raise CaptureError(f"names another format than {FORMAT}")
+    if mark.version > VERSION:
+        raise CaptureError(f"written by a later tlsdissect: layout {mark.version}, known up to {VERSION}")
+    if options.raw_fingerprints and not mark.options.get("raw_fingerprints"):
+        raise CaptureError("has no unhashed fingerprints: it was written without --raw-fingerprints")
+
+
+def _in_order(one: _Entry) -> tuple[bool, int, list[str | int]]:
+    manifest = one.manifest
+    return manifest.first is None, manifest.first or 0, natural(manifest.source)
+
+
+def _decoded(file: Path, of: type[T]) -> T:
+    """Read a JSON file; CaptureError if it cannot be read."""
+    try:
+        return json.decode(file.read_bytes(), type=of)
+    except OSError as error:
+        raise CaptureError(error.strerror or str(error)) from error
+    except (MsgspecError, UnicodeDecodeError) as error:
+        raise CaptureError(f"damaged: {error}") from error
+
+
+def _size(file: Path) -> int:
+    """Return the size of a file; 0 if it does not exist."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
