@@ -6,14 +6,14 @@ opened with the right keys, so trying keys that may be wrong shows nothing that 
 
 from __future__ import annotations
 
+import hmac
+from functools import cache
 from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tlsdissect.caches import cached
-from tlsdissect.handshake.key_schedule import hkdf_expand_label
+from tlsdissect.handshake.key_schedule import IV_SIZE, hkdf_expand, label_info
 from tlsdissect.handshake.protection import AES_128_GCM, Aead, HeaderMask, Suite, nonce_of
 
 INITIAL_SUITE: Final = AES_128_GCM
@@ -130,13 +130,10 @@ class PacketKey:
 
     def __init__(self, secret: bytes, label: str, suite: Suite = INITIAL_SUITE) -> None:
         """`secret` is that of a side and a level, `label` that of the version."""
-        key, iv, hp = [
-            hkdf_expand_label(secret, f"{label} {name}".encode(), size, suite.hash)
-            for name, size in (("key", suite.key_bytes), ("iv", 12), ("hp", suite.key_bytes))
-        ]
-        self._aead = Aead(suite, key)
-        self._iv = iv
-        self._mask = HeaderMask(suite, hp)
+        key, iv, hp = hkdf_expand(secret, _packet_infos(label, suite.key_bytes), suite.hash)
+        self._aead = Aead(suite, key[: suite.key_bytes])
+        self._iv = iv[:IV_SIZE]
+        self._mask = HeaderMask(suite, hp[: suite.key_bytes])
 
     def open(self, data: bytes, start: int, protected: int, end: int, expected: int) -> OpenedPacket | None:
         """Open a packet; None if it has other keys, or not all of its bytes are there.
@@ -158,6 +155,12 @@ class PacketKey:
         return None if payload is None else OpenedPacket(number, header, payload)
 
 
+@cache
+def _packet_infos(label: str, key_bytes: int) -> tuple[bytes, ...]:
+    sizes = {"key": key_bytes, "iv": IV_SIZE, "hp": key_bytes}
+    return tuple(label_info(f"{label} {name}".encode(), size) for name, size in sizes.items())
+
+
 def packet_number(truncated: int, bits: int, expected: int) -> int:
     """Return the packet number with these low bits that is nearest to the expected one (RFC 9000 appendix A.3)."""
     window = 1 << bits
@@ -169,14 +172,18 @@ def packet_number(truncated: int, bits: int, expected: int) -> int:
     return number
 
 
+_CLIENT_INFO, _SERVER_INFO = label_info(b"client in", 32), label_info(b"server in", 32)
+
+
 @cached(KEY_CACHE_BYTES, lambda *_: KEY_BYTES)
 def initial_key(keys: VersionKeys, connection_id: bytes, server: bool) -> PacketKey:
     """Return the keys of a side's Initial packets, from the client's first Destination Connection ID.
 
     After a Retry, that is the one which the server chose.
     """
-    secret = HKDF.extract(SHA256(), keys.salt, connection_id)
-    return PacketKey(hkdf_expand_label(secret, b"server in" if server else b"client in", 32, "sha256"), keys.label)
+    secret = hmac.digest(keys.salt, connection_id, INITIAL_SUITE.hash)  # HKDF-Extract (RFC 5869 section 2.2)
+    expanded = hkdf_expand(secret, (_SERVER_INFO if server else _CLIENT_INFO,), INITIAL_SUITE.hash)
+    return PacketKey(expanded[0], keys.label)
 
 
 def is_genuine_retry(version: int, data: bytes, connection_id: bytes) -> bool:
