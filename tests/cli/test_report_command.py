@@ -10,7 +10,10 @@ from commands import RESUMED, TLS12, run
 from recorded import ROOT, kept
 
 from tlsdissect.corpus.report_blocks import ParallelBlocks
+from tlsdissect.corpus.report_figures import ParallelFigures
 from tlsdissect.corpus.workers import WorkerError, WorkerLostError
+from tlsdissect.views.report.figure_rows import FigureData, FigureRows
+from tlsdissect.views.report.figures import Figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,3 +105,30 @@ def test_an_error_in_a_process_is_told() -> None:
         blocks.add([(connection, [NotImplemented])])
         with pytest.raises(WorkerError, match="TypeError"):
             blocks.finish()
+
+
+def test_a_process_of_the_figures_that_was_killed_ends_the_report() -> None:
+    with closing(ParallelFigures(2)) as figures:
+        os.kill(figures._worker.process.pid or 0, signal.SIGKILL)
+        figures.begin(FigureRows([], []))
+        with pytest.raises(WorkerLostError, match="SIGKILL"):
+            figures.finish()
+
+
+def test_an_error_in_a_figure_is_told() -> None:
+    with closing(ParallelFigures(2)) as figures:
+        figures.begin(FigureRows([[None]], []))
+        with pytest.raises(WorkerError, match="ValueError"):
+            figures.finish()
+
+
+def test_the_figures_of_several_processes_keep_their_order() -> None:
+    data, alone = FigureData(), Figures()
+    for connection in kept(ROOT / TLS12):
+        data.add(connection)
+    alone.begin(data.rows)
+    with closing(ParallelFigures(3)) as figures:
+        assert figures.written() == 0
+        figures.begin(data.rows)
+        assert figures.finish() == alone.finish()
+        assert figures.written() == alone.written() == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,6 +61,7 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
     the capture; without any of these, it is not checked.
     """
     from tlsdissect.corpus.report_blocks import ParallelBlocks  # noqa: PLC0415 (not needed for --help)
+    from tlsdissect.corpus.report_figures import ParallelFigures  # noqa: PLC0415
     from tlsdissect.views.report.page import Report  # noqa: PLC0415
 
     options.check_source_date_epoch()
@@ -69,16 +70,13 @@ def command(captures: tuple[str, ...], output: str, detailed: int, jobs: int | N
         options.format_of(output, _SUFFIXES, otherwise="")
     judge, evidence = options.required_judge(given), Evidence()
     many = job_count(list(captures), jobs, BYTES_A_JOB)
-    with nullcontext() if many == 1 else closing(ParallelBlocks(many)) as packer:
-        report = Report(captures, judge, evidence, detailed, packer)
-        query = options.query(
-            captures,
-            given,
-            Collector(report.add),
-            judge=judge,
-            evidence=evidence,
-            keep=not options.reads_datasets(captures),
-        )
+    with ExitStack() as others:
+        # First, so that it imports what draws the figures while the rest goes on.
+        artist = None if many == 1 else others.enter_context(closing(ParallelFigures(many)))
+        packer = None if many == 1 else others.enter_context(closing(ParallelBlocks(many)))
+        report = Report(captures, judge, evidence, detailed, packer, artist)
+        keep = not options.reads_datasets(captures)
+        query = options.query(captures, given, Collector(report.add), judge=judge, evidence=evidence, keep=keep)
         return ReportRun(query, report, given).print_all(destination(None if output == "-" else output))
 
 

@@ -12,6 +12,7 @@ ahead of the others takes no more memory than its batch.
 from __future__ import annotations
 
 import errno
+import gc
 import heapq
 import os
 import pickle
@@ -82,17 +83,17 @@ def job_count(captures: list[str], jobs: int | None = None, bytes_a_job: int = B
     return max(1, min(len(os.sched_getaffinity(0)), total_size(captures) // bytes_a_job))
 
 
-def forked(run: Callable[[Pipe, Pipe], None], *, duplex: bool) -> Worker:
+def forked(run: Callable[[Pipe, Pipe], None], *, duplex: bool, forks: bool = False) -> Worker:
     """Start a worker process that calls `run` with this process's end of a pipe, which it must close, and its own.
 
-    The signals that end a run are blocked in it: only this process handles them.
+    The signals that end a run are blocked in it: only this process handles them. With `forks` it may start others.
     """
     # The default of Python 3.14, forkserver, would pickle the query and import everything again.
     from multiprocessing import get_context  # noqa: PLC0415 (start-up time of a single process)
 
     context = get_context("fork")
     ours, theirs = context.Pipe(duplex)
-    process = context.Process(target=run, args=(ours, theirs), daemon=True)
+    process = context.Process(target=_run, args=(run, ours, theirs), daemon=not forks)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
         process.start()
@@ -100,6 +101,12 @@ def forked(run: Callable[[Pipe, Pipe], None], *, duplex: bool) -> Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return Worker(process, ours)
+
+
+def _run(run: Callable[[Pipe, Pipe], None], ours: Pipe, theirs: Pipe) -> None:
+    # The cycle collector need not look again and again at what this process has inherited.
+    gc.freeze()
+    run(ours, theirs)
 
 
 class Workers(Generic[Result]):

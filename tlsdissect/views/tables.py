@@ -8,7 +8,7 @@ from tlsdissect.model.connection import Alert, Certificate, Connection, Finding,
 from tlsdissect.views.columns import COLUMNS, Column, columns, flat_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from tlsdissect.model.connection import Side
 
@@ -57,8 +57,14 @@ _EXTENSION = (
 )
 
 
-def _connections(c: Connection) -> Iterator[list[Any]]:
-    yield [column.value(c) for column in _BODY]
+def connection_table(names: Collection[str] | None = None) -> Table:
+    """Return the table of connections, with these columns only if any are named."""
+    kept = _named(_BODY, names)
+
+    def rows(c: Connection) -> Iterator[list[Any]]:
+        yield [column.value(c) for column in kept]
+
+    return Table("connections", kept, rows)
 
 
 class PresentedCertificate(NamedTuple):
@@ -78,11 +84,21 @@ def presented_certificates(c: Connection) -> Iterator[PresentedCertificate]:
             yield PresentedCertificate(c, side, position, one)
 
 
-def _certificates(c: Connection) -> Iterator[list[Any]]:
-    for one in presented_certificates(c):
-        facts = [column.value(one.certificate) for column in _CERTIFICATE]
-        name = "certificates" if one.sender == "server" else "client_certificates"
-        yield [c.source, c.transport, c.stream, one.sender, one.position, *facts, c.needs_keys(name)]
+def certificate_table(names: Collection[str] | None = None) -> Table:
+    """Return the table of certificates, with these of their facts only if any are named."""
+    kept = _named(tuple(columns(Certificate)), names)
+
+    def rows(c: Connection) -> Iterator[list[Any]]:
+        for one in presented_certificates(c):
+            facts = [column.value(one.certificate) for column in kept]
+            name = "certificates" if one.sender == "server" else "client_certificates"
+            yield [c.source, c.transport, c.stream, one.sender, one.position, *facts, c.needs_keys(name)]
+
+    return Table("certificates", (*_KEYS, _SENDER, _POSITION, *kept, _WITH_KEYS), rows)
+
+
+def _named(known: tuple[Column, ...], names: Collection[str] | None) -> tuple[Column, ...]:
+    return known if names is None else tuple([column for column in known if column.name in names])
 
 
 def _extensions(c: Connection) -> Iterator[list[Any]]:
@@ -116,11 +132,10 @@ def _listed(items: Callable[[Connection], Iterable[Any] | None], kind: tuple[Col
     return rows
 
 
-_CERTIFICATE = tuple(columns(Certificate))
 _MESSAGE, _ALERT, _FINDING = tuple(columns(Message)), tuple(columns(Alert)), tuple(columns(Finding))
 TABLES: tuple[Table, ...] = (
-    Table("connections", _BODY, _connections),
-    Table("certificates", (*_KEYS, _SENDER, _POSITION, *_CERTIFICATE, _WITH_KEYS), _certificates),
+    connection_table(),
+    certificate_table(),
     Table("messages", (*_PLACE, *_MESSAGE, _WITH_KEYS), _with_hidden("messages", _MESSAGE)),
     Table(
         "extensions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from xml.etree import ElementTree as ET
 
 from markupsafe import Markup, escape
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tlsdissect.views.dataframes import Tables, frame
 from tlsdissect.views.plots import PLOTS, picture
-from tlsdissect.views.tables import TABLES, Table
+from tlsdissect.views.report.figure_rows import CERTIFICATES, CONNECTIONS, FigureRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,22 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tlsdissect.model.connection import Connection
+    from tlsdissect.views.tables import Table
 
-_KEPT = {
-    "connections": (
-        "source", "transport", "stream", "start", "version", "cipher_suite", "group", "resumption", "round_trips",
-        "hello_retry", "outcome", "failed_by", "alerts", "handshake_bytes_server", "timing_handshake_ms",
-        "timing_tcp_ms", "timing_synack_ack_ms", "client_hello_cipher_suites", "client_hello_groups",
-    ),
-    "certificates": (
-        "source", "transport", "stream", "sender", "sha256", "bytes", "subject", "dns_names", "not_before", "not_after",
-        "with_keys",
-    ),
-}  # fmt: skip
-
-
-MAX_LISTED = 256
-"""Cipher suites of a ClientHello, and names of a certificate, that figures count; the rest are ignored."""
+FIGURES = len(PLOTS)
+"""How many there are, with and without data."""
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _LEFT_OUT = frozenset(("metadata", "style"))
 _DEFINED = frozenset(("clipPath", "pattern", "path"))
@@ -53,73 +41,78 @@ class Drawn(Struct, frozen=True):
     svg: Markup
 
 
+class Artist(Protocol):
+    """Draws the figures of a report."""
+
+    def begin(self, rows: FigureRows) -> None:
+        """Begin to draw figures of all rows."""
+        ...
+
+    def written(self) -> float:
+        """Return the fraction of the figures that are drawn."""
+        ...
+
+    def finish(self) -> list[Drawn]:
+        """Return every figure that has data."""
+        ...
+
+
 class Figures:
-    """Collects the data of the figures, a few hundred bytes per connection."""
+    """Draws the figures in this process."""
 
     def __init__(self) -> None:
-        self._kept = {table.name: _Kept(table) for table in TABLES if table.name in _KEPT}
-        self.done = 0
-        """Figures that were drawn, or have no data."""
+        self._rows = FigureRows([], [])
+        self._done = 0
 
-    def add(self, connection: Connection) -> None:
-        """Add a connection."""
-        for kept in self._kept.values():
-            kept.add(connection)
+    def begin(self, rows: FigureRows) -> None:
+        """Remember what is to be drawn."""
+        self._rows = rows
 
-    def drawn(self) -> Iterator[Drawn]:
-        """Yield every figure that has data."""
-        tables = _Few(self._kept)
-        for self.done, (kind, plot) in enumerate(PLOTS.items()):
-            if not len(plot.data(tables)):
-                continue
-            with rc_context({"svg.fonttype": "none"}):
-                svg = picture(tables, kind, "svg")
-            yield Drawn(plot.title, inline(svg, kind, plot.title))
-        self.done = len(PLOTS)
+    def written(self) -> float:
+        """Return the fraction of the figures that are drawn."""
+        return self._done / FIGURES
+
+    def finish(self) -> list[Drawn]:
+        """Draw every figure that has data."""
+        figures = []
+        for one in drawn(self._rows):
+            self._done += 1
+            figures.append(one)
+        return [one for one in figures if one is not None]
 
 
-class _Kept:
-    """A table of which only some columns are kept."""
-
-    def __init__(self, table: Table) -> None:
-        names = _KEPT[table.name]
-        self._table = table
-        self._places = [at for at, column in enumerate(table.columns) if column.name in names]
-        self._rows: list[list[Any]] = []
-        self._same: dict[Any, Any] = {}
-
-    def add(self, connection: Connection) -> None:
-        for row in self._table.rows(connection):
-            self._rows.append([self._one(row[at]) for at in self._places])
-
-    def _one(self, value: Any) -> Any:
-        """Keep equal values once: few are distinct."""
-        if isinstance(value, tuple | list) and len(value) > MAX_LISTED:
-            value = value[:MAX_LISTED]
-        if isinstance(value, str | tuple):
-            return self._same.setdefault(value, value)
-        return value
-
-    def frame(self) -> pd.DataFrame:
-        columns = tuple([self._table.columns[at] for at in self._places])
-        as_they_are = Table(self._table.name, columns, lambda row: iter([cast("list[Any]", row)]))
-        return frame(as_they_are, cast("list[Connection]", self._rows))
+def drawn(rows: FigureRows, share: int = 0, shares: int = 1) -> Iterator[Drawn | None]:
+    """Draw every so many-th figure, one after the other; None for one without data."""
+    tables = _Few(rows)
+    for kind in list(PLOTS)[share::shares]:
+        plot = PLOTS[kind]
+        if not len(plot.data(tables)):
+            yield None
+            continue
+        with rc_context({"svg.fonttype": "none"}):
+            svg = picture(tables, kind, "svg")
+        yield Drawn(plot.title, inline(svg, kind, plot.title))
 
 
 class _Few(Tables):
     """Tables with the kept columns."""
 
-    def __init__(self, kept: dict[str, _Kept]) -> None:
+    def __init__(self, rows: FigureRows) -> None:
         super().__init__(tuple)
-        self._kept = kept
+        self._rows = rows
 
     @cached_property
     def connections(self) -> pd.DataFrame:
-        return self._kept["connections"].frame()
+        return _frame(CONNECTIONS, self._rows.connections)
 
     @cached_property
     def certificates(self) -> pd.DataFrame:
-        return self._kept["certificates"].frame()
+        return _frame(CERTIFICATES, self._rows.certificates)
+
+
+def _frame(table: Table, rows: list[list[Any]]) -> pd.DataFrame:
+    as_they_are = table._replace(rows=lambda row: iter([cast("list[Any]", row)]))
+    return frame(as_they_are, cast("list[Connection]", rows))
 
 
 def inline(svg: bytes, name: str, label: str) -> Markup:

@@ -22,7 +22,6 @@ from tlsdissect.trust.inventory import CertificateInventory
 from tlsdissect.views.comparison.builder import ComparisonBuilder
 from tlsdissect.views.comparison.formats import conclusions, filled_sections
 from tlsdissect.views.explain.model import TOPICS, counted
-from tlsdissect.views.plots import PLOTS
 from tlsdissect.views.printable import printable
 from tlsdissect.views.report.delays import Delays
 from tlsdissect.views.report.details import (
@@ -35,7 +34,7 @@ from tlsdissect.views.report.details import (
     packed,
 )
 from tlsdissect.views.report.failures import Failures
-from tlsdissect.views.report.figures import Figures
+from tlsdissect.views.report.figure_rows import FigureData
 from tlsdissect.views.report.summary import Findings, Overview, verdict_sentences
 from tlsdissect.views.summary import SummaryBuilder
 from tlsdissect.views.table import COLUMNS
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from tlsdissect.trust.inventory import CertificateSummary
     from tlsdissect.trust.judge import Judge
     from tlsdissect.views.report.details import Packer
+    from tlsdissect.views.report.figures import Artist
     from tlsdissect.views.report.summary import Found
 
 _WIDEST = 44
@@ -206,6 +206,12 @@ def _text(column: TableColumn, connection: Connection) -> str:
     return texts[-1] if column.title in _BRIEF else texts[0]
 
 
+def _artist() -> Artist:
+    from tlsdissect.views.report.figures import Figures  # noqa: PLC0415  # another process may draw them
+
+    return Figures()
+
+
 class Report:
     """Collects connections and writes the page. Memory is bounded, except for the content of the page itself."""
 
@@ -216,15 +222,20 @@ class Report:
         evidence: Evidence,
         detailed: int = DETAILED,
         packer: Packer | None = None,
+        artist: Artist | None = None,
     ) -> None:
-        """`judge` and `evidence` belong to the reading that yields the connections; `packer` makes their details."""
+        """`judge` and `evidence` belong to the reading that yields the connections.
+
+        `packer` makes their details, and `artist` draws the figures; without them, that is done here.
+        """
         self._captures = captures
         self._judge = judge
         self._detailed = detailed
         self._waiting: list[Connection] = []
         self._rows: list[list[str]] = []
         self._packer = packer or Blocks()
-        self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), Figures()
+        self._artist = artist or _artist()
+        self._overview, self._comparison, self._figures = Overview(), ComparisonBuilder(), FigureData()
         self._findings, self._failures, self._summarized = Findings(), Failures(), SummaryBuilder()
         self._delays = Delays()
         self._shown: dict[str, tuple[int, int]] = {}
@@ -257,7 +268,7 @@ class Report:
 
     def written(self) -> float:
         """Return the fraction of the page that is written: nearly all of the time is spent on its figures."""
-        return self._figures.done / len(PLOTS)
+        return self._artist.written()
 
     def pieces(self, notes: Sequence[str] = ()) -> Iterator[bytes]:
         """Yield the page in pieces; `notes` are added to its summary."""
@@ -266,6 +277,7 @@ class Report:
 
     def _texts(self, notes: Sequence[str]) -> Iterator[str]:
         self._collect()
+        self._artist.begin(self._figures.rows)
         _without_folders(self._rows, [column.title for column in _COLUMNS].index("source"))
         summaries = list(self._inventory)
         shown = [certificate_row(one) for one in summaries[: self._detailed]]
@@ -302,7 +314,7 @@ class Report:
             versions=[side.version for side in whole.sides],
             compared=list(filled_sections(whole.sides)),
             conclusions=list(conclusions(whole.differences)) if whole.sides else [],
-            figures=list(self._figures.drawn()),
+            figures=self._artist.finish(),
             connections=Grid("connections", _widths(titles, self._rows, _SHOWN), len(self._rows)),
             certificates=Grid("certificates", _widths(CERTIFICATE_TITLES, shown, CERTIFICATE_PAPER), len(shown)),
             settings={"together": TOGETHER, "topics": list(TOPICS.values())},

@@ -1,0 +1,50 @@
+"""The few columns of connections and certificates that the figures of a report need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tlsdissect.views.tables import certificate_table, connection_table
+
+if TYPE_CHECKING:
+    from tlsdissect.model.connection import Connection
+
+_CONNECTION = (
+    "source", "transport", "stream", "start", "version", "cipher_suite", "group", "resumption", "round_trips",
+    "hello_retry", "outcome", "failed_by", "alerts", "handshake_bytes_server", "timing_handshake_ms",
+    "timing_tcp_ms", "timing_synack_ack_ms", "client_hello_cipher_suites", "client_hello_groups",
+)  # fmt: skip
+_CERTIFICATE = ("sha256", "bytes", "subject", "dns_names", "not_before", "not_after")
+MAX_LISTED = 256
+"""Cipher suites of a ClientHello, and names of a certificate, that figures count; the rest are ignored."""
+
+
+CONNECTIONS, CERTIFICATES = connection_table(_CONNECTION), certificate_table(_CERTIFICATE)
+
+
+class FigureRows(NamedTuple):
+    """Rows of both tables."""
+
+    connections: list[list[Any]]
+    certificates: list[list[Any]]
+
+
+class FigureData:
+    """Collects the rows, a few hundred bytes per connection."""
+
+    def __init__(self) -> None:
+        self.rows = FigureRows([], [])
+        self._same: dict[Any, Any] = {}
+
+    def add(self, connection: Connection) -> None:
+        """Add a connection."""
+        for kept, table in zip(self.rows, (CONNECTIONS, CERTIFICATES), strict=True):
+            kept += [list(map(self._one, row)) for row in table.rows(connection)]
+
+    def _one(self, value: Any) -> Any:
+        """Keep equal values once: few are distinct."""
+        if isinstance(value, tuple | list) and len(value) > MAX_LISTED:
+            value = value[:MAX_LISTED]
+        if isinstance(value, str | tuple):
+            return self._same.setdefault(value, value)
+        return value
