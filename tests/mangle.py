@@ -10,7 +10,7 @@ import gzip
 import random
 import struct
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
@@ -389,6 +389,34 @@ def without(connections: Iterable[dict[str, object]], differ: frozenset[str]) ->
     if "timing" in differ:
         kept = ({**facts, "problems": [one for one in facts["problems"] if one["detail"] != SLOW]} for facts in kept)
     return [strip(facts, differ | {"source"}) for facts in kept]
+
+
+PLACE = frozenset(
+    {
+        "source",
+        "frame",
+        "first_frame",
+        "offset",
+        "segments",
+        "packets",
+        "ms",
+        "timing",
+        "start",
+        "end",
+        "handshake_bytes",
+    }
+)
+"""Keys whose values follow the packets and records, not what is said in them."""
+
+
+def said(connections: Iterable[dict[str, Any]]) -> list[object]:
+    """What is said, without the length of the conversation and of records; a problem is its code and side."""
+    result = []
+    for connection in connections:
+        problems = [{"code": one["code"], "from": one["from"]} for one in connection["problems"]]
+        kept = {key: value for key, value in connection.items() if key != "bytes"}
+        result.append(strip({**kept, "problems": problems}, PLACE))
+    return result
 
 
 def differences(ours: object, theirs: object, where: str = "") -> list[str]:

@@ -17,7 +17,7 @@ import pytest
 from damaging import damage
 from hypothesis import given
 from hypothesis import strategies as st
-from mangle import ETHERNET, FIN, SYN, Segment, Segments, differences, in_ethernet, pcap, segments, strip
+from mangle import ETHERNET, FIN, SYN, Segment, Segments, differences, in_ethernet, pcap, said, segments
 from recorded import ROOT, SAMPLES, facts
 
 from tlsdissect.pipeline import Reading
@@ -29,22 +29,6 @@ if TYPE_CHECKING:
 
 RST, ACK = 0x04, 0x10
 CLEAR = 22  # the content type of handshake messages
-PLACE = frozenset(
-    {
-        "source",
-        "frame",
-        "first_frame",
-        "offset",
-        "segments",
-        "packets",
-        "ms",
-        "timing",
-        "start",
-        "end",
-        "handshake_bytes",
-    }
-)
-"""Keys whose values follow the packets and records, not what is said in them."""
 
 
 # ---------------------------------------------------------------- turns: what each side says before the other answers
@@ -164,12 +148,7 @@ def with_new_records(random: Random, said: tuple[Turn, ...]) -> list[Turn]:
 
 
 def told(path: Path) -> list[object]:
-    """What is said, without the length of the conversation and of records; a problem is its code and side."""
-    result = []
-    for connection in facts(path):
-        connection["problems"] = [{"code": one["code"], "from": one["from"]} for one in connection["problems"]]
-        result.append(strip({key: value for key, value in connection.items() if key != "bytes"}, PLACE))
-    return result
+    return said(facts(path))
 
 
 def written(place: pytest.TempPathFactory, sent: Segments) -> Path:

@@ -1,60 +1,129 @@
-"""tests/fuzz: what it runs, and what it reports."""
+"""tests/fuzz: what it runs and what it reports."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from random import Random
+from typing import TYPE_CHECKING
 
 import pytest
-from recorded import ROOT, SAMPLES, script
+from fuzz import blind, kernels, mutator, oracle, seeds
+from fuzz.choices import Choices, joined, parts
+from fuzz.smaller import smaller
+from fuzz.targets import TARGETS, Target
+from recorded import ROOT, SAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = ROOT / "tests" / "fuzz"
+FOLDER = ROOT / "tests" / "fuzz"
 
 
-@pytest.fixture(scope="module")
-def fuzz() -> Any:
-    return script(PROGRAM)
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, FOLDER / "run", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_it_finds_nothing_in_a_second(tmp_path: Path) -> None:
-    command = [sys.executable, PROGRAM, "--seconds", "1", "--to", tmp_path / "fuzzed", ROOT / "samples"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def test_each_target_is_fuzzed_for_a_second(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    done = run("--seconds", 1, "--seeds", tmp_path / "none", "--to", tmp_path / "fuzzed")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "\n0 of " in done.stdout
-    assert not (tmp_path / "fuzzed").exists()
+    kinds, _, *rows = done.stdout.splitlines()
+    assert kinds.endswith("pure Python")
+    assert [row.split()[0] for row in rows] == list(TARGETS)
+    for row in rows:
+        executions, branches, *_, found = (int(number.replace(",", "")) for number in row.split()[1:])
+        assert executions > 1, row
+        assert branches > 100, row
+        assert found == 0, row
 
 
-def test_mutated_key_logs_and_records_give_results() -> None:
-    command = [sys.executable, str(ROOT / "tests" / "fuzz_keys"), "--inputs", "25"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stdout) == (0, "25 inputs\n"), done.stdout + done.stderr
+def test_mutated_captures_are_read_by_both_kernels(tmp_path: Path) -> None:
+    done = run("--mutated", 30, "--to", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n0 of 30 captures failed" in done.stdout
 
 
-def test_exceptions_and_differences_are_reported(fuzz: Any) -> None:
-    one = {"plain": ["{}", "summary"], "keep": ["summary"]}
-    assert fuzz.complaints(one, one) == []
-    assert fuzz.complaints(one, one | {"keep": ["{}", "summary"]}) == ["keep: summary\nbut pure Python: {}"]
-    assert fuzz.complaints(one, one | {"plain": ["{}"]}) == ["plain: summary\nbut pure Python: None"]
-    raised = one | {"keep": ["Traceback ..."]}
-    assert fuzz.complaints(raised, one) == ["compiled, keep: Traceback ..."]
-    assert len(fuzz.complaints(raised, raised)) == 2
+def test_an_input_that_fails_is_made_small() -> None:
+    def run(data: bytes) -> None:
+        if b"a" in data and data.endswith(b"zz"):
+            raise ValueError
+
+    found = smaller(run, b"x" * 50 + b"a" + b"y" * 77 + b"zz")
+    assert found == b"azz"
 
 
-def test_a_process_that_ends_is_reported_and_started_again(fuzz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = fuzz.Reader(ROOT)
+@pytest.mark.parametrize("name", TARGETS)
+def test_each_target_has_benign_inputs(name: str) -> None:
+    found = list(TARGETS[name].seeds(seeds.SAMPLES))
+    assert len(found) > 5
+    assert TARGETS[name].run(found[-1])
+
+
+def test_exceptions_and_differences_are_reported() -> None:
+    assert kernels.complaints({"compiled": "[1, 2]", "pure Python": "[1, 2]"}) == []
+    assert kernels.complaints({"compiled": "[1, 2]", "pure Python": "[1, 3]"}) == [
+        "compiled: …[1, 2]…",
+        "pure Python: …[1, 3]…",
+    ]
+    raised = {"compiled": "Traceback ...", "pure Python": "[1]"}
+    assert kernels.complaints(raised) == ["compiled: Traceback ..."]
+    assert len(kernels.complaints(dict.fromkeys(raised, "Traceback ..."))) == 2
+
+
+def test_a_process_that_ends_is_reported_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = kernels.Kernel(ROOT)
     with monkeypatch.context() as patch:
-        patch.setattr(fuzz, "SECONDS", 0.001)
-        died = reader.read(SAMPLES[0], 7)
-    assert died == {"process": ["Traceback: the process ended with status -27"]}
-    assert fuzz.complaints(died, died)
-    assert set(reader.read(SAMPLES[0], 7)) == {"plain", "keep", "idle", "findings", "small limits"}
-    reader.stop()
+        patch.setattr(kernels, "SECONDS", 0.001)
+        died = kernel.run("pipeline", SAMPLES[0])
+    assert died == "Traceback: the process ended with status -27"
+    assert not kernel.run("pipeline", SAMPLES[0]).startswith("Traceback")
+    kernel.stop()
 
 
-def test_the_same_seed_makes_the_same_captures(fuzz: Any) -> None:
-    first, second = (fuzz.generated(fuzz.random.Random(3), [SAMPLES[0].read_bytes()]) for _ in range(2))
-    assert [next(first) for _ in range(100)] == [next(second) for _ in range(100)]
+def test_the_same_seed_makes_the_same_captures() -> None:
+    first, second = (blind.inputs(Random(3)) for _ in range(2))  # noqa: S311
+    assert [next(first) for _ in range(150)] == [next(second) for _ in range(150)]
+
+
+def test_an_input_that_costs_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(data: bytes) -> None:
+        sum(range(2_000_000 if data == b"slow" else 10_000))
+
+    def keep(data: bytes) -> bytes:
+        return bytes(64 << 20 if data == b"large" else 100_000)
+
+    # What a process used before hides what it uses now.
+    monkeypatch.setattr(oracle, "peak", count(0, 1 << 20).__next__)
+    benign = [b"good"] * 3
+    for run, bad in ((work, b"slow"), (keep, b"large")):
+        checked = oracle.Oracle(Target(run, lambda _: benign))
+        checked.check(b"fair")
+        with pytest.raises(oracle.CostError):
+            checked.check(bad)
+
+
+def test_parts_are_split_as_they_were_joined() -> None:
+    each = [(0, b"ab"), (7, b""), (255, b"x" * 300)]
+    assert list(parts(joined(*each))) == each
+    assert list(parts(b"\1\0\5ab")) == [(1, b"ab")]
+
+
+def test_choices_end_with_zeros() -> None:
+    choices = Choices(b"\1\xff\0\7rest")
+    assert (choices.number(), choices.below(3), choices.number(2), choices.bytes(9)) == (1, 0, 7, b"rest")
+    assert not choices
+    assert (choices.below(700), choices.pick("ab"), choices.rest()) == (0, "a", b"")
+
+
+@pytest.mark.parametrize("mutate", [*mutator.OF_RECORDS, *mutator.OF_PACKETS], ids=lambda one: one.__name__)
+def test_each_mutation_changes_a_handshake(mutate: object) -> None:
+    of_records = mutate in mutator.OF_RECORDS
+    places = mutator.OF_RECORDS if of_records else mutator.OF_PACKETS
+    number, changed = places.index(mutate), set()
+    for at in range(3, 9):
+        program = bytes([of_records, not of_records, number, at]) + bytes([1, 2, 3, 4, 5, 6, 7, 8, 9] * 6)
+        changed.add(mutator.capture(mutator.mutated(Choices(program), "tls12-full").packets))
+    assert len(changed) > 1

@@ -1,0 +1,94 @@
+"""What must hold of each input of a target: nothing is raised, and it costs little more than a benign one of its size.
+
+Time is that of the processor. An input that takes too long is run again, since a garbage collection or a cache that is
+filled may be what took long. Memory is measured only of inputs that raise the peak of the process, as tracing it takes
+time.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+import tracemalloc
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from fuzz import seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fuzz.targets import Target
+
+FACTOR = 20
+"""How much more than a benign input of its size an input may take."""
+SEEDS = 25
+"""Benign inputs that are measured."""
+AGAIN = 3
+"""Times that an input which takes too long is run again."""
+STEP = 4 << 10
+"""KiB by which the memory of the process grows before the memory of an input is measured."""
+
+
+class Rate(NamedTuple):
+    """What a benign input takes: so much whatever its size, or so much for each of its bytes."""
+
+    least: float
+    per_byte: float
+
+    def benign(self, size: int) -> float:
+        return max(self.least, self.per_byte * size)
+
+
+class CostError(AssertionError):
+    """An input takes more than it may."""
+
+
+class Oracle:
+    """Checks inputs of a target."""
+
+    def __init__(self, target: Target) -> None:
+        self._run = target.run
+        self._benign = list(target.seeds(seeds.SAMPLES))[:SEEDS]
+        for one in self._benign:
+            self._run(one)  # fills caches
+        self.seconds = self._rate(self._seconds)
+        self.bytes = self._rate(self._bytes)
+        self._peak = peak()
+
+    def check(self, data: bytes) -> None:
+        """Run an input; raise CostError if it takes too much."""
+        if self._seconds(data) > self._allowed(self.seconds, data):
+            least = min(self._seconds(data) for _ in range(AGAIN))
+            if least > self._allowed(self.seconds, data):
+                raise CostError(f"{least:.3f} s, a benign input of its size {self.seconds.benign(len(data)):.3f} s")
+        if peak() > self._peak + STEP:
+            used = self._bytes(data)
+            self._peak = peak()
+            if used > self._allowed(self.bytes, data):
+                raise CostError(f"{used:,} bytes, a benign input of its size {self.bytes.benign(len(data)):,.0f} bytes")
+
+    def _allowed(self, rate: Rate, data: bytes) -> float:
+        return FACTOR * rate.benign(len(data))
+
+    def _rate(self, measure: Callable[[bytes], float]) -> Rate:
+        costs = [(measure(one), len(one)) for one in self._benign]
+        return Rate(median(cost for cost, _ in costs), median(cost / size for cost, size in costs))
+
+    def _seconds(self, data: bytes) -> float:
+        begin = time.process_time()
+        self._run(data)
+        return time.process_time() - begin
+
+    def _bytes(self, data: bytes) -> float:
+        tracemalloc.start()
+        try:
+            self._run(data)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+def peak() -> int:
+    """The peak of the process's memory so far, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
