@@ -11,6 +11,7 @@ from mangle import ETHERNET, IPV4, IPV6, Segment, ethernet, ip4, ip6, pcap, segm
 from recorded import ROOT, facts, kept
 
 import tlsdissect
+from tlsdissect.handshake.problems import MAX_COPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,13 +131,73 @@ def test_two_right_checksums_are_a_problem_too(tmp_path: Path) -> None:
     assert len(conflicts(connection)) == 1
 
 
-def test_which_copy_counts_is_not_said_of_one_that_was_held_behind_a_hole(tmp_path: Path) -> None:
+def test_one_that_was_held_behind_a_hole_gives_way_to_one_that_begins_in_it(tmp_path: Path) -> None:
     at = SENT[HELLO].payload.index(NAME)
     held = replace(SENT[HELLO], sequence=SENT[HELLO].sequence + at, payload=b"a.decoy.x")
     connection = read(tmp_path / "a.pcap", with_decoys(HELLO, held, fake=RIGHT))
     assert connection["sni"] == NAME.decode()
     [problem] = conflicts(connection)
-    assert problem["detail"] == f"other bytes than in frame {HELLO + 1}"
+    assert (problem["frame"], problem["detail"]) == (HELLO + 1, f"other bytes than in frame {HELLO + 2}, which counts")
+    assert [(one["frame"], one["used"]) for one in problem["copies"]] == [(HELLO + 1, False), (HELLO + 2, True)]
+
+
+@pytest.mark.parametrize(("fake", "used"), [(WRONG, [False, True]), (RIGHT, [True, False])])
+def test_both_copies_are_told(fake: str, used: list[bool], tmp_path: Path) -> None:
+    """From the first byte that differs to the last, with the hop limit that shows who did not send both."""
+    connection = read(
+        tmp_path / "a.pcap",
+        with_decoys(HELLO, decoy(HELLO), fake=fake),
+        lambda one, what: with_hop_limit(over_ip4(one, what), 3 if b"a.decoy.x" in one.payload else 64),
+    )
+    [problem] = conflicts(connection)
+    assert problem["copies"] == [
+        {"frame": HELLO + 1, "bytes": b"a.decoy.x".hex(), "used": used[0], "hop_limit": 3},
+        {"frame": HELLO + 2, "bytes": NAME.hex(), "used": used[1], "hop_limit": 64},
+    ]
+
+
+def with_hop_limit(frame: bytes, hops: int) -> bytes:
+    return frame[:22] + bytes([hops]) + frame[23:]
+
+
+def test_of_long_copies_the_beginning_is_told(tmp_path: Path) -> None:
+    fake = decoy(HELLO, bytes(byte ^ 0xFF for byte in SENT[HELLO].payload))
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, fake))
+    [problem] = conflicts(connection)
+    assert [one["bytes"] for one in problem["copies"]] == [
+        fake.payload[:MAX_COPY].hex(),
+        SENT[HELLO].payload[:MAX_COPY].hex(),
+    ]
+
+
+def test_of_three_copies_none_of_the_last_two_counts(tmp_path: Path) -> None:
+    decoys = [decoy(HELLO, SENT[HELLO].payload.replace(NAME, name)) for name in (b"one.decoy", b"two.decoy")]
+    connection = read(tmp_path / "a.pcap", with_decoys(HELLO, *decoys, fake=RIGHT))
+    assert connection["sni"] == "one.decoy"
+    assert [[one["used"] for one in problem["copies"]] for problem in conflicts(connection)] == [
+        [True, False],
+        [True, False],
+        [False, False],
+    ]
+
+
+def test_the_finding_and_the_explanation_give_both(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    read(
+        path,
+        with_decoys(HELLO, decoy(HELLO), fake=RIGHT),
+        lambda one, what: with_hop_limit(over_ip4(one, what), 3 if b"a.decoy.x" in one.payload else 64),
+    )
+    [connection] = tlsdissect.read(path, findings=True)
+    told = (
+        f"bytes of the client at offset {SENT[HELLO].payload.index(NAME)} differ: {b'a.decoy.x'.hex()} in frame "
+        f"{HELLO + 1} with hop limit 3, which counts, and {NAME.hex()} in frame {HELLO + 2} with hop limit 64"
+    )
+    [found] = [one for one in connection.findings or () if one.code == "conflicting_data"]
+    assert (found.severity, found.detail, found.frame) == ("medium", told, HELLO + 2)
+    [sentence] = [one for one in tlsdissect.explain(connection).sentences if one.code == "conflicting_data"]
+    assert sentence.text.startswith(f"{told[0].upper()}{told[1:]}. ")
+    assert sentence.frames == (HELLO + 1, HELLO + 2)
 
 
 def test_what_is_the_same_is_no_problem(tmp_path: Path) -> None:

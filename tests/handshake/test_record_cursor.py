@@ -92,7 +92,7 @@ def test_a_direction_does_not_go_back_to_its_cursor() -> None:
     direction = Direction(Budget(Limits()), TcpSide())
     direction.assembler.start(100)
     direction.cursor.set(100, 0, NONE)
-    direction.add(new_segment(0, 1, 0, 0, 100, 0, 23, b"", b"\x16\x03\x01" + bytes(20), -1))
+    direction.add(new_segment(0, 1, 0, 0, 100, 0, 23, b"", b"\x16\x03\x01" + bytes(20), -1, -1))
     direction.catch_up()
     assert direction.assembler.position == direction.payload == 23
 

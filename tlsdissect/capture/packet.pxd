@@ -23,4 +23,5 @@ cdef class Packet:
     cdef public bint quoted
 
     cpdef bytes captured_payload(self)
+    cpdef long long hop_limit(self)
     cpdef bint checksum_is_right(self)

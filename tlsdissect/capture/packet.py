@@ -118,6 +118,12 @@ class Packet:
         return cut(self.data, self.payload, self.payload + self.captured)
 
     @cython.ccall
+    def hop_limit(self) -> cython.longlong:
+        """Return the Hop Limit of its IP header, in IPv4 the TTL."""
+        data: bytes = self.data
+        return data[self.ip + 8] if data[self.ip] >> 4 == 4 else data[self.ip + 7]
+
+    @cython.ccall
     def checksum_is_right(self) -> cython.bint:
         """Verify the checksum of TCP or UDP (RFC 9293 section 3.1, RFC 768); meaningful if `captured` is `length`."""
         data: bytes = self.data

@@ -183,7 +183,7 @@ class MessageReader:
             if self._recorder is not None:
                 self._record(part, position, self._recorder)
             segment = new_segment(
-                self._side, part.frame, part.time, 0, position, UNKNOWN, part.size, b"", part.data, -1
+                self._side, part.frame, part.time, 0, position, UNKNOWN, part.size, b"", part.data, -1, UNKNOWN
             )
             yield from self.direction.deliver(segment)
         if missing and len(parts) in gaps:

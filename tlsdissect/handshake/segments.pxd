@@ -1,6 +1,7 @@
 from tlsdissect.capture.octets cimport cut
 from tlsdissect.capture.packet cimport Packet
 from tlsdissect.flows.budget cimport Budget
+from tlsdissect.flows.reassembly cimport Arrival, Assembler
 from tlsdissect.flows.sequence cimport add, difference
 
 cdef long long _SYN
@@ -25,9 +26,10 @@ cdef class Segment:
     cdef readonly bytes header
     cdef readonly bytes payload
     cdef readonly long long place
+    cdef readonly long long hop_limit
 
 
-cpdef Segment new_segment(long long sender, long long frame, long long time, long long flags, long long sequence, long long acknowledgement, long long length, bytes header, bytes payload, long long place)
+cpdef Segment new_segment(long long sender, long long frame, long long time, long long flags, long long sequence, long long acknowledgement, long long length, bytes header, bytes payload, long long place, long long hop_limit)
 cpdef Segment captured_segment(Packet packet, long long sender)
 
 

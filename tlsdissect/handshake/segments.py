@@ -15,11 +15,14 @@ import cython
 from tlsdissect.capture.octets import cut
 from tlsdissect.capture.packet import TCP, UNTIMED, Packet
 from tlsdissect.flows.flow import ACK, FIN, RST, SYN, UNKNOWN
+from tlsdissect.flows.reassembly import Arrival, Assembler
 from tlsdissect.flows.sequence import add, difference
+from tlsdissect.handshake.problems import differing
 from tlsdissect.handshake.record_cursor import PADDING
+from tlsdissect.model.connection import DataCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from tlsdissect.flows.budget import Budget
 
@@ -57,6 +60,8 @@ class Segment:
     payload: bytes
     place: cython.longlong
     """As `Packet.place`."""
+    hop_limit: cython.longlong
+    """TTL or Hop Limit of its IP packet; UNKNOWN if it did not come in one."""
 
     def packet(self, endpoints: bytes) -> Packet:
         """Return the segment as a packet; `endpoints` may be those of either direction."""
@@ -97,6 +102,7 @@ def new_segment(
     header: bytes,
     payload: bytes,
     place: cython.longlong,
+    hop_limit: cython.longlong,
 ) -> Segment:
     """Make a segment."""
     segment: Segment = Segment.__new__(Segment)
@@ -110,6 +116,7 @@ def new_segment(
     segment.header = header
     segment.payload = payload
     segment.place = place
+    segment.hop_limit = hop_limit
     return segment
 
 
@@ -127,6 +134,7 @@ def captured_segment(packet: Packet, sender: cython.longlong) -> Segment:
         cut(packet.data, packet.transport, packet.payload),
         packet.captured_payload(),
         packet.place,
+        packet.hop_limit(),
     )
 
 
@@ -137,6 +145,18 @@ class Conflict(NamedTuple):
     second: Segment
     sequence: int
     """Sequence number of the first byte that differs."""
+    size: int
+    """Number of bytes from there to the last one that differs, at most MAX_COPY."""
+
+    def copies(self, read: bytes | None, left_out: Container[int]) -> tuple[DataCopy, DataCopy]:
+        """Return both copies; `read` is how the first byte that differs was read, if it was."""
+        return (self._copy(self.first, read, left_out), self._copy(self.second, read, left_out))
+
+    def _copy(self, one: Segment, read: bytes | None, left_out: Container[int]) -> DataCopy:
+        at = difference(self.sequence, one.sequence)
+        data = one.payload[at : at + self.size]
+        used = False if one.frame in left_out else None if read is None else data[:1] == read
+        return DataCopy(one.frame, data.hex(), used, None if one.hop_limit == UNKNOWN else one.hop_limit)
 
 
 # C integers, by the .pxd.
@@ -259,6 +279,7 @@ class Segments:
             b"",
             one.payload[:DOUBTFUL_BYTES],
             one.place,
+            one.hop_limit,
         )
 
     def recall(self, one: Segment) -> None:
@@ -299,6 +320,23 @@ class Segments:
                 found.add(other.frame if right[0] else one.frame)
         return found
 
+    def read(self, conflict: Conflict, begin: cython.longlong, order: Sequence[Segment]) -> bytes | None:
+        """Return how the first byte of a conflict was read; None if it was not.
+
+        The stream of its sender begins at a sequence number, and the segments were read in this order.
+        """
+        compared = {id(one) for one in self._of(conflict.first).compared}
+        assembler = Assembler()
+        assembler.start(begin)
+        read: list[Arrival] = []
+        for one in order:
+            if id(one) in compared:
+                read += assembler.feed(one.sequence, one.payload, len(one.payload), one.frame, one.time)
+        while assembler.is_holding():
+            read += assembler.give_up()[1]
+        at = assembler.offset(conflict.sequence)
+        return next((one.data[at - one.offset :][:1] for one in read if one.offset <= at < one.end), None)
+
     def in_order(self) -> list[Segment]:
         """Return the segments in the order in which they were sent, by time or by acknowledgement numbers.
 
@@ -326,9 +364,9 @@ class Segments:
                 self.comparisons += 1
                 if self.comparisons > MAX_COMPARISONS or len(self.conflicts) >= MAX_CONFLICTS:
                     break
-                at = _conflict(other, one)
-                if at is not None:
-                    self.conflicts = (*self.conflicts, Conflict(other, one, at))
+                found = _conflict(other, one)
+                if found is not None:
+                    self.conflicts = (*self.conflicts, found)
         elif sent.acknowledged != _UNKNOWN and difference(sent.acknowledged, end) >= 0:
             self._surprises += 1
         if sent.reached == _UNKNOWN or difference(end, sent.reached) > 0:
@@ -337,15 +375,12 @@ class Segments:
         return True
 
 
-def _conflict(one: Segment, other: Segment) -> int | None:
-    """Return the sequence number of the first byte in which two segments differ; None if they agree."""
+def _conflict(one: Segment, other: Segment) -> Conflict | None:
+    """Return where two segments differ; None if they agree."""
     ahead = difference(other.sequence, one.sequence)
     mine, theirs = (one.payload[ahead:], other.payload) if ahead >= 0 else (one.payload, other.payload[0 - ahead :])
-    size = min(len(mine), len(theirs))
-    if mine[:size] == theirs[:size]:
-        return None
-    at = next(n for n in range(size) if mine[n] != theirs[n])
-    return add(one.sequence, at + max(ahead, 0))
+    found = differing(mine, theirs)
+    return found and Conflict(one, other, add(one.sequence, found[0] + max(ahead, 0)), found[1] - found[0])
 
 
 def _by_acknowledgement(kept: Sequence[Segment]) -> list[Segment]:

@@ -20,9 +20,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import cython
+from msgspec.structs import replace
 
 from tlsdissect.flows.flow import ACK, RST, SYN, UNKNOWN, Interest
-from tlsdissect.flows.sequence import difference
 from tlsdissect.handshake import not_tls
 from tlsdissect.handshake.direction import Direction
 from tlsdissect.handshake.log import HandshakeLog
@@ -226,7 +226,7 @@ class Tracker:
             if isinstance(self.flow.doubtful, Segment) and self.flow.doubtful.frame in false:
                 self.flow.passed = False
             self._read_again(order, numbers)
-        self._report_conflicts(false)
+        self._report_conflicts(false, order)
 
     def _read_again(self, order: Sequence[Segment], numbers: Sequence[int]) -> None:
         """Read these segments in this order, with these frame numbers."""
@@ -250,27 +250,36 @@ class Tracker:
             if self.recorder is not None:
                 self.recorder.after_reading_again(self, segment.packet(self.flow.endpoints), one.sender)
 
-    def _report_conflicts(self, false: set[int]) -> None:
-        """Report segments with different bytes at the same place, once for each segment that is left out."""
+    def _report_conflicts(self, false: set[int], order: Sequence[Segment]) -> None:
+        """Report segments with different bytes at the same place, once for each segment that is left out.
+
+        `order` is that in which segments were read.
+        """
         reported: set[int] = set()
         given = {frame: number for number, frame in self.frames.items()}
-        for first, second, sequence in self._segments.conflicts:
+        for conflict in self._segments.conflicts:
+            first, second = conflict.first, conflict.second
             wrong = [one.frame for one in (first, second) if one.frame in false]
             if len(wrong) == 2 or not reported.isdisjoint(wrong):
                 continue
             reported.update(wrong)
             direction = self.directions[first.sender]
+            begin = direction.assembler.sequence(0)
+            copies = conflict.copies(self._segments.read(conflict, begin, order), false)
+            frame, other = second.frame, first.frame
+            if frame not in wrong and (wrong or copies[1].used):
+                frame, other = other, frame
+            detail = f"other bytes than in frame {other}"
             if wrong:
-                other = second.frame if wrong[0] == first.frame else first.frame
-                detail = f"other bytes than in frame {other}, and a wrong TCP checksum: this segment is left out"
-            elif difference(second.sequence, first.sequence) < 0:
-                # A segment that is held after a hole is overwritten by one that begins in the hole.
-                detail = f"other bytes than in frame {first.frame}"
-            else:
-                detail = f"other bytes than in frame {first.frame}, which came first and counts"
-            frame = wrong[0] if wrong else second.frame
+                detail += ", and a wrong TCP checksum: this segment is left out"
+            elif copies[0].used or copies[1].used:
+                detail += ", which counts"
             direction.problems.report(
-                "conflicting_data", detail, given.get(frame, frame), direction.assembler.offset(sequence)
+                "conflicting_data",
+                detail,
+                given.get(frame, frame),
+                direction.assembler.offset(conflict.sequence),
+                tuple([replace(one, frame=given.get(one.frame or 0, one.frame)) for one in copies]),
             )
 
     @cython.cfunc
@@ -573,4 +582,5 @@ def _numbered(one: Segment, frame: cython.longlong) -> Segment:
         one.header,
         one.payload,
         one.place,
+        one.hop_limit,
     )

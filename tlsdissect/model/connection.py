@@ -317,6 +317,19 @@ class Heartbeat(Struct, frozen=True, gc=False):
     """The frame that completed it."""
 
 
+class DataCopy(Struct, frozen=True, gc=False):
+    """One of several copies of the same bytes, where these differ."""
+
+    frame: int | None
+    """The frame that it is in; the last one if it came in fragments, and None if it is not known."""
+    bytes: str
+    """Its bytes from the first to the last that differ, in hexadecimal; of more than 64, the first 64."""
+    used: bool | None
+    """Whether the facts are read from it; None if that is not known."""
+    hop_limit: int | None
+    """The TTL or Hop Limit of its IP packet at the capture point."""
+
+
 class Problem(Struct, frozen=True, gc=False):
     """A reason why a fact may be missing, inferred or incomplete."""
 
@@ -330,6 +343,8 @@ class Problem(Struct, frozen=True, gc=False):
     """The offset in the byte stream of the side, or in a damaged capture."""
     sender: Side | None = field(name="from", default=None)
     """The side whose bytes it concerns; None if it is not one side's."""
+    copies: tuple[DataCopy, ...] | None = None
+    """The copies that differ, if the problem is conflicting_data."""
 
 
 class HiddenTicket(Struct, frozen=True, gc=False):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tlsdissect.caches import ByteCache
 from tlsdissect.model.connection import at_least
 from tlsdissect.trust.chain import Chain
+from tlsdissect.trust.conflicts import conflict_findings
 from tlsdissect.trust.lookups import download_findings, lookup_findings, match_lookups
 from tlsdissect.trust.names import is_for
 from tlsdissect.trust.ocsp import OcspAnswer, answer
@@ -46,7 +47,7 @@ class Judge:
     def findings(self, connection: Connection, evidence: Evidence) -> tuple[Finding, ...]:
         """Return a connection's findings; `evidence` comes from the reading that produced the connection."""
         presented = PresentedChains.of(connection, evidence)
-        found = [*protocol_findings(connection), *exposure_findings(connection)]
+        found = [*protocol_findings(connection), *conflict_findings(connection), *exposure_findings(connection)]
         for chain in presented.chains:
             found += [
                 finding(code, detail, chain.frame, sha256)

@@ -24,6 +24,8 @@ class Rule(Struct, frozen=True, gc=False):
 
 _CHAIN = "RFC 5246 section 7.4.2, RFC 8446 section 4.4.2"
 """What a chain must be, before TLS 1.3 and in it."""
+_SENT_AGAIN = "RFC 9293 section 3.4, RFC 8200 section 4.5, RFC 9000 section 2.2"
+"""What is sent again is the same: in TCP, in fragments of IP, and in QUIC."""
 RULES = (
     Rule("ssl_version", "high", "SSL 2.0 or SSL 3.0 was negotiated", "RFC 6176, RFC 7568"),
     Rule("old_tls_version", "medium", "TLS 1.0 or TLS 1.1 was negotiated", "RFC 8996"),
@@ -41,6 +43,7 @@ RULES = (
     Rule("compression", "high", "TLS compression, which leaks plaintext (CRIME)", "RFC 9325 section 3.3"),
     Rule("heartbleed", "high", "a heartbeat answered with more than it sent (Heartbleed)", "RFC 6520 section 4"),
     Rule("early_data", "low", "accepted early data can be replayed", "RFC 8446 section 8"),
+    Rule("conflicting_data", "medium", "the same bytes were sent twice, with different values", _SENT_AGAIN),
     Rule("sni_in_clear", "info", "the host name was sent in the clear in TLS 1.3", "RFC 9849"),
     Rule("client_certificate_in_clear", "low", "a client certificate was sent in the clear", "RFC 5246 section 7.4.6"),
     Rule("expired", "high", "the certificate is no longer valid", "RFC 5280 section 4.1.2.5"),

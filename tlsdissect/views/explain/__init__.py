@@ -8,6 +8,7 @@ from tlsdissect.model.connection import Connection, Origin
 from tlsdissect.model.transcript import KeptConnection
 from tlsdissect.views.explain import eap
 from tlsdissect.views.explain.both_ends import between
+from tlsdissect.views.explain.conflicts import conflicting
 from tlsdissect.views.explain.ending import ending
 from tlsdissect.views.explain.keys import opened
 from tlsdissect.views.explain.model import Explanation, Sentence
@@ -52,7 +53,19 @@ def explain(connection: Connection) -> Explanation:
     # Whoever has no keys reads the same sentences.
     seen = replace(connection, hidden=None)
     other = connection.other_view if isinstance(connection, KeptConnection) else None
-    parts = (eap.access, offer, choice, trips, between, eap.fragments, eap.identity, observer, ending, eap.result)
+    parts = (
+        eap.access,
+        offer,
+        choice,
+        trips,
+        between,
+        eap.fragments,
+        eap.identity,
+        observer,
+        conflicting,
+        ending,
+        eap.result,
+    )
     return Explanation(
         connection.source,
         connection.transport,
