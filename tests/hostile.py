@@ -49,7 +49,9 @@ def capture(folder: Path) -> Path:
 
 def obeyed(shown: str) -> set[str]:
     """The characters of an output, as code points, that a terminal would obey, hide, or draw over others."""
-    return {f"U+{ord(one):04X}" for one in shown if one != "\n" and (not one.isprintable() or category(one)[0] == "M")}
+    return {
+        f"U+{ord(one):04X}" for one in set(shown) if one != "\n" and (not one.isprintable() or category(one)[0] == "M")
+    }
 
 
 def _party(name: str) -> bytes:

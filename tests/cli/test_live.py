@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import difflib
 import gzip
+import io
 import json
 import os
 import pwd
@@ -22,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import planted
 import pytest
 from commands import PROGRAM, run
+from hostile import obeyed
 from nbclient import NotebookClient
 from recorded import ROOT
 
@@ -291,6 +295,32 @@ def test_becomes_another_user(server: int, tmp_path: Path) -> None:
     assert int(status["CapEff"], 16) == 0
     assert saved.owner() == "nobody"
     assert len(connections(out)) == 1
+
+
+@rooted
+@pytest.mark.parametrize("words", [("--format", "table"), ("--format", "json"), ("--format", "csv"), ("--verbose",)])
+def test_texts_of_the_wire_are_words(words: tuple[str, ...]) -> None:
+    texts = planted.HOSTILE
+    with socket.create_server(("127.0.0.1", 0)) as serving:
+        port = serving.getsockname()[1]
+        process = listening("-p", str(port), "--count", str(len(texts)), "--findings", *words)
+        for text in texts:
+            with socket.create_connection(("127.0.0.1", port)) as client, serving.accept()[0] as server:
+                for side, data in planted.handshake(text):
+                    (server if side else client).sendall(data)
+                    (client if side else server).recv(len(data), socket.MSG_WAITALL)
+        out, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert obeyed(said.decode()) == set()
+    if words[-1] == "csv":
+        (head, *rows) = csv.reader(io.StringIO(out.decode(), newline=""), strict=True)
+        assert {len(row) for row in rows} == {len(head)}
+        assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t", "\r"))]
+    else:
+        assert obeyed(out.decode()) == set()
+        assert not re.search(rf"^\W*{planted.FORGED}", out.decode(), re.MULTILINE)
+    if words[-1] == "json":
+        assert len(connections(out)) == len(texts)
 
 
 @rooted

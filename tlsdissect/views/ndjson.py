@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 from msgspec.json import Decoder, Encoder
 
-from tlsdissect.model.connection import ClientHello, Connection, Endpoint, Hidden, Origin, ServerHello
+from tlsdissect.model.connection import ClientHello, Connection, Endpoint, Hidden, ServerHello
 from tlsdissect.views.printable import printable_json, without_surrogates
 
 if TYPE_CHECKING:
@@ -19,20 +19,19 @@ _encode = Encoder().encode
 
 
 def json_line(value: Struct | dict[str, Any]) -> bytes:
-    """Encode a value as one line; surrogates in its own strings, which are names of captures (PEP 383), are escaped."""
+    """Encode a value as one line; surrogates in it, which come from names of captures (PEP 383), are escaped."""
     try:
         return printable_json(_encode(value)) + b"\n"
     except UnicodeEncodeError:
-        return printable_json(_encode(_with_text(value))) + b"\n"
+        return printable_json(_encode(_with_text(to_builtins(value)))) + b"\n"
 
 
 def _with_text(value: Any) -> Any:
     if isinstance(value, str):
         return without_surrogates(value)
     if isinstance(value, dict):
-        return {name: without_surrogates(one) if isinstance(one, str) else one for name, one in value.items()}
-    changed = {name: one for name, one in structs.asdict(value).items() if isinstance(one, str | Origin)}
-    return structs.replace(value, **{name: _with_text(one) for name, one in changed.items()})
+        return {name: _with_text(one) for name, one in value.items()}
+    return [_with_text(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class JsonLines:
