@@ -46,6 +46,7 @@ MODULES = (
     "tlsdissect.handshake.facts.hellos",
     "tlsdissect.handshake.facts.negotiation",
     "tlsdissect.handshake.facts.refill",
+    "tlsdissect.handshake.facts.text",
     "tlsdissect.handshake.facts.timing",
     "tlsdissect.handshake.log",
     "tlsdissect.handshake.logged",

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tlsdissect.handshake.facts.extensions import MAX_CACHED, ExtensionDecoder, text
+from tlsdissect.handshake.facts.extensions import MAX_CACHED, ExtensionDecoder
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.tls.extensions import FROM_CLIENT
 
 

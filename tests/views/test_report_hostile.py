@@ -12,7 +12,7 @@ import pytest
 from visiting import Visit, report
 
 import tlsdissect
-from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.views.printable import printable
 
 if TYPE_CHECKING:

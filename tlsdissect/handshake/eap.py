@@ -21,7 +21,7 @@ from tlsdissect.capture.packet import time_or_none
 from tlsdissect.flows.eap import FAILURE, METHODS, REQUEST, RESPONSE, START, SUCCESS, EapPacket
 from tlsdissect.flows.flow import UNKNOWN, Signal, TcpSide
 from tlsdissect.handshake.direction import Direction
-from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.handshake.log import HandshakeLog
 from tlsdissect.handshake.logged import LoggedHandshake
 from tlsdissect.handshake.segments import new_segment

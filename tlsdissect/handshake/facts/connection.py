@@ -21,7 +21,6 @@ from tlsdissect.handshake.events import HandshakeEvent, cookie
 from tlsdissect.handshake.facts import hello_fingerprints
 from tlsdissect.handshake.facts.endings import alerts, closure, ending
 from tlsdissect.handshake.facts.exposure import exposure
-from tlsdissect.handshake.facts.extensions import quoted
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER, Handshake
 from tlsdissect.handshake.facts.hellos import client_hello, hello_retry_request, server_hello, sni
 from tlsdissect.handshake.facts.negotiation import (
@@ -38,6 +37,7 @@ from tlsdissect.handshake.facts.negotiation import (
 )
 from tlsdissect.handshake.facts.quic import quic
 from tlsdissect.handshake.facts.renumbering import renumbered
+from tlsdissect.handshake.facts.text import quoted
 from tlsdissect.handshake.facts.timing import (
     begin_of,
     first_data,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from itertools import chain
 from types import UnionType
@@ -13,17 +12,18 @@ from msgspec.structs import astuple
 
 from tlsdissect.caches import cached, footprint
 from tlsdissect.handshake.facts.refill import (
-    BYTES,
     CALL,
     CONSTANT,
-    CONVERTED,
     DICT,
+    HEX,
     NUMBER,
+    TEXT,
     TUPLE,
     Refill,
     Refills,
     Step,
 )
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.model.connection import Extension
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry
@@ -65,11 +65,6 @@ _BARE_BYTES = 512
 _TEXTS = frozenset(("host_name", "protocol_name_list", "protocols", "public_name", "srp_i"))
 """Fields whose bytes are text."""
 
-_PLAIN = re.compile(rb"[!-\[\]-~]*")
-"""Printable ASCII except for the backslash."""
-_SHOWN = [chr(byte) if 0x20 < byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in range(256)]
-"""The text for each byte."""
-
 _RENAMED = {"type": "body_type", "code": "body_code", "bytes": "body_bytes"}
 """New names of fields whose names `Extension` already has."""
 
@@ -80,18 +75,6 @@ class Decoded(Struct, frozen=True):
     fact: Extension
     body: Struct | None
     problem: tuple[str, str] | None
-
-
-def text(data: bytes) -> str:
-    r"""Format bytes as printable ASCII; every other byte, and the backslash, as `\xNN`."""
-    if _PLAIN.fullmatch(data):
-        return data.decode("ascii")
-    return "".join(map(_SHOWN.__getitem__, data))
-
-
-def quoted(data: bytes) -> str:
-    """Format a text like `text`, but keep its spaces."""
-    return " ".join(map(text, data.split(b" ")))
 
 
 def _size(number: int, data: bytes, decoded: Decoded) -> int:
@@ -137,18 +120,15 @@ class ExtensionDecoder:
 
 
 def refill(data: bytes, decoded: Decoded) -> Refill:
-    """Return what makes the facts and bodies of other extensions with the structure of one without an error."""
+    """Return what makes the facts of other extensions with the structure of one without an error."""
     fact, body = decoded.fact, decoded.body
     places: list[tuple[int, int]] = []
     fields = () if body is None else survey(cast("type[WireStruct]", type(body)), data).fields
-    bodies = _steps(body, Field("", body, None, 0, len(data), fields), None, places)
-    if not places:
-        return Refill(data, places, [Step(CONSTANT, fact)], [Step(CONSTANT, body)])
-    shown = [Step(CONSTANT, one) for one in (fact.type, fact.code, fact.bytes)]
+    steps = [Step(CONSTANT, one) for one in (fact.type, fact.code, fact.bytes)]
     for one in fields:
-        shown += _steps(getattr(fact, _RENAMED.get(one.name, one.name)), one, one.name, [])
-    shown.append(Step(CALL, type(fact), count=3 + len(fields)))
-    return Refill(data, places, shown, bodies)
+        steps += _steps(getattr(fact, _RENAMED.get(one.name, one.name)), one, one.name, places)
+    steps.append(Step(CALL, type(fact), count=len(fields) + 3))
+    return Refill(data, places, steps if places else [Step(CONSTANT, fact)])
 
 
 def unchanged(value: object, struct: type[WireStruct], data: bytes, **given: Any) -> Refill:
@@ -159,33 +139,27 @@ def unchanged(value: object, struct: type[WireStruct], data: bytes, **given: Any
         ahead[:0] = one.parts
         if not one.parts and isinstance(one.value, bytes):
             places.append((one.end - len(one.value), one.end))
-    return Refill(data, places, [Step(CONSTANT, value)], [])
+    return Refill(data, places, [Step(CONSTANT, value)])
 
 
-def _steps(value: Any, field: Field, shown_as: str | None, places: list[tuple[int, int]]) -> list[Step]:
-    """Return the steps that make `value` of other bytes than the field's, and add the places that they read.
+def _steps(value: Any, field: Field, name: str, places: list[tuple[int, int]]) -> list[Step]:
+    """Return the steps that make the fact `value` of other bytes than the field's, and add the places that they read.
 
-    The value is that of a body, or the fact that shows it under a name.
+    `name` is that of the field, or if it is an item of a list, of the list.
     """
     start, end, parts = field.start, field.end, field.parts
     if parts:
-        name = None if shown_as is None else field.name if field.name[:1] != "[" else shown_as
-        if isinstance(value, tuple):
-            inner, last = [(one, name) for one in value], Step(TUPLE, count=len(parts))
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             names = tuple([part.name for part in parts])
             inner, last = [(value[one], one) for one in names], Step(DICT, names, count=len(parts))
         else:
-            inner = [(getattr(value, part.name), None) for part in parts]
-            last = Step(CALL, type(value), count=len(parts))
+            inner, last = [(one, name) for one in value], Step(TUPLE, count=len(parts))
         steps = [_steps(one, part, as_name, places) for (one, as_name), part in zip(inner, parts, strict=True)]
         return [*chain.from_iterable(steps), last]
     if isinstance(field.value, bytes) and field.value:
         start = end - len(field.value)
         places.append((start, end))
-        if shown_as is None:
-            return [Step(BYTES, None, start, end)]
-        return [Step(CONVERTED, text if shown_as in _TEXTS else bytes.hex, start, end)]
+        return [Step(TEXT if name in _TEXTS else HEX, None, start, end)]
     if isinstance(field.value, int) and field.registry is None:
         places.append((start, end))
         return [Step(NUMBER, None, start, end)]

@@ -8,7 +8,7 @@ cdef class Extensions:
     cdef readonly tuple codes
     cdef readonly tuple problems
     cdef readonly dict bodies
-    cdef tuple _facts
-    cdef dict _refilled
+    cdef readonly tuple facts
     cpdef object get(self, object number, str field)
+    cpdef object shown(self, object number, str field)
     cpdef Extensions like(self, bytes body, object decoder, list places)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cython
 
 from tlsdissect.capture.octets import cut
-from tlsdissect.handshake.facts.extensions import MALFORMED, ExtensionDecoder
+from tlsdissect.handshake.facts.extensions import MALFORMED, REFILLED, ExtensionDecoder
 from tlsdissect.tls.extensions import FROM_CLIENT, FROM_RETRY, FROM_SERVER
 from tlsdissect.tls.hello_cache import MAX_EXTENSIONS, HelloTemplate
 
@@ -37,69 +37,54 @@ class Extensions:
     problems: tuple[tuple[str, str], ...]
     """Code and detail of each problem."""
     bodies: dict[int, Any]
-    """The body by type; None if it was not decoded. Of an extension in `_refilled`, only `get` has it."""
-    _facts: tuple[Extension | None, ...]
-    _refilled: dict[int, tuple[int, Refill, bytes]]
-    """By type, index and bytes of extensions whose structure is known, and what makes their facts and bodies."""
+    """The body by type; None if it was not decoded, or is one of those that are REFILLED."""
+    facts: tuple[Extension, ...]
+    """The facts of all extensions, in order."""
 
     def __init__(
         self,
         codes: tuple[int, ...],
-        facts: tuple[Extension | None, ...],
+        facts: tuple[Extension, ...],
         bodies: dict[int, Any],
         problems: tuple[tuple[str, str], ...],
-        refilled: dict[int, tuple[int, Refill, bytes]] | None = None,
     ) -> None:
         self.codes = codes
         self.problems = problems
         self.bodies = bodies
-        self._facts = facts
-        self._refilled = refilled or {}
-
-    @property
-    def facts(self) -> tuple[Extension, ...]:
-        """The facts of all extensions, in order."""
-        facts: list[Any] = list(self._facts)
-        refill: Refill
-        for index, refill, data in self._refilled.values():
-            facts[index] = refill.fact_of(data)
-        return tuple(facts)
+        self.facts = facts
 
     @cython.ccall
     def get(self, number: Any, field: str) -> Any:
-        """Return a field of an extension's body; None if the extension is absent or malformed."""
+        """Return a field of an extension's body; None if the extension is absent, malformed or REFILLED."""
         body = self.bodies.get(number)
-        if body is None:
+        return None if body is None else getattr(body, field, None)
+
+    @cython.ccall
+    def shown(self, number: Any, field: str) -> Any:
+        """Return a field of an extension's facts; None if the extension is absent or malformed."""
+        if number not in self.bodies:
             return None
-        found = self._refilled.get(number)
-        if found is not None:
-            refill: Refill = found[1]
-            body = refill.body_of(found[2])
-        return getattr(body, field, None)
+        return getattr(self.facts[self.codes.index(number)], field, None)
 
     @cython.ccall
     def like(self, body: bytes, decoder: Any, places: list) -> Extensions:  # type: ignore[type-arg]
         """Return the extensions of another hello of the same template, whose extensions at `places` are its own."""
         known: Refills = decoder.refills
-        refilled: dict[int, tuple[int, Refill, bytes]] = {}
-        anew: list[tuple[int, int, bytes]] = []
+        facts: list[Any] = list(self.facts)
+        bodies, problems = self.bodies, ()
         for index, number, start, end in places:
             data = cut(body, start, end)
             refill: Refill | None = known.find(number, data)
             if refill is not None:
-                refilled[number] = index, refill, data
-            else:
-                anew.append((index, number, data))
-        if not anew:
-            return Extensions(self.codes, self._facts, self.bodies, (), refilled)
-        facts, bodies, problems = list(self._facts), self.bodies.copy(), []
-        for index, number, data in anew:
+                facts[index] = refill.fact_of(data)
+                continue
             one = decoder.decode(number, data)
             facts[index] = one.fact
-            bodies[number] = one.body
             if one.problem is not None:
-                problems.append(one.problem)
-        return Extensions(self.codes, tuple(facts), bodies, tuple(problems), refilled)
+                problems = (*problems, one.problem)
+            if number not in REFILLED:
+                bodies = {**bodies, number: one.body}
+        return Extensions(self.codes, tuple(facts), bodies, problems)
 
 
 NOTHING = Extensions((), (), {}, ())
@@ -138,9 +123,8 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
     # A hello with very many extensions is unlikely to be repeated.
     keep = len(sent) <= MAX_EXTENSIONS
     known: Refills = decoder.refills
-    facts: list[Extension | None] = []
+    facts: list[Any] = []
     bodies: dict[int, Any] = {}
-    refilled: dict[int, tuple[int, Refill, bytes]] = {}
     problems: list[tuple[str, str]] = []
     if len(sent) > MAX_REPORTED:
         problems.append(("limit", f"of {len(sent):,} extensions, the first {MAX_REPORTED:,} are reported"))
@@ -148,9 +132,8 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
         number, data = one.extension_type, one.extension_data
         refill: Refill | None = known.find(number, data) if keep and number not in bodies else None
         if refill is not None:
-            refilled[number] = len(facts), refill, data
-            facts.append(None)
-            bodies[number] = refill
+            facts.append(refill.fact_of(data))
+            bodies[number] = None
             continue
         decoded = decoder.decode(number, data, keep=keep)
         facts.append(decoded.fact)
@@ -159,6 +142,6 @@ def decode_extensions(decoder: ExtensionDecoder, extensions: tuple[WireExtension
         if number in bodies:
             # RFC 8446 section 4.2, RFC 5246 section 7.4.1.4: there must not be more than one extension of a type.
             problems.append((MALFORMED, f"extension {decoded.fact.type}: repeated"))
-        bodies.setdefault(number, decoded.body)
+        bodies.setdefault(number, None if number in REFILLED else decoded.body)
     codes = tuple([one.extension_type for one in sent])
-    return Extensions(codes, tuple(facts), bodies, tuple(problems), refilled)
+    return Extensions(codes, tuple(facts), bodies, tuple(problems))

@@ -9,9 +9,9 @@ import cython
 
 from tlsdissect.caches import cached
 from tlsdissect.handshake.events import decode_retry_request
-from tlsdissect.handshake.facts.extensions import text
 from tlsdissect.handshake.facts.handshake import Handshake
 from tlsdissect.handshake.facts.hello_extensions import Extensions, retry_extensions
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.model.connection import ClientHello, HelloRetryRequest, ServerHello
 from tlsdissect.tls.codepoints import LONG_LIST, HandshakeType, Registry, cipher_spec_name
 from tlsdissect.tls.codepoints import ExtensionType as Type
@@ -41,8 +41,8 @@ _SIGNATURE_ALGORITHMS = Type.SIGNATURE_ALGORITHMS
 _SUPPORTED_GROUPS = Type.SUPPORTED_GROUPS
 _SUPPORTED_VERSIONS = Type.SUPPORTED_VERSIONS
 
-HOST_NAME = 0
-"""RFC 6066 section 3."""
+_HOST_NAME = "host_name"
+"""The type of a name (RFC 6066 section 3)."""
 NAMES_CACHE_BYTES = 1 << 18
 """Bytes of cached lists of names of one registry."""
 _NAMED_BYTES = 108
@@ -132,8 +132,8 @@ def _key_shares(extensions: Extensions) -> tuple[str, ...] | None:
     """Return the groups of a ClientHello's key shares; None if it has no such extension."""
     if _KEY_SHARE not in extensions.bodies and _KEY_SHARE_OLD not in extensions.bodies:
         return None
-    shares = extensions.get(_KEY_SHARE, "client_shares") or extensions.get(_KEY_SHARE_OLD, "client_shares")
-    return _groups(tuple([share.group for share in shares or ()]))
+    shares = extensions.shown(_KEY_SHARE, "client_shares") or extensions.shown(_KEY_SHARE_OLD, "client_shares")
+    return tuple([share["group"] for share in shares or ()])
 
 
 def _ssl2_client_hello(event: HandshakeEvent, hello: Ssl2ClientHello, segments: cython.longlong) -> ClientHello:
@@ -207,20 +207,16 @@ def hello_retry_request(event: HandshakeEvent) -> tuple[HelloRetryRequest, tuple
         request = r.attempt(lambda: HelloVerifyRequest.read(r))
         return HelloRetryRequest(event.frame, None, None if request is None else len(request.cookie)), ()
     extensions = retry_extensions(decode_retry_request(event).hello.extensions)
-    group = extensions.get(_KEY_SHARE, "selected_group") or extensions.get(_KEY_SHARE_OLD, "selected_group")
-    cookie = extensions.get(_COOKIE, "cookie")
-    fact = HelloRetryRequest(
-        frame=event.frame,
-        group=None if group is None else Registry.GROUPS.names[group],
-        cookie_bytes=None if cookie is None else len(cookie),
-    )
+    group = extensions.shown(_KEY_SHARE, "selected_group") or extensions.shown(_KEY_SHARE_OLD, "selected_group")
+    cookie = extensions.shown(_COOKIE, "cookie")
+    fact = HelloRetryRequest(event.frame, group, None if cookie is None else len(cookie) // 2)
     return fact, extensions.problems
 
 
 @cython.ccall
 def sni(extensions: Extensions) -> Any:
     """Return the requested host name (RFC 6066 section 3)."""
-    for entry in extensions.get(_SERVER_NAME, "server_name_list") or ():
-        if entry.name_type == HOST_NAME:
-            return text(entry.host_name) or None
+    for entry in extensions.shown(_SERVER_NAME, "server_name_list") or ():
+        if entry["name_type"] == _HOST_NAME:
+            return entry["host_name"] or None
     return None

@@ -13,10 +13,11 @@ from tlsdissect.handshake.decompression import DecompressionError, decompressed
 from tlsdissect.handshake.events import new_event
 from tlsdissect.handshake.facts import endings, negotiation, timing
 from tlsdissect.handshake.facts.exposure import CERTIFICATE_TYPES, MessageDecoder
-from tlsdissect.handshake.facts.extensions import ExtensionDecoder, text
+from tlsdissect.handshake.facts.extensions import ExtensionDecoder
 from tlsdissect.handshake.facts.handshake import CLIENT, SERVER
 from tlsdissect.handshake.facts.hello_extensions import NOTHING, Extensions, decode_extensions
 from tlsdissect.handshake.facts.hellos import sni
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.handshake.opening import opened
 from tlsdissect.model.connection import CertificateRequest, Hidden, HiddenTicket, Keys, Message, Problem
 from tlsdissect.model.transcript import OpenedMessage

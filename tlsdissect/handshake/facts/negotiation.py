@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import cython
 from msgspec import Struct
 
-from tlsdissect.handshake.facts.extensions import text, unchanged
+from tlsdissect.handshake.facts.extensions import unchanged
 from tlsdissect.handshake.facts.handshake import SERVER
 from tlsdissect.handshake.facts.refill import Refill, Refills
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import HandshakeType, Registry
 from tlsdissect.tls.key_exchange import DhParams, EcdhParams, ServerKeyExchange, key_exchange
@@ -69,7 +70,7 @@ def resumption(handshake: Handshake) -> Any:
         return None if accepted is None else "psk" if accepted else "none"
     if handshake.is_full is not False or handshake.log.client_hello is None:
         return "none" if handshake.is_full else None
-    if handshake.client_extensions.get(_SESSION_TICKET, "data"):
+    if handshake.client_extensions.shown(_SESSION_TICKET, "data"):
         return "ticket"
     if not handshake.log.client_hello.event.whole and _SESSION_TICKET not in handshake.client_extensions.bodies:
         # The missing bytes may contain a ticket; with one, the session ID is the client's choice (RFC 5077 section
@@ -110,7 +111,7 @@ def early_data(handshake: Handshake) -> Any:
         return "offered" if quic is None or quic.first_one_rtt[_SERVER] is None else None
     if _has(handshake.log.server_hello.event, handshake.server_extensions, _PRE_SHARED_KEY) is None:
         return None
-    if handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") != 0:
+    if handshake.server_extensions.shown(_PRE_SHARED_KEY, "selected_identity") != 0:
         return "rejected"
     if handshake.encrypted_flight is None or not handshake.encrypted_flight.exact or handshake.log.transport == "udp":
         # DTLS 1.3 has no EndOfEarlyData (RFC 9147 section 5.6).
@@ -123,7 +124,7 @@ def infers_early_data(handshake: Handshake) -> cython.bint:
     """Return whether the acceptance of early data is inferred from record lengths."""
     if _EARLY_DATA not in handshake.client_extensions.bodies or handshake.log.hello_retry is not None:
         return False
-    return bool(handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity") == 0)
+    return bool(handshake.server_extensions.shown(_PRE_SHARED_KEY, "selected_identity") == 0)
 
 
 @cython.ccall
@@ -142,9 +143,8 @@ def ech(handshake: Handshake) -> Any:
 def key_agreement(handshake: Handshake) -> Any:
     """Return the group, prime size and signature scheme of the key exchange."""
     if handshake.tls13:
-        group = handshake.server_extensions.get(_KEY_SHARE, "group")
-        group = handshake.server_extensions.get(_KEY_SHARE_OLD, "group") if group is None else group
-        return KeyExchange(group=None if group is None else _GROUP_NAMES[group])
+        extensions = handshake.server_extensions
+        return KeyExchange(extensions.shown(_KEY_SHARE, "group") or extensions.shown(_KEY_SHARE_OLD, "group"))
     event, suite = handshake.message(_SERVER, _SERVER_KEY_EXCHANGE), handshake.cipher_suite
     kind = None if suite is None else key_exchange(_SUITE_NAMES[suite])
     if event is None or kind is None:
@@ -213,6 +213,8 @@ def external_psk(handshake: Handshake) -> cython.bint:
     """Return whether the accepted pre-shared key may be external: its ticket age is 0 (RFC 8446 section 4.2.11)."""
     if not handshake.tls13:
         return False
-    selected = handshake.server_extensions.get(_PRE_SHARED_KEY, "selected_identity")
-    identities = handshake.client_extensions.get(_PRE_SHARED_KEY, "identities") or ()
-    return selected is not None and selected < len(identities) and identities[selected].obfuscated_ticket_age == 0
+    selected = handshake.server_extensions.shown(_PRE_SHARED_KEY, "selected_identity")
+    if selected is None:
+        return False
+    identities = handshake.client_extensions.shown(_PRE_SHARED_KEY, "identities") or ()
+    return selected < len(identities) and identities[selected]["obfuscated_ticket_age"] == 0

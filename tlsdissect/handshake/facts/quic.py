@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlsdissect.handshake.facts.extensions import quoted
+from tlsdissect.handshake.facts.text import quoted
 from tlsdissect.model.connection import Counts, Quic, QuicClose
 from tlsdissect.tls.codepoints import ExtensionType as Type
 from tlsdissect.tls.codepoints import Registry

@@ -1,10 +1,11 @@
 from tlsdissect.capture.octets cimport cut
+from tlsdissect.handshake.facts.text cimport text
 
-cdef long long _BYTES
 cdef long long _CONSTANT
-cdef long long _CONVERTED
 cdef long long _DICT
+cdef long long _HEX
 cdef long long _NUMBER
+cdef long long _TEXT
 cdef long long _TUPLE
 
 
@@ -20,10 +21,8 @@ cdef class Refill:
     cdef list _fixed
     cdef Py_ssize_t _size
     cdef list _fact
-    cdef list _body
     cpdef bint matches(self, bytes data)
     cpdef object fact_of(self, bytes data)
-    cpdef object body_of(self, bytes data)
 
 
 cdef class Refills:

@@ -1,5 +1,5 @@
 # cython: boundscheck=True, wraparound=False, overflowcheck=True, nonecheck=True, cdivision=False
-"""Facts and bodies of messages and extensions that differ from a decoded one only where there is no inner structure.
+"""Facts of messages and extensions that differ from a decoded one only where there is no inner structure.
 
 A connection's key shares, tickets, names and signatures differ from those of the last one, and the structure around
 them hardly ever does. Copying the bytes of these places into what was decoded takes a tenth of the time of decoding.
@@ -12,6 +12,7 @@ from typing import Any
 import cython
 
 from tlsdissect.capture.octets import cut
+from tlsdissect.handshake.facts.text import text
 
 MAX_REFILLED = 2048
 """Bytes of the longest message or extension of which the structure is remembered."""
@@ -20,11 +21,11 @@ MAX_STRUCTURES = 16
 MAX_REFILLS = 256
 """Structures of all kinds that are remembered together; when there are more, all are forgotten."""
 
-CONSTANT, BYTES, CONVERTED, NUMBER, TUPLE, DICT, CALL = range(7)
+CONSTANT, HEX, TEXT, NUMBER, TUPLE, DICT, CALL = range(7)
 """Kinds of steps: what they put on the stack; the last three take as many values from it as their `count`."""
 
 # C integers, by the .pxd.
-_CONSTANT, _BYTES, _CONVERTED, _NUMBER, _TUPLE, _DICT = CONSTANT, BYTES, CONVERTED, NUMBER, TUPLE, DICT
+_CONSTANT, _HEX, _TEXT, _NUMBER, _TUPLE, _DICT = CONSTANT, HEX, TEXT, NUMBER, TUPLE, DICT
 
 
 @cython.cclass
@@ -35,7 +36,7 @@ class Step:
     start: cython.Py_ssize_t
     end: cython.Py_ssize_t
     what: Any
-    """The constant, the function, or the names of a dict."""
+    """The constant, the class that is called, or the names of a dict."""
     count: cython.Py_ssize_t
 
     def __init__(
@@ -55,15 +56,14 @@ class Step:
 
 @cython.cclass
 class Refill:
-    """Makes the fact and the body of an extension by the steps that make those of a decoded one."""
+    """Makes the fact of a message or an extension by the steps that make that of a decoded one."""
 
     _fixed: list[tuple[int, int, bytes]]
     """Start, end and bytes of each range outside of the places."""
     _size: cython.Py_ssize_t
     _fact: list[Step]
-    _body: list[Step]
 
-    def __init__(self, data: bytes, places: list[tuple[int, int]], fact: list[Step], body: list[Step]) -> None:
+    def __init__(self, data: bytes, places: list[tuple[int, int]], fact: list[Step]) -> None:
         """`places` are what the steps read of `data`, in order."""
         self._size = len(data)
         self._fixed = []
@@ -73,11 +73,10 @@ class Refill:
                 self._fixed.append((at, start, data[at:start]))
             at = end
         self._fact = fact
-        self._body = body
 
     @cython.ccall
     def matches(self, data: bytes) -> cython.bint:
-        """Return whether an extension has the same structure."""
+        """Return whether a message or an extension has the same structure."""
         n: cython.Py_ssize_t
         if len(data) != self._size:
             return False
@@ -89,13 +88,8 @@ class Refill:
 
     @cython.ccall
     def fact_of(self, data: bytes) -> Any:
-        """Return the fact of an extension that matches."""
+        """Return the fact of one that matches."""
         return _made(self._fact, data)
-
-    @cython.ccall
-    def body_of(self, data: bytes) -> Any:
-        """Return the body of an extension that matches."""
-        return _made(self._body, data)
 
 
 @cython.cclass
@@ -138,30 +132,29 @@ def _made(steps: list[Step], data: bytes) -> Any:
     """Take the steps; return the value that is left on the stack."""
     step: Step
     stack: list[Any] = []
-    values: list[Any]
+    names: tuple  # type: ignore[type-arg]  # Cython takes another for a struct
     made: dict[str, Any]
     n: cython.Py_ssize_t
+    base: cython.Py_ssize_t
     for step in steps:
         if step.kind == _CONSTANT:
             stack.append(step.what)
-        elif step.kind == _BYTES:
-            stack.append(cut(data, step.start, step.end))
-        elif step.kind == _CONVERTED:
-            stack.append(step.what(cut(data, step.start, step.end)))
+        elif step.kind == _HEX:
+            stack.append(cut(data, step.start, step.end).hex())
+        elif step.kind == _TEXT:
+            stack.append(text(cut(data, step.start, step.end)))
         elif step.kind == _NUMBER:
             stack.append(int.from_bytes(cut(data, step.start, step.end), "big"))
         else:
-            values = []
-            for n in range(step.count):  # noqa: B007  # counted in C
-                values.append(stack.pop())
-            values.reverse()
+            base = len(stack) - step.count
             if step.kind == _TUPLE:
-                stack.append(tuple(values))
+                stack[base:] = [tuple(stack[base:])]
             elif step.kind == _DICT:
                 made = {}
+                names = step.what
                 for n in range(step.count):
-                    made[step.what[n]] = values[n]
-                stack.append(made)
+                    made[names[n]] = stack[base + n]
+                stack[base:] = [made]
             else:
-                stack.append(step.what(*values))
+                stack[base:] = [step.what(*stack[base:])]
     return stack[0]

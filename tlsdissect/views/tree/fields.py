@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tlsdissect.handshake.facts.extensions import text
+from tlsdissect.handshake.facts.text import text
 from tlsdissect.tls import (
     certificate,
     client_hello,
