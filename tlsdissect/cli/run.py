@@ -241,7 +241,10 @@ class Run:
             head = b""
         for row in self._arrange(self._counted()):
             with interrupts.held, aside:
-                sink.write(head + self._view.section(row.source) + row.text)
+                before = head + self._view.section(row.source)
+                if before:
+                    sink.write(before)
+                sink.write(row.text)
                 self._tally.printed += 1
                 if self._prompt:
                     sink.flush()

@@ -30,7 +30,7 @@ _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 class _Pending(NamedTuple):
     """Buffered bytes, and how many of them were written."""
 
-    data: bytearray
+    pieces: list[bytes]
     sent: list[int]
 
 
@@ -43,7 +43,9 @@ class Sink:
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
         self._name = name
-        self._pending = _Pending(bytearray(), [])
+        self._pending = _Pending([], [])
+        self._size = 0
+        """Bytes of the pieces; after a signal, of most of them."""
         self._written = monotonic()
         self._at_once = file.isatty()
         self.is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -51,16 +53,17 @@ class Sink:
 
     def write(self, data: bytes) -> None:
         """Write; raises BrokenPipeError if the reader has closed the pipe."""
-        self._pending.data.extend(data)
-        if self._at_once or len(self._pending.data) >= _BUFFER_BYTES or monotonic() - self._written > _FLUSH_SECONDS:
+        self._pending.pieces.append(data)
+        self._size += len(data)
+        if self._at_once or self._size >= _BUFFER_BYTES or monotonic() - self._written > _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write the buffer."""
-        data, sent = self._pending
+        pieces, sent = self._pending
         self._written = monotonic()
         try:
-            with memoryview(data) as view:
+            with memoryview(b"".join(pieces)) as view:
                 while (at := sum(sent)) < len(view):
                     # A single call into C writes and records the count: a signal handler runs before or after both.
                     sent.extend(map(os.write, (self._file.fileno(),), (view[at:],)))
@@ -68,7 +71,7 @@ class Sink:
             raise
         except OSError as error:
             raise NotWrittenError(f"{self._name}: {error.strerror}") from error
-        self._pending = _Pending(bytearray(), [])
+        self._pending, self._size = _Pending([], []), 0
 
 
 def destination(file: str | None, *, empty: bool = True) -> contextlib.AbstractContextManager[Sink]:

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +18,7 @@ from tlsdissect.corpus.left_out import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from rich.live import Live
     from rich.progress import Progress, ProgressColumn, TaskID
@@ -82,9 +83,9 @@ class StatusLine(ABC):
             self._thread.join()
         self._hide()
 
-    def hidden(self) -> Hidden:
+    def hidden(self) -> AbstractContextManager[None]:
         """Return a context, to be entered any number of times, in which it is hidden."""
-        return Hidden(self._lock, self._hide)
+        return Hidden(self._lock, self._hide) if self._thread.is_alive() else nullcontext()
 
     def _redraw(self) -> None:
         if self._stopped.wait(self.delay):

@@ -107,10 +107,11 @@ class OutputRows:
 
     def __iter__(self) -> Iterator[OutputRow]:
         """Yield each row as soon as nothing about its connection can change."""
-        selection = self._query.selection
+        query, selection = self._query, self._query.selection
+        selects = bool(selection)
         for connection in self._reading:
-            if selection.matches(connection, self._reading.begin):
-                yield self._query.row(connection)
+            if not selects or selection.matches(connection, self._reading.begin):
+                yield query.row(connection)
 
     @property
     def summary(self) -> Summary:

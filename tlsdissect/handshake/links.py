@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from tlsdissect.handshake.retries import Peers, Retries, Retry, failed, peers
-from tlsdissect.handshake.sessions import Named, Session, named
+from tlsdissect.handshake.sessions import NOTHING, Named, Session, named
 from tlsdissect.model.connection import Connection, Origin, Problem, Transport
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ class Linker:
 
     def link(self, capture: int, connection: Connection) -> Connection:
         """Return a copy of the connection that names the connections it is linked to."""
+        if connection.complete and self._retries.is_empty and named(connection) is NOTHING:
+            return connection
         return linked(connection, self.links(capture, Trace.of(connection), lambda: connection))
 
     def links(self, capture: int, trace: Trace, facts: Callable[[], Connection]) -> Links:

@@ -74,8 +74,9 @@ def failed(connection: Connection) -> bool:
 
     A client that closes the connection without an alert does not count as failed.
     """
-    refused = connection.outcome in {"alert", "no_answer"} or connection.failed_by == "server"
-    return refused and not connection.complete and connection.client_hello is not None
+    if connection.complete or connection.client_hello is None:
+        return False
+    return connection.outcome in {"alert", "no_answer"} or connection.failed_by == "server"
 
 
 class Retries:
@@ -89,6 +90,11 @@ class Retries:
         """The latest hello and its offer: a retry that fails too needs it twice, in `find` and in `learn`."""
         self.evicted = 0
         """Pairs of peers whose failures were evicted, or not remembered because of their size."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no failure is remembered."""
+        return not self._failed
 
     def has_failed(self, pairs: Iterable[Peers]) -> bool:
         """Return whether a connection of these peers has failed."""

@@ -56,11 +56,11 @@ class Ndjson(JsonLines):
     """The view of connections themselves."""
 
     def __init__(self) -> None:
-        super().__init__(_itself)
+        super().__init__(lambda connection: connection)
 
-
-def _itself(connection: Connection) -> Connection:
-    return connection
+    def row(self, connection: Connection) -> bytes:
+        """Format a connection as one line."""
+        return json_line(connection)
 
 
 class JsonRows:
